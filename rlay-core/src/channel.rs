@@ -1,0 +1,145 @@
+//! Channel, Listener, Transport: everything RLay asks of a way to move bytes.
+//!
+//! # The contract
+//!
+//! Every channel, in its async and in its blocking form, keeps these promises. Each has a test of
+//! the same name in `rlay-testkit`, which every transport runs with one macro line.
+//!
+//! 1. `frames_arrive_whole_in_order_exactly_once` — a frame is what one `send` was given, head and
+//!    body joined; its first byte lies at a multiple of 64 bytes in memory.
+//! 2. `an_empty_frame_is_a_frame`.
+//! 3. `the_frame_limit_is_exact` — a frame of `max_frame` bytes passes; one byte more is refused by
+//!    the sender before anything is sent, and by the receiver before anything is allocated.
+//! 4. `recv_loses_nothing_when_it_is_cancelled_or_times_out` — what had arrived stays for the next call.
+//! 5. `a_cancelled_send_breaks_the_channel_loudly` — if it had sent a part; every later call fails.
+//!    A send that is still waiting to begin leaves the channel as it was.
+//! 6. `close_implies_flush` — frames sent before `close` arrive.
+//! 7. `a_clean_close_reads_none_and_a_crash_reads_an_error`.
+//! 8. `a_dead_peer_is_noticed` — by whoever waits in `recv`, within [`TransportOptions::liveness`].
+//! 9. `a_slow_reader_stops_the_writer` — `send` waits; memory on the way is bounded.
+//! 10. `port_zero_is_resolved` — [`Listener::address`] can be dialed as it is.
+//! 11. `two_listeners_on_one_address_is_an_error` — of kind `AddressInUse`.
+//! 12. `drop_aborts` — it never blocks, and the peer sees an error, not a clean close.
+
+use std::{
+    fmt::Debug,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+
+use crate::{address::Address, bridge, error::Result, frame::Frame};
+
+/// A pipe of whole frames, in order, that fails for good if it fails. For code inside tokio.
+#[async_trait]
+pub trait Channel: Send + Debug {
+    /// Sends one frame, `head` followed by `body`.
+    async fn send(&mut self, head: &[u8], body: &[u8]) -> Result<()>;
+
+    /// The next frame; `None` once the peer has closed the channel on purpose. Cancel-safe.
+    async fn recv(&mut self) -> Result<Option<Frame>>;
+
+    /// Delivers what was sent, then tells the peer that nothing follows.
+    async fn close(&mut self) -> Result<()>;
+
+    /// Changes the longest frame that is sent or received.
+    fn set_max_frame(&mut self, max_frame: usize);
+
+    /// Who is at the other end, for messages to people.
+    fn peer(&self) -> String;
+}
+
+/// The same pipe for threads that may block. `deadline` bounds one call; `None` means as long as the peer is alive.
+pub trait BlockingChannel: Send + Debug {
+    /// Sends one frame, `head` followed by `body`.
+    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()>;
+
+    /// The next frame; `None` once the peer has closed the channel on purpose. An error of kind
+    /// [`Timeout`](crate::ErrorKind::Timeout) at the deadline loses nothing; a deadline in the past polls.
+    fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>>;
+
+    /// Delivers what was sent, then tells the peer that nothing follows.
+    fn close(&mut self, deadline: Option<Instant>) -> Result<()>;
+
+    /// Changes the longest frame that is sent or received.
+    fn set_max_frame(&mut self, max_frame: usize);
+
+    /// Who is at the other end, for messages to people.
+    fn peer(&self) -> String;
+}
+
+/// A connection that was accepted but belongs to no thread and no runtime yet.
+pub trait Incoming: Send + Debug {
+    /// Who dialed, for messages to people.
+    fn peer(&self) -> String;
+
+    /// The channel, for the tokio runtime this is called on.
+    fn open(self: Box<Self>) -> Result<Box<dyn Channel>>;
+
+    /// The channel, for a thread that may block.
+    fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>>;
+}
+
+/// Accepts connections, for code inside tokio.
+#[async_trait]
+pub trait Listener: Send + Debug {
+    /// The next connection. Cancel-safe.
+    async fn accept(&mut self) -> Result<Box<dyn Incoming>>;
+
+    /// The address to dial, with the real port.
+    fn address(&self) -> &Address;
+}
+
+/// Accepts connections, for threads that may block.
+pub trait BlockingListener: Send + Debug {
+    /// The next connection, or an error of kind [`Timeout`](crate::ErrorKind::Timeout) at the deadline.
+    fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>>;
+
+    /// The address to dial, with the real port.
+    fn address(&self) -> &Address;
+}
+
+/// What an endpoint asks of a transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransportOptions {
+    /// Longest frame in bytes, in either direction.
+    pub max_frame: usize,
+    /// A peer that has vanished without a word is noticed within this time.
+    pub liveness: Duration,
+    /// Listen on interfaces that strangers can reach, although nothing authenticates or encrypts.
+    pub insecure_allow_remote: bool,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self { max_frame: 64 << 20, liveness: Duration::from_secs(20), insecure_allow_remote: false }
+    }
+}
+
+/// What a scheme resolves to: a way to dial and a way to listen.
+#[async_trait]
+pub trait Transport: Send + Sync + Debug {
+    /// The schemes it serves.
+    fn schemes(&self) -> &'static [&'static str];
+
+    /// Dials.
+    async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>>;
+
+    /// Listens.
+    async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>>;
+
+    /// Dials, for a thread that may block. By default the async form on a runtime of its own.
+    fn connect_blocking(
+        &self,
+        address: &Address,
+        options: &TransportOptions,
+        deadline: Option<Instant>,
+    ) -> Result<Box<dyn BlockingChannel>> {
+        bridge::connect(self.connect(address, options), deadline)
+    }
+
+    /// Listens, for a thread that may block. By default the async form on a runtime of its own.
+    fn listen_blocking(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
+        bridge::listen(self.listen(address, options))
+    }
+}

@@ -1,0 +1,161 @@
+//! Env: what a person writes to make an environment in Rust, in Gymnasium's own words.
+
+use crate::{
+    error::EnvError,
+    space::Space,
+    value::{Map, Value},
+};
+
+/// The observation type of an environment.
+pub type Observation<E> = <<E as Env>::ObservationSpace as Space>::Element;
+/// The action type of an environment.
+pub type Action<E> = <<E as Env>::ActionSpace as Space>::Element;
+
+/// An environment: typed spaces, plain Rust observations and actions.
+///
+/// ```
+/// use rlay_core::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
+///
+/// /// Counts to ten; action 1 counts, action 0 waits.
+/// struct Counter { space: Discrete, actions: Discrete, count: i64 }
+///
+/// impl Env for Counter {
+///     type ObservationSpace = Discrete;
+///     type ActionSpace = Discrete;
+///
+///     fn observation_space(&self) -> &Discrete { &self.space }
+///     fn action_space(&self) -> &Discrete { &self.actions }
+///
+///     fn reset(&mut self, _seed: Option<u64>, _options: &Value) -> Result<ResetResult<i64>, EnvError> {
+///         self.count = 0;
+///         Ok(ResetResult { observation: 0, info: Map::new() })
+///     }
+///
+///     fn step(&mut self, action: i64) -> Result<StepResult<i64>, EnvError> {
+///         self.count += action;
+///         Ok(StepResult {
+///             observation: self.count,
+///             reward: action as f64,
+///             terminated: self.count == 10,
+///             truncated: false,
+///             info: Map::new(),
+///         })
+///     }
+/// }
+///
+/// let mut env = Counter { space: Discrete::new(11), actions: Discrete::new(2), count: 0 };
+/// env.reset(Some(7), &Value::None)?;
+/// assert_eq!(env.step(1)?.observation, 1);
+/// # Ok::<(), EnvError>(())
+/// ```
+pub trait Env {
+    /// The type of the space of observations.
+    type ObservationSpace: Space;
+    /// The type of the space of actions.
+    type ActionSpace: Space;
+
+    /// The space of observations.
+    fn observation_space(&self) -> &Self::ObservationSpace;
+
+    /// The space of actions.
+    fn action_space(&self) -> &Self::ActionSpace;
+
+    /// Starts an episode. `None` as seed keeps the random generator as it is; `options` is Gymnasium's,
+    /// [`Value::None`] if the agent gave none.
+    fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Observation<Self>>, EnvError>;
+
+    /// Takes one action.
+    fn step(&mut self, action: Action<Self>) -> Result<StepResult<Observation<Self>>, EnvError>;
+
+    /// Renders in the mode the environment was made with: a `uint8` array of shape (height, width, 3)
+    /// for `rgb_array`, a string for `ansi`, [`Value::None`] for `human`.
+    fn render(&mut self) -> Result<Value, EnvError> {
+        Ok(Value::None)
+    }
+
+    /// What the environment says about itself.
+    fn metadata(&self) -> Metadata {
+        Metadata::default()
+    }
+
+    /// Releases what the environment holds. Called once, before it is dropped.
+    fn close(&mut self) -> Result<(), EnvError> {
+        Ok(())
+    }
+}
+
+/// What a reset gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResetResult<O> {
+    /// The first observation of the episode.
+    pub observation: O,
+    /// Anything else worth knowing.
+    pub info: Map,
+}
+
+/// What a step gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepResult<O> {
+    /// What the agent sees after the action.
+    pub observation: O,
+    /// The reward for the action.
+    pub reward: f64,
+    /// Whether the task ended the episode.
+    pub terminated: bool,
+    /// Whether something outside the task, such as a time limit, ended the episode.
+    pub truncated: bool,
+    /// Anything else worth knowing.
+    pub info: Map,
+}
+
+/// What an environment says about itself: Gymnasium's `metadata` and the facts of its `EnvSpec`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metadata {
+    /// The modes it can render in, such as `rgb_array`.
+    pub render_modes: Vec<String>,
+    /// Frames per second at which an episode should be shown.
+    pub render_fps: Option<f64>,
+    /// The return at which the task counts as solved.
+    pub reward_threshold: Option<f64>,
+    /// Whether equal seeds and actions may give different episodes.
+    pub nondeterministic: bool,
+    /// Steps after which the environment itself truncates an episode.
+    pub max_episode_steps: Option<u64>,
+    /// Further entries of Gymnasium's `metadata`.
+    pub extra: Map,
+}
+
+impl Metadata {
+    /// Gymnasium's `metadata` dict.
+    pub fn to_value(&self) -> Value {
+        let modes = self.render_modes.iter().map(|mode| Value::from(mode.as_str())).collect::<Vec<_>>();
+        let mut map = Map::from([("render_modes", modes)]);
+        if let Some(fps) = self.render_fps {
+            map.insert("render_fps", if fps.fract() == 0.0 { Value::Int(fps as i64) } else { fps.into() });
+        }
+        map.0.extend(self.extra.0.iter().cloned());
+        Value::Dict(map)
+    }
+
+    /// The dict of facts that Gymnasium keeps in an `EnvSpec`.
+    pub fn details(&self) -> Value {
+        let mut map = Map::new();
+        if let Some(threshold) = self.reward_threshold {
+            map.insert("reward_threshold", threshold);
+        }
+        map.insert("nondeterministic", self.nondeterministic);
+        if let Some(steps) = self.max_episode_steps {
+            map.insert("max_episode_steps", steps);
+        }
+        Value::Dict(map)
+    }
+}
+
+/// The render modes that a `metadata` dict declares.
+pub fn render_modes(metadata: &Value) -> Vec<&str> {
+    let Value::Dict(map) = metadata else { return vec![] };
+    match map.get("render_modes") {
+        Some(Value::List(modes) | Value::Tuple(modes)) => modes.iter().filter_map(Value::as_str).collect(),
+        _ => vec![],
+    }
+}

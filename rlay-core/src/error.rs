@@ -1,0 +1,177 @@
+//! The one error type of RLay, sorted by blame: yours, the peer's, the environment's, the world's.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What every fallible function of RLay returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose doing an [`Error`] is, and therefore what helps.
+///
+/// The number of each kind is its code on the wire (`docs/wire.md`, "Errors").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Yours: a function was called in a way its documentation rules out.
+    Usage = 1,
+    /// Yours: `step` or `render` before the first `reset`, or after a failure that asks for one.
+    ResetNeeded = 2,
+    /// Yours: the action's structure is not that of the action space.
+    InvalidAction = 3,
+    /// Yours: the endpoint was closed.
+    Closed = 4,
+    /// Yours: another call is under way, or the answer to an earlier one is still to come.
+    Busy = 5,
+    /// Yours: the address is malformed, or no transport serves its scheme.
+    Address = 6,
+    /// Both sides': wire version, role, limits or spaces do not fit together.
+    Incompatible = 7,
+    /// The peer's: it sent bytes or messages that the protocol does not allow.
+    Protocol = 8,
+    /// The environment's: it raised an error while being made, reset, stepped, rendered or closed.
+    Env = 9,
+    /// The world's: the connection could not be made, or was lost.
+    ConnectionLost = 10,
+    /// The world's: no answer within the caller's deadline. The answer may still come.
+    Timeout = 11,
+    /// The world's: the address is already taken by another listener.
+    AddressInUse = 12,
+}
+
+impl ErrorKind {
+    /// The kind's code on the wire.
+    pub fn code(self) -> u32 {
+        self as u32
+    }
+
+    /// The kind with this code on the wire; an unknown code (a newer peer) is the peer's own trouble.
+    pub fn from_code(code: u32) -> Self {
+        match code {
+            1 => Self::Usage,
+            2 => Self::ResetNeeded,
+            3 => Self::InvalidAction,
+            4 => Self::Closed,
+            5 => Self::Busy,
+            6 => Self::Address,
+            7 => Self::Incompatible,
+            9 => Self::Env,
+            10 => Self::ConnectionLost,
+            11 => Self::Timeout,
+            12 => Self::AddressInUse,
+            _ => Self::Protocol,
+        }
+    }
+}
+
+/// Everything that can go wrong in RLay: a [`kind`](Error::kind) to match on and a sentence to read.
+///
+/// ```
+/// use rlay_core::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::ResetNeeded, "step before reset; call reset() first");
+/// assert_eq!(error.kind(), ErrorKind::ResetNeeded);
+/// assert_eq!(error.to_string(), "step before reset; call reset() first");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    failure: Option<Box<EnvFailure>>,
+}
+
+impl Error {
+    /// An error of `kind` whose text should say what to try next.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), failure: None }
+    }
+
+    /// Shorthand for a violation of the protocol by the peer.
+    pub fn protocol(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Protocol, message)
+    }
+
+    /// Whose doing it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What the remote environment raised, if that is what happened.
+    pub fn env_failure(&self) -> Option<&EnvFailure> {
+        self.failure.as_deref()
+    }
+
+    /// The same error with `prefix` before its text, to say where it happened.
+    #[must_use]
+    pub fn context(mut self, prefix: impl fmt::Display) -> Self {
+        self.message = format!("{prefix}: {}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<EnvFailure> for Error {
+    fn from(failure: EnvFailure) -> Self {
+        Self { kind: ErrorKind::Env, message: failure.to_string(), failure: Some(Box::new(failure)) }
+    }
+}
+
+/// What an environment's own code may return: any error at all, so that `?` works on everything.
+pub type EnvError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An environment's error in the form in which it crosses the wire.
+///
+/// A Rust environment that wants a Python agent to see a particular exception class returns one
+/// of these as its [`EnvError`]:
+///
+/// ```
+/// use rlay_core::{EnvError, EnvFailure};
+///
+/// fn step(action: i64) -> Result<(), EnvError> {
+///     if action > 1 {
+///         return Err(EnvFailure::new("ValueError", format!("no such action: {action}")).into());
+///     }
+///     Ok(())
+/// }
+/// assert_eq!(step(7).unwrap_err().to_string(), "ValueError: no such action: 7");
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EnvFailure {
+    /// Name of the exception class, qualified by its module unless that is `builtins`.
+    pub error_type: String,
+    /// The exception's text alone.
+    pub message: String,
+    /// The traceback as text; empty if there is none or the host keeps it.
+    pub traceback: String,
+}
+
+impl EnvFailure {
+    /// A failure without a traceback.
+    pub fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { error_type: error_type.into(), message: message.into(), traceback: String::new() }
+    }
+}
+
+impl fmt::Display for EnvFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.error_type, self.message)
+    }
+}
+
+impl std::error::Error for EnvFailure {}
+
+impl From<EnvError> for EnvFailure {
+    fn from(error: EnvError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(failure) => *failure,
+            Err(other) => Self::new("Error", other.to_string()),
+        }
+    }
+}

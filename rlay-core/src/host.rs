@@ -1,0 +1,167 @@
+//! HostEnv: the object-safe form of an environment that a session hosts. Bytes in, bytes out.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use crate::{
+    env::{Env, Observation},
+    error::{EnvError, EnvFailure, Error, ErrorKind, Result},
+    space::Space,
+    value::{Map, Value},
+    wire::{Payload, Seed, Spec, put_value},
+};
+
+/// What a reset or step left, in buffers that are used again for the next one.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The reward; means nothing after a reset.
+    pub reward: f64,
+    /// Whether the task ended the episode.
+    pub terminated: bool,
+    /// Whether something else ended the episode.
+    pub truncated: bool,
+    /// `info` as an encoded value ([`put_value`]).
+    pub info: Vec<u8>,
+    /// Whether the observation is in packed form; otherwise it is an encoded value.
+    pub packed: bool,
+    /// The observation, unless [`HostEnv::observation`] has it.
+    pub observation: Vec<u8>,
+}
+
+/// An environment as a session sees it. Implemented by [`Hosted`] for every [`Env`], and by language
+/// bindings directly.
+pub trait HostEnv: fmt::Debug {
+    /// Spaces, metadata and the rest of what the agent is told.
+    fn spec(&self) -> Spec;
+
+    /// Gymnasium's `reset`, the results into `outcome`.
+    fn reset_into(&mut self, seed: Option<&Seed>, options: &Value, outcome: &mut Outcome) -> Result<()>;
+
+    /// Gymnasium's `step`, the results into `outcome`.
+    fn step_into(&mut self, action: Payload<'_>, outcome: &mut Outcome) -> Result<()>;
+
+    /// The last observation's packed form where it lies in memory, if it need not be copied into the outcome.
+    fn observation(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Gymnasium's `render`.
+    fn render(&mut self) -> Result<Value>;
+
+    /// Gymnasium's `close`.
+    fn close(&mut self) -> Result<()>;
+}
+
+/// Below this many bytes an observation is copied next to its header, which is cheaper than a second buffer.
+const IN_PLACE: usize = 4 << 10;
+
+/// Any [`Env`] as a [`HostEnv`]. A panic in the environment becomes an error of the environment.
+pub struct Hosted<E: Env> {
+    env: E,
+    render_mode: Option<String>,
+    fixed: bool,
+    last: Option<Observation<E>>,
+}
+
+impl<E: Env> Hosted<E> {
+    /// Hosts `env`, which was made to render in `render_mode`.
+    pub fn new(env: E, render_mode: Option<String>) -> Self {
+        let fixed = env.observation_space().describe().is_fixed();
+        Self { env, render_mode, fixed, last: None }
+    }
+
+    fn observe(&mut self, observation: Observation<E>, info: &Map, outcome: &mut Outcome) {
+        let space = self.env.observation_space();
+        outcome.observation.clear();
+        outcome.info.clear();
+        crate::wire::put_map_value(&mut outcome.info, info);
+        self.last = None;
+        outcome.packed = self.fixed;
+        if self.fixed {
+            if space.slab(&observation).is_some_and(|bytes| bytes.len() >= IN_PLACE) {
+                self.last = Some(observation);
+                return;
+            }
+            outcome.packed = space.pack(&observation, &mut outcome.observation);
+        }
+        if !outcome.packed {
+            outcome.observation.clear();
+            put_value(&mut outcome.observation, &space.to_value(&observation));
+        }
+    }
+}
+
+/// Runs the environment's own code, whatever it does.
+fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(EnvFailure::from(error).into()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(EnvFailure::new("panic", text.unwrap_or_else(|| "the environment panicked".into())).into())
+        }
+    }
+}
+
+impl<E: Env> HostEnv for Hosted<E> {
+    fn spec(&self) -> Spec {
+        let metadata = self.env.metadata();
+        Spec {
+            env_id: String::new(),
+            observation_space: self.env.observation_space().describe(),
+            action_space: self.env.action_space().describe(),
+            slots: 1,
+            render_mode: self.render_mode.clone(),
+            metadata: metadata.to_value(),
+            details: metadata.details(),
+        }
+    }
+
+    fn reset_into(&mut self, seed: Option<&Seed>, options: &Value, outcome: &mut Outcome) -> Result<()> {
+        let seed = match seed {
+            None => None,
+            Some(seed) => Some(seed.to_u64().ok_or_else(|| {
+                EnvFailure::new("ValueError", "this environment takes seeds below 2**64; choose a smaller one")
+            })?),
+        };
+        let result = guard(|| self.env.reset(seed, options))?;
+        (outcome.reward, outcome.terminated, outcome.truncated) = (0.0, false, false);
+        self.observe(result.observation, &result.info, outcome);
+        Ok(())
+    }
+
+    fn step_into(&mut self, action: Payload<'_>, outcome: &mut Outcome) -> Result<()> {
+        let action = action.element(self.env.action_space())?;
+        let result = guard(|| self.env.step(action))?;
+        (outcome.reward, outcome.terminated, outcome.truncated) = (result.reward, result.terminated, result.truncated);
+        self.observe(result.observation, &result.info, outcome);
+        Ok(())
+    }
+
+    fn observation(&self) -> Option<&[u8]> {
+        self.last.as_ref().and_then(|observation| self.env.observation_space().slab(observation))
+    }
+
+    fn render(&mut self) -> Result<Value> {
+        if self.render_mode.is_none() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "render() needs a render mode; give render_mode when the environment is made",
+            ));
+        }
+        guard(|| self.env.render())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        guard(|| self.env.close())
+    }
+}
+
+impl<E: Env> fmt::Debug for Hosted<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hosted<{}>", std::any::type_name::<E>())
+    }
+}

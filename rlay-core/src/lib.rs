@@ -1,0 +1,46 @@
+//! The core of RLay: everything but the sockets.
+//!
+//! Read it in this order: [`Space`] → [`Env`] → [`Policy`] → [`wire`] (messages as bytes) →
+//! [`session`] (the conversation) → [`channel`] (how frames travel) → the endpoints
+//! [`ClientEnv`], [`ServerEnv`], [`ServerBackend`], [`ClientBackend`].
+//!
+//! |  | dials | listens |
+//! |---|---|---|
+//! | **agent** holds | [`ClientEnv`] | [`ServerEnv`] |
+//! | **env** is hosted by | [`ClientBackend`] | [`ServerBackend`] |
+
+pub mod address;
+mod bridge;
+pub mod channel;
+mod dtype;
+mod env;
+mod error;
+pub mod frame;
+pub mod host;
+mod mem;
+mod policy;
+mod registry;
+mod rng;
+pub mod session;
+mod space;
+mod value;
+pub mod wire;
+
+pub use address::Address;
+pub use bridge::open as bridge_open;
+pub use channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Transport, TransportOptions};
+pub use dtype::{DType, Scalar};
+pub use env::{Action, Env, Metadata, Observation, ResetResult, StepResult, render_modes};
+pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};
+pub use frame::{Frame, Pool};
+pub use host::{HostEnv, Hosted, Outcome};
+pub use mem::Mem;
+pub use policy::{Episode, Policy, rollout};
+pub use registry::Registry;
+pub use rng::Rng;
+pub use space::{
+    AnyBox, AnySpace, Bound, BoxSpace, Dict, Discrete, Elements, GraphSpace, Members, MultiBinary, MultiDiscrete,
+    OneOf, Sequence, Space, Text, difference,
+};
+pub use value::{Array, Graph, Map, Value};
+pub use wire::Limits;

@@ -1,0 +1,387 @@
+//! AgentSession: the side that decides. Requests out, results in, never one for another.
+
+use smallvec::SmallVec;
+
+use super::link::{Link, over};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    wire::{
+        EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset, Rows, Spec,
+        Writer, put_request,
+    },
+};
+
+/// What an agent asks of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // Gymnasium's own words
+pub enum Call {
+    Reset,
+    Step,
+    Render,
+}
+
+/// One env slot, as the agent knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Slot {
+    /// Never reset.
+    Idle,
+    /// In an episode.
+    Ready,
+    /// The episode is over; a step is forwarded all the same, the environment decides.
+    Done,
+    /// A request is under way. `late`: nobody waits for it any more, its answer must not answer another call.
+    Waiting { request: u64, call: Call, late: bool, before: Before },
+}
+
+/// The state to return to if a request changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Before {
+    Idle,
+    Ready,
+    Done,
+}
+
+impl From<Before> for Slot {
+    fn from(before: Before) -> Self {
+        match before {
+            Before::Idle => Self::Idle,
+            Before::Ready => Self::Ready,
+            Before::Done => Self::Done,
+        }
+    }
+}
+
+/// The session as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum State {
+    NoSpec,
+    Making { request: u64 },
+    Open,
+    Closing { request: u64 },
+    Over,
+}
+
+/// What a received frame meant.
+#[derive(Debug)]
+pub enum AgentEvent<'f> {
+    /// The environment was made.
+    Spec(Box<Spec>),
+    /// The answer to a reset or step.
+    Result {
+        /// What it answers.
+        call: Call,
+        /// Whether it came after [`AgentSession::give_up`].
+        late: bool,
+        /// One row per slot of the request.
+        rows: Rows,
+        /// The observations of these rows.
+        payload: Payload<'f>,
+    },
+    /// The answer to a render.
+    Frames {
+        /// Whether it came after [`AgentSession::give_up`].
+        late: bool,
+        /// One frame per slot of the request.
+        frames: Frames,
+    },
+    /// A request failed; everything is as it was before it.
+    Failed {
+        /// What failed; `None` for make and close.
+        call: Option<Call>,
+        /// Whether it came after [`AgentSession::give_up`].
+        late: bool,
+        /// Why.
+        fault: Fault,
+    },
+    /// The environment was closed.
+    Closed,
+    /// The peer ended the session, or found it could not go on.
+    Over(Error),
+}
+
+/// The agent's side of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AgentSession {
+    link: Link,
+    state: State,
+    slots: SmallVec<[Slot; 1]>,
+}
+
+impl Default for AgentSession {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl AgentSession {
+    /// A session whose handshake is over and whose environment is yet to be made.
+    pub fn new() -> Self {
+        Self { link: Link::default(), state: State::NoSpec, slots: SmallVec::new() }
+    }
+
+    /// Command: make an environment.
+    pub fn make(&mut self, make: &Make, out: &mut Vec<u8>) -> Result<()> {
+        match self.state {
+            State::NoSpec => {}
+            State::Over => return Err(over()),
+            _ => return Err(Error::new(ErrorKind::Usage, "the environment is made already; one session makes one")),
+        }
+        let header = self.link.next(Kind::Make, 0);
+        self.state = State::Making { request: header.seq };
+        header.begin(out);
+        make.put(&mut Writer(out));
+        Ok(())
+    }
+
+    /// Command: start episodes in the slots of `reset`.
+    pub fn reset(&mut self, reset: &Reset, out: &mut Vec<u8>) -> Result<()> {
+        let slots: SmallVec<[u32; 1]> = reset.rows.iter().map(|(slot, _)| *slot).collect();
+        self.request(Call::Reset, &slots)?.begin(out);
+        reset.put(&mut Writer(out));
+        Ok(())
+    }
+
+    /// Command: take an action in each of `slots`. The payload with the actions is for the caller to append.
+    pub fn step(&mut self, slots: &[u32], out: &mut Vec<u8>) -> Result<()> {
+        self.request(Call::Step, slots)?.begin(out);
+        put_request(&mut Writer(out), slots);
+        Ok(())
+    }
+
+    /// Command: render `slots`.
+    pub fn render(&mut self, slots: &[u32], out: &mut Vec<u8>) -> Result<()> {
+        self.request(Call::Render, slots)?.begin(out);
+        put_request(&mut Writer(out), slots);
+        Ok(())
+    }
+
+    /// Command: close the environment. The answer is [`AgentEvent::Closed`] or a failure.
+    pub fn close(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        if self.state != State::Open {
+            return Err(over());
+        }
+        let header = self.link.next(Kind::Close, 0);
+        self.state = State::Closing { request: header.seq };
+        header.begin(out);
+        EnvClose(SmallVec::new()).put(&mut Writer(out));
+        Ok(())
+    }
+
+    /// Command: end the session.
+    pub fn goodbye(&mut self, goodbye: &Goodbye, out: &mut Vec<u8>) -> Result<()> {
+        if self.state == State::Over {
+            return Err(over());
+        }
+        self.state = State::Over;
+        self.link.next(Kind::Goodbye, 0).begin(out);
+        goodbye.put(&mut Writer(out));
+        Ok(())
+    }
+
+    /// Command: tell the peer that it broke the protocol, and end the session.
+    pub fn abort(&mut self, error: &Error, out: &mut Vec<u8>) {
+        self.state = State::Over;
+        self.link.next(Kind::Error, 0).begin(out);
+        Fault::from_error(error, true).put(&mut Writer(out));
+    }
+
+    /// Input without a frame: nobody waits for the answers to the requests under way any more.
+    /// They can answer no later call; their slots are free again once they have arrived.
+    pub fn give_up(&mut self) {
+        for slot in &mut self.slots {
+            if let Slot::Waiting { late, .. } = slot {
+                *late = true;
+            }
+        }
+    }
+
+    /// The request under way in `slot`, and whether it was given up.
+    pub fn waiting(&self, slot: u32) -> Option<(Call, bool)> {
+        match self.slots.get(slot as usize) {
+            Some(Slot::Waiting { call, late, .. }) => Some((*call, *late)),
+            _ => None,
+        }
+    }
+
+    /// Whether the session is over.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// Claims `slots` for a request, or changes nothing.
+    fn request(&mut self, call: Call, slots: &[u32]) -> Result<Header> {
+        match self.state {
+            State::Open => {}
+            State::NoSpec | State::Making { .. } => {
+                return Err(Error::new(ErrorKind::Usage, "the environment is not made yet"));
+            }
+            State::Closing { .. } | State::Over => return Err(over()),
+        }
+        for (i, slot) in slots.iter().enumerate() {
+            let state = self.slots.get(*slot as usize).ok_or_else(|| {
+                Error::new(ErrorKind::Usage, format!("there is no env slot {slot}; there are {}", self.slots.len()))
+            })?;
+            match state {
+                Slot::Waiting { call, late: true, .. } => {
+                    return Err(Error::new(
+                        ErrorKind::Busy,
+                        format!(
+                            "the answer to an earlier {call:?} is still to come; \
+                             late() fetches it, reset() waits for it and drops it"
+                        ),
+                    ));
+                }
+                Slot::Waiting { call, late: false, .. } => {
+                    return Err(Error::new(ErrorKind::Busy, format!("a {call:?} is under way in slot {slot}")));
+                }
+                Slot::Idle if call == Call::Step => {
+                    return Err(Error::new(
+                        ErrorKind::ResetNeeded,
+                        "Cannot call env.step() before calling env.reset()",
+                    ));
+                }
+                _ if slots[..i].contains(slot) => {
+                    return Err(Error::new(ErrorKind::Usage, format!("slot {slot} is named twice in one request")));
+                }
+                _ => {}
+            }
+        }
+        if slots.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, "a request for no slot"));
+        }
+        let kind = match call {
+            Call::Reset => Kind::Reset,
+            Call::Step => Kind::Step,
+            Call::Render => Kind::Render,
+        };
+        let header = self.link.next(kind, 0);
+        for slot in slots {
+            let before = match self.slots[*slot as usize] {
+                Slot::Idle => Before::Idle,
+                Slot::Done => Before::Done,
+                Slot::Ready | Slot::Waiting { .. } => Before::Ready,
+            };
+            self.slots[*slot as usize] = Slot::Waiting { request: header.seq, call, late: false, before };
+        }
+        Ok(header)
+    }
+
+    /// Input: a frame arrived.
+    pub fn handle<'f>(&mut self, frame: &'f [u8], limits: &Limits) -> Result<AgentEvent<'f>> {
+        if self.state == State::Over {
+            return Err(over());
+        }
+        let result = self.on(frame, limits);
+        if result.is_err() {
+            self.state = State::Over;
+        }
+        result
+    }
+
+    fn on<'f>(&mut self, frame: &'f [u8], limits: &Limits) -> Result<AgentEvent<'f>> {
+        let mut reader = Reader::new(frame, 0, limits);
+        let header = Header::read(&mut reader)?;
+        self.link.receive(&header)?;
+        match (Message::read(header, reader)?, self.state) {
+            (Message::Spec(spec), State::Making { request }) if header.re == request => {
+                if spec.slots == 0 || spec.slots > limits.count {
+                    return Err(Error::protocol(format!("the environment offers {} slots", spec.slots)));
+                }
+                self.slots = SmallVec::from_elem(Slot::Idle, spec.slots as usize);
+                self.state = State::Open;
+                Ok(AgentEvent::Spec(spec))
+            }
+            (Message::Result(rows, payload), State::Open | State::Closing { .. }) => {
+                let (call, late) = self.answered(header.re, rows.iter().map(|row| row.slot))?;
+                if call == Call::Render || rows.iter().any(|row| row.first != (call == Call::Reset)) {
+                    return Err(illegal(&header));
+                }
+                for row in &rows {
+                    let ended = row.terminated || row.truncated;
+                    self.slots[row.slot as usize] = if ended { Slot::Done } else { Slot::Ready };
+                }
+                Ok(AgentEvent::Result { call, late, rows, payload })
+            }
+            (Message::Frames(frames), State::Open | State::Closing { .. }) => {
+                let (call, late) = self.answered(header.re, frames.0.iter().map(|(slot, _)| *slot))?;
+                if call != Call::Render {
+                    return Err(illegal(&header));
+                }
+                self.restore(header.re);
+                Ok(AgentEvent::Frames { late, frames })
+            }
+            (Message::Error(fault), _) if fault.fatal => {
+                self.state = State::Over;
+                Ok(AgentEvent::Over(fault.into_error().context("the peer ended the session")))
+            }
+            (Message::Error(fault), State::Making { request }) if header.re == request => {
+                self.state = State::NoSpec;
+                Ok(AgentEvent::Failed { call: None, late: false, fault })
+            }
+            (Message::Error(fault), State::Closing { request }) if header.re == request => {
+                Ok(AgentEvent::Failed { call: None, late: false, fault })
+            }
+            (Message::Error(fault), State::Open | State::Closing { .. }) => {
+                let waiting = self.slots.iter().find_map(|slot| match slot {
+                    Slot::Waiting { request, call, late, .. } if *request == header.re => Some((*call, *late)),
+                    _ => None,
+                });
+                let (call, late) = waiting.ok_or_else(|| illegal(&header))?;
+                self.restore(header.re);
+                Ok(AgentEvent::Failed { call: Some(call), late, fault })
+            }
+            (Message::Closed(_), State::Closing { request }) if header.re == request => Ok(AgentEvent::Closed),
+            (Message::Goodbye(goodbye), _) => {
+                self.state = State::Over;
+                let kind = match goodbye.code {
+                    0 => ErrorKind::ConnectionLost,
+                    code => ErrorKind::from_code(code),
+                };
+                Ok(AgentEvent::Over(Error::new(kind, format!("the environment's host said goodbye: {}", goodbye.message))))
+            }
+            _ => Err(illegal(&header)),
+        }
+    }
+
+    /// The request that a reply answers, if it names exactly the slots of that request.
+    fn answered(&self, re: u64, slots: impl Iterator<Item = u32>) -> Result<(Call, bool)> {
+        let mut asked = 0;
+        let mut answer = None;
+        for slot in &self.slots {
+            if let Slot::Waiting { request, call, late, .. } = slot
+                && *request == re
+            {
+                asked += 1;
+                answer = Some((*call, *late));
+            }
+        }
+        let mut seen: SmallVec<[u32; 1]> = SmallVec::new();
+        for slot in slots {
+            let waits = matches!(self.slots.get(slot as usize), Some(Slot::Waiting { request, .. }) if *request == re);
+            if !waits || seen.contains(&slot) {
+                return Err(Error::protocol(format!("a reply about slot {slot}, which did not ask for it")));
+            }
+            seen.push(slot);
+        }
+        match answer {
+            Some(answer) if asked == seen.len() => Ok(answer),
+            Some(_) => Err(Error::protocol("a reply that leaves out slots of its request")),
+            None => Err(Error::protocol(format!("a reply to frame {re}, which asked for nothing"))),
+        }
+    }
+
+    /// Puts the slots of request `re` back to what they were before it.
+    fn restore(&mut self, re: u64) {
+        for slot in &mut self.slots {
+            if let Slot::Waiting { request, before, .. } = slot
+                && *request == re
+            {
+                *slot = (*before).into();
+            }
+        }
+    }
+}
+
+fn illegal(header: &Header) -> Error {
+    Error::protocol(format!("the environment's host sent {:?} out of turn", header.kind))
+}

@@ -1,0 +1,46 @@
+//! Numbering of frames: every request has a number, every reply names it, and none goes missing unseen.
+
+use crate::{
+    error::{Error, Result},
+    wire::{Header, Kind},
+};
+
+/// Counters of one side of a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Link {
+    sent: u64,
+    received: u64,
+}
+
+impl Link {
+    /// The header of the next frame.
+    pub(super) fn next(&mut self, kind: Kind, re: u64) -> Header {
+        self.sent += 1;
+        Header { kind, seq: self.sent, ack: self.received, re }
+    }
+
+    /// Accounts for a received frame.
+    pub(super) fn receive(&mut self, header: &Header) -> Result<()> {
+        if header.seq != self.received + 1 {
+            return Err(Error::protocol(format!(
+                "frame {} arrived where frame {} was due; the channel lost or repeated something",
+                header.seq,
+                self.received + 1
+            )));
+        }
+        if header.ack > self.sent || header.re > self.sent {
+            return Err(Error::protocol(format!("the peer refers to frame {}, which was never sent", header.re)));
+        }
+        self.received = header.seq;
+        Ok(())
+    }
+
+    pub(super) fn last_sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+/// The error of every call after the session ended.
+pub(super) fn over() -> Error {
+    Error::new(crate::error::ErrorKind::Closed, "the session is over; open a new one")
+}

@@ -1,0 +1,35 @@
+//! The conversation as state machines that see no socket, clock, thread or runtime.
+//!
+//! There is one conversation with two roles, and it does not matter who dialed. [`AgentSession`] asks,
+//! [`EnvSession`] answers. Both turn the same way: *commands* (`make`, `reset`, `step`, … and the
+//! replies) write one frame into a buffer for the caller to send; *inputs* (`handle`) take one
+//! received frame and say what happened. A protocol violation is an `Err` from `handle`; the session
+//! is then over for good and says so again on every later call.
+//!
+//! ```
+//! use rlay_core::session::{AgentEvent, AgentSession, EnvEvent, EnvSession};
+//! use rlay_core::{Discrete, Space, Value, wire::{Limits, Make, Spec}};
+//!
+//! let (mut agent, mut env) = (AgentSession::new(), EnvSession::new());
+//! let (limits, mut frame) = (Limits::default(), Vec::new());
+//!
+//! agent.make(&Make::default(), &mut frame)?;
+//! let EnvEvent::Make { .. } = env.handle(&frame, &limits)? else { panic!() };
+//! let space = Discrete::new(2).describe();
+//! let spec = Spec {
+//!     env_id: String::new(), observation_space: space.clone(), action_space: space, slots: 1,
+//!     render_mode: None, metadata: Value::None, details: Value::None,
+//! };
+//! env.spec(&spec, &mut frame)?;
+//! assert!(matches!(agent.handle(&frame, &limits)?, AgentEvent::Spec(_)));
+//! # Ok::<(), rlay_core::Error>(())
+//! ```
+
+mod agent;
+mod env;
+mod handshake;
+mod link;
+
+pub use agent::{AgentEvent, AgentSession, Call};
+pub use env::{EnvEvent, EnvSession};
+pub use handshake::{Local, hello, receive_hello, receive_welcome, reject, welcome};

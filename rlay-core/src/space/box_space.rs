@@ -1,0 +1,248 @@
+//! BoxSpace: arrays within bounds (`gymnasium.spaces.Box`; `Box` is taken in Rust).
+
+use std::marker::PhantomData;
+
+use super::{AnyBox, AnySpace, Bound, Space, mismatch, pad8, skip8};
+use crate::{
+    dtype::{DType, Scalar},
+    error::Result,
+    rng::Rng,
+    value::{Array, Value},
+    wire::Reader,
+};
+
+/// A Rust type that holds the elements of an array, flat and in C order: `Vec<T>` or `[T; N]`.
+pub trait Elements<T: Scalar> {
+    /// The elements.
+    fn elements(&self) -> &[T];
+    /// A container of `len` elements filled by `fill`; `None` if the type cannot hold that many.
+    fn build(len: usize, fill: impl FnOnce(&mut [T]) -> bool) -> Option<Self>
+    where
+        Self: Sized;
+}
+
+impl<T: Scalar> Elements<T> for Vec<T> {
+    fn elements(&self) -> &[T] {
+        self
+    }
+    fn build(len: usize, fill: impl FnOnce(&mut [T]) -> bool) -> Option<Self> {
+        let mut out = vec![T::default(); len];
+        fill(&mut out).then_some(out)
+    }
+}
+
+impl<T: Scalar, const N: usize> Elements<T> for [T; N] {
+    fn elements(&self) -> &[T] {
+        self
+    }
+    fn build(len: usize, fill: impl FnOnce(&mut [T]) -> bool) -> Option<Self> {
+        let mut out = [T::default(); N];
+        (len == N && fill(&mut out)).then_some(out)
+    }
+}
+
+/// Arrays of `T` within bounds. `E` is the Rust type of one array; `[f32; 4]` allocates nothing.
+///
+/// ```
+/// use rlay_core::{BoxSpace, Space};
+///
+/// let image = BoxSpace::<u8>::new([84, 84, 4], 0, 255);
+/// assert!(image.contains(&vec![7; 84 * 84 * 4]));
+/// let position = BoxSpace::<f64, [f64; 2]>::unbounded([2]);
+/// assert!(position.contains(&[1e300, -1e300]));
+/// ```
+#[doc(alias = "Box")]
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoxSpace<T, E = Vec<T>> {
+    any: AnyBox,
+    types: PhantomData<fn() -> (T, E)>,
+}
+
+impl<T: Scalar, E: Elements<T>> BoxSpace<T, E> {
+    /// Arrays of `shape` whose elements all lie from `low` to `high`; an infinite float does not limit.
+    pub fn new(shape: impl Into<Vec<u64>>, low: T, high: T) -> Self {
+        let bound = |x: T| {
+            let value = bytemuck::bytes_of(&x).to_vec();
+            let bounded = !T::DTYPE.is_float() || T::DTYPE.read_f64(&value).is_finite();
+            Bound::Uniform { value, bounded }
+        };
+        Self::from_any(AnyBox {
+            dtype: T::DTYPE,
+            big_endian: false,
+            shape: shape.into(),
+            low: bound(low),
+            high: bound(high),
+        })
+    }
+
+    /// Arrays of `shape` whose element i lies from `low[i]` to `high[i]`.
+    ///
+    /// # Panics
+    /// If `low` or `high` does not have one value for each element.
+    pub fn with_bounds(shape: impl Into<Vec<u64>>, low: &[T], high: &[T]) -> Self {
+        let shape = shape.into();
+        let len = shape.iter().product::<u64>() as usize;
+        assert!(low.len() == len && high.len() == len, "one bound for each of the {len} elements");
+        let bound = |xs: &[T]| {
+            let values = bytemuck::cast_slice::<T, u8>(xs).to_vec();
+            let size = T::DTYPE.size();
+            let bounded =
+                values.chunks(size).map(|x| !T::DTYPE.is_float() || T::DTYPE.read_f64(x).is_finite()).collect();
+            Bound::new(values, bounded, size)
+        };
+        Self::from_any(AnyBox { dtype: T::DTYPE, big_endian: false, low: bound(low), high: bound(high), shape })
+    }
+
+    fn from_any(any: AnyBox) -> Self {
+        Self { any, types: PhantomData }
+    }
+
+    /// Elements along each axis.
+    pub fn shape(&self) -> &[u64] {
+        &self.any.shape
+    }
+}
+
+impl<E: Elements<f32>> BoxSpace<f32, E> {
+    /// Arrays of any finite or infinite `f32`.
+    pub fn unbounded(shape: impl Into<Vec<u64>>) -> Self {
+        Self::new(shape, f32::NEG_INFINITY, f32::INFINITY)
+    }
+}
+
+impl<E: Elements<f64>> BoxSpace<f64, E> {
+    /// Arrays of any finite or infinite `f64`.
+    pub fn unbounded(shape: impl Into<Vec<u64>>) -> Self {
+        Self::new(shape, f64::NEG_INFINITY, f64::INFINITY)
+    }
+}
+
+impl<T: Scalar, E: Elements<T>> Space for BoxSpace<T, E> {
+    type Element = E;
+
+    fn contains(&self, x: &E) -> bool {
+        self.any.contains_bytes(bytemuck::cast_slice(x.elements()))
+    }
+
+    fn sample(&self, rng: &mut Rng) -> E {
+        let bytes = self.any.sample_bytes(rng);
+        E::build(self.any.len(), |out| T::copy_from(&bytes, out)).expect("the shape fits the element type")
+    }
+
+    fn describe(&self) -> AnySpace {
+        AnySpace::Box(self.any.clone())
+    }
+
+    fn to_value(&self, x: &E) -> Value {
+        Value::Array(Array::new(&self.any.shape, x.elements()))
+    }
+
+    fn from_value(&self, value: &Value) -> Result<E> {
+        let array = self.any.cast(value).ok_or_else(|| {
+            mismatch(&format!("a {} Box of shape {:?}", self.any.dtype.name(), self.any.shape), value)
+        })?;
+        E::build(self.any.len(), |out| T::copy_from(&array, out)).ok_or_else(|| mismatch("this Box", value))
+    }
+
+    fn pack(&self, x: &E, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(bytemuck::cast_slice(x.elements()));
+        pad8(out);
+        x.elements().len() == self.any.len()
+    }
+
+    fn unpack(&self, input: &mut Reader<'_>) -> Result<E> {
+        let bytes = input.take(self.any.byte_len() as u64)?;
+        let x = E::build(self.any.len(), |out| T::copy_from(bytes, out));
+        let x = x.ok_or_else(|| input.error("elements that the array's type does not have, ending"))?;
+        skip8(input, bytes.len())?;
+        Ok(x)
+    }
+
+    fn slab<'a>(&self, x: &'a E) -> Option<&'a [u8]> {
+        let bytes: &[u8] = bytemuck::cast_slice(x.elements());
+        (bytes.len() == self.any.byte_len() && bytes.len().is_multiple_of(8)).then_some(bytes)
+    }
+}
+
+impl AnyBox {
+    /// Whether every element of `bytes` lies within its bounds.
+    pub(crate) fn contains_bytes(&self, bytes: &[u8]) -> bool {
+        let size = self.dtype.size();
+        bytes.len() == self.byte_len()
+            && bytes.chunks(size).enumerate().all(|(i, x)| {
+                let (low, high) = (self.low.get(i, size).0, self.high.get(i, size).0);
+                if self.dtype.is_float() {
+                    let x = self.dtype.read_f64(x);
+                    x >= self.dtype.read_f64(low) && x <= self.dtype.read_f64(high)
+                } else {
+                    let x = self.dtype.read_i128(x);
+                    x >= self.dtype.read_i128(low) && x <= self.dtype.read_i128(high)
+                }
+            })
+    }
+
+    /// Random elements, distributed as Gymnasium's are: uniform between two bounds, exponential beyond one, else normal.
+    pub(crate) fn sample_bytes(&self, rng: &mut Rng) -> Vec<u8> {
+        let (dtype, size) = (self.dtype, self.dtype.size());
+        let mut out = Vec::with_capacity(self.byte_len());
+        for i in 0..self.len() {
+            let ((low, below), (high, above)) = (self.low.get(i, size), self.high.get(i, size));
+            if below && above && !dtype.is_float() {
+                let (low, high) = (dtype.read_i128(low), dtype.read_i128(high));
+                let span = u64::try_from(high - low + 1).unwrap_or(u64::MAX);
+                dtype.write_i128(low + i128::from(rng.below(span)), &mut out);
+                continue;
+            }
+            let x = match (below, above) {
+                (true, true) => rng.uniform(dtype.read_f64(low), dtype.read_f64(high)),
+                (true, false) => dtype.read_f64(low) + rng.exponential(),
+                (false, true) => dtype.read_f64(high) - rng.exponential(),
+                (false, false) => rng.normal(),
+            };
+            dtype.write_f64(if dtype.is_float() { x } else { x.floor() }, &mut out);
+        }
+        out
+    }
+
+    /// The elements of `value` in this space's dtype, if it has this shape and NumPy would cast it safely.
+    pub(crate) fn cast(&self, value: &Value) -> Option<Vec<u8>> {
+        let (Value::Array(array) | Value::Scalar(array)) = value else { return None };
+        if array.shape != self.shape {
+            return None;
+        }
+        if array.dtype == self.dtype {
+            return Some(array.data.clone());
+        }
+        if !can_cast(array.dtype, self.dtype) {
+            return None;
+        }
+        let mut out = Vec::with_capacity(self.byte_len());
+        for x in array.data.chunks(array.dtype.size()) {
+            if array.dtype.is_float() {
+                self.dtype.write_f64(array.dtype.read_f64(x), &mut out);
+            } else {
+                self.dtype.write_i128(array.dtype.read_i128(x), &mut out);
+            }
+        }
+        Some(out)
+    }
+}
+
+/// NumPy's `can_cast(from, to)`, rule "safe".
+pub(crate) fn can_cast(from: DType, to: DType) -> bool {
+    use DType::{Bool, F16, F32, F64, U8, U16, U32, U64};
+    let unsigned = |t| matches!(t, U8 | U16 | U32 | U64);
+    match (from, to) {
+        _ if from == to => true,
+        (Bool, _) => true,
+        (_, Bool) => false,
+        (F16 | F32 | F64, _) => to.is_float() && from.size() <= to.size(),
+        (_, F16) => from.size() == 1,
+        (_, F32) => from.size() <= 2,
+        (_, F64) => true,
+        _ if unsigned(from) && unsigned(to) => from.size() <= to.size(),
+        _ if unsigned(from) => from.size() < to.size(),
+        _ if unsigned(to) => false,
+        _ => from.size() <= to.size(),
+    }
+}

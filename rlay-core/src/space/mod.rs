@@ -1,0 +1,94 @@
+//! Spaces: sets of values, and therefore how to write one down.
+//!
+//! Typed spaces ([`BoxSpace`], [`Discrete`], tuples, [`Dict`] …) have plain Rust elements.
+//! [`AnySpace`] is the description that crosses the wire; it is itself a space over [`Value`].
+
+mod any;
+mod box_space;
+mod composite;
+mod difference;
+mod discrete;
+mod dynamic;
+mod text;
+mod variable;
+
+pub use any::{AnyBox, AnySpace, Bound};
+pub use box_space::{BoxSpace, Elements};
+pub use composite::{Dict, Members, OneOf};
+pub use difference::difference;
+pub use discrete::{Discrete, MultiBinary, MultiDiscrete};
+pub use text::Text;
+pub use variable::{GraphSpace, Sequence};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    rng::Rng,
+    value::Value,
+    wire::Reader,
+};
+
+/// A set of values that environments take as actions or give as observations.
+///
+/// ```
+/// use rlay_core::{BoxSpace, Discrete, Rng, Space};
+///
+/// let observation = BoxSpace::<f32, [f32; 4]>::new([4], -1.0, 1.0);
+/// assert!(observation.contains(&[0.0, 0.5, -1.0, 1.0]));
+/// let action = Discrete::new(2);
+/// assert!(action.contains(&action.sample(&mut Rng::seeded(0))));
+/// ```
+pub trait Space {
+    /// What the space contains, as a plain Rust type.
+    type Element;
+
+    /// Whether `x` lies in the space.
+    fn contains(&self, x: &Self::Element) -> bool;
+
+    /// A random element.
+    fn sample(&self, rng: &mut Rng) -> Self::Element;
+
+    /// The description sent to the peer, once, in the handshake.
+    fn describe(&self) -> AnySpace;
+
+    /// The element as Python would hold it.
+    fn to_value(&self, x: &Self::Element) -> Value;
+
+    /// The element that Python's `value` stands for; an error of kind
+    /// [`InvalidAction`](ErrorKind::InvalidAction) if this space's type cannot hold it.
+    fn from_value(&self, value: &Value) -> Result<Self::Element>;
+
+    /// Appends the packed form (`docs/wire.md`, "Packed payloads"); `false`, with `out` in any state,
+    /// if the space or the element has none.
+    fn pack(&self, _x: &Self::Element, _out: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    /// Reads what [`pack`](Space::pack) wrote.
+    fn unpack(&self, input: &mut Reader<'_>) -> Result<Self::Element> {
+        Err(input.error("a packed payload for a space that has no packed form"))
+    }
+
+    /// The element's own memory, if that is its whole packed form: it is then sent from where it lies.
+    fn slab<'a>(&self, _x: &'a Self::Element) -> Option<&'a [u8]> {
+        None
+    }
+}
+
+/// The error of [`Space::from_value`].
+pub(crate) fn mismatch(space: &str, value: &Value) -> Error {
+    Error::new(ErrorKind::InvalidAction, format!("{space} does not take a value of type {}", value.type_name()))
+}
+
+/// Zeros up to the next multiple of eight bytes; leaves of a packed payload start at one.
+pub(crate) fn pad8(out: &mut Vec<u8>) {
+    out.resize(out.len().next_multiple_of(8), 0);
+}
+
+/// Skips what [`pad8`] wrote after a leaf of `len` bytes.
+pub(crate) fn skip8(input: &mut Reader<'_>, len: usize) -> Result<()> {
+    let pad = input.take((len.next_multiple_of(8) - len) as u64)?;
+    if pad.iter().any(|byte| *byte != 0) {
+        return Err(input.error("padding that is not zero, ending"));
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! Reader and Writer: the only place that knows how numbers, text and lists are laid out in bytes.
+//!
+//! The layout is bincode's `legacy()` configuration: fixed-width little-endian numbers, 64-bit
+//! lengths, 32-bit tags. Containers are read by hand, because bincode allocates what a peer claims.
+
+use bincode::{Decode, Encode, config};
+
+use crate::error::{Error, Result};
+
+/// Bounds on what a peer can make this process hold while one frame is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Longest frame in bytes, in either direction.
+    pub frame: usize,
+    /// Deepest nesting of a space or a value.
+    pub depth: u32,
+    /// Most values and spaces in one frame.
+    pub count: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { frame: 64 << 20, depth: 32, count: 1 << 20 }
+    }
+}
+
+/// Appends to a byte buffer.
+#[derive(Debug)]
+pub struct Writer<'a>(pub &'a mut Vec<u8>);
+
+impl bincode::enc::write::Writer for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::result::Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Writer<'_> {
+    /// A number, a bool, or a fixed-size group of them.
+    pub fn put<T: Encode>(&mut self, x: T) {
+        bincode::encode_into_writer(x, Writer(self.0), config::legacy()).expect("writing to memory does not fail");
+    }
+
+    /// A 64-bit length, then the bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.put(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Text as its UTF-8 bytes.
+    pub fn str(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    /// A 64-bit count, then each item.
+    pub fn list<T>(&mut self, items: &[T], mut item: impl FnMut(&mut Self, &T)) {
+        self.put(items.len() as u64);
+        for x in items {
+            item(self, x);
+        }
+    }
+
+    /// One byte 0 or 1, then the value if there is one.
+    pub fn option<T>(&mut self, x: Option<&T>, some: impl FnOnce(&mut Self, &T)) {
+        self.put(x.is_some());
+        if let Some(x) = x {
+            some(self, x);
+        }
+    }
+}
+
+/// Reads from the bytes of one frame, within [`Limits`].
+#[derive(Debug, Clone)]
+pub struct Reader<'a> {
+    frame: &'a [u8],
+    at: usize,
+    depth: u32,
+    count: u32,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at byte `at` of `frame`.
+    pub fn new(frame: &'a [u8], at: usize, limits: &Limits) -> Self {
+        Self { frame, at: at.min(frame.len()), depth: limits.depth, count: limits.count }
+    }
+
+    /// Where in the frame the next byte is.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Bytes that are left.
+    pub fn remaining(&self) -> usize {
+        self.frame.len() - self.at
+    }
+
+    /// The error for bytes that cannot be what the specification says.
+    pub fn error(&self, what: impl std::fmt::Display) -> Error {
+        let near = &self.frame[self.at..self.frame.len().min(self.at + 16)];
+        Error::protocol(format!("malformed frame: {what} at byte {} (next bytes: {near:02x?})", self.at))
+    }
+
+    /// A number, a bool, or a fixed-size group of them.
+    pub fn get<T: Decode<()>>(&mut self) -> Result<T> {
+        match bincode::decode_from_slice(&self.frame[self.at..], config::legacy()) {
+            Ok((x, used)) => {
+                self.at += used;
+                Ok(x)
+            }
+            Err(bincode::error::DecodeError::UnexpectedEnd { .. }) => Err(self.error("the frame ends too early")),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// The next `len` bytes.
+    pub fn take(&mut self, len: u64) -> Result<&'a [u8]> {
+        if len > self.remaining() as u64 {
+            return Err(self.error(format_args!("{len} bytes announced, {} left", self.remaining())));
+        }
+        let bytes = &self.frame[self.at..self.at + len as usize];
+        self.at += len as usize;
+        Ok(bytes)
+    }
+
+    /// A 64-bit length, then the bytes.
+    pub fn bytes(&mut self) -> Result<&'a [u8]> {
+        let len = self.get()?;
+        self.take(len)
+    }
+
+    /// Text as its UTF-8 bytes.
+    pub fn str(&mut self) -> Result<&'a str> {
+        let bytes = self.bytes()?;
+        std::str::from_utf8(bytes).map_err(|_| self.error("text that is not UTF-8, ending"))
+    }
+
+    /// A 64-bit count of items that take at least `min_size` bytes each; checked before anything is allocated.
+    pub fn count(&mut self, min_size: usize) -> Result<usize> {
+        let count: u64 = self.get()?;
+        if count > (self.remaining() / min_size) as u64 {
+            return Err(self.error(format_args!("{count} items announced, {} bytes left", self.remaining())));
+        }
+        Ok(count as usize)
+    }
+
+    /// A 64-bit count, then each item, collected into any container.
+    pub fn list<T, C: FromIterator<T>>(
+        &mut self,
+        min_size: usize,
+        mut item: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<C> {
+        (0..self.count(min_size)?).map(|_| item(self)).collect()
+    }
+
+    /// One byte 0 or 1, then the value if there is one.
+    pub fn option<T>(&mut self, some: impl FnOnce(&mut Self) -> Result<T>) -> Result<Option<T>> {
+        if self.get::<bool>()? { some(self).map(Some) } else { Ok(None) }
+    }
+
+    /// Reads one value or space that may contain others, one level deeper and one more counted.
+    pub fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.count == 0 {
+            return Err(self.error("too many values in one frame (see Limits::count)"));
+        }
+        if self.depth == 0 {
+            return Err(self.error("values nested too deep (see Limits::depth)"));
+        }
+        self.count -= 1;
+        self.depth -= 1;
+        let value = read(self);
+        self.depth += 1;
+        value
+    }
+
+    /// Everything must have been read.
+    pub fn end(&self) -> Result<()> {
+        if self.remaining() > 0 {
+            return Err(self.error(format_args!("{} bytes after the end of the message", self.remaining())));
+        }
+        Ok(())
+    }
+}

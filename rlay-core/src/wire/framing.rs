@@ -1,0 +1,136 @@
+//! Frames on a stream of bytes: a 32-bit little-endian length before each, sans-io.
+
+use super::HANDSHAKE_FRAME;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    frame::{ALIGNMENT, Frame, Pool},
+};
+
+/// Bytes of the length prefix.
+const PREFIX: usize = 4;
+/// Where the prefix lies in a block, so that the frame behind it is aligned.
+const START: usize = ALIGNMENT - PREFIX;
+/// Room for the first read of a frame whose size nobody can guess.
+const FIRST_READ: usize = 4 << 10;
+
+/// Cuts a stream of bytes into frames: ask where to read to, say how much arrived, take the frame.
+///
+/// A frame arrives in a pooled block of about the size of the frame before it, which then is the
+/// frame: nothing is copied as long as frames are of similar size and the peer waits for answers.
+///
+/// ```
+/// use rlay_core::wire::Framing;
+///
+/// let mut framing = Framing::new(1024);
+/// let bytes = [&framing.prefix(4).unwrap()[..], b"ping"].concat();
+/// framing.space()[..bytes.len()].copy_from_slice(&bytes);
+/// framing.filled(bytes.len());
+/// assert_eq!(&framing.take().unwrap().unwrap()[..], b"ping");
+/// ```
+#[derive(Debug)]
+pub struct Framing {
+    pool: Pool,
+    max_frame: usize,
+    /// Bytes that arrived, at `START` and after.
+    block: Frame,
+    filled: usize,
+}
+
+impl Framing {
+    /// For frames of at most `max_frame` bytes.
+    pub fn new(max_frame: usize) -> Self {
+        let pool = Pool::new();
+        let block = pool.take(START + FIRST_READ);
+        Self { pool, max_frame, block, filled: 0 }
+    }
+
+    /// Changes the limit, once the handshake has settled it.
+    pub fn set_max_frame(&mut self, max_frame: usize) {
+        self.max_frame = max_frame;
+    }
+
+    /// The prefix of a frame of `len` bytes that is about to be sent.
+    pub fn prefix(&self, len: usize) -> Result<[u8; PREFIX]> {
+        match u32::try_from(len) {
+            Ok(prefix) if len <= self.max_frame => Ok(prefix.to_le_bytes()),
+            _ => Err(too_large("own", len, self.max_frame)),
+        }
+    }
+
+    /// Where to read to next. Never empty.
+    pub fn space(&mut self) -> &mut [u8] {
+        let end = START + self.filled;
+        let capacity = self.block.capacity();
+        self.block.resize(capacity);
+        &mut self.block[end..]
+    }
+
+    /// Whether part of a frame has arrived, so that an end of the stream now would cut it off.
+    pub fn is_partial(&self) -> bool {
+        self.filled > 0
+    }
+
+    /// `n` bytes arrived in [`space`](Self::space).
+    pub fn filled(&mut self, n: usize) {
+        self.filled += n;
+    }
+
+    /// The next frame, if all of it has arrived. If not, there is room for the rest of it.
+    pub fn take(&mut self) -> Result<Option<Frame>> {
+        if self.filled < PREFIX {
+            return Ok(None);
+        }
+        let prefix = self.block[START..ALIGNMENT].try_into().expect("four bytes");
+        let len = u32::from_le_bytes(prefix) as usize;
+        if len > self.max_frame {
+            return Err(self.refuse(len));
+        }
+        let needed = ALIGNMENT + len;
+        if self.filled < PREFIX + len {
+            if needed > self.block.capacity() {
+                let mut larger = self.pool.take(needed);
+                larger[START..START + self.filled].copy_from_slice(&self.block[START..START + self.filled]);
+                self.block = larger;
+            }
+            return Ok(None);
+        }
+        // What follows this frame, if anything, moves to a block of its own.
+        let rest = START + PREFIX + len..START + self.filled;
+        let mut next = self.pool.take((START + FIRST_READ).max(needed).max(START + rest.len() + PREFIX));
+        next[START..START + rest.len()].copy_from_slice(&self.block[rest.clone()]);
+        let mut frame = std::mem::replace(&mut self.block, next);
+        self.filled = rest.len();
+        frame.resize(needed);
+        frame.skip_line();
+        Ok(Some(frame))
+    }
+
+    /// The error for a length no RLay peer would send; strangers are told apart by what they said.
+    fn refuse(&self, len: usize) -> Error {
+        let seen = &self.block[START..START + self.filled.min(24)];
+        let stranger = if seen.starts_with(&[0x16, 0x03]) {
+            Some("a TLS client")
+        } else if [&b"GET "[..], b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP", b"PRI "].iter().any(|w| seen.starts_with(w)) {
+            Some("an HTTP peer")
+        } else {
+            None
+        };
+        match stranger {
+            Some(who) => Error::protocol(format!(
+                "{who} on an RLay port (first bytes: {:?}); check the address and port at both ends",
+                String::from_utf8_lossy(seen)
+            )),
+            None if self.max_frame <= HANDSHAKE_FRAME => Error::protocol(format!(
+                "not an RLay peer (first bytes: {seen:02x?}); check the address and port at both ends"
+            )),
+            None => too_large("peer's", len, self.max_frame),
+        }
+    }
+}
+
+fn too_large(whose: &str, len: usize, max: usize) -> Error {
+    Error::new(
+        ErrorKind::Protocol,
+        format!("the {whose} frame of {len} bytes is larger than the limit of {max}; raise max_frame at both ends"),
+    )
+}

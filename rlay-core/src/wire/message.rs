@@ -1,0 +1,483 @@
+//! The whole vocabulary: every message, its fields in wire order, written and read side by side.
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::{Header, Kind, Payload, Reader, Writer};
+use crate::{
+    error::{EnvFailure, Error, ErrorKind, Result},
+    space::AnySpace,
+    value::Value,
+};
+
+/// Env slots that a request is about; nearly always one.
+pub type Slots = SmallVec<[u32; 1]>;
+
+/// The rows of a result; nearly always one.
+pub type Rows = SmallVec<[Row; 1]>;
+
+/// A seed: a non-negative integer of any size, little-endian without zeros at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Seed(pub SmallVec<[u8; 16]>);
+
+impl From<u64> for Seed {
+    fn from(seed: u64) -> Self {
+        let bytes = seed.to_le_bytes();
+        let len = 8 - seed.leading_zeros() as usize / 8;
+        Self(SmallVec::from_slice(&bytes[..len]))
+    }
+}
+
+impl Seed {
+    /// The seed, if it fits into 64 bits.
+    pub fn to_u64(&self) -> Option<u64> {
+        let mut bytes = [0; 8];
+        bytes.get_mut(..self.0.len())?.copy_from_slice(&self.0);
+        Some(u64::from_le_bytes(bytes))
+    }
+}
+
+/// What an endpoint is in the conversation, whoever dialed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// Decides: sends Make, Reset and Step.
+    Agent,
+    /// Hosts the environment and answers.
+    Env,
+}
+
+impl Role {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Agent => Self::Env,
+            Self::Env => Self::Agent,
+        }
+    }
+}
+
+/// The dialer's first message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hello {
+    /// Lowest wire number the dialer speaks.
+    pub wire_min: u16,
+    /// Highest wire number the dialer speaks.
+    pub wire_max: u16,
+    /// What the dialer is.
+    pub role: Role,
+    /// How the dialer proves who it is: 0, not at all. Others are reserved.
+    pub auth: u8,
+    /// Feature bits; none is defined yet, unknown ones are ignored.
+    pub features: u64,
+    /// Longest frame the dialer accepts.
+    pub max_frame: u64,
+    /// Name and version of the dialer's software, for logs.
+    pub peer: String,
+}
+
+/// The listener's acceptance.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The wire number both will speak.
+    pub wire: u16,
+    /// Feature bits both sides have.
+    pub features: u64,
+    /// Longest frame the listener accepts.
+    pub max_frame: u64,
+    /// Name and version of the listener's software, for logs.
+    pub peer: String,
+}
+
+/// The listener's refusal; it closes the connection afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reject {
+    /// An [`ErrorKind`] code.
+    pub code: u32,
+    /// Lowest wire number the listener speaks.
+    pub wire_min: u16,
+    /// Highest wire number the listener speaks.
+    pub wire_max: u16,
+    /// Why, and what to try next.
+    pub message: String,
+}
+
+/// The end of the conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Goodbye {
+    /// 0 for an ordinary end, else an [`ErrorKind`] code.
+    pub code: u32,
+    /// Why.
+    pub message: String,
+}
+
+/// A request that failed, or, if `fatal`, a conversation that cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// An [`ErrorKind`] code.
+    pub code: u32,
+    /// Whether the sender closes the connection after this.
+    pub fatal: bool,
+    /// The slots that failed; empty for all slots of the request.
+    pub slots: Slots,
+    /// What happened; for errors that are not the environment's, only the message is set.
+    pub failure: EnvFailure,
+}
+
+impl Fault {
+    /// The error a caller sees.
+    pub fn into_error(self) -> Error {
+        match ErrorKind::from_code(self.code) {
+            ErrorKind::Env => self.failure.into(),
+            kind => Error::new(kind, self.failure.message),
+        }
+    }
+
+    /// The message that tells the peer about `error`.
+    pub fn from_error(error: &Error, fatal: bool) -> Self {
+        let failure = error.env_failure().cloned().unwrap_or_else(|| EnvFailure::new("", error.to_string()));
+        Self { code: error.kind().code(), fatal, slots: Slots::new(), failure }
+    }
+}
+
+/// The request to make an environment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Make {
+    /// Which environment, where the host offers several.
+    pub env_id: Option<String>,
+    /// Keyword arguments for the environment; a dict.
+    pub kwargs: Value,
+    /// Gymnasium's render mode.
+    pub render_mode: Option<String>,
+}
+
+/// The environment that was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The environment's id, or empty.
+    pub env_id: String,
+    /// The space of observations.
+    pub observation_space: AnySpace,
+    /// The space of actions.
+    pub action_space: AnySpace,
+    /// How many env slots the session has.
+    pub slots: u32,
+    /// The render mode in force.
+    pub render_mode: Option<String>,
+    /// Gymnasium's `metadata`.
+    pub metadata: Value,
+    /// A dict of what Gymnasium's `EnvSpec` says: `reward_threshold`, `nondeterministic`, `max_episode_steps`.
+    pub details: Value,
+}
+
+/// The request to start an episode in some slots.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reset {
+    /// The slots and the seed of each, if any.
+    pub rows: SmallVec<[(u32, Option<Seed>); 1]>,
+    /// Gymnasium's `options`; `None` and an empty dict are two things.
+    pub options: Value,
+}
+
+/// What happened in one slot; its observation is in the payload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The slot.
+    pub slot: u32,
+    /// Whether the observation opens an episode; the reward then means nothing.
+    pub first: bool,
+    /// Whether the task ended the episode.
+    pub terminated: bool,
+    /// Whether something else ended the episode.
+    pub truncated: bool,
+    /// The reward.
+    pub reward: f64,
+    /// Gymnasium's `info`.
+    pub info: Value,
+}
+
+/// Rendered frames, one for each slot that was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Frames(pub SmallVec<[(u32, Value); 1]>);
+
+/// The slots whose environment to close, or that were closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvClose(pub Slots);
+
+/// A message as it was received. Payloads stay in the frame.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)] // each variant holds the message of its name
+pub enum Message<'a> {
+    Hello(Hello),
+    Welcome(Welcome),
+    Reject(Reject),
+    Goodbye(Goodbye),
+    Error(Fault),
+    Make(Make),
+    Reset(Reset),
+    Step(Slots, Payload<'a>),
+    Render(Slots),
+    Close(EnvClose),
+    Spec(Box<Spec>),
+    Result(Rows, Payload<'a>),
+    Frames(Frames),
+    Closed(EnvClose),
+    /// A kind that is reserved for later; its body is not read.
+    Reserved(Kind),
+}
+
+const MAGIC: [u8; 4] = *b"RLAY";
+const FIRST: u8 = 1;
+const TERMINATED: u8 = 2;
+const TRUNCATED: u8 = 4;
+
+impl Hello {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.put((MAGIC, self.wire_min, self.wire_max, self.role as u8, self.auth, self.features, self.max_frame));
+        w.str(&self.peer);
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        let start = r.clone();
+        let (magic, wire_min, wire_max, role): ([u8; 4], u16, u16, u8) = r.get()?;
+        if magic != MAGIC {
+            return Err(start.error("not an RLay peer: no magic word"));
+        }
+        let role = match role {
+            0 => Role::Agent,
+            1 => Role::Env,
+            _ => return Err(start.error("unknown role")),
+        };
+        let (auth, features, max_frame) = r.get()?;
+        Ok(Self { wire_min, wire_max, role, auth, features, max_frame, peer: short(r, 256)? })
+    }
+}
+
+/// Text of at most `max` bytes.
+fn short(r: &mut Reader<'_>, max: usize) -> Result<String> {
+    let start = r.clone();
+    let text = r.str()?;
+    if text.len() > max {
+        return Err(start.error(format_args!("a name of more than {max} bytes")));
+    }
+    Ok(text.to_owned())
+}
+
+fn put_slots(w: &mut Writer<'_>, slots: &[u32]) {
+    w.list(slots, |w, slot| w.put(*slot));
+}
+
+fn get_slots(r: &mut Reader<'_>) -> Result<Slots> {
+    r.list(4, Reader::get)
+}
+
+impl Welcome {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.put((self.wire, self.features, self.max_frame));
+        w.str(&self.peer);
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        let (wire, features, max_frame) = r.get()?;
+        Ok(Self { wire, features, max_frame, peer: short(r, 256)? })
+    }
+}
+
+impl Reject {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.put((self.code, self.wire_min, self.wire_max));
+        w.str(&self.message);
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        let (code, wire_min, wire_max) = r.get()?;
+        Ok(Self { code, wire_min, wire_max, message: r.str()?.to_owned() })
+    }
+}
+
+impl Goodbye {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.put(self.code);
+        w.str(&self.message);
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self { code: r.get()?, message: r.str()?.to_owned() })
+    }
+}
+
+impl Fault {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.put((self.code, self.fatal));
+        put_slots(w, &self.slots);
+        w.str(&self.failure.error_type);
+        w.str(&self.failure.message);
+        w.str(&self.failure.traceback);
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        let (code, fatal) = r.get()?;
+        let slots = get_slots(r)?;
+        let mut text = || r.str().map(str::to_owned);
+        let failure = EnvFailure { error_type: text()?, message: text()?, traceback: text()? };
+        Ok(Self { code, fatal, slots, failure })
+    }
+}
+
+impl Make {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.option(self.env_id.as_ref(), |w, id| w.str(id));
+        w.value(&self.kwargs);
+        w.option(self.render_mode.as_ref(), |w, mode| w.str(mode));
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self {
+            env_id: r.option(|r| short(r, 1024))?,
+            kwargs: r.value()?,
+            render_mode: r.option(|r| short(r, 256))?,
+        })
+    }
+}
+
+impl Spec {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.str(&self.env_id);
+        w.space(&self.observation_space);
+        w.space(&self.action_space);
+        w.put(self.slots);
+        w.option(self.render_mode.as_ref(), |w, mode| w.str(mode));
+        w.value(&self.metadata);
+        w.value(&self.details);
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self {
+            env_id: short(r, 1024)?,
+            observation_space: r.space()?,
+            action_space: r.space()?,
+            slots: r.get()?,
+            render_mode: r.option(|r| short(r, 256))?,
+            metadata: r.value()?,
+            details: r.value()?,
+        })
+    }
+}
+
+impl Reset {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.list(&self.rows, |w, (slot, seed)| {
+            w.put(*slot);
+            w.option(seed.as_ref(), |w, seed| w.bytes(&seed.0));
+        });
+        w.value(&self.options);
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        let seed = |r: &mut Reader<'_>| {
+            let start = r.clone();
+            let bytes = r.bytes()?;
+            if bytes.last() == Some(&0) {
+                return Err(start.error("a seed with zeros at its end"));
+            }
+            Ok(Seed(SmallVec::from_slice(bytes)))
+        };
+        Ok(Self { rows: r.list(5, |r| Ok((r.get()?, r.option(seed)?)))?, options: r.value()? })
+    }
+}
+
+impl Row {
+    /// Appends slot, flags and reward; the infos of all rows follow the last row.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+        let flags = flag(self.first, FIRST) | flag(self.terminated, TERMINATED) | flag(self.truncated, TRUNCATED);
+        w.put((self.slot, flags, self.reward));
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        let start = r.clone();
+        let (slot, flags, reward): (u32, u8, f64) = r.get()?;
+        if flags & !(FIRST | TERMINATED | TRUNCATED) != 0 {
+            return Err(start.error("unknown row flags"));
+        }
+        let on = |bit: u8| flags & bit != 0;
+        let (first, terminated, truncated) = (on(FIRST), on(TERMINATED), on(TRUNCATED));
+        Ok(Self { slot, first, terminated, truncated, reward, info: Value::None })
+    }
+}
+
+impl Frames {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.list(&self.0, |w, (slot, frame)| {
+            w.put(*slot);
+            w.value(frame);
+        });
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self(r.list(8, |r| Ok((r.get()?, r.value()?)))?))
+    }
+}
+
+impl EnvClose {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        put_slots(w, &self.0);
+    }
+}
+
+/// Appends the body of Step or Render up to the payload.
+pub(crate) fn put_request(w: &mut Writer<'_>, slots: &[u32]) {
+    put_slots(w, slots);
+}
+
+/// Appends the body of Result up to the payload; `infos` holds one encoded value per row.
+pub(crate) fn put_rows(w: &mut Writer<'_>, rows: &[Row], infos: &[u8]) {
+    w.list(rows, |w, row| row.put(w));
+    w.0.extend_from_slice(infos);
+}
+
+impl<'a> Message<'a> {
+    /// Reads the message that follows `header` in a frame.
+    pub fn read(header: Header, mut r: Reader<'a>) -> Result<Self> {
+        let message = match header.kind {
+            Kind::Hello => Message::Hello(Hello::get(&mut r)?),
+            Kind::Welcome => Message::Welcome(Welcome::get(&mut r)?),
+            Kind::Reject => Message::Reject(Reject::get(&mut r)?),
+            Kind::Goodbye => Message::Goodbye(Goodbye::get(&mut r)?),
+            Kind::Error => Message::Error(Fault::get(&mut r)?),
+            Kind::Make => Message::Make(Make::get(&mut r)?),
+            Kind::Reset => Message::Reset(Reset::get(&mut r)?),
+            Kind::Render => Message::Render(get_slots(&mut r)?),
+            Kind::Close => Message::Close(EnvClose(get_slots(&mut r)?)),
+            Kind::Spec => Message::Spec(Box::new(Spec::get(&mut r)?)),
+            Kind::Frames => Message::Frames(Frames::get(&mut r)?),
+            Kind::Closed => Message::Closed(EnvClose(get_slots(&mut r)?)),
+            // A payload ends the frame, so these two return without looking for its end.
+            Kind::Step => {
+                let slots = get_slots(&mut r)?;
+                return Ok(Message::Step(slots, Payload::read(r)?));
+            }
+            Kind::Result => {
+                let mut rows: Rows = r.list(13, Row::get)?;
+                for row in &mut rows {
+                    row.info = r.value()?;
+                }
+                return Ok(Message::Result(rows, Payload::read(r)?));
+            }
+            Kind::Challenge | Kind::Proof | Kind::StepAgents | Kind::ResultAgents => {
+                return Ok(Message::Reserved(header.kind));
+            }
+        };
+        r.end()?;
+        Ok(message)
+    }
+}

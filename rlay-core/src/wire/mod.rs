@@ -1,0 +1,24 @@
+//! What crosses the wire: frames, messages, values and spaces as bytes. `docs/wire.md` is the specification.
+
+mod codec;
+mod framing;
+mod header;
+mod message;
+mod payload;
+mod space;
+mod value;
+
+pub use codec::{Limits, Reader, Writer};
+pub use framing::Framing;
+pub use header::{HEADER_LEN, Header, Kind};
+pub use message::{EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Reject, Reset, Role, Row, Rows, Seed, Slots, Spec, Welcome};
+pub(crate) use message::{put_request, put_rows};
+pub use payload::{Payload, payload_head};
+pub(crate) use value::put_map_value;
+pub use value::put_value;
+
+/// The wire number this library speaks. Until 1.0 it is 0 and the bytes may change with any release.
+pub const WIRE: u16 = 0;
+
+/// Longest frame before the handshake is over.
+pub const HANDSHAKE_FRAME: usize = 64 << 10;
