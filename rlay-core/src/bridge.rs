@@ -49,8 +49,8 @@ fn drive<T>(
     })
 }
 
-/// The error of a deadline that passed.
-pub(crate) fn timeout() -> Error {
+/// The error of a deadline that passed, for implementations of channels.
+pub fn timeout() -> Error {
     Error::new(ErrorKind::Timeout, "no answer before the deadline")
 }
 

@@ -97,6 +97,12 @@ pub trait BlockingListener: Send + Debug {
 
     /// The address to dial, with the real port.
     fn address(&self) -> &Address;
+
+    /// The listening descriptor, if there is one: a forked child closes it, so that the address is
+    /// free once its parent has closed it.
+    fn descriptor(&self) -> Option<i32> {
+        None
+    }
 }
 
 /// What an endpoint asks of a transport.

@@ -71,6 +71,11 @@ impl DType {
         matches!(self, Self::F16 | Self::F32 | Self::F64)
     }
 
+    /// Whether the type is one of the eight integer types.
+    pub fn is_integer(self) -> bool {
+        self != Self::Bool && !self.is_float()
+    }
+
     /// One little-endian element as a float, for comparing with bounds. `bytes` holds one element.
     pub(crate) fn read_f64(self, bytes: &[u8]) -> f64 {
         match self {

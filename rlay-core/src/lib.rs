@@ -13,6 +13,7 @@ pub mod address;
 mod bridge;
 pub mod channel;
 mod dtype;
+pub mod endpoint;
 mod env;
 mod error;
 pub mod frame;
@@ -27,9 +28,13 @@ mod value;
 pub mod wire;
 
 pub use address::Address;
-pub use bridge::open as bridge_open;
+pub use bridge::{open as open_bridged, timeout as timeout_error};
 pub use channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Transport, TransportOptions};
 pub use dtype::{DType, Scalar};
+pub use endpoint::{
+    ClientBackend, ClientEnv, Contract, Late, Options, PolicyServer, PolledEnv, RemoteEnv, ServerBackend, ServerEnv, Turn,
+    drive,
+};
 pub use env::{Action, Env, Metadata, Observation, ResetResult, StepResult, render_modes};
 pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};
 pub use frame::{Frame, Pool};

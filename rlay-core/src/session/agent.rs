@@ -58,6 +58,8 @@ enum State {
     Making { request: u64 },
     Open,
     Closing { request: u64 },
+    /// Close was answered; there is nothing left to ask for.
+    Closed,
     Over,
 }
 
@@ -84,7 +86,7 @@ pub enum AgentEvent<'f> {
         /// One frame per slot of the request.
         frames: Frames,
     },
-    /// A request failed; everything is as it was before it.
+    /// A request failed; everything is as it was before it, but an environment that failed to close counts as closed.
     Failed {
         /// What failed; `None` for make and close.
         call: Option<Call>,
@@ -157,9 +159,7 @@ impl AgentSession {
 
     /// Command: close the environment. The answer is [`AgentEvent::Closed`] or a failure.
     pub fn close(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        if self.state != State::Open {
-            return Err(over());
-        }
+        self.check_open()?;
         let header = self.link.next(Kind::Close, 0);
         self.state = State::Closing { request: header.seq };
         header.begin(out);
@@ -208,15 +208,23 @@ impl AgentSession {
         self.state == State::Over
     }
 
+    /// Whether there is an environment to ask.
+    fn check_open(&self) -> Result<()> {
+        match self.state {
+            State::Open => Ok(()),
+            State::NoSpec | State::Making { .. } => {
+                Err(Error::new(ErrorKind::Usage, "the environment is not made yet"))
+            }
+            State::Closing { .. } | State::Closed => {
+                Err(Error::new(ErrorKind::Closed, "the environment is closed; open a new session"))
+            }
+            State::Over => Err(over()),
+        }
+    }
+
     /// Claims `slots` for a request, or changes nothing.
     fn request(&mut self, call: Call, slots: &[u32]) -> Result<Header> {
-        match self.state {
-            State::Open => {}
-            State::NoSpec | State::Making { .. } => {
-                return Err(Error::new(ErrorKind::Usage, "the environment is not made yet"));
-            }
-            State::Closing { .. } | State::Over => return Err(over()),
-        }
+        self.check_open()?;
         for (i, slot) in slots.iter().enumerate() {
             let state = self.slots.get(*slot as usize).ok_or_else(|| {
                 Error::new(ErrorKind::Usage, format!("there is no env slot {slot}; there are {}", self.slots.len()))
@@ -291,7 +299,7 @@ impl AgentSession {
                 self.state = State::Open;
                 Ok(AgentEvent::Spec(spec))
             }
-            (Message::Result(rows, payload), State::Open | State::Closing { .. }) => {
+            (Message::Result(rows, payload), State::Open | State::Closing { .. } | State::Closed) => {
                 let (call, late) = self.answered(header.re, rows.iter().map(|row| row.slot))?;
                 if call == Call::Render || rows.iter().any(|row| row.first != (call == Call::Reset)) {
                     return Err(illegal(&header));
@@ -302,7 +310,7 @@ impl AgentSession {
                 }
                 Ok(AgentEvent::Result { call, late, rows, payload })
             }
-            (Message::Frames(frames), State::Open | State::Closing { .. }) => {
+            (Message::Frames(frames), State::Open | State::Closing { .. } | State::Closed) => {
                 let (call, late) = self.answered(header.re, frames.0.iter().map(|(slot, _)| *slot))?;
                 if call != Call::Render {
                     return Err(illegal(&header));
@@ -319,9 +327,10 @@ impl AgentSession {
                 Ok(AgentEvent::Failed { call: None, late: false, fault })
             }
             (Message::Error(fault), State::Closing { request }) if header.re == request => {
+                self.state = State::Closed;
                 Ok(AgentEvent::Failed { call: None, late: false, fault })
             }
-            (Message::Error(fault), State::Open | State::Closing { .. }) => {
+            (Message::Error(fault), State::Open | State::Closing { .. } | State::Closed) => {
                 let waiting = self.slots.iter().find_map(|slot| match slot {
                     Slot::Waiting { request, call, late, .. } if *request == header.re => Some((*call, *late)),
                     _ => None,
@@ -330,7 +339,10 @@ impl AgentSession {
                 self.restore(header.re);
                 Ok(AgentEvent::Failed { call: Some(call), late, fault })
             }
-            (Message::Closed(_), State::Closing { request }) if header.re == request => Ok(AgentEvent::Closed),
+            (Message::Closed(_), State::Closing { request }) if header.re == request => {
+                self.state = State::Closed;
+                Ok(AgentEvent::Closed)
+            }
             (Message::Goodbye(goodbye), _) => {
                 self.state = State::Over;
                 let kind = match goodbye.code {

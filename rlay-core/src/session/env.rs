@@ -29,6 +29,8 @@ enum State {
     Making { request: u64 },
     Open,
     Closing { request: u64 },
+    /// Close was answered; the environment is gone.
+    Closed,
     Over,
 }
 
@@ -133,10 +135,14 @@ impl EnvSession {
             (Message::Make(_), _) => {
                 refused(Error::new(ErrorKind::Usage, "the environment is made already; one session makes one"))
             }
-            (Message::Reset(_) | Message::Step(..) | Message::Render(_) | Message::Close(_), State::NoEnv)
-            | (Message::Reset(_) | Message::Step(..) | Message::Render(_), State::Making { .. }) => {
-                refused(Error::new(ErrorKind::Usage, "the environment is not made yet; send Make first"))
-            }
+            (
+                Message::Reset(_) | Message::Step(..) | Message::Render(_) | Message::Close(_),
+                State::NoEnv | State::Making { .. },
+            ) => refused(Error::new(ErrorKind::Usage, "the environment is not made yet; send Make first")),
+            (
+                Message::Reset(_) | Message::Step(..) | Message::Render(_) | Message::Close(_),
+                State::Closing { .. } | State::Closed,
+            ) => refused(Error::new(ErrorKind::Closed, "the environment is closed")),
             (Message::Reset(reset), State::Open) => {
                 let slots: Slots = reset.rows.iter().map(|(slot, _)| *slot).collect();
                 match self.claim(request, &slots, true, true) {
@@ -158,9 +164,6 @@ impl EnvSession {
                 }
                 self.state = State::Closing { request };
                 Ok(EnvEvent::Close { request })
-            }
-            (Message::Reset(_) | Message::Step(..) | Message::Render(_) | Message::Close(_), State::Closing { .. } | State::Making { .. }) => {
-                refused(Error::new(ErrorKind::Closed, "the environment is closed"))
             }
             (Message::Goodbye(goodbye), _) => {
                 self.state = State::Over;
@@ -246,17 +249,19 @@ impl EnvSession {
     /// Reply: the environment is closed.
     pub fn closed(&mut self, out: &mut Vec<u8>) -> Result<()> {
         let State::Closing { request } = self.state else { return Err(no_request(self.state)) };
+        self.state = State::Closed;
         self.link.next(Kind::Closed, request).begin(out);
         EnvClose(SmallVec::new()).put(&mut Writer(out));
         Ok(())
     }
 
-    /// Reply: the request failed and changed nothing about the session.
+    /// Reply: the request failed and changed nothing about the session, but an environment that failed
+    /// to close counts as closed.
     pub fn fail(&mut self, request: u64, error: &Error, out: &mut Vec<u8>) -> Result<()> {
         match self.state {
             State::Over => return Err(over()),
             State::Making { request: making } if making == request => self.state = State::NoEnv,
-            State::Closing { request: closing } if closing == request => {}
+            State::Closing { request: closing } if closing == request => self.state = State::Closed,
             _ => self.release(request, false)?,
         }
         self.refusal(request, error, out);

@@ -36,44 +36,50 @@ pub fn hello(local: &Local, out: &mut Vec<u8>) {
     hello.put(&mut Writer(out));
 }
 
-/// Reads a handshake frame, which is small and shallow whatever the limits of the session.
-fn read(frame: &[u8]) -> Result<Message<'_>> {
+/// Opens a handshake frame, which is small and shallow whatever the limits of the session.
+fn open(frame: &[u8]) -> Result<(Header, Reader<'_>)> {
     let limits = Limits { frame: HANDSHAKE_FRAME, depth: 4, count: 64 };
     let mut reader = Reader::new(frame, 0, &limits);
     let header = Header::read(&mut reader)?;
     // Nothing but the bounded handshake is parsed before it is over.
-    match header.kind {
-        Kind::Hello | Kind::Welcome | Kind::Reject => Message::read(header, reader),
-        kind => Err(Error::protocol(format!("{kind:?} before the handshake was over"))),
+    match header {
+        Header { kind: Kind::Hello | Kind::Welcome | Kind::Reject, seq: 0, ack: 0, re: 0 } => Ok((header, reader)),
+        Header { kind, .. } => Err(Error::protocol(format!("{kind:?} before the handshake was over"))),
     }
 }
 
 /// Listener: reads the Hello and decides. The error is what [`reject`] should tell the dialer, if
 /// its kind is [`Incompatible`](ErrorKind::Incompatible); otherwise the dialer is a stranger and gets no answer.
 pub fn receive_hello(local: &Local, frame: &[u8]) -> Result<Hello> {
-    let Message::Hello(hello) = read(frame)? else {
+    let (header, reader) = open(frame)?;
+    if header.kind != Kind::Hello {
         return Err(Error::protocol("the dialer did not start with Hello"));
-    };
-    if hello.wire_min > WIRE || hello.wire_max < WIRE {
+    }
+    // What follows these ten bytes depends on them.
+    let (wire_min, wire_max, role, auth) = Hello::opening(&mut reader.clone())?;
+    if wire_min > WIRE || wire_max < WIRE {
         return Err(Error::new(
             ErrorKind::Incompatible,
             format!(
-                "this side speaks wire {WIRE}, the dialer ({}) speaks {} to {}; install matching releases of rlay",
-                hello.peer, hello.wire_min, hello.wire_max
+                "this side speaks wire {WIRE}, the dialer speaks {wire_min} to {wire_max}; \
+                 install matching releases of rlay"
             ),
         ));
     }
-    if hello.role == local.role {
+    if role == local.role {
         let (serves, dial) = match local.role {
             Role::Env => ("an environment", "an agent: connect with ClientEnv, not ClientBackend"),
             Role::Agent => ("an agent", "an environment: connect with ClientBackend, not ClientEnv"),
         };
         return Err(Error::new(ErrorKind::Incompatible, format!("this address serves {serves} and expects {dial}")));
     }
-    if hello.auth != 0 {
+    if auth != 0 {
         return Err(Error::new(ErrorKind::Incompatible, "this side does not know the dialer's kind of authentication"));
     }
-    Ok(hello)
+    match Message::read(header, reader)? {
+        Message::Hello(hello) => Ok(hello),
+        _ => Err(Error::protocol("the dialer did not start with Hello")),
+    }
 }
 
 /// Listener: writes the Welcome.
@@ -92,7 +98,8 @@ pub fn reject(error: &Error, out: &mut Vec<u8>) {
 
 /// Dialer: reads the listener's answer.
 pub fn receive_welcome(frame: &[u8]) -> Result<Welcome> {
-    match read(frame)? {
+    let (header, reader) = open(frame)?;
+    match Message::read(header, reader)? {
         Message::Welcome(welcome) if welcome.wire == WIRE => Ok(welcome),
         Message::Welcome(welcome) => {
             Err(Error::protocol(format!("the listener chose wire {}, which was not offered", welcome.wire)))

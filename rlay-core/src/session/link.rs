@@ -29,7 +29,8 @@ impl Link {
             )));
         }
         if header.ack > self.sent || header.re > self.sent {
-            return Err(Error::protocol(format!("the peer refers to frame {}, which was never sent", header.re)));
+            let number = header.ack.max(header.re);
+            return Err(Error::protocol(format!("the peer refers to frame {number}, which was never sent")));
         }
         self.received = header.seq;
         Ok(())

@@ -112,6 +112,7 @@ pub enum Bound {
     /// The same for every element.
     Uniform {
         /// One element, little-endian.
+        #[serde(with = "crate::value::hex")]
         value: Vec<u8>,
         /// Whether it limits anything.
         bounded: bool,
@@ -119,6 +120,7 @@ pub enum Bound {
     /// One for each element, in C order.
     Each {
         /// All elements, little-endian.
+        #[serde(with = "crate::value::hex")]
         values: Vec<u8>,
         /// Whether each limits anything.
         bounded: Vec<bool>,

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{AnyBox, AnySpace, Bound, Space, mismatch, pad8, skip8};
+use super::{AnyBox, AnySpace, Bound, Space, mismatch, other_class, pad8, skip8};
 use crate::{
     dtype::{DType, Scalar},
     error::Result,
@@ -66,7 +66,7 @@ impl<T: Scalar, E: Elements<T>> BoxSpace<T, E> {
             let bounded = !T::DTYPE.is_float() || T::DTYPE.read_f64(&value).is_finite();
             Bound::Uniform { value, bounded }
         };
-        Self::from_any(AnyBox {
+        Self::from_any_box(AnyBox {
             dtype: T::DTYPE,
             big_endian: false,
             shape: shape.into(),
@@ -90,10 +90,10 @@ impl<T: Scalar, E: Elements<T>> BoxSpace<T, E> {
                 values.chunks(size).map(|x| !T::DTYPE.is_float() || T::DTYPE.read_f64(x).is_finite()).collect();
             Bound::new(values, bounded, size)
         };
-        Self::from_any(AnyBox { dtype: T::DTYPE, big_endian: false, low: bound(low), high: bound(high), shape })
+        Self::from_any_box(AnyBox { dtype: T::DTYPE, big_endian: false, low: bound(low), high: bound(high), shape })
     }
 
-    fn from_any(any: AnyBox) -> Self {
+    fn from_any_box(any: AnyBox) -> Self {
         Self { any, types: PhantomData }
     }
 
@@ -131,6 +131,17 @@ impl<T: Scalar, E: Elements<T>> Space for BoxSpace<T, E> {
 
     fn describe(&self) -> AnySpace {
         AnySpace::Box(self.any.clone())
+    }
+
+    fn from_any(any: &AnySpace) -> Result<Self> {
+        match any {
+            AnySpace::Box(any)
+                if any.dtype == T::DTYPE && !any.big_endian && E::build(any.len(), |_| true).is_some() =>
+            {
+                Ok(Self::from_any_box(any.clone()))
+            }
+            _ => Err(other_class(&format!("a {} Box", T::DTYPE.name()), any)),
+        }
     }
 
     fn to_value(&self, x: &E) -> Value {
@@ -187,19 +198,26 @@ impl AnyBox {
         let mut out = Vec::with_capacity(self.byte_len());
         for i in 0..self.len() {
             let ((low, below), (high, above)) = (self.low.get(i, size), self.high.get(i, size));
-            if below && above && !dtype.is_float() {
+            if dtype.is_float() {
+                let (low, high) = (dtype.read_f64(low), dtype.read_f64(high));
+                let x = match (below, above) {
+                    (true, true) => rng.uniform(low, high),
+                    (true, false) => low + rng.exponential(),
+                    (false, true) => high - rng.exponential(),
+                    (false, false) => rng.normal(),
+                };
+                dtype.write_f64(x, &mut out);
+            } else {
+                // Not in floats, which miss bounds beyond 2^53.
                 let (low, high) = (dtype.read_i128(low), dtype.read_i128(high));
-                let span = u64::try_from(high - low + 1).unwrap_or(u64::MAX);
-                dtype.write_i128(low + i128::from(rng.below(span)), &mut out);
-                continue;
+                let x = match (below, above) {
+                    (true, true) => low + i128::from(rng.below(u64::try_from(high - low + 1).unwrap_or(u64::MAX))),
+                    (true, false) => low + rng.exponential().floor() as i128,
+                    (false, true) => high - rng.exponential().ceil() as i128,
+                    (false, false) => rng.normal().floor() as i128,
+                };
+                dtype.write_i128(x, &mut out);
             }
-            let x = match (below, above) {
-                (true, true) => rng.uniform(dtype.read_f64(low), dtype.read_f64(high)),
-                (true, false) => dtype.read_f64(low) + rng.exponential(),
-                (false, true) => dtype.read_f64(high) - rng.exponential(),
-                (false, false) => rng.normal(),
-            };
-            dtype.write_f64(if dtype.is_float() { x } else { x.floor() }, &mut out);
         }
         out
     }

@@ -1,8 +1,8 @@
 //! Tuples, Dict and OneOf: spaces made of other spaces.
 
-use super::{AnySpace, Space, mismatch};
+use super::{AnySpace, Space, mismatch, other_class};
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     rng::Rng,
     value::{Map, Value},
     wire::Reader,
@@ -12,6 +12,10 @@ use crate::{
 pub trait Members: Space {
     /// Their descriptions, in order.
     fn descriptions(&self) -> Vec<AnySpace>;
+    /// The tuple of spaces that these describe.
+    fn from_descriptions(spaces: &[&AnySpace]) -> Result<Self>
+    where
+        Self: Sized;
     /// The members of one element as Python would hold them.
     fn to_values(&self, x: &Self::Element) -> Vec<Value>;
     /// The element made of these members, as many as there are spaces.
@@ -33,6 +37,13 @@ macro_rules! tuples {
 
             fn describe(&self) -> AnySpace {
                 AnySpace::Tuple(self.descriptions())
+            }
+
+            fn from_any(any: &AnySpace) -> Result<Self> {
+                match any {
+                    AnySpace::Tuple(spaces) if spaces.len() == $n => Self::from_descriptions(&spaces.iter().collect::<Vec<_>>()),
+                    _ => Err(other_class(concat!("a Tuple of ", $n), any)),
+                }
             }
 
             fn to_value(&self, x: &Self::Element) -> Value {
@@ -60,6 +71,14 @@ macro_rules! tuples {
         impl<$($S: Space),+> Members for ($($S,)+) {
             fn descriptions(&self) -> Vec<AnySpace> {
                 vec![$(self.$i.describe()),+]
+            }
+
+            fn from_descriptions(spaces: &[&AnySpace]) -> Result<Self> {
+                if spaces.len() != $n {
+                    let found = spaces.len();
+                    return Err(Error::new(ErrorKind::Incompatible, format!("{} members were asked for, there are {found}", $n)));
+                }
+                Ok(($($S::from_any(spaces[$i]).map_err(|e| e.context(concat!("[", $i, "]")))?,)+))
             }
 
             fn to_values(&self, x: &Self::Element) -> Vec<Value> {
@@ -125,6 +144,14 @@ impl<M: Members> Space for Dict<M> {
         )
     }
 
+    fn from_any(any: &AnySpace) -> Result<Self> {
+        let AnySpace::Dict(spaces) = any else { return Err(other_class("a Dict", any)) };
+        let keys = spaces.iter().map(|(key, _)| key.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
+        let keys = keys.ok_or_else(|| other_class("a Dict with keys of type str", any))?;
+        let members = M::from_descriptions(&spaces.iter().map(|(_, space)| space).collect::<Vec<_>>())?;
+        Ok(Self { keys, members })
+    }
+
     fn to_value(&self, x: &Self::Element) -> Value {
         Value::Dict(self.keys.iter().zip(self.members.to_values(x)).map(|(k, v)| (k.clone(), v)).collect())
     }
@@ -171,6 +198,13 @@ impl<S: Space> Space for OneOf<S> {
 
     fn describe(&self) -> AnySpace {
         AnySpace::OneOf(self.0.iter().map(Space::describe).collect())
+    }
+
+    fn from_any(any: &AnySpace) -> Result<Self> {
+        match any {
+            AnySpace::OneOf(spaces) => Ok(Self(spaces.iter().map(S::from_any).collect::<Result<_>>()?)),
+            _ => Err(other_class("OneOf", any)),
+        }
     }
 
     fn to_value(&self, (index, x): &Self::Element) -> Value {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnySpace, Space, mismatch, pad8, skip8};
+use super::{AnySpace, Space, mismatch, other_class, pad8, skip8};
 use crate::{
     dtype::DType,
     error::Result,
@@ -48,6 +48,13 @@ impl Discrete {
         self.dtype.write_i128(x, &mut data);
         Value::Scalar(Array { dtype: self.dtype, big_endian: false, shape: vec![], data })
     }
+
+    /// Whether this space's type has `x`.
+    fn has(&self, x: i64) -> bool {
+        let mut data = Vec::with_capacity(8);
+        self.dtype.write_i128(x.into(), &mut data);
+        self.dtype == DType::U64 || self.dtype.read_i128(&data) == i128::from(x)
+    }
 }
 
 impl Space for Discrete {
@@ -65,6 +72,13 @@ impl Space for Discrete {
         AnySpace::Discrete(self.clone())
     }
 
+    fn from_any(any: &AnySpace) -> Result<Self> {
+        match any {
+            AnySpace::Discrete(space) => Ok(space.clone()),
+            _ => Err(other_class("Discrete", any)),
+        }
+    }
+
     fn to_value(&self, x: &i64) -> Value {
         self.scalar(*x)
     }
@@ -73,6 +87,10 @@ impl Space for Discrete {
         let int = match value {
             Value::Bool(x) => Some(i64::from(*x)),
             Value::Array(x) if x.shape.is_empty() => Value::Scalar(x.clone()).as_i64(),
+            // The bits of a uint64, as in `start`.
+            Value::Scalar(x) if (x.dtype, self.dtype) == (DType::U64, DType::U64) => {
+                Some(x.dtype.read_i128(&x.data) as i64)
+            }
             _ => value.as_i64(),
         };
         int.ok_or_else(|| mismatch("Discrete", value))
@@ -90,6 +108,9 @@ impl Space for Discrete {
             return Err(input.error("a Discrete mark that is neither 0 nor 1, ending"));
         }
         skip8(input, 1)?;
+        if numpy == 1 && !self.has(x) {
+            return Err(input.error("an integer that the space's type does not have, ending"));
+        }
         Ok(x)
     }
 }
@@ -141,11 +162,18 @@ impl Space for MultiDiscrete {
     }
 
     fn sample(&self, rng: &mut Rng) -> Vec<i64> {
-        self.start.iter().zip(&self.nvec).map(|(start, n)| start + rng.below(*n as u64) as i64).collect()
+        self.start.iter().zip(&self.nvec).map(|(start, n)| start.wrapping_add(rng.below(*n as u64) as i64)).collect()
     }
 
     fn describe(&self) -> AnySpace {
         AnySpace::MultiDiscrete(self.clone())
+    }
+
+    fn from_any(any: &AnySpace) -> Result<Self> {
+        match any {
+            AnySpace::MultiDiscrete(space) => Ok(space.clone()),
+            _ => Err(other_class("MultiDiscrete", any)),
+        }
     }
 
     fn to_value(&self, x: &Vec<i64>) -> Value {
@@ -220,6 +248,13 @@ impl Space for MultiBinary {
 
     fn describe(&self) -> AnySpace {
         AnySpace::MultiBinary(self.clone())
+    }
+
+    fn from_any(any: &AnySpace) -> Result<Self> {
+        match any {
+            AnySpace::MultiBinary(space) => Ok(space.clone()),
+            _ => Err(other_class("MultiBinary", any)),
+        }
     }
 
     fn to_value(&self, x: &Vec<i8>) -> Value {

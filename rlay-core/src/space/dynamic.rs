@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     rng::Rng,
     value::{Array, Graph, Map, Value},
-    wire::Reader,
+    wire::{Reader, check_bools},
 };
 
 impl Space for AnySpace {
@@ -111,6 +111,10 @@ impl Space for AnySpace {
         self.clone()
     }
 
+    fn from_any(any: &AnySpace) -> Result<Self> {
+        Ok(any.clone())
+    }
+
     fn to_value(&self, x: &Value) -> Value {
         x.clone()
     }
@@ -163,14 +167,16 @@ impl Space for AnySpace {
 
     fn unpack(&self, input: &mut Reader<'_>) -> Result<Value> {
         let array = |input: &mut Reader<'_>, dtype: DType, shape: &[u64]| {
+            let start = input.clone();
             let bytes = input.take(shape.iter().product::<u64>() * dtype.size() as u64)?;
+            check_bools(dtype, bytes, &start)?;
             skip8(input, bytes.len())?;
             Ok(Value::Array(Array { dtype, big_endian: false, shape: shape.to_vec(), data: bytes.to_vec() }))
         };
         match self {
-            Self::Box(space) => array(input, space.dtype, &space.shape),
+            Self::Box(space) if !space.big_endian => array(input, space.dtype, &space.shape),
             Self::MultiBinary(space) => array(input, DType::I8, &space.shape),
-            Self::MultiDiscrete(space) => array(input, space.dtype, &space.shape),
+            Self::MultiDiscrete(space) if !space.big_endian => array(input, space.dtype, &space.shape),
             Self::Discrete(space) => {
                 let is_int = {
                     let mut ahead = input.clone();
@@ -186,7 +192,7 @@ impl Space for AnySpace {
                 .iter()
                 .map(|(key, space)| Ok((key.clone(), space.unpack(input)?)))
                 .collect::<Result<_>>()?))),
-            _ => Err(input.error(format_args!("a packed payload for a {} space", self.class()))),
+            _ => Err(input.error(format_args!("a packed payload for a {} space, which has no packed form,", self.class()))),
         }
     }
 }
@@ -263,6 +269,9 @@ fn stacked(space: &AnySpace, items: Vec<Value>) -> Value {
     }
 }
 
+/// Batches of more rows than this, all without elements, are not believed.
+const MAX_EMPTY_ROWS: u64 = 1 << 20;
+
 /// The items of a batch of elements of `space`; `None` if it is no such batch.
 fn unstack(space: &AnySpace, batch: &Value) -> Option<Vec<Value>> {
     match (space, batch) {
@@ -271,6 +280,10 @@ fn unstack(space: &AnySpace, batch: &Value) -> Option<Vec<Value>> {
             Value::Array(array),
         ) => {
             let (n, shape) = array.shape.split_first()?;
+            // Rows without elements cost no bytes, so a peer may claim any number of them.
+            if array.data.is_empty() && *n > MAX_EMPTY_ROWS {
+                return None;
+            }
             let each = array.data.len() / usize::try_from(*n).ok()?.max(1);
             let row = |i: u64| Array {
                 dtype: array.dtype,

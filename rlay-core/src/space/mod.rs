@@ -50,6 +50,14 @@ pub trait Space {
     /// The description sent to the peer, once, in the handshake.
     fn describe(&self) -> AnySpace;
 
+    /// The space that `any` describes, if it is of this type; the error says at which leaf it is not.
+    fn from_any(any: &AnySpace) -> Result<Self>
+    where
+        Self: Sized,
+    {
+        Err(other_class(std::any::type_name::<Self>(), any))
+    }
+
     /// The element as Python would hold it.
     fn to_value(&self, x: &Self::Element) -> Value;
 
@@ -77,6 +85,11 @@ pub trait Space {
 /// The error of [`Space::from_value`].
 pub(crate) fn mismatch(space: &str, value: &Value) -> Error {
     Error::new(ErrorKind::InvalidAction, format!("{space} does not take a value of type {}", value.type_name()))
+}
+
+/// The error of [`Space::from_any`].
+pub(crate) fn other_class(wanted: &str, any: &AnySpace) -> Error {
+    Error::new(ErrorKind::Incompatible, format!("{wanted} was asked for, it is {any:?}"))
 }
 
 /// Zeros up to the next multiple of eight bytes; leaves of a packed payload start at one.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnySpace, Space, mismatch};
+use super::{AnySpace, Space, mismatch, other_class};
 use crate::{error::Result, rng::Rng, value::Value};
 
 /// Strings of `min_length` to `max_length` characters (code points) out of `charset`.
@@ -38,12 +38,19 @@ impl Space for Text {
 
     fn sample(&self, rng: &mut Rng) -> String {
         let charset: Vec<char> = self.charset.chars().collect();
-        let length = self.min_length + rng.below(self.max_length - self.min_length + 1);
+        let length = self.min_length + rng.below((self.max_length - self.min_length).saturating_add(1));
         (0..length).filter_map(|_| charset.get(rng.below(charset.len() as u64) as usize)).collect()
     }
 
     fn describe(&self) -> AnySpace {
         AnySpace::Text(self.clone())
+    }
+
+    fn from_any(any: &AnySpace) -> Result<Self> {
+        match any {
+            AnySpace::Text(space) => Ok(space.clone()),
+            _ => Err(other_class("Text", any)),
+        }
     }
 
     fn to_value(&self, x: &String) -> Value {

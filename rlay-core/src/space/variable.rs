@@ -1,6 +1,6 @@
 //! Sequence and Graph: elements of variable size. They have no packed form and travel as values.
 
-use super::{AnySpace, BoxSpace, Space, mismatch};
+use super::{AnySpace, BoxSpace, Space, mismatch, other_class};
 use crate::{
     dtype::Scalar,
     error::Result,
@@ -44,6 +44,13 @@ impl<S: Space> Space for Sequence<S> {
 
     fn describe(&self) -> AnySpace {
         AnySpace::Sequence { space: Box::new(self.space.describe()), stack: false }
+    }
+
+    fn from_any(any: &AnySpace) -> Result<Self> {
+        match any {
+            AnySpace::Sequence { space, stack: false } => Ok(Self { space: S::from_any(space)? }),
+            _ => Err(other_class("a Sequence", any)),
+        }
     }
 
     fn to_value(&self, x: &Self::Element) -> Value {
@@ -106,6 +113,15 @@ impl<T: Scalar> Space for GraphSpace<T> {
 
     fn describe(&self) -> AnySpace {
         AnySpace::Graph { node: Box::new(self.node.describe()), edge: Some(Box::new(self.edge.describe())) }
+    }
+
+    fn from_any(any: &AnySpace) -> Result<Self> {
+        match any {
+            AnySpace::Graph { node, edge: Some(edge) } => {
+                Ok(Self { node: BoxSpace::from_any(node)?, edge: BoxSpace::from_any(edge)? })
+            }
+            _ => Err(other_class("a Graph with edges", any)),
+        }
     }
 
     fn to_value(&self, (nodes, edges, links): &Self::Element) -> Value {

@@ -14,7 +14,7 @@ pub struct Limits {
     pub frame: usize,
     /// Deepest nesting of a space or a value.
     pub depth: u32,
-    /// Most values and spaces in one frame.
+    /// Most values, spaces and rows in one frame.
     pub count: u32,
 }
 
@@ -157,10 +157,10 @@ impl<'a> Reader<'a> {
         if self.get::<bool>()? { some(self).map(Some) } else { Ok(None) }
     }
 
-    /// Reads one value or space that may contain others, one level deeper and one more counted.
+    /// Reads one value, space or row, which may contain others: one level deeper and one more counted.
     pub fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.count == 0 {
-            return Err(self.error("too many values in one frame (see Limits::count)"));
+            return Err(self.error("too many values, spaces or rows in one frame (see Limits::count)"));
         }
         if self.depth == 0 {
             return Err(self.error("values nested too deep (see Limits::depth)"));

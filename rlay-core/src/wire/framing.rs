@@ -10,6 +10,8 @@ use crate::{
 const PREFIX: usize = 4;
 /// Where the prefix lies in a block, so that the frame behind it is aligned.
 const START: usize = ALIGNMENT - PREFIX;
+/// The length that says: nothing follows, and that is on purpose.
+pub const END: [u8; PREFIX] = [0xff; PREFIX];
 /// Room for the first read of a frame whose size nobody can guess.
 const FIRST_READ: usize = 4 << 10;
 
@@ -34,6 +36,7 @@ pub struct Framing {
     /// Bytes that arrived, at `START` and after.
     block: Frame,
     filled: usize,
+    ended: bool,
 }
 
 impl Framing {
@@ -41,7 +44,7 @@ impl Framing {
     pub fn new(max_frame: usize) -> Self {
         let pool = Pool::new();
         let block = pool.take(START + FIRST_READ);
-        Self { pool, max_frame, block, filled: 0 }
+        Self { pool, max_frame, block, filled: 0, ended: false }
     }
 
     /// Changes the limit, once the handshake has settled it.
@@ -65,9 +68,9 @@ impl Framing {
         &mut self.block[end..]
     }
 
-    /// Whether part of a frame has arrived, so that an end of the stream now would cut it off.
-    pub fn is_partial(&self) -> bool {
-        self.filled > 0
+    /// Whether the peer said that nothing follows.
+    pub fn ended(&self) -> bool {
+        self.ended
     }
 
     /// `n` bytes arrived in [`space`](Self::space).
@@ -75,12 +78,19 @@ impl Framing {
         self.filled += n;
     }
 
-    /// The next frame, if all of it has arrived. If not, there is room for the rest of it.
+    /// The next frame, if all of it has arrived. If not, there is room for the rest of it, unless the
+    /// stream has [`ended`](Self::ended).
     pub fn take(&mut self) -> Result<Option<Frame>> {
         if self.filled < PREFIX {
             return Ok(None);
         }
-        let prefix = self.block[START..ALIGNMENT].try_into().expect("four bytes");
+        let prefix: [u8; PREFIX] = self.block[START..ALIGNMENT].try_into().expect("four bytes");
+        if prefix == END {
+            self.ended = true;
+        }
+        if self.ended {
+            return Ok(None);
+        }
         let len = u32::from_le_bytes(prefix) as usize;
         if len > self.max_frame {
             return Err(self.refuse(len));

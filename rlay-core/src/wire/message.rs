@@ -18,7 +18,7 @@ pub type Rows = SmallVec<[Row; 1]>;
 
 /// A seed: a non-negative integer of any size, little-endian without zeros at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Seed(pub SmallVec<[u8; 16]>);
+pub struct Seed(#[serde(with = "crate::value::hex")] pub SmallVec<[u8; 16]>);
 
 impl From<u64> for Seed {
     fn from(seed: u64) -> Self {
@@ -190,6 +190,7 @@ pub struct Row {
     /// Whether something else ended the episode.
     pub truncated: bool,
     /// The reward.
+    #[serde(with = "crate::value::bits")]
     pub reward: f64,
     /// Gymnasium's `info`.
     pub info: Value,
@@ -237,9 +238,11 @@ impl Hello {
         w.str(&self.peer);
     }
 
-    fn get(r: &mut Reader<'_>) -> Result<Self> {
+    /// Wire numbers, role and authentication: the ten bytes that keep their place in every wire
+    /// number, so that a dialer can be refused in words it understands.
+    pub(crate) fn opening(r: &mut Reader<'_>) -> Result<(u16, u16, Role, u8)> {
         let start = r.clone();
-        let (magic, wire_min, wire_max, role): ([u8; 4], u16, u16, u8) = r.get()?;
+        let (magic, wire_min, wire_max, role, auth): ([u8; 4], u16, u16, u8, u8) = r.get()?;
         if magic != MAGIC {
             return Err(start.error("not an RLay peer: no magic word"));
         }
@@ -248,7 +251,12 @@ impl Hello {
             1 => Role::Env,
             _ => return Err(start.error("unknown role")),
         };
-        let (auth, features, max_frame) = r.get()?;
+        Ok((wire_min, wire_max, role, auth))
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        let (wire_min, wire_max, role, auth) = Self::opening(r)?;
+        let (features, max_frame) = r.get()?;
         Ok(Self { wire_min, wire_max, role, auth, features, max_frame, peer: short(r, 256)? })
     }
 }
@@ -389,7 +397,8 @@ impl Reset {
             }
             Ok(Seed(SmallVec::from_slice(bytes)))
         };
-        Ok(Self { rows: r.list(5, |r| Ok((r.get()?, r.option(seed)?)))?, options: r.value()? })
+        let rows = r.list(5, |r| r.nested(|r| Ok((r.get()?, r.option(seed)?))))?;
+        Ok(Self { rows, options: r.value()? })
     }
 }
 
@@ -467,7 +476,7 @@ impl<'a> Message<'a> {
                 return Ok(Message::Step(slots, Payload::read(r)?));
             }
             Kind::Result => {
-                let mut rows: Rows = r.list(13, Row::get)?;
+                let mut rows: Rows = r.list(13, |r| r.nested(Row::get))?;
                 for row in &mut rows {
                     row.info = r.value()?;
                 }

@@ -9,13 +9,13 @@ mod space;
 mod value;
 
 pub use codec::{Limits, Reader, Writer};
-pub use framing::Framing;
+pub use framing::{END, Framing};
 pub use header::{HEADER_LEN, Header, Kind};
 pub use message::{EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Reject, Reset, Role, Row, Rows, Seed, Slots, Spec, Welcome};
 pub(crate) use message::{put_request, put_rows};
 pub use payload::{Payload, payload_head};
-pub(crate) use value::put_map_value;
 pub use value::put_value;
+pub(crate) use value::{check_bools, put_map_value};
 
 /// The wire number this library speaks. Until 1.0 it is 0 and the bytes may change with any release.
 pub const WIRE: u16 = 0;

@@ -1,7 +1,11 @@
 //! Spaces as bytes: a 32-bit tag, then the fields of the space.
 
-use super::{Reader, Writer, value::MIN_VALUE};
+use super::{
+    Reader, Writer,
+    value::{MIN_VALUE, check_bools},
+};
 use crate::{
+    dtype::DType,
     error::Result,
     space::{AnyBox, AnySpace, Bound, Discrete, MultiBinary, MultiDiscrete, Text},
 };
@@ -13,7 +17,8 @@ const MIN_SPACE: usize = 4;
 const MAX_BYTES: u64 = 1 << 40;
 
 impl Writer<'_> {
-    pub(super) fn space(&mut self, space: &AnySpace) {
+    /// One space.
+    pub fn space(&mut self, space: &AnySpace) {
         match space {
             AnySpace::Box(space) => {
                 self.put(0u32);
@@ -96,13 +101,13 @@ impl Reader<'_> {
                     let (dtype, big_endian) = r.dtype()?;
                     let shape = r.shape()?;
                     let len = r.product(&shape, dtype.size())?;
-                    let (low, high) = (r.bound(len, dtype.size())?, r.bound(len, dtype.size())?);
+                    let (low, high) = (r.bound(len, dtype)?, r.bound(len, dtype)?);
                     AnySpace::Box(AnyBox { dtype, big_endian, shape, low, high })
                 }
                 1 => {
-                    let (dtype, _) = r.dtype()?;
+                    let (dtype, big_endian) = r.dtype()?;
                     let (n, begin) = r.get()?;
-                    if n == 0 || dtype.is_float() {
+                    if n == 0 || big_endian || !dtype.is_integer() {
                         return Err(start.error("a Discrete space of no integers"));
                     }
                     AnySpace::Discrete(Discrete { n, start: begin, dtype })
@@ -117,8 +122,11 @@ impl Reader<'_> {
                     let shape = r.shape()?;
                     let len = r.product(&shape, 8)?;
                     let (nvec, begin): (Vec<i64>, Vec<i64>) = (r.list(8, Self::get)?, r.list(8, Self::get)?);
-                    if nvec.len() as u64 != len || begin.len() as u64 != len || dtype.is_float() {
+                    if nvec.len() as u64 != len || begin.len() as u64 != len {
                         return Err(start.error("a MultiDiscrete space whose fields do not fit its shape"));
+                    }
+                    if nvec.iter().any(|n| *n <= 0) || !dtype.is_integer() {
+                        return Err(start.error("a MultiDiscrete space of no integers"));
                     }
                     AnySpace::MultiDiscrete(MultiDiscrete { shape, nvec, start: begin, dtype, big_endian })
                 }
@@ -136,7 +144,10 @@ impl Reader<'_> {
                     AnySpace::Sequence { space: Box::new(r.space()?), stack }
                 }
                 8 => AnySpace::Graph { node: Box::new(r.space()?), edge: r.option(Self::space)?.map(Box::new) },
-                9 => AnySpace::OneOf(r.list(MIN_SPACE, Self::space)?),
+                9 => match r.list(MIN_SPACE, Self::space)? {
+                    spaces if Vec::is_empty(&spaces) => return Err(start.error("a OneOf of no spaces")),
+                    spaces => AnySpace::OneOf(spaces),
+                },
                 tag => return Err(start.error(format_args!("unknown space tag {tag}"))),
             })
         })
@@ -149,18 +160,23 @@ impl Reader<'_> {
             .ok_or_else(|| self.error(format_args!("a space of shape {shape:?}, ending")))
     }
 
-    fn bound(&mut self, len: u64, size: usize) -> Result<Bound> {
+    fn bound(&mut self, len: u64, dtype: DType) -> Result<Bound> {
+        let start = self.clone();
+        let size = dtype.size() as u64;
         match self.get::<u32>()? {
-            0 => Ok(Bound::Uniform { value: self.take(size as u64)?.to_vec(), bounded: self.get()? }),
+            0 => {
+                let value = self.take(size)?.to_vec();
+                check_bools(dtype, &value, &start)?;
+                Ok(Bound::Uniform { value, bounded: self.get()? })
+            }
             1 => {
-                let values = self.take(len * size as u64)?.to_vec();
+                let values = self.take(len * size)?.to_vec();
+                check_bools(dtype, &values, &start)?;
                 let mask = self.take(len)?;
-                if mask.iter().any(|byte| *byte > 1) {
-                    return Err(self.error("a bool that is neither 0 nor 1, ending"));
-                }
+                check_bools(DType::Bool, mask, &start)?;
                 Ok(Bound::Each { values, bounded: mask.iter().map(|byte| *byte == 1).collect() })
             }
-            tag => Err(self.error(format_args!("unknown bound tag {tag}, ending"))),
+            tag => Err(start.error(format_args!("unknown bound tag {tag}"))),
         }
     }
 }

@@ -19,7 +19,8 @@ pub fn put_value(out: &mut Vec<u8>, value: &Value) {
 }
 
 impl Writer<'_> {
-    pub(crate) fn value(&mut self, value: &Value) {
+    /// One value.
+    pub fn value(&mut self, value: &Value) {
         match value {
             Value::None => self.put(0u32),
             Value::Bool(x) => self.put((1u32, *x)),
@@ -162,7 +163,7 @@ impl Reader<'_> {
 }
 
 /// A byte that is neither 0 nor 1 is no bool, and must not become one in somebody's memory.
-fn check_bools(dtype: DType, data: &[u8], at: &Reader<'_>) -> Result<()> {
+pub(crate) fn check_bools(dtype: DType, data: &[u8], at: &Reader<'_>) -> Result<()> {
     if dtype == DType::Bool && data.iter().any(|byte| *byte > 1) {
         return Err(at.error("a bool that is neither 0 nor 1"));
     }

@@ -1,0 +1,247 @@
+//! Acceptor: one thread per listener that accepts, bounds and times handshakes, and queues who passed.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Options, Wait,
+    dial::{HANDSHAKE_TIME, agree},
+    wait::SLICE,
+};
+use crate::{
+    address::Address,
+    bridge::{refuse_inside_tokio, timeout},
+    channel::{BlockingChannel, BlockingListener, Incoming},
+    error::{Error, ErrorKind, Result},
+    session::{Local, receive_hello, reject, welcome},
+    wire::{HANDSHAKE_FRAME, Limits, Role},
+};
+
+/// Handshakes that may be under way at once; who comes when it is full is turned away.
+const HALF_OPEN: usize = 64;
+/// Notices kept for [`Acceptor::notices`].
+const NOTICES: usize = 100;
+
+/// Listens at one address and hands out peers whose handshake is over.
+#[derive(Debug)]
+pub struct Acceptor {
+    address: Address,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+    descriptor: Option<i32>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    role: Role,
+    options: Options,
+    state: Mutex<State>,
+    changed: Condvar,
+    stop: AtomicBool,
+    half_open: AtomicUsize,
+    sessions: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: VecDeque<Ready>,
+    notices: VecDeque<String>,
+}
+
+/// A peer whose handshake is over.
+#[derive(Debug)]
+pub struct Ready {
+    /// The channel to it.
+    pub channel: Box<dyn BlockingChannel>,
+    /// The limits both sides accept.
+    pub limits: Limits,
+    /// Keeps its place among the sessions until dropped.
+    pub place: Place,
+}
+
+/// A place among `max_sessions`; free again when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Acceptor {
+    /// Binds `address` for peers of the other role. Connections are accepted from now on.
+    pub fn bind(address: &Address, role: Role, options: &Options) -> Result<Self> {
+        refuse_inside_tokio()?;
+        let transport = options.registry.find(address)?;
+        let listener = transport.listen_blocking(address, &options.for_transport())?;
+        let (address, descriptor) = (listener.address().clone(), listener.descriptor());
+        let shared = Arc::new(Shared {
+            role,
+            options: options.clone(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            stop: AtomicBool::new(false),
+            half_open: AtomicUsize::new(0),
+            sessions: Arc::default(),
+        });
+        let for_thread = shared.clone();
+        let thread = thread::Builder::new().name("rlay-accept".into()).spawn(move || for_thread.accept(listener));
+        let thread = thread.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
+        Ok(Self { address, shared, thread: Mutex::new(Some(thread)), descriptor })
+    }
+
+    /// The address to dial, with the real port.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The listening descriptor, for a forked child to close.
+    pub fn descriptor(&self) -> Option<i32> {
+        self.descriptor
+    }
+
+    /// The next peer whose handshake is over.
+    pub fn next(&self, wait: &mut Wait<'_>) -> Result<Ready> {
+        wait.run(|deadline| {
+            let mut state = self.shared.state();
+            loop {
+                if let Some(ready) = state.ready.pop_front() {
+                    return Ok(ready);
+                }
+                if self.shared.stop.load(SeqCst) {
+                    return Err(Error::new(ErrorKind::Closed, format!("{}: the endpoint was closed", self.address)));
+                }
+                let left = match deadline {
+                    Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+                    None => Duration::from_secs(3600),
+                };
+                if left.is_zero() {
+                    return Err(timeout());
+                }
+                state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+        })
+    }
+
+    /// What went wrong with strangers since the last call, for a log.
+    pub fn notices(&self) -> Vec<String> {
+        self.shared.state().notices.drain(..).collect()
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.shared.stop.load(SeqCst)
+    }
+
+    /// Sessions under way, queued ones included.
+    pub fn sessions(&self) -> usize {
+        self.shared.sessions.load(SeqCst)
+    }
+
+    /// Stops accepting; the address is free when this returns. Peers still in the queue are dropped.
+    pub fn close(&self) {
+        self.shared.stop.store(true, SeqCst);
+        self.shared.state().ready.clear();
+        self.shared.changed.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, SeqCst);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accept(self: Arc<Self>, mut listener: Box<dyn BlockingListener>) {
+        while !self.stop.load(SeqCst) {
+            let Ok(incoming) = listener.accept(Some(Instant::now() + SLICE)) else { continue };
+            if self.half_open.fetch_add(1, SeqCst) >= HALF_OPEN {
+                self.half_open.fetch_sub(1, SeqCst);
+                self.notice(format!("{}: turned away, {HALF_OPEN} handshakes are under way", incoming.peer()));
+                continue;
+            }
+            let shared = self.clone();
+            let spawned = thread::Builder::new().name("rlay-handshake".into()).spawn(move || {
+                let peer = incoming.peer();
+                if let Err(error) = shared.shake(incoming) {
+                    shared.notice(format!("{peer}: {error}"));
+                }
+                shared.half_open.fetch_sub(1, SeqCst);
+            });
+            if spawned.is_err() {
+                self.half_open.fetch_sub(1, SeqCst);
+            }
+        }
+    }
+
+    fn notice(&self, text: String) {
+        tracing::warn!("{text}");
+        let mut state = self.state();
+        if state.notices.len() == NOTICES {
+            state.notices.pop_front();
+        }
+        state.notices.push_back(text);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn shake(&self, incoming: Box<dyn Incoming>) -> Result<()> {
+        let deadline = Some(Instant::now() + HANDSHAKE_TIME);
+        let mut channel = incoming.open_blocking()?;
+        channel.set_max_frame(HANDSHAKE_FRAME);
+        let frame = channel.recv(deadline).map_err(|e| e.context("handshake failed"))?;
+        let frame = frame.ok_or_else(|| Error::protocol("handshake failed: the peer closed without a word"))?;
+        let local = Local { role: self.role, limits: self.options.limits };
+        let hello = receive_hello(&local, &frame).and_then(|hello| {
+            let places = self.options.max_sessions;
+            if self.sessions.fetch_add(1, SeqCst) >= places {
+                self.sessions.fetch_sub(1, SeqCst);
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("all {places} sessions are taken; try again later, or raise max_sessions"),
+                ));
+            }
+            Ok((hello, Place(self.sessions.clone())))
+        });
+        let mut answer = Vec::new();
+        let (hello, place) = match hello {
+            Ok(hello) => hello,
+            Err(error) => {
+                // A stranger gets no answer; a peer of another version or role deserves a reason.
+                if error.kind() != ErrorKind::Protocol {
+                    reject(&error, &mut answer);
+                    channel.send(&answer, &[], deadline)?;
+                    channel.close(deadline)?;
+                }
+                return Err(error.context("handshake refused"));
+            }
+        };
+        welcome(&local, &mut answer);
+        channel.send(&answer, &[], deadline)?;
+        let limits = agree(self.options.limits, hello.max_frame);
+        channel.set_max_frame(limits.frame);
+        if !self.stop.load(SeqCst) {
+            self.state().ready.push_back(Ready { channel, limits, place });
+            self.changed.notify_all();
+        }
+        Ok(())
+    }
+}

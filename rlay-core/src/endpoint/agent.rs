@@ -1,0 +1,285 @@
+//! Agent: a session and its channel, as the deciding side uses them. One env slot, blocking.
+
+use std::time::{Duration, Instant};
+
+use super::Wait;
+use crate::{
+    channel::BlockingChannel,
+    error::{Error, ErrorKind, Result},
+    frame::Frame,
+    session::{AgentEvent, AgentSession, Call},
+    space::Space,
+    value::Value,
+    wire::{Goodbye, Limits, Make, Payload, Reader, Reset, Row, Seed, Spec, payload_head},
+};
+
+/// How long `close` waits for the environment's answer, and for the channel's.
+const CLOSE_TIME: Duration = Duration::from_millis(1500);
+
+/// A session with one environment, below typed spaces and Python objects.
+///
+/// Requests (`send_…`) and answers ([`receive`](Agent::receive)) are separate, so that a caller can
+/// look at signals in between and an answer can be late.
+#[derive(Debug)]
+pub struct Agent {
+    channel: Box<dyn BlockingChannel>,
+    session: AgentSession,
+    limits: Limits,
+    spec: Box<Spec>,
+    out: Vec<u8>,
+    over: Option<Error>,
+}
+
+/// An observation in the frame it arrived in.
+#[derive(Debug)]
+pub struct Received {
+    /// The frame.
+    pub frame: Frame,
+    /// Where the payload starts in it.
+    pub at: usize,
+    /// Whether it is packed.
+    pub packed: bool,
+    limits: Limits,
+}
+
+impl Received {
+    pub(super) fn new(frame: Frame, at: usize, packed: bool, limits: Limits) -> Self {
+        Self { frame, at, packed, limits }
+    }
+
+    /// The payload, to read from.
+    pub fn payload(&self) -> Payload<'_> {
+        Payload { packed: self.packed, reader: Reader::new(&self.frame, self.at, &self.limits) }
+    }
+
+    /// The element of `space` that was received.
+    pub fn element<S: Space + ?Sized>(&self, space: &S) -> Result<S::Element> {
+        self.payload().element(space)
+    }
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// To a reset or step.
+    Row(Row, Received),
+    /// To a render.
+    Frame(Value),
+    /// To close.
+    Closed,
+}
+
+impl Agent {
+    /// Asks for an environment over a channel whose handshake is over.
+    pub fn open(channel: Box<dyn BlockingChannel>, limits: Limits, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
+        let mut session = AgentSession::new();
+        let mut out = Vec::new();
+        session.make(make, &mut out)?;
+        let mut agent = Self { channel, session, limits, spec: Box::new(nothing()), out, over: None };
+        agent.send(&[], wait.deadline)?;
+        let frame = agent.next_frame(wait)?;
+        match agent.session.handle(&frame, &limits) {
+            Ok(AgentEvent::Spec(spec)) => {
+                agent.spec = spec;
+                Ok(agent)
+            }
+            Ok(AgentEvent::Failed { fault, .. }) => {
+                let error = fault.into_error();
+                agent.say_goodbye();
+                Err(error)
+            }
+            Ok(AgentEvent::Over(error)) => Err(error),
+            Ok(_) => Err(Error::protocol("the environment's host answered Make with something else")),
+            Err(error) => Err(agent.abort(error)),
+        }
+    }
+
+    /// Spaces, metadata and the rest of what the host told.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The bounds of this session.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The request under way, and whether it was given up.
+    pub fn waiting(&self) -> Option<(Call, bool)> {
+        self.session.waiting(0)
+    }
+
+    /// Nobody waits for the answer under way any more.
+    pub fn give_up(&mut self) {
+        self.session.give_up();
+    }
+
+    /// Asks for an episode.
+    pub fn send_reset(&mut self, seed: Option<Seed>, options: &Value, deadline: Option<Instant>) -> Result<()> {
+        self.alive()?;
+        let reset = Reset { rows: smallvec::smallvec![(0, seed)], options: options.clone() };
+        self.session.reset(&reset, &mut self.out)?;
+        self.send(&[], deadline)
+    }
+
+    /// Asks for a step. `action` is packed or an encoded value.
+    pub fn send_step(&mut self, packed: bool, action: &[u8], deadline: Option<Instant>) -> Result<()> {
+        self.alive()?;
+        if action.len() + 256 > self.limits.frame {
+            return Err(Error::new(
+                ErrorKind::InvalidAction,
+                format!("an action of {} bytes does not fit a frame of {}; raise the frame limit", action.len(), self.limits.frame),
+            ));
+        }
+        self.session.step(&[0], &mut self.out)?;
+        payload_head(&mut self.out, packed, action.len());
+        self.send(action, deadline)
+    }
+
+    /// Asks for a rendered frame.
+    pub fn send_render(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.alive()?;
+        self.session.render(&[0], &mut self.out)?;
+        self.send(&[], deadline)
+    }
+
+    /// The answer to the request under way. At the deadline the error's kind is
+    /// [`Timeout`](ErrorKind::Timeout) and the answer may still come.
+    pub fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Answer> {
+        self.alive()?;
+        let frame = self.next_frame(wait)?;
+        let event = match self.session.handle(&frame, &self.limits) {
+            Ok(event) => event,
+            Err(error) => return Err(self.abort(error)),
+        };
+        let (row, at, packed) = match event {
+            AgentEvent::Result { mut rows, payload, .. } => {
+                let row = rows.pop().ok_or_else(|| Error::protocol("a result without a row"))?;
+                (row, payload.reader.position(), payload.packed)
+            }
+            AgentEvent::Frames { mut frames, .. } => {
+                return Ok(Answer::Frame(frames.0.pop().map(|(_, frame)| frame).unwrap_or_default()));
+            }
+            AgentEvent::Failed { fault, .. } => return Err(fault.into_error()),
+            AgentEvent::Closed => return Ok(Answer::Closed),
+            AgentEvent::Over(error) => {
+                self.over = Some(error.clone());
+                return Err(error);
+            }
+            AgentEvent::Spec(_) => return Err(self.abort(Error::protocol("a second Spec"))),
+        };
+        Ok(Answer::Row(row, Received::new(frame, at, packed, self.limits)))
+    }
+
+    /// Closes the environment and ends the session, within two seconds. What the environment's own
+    /// `close` raised is the error.
+    pub fn close(&mut self) -> Result<()> {
+        if self.session.is_over() || self.over.is_some() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + CLOSE_TIME;
+        let mut result = Ok(());
+        if self.session.close(&mut self.out).is_ok() && self.send(&[], Some(deadline)).is_ok() {
+            // Answers to requests that were given up may come first.
+            let mut wait = Wait::new(Some(CLOSE_TIME));
+            loop {
+                let waited_for = self.waiting();
+                match self.receive(&mut wait) {
+                    Ok(Answer::Closed) => break,
+                    Ok(_) => {}
+                    Err(_) if waited_for.is_some() && self.waiting().is_none() => {}
+                    Err(error) => {
+                        if error.kind() == ErrorKind::Env {
+                            result = Err(error);
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        self.say_goodbye();
+        result
+    }
+
+    fn say_goodbye(&mut self) {
+        let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
+        if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
+            let deadline = Some(Instant::now() + Duration::from_millis(500));
+            if self.channel.send(&self.out, &[], deadline).is_ok() {
+                let _ = self.channel.close(deadline);
+            }
+        }
+    }
+
+    fn alive(&self) -> Result<()> {
+        match &self.over {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&mut self, body: &[u8], deadline: Option<Instant>) -> Result<()> {
+        let sent = self.channel.send(&self.out, body, deadline);
+        sent.map_err(|error| {
+            // Before it went, the peer may have said why.
+            let last = match self.channel.recv(Some(Instant::now())) {
+                Ok(Some(frame)) => match self.session.handle(&frame, &self.limits) {
+                    Ok(AgentEvent::Over(reason)) => reason,
+                    _ => error,
+                },
+                _ => error,
+            };
+            self.lost(last)
+        })
+    }
+
+    fn next_frame(&mut self, wait: &mut Wait<'_>) -> Result<Frame> {
+        match wait.run(|deadline| self.channel.recv(deadline)) {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => {
+                Err(self.lost(Error::new(ErrorKind::ConnectionLost, "the environment's host closed the connection")))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Protocol) => {
+                Err(self.lost(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends the session because the connection did.
+    fn lost(&mut self, error: Error) -> Error {
+        let _ = self.session.goodbye(&Goodbye { code: 0, message: String::new() }, &mut self.out);
+        self.over = Some(error.clone());
+        error
+    }
+
+    /// Ends the session because the peer broke the protocol, and tells it so.
+    fn abort(&mut self, error: Error) -> Error {
+        self.session.abort(&error, &mut self.out);
+        let deadline = Some(Instant::now() + Duration::from_millis(200));
+        if self.channel.send(&self.out, &[], deadline).is_ok() {
+            let _ = self.channel.close(deadline);
+        }
+        self.over = Some(error.clone());
+        error
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}
+
+fn nothing() -> Spec {
+    use crate::space::AnySpace;
+    Spec {
+        env_id: String::new(),
+        observation_space: AnySpace::Tuple(vec![]),
+        action_space: AnySpace::Tuple(vec![]),
+        slots: 1,
+        render_mode: None,
+        metadata: Value::None,
+        details: Value::None,
+    }
+}

@@ -1,0 +1,78 @@
+//! Dialing: connect, try again while nobody listens, and shake hands.
+
+use std::time::{Duration, Instant};
+
+use super::{Options, Wait};
+use crate::{
+    address::Address,
+    bridge::refuse_inside_tokio,
+    channel::BlockingChannel,
+    error::{Error, ErrorKind, Result},
+    session::{Local, hello, receive_welcome},
+    wire::{HANDSHAKE_FRAME, Limits, Role},
+};
+
+/// A listener answers a Hello within this time.
+pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Connects to `address` as `role` and shakes hands, trying again until `wait` is over while nobody
+/// listens there or the listener is full. Gives the channel and the limits that both sides accept.
+pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_>) -> Result<(Box<dyn BlockingChannel>, Limits)> {
+    refuse_inside_tokio()?;
+    let transport = options.registry.find(address)?;
+    let started = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let attempt = (|| {
+            let handshake = Instant::now() + HANDSHAKE_TIME;
+            let deadline = wait.deadline.map_or(handshake, |deadline| deadline.min(handshake));
+            let mut channel = transport.connect_blocking(address, &options.for_transport(), Some(deadline))?;
+            let limits = shake(channel.as_mut(), role, options, deadline)?;
+            Ok((channel, limits))
+        })();
+        let error: Error = match attempt {
+            Ok(open) => return Ok(open),
+            Err(error) => error,
+        };
+        if !matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Busy | ErrorKind::Timeout) {
+            return Err(error);
+        }
+        match wait.sleep(pause) {
+            Ok(()) => pause = (pause * 2).min(LONGEST_PAUSE),
+            Err(over) if over.kind() == ErrorKind::Timeout => {
+                let waited = started.elapsed().as_secs_f64();
+                return Err(Error::new(
+                    ErrorKind::ConnectionLost,
+                    format!(
+                        "no connection to {address} within {waited:.1} s ({error}); \
+                         start the other side first, or check the address, or raise connect_timeout"
+                    ),
+                ));
+            }
+            Err(interrupted) => return Err(interrupted),
+        }
+    }
+}
+
+fn shake(channel: &mut dyn BlockingChannel, role: Role, options: &Options, deadline: Instant) -> Result<Limits> {
+    let local = Local { role, limits: options.limits };
+    let mut frame = Vec::new();
+    hello(&local, &mut frame);
+    channel.set_max_frame(HANDSHAKE_FRAME);
+    channel.send(&frame, &[], Some(deadline))?;
+    let answer = channel.recv(Some(deadline)).map_err(|e| {
+        e.context(format_args!("{} did not answer the handshake; is it an RLay endpoint?", channel.peer()))
+    })?;
+    let answer = answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed the connection"))?;
+    let welcome = receive_welcome(&answer)?;
+    let limits = agree(options.limits, welcome.max_frame);
+    channel.set_max_frame(limits.frame);
+    Ok(limits)
+}
+
+/// The limits of a session: one's own, and no frame longer than the peer accepts.
+pub(crate) fn agree(own: Limits, max_frame: u64) -> Limits {
+    Limits { frame: usize::try_from(max_frame).unwrap_or(usize::MAX).min(own.frame).max(HANDSHAKE_FRAME), ..own }
+}

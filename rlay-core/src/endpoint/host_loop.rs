@@ -1,0 +1,262 @@
+//! Host: a session and the environment behind it. One frame in, one frame out; and the blocking loop around that.
+
+use std::{fmt, time::{Duration, Instant}};
+
+use smallvec::smallvec;
+
+use super::Wait;
+use crate::{
+    channel::BlockingChannel,
+    env::render_modes,
+    error::{EnvFailure, Error, ErrorKind, Result},
+    host::{HostEnv, Outcome},
+    session::{EnvEvent, EnvSession},
+    value::Value,
+    wire::{Frames, Goodbye, Limits, Make, Row},
+};
+
+/// Room that header and row take beside info and observation.
+const OVERHEAD: usize = 256;
+/// How long the last frame of a session may take.
+const GOODBYE_TIME: Duration = Duration::from_millis(500);
+
+/// Makes the environment that an agent asks for.
+pub type Factory<'m> = dyn FnMut(&Make) -> Result<Box<dyn HostEnv + 'm>> + 'm;
+
+/// Answers the requests of one session from one environment. It sees no channel: any loop can turn it.
+pub struct Host<'m> {
+    session: EnvSession,
+    factory: &'m mut Factory<'m>,
+    env: Option<Box<dyn HostEnv + 'm>>,
+    outcome: Outcome,
+    head: Vec<u8>,
+    /// What follows `head` in the answer.
+    body: Body,
+    limits: Limits,
+    tracebacks: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Nothing,
+    Outcome,
+    InPlace,
+}
+
+/// What to do after a frame was handled.
+#[derive(Debug)]
+pub enum Turn {
+    /// Send [`Host::answer`].
+    Answer,
+    /// The agent ended the session.
+    End(Error),
+    /// Send [`Host::answer`], then end the session: the agent broke the protocol.
+    Abort(Error),
+}
+
+impl fmt::Debug for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("session", &self.session).field("env", &self.env).finish_non_exhaustive()
+    }
+}
+
+impl<'m> Host<'m> {
+    /// A host whose environment `factory` makes once the agent asks for it.
+    pub fn new(factory: &'m mut Factory<'m>, limits: Limits, tracebacks: bool) -> Self {
+        Self {
+            session: EnvSession::new(),
+            factory,
+            env: None,
+            outcome: Outcome::default(),
+            head: Vec::new(),
+            body: Body::Nothing,
+            limits,
+            tracebacks,
+        }
+    }
+
+    /// Input: a frame arrived.
+    pub fn handle(&mut self, frame: &[u8]) -> Turn {
+        self.body = Body::Nothing;
+        match self.session.handle(frame, &self.limits) {
+            Err(error) => {
+                self.session.abort(&error, &mut self.head);
+                Turn::Abort(error)
+            }
+            Ok(EnvEvent::Over(error)) => Turn::End(error),
+            Ok(EnvEvent::Refused { request, error }) => {
+                self.session.refusal(request, &error, &mut self.head);
+                Turn::Answer
+            }
+            Ok(EnvEvent::Make { request, make }) => {
+                let result = self.make(&make).and_then(|env| {
+                    self.session.spec(&env.spec(), &mut self.head)?;
+                    self.env = Some(env);
+                    Ok(())
+                });
+                self.settle(request, result)
+            }
+            Ok(EnvEvent::Reset { request, reset }) => {
+                let seed = reset.rows.first().and_then(|(_, seed)| seed.as_ref());
+                let result = match &mut self.env {
+                    Some(env) => env.reset_into(seed, &reset.options, &mut self.outcome),
+                    None => Err(closed()),
+                };
+                let result = result.and_then(|()| self.row(request, true));
+                self.settle(request, result)
+            }
+            Ok(EnvEvent::Step { request, payload, .. }) => {
+                let result = match &mut self.env {
+                    Some(env) => env.step_into(payload, &mut self.outcome),
+                    None => Err(closed()),
+                };
+                let result = result.and_then(|()| self.row(request, false));
+                self.settle(request, result)
+            }
+            Ok(EnvEvent::Render { request, .. }) => {
+                let result = self.env.as_mut().map_or_else(|| Err(closed()), |env| env.render());
+                let result = result
+                    .and_then(|frame| self.session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.head));
+                let result = result.and_then(|()| self.check_size(self.head.len()));
+                self.settle(request, result)
+            }
+            Ok(EnvEvent::Close { request }) => {
+                let result = self.close_env().and_then(|()| self.session.closed(&mut self.head));
+                self.settle(request, result)
+            }
+        }
+    }
+
+    /// Output: the frame to send, in two parts.
+    pub fn answer(&self) -> (&[u8], &[u8]) {
+        let body = match self.body {
+            Body::Nothing => None,
+            Body::Outcome => Some(&self.outcome.observation[..]),
+            Body::InPlace => self.env.as_ref().and_then(|env| env.observation()),
+        };
+        (&self.head, body.unwrap_or_default())
+    }
+
+    /// Command: end the session. The frame to send is [`answer`](Self::answer), unless the session is over already.
+    pub fn goodbye(&mut self, message: &str) -> Result<()> {
+        self.body = Body::Nothing;
+        self.session.goodbye(&Goodbye { code: 0, message: message.to_owned() }, &mut self.head)
+    }
+
+    /// Closes the environment, once.
+    pub fn close_env(&mut self) -> Result<()> {
+        self.env.take().map_or(Ok(()), |mut env| env.close())
+    }
+
+    fn make(&mut self, make: &Make) -> Result<Box<dyn HostEnv + 'm>> {
+        let mut env = (self.factory)(make)?;
+        let spec = env.spec();
+        if let Some(mode) = &make.render_mode {
+            let declared = render_modes(&spec.metadata);
+            if !declared.contains(&mode.as_str()) {
+                let _ = env.close();
+                return Err(Error::new(
+                    ErrorKind::Usage,
+                    format!("the environment does not render in mode {mode:?}; it declares {declared:?}"),
+                ));
+            }
+        }
+        Ok(env)
+    }
+
+    /// Writes the Result for what stands in the outcome.
+    fn row(&mut self, request: u64, first: bool) -> Result<()> {
+        let in_place = self.env.as_ref().and_then(|env| env.observation());
+        let len = in_place.map_or(self.outcome.observation.len(), <[u8]>::len);
+        self.check_size(len + self.outcome.info.len())?;
+        self.body = if in_place.is_some() { Body::InPlace } else { Body::Outcome };
+        let Outcome { reward, terminated, truncated, packed, ref info, .. } = self.outcome;
+        let row = Row { slot: 0, first, terminated, truncated, reward, info: Value::None };
+        self.session.result(request, &[row], info, (packed, len), &mut self.head)
+    }
+
+    fn check_size(&self, len: usize) -> Result<()> {
+        if len + OVERHEAD > self.limits.frame {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "the answer of {len} bytes is larger than the frame limit of {}; raise the limit at both ends",
+                    self.limits.frame
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Turns a failed request into the answer that says so.
+    fn settle(&mut self, request: u64, result: Result<()>) -> Turn {
+        let Err(error) = result else { return Turn::Answer };
+        self.body = Body::Nothing;
+        let error = match error.env_failure() {
+            Some(failure) if !self.tracebacks => EnvFailure { traceback: String::new(), ..failure.clone() }.into(),
+            _ => error,
+        };
+        if self.session.fail(request, &error, &mut self.head).is_err() {
+            // The request was answered already, with a frame that turned out too large to send.
+            self.session.refusal(request, &error, &mut self.head);
+        }
+        Turn::Answer
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the environment is closed")
+}
+
+/// Hosts one session on the calling thread until it ends. `Ok` if the agent said goodbye or `check`
+/// ended the wait, which it does by an error of kind [`Closed`](ErrorKind::Closed).
+pub fn serve(
+    channel: &mut dyn BlockingChannel,
+    host: &mut Host<'_>,
+    check: &mut dyn FnMut() -> Result<()>,
+) -> Result<()> {
+    let result = turn(channel, host, check);
+    let deadline = Some(Instant::now() + GOODBYE_TIME);
+    let result = match result {
+        Err(error) if error.kind() == ErrorKind::Closed => {
+            if host.goodbye("the host is closing").is_ok() {
+                let _ = channel.send(host.answer().0, &[], deadline);
+            }
+            Ok(())
+        }
+        result => result,
+    };
+    if !result.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionLost) {
+        let _ = channel.close(deadline);
+    }
+    let closed = host.close_env();
+    result.and(closed)
+}
+
+fn turn(
+    channel: &mut dyn BlockingChannel,
+    host: &mut Host<'_>,
+    check: &mut dyn FnMut() -> Result<()>,
+) -> Result<()> {
+    let mut wait = Wait::default().checking(check);
+    loop {
+        let frame = wait.run(|deadline| channel.recv(deadline))?;
+        // An agent that closes without a goodbye is gone all the same.
+        let Some(frame) = frame else { return Ok(()) };
+        match host.handle(&frame) {
+            Turn::Answer => {
+                drop(frame);
+                let (head, body) = host.answer();
+                // The frame is sent in pieces if the agent reads slowly; the deadline is the agent's life.
+                channel.send(head, body, None)?;
+            }
+            Turn::End(error) => {
+                return if error.kind() == ErrorKind::Closed { Ok(()) } else { Err(error) };
+            }
+            Turn::Abort(error) => {
+                let _ = channel.send(host.answer().0, &[], Some(Instant::now() + GOODBYE_TIME));
+                return Err(error);
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The four endpoints, the poll form, the policy server and the async form, on top of sessions and channels.
+
+mod acceptor;
+mod agent;
+mod client_backend;
+mod dial;
+mod host_loop;
+mod options;
+mod policy_server;
+mod polled;
+mod remote_env;
+mod server_backend;
+mod wait;
+
+pub mod drive;
+
+pub use acceptor::{Acceptor, Ready};
+pub use agent::{Agent, Answer, Received};
+pub use client_backend::ClientBackend;
+pub use dial::dial;
+pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
+pub use options::{Contract, Options};
+pub use policy_server::PolicyServer;
+pub use polled::{PolledEnv, RawPoll, RawTurn, Turn};
+pub use remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
+pub use server_backend::ServerBackend;
+pub use wait::Wait;

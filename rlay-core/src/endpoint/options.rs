@@ -1,0 +1,80 @@
+//! Options: everything an endpoint can be told, with defaults that work.
+
+use std::time::Duration;
+
+use crate::{channel::Transport, channel::TransportOptions, registry::Registry, wire::Limits};
+
+/// What to do about an environment that breaks its own contract, such as an observation outside its
+/// space. Data is never altered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Contract {
+    /// The agent's call fails.
+    Strict,
+    /// A warning is logged, once per endpoint.
+    #[default]
+    Warn,
+    /// Nothing.
+    Off,
+}
+
+/// Options of every endpoint. An endpoint ignores what does not concern it.
+///
+/// ```
+/// use rlay_core::Options;
+///
+/// let options = Options { render_mode: Some("rgb_array".into()), ..Options::default() };
+/// assert_eq!(options.timeout, None); // wait as long as the peer is alive
+/// ```
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Agents: the mode in which the environment shall render.
+    pub render_mode: Option<String>,
+    /// Agents: bounds one reset, step or render. `None`: as long as the peer is alive.
+    pub timeout: Option<Duration>,
+    /// Bounds the time until there is a peer.
+    pub connect_timeout: Duration,
+    /// Hosts: most sessions at a time.
+    pub max_sessions: usize,
+    /// Bounds on what a peer can make this process hold.
+    pub limits: Limits,
+    /// For the transport. `limits.frame` takes the place of its `max_frame`.
+    pub transport: TransportOptions,
+    /// Agents: what to do about an environment that breaks its contract.
+    pub contract: Contract,
+    /// Hosts: whether the tracebacks of errors are sent to the agent.
+    pub tracebacks: bool,
+    /// The transports there are.
+    pub registry: Registry,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            render_mode: None,
+            timeout: None,
+            connect_timeout: Duration::from_secs(10),
+            max_sessions: 64,
+            limits: Limits::default(),
+            transport: TransportOptions::default(),
+            contract: Contract::default(),
+            tracebacks: true,
+            registry: Registry::default(),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults and one transport.
+    ///
+    /// ```
+    /// use rlay_core::{Mem, Options};
+    /// let options = Options::over(Mem);
+    /// ```
+    pub fn over(transport: impl Transport + 'static) -> Self {
+        Self { registry: Registry::default().with(transport), ..Self::default() }
+    }
+
+    pub(crate) fn for_transport(&self) -> TransportOptions {
+        TransportOptions { max_frame: self.limits.frame, ..self.transport.clone() }
+    }
+}

@@ -1,0 +1,378 @@
+//! The poll form of ClientBackend, for an engine whose own loop must never block.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use smallvec::smallvec;
+
+use super::{Options, Received, Wait, dial, server_backend::stopped};
+use crate::{
+    address::Address,
+    bridge::refuse_inside_tokio,
+    channel::BlockingChannel,
+    env::{Metadata, ResetResult, StepResult, render_modes},
+    error::{EnvFailure, Error, ErrorKind, Result},
+    host::Outcome,
+    session::{EnvEvent, EnvSession},
+    space::Space,
+    value::{Map, Value},
+    wire::{Frames, Goodbye, Limits, Role, Row, Seed, Spec, put_value},
+};
+
+type Dialed = Result<(Box<dyn BlockingChannel>, Limits)>;
+
+/// What the agent wants of the engine; see [`PolledEnv`].
+#[derive(Debug, PartialEq)]
+pub enum Turn<A> {
+    /// Start an episode, then reply with its first observation.
+    Reset {
+        /// Gymnasium's seed.
+        seed: Option<u64>,
+        /// Gymnasium's options.
+        options: Value,
+    },
+    /// Take this action, then reply with what came of it.
+    Step(A),
+    /// Draw a frame, then reply with it.
+    Render,
+    /// The agent is gone; the next turn belongs to another.
+    Close(String),
+}
+
+/// The same below typed spaces: bytes in, bytes out. Language bindings build on it.
+#[derive(Debug)]
+pub enum RawTurn {
+    /// Start an episode.
+    Reset {
+        /// Gymnasium's seed.
+        seed: Option<Seed>,
+        /// Gymnasium's options.
+        options: Value,
+    },
+    /// Take this action.
+    Step(Received),
+    /// Draw a frame.
+    Render,
+    /// The agent is gone.
+    Close(String),
+}
+
+/// A session that an engine's loop polls, below typed spaces.
+#[derive(Debug)]
+pub struct RawPoll {
+    spec: Spec,
+    address: Address,
+    options: Options,
+    link: Link,
+    stop: Arc<AtomicBool>,
+    out: Vec<u8>,
+    /// The request that the engine has yet to answer, and whether it is a reset.
+    owed: Option<(u64, bool)>,
+}
+
+#[derive(Debug)]
+enum Link {
+    Idle,
+    Dialing(mpsc::Receiver<Dialed>),
+    Open(Box<dyn BlockingChannel>, EnvSession, Limits),
+}
+
+impl RawPoll {
+    /// Will dial `address` and offer an environment of this description.
+    pub fn new(spec: Spec, address: &str, options: Options) -> Result<Self> {
+        let address: Address = address.parse()?;
+        options.registry.find(&address)?;
+        refuse_inside_tokio()?;
+        Ok(Self { spec, address, options, link: Link::Idle, stop: Arc::default(), out: Vec::new(), owed: None })
+    }
+
+    /// What the agent wants, waited for at most `timeout`; `None` if nothing yet. Zero never blocks.
+    ///
+    /// Dialing goes on in the background. If nobody listens for `connect_timeout` that is an error,
+    /// and the next call dials again.
+    pub fn turn(&mut self, timeout: Duration) -> Result<Option<RawTurn>> {
+        if self.owed.is_some() {
+            return Err(Error::new(ErrorKind::Usage, "the last turn is not answered yet; call reply() first"));
+        }
+        let deadline = Instant::now() + timeout;
+        loop {
+            match &mut self.link {
+                Link::Idle => self.link = Link::Dialing(self.dial()?),
+                Link::Dialing(dialed) => match dialed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                    Err(mpsc::RecvTimeoutError::Timeout) => return Ok(None),
+                    Ok(Ok((channel, limits))) => self.link = Link::Open(channel, EnvSession::new(), limits),
+                    Ok(Err(error)) => {
+                        self.link = Link::Idle;
+                        return Err(error);
+                    }
+                    Err(mpsc::RecvTimeoutError::Disconnected) => {
+                        self.link = Link::Idle;
+                        return Err(Error::new(ErrorKind::ConnectionLost, "dialing was interrupted"));
+                    }
+                },
+                Link::Open(channel, session, limits) => {
+                    let frame = match channel.recv(Some(deadline)) {
+                        Ok(Some(frame)) => frame,
+                        Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
+                        Ok(None) => return Ok(Some(self.gone("the agent closed the connection".into()))),
+                        Err(error) => return Ok(Some(self.gone(error.to_string()))),
+                    };
+                    let limits = *limits;
+                    let (request, first, turn) = match session.handle(&frame, &limits) {
+                        Ok(EnvEvent::Make { request, make }) => {
+                            let declared = render_modes(&self.spec.metadata);
+                            match &make.render_mode {
+                                Some(mode) if !declared.contains(&mode.as_str()) => {
+                                    let text = format!("the environment does not render in mode {mode:?}; it declares {declared:?}");
+                                    session.fail(request, &Error::new(ErrorKind::Usage, text), &mut self.out)?;
+                                }
+                                _ => {
+                                    self.spec.render_mode = make.render_mode;
+                                    session.spec(&self.spec, &mut self.out)?;
+                                }
+                            }
+                            self.send(&[])?;
+                            continue;
+                        }
+                        Ok(EnvEvent::Refused { request, error }) => {
+                            session.refusal(request, &error, &mut self.out);
+                            self.send(&[])?;
+                            continue;
+                        }
+                        Ok(EnvEvent::Close { .. }) => {
+                            session.closed(&mut self.out)?;
+                            self.send(&[])?;
+                            continue;
+                        }
+                        Ok(EnvEvent::Over(error)) => {
+                            let _ = channel.close(Some(Instant::now() + Duration::from_millis(200)));
+                            return Ok(Some(self.gone(error.to_string())));
+                        }
+                        Ok(EnvEvent::Reset { request, mut reset }) => {
+                            let seed = reset.rows.pop().and_then(|(_, seed)| seed);
+                            (request, true, RawTurn::Reset { seed, options: reset.options })
+                        }
+                        Ok(EnvEvent::Step { request, payload, .. }) => {
+                            let (at, packed) = (payload.reader.position(), payload.packed);
+                            (request, false, RawTurn::Step(Received::new(frame, at, packed, limits)))
+                        }
+                        Ok(EnvEvent::Render { request, .. }) => (request, false, RawTurn::Render),
+                        Err(error) => {
+                            session.abort(&error, &mut self.out);
+                            let _ = self.send(&[]);
+                            return Ok(Some(self.gone(error.to_string())));
+                        }
+                    };
+                    self.owed = Some((request, first));
+                    return Ok(Some(turn));
+                }
+            }
+        }
+    }
+
+    /// Answers a reset or step with what stands in `outcome`.
+    pub fn reply(&mut self, outcome: &Outcome) -> Result<()> {
+        let (request, first) = self.owed()?;
+        let Link::Open(_, session, _) = &mut self.link else { return Ok(()) };
+        let Outcome { reward, terminated, truncated, packed, ref info, ref observation } = *outcome;
+        let row = Row { slot: 0, first, terminated, truncated, reward, info: Value::None };
+        session.result(request, &[row], info, (packed, observation.len()), &mut self.out)?;
+        self.owed = None;
+        self.send(observation)
+    }
+
+    /// Answers a render.
+    pub fn reply_frame(&mut self, frame: Value) -> Result<()> {
+        let (request, _) = self.owed()?;
+        let Link::Open(_, session, _) = &mut self.link else { return Ok(()) };
+        session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.out)?;
+        self.owed = None;
+        self.send(&[])
+    }
+
+    /// Answers any request with the news that it failed.
+    pub fn reply_error(&mut self, failure: EnvFailure) -> Result<()> {
+        let (request, _) = self.owed()?;
+        let Link::Open(_, session, _) = &mut self.link else { return Ok(()) };
+        session.fail(request, &failure.into(), &mut self.out)?;
+        self.owed = None;
+        self.send(&[])
+    }
+
+    /// Ends the session; a later [`turn`](Self::turn) dials again.
+    pub fn close(&mut self) {
+        self.stop.store(true, SeqCst);
+        self.owed = None;
+        if let Link::Open(channel, session, _) = &mut self.link {
+            let deadline = Some(Instant::now() + Duration::from_millis(500));
+            let goodbye = Goodbye { code: 0, message: "the environment closed".into() };
+            if session.goodbye(&goodbye, &mut self.out).is_ok() && channel.send(&self.out, &[], deadline).is_ok() {
+                let _ = channel.close(deadline);
+            }
+        }
+        self.link = Link::Idle;
+    }
+
+    fn owed(&self) -> Result<(u64, bool)> {
+        self.owed.ok_or_else(|| Error::new(ErrorKind::Usage, "there is nothing to reply to; call turn() first"))
+    }
+
+    fn dial(&mut self) -> Result<mpsc::Receiver<Dialed>> {
+        let (sender, dialed) = mpsc::sync_channel(1);
+        self.stop = Arc::default();
+        let (address, options, stop) = (self.address.clone(), self.options.clone(), self.stop.clone());
+        let run = move || {
+            let mut check = || stopped(&stop);
+            let mut wait = Wait::new(Some(options.connect_timeout)).checking(&mut check);
+            let _ = sender.send(dial(&address, Role::Env, &options, &mut wait));
+        };
+        let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);
+        spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
+        Ok(dialed)
+    }
+
+    /// Sends `out` and `body`. A peer that is gone shows at the next turn.
+    fn send(&mut self, body: &[u8]) -> Result<()> {
+        let Link::Open(channel, ..) = &mut self.link else { return Ok(()) };
+        match channel.send(&self.out, body, None) {
+            Err(error) if error.kind() != ErrorKind::ConnectionLost => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn gone(&mut self, reason: String) -> RawTurn {
+        self.link = Link::Idle;
+        RawTurn::Close(reason)
+    }
+}
+
+impl Drop for RawPoll {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// An environment that is an engine: its own loop asks, every frame, whether the agent wants something.
+///
+/// ```no_run
+/// use rlay_core::{Discrete, Map, Metadata, Options, PolledEnv, StepResult, ResetResult, Turn};
+/// use std::time::Duration;
+///
+/// let mut agent = PolledEnv::new(Discrete::new(10), Discrete::new(2), &Metadata::default(), "mem://arena", Options::default())?;
+/// let mut world = 0;
+/// loop { // the engine's own loop
+///     match agent.turn(Duration::ZERO)? {
+///         None => {} // draw, play sound, wait for the next frame
+///         Some(Turn::Reset { .. }) => {
+///             world = 0;
+///             agent.reply_reset(&ResetResult { observation: world, info: Map::new() })?;
+///         }
+///         Some(Turn::Step(action)) => {
+///             world += action;
+///             agent.reply(&StepResult {
+///                 observation: world, reward: 1.0, terminated: world == 9, truncated: false, info: Map::new(),
+///             })?;
+///         }
+///         Some(Turn::Render) => agent.reply_frame(rlay_core::Value::None)?,
+///         Some(Turn::Close(_)) => break,
+///     }
+/// }
+/// # Ok::<(), rlay_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct PolledEnv<O: Space, A: Space> {
+    raw: RawPoll,
+    observation_space: O,
+    action_space: A,
+    outcome: Outcome,
+}
+
+impl<O: Space, A: Space> PolledEnv<O, A> {
+    /// Will dial `address` and offer an environment with these spaces.
+    pub fn new(
+        observation_space: O,
+        action_space: A,
+        metadata: &Metadata,
+        address: &str,
+        options: Options,
+    ) -> Result<Self> {
+        let spec = Spec {
+            env_id: String::new(),
+            observation_space: observation_space.describe(),
+            action_space: action_space.describe(),
+            slots: 1,
+            render_mode: None,
+            metadata: metadata.to_value(),
+            details: metadata.details(),
+        };
+        let raw = RawPoll::new(spec, address, options)?;
+        Ok(Self { raw, observation_space, action_space, outcome: Outcome::default() })
+    }
+
+    /// What the agent wants, waited for at most `timeout`; `None` if nothing yet. Zero never blocks.
+    pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
+        loop {
+            return Ok(Some(match self.raw.turn(timeout)? {
+                None => return Ok(None),
+                Some(RawTurn::Reset { seed, options }) => Turn::Reset { seed: seed.and_then(|s| s.to_u64()), options },
+                Some(RawTurn::Step(action)) => match action.element(&self.action_space) {
+                    Ok(action) => Turn::Step(action),
+                    Err(error) => {
+                        self.raw.reply_error(EnvFailure::new("ValueError", error.to_string()))?;
+                        continue;
+                    }
+                },
+                Some(RawTurn::Render) => Turn::Render,
+                Some(RawTurn::Close(reason)) => Turn::Close(reason),
+            }));
+        }
+    }
+
+    /// Answers a reset.
+    pub fn reply_reset(&mut self, result: &ResetResult<O::Element>) -> Result<()> {
+        (self.outcome.reward, self.outcome.terminated, self.outcome.truncated) = (0.0, false, false);
+        self.send(&result.observation, &result.info)
+    }
+
+    /// Answers a step.
+    pub fn reply(&mut self, result: &StepResult<O::Element>) -> Result<()> {
+        self.outcome.reward = result.reward;
+        (self.outcome.terminated, self.outcome.truncated) = (result.terminated, result.truncated);
+        self.send(&result.observation, &result.info)
+    }
+
+    /// Answers a render.
+    pub fn reply_frame(&mut self, frame: Value) -> Result<()> {
+        self.raw.reply_frame(frame)
+    }
+
+    /// Answers any request with the news that it failed.
+    pub fn reply_error(&mut self, failure: EnvFailure) -> Result<()> {
+        self.raw.reply_error(failure)
+    }
+
+    /// Ends the session; a later [`turn`](Self::turn) dials again.
+    pub fn close(&mut self) {
+        self.raw.close();
+    }
+
+    fn send(&mut self, observation: &O::Element, info: &Map) -> Result<()> {
+        let outcome = &mut self.outcome;
+        outcome.info.clear();
+        crate::wire::put_map_value(&mut outcome.info, info);
+        outcome.observation.clear();
+        outcome.packed = self.observation_space.pack(observation, &mut outcome.observation);
+        if !outcome.packed {
+            outcome.observation.clear();
+            put_value(&mut outcome.observation, &self.observation_space.to_value(observation));
+        }
+        self.raw.reply(&self.outcome)
+    }
+}

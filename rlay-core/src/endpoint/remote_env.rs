@@ -1,0 +1,337 @@
+//! RemoteEnv: what an agent holds in either paradigm, and the two ways to get one.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{Acceptor, Agent, Answer, Contract, Options, Received, Wait, dial};
+use crate::{
+    address::Address,
+    env::{Env, Metadata, ResetResult, StepResult, render_modes},
+    error::{EnvError, Error, ErrorKind, Result},
+    session::Call,
+    space::{AnySpace, Space},
+    value::{Map, Value},
+    wire::{Make, Role, Row, Spec, put_value},
+};
+
+/// An environment in another process. It is an [`Env`] like any other.
+///
+/// By default its spaces are [`AnySpace`] and its elements [`Value`]s; [`typed`](Self::typed) gives
+/// plain Rust types instead.
+pub struct RemoteEnv<O: Space = AnySpace, A: Space = AnySpace> {
+    agent: Agent,
+    observation_space: O,
+    action_space: A,
+    /// Bounds one reset, step or render. `None`: as long as the peer is alive.
+    pub timeout: Option<Duration>,
+    contract: Contract,
+    /// Observations still to be checked against the space, unless the contract is strict.
+    to_check: u8,
+    packed: Vec<u8>,
+    _place: Option<super::acceptor::Place>,
+}
+
+/// As Gymnasium's passive checker does, the first results are looked at and the rest trusted.
+const CHECKED: u8 = 2;
+
+/// An answer that came after its deadline, fetched with [`RemoteEnv::late`].
+#[derive(Debug)]
+pub enum Late<O> {
+    /// To a reset.
+    Reset(ResetResult<O>),
+    /// To a step.
+    Step(StepResult<O>),
+    /// To a render.
+    Render(Value),
+}
+
+/// The agent's end where the environment is hosted by a server: the agent dials.
+#[derive(Debug)]
+pub struct ClientEnv;
+
+impl ClientEnv {
+    /// Connects to the [`ServerBackend`](super::ServerBackend) at `address` and makes an environment there.
+    ///
+    /// ```no_run
+    /// use rlay_core::{ClientEnv, Env, Mem, Options, Value};
+    ///
+    /// let mut env = ClientEnv::connect("mem://cartpole", Options::default())?;
+    /// let first = env.reset(Some(7), &Value::None)?;
+    /// # Ok::<(), rlay_core::EnvError>(())
+    /// ```
+    pub fn connect(address: &str, options: Options) -> Result<RemoteEnv> {
+        let address: Address = address.parse()?;
+        let mut wait = Wait::new(Some(options.connect_timeout));
+        let (channel, limits) = dial(&address, Role::Agent, &options, &mut wait)?;
+        let agent = Agent::open(channel, limits, &make(&options), &mut Wait::new(options.timeout))?;
+        Ok(RemoteEnv::new(agent, &options, None))
+    }
+}
+
+/// The agent's end where the environment is a client that runs its own loop: the agent listens.
+///
+/// ```no_run
+/// use rlay_core::{Env, Options, ServerEnv, Value};
+///
+/// let server = ServerEnv::bind("mem://arena", Options::default())?;
+/// println!("waiting for a game at {}", server.address());
+/// let mut env = server.accept()?;
+/// env.reset(None, &Value::None)?;
+/// # Ok::<(), rlay_core::EnvError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ServerEnv {
+    acceptor: Arc<Acceptor>,
+    options: Options,
+}
+
+impl ServerEnv {
+    /// Listens at `address` for environments that dial in.
+    pub fn bind(address: &str, options: Options) -> Result<Self> {
+        let acceptor = Arc::new(Acceptor::bind(&address.parse()?, Role::Agent, &options)?);
+        Ok(Self { acceptor, options })
+    }
+
+    /// The address for environments to dial, with the real port.
+    pub fn address(&self) -> &Address {
+        self.acceptor.address()
+    }
+
+    /// The next environment that dials in, waited for at most `connect_timeout`. Each call gives another one.
+    pub fn accept(&self) -> Result<RemoteEnv> {
+        let (agent, place) = take_env(&self.acceptor, &self.options, &mut Wait::new(Some(self.options.connect_timeout)))?;
+        Ok(RemoteEnv::new(agent, &self.options, Some(place)))
+    }
+
+    /// Stops listening. Environments that were accepted stay.
+    pub fn close(&self) {
+        self.acceptor.close();
+    }
+}
+
+/// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
+pub(super) fn take_env(
+    acceptor: &Acceptor,
+    options: &Options,
+    wait: &mut Wait<'_>,
+) -> Result<(Agent, super::acceptor::Place)> {
+    loop {
+        let ready = acceptor.next(wait).map_err(|error| match error.kind() {
+            ErrorKind::Timeout => Error::new(
+                ErrorKind::Timeout,
+                format!(
+                    "no environment dialed in to {}; start the game or ClientBackend with this address, \
+                     or raise connect_timeout",
+                    acceptor.address()
+                ),
+            ),
+            _ => error,
+        })?;
+        match Agent::open(ready.channel, ready.limits, &make(options), wait) {
+            Ok(agent) => return Ok((agent, ready.place)),
+            Err(error) if error.kind() == ErrorKind::ConnectionLost => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+pub(super) fn make(options: &Options) -> Make {
+    Make { env_id: None, kwargs: Value::Dict(Map::new()), render_mode: options.render_mode.clone() }
+}
+
+impl RemoteEnv {
+    fn new(agent: Agent, options: &Options, place: Option<super::acceptor::Place>) -> Self {
+        let spec = agent.spec();
+        Self {
+            observation_space: spec.observation_space.clone(),
+            action_space: spec.action_space.clone(),
+            agent,
+            timeout: options.timeout,
+            contract: options.contract,
+            to_check: CHECKED,
+            packed: Vec::new(),
+            _place: place,
+        }
+    }
+
+    /// The same environment with plain Rust types, if its spaces are of these classes.
+    /// The error names the first leaf that is not.
+    ///
+    /// ```no_run
+    /// # use rlay_core::{BoxSpace, ClientEnv, Discrete, Env, Options, Value};
+    /// let env = ClientEnv::connect("mem://cartpole", Options::default())?;
+    /// let mut env = env.typed::<BoxSpace<f32, [f32; 4]>, Discrete>()?;
+    /// let pole: [f32; 4] = env.reset(None, &Value::None)?.observation;
+    /// # Ok::<(), rlay_core::EnvError>(())
+    /// ```
+    pub fn typed<O: Space, A: Space>(self) -> Result<RemoteEnv<O, A>> {
+        let observation_space =
+            O::from_any(&self.observation_space).map_err(|e| e.context("the observation space is another"))?;
+        let action_space = A::from_any(&self.action_space).map_err(|e| e.context("the action space is another"))?;
+        Ok(RemoteEnv {
+            agent: self.agent,
+            observation_space,
+            action_space,
+            timeout: self.timeout,
+            contract: self.contract,
+            to_check: self.to_check,
+            packed: self.packed,
+            _place: self._place,
+        })
+    }
+}
+
+impl<O: Space, A: Space> RemoteEnv<O, A> {
+    /// Spaces, metadata and the rest of what the host told.
+    pub fn spec(&self) -> &Spec {
+        self.agent.spec()
+    }
+
+    /// The answer to a call that ran into its deadline, waited for at most `timeout`.
+    pub fn late(&mut self, timeout: Option<Duration>) -> Result<Late<O::Element>> {
+        let Some((call, true)) = self.agent.waiting() else {
+            return Err(Error::new(ErrorKind::Usage, "no answer is late; late() follows a call that timed out"));
+        };
+        Ok(match self.receive(timeout)? {
+            Answer::Frame(frame) => Late::Render(frame),
+            Answer::Row(row, observation) => match call {
+                Call::Reset => Late::Reset(self.reset_result(row, &observation)?),
+                _ => Late::Step(self.step_result(row, &observation)?),
+            },
+            Answer::Closed => return Err(Error::protocol("Closed where a result was due")),
+        })
+    }
+
+    fn receive(&mut self, timeout: Option<Duration>) -> Result<Answer> {
+        let answer = self.agent.receive(&mut Wait::new(timeout));
+        if answer.as_ref().is_err_and(|e| e.kind() == ErrorKind::Timeout) {
+            self.agent.give_up();
+        }
+        answer
+    }
+
+    fn reset_result(&mut self, row: Row, observation: &Received) -> Result<ResetResult<O::Element>> {
+        Ok(ResetResult { observation: self.observe(observation)?, info: map(row.info)? })
+    }
+
+    fn step_result(&mut self, row: Row, observation: &Received) -> Result<StepResult<O::Element>> {
+        let (reward, terminated, truncated) = (row.reward, row.terminated, row.truncated);
+        Ok(StepResult { observation: self.observe(observation)?, reward, terminated, truncated, info: map(row.info)? })
+    }
+
+    fn observe(&mut self, received: &Received) -> Result<O::Element> {
+        let observation = received
+            .element(&self.observation_space)
+            .map_err(|e| Error::protocol(format!("an observation that is not of the observation space: {e}")))?;
+        let check = match self.contract {
+            Contract::Strict => true,
+            Contract::Warn => self.to_check > 0,
+            Contract::Off => false,
+        };
+        if check && !self.observation_space.contains(&observation) {
+            let text = "an observation lies outside the observation space";
+            if self.contract == Contract::Strict {
+                return Err(Error::new(ErrorKind::Env, text));
+            }
+            tracing::warn!("{text}; it is passed on as it is");
+        }
+        self.to_check = self.to_check.saturating_sub(1);
+        Ok(observation)
+    }
+}
+
+fn map(info: Value) -> Result<Map> {
+    match info {
+        Value::Dict(map) => Ok(map),
+        other => Err(Error::protocol(format!("info is a {}, not a dict", other.type_name()))),
+    }
+}
+
+impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
+    type ObservationSpace = O;
+    type ActionSpace = A;
+
+    fn observation_space(&self) -> &O {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &A {
+        &self.action_space
+    }
+
+    fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<O::Element>, EnvError> {
+        if let Some((_, true)) = self.agent.waiting() {
+            // A late answer is dropped, whatever it was, for the new episode makes it void.
+            match self.receive(self.timeout) {
+                Err(error) if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::ConnectionLost) => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+        }
+        self.agent.send_reset(seed.map(Into::into), options, Wait::new(self.timeout).deadline)?;
+        match self.receive(self.timeout)? {
+            Answer::Row(row, observation) => Ok(self.reset_result(row, &observation)?),
+            _ => Err(Error::protocol("a reset was answered with something else").into()),
+        }
+    }
+
+    fn step(&mut self, action: A::Element) -> Result<StepResult<O::Element>, EnvError> {
+        self.packed.clear();
+        let packed = self.action_space.pack(&action, &mut self.packed);
+        if !packed {
+            let value = self.action_space.to_value(&action);
+            self.action_space.from_value(&value)?; // wrong structure is refused before anything is sent
+            self.packed.clear();
+            put_value(&mut self.packed, &value);
+        }
+        self.agent.send_step(packed, &self.packed, Wait::new(self.timeout).deadline)?;
+        match self.receive(self.timeout)? {
+            Answer::Row(row, observation) => Ok(self.step_result(row, &observation)?),
+            _ => Err(Error::protocol("a step was answered with something else").into()),
+        }
+    }
+
+    fn render(&mut self) -> Result<Value, EnvError> {
+        self.agent.send_render(Wait::new(self.timeout).deadline)?;
+        match self.receive(self.timeout)? {
+            Answer::Frame(frame) => Ok(frame),
+            _ => Err(Error::protocol("a render was answered with something else").into()),
+        }
+    }
+
+    fn metadata(&self) -> Metadata {
+        let spec = self.agent.spec();
+        let get = |value: &Value, key: &str| match value {
+            Value::Dict(map) => map.get(key).cloned(),
+            _ => None,
+        };
+        let number = |value: Option<Value>| match value {
+            Some(Value::Float(x)) => Some(x),
+            Some(other) => other.as_i64().map(|x| x as f64),
+            None => None,
+        };
+        let mut extra = match &spec.metadata {
+            Value::Dict(map) => map.clone(),
+            _ => Map::new(),
+        };
+        extra.0.retain(|(key, _)| !matches!(key.as_str(), Some("render_modes" | "render_fps")));
+        Metadata {
+            render_modes: render_modes(&spec.metadata).into_iter().map(str::to_owned).collect(),
+            render_fps: number(get(&spec.metadata, "render_fps")),
+            reward_threshold: number(get(&spec.details, "reward_threshold")),
+            nondeterministic: get(&spec.details, "nondeterministic") == Some(Value::Bool(true)),
+            max_episode_steps: get(&spec.details, "max_episode_steps").and_then(|x| x.as_i64()?.try_into().ok()),
+            extra,
+        }
+    }
+
+    fn close(&mut self) -> Result<(), EnvError> {
+        Ok(self.agent.close()?)
+    }
+}
+
+impl<O: Space, A: Space> fmt::Debug for RemoteEnv<O, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteEnv").field("agent", &self.agent).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+//! ServerBackend: hosts environments for every agent that connects, each on a thread of its own.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Acceptor, Host, Options, Wait, serve};
+use crate::{
+    address::Address,
+    env::Env,
+    error::{EnvError, EnvFailure, Error, ErrorKind, Result},
+    host::{HostEnv, Hosted},
+    wire::{Make, Role},
+};
+
+/// How long `close` waits for sessions whose environment is busy.
+const CLOSE_TIME: Duration = Duration::from_millis(1500);
+
+/// Makes an environment for each session.
+pub(super) type Maker = Arc<dyn Fn(&Make) -> Result<Box<dyn HostEnv>> + Send + Sync>;
+
+/// A maker that hosts what `factory` returns.
+pub(super) fn maker<E: Env + 'static>(
+    factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
+) -> Maker {
+    Arc::new(move |make| {
+        let env = factory(make).map_err(EnvFailure::from)?;
+        Ok(Box::new(Hosted::new(env, make.render_mode.clone())) as Box<dyn HostEnv>)
+    })
+}
+
+/// The host's end where the agent dials. Every session has its own environment and its own thread.
+///
+/// ```
+/// # use rlay_core::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
+/// # struct Coin(Discrete);
+/// # impl Env for Coin {
+/// #     type ObservationSpace = Discrete;
+/// #     type ActionSpace = Discrete;
+/// #     fn observation_space(&self) -> &Discrete { &self.0 }
+/// #     fn action_space(&self) -> &Discrete { &self.0 }
+/// #     fn reset(&mut self, _: Option<u64>, _: &Value) -> Result<ResetResult<i64>, EnvError> {
+/// #         Ok(ResetResult { observation: 0, info: Map::new() })
+/// #     }
+/// #     fn step(&mut self, action: i64) -> Result<StepResult<i64>, EnvError> {
+/// #         Ok(StepResult { observation: action, reward: 1.0, terminated: true, truncated: false, info: Map::new() })
+/// #     }
+/// # }
+/// use rlay_core::{ClientEnv, Options, ServerBackend};
+///
+/// let backend = ServerBackend::bind(|_| Ok(Coin(Discrete::new(2))), "mem://coin", Options::default())?;
+/// backend.start();
+/// let mut env = ClientEnv::connect("mem://coin", Options::default())?;
+/// env.reset(Some(1), &Value::None)?;
+/// assert_eq!(env.step(Value::Int(1))?.reward, 1.0);
+/// backend.close();
+/// # Ok::<(), EnvError>(())
+/// ```
+#[derive(Clone)]
+pub struct ServerBackend(Arc<Inner>);
+
+struct Inner {
+    maker: Maker,
+    acceptor: Acceptor,
+    options: Options,
+    stop: Arc<AtomicBool>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for ServerBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServerBackend({})", self.address())
+    }
+}
+
+impl ServerBackend {
+    /// Listens at `address`; `factory` makes one environment for each agent, on that session's thread.
+    pub fn bind<E: Env + 'static>(
+        factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
+        address: &str,
+        options: Options,
+    ) -> Result<Self> {
+        let acceptor = Acceptor::bind(&address.parse()?, Role::Env, &options)?;
+        let (stop, threads) = (Arc::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner { maker: maker(factory), acceptor, options, stop, threads })))
+    }
+
+    /// The address for agents to dial, with the real port.
+    pub fn address(&self) -> &Address {
+        self.0.acceptor.address()
+    }
+
+    /// Serves on the calling thread until [`close`](Self::close).
+    pub fn run(&self) -> Result<()> {
+        let inner = &self.0;
+        loop {
+            let ready = match inner.acceptor.next(&mut Wait::default()) {
+                Ok(ready) => ready,
+                Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let (maker, stop) = (inner.maker.clone(), inner.stop.clone());
+            let tracebacks = inner.options.tracebacks;
+            let mut threads = inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            threads.retain(|thread| !thread.is_finished());
+            let spawned = thread::Builder::new().name("rlay-session".into()).spawn(move || {
+                let super::Ready { mut channel, limits, place } = ready;
+                let mut factory = |make: &Make| maker(make);
+                let mut host = Host::new(&mut factory, limits, tracebacks);
+                let mut check = || stopped(&stop);
+                if let Err(error) = serve(channel.as_mut(), &mut host, &mut check) {
+                    tracing::warn!("{}: session ended: {error}", channel.peer());
+                }
+                drop(place);
+            });
+            threads.push(spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?);
+        }
+    }
+
+    /// Serves on a thread of its own until [`close`](Self::close).
+    pub fn start(&self) {
+        let this = self.clone();
+        let spawned = thread::Builder::new().name("rlay-backend".into()).spawn(move || this.run());
+        if let Err(error) = spawned {
+            tracing::error!("cannot start a thread: {error}");
+        }
+    }
+
+    /// Stops listening, says goodbye to every agent and closes every environment that is not in the
+    /// middle of a call; returns within two seconds. May be called from any thread, twice.
+    pub fn close(&self) {
+        self.0.stop.store(true, SeqCst);
+        self.0.acceptor.close();
+        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        join(threads);
+    }
+}
+
+/// The check of a session's wait: an error of kind `Closed` once `stop` is set.
+pub(super) fn stopped(stop: &AtomicBool) -> Result<()> {
+    if stop.load(SeqCst) { Err(Error::new(ErrorKind::Closed, "the host was closed")) } else { Ok(()) }
+}
+
+/// Waits for threads to end, but not for ever for one that is busy.
+pub(super) fn join(threads: Vec<thread::JoinHandle<()>>) {
+    let deadline = Instant::now() + CLOSE_TIME;
+    for thread in threads {
+        while !thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if thread.is_finished() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The blocking form: one system call to send a small frame, one to receive it.
+
+use std::{
+    io::{self, IoSlice, Read},
+    net::Shutdown,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use rlay_core::{
+    Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, TransportOptions,
+    timeout_error,
+    wire::{END, Framing},
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::{SockRef, Socket};
+
+use crate::socket::{self, Accepted, Owner, Target, broken, crashed, lost};
+
+/// The kernel's own bound on one read or write, so that waiting costs no extra call. Deadlines that
+/// are nearer are kept with `poll`.
+const TICK: Duration = Duration::from_millis(100);
+/// Nearer than this to a full tick is a full tick.
+const SLACK: Duration = Duration::from_millis(5);
+/// How long `close` waits for the peer to have read everything.
+const LINGER: Duration = Duration::from_secs(1);
+
+pub(crate) fn connect(
+    address: &Address,
+    options: &TransportOptions,
+    deadline: Option<Instant>,
+) -> Result<Box<dyn BlockingChannel>> {
+    let mut last = None;
+    for to in Target::resolve(address)?.candidates(address)? {
+        let connected = socket::new_socket(&to, options).and_then(|socket| {
+            match deadline {
+                Some(deadline) if !to.is_unix() => {
+                    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+                    socket.connect_timeout(&to, left)?;
+                }
+                _ => socket.connect(&to)?,
+            }
+            Ok(socket)
+        });
+        match connected {
+            Ok(socket) => return open(socket, options),
+            Err(error) => last = Some(error),
+        }
+    }
+    let error = last.unwrap_or_else(|| io::ErrorKind::NotFound.into());
+    Err(lost(format_args!("cannot connect to {address}"), &error))
+}
+
+pub(crate) fn open(socket: Socket, options: &TransportOptions) -> Result<Box<dyn BlockingChannel>> {
+    let set_up = || {
+        socket.set_nonblocking(false)?;
+        socket.set_read_timeout(Some(TICK))?;
+        socket.set_write_timeout(Some(TICK))?;
+        socket::configure(&socket, options)
+    };
+    set_up().map_err(|e| lost("cannot use the connection", &e))?;
+    let peer = socket::peer_name(&socket);
+    let framing = Framing::new(options.max_frame);
+    Ok(Box::new(StreamChannel { socket, framing, peer, is_broken: false, owner: Owner::new() }))
+}
+
+#[derive(Debug)]
+struct StreamChannel {
+    socket: Socket,
+    framing: Framing,
+    peer: String,
+    /// Part of a frame was sent and the rest never will be.
+    is_broken: bool,
+    owner: Owner,
+}
+
+/// Waits until `socket` is ready, for deadlines nearer than the kernel's tick.
+fn wait(socket: &Socket, flags: PollFlags, deadline: Option<Instant>) -> io::Result<()> {
+    let Some(deadline) = deadline else { return Ok(()) };
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left + SLACK >= TICK {
+        return Ok(());
+    }
+    let timeout = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+    match poll(&mut [PollFd::new(socket, flags)], Some(&timeout)) {
+        Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+        Ok(_) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Whether an error only says that the call is to be made again, before the deadline.
+fn again(error: &io::Error, deadline: Option<Instant>) -> Option<Result<()>> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
+            let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            // A bit short of the deadline counts: the next tick would overshoot it by a tick.
+            Some(if over { Err(timeout_error()) } else { Ok(()) })
+        }
+        _ => None,
+    }
+}
+
+impl StreamChannel {
+    fn usable(&self) -> Result<()> {
+        if self.owner.is_closed() {
+            return Err(Error::new(ErrorKind::Closed, "the channel was closed"));
+        }
+        if self.is_broken { Err(broken(&self.peer)) } else { Ok(()) }
+    }
+
+    /// Writes all of `parts`, of which `*sent` bytes went out.
+    fn write(&mut self, parts: [&[u8]; 3], deadline: Option<Instant>, sent: &mut usize) -> Result<()> {
+        let total = parts.iter().map(|part| part.len()).sum();
+        while *sent < total {
+            let mut skip = *sent;
+            let slices = parts.map(|part| {
+                let from = skip.min(part.len());
+                skip -= from;
+                IoSlice::new(&part[from..])
+            });
+            let written = wait(&self.socket, PollFlags::OUT, deadline).and_then(|()| self.socket.send_vectored(&slices));
+            match written {
+                Ok(0) => return Err(crashed(&self.peer)),
+                Ok(n) => *sent += n,
+                Err(error) => match again(&error, deadline) {
+                    Some(result) => result?,
+                    None => return Err(lost(&self.peer, &error)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, deadline: Instant) {
+        let mut waste = [0; 4096];
+        while Instant::now() < deadline {
+            let read = wait(&self.socket, PollFlags::IN, Some(deadline)).and_then(|()| self.socket.read(&mut waste));
+            match read {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if again(&error, Some(deadline)).is_some_and(|result| result.is_ok()) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl BlockingChannel for StreamChannel {
+    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
+        self.usable()?;
+        let prefix = self.framing.prefix(head.len() + body.len())?;
+        let mut sent = 0;
+        let result = self.write([&prefix, head, body], deadline, &mut sent);
+        // A timeout before the first byte leaves everything as it was.
+        self.is_broken = result.as_ref().is_err_and(|e| sent > 0 || e.kind() != ErrorKind::Timeout);
+        result
+    }
+
+    fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
+        if self.owner.is_closed() {
+            return Err(Error::new(ErrorKind::Closed, "the channel was closed"));
+        }
+        loop {
+            if let Some(frame) = self.framing.take()? {
+                return Ok(Some(frame));
+            }
+            if self.framing.ended() {
+                return Ok(None);
+            }
+            let space = self.framing.space();
+            match wait(&self.socket, PollFlags::IN, deadline).and_then(|()| self.socket.read(space)) {
+                Ok(0) => return Err(crashed(&self.peer)),
+                Ok(n) => self.framing.filled(n),
+                Err(error) => match again(&error, deadline) {
+                    Some(result) => result?,
+                    None => return Err(lost(&self.peer, &error)),
+                },
+            }
+        }
+    }
+
+    fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
+        if self.owner.is_closed() {
+            return Ok(());
+        }
+        let latest = Instant::now() + LINGER;
+        let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
+        let result = if self.is_broken { Ok(()) } else { self.write([&END, &[], &[]], Some(deadline), &mut 0) };
+        let _ = self.socket.shutdown(Shutdown::Write);
+        if result.is_ok() {
+            // Closing with unread bytes resets the connection and takes what the peer has not read yet.
+            self.drain(deadline);
+        }
+        let _ = self.socket.shutdown(Shutdown::Both);
+        self.owner.closed();
+        // A peer that is gone already needs no goodbye.
+        result.or_else(|e| if e.kind() == ErrorKind::ConnectionLost { Ok(()) } else { Err(e) })
+    }
+
+    fn set_max_frame(&mut self, max_frame: usize) {
+        self.framing.set_max_frame(max_frame);
+    }
+
+    fn peer(&self) -> String {
+        self.peer.clone()
+    }
+}
+
+impl Drop for StreamChannel {
+    fn drop(&mut self) {
+        self.owner.end(&SockRef::from(&self.socket));
+    }
+}
+
+pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
+    let (socket, address, path) = socket::listen(address, options)?;
+    socket.set_nonblocking(true).map_err(|e| lost("cannot listen", &e))?;
+    Ok(Box::new(StreamListener { socket, address, path, options: options.clone(), owner: Owner::new() }))
+}
+
+#[derive(Debug)]
+struct StreamListener {
+    socket: Socket,
+    address: Address,
+    path: Option<PathBuf>,
+    options: TransportOptions,
+    owner: Owner,
+}
+
+impl BlockingListener for StreamListener {
+    fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
+        loop {
+            match self.socket.accept() {
+                Ok((socket, _)) => return Ok(Box::new(Accepted { socket, options: self.options.clone() })),
+                Err(error) => match again(&error, deadline) {
+                    Some(result) => result?,
+                    // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
+                    None => std::thread::sleep(Duration::from_millis(1)),
+                },
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], timeout.as_ref());
+        }
+    }
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        use std::os::fd::AsRawFd;
+        Some(self.socket.as_raw_fd())
+    }
+}
+
+impl Drop for StreamListener {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.as_ref().filter(|_| self.owner.is_this_process()) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

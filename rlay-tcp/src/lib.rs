@@ -1,0 +1,52 @@
+//! `tcp://host:port` and `unix:///path`: RLay frames over stream sockets.
+//!
+//! ```
+//! use rlay_core::{Registry, TransportOptions};
+//!
+//! let registry = Registry::default().with(rlay_tcp::Tcp);
+//! let address = "tcp://127.0.0.1:0".parse()?;
+//! let mut listener = registry.find(&address)?.listen_blocking(&address, &TransportOptions::default())?;
+//! assert_ne!(listener.address().to_string(), "tcp://127.0.0.1:0"); // the real port
+//! # Ok::<(), rlay_core::Error>(())
+//! ```
+
+mod asynchronous;
+mod blocking;
+mod socket;
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use rlay_core::{Address, BlockingChannel, BlockingListener, Channel, Listener, Result, Transport, TransportOptions};
+
+/// The transport behind `tcp://` and `unix://`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tcp;
+
+#[async_trait]
+impl Transport for Tcp {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["tcp", "unix"]
+    }
+
+    async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
+        asynchronous::connect(address, options).await
+    }
+
+    async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
+        asynchronous::listen(address, options)
+    }
+
+    fn connect_blocking(
+        &self,
+        address: &Address,
+        options: &TransportOptions,
+        deadline: Option<Instant>,
+    ) -> Result<Box<dyn BlockingChannel>> {
+        blocking::connect(address, options, deadline)
+    }
+
+    fn listen_blocking(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
+        blocking::listen(address, options)
+    }
+}

@@ -1,0 +1,26 @@
+//! What tests of RLay share: the conformance suite for transports, environments that hide no bug,
+//! and a link that fails on purpose.
+//!
+//! A transport is right when it keeps the promises of [`rlay_core::channel`]. One macro line makes
+//! a test of each, in the blocking and in the async form: see [`conformance!`].
+//!
+//! [`CountingEnv`] shows in every result which call it answers. [`ImageEnv`] gives large observations
+//! at no cost of its own, for benchmarks. [`Faulty`] is `faulty://`, a byte stream in memory that can
+//! be cut after any byte, chopped and delayed.
+
+mod conformance;
+mod counting;
+mod end;
+mod faulty;
+mod image;
+mod lab;
+pub mod promises;
+mod shared;
+mod subject;
+
+pub use counting::CountingEnv;
+pub use faulty::Faulty;
+pub use image::ImageEnv;
+pub use lab::{Lab, check};
+pub use shared::SharedArray;
+pub use subject::{Form, Subject};
