@@ -1,1 +1,76 @@
-//! x
+//! RLay lets any program be a [Gymnasium](https://gymnasium.farama.org) environment, and any program train on it.
+//!
+//! An environment in Rust, hosted for agents in other processes and languages:
+//!
+//! ```
+//! use rlay::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
+//!
+//! struct Coin { side: i64, sides: Discrete }
+//!
+//! impl Env for Coin {
+//!     type ObservationSpace = Discrete;
+//!     type ActionSpace = Discrete;
+//!     fn observation_space(&self) -> &Discrete { &self.sides }
+//!     fn action_space(&self) -> &Discrete { &self.sides }
+//!     fn reset(&mut self, seed: Option<u64>, _options: &Value) -> Result<ResetResult<i64>, EnvError> {
+//!         self.side = seed.map_or(self.side, |seed| (seed % 2) as i64);
+//!         Ok(ResetResult { observation: self.side, info: Map::new() })
+//!     }
+//!     fn step(&mut self, guess: i64) -> Result<StepResult<i64>, EnvError> {
+//!         let reward = f64::from(guess == self.side);
+//!         Ok(StepResult { observation: self.side, reward, terminated: true, truncated: false, info: Map::new() })
+//!     }
+//! }
+//!
+//! # #[cfg(feature = "tcp")] {
+//! let coin = |_: &_| Ok(Coin { side: 0, sides: Discrete::new(2) });
+//! let backend = rlay::ServerBackend::bind(coin, "tcp://127.0.0.1:0", rlay::options())?;
+//! backend.start();
+//!
+//! // An agent in Rust; it may as well be another program. In Python it is rlay.ClientEnv(address).
+//! let env = rlay::ClientEnv::connect(&backend.address().to_string(), rlay::options())?;
+//! let mut env = env.typed::<Discrete, Discrete>()?;
+//! let side = env.reset(Some(7), &Value::None)?.observation;
+//! assert_eq!(env.step(side)?.reward, 1.0);
+//! # env.close()?;
+//! # backend.close();
+//! # }
+//! # Ok::<(), EnvError>(())
+//! ```
+//!
+//! Who dials and who listens is a free choice:
+//!
+//! |  | dials | listens |
+//! |---|---|---|
+//! | **agent** holds | [`ClientEnv`] | [`ServerEnv`] |
+//! | **env** is hosted by | [`ClientBackend`] | [`ServerBackend`] |
+//!
+//! An engine that must not give up its own loop uses [`PolledEnv`], code inside tokio [`drive`], and a
+//! policy that waits for environments [`PolicyServer`].
+//!
+//! # Features
+//!
+//! - `tcp` (default): the addresses `tcp://host:port` and `unix:///path`.
+//!
+//! `mem://name`, for two threads of one program, is always there.
+
+pub use rlay_core::*;
+#[cfg(feature = "tcp")]
+pub use rlay_tcp::Tcp;
+
+/// The default options of every endpoint, with every transport that this crate was built with.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let patient = rlay::Options { connect_timeout: Duration::from_secs(60), ..rlay::options() };
+/// # #[cfg(feature = "tcp")]
+/// assert!(patient.registry.find(&"tcp://127.0.0.1:5005".parse()?).is_ok());
+/// # Ok::<(), rlay::Error>(())
+/// ```
+pub fn options() -> Options {
+    let registry = Registry::default();
+    #[cfg(feature = "tcp")]
+    let registry = registry.with(Tcp);
+    Options { registry, ..Options::default() }
+}

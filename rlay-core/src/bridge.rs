@@ -2,11 +2,11 @@
 
 use std::{
     future::Future,
-    sync::Arc,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use tokio::{runtime, time};
+use tokio::{runtime, task::coop, time};
 
 use crate::{
     address::Address,
@@ -15,11 +15,21 @@ use crate::{
     frame::Frame,
 };
 
-type Runtime = Arc<runtime::Runtime>;
+/// A private runtime. Unlike tokio's own it may be dropped anywhere, on a thread that runs another one too.
+#[derive(Debug)]
+struct Runtime(Option<runtime::Runtime>);
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
 
 /// The error of every call that would block a thread which runs a tokio runtime.
 pub(crate) fn refuse_inside_tokio() -> Result<()> {
-    if runtime::Handle::try_current().is_ok() {
+    if runtime::Handle::try_current().is_ok() && is_polled() {
         return Err(Error::new(
             ErrorKind::Usage,
             "this call blocks, and the thread runs a tokio runtime; \
@@ -29,18 +39,33 @@ pub(crate) fn refuse_inside_tokio() -> Result<()> {
     Ok(())
 }
 
+/// Whether tokio is polling the caller. A thread of `spawn_blocking` belongs to a runtime, too, but may
+/// block. What tells them apart is that a future has a budget, after which it must yield.
+fn is_polled() -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    let _restores_the_budget = coop::poll_proceed(&mut context);
+    (0..=u8::MAX).any(|_| match coop::poll_proceed(&mut context) {
+        Poll::Ready(spent) => {
+            spent.made_progress();
+            false
+        }
+        Poll::Pending => true,
+    })
+}
+
 fn new_runtime() -> Result<Runtime> {
     refuse_inside_tokio()?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map(Arc::new).map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a runtime: {e}")))
+    runtime.map(|runtime| Runtime(Some(runtime))).map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a runtime: {e}")))
 }
 
 fn drive<T>(
-    runtime: &runtime::Runtime,
+    runtime: &Runtime,
     deadline: Option<Instant>,
     future: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     refuse_inside_tokio()?;
+    let runtime = runtime.0.as_ref().expect("a runtime lives until it is dropped");
     runtime.block_on(async {
         let Some(deadline) = deadline else { return future.await };
         // A deadline in the past polls: what is there already is taken.
@@ -51,7 +76,7 @@ fn drive<T>(
 
 /// The error of a deadline that passed, for implementations of channels.
 pub fn timeout() -> Error {
-    Error::new(ErrorKind::Timeout, "no answer before the deadline")
+    Error::plain(ErrorKind::Timeout, "no answer before the deadline")
 }
 
 pub(crate) fn connect(

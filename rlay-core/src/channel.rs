@@ -112,13 +112,11 @@ pub struct TransportOptions {
     pub max_frame: usize,
     /// A peer that has vanished without a word is noticed within this time.
     pub liveness: Duration,
-    /// Listen on interfaces that strangers can reach, although nothing authenticates or encrypts.
-    pub insecure_allow_remote: bool,
 }
 
 impl Default for TransportOptions {
     fn default() -> Self {
-        Self { max_frame: 64 << 20, liveness: Duration::from_secs(20), insecure_allow_remote: false }
+        Self { max_frame: 64 << 20, liveness: Duration::from_secs(20) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one error type of RLay, sorted by blame: yours, the peer's, the environment's, the world's.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,14 +76,19 @@ impl ErrorKind {
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
-    message: String,
+    message: Cow<'static, str>,
     failure: Option<Box<EnvFailure>>,
 }
 
 impl Error {
     /// An error of `kind` whose text should say what to try next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), failure: None }
+        Self { kind, message: message.into().into(), failure: None }
+    }
+
+    /// An error that costs no allocation, for what happens all the time.
+    pub(crate) const fn plain(kind: ErrorKind, message: &'static str) -> Self {
+        Self { kind, message: Cow::Borrowed(message), failure: None }
     }
 
     /// Shorthand for a violation of the protocol by the peer.
@@ -104,7 +109,7 @@ impl Error {
     /// The same error with `prefix` before its text, to say where it happened.
     #[must_use]
     pub fn context(mut self, prefix: impl fmt::Display) -> Self {
-        self.message = format!("{prefix}: {}", self.message);
+        self.message = format!("{prefix}: {}", self.message).into();
         self
     }
 }
@@ -119,7 +124,7 @@ impl std::error::Error for Error {}
 
 impl From<EnvFailure> for Error {
     fn from(failure: EnvFailure) -> Self {
-        Self { kind: ErrorKind::Env, message: failure.to_string(), failure: Some(Box::new(failure)) }
+        Self { kind: ErrorKind::Env, message: failure.to_string().into(), failure: Some(Box::new(failure)) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    env::{Env, Observation},
+    env::{Env, Observation, StepResult},
     error::{EnvError, EnvFailure, Error, ErrorKind, Result},
     space::Space,
     value::{Map, Value},
@@ -60,7 +60,7 @@ const IN_PLACE: usize = 4 << 10;
 /// Any [`Env`] as a [`HostEnv`]. A panic in the environment becomes an error of the environment.
 pub struct Hosted<E: Env> {
     env: E,
-    render_mode: Option<String>,
+    spec: Spec,
     fixed: bool,
     last: Option<Observation<E>>,
 }
@@ -68,8 +68,18 @@ pub struct Hosted<E: Env> {
 impl<E: Env> Hosted<E> {
     /// Hosts `env`, which was made to render in `render_mode`.
     pub fn new(env: E, render_mode: Option<String>) -> Self {
-        let fixed = env.observation_space().describe().is_fixed();
-        Self { env, render_mode, fixed, last: None }
+        let metadata = env.metadata();
+        let spec = Spec {
+            env_id: String::new(),
+            observation_space: env.observation_space().describe(),
+            action_space: env.action_space().describe(),
+            slots: 1,
+            render_mode,
+            metadata: metadata.to_value(),
+            details: metadata.details(),
+        };
+        let fixed = spec.observation_space.is_fixed();
+        Self { env, spec, fixed, last: None }
     }
 
     fn observe(&mut self, observation: Observation<E>, info: &Map, outcome: &mut Outcome) {
@@ -94,7 +104,7 @@ impl<E: Env> Hosted<E> {
 }
 
 /// Runs the environment's own code, whatever it does.
-fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
+pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(EnvFailure::from(error).into()),
@@ -106,39 +116,41 @@ fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
     }
 }
 
+/// The seed as environments in Rust take it.
+pub(crate) fn small_seed(seed: &Seed) -> Result<u64, EnvFailure> {
+    seed.to_u64().ok_or_else(|| {
+        EnvFailure::new("ValueError", "this environment takes seeds below 2**64; choose a smaller one")
+    })
+}
+
+/// The error of a render in no mode.
+pub(crate) fn no_render_mode() -> Error {
+    Error::new(ErrorKind::Usage, "render() needs a render mode; give render_mode when the environment is made")
+}
+
 impl<E: Env> HostEnv for Hosted<E> {
     fn spec(&self) -> Spec {
-        let metadata = self.env.metadata();
-        Spec {
-            env_id: String::new(),
-            observation_space: self.env.observation_space().describe(),
-            action_space: self.env.action_space().describe(),
-            slots: 1,
-            render_mode: self.render_mode.clone(),
-            metadata: metadata.to_value(),
-            details: metadata.details(),
-        }
+        self.spec.clone()
     }
 
     fn reset_into(&mut self, seed: Option<&Seed>, options: &Value, outcome: &mut Outcome) -> Result<()> {
-        let seed = match seed {
-            None => None,
-            Some(seed) => Some(seed.to_u64().ok_or_else(|| {
-                EnvFailure::new("ValueError", "this environment takes seeds below 2**64; choose a smaller one")
-            })?),
-        };
-        let result = guard(|| self.env.reset(seed, options))?;
-        (outcome.reward, outcome.terminated, outcome.truncated) = (0.0, false, false);
-        self.observe(result.observation, &result.info, outcome);
-        Ok(())
+        let seed = seed.map(small_seed).transpose()?;
+        guard(|| {
+            let result = self.env.reset(seed, options)?;
+            (outcome.reward, outcome.terminated, outcome.truncated) = (0.0, false, false);
+            self.observe(result.observation, &result.info, outcome);
+            Ok(())
+        })
     }
 
     fn step_into(&mut self, action: Payload<'_>, outcome: &mut Outcome) -> Result<()> {
         let action = action.element(self.env.action_space())?;
-        let result = guard(|| self.env.step(action))?;
-        (outcome.reward, outcome.terminated, outcome.truncated) = (result.reward, result.terminated, result.truncated);
-        self.observe(result.observation, &result.info, outcome);
-        Ok(())
+        guard(|| {
+            let StepResult { observation, reward, terminated, truncated, info } = self.env.step(action)?;
+            (outcome.reward, outcome.terminated, outcome.truncated) = (reward, terminated, truncated);
+            self.observe(observation, &info, outcome);
+            Ok(())
+        })
     }
 
     fn observation(&self) -> Option<&[u8]> {
@@ -146,11 +158,8 @@ impl<E: Env> HostEnv for Hosted<E> {
     }
 
     fn render(&mut self) -> Result<Value> {
-        if self.render_mode.is_none() {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                "render() needs a render mode; give render_mode when the environment is made",
-            ));
+        if self.spec.render_mode.is_none() {
+            return Err(no_render_mode());
         }
         guard(|| self.env.render())
     }

@@ -42,7 +42,8 @@ struct MemChannel {
     pool: Pool,
     sender: Option<mpsc::Sender<Item>>,
     receiver: mpsc::Receiver<Item>,
-    ended: bool,
+    /// How the receiving side ended, once it has: what every later `recv` gives.
+    end: Option<Result<()>>,
 }
 
 #[async_trait]
@@ -64,7 +65,7 @@ impl Transport for Mem {
             pool: Pool::new(),
             sender: Some(sender),
             receiver,
-            ended: false,
+            end: None,
         };
         listener.send(channel(to_peer, from_peer)).await.map_err(|_| refused())?;
         Ok(Box::new(channel(to, from)))
@@ -74,7 +75,8 @@ impl Transport for Mem {
         address.no_options()?;
         let (sender, incoming) = mpsc::channel(BACKLOG);
         let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.get(address.rest()).is_some_and(|sender| !sender.is_closed()) {
+        names.retain(|_, listener| !listener.is_closed());
+        if names.contains_key(address.rest()) {
             return Err(Error::new(
                 ErrorKind::AddressInUse,
                 format!("{address}: another listener has this name; close it or choose another"),
@@ -152,17 +154,19 @@ impl Channel for MemChannel {
     }
 
     async fn recv(&mut self) -> Result<Option<Frame>> {
-        if self.ended {
-            return Ok(None);
-        }
-        match self.receiver.recv().await {
-            Some(Item::Frame(frame)) => self.check("peer's", frame.len()).map(|()| Some(frame)),
-            Some(Item::End) => {
-                self.ended = true;
-                Ok(None)
-            }
-            None => Err(lost()),
-        }
+        let end = match &self.end {
+            Some(end) => end.clone(),
+            None => match self.receiver.recv().await {
+                Some(Item::Frame(frame)) => match self.check("peer's", frame.len()) {
+                    Ok(()) => return Ok(Some(frame)),
+                    refused => refused,
+                },
+                Some(Item::End) => Ok(()),
+                None => Err(lost()),
+            },
+        };
+        self.end = Some(end.clone());
+        end.map(|()| None)
     }
 
     async fn close(&mut self) -> Result<()> {

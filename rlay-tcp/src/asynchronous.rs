@@ -24,6 +24,7 @@ use crate::socket::{self, Accepted, Owner, Target, broken, crashed, lost};
 const LINGER: Duration = Duration::from_secs(1);
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
+    address.no_options()?;
     let failed = |e: io::Error| lost(format_args!("cannot connect to {address}"), &e);
     let stream = match Target::resolve(address)? {
         Target::Tcp(found) => {

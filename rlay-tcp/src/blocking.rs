@@ -30,6 +30,7 @@ pub(crate) fn connect(
     options: &TransportOptions,
     deadline: Option<Instant>,
 ) -> Result<Box<dyn BlockingChannel>> {
+    address.no_options()?;
     let mut last = None;
     for to in Target::resolve(address)?.candidates(address)? {
         let connected = socket::new_socket(&to, options).and_then(|socket| {

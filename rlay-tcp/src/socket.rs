@@ -13,6 +13,9 @@ use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 /// Connections that may wait for `accept`.
 const BACKLOG: i32 = 1024;
 
+/// The address option that lets a listener be reached by other machines.
+const ALLOW_REMOTE: &str = "insecure_allow_remote";
+
 /// Where an address leads.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
@@ -23,7 +26,6 @@ pub(crate) enum Target {
 impl Target {
     /// Resolves host names; takes as long as the system's resolver does.
     pub(crate) fn resolve(address: &Address) -> Result<Self> {
-        address.no_options()?;
         if address.scheme() == "unix" {
             if !address.rest().starts_with('/') {
                 return Err(address.error("a unix address holds an absolute path, such as unix:///tmp/rlay.sock"));
@@ -77,14 +79,19 @@ pub(crate) fn configure(socket: &Socket, options: &TransportOptions) -> io::Resu
 /// Binds and listens; the address then has the real port.
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<(Socket, Address, Option<PathBuf>)> {
     let target = Target::resolve(address)?;
+    let allow_remote = match address.options().collect::<Vec<_>>()[..] {
+        [] => false,
+        [(ALLOW_REMOTE, "yes")] if matches!(target, Target::Tcp(_)) => true,
+        _ => return Err(address.error(format_args!("a listener has no option but {ALLOW_REMOTE}=yes, for tcp"))),
+    };
     match &target {
         Target::Tcp(found) => {
             let remote = found.iter().find(|a| !a.ip().is_loopback());
             if let Some(a) = remote {
-                if !options.insecure_allow_remote {
+                if !allow_remote {
                     return Err(address.error(format_args!(
                         "{} can be reached by other machines, and nothing here authenticates or encrypts; \
-                         listen on 127.0.0.1, or set insecure_allow_remote if the network is trusted",
+                         listen on 127.0.0.1, or append ?{ALLOW_REMOTE}=yes if the network is trusted",
                         a.ip()
                     )));
                 }

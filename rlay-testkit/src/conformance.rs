@@ -85,3 +85,12 @@ macro_rules! __test {
         )*
     };
 }
+
+/// The names in an array.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __names {
+    (: $($promise:ident)*) => {
+        [$(stringify!($promise)),*]
+    };
+}

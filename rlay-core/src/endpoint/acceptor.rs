@@ -146,6 +146,15 @@ impl Acceptor {
         self.shared.sessions.load(SeqCst)
     }
 
+    /// Forgets the queue without a word to the peers, for a forked child; see [`descriptor`](Self::descriptor).
+    pub fn abandon(&self) {
+        self.shared.stop.store(true, SeqCst);
+        // The lock may be held by a thread that no longer exists.
+        if let Ok(mut state) = self.shared.state.try_lock() {
+            state.ready.clear();
+        }
+    }
+
     /// Stops accepting; the address is free when this returns. Peers still in the queue are dropped.
     pub fn close(&self) {
         self.shared.stop.store(true, SeqCst);
@@ -238,8 +247,10 @@ impl Shared {
         channel.send(&answer, &[], deadline)?;
         let limits = agree(self.options.limits, hello.max_frame);
         channel.set_max_frame(limits.frame);
+        // `close` sets the flag before it empties the queue, so nothing is left in it for ever.
+        let mut state = self.state();
         if !self.stop.load(SeqCst) {
-            self.state().ready.push_back(Ready { channel, limits, place });
+            state.ready.push_back(Ready { channel, limits, place });
             self.changed.notify_all();
         }
         Ok(())

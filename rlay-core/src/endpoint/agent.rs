@@ -201,6 +201,15 @@ impl Agent {
         result
     }
 
+    /// Forgets the connection without a word to the peer, for a forked child: it is still the parent's.
+    pub fn abandon(&mut self) {
+        self.over = Some(Error::new(
+            ErrorKind::Usage,
+            "this environment was opened before the process forked and belongs to the parent; open it in the child",
+        ));
+        self.channel = Box::new(Abandoned);
+    }
+
     fn say_goodbye(&mut self) {
         let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
         if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
@@ -227,6 +236,11 @@ impl Agent {
                     Ok(AgentEvent::Over(reason)) => reason,
                     _ => error,
                 },
+                // Not a late answer: there is none to a request that was not sent.
+                _ if error.kind() == ErrorKind::Timeout => Error::new(
+                    ErrorKind::ConnectionLost,
+                    format!("{} took no request before the deadline; the session is over", self.channel.peer()),
+                ),
                 _ => error,
             };
             self.lost(last)
@@ -239,9 +253,8 @@ impl Agent {
             Ok(None) => {
                 Err(self.lost(Error::new(ErrorKind::ConnectionLost, "the environment's host closed the connection")))
             }
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Protocol) => {
-                Err(self.lost(error))
-            }
+            Err(error) if error.kind() == ErrorKind::Protocol => Err(self.abort(error)),
+            Err(error) if error.kind() == ErrorKind::ConnectionLost => Err(self.lost(error)),
             Err(error) => Err(error),
         }
     }
@@ -266,8 +279,38 @@ impl Agent {
 }
 
 impl Drop for Agent {
+    /// Says goodbye but waits for nothing; `close` is the orderly way.
     fn drop(&mut self) {
-        let _ = self.close();
+        if self.over.is_none() && !self.session.is_over() {
+            let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
+            if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
+                let _ = self.channel.send(&self.out, &[], Some(Instant::now() + Duration::from_millis(20)));
+            }
+        }
+    }
+}
+
+/// Stands in for a channel that belongs to another process.
+#[derive(Debug)]
+struct Abandoned;
+
+impl BlockingChannel for Abandoned {
+    fn send(&mut self, _: &[u8], _: &[u8], _: Option<Instant>) -> Result<()> {
+        Err(Error::new(ErrorKind::Closed, "the connection belongs to the parent process"))
+    }
+
+    fn recv(&mut self, _: Option<Instant>) -> Result<Option<Frame>> {
+        Err(Error::new(ErrorKind::Closed, "the connection belongs to the parent process"))
+    }
+
+    fn close(&mut self, _: Option<Instant>) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_max_frame(&mut self, _: usize) {}
+
+    fn peer(&self) -> String {
+        "the parent's peer".to_owned()
     }
 }
 

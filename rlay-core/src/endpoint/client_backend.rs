@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     address::Address,
+    bridge::refuse_inside_tokio,
     env::Env,
     error::{EnvError, Error, ErrorKind, Result},
     wire::{Make, Role},
@@ -82,6 +83,7 @@ impl ClientBackend {
     /// Serves until [`close`](Self::close), or until nobody listens at the address for `connect_timeout`
     /// and no session is left; the latter is the error it returns.
     pub fn run(&self) -> Result<()> {
+        refuse_inside_tokio()?;
         let inner = &self.0;
         let (taken, was_taken) = mpsc::channel::<Result<()>>();
         loop {

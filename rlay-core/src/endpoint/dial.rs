@@ -43,13 +43,12 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
             Ok(()) => pause = (pause * 2).min(LONGEST_PAUSE),
             Err(over) if over.kind() == ErrorKind::Timeout => {
                 let waited = started.elapsed().as_secs_f64();
-                return Err(Error::new(
-                    ErrorKind::ConnectionLost,
-                    format!(
-                        "no connection to {address} within {waited:.1} s ({error}); \
-                         start the other side first, or check the address, or raise connect_timeout"
-                    ),
-                ));
+                let (kind, advice) = match error.kind() {
+                    ErrorKind::Busy => (ErrorKind::Busy, "wait for a session to end"),
+                    _ => (ErrorKind::ConnectionLost, "start the other side first, or check the address"),
+                };
+                let what = format!("no connection to {address} within {waited:.1} s ({error})");
+                return Err(Error::new(kind, format!("{what}; {advice}, or raise connect_timeout")));
             }
             Err(interrupted) => return Err(interrupted),
         }

@@ -120,6 +120,8 @@ pub struct AsyncEnv {
     limits: Limits,
     spec: Box<Spec>,
     out: Vec<u8>,
+    /// Set while a request is on its way; still set at the next call if that one was cancelled.
+    is_sending: bool,
 }
 
 impl AsyncEnv {
@@ -136,7 +138,7 @@ impl AsyncEnv {
         channel.send(&out, &[]).await?;
         let frame = next(channel.as_mut()).await?;
         match session.handle(&frame, &limits)? {
-            AgentEvent::Spec(spec) => Ok(Self { channel, session, limits, spec, out }),
+            AgentEvent::Spec(spec) => Ok(Self { channel, session, limits, spec, out, is_sending: false }),
             AgentEvent::Failed { fault, .. } => Err(fault.into_error()),
             AgentEvent::Over(error) => Err(error),
             _ => Err(Error::protocol("the environment's host answered Make with something else")),
@@ -150,7 +152,7 @@ impl AsyncEnv {
 
     /// Gymnasium's `reset`. Cancelling it leaves the answer late; the next `reset` drops it.
     pub async fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Value>> {
-        self.session.give_up();
+        self.give_up()?;
         while self.session.waiting(0).is_some() {
             let frame = next(self.channel.as_mut()).await?;
             self.session.handle(&frame, &self.limits)?;
@@ -163,7 +165,7 @@ impl AsyncEnv {
 
     /// Gymnasium's `step`. After a cancelled one only `reset` goes on.
     pub async fn step(&mut self, action: &Value) -> Result<StepResult<Value>> {
-        self.session.give_up();
+        self.give_up()?;
         let space: &AnySpace = &self.spec.action_space;
         let mut bytes = Vec::new();
         let packed = space.pack(action, &mut bytes);
@@ -181,9 +183,9 @@ impl AsyncEnv {
 
     /// Gymnasium's `render`.
     pub async fn render(&mut self) -> Result<Value> {
-        self.session.give_up();
+        self.give_up()?;
         self.session.render(&[0], &mut self.out)?;
-        self.channel.send(&self.out, &[]).await?;
+        self.send(&[]).await?;
         let frame = next(self.channel.as_mut()).await?;
         match self.session.handle(&frame, &self.limits)? {
             AgentEvent::Frames { mut frames, .. } => Ok(frames.0.pop().map(|(_, frame)| frame).unwrap_or_default()),
@@ -201,8 +203,28 @@ impl AsyncEnv {
         self.channel.close().await
     }
 
+    /// Answers still to come belong to calls that were cancelled. A request that was cancelled before
+    /// it was sent has none.
+    fn give_up(&mut self) -> Result<()> {
+        if self.is_sending {
+            return Err(Error::new(
+                ErrorKind::ConnectionLost,
+                "an earlier call was cancelled while its request was being sent; open a new environment",
+            ));
+        }
+        self.session.give_up();
+        Ok(())
+    }
+
+    async fn send(&mut self, body: &[u8]) -> Result<()> {
+        self.is_sending = true;
+        let sent = self.channel.send(&self.out, body).await;
+        self.is_sending = false;
+        sent
+    }
+
     async fn exchange(&mut self, body: &[u8]) -> Result<(Row, Value)> {
-        self.channel.send(&self.out, body).await?;
+        self.send(body).await?;
         let frame = next(self.channel.as_mut()).await?;
         let (mut rows, at, packed) = match self.session.handle(&frame, &self.limits)? {
             AgentEvent::Result { rows, payload, .. } => (rows, payload.reader.position(), payload.packed),

@@ -12,7 +12,7 @@ use crate::{
     host::{HostEnv, Outcome},
     session::{EnvEvent, EnvSession},
     value::Value,
-    wire::{Frames, Goodbye, Limits, Make, Row},
+    wire::{Frames, Goodbye, Limits, Make, Row, put_value},
 };
 
 /// Room that header and row take beside info and observation.
@@ -115,9 +115,13 @@ impl<'m> Host<'m> {
             }
             Ok(EnvEvent::Render { request, .. }) => {
                 let result = self.env.as_mut().map_or_else(|| Err(closed()), |env| env.render());
-                let result = result
-                    .and_then(|frame| self.session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.head));
-                let result = result.and_then(|()| self.check_size(self.head.len()));
+                let result = result.and_then(|frame| {
+                    // Measured before it has a number, for a numbered message must be sent.
+                    self.outcome.observation.clear();
+                    put_value(&mut self.outcome.observation, &frame);
+                    check_size(self.outcome.observation.len(), &self.limits)?;
+                    self.session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.head)
+                });
                 self.settle(request, result)
             }
             Ok(EnvEvent::Close { request }) => {
@@ -141,6 +145,12 @@ impl<'m> Host<'m> {
     pub fn goodbye(&mut self, message: &str) -> Result<()> {
         self.body = Body::Nothing;
         self.session.goodbye(&Goodbye { code: 0, message: message.to_owned() }, &mut self.head)
+    }
+
+    /// Command: end the session, for what arrived is no frame. The frame to send is [`answer`](Self::answer).
+    pub fn abort(&mut self, error: &Error) {
+        self.body = Body::Nothing;
+        self.session.abort(error, &mut self.head);
     }
 
     /// Closes the environment, once.
@@ -168,24 +178,11 @@ impl<'m> Host<'m> {
     fn row(&mut self, request: u64, first: bool) -> Result<()> {
         let in_place = self.env.as_ref().and_then(|env| env.observation());
         let len = in_place.map_or(self.outcome.observation.len(), <[u8]>::len);
-        self.check_size(len + self.outcome.info.len())?;
+        check_size(len + self.outcome.info.len(), &self.limits)?;
         self.body = if in_place.is_some() { Body::InPlace } else { Body::Outcome };
         let Outcome { reward, terminated, truncated, packed, ref info, .. } = self.outcome;
         let row = Row { slot: 0, first, terminated, truncated, reward, info: Value::None };
         self.session.result(request, &[row], info, (packed, len), &mut self.head)
-    }
-
-    fn check_size(&self, len: usize) -> Result<()> {
-        if len + OVERHEAD > self.limits.frame {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                format!(
-                    "the answer of {len} bytes is larger than the frame limit of {}; raise the limit at both ends",
-                    self.limits.frame
-                ),
-            ));
-        }
-        Ok(())
     }
 
     /// Turns a failed request into the answer that says so.
@@ -196,12 +193,25 @@ impl<'m> Host<'m> {
             Some(failure) if !self.tracebacks => EnvFailure { traceback: String::new(), ..failure.clone() }.into(),
             _ => error,
         };
-        if self.session.fail(request, &error, &mut self.head).is_err() {
-            // The request was answered already, with a frame that turned out too large to send.
-            self.session.refusal(request, &error, &mut self.head);
+        match self.session.fail(request, &error, &mut self.head) {
+            Ok(()) => Turn::Answer,
+            Err(error) => Turn::End(error),
         }
-        Turn::Answer
     }
+}
+
+/// Whether info, observation or frames of `len` bytes fit an answer.
+pub(super) fn check_size(len: usize, limits: &Limits) -> Result<()> {
+    if len + OVERHEAD > limits.frame {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!(
+                "the answer of {len} bytes is larger than the frame limit of {}; raise the limit at both ends",
+                limits.frame
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn closed() -> Error {
@@ -240,7 +250,14 @@ fn turn(
 ) -> Result<()> {
     let mut wait = Wait::default().checking(check);
     loop {
-        let frame = wait.run(|deadline| channel.recv(deadline))?;
+        let frame = match wait.run(|deadline| channel.recv(deadline)) {
+            Err(error) if error.kind() == ErrorKind::Protocol => {
+                host.abort(&error);
+                let _ = channel.send(host.answer().0, &[], Some(Instant::now() + GOODBYE_TIME));
+                return Err(error);
+            }
+            result => result?,
+        };
         // An agent that closes without a goodbye is gone all the same.
         let Some(frame) = frame else { return Ok(()) };
         match host.handle(&frame) {

@@ -14,7 +14,7 @@ mod wait;
 
 pub mod drive;
 
-pub use acceptor::{Acceptor, Ready};
+pub use acceptor::{Acceptor, Place, Ready};
 pub use agent::{Agent, Answer, Received};
 pub use client_backend::ClientBackend;
 pub use dial::dial;

@@ -12,19 +12,22 @@ use std::{
 
 use smallvec::smallvec;
 
-use super::{Options, Received, Wait, dial, server_backend::stopped};
+use super::{Options, Received, Wait, dial, host_loop::check_size, server_backend::stopped};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
     channel::BlockingChannel,
     env::{Metadata, ResetResult, StepResult, render_modes},
     error::{EnvFailure, Error, ErrorKind, Result},
-    host::Outcome,
-    session::{EnvEvent, EnvSession},
+    host::{Outcome, no_render_mode, small_seed},
+    session::{Call, EnvEvent, EnvSession},
     space::Space,
     value::{Map, Value},
     wire::{Frames, Goodbye, Limits, Role, Row, Seed, Spec, put_value},
 };
+
+/// The longest that one turn waits.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 type Dialed = Result<(Box<dyn BlockingChannel>, Limits)>;
 
@@ -73,8 +76,8 @@ pub struct RawPoll {
     link: Link,
     stop: Arc<AtomicBool>,
     out: Vec<u8>,
-    /// The request that the engine has yet to answer, and whether it is a reset.
-    owed: Option<(u64, bool)>,
+    /// The request that the engine has yet to answer.
+    owed: Option<(u64, Call)>,
 }
 
 #[derive(Debug)]
@@ -101,7 +104,7 @@ impl RawPoll {
         if self.owed.is_some() {
             return Err(Error::new(ErrorKind::Usage, "the last turn is not answered yet; call reply() first"));
         }
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(LONGEST);
         loop {
             match &mut self.link {
                 Link::Idle => self.link = Link::Dialing(self.dial()?),
@@ -125,7 +128,7 @@ impl RawPoll {
                         Err(error) => return Ok(Some(self.gone(error.to_string()))),
                     };
                     let limits = *limits;
-                    let (request, first, turn) = match session.handle(&frame, &limits) {
+                    let (request, call, turn) = match session.handle(&frame, &limits) {
                         Ok(EnvEvent::Make { request, make }) => {
                             let declared = render_modes(&self.spec.metadata);
                             match &make.render_mode {
@@ -157,44 +160,73 @@ impl RawPoll {
                         }
                         Ok(EnvEvent::Reset { request, mut reset }) => {
                             let seed = reset.rows.pop().and_then(|(_, seed)| seed);
-                            (request, true, RawTurn::Reset { seed, options: reset.options })
+                            (request, Call::Reset, RawTurn::Reset { seed, options: reset.options })
                         }
                         Ok(EnvEvent::Step { request, payload, .. }) => {
                             let (at, packed) = (payload.reader.position(), payload.packed);
-                            (request, false, RawTurn::Step(Received::new(frame, at, packed, limits)))
+                            (request, Call::Step, RawTurn::Step(Received::new(frame, at, packed, limits)))
                         }
-                        Ok(EnvEvent::Render { request, .. }) => (request, false, RawTurn::Render),
+                        Ok(EnvEvent::Render { request, .. }) if self.spec.render_mode.is_none() => {
+                            session.fail(request, &no_render_mode(), &mut self.out)?;
+                            self.send(&[])?;
+                            continue;
+                        }
+                        Ok(EnvEvent::Render { request, .. }) => (request, Call::Render, RawTurn::Render),
                         Err(error) => {
                             session.abort(&error, &mut self.out);
                             let _ = self.send(&[]);
                             return Ok(Some(self.gone(error.to_string())));
                         }
                     };
-                    self.owed = Some((request, first));
+                    self.owed = Some((request, call));
                     return Ok(Some(turn));
                 }
             }
         }
     }
 
-    /// Answers a reset or step with what stands in `outcome`.
+    /// The mode that the agent wants frames in.
+    pub fn render_mode(&self) -> Option<&str> {
+        self.spec.render_mode.as_deref()
+    }
+
+    /// Answers a reset or step with what stands in `outcome`. If that is too large to send, the agent
+    /// is told, too.
     pub fn reply(&mut self, outcome: &Outcome) -> Result<()> {
-        let (request, first) = self.owed()?;
-        let Link::Open(_, session, _) = &mut self.link else { return Ok(()) };
+        let (request, call) = self.owed()?;
+        if call == Call::Render {
+            return Err(Error::new(ErrorKind::Usage, "the agent asked for a frame; answer with reply_frame()"));
+        }
+        let Link::Open(_, session, limits) = &mut self.link else { return Ok(()) };
         let Outcome { reward, terminated, truncated, packed, ref info, ref observation } = *outcome;
-        let row = Row { slot: 0, first, terminated, truncated, reward, info: Value::None };
+        if let Err(error) = check_size(info.len() + observation.len(), limits) {
+            session.fail(request, &error, &mut self.out)?;
+            self.owed = None;
+            return self.send(&[]).and(Err(error));
+        }
+        let row = Row { slot: 0, first: call == Call::Reset, terminated, truncated, reward, info: Value::None };
         session.result(request, &[row], info, (packed, observation.len()), &mut self.out)?;
         self.owed = None;
         self.send(observation)
     }
 
-    /// Answers a render.
+    /// Answers a render. If the frame is too large to send, the agent is told, too.
     pub fn reply_frame(&mut self, frame: Value) -> Result<()> {
-        let (request, _) = self.owed()?;
-        let Link::Open(_, session, _) = &mut self.link else { return Ok(()) };
-        session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.out)?;
+        let (request, call) = self.owed()?;
+        if call != Call::Render {
+            return Err(Error::new(ErrorKind::Usage, "the agent did not ask for a frame; answer with reply()"));
+        }
+        let Link::Open(_, session, limits) = &mut self.link else { return Ok(()) };
+        // Measured before it has a number, for a numbered message must be sent.
+        self.out.clear();
+        put_value(&mut self.out, &frame);
+        let fits = check_size(self.out.len(), limits);
+        match &fits {
+            Ok(()) => session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.out)?,
+            Err(error) => session.fail(request, error, &mut self.out)?,
+        }
         self.owed = None;
-        self.send(&[])
+        self.send(&[]).and(fits)
     }
 
     /// Answers any request with the news that it failed.
@@ -220,7 +252,7 @@ impl RawPoll {
         self.link = Link::Idle;
     }
 
-    fn owed(&self) -> Result<(u64, bool)> {
+    fn owed(&self) -> Result<(u64, Call)> {
         self.owed.ok_or_else(|| Error::new(ErrorKind::Usage, "there is nothing to reply to; call turn() first"))
     }
 
@@ -321,7 +353,13 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
         loop {
             return Ok(Some(match self.raw.turn(timeout)? {
                 None => return Ok(None),
-                Some(RawTurn::Reset { seed, options }) => Turn::Reset { seed: seed.and_then(|s| s.to_u64()), options },
+                Some(RawTurn::Reset { seed, options }) => match seed.as_ref().map(small_seed).transpose() {
+                    Ok(seed) => Turn::Reset { seed, options },
+                    Err(failure) => {
+                        self.raw.reply_error(failure)?;
+                        continue;
+                    }
+                },
                 Some(RawTurn::Step(action)) => match action.element(&self.action_space) {
                     Ok(action) => Turn::Step(action),
                     Err(error) => {
@@ -333,6 +371,11 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
                 Some(RawTurn::Close(reason)) => Turn::Close(reason),
             }));
         }
+    }
+
+    /// The mode that the agent wants frames in.
+    pub fn render_mode(&self) -> Option<&str> {
+        self.raw.render_mode()
     }
 
     /// Answers a reset.

@@ -12,9 +12,10 @@ use std::{
 use super::{Acceptor, Host, Options, Wait, serve};
 use crate::{
     address::Address,
+    bridge::refuse_inside_tokio,
     env::Env,
-    error::{EnvError, EnvFailure, Error, ErrorKind, Result},
-    host::{HostEnv, Hosted},
+    error::{EnvError, Error, ErrorKind, Result},
+    host::{HostEnv, Hosted, guard},
     wire::{Make, Role},
 };
 
@@ -29,8 +30,8 @@ pub(super) fn maker<E: Env + 'static>(
     factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
 ) -> Maker {
     Arc::new(move |make| {
-        let env = factory(make).map_err(EnvFailure::from)?;
-        Ok(Box::new(Hosted::new(env, make.render_mode.clone())) as Box<dyn HostEnv>)
+        let hosted = guard(|| Ok(Hosted::new(factory(make)?, make.render_mode.clone())))?;
+        Ok(Box::new(hosted) as Box<dyn HostEnv>)
     })
 }
 
@@ -95,8 +96,14 @@ impl ServerBackend {
         self.0.acceptor.address()
     }
 
+    /// Sessions under way, and agents that wait for one.
+    pub fn sessions(&self) -> usize {
+        self.0.acceptor.sessions()
+    }
+
     /// Serves on the calling thread until [`close`](Self::close).
     pub fn run(&self) -> Result<()> {
+        refuse_inside_tokio()?;
         let inner = &self.0;
         loop {
             let ready = match inner.acceptor.next(&mut Wait::default()) {

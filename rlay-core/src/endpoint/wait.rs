@@ -18,7 +18,8 @@ pub(crate) const SLICE: Duration = Duration::from_millis(100);
 pub struct Wait<'a> {
     /// When the call gives up; `None`: never, as long as the peer is alive.
     pub deadline: Option<Instant>,
-    check: Option<&'a mut dyn FnMut() -> Result<()>>,
+    /// Called while waiting; its error ends the wait.
+    pub check: Option<&'a mut dyn FnMut() -> Result<()>>,
 }
 
 impl fmt::Debug for Wait<'_> {
@@ -55,7 +56,7 @@ impl<'a> Wait<'a> {
     }
 
     /// Makes the check and fails if the deadline has passed.
-    pub(crate) fn look(&mut self) -> Result<()> {
+    pub fn look(&mut self) -> Result<()> {
         if let Some(check) = &mut self.check {
             check()?;
         }

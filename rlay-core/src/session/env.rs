@@ -294,6 +294,9 @@ impl EnvSession {
 
     /// Frees the slots of `request`. An answered request cannot be answered again.
     fn release(&mut self, request: u64, done: bool) -> Result<()> {
+        if self.state != State::Open {
+            return Err(no_request(self.state));
+        }
         let mut found = false;
         for slot in &mut self.slots {
             if let Slot::Busy { request: busy, reset, was_ready } = *slot
@@ -303,7 +306,7 @@ impl EnvSession {
                 found = true;
             }
         }
-        if found && self.state == State::Open { Ok(()) } else { Err(no_request(self.state)) }
+        if found { Ok(()) } else { Err(no_request(self.state)) }
     }
 
     /// Number of the last frame sent.

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{AnyBox, AnySpace, Bound, Space, mismatch, other_class, pad8, skip8};
+use super::{AnyBox, AnySpace, Bound, Space, mismatch, other_class, pad8, shape_of, skip8};
 use crate::{
     dtype::{DType, Scalar},
     error::Result,
@@ -145,7 +145,7 @@ impl<T: Scalar, E: Elements<T>> Space for BoxSpace<T, E> {
     }
 
     fn to_value(&self, x: &E) -> Value {
-        Value::Array(Array::new(&self.any.shape, x.elements()))
+        Value::Array(Array::new(&shape_of(x.elements().len(), &self.any.shape), x.elements()))
     }
 
     fn from_value(&self, value: &Value) -> Result<E> {

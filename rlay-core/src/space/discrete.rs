@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnySpace, Space, mismatch, other_class, pad8, skip8};
+use super::{AnySpace, Space, mismatch, other_class, pad8, shape_of, skip8};
 use crate::{
     dtype::DType,
     error::Result,
@@ -179,7 +179,8 @@ impl Space for MultiDiscrete {
     fn to_value(&self, x: &Vec<i64>) -> Value {
         let mut data = Vec::with_capacity(x.len() * self.dtype.size());
         x.iter().for_each(|x| self.dtype.write_i128((*x).into(), &mut data));
-        Value::Array(Array { dtype: self.dtype, big_endian: self.big_endian, shape: self.shape.clone(), data })
+        let shape = shape_of(x.len(), &self.shape);
+        Value::Array(Array { dtype: self.dtype, big_endian: self.big_endian, shape, data })
     }
 
     fn from_value(&self, value: &Value) -> Result<Vec<i64>> {
@@ -258,7 +259,7 @@ impl Space for MultiBinary {
     }
 
     fn to_value(&self, x: &Vec<i8>) -> Value {
-        Value::Array(Array::new(&self.shape, x))
+        Value::Array(Array::new(&shape_of(x.len(), &self.shape), x))
     }
 
     fn from_value(&self, value: &Value) -> Result<Vec<i8>> {

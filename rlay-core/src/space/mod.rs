@@ -92,6 +92,12 @@ pub(crate) fn other_class(wanted: &str, any: &AnySpace) -> Error {
     Error::new(ErrorKind::Incompatible, format!("{wanted} was asked for, it is {any:?}"))
 }
 
+/// The shape of `len` elements that should have `shape`. Elements of another number are no element of
+/// the space, but have a shape all the same: one axis.
+pub(crate) fn shape_of(len: usize, shape: &[u64]) -> Vec<u64> {
+    if shape.iter().product::<u64>() == len as u64 { shape.to_vec() } else { vec![len as u64] }
+}
+
 /// Zeros up to the next multiple of eight bytes; leaves of a packed payload start at one.
 pub(crate) fn pad8(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(8), 0);

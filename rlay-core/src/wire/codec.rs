@@ -89,7 +89,12 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    /// Bytes that are left.
+    /// The bytes that are left.
+    pub fn rest(&self) -> &'a [u8] {
+        &self.frame[self.at..]
+    }
+
+    /// Number of bytes that are left.
     pub fn remaining(&self) -> usize {
         self.frame.len() - self.at
     }

@@ -14,6 +14,7 @@ pub use header::{HEADER_LEN, Header, Kind};
 pub use message::{EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Reject, Reset, Role, Row, Rows, Seed, Slots, Spec, Welcome};
 pub(crate) use message::{put_request, put_rows};
 pub use payload::{Payload, payload_head};
+pub use space::put_space;
 pub use value::put_value;
 pub(crate) use value::{check_bools, put_map_value};
 

@@ -16,6 +16,11 @@ const MIN_SPACE: usize = 4;
 /// Observations larger than this are not believed.
 const MAX_BYTES: u64 = 1 << 40;
 
+/// Appends a space to `out`.
+pub fn put_space(out: &mut Vec<u8>, space: &AnySpace) {
+    Writer(out).space(space);
+}
+
 impl Writer<'_> {
     /// One space.
     pub fn space(&mut self, space: &AnySpace) {

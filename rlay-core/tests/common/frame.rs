@@ -10,22 +10,22 @@ use super::hex;
 
 /// The payload of a Step or Result, read without knowing the spaces.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Content {
+pub(crate) enum Content {
     Packed(Vec<u8>),
     Values(Vec<Value>),
 }
 
 /// A frame in which nothing is left unread.
 #[derive(Debug)]
-pub struct Frame<'a> {
-    pub header: Header,
-    pub message: Message<'a>,
-    pub content: Option<Content>,
+pub(crate) struct Frame<'a> {
+    pub(crate) header: Header,
+    pub(crate) message: Message<'a>,
+    pub(crate) content: Option<Content>,
 }
 
 impl<'a> Frame<'a> {
     /// Reads everything in `bytes`.
-    pub fn read(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
+    pub(crate) fn read(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
         let mut reader = Reader::new(bytes, 0, limits);
         let header = Header::read(&mut reader)?;
         let message = Message::read(header, reader)?;
@@ -51,7 +51,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Header fields, body and payload.
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         let body = match &self.message {
             Message::Hello(x) => json!(x),
             Message::Welcome(x) => json!(x),
@@ -78,7 +78,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The frame written anew.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.header.begin(&mut out);
         let w = &mut Writer(&mut out);

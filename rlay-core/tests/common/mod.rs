@@ -1,43 +1,43 @@
 //! Golden vectors as Rust sees them: what each kind of bytes means, as JSON, and back to bytes.
 
-mod frame;
+pub(crate) mod frame;
 mod rows;
 
 use std::{fs, path::PathBuf};
 
 use rlay_core::{
-    AnySpace, Error, Limits, Result, Space, Value,
+    AnySpace, Limits, Result, Value,
     wire::{END, Framing, HANDSHAKE_FRAME, Reader, Writer},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-pub use frame::Frame;
-pub use rows::{pack_rows, unpack_rows};
+pub(crate) use frame::Frame;
+pub(crate) use rows::{pack_rows, unpack_rows};
 
 /// The files of `docs/vectors`, positive ones first.
-pub const FILES: [&str; 6] = ["values", "spaces", "payloads", "frames", "streams", "negative"];
+pub(crate) const FILES: [&str; 6] = ["values", "spaces", "payloads", "frames", "streams", "negative"];
 
 /// One golden vector; `json` if it is to be read, `why` if it is to be refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Vector {
-    pub name: String,
-    pub what: What,
+pub(crate) struct Vector {
+    pub(crate) name: String,
+    pub(crate) what: What,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub space: Option<Json>,
+    pub(crate) space: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rows: Option<usize>,
-    pub hex: String,
+    pub(crate) rows: Option<usize>,
+    pub(crate) hex: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub json: Option<Json>,
+    pub(crate) json: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub(crate) why: Option<String>,
 }
 
 /// What the bytes of a vector are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum What {
+pub(crate) enum What {
     Value,
     Space,
     Payload,
@@ -47,7 +47,7 @@ pub enum What {
 
 /// The bytes of a vector, read.
 #[derive(Debug)]
-pub enum Item<'a> {
+pub(crate) enum Item<'a> {
     Value(Value),
     Space(AnySpace),
     Payload(AnySpace, Vec<Value>),
@@ -57,12 +57,12 @@ pub enum Item<'a> {
 
 impl Vector {
     /// The bytes.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         unhex(&self.hex)
     }
 
     /// Reads `bytes` as what this vector holds.
-    pub fn read<'a>(&self, bytes: &'a [u8], limits: &Limits) -> Result<Item<'a>> {
+    pub(crate) fn read<'a>(&self, bytes: &'a [u8], limits: &Limits) -> Result<Item<'a>> {
         let mut reader = Reader::new(bytes, 0, limits);
         let item = match self.what {
             What::Value => Item::Value(reader.value()?),
@@ -82,7 +82,7 @@ impl Vector {
 
 impl Item<'_> {
     /// The JSON of `docs/wire.md`, "Golden vectors".
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         match self {
             Self::Value(value) => json!(value),
             Self::Space(space) => json!(space),
@@ -95,7 +95,7 @@ impl Item<'_> {
     }
 
     /// The bytes it was read from, written anew.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
             Self::Value(value) => Writer(&mut out).value(value),
@@ -137,35 +137,23 @@ fn stream(mut bytes: &[u8]) -> Result<Item<'static>> {
 }
 
 /// Bytes as hex digits.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Hex digits as bytes.
-pub fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).expect("hex digits")).collect()
 }
 
 /// Where the vectors are.
-pub fn path(file: &str) -> PathBuf {
+pub(crate) fn path(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/vectors").join(file).with_extension("json")
 }
 
 /// The committed vectors of one file.
-pub fn load(file: &str) -> Vec<Vector> {
+pub(crate) fn load(file: &str) -> Vec<Vector> {
     let path = path(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// The error of bytes that no specification allows.
-pub fn refuse(what: &str) -> Error {
-    Error::protocol(what)
-}
-
-/// Whether `space` can be asked everything about `value` without a panic; the answers do not matter.
-pub fn exercise(space: &AnySpace, value: &Value) {
-    let _ = space.contains(value);
-    let _ = space.from_value(value);
-    let _ = space.pack(value, &mut Vec::new());
 }

@@ -2,8 +2,6 @@
 
 use rlay_core::{AnySpace, Limits, Result, Space, Value, wire::Reader};
 
-use super::refuse;
-
 /// What one row takes in each part of a leaf: its elements and, for Discrete, its mark.
 fn parts(space: &AnySpace, out: &mut Vec<usize>) {
     match space {
@@ -18,7 +16,7 @@ fn parts(space: &AnySpace, out: &mut Vec<usize>) {
 }
 
 /// The elements in a packed payload of `rows` rows.
-pub fn unpack_rows(space: &AnySpace, rows: usize, bytes: &[u8], limits: &Limits) -> Result<Vec<Value>> {
+pub(crate) fn unpack_rows(space: &AnySpace, rows: usize, bytes: &[u8], limits: &Limits) -> Result<Vec<Value>> {
     let unpack = |bytes: &[u8]| {
         let mut reader = Reader::new(bytes, 0, limits);
         let value = space.unpack(&mut reader)?;
@@ -39,7 +37,7 @@ pub fn unpack_rows(space: &AnySpace, rows: usize, bytes: &[u8], limits: &Limits)
         }
         let pad = (rows * size).next_multiple_of(8) - rows * size;
         if reader.take(pad as u64)?.iter().any(|byte| *byte != 0) {
-            return Err(refuse("padding that is not zero"));
+            return Err(reader.error("padding that is not zero, ending"));
         }
     }
     reader.end()?;
@@ -47,7 +45,7 @@ pub fn unpack_rows(space: &AnySpace, rows: usize, bytes: &[u8], limits: &Limits)
 }
 
 /// The packed payload of `values`, one per row; `None` if there is none.
-pub fn pack_rows(space: &AnySpace, values: &[Value]) -> Option<Vec<u8>> {
+pub(crate) fn pack_rows(space: &AnySpace, values: &[Value]) -> Option<Vec<u8>> {
     let pack = |value: &Value| {
         let mut out = Vec::new();
         space.pack(value, &mut out).then_some(out)

@@ -1,0 +1,15 @@
+//! The two sessions: alone, cell by cell of the tables in `docs/wire.md`; together, in every order a network allows.
+
+#[path = "../common/rows.rs"]
+mod rows;
+
+mod agent_calls;
+mod agent_messages;
+mod alignment;
+mod env_tables;
+mod fixtures;
+mod handshake;
+mod random;
+mod table;
+mod wire;
+mod world;

@@ -1,0 +1,62 @@
+"""RLay: the relay between Gymnasium and any software.
+
+Any program can be a Gymnasium environment, in another process and another language:
+
+>>> import rlay
+>>> host = rlay.ServerBackend("CartPole-v1").start()
+>>> env = rlay.ClientEnv(host.address)
+>>> observation, info = env.reset(seed=7)
+>>> observation.shape, observation.dtype
+((4,), dtype('float32'))
+>>> env.close()
+>>> host.close()
+
+============================  =================  =================
+..                            dials              listens
+============================  =================  =================
+the **agent** holds           ``ClientEnv``      ``ServerEnv``
+the **env** is hosted by      ``ClientBackend``  ``ServerBackend``
+============================  =================  =================
+"""
+
+from rlay._backends import ClientBackend, Close, Render, Reset, ServerBackend, Step
+from rlay._envs import ClientEnv, ServerEnv
+from rlay._policy import serve_policy
+from rlay._registration import make_client_env, make_server_env, register
+from rlay._spaces import register_space
+from rlay._values import Opaque
+from rlay.errors import (
+    AddressError,
+    Busy,
+    ConnectionLost,
+    EnvError,
+    Error,
+    Incompatible,
+    ProtocolError,
+    Timeout,
+)
+
+__all__ = [
+    "AddressError",
+    "Busy",
+    "ClientBackend",
+    "ClientEnv",
+    "Close",
+    "ConnectionLost",
+    "EnvError",
+    "Error",
+    "Incompatible",
+    "Opaque",
+    "ProtocolError",
+    "Render",
+    "Reset",
+    "ServerBackend",
+    "ServerEnv",
+    "Step",
+    "Timeout",
+    "make_client_env",
+    "make_server_env",
+    "register",
+    "register_space",
+    "serve_policy",
+]

@@ -1,0 +1,322 @@
+"""ServerBackend and ClientBackend: what hosts an environment."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rlay import _hosting, _lifetime, _rlay
+from rlay._envs import _no_token
+from rlay.errors import ConnectionLost, Error, Timeout
+
+logger = logging.getLogger("rlay")
+
+_CLOSE_TIME = 1.5
+
+
+@dataclass(frozen=True)
+class Reset:
+    """The agent asks for an episode; reply with its first observation."""
+
+    seed: int | None
+    options: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """The agent takes an action; reply with what came of it."""
+
+    action: Any
+
+
+@dataclass(frozen=True)
+class Render:
+    """The agent asks for a frame; reply with it as the observation."""
+
+
+@dataclass(frozen=True)
+class Close:
+    """The agent is gone; the next turn belongs to another."""
+
+    reason: str
+
+
+class _Backend:
+    """What both backends have in common: threads, start, close."""
+
+    address: str
+
+    def __init__(self, env: _hosting.Source, max_sessions: int, tracebacks: bool) -> None:
+        _hosting.check(env)
+        self._source = env
+        self._make = _hosting.maker(env)
+        self._one = _hosting.is_instance(env)
+        self._max_sessions = 1 if self._one else max_sessions
+        self._tracebacks = tracebacks
+        self._stop = _rlay.Stop()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        _lifetime.watch(self)
+
+    def run(self) -> None:
+        raise NotImplementedError
+
+    def start(self) -> Any:
+        """Serve in daemon threads and return this backend."""
+        self._spawn(self._run_quietly)
+        return self
+
+    def close(self) -> None:
+        """End every session and close every environment that is not in a call, within two seconds."""
+        self._stop.set()
+        deadline = time.monotonic() + _CLOSE_TIME
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    def __enter__(self) -> Any:
+        """Serve in daemon threads."""
+        return self.start()
+
+    def __exit__(self, *exception: object) -> None:
+        """Close."""
+        self.close()
+
+    def _run_quietly(self) -> None:
+        try:
+            self.run()
+        except Error as error:
+            logger.error("%s: %s", self.address, error)
+
+    def _spawn(self, target: Any, *arguments: Any) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True, name="rlay-session")
+        with self._lock:
+            self._threads = [known for known in self._threads if known.is_alive()]
+            self._threads.append(thread)
+        thread.start()
+
+    def _serve(self, session: _rlay.Session, make: Any) -> None:
+        """Host one session on this thread; what ends it is logged, not raised."""
+        try:
+            session.serve(make, self._stop, self._tracebacks)
+        except Error as error:
+            logger.warning("%s: a session ended: %s", self.address, error)
+
+    def _abandon(self) -> None:
+        self._stop.set()
+
+
+class ServerBackend(_Backend):
+    """Hosts environments for every agent that connects: the agent dials.
+
+    Args:
+        env: An environment id or ``EnvSpec``; or a callable (an ``Env`` class too), called as
+            ``env(render_mode=mode)`` once per session; or an ``Env`` instance, which serves one
+            session at a time and is not closed.
+        address: Where to listen; port 0 takes a free one, see the attribute ``address``.
+        max_sessions: Most agents at a time.
+        token: Not supported yet.
+        tracebacks: Whether agents see the tracebacks of the environment's exceptions.
+
+    Example:
+        >>> import rlay
+        >>> host = rlay.ServerBackend("CartPole-v1").start()
+        >>> host.address.startswith("tcp://127.0.0.1:")
+        True
+        >>> host.close()
+    """
+
+    def __init__(
+        self,
+        env: _hosting.Source,
+        address: str = "tcp://127.0.0.1:0",
+        *,
+        max_sessions: int = 64,
+        token: str | None = None,
+        tracebacks: bool = True,
+    ) -> None:
+        """Listen."""
+        _no_token(token)
+        super().__init__(env, max_sessions, tracebacks)
+        self._acceptor = _rlay.Acceptor(address, "env", self._max_sessions)
+        self.address = self._acceptor.address
+
+    def run(self) -> None:
+        """Serve until `close` or Ctrl-C. An instance is served on this very thread."""
+        try:
+            while not self._stop.is_set():
+                try:
+                    session = self._acceptor.next(1.0)
+                except Timeout:
+                    self._log_notices()
+                    continue
+                self._log_notices()
+                if session is None:
+                    return
+                if self._one:
+                    self._serve(session, self._make)
+                else:
+                    self._spawn(self._serve, session, self._make)
+        except KeyboardInterrupt:
+            self.close()
+
+    def _log_notices(self) -> None:
+        for notice in self._acceptor.notices():
+            logger.warning("%s: %s", self.address, notice)
+
+    def close(self) -> None:
+        """Stop listening, end every session and close every environment that is not in a call, within two seconds."""
+        self._stop.set()
+        self._acceptor.close()
+        super().close()
+
+    def _abandon(self) -> None:
+        super()._abandon()
+        self._acceptor.abandon()
+        if self._acceptor.descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._acceptor.descriptor)
+
+
+class ClientBackend(_Backend):
+    """Hosts environments by dialing in to agents that listen, as a game does that is started by hand.
+
+    One session waits for an agent at any time; as soon as it is taken, a spare one dials, up to
+    ``max_sessions``. So an agent that opens several environments gets them.
+
+    Args:
+        env: As for `ServerBackend`. For the poll form (`turn` and `reply`) any object with
+            ``observation_space`` and ``action_space`` will do.
+        address: Where the `ServerEnv` listens.
+        max_sessions: Most sessions at a time.
+        connect_timeout: How long to try again while nobody listens.
+        token: Not supported yet.
+        tracebacks: Whether agents see the tracebacks of the environment's exceptions.
+
+    Example:
+        >>> import rlay
+        >>> env = rlay.ServerEnv()
+        >>> with rlay.ClientBackend("CartPole-v1", env.address):
+        ...     observation, info = env.reset(seed=3)
+        ...     env.close()
+    """
+
+    def __init__(
+        self,
+        env: _hosting.Source,
+        address: str,
+        *,
+        max_sessions: int = 64,
+        connect_timeout: float = 60.0,
+        token: str | None = None,
+        tracebacks: bool = True,
+    ) -> None:
+        """Keep what to host and where; nothing is dialed yet."""
+        _no_token(token)
+        super().__init__(env, max_sessions, tracebacks)
+        self.address = address
+        self._connect_timeout = connect_timeout
+        self._active = 0
+        self._changed = threading.Condition()
+        self._poll: _rlay.Poll | None = None
+        self._frame_due = False
+
+    def run(self) -> None:
+        """Serve until `close` or Ctrl-C, or until nobody listens any more; the latter raises ConnectionLost.
+
+        An instance is served on this very thread.
+        """
+        try:
+            while not self._stop.is_set():
+                try:
+                    session = _rlay.dial(self.address, "env", self._connect_timeout, self._stop)
+                except ConnectionLost:
+                    self._wait(lambda: self._active == 0)
+                    if self._stop.is_set():
+                        return
+                    raise
+                if session is None:
+                    return
+                if self._one:
+                    self._serve(session, self._make)
+                    continue
+                taken = threading.Event()
+                self._spawn(self._serve_spare, session, taken)
+                # The next spare dials when this one is taken.
+                while not taken.wait(0.05) and not self._stop.is_set():
+                    pass
+                self._wait(lambda: self._active < self._max_sessions)
+        except KeyboardInterrupt:
+            self.close()
+
+    def _serve_spare(self, session: _rlay.Session, taken: threading.Event) -> None:
+        def make(render_mode: str | None) -> _hosting.Described:
+            if not taken.is_set():
+                with self._changed:
+                    self._active += 1
+                taken.set()
+            return self._make(render_mode)
+
+        try:
+            self._serve(session, make)
+        finally:
+            if taken.is_set():
+                with self._changed:
+                    self._active -= 1
+                    self._changed.notify_all()
+            taken.set()
+
+    def _wait(self, ready: Any) -> None:
+        with self._changed:
+            while not ready() and not self._stop.is_set():
+                self._changed.wait(0.1)
+
+    def turn(self, timeout: float = 0.0) -> Reset | Step | Render | Close | None:
+        """Return what the agent wants, waiting at most ``timeout`` seconds, or None if nothing yet.
+
+        This is the poll form, for an engine's own loop. With ``timeout=0`` it never blocks; dialing
+        goes on in the background. Every `Reset` and `Step` is answered with `reply`.
+        """
+        if self._poll is None:
+            described = self._make(None)
+            self._poll = _rlay.Poll(described, self.address, self._connect_timeout)
+        turn = self._poll.turn(timeout)
+        if turn is None:
+            return None
+        kind, first, second = turn
+        self._frame_due = kind == "render"
+        if kind == "reset":
+            return Reset(first, second)
+        if kind == "step":
+            return Step(first)
+        return Render() if kind == "render" else Close(first)
+
+    def reply(
+        self,
+        observation: Any,
+        reward: float = 0.0,
+        terminated: bool = False,
+        truncated: bool = False,
+        info: dict[str, Any] | None = None,
+    ) -> None:
+        """Answer the last `turn`; of a `Reset` only ``observation`` and ``info`` count, of a `Render` only the former."""
+        if self._poll is None:
+            raise Error("there is nothing to reply to; call turn() first")
+        if self._frame_due:
+            self._frame_due = False
+            self._poll.reply_frame(observation)
+        else:
+            self._poll.reply(observation, reward, bool(terminated), bool(truncated), {} if info is None else info)
+
+    def close(self) -> None:
+        """End every session and close every environment that is not in a call, within two seconds."""
+        super().close()
+        if self._poll is not None:
+            self._poll.close()

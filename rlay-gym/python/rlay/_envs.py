@@ -1,0 +1,290 @@
+"""ClientEnv and ServerEnv: what an agent holds. Each is a ``gymnasium.Env`` like any other."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import gymnasium as gym
+
+from rlay import _lifetime, _listeners, _rlay, _spaces
+from rlay.errors import Closed, ConnectionLost, ContractError, Error, Timeout
+
+logger = logging.getLogger("rlay")
+
+_QUIET = 10.0
+"""Seconds after which a wait is mentioned in the log."""
+
+
+class _Metadata:
+    """``metadata``: empty on the class, the remote environment's on an instance."""
+
+    def __get__(self, env: RemoteEnv | None, cls: type) -> dict[str, Any]:
+        if env is None:
+            return {"render_modes": []}
+        env._connect()
+        return env._metadata
+
+    def __set__(self, env: RemoteEnv, value: dict[str, Any]) -> None:
+        env._metadata = value
+
+
+class RemoteEnv(gym.Env[Any, Any]):
+    """What `ClientEnv` and `ServerEnv` have in common.
+
+    Attributes:
+        address: The address, with the real port.
+        timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
+        contract: What to do about an environment that breaks its own contract, such as an
+            observation outside its space: ``"strict"`` raises, ``"warn"`` logs a warning for the
+            first results, ``"off"`` does nothing. Data is never altered.
+    """
+
+    metadata = _Metadata()  # type: ignore[assignment]
+
+    def __init__(self, address: str, render_mode: str | None, timeout: float | None, connect_timeout: float) -> None:
+        """Keep what both endpoints are told."""
+        self.address = address
+        self.render_mode = render_mode
+        self.timeout = timeout
+        self.contract = "warn"
+        self._connect_timeout = connect_timeout
+        self._agent: _rlay.Agent | None = None
+        self._closed = False
+        self._checks = 2
+        self._metadata: dict[str, Any] = {"render_modes": []}
+        self._details: dict[str, Any] = {}
+        _lifetime.watch(self)
+
+    # -- connecting ---------------------------------------------------------------------------
+
+    def _open(self) -> _rlay.Agent:
+        raise NotImplementedError
+
+    def _connect(self) -> _rlay.Agent:
+        if self._agent is None:
+            if self._closed:
+                raise Closed("the environment was closed; make a new one")
+            agent = self._open()
+            _, observation_space, action_space, render_mode, metadata, details = agent.spec()
+            self._metadata = metadata
+            self._details = details
+            self.observation_space = _spaces.build(observation_space)
+            self.action_space = _spaces.build(action_space)
+            if render_mode is not None:
+                self.render_mode = render_mode
+            self._agent = agent
+        return self._agent
+
+    def __getattr__(self, name: str) -> Any:
+        """Wait for the environment when its spaces are first asked for."""
+        if name in ("observation_space", "action_space"):
+            self._connect()
+            return self.__dict__[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # -- Gymnasium's methods ------------------------------------------------------------------
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode. ``seed`` is any non-negative int; None keeps the remote generator as it is."""
+        agent = self._agent or self._connect()
+        super().reset(seed=seed)
+        result: tuple[Any, dict[str, Any]] = agent.reset(seed, options, self.timeout)
+        if self._checks or self.contract == "strict":
+            self._check(result[0])
+        return result
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Take one action. Wrong structure is refused before anything is sent; the rest is for the environment."""
+        agent = self._agent or self._connect()
+        result: tuple[Any, float, bool, bool, dict[str, Any]] = agent.step(action, self.timeout)
+        if self._checks or self.contract == "strict":
+            self._check(result[0])
+        return result
+
+    def render(self) -> Any:
+        """Render in the mode the environment was made with."""
+        agent = self._agent or self._connect()
+        if self.render_mode is None:
+            # As environments do locally: a word, and nothing drawn.
+            spec = f'gym.make("{self.spec.id}", ' if self.spec is not None else f"{type(self).__name__}(..., "
+            gym.logger.warn(
+                "You are calling render method without specifying any render mode. "
+                f'You can specify the render_mode at initialization, e.g. {spec}render_mode="rgb_array")'
+            )
+            return None
+        return agent.render(self.timeout)
+
+    def late(self, timeout: float | None = None) -> Any:
+        """Return what a call that timed out or was interrupted would have returned, waiting at most ``timeout``."""
+        return self._connect().late(timeout)
+
+    def close(self) -> None:
+        """End the session, within two seconds. What the environment raised in its ``close`` is raised here."""
+        agent, self._agent, self._closed = self._agent, None, True
+        if agent is not None:
+            agent.close()
+
+    # -- housekeeping -------------------------------------------------------------------------
+
+    def _check(self, observation: Any) -> None:
+        if self.contract == "off":
+            return
+        self._checks = max(0, self._checks - 1)
+        if self.observation_space.contains(observation):
+            return
+        text = f"the environment broke its contract: an observation is not in {self.observation_space}"
+        if self.contract == "strict":
+            raise ContractError(f"{text}; fix the environment, or set contract to 'warn'")
+        logger.warning("%s; it is passed on as it is", text)
+
+    def _abandon(self) -> None:
+        if self._agent is not None:
+            self._agent.abandon()
+
+    def __del__(self) -> None:
+        """Leave quietly; ``close`` is the orderly way."""
+
+
+def _no_token(token: str | None) -> None:
+    if token is not None:
+        raise Error("tokens are not supported yet; stay on addresses that only this machine can reach")
+
+
+class ClientEnv(RemoteEnv):
+    """A remote environment hosted by a server: the agent dials.
+
+    Args:
+        address: Where the `ServerBackend` listens, such as ``tcp://127.0.0.1:5005``.
+        render_mode: One of the modes that the remote environment declares.
+        timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
+        connect_timeout: How long to try again while nobody listens.
+        token: Not supported yet.
+
+    Example:
+        >>> import rlay
+        >>> with rlay.ServerBackend("FrozenLake-v1") as host:
+        ...     env = rlay.ClientEnv(host.address)
+        ...     observation, info = env.reset(seed=1)
+        ...     observation, info
+        ...     env.close()
+        (0, {'prob': 1})
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        render_mode: str | None = None,
+        timeout: float | None = None,
+        connect_timeout: float = 10.0,
+        token: str | None = None,
+    ) -> None:
+        """Connect and make an environment."""
+        _no_token(token)
+        super().__init__(address, render_mode, timeout, connect_timeout)
+        self._connect()
+
+    def _open(self) -> _rlay.Agent:
+        session = _rlay.dial(self.address, "agent", self._connect_timeout)
+        assert session is not None, "without a stop flag dialing does not stop"
+        return session.agent(self.render_mode, self.timeout)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the arguments: the copy is a new session."""
+        return _client_env, (self.address, self.render_mode, self.timeout, self._connect_timeout)
+
+
+def _client_env(address: str, render_mode: str | None, timeout: float | None, connect_timeout: float) -> ClientEnv:
+    return ClientEnv(address, render_mode=render_mode, timeout=timeout, connect_timeout=connect_timeout)
+
+
+class ServerEnv(RemoteEnv):
+    """A remote environment that is a client and dials in: the agent listens.
+
+    The constructor listens and returns; spaces, ``metadata`` and ``reset()`` wait for the first
+    environment, at most ``connect_timeout``. ServerEnvs of one process with one address share one
+    listener; each takes the next environment that dials in.
+
+    Args:
+        address: Where to listen; port 0 takes a free one, see the attribute ``address``.
+        render_mode: One of the modes that the remote environment declares.
+        timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
+        connect_timeout: How long to wait for an environment, in seconds.
+        token: Not supported yet.
+
+    Example:
+        >>> import rlay
+        >>> env = rlay.ServerEnv()
+        >>> game = rlay.ClientBackend("FrozenLake-v1", env.address).start()
+        >>> env.reset(seed=1)
+        (0, {'prob': 1})
+        >>> env.close()
+        >>> game.close()
+    """
+
+    def __init__(
+        self,
+        address: str = "tcp://127.0.0.1:0",
+        *,
+        render_mode: str | None = None,
+        timeout: float | None = None,
+        connect_timeout: float = 60.0,
+        token: str | None = None,
+    ) -> None:
+        """Listen."""
+        _no_token(token)
+        self._asked = address
+        self._listener: _listeners.Listener | None = _listeners.take(address)
+        super().__init__(self._listener.address, render_mode, timeout, connect_timeout)
+
+    def _open(self) -> _rlay.Agent:
+        listener = self._listener
+        if listener is None:
+            raise Closed("the environment was closed; make a new one")
+        deadline = time.monotonic() + self._connect_timeout
+        quiet = time.monotonic() + _QUIET
+        while True:
+            now = time.monotonic()
+            try:
+                session = listener.acceptor.next(max(0.0, min(deadline, quiet) - now))
+            except Timeout:
+                if time.monotonic() >= deadline:
+                    raise Timeout(
+                        f"no environment dialed in to {self.address} within {self._connect_timeout:g} s; start the "
+                        "game or ClientBackend with this address, or raise connect_timeout"
+                    ) from None
+                logger.warning("waiting for an environment to dial in to %s", self.address)
+                quiet = deadline
+                continue
+            for notice in listener.acceptor.notices():
+                logger.warning(notice)
+            if session is None:
+                raise Closed("the environment was closed; make a new one")
+            try:
+                return session.agent(self.render_mode, max(0.1, deadline - time.monotonic()))
+            except ConnectionLost:
+                # It died while it waited in the queue; the next one may live.
+                continue
+
+    def close(self) -> None:
+        """End the session and stop listening, unless other ServerEnvs use the same address."""
+        listener, self._listener = self._listener, None
+        try:
+            super().close()
+        finally:
+            if listener is not None:
+                _listeners.give_back(listener)
+
+    def _abandon(self) -> None:
+        super()._abandon()
+        self._listener = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the arguments: the copy takes another environment that dials in."""
+        return _server_env, (self.address, self.render_mode, self.timeout, self._connect_timeout)
+
+
+def _server_env(address: str, render_mode: str | None, timeout: float | None, connect_timeout: float) -> ServerEnv:
+    return ServerEnv(address, render_mode=render_mode, timeout=timeout, connect_timeout=connect_timeout)

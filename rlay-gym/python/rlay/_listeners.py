@@ -1,0 +1,58 @@
+"""Listeners shared by the ServerEnvs of one process that have the same address."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+
+from rlay import _lifetime, _rlay
+
+
+class Listener:
+    """A listening socket with a count of who uses it; the last one closes it."""
+
+    def __init__(self, address: str) -> None:
+        """Bind ``address``."""
+        self.acceptor = _rlay.Acceptor(address, "agent", 4096)
+        self.address = self.acceptor.address
+        self.users = 0
+
+    def _abandon(self) -> None:
+        """Leave the listener to the parent: this is a forked child."""
+        self.acceptor.abandon()
+        if self.acceptor.descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(self.acceptor.descriptor)
+        _by_address.clear()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.acceptor.close()
+
+
+_lock = threading.Lock()
+_by_address: dict[str, Listener] = {}
+
+
+def take(address: str) -> Listener:
+    """Return the listener for ``address``, as it was asked for or as it turned out."""
+    with _lock:
+        listener = _by_address.get(address)
+        if listener is None:
+            listener = Listener(address)
+            _by_address[address] = _by_address[listener.address] = listener
+            _lifetime.watch(listener)
+        listener.users += 1
+        return listener
+
+
+def give_back(listener: Listener) -> None:
+    """Say that one user of ``listener`` is gone."""
+    with _lock:
+        listener.users -= 1
+        if listener.users > 0:
+            return
+        for address in [a for a, known in _by_address.items() if known is listener]:
+            del _by_address[address]
+    listener.close()

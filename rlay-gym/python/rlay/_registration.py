@@ -1,0 +1,83 @@
+"""gym.make: the ids ``rlay:ClientEnv-v0`` and ``rlay:ServerEnv-v0``, and ids of one's own with `register`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.wrappers import HumanRendering, RenderCollection
+
+from rlay._envs import ClientEnv, RemoteEnv, ServerEnv
+from rlay.errors import Error
+
+
+def _wrapped(env_class: type[RemoteEnv], render_mode: str | None, **kwargs: Any) -> gym.Env[Any, Any]:
+    """Make the environment, and render modes it does not declare as ``gym.make`` does for local ones."""
+    fallbacks: list[tuple[str, Any]] = []
+    if render_mode is not None and render_mode.endswith("_list"):
+        fallbacks = [(render_mode.removesuffix("_list"), RenderCollection)]
+    elif render_mode == "human":
+        fallbacks = [("rgb_array", HumanRendering)]
+    try:
+        env: gym.Env[Any, Any] = env_class(render_mode=render_mode, **kwargs)  # type: ignore[call-arg]
+        if fallbacks and isinstance(env, ServerEnv):
+            env._connect()
+        return env
+    except Error:
+        for mode, wrapper in fallbacks:
+            return wrapper(env_class(render_mode=mode, **kwargs))  # type: ignore[call-arg,no-any-return]
+        raise
+
+
+def make_client_env(render_mode: str | None = None, **kwargs: Any) -> gym.Env[Any, Any]:
+    """Make a `ClientEnv`; the entry point of ``rlay:ClientEnv-v0``."""
+    return _wrapped(ClientEnv, render_mode, **kwargs)
+
+
+def make_server_env(render_mode: str | None = None, **kwargs: Any) -> gym.Env[Any, Any]:
+    """Make a `ServerEnv`; the entry point of ``rlay:ServerEnv-v0``."""
+    return _wrapped(ServerEnv, render_mode, **kwargs)
+
+
+_ENTRIES = {"ClientEnv": "rlay:make_client_env", "ServerEnv": "rlay:make_server_env"}
+
+
+def register(id: str, address: str, *, entry: str = "ClientEnv", **kwargs: Any) -> None:
+    """Register the environment at ``address`` under an id of its own.
+
+    The remote is asked once, for its reward threshold and whether it is nondeterministic. Its own
+    time limit stays where it is: no second one is added here.
+
+    Args:
+        id: The id for ``gym.make``, such as ``"Arena-v0"``.
+        address: As for `ClientEnv` or `ServerEnv`.
+        entry: Which of the two.
+        **kwargs: Further arguments of ``gymnasium.register``, such as ``kwargs={"timeout": 5.0}``.
+
+    Example:
+        >>> import gymnasium as gym, rlay
+        >>> with rlay.ServerBackend("CartPole-v1") as host:
+        ...     rlay.register("RemoteCartPole-v0", host.address)
+        ...     env = gym.make("RemoteCartPole-v0")
+        ...     env.spec.reward_threshold
+        ...     env.close()
+        475.0
+    """
+    if entry not in _ENTRIES:
+        raise ValueError(f"entry is 'ClientEnv' or 'ServerEnv', not {entry!r}")
+    arguments = {"address": address, **kwargs.pop("kwargs", {})}
+    env_class = ClientEnv if entry == "ClientEnv" else ServerEnv
+    env = env_class(**arguments)
+    try:
+        env._connect()
+        facts = {
+            "reward_threshold": env._details.get("reward_threshold"),
+            "nondeterministic": bool(env._details.get("nondeterministic", False)),
+        }
+    finally:
+        env.close()
+    gym.register(id, entry_point=_ENTRIES[entry], kwargs=arguments, **{**facts, **kwargs})
+
+
+gym.register("ClientEnv-v0", entry_point=_ENTRIES["ClientEnv"])
+gym.register("ServerEnv-v0", entry_point=_ENTRIES["ServerEnv"])

@@ -1,0 +1,130 @@
+"""The exceptions of RLay, sorted by blame, and how a remote environment's own exception is raised here."""
+
+from __future__ import annotations
+
+import builtins
+import traceback
+
+import gymnasium.error
+
+
+class Error(Exception):
+    """The base of everything RLay raises."""
+
+
+class EnvError(Error):
+    """The remote environment raised an exception.
+
+    It is also an instance of the remote exception's class if that is a builtin or one of
+    Gymnasium's, so ``except ValueError`` works as it would locally. ``str(error)`` is the remote
+    exception's own text.
+
+    Attributes:
+        remote_type: Name of the remote class, qualified by its module unless that is ``builtins``.
+        remote_traceback: The remote traceback as text; empty if the host keeps it.
+    """
+
+    remote_type: str = ""
+    remote_traceback: str = ""
+    _text: str = ""
+
+    def __str__(self) -> str:
+        """Return the remote exception's text."""
+        return self._text or super().__str__()
+
+
+class ConnectionLost(Error, ConnectionError):
+    """The connection could not be made, or the process at the other end is gone."""
+
+
+class Timeout(Error, TimeoutError):
+    """There was no answer before the timeout. It may still come: see ``late()``."""
+
+
+class ProtocolError(Error):
+    """The peer sent something that the protocol does not allow."""
+
+
+class Incompatible(Error):
+    """Version, role or spaces of the two sides do not fit together."""
+
+
+class AddressError(Error, ValueError):
+    """The address is malformed, taken, or of a scheme that no transport serves."""
+
+
+class Busy(Error):
+    """Another call is under way, or the answer to an earlier one is still to come."""
+
+
+class ResetNeeded(Error, gymnasium.error.ResetNeeded):
+    """``step()`` before the first ``reset()``."""
+
+
+class InvalidAction(Error, ValueError, gymnasium.error.InvalidAction):
+    """The action's structure is not that of the action space; nothing was sent."""
+
+
+class Closed(Error, gymnasium.error.ClosedEnvironmentError):
+    """The environment was closed."""
+
+
+class ContractError(Error):
+    """The environment broke its own contract, and the contract policy is ``strict``."""
+
+
+def _known() -> dict[str, type[Exception]]:
+    """Return the classes that a remote exception may become here, by name."""
+    known = {
+        name: value
+        for name, value in vars(builtins).items()
+        if isinstance(value, type)
+        and issubclass(value, Exception)
+        # These need more than a text to be made, or mean something to the interpreter.
+        and not issubclass(value, UnicodeError | StopIteration | StopAsyncIteration)
+        and "Group" not in name
+    }
+    known["UnicodeError"] = UnicodeError
+    for name, value in vars(gymnasium.error).items():
+        if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == "gymnasium.error":
+            known[f"gymnasium.error.{name}"] = value
+    return known
+
+
+_KNOWN = _known()
+_classes: dict[str, type[EnvError]] = {}
+
+
+def env_error(remote_type: str, message: str, remote_traceback: str) -> EnvError:
+    """Make the exception for what a remote environment raised. The class is chosen by name from a fixed list.
+
+    >>> error = env_error("ValueError", "no such action", "")
+    >>> isinstance(error, ValueError), isinstance(error, EnvError), str(error)
+    (True, True, 'no such action')
+    """
+    cls = _classes.get(remote_type)
+    if cls is None:
+        base = _KNOWN.get(remote_type)
+        if base is None:
+            cls = EnvError
+        else:
+            cls = type("EnvError", (EnvError, base), {"__module__": __name__, "__doc__": EnvError.__doc__})
+            _classes[remote_type] = cls
+    error = cls(message)
+    error._text = message
+    error.remote_type = remote_type
+    error.remote_traceback = remote_traceback
+    if hasattr(error, "add_note"):
+        where = f"\nremote traceback:\n{remote_traceback}" if remote_traceback else ""
+        error.add_note(f"raised by the remote environment as {remote_type}{where}")
+    return error
+
+
+def describe(error: BaseException) -> tuple[str, str, str]:
+    """Return the name, text and traceback of an exception, for the wire."""
+    if isinstance(error, EnvError) and error.remote_type:
+        # A relayed environment's exception keeps its own name.
+        return error.remote_type, str(error), error.remote_traceback
+    cls = type(error)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return name, str(error), "".join(traceback.format_exception(cls, error, error.__traceback__))

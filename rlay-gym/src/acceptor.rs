@@ -1,0 +1,173 @@
+//! Listening and dialing from Python: peers whose handshake is over, to be made an agent of or hosted.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
+
+use pyo3::{exceptions::PyValueError, prelude::*};
+use rlay_core::{
+    BlockingChannel, Error, ErrorKind, Limits,
+    endpoint::{self, Acceptor as CoreAcceptor, Place, Ready},
+    wire::Role,
+};
+
+use crate::{
+    agent::{self, Agent, options},
+    error::{self, raise},
+    host,
+    waiting::{wait, wait_raw},
+};
+
+fn role(name: &str) -> PyResult<Role> {
+    match name {
+        "agent" => Ok(Role::Agent),
+        "env" => Ok(Role::Env),
+        _ => Err(PyValueError::new_err("a role is 'agent' or 'env'")),
+    }
+}
+
+/// A flag that ends the waits of the sessions it was given to.
+#[pyclass(frozen, module = "rlay._rlay")]
+#[derive(Default)]
+pub(crate) struct Stop(pub(crate) AtomicBool);
+
+#[pymethods]
+impl Stop {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn set(&self) {
+        self.0.store(true, SeqCst);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(SeqCst)
+    }
+}
+
+/// Listens at one address for peers of the other role.
+#[pyclass(frozen, module = "rlay._rlay")]
+pub(crate) struct Acceptor(CoreAcceptor);
+
+#[pymethods]
+impl Acceptor {
+    #[new]
+    fn new(py: Python<'_>, address: &str, own_role: &str, max_sessions: usize) -> PyResult<Self> {
+        let role = role(own_role)?;
+        let options = options(None, max_sessions, true);
+        let bound = py.detach(|| CoreAcceptor::bind(&address.parse()?, role, &options));
+        bound.map(Self).map_err(|e: Error| raise(py, &e))
+    }
+
+    #[getter]
+    fn address(&self) -> String {
+        self.0.address().to_string()
+    }
+
+    #[getter]
+    fn descriptor(&self) -> Option<i32> {
+        self.0.descriptor()
+    }
+
+    /// Sessions under way, queued ones included.
+    #[getter]
+    fn sessions(&self) -> usize {
+        self.0.sessions()
+    }
+
+    /// The next peer, or None once the acceptor is closed. Raises Timeout at the timeout.
+    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Session>> {
+        match wait_raw(py, timeout, |wait| self.0.next(wait))? {
+            Ok(ready) => Ok(Some(Session(Mutex::new(Some(ready.into()))))),
+            Err(error) if error.kind() == ErrorKind::Closed => Ok(None),
+            Err(error) => Err(raise(py, &error)),
+        }
+    }
+
+    /// What went wrong with strangers since the last call.
+    fn notices(&self) -> Vec<String> {
+        self.0.notices()
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+
+    /// Forgets the queue without a word to the peers: this is a forked child.
+    fn abandon(&self) {
+        self.0.abandon();
+    }
+}
+
+struct Open {
+    channel: Box<dyn BlockingChannel>,
+    limits: Limits,
+    place: Option<Place>,
+}
+
+impl From<Ready> for Open {
+    fn from(Ready { channel, limits, place }: Ready) -> Self {
+        Self { channel, limits, place: Some(place) }
+    }
+}
+
+/// A peer whose handshake is over. Used once: `agent` or `serve`.
+#[pyclass(frozen, module = "rlay._rlay")]
+pub(crate) struct Session(Mutex<Option<Open>>);
+
+impl Session {
+    fn take(&self, py: Python<'_>) -> PyResult<Open> {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        open.ok_or_else(|| error::new(py, ErrorKind::Usage, "the session was used already"))
+    }
+}
+
+#[pymethods]
+impl Session {
+    /// Asks the peer for an environment.
+    fn agent(&self, py: Python<'_>, render_mode: Option<String>, timeout: Option<f64>) -> PyResult<Agent> {
+        let Open { channel, limits, place } = self.take(py)?;
+        agent::open(py, (channel, limits, place), render_mode, timeout)
+    }
+
+    /// Hosts, on this thread, the environment that `make(render_mode)` gives, until the session ends.
+    fn serve(&self, py: Python<'_>, make: &Bound<'_, PyAny>, stop: &Stop, tracebacks: bool) -> PyResult<()> {
+        let Open { mut channel, limits, place } = self.take(py)?;
+        let result = host::serve(py, channel.as_mut(), limits, make, &stop.0, tracebacks);
+        py.detach(|| drop((channel, place)));
+        result
+    }
+}
+
+/// Dials `address` as `own_role`, trying again until the timeout while nobody listens. None once `stop` is set.
+#[pyfunction]
+#[pyo3(signature = (address, own_role, connect_timeout, stop=None))]
+pub(crate) fn dial(
+    py: Python<'_>,
+    address: &str,
+    own_role: &str,
+    connect_timeout: Option<f64>,
+    stop: Option<&Stop>,
+) -> PyResult<Option<Session>> {
+    let role = role(own_role)?;
+    let options = options(connect_timeout, 1, true);
+    let stopped = || stop.is_some_and(|stop| stop.0.load(SeqCst));
+    let address: rlay_core::Address = address.parse().map_err(|e: Error| raise(py, &e))?;
+    // Waits in slices, so that a stop is seen; each slice tries at least once.
+    let result = wait(py, connect_timeout, |wait| {
+        let deadline = wait.deadline;
+        let mut look = || {
+            if stopped() { Err(Error::new(ErrorKind::Closed, "stopped")) } else { wait.look() }
+        };
+        let mut inner = endpoint::Wait { deadline, ..Default::default() }.checking(&mut look);
+        match endpoint::dial(&address, role, &options, &mut inner) {
+            Ok(open) => Ok(Some(open)),
+            Err(error) if error.kind() == ErrorKind::Closed => Ok(None),
+            Err(error) => Err(error),
+        }
+    })?;
+    Ok(result.map(|(channel, limits)| Session(Mutex::new(Some(Open { channel, limits, place: None })))))
+}

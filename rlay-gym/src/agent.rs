@@ -1,0 +1,251 @@
+//! Agent: one session with a remote environment, as `ClientEnv` and `ServerEnv` hold it.
+
+use std::sync::{Mutex, MutexGuard};
+
+use pyo3::{
+    prelude::*,
+    types::{PyBool, PyDict, PyInt, PyTuple},
+};
+use rlay_core::{
+    Error, ErrorKind, Map, Options, Value,
+    endpoint::{Agent as CoreAgent, Answer, Ready, Wait},
+    session::Call,
+    wire::{Make, Seed},
+};
+
+use crate::{
+    error::{self, raise},
+    packing::Tree,
+    space::to_py,
+    value::{from_value, to_value},
+    waiting::{seconds, wait, wait_raw},
+};
+
+/// A session with one environment. One thread at a time; a second one is told that it is busy.
+#[pyclass(frozen, module = "rlay._rlay")]
+pub(crate) struct Agent(Mutex<State>);
+
+struct State {
+    agent: CoreAgent,
+    observations: Tree,
+    actions: Tree,
+    action: Vec<u8>,
+    /// The place among the sessions of a listener, given back with the session.
+    _place: Option<rlay_core::endpoint::Place>,
+}
+
+/// Asks for an environment over a channel whose handshake is over.
+pub(crate) fn open(
+    py: Python<'_>,
+    ready: (Box<dyn rlay_core::BlockingChannel>, rlay_core::Limits, Option<rlay_core::endpoint::Place>),
+    render_mode: Option<String>,
+    timeout: Option<f64>,
+) -> PyResult<Agent> {
+    let (channel, limits, place) = ready;
+    let make = Make { env_id: None, kwargs: Value::Dict(Map::new()), render_mode };
+    let agent = wait(py, timeout, move |wait| CoreAgent::open(channel, limits, &make, wait))?;
+    let observations = Tree::new(py, &agent.spec().observation_space)?;
+    let actions = Tree::new(py, &agent.spec().action_space)?;
+    Ok(Agent(Mutex::new(State { agent, observations, actions, action: Vec::new(), _place: place })))
+}
+
+/// The same for a peer from a listener's queue.
+pub(crate) fn open_ready(py: Python<'_>, ready: Ready, render_mode: Option<String>, timeout: Option<f64>) -> PyResult<Agent> {
+    let Ready { channel, limits, place } = ready;
+    open(py, (channel, limits, Some(place)), render_mode, timeout)
+}
+
+impl Agent {
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
+        self.0.try_lock().map_err(|_| {
+            error::new(
+                py,
+                ErrorKind::Busy,
+                "another thread is in a call of this environment; give each thread an environment of its own",
+            )
+        })
+    }
+}
+
+/// A non-negative int of any size.
+fn seed(seed: &Bound<'_, PyInt>) -> PyResult<Seed> {
+    if let Ok(small) = seed.extract::<u64>() {
+        return Ok(small.into());
+    }
+    let bytes: Vec<u8> = seed.py().import("rlay._values")?.call_method1("seed_to_bytes", (seed,))?.extract()?;
+    Ok(Seed(bytes.into()))
+}
+
+impl State {
+    /// Sends a request and waits for its answer; a wait that is broken off leaves the answer late.
+    fn exchange(
+        &mut self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        send: impl FnOnce(&mut CoreAgent, Option<std::time::Instant>) -> rlay_core::Result<()> + Send,
+    ) -> PyResult<Answer> {
+        let agent = &mut self.agent;
+        let result = wait_raw(py, timeout, |wait| {
+            send(agent, wait.deadline)?;
+            agent.receive(wait)
+        });
+        self.settle(py, result)
+    }
+
+    fn settle(&mut self, py: Python<'_>, result: PyResult<rlay_core::Result<Answer>>) -> PyResult<Answer> {
+        match result {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                if error.kind() == ErrorKind::Timeout {
+                    self.agent.give_up();
+                    let text = "the environment did not answer before the timeout; its answer may still come: \
+                                late() fetches it, reset() drops it";
+                    return Err(error::new(py, ErrorKind::Timeout, text));
+                }
+                Err(raise(py, &error))
+            }
+            Err(interrupt) => {
+                self.agent.give_up();
+                Err(interrupt)
+            }
+        }
+    }
+
+    /// The tuple that `reset` or `step` returns, or the frame that `render` does.
+    fn result<'py>(&self, py: Python<'py>, call: Call, answer: Answer) -> PyResult<Bound<'py, PyAny>> {
+        let (row, received) = match answer {
+            Answer::Row(row, received) => (row, received),
+            Answer::Frame(frame) => return from_value(py, &frame),
+            Answer::Closed => return Err(error::new(py, ErrorKind::Protocol, "Closed where a result was due")),
+        };
+        let observation = self.observations.read(py, received)?;
+        let info = match &row.info {
+            Value::Dict(map) if map.is_empty() => PyDict::new(py).into_any(),
+            info => from_value(py, info)?,
+        };
+        if call == Call::Reset {
+            return Ok(PyTuple::new(py, [observation, info])?.into_any());
+        }
+        let flag = |x: bool| PyBool::new(py, x).to_owned().into_any();
+        let reward = row.reward.into_pyobject(py)?.into_any();
+        let items = [observation, reward, flag(row.terminated), flag(row.truncated), info];
+        Ok(PyTuple::new(py, items)?.into_any())
+    }
+}
+
+#[pymethods]
+impl Agent {
+    /// What the host told: id, spaces, render mode, metadata and details.
+    fn spec<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let state = self.lock(py)?;
+        let spec = state.agent.spec();
+        let items = [
+            spec.env_id.as_str().into_pyobject(py)?.into_any(),
+            to_py(py, &spec.observation_space)?,
+            to_py(py, &spec.action_space)?,
+            spec.render_mode.as_deref().into_pyobject(py)?.into_any(),
+            from_value(py, &spec.metadata)?,
+            from_value(py, &spec.details)?,
+        ];
+        PyTuple::new(py, items)
+    }
+
+    fn reset<'py>(
+        &self,
+        py: Python<'py>,
+        seed: Option<Bound<'py, PyInt>>,
+        options: &Bound<'py, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut state = self.lock(py)?;
+        let seed = seed.map(|x| self::seed(&x)).transpose()?;
+        let options = to_value(options)?;
+        if let Some((_, true)) = state.agent.waiting() {
+            // A late answer is dropped, whatever it was, for the new episode makes it void.
+            let agent = &mut state.agent;
+            let dropped = wait_raw(py, timeout, |wait| agent.receive(wait));
+            let failed = matches!(&dropped, Ok(Err(e)) if e.kind() != ErrorKind::Timeout && e.kind() != ErrorKind::ConnectionLost);
+            if !failed {
+                state.settle(py, dropped)?;
+            }
+        }
+        let answer = state.exchange(py, timeout, |agent, deadline| agent.send_reset(seed, &options, deadline))?;
+        state.result(py, Call::Reset, answer)
+    }
+
+    fn step<'py>(
+        &self,
+        py: Python<'py>,
+        action: &Bound<'py, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut guard = self.lock(py)?;
+        let state = &mut *guard;
+        let packed = state.actions.write(action, &mut state.action)?;
+        if !packed {
+            if let Some(text) = state.actions.check_structure(action)? {
+                return Err(error::new(py, ErrorKind::InvalidAction, format!("action{text}")));
+            }
+            if state.action[..4] == OPAQUE {
+                let text = format!("an action of type {} cannot be sent; give a number, array, str or container of these", action.get_type().name()?);
+                return Err(error::new(py, ErrorKind::InvalidAction, text));
+            }
+        }
+        let State { agent, action, .. } = state;
+        let result = wait_raw(py, timeout, |wait: &mut Wait<'_>| {
+            agent.send_step(packed, action, wait.deadline)?;
+            agent.receive(wait)
+        });
+        let answer = state.settle(py, result)?;
+        state.result(py, Call::Step, answer)
+    }
+
+    fn render<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let mut state = self.lock(py)?;
+        let answer = state.exchange(py, timeout, CoreAgent::send_render)?;
+        state.result(py, Call::Render, answer)
+    }
+
+    /// The answer that came after its call had timed out or was interrupted.
+    fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let mut state = self.lock(py)?;
+        let Some((call, true)) = state.agent.waiting() else {
+            return Err(error::new(py, ErrorKind::Usage, "no answer is late; late() follows a call that timed out"));
+        };
+        let agent = &mut state.agent;
+        let result = wait_raw(py, timeout, |wait| agent.receive(wait));
+        let answer = state.settle(py, result)?;
+        state.result(py, call, answer)
+    }
+
+    /// Closes the environment and ends the session, within two seconds. What the environment raised in
+    /// its `close` is raised here.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let Ok(mut state) = self.0.try_lock() else {
+            return Err(error::new(py, ErrorKind::Busy, "another thread is in a call of this environment"));
+        };
+        let agent = &mut state.agent;
+        let result = py.detach(|| agent.close());
+        result.map_err(|e: Error| raise(py, &e))
+    }
+
+    /// Forgets the connection without a word to the peer: this is a forked child.
+    fn abandon(&self) {
+        if let Ok(mut state) = self.0.try_lock() {
+            state.agent.abandon();
+        }
+    }
+}
+
+/// The tag of a value that only has a name (`docs/wire.md`, "Values").
+const OPAQUE: [u8; 4] = 13u32.to_le_bytes();
+
+/// Options of an endpoint with every transport the package is built with.
+pub(crate) fn options(connect_timeout: Option<f64>, max_sessions: usize, tracebacks: bool) -> Options {
+    let defaults = Options::over(rlay_tcp::Tcp);
+    let connect_timeout = match connect_timeout {
+        Some(timeout) => seconds(Some(timeout)).unwrap_or(std::time::Duration::MAX),
+        None => std::time::Duration::MAX,
+    };
+    Options { connect_timeout, max_sessions, tracebacks, ..defaults }
+}

@@ -1,0 +1,55 @@
+//! RLay's errors as the Python classes of `rlay.errors`, and Python's exceptions as failures of an environment.
+
+use pyo3::{exceptions::PyKeyboardInterrupt, prelude::*, sync::PyOnceLock, types::PyModule};
+use rlay_core::{EnvFailure, Error, ErrorKind};
+
+fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    MODULE.get_or_try_init(py, || py.import("rlay.errors").map(Bound::unbind)).map(|module| module.bind(py))
+}
+
+/// The exception for `error`.
+pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    let made = (|| {
+        let errors = module(py)?;
+        if let Some(failure) = error.env_failure() {
+            let args = (&failure.error_type, &failure.message, &failure.traceback);
+            return errors.call_method1("env_error", args);
+        }
+        let class = match error.kind() {
+            ErrorKind::ResetNeeded => "ResetNeeded",
+            ErrorKind::InvalidAction => "InvalidAction",
+            ErrorKind::Busy => "Busy",
+            ErrorKind::Address | ErrorKind::AddressInUse => "AddressError",
+            ErrorKind::Incompatible => "Incompatible",
+            ErrorKind::Protocol => "ProtocolError",
+            ErrorKind::ConnectionLost => "ConnectionLost",
+            ErrorKind::Timeout => "Timeout",
+            ErrorKind::Closed => "Closed",
+            ErrorKind::Env => "ContractError",
+            _ => "Error",
+        };
+        errors.getattr(class)?.call1((error.to_string(),))
+    })();
+    made.map_or_else(|failed| failed, PyErr::from_value)
+}
+
+/// An error of `kind` as an exception.
+pub(crate) fn new(py: Python<'_>, kind: ErrorKind, message: impl Into<String>) -> PyErr {
+    raise(py, &Error::new(kind, message))
+}
+
+/// What a Python environment raised, for the wire.
+pub(crate) fn failure(py: Python<'_>, exception: &PyErr) -> Error {
+    let described = module(py).and_then(|errors| errors.call_method1("describe", (exception.value(py),)));
+    let described = described.and_then(|d| d.extract::<(String, String, String)>());
+    match described {
+        Ok((error_type, message, traceback)) => EnvFailure { error_type, message, traceback }.into(),
+        Err(_) => EnvFailure::new("Exception", exception.to_string()).into(),
+    }
+}
+
+/// Whether `exception` is Ctrl-C.
+pub(crate) fn is_interrupt(py: Python<'_>, exception: &PyErr) -> bool {
+    exception.is_instance_of::<PyKeyboardInterrupt>(py)
+}

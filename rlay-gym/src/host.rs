@@ -1,0 +1,252 @@
+//! Hosting: a Python environment as RLay's host sees one.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    rc::Rc,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+};
+
+use numpy::PyUntypedArray;
+use pyo3::{
+    exceptions::PyTypeError,
+    prelude::*,
+    types::{PyDict, PyTuple},
+};
+use rlay_core::{
+    BlockingChannel, Error, ErrorKind, HostEnv, Limits, Outcome, Result, Value,
+    endpoint::{self, Host},
+    wire::{Make, Payload, Seed, Spec, put_value},
+};
+
+use crate::{
+    array, error,
+    packing::{Tree, matching},
+    space,
+    value::{from_value, to_value},
+};
+
+/// From this many bytes on an observation is sent from where it lies.
+const IN_PLACE: usize = 4 << 10;
+
+/// What ended a session from within, such as Ctrl-C in the environment's own code.
+type Interrupt = Rc<RefCell<Option<PyErr>>>;
+
+/// A Python environment and what it takes to speak for it.
+struct PyHostEnv {
+    env: Py<PyAny>,
+    spec: Spec,
+    observations: Tree,
+    actions: Tree,
+    /// `reset`, `step` and so on, looked up once.
+    step: Py<PyAny>,
+    /// The last observation, while it is sent from where it lies.
+    last: Option<Py<PyUntypedArray>>,
+    last_bytes: (*const u8, usize),
+    interrupt: Interrupt,
+    own_close: bool,
+}
+
+impl fmt::Debug for PyHostEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PyHostEnv")
+    }
+}
+
+/// Runs one session on this thread.
+pub(crate) fn serve(
+    py: Python<'_>,
+    channel: &mut dyn BlockingChannel,
+    limits: Limits,
+    make: &Bound<'_, PyAny>,
+    stop: &AtomicBool,
+    tracebacks: bool,
+) -> PyResult<()> {
+    // The channel and the environment stay on this thread; only the interpreter is let go while it waits.
+    let job = Job { channel, limits, make: make.clone().unbind(), stop, tracebacks };
+    let (result, interrupt) = py.detach(move || job.run());
+    match interrupt {
+        Some(raised) => Err(raised),
+        None => result.map_err(|e| error::raise(py, &e)),
+    }
+}
+
+struct Job<'a> {
+    channel: &'a mut dyn BlockingChannel,
+    limits: Limits,
+    make: Py<PyAny>,
+    stop: &'a AtomicBool,
+    tracebacks: bool,
+}
+
+impl Job<'_> {
+    fn run(self) -> (Result<()>, Option<PyErr>) {
+        let interrupt = Interrupt::default();
+        let (make, for_env) = (self.make, interrupt.clone());
+        let mut factory = |request: &Make| {
+            Python::attach(|py| PyHostEnv::make(py, make.bind(py), request, &for_env))
+                .map(|env| Box::new(env) as Box<dyn HostEnv>)
+        };
+        let mut host = Host::new(&mut factory, self.limits, self.tracebacks);
+        let mut check = || {
+            if self.stop.load(SeqCst) || interrupt.borrow().is_some() {
+                return Err(Error::new(ErrorKind::Closed, "the host was closed"));
+            }
+            Python::attach(|py| py.check_signals()).map_err(|raised| {
+                *interrupt.borrow_mut() = Some(raised);
+                Error::new(ErrorKind::Closed, "interrupted")
+            })
+        };
+        let result = endpoint::serve(self.channel, &mut host, &mut check);
+        drop(host);
+        (result, interrupt.take())
+    }
+}
+
+impl PyHostEnv {
+    fn make(py: Python<'_>, make: &Bound<'_, PyAny>, request: &Make, interrupt: &Interrupt) -> Result<Self> {
+        let build = || {
+            // (env, env id, observation space, action space, render mode, metadata, details, whether to close it)
+            let made = make.call1((request.render_mode.as_deref(),))?;
+            let get = |i: usize| made.get_item(i);
+            let spec = Spec {
+                env_id: get(1)?.extract()?,
+                observation_space: space::from_py(&get(2)?)?,
+                action_space: space::from_py(&get(3)?)?,
+                slots: 1,
+                render_mode: get(4)?.extract()?,
+                metadata: to_value(&get(5)?)?,
+                details: to_value(&get(6)?)?,
+            };
+            let env = get(0)?;
+            Ok(Self {
+                observations: Tree::new(py, &spec.observation_space)?,
+                actions: Tree::new(py, &spec.action_space)?,
+                spec,
+                step: env.getattr("step")?.unbind(),
+                env: env.unbind(),
+                last: None,
+                last_bytes: (std::ptr::null(), 0),
+                interrupt: interrupt.clone(),
+                own_close: get(7)?.extract()?,
+            })
+        };
+        build().map_err(|raised: PyErr| blame(py, raised, interrupt))
+    }
+
+    /// Runs the environment's own code; what it raises is its failure.
+    fn call<T>(&mut self, run: impl FnOnce(&mut Self, Python<'_>) -> PyResult<T>) -> Result<T> {
+        let interrupt = self.interrupt.clone();
+        Python::attach(|py| run(self, py).map_err(|raised| blame(py, raised, &interrupt)))
+    }
+
+    fn observe(&mut self, py: Python<'_>, observation: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
+        self.last = None;
+        if let Some((dtype, shape, size)) = self.observations.single_array()
+            && size >= IN_PLACE
+            && size.is_multiple_of(8)
+            && let Some(array) = matching(observation, dtype, shape)?
+            && let Some(bytes) = array::bytes(&array)
+        {
+            self.last_bytes = (bytes.as_ptr(), bytes.len());
+            self.last = Some(array.clone().unbind());
+            outcome.packed = true;
+            outcome.observation.clear();
+            return Ok(());
+        }
+        outcome.packed = self.observations.write(observation, &mut outcome.observation)?;
+        let _ = py;
+        Ok(())
+    }
+
+    fn info(&self, info: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
+        outcome.info.clear();
+        put_value(&mut outcome.info, &to_value(info)?);
+        Ok(())
+    }
+}
+
+/// The environment's failure; Ctrl-C besides ends the session.
+fn blame(py: Python<'_>, raised: PyErr, interrupt: &Interrupt) -> Error {
+    let failure = error::failure(py, &raised);
+    if error::is_interrupt(py, &raised) {
+        *interrupt.borrow_mut() = Some(raised);
+    }
+    failure
+}
+
+fn items<'py>(result: &Bound<'py, PyAny>, n: usize, what: &str) -> PyResult<Bound<'py, PyTuple>> {
+    match result.cast::<PyTuple>() {
+        Ok(tuple) if tuple.len() == n => Ok(tuple.clone()),
+        _ => Err(PyTypeError::new_err(format!("{what} returned {} where a tuple of {n} was due", result.repr()?))),
+    }
+}
+
+impl HostEnv for PyHostEnv {
+    fn spec(&self) -> Spec {
+        self.spec.clone()
+    }
+
+    fn reset_into(&mut self, seed: Option<&Seed>, options: &Value, outcome: &mut Outcome) -> Result<()> {
+        self.call(|this, py| {
+            let kwargs = PyDict::new(py);
+            let seed = match seed {
+                None => py.None().into_bound(py),
+                Some(seed) => match seed.to_u64() {
+                    Some(small) => small.into_pyobject(py)?.into_any(),
+                    None => py.import("rlay._values")?.call_method1("seed_from_bytes", (&seed.0[..],))?,
+                },
+            };
+            kwargs.set_item("seed", seed)?;
+            kwargs.set_item("options", from_value(py, options)?)?;
+            let result = this.env.bind(py).call_method("reset", (), Some(&kwargs))?;
+            let result = items(&result, 2, "reset")?;
+            (outcome.reward, outcome.terminated, outcome.truncated) = (0.0, false, false);
+            this.observe(py, &result.get_item(0)?, outcome)?;
+            this.info(&result.get_item(1)?, outcome)
+        })
+    }
+
+    fn step_into(&mut self, action: Payload<'_>, outcome: &mut Outcome) -> Result<()> {
+        self.call(|this, py| {
+            let action = this.actions.read_payload(py, &action)?;
+            let result = items(&this.step.bind(py).call1((action,))?, 5, "step")?;
+            let reward = result.get_item(1)?;
+            outcome.reward = reward.extract().map_err(|_| {
+                PyTypeError::new_err(format!("the reward is {reward:?}, which is not a number"))
+            })?;
+            outcome.terminated = result.get_item(2)?.is_truthy()?;
+            outcome.truncated = result.get_item(3)?.is_truthy()?;
+            this.observe(py, &result.get_item(0)?, outcome)?;
+            this.info(&result.get_item(4)?, outcome)
+        })
+    }
+
+    #[allow(unsafe_code)]
+    fn observation(&self) -> Option<&[u8]> {
+        self.last.as_ref()?;
+        let (address, len) = self.last_bytes;
+        // SAFETY: `last` keeps the contiguous array alive, and with it these bytes; the environment is
+        // not called until they were sent. Another Python thread that writes into an observation it
+        // has already returned would change what is sent, as it would change it for a local agent.
+        unsafe { Some(std::slice::from_raw_parts(address, len)) }
+    }
+
+    fn render(&mut self) -> Result<Value> {
+        self.call(|this, py| to_value(&this.env.bind(py).call_method0("render")?))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if !self.own_close {
+            return Ok(());
+        }
+        self.call(|this, py| this.env.bind(py).call_method0("close").map(drop))
+    }
+}
+
+impl Drop for PyHostEnv {
+    fn drop(&mut self) {
+        // References are given back at once and not whenever the interpreter next looks.
+        Python::attach(|_| self.last = None);
+    }
+}

@@ -1,0 +1,300 @@
+//! Observations and actions: Python objects to packed bytes and back, following the space.
+
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyInt, PyList, PyTuple, PyType},
+};
+use rlay_core::{AnySpace, DType, ErrorKind, endpoint::Received, wire::Payload};
+
+use crate::{
+    array::{self, Leaves},
+    error,
+    value::{from_value, to_value},
+};
+
+/// A space with what packing needs at hand.
+pub(crate) struct Tree {
+    node: Node,
+    /// Whether everything in it has a packed form.
+    is_fixed: bool,
+}
+
+enum Node {
+    /// Box, MultiBinary, MultiDiscrete.
+    Array { dtype: DType, shape: Vec<u64>, size: usize },
+    Discrete { dtype: DType, scalar: Py<PyType> },
+    Tuple(Vec<Tree>),
+    Dict(Vec<(Py<PyAny>, Tree)>),
+    /// Text, Sequence, Graph, OneOf: always values.
+    Variable(&'static str),
+}
+
+/// Rounds up to the next leaf.
+fn padded(size: usize) -> usize {
+    size.next_multiple_of(8)
+}
+
+impl Tree {
+    pub(crate) fn new(py: Python<'_>, space: &AnySpace) -> PyResult<Self> {
+        let leaf = |dtype: DType, shape: &[u64]| {
+            let size = shape.iter().product::<u64>() as usize * dtype.size();
+            Node::Array { dtype, shape: shape.to_vec(), size }
+        };
+        let node = match space {
+            AnySpace::Box(space) => leaf(space.dtype, &space.shape),
+            AnySpace::MultiBinary(space) => leaf(DType::I8, &space.shape),
+            AnySpace::MultiDiscrete(space) => leaf(space.dtype, &space.shape),
+            AnySpace::Discrete(space) => {
+                let scalar = py.import("numpy")?.getattr(space.dtype.name())?.cast_into::<PyType>()?;
+                Node::Discrete { dtype: space.dtype, scalar: scalar.unbind() }
+            }
+            AnySpace::Tuple(spaces) => {
+                Node::Tuple(spaces.iter().map(|space| Self::new(py, space)).collect::<PyResult<_>>()?)
+            }
+            AnySpace::Dict(spaces) => Node::Dict(
+                spaces
+                    .iter()
+                    .map(|(key, space)| {
+                        let key = match key.as_str() {
+                            // Keys of the dicts that are looked into at every step.
+                            Some(text) => pyo3::types::PyString::intern(py, text).into_any(),
+                            None => from_value(py, key)?,
+                        };
+                        Ok((key.unbind(), Self::new(py, space)?))
+                    })
+                    .collect::<PyResult<_>>()?,
+            ),
+            other => Node::Variable(other.class()),
+        };
+        Ok(Self { node, is_fixed: space.is_fixed() })
+    }
+
+    /// The array leaf that is the whole space, with its size in bytes.
+    pub(crate) fn single_array(&self) -> Option<(DType, &[u64], usize)> {
+        match &self.node {
+            Node::Array { dtype, shape, size } if self.is_fixed => Some((*dtype, shape, *size)),
+            _ => None,
+        }
+    }
+
+    /// Writes `object` into `out`, packed if unpacking would give back the same Python types, else as
+    /// a value. Says which.
+    pub(crate) fn write(&self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<bool> {
+        out.clear();
+        if self.is_fixed && self.pack(object, out)? {
+            return Ok(true);
+        }
+        out.clear();
+        rlay_core::wire::put_value(out, &to_value(object)?);
+        Ok(false)
+    }
+
+    fn pack(&self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<bool> {
+        let py = object.py();
+        match &self.node {
+            Node::Array { dtype, shape, .. } => {
+                let Some(data) = matching(object, *dtype, shape)? else { return Ok(false) };
+                match array::bytes(&data) {
+                    Some(bytes) => out.extend_from_slice(bytes),
+                    None => {
+                        let contiguous = data.call_method0("copy")?;
+                        let contiguous = array::exact(&contiguous).and_then(array::bytes);
+                        let Some(bytes) = contiguous else { return Ok(false) };
+                        out.extend_from_slice(bytes);
+                    }
+                }
+                out.resize(padded(out.len()), 0);
+                Ok(true)
+            }
+            Node::Discrete { dtype, scalar } => {
+                let numpy = if object.is_exact_instance_of::<PyInt>() {
+                    0
+                } else if object.get_type().is(scalar.bind(py)) {
+                    1
+                } else {
+                    return Ok(false);
+                };
+                let x = match object.extract::<i64>() {
+                    Ok(x) => x,
+                    Err(_) if numpy == 1 && *dtype == DType::U64 => object.extract::<u64>()? as i64,
+                    Err(_) => return Ok(false),
+                };
+                out.extend(x.to_le_bytes());
+                out.extend([numpy, 0, 0, 0, 0, 0, 0, 0]);
+                Ok(true)
+            }
+            Node::Tuple(members) => {
+                let Ok(tuple) = object.cast_exact::<PyTuple>() else { return Ok(false) };
+                if tuple.len() != members.len() {
+                    return Ok(false);
+                }
+                for (member, item) in members.iter().zip(tuple.iter_borrowed()) {
+                    if !member.pack(&item, out)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Node::Dict(members) => {
+                let Ok(dict) = object.cast_exact::<PyDict>() else { return Ok(false) };
+                if dict.len() != members.len() {
+                    return Ok(false);
+                }
+                // Keys in the space's order: another order must not be lost.
+                for ((key, member), (found, item)) in members.iter().zip(dict.iter()) {
+                    let same = found.is(key) || (found.get_type().is(key.bind(py).get_type()) && found.eq(key)?);
+                    if !same || !member.pack(&item, out)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Node::Variable(_) => Ok(false),
+        }
+    }
+
+    /// The observation or action in a frame.
+    pub(crate) fn read<'py>(&self, py: Python<'py>, received: Received) -> PyResult<Bound<'py, PyAny>> {
+        if !received.packed {
+            let value = received.payload().value().map_err(|e| error::raise(py, &e))?;
+            return from_value(py, &value);
+        }
+        if !self.is_fixed || self.size() != received.frame.len() - received.at {
+            return Err(error::new(py, ErrorKind::Protocol, "a packed payload that does not fit the space"));
+        }
+        let mut at = received.at;
+        let mut leaves = Leaves::new(received.frame);
+        self.unpack(py, &mut leaves, &mut at)
+    }
+
+    /// The action in a payload that stays in its frame.
+    pub(crate) fn read_payload<'py>(&self, py: Python<'py>, payload: &Payload<'_>) -> PyResult<Bound<'py, PyAny>> {
+        if !payload.packed {
+            let value = payload.value().map_err(|e| error::raise(py, &e))?;
+            return from_value(py, &value);
+        }
+        let bytes = payload.reader.rest();
+        if !self.is_fixed || self.size() != bytes.len() {
+            return Err(error::new(py, ErrorKind::Protocol, "a packed payload that does not fit the space"));
+        }
+        self.unpack(py, &mut Leaves::copying(bytes), &mut 0)
+    }
+
+    /// Bytes of the packed form.
+    fn size(&self) -> usize {
+        match &self.node {
+            Node::Array { size, .. } => padded(*size),
+            Node::Discrete { .. } => 16,
+            Node::Tuple(members) => members.iter().map(Self::size).sum(),
+            Node::Dict(members) => members.iter().map(|(_, member)| member.size()).sum(),
+            Node::Variable(_) => 0,
+        }
+    }
+
+    fn unpack<'py>(&self, py: Python<'py>, leaves: &mut Leaves, at: &mut usize) -> PyResult<Bound<'py, PyAny>> {
+        match &self.node {
+            Node::Array { dtype, shape, size } => {
+                if *dtype == DType::Bool && leaves.bytes(*at, *size).iter().any(|byte| *byte > 1) {
+                    return Err(error::new(py, ErrorKind::Protocol, "a bool that is neither 0 nor 1"));
+                }
+                let array = leaves.array(py, *dtype, shape, *at, *size);
+                *at += padded(*size);
+                array
+            }
+            Node::Discrete { dtype, .. } => {
+                let bytes = leaves.bytes(*at, 16);
+                let (x, numpy) = (i64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")), bytes[8]);
+                *at += 16;
+                match numpy {
+                    0 => array::object(py, x),
+                    1 => array::scalar(py, *dtype, false, &x.to_le_bytes()[..dtype.size()]),
+                    _ => Err(error::new(py, ErrorKind::Protocol, "a Discrete mark that is neither 0 nor 1")),
+                }
+            }
+            Node::Tuple(members) => {
+                let items: PyResult<Vec<_>> = members.iter().map(|member| member.unpack(py, leaves, at)).collect();
+                Ok(PyTuple::new(py, items?)?.into_any())
+            }
+            Node::Dict(members) => {
+                let dict = PyDict::new(py);
+                for (key, member) in members {
+                    dict.set_item(key, member.unpack(py, leaves, at)?)?;
+                }
+                Ok(dict.into_any())
+            }
+            Node::Variable(class) => {
+                Err(error::new(py, ErrorKind::Protocol, format!("a packed payload for a {class} space")))
+            }
+        }
+    }
+
+    /// What is wrong with the structure of an action, if anything: keys, arity, shape. What a value of
+    /// the right structure means is for the environment to decide.
+    pub(crate) fn check_structure(&self, object: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        let py = object.py();
+        let nested = |path: String, found: Option<String>| found.map(|text| format!("{path}{text}"));
+        let type_name = || object.get_type().name().map(|name| name.to_string());
+        match &self.node {
+            Node::Array { shape, .. } => {
+                let Some(array) = array::exact(object) else { return Ok(None) };
+                let found = numpy::PyUntypedArrayMethods::shape(array);
+                if found.iter().map(|n| *n as u64).eq(shape.iter().copied()) {
+                    return Ok(None);
+                }
+                Ok(Some(format!(": an array of shape {found:?} where the action space has shape {shape:?}")))
+            }
+            Node::Tuple(members) => {
+                let items: Vec<_> = if let Ok(tuple) = object.cast::<PyTuple>() {
+                    tuple.iter().collect()
+                } else if let Ok(list) = object.cast::<PyList>() {
+                    list.iter().collect()
+                } else {
+                    return Ok(Some(format!(": a {} where the action space is a Tuple", type_name()?)));
+                };
+                if items.len() != members.len() {
+                    let (n, m) = (items.len(), members.len());
+                    return Ok(Some(format!(": {n} members where the action space has {m}")));
+                }
+                for (i, (member, item)) in members.iter().zip(&items).enumerate() {
+                    if let Some(text) = nested(format!("[{i}]"), member.check_structure(item)?) {
+                        return Ok(Some(text));
+                    }
+                }
+                Ok(None)
+            }
+            Node::Dict(members) => {
+                let Ok(dict) = object.cast::<PyDict>() else {
+                    return Ok(Some(format!(": a {} where the action space is a Dict", type_name()?)));
+                };
+                for (key, member) in members {
+                    let name = key.bind(py).repr()?;
+                    match dict.get_item(key)? {
+                        None => return Ok(Some(format!(": the key {name} is missing"))),
+                        Some(item) => {
+                            if let Some(text) = nested(format!("[{name}]"), member.check_structure(&item)?) {
+                                return Ok(Some(text));
+                            }
+                        }
+                    }
+                }
+                if dict.len() != members.len() {
+                    let known = PyTuple::new(py, members.iter().map(|(key, _)| key))?;
+                    return Ok(Some(format!(": keys {} where the action space has {}", dict.keys().repr()?, known.repr()?)));
+                }
+                Ok(None)
+            }
+            Node::Discrete { .. } | Node::Variable(_) => Ok(None),
+        }
+    }
+}
+
+/// `object` as an array, if it is exactly what the leaf declares.
+pub(crate) fn matching<'a, 'py>(
+    object: &'a Bound<'py, PyAny>,
+    dtype: DType,
+    shape: &[u64],
+) -> PyResult<Option<Bound<'py, numpy::PyUntypedArray>>> {
+    let Some(array) = array::exact(object) else { return Ok(None) };
+    let same_shape = numpy::PyUntypedArrayMethods::shape(array).iter().map(|n| *n as u64).eq(shape.iter().copied());
+    Ok((same_shape && array::dtype_of(array)? == Some((dtype, false))).then(|| array.clone()))
+}

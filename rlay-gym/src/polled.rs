@@ -1,0 +1,150 @@
+//! Poll: the form of `ClientBackend` that an engine's own loop asks, every frame, without blocking.
+
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use pyo3::{
+    IntoPyObjectExt,
+    prelude::*,
+    types::{PyBytes, PyString},
+};
+use rlay_core::{
+    EnvFailure, ErrorKind, Outcome,
+    endpoint::{RawPoll, RawTurn},
+    wire::{Spec, put_value},
+};
+
+use crate::{
+    agent::options,
+    error::{self, raise},
+    packing::Tree,
+    space,
+    value::{from_value, to_value},
+    waiting::wait,
+};
+
+/// A session that is polled.
+#[pyclass(frozen, module = "rlay._rlay")]
+pub(crate) struct Poll(Mutex<State>);
+
+struct State {
+    raw: RawPoll,
+    observations: Tree,
+    actions: Tree,
+    outcome: Outcome,
+}
+
+impl Poll {
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
+        let locked = self.0.try_lock();
+        locked.map_err(|_| error::new(py, ErrorKind::Busy, "another thread is in a call of this backend"))
+    }
+}
+
+#[pymethods]
+impl Poll {
+    /// `described` is what the host's factory gives, see `_hosting.describe`.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        described: &Bound<'_, PyAny>,
+        address: &str,
+        connect_timeout: Option<f64>,
+    ) -> PyResult<Self> {
+        let get = |i: usize| described.get_item(i);
+        let spec = Spec {
+            env_id: get(1)?.extract()?,
+            observation_space: space::from_py(&get(2)?)?,
+            action_space: space::from_py(&get(3)?)?,
+            slots: 1,
+            render_mode: None,
+            metadata: to_value(&get(5)?)?,
+            details: to_value(&get(6)?)?,
+        };
+        let observations = Tree::new(py, &spec.observation_space)?;
+        let actions = Tree::new(py, &spec.action_space)?;
+        let raw = RawPoll::new(spec, address, options(connect_timeout, 1, true)).map_err(|e| raise(py, &e))?;
+        Ok(Self(Mutex::new(State { raw, observations, actions, outcome: Outcome::default() })))
+    }
+
+    /// What the agent wants as (kind, a, b), waited for at most `timeout` seconds.
+    fn turn<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let mut guard = self.lock(py)?;
+        let state = &mut *guard;
+        let end = Instant::now() + Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or(Duration::from_secs(1 << 30));
+        loop {
+            let raw = &mut state.raw;
+            let turn = wait(py, None, |wait| {
+                loop {
+                    let slice = end.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));
+                    match raw.turn(slice)? {
+                        None if Instant::now() < end => wait.look()?,
+                        turn => return Ok(turn),
+                    }
+                }
+            })?;
+            let none = || py.None().into_bound(py);
+            return Ok(Some(match turn {
+                None => return Ok(None),
+                Some(RawTurn::Reset { seed, options }) => {
+                    let seed = match seed {
+                        None => none(),
+                        Some(seed) => {
+                            let bytes = PyBytes::new(py, &seed.0);
+                            py.import("rlay._values")?.call_method1("seed_from_bytes", (bytes,))?
+                        }
+                    };
+                    ("reset", seed, from_value(py, &options)?).into_bound_py_any(py)?
+                }
+                Some(RawTurn::Step(action)) => match state.actions.read(py, action) {
+                    Ok(action) => ("step", action, none()).into_bound_py_any(py)?,
+                    Err(raised) => {
+                        let failure = EnvFailure::new("ValueError", raised.to_string());
+                        state.raw.reply_error(failure).map_err(|e| raise(py, &e))?;
+                        continue;
+                    }
+                },
+                Some(RawTurn::Render) => ("render", none(), none()).into_bound_py_any(py)?,
+                Some(RawTurn::Close(reason)) => {
+                    ("close", PyString::new(py, &reason), none()).into_bound_py_any(py)?
+                }
+            }));
+        }
+    }
+
+    /// Answers a reset or step.
+    fn reply(
+        &self,
+        py: Python<'_>,
+        observation: &Bound<'_, PyAny>,
+        reward: f64,
+        terminated: bool,
+        truncated: bool,
+        info: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let mut guard = self.lock(py)?;
+        let State { raw, observations, outcome, .. } = &mut *guard;
+        outcome.info.clear();
+        put_value(&mut outcome.info, &to_value(info)?);
+        outcome.packed = observations.write(observation, &mut outcome.observation)?;
+        (outcome.reward, outcome.terminated, outcome.truncated) = (reward, terminated, truncated);
+        let outcome = &*outcome;
+        py.detach(|| raw.reply(outcome)).map_err(|e| raise(py, &e))
+    }
+
+    /// Answers a render.
+    fn reply_frame(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<()> {
+        let frame = to_value(frame)?;
+        self.lock(py)?.raw.reply_frame(frame).map_err(|e| raise(py, &e))
+    }
+
+    /// Ends the session.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let mut state = self.lock(py)?;
+        let raw = &mut state.raw;
+        py.detach(|| raw.close());
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! Spaces: the plain tuples that `rlay/_spaces.py` makes of Gymnasium's spaces, as descriptions and back.
+
+use pyo3::{
+    IntoPyObjectExt,
+    exceptions::PyValueError,
+    prelude::*,
+    types::{PyBytes, PyTuple},
+};
+use rlay_core::{AnyBox, AnySpace, Bound as SpaceBound, DType, Discrete, Limits, MultiBinary, MultiDiscrete, Text};
+
+use crate::{
+    error,
+    value::{from_value, to_value},
+};
+
+fn dtype(name: &str) -> PyResult<DType> {
+    let found = DType::ALL.into_iter().find(|dtype| dtype.name() == name);
+    found.ok_or_else(|| PyValueError::new_err(format!("no space has the dtype {name}")))
+}
+
+/// The description that a tuple from `_spaces.describe` holds.
+pub(crate) fn from_py(tuple: &Bound<'_, PyAny>) -> PyResult<AnySpace> {
+    let class: String = tuple.get_item(0)?.extract()?;
+    let get = |i: usize| tuple.get_item(i);
+    let nested = |i: usize| from_py(&get(i)?);
+    let list = |i: usize| get(i)?.try_iter()?.map(|item| from_py(&item?)).collect::<PyResult<Vec<_>>>();
+    Ok(match class.as_str() {
+        "Box" => {
+            let dtype = dtype(&get(1)?.extract::<String>()?)?;
+            let bound = |i: usize, j: usize| -> PyResult<SpaceBound> {
+                Ok(SpaceBound::new(get(i)?.extract()?, get(j)?.extract()?, dtype.size()))
+            };
+            AnySpace::Box(AnyBox {
+                dtype,
+                big_endian: get(2)?.extract()?,
+                shape: get(3)?.extract()?,
+                low: bound(4, 5)?,
+                high: bound(6, 7)?,
+            })
+        }
+        "Discrete" => AnySpace::Discrete(Discrete {
+            dtype: dtype(&get(1)?.extract::<String>()?)?,
+            n: get(2)?.extract()?,
+            start: get(3)?.extract()?,
+        }),
+        "MultiBinary" => {
+            AnySpace::MultiBinary(MultiBinary { shape: get(1)?.extract()?, n_is_int: get(2)?.extract()? })
+        }
+        "MultiDiscrete" => AnySpace::MultiDiscrete(MultiDiscrete {
+            dtype: dtype(&get(1)?.extract::<String>()?)?,
+            big_endian: get(2)?.extract()?,
+            shape: get(3)?.extract()?,
+            nvec: get(4)?.extract()?,
+            start: get(5)?.extract()?,
+        }),
+        "Text" => AnySpace::Text(Text {
+            min_length: get(1)?.extract()?,
+            max_length: get(2)?.extract()?,
+            charset: get(3)?.extract()?,
+        }),
+        "Tuple" => AnySpace::Tuple(list(1)?),
+        "OneOf" => AnySpace::OneOf(list(1)?),
+        "Dict" => {
+            let entry = |pair: Bound<'_, PyAny>| Ok((to_value(&pair.get_item(0)?)?, from_py(&pair.get_item(1)?)?));
+            AnySpace::Dict(get(1)?.try_iter()?.map(|pair| entry(pair?)).collect::<PyResult<_>>()?)
+        }
+        "Sequence" => AnySpace::Sequence { space: Box::new(nested(1)?), stack: get(2)?.extract()? },
+        "Graph" => {
+            let edge = if get(2)?.is_none() { None } else { Some(Box::new(nested(2)?)) };
+            AnySpace::Graph { node: Box::new(nested(1)?), edge }
+        }
+        other => return Err(PyValueError::new_err(format!("no space is called {other}"))),
+    })
+}
+
+/// The tuple that `_spaces.build` makes a space of.
+pub(crate) fn to_py<'py>(py: Python<'py>, space: &AnySpace) -> PyResult<Bound<'py, PyAny>> {
+    let all = |spaces: &[AnySpace]| {
+        PyTuple::new(py, spaces.iter().map(|space| to_py(py, space)).collect::<PyResult<Vec<_>>>()?)
+    };
+    match space {
+        AnySpace::Box(b) => {
+            let len = b.len();
+            let bound = |bound: &SpaceBound| {
+                let size = b.dtype.size();
+                let values: Vec<u8> = (0..len).flat_map(|i| bound.get(i, size).0.to_vec()).collect();
+                (PyBytes::new(py, &values), (0..len).map(|i| bound.get(i, size).1).collect::<Vec<bool>>())
+            };
+            let (low, below) = bound(&b.low);
+            let (high, above) = bound(&b.high);
+            ("Box", b.dtype.name(), b.big_endian, &b.shape, low, below, high, above).into_bound_py_any(py)
+        }
+        AnySpace::Discrete(d) => ("Discrete", d.dtype.name(), d.n, d.start).into_bound_py_any(py),
+        AnySpace::MultiBinary(m) => ("MultiBinary", &m.shape, m.n_is_int).into_bound_py_any(py),
+        AnySpace::MultiDiscrete(m) => {
+            ("MultiDiscrete", m.dtype.name(), m.big_endian, &m.shape, &m.nvec, &m.start).into_bound_py_any(py)
+        }
+        AnySpace::Text(t) => ("Text", t.min_length, t.max_length, &t.charset).into_bound_py_any(py),
+        AnySpace::Tuple(spaces) => ("Tuple", all(spaces)?).into_bound_py_any(py),
+        AnySpace::OneOf(spaces) => ("OneOf", all(spaces)?).into_bound_py_any(py),
+        AnySpace::Dict(spaces) => {
+            let entries = spaces.iter().map(|(key, space)| Ok((from_value(py, key)?, to_py(py, space)?)));
+            ("Dict", PyTuple::new(py, entries.collect::<PyResult<Vec<_>>>()?)?).into_bound_py_any(py)
+        }
+        AnySpace::Sequence { space, stack } => ("Sequence", to_py(py, space)?, *stack).into_bound_py_any(py),
+        AnySpace::Graph { node, edge } => {
+            let edge = edge.as_ref().map(|edge| to_py(py, edge)).transpose()?;
+            ("Graph", to_py(py, node)?, edge).into_bound_py_any(py)
+        }
+    }
+}
+
+/// What the description of a space becomes when it crosses the wire, for tests and curious people.
+#[pyfunction]
+pub(crate) fn roundtrip<'py>(tuple: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = tuple.py();
+    let mut bytes = Vec::new();
+    rlay_core::wire::put_space(&mut bytes, &from_py(tuple)?);
+    let mut reader = rlay_core::wire::Reader::new(&bytes, 0, &Limits::default());
+    let space = reader.space().map_err(|e| error::raise(py, &e))?;
+    to_py(py, &space)
+}

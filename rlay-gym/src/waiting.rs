@@ -1,0 +1,42 @@
+//! Waiting without the interpreter: the GIL is released, signals are looked at, Ctrl-C ends the wait.
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use rlay_core::{Error, ErrorKind, Result, endpoint::Wait};
+
+use crate::error::raise;
+
+/// Seconds from Python as a duration; infinity and huge values as none.
+pub(crate) fn seconds(timeout: Option<f64>) -> Option<Duration> {
+    timeout.map(|t| t.max(0.0)).and_then(|t| Duration::try_from_secs_f64(t).ok())
+}
+
+/// Runs `call` without the GIL. Its [`Wait`] looks at Python's signals; an exception raised by a
+/// signal handler is the result then.
+pub(crate) fn wait<T: Send>(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    call: impl FnOnce(&mut Wait<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    wait_raw(py, timeout, call)?.map_err(|error| raise(py, &error))
+}
+
+/// The same, with RLay's own errors apart from exceptions that signal handlers raised.
+pub(crate) fn wait_raw<T: Send>(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    call: impl FnOnce(&mut Wait<'_>) -> Result<T> + Send,
+) -> PyResult<Result<T>> {
+    let mut interrupt = None;
+    let result = py.detach(|| {
+        let mut check = || {
+            Python::attach(|py| py.check_signals()).map_err(|raised| {
+                interrupt = Some(raised);
+                Error::new(ErrorKind::Timeout, "interrupted by a signal")
+            })
+        };
+        call(&mut Wait::new(seconds(timeout)).checking(&mut check))
+    });
+    interrupt.map_or(Ok(result), Err)
+}

@@ -1,0 +1,78 @@
+//! ImageEnv: large observations that cost their environment nothing, for benchmarks.
+
+use rlay_core::{BoxSpace, Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
+
+use crate::shared::SharedArray;
+
+/// Gives images whose first eight bytes are the number of steps since it was made, as a little-endian `u64`.
+///
+/// A step writes those eight bytes and nothing else, so what a benchmark measures is not the
+/// environment. Episodes never end, the reward is 1 and `info` is empty.
+///
+/// ```
+/// use rlay_core::{Env, Value};
+/// use rlay_testkit::ImageEnv;
+///
+/// let mut env = ImageEnv::new([84, 84, 4]);
+/// env.reset(None, &Value::None)?;
+/// env.step(0)?;
+/// assert_eq!(env.step(1)?.observation[..8], 2u64.to_le_bytes());
+/// # Ok::<(), rlay_core::EnvError>(())
+/// ```
+#[derive(Debug)]
+pub struct ImageEnv {
+    images: BoxSpace<u8, SharedArray<u8>>,
+    actions: Discrete,
+    /// Observations are these two in turn; one is out while the other is written.
+    buffers: [SharedArray<u8>; 2],
+    steps: u64,
+}
+
+impl ImageEnv {
+    /// Images of `shape`.
+    ///
+    /// # Panics
+    /// If an image has fewer than eight bytes.
+    pub fn new(shape: impl Into<Vec<u64>>) -> Self {
+        let shape = shape.into();
+        let len = shape.iter().product::<u64>() as usize;
+        assert!(len >= 8, "an image of shape {shape:?} has no room for the counter");
+        let buffers = [(); 2].map(|()| vec![0; len].into());
+        Self { images: BoxSpace::new(shape, 0, 255), actions: Discrete::new(2), buffers, steps: 0 }
+    }
+
+    fn observe(&mut self) -> SharedArray<u8> {
+        self.buffers.swap(0, 1);
+        let buffer = &mut self.buffers[0];
+        buffer.make_mut()[..8].copy_from_slice(&self.steps.to_le_bytes());
+        buffer.clone()
+    }
+}
+
+impl Env for ImageEnv {
+    type ObservationSpace = BoxSpace<u8, SharedArray<u8>>;
+    type ActionSpace = Discrete;
+
+    fn observation_space(&self) -> &Self::ObservationSpace {
+        &self.images
+    }
+
+    fn action_space(&self) -> &Discrete {
+        &self.actions
+    }
+
+    fn reset(&mut self, _seed: Option<u64>, _options: &Value) -> Result<ResetResult<SharedArray<u8>>, EnvError> {
+        Ok(ResetResult { observation: self.observe(), info: Map::new() })
+    }
+
+    fn step(&mut self, _action: i64) -> Result<StepResult<SharedArray<u8>>, EnvError> {
+        self.steps += 1;
+        Ok(StepResult {
+            observation: self.observe(),
+            reward: 1.0,
+            terminated: false,
+            truncated: false,
+            info: Map::new(),
+        })
+    }
+}

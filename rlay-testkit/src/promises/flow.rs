@@ -1,0 +1,44 @@
+//! Promise 9: a reader that takes its time.
+
+use std::sync::{
+    atomic::{AtomicBool, Ordering},
+    mpsc,
+};
+
+use super::{assert_frame, send};
+use crate::lab::{Lab, STALL, soon, together};
+
+/// Promise 9: the writer stops before it has sent much; once the reader reads, everything arrives.
+pub fn a_slow_reader_stops_the_writer(lab: &Lab) {
+    const LEN: usize = 1 << 20;
+    const TOO_MUCH: usize = 256;
+    for (mut writer, mut reader) in lab.pairs() {
+        let enough = AtomicBool::new(false);
+        let (progress, moves) = mpsc::channel();
+        let write = || {
+            let progress = progress; // dropped when the writer is done
+            for i in (0..TOO_MUCH).take_while(|_| !enough.load(Ordering::Relaxed)) {
+                send(&mut writer, i, LEN).expect("sends");
+                progress.send(()).expect("the reader lives longer");
+            }
+            writer.close(soon()).expect("closes");
+        };
+        let read = || {
+            let mut sent = 0;
+            while moves.recv_timeout(STALL).is_ok() {
+                sent += 1;
+            }
+            enough.store(true, Ordering::Relaxed);
+            assert!(sent < TOO_MUCH, "nothing stops the writer: {sent} MiB were sent to a peer that reads nothing");
+            let mut received = 0;
+            while let Some(frame) = reader.recv(soon()).expect("receives") {
+                assert_frame(&frame, received, LEN);
+                received += 1;
+            }
+            sent += moves.iter().count();
+            assert_eq!(received, sent, "frames that were sent");
+            drop(reader);
+        };
+        together(write, read);
+    }
+}

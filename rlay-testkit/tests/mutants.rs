@@ -1,0 +1,82 @@
+//! The suite can fail: transports that break one promise each, and the test that has to notice.
+
+mod liar;
+
+use std::panic::catch_unwind;
+
+use liar::{Bug, Liar};
+use rlay_core::Mem;
+use rlay_testkit::{Form, Lab, Subject, check, promises};
+
+/// Panics unless the test fails over the transport with the bug, in both forms.
+fn caught(bug: Bug, scheme: &'static str, test: fn(&Lab)) {
+    for form in [Form::Blocking, Form::Async] {
+        let subject = Subject::new(Liar(bug), move |n| format!("{scheme}://liar-{n}"));
+        let verdict = catch_unwind(|| check("a promise", subject, form, test));
+        assert!(verdict.is_err(), "{bug:?} went unnoticed in the {form:?} form");
+    }
+}
+
+macro_rules! caught {
+    ($($name:ident: $bug:ident over $scheme:literal breaks $promise:ident;)*) => {$(
+        #[test]
+        fn $name() {
+            caught(Bug::$bug, $scheme, promises::$promise);
+        }
+    )*};
+}
+caught! {
+    a_repeated_frame: RepeatsFrames over "mem" breaks frames_arrive_whole_in_order_exactly_once;
+    two_frames_made_one: JoinsFrames over "mem" breaks frames_arrive_whole_in_order_exactly_once;
+    a_lost_empty_frame: LosesEmptyFrames over "mem" breaks an_empty_frame_is_a_frame;
+    a_limit_off_by_one: LimitOffByOne over "mem" breaks the_frame_limit_is_exact;
+    a_receiver_that_refuses_too_late: CollectsBeforeRefusing over "faulty" breaks the_frame_limit_is_exact;
+    a_receiver_that_goes_on_after_it_refused: ForgivesLargeFrames over "mem" breaks the_frame_limit_is_exact;
+    a_frame_lost_with_a_cancelled_recv: LosesFramesWhenCancelled over "mem"
+        breaks recv_loses_nothing_when_it_is_cancelled_or_times_out;
+    a_cancelled_frame_that_arrives: SendsCancelledFramesLater over "mem"
+        breaks a_cancelled_send_breaks_the_channel_loudly;
+    a_frame_lost_with_close: ForgetsTheLastFrame over "mem" breaks close_implies_flush;
+    a_crash_that_reads_none: CrashReadsNone over "mem" breaks a_clean_close_reads_none_and_a_crash_reads_an_error;
+    a_close_that_reads_an_error: CloseReadsError over "mem" breaks a_clean_close_reads_none_and_a_crash_reads_an_error;
+    a_death_that_nobody_notices: NeverNotices over "mem" breaks a_dead_peer_is_noticed;
+    a_writer_that_nothing_stops: TakesEverything over "mem" breaks a_slow_reader_stops_the_writer;
+    a_second_listener: ListensTwice over "mem" breaks two_listeners_on_one_address_is_an_error;
+    an_address_that_leads_nowhere: WrongAddress over "mem" breaks port_zero_is_resolved;
+    a_drop_that_waits: DropBlocks over "mem" breaks drop_aborts;
+    a_drop_that_says_goodbye: DropCloses over "mem" breaks drop_aborts;
+}
+
+#[test]
+fn an_unresolved_port_is_caught() {
+    let subject = Subject::new(Mem, |n| format!("mem://port-{n}:0"));
+    let verdict = catch_unwind(|| check("a promise", subject, Form::Async, promises::port_zero_is_resolved));
+    assert!(verdict.is_err());
+}
+
+#[test]
+fn an_honest_transport_in_the_same_clothes_is_not_accused() {
+    for form in [Form::Blocking, Form::Async] {
+        let subject = Subject::new(Liar(Bug::None), |n| format!("mem://honest-{n}"));
+        check("a promise", subject, form, promises::close_implies_flush);
+    }
+}
+
+#[test]
+fn an_exception_is_not_tested_but_any_other_promise_is() {
+    let subject = || Subject::new(Mem, |n| format!("mem://{n}")).except("drop_aborts", "as a demonstration");
+    let broken: fn(&Lab) = |_| panic!("the promise is broken");
+    check("drop_aborts", subject(), Form::Async, broken);
+    assert!(catch_unwind(|| check("close_implies_flush", subject(), Form::Async, broken)).is_err());
+}
+
+#[test]
+fn the_suite_has_one_test_for_each_promise_of_the_contract() {
+    let contract = include_str!("../../rlay-core/src/channel.rs");
+    let numbered = contract.lines().filter_map(|line| line.strip_prefix("//! ")?.split_once(". `"));
+    let promised: Vec<_> = numbered
+        .filter(|(number, _)| number.parse::<u32>().is_ok())
+        .map(|(_, rest)| rest.split('`').next().unwrap_or_default())
+        .collect();
+    assert_eq!(promised, promises::NAMES);
+}

@@ -1,0 +1,21 @@
+//! What the facade promises, over every transport and in both paradigms, with real processes where there are two.
+
+#[path = "../../examples/cartpole/mod.rs"]
+#[allow(dead_code)]
+mod cartpole;
+mod support;
+
+mod addresses;
+mod deaths;
+mod engines;
+mod equality;
+mod failures;
+mod meeting;
+mod policies;
+mod rendering;
+mod rows;
+mod sessions;
+mod strangers;
+mod timeouts;
+mod tokio_threads;
+mod workspace;

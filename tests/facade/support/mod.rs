@@ -1,0 +1,100 @@
+//! What the tests share: bounded waits, fresh addresses, other processes, and environments that misbehave when told to.
+
+mod envs;
+mod process;
+
+use std::{
+    panic::resume_unwind,
+    process::id,
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{RecvTimeoutError, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rlay::{ClientEnv, Options, RemoteEnv, Result, ServerBackend, ServerEnv};
+use rlay_testkit::CountingEnv;
+
+pub(crate) use envs::{Deed, Gate, Gated, HOLD, Trouble, WORDS};
+pub(crate) use process::Process;
+
+/// No wait of a test takes longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test on a thread of its own, and fails if that takes for ever.
+pub(crate) fn bounded<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = channel();
+    let thread = thread::spawn(move || done.send(run()));
+    match result.recv_timeout(PATIENCE) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout) => panic!("still waiting after {PATIENCE:?}"),
+        Err(RecvTimeoutError::Disconnected) => resume_unwind(thread.join().expect_err("it did not return")),
+    }
+}
+
+/// Waits until `condition` holds, where nothing tells when it does.
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "it is still not so that {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// An address of this scheme that no other test listens at.
+pub(crate) fn fresh(scheme: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let n = NEXT.fetch_add(1, Relaxed);
+    match scheme {
+        "tcp" => "tcp://127.0.0.1:0".to_owned(),
+        "unix" => format!("unix://{}/rlay-{}-{n}.sock", std::env::temp_dir().display(), id()),
+        _ => format!("{scheme}://test-{n}"),
+    }
+}
+
+/// Options with which nothing is given up because the machine is busy.
+pub(crate) fn patient() -> Options {
+    Options { connect_timeout: PATIENCE, ..rlay::options() }
+}
+
+/// Options with which a call that is not answered times out soon.
+pub(crate) fn hasty() -> Options {
+    Options { timeout: Some(Duration::from_millis(50)), ..patient() }
+}
+
+/// A backend that serves counting environments, and its address.
+pub(crate) fn counting(address: &str) -> Result<(ServerBackend, String)> {
+    let factory = |make: &rlay::wire::Make| Ok(CountingEnv::new(make.render_mode.as_deref()));
+    let backend = ServerBackend::bind(factory, address, patient())?;
+    backend.start();
+    let address = backend.address().to_string();
+    Ok((backend, address))
+}
+
+/// Who dials whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paradigm {
+    /// The agent dials.
+    Client,
+    /// The environment dials.
+    Server,
+}
+
+/// An agent's environment of `kind`, hosted by another process (by another thread for `mem`), and
+/// what keeps it alive.
+pub(crate) fn remote(kind: &str, scheme: &str, paradigm: Paradigm) -> Result<(RemoteEnv, Process)> {
+    match paradigm {
+        Paradigm::Client => {
+            let host = Process::start(scheme, &format!("host-{kind}"), &fresh(scheme));
+            let address = host.line();
+            Ok((ClientEnv::connect(&address, patient())?, host))
+        }
+        Paradigm::Server => {
+            let server = ServerEnv::bind(&fresh(scheme), patient())?;
+            let host = Process::start(scheme, &format!("dial-{kind}"), &server.address().to_string());
+            Ok((server.accept()?, host))
+        }
+    }
+}
