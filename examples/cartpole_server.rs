@@ -5,8 +5,9 @@
 //! cargo run --release --example cartpole_server -- --dial tcp://127.0.0.1:5005
 //! ```
 //!
-//! The first waits for agents (`ClientEnv`), the second dials one that listens (`ServerEnv`). It runs
-//! until it is interrupted or, with `--until-stdin-closes`, until its parent closes its standard
+//! The first waits for agents (`ClientEnv`), the second dials one that listens (`ServerEnv`), with
+//! another environment for each that the agent takes, up to `--max-sessions`. It runs until it is
+//! interrupted or, with `--until-stdin-closes`, until its parent closes its standard
 //! input; then it says how many steps it served. Every reset tells the agent the same number as
 //! `info["total_steps"]`.
 
@@ -76,19 +77,25 @@ impl Env for Counted {
 }
 
 fn main() -> Result<(), EnvError> {
+    let mut options = rlay::options();
+    if let Some(sessions) = arguments::value("--max-sessions") {
+        options.max_sessions = sessions.parse()?;
+    }
     let factory = |make: &Make| Ok(Counted { env: CartPole::new(make.render_mode.as_deref()), steps: 0 });
     let result = if let Some(address) = arguments::value("--listen") {
-        let backend = ServerBackend::bind(factory, &address, rlay::options())?;
+        let backend = ServerBackend::bind(factory, &address, options)?;
         println!("listening at {}", backend.address());
         let closing = backend.clone();
         until_stdin_closes(|| backend.run(), move || closing.close())
     } else if let Some(address) = arguments::value("--dial") {
-        let backend = ClientBackend::new(factory, &address, rlay::options())?;
+        let backend = ClientBackend::new(factory, &address, options)?;
         println!("dialing {address}");
         let closing = backend.clone();
         until_stdin_closes(|| backend.run(), move || closing.close())
     } else {
-        return Err("usage: cartpole_server (--listen ADDRESS | --dial ADDRESS) [--until-stdin-closes]".into());
+        return Err(
+            "usage: cartpole_server (--listen | --dial) ADDRESS [--max-sessions N] [--until-stdin-closes]".into()
+        );
     };
     println!("served {} steps", TOTAL.load(Relaxed));
     Ok(result?)

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! cargo run --release --example policy_server -- --listen tcp://127.0.0.1:5005
-//! cargo run --release --example cartpole_server -- --dial tcp://127.0.0.1:5005
+//! cargo run --release --example cartpole_server -- --dial tcp://127.0.0.1:5005 --max-sessions 1
 //! ```
+//!
+//! It runs until it is interrupted.
 
 #![allow(clippy::print_stdout)]
 

@@ -8,7 +8,7 @@ use pyo3::{
 };
 use rlay_core::{
     Error, ErrorKind, Map, Options, Value,
-    endpoint::{Agent as CoreAgent, Answer, Ready, Wait},
+    endpoint::{Agent as CoreAgent, Answer, Wait},
     session::Call,
     wire::{Make, Seed},
 };
@@ -23,7 +23,11 @@ use crate::{
 
 /// A session with one environment. One thread at a time; a second one is told that it is busy.
 #[pyclass(frozen, module = "rlay._rlay")]
-pub(crate) struct Agent(Mutex<State>);
+pub(crate) struct Agent {
+    state: Mutex<State>,
+    /// The process that opened the session.
+    pid: u32,
+}
 
 struct State {
     agent: CoreAgent,
@@ -46,23 +50,23 @@ pub(crate) fn open(
     let agent = wait(py, timeout, move |wait| CoreAgent::open(channel, limits, &make, wait))?;
     let observations = Tree::new(py, &agent.spec().observation_space)?;
     let actions = Tree::new(py, &agent.spec().action_space)?;
-    Ok(Agent(Mutex::new(State { agent, observations, actions, action: Vec::new(), _place: place })))
-}
-
-/// The same for a peer from a listener's queue.
-pub(crate) fn open_ready(py: Python<'_>, ready: Ready, render_mode: Option<String>, timeout: Option<f64>) -> PyResult<Agent> {
-    let Ready { channel, limits, place } = ready;
-    open(py, (channel, limits, Some(place)), render_mode, timeout)
+    let state = State { agent, observations, actions, action: Vec::new(), _place: place };
+    Ok(Agent { state: Mutex::new(state), pid: std::process::id() })
 }
 
 impl Agent {
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
-        self.0.try_lock().map_err(|_| {
-            error::new(
-                py,
-                ErrorKind::Busy,
-                "another thread is in a call of this environment; give each thread an environment of its own",
-            )
+        self.state.try_lock().map_err(|_| {
+            let (kind, text) = if self.pid == std::process::id() {
+                (
+                    ErrorKind::Busy,
+                    "another thread is in a call of this environment; give each thread an environment of its own",
+                )
+            } else {
+                // A thread was in a call when the process forked, and is not here to end it.
+                (ErrorKind::Usage, "this environment belongs to the parent process; open it in the child")
+            };
+            error::new(py, kind, text)
         })
     }
 }
@@ -82,11 +86,11 @@ impl State {
         &mut self,
         py: Python<'_>,
         timeout: Option<f64>,
-        send: impl FnOnce(&mut CoreAgent, Option<std::time::Instant>) -> rlay_core::Result<()> + Send,
+        send: impl FnOnce(&mut CoreAgent, &mut Wait<'_>) -> rlay_core::Result<()> + Send,
     ) -> PyResult<Answer> {
         let agent = &mut self.agent;
         let result = wait_raw(py, timeout, |wait| {
-            send(agent, wait.deadline)?;
+            send(agent, wait)?;
             agent.receive(wait)
         });
         self.settle(py, result)
@@ -160,16 +164,16 @@ impl Agent {
         let mut state = self.lock(py)?;
         let seed = seed.map(|x| self::seed(&x)).transpose()?;
         let options = to_value(options)?;
-        if let Some((_, true)) = state.agent.waiting() {
-            // A late answer is dropped, whatever it was, for the new episode makes it void.
-            let agent = &mut state.agent;
-            let dropped = wait_raw(py, timeout, |wait| agent.receive(wait));
-            let failed = matches!(&dropped, Ok(Err(e)) if e.kind() != ErrorKind::Timeout && e.kind() != ErrorKind::ConnectionLost);
-            if !failed {
-                state.settle(py, dropped)?;
+        let answer = state.exchange(py, timeout, |agent, wait| {
+            if let Some((_, true)) = agent.waiting() {
+                // A late answer is dropped, whatever it was, for the new episode makes it void.
+                let dropped = agent.receive(wait).err();
+                if let Some(error) = dropped.filter(|e| matches!(e.kind(), ErrorKind::Timeout | ErrorKind::ConnectionLost)) {
+                    return Err(error);
+                }
             }
-        }
-        let answer = state.exchange(py, timeout, |agent, deadline| agent.send_reset(seed, &options, deadline))?;
+            agent.send_reset(seed, &options, wait.deadline)
+        })?;
         state.result(py, Call::Reset, answer)
     }
 
@@ -202,7 +206,7 @@ impl Agent {
 
     fn render<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         let mut state = self.lock(py)?;
-        let answer = state.exchange(py, timeout, CoreAgent::send_render)?;
+        let answer = state.exchange(py, timeout, |agent, wait| agent.send_render(wait.deadline))?;
         state.result(py, Call::Render, answer)
     }
 
@@ -221,9 +225,7 @@ impl Agent {
     /// Closes the environment and ends the session, within two seconds. What the environment raised in
     /// its `close` is raised here.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let Ok(mut state) = self.0.try_lock() else {
-            return Err(error::new(py, ErrorKind::Busy, "another thread is in a call of this environment"));
-        };
+        let mut state = self.lock(py)?;
         let agent = &mut state.agent;
         let result = py.detach(|| agent.close());
         result.map_err(|e: Error| raise(py, &e))
@@ -231,7 +233,7 @@ impl Agent {
 
     /// Forgets the connection without a word to the peer: this is a forked child.
     fn abandon(&self) {
-        if let Ok(mut state) = self.0.try_lock() {
+        if let Ok(mut state) = self.state.try_lock() {
             state.agent.abandon();
         }
     }

@@ -1,7 +1,7 @@
 //! Poll: the form of `ClientBackend` that an engine's own loop asks, every frame, without blocking.
 
 use std::{
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering::SeqCst},
     time::{Duration, Instant},
 };
 
@@ -11,12 +11,13 @@ use pyo3::{
     types::{PyBytes, PyString},
 };
 use rlay_core::{
-    EnvFailure, ErrorKind, Outcome,
+    EnvFailure, Error, ErrorKind, Outcome,
     endpoint::{RawPoll, RawTurn},
     wire::{Spec, put_value},
 };
 
 use crate::{
+    acceptor::Stop,
     agent::options,
     error::{self, raise},
     packing::Tree,
@@ -27,7 +28,10 @@ use crate::{
 
 /// A session that is polled.
 #[pyclass(frozen, module = "rlay._rlay")]
-pub(crate) struct Poll(Mutex<State>);
+pub(crate) struct Poll {
+    state: Mutex<State>,
+    stop: Py<Stop>,
+}
 
 struct State {
     raw: RawPoll,
@@ -38,7 +42,7 @@ struct State {
 
 impl Poll {
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
-        let locked = self.0.try_lock();
+        let locked = self.state.try_lock();
         locked.map_err(|_| error::new(py, ErrorKind::Busy, "another thread is in a call of this backend"))
     }
 }
@@ -52,6 +56,7 @@ impl Poll {
         described: &Bound<'_, PyAny>,
         address: &str,
         connect_timeout: Option<f64>,
+        stop: Py<Stop>,
     ) -> PyResult<Self> {
         let get = |i: usize| described.get_item(i);
         let spec = Spec {
@@ -66,18 +71,22 @@ impl Poll {
         let observations = Tree::new(py, &spec.observation_space)?;
         let actions = Tree::new(py, &spec.action_space)?;
         let raw = RawPoll::new(spec, address, options(connect_timeout, 1, true)).map_err(|e| raise(py, &e))?;
-        Ok(Self(Mutex::new(State { raw, observations, actions, outcome: Outcome::default() })))
+        let state = State { raw, observations, actions, outcome: Outcome::default() };
+        Ok(Self { state: Mutex::new(state), stop })
     }
 
-    /// What the agent wants as (kind, a, b), waited for at most `timeout` seconds.
+    /// What the agent wants as (kind, a, b), waited for at most `timeout` seconds. Raises Closed once `stop` is set.
     fn turn<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut guard = self.lock(py)?;
         let state = &mut *guard;
         let end = Instant::now() + Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or(Duration::from_secs(1 << 30));
         loop {
-            let raw = &mut state.raw;
+            let (raw, stop) = (&mut state.raw, self.stop.get());
             let turn = wait(py, None, |wait| {
                 loop {
+                    if stop.0.load(SeqCst) {
+                        return Err(Error::new(ErrorKind::Closed, "the backend was closed; make a new one"));
+                    }
                     let slice = end.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));
                     match raw.turn(slice)? {
                         None if Instant::now() < end => wait.look()?,
@@ -140,11 +149,15 @@ impl Poll {
         self.lock(py)?.raw.reply_frame(frame).map_err(|e| raise(py, &e))
     }
 
-    /// Ends the session.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let mut state = self.lock(py)?;
-        let raw = &mut state.raw;
-        py.detach(|| raw.close());
-        Ok(())
+    /// Ends the session. `stop` is set, so that a turn in another thread is over soon.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.state.lock().unwrap_or_else(PoisonError::into_inner).raw.close());
+    }
+
+    /// Forgets the connection without a word to the agent: this is a forked child.
+    fn abandon(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            state.raw.abandon();
+        }
     }
 }

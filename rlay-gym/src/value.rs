@@ -7,12 +7,13 @@ use pyo3::{
     sync::PyOnceLock,
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyModule, PyString, PyTuple, PyType},
 };
-use rlay_core::{Array, Graph, Limits, Map, Value};
+use rlay_core::{Array, ErrorKind, Graph, Limits, Map, Value};
 
-use crate::array;
+use crate::{array, error};
 
-/// Values nested deeper than this are sent by name only; the peer would refuse the frame.
-const DEPTH: u32 = 24;
+/// Levels of containers in a value. One more, and the peer would refuse the frame: its limit counts
+/// the items of the innermost container too.
+const DEPTH: u32 = 31;
 
 fn support(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
@@ -29,12 +30,34 @@ fn generic_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     TYPE.import(py, "numpy", "generic")
 }
 
-/// `object` as a value. What no value holds becomes `Opaque`, with a warning in the log.
-pub(crate) fn to_value(object: &Bound<'_, PyAny>) -> PyResult<Value> {
-    convert(object, DEPTH)
+/// A container that is being converted, and the one it is in.
+struct Inside<'a, 'py> {
+    container: &'a Bound<'py, PyAny>,
+    level: u32,
+    outer: Option<&'a Inside<'a, 'py>>,
 }
 
-fn convert(object: &Bound<'_, PyAny>, depth: u32) -> PyResult<Value> {
+impl<'a, 'py> Inside<'a, 'py> {
+    /// Goes into `container`, unless that is too deep or it contains itself.
+    fn enter(container: &'a Bound<'py, PyAny>, outer: Option<&'a Self>) -> Option<Self> {
+        let level = outer.map_or(1, |outer| outer.level + 1);
+        let mut around = outer;
+        while let Some(inside) = around {
+            if inside.container.is(container) {
+                return None;
+            }
+            around = inside.outer;
+        }
+        (level <= DEPTH).then_some(Self { container, level, outer })
+    }
+}
+
+/// `object` as a value. What no value holds becomes `Opaque`, with a warning in the log.
+pub(crate) fn to_value(object: &Bound<'_, PyAny>) -> PyResult<Value> {
+    convert(object, None)
+}
+
+fn convert<'py>(object: &Bound<'py, PyAny>, outer: Option<&Inside<'_, 'py>>) -> PyResult<Value> {
     let py = object.py();
     if object.is_none() {
         return Ok(Value::None);
@@ -49,45 +72,70 @@ fn convert(object: &Bound<'_, PyAny>, depth: u32) -> PyResult<Value> {
         return Ok(Value::Float(x.value()));
     }
     if let Ok(x) = object.cast_exact::<PyString>() {
-        // A lone surrogate is no UTF-8; such a str travels by name.
-        return x.to_str().map_or_else(|_| opaque(object), |text| Ok(Value::Str(text.to_owned())));
+        return string(x);
     }
     if let Ok(x) = object.cast_exact::<PyBytes>() {
         return Ok(Value::Bytes(x.as_bytes().to_vec()));
     }
     if let Some(x) = array::exact(object) {
-        return match array(x)? {
-            Some(array) => Ok(Value::Array(array)),
-            None => opaque(object),
-        };
+        return array(x);
     }
     if object.is_instance(generic_type(py)?)? {
         return scalar(object);
     }
-    let is_container = object.is_instance_of::<PyList>()
-        || object.is_instance_of::<PyTuple>()
-        || object.is_instance_of::<PyDict>();
-    if is_container && depth == 0 {
-        return opaque(object);
+    if object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>() || object.is_instance_of::<PyDict>() {
+        return match Inside::enter(object, outer) {
+            Some(here) => container(object, &here),
+            None => opaque(object),
+        };
     }
-    if object.get_type().is(graph_type(py)?) {
-        let part = |name| convert(&object.getattr(name)?, depth - 1);
+    subclass(object)
+}
+
+/// A list, tuple or dict, or an instance of a subclass of theirs, such as a `GraphInstance`.
+fn container<'py>(object: &Bound<'py, PyAny>, here: &Inside<'_, 'py>) -> PyResult<Value> {
+    let item = |item: Bound<'py, PyAny>| convert(&item, Some(here));
+    if object.get_type().is(graph_type(object.py())?) {
+        let part = |name| item(object.getattr(name)?);
         let graph = Graph { nodes: part("nodes")?, edges: part("edges")?, edge_links: part("edge_links")? };
         return Ok(Value::Graph(Box::new(graph)));
     }
     if let Ok(x) = object.cast::<PyList>() {
         note_subclass(object, x.is_exact_instance_of::<PyList>(), "list")?;
-        return Ok(Value::List(x.iter().map(|item| convert(&item, depth - 1)).collect::<PyResult<_>>()?));
+        return Ok(Value::List(x.iter().map(item).collect::<PyResult<_>>()?));
     }
     if let Ok(x) = object.cast::<PyTuple>() {
         note_subclass(object, x.is_exact_instance_of::<PyTuple>(), "tuple")?;
-        return Ok(Value::Tuple(x.iter().map(|item| convert(&item, depth - 1)).collect::<PyResult<_>>()?));
+        return Ok(Value::Tuple(x.iter().map(item).collect::<PyResult<_>>()?));
     }
-    if let Ok(x) = object.cast::<PyDict>() {
-        note_subclass(object, x.is_exact_instance_of::<PyDict>(), "dict")?;
-        let entries = x.iter().map(|(key, item)| Ok((convert(&key, depth - 1)?, convert(&item, depth - 1)?)));
-        return Ok(Value::Dict(Map(entries.collect::<PyResult<_>>()?)));
+    let is_exact = object.is_exact_instance_of::<PyDict>();
+    note_subclass(object, is_exact, "dict")?;
+    // An OrderedDict has an order of its own beside that of the dict it is. Items are listed before
+    // they are converted, for that may let other threads in.
+    let items = if is_exact { object.cast::<PyDict>()?.items().into_any() } else { object.call_method0("items")? };
+    let entry = |pair: Bound<'py, PyAny>| {
+        let found = pair.get_item(0)?;
+        let mut key = convert(&found, Some(here))?;
+        if !is_hashable(&key) {
+            key = opaque(&found)?;
+        }
+        Ok((key, item(pair.get_item(1)?)?))
+    };
+    Ok(Value::Dict(Map(items.try_iter()?.map(|pair| entry(pair?)).collect::<PyResult<_>>()?)))
+}
+
+/// Whether what `key` becomes at the other end can be the key of a dict, even if the class it had
+/// here is not known there.
+fn is_hashable(key: &Value) -> bool {
+    match key {
+        Value::List(_) | Value::Dict(_) | Value::Array(_) | Value::Graph(_) => false,
+        Value::Tuple(items) => items.iter().all(is_hashable),
+        _ => true,
     }
+}
+
+/// An instance of a subclass of what has a value, as that; anything else by name only.
+fn subclass(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     if let Ok(x) = object.cast::<PyInt>() {
         note_subclass(object, false, "int")?;
         return int(x);
@@ -98,7 +146,16 @@ fn convert(object: &Bound<'_, PyAny>, depth: u32) -> PyResult<Value> {
     }
     if let Ok(x) = object.cast::<PyString>() {
         note_subclass(object, false, "str")?;
-        return x.to_str().map_or_else(|_| opaque(object), |text| Ok(Value::Str(text.to_owned())));
+        return string(x);
+    }
+    if let Ok(x) = object.cast::<PyBytes>() {
+        note_subclass(object, false, "bytes")?;
+        return Ok(Value::Bytes(x.as_bytes().to_vec()));
+    }
+    if let Ok(x) = object.cast::<PyUntypedArray>() {
+        let value = array(x)?;
+        note_subclass(object, matches!(value, Value::Opaque { .. }), "numpy.ndarray")?;
+        return Ok(value);
     }
     opaque(object)
 }
@@ -111,30 +168,29 @@ fn int(x: &Bound<'_, PyInt>) -> PyResult<Value> {
     Ok(Value::BigInt(bytes.extract()?))
 }
 
-fn array(x: &Bound<'_, PyUntypedArray>) -> PyResult<Option<Array>> {
-    let Some((dtype, big_endian)) = array::dtype_of(x)? else { return Ok(None) };
+/// A lone surrogate is no UTF-8; a str with one travels by name.
+fn string(x: &Bound<'_, PyString>) -> PyResult<Value> {
+    x.to_str().map_or_else(|_| opaque(x), |text| Ok(Value::Str(text.to_owned())))
+}
+
+fn array(x: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
+    let Some((dtype, big_endian)) = array::dtype_of(x)? else { return opaque(x) };
     let shape = x.shape().iter().map(|n| *n as u64).collect();
     let data = match array::bytes(x).filter(|_| !big_endian) {
         Some(bytes) => bytes.to_vec(),
         None => support(x.py())?.call_method1("little_endian_bytes", (x,))?.extract()?,
     };
-    Ok(Some(Array { dtype, big_endian, shape, data }))
+    Ok(Value::Array(Array { dtype, big_endian, shape, data }))
 }
 
 fn scalar(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     let descr = object.getattr("dtype")?;
     let supported = match descr.cast::<numpy::PyArrayDescr>() {
-        Ok(descr) if descr.kind() != b'V' => array::from_descr(descr)?,
-        _ => None,
+        Ok(descr) => array::from_descr(descr)?,
+        Err(_) => None,
     };
-    let Some((dtype, big_endian)) = supported else {
-        // np.str_ and np.bytes_ are str and bytes too.
-        if let Ok(x) = object.cast::<PyString>() {
-            note_subclass(object, false, "str")?;
-            return Ok(Value::Str(x.to_str()?.to_owned()));
-        }
-        return opaque(object);
-    };
+    // np.str_ and np.bytes_ are str and bytes too.
+    let Some((dtype, big_endian)) = supported else { return subclass(object) };
     let data: Vec<u8> = support(object.py())?.call_method1("little_endian_bytes", (object,))?.extract()?;
     Ok(Value::Scalar(Array { dtype, big_endian, shape: vec![], data }))
 }
@@ -181,6 +237,9 @@ fn all<'py>(py: Python<'py>, items: &[Value]) -> PyResult<Vec<Bound<'py, PyAny>>
 fn dict<'py>(py: Python<'py>, map: &Map) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (key, value) in &map.0 {
+        if !is_hashable(key) {
+            return Err(error::new(py, ErrorKind::Protocol, "a dict with a key that cannot be one"));
+        }
         match key.as_str() {
             Some(text) => dict.set_item(PyString::intern(py, text), from_value(py, value)?)?,
             None => dict.set_item(from_value(py, key)?, from_value(py, value)?)?,
@@ -196,6 +255,6 @@ pub(crate) fn roundtrip_value<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound
     let mut bytes = Vec::new();
     rlay_core::wire::put_value(&mut bytes, &to_value(object)?);
     let mut reader = rlay_core::wire::Reader::new(&bytes, 0, &Limits::default());
-    let value = reader.value().map_err(|e| crate::error::raise(py, &e))?;
+    let value = reader.value().map_err(|e| error::raise(py, &e))?;
     from_value(py, &value)
 }

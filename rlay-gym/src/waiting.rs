@@ -31,10 +31,13 @@ pub(crate) fn wait_raw<T: Send>(
     let mut interrupt = None;
     let result = py.detach(|| {
         let mut check = || {
-            Python::attach(|py| py.check_signals()).map_err(|raised| {
-                interrupt = Some(raised);
-                Error::new(ErrorKind::Timeout, "interrupted by a signal")
-            })
+            if interrupt.is_none() {
+                interrupt = Python::attach(|py| py.check_signals()).err();
+            }
+            match interrupt {
+                None => Ok(()),
+                Some(_) => Err(Error::new(ErrorKind::Timeout, "interrupted by a signal")),
+            }
         };
         call(&mut Wait::new(seconds(timeout)).checking(&mut check))
     });

@@ -57,10 +57,7 @@ impl<T: ?Sized + Send + 'static> Drop for Inside<T> {
 }
 
 /// Runs a future as a task of `runtime` and waits for it.
-pub(crate) fn inside<R: Send + 'static>(
-    runtime: &Handle,
-    future: impl Future<Output = R> + Send + 'static,
-) -> R {
+pub(crate) fn inside<R: Send + 'static>(runtime: &Handle, future: impl Future<Output = R> + Send + 'static) -> R {
     match runtime.block_on(runtime.spawn(future)) {
         Ok(result) => result,
         Err(error) => resume_unwind(error.into_panic()),

@@ -141,9 +141,8 @@ impl Lab {
             return transport.listen_blocking(address, &options).map(Listening::Blocking);
         }
         let address = address.clone();
-        let listener = inside(&self.runtime, async move {
-            bounded(soon(), transport.listen(&address, &options)).await
-        })?;
+        let listener =
+            inside(&self.runtime, async move { bounded(soon(), transport.listen(&address, &options)).await })?;
         Ok(Listening::Async(Inside::new(&self.runtime, listener)))
     }
 
@@ -157,9 +156,8 @@ impl Lab {
             return transport.connect_blocking(address, &options, soon()).map(End::Blocking);
         }
         let address = address.clone();
-        let channel = inside(&self.runtime, async move {
-            bounded(soon(), transport.connect(&address, &options)).await
-        })?;
+        let channel =
+            inside(&self.runtime, async move { bounded(soon(), transport.connect(&address, &options)).await })?;
         Ok(End::Async(Inside::new(&self.runtime, channel)))
     }
 

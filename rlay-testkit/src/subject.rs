@@ -40,10 +40,7 @@ pub struct Subject {
 
 impl Subject {
     /// A transport, and a function from a number that is never given twice to an address to listen on.
-    pub fn new(
-        transport: impl Transport + 'static,
-        address: impl Fn(u64) -> String + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(transport: impl Transport + 'static, address: impl Fn(u64) -> String + Send + Sync + 'static) -> Self {
         Self { transport: Arc::new(transport), address: Arc::new(address), exceptions: vec![] }
     }
 

@@ -12,8 +12,11 @@ fn push(pole: &[f32; 4], k: usize) -> i64 {
     if k % 1000 < 700 { i64::from(pole[2] + 0.3 * pole[3] > 0.0) } else { (k % 2) as i64 }
 }
 
+/// Observation, reward, terminated, truncated.
+type Row = ([f32; 4], f64, bool, bool);
+
 /// Everything that CartPole gives in two thousand steps.
-fn local() -> Result<Vec<([f32; 4], f64, bool, bool)>, EnvError> {
+fn local() -> Result<Vec<Row>, EnvError> {
     let mut env = CartPole::new(None);
     let mut rows = vec![(env.reset(Some(11), &Value::None)?.observation, 0.0, false, false)];
     for k in 0..2000 {
@@ -36,7 +39,7 @@ fn same_as_local<E: Env>(
     act: impl Fn(i64) -> <E::ActionSpace as Space>::Element,
 ) -> Result<(), EnvError> {
     let mut expected = local()?.into_iter();
-    let mut expect = |row: ([f32; 4], f64, bool, bool)| {
+    let mut expect = |row: Row| {
         let local = expected.next().expect("as many rows");
         assert_eq!(row.0.map(f32::to_bits), local.0.map(f32::to_bits));
         assert_eq!((row.1.to_bits(), row.2, row.3), (local.1.to_bits(), local.2, local.3));

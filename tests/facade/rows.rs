@@ -19,7 +19,8 @@ fn answers_are_its_own(scheme: &'static str, paradigm: Paradigm) {
         let mut env = env.typed::<BoxSpace<f64, [f64; 4]>, Discrete>()?;
         let mut local = CountingEnv::new(None);
         let options = Value::Dict(Map::from([("level", 3)]));
-        let resets = [(Some(5), Value::None), (None, Value::Dict(Map::new())), (Some(u64::MAX), options), (None, Value::None)];
+        let resets =
+            [(Some(5), Value::None), (None, Value::Dict(Map::new())), (Some(u64::MAX), options), (None, Value::None)];
         for (episode, (seed, options)) in resets.into_iter().enumerate() {
             let (here, there) = (local.reset(seed, &options)?, env.reset(seed, &options)?);
             assert_eq!(here.observation, there.observation);

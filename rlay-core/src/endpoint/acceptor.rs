@@ -36,6 +36,8 @@ pub struct Acceptor {
     shared: Arc<Shared>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     descriptor: Option<i32>,
+    /// Whether this is a forked child's copy; the thread is the parent's then.
+    abandoned: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -95,7 +97,7 @@ impl Acceptor {
         let for_thread = shared.clone();
         let thread = thread::Builder::new().name("rlay-accept".into()).spawn(move || for_thread.accept(listener));
         let thread = thread.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
-        Ok(Self { address, shared, thread: Mutex::new(Some(thread)), descriptor })
+        Ok(Self { address, shared, thread: Mutex::new(Some(thread)), descriptor, abandoned: AtomicBool::new(false) })
     }
 
     /// The address to dial, with the real port.
@@ -148,6 +150,7 @@ impl Acceptor {
 
     /// Forgets the queue without a word to the peers, for a forked child; see [`descriptor`](Self::descriptor).
     pub fn abandon(&self) {
+        self.abandoned.store(true, SeqCst);
         self.shared.stop.store(true, SeqCst);
         // The lock may be held by a thread that no longer exists.
         if let Ok(mut state) = self.shared.state.try_lock() {
@@ -155,11 +158,17 @@ impl Acceptor {
         }
     }
 
-    /// Stops accepting; the address is free when this returns. Peers still in the queue are dropped.
+    /// Stops accepting; the address is free when this returns. Peers still in the queue are told.
     pub fn close(&self) {
+        if self.abandoned.load(SeqCst) {
+            return;
+        }
         self.shared.stop.store(true, SeqCst);
-        self.shared.state().ready.clear();
+        let queued = std::mem::take(&mut self.shared.state().ready);
         self.shared.changed.notify_all();
+        for mut ready in queued {
+            let _ = ready.channel.close(Some(Instant::now() + Duration::from_millis(50)));
+        }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();

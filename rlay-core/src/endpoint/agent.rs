@@ -77,7 +77,13 @@ impl Agent {
         session.make(make, &mut out)?;
         let mut agent = Self { channel, session, limits, spec: Box::new(nothing()), out, over: None };
         agent.send(&[], wait.deadline)?;
-        let frame = agent.next_frame(wait)?;
+        let frame = agent.next_frame(wait).map_err(|error| match error.kind() {
+            ErrorKind::Timeout => Error::new(
+                ErrorKind::Timeout,
+                format!("{} did not make the environment before the timeout; raise it", agent.channel.peer()),
+            ),
+            _ => error,
+        })?;
         match agent.session.handle(&frame, &limits) {
             Ok(AgentEvent::Spec(spec)) => {
                 agent.spec = spec;

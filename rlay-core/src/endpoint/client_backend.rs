@@ -7,7 +7,7 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -21,6 +21,9 @@ use crate::{
     error::{EnvError, Error, ErrorKind, Result},
     wire::{Make, Role},
 };
+
+/// Sessions dial no faster than this, so that an agent which sends every environment away keeps nobody busy.
+const PACE: Duration = Duration::from_millis(20);
 
 /// The host's end where the environment dials, as a game does that is started by hand.
 ///
@@ -88,6 +91,7 @@ impl ClientBackend {
         let (taken, was_taken) = mpsc::channel::<Result<()>>();
         loop {
             // One spare session at a time dials and waits.
+            let dialed = Instant::now();
             self.spawn(taken.clone())?;
             match self.next(&was_taken) {
                 Ok(()) => {}
@@ -103,6 +107,7 @@ impl ClientBackend {
                     return Err(error);
                 }
             }
+            thread::sleep(PACE.saturating_sub(dialed.elapsed()));
             while inner.active.load(SeqCst) >= inner.options.max_sessions {
                 if stopped(&inner.stop).is_err() {
                     return Ok(());

@@ -14,6 +14,8 @@ use crate::{
 
 /// A listener answers a Hello within this time.
 pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// One attempt to connect takes no longer, for nothing else is looked at meanwhile; the next one follows.
+const CONNECT_TIME: Duration = Duration::from_millis(1500);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -26,10 +28,9 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
     let mut pause = FIRST_PAUSE;
     loop {
         let attempt = (|| {
-            let handshake = Instant::now() + HANDSHAKE_TIME;
-            let deadline = wait.deadline.map_or(handshake, |deadline| deadline.min(handshake));
-            let mut channel = transport.connect_blocking(address, &options.for_transport(), Some(deadline))?;
-            let limits = shake(channel.as_mut(), role, options, deadline)?;
+            let connected = wait.within(CONNECT_TIME).deadline;
+            let mut channel = transport.connect_blocking(address, &options.for_transport(), connected)?;
+            let limits = shake(channel.as_mut(), role, options, &mut wait.within(HANDSHAKE_TIME))?;
             Ok((channel, limits))
         })();
         let error: Error = match attempt {
@@ -55,13 +56,13 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
     }
 }
 
-fn shake(channel: &mut dyn BlockingChannel, role: Role, options: &Options, deadline: Instant) -> Result<Limits> {
+fn shake(channel: &mut dyn BlockingChannel, role: Role, options: &Options, wait: &mut Wait<'_>) -> Result<Limits> {
     let local = Local { role, limits: options.limits };
     let mut frame = Vec::new();
     hello(&local, &mut frame);
     channel.set_max_frame(HANDSHAKE_FRAME);
-    channel.send(&frame, &[], Some(deadline))?;
-    let answer = channel.recv(Some(deadline)).map_err(|e| {
+    channel.send(&frame, &[], wait.deadline)?;
+    let answer = wait.run(|deadline| channel.recv(deadline)).map_err(|e| {
         e.context(format_args!("{} did not answer the handshake; is it an RLay endpoint?", channel.peer()))
     })?;
     let answer = answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed the connection"))?;

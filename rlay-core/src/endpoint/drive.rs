@@ -99,7 +99,8 @@ pub async fn serve(channel: &mut dyn Channel, host: &mut Host<'_>) -> Result<()>
         }
     };
     let _ = time::timeout(GOODBYE_TIME, channel.close()).await;
-    result.and(host.close_env())
+    let closed = host.close_env();
+    result.and(closed)
 }
 
 /// An environment in another process, for an agent inside tokio. Spaces are dynamic.

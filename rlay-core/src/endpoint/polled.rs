@@ -252,6 +252,12 @@ impl RawPoll {
         self.link = Link::Idle;
     }
 
+    /// Forgets the connection without a word to the agent, for a forked child: it is still the parent's.
+    pub fn abandon(&mut self) {
+        self.owed = None;
+        self.link = Link::Idle;
+    }
+
     fn owed(&self) -> Result<(u64, Call)> {
         self.owed.ok_or_else(|| Error::new(ErrorKind::Usage, "there is nothing to reply to; call turn() first"))
     }

@@ -191,7 +191,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
         let Some((call, true)) = self.agent.waiting() else {
             return Err(Error::new(ErrorKind::Usage, "no answer is late; late() follows a call that timed out"));
         };
-        Ok(match self.receive(timeout)? {
+        Ok(match self.receive(&mut Wait::new(timeout))? {
             Answer::Frame(frame) => Late::Render(frame),
             Answer::Row(row, observation) => match call {
                 Call::Reset => Late::Reset(self.reset_result(row, &observation)?),
@@ -201,8 +201,8 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
         })
     }
 
-    fn receive(&mut self, timeout: Option<Duration>) -> Result<Answer> {
-        let answer = self.agent.receive(&mut Wait::new(timeout));
+    fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Answer> {
+        let answer = self.agent.receive(wait);
         if answer.as_ref().is_err_and(|e| e.kind() == ErrorKind::Timeout) {
             self.agent.give_up();
         }
@@ -259,17 +259,18 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
     }
 
     fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<O::Element>, EnvError> {
+        let mut wait = Wait::new(self.timeout);
         if let Some((_, true)) = self.agent.waiting() {
             // A late answer is dropped, whatever it was, for the new episode makes it void.
-            match self.receive(self.timeout) {
+            match self.receive(&mut wait) {
                 Err(error) if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::ConnectionLost) => {
                     return Err(error.into());
                 }
                 _ => {}
             }
         }
-        self.agent.send_reset(seed.map(Into::into), options, Wait::new(self.timeout).deadline)?;
-        match self.receive(self.timeout)? {
+        self.agent.send_reset(seed.map(Into::into), options, wait.deadline)?;
+        match self.receive(&mut wait)? {
             Answer::Row(row, observation) => Ok(self.reset_result(row, &observation)?),
             _ => Err(Error::protocol("a reset was answered with something else").into()),
         }
@@ -284,16 +285,18 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
             self.packed.clear();
             put_value(&mut self.packed, &value);
         }
-        self.agent.send_step(packed, &self.packed, Wait::new(self.timeout).deadline)?;
-        match self.receive(self.timeout)? {
+        let mut wait = Wait::new(self.timeout);
+        self.agent.send_step(packed, &self.packed, wait.deadline)?;
+        match self.receive(&mut wait)? {
             Answer::Row(row, observation) => Ok(self.step_result(row, &observation)?),
             _ => Err(Error::protocol("a step was answered with something else").into()),
         }
     }
 
     fn render(&mut self) -> Result<Value, EnvError> {
-        self.agent.send_render(Wait::new(self.timeout).deadline)?;
-        match self.receive(self.timeout)? {
+        let mut wait = Wait::new(self.timeout);
+        self.agent.send_render(wait.deadline)?;
+        match self.receive(&mut wait)? {
             Answer::Frame(frame) => Ok(frame),
             _ => Err(Error::protocol("a render was answered with something else").into()),
         }

@@ -13,7 +13,8 @@ use crate::{
 /// How often a waiting call looks up.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
-/// A deadline, and a check made every tenth of a second while waiting: a signal, a stop flag.
+/// A deadline, and a check made every tenth of a second while waiting: a signal, a stop flag. A check
+/// that has failed once must go on failing.
 #[derive(Default)]
 pub struct Wait<'a> {
     /// When the call gives up; `None`: never, as long as the peer is alive.
@@ -38,6 +39,16 @@ impl<'a> Wait<'a> {
     #[must_use]
     pub fn checking(self, check: &'a mut dyn FnMut() -> Result<()>) -> Self {
         Self { check: Some(check), ..self }
+    }
+
+    /// The same, but at most until `time` from now has passed.
+    pub(crate) fn within(&mut self, time: Duration) -> Wait<'_> {
+        let near = Instant::now() + time;
+        let deadline = Some(self.deadline.map_or(near, |deadline| deadline.min(near)));
+        match &mut self.check {
+            Some(check) => Wait { deadline, check: Some(&mut **check) },
+            None => Wait { deadline, check: None },
+        }
     }
 
     /// Runs `attempt` with deadlines near enough for the check, until it does anything but time out.

@@ -55,9 +55,13 @@ impl From<Before> for Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum State {
     NoSpec,
-    Making { request: u64 },
+    Making {
+        request: u64,
+    },
     Open,
-    Closing { request: u64 },
+    Closing {
+        request: u64,
+    },
     /// Close was answered; there is nothing left to ask for.
     Closed,
     Over,
@@ -349,7 +353,10 @@ impl AgentSession {
                     0 => ErrorKind::ConnectionLost,
                     code => ErrorKind::from_code(code),
                 };
-                Ok(AgentEvent::Over(Error::new(kind, format!("the environment's host said goodbye: {}", goodbye.message))))
+                Ok(AgentEvent::Over(Error::new(
+                    kind,
+                    format!("the environment's host said goodbye: {}", goodbye.message),
+                )))
             }
             _ => Err(illegal(&header)),
         }

@@ -6,8 +6,8 @@ use super::link::{Link, over};
 use crate::{
     error::{Error, ErrorKind, Result},
     wire::{
-        EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset, Row, Slots, Spec,
-        Writer, payload_head, put_rows,
+        EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset, Row, Slots,
+        Spec, Writer, payload_head, put_rows,
     },
 };
 
@@ -26,9 +26,13 @@ enum Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum State {
     NoEnv,
-    Making { request: u64 },
+    Making {
+        request: u64,
+    },
     Open,
-    Closing { request: u64 },
+    Closing {
+        request: u64,
+    },
     /// Close was answered; the environment is gone.
     Closed,
     Over,

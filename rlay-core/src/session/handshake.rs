@@ -57,7 +57,7 @@ pub fn receive_hello(local: &Local, frame: &[u8]) -> Result<Hello> {
     }
     // What follows these ten bytes depends on them.
     let (wire_min, wire_max, role, auth) = Hello::opening(&mut reader.clone())?;
-    if wire_min > WIRE || wire_max < WIRE {
+    if !(wire_min..=wire_max).contains(&WIRE) {
         return Err(Error::new(
             ErrorKind::Incompatible,
             format!(

@@ -19,6 +19,7 @@ pub trait Members: Space {
     /// The members of one element as Python would hold them.
     fn to_values(&self, x: &Self::Element) -> Vec<Value>;
     /// The element made of these members, as many as there are spaces.
+    #[allow(clippy::wrong_self_convention)] // only the space knows what the value stands for
     fn from_values(&self, values: &[&Value]) -> Result<Self::Element>;
 }
 

@@ -51,9 +51,16 @@ impl Discrete {
 
     /// Whether this space's type has `x`.
     fn has(&self, x: i64) -> bool {
-        let mut data = Vec::with_capacity(8);
-        self.dtype.write_i128(x.into(), &mut data);
-        self.dtype == DType::U64 || self.dtype.read_i128(&data) == i128::from(x)
+        match self.dtype {
+            DType::I8 => i8::try_from(x).is_ok(),
+            DType::I16 => i16::try_from(x).is_ok(),
+            DType::I32 => i32::try_from(x).is_ok(),
+            DType::U8 => u8::try_from(x).is_ok(),
+            DType::U16 => u16::try_from(x).is_ok(),
+            DType::U32 => u32::try_from(x).is_ok(),
+            DType::I64 | DType::U64 => true, // the bits of a uint64 travel as an i64
+            DType::Bool | DType::F16 | DType::F32 | DType::F64 => false,
+        }
     }
 }
 

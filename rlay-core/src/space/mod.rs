@@ -63,6 +63,7 @@ pub trait Space {
 
     /// The element that Python's `value` stands for; an error of kind
     /// [`InvalidAction`](ErrorKind::InvalidAction) if this space's type cannot hold it.
+    #[allow(clippy::wrong_self_convention)] // only the space knows what the value stands for
     fn from_value(&self, value: &Value) -> Result<Self::Element>;
 
     /// Appends the packed form (`docs/wire.md`, "Packed payloads"); `false`, with `out` in any state,

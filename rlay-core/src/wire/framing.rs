@@ -55,7 +55,7 @@ impl Framing {
     /// The prefix of a frame of `len` bytes that is about to be sent.
     pub fn prefix(&self, len: usize) -> Result<[u8; PREFIX]> {
         match u32::try_from(len) {
-            Ok(prefix) if len <= self.max_frame => Ok(prefix.to_le_bytes()),
+            Ok(prefix) if len <= self.max_frame && prefix.to_le_bytes() != END => Ok(prefix.to_le_bytes()),
             _ => Err(too_large("own", len, self.max_frame)),
         }
     }
@@ -120,7 +120,10 @@ impl Framing {
         let seen = &self.block[START..START + self.filled.min(24)];
         let stranger = if seen.starts_with(&[0x16, 0x03]) {
             Some("a TLS client")
-        } else if [&b"GET "[..], b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP", b"PRI "].iter().any(|w| seen.starts_with(w)) {
+        } else if [&b"GET "[..], b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP", b"PRI "]
+            .iter()
+            .any(|w| seen.starts_with(w))
+        {
             Some("an HTTP peer")
         } else {
             None

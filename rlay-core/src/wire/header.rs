@@ -92,7 +92,8 @@ impl Header {
         if flags != 0 || reserved != 0 || reserved2 != 0 {
             return Err(start.error("reserved header bytes that are not zero"));
         }
-        let kind = Kind::from_code(code).ok_or_else(|| start.error(format_args!("unknown message kind {code:#04x}")))?;
+        let kind =
+            Kind::from_code(code).ok_or_else(|| start.error(format_args!("unknown message kind {code:#04x}")))?;
         Ok(Self { kind, seq, ack, re })
     }
 }

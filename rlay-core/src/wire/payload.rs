@@ -1,12 +1,7 @@
 //! Observations and actions: packed bytes that the spaces give a meaning, or values that describe themselves.
 
 use super::{Reader, Writer};
-use crate::{
-    error::Result,
-    frame::ALIGNMENT,
-    space::Space,
-    value::Value,
-};
+use crate::{error::Result, frame::ALIGNMENT, space::Space, value::Value};
 
 /// An observation or action inside a frame.
 #[derive(Debug, Clone)]

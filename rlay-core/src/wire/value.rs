@@ -128,9 +128,7 @@ impl Reader<'_> {
                     check_bools(dtype, &data, &start)?;
                     Value::Scalar(Array { dtype, big_endian, shape: vec![], data })
                 }
-                12 => {
-                    Value::Graph(Box::new(Graph { nodes: r.value()?, edges: r.value()?, edge_links: r.value()? }))
-                }
+                12 => Value::Graph(Box::new(Graph { nodes: r.value()?, edges: r.value()?, edge_links: r.value()? })),
                 13 => Value::Opaque { type_name: r.str()?.to_owned(), repr: r.str()?.to_owned() },
                 tag => return Err(start.error(format_args!("unknown value tag {tag}"))),
             })

@@ -61,9 +61,9 @@ fn every_cell_of_the_table_of_calls() {
                 match label.as_str() {
                     "make" => check(case, &label, cell, |s, out| s.make(&Make::default(), out)),
                     "close" => check(case, &label, cell, AgentSession::close),
-                    "goodbye" => check(case, &label, cell, |s, out| {
-                        s.goodbye(&Goodbye { code: 0, message: String::new() }, out)
-                    }),
+                    "goodbye" => {
+                        check(case, &label, cell, |s, out| s.goodbye(&Goodbye { code: 0, message: String::new() }, out))
+                    }
                     "abort (fatal Error)" => abort(case, cell),
                     "give_up" => give_up(case, cell),
                     "reset, step, render" if cell == "by slot, below" => continue,

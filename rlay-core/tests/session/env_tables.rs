@@ -142,13 +142,15 @@ fn replies(label: &str) -> Vec<(&'static str, Kind, Reply<'static>)> {
         ("frames", Kind::Frames, Box::new(|s, re, out| s.frames(re, &Frames(Default::default()), out))),
         ("closed", Kind::Closed, Box::new(|s, _, out| s.closed(out))),
         ("fail", Kind::Error, Box::new(|s, re, out| s.fail(re, &Error::new(ErrorKind::Env, "no"), out))),
-        ("goodbye", Kind::Goodbye, Box::new(|s, _, out| {
-            s.goodbye(&Goodbye { code: 0, message: String::new() }, out)
-        })),
-        ("abort (fatal Error)", Kind::Error, Box::new(|s, _, out| {
-            s.abort(&Error::new(ErrorKind::Protocol, "no"), out);
-            Ok(())
-        })),
+        ("goodbye", Kind::Goodbye, Box::new(|s, _, out| s.goodbye(&Goodbye { code: 0, message: String::new() }, out))),
+        (
+            "abort (fatal Error)",
+            Kind::Error,
+            Box::new(|s, _, out| {
+                s.abort(&Error::new(ErrorKind::Protocol, "no"), out);
+                Ok(())
+            }),
+        ),
     ];
     let named: Vec<_> = all.into_iter().filter(|(name, ..)| label.split(", ").any(|word| word == *name)).collect();
     assert!(!named.is_empty(), "the table has a call that this test does not know: {label}");
@@ -207,7 +209,8 @@ fn check_reply(case: &EnvCase, name: &str, cell: &str, kind: Kind, reply: &Reply
     let header = Header::read(&mut Reader::new(&out, 0, &limits())).unwrap();
     assert_eq!((header.kind, header.seq, header.ack), (kind, case.next.ack + 1, case.next.seq - 1), "{at}");
     if cell == "free" {
-        let ready = case.before == "Ready" || name == "result" && case.slot.is_some_and(|(_, call)| call == Call::Reset);
+        let ready =
+            case.before == "Ready" || name == "result" && case.slot.is_some_and(|(_, call)| call == Call::Reset);
         assert_eq!(slots, [if ready { "Ready" } else { "Idle" }, "Idle"], "{at}");
         assert_eq!((state.as_str(), header.re), ("Open", request), "{at}");
         reply(&mut session, request, &mut out).expect_err(&format!("{at}: answered twice"));

@@ -151,7 +151,8 @@ pub(crate) fn agents() -> Vec<AgentCase> {
         }
     }
     let closing: Vec<AgentCase> = open.iter().map(|case| case.clone().closing()).collect();
-    let closed: Vec<AgentCase> = closing.iter().flat_map(|case| [false, true].map(|f| case.clone().closed(f))).collect();
+    let closed: Vec<AgentCase> =
+        closing.iter().flat_map(|case| [false, true].map(|f| case.clone().closed(f))).collect();
     let made = vec![AgentCase::new(), again.named("NoSpec after a failure", "NoSpec"), AgentCase::making()];
     let alive = [made, open, closing, closed].concat();
     let over: Vec<AgentCase> = alive.iter().map(|case| case.clone().over()).collect();

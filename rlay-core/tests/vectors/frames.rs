@@ -3,8 +3,8 @@
 use rlay_core::{
     AnySpace, Array, Discrete, EnvFailure, ErrorKind, Limits, Map, Space, Text, Value,
     wire::{
-        EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Message, Payload, Reader, Reject, Reset, Role, Row,
-        Seed, Slots, Spec, Welcome,
+        EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Message, Payload, Reader, Reject, Reset, Role,
+        Row, Seed, Slots, Spec, Welcome,
     },
 };
 use smallvec::{SmallVec, smallvec};
@@ -137,9 +137,7 @@ fn replies() -> Vec<(&'static str, Frame<'static>)> {
     };
     let info = Value::Dict(Map(vec![("lives".into(), Value::Int(3)), ("TimeLimit.truncated".into(), true.into())]));
     let observation = Content::Packed(packed(&spaces::cart_pole(), &[Value::Array(Array::new(&[4], &[0.25f32; 4]))]));
-    let rendered = |frame: Value| {
-        self::frame(Kind::Frames, (4, 4, 4), Message::Frames(Frames(smallvec![(0, frame)])))
-    };
+    let rendered = |frame: Value| self::frame(Kind::Frames, (4, 4, 4), Message::Frames(Frames(smallvec![(0, frame)])));
     let fault = |code: ErrorKind, fatal, slots: &[u32], failure| {
         let re = if fatal { 0 } else { 3 };
         let fault = Fault { code: code.code(), fatal, slots: Slots::from_slice(slots), failure };

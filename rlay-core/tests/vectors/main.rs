@@ -101,9 +101,8 @@ fn every_negative_vector_is_refused() {
     assert!(vectors.len() >= 40, "{} negative vectors", vectors.len());
     for vector in vectors {
         let bytes = vector.bytes();
-        match vector.read(&bytes, &Limits::default()) {
-            Ok(item) => panic!("{}: accepted as {item:?}, although: {}", vector.name, vector.why.unwrap_or_default()),
-            Err(e) => eprintln!("{:40} | {} | {e}", vector.name, vector.why.unwrap_or_default()),
+        if let Ok(item) = vector.read(&bytes, &Limits::default()) {
+            panic!("{}: accepted as {item:?}, although: {}", vector.name, vector.why.unwrap_or_default());
         }
     }
 }

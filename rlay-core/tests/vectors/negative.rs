@@ -59,8 +59,18 @@ pub(crate) fn all() -> Vec<Vector> {
 }
 
 fn values() -> Vec<Vector> {
-    let text = |bytes: &[u8]| raw(|w| { w.put(5u32); w.bytes(bytes) });
-    let big = |bytes: &[u8]| raw(|w| { w.put(3u32); w.bytes(bytes) });
+    let text = |bytes: &[u8]| {
+        raw(|w| {
+            w.put(5u32);
+            w.bytes(bytes)
+        })
+    };
+    let big = |bytes: &[u8]| {
+        raw(|w| {
+            w.put(3u32);
+            w.bytes(bytes)
+        })
+    };
     let array = |dtype: u32, shape: &[u64], data: &[u8]| {
         raw(|w| {
             w.put((10u32, dtype));
@@ -112,7 +122,14 @@ fn values() -> Vec<Vector> {
         ("scalar-bool-2", "a bool is 0 or 1", raw(|w| w.put((11u32, 0u32, 2u8)))),
         ("scalar-cut", "three of four bytes", raw(|w| w.put((11u32, 10u32, 0u16, 0u8)))),
         ("graph-cut", "two of three values", raw(|w| w.put((12u32, 0u32, 0u32)))),
-        ("opaque-cut", "the repr is missing", raw(|w| { w.put(13u32); w.str("Lock") })),
+        (
+            "opaque-cut",
+            "the repr is missing",
+            raw(|w| {
+                w.put(13u32);
+                w.str("Lock")
+            }),
+        ),
         ("depth-33", "32 levels are the most", value(&values::nested(33))),
         ("depth-200", "32 levels are the most", value(&values::nested(200))),
     ]
@@ -140,7 +157,12 @@ fn spaces() -> Vec<Vector> {
             w.list(start, |w, n| w.put(*n));
         })
     };
-    let text = |min: u64, max: u64, charset: &[u8]| raw(|w| { w.put((4u32, min, max)); w.bytes(charset) });
+    let text = |min: u64, max: u64, charset: &[u8]| {
+        raw(|w| {
+            w.put((4u32, min, max));
+            w.bytes(charset)
+        })
+    };
     let each = space(&spaces::cart_pole());
     [
         ("tag-10", "unknown tag", raw(|w| w.put(10u32))),
@@ -171,13 +193,24 @@ fn spaces() -> Vec<Vector> {
         ("tuple-count-bomb", "a count of 2^64-1", raw(|w| w.put((5u32, BOMB)))),
         ("dict-count-bomb", "a count of 2^64-1", raw(|w| w.put((6u32, BOMB)))),
         ("dict-without-a-space", "a key alone", raw(|w| w.put((6u32, 1u64, 0u32)))),
-        ("sequence-stack-2", "a bool is 0 or 1", raw(|w| { w.put((7u32, 2u8)); w.space(&Discrete::new(2).describe()) })),
+        (
+            "sequence-stack-2",
+            "a bool is 0 or 1",
+            raw(|w| {
+                w.put((7u32, 2u8));
+                w.space(&Discrete::new(2).describe())
+            }),
+        ),
         ("sequence-of-nothing", "the space is missing", raw(|w| w.put((7u32, 0u8)))),
-        ("graph-option-2", "an option is 0 or 1", raw(|w| {
-            w.put(8u32);
-            w.space(&Discrete::new(2).describe());
-            w.put(2u8);
-        })),
+        (
+            "graph-option-2",
+            "an option is 0 or 1",
+            raw(|w| {
+                w.put(8u32);
+                w.space(&Discrete::new(2).describe());
+                w.put(2u8);
+            }),
+        ),
         ("oneof-of-nothing", "there is nothing to choose from", raw(|w| w.put((9u32, 0u64)))),
         ("depth-33", "32 levels are the most", space(&spaces::nested(33))),
     ]
@@ -196,7 +229,13 @@ fn payloads() -> Vec<Vector> {
         ("cut", "the last byte of the padding is missing", &image, 1, vec![1, 2, 3, 0, 0, 0, 0]),
         ("longer", "eight bytes more than the space has", &image, 1, [vec![1, 2, 3], vec![0; 13]].concat()),
         ("padding", "padding is zero", &image, 1, vec![1, 2, 3, 0, 0, 0, 0, 1]),
-        ("rows-padded-each", "the rows of a leaf are padded once", &image, 2, vec![1, 2, 3, 0, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0]),
+        (
+            "rows-padded-each",
+            "the rows of a leaf are padded once",
+            &image,
+            2,
+            vec![1, 2, 3, 0, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0],
+        ),
         ("bool-2", "a bool is 0 or 1", &bools, 1, vec![0, 1, 0, 1, 2, 0, 0, 0]),
         ("mark-2", "a mark is 0 or 1", &discrete, 1, mark(2, 0)),
         ("mark-padding", "padding is zero", &discrete, 1, mark(1, 1)),
@@ -204,7 +243,13 @@ fn payloads() -> Vec<Vector> {
         ("not-of-the-dtype", "uint8 has no 256", &small, 1, raw(|w| w.put((256i64, 1u64)))),
         ("big-endian-box", "no packed form", &spaces::big_endian(), 1, vec![0; 8]),
         ("sequence", "no packed form", &sequence, 1, vec![]),
-        ("text-in-a-tuple", "no packed form", &AnySpace::Tuple(vec![rlay_core::Text::new(1, "a").describe()]), 1, vec![0; 8]),
+        (
+            "text-in-a-tuple",
+            "no packed form",
+            &AnySpace::Tuple(vec![rlay_core::Text::new(1, "a").describe()]),
+            1,
+            vec![0; 8],
+        ),
     ]
     .map(|(name, why, space, rows, bytes)| Vector {
         space: Some(json!(space)),
@@ -225,9 +270,7 @@ fn frames() -> Vec<Vector> {
     let name = |len: usize| "x".repeat(len);
     // Count of slots at 32, the slot at 40, form at 44, length at 48, pad at 56, padding at 60, payload at 64.
     let step = frames::step(&[0], frames::action(1)).bytes();
-    let head = |len: u64, pad: u32, rest: &[u8]| {
-        frame(0x22, &with(raw(|w| w.put((1u64, 0u32, 0u32, len, pad))), rest))
-    };
+    let head = |len: u64, pad: u32, rest: &[u8]| frame(0x22, &with(raw(|w| w.put((1u64, 0u32, 0u32, len, pad))), rest));
     let two = frames::step(&[0, 1], Content::Values(vec![Value::None, Value::None])).bytes();
     // Count of rows at 32, the slot at 40, its flags at 44, its reward at 45, its info from 53 on.
     let result = frames::result(&[frames::row(0, 1.0)], frames::action(1)).bytes();
@@ -255,16 +298,43 @@ fn frames() -> Vec<Vector> {
         ("error-cut", "the traceback is missing", frame(0x0a, &raw(|w| w.put((9u32, 0u8, 0u64, 0u64, 0u64))))),
         ("make-option-2", "an option is 0 or 1", frame(0x20, &raw(|w| w.put((2u8, 0u32, 0u8))))),
         ("make-long-render-mode", "256 bytes are the most", {
-            frame(0x20, &raw(|w| { w.put((0u8, 0u32, 1u8)); w.str(&name(257)) }))
+            frame(
+                0x20,
+                &raw(|w| {
+                    w.put((0u8, 0u32, 1u8));
+                    w.str(&name(257))
+                }),
+            )
         }),
         ("make-long-env-id", "1024 bytes are the most", {
-            frame(0x20, &raw(|w| { w.put(1u8); w.str(&name(1025)); w.put((0u32, 0u8)) }))
+            frame(
+                0x20,
+                &raw(|w| {
+                    w.put(1u8);
+                    w.str(&name(1025));
+                    w.put((0u32, 0u8))
+                }),
+            )
         }),
         ("reset-seed-ends-in-zero", "a seed is in its shortest form", {
-            frame(0x21, &raw(|w| { w.put((1u64, 0u32, 1u8)); w.bytes(&[7, 0]); w.put(0u32) }))
+            frame(
+                0x21,
+                &raw(|w| {
+                    w.put((1u64, 0u32, 1u8));
+                    w.bytes(&[7, 0]);
+                    w.put(0u32)
+                }),
+            )
         }),
         ("reset-seed-of-a-zero-byte", "seed 0 has no bytes", {
-            frame(0x21, &raw(|w| { w.put((1u64, 0u32, 1u8)); w.bytes(&[0]); w.put(0u32) }))
+            frame(
+                0x21,
+                &raw(|w| {
+                    w.put((1u64, 0u32, 1u8));
+                    w.bytes(&[0]);
+                    w.put(0u32)
+                }),
+            )
         }),
         ("reset-count-bomb", "a count of 2^64-1", frame(0x21, &raw(|w| w.put((BOMB, 0u32))))),
         ("reset-without-options", "the options are missing", frame(0x21, &raw(|w| w.put((1u64, 0u32, 0u8))))),

@@ -38,12 +38,16 @@ pub(crate) fn all() -> Vec<Vector> {
         ("box/float64", grid, vec![Value::Array(Array::new(&[2, 2], &[0.1f64, f64::INFINITY, -0.0, 1e300]))]),
         ("box/padded", image.clone(), vec![bytes(&[1, 2, 3])]),
         ("box/rows-are-padded-once", image, vec![bytes(&[1, 2, 3]), bytes(&[4, 5, 6]), bytes(&[7, 8, 9])]),
-        ("box/no-elements", BoxSpace::<f32>::new([0], 0.0, 1.0).describe(), vec![
-            Value::Array(Array::new::<f32>(&[0], &[])),
-        ]),
-        ("box/bool", BoxSpace::<bool>::new([2], false, true).describe(), vec![
-            Value::Array(Array::new(&[2], &[true, false])),
-        ]),
+        (
+            "box/no-elements",
+            BoxSpace::<f32>::new([0], 0.0, 1.0).describe(),
+            vec![Value::Array(Array::new::<f32>(&[0], &[]))],
+        ),
+        (
+            "box/bool",
+            BoxSpace::<bool>::new([2], false, true).describe(),
+            vec![Value::Array(Array::new(&[2], &[true, false]))],
+        ),
         ("multibinary", binary, vec![Value::Array(Array::new(&[3], &[1i8, 0, 1]))]),
         ("multidiscrete", multi.clone(), vec![ints(&[3, 8, 1])]),
         ("multidiscrete/two-rows", multi, vec![ints(&[3, 8, 1]), ints(&[0, 1, 0])]),

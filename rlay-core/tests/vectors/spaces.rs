@@ -19,7 +19,13 @@ pub(crate) fn dict() -> AnySpace {
 }
 
 /// A Box with one bound for all elements.
-pub(crate) fn uniform(dtype: DType, big_endian: bool, shape: &[u64], low: (&[u8], bool), high: (&[u8], bool)) -> AnySpace {
+pub(crate) fn uniform(
+    dtype: DType,
+    big_endian: bool,
+    shape: &[u64],
+    low: (&[u8], bool),
+    high: (&[u8], bool),
+) -> AnySpace {
     let bound = |(value, bounded): (&[u8], bool)| Bound::Uniform { value: value.to_vec(), bounded };
     AnySpace::Box(AnyBox { dtype, big_endian, shape: shape.to_vec(), low: bound(low), high: bound(high) })
 }

@@ -53,15 +53,16 @@ class _Backend:
 
     def __init__(self, env: _hosting.Source, max_sessions: int, tracebacks: bool) -> None:
         _hosting.check(env)
-        self._source = env
         self._make = _hosting.maker(env)
         self._one = _hosting.is_instance(env)
         self._max_sessions = 1 if self._one else max_sessions
         self._tracebacks = tracebacks
+        self._begin()
+
+    def _begin(self) -> None:
         self._stop = _rlay.Stop()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        _lifetime.watch(self)
 
     def run(self) -> None:
         raise NotImplementedError
@@ -109,9 +110,6 @@ class _Backend:
         except Error as error:
             logger.warning("%s: a session ended: %s", self.address, error)
 
-    def _abandon(self) -> None:
-        self._stop.set()
-
 
 class ServerBackend(_Backend):
     """Hosts environments for every agent that connects: the agent dials.
@@ -147,9 +145,13 @@ class ServerBackend(_Backend):
         super().__init__(env, max_sessions, tracebacks)
         self._acceptor = _rlay.Acceptor(address, "env", self._max_sessions)
         self.address = self._acceptor.address
+        self._inherited = False
+        _lifetime.watch(self)
 
     def run(self) -> None:
         """Serve until `close` or Ctrl-C. An instance is served on this very thread."""
+        if self._inherited:
+            raise Error("this backend was made before the process forked and belongs to the parent; make it in the child")
         try:
             while not self._stop.is_set():
                 try:
@@ -178,7 +180,8 @@ class ServerBackend(_Backend):
         super().close()
 
     def _abandon(self) -> None:
-        super()._abandon()
+        self._inherited = True
+        self._begin()
         self._acceptor.abandon()
         if self._acceptor.descriptor is not None:
             with contextlib.suppress(OSError):
@@ -223,6 +226,10 @@ class ClientBackend(_Backend):
         super().__init__(env, max_sessions, tracebacks)
         self.address = address
         self._connect_timeout = connect_timeout
+        _lifetime.watch(self)
+
+    def _begin(self) -> None:
+        super()._begin()
         self._active = 0
         self._changed = threading.Condition()
         self._poll: _rlay.Poll | None = None
@@ -286,7 +293,7 @@ class ClientBackend(_Backend):
         """
         if self._poll is None:
             described = self._make(None)
-            self._poll = _rlay.Poll(described, self.address, self._connect_timeout)
+            self._poll = _rlay.Poll(described, self.address, self._connect_timeout, self._stop)
         turn = self._poll.turn(timeout)
         if turn is None:
             return None
@@ -320,3 +327,10 @@ class ClientBackend(_Backend):
         super().close()
         if self._poll is not None:
             self._poll.close()
+
+    def _abandon(self) -> None:
+        # Nothing of it is the parent's but the sessions; it may serve from here, too.
+        if self._poll is not None:
+            self._poll.abandon()
+        self._begin()
+        _lifetime.watch(self)

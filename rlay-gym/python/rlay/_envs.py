@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import Any
 
 import gymnasium as gym
 
 from rlay import _lifetime, _listeners, _rlay, _spaces
-from rlay.errors import Closed, ConnectionLost, ContractError, Error, Timeout
+from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Timeout
 
 logger = logging.getLogger("rlay")
 
@@ -41,7 +42,7 @@ class RemoteEnv(gym.Env[Any, Any]):
             first results, ``"off"`` does nothing. Data is never altered.
     """
 
-    metadata = _Metadata()  # type: ignore[assignment]
+    metadata = _Metadata()
 
     def __init__(self, address: str, render_mode: str | None, timeout: float | None, connect_timeout: float) -> None:
         """Keep what both endpoints are told."""
@@ -51,7 +52,9 @@ class RemoteEnv(gym.Env[Any, Any]):
         self.contract = "warn"
         self._connect_timeout = connect_timeout
         self._agent: _rlay.Agent | None = None
+        self._opening = threading.Lock()
         self._closed = False
+        self._inherited = False
         self._checks = 2
         self._metadata: dict[str, Any] = {"render_modes": []}
         self._details: dict[str, Any] = {}
@@ -66,16 +69,29 @@ class RemoteEnv(gym.Env[Any, Any]):
         if self._agent is None:
             if self._closed:
                 raise Closed("the environment was closed; make a new one")
-            agent = self._open()
-            _, observation_space, action_space, render_mode, metadata, details = agent.spec()
-            self._metadata = metadata
-            self._details = details
-            self.observation_space = _spaces.build(observation_space)
-            self.action_space = _spaces.build(action_space)
-            if render_mode is not None:
-                self.render_mode = render_mode
-            self._agent = agent
+            if self._inherited:
+                raise Error(
+                    "this environment was opened before the process forked and belongs to the parent; "
+                    "open it in the child"
+                )
+            if not self._opening.acquire(blocking=False):
+                raise Busy("another thread waits for this environment; give each thread an environment of its own")
+            try:
+                self._take(self._open())
+            finally:
+                self._opening.release()
+        assert self._agent is not None
         return self._agent
+
+    def _take(self, agent: _rlay.Agent) -> None:
+        _, observation_space, action_space, render_mode, metadata, details = agent.spec()
+        self._metadata = metadata
+        self._details = details
+        self.observation_space = _spaces.build(observation_space)
+        self.action_space = _spaces.build(action_space)
+        if render_mode is not None:
+            self.render_mode = render_mode
+        self._agent = agent
 
     def __getattr__(self, name: str) -> Any:
         """Wait for the environment when its spaces are first asked for."""
@@ -123,8 +139,14 @@ class RemoteEnv(gym.Env[Any, Any]):
     def close(self) -> None:
         """End the session, within two seconds. What the environment raised in its ``close`` is raised here."""
         agent, self._agent, self._closed = self._agent, None, True
-        if agent is not None:
+        if agent is None:
+            return
+        try:
             agent.close()
+        except Busy:
+            # Another thread is in a call; for it, all is as it was.
+            self._agent, self._closed = agent, False
+            raise
 
     # -- housekeeping -------------------------------------------------------------------------
 
@@ -132,7 +154,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         if self.contract == "off":
             return
         self._checks = max(0, self._checks - 1)
-        if self.observation_space.contains(observation):
+        if _spaces.contains(self.observation_space, observation):
             return
         text = f"the environment broke its contract: an observation is not in {self.observation_space}"
         if self.contract == "strict":
@@ -140,6 +162,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         logger.warning("%s; it is passed on as it is", text)
 
     def _abandon(self) -> None:
+        self._inherited = True
         if self._agent is not None:
             self._agent.abandon()
 
@@ -270,11 +293,12 @@ class ServerEnv(RemoteEnv):
 
     def close(self) -> None:
         """End the session and stop listening, unless other ServerEnvs use the same address."""
-        listener, self._listener = self._listener, None
         try:
             super().close()
         finally:
-            if listener is not None:
+            listener = self._listener
+            if self._closed and listener is not None:
+                self._listener = None
                 _listeners.give_back(listener)
 
     def _abandon(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,7 @@ def is_instance(source: Source) -> bool:
 def check(source: Source) -> None:
     """Refuse what cannot be hosted, before anything listens."""
     if isinstance(source, str):
-        gym.spec(source)
+        _spec(source)
     elif not isinstance(source, EnvSpec) and not is_instance(source) and not callable(source):
         raise TypeError(
             f"cannot host {source!r}; give an environment id, an EnvSpec, a function that makes an environment, "
@@ -51,21 +52,28 @@ def maker(source: Source) -> Callable[[str | None], Described]:
             _check_mode(source, render_mode)
             # The agent's own gym.make adds the passive checker; two would warn twice.
             env = gym.make(source, render_mode=render_mode, disable_env_checker=True)
-        elif _takes_render_mode(source):
-            env = source(render_mode=render_mode)
-        else:
-            env = source()
+            return describe(env, render_mode, True)
+        assert not isinstance(source, gym.Env), "an instance, see above"
+        env = source(render_mode=render_mode) if _takes_render_mode(source) else source()
         return describe(env, render_mode, True)
 
     return make
+
+
+def _spec(env_id: str) -> EnvSpec:
+    """Return the spec of an id; as in ``gym.make`` it may name the module that registers it."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    return gym.spec(name)
 
 
 def _check_mode(source: str | EnvSpec, render_mode: str | None) -> None:
     """Refuse a mode that the environment does not declare, before it is made."""
     if render_mode is None:
         return
-    spec = gym.spec(source) if isinstance(source, str) else source
-    creator = spec.entry_point
+    spec = _spec(source) if isinstance(source, str) else source
+    creator: Any = spec.entry_point
     if isinstance(creator, str):
         creator = gym.envs.registration.load_env_creator(creator)
     declared = getattr(creator, "metadata", {}).get("render_modes") if hasattr(creator, "metadata") else None

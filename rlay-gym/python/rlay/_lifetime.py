@@ -26,9 +26,11 @@ def watch(endpoint: Endpoint) -> None:
 
 def _in_child() -> None:
     # The connections are the parent's. A goodbye from here would end them.
-    for endpoint in list(_open):
-        endpoint._abandon()
+    endpoints = list(_open)
     _open.clear()
+    for endpoint in endpoints:
+        with contextlib.suppress(Exception):
+            endpoint._abandon()
 
 
 def _at_exit() -> None:

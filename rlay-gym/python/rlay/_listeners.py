@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 
 from rlay import _lifetime, _rlay
@@ -41,7 +42,10 @@ def take(address: str) -> Listener:
         listener = _by_address.get(address)
         if listener is None:
             listener = Listener(address)
-            _by_address[address] = _by_address[listener.address] = listener
+            _by_address[listener.address] = listener
+            if not re.search(r":0(\?|$)", address):
+                # Whoever asks for a free port gets one of its own.
+                _by_address[address] = listener
             _lifetime.watch(listener)
         listener.users += 1
         return listener

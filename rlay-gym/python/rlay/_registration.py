@@ -19,13 +19,13 @@ def _wrapped(env_class: type[RemoteEnv], render_mode: str | None, **kwargs: Any)
     elif render_mode == "human":
         fallbacks = [("rgb_array", HumanRendering)]
     try:
-        env: gym.Env[Any, Any] = env_class(render_mode=render_mode, **kwargs)  # type: ignore[call-arg]
+        env: gym.Env[Any, Any] = env_class(render_mode=render_mode, **kwargs)
         if fallbacks and isinstance(env, ServerEnv):
             env._connect()
         return env
     except Error:
         for mode, wrapper in fallbacks:
-            return wrapper(env_class(render_mode=mode, **kwargs))  # type: ignore[call-arg,no-any-return]
+            return wrapper(env_class(render_mode=mode, **kwargs))  # type: ignore[no-any-return]
         raise
 
 

@@ -41,11 +41,18 @@ def _little(array: Any) -> bytes:
     return np.asarray(array).astype(np.asarray(array).dtype.newbyteorder("<"), copy=False).tobytes()
 
 
+_KEYS = str | bytes | bool | int | float | np.bool_ | np.number | None
+"""What can be the key of a Dict space, by itself or in a tuple."""
+
 _NAMES = {np.dtype(name).name for name in ("bool", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")}
 
 
 def _refuse(path: str, space: object, why: str) -> Error:
     return Error(f"{path}: a space of class {type(space).__module__}.{type(space).__qualname__} {why}")
+
+
+def _is_key(key: object) -> bool:
+    return all(map(_is_key, key)) if isinstance(key, tuple) else isinstance(key, _KEYS)
 
 
 def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[Any, ...]:
@@ -68,8 +75,11 @@ def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[An
         return ("Box", name, big_endian, list(space.shape), _little(space.low), below, _little(space.high), above)
     if cls is spaces.Discrete:
         assert isinstance(space, spaces.Discrete)
-        name, _ = _dtype(np.dtype(space.dtype))
-        return ("Discrete", name, int(space.n), int(np.int64(np.uint64(int(space.start) % 2**64))))
+        name, big_endian = _dtype(np.dtype(space.dtype))
+        if big_endian:
+            raise _refuse(path, space, f"has dtype {space.dtype}, which cannot be sent; use {name}")
+        # A start of dtype uint64 travels as the bits of the number.
+        return ("Discrete", name, int(space.n), int(np.uint64(int(space.start) % 2**64).astype(np.int64)))
     if cls is spaces.MultiBinary:
         assert isinstance(space, spaces.MultiBinary)
         return ("MultiBinary", list(space.shape), isinstance(space.n, int | np.integer))
@@ -77,10 +87,15 @@ def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[An
         assert isinstance(space, spaces.MultiDiscrete)
         name, big_endian = _dtype(np.dtype(space.dtype))
         nvec, start = (np.asarray(a).astype(np.int64).ravel().tolist() for a in (space.nvec, space.start))
+        if any(n < 0 for n in nvec):
+            raise _refuse(path, space, "has an nvec beyond int64, which cannot be sent; use fewer values")
         return ("MultiDiscrete", name, big_endian, list(space.shape), nvec, start)
     if cls is spaces.Text:
         assert isinstance(space, spaces.Text)
-        return ("Text", space.min_length, space.max_length, "".join(space.character_list))
+        charset = "".join(space.character_list)
+        if any("\ud800" <= character <= "\udfff" for character in charset):
+            raise _refuse(path, space, "has a lone surrogate in its charset, which cannot be sent")
+        return ("Text", space.min_length, space.max_length, charset)
     if cls is spaces.Tuple:
         assert isinstance(space, spaces.Tuple)
         return ("Tuple", tuple(nested(sub, f"[{i}]") for i, sub in enumerate(space.spaces)))
@@ -89,6 +104,10 @@ def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[An
         return ("OneOf", tuple(nested(sub, f"[{i}]") for i, sub in enumerate(space.spaces)))
     if cls is spaces.Dict:
         assert isinstance(space, spaces.Dict)
+        for key in space.spaces:
+            if not _is_key(key):
+                kind = type(key).__qualname__
+                raise _refuse(path, space, f"has the key {key!r} of type {kind}, which cannot be sent; use a str")
         return ("Dict", tuple((key, nested(sub, f"[{key!r}]")) for key, sub in space.spaces.items()))
     if cls is spaces.Sequence:
         assert isinstance(space, spaces.Sequence)
@@ -134,7 +153,7 @@ def _box(
     def bound(data: bytes) -> Any:
         return np.frombuffer(data, dtype=little).reshape(shape).astype(dtype)
 
-    space = spaces.Box(low=bound(low), high=bound(high), shape=tuple(shape), dtype=dtype)  # type: ignore[arg-type]
+    space = spaces.Box(low=bound(low), high=bound(high), shape=tuple(shape), dtype=dtype)
     # An integer Box made with -inf stores its dtype's smallest value and is unbounded all the same.
     space.low, space.high = bound(low), bound(high)
     space.bounded_below = np.array(below, dtype=bool).reshape(shape)
@@ -153,7 +172,7 @@ def _discrete(name: str, n: int, start: int) -> _Space:
 def _multi_discrete(name: str, big_endian: bool, shape: list[int], nvec: list[int], start: list[int]) -> _Space:
     dtype = np.dtype(name).newbyteorder(">") if big_endian else np.dtype(name)
     counts, first = (np.array(a, dtype=np.int64).astype(dtype).reshape(shape) for a in (nvec, start))
-    return spaces.MultiDiscrete(counts, dtype=dtype, start=first)  # type: ignore[arg-type]
+    return spaces.MultiDiscrete(counts, dtype=dtype, start=first)
 
 
 def _dict(entries: list[tuple[Any, tuple[Any, ...]]]) -> _Space:
@@ -173,3 +192,28 @@ _BUILDERS: dict[str, Callable[..., _Space]] = {
     "Sequence": lambda sub, stack: spaces.Sequence(build(sub), stack=stack),
     "Graph": lambda node, edge: spaces.Graph(build(node), None if edge is None else build(edge)),
 }
+
+
+def contains(space: _Space, value: Any) -> bool:
+    """Return ``space.contains(value)``, without the warning that Gymnasium gives when it has to make an array first."""
+    try:
+        return bool(space.contains(_with_arrays(space, value)))
+    except Exception:
+        # Gymnasium's own answer to some values that are far from the space.
+        return False
+
+
+def _with_arrays(space: _Space, value: Any) -> Any:
+    match space, value:
+        case spaces.Box(), _ if not isinstance(value, np.ndarray):
+            return np.asarray(value, dtype=space.dtype)
+        case (spaces.Tuple(spaces=members), tuple() | list()) if len(members) == len(value):
+            return tuple(_with_arrays(member, item) for member, item in zip(members, value, strict=True))
+        case spaces.Dict(spaces=named), dict():
+            return {key: _with_arrays(named[key], item) if key in named else item for key, item in value.items()}
+        case spaces.Sequence(feature_space=feature, stack=False), tuple():
+            return tuple(_with_arrays(feature, item) for item in value)
+        case spaces.OneOf(spaces=members), (int() | np.integer() as index, item) if index < len(members):
+            return index, _with_arrays(members[int(index)], item)
+        case _:
+            return value

@@ -25,7 +25,8 @@ pub fn a_slow_reader_stops_the_writer(lab: &Lab) {
         };
         let read = || {
             let mut sent = 0;
-            while moves.recv_timeout(STALL).is_ok() {
+            // Longer than any other wait of the suite: on a busy machine a slow writer looks like a stopped one.
+            while moves.recv_timeout(STALL * 4).is_ok() {
                 sent += 1;
             }
             enough.store(true, Ordering::Relaxed);

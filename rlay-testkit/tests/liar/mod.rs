@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 /// What the wrapper does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
+pub(crate) enum Bug {
     None,
     RepeatsFrames,
     JoinsFrames,
@@ -35,7 +35,7 @@ pub enum Bug {
 
 /// The transport that the scheme of an address stands for, with a bug.
 #[derive(Debug, Clone, Copy)]
-pub struct Liar(pub Bug);
+pub(crate) struct Liar(pub(crate) Bug);
 
 impl Liar {
     fn options(self, options: &TransportOptions) -> TransportOptions {

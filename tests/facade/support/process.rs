@@ -3,10 +3,12 @@
 use std::{
     env,
     io::{BufRead, BufReader, Read, Write, stdin, stdout},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{Receiver, Sender, channel},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread,
-    time::Duration,
 };
 
 use rlay::{
@@ -16,18 +18,21 @@ use rlay::{
 };
 use rlay_testkit::CountingEnv;
 
-use super::{PATIENCE, patient};
+use super::{Gate, Gated, HOLD, PATIENCE, eventually, patient};
 use crate::cartpole::CartPole;
 
 /// Tells the other process which role to play, at which address.
 const ROLE: &str = "RLAY_TEST_ROLE";
+/// Says something to the test.
+type Say = Arc<dyn Fn(String) + Send + Sync>;
+
 /// Starts the lines that are meant for the test, among those of the test harness.
 const MARK: char = '@';
 
 /// A process that plays a role, or a thread that does. It is killed when dropped.
 pub(crate) struct Process {
-    child: Option<(Child, Option<ChildStdin>)>,
-    /// Dropping it ends a thread, as closing its standard input ends a process.
+    child: Option<Child>,
+    /// Dropping it ends a thread.
     _stop: Option<Sender<()>>,
     lines: Receiver<String>,
 }
@@ -35,20 +40,24 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `role` at `address`; over `mem`, which cannot leave this process, on a thread.
     pub(crate) fn start(scheme: &str, role: &str, address: &str) -> Self {
-        if scheme == "mem" { Self::thread(role, address) } else { Self::process(role, address) }
+        if scheme == "mem" { Self::thread(role, address) } else { Self::other(role, address) }
     }
 
     fn thread(role: &str, address: &str) -> Self {
         let ((say, lines), (stop, until)) = (channel(), channel::<()>());
         let (role, address) = (role.to_owned(), address.to_owned());
         thread::spawn(move || {
-            let result = play(&role, &address, &move |line| drop(say.send(line)), &move || drop(until.recv()));
+            let say: Say = Arc::new(move |line| drop(say.send(line)));
+            let result = play(&role, &address, &say, &move || {
+                let _ = until.recv(); // an error, when the sender is dropped
+            });
             result.unwrap_or_else(|error| panic!("{role} at {address}: {error}"));
         });
         Self { child: None, _stop: Some(stop), lines }
     }
 
-    pub(crate) fn process(role: &str, address: &str) -> Self {
+    /// Starts `role` in another process.
+    pub(crate) fn other(role: &str, address: &str) -> Self {
         let mut child = Command::new(env::current_exe().expect("a test binary has a path"))
             .args(["--exact", "support::process::another_process", "--nocapture"])
             .env(ROLE, format!("{role} {address}"))
@@ -56,7 +65,7 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .expect("a process starts");
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().expect("it is piped"));
+        let stdout = child.stdout.take().expect("it is piped");
         let (say, lines) = channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -65,7 +74,7 @@ impl Process {
                 }
             }
         });
-        Self { child: Some((child, stdin)), _stop: None, lines }
+        Self { child: Some(child), _stop: None, lines }
     }
 
     /// The next thing it says.
@@ -73,16 +82,9 @@ impl Process {
         self.lines.recv_timeout(PATIENCE).expect("the other side says something")
     }
 
-    /// Lets it end by itself, and says whether all was well.
-    pub(crate) fn finish(mut self) -> bool {
-        let (mut child, stdin) = self.child.take().expect("it is a process");
-        drop(stdin);
-        child.wait().expect("it ends").success()
-    }
-
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
-        if let Some((child, _)) = &mut self.child {
+        if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -90,7 +92,7 @@ impl Process {
 
     /// Stops it as Ctrl-Z does: it is there, but does nothing.
     pub(crate) fn freeze(&self) {
-        let pid = self.child.as_ref().expect("it is a process").0.id();
+        let pid = self.child.as_ref().expect("it is a process").id();
         let status = Command::new("sh").args(["-c", &format!("kill -STOP {pid}")]).status();
         assert!(status.is_ok_and(|status| status.success()));
     }
@@ -102,31 +104,29 @@ impl Drop for Process {
     }
 }
 
-/// Not a test: what a process does that was started by [`Process::process`].
+/// Not a test: what a process does that was started by [`Process::other`].
 #[test]
+#[allow(clippy::print_stdout)]
 fn another_process() {
     let Ok(role) = env::var(ROLE) else { return };
     let (role, address) = role.split_once(' ').expect("a role and an address");
-    let say = |line| {
+    let say: Say = Arc::new(|line| {
         println!("\n{MARK}{line}"); // the harness may not have ended its line
-        stdout().flush().expect("standard output is open");
-    };
+        let _ = stdout().flush();
+    });
     let until_told = || drop(stdin().read_to_end(&mut Vec::new()));
     play(role, address, &say, &until_told).unwrap_or_else(|error| panic!("{role} at {address}: {error}"));
 }
 
 /// Plays `role` at `address` until `until_told` returns.
-fn play(
-    role: &str,
-    address: &str,
-    say: &(dyn Fn(String) + Sync),
-    until_told: &dyn Fn(),
-) -> Result<(), EnvError> {
+fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(), EnvError> {
     match role {
         "host-counting" => host(address, |make| CountingEnv::new(make.render_mode.as_deref()), say, until_told),
         "dial-counting" => dial_in(address, |make| CountingEnv::new(make.render_mode.as_deref()), until_told),
         "host-cartpole" => host(address, |make| CartPole::new(make.render_mode.as_deref()), say, until_told),
         "dial-cartpole" => dial_in(address, |make| CartPole::new(make.render_mode.as_deref()), until_told),
+        "host-stuck" => host(address, stuck(say.clone()), say, until_told),
+        "dial-stuck" => dial_in(address, stuck(say.clone()), until_told),
         // An environment that dialed in, waits for an agent and does nothing.
         "wait-in-queue" => {
             let open = dial(&address.parse()?, Role::Env, &patient(), &mut Wait::new(Some(PATIENCE)))?;
@@ -143,14 +143,34 @@ fn play(
             until_told();
             env.close()
         }
+        // An agent in the middle of a step that is held up.
+        "stepping-agent" => {
+            let mut env = ClientEnv::connect(address, patient())?;
+            env.reset(None, &Value::None)?;
+            env.step(Value::Int(HOLD))?;
+            env.close()
+        }
         _ => Err(format!("there is no role {role}").into()),
+    }
+}
+
+/// Makes environments that say when they are held up, for ever.
+fn stuck(say: Say) -> impl Fn(&Make) -> Gated + Send + Sync + 'static {
+    move |_| {
+        let gate = Gate::default();
+        let (visited, say) = (gate.clone(), say.clone());
+        thread::spawn(move || {
+            eventually("the env is held up", || visited.visits() == 1);
+            say("stuck".to_owned());
+        });
+        Gated { env: CountingEnv::new(None), gate }
     }
 }
 
 fn host<E: Env + 'static>(
     address: &str,
     make: impl Fn(&Make) -> E + Send + Sync + 'static,
-    say: &dyn Fn(String),
+    say: &Say,
     until_told: &dyn Fn(),
 ) -> Result<(), EnvError> {
     let backend = ServerBackend::bind(move |options: &Make| Ok(make(options)), address, patient())?;
@@ -172,6 +192,3 @@ fn dial_in<E: Env + 'static>(
     backend.close();
     Ok(())
 }
-
-/// How long a machine may take over something that takes no time.
-pub(crate) const _SLACK: Duration = Duration::from_secs(10);

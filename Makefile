@@ -1,0 +1,97 @@
+# Everything that is done here, by people and by machines. `make` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+OLDEST := .venv-gym100
+SERVER := target/release/examples/cartpole_server
+EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
+# What the extension is made of; cargo knows better, but asking it takes longer.
+SOURCES := $(shell find rlay-core/src rlay-tcp/src rlay-gym/src -name '*.rs') \
+	Cargo.lock Cargo.toml rlay-core/Cargo.toml rlay-tcp/Cargo.toml rlay-gym/Cargo.toml rlay-gym/pyproject.toml
+
+# In this order; each is a target, too: `make check-clippy`.
+CHECKS := format clippy no-default-features docs rust doctests python ruff mypy gymnasium gymnasium-1.0
+
+.PHONY: help demo test bench fmt build server clean $(CHECKS:%=check-%)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build server ## train on a CartPole in another process, in both paradigms (out/*.png)
+	$(VENV)/bin/python examples/train_cartpole.py --server $(SERVER)
+
+test: ## everything that must hold; ends with a summary
+	@failed=0; summary=; began=$$(date +%s); \
+	for check in $(CHECKS); do \
+		printf '\n=== %s\n' $$check; start=$$(date +%s); \
+		if $(MAKE) --no-print-directory check-$$check; then word=ok; else word=FAILED; failed=1; fi; \
+		summary="$$summary$$(printf '  %-20s %-7s %5d s' $$check $$word $$(($$(date +%s) - start)))\n"; \
+	done; \
+	printf '\n=== summary\n%b' "$$summary"; \
+	printf '  %-20s %-7s %5d s\n' all "$$([ $$failed = 0 ] && echo ok || echo FAILED)" $$(($$(date +%s) - began)); \
+	exit $$failed
+
+bench: ## steps per second of every transport beside a raw ping-pong
+	cargo run --release -p rlay-benches
+
+fmt: $(VENV)/.stamp ## format Rust and Python
+	cargo fmt --all
+	$(VENV)/bin/ruff check --fix --quiet .
+	$(VENV)/bin/ruff format .
+
+build: $(VENV)/.built ## the Python package, in .venv
+
+clean: ## remove all that was built
+	rm -rf target out $(VENV) $(OLDEST) $(EXTENSION)
+
+server:
+	cargo build --release --example cartpole_server
+
+$(VENV)/.stamp: rlay-gym/requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement $<
+	@touch $@
+
+$(OLDEST)/.stamp: rlay-gym/requirements-gym100.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --requirement $<
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.stamp $(SOURCES)
+	cd rlay-gym && VIRTUAL_ENV=$(CURDIR)/$(VENV) ../$(VENV)/bin/maturin develop --release --quiet
+	@touch $@
+
+check-format:
+	cargo fmt --all --check
+
+check-clippy:
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+check-no-default-features:
+	cargo clippy -p rlay --all-targets --no-default-features -- -D warnings
+
+check-docs:
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
+
+check-rust:
+	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --workspace --all-features; \
+	else set -x; cargo test --workspace --all-features --lib --bins --tests; fi
+
+check-doctests:
+	cargo test --workspace --all-features --doc
+
+check-python: build server $(OLDEST)/.stamp
+
+check-ruff: $(VENV)/.stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+check-mypy: $(VENV)/.stamp
+	cd rlay-gym && ../$(VENV)/bin/mypy --strict python/rlay
+
+check-gymnasium: build server
+	cd rlay-gym && ../$(VENV)/bin/python -m pytest
+
+# The same extension, with the oldest Gymnasium that is supported.
+check-gymnasium-1.0: build server $(OLDEST)/.stamp
+	cd rlay-gym && PYTHONPATH=python ../$(OLDEST)/bin/python -m pytest

@@ -1,0 +1,23 @@
+"""The Python agent of the step benchmark: steps as often as it is told, and checks every observation's count."""
+
+import sys
+import time
+from collections import deque
+
+import rlay
+
+env = rlay.ClientEnv(sys.argv[1])
+env.reset(seed=0)
+kept = deque(maxlen=4)  # as an agent with a frame stack holds them
+count = 0
+print("ready", flush=True)
+for line in sys.stdin:
+    step = env.step
+    start = time.perf_counter()
+    for _ in range(int(line)):
+        observation = step(1)[0]
+        count += 1
+        if int.from_bytes(observation[:8].tobytes(), "little") != count:
+            sys.exit("a result that answers another step")
+        kept.append(observation)
+    print(time.perf_counter() - start, flush=True)

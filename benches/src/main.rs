@@ -1,0 +1,88 @@
+//! `steps`: how fast a step is, beside a raw ping-pong that moves the same bytes.
+//!
+//! Every row of the table is measured in one run: in each round the raw ping-pong, a Rust agent and
+//! a Python agent take the same number of steps one after the other, each between two processes,
+//! unpinned. Printed are medians over the rounds, and the median of the ratios within each round.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program that prints
+
+mod frames;
+mod party;
+mod raw;
+mod rlay_side;
+
+use std::{env, path::PathBuf};
+
+use party::Party;
+
+/// Observations: name, shape, steps per round.
+const SIZES: [(&str, &[u64], u64); 3] =
+    [("16 B", &[16], 5_000), ("28 KB", &[84, 84, 4], 5_000), ("6 MB", &[1080, 1920, 3], 200)];
+const ROUNDS: usize = 7;
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let texts: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match texts[..] {
+        ["raw-env", address, len] => raw::serve(address, len.parse().expect("a number")),
+        ["raw-agent", address, len] => raw::ping(address, len.parse().expect("a number")),
+        ["rlay-env", address, shape] => rlay_side::serve(address, shape),
+        ["rlay-agent", address] => rlay_side::step(address),
+        [] => compare(&["tcp", "unix"], &SIZES),
+        ["only", scheme, size] => {
+            let sizes: Vec<_> = SIZES.into_iter().filter(|(name, ..)| name.starts_with(size)).collect();
+            compare(&[scheme], &sizes);
+        }
+        _ => {
+            eprintln!("usage: steps, or steps only SCHEME SIZE, such as: steps only tcp 28");
+            std::process::exit(2);
+        }
+    }
+}
+
+fn compare(schemes: &[&str], sizes: &[(&str, &[u64], u64)]) {
+    println!(
+        "steps per second, medians of {ROUNDS} rounds; in brackets the ratio to the raw ping-pong of the same round"
+    );
+    println!("{:<6} {:>6} {:>12} {:>22} {:>22}", "", "", "raw", "Rust agent", "Python agent");
+    for scheme in schemes {
+        for (name, shape, steps) in sizes {
+            let rates = measure(scheme, shape, *steps);
+            let ratio = |i: usize| median(rates.iter().map(|round| round[i] / round[0]).collect());
+            let rate = |i: usize| median(rates.iter().map(|round| round[i]).collect());
+            println!(
+                "{scheme:<6} {name:>6} {:>12.0} {:>14.0} ({:.2}) {:>14.0} ({:.2})",
+                rate(0),
+                rate(1),
+                ratio(1),
+                rate(2),
+                ratio(2)
+            );
+        }
+    }
+}
+
+/// Steps per second of raw ping-pong, Rust agent and Python agent, for each round.
+fn measure(scheme: &str, shape: &[u64], steps: u64) -> Vec<[f64; 3]> {
+    let len: u64 = shape.iter().product();
+    let text = shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
+    let raw_env = Party::this(&["raw-env", &party::fresh(scheme, "raw"), &len.to_string()]);
+    let rlay_env = Party::this(&["rlay-env", &party::fresh(scheme, "rlay"), &text]);
+    let mut agents = [
+        Party::this(&["raw-agent", &raw_env.address, &len.to_string()]),
+        Party::this(&["rlay-agent", &rlay_env.address]),
+        Party::python(&script(), &rlay_env.address),
+    ];
+    for agent in &mut agents {
+        agent.run(steps / 5); // warm
+    }
+    (0..ROUNDS).map(|_| [0, 1, 2].map(|i| steps as f64 / agents[i].run(steps))).collect()
+}
+
+fn script() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("agent.py")
+}
+
+fn median(mut xs: Vec<f64>) -> f64 {
+    xs.sort_by(f64::total_cmp);
+    xs[xs.len() / 2]
+}

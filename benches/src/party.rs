@@ -1,0 +1,91 @@
+//! Party: one of the processes of the benchmark, told over its standard input how many steps to take.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+/// A child process that is ready, and the address it said it is at.
+#[derive(Debug)]
+pub(crate) struct Party {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+    pub(crate) address: String,
+}
+
+impl Party {
+    /// This program with other arguments.
+    pub(crate) fn this(arguments: &[&str]) -> Self {
+        Self::spawn(Command::new(env::current_exe().expect("the path of this program")).args(arguments))
+    }
+
+    /// A Python program, by the interpreter that `PYTHON` names or that of `.venv`.
+    pub(crate) fn python(script: &Path, address: &str) -> Self {
+        let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+        let python = env::var_os("PYTHON").unwrap_or_else(|| venv.into());
+        Self::spawn(Command::new(python).arg(script).arg(address))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        let to = child.stdin.take().expect("a pipe");
+        let mut from = BufReader::new(child.stdout.take().expect("a pipe"));
+        let address = line(&mut from);
+        Self { child, to, from, address }
+    }
+
+    /// Takes `steps` steps and gives the seconds they took.
+    pub(crate) fn run(&mut self, steps: u64) -> f64 {
+        writeln!(self.to, "{steps}").expect("the process is alive");
+        line(&mut self.from).parse().expect("seconds")
+    }
+}
+
+impl Drop for Party {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn line(from: &mut BufReader<ChildStdout>) -> String {
+    let mut text = String::new();
+    let read = from.read_line(&mut text).expect("a line");
+    assert!(read > 0, "a process of the benchmark ended; see what it printed above");
+    text.trim().to_owned()
+}
+
+/// An address to listen at: port 0, or a socket file of this process.
+pub(crate) fn fresh(scheme: &str, what: &str) -> String {
+    match scheme {
+        "unix" => {
+            let file = env::temp_dir().join(format!("rlay-bench-{}-{what}.sock", std::process::id()));
+            format!("unix://{}", file.display())
+        }
+        _ => format!("{scheme}://127.0.0.1:0"),
+    }
+}
+
+/// An agent's loop: says that it is ready, then takes as many steps as it is told and says how long they took.
+pub(crate) fn obey(mut steps: impl FnMut(u64)) {
+    say("ready");
+    for line in std::io::stdin().lines() {
+        let n = line.expect("a line").parse().expect("a number");
+        let start = std::time::Instant::now();
+        steps(n);
+        say(&start.elapsed().as_secs_f64().to_string());
+    }
+}
+
+/// Tells the parent.
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+    std::io::stdout().flush().expect("the parent reads");
+}

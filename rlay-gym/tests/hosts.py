@@ -1,0 +1,115 @@
+"""The process at the other end: hosts environments by name, told what to do over a pipe."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import re
+import threading
+import warnings
+from multiprocessing.connection import Connection
+from typing import Any
+
+import gymnasium as gym
+
+import rlay
+
+
+def resolve(name: str) -> Any:
+    """Return what is hosted under ``name``.
+
+    That is an environment id (``module:Name-v0`` too), or ``module:attribute`` of a test module, or
+    ``module:function:argument`` for what the function returns.
+    """
+    if ":" not in name or re.search(r"-v\d+$", name):
+        return name
+    module, attribute, *arguments = name.split(":", 2)
+    found = getattr(importlib.import_module(module), attribute)
+    return found(*arguments) if arguments else found
+
+
+_choice = ""
+
+
+def chosen(render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """Make the environment that was chosen last, so that one backend serves many."""
+    source = resolve(_choice)
+    if isinstance(source, str):
+        return gym.make(source, render_mode=render_mode, disable_env_checker=True)
+    return source(render_mode=render_mode)
+
+
+class Log(logging.Handler):
+    """Keeps what was logged, and what was warned about, as lines of text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.levelname}: {record.getMessage()}")
+
+    def take(self) -> list[str]:
+        lines, self.lines = self.lines, []
+        return lines
+
+
+class Commands:
+    """What a host process can be told to do."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.backends: dict[int, Any] = {}
+
+    def serve(self, name: str, **kwargs: Any) -> tuple[int, str]:
+        """Start a ServerBackend and return its number and address."""
+        return self._keep(rlay.ServerBackend(resolve(name), **kwargs))
+
+    def dial(self, name: str, address: str, **kwargs: Any) -> tuple[int, str]:
+        """Start a ClientBackend and return its number and address."""
+        return self._keep(rlay.ClientBackend(resolve(name), address, **kwargs))
+
+    def _keep(self, backend: Any) -> tuple[int, str]:
+        number = len(self.backends)
+        self.backends[number] = backend.start()
+        return number, backend.address
+
+    def stop(self, number: int) -> None:
+        """Close a backend."""
+        self.backends[number].close()
+
+    def choose(self, name: str) -> None:
+        """Say what `chosen` makes from now on."""
+        global _choice
+        _choice = name
+
+    def take_log(self) -> list[str]:
+        """Return what was logged since the last time, and make what is said once sayable again."""
+        rlay._values._warned.clear()
+        return self.log.take()
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Call a function of a test module in this process."""
+        return resolve(name)(*args)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what there is of this process."""
+        return {"pid": os.getpid(), "threads": [thread.name for thread in threading.enumerate()]}
+
+
+def main(pipe: Connection) -> None:
+    """Obey until the pipe is closed. Then all ends at once; how backends end in order is tested elsewhere."""
+    commands = Commands()
+    logging.getLogger("rlay").addHandler(commands.log)
+    warnings.showwarning = lambda message, category, *_: commands.log.lines.append(f"{category.__name__}: {message}")
+    warnings.simplefilter("always")
+    while True:
+        try:
+            command, args, kwargs = pipe.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        try:
+            pipe.send((True, getattr(commands, command)(*args, **kwargs)))
+        except Exception as error:
+            pipe.send((False, f"{type(error).__name__}: {error}"))

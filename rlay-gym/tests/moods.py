@@ -1,0 +1,101 @@
+"""The moody environments of a host process, seen from the test: opening them, what was called there, letting calls go on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from processes import WAIT, until
+
+import rlay
+
+
+class Moods:
+    """Speaks to the module ``moody`` of a host process (see ``conftest.HostProcess``)."""
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self._stack = contextlib.ExitStack()
+        host.tell("call", "moody:forget")
+        host.take_log()
+
+    def serve(self, source: str = "moody:Moody", **backend: Any) -> str:
+        """Start a ServerBackend and return its address. It is closed with the test."""
+        number, address = self.host.tell("serve", source, **backend)
+        self._stack.callback(self.host.tell, "stop", number)
+        return str(address)
+
+    def dial(self, address: str, source: str = "moody:Moody", **backend: Any) -> None:
+        """Start a ClientBackend. It is closed with the test."""
+        number, _ = self.host.tell("dial", source, address, **backend)
+        self._stack.callback(self.host.tell, "stop", number)
+
+    def client(self, address: str, **kwargs: Any) -> rlay.ClientEnv:
+        """Open a ClientEnv. It is closed with the test."""
+        return self._keep(rlay.ClientEnv(address, **{"connect_timeout": WAIT, **kwargs}))
+
+    def server(self, address: str = "tcp://127.0.0.1:0", **kwargs: Any) -> rlay.ServerEnv:
+        """Open a ServerEnv. It is closed with the test."""
+        return self._keep(rlay.ServerEnv(address, **{"connect_timeout": WAIT, **kwargs}))
+
+    def _keep(self, env: Any) -> Any:
+        def close() -> None:
+            with contextlib.suppress(rlay.Error):
+                env.close()
+
+        self._stack.callback(close)
+        return env
+
+    def env(self, paradigm: str = "client", source: str = "moody:Moody", **kwargs: Any) -> Any:
+        """Open an environment with a backend of its own."""
+        if paradigm == "client":
+            return self.client(self.serve(source), **kwargs)
+        env = self.server(**kwargs)
+        self.dial(env.address, source)
+        return env
+
+    def calls(self) -> list[str]:
+        """Return the names of the methods called so far, in order."""
+        return [name for name, _ in self.host.tell("call", "moody:journal")]
+
+    def threads(self) -> dict[str, set[int]]:
+        """Return by which threads each method was called; the main thread is 0."""
+        threads: dict[str, set[int]] = {}
+        for name, thread in self.host.tell("call", "moody:journal"):
+            threads.setdefault(name, set()).add(thread)
+        return threads
+
+    def wait_for(self, name: str, times: int = 1) -> None:
+        """Wait until the method was called."""
+        until(lambda: self.calls().count(name) >= times, f"the host to call {name}")
+
+    def release(self) -> None:
+        """Let the call go on that waits."""
+        self.host.tell("call", "moody:release")
+
+    def log(self, text: str) -> str:
+        """Wait until the host has logged a line with ``text``, and return it."""
+        seen: list[str] = []
+
+        def find() -> str | None:
+            seen.extend(self.host.take_log())
+            return next((line for line in seen if text in line), None)
+
+        line: str = until(find, f"the host to log {text!r}")
+        return line
+
+
+    def forsake(self) -> None:
+        """Close nothing at the end, for the host process is dead."""
+        self._stack.pop_all()
+
+
+@contextlib.contextmanager
+def moods_of(host: Any) -> Iterator[Moods]:
+    """Yield `Moods` of ``host``; what was opened with it ends with the block."""
+    moods = Moods(host)
+    with moods._stack:
+        yield moods
+        with contextlib.suppress(Exception):
+            moods.release()

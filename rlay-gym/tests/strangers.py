@@ -1,0 +1,106 @@
+"""Peers made by hand from the specification, on plain sockets: honest ones, broken ones, hostile ones."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from processes import WAIT, thread
+from wire_reference import decode, encode
+
+Json = Any
+
+HELLO = {"wire_min": 0, "wire_max": 0, "role": "Agent", "auth": 0, "features": 0, "max_frame": 1 << 26, "peer": "by hand"}
+WELCOME = {"wire": 0, "features": 0, "max_frame": 1 << 26, "peer": "by hand"}
+DISCRETE = {"Discrete": {"dtype": "i64", "n": 2, "start": 0}}
+SPEC = {
+    "env_id": "", "observation_space": DISCRETE, "action_space": DISCRETE, "slots": 1, "render_mode": None,
+    "metadata": {"Dict": []}, "details": {"Dict": []},
+}  # fmt: skip
+MAKE = {"env_id": None, "kwargs": {"Dict": []}, "render_mode": None}
+RESET = {"rows": [[0, None]], "options": "None"}
+
+
+def result(first: bool, packed: bytes) -> Json:
+    """Body and payload of a Result for slot 0."""
+    row = {"slot": 0, "first": first, "terminated": False, "truncated": False, "reward": f"{0:016x}"}
+    return {"body": [row | {"info": {"Dict": []}}], "payload": {"Packed": packed.hex()}}
+
+
+class Stranger:
+    """A connection on which frames are written by hand."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.socket.settimeout(WAIT)
+        self.sent = self.received = 0
+
+    def send(self, kind: str, body: Json, re: int = 0, seq: int | None = None, **more: Json) -> None:
+        """Send a message, numbered as it should be unless ``seq`` says otherwise."""
+        if kind not in ("Hello", "Welcome", "Reject"):
+            self.sent += 1
+        number = self.sent if seq is None else seq
+        frame = {"kind": kind, "seq": number, "ack": self.received, "re": re, "body": body, **more}
+        self.send_bytes(encode("frame", frame))
+
+    def send_bytes(self, frame: bytes) -> None:
+        """Send any bytes as a frame."""
+        self.socket.sendall(struct.pack("<I", len(frame)) + frame)
+
+    def head(self, kind: int) -> bytes:
+        """Return the header of the next frame, to be followed by a body that no writer would write."""
+        self.sent += 1
+        return struct.pack("<B7xQQQ", kind, self.sent, self.received, 0)
+
+    def receive(self) -> Json:
+        """Return the next message; None at the end of the connection."""
+        (length,) = struct.unpack("<I", self._read(4) or b"\xff" * 4)
+        if length == 0xFFFFFFFF:
+            return None
+        message = decode("frame", self._read(length))
+        self.received = message["seq"]
+        return message
+
+    def _read(self, n: int) -> bytes:
+        data = b""
+        while len(data) < n:
+            piece = self.socket.recv(n - len(data))
+            if not piece:
+                return b""
+            data += piece
+        return data
+
+
+@contextlib.contextmanager
+def dial(address: str) -> Iterator[Stranger]:
+    """Connect to a tcp address."""
+    host, port = address.removeprefix("tcp://").split(":")
+    with socket.create_connection((host, int(port)), WAIT) as connection:
+        yield Stranger(connection)
+
+
+@contextlib.contextmanager
+def dial_and_shake(address: str) -> Iterator[Stranger]:
+    """Connect as an honest agent does."""
+    with dial(address) as stranger:
+        stranger.send("Hello", HELLO)
+        assert stranger.receive()["kind"] == "Welcome"
+        yield stranger
+
+
+@contextlib.contextmanager
+def listen(play: Callable[[Stranger], None]) -> Iterator[str]:
+    """Yield an address where ``play`` answers one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(WAIT)
+
+        def accept() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                play(Stranger(connection))
+
+        with thread(accept):
+            yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"

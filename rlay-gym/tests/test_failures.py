@@ -1,0 +1,270 @@
+"""What goes wrong at the other end: environments that raise, processes that die, calls that make no sense."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium as gym
+import moody
+import numpy as np
+import pytest
+from conftest import PARADIGMS, HostProcess
+from moods import Moods, moods_of
+from processes import WAIT, python, thread, until
+
+import rlay
+
+
+@pytest.fixture
+def moods(host_process: HostProcess) -> Iterator[Moods]:
+    with moods_of(host_process) as moods:
+        yield moods
+
+
+@pytest.fixture
+def own_moods(spawn_host: Callable[[], HostProcess]) -> Iterator[Moods]:
+    """Moods of a host process that the test may kill."""
+    host = spawn_host()
+    with moods_of(host) as moods:
+        yield moods
+        moods.forsake()
+
+
+# -- environments that raise ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["reset", "step", "render"])
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_what_an_environment_raises_is_raised_here(moods: Moods, paradigm: str, call: str) -> None:
+    env = moods.env(paradigm, render_mode="ansi")
+    env.reset(options={} if call == "reset" else {"raise_in": call})
+    with pytest.raises(ValueError, match=f"^{call} went wrong$") as caught:
+        {"reset": lambda: env.reset(options={"raise_in": "reset"}), "step": lambda: env.step(0), "render": env.render}[
+            call
+        ]()
+    error = caught.value
+    assert isinstance(error, rlay.EnvError) and error.remote_type == "ValueError"
+    assert "moody.py" in error.remote_traceback and f"in {call}" in error.remote_traceback
+    assert env.reset()[0] == [0], "the session is usable afterwards"
+    assert env.step(0)[0] == [1]
+    assert env.render() == "step 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "bases"),
+    [
+        ("ValueError", (ValueError,)),
+        ("KeyError", (KeyError,)),
+        ("gymnasium.error.InvalidAction", (gym.error.InvalidAction,)),
+        ("moody.OwnError", ()),
+    ],
+)
+def test_the_class_is_the_remote_one_if_it_is_known_here(moods: Moods, name: str, bases: tuple[type, ...]) -> None:
+    env = moods.env()
+    env.reset(options={"raise_in": "step", "error": name})
+    with pytest.raises(rlay.EnvError) as caught:
+        env.step(0)
+    assert caught.value.remote_type == name
+    assert all(isinstance(caught.value, base) for base in bases)
+    assert not isinstance(caught.value, moody.OwnError), "classes are not looked up by name"
+    assert "step went wrong" in str(caught.value)
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_an_environment_that_cannot_be_made(moods: Moods, paradigm: str) -> None:
+    with pytest.raises(OSError, match="no display for None") as caught:
+        moods.env(paradigm, "moody:broken").reset()
+    assert isinstance(caught.value, rlay.EnvError)
+    assert "moody.py" in caught.value.remote_traceback and "in broken" in caught.value.remote_traceback
+
+
+def test_a_failure_to_make_gives_its_place_back(moods: Moods) -> None:
+    address = moods.serve("moody:broken", max_sessions=1)
+    for _ in range(3):
+        with pytest.raises(OSError, match="no display"):
+            moods.client(address)
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_what_close_raises_is_raised_by_close(moods: Moods, paradigm: str) -> None:
+    env = moods.env(paradigm)
+    env.reset(options={"raise_in": "close"})
+    with pytest.raises(ValueError, match="^close went wrong$"):
+        env.close()
+    env.close()
+
+
+def test_tracebacks_stay_at_the_host_if_it_says_so(moods: Moods) -> None:
+    env = moods.client(moods.serve(tracebacks=False))
+    env.reset(options={"raise_in": "step"})
+    with pytest.raises(ValueError, match="^step went wrong$") as caught:
+        env.step(0)
+    assert isinstance(caught.value, rlay.EnvError)
+    assert (caught.value.remote_type, caught.value.remote_traceback) == ("ValueError", "")
+
+
+# -- processes that die ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_an_environment_that_ends_its_process(own_moods: Moods, paradigm: str) -> None:
+    env = own_moods.env(paradigm)
+    env.reset()
+    with pytest.raises(rlay.ConnectionLost, match="killed or crashed") as caught:
+        env.step(moody.DIE)
+    assert isinstance(caught.value, ConnectionError)
+    with pytest.raises(rlay.ConnectionLost):
+        env.reset()
+    env.close()
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_a_host_that_is_killed_while_an_answer_is_awaited(own_moods: Moods, paradigm: str) -> None:
+    env = own_moods.env(paradigm)
+    env.reset()
+    with thread(lambda: (own_moods.wait_for("step"), own_moods.host.kill())):
+        with pytest.raises(rlay.ConnectionLost):
+            env.step(moody.WAIT)
+
+
+def test_a_host_that_is_killed_between_two_calls(own_moods: Moods) -> None:
+    env = own_moods.env()
+    env.reset()
+    own_moods.host.kill()
+    with pytest.raises(rlay.ConnectionLost):
+        env.step(0)
+
+
+PLAYER = """
+    import sys, moody, rlay
+    name, address = sys.argv[1:]
+    env = rlay.ClientEnv(address) if name == "client" else rlay.ServerEnv(address)
+    print(env.address)
+    env.reset()
+    print("ready")
+    env.step(moody.WAIT if sys.stdin.readline() == "wait\\n" else moody.WALK)
+    sys.stdin.readline()
+    """
+
+
+@pytest.mark.parametrize("state", ["idle", "wait"])
+def test_an_agent_that_is_killed_makes_room(moods: Moods, state: str) -> None:
+    address = moods.serve(max_sessions=1)
+    with python(PLAYER, "client", address) as player:
+        player.find("ready")
+        if state == "wait":
+            player.say("wait")
+            moods.wait_for("step")
+        player.kill()
+    if state == "wait":
+        moods.release()
+    moods.wait_for("close")
+    assert moods.client(address).reset()[0] == [0]
+
+
+def test_a_listening_agent_that_is_killed_lets_the_game_go(moods: Moods) -> None:
+    with python(PLAYER, "server", "tcp://127.0.0.1:0") as player:
+        address = player.line()
+        moods.dial(address)
+        player.find("ready")
+        player.kill()
+    moods.wait_for("close")
+    assert moods.server(address).reset()[0] == [0], "and whoever listens there next gets it"
+
+
+def test_an_agent_that_forgets_to_close_says_goodbye_all_the_same(moods: Moods) -> None:
+    address = moods.serve(max_sessions=1)
+    with python("import rlay, sys; rlay.ClientEnv(sys.argv[1]).reset()", address) as player:
+        assert player.wait() == 0
+    moods.wait_for("close")
+    env = rlay.ClientEnv(address, connect_timeout=WAIT)
+    env.reset()
+    del env
+    moods.wait_for("close", 2)
+    assert not any("crashed" in line for line in moods.host.take_log())
+
+
+# -- calls that make no sense ---------------------------------------------------------------------
+
+WALKS = {
+    "moody:TupleActions": [
+        (1, "a int where the action space is a Tuple"),
+        ((1,), "1 members where the action space has 2"),
+        ((1, np.zeros(2, np.float32), 3), "3 members where the action space has 2"),
+        ((1, np.zeros(3, np.float32)), r"\[1\]: an array of shape \[3\]"),
+        ({"0": 1, "1": 2}, "a dict where the action space is a Tuple"),
+    ],
+    "moody:DictActions": [
+        ((1, 2), "a tuple where the action space is a Dict"),
+        ({}, "the key 'move' is missing"),
+        ({"move": np.zeros(2, np.float32)}, "the key 'say' is missing"),
+        ({"move": np.zeros(2, np.float32), "say": "hi", "jump": 1}, "jump"),
+        ({"move": np.zeros((2, 1), np.float32), "say": "hi"}, r"\['move'\]: an array of shape \[2, 1\]"),
+    ],
+    "moody:BoxActions": [
+        (np.zeros((3, 2), np.float32), r"shape \[3, 2\] where the action space has shape \[2, 3\]"),
+        (np.zeros(6, np.float32), r"shape \[6\]"),
+        (object(), "cannot be sent"),
+    ],
+}
+
+
+@pytest.mark.parametrize("source", WALKS)
+def test_an_action_of_the_wrong_structure_is_refused_here(moods: Moods, source: str) -> None:
+    env = moods.env(source=source)
+    env.reset()
+    for action, text in WALKS[source]:
+        with pytest.raises(rlay.errors.InvalidAction, match=text) as caught:
+            env.step(action)
+        assert isinstance(caught.value, ValueError | gym.error.InvalidAction)
+    assert "step" not in moods.calls(), "nothing was sent"
+    assert env.step(env.action_space.sample())[0] == [1]
+    assert moods.calls().count("step") == 1
+
+
+@pytest.mark.parametrize("action", [np.zeros((2, 3)), [[0.0] * 3] * 2, 7, np.float32(1), None, "left"])
+def test_an_action_of_another_type_is_for_the_environment_to_judge(moods: Moods, action: Any) -> None:
+    env = moods.env(source="moody:BoxActions")
+    env.reset()
+    arrived = env.step(action)[4]["action"]
+    assert type(arrived) is type(action)
+    assert np.array_equal(np.asarray(arrived), np.asarray(action))
+
+
+def test_step_before_reset(moods: Moods) -> None:
+    env = moods.env()
+    with pytest.raises(gym.error.ResetNeeded, match="Cannot call env.step"):
+        env.step(0)
+    assert "step" not in moods.calls()
+    env.reset()
+    assert env.step(0)[0] == [1]
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_calls_after_close(moods: Moods, paradigm: str) -> None:
+    env = moods.env(paradigm)
+    env.reset()
+    env.close()
+    for call in (env.reset, lambda: env.step(0), env.render, env.late):
+        with pytest.raises(gym.error.ClosedEnvironmentError, match="closed"):
+            call()
+    env.close()
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_a_render_mode_that_is_not_declared(moods: Moods, paradigm: str) -> None:
+    with pytest.raises(rlay.Error, match="does not render in mode") as caught:
+        moods.env(paradigm, render_mode="human").reset()
+    assert "ansi" in str(caught.value) and "rgb_array" in str(caught.value)
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_a_registered_environment_is_not_made_for_a_mode_it_does_not_declare(moods: Moods, paradigm: str) -> None:
+    with pytest.raises(rlay.Error, match="does not render in mode 'ansi'; it declares .*rgb_array"):
+        moods.env(paradigm, "CartPole-v1", render_mode="ansi").reset()
+
+
+def test_this_process_is_not_the_host(moods: Moods) -> None:
+    assert until(lambda: moods.host.tell("facts"), "facts")["pid"] != os.getpid()

@@ -1,0 +1,302 @@
+"""Ctrl-C ends every wait soon and leaves the session usable; every wait lets other Python threads run."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import moody
+import pytest
+from conftest import HostProcess
+from moods import Moods, moods_of
+from processes import Program, python, thread, until
+
+import rlay
+
+SOON = 20.0
+"""Ten times what is promised for a wait to end after Ctrl-C."""
+HANDSHAKE = 5.0
+"""How long a listener may take to answer."""
+
+
+@pytest.fixture
+def moods(host_process: HostProcess) -> Iterator[Moods]:
+    with moods_of(host_process) as moods:
+        yield moods
+
+
+def interrupt(program: Program, answer: str = "interrupted", within: float = SOON) -> None:
+    """Press Ctrl-C in ``program``, which then says ``answer``."""
+    program.interrupt()
+    program.find(answer, within)
+
+
+CALLS = {
+    "reset": ("env.reset(options={'wait_in': 'reset'})", "0"),
+    "step": ("env.step(moody.WAIT)", "1"),
+    "render": ("env.reset(options={'wait_in': 'render'}); env.render()", "step 0"),
+}
+
+
+@pytest.mark.parametrize("go_on", ["late", "reset"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_that_is_interrupted(moods: Moods, call: str, go_on: str) -> None:
+    source = f"""
+        import sys, moody, rlay
+        env = rlay.ClientEnv(sys.argv[1], render_mode="ansi")
+        env.reset()
+        try:
+            {CALLS[call][0]}
+        except KeyboardInterrupt:
+            print("interrupted")
+        try:
+            env.step(0)
+        except rlay.Busy:
+            print("busy")
+        sys.stdin.readline()
+        if sys.argv[2] == "late":
+            late = env.late(20)
+            print("late", late if isinstance(late, str) else late[0][0])
+        print("reset", env.reset()[0][0])
+        print("step", env.step(0)[0][0])
+        env.close()
+        """
+    with python(source, moods.serve(), go_on) as program:
+        moods.wait_for(call, 2 if call == "reset" else 1)
+        interrupt(program)
+        assert program.line() == "busy"
+        moods.release()
+        program.say("go on")
+        if go_on == "late":
+            assert program.line() == f"late {CALLS[call][1]}"
+        assert [program.line(), program.line()] == ["reset 0", "step 1"]
+        assert program.wait() == 0
+
+
+def test_late_that_is_interrupted(moods: Moods) -> None:
+    source = """
+        import sys, moody, rlay
+        env = rlay.ClientEnv(sys.argv[1], timeout=0.1)
+        env.reset()
+        try:
+            env.step(moody.WAIT)
+        except rlay.Timeout:
+            print("late", flush=True)
+        try:
+            env.late()
+        except KeyboardInterrupt:
+            print("interrupted")
+        sys.stdin.readline()
+        print(env.late(20)[0][0])
+        """
+    with python(source, moods.serve()) as program:
+        program.find("late")
+        interrupt(program)
+        moods.release()
+        program.say("go on")
+        assert program.line() == "1"
+
+
+DIAL = """
+    import sys, rlay
+    print("dialing")
+    try:
+        rlay.ClientEnv(sys.argv[1], connect_timeout=60)
+    except KeyboardInterrupt:
+        print("interrupted")
+    """
+
+
+def test_dialing_where_nobody_listens_is_interrupted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with python(DIAL, f"tcp://127.0.0.1:{port}") as program:
+        program.find("dialing")
+        interrupt(program)
+
+
+def test_dialing_where_somebody_says_nothing_is_interrupted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with python(DIAL, f"tcp://127.0.0.1:{listener.getsockname()[1]}") as program:
+            peer, _ = listener.accept()
+            with peer:
+                assert peer.recv(4), "it says Hello and waits for an answer"
+                interrupt(program, within=HANDSHAKE - 0.5)
+
+
+def test_dialing_where_nobody_accepts_is_interrupted() -> None:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = listener.getsockname()
+        # The queue of connections is full; the kernel leaves further ones without an answer.
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        program = stack.enter_context(python(DIAL, f"tcp://127.0.0.1:{address[1]}"))
+        program.find("dialing")
+        interrupt(program, within=HANDSHAKE - 0.5)
+
+
+def test_waiting_for_an_environment_is_interrupted(moods: Moods) -> None:
+    source = """
+        import rlay
+        env = rlay.ServerEnv()
+        print(env.address)
+        try:
+            env.reset()
+        except KeyboardInterrupt:
+            print("interrupted")
+        print("reset", env.reset()[0][0])
+        print("step", env.step(0)[0][0])
+        env.close()
+        """
+    with python(source) as program:
+        address = program.line()
+        interrupt(program)
+        moods.dial(address)
+        assert [program.line(), program.line()] == ["reset 0", "step 1"]
+
+
+@pytest.mark.parametrize("what", ["moody.Moody", "moody.Moody('ansi')"])
+def test_a_server_backend_that_runs_ends_with_ctrl_c(what: str) -> None:
+    source = f"""
+        import moody, rlay
+        host = rlay.ServerBackend({what})
+        print(host.address)
+        host.run()
+        print("ended", [name for name, _ in moody.journal()])
+        """
+    with python(source) as program:
+        env = rlay.ClientEnv(program.line())
+        env.reset()
+        interrupt(program, "ended")
+        with pytest.raises(rlay.ConnectionLost):
+            env.reset()
+        assert program.wait() == 0
+
+
+def test_ctrl_c_reaches_the_code_of_an_environment_on_the_main_thread() -> None:
+    source = """
+        import moody, rlay
+        class Loud(moody.Moody):
+            def step(self, action):
+                print("in step")
+                return super().step(action)
+        host = rlay.ServerBackend(Loud())
+        print(host.address)
+        host.run()
+        print("ended")
+        """
+    with python(source) as program:
+        env = rlay.ClientEnv(program.line())
+        env.reset()
+
+        def step() -> None:
+            with pytest.raises(rlay.Error) as caught:
+                env.step(moody.WAIT)
+            assert caught.value.remote_type == "KeyboardInterrupt"  # type: ignore[attr-defined]
+
+        with thread(step):
+            program.find("in step")
+            interrupt(program, "ended")
+        assert program.wait() == 0
+
+
+def test_a_client_backend_that_runs_ends_with_ctrl_c() -> None:
+    source = """
+        import sys, moody, rlay
+        host = rlay.ClientBackend(moody.Moody, sys.argv[1])
+        print("dialing")
+        host.run()
+        print("ended")
+        """
+    env = rlay.ServerEnv(connect_timeout=20)
+    with python(source, env.address) as program:
+        env.reset()
+        interrupt(program, "ended")
+        with pytest.raises(rlay.ConnectionLost):
+            env.reset()
+        assert program.wait() == 0
+    env.close()
+    with python(source, env.address) as program:
+        program.find("dialing")  # and nobody listens any more
+        interrupt(program, "ended")
+        assert program.wait() == 0
+
+
+def test_a_turn_that_waits_is_interrupted() -> None:
+    source = """
+        import sys, moody, rlay
+        host = rlay.ClientBackend(moody.Moody, sys.argv[1])
+        print("waiting")
+        try:
+            host.turn(60)
+        except KeyboardInterrupt:
+            print("interrupted")
+        print("turn", host.turn(20))
+        """
+    with rlay.ServerEnv(connect_timeout=20) as env, python(source, env.address) as program:
+        program.find("waiting")
+        interrupt(program)
+        with contextlib.suppress(rlay.ConnectionLost):  # it ends without an answer
+            env.reset(seed=5)
+        assert program.line() == "turn Reset(seed=5, options=None)"
+
+
+def test_a_signal_handler_that_raises_something_else(moods: Moods) -> None:
+    class Alarm(Exception):
+        pass
+
+    def ring(*_: object) -> None:
+        raise Alarm
+
+    env = moods.env()
+    env.reset()
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(Alarm):
+            env.step(moody.WAIT)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    moods.release()
+    assert env.late(20)[0] == [1]
+
+
+# If a wait below held the interpreter, the thread that has to end it could not run.
+
+
+def test_other_threads_run_while_an_answer_is_awaited(moods: Moods) -> None:
+    env = moods.env(render_mode="ansi")
+    for call in (lambda: env.reset(options={"wait_in": "reset"}), lambda: env.step(moody.WAIT)):
+        with thread(lambda: (until(moods.calls, "a call"), moods.release())):
+            call()
+        moods.host.tell("call", "moody:forget")
+
+
+def test_other_threads_run_while_an_environment_dials(moods: Moods) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    with thread(lambda: moods.serve(address=address)):
+        env = rlay.ClientEnv(address, connect_timeout=SOON)
+    env.close()
+
+
+def test_other_threads_run_while_an_environment_is_awaited(moods: Moods) -> None:
+    env = moods.server(connect_timeout=SOON)
+    with thread(lambda: moods.dial(env.address)):
+        env.reset()
+
+
+def test_other_threads_run_while_a_turn_is_awaited(moods: Moods) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    backend = rlay.ClientBackend(moody.Moody, address)
+    with thread(lambda: moods.host.tell("call", "moody:listen_and_reset", address)):
+        assert backend.turn(SOON) == rlay.Reset(seed=3, options=None)
+        backend.reply(moody.np.array([0]))
+        assert isinstance(backend.turn(SOON), rlay.Close)
+    backend.close()

@@ -1,0 +1,170 @@
+"""Every space arrives as it was sent, and so does every value of it, as an observation and as an action."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import rlay
+from conftest import Hosted, HostProcess
+from corpus import NEWER, REFUSED, SPACES, values
+from equal import difference
+from rlay import _rlay, _spaces
+
+VERSION = tuple(int(part) for part in gymnasium.__version__.split(".")[:2])
+"""From 1.4 on Gymnasium has what is in ``NEWER``; the tests run on 1.0 and on the latest."""
+
+
+def same_space(a: spaces.Space[Any], b: spaces.Space[Any]) -> None:
+    """Assert that the spaces are equal, also in what Gymnasium's ``==`` leaves out."""
+    assert type(a) is type(b)
+    assert a == b
+    assert b == a
+    assert repr(a) == repr(b)
+    assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    match a, b:
+        case spaces.Box(), spaces.Box():
+            for name in ("low", "high", "bounded_below", "bounded_above"):
+                # Over shape () Gymnasium's flags are sometimes a scalar.
+                assert difference(np.asarray(getattr(a, name)), np.asarray(getattr(b, name)), name) is None
+        case spaces.Discrete(), spaces.Discrete():
+            assert difference((a.n, a.start), (b.n, b.start)) is None
+        case spaces.MultiDiscrete(), spaces.MultiDiscrete():
+            assert difference((a.nvec, a.start), (b.nvec, b.start)) is None
+        case spaces.MultiBinary(), spaces.MultiBinary():
+            assert difference(a.n, b.n) is None
+        case spaces.Text(), spaces.Text():
+            assert difference(a.character_list, b.character_list) is None
+        case (spaces.Tuple(), spaces.Tuple()) | (spaces.OneOf(), spaces.OneOf()):
+            for x, y in zip(a.spaces, b.spaces, strict=True):
+                same_space(x, y)
+        case spaces.Dict(), spaces.Dict():
+            assert difference(list(a.spaces), list(b.spaces), "keys") is None
+            for key in a.spaces:
+                same_space(a.spaces[key], b.spaces[key])
+        case spaces.Sequence(), spaces.Sequence():
+            assert a.stack is b.stack
+            same_space(a.feature_space, b.feature_space)
+        case spaces.Graph(), spaces.Graph():
+            same_space(a.node_space, b.node_space)
+            assert (a.edge_space is None) == (b.edge_space is None)
+            if a.edge_space is not None and b.edge_space is not None:
+                same_space(a.edge_space, b.edge_space)
+
+
+def test_the_corpus_has_every_class() -> None:
+    names = [name for name in SPACES if VERSION >= (1, 4) or name not in NEWER]
+    count = Counter(type(SPACES[name]()).__name__ for name in names if name.split(":")[0] != "nested")
+    assert set(count) == {name for name in spaces.__all__ if name not in ("Space", "GraphInstance")} - _HELPERS
+    assert len(count) == 10
+    assert min(count.values()) >= 4
+    assert sum(count.values()) >= 60
+
+
+_HELPERS = {"flatdim", "flatten_space", "flatten", "unflatten"}
+
+
+def unavailable(name: str) -> bool:
+    """Assert, on a Gymnasium that cannot make this space, that the error says so; else return False."""
+    if name not in NEWER or VERSION >= (1, 4):
+        return False
+    with pytest.raises((TypeError, AssertionError)):
+        SPACES[name]()
+    with pytest.raises(rlay.Error, match=re.escape(f"Gymnasium {gymnasium.__version__} cannot make")):
+        _spaces.build(_rlay.roundtrip(NEWER[name]))
+    return True
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_description(name: str) -> None:
+    """A description crosses the wire's codec and builds an equal space."""
+    if unavailable(name):
+        return
+    space = SPACES[name]()
+    description = _spaces.describe(space)
+    if name in NEWER:
+        assert description == NEWER[name]
+    built = _spaces.build(_rlay.roundtrip(description))
+    same_space(space, built)
+    assert difference(values(space), values(built)) is None
+    # And again: what was built describes itself as the original does.
+    assert _spaces.describe(built) == description
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_live(hosted: Hosted, host_process: HostProcess, paradigm: str, name: str) -> None:
+    """The same in a session; and every value is the same after it went there and back, both ways."""
+    if unavailable(name):
+        return
+    host_process.take_log()
+    env = hosted(f"corpus:echo:{name}", paradigm, chosen=True)
+    space = SPACES[name]()
+    same_space(space, env.observation_space)
+    same_space(space, env.action_space)
+    all_values = values(space)
+    assert difference(all_values, values(env.observation_space)) is None
+    assert difference(all_values, values(env.action_space)) is None
+    for value in all_values:
+        observation, info = env.reset(options={"observation": value})
+        assert difference(value, observation) is None
+        assert difference({"options": {"observation": value}}, info) is None
+        observation, _, _, _, info = env.step(value)
+        assert difference(value, observation) is None
+        assert difference({"action": value}, info) is None
+    assert host_process.take_log() == []
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(hosted: Hosted, paradigm: str, name: str) -> None:
+    """What cannot be sent is refused when the environment is made, in words that say what and where."""
+    make, text = REFUSED[name]
+    with pytest.raises(rlay.Error, match=text):
+        _spaces.describe(make(), "observation_space")
+    with pytest.raises(rlay.EnvError, match=text) as caught:
+        hosted(f"corpus:echo:{name}", paradigm, chosen=True).reset()
+    assert caught.value.remote_type == "rlay.errors.Error"
+
+
+def test_big_endian_discrete_is_refused() -> None:
+    """Gymnasium 1.0 knows no dtype of a Discrete, so there is nothing to refuse; its own error says so."""
+    if VERSION < (1, 4):
+        with pytest.raises(TypeError, match="dtype"):
+            spaces.Discrete(3, dtype=">i4")
+    else:
+        with pytest.raises(rlay.Error, match="Discrete has dtype >i4, which cannot be sent; use int32"):
+            _spaces.describe(spaces.Discrete(3, dtype=">i4"))
+
+
+def test_a_registered_class(hosted: Hosted, paradigm: str) -> None:
+    """The agent sees the space that the class was registered with."""
+    env = hosted("corpus:echo:custom: registered", paradigm, chosen=True)
+    base = spaces.Tuple([spaces.Text(10), spaces.Text(10)])
+    same_space(env.observation_space, spaces.Dict({"image": spaces.Box(0, 1, (2,)), "mission": base}))
+    value = {"image": np.zeros(2, np.float32), "mission": ("fetch", "key")}
+    assert difference(value, env.reset(options={"observation": value})[0]) is None
+    assert difference(value, env.step(value)[0]) is None
+
+
+def test_only_spaces_are_registered() -> None:
+    with pytest.raises(TypeError, match="takes a subclass of gymnasium.spaces.Space, not <class 'int'>"):
+        rlay.register_space(int, lambda space: space)  # type: ignore[arg-type]
+
+
+def test_contract_of_odd_spaces(hosted: Hosted, caplog: pytest.LogCaptureFixture, paradigm: str) -> None:
+    """What is in the space is not complained about, whatever way Gymnasium finds out."""
+    caplog.set_level(logging.WARNING, "rlay")
+    env = hosted("corpus:echo:Sequence: of Dict", paradigm, chosen=True)
+    env.contract = "strict"
+    with np.errstate(all="raise"):
+        value = ({"a": np.int64(1), "b": np.float32(0.5)}, {"a": 0, "b": np.array(1.0, np.float32)})
+        assert difference(value, env.reset(options={"observation": value})[0]) is None
+        with pytest.raises(rlay.Error, match="broke its contract"):
+            env.step(({"a": 7, "b": np.float32(0.5)},))
+    assert caplog.records == []

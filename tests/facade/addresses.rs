@@ -1,0 +1,79 @@
+//! Addresses that cannot be used are refused in words that help.
+
+use rlay::{ClientBackend, ClientEnv, EnvError, ErrorKind, Options, ServerEnv};
+use rlay_testkit::CountingEnv;
+
+use crate::support::{Process, bounded, fresh, patient};
+
+#[test]
+fn an_unknown_scheme_lists_those_there_are() {
+    bounded(|| {
+        for error in [
+            ClientEnv::connect("pigeon://roof", patient()).unwrap_err(),
+            ServerEnv::bind("pigeon://roof", patient()).unwrap_err(),
+            ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), "pigeon://roof", patient()).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Address);
+            assert!(error.to_string().contains("there are: mem, tcp, unix"), "{error}");
+        }
+        // A transport that was left out is one that can be had.
+        let error = ClientEnv::connect("tcp://127.0.0.1:1", Options::default()).unwrap_err().to_string();
+        assert!(error.contains("enable the feature \"tcp\""), "{error}");
+        for malformed in ["127.0.0.1:5005", "tcp:/127.0.0.1", "tcp://127.0.0.1", "unix://relative/path", "TCP://x:1"] {
+            let error = ServerEnv::bind(malformed, patient()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Address, "{malformed}: {error}");
+        }
+    });
+}
+
+#[test]
+fn an_address_is_taken_once() {
+    bounded(|| {
+        for scheme in ["mem", "tcp", "unix"] {
+            let server = ServerEnv::bind(&fresh(scheme), patient())?;
+            let address = server.address().to_string();
+            let error = ServerEnv::bind(&address, patient()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AddressInUse, "{error}");
+            assert!(error.to_string().contains(&address), "{error}");
+            server.close();
+            ServerEnv::bind(&address, patient())?.close();
+        }
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_socket_file_of_a_killed_process_is_replaced() {
+    bounded(|| {
+        let address = fresh("unix");
+        let mut host = Process::other("host-counting", &address);
+        assert_eq!(host.line(), address);
+        assert_eq!(ServerEnv::bind(&address, patient()).unwrap_err().kind(), ErrorKind::AddressInUse);
+        host.kill();
+        let path = address.strip_prefix("unix://").expect("a unix address");
+        assert!(std::fs::exists(path)?, "nobody was there to remove it");
+        let server = ServerEnv::bind(&address, patient())?;
+        server.close();
+        assert!(!std::fs::exists(path)?, "this one removed it");
+
+        std::fs::write(path, "precious")?;
+        let error = ServerEnv::bind(&address, patient()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Address, "{error}");
+        assert_eq!(std::fs::read(path)?, b"precious", "what is no socket stays");
+        std::fs::remove_file(path)?;
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn other_machines_are_let_in_only_if_one_says_so() {
+    bounded(|| {
+        for address in ["tcp://0.0.0.0:0", "tcp://[::]:0"] {
+            let error = ServerEnv::bind(address, patient()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Address);
+            assert!(error.to_string().contains("insecure_allow_remote"), "{error}");
+        }
+    });
+}

@@ -1,0 +1,286 @@
+//! Whoever is no RLay peer, or not the right one, is told or dropped, and does not disturb those who are.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+};
+
+use rlay::{
+    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, RemoteEnv, ServerBackend, ServerEnv, Value,
+    endpoint::{Acceptor, Wait},
+    session::{Local, hello, receive_welcome},
+    wire::{END, Framing, HANDSHAKE_FRAME, Header, Hello, Kind, Message, Reader, Role, Writer},
+};
+use rlay_testkit::CountingEnv;
+
+use crate::support::{PATIENCE, bounded, counting, eventually, fresh, patient};
+
+/// A raw connection.
+struct Stranger {
+    stream: TcpStream,
+    framing: Framing,
+}
+
+impl Stranger {
+    fn dial(address: &str) -> Self {
+        let stream = TcpStream::connect(address.strip_prefix("tcp://").expect("a tcp address")).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("it is a socket");
+        Self { stream, framing: Framing::new(HANDSHAKE_FRAME) }
+    }
+
+    /// Sends bytes. A listener that is appalled already may not take them all.
+    fn say(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    fn say_frame(&mut self, frame: &[u8]) {
+        let prefix = self.framing.prefix(frame.len()).expect("it is short");
+        self.say(&[&prefix, frame].concat());
+    }
+
+    /// The next frame; `None` once the connection has ended in whatever way.
+    fn hear(&mut self) -> Option<rlay::Frame> {
+        loop {
+            if let Some(frame) = self.framing.take().expect("the listener speaks well") {
+                return Some(frame);
+            }
+            match self.stream.read(self.framing.space()) {
+                Ok(0) => return None,
+                Ok(_) if self.framing.ended() => return None,
+                Ok(n) => self.framing.filled(n),
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it was dropped in time");
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+fn greeting() -> Vec<u8> {
+    let mut frame = Vec::new();
+    hello(&Local { role: Role::Agent, limits: Limits::default() }, &mut frame);
+    frame
+}
+
+/// A counting backend and an agent in the middle of an episode, who is asked afterwards.
+fn in_good_company(test: impl FnOnce(&str) + Send + 'static) {
+    bounded(move || {
+        let (backend, address) = counting(&fresh("tcp"))?;
+        let mut env: RemoteEnv = ClientEnv::connect(&address, patient())?;
+        env.reset(Some(1), &Value::None)?;
+        test(&address);
+        assert_eq!(env.step(Value::Int(1))?.reward, 101.0);
+        let mut late_comer = ClientEnv::connect(&address, patient())?;
+        late_comer.reset(Some(1), &Value::None)?;
+        drop((env, late_comer));
+        eventually("no session is left", || backend.sessions() == 0);
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+const HTTP: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const TLS: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on, for five hundred bytes";
+const GARBAGE: &[u8] = &[0xa5; 4096];
+
+#[test]
+fn strangers_are_dropped_without_an_answer() {
+    for words in [HTTP, TLS, GARBAGE, b"", b"\x08\0\0\0 a frame", &[0; 64]] {
+        in_good_company(move |address| {
+            let mut stranger = Stranger::dial(address);
+            stranger.say(words);
+            let _ = stranger.stream.shutdown(Shutdown::Write);
+            assert!(stranger.hear().is_none(), "{words:?} got an answer");
+        });
+    }
+}
+
+#[test]
+fn the_listener_says_who_came() {
+    bounded(|| {
+        let acceptor = Acceptor::bind(&fresh("tcp").parse()?, Role::Env, &patient())?;
+        let address = acceptor.address().to_string();
+        for (words, who) in [(HTTP, "an HTTP peer"), (TLS, "a TLS client"), (GARBAGE, "not an RLay peer")] {
+            Stranger::dial(&address).say(words);
+            let mut heard = vec![];
+            eventually(who, || {
+                heard.extend(acceptor.notices());
+                heard.iter().any(|notice| notice.contains(who))
+            });
+        }
+        acceptor.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_silent_connection_is_dropped_after_a_while_and_blocks_nobody() {
+    in_good_company(|address| {
+        let mut silent: Vec<_> = (0..8).map(|_| Stranger::dial(address)).collect();
+        let mut env = ClientEnv::connect(address, patient()).expect("there is room");
+        env.reset(None, &Value::None).expect("it works");
+        assert!(silent.iter_mut().all(|stranger| stranger.hear().is_none()));
+    });
+}
+
+#[test]
+fn more_silent_connections_than_there_is_room_for_only_delay() {
+    in_good_company(|address| {
+        let silent: Vec<_> = (0..80).map(|_| Stranger::dial(address)).collect();
+        let mut env = ClientEnv::connect(address, patient()).expect("there is room again");
+        env.reset(None, &Value::None).expect("it works");
+        drop(silent);
+    });
+}
+
+#[test]
+fn a_peer_of_another_wire_number_is_told() {
+    in_good_company(|address| {
+        let mut newer = Stranger::dial(address);
+        let mut frame = Vec::new();
+        Header { kind: Kind::Hello, seq: 0, ack: 0, re: 0 }.begin(&mut frame);
+        let hello = Hello {
+            wire_min: 7,
+            wire_max: 9,
+            role: Role::Agent,
+            auth: 0,
+            features: 0,
+            max_frame: 1 << 20,
+            peer: "from the future".into(),
+        };
+        hello.put(&mut Writer(&mut frame));
+        frame.extend(b"what else wire 7 puts there");
+        newer.say_frame(&frame);
+        let answer = newer.hear().expect("an answer");
+        let error = receive_welcome(&answer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incompatible);
+        assert!(error.to_string().contains("speaks wire 0, the dialer speaks 7 to 9"), "{error}");
+        assert!(newer.hear().is_none());
+    });
+}
+
+#[test]
+fn a_frame_beyond_the_limit_ends_its_own_session_only() {
+    in_good_company(|address| {
+        let mut peer = Stranger::dial(address);
+        peer.say_frame(&greeting());
+        receive_welcome(&peer.hear().expect("an answer")).expect("a welcome");
+        peer.say(&(65_u32 << 20).to_le_bytes());
+        let answer = peer.hear().expect("an answer");
+        let mut reader = Reader::new(&answer, 0, &Limits::default());
+        let header = Header::read(&mut reader).expect("a header");
+        let Ok(Message::Error(fault)) = Message::read(header, reader) else { panic!("not an error") };
+        assert!(fault.fatal);
+        let error = fault.into_error();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(error.to_string().contains("larger than the limit"), "{error}");
+        assert!(peer.hear().is_none());
+    });
+}
+
+#[test]
+fn a_frame_beyond_the_limit_of_handshakes_is_dropped() {
+    in_good_company(|address| {
+        let mut peer = Stranger::dial(address);
+        peer.say(&(1_u32 << 20).to_le_bytes());
+        assert!(peer.hear().is_none());
+    });
+}
+
+#[test]
+fn messages_out_of_turn_end_the_session_with_a_reason() {
+    in_good_company(|address| {
+        let mut peer = Stranger::dial(address);
+        peer.say_frame(&greeting());
+        receive_welcome(&peer.hear().expect("an answer")).expect("a welcome");
+        peer.say_frame(&greeting()); // once more
+        let answer = peer.hear().expect("an answer");
+        let mut reader = Reader::new(&answer, 0, &Limits::default());
+        let header = Header::read(&mut reader).expect("a header");
+        assert_eq!(header.kind, Kind::Error);
+        assert!(peer.hear().is_none());
+    });
+}
+
+#[test]
+fn the_wrong_role_is_told_the_right_one() {
+    bounded(|| {
+        let told = |error: Error, word: &str| {
+            assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+        };
+        let server = ServerEnv::bind(&fresh("tcp"), patient())?;
+        let error = ClientEnv::connect(&server.address().to_string(), patient()).unwrap_err();
+        told(error, "connect with ClientBackend, not ClientEnv");
+
+        let factory = |_: &_| Ok(CountingEnv::new(None));
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        backend.start();
+        let wrong = ClientBackend::new(factory, &backend.address().to_string(), patient())?;
+        told(wrong.run().unwrap_err(), "connect with ClientEnv, not ClientBackend");
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+/// Answers one connection with `words`, whatever is said.
+fn pretender(words: &'static [u8]) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let _ = stream.read(&mut [0; 64]);
+            let _ = stream.write_all(words);
+        }
+    });
+    address
+}
+
+#[test]
+fn an_agent_that_dials_something_else_says_so() {
+    bounded(|| {
+        let address = pretender(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        let error = ClientEnv::connect(&address, patient()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert!(error.to_string().contains("HTTP"), "{error}");
+
+        // Two dialers that meet, as through a relay.
+        let mut echo = END.to_vec();
+        echo.clear();
+        let frame = greeting();
+        echo.extend((frame.len() as u32).to_le_bytes());
+        echo.extend(&frame);
+        let error = ClientEnv::connect(&pretender(echo.leak()), patient()).unwrap_err();
+        assert!(error.to_string().contains("both sides dialed"), "{error}");
+
+        // A listener that never answers costs the time that was allowed for it.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let address = format!("tcp://{}", silent.local_addr()?);
+        let options = rlay::Options { connect_timeout: std::time::Duration::from_millis(200), ..rlay::options() };
+        let error = ClientEnv::connect(&address, options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
+        assert!(error.to_string().contains(&address) && error.to_string().contains("handshake"), "{error}");
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_acceptor_hands_out_who_passed() {
+    bounded(|| {
+        let acceptor = Acceptor::bind(&fresh("tcp").parse()?, Role::Env, &patient())?;
+        let mut peer = Stranger::dial(&acceptor.address().to_string());
+        peer.say_frame(&greeting());
+        let ready = acceptor.next(&mut Wait::new(Some(PATIENCE)))?;
+        assert_eq!(acceptor.sessions(), 1);
+        drop(ready);
+        assert_eq!(acceptor.sessions(), 0);
+        acceptor.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}

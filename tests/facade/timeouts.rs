@@ -1,0 +1,141 @@
+//! A deadline ends a call, not the session: the answer may be late, and is then nobody else's.
+
+use rlay::{BoxSpace, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Late, RemoteEnv, ServerBackend, Value};
+use rlay_testkit::CountingEnv;
+
+use crate::support::{Gate, Gated, HOLD, PATIENCE, Process, bounded, eventually, fresh, hasty};
+
+type Counting = RemoteEnv<BoxSpace<f64, [f64; 4]>, Discrete>;
+
+/// A backend, a gate in its environment, and an agent whose calls soon time out.
+fn gated(scheme: &str) -> Result<(ServerBackend, Gate, Counting), EnvError> {
+    let gate = Gate::default();
+    let for_env = gate.clone();
+    let factory = move |make: &rlay::wire::Make| {
+        Ok(Gated { env: CountingEnv::new(make.render_mode.as_deref()), gate: for_env.clone() })
+    };
+    let options = rlay::Options { render_mode: Some("ansi".into()), ..hasty() };
+    let backend = ServerBackend::bind(factory, &fresh(scheme), hasty())?;
+    backend.start();
+    // The first answer may take a while on a busy machine; only what is held up shall be late.
+    let patient = rlay::Options { timeout: Some(PATIENCE), ..options };
+    let env = ClientEnv::connect(&backend.address().to_string(), patient)?;
+    Ok((backend, gate, env.typed()?))
+}
+
+/// Makes a call that times out because the gate is closed.
+fn late<T: std::fmt::Debug>(env: &mut Counting, call: impl FnOnce(&mut Counting) -> Result<T, EnvError>) {
+    env.timeout = hasty().timeout;
+    let error = kind(call(env).unwrap_err());
+    assert_eq!(error, ErrorKind::Timeout);
+    env.timeout = Some(PATIENCE);
+}
+
+fn kind(error: EnvError) -> ErrorKind {
+    error.downcast_ref::<Error>().expect("an error of RLay").kind()
+}
+
+#[test]
+fn a_late_answer_is_fetched_or_in_nobodys_way() {
+    for scheme in ["mem", "tcp", "unix"] {
+        bounded(move || {
+            let (backend, gate, mut env) = gated(scheme)?;
+            env.reset(Some(1), &Value::None)?;
+            assert_eq!(env.step(1)?.observation, [1.0, 1.0, 1.0, 1.0]);
+
+            late(&mut env, |env| env.step(HOLD));
+            // Nothing else is asked while the answer is to come.
+            assert_eq!(kind(env.step(2).unwrap_err()), ErrorKind::Busy);
+            assert_eq!(kind(env.render().unwrap_err()), ErrorKind::Busy);
+            assert_eq!(env.late(hasty().timeout).unwrap_err().kind(), ErrorKind::Timeout, "it is still to come");
+            gate.open();
+            let Late::Step(result) = env.late(Some(PATIENCE))? else { panic!("not a step") };
+            assert_eq!((result.observation, result.reward), ([1.0, 1.0, 2.0, 13.0], 213.0));
+            assert_eq!(env.late(None).unwrap_err().kind(), ErrorKind::Usage, "it came already");
+            assert_eq!(env.step(3)?.observation, [1.0, 1.0, 3.0, 3.0]);
+
+            late(&mut env, |env| env.step(HOLD));
+            gate.open();
+            // Whether the late row has arrived by now or not, it is not what the reset returns.
+            assert_eq!(env.reset(Some(2), &Value::None)?.observation, [2.0, 2.0, 0.0, -1.0]);
+            assert_eq!(env.step(4)?.observation, [2.0, 2.0, 1.0, 4.0]);
+            env.close()?;
+            backend.close();
+            Ok::<_, EnvError>(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_reset_and_a_render_can_be_late_too() {
+    bounded(|| {
+        let (backend, gate, mut env) = gated("tcp")?;
+        late(&mut env, |env| env.reset(Some(HOLD as u64), &Value::None));
+        assert_eq!(kind(env.step(1).unwrap_err()), ErrorKind::Busy);
+        gate.open();
+        let Late::Reset(result) = env.late(Some(PATIENCE))? else { panic!("not a reset") };
+        assert_eq!(result.observation, [13.0, 1.0, 0.0, -1.0]);
+
+        late(&mut env, |env| env.render());
+        gate.open();
+        let Late::Render(frame) = env.late(Some(PATIENCE))? else { panic!("not a frame") };
+        assert_eq!(frame, "episode 1, step 0".into());
+        assert_eq!(env.step(5)?.observation, [13.0, 1.0, 1.0, 5.0]);
+        env.close()?;
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_reset_that_cannot_drop_the_late_answer_times_out_and_can_be_made_again() {
+    bounded(|| {
+        let (backend, gate, mut env) = gated("unix")?;
+        env.reset(None, &Value::None)?;
+        late(&mut env, |env| env.step(HOLD));
+        late(&mut env, |env| env.reset(Some(3), &Value::None));
+        gate.open();
+        assert_eq!(env.reset(Some(4), &Value::None)?.observation, [4.0, 2.0, 0.0, -1.0], "one reset, not two");
+        assert_eq!(gate.visits(), 1);
+        env.close()?;
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn closing_does_not_wait_for_ever_for_a_late_answer() {
+    bounded(|| {
+        let (backend, gate, mut env) = gated("tcp")?;
+        env.reset(None, &Value::None)?;
+        late(&mut env, |env| env.step(HOLD));
+        env.close()?;
+        assert_eq!(kind(env.step(1).unwrap_err()), ErrorKind::Closed);
+        gate.open();
+        eventually("the session has ended", || backend.sessions() == 0);
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_request_that_a_stopped_peer_does_not_take_ends_the_session() {
+    bounded(|| {
+        // Actions of CountingEnv are small; its options are not bounded.
+        let host = Process::start("tcp", "host-counting", &fresh("tcp"));
+        let mut env = ClientEnv::connect(&host.line(), rlay::Options { timeout: Some(PATIENCE), ..hasty() })?;
+        env.reset(None, &Value::None)?;
+        host.freeze();
+        env.timeout = hasty().timeout;
+        let large = Value::Bytes(vec![7; 32 << 20]);
+        let error = env.reset(None, &large).unwrap_err();
+        assert_eq!(kind(error), ErrorKind::ConnectionLost, "no answer is late, for there is none");
+        assert_eq!(kind(env.step(Value::Int(1)).unwrap_err()), ErrorKind::ConnectionLost);
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}

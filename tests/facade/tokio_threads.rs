@@ -1,0 +1,180 @@
+//! Inside tokio: the async form works on one thread, and the blocking form says that it is the wrong one.
+
+use std::time::Duration;
+
+use rlay::{
+    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, Limits, PolicyServer, PolledEnv,
+    Registry, ServerBackend, ServerEnv, Space, Value, drive,
+    endpoint::Host,
+    wire::{Make, Role},
+};
+use rlay_testkit::CountingEnv;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task, time,
+};
+
+use crate::support::{Gate, Gated, HOLD, PATIENCE, bounded, counting, eventually, fresh, patient};
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// One session of a counting environment, hosted by whichever task this is.
+async fn host(mut listener: Box<dyn rlay::Listener>) -> rlay::Result<()> {
+    let incoming = listener.accept().await?;
+    let (mut channel, limits): (_, Limits) = drive::accept(incoming, Role::Env, &patient()).await?;
+    let mut make = |make: &Make| {
+        let env = CountingEnv::new(make.render_mode.as_deref());
+        Ok(Box::new(Hosted::new(env, make.render_mode.clone())) as Box<dyn HostEnv>)
+    };
+    let mut host = Host::new(&mut make, limits, true);
+    drive::serve(channel.as_mut(), &mut host).await
+}
+
+async fn play(address: String) -> Result<(), EnvError> {
+    let options = rlay::Options { render_mode: Some("ansi".into()), ..patient() };
+    let mut env = drive::AsyncEnv::connect(&address, &options).await?;
+    let mut local = CountingEnv::new(None);
+    let space = local.observation_space().clone();
+    for seed in [Some(5), None] {
+        let (here, there) = (local.reset(seed, &Value::None)?, env.reset(seed, &Value::None).await?);
+        assert_eq!(space.to_value(&here.observation), there.observation);
+        for action in 0..20 {
+            let (here, there) = (local.step(action)?, env.step(&Value::Int(action)).await?);
+            assert_eq!((space.to_value(&here.observation), here.reward), (there.observation, there.reward));
+        }
+    }
+    assert_eq!(env.render().await?, "episode 2, step 20".into());
+    assert_eq!(env.step(&Value::Int(1000)).await.unwrap_err().kind(), ErrorKind::Env);
+    assert_eq!(env.step(&Value::Str("up".into())).await.unwrap_err().kind(), ErrorKind::InvalidAction);
+    env.step(&Value::Int(1)).await?;
+    Ok(env.close().await?)
+}
+
+#[test]
+fn agent_and_host_share_a_current_thread_runtime() {
+    for scheme in ["mem", "tcp", "unix"] {
+        bounded(move || {
+            runtime().block_on(async {
+                let options = patient();
+                let address = fresh(scheme).parse()?;
+                let transport = Registry::find(&options.registry, &address)?;
+                let listener = transport.listen(&address, &rlay::TransportOptions::default()).await?;
+                let address = listener.address().to_string();
+                let (hosted, played) = tokio::join!(host(listener), play(address));
+                hosted?;
+                played
+            })
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_cancelled_call_leaves_no_answer_for_another() {
+    bounded(|| {
+        let gate = Gate::default();
+        let for_env = gate.clone();
+        let factory = move |_: &Make| Ok(Gated { env: CountingEnv::new(None), gate: for_env.clone() });
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        backend.start();
+        let address = backend.address().to_string();
+        runtime().block_on(async {
+            let mut env = drive::AsyncEnv::connect(&address, &patient()).await?;
+            env.reset(Some(1), &Value::None).await?;
+            let step = time::timeout(Duration::from_millis(50), env.step(&Value::Int(HOLD)));
+            step.await.expect_err("the env waits at the gate");
+            assert_eq!(env.step(&Value::Int(2)).await.unwrap_err().kind(), ErrorKind::Busy);
+            gate.open();
+            let first = env.reset(Some(2), &Value::None).await?;
+            assert_eq!(first.info.get("seed"), Some(&Value::Int(2)));
+            assert_eq!(env.step(&Value::Int(3)).await?.reward, 103.0);
+            env.close().await?;
+            Ok::<_, EnvError>(())
+        })?;
+        eventually("the session has ended", || backend.sessions() == 0);
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+/// Everything that blocks, called where it must not.
+fn blocking_calls(address: &str) -> Vec<Error> {
+    let factory = |_: &Make| Ok(CountingEnv::new(None));
+    let space = || rlay::Discrete::new(2);
+    let metadata = rlay::Metadata::default();
+    vec![
+        ClientEnv::connect(address, patient()).expect_err("it blocks"),
+        ServerEnv::bind(&fresh("mem"), patient()).expect_err("it blocks"),
+        ServerBackend::bind(factory, &fresh("tcp"), patient()).expect_err("it blocks"),
+        ClientBackend::new(factory, address, patient()).and_then(|backend| backend.run()).expect_err("it blocks"),
+        PolledEnv::new(space(), space(), &metadata, address, patient()).expect_err("it blocks"),
+        PolicyServer::bind(&fresh("tcp"), patient()).expect_err("it blocks"),
+    ]
+}
+
+#[test]
+fn blocking_endpoints_refuse_a_thread_that_runs_tokio() {
+    bounded(|| {
+        let (backend, address) = counting(&fresh("tcp"))?;
+        for runtime in [runtime(), Builder::new_multi_thread().worker_threads(1).enable_all().build()?] {
+            let there = address.clone();
+            let errors = runtime.block_on(async { blocking_calls(&there) });
+            let there = address.clone();
+            let spawned = runtime.block_on(async { task::spawn(async move { blocking_calls(&there) }).await })?;
+            for error in errors.into_iter().chain(spawned) {
+                assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+                assert!(error.to_string().contains("spawn_blocking"), "{error}");
+            }
+        }
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn blocking_endpoints_work_where_the_refusal_sends_them() {
+    for scheme in ["mem", "tcp"] {
+        bounded(move || {
+            runtime().block_on(async move {
+                let playing = task::spawn_blocking(move || {
+                    let (backend, address) = counting(&fresh(scheme))?;
+                    let mut env = ClientEnv::connect(&address, rlay::Options { timeout: Some(PATIENCE), ..patient() })?;
+                    env.reset(Some(1), &Value::None)?;
+                    let reward = env.step(Value::Int(1))?.reward;
+                    env.close()?;
+                    backend.close();
+                    Ok::<_, EnvError>(reward)
+                });
+                assert_eq!(playing.await??, 101.0);
+                Ok::<_, EnvError>(())
+            })
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn endpoints_may_be_dropped_on_a_thread_that_runs_tokio() {
+    for scheme in ["mem", "tcp"] {
+        bounded(move || {
+            let (backend, address) = counting(&fresh(scheme))?;
+            let mut env = ClientEnv::connect(&address, patient())?;
+            env.reset(None, &Value::None)?;
+            let server = ServerEnv::bind(&fresh(scheme), patient())?;
+            let watched = backend.clone();
+            runtime().block_on(async move {
+                drop(env);
+                drop(server);
+                drop(backend);
+            });
+            eventually("the session has ended", || watched.sessions() == 0);
+            watched.close();
+            Ok::<_, EnvError>(())
+        })
+        .unwrap();
+    }
+}

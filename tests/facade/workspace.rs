@@ -1,0 +1,48 @@
+//! What the crates of the workspace may depend on.
+
+use std::{collections::BTreeSet, process::Command};
+
+use serde_json::Value as Json;
+
+/// Crates that move bytes.
+const TRANSPORTS: [&str; 4] = ["rlay-tcp", "rlay-zmq", "rlay-quic", "rlay-shm"];
+
+/// The crates of this workspace, each with those of its ordinary dependencies that are among them.
+fn crates() -> Vec<(String, BTreeSet<String>)> {
+    let cargo = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+    let metadata: Json = serde_json::from_slice(&cargo.stdout).expect("cargo writes JSON");
+    let list = |json: &Json| json.as_array().cloned().unwrap_or_default();
+    let name = |json: &Json| json["name"].as_str().expect("a name").to_owned();
+    let packages = list(&metadata["packages"]);
+    let ours: BTreeSet<_> = packages.iter().map(name).collect();
+    let dependencies = |package: &Json| {
+        let ordinary = list(&package["dependencies"]).into_iter().filter(|dependency| dependency["kind"] != "dev");
+        ordinary.map(|dependency| name(&dependency)).filter(|name| ours.contains(name)).collect()
+    };
+    packages.iter().map(|package| (name(package), dependencies(package))).collect()
+}
+
+#[test]
+fn a_transport_depends_on_the_core_and_on_no_other_crate_of_ours() {
+    let crates = crates();
+    let mut seen = 0;
+    for (name, dependencies) in &crates {
+        if TRANSPORTS.contains(&name.as_str()) {
+            assert_eq!(dependencies, &BTreeSet::from(["rlay-core".to_owned()]), "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "there is a transport among {crates:?}");
+}
+
+#[test]
+fn the_core_depends_on_no_crate_of_ours() {
+    let crates = crates();
+    let (_, dependencies) = crates.iter().find(|(name, _)| name == "rlay-core").expect("there is a core");
+    assert!(dependencies.is_empty(), "{dependencies:?}");
+}
