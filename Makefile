@@ -5,9 +5,8 @@ VENV := .venv
 OLDEST := .venv-gym100
 SERVER := target/release/examples/cartpole_server
 EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
-# What the extension is made of; cargo knows better, but asking it takes longer.
-SOURCES := $(shell find rlay-core/src rlay-tcp/src rlay-gym/src -name '*.rs') \
-	Cargo.lock Cargo.toml rlay-core/Cargo.toml rlay-tcp/Cargo.toml rlay-gym/Cargo.toml rlay-gym/pyproject.toml
+# What the extension is made of. Cargo knows better, but asking it takes longer.
+SOURCES := $(shell find rlay-*/src -name '*.rs') $(wildcard rlay-*/Cargo.toml) Cargo.toml Cargo.lock rlay-gym/pyproject.toml
 
 # In this order; each is a target, too: `make check-clippy`.
 CHECKS := format clippy no-default-features docs rust doctests python ruff mypy gymnasium gymnasium-1.0
@@ -31,7 +30,7 @@ test: ## everything that must hold; ends with a summary
 	printf '  %-20s %-7s %5d s\n' all "$$([ $$failed = 0 ] && echo ok || echo FAILED)" $$(($$(date +%s) - began)); \
 	exit $$failed
 
-bench: ## steps per second of every transport beside a raw ping-pong
+bench: build ## steps per second of every transport beside a raw ping-pong
 	cargo run --release -p rlay-benches
 
 fmt: $(VENV)/.stamp ## format Rust and Python

@@ -140,13 +140,13 @@ def plot(run: Run, title: str, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 4.5), dpi=150)
     axes.axhline(SOLVED, color=ink, linewidth=0.9, linestyle=(0, (5, 4)))
     axes.text(steps[0], SOLVED - 8, f"solved: {SOLVED:.0f}", va="top", fontsize=8.5, color=ink)
-    dots = {"s": 14, "color": muted, "linewidths": 0}
+    dots: dict[str, Any] = {"s": 14, "color": muted, "linewidths": 0}
     for at, returns in zip(steps, run.generations, strict=True):
         axes.scatter([at] * len(returns), returns, alpha=0.45, **dots)
     axes.scatter([], [], label="one candidate", **dots)
     means = [np.mean(returns) for returns in run.generations]
     axes.plot(steps, means, color=accent, linewidth=2.2, marker="o", markersize=4.5, label="mean of a generation")
-    axes.set(ylim=(0, 520), xlabel="steps over TCP, in thousands", ylabel="return")
+    axes.set(ylim=(0, 520), xlabel="steps over TCP, in thousands", ylabel="return of an episode of CartPole")
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=ink)
     axes.set_title(f"learned policy: {run.learned:.1f} over {EPISODES} episodes", loc="right", fontsize=9.5, color=ink)
     axes.grid(axis="y", color="#e6e4de", linewidth=0.8)
@@ -190,7 +190,7 @@ def main() -> int:
         run = runs[name] = learn_through(server)
         path = ROOT / "out" / f"learning-curve-{name}.png"
         who = "the agent dials" if name == "client" else "the environment dials"
-        plot(run, f"CartPole through {name.capitalize()}Env: {who}", path)
+        plot(run, f"{name.capitalize()}Env: {who}", path)
         broken += [f"{name}: {claim}" for claim in report(run, path)]
     same = runs["client"].generations == runs["server"].generations
     if not same:

@@ -74,3 +74,8 @@ pub fn options() -> Options {
     let registry = registry.with(Tcp);
     Options { registry, ..Options::default() }
 }
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -41,9 +41,15 @@ pub(crate) fn new(py: Python<'_>, kind: ErrorKind, message: impl Into<String>) -
 
 /// What a Python environment raised, for the wire.
 pub(crate) fn failure(py: Python<'_>, exception: &PyErr) -> Error {
-    let described = module(py).and_then(|errors| errors.call_method1("describe", (exception.value(py),)));
-    let described = described.and_then(|d| d.extract::<(String, String, String)>());
-    match described {
+    let describe = || {
+        let value = exception.value(py);
+        if let Some(traceback) = exception.traceback(py) {
+            // Before Python 3.12 an exception that was caught does not have it yet.
+            value.setattr("__traceback__", traceback)?;
+        }
+        module(py)?.call_method1("describe", (value,))?.extract::<(String, String, String)>()
+    };
+    match describe() {
         Ok((error_type, message, traceback)) => EnvFailure { error_type, message, traceback }.into(),
         Err(_) => EnvFailure::new("Exception", exception.to_string()).into(),
     }

@@ -140,6 +140,18 @@ impl PyHostEnv {
         Python::attach(|py| run(self, py).map_err(|raised| blame(py, raised, &interrupt)))
     }
 
+    fn step(&mut self, py: Python<'_>, action: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
+        let result = items(&self.step.bind(py).call1((action,))?, 5, "step")?;
+        let reward = result.get_item(1)?;
+        outcome.reward = reward.extract().map_err(|_| {
+            PyTypeError::new_err(format!("the reward is {reward:?}, which is not a number"))
+        })?;
+        outcome.terminated = result.get_item(2)?.is_truthy()?;
+        outcome.truncated = result.get_item(3)?.is_truthy()?;
+        self.observe(py, &result.get_item(0)?, outcome)?;
+        self.info(&result.get_item(4)?, outcome)
+    }
+
     fn observe(&mut self, py: Python<'_>, observation: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
         self.last = None;
         if let Some((dtype, shape, size)) = self.observations.single_array()
@@ -208,17 +220,12 @@ impl HostEnv for PyHostEnv {
     }
 
     fn step_into(&mut self, action: Payload<'_>, outcome: &mut Outcome) -> Result<()> {
-        self.call(|this, py| {
-            let action = this.actions.read_payload(py, &action)?;
-            let result = items(&this.step.bind(py).call1((action,))?, 5, "step")?;
-            let reward = result.get_item(1)?;
-            outcome.reward = reward.extract().map_err(|_| {
-                PyTypeError::new_err(format!("the reward is {reward:?}, which is not a number"))
-            })?;
-            outcome.terminated = result.get_item(2)?.is_truthy()?;
-            outcome.truncated = result.get_item(3)?.is_truthy()?;
-            this.observe(py, &result.get_item(0)?, outcome)?;
-            this.info(&result.get_item(4)?, outcome)
+        let interrupt = self.interrupt.clone();
+        Python::attach(|py| {
+            // Bytes that do not fit the space are the agent's doing and not the environment's.
+            let action = self.actions.read_payload(py, &action);
+            let action = action.map_err(|raised| Error::protocol(raised.value(py).to_string()))?;
+            self.step(py, &action, outcome).map_err(|raised| blame(py, raised, &interrupt))
         })
     }
 

@@ -11,8 +11,6 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-import rlay
-
 WALK, WAIT, RAISE, DIE = range(4)
 """The actions. To wait is to wait for `release`."""
 
@@ -174,10 +172,3 @@ class _Counted(gym.Wrapper[Any, Any, Any, Any]):
 def cartpole_steps() -> int:
     """Return the steps of all counted CartPoles of this process."""
     return _Counted.steps
-
-
-def listen_and_reset(address: str) -> None:
-    """Be an agent that listens, and ask whoever dials for one episode."""
-    env = rlay.ServerEnv(address, connect_timeout=20)
-    env.reset(seed=3)
-    env.close()

@@ -38,18 +38,15 @@ def free_address() -> str:
         return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
 
 
-AGENT = """
-    import sys, moody, rlay
-    name, address = sys.argv[1:]
-    env = rlay.ClientEnv(address) if name == "client" else rlay.ServerEnv(address)
-    env.reset()
-    print("ready")
-    for line in sys.stdin:
-        try:
-            print("answer", env.step(int(line))[0][0])
-        except rlay.Error as error:
-            print("error", type(error).__name__, error)
-    """
+class Agent:
+    """An agent in the host process, for environments of this one."""
+
+    def __init__(self, host: HostProcess, paradigm: str, address: str) -> None:
+        self._host = host
+        self._number = host.tell("call", "agents:open", paradigm, address)
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        return lambda *arguments: self._host.tell("call", f"agents:{name}", self._number, *arguments)
 
 
 def test_a_listening_backend_knows_its_address_at_once() -> None:
@@ -78,53 +75,59 @@ def test_a_listening_agent_knows_its_address_at_once() -> None:
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_start_returns_the_backend_and_with_starts_it(paradigm: str) -> None:
+def test_start_returns_the_backend_and_with_starts_it(host_process: HostProcess, paradigm: str) -> None:
     host = backend(paradigm)
     assert host.start() is host
     host.close()
     with backend(paradigm) as host:
-        with python(AGENT, paradigm, host.address) as agent:
-            assert agent.line() == "ready"
-            agent.say("0")
-            assert agent.line() == "answer 1"
+        assert Agent(host_process, paradigm, host.address).step(moody.WALK) == "[1]"
 
 
-@pytest.mark.parametrize("ended_by", ["the same thread", "another thread"])
-@pytest.mark.parametrize("state", ["fresh", "started", "idle", "busy"])
+CLOSERS: dict[str, Callable[[Callable[[], None]], None]] = {
+    "this thread": lambda close: close(),
+    "another thread": lambda close: beside(close),
+}
+
+
+def beside(close: Callable[[], None]) -> None:
+    with thread(close) as closer:
+        closer.join(10 * PROMISED)
+        assert not closer.is_alive()
+
+
+@pytest.mark.parametrize("closer", CLOSERS)
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_close(paradigm: str, state: str, ended_by: str) -> None:
-    moody.forget()
-    host = backend(paradigm)
-    if state != "fresh":
-        host.start()
-    program = python(AGENT, paradigm, host.address) if state in ("idle", "busy") else None
-    if program is not None:
-        assert program.line() == "ready"
-    if program is not None and state == "busy":
-        program.say(str(moody.WAIT))
-        until(lambda: ("step" in [name for name, _ in moody.journal()]), "the step")
-    calls = [host.close, host.close]
-    if ended_by == "another thread":
-        for call in calls:
-            with thread(call) as beside:
-                beside.join(10 * PROMISED)
-                assert not beside.is_alive()
-    else:
-        for call in calls:
-            call()
-    names = [name for name, _ in moody.journal()]
-    if program is not None:
-        if state == "idle":
-            assert names[-1] == "close", "the environment was closed"
-            program.say("0")
-        else:
-            assert names[-1] == "step", "the environment is still in a call"
-            moody.release()
-            assert program.line() == "answer 1"
-            until(lambda: moody.journal()[-1][0] == "close", "the environment to be closed")
-            program.say("0")
-        assert program.line().startswith("error ConnectionLost")
-        program.kill()
+class TestClose:
+    """It may be called twice, and from any thread."""
+
+    def close(self, host: Any, closer: str) -> None:
+        CLOSERS[closer](host.close)
+        CLOSERS[closer](host.close)
+
+    def test_before_anything_was_served(self, paradigm: str, closer: str) -> None:
+        self.close(backend(paradigm), closer)
+        self.close(backend(paradigm).start(), closer)
+
+    def test_while_agents_think(self, host_process: HostProcess, paradigm: str, closer: str) -> None:
+        moody.forget()
+        host = backend(paradigm).start()
+        agents = [Agent(host_process, paradigm, host.address) for _ in range(3)]
+        self.close(host, closer)
+        assert [name for name, _ in moody.journal()].count("close") == 3, "environments are closed"
+        assert [agent.step(moody.WALK) for agent in agents] == ["ConnectionLost"] * 3
+
+    def test_while_an_environment_is_in_a_call(self, host_process: HostProcess, paradigm: str, closer: str) -> None:
+        moody.forget()
+        host = backend(paradigm).start()
+        agent = Agent(host_process, paradigm, host.address)
+        agent.begin_step(moody.WAIT)
+        until(lambda: moody.journal()[-1][0] == "step", "the step")
+        self.close(host, closer)
+        assert moody.journal()[-1][0] == "step", "it is not closed in the middle of a call"
+        moody.release()
+        assert agent.end_step() == "[1]", "the call ends as it would have"
+        until(lambda: moody.journal()[-1][0] == "close", "the environment to be closed")
+        assert agent.step(moody.WALK) == "ConnectionLost"
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
@@ -172,11 +175,9 @@ SOURCES: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("name", SOURCES)
-def test_what_can_be_hosted(name: str, paradigm: str) -> None:
-    with backend(paradigm, SOURCES[name]()) as host, python(AGENT, paradigm, host.address) as agent:
-        assert agent.line() == "ready"
-        agent.say("0")
-        assert agent.line().startswith("answer")
+def test_what_can_be_hosted(host_process: HostProcess, name: str, paradigm: str) -> None:
+    with backend(paradigm, SOURCES[name]()) as host:
+        assert Agent(host_process, paradigm, host.address).step(0).startswith("[")
 
 
 @pytest.mark.parametrize("source", [7, None, object(), "NoSuchEnvironment-v0"])

@@ -40,12 +40,13 @@ def own_moods(spawn_host: Callable[[], HostProcess]) -> Iterator[Moods]:
 def test_what_an_environment_raises_is_raised_here(moods: Moods, paradigm: str, call: str) -> None:
     env = moods.env(paradigm, render_mode="ansi")
     env.reset(options={} if call == "reset" else {"raise_in": call})
-    with pytest.raises(ValueError, match=f"^{call} went wrong$") as caught:
+    with pytest.raises(ValueError) as caught:
         {"reset": lambda: env.reset(options={"raise_in": "reset"}), "step": lambda: env.step(0), "render": env.render}[
             call
         ]()
     error = caught.value
     assert isinstance(error, rlay.EnvError) and error.remote_type == "ValueError"
+    assert str(error) == f"{call} went wrong"
     assert "moody.py" in error.remote_traceback and f"in {call}" in error.remote_traceback
     assert env.reset()[0] == [0], "the session is usable afterwards"
     assert env.step(0)[0] == [1]
@@ -91,7 +92,7 @@ def test_a_failure_to_make_gives_its_place_back(moods: Moods) -> None:
 def test_what_close_raises_is_raised_by_close(moods: Moods, paradigm: str) -> None:
     env = moods.env(paradigm)
     env.reset(options={"raise_in": "close"})
-    with pytest.raises(ValueError, match="^close went wrong$"):
+    with pytest.raises(ValueError, match="^close went wrong"):
         env.close()
     env.close()
 
@@ -99,7 +100,7 @@ def test_what_close_raises_is_raised_by_close(moods: Moods, paradigm: str) -> No
 def test_tracebacks_stay_at_the_host_if_it_says_so(moods: Moods) -> None:
     env = moods.client(moods.serve(tracebacks=False))
     env.reset(options={"raise_in": "step"})
-    with pytest.raises(ValueError, match="^step went wrong$") as caught:
+    with pytest.raises(ValueError, match="^step went wrong") as caught:
         env.step(0)
     assert isinstance(caught.value, rlay.EnvError)
     assert (caught.value.remote_type, caught.value.remote_traceback) == ("ValueError", "")

@@ -83,8 +83,9 @@ def test_late_that_is_interrupted(moods: Moods) -> None:
         try:
             env.step(moody.WAIT)
         except rlay.Timeout:
-            print("late", flush=True)
+            pass
         try:
+            print("late")
             env.late()
         except KeyboardInterrupt:
             print("interrupted")
@@ -101,8 +102,8 @@ def test_late_that_is_interrupted(moods: Moods) -> None:
 
 DIAL = """
     import sys, rlay
-    print("dialing")
     try:
+        print("dialing")
         rlay.ClientEnv(sys.argv[1], connect_timeout=60)
     except KeyboardInterrupt:
         print("interrupted")
@@ -144,8 +145,8 @@ def test_waiting_for_an_environment_is_interrupted(moods: Moods) -> None:
     source = """
         import rlay
         env = rlay.ServerEnv()
-        print(env.address)
         try:
+            print(env.address)
             env.reset()
         except KeyboardInterrupt:
             print("interrupted")
@@ -208,9 +209,7 @@ def test_ctrl_c_reaches_the_code_of_an_environment_on_the_main_thread() -> None:
 def test_a_client_backend_that_runs_ends_with_ctrl_c() -> None:
     source = """
         import sys, moody, rlay
-        host = rlay.ClientBackend(moody.Moody, sys.argv[1])
-        print("dialing")
-        host.run()
+        rlay.ClientBackend(moody.Moody, sys.argv[1]).run()
         print("ended")
         """
     env = rlay.ServerEnv(connect_timeout=20)
@@ -221,8 +220,19 @@ def test_a_client_backend_that_runs_ends_with_ctrl_c() -> None:
             env.reset()
         assert program.wait() == 0
     env.close()
-    with python(source, env.address) as program:
-        program.find("dialing")  # and nobody listens any more
+
+
+def test_a_client_backend_that_dials_ends_with_ctrl_c() -> None:
+    source = """
+        import sys, moody, rlay
+        rlay.ClientBackend(moody.Moody, sys.argv[1]).run()
+        print("ended")
+        """
+    with contextlib.ExitStack() as stack:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            program = stack.enter_context(python(source, f"tcp://127.0.0.1:{listener.getsockname()[1]}"))
+            listener.accept()[0].close()
+        # It has dialed, and now dials again where nobody listens any more.
         interrupt(program, "ended")
         assert program.wait() == 0
 
@@ -231,8 +241,8 @@ def test_a_turn_that_waits_is_interrupted() -> None:
     source = """
         import sys, moody, rlay
         host = rlay.ClientBackend(moody.Moody, sys.argv[1])
-        print("waiting")
         try:
+            print("waiting")
             host.turn(60)
         except KeyboardInterrupt:
             print("interrupted")
@@ -295,7 +305,7 @@ def test_other_threads_run_while_a_turn_is_awaited(moods: Moods) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     backend = rlay.ClientBackend(moody.Moody, address)
-    with thread(lambda: moods.host.tell("call", "moody:listen_and_reset", address)):
+    with thread(lambda: moods.host.tell("call", "agents:listen_and_reset", address)):
         assert backend.turn(SOON) == rlay.Reset(seed=3, options=None)
         backend.reply(moody.np.array([0]))
         assert isinstance(backend.turn(SOON), rlay.Close)

@@ -14,7 +14,7 @@ from gymnasium import spaces
 
 import rlay
 from conftest import Hosted, HostProcess
-from corpus import NEWER, REFUSED, SPACES, values
+from corpus import DEEPEST, NEWER, REFUSED, SPACES, values
 from equal import difference
 from rlay import _rlay, _spaces
 
@@ -119,6 +119,16 @@ def test_live(hosted: Hosted, host_process: HostProcess, paradigm: str, name: st
         assert difference(value, observation) is None
         assert difference({"action": value}, info) is None
     assert host_process.take_log() == []
+
+
+@pytest.mark.parametrize("name", DEEPEST)
+def test_the_deepest(hosted: Hosted, paradigm: str, name: str) -> None:
+    env = hosted(f"corpus:echo:{name}", paradigm, chosen=True)
+    space = DEEPEST[name]()
+    same_space(space, env.observation_space)
+    env.reset()
+    for value in values(space):
+        assert difference(value, env.step(value)[0]) is None
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A test that takes longer than this hangs.
-const WATCHDOG: Duration = Duration::from_secs(30);
+const WATCHDOG: Duration = Duration::from_secs(60);
 /// How long a peer may take to do what it must: ten times the liveness bound of the suite.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// A peer that has moved nothing for this long waits for something.
@@ -40,7 +40,7 @@ pub struct Lab {
 /// Runs the test of `promise` in one form, or prints the reason for which the subject does not keep it.
 ///
 /// # Panics
-/// If the test fails, or is not over after 30 seconds.
+/// If the test fails, or is not over after a minute.
 pub fn check(promise: &'static str, subject: Subject, form: Form, test: fn(&Lab)) {
     if let Some(reason) = subject.exception(promise) {
         // Past the capture of the test harness, so that it is seen even though nothing fails.

@@ -1,4 +1,4 @@
-//! The conformance suite over `faulty://` without faults, and over links that only chop or delay.
+//! The conformance suite over `faulty://` without faults, and over one that gives it in small pieces.
 
 use rlay_testkit::Faulty;
 
@@ -10,8 +10,8 @@ rlay_testkit::conformance! {
 }
 
 rlay_testkit::conformance! {
-    mod chopped_and_late {
+    mod chopped {
         transport: Faulty,
-        address: |n| format!("faulty://chopped-{n}?chop=4093&delay=1"),
+        address: |n| format!("faulty://chopped-{n}?chop=4093"),
     }
 }

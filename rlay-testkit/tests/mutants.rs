@@ -8,16 +8,19 @@ use liar::{Bug, Liar};
 use rlay_core::Mem;
 use rlay_testkit::{Form, Lab, Subject, check, promises};
 
-/// Whether the test of the promise fails.
-fn fails(promise: &'static str, subject: Subject, form: Form, test: fn(&Lab)) -> bool {
-    thread::spawn(move || check(promise, subject, form, test)).join().is_err()
+/// Runs the test of the promise; the handle gives an error if it fails.
+fn start(promise: &'static str, subject: Subject, form: Form, test: fn(&Lab)) -> thread::JoinHandle<()> {
+    thread::spawn(move || check(promise, subject, form, test))
 }
 
 /// Panics unless the test fails over the transport with the bug, in both forms.
 fn caught(bug: Bug, scheme: &'static str, test: fn(&Lab)) {
-    for form in [Form::Blocking, Form::Async] {
+    let run = |form| {
         let subject = Subject::new(Liar(bug), move |n| format!("{scheme}://liar-{n}"));
-        assert!(fails("a promise", subject, form, test), "{bug:?} went unnoticed in the {form:?} form");
+        (form, start("a promise", subject, form, test))
+    };
+    for (form, verdict) in [Form::Blocking, Form::Async].map(run) {
+        assert!(verdict.join().is_err(), "{bug:?} went unnoticed in the {form:?} form");
     }
 }
 
@@ -54,7 +57,7 @@ caught! {
 #[test]
 fn an_unresolved_port_is_caught() {
     let subject = Subject::new(Mem, |n| format!("mem://port-{n}:0"));
-    assert!(fails("a promise", subject, Form::Async, promises::port_zero_is_resolved));
+    assert!(start("a promise", subject, Form::Async, promises::port_zero_is_resolved).join().is_err());
 }
 
 #[test]
@@ -70,7 +73,7 @@ fn an_exception_is_not_tested_but_any_other_promise_is() {
     let subject = || Subject::new(Mem, |n| format!("mem://{n}")).except("drop_aborts", "as a demonstration");
     let broken: fn(&Lab) = |_| panic!("the promise is broken");
     check("drop_aborts", subject(), Form::Async, broken);
-    assert!(fails("close_implies_flush", subject(), Form::Async, broken));
+    assert!(start("close_implies_flush", subject(), Form::Async, broken).join().is_err());
 }
 
 #[test]

@@ -80,11 +80,12 @@ def _known() -> dict[str, type[Exception]]:
         for name, value in vars(builtins).items()
         if isinstance(value, type)
         and issubclass(value, Exception)
-        # These need more than a text to be made, or mean something to the interpreter.
-        and not issubclass(value, UnicodeError | StopIteration | StopAsyncIteration)
+        # These mean something to the interpreter, or need more than a text to be made.
+        and not issubclass(value, StopIteration | StopAsyncIteration)
         and "Group" not in name
     }
-    known["UnicodeError"] = UnicodeError
+    for name in ("UnicodeDecodeError", "UnicodeEncodeError", "UnicodeTranslateError"):
+        known[name] = UnicodeError
     for name, value in vars(gymnasium.error).items():
         if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == "gymnasium.error":
             known[f"gymnasium.error.{name}"] = value
@@ -127,4 +128,14 @@ def describe(error: BaseException) -> tuple[str, str, str]:
         return error.remote_type, str(error), error.remote_traceback
     cls = type(error)
     name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    return name, str(error), "".join(traceback.format_exception(cls, error, error.__traceback__))
+    try:
+        text = str(error)
+    except Exception as broken:
+        text = f"<str raised {type(broken).__name__}>"
+    lines = traceback.format_exception(cls, error, error.__traceback__)
+    return name, _utf8(text), _utf8("".join(lines))
+
+
+def _utf8(text: str) -> str:
+    # A lone surrogate, as in the name of a file that is not UTF-8, must not cost the rest.
+    return text.encode("utf-8", "backslashreplace").decode()

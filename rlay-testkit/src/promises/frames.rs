@@ -14,7 +14,7 @@ fn lengths() -> Vec<usize> {
     let mut rng = Rng::seeded(1);
     let mut lengths = vec![0, 1, 63, 64, 65, 4095, 4096, 4097, 70_000, 1 << 20, 5, 0, 0, 1 << 20];
     lengths.extend((0..60).map(|_| rng.below(300) as usize));
-    lengths.extend((0..20).map(|_| rng.below(200_000) as usize));
+    lengths.extend((0..10).map(|_| rng.below(50_000) as usize));
     lengths
 }
 

@@ -234,7 +234,7 @@ impl Channel for LyingChannel {
 impl Drop for LyingChannel {
     fn drop(&mut self) {
         match self.bug.0 {
-            Bug::DropBlocks => thread::sleep(Duration::from_secs(3)),
+            Bug::DropBlocks => thread::sleep(Duration::from_millis(2100)),
             Bug::DropCloses => poll_once(self.inner.close()),
             _ => {}
         }

@@ -35,6 +35,7 @@ pub(crate) struct Process {
     /// Dropping it ends a thread.
     _stop: Option<Sender<()>>,
     lines: Receiver<String>,
+    address: String,
 }
 
 impl Process {
@@ -45,6 +46,7 @@ impl Process {
 
     fn thread(role: &str, address: &str) -> Self {
         let ((say, lines), (stop, until)) = (channel(), channel::<()>());
+        let there = address.to_owned();
         let (role, address) = (role.to_owned(), address.to_owned());
         thread::spawn(move || {
             let say: Say = Arc::new(move |line| drop(say.send(line)));
@@ -53,7 +55,7 @@ impl Process {
             });
             result.unwrap_or_else(|error| panic!("{role} at {address}: {error}"));
         });
-        Self { child: None, _stop: Some(stop), lines }
+        Self { child: None, _stop: Some(stop), lines, address: there }
     }
 
     /// Starts `role` in another process.
@@ -74,7 +76,7 @@ impl Process {
                 }
             }
         });
-        Self { child: Some(child), _stop: None, lines }
+        Self { child: Some(child), _stop: None, lines, address: address.to_owned() }
     }
 
     /// The next thing it says.
@@ -101,6 +103,10 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        // Whoever is killed leaves its socket file behind.
+        if let Some(path) = self.address.strip_prefix("unix://") {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

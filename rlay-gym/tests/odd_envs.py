@@ -1,0 +1,168 @@
+"""Environments that return or raise what they should not, as they are told to."""
+
+from __future__ import annotations
+
+import fractions
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+
+class Crash(ValueError):
+    """An exception class that the agent's side does not know."""
+
+
+class Mute(RuntimeError):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise KeyError("no words")
+
+
+EXCEPTIONS: dict[str, Callable[[], Exception]] = {
+    "ValueError": lambda: ValueError("not like this"),
+    "ValueError without text": lambda: ValueError(),
+    "ValueError with two arguments": lambda: ValueError("a", 2),
+    "KeyError": lambda: KeyError("missing"),
+    "IndexError": lambda: IndexError("list index out of range"),
+    "TypeError": lambda: TypeError("'int' object is not iterable"),
+    "AssertionError": lambda: AssertionError(),
+    "ZeroDivisionError": lambda: ZeroDivisionError("division by zero"),
+    "NotImplementedError": lambda: NotImplementedError(),
+    "AttributeError": lambda: AttributeError("no such attribute"),
+    "RuntimeError": lambda: RuntimeError("é漢🎲"),
+    "Exception": lambda: Exception("just so"),
+    "MemoryError": lambda: MemoryError(),
+    "RecursionError": lambda: RecursionError("maximum recursion depth exceeded"),
+    "OSError": lambda: OSError(28, "No space left on device"),
+    "FileNotFoundError": lambda: FileNotFoundError(2, "No such file or directory", "level.map"),
+    "TimeoutError": lambda: TimeoutError("the simulator"),
+    "ConnectionResetError": lambda: ConnectionResetError("the simulator"),
+    "SyntaxError": lambda: SyntaxError("in a script"),
+    "ImportError": lambda: ImportError("No module named 'simulator'"),
+    "UnicodeError": lambda: UnicodeError("a name"),
+    "lone surrogate": lambda: ValueError("a\ud800b"),
+    "long text": lambda: ValueError("x" * 100_000),
+    "gymnasium Error": lambda: gym.error.Error("of Gymnasium's own"),
+    "gymnasium InvalidAction": lambda: gym.error.InvalidAction("of Gymnasium's own"),
+    "gymnasium ResetNeeded": lambda: gym.error.ResetNeeded("of Gymnasium's own"),
+    "gymnasium InvalidBound": lambda: gym.error.InvalidBound("of Gymnasium's own"),
+    "gymnasium DependencyNotInstalled": lambda: gym.error.DependencyNotInstalled("pygame"),
+}
+"""Exceptions of classes that both sides know, and that arrive as these classes."""
+
+FOREIGN: dict[str, tuple[Callable[[], BaseException], str, str]] = {
+    "own class": (lambda: Crash("bang"), "odd_envs.Crash", "bang"),
+    "own class in a function": (lambda: _local_class()("bang"), "odd_envs._local_class.<locals>.Local", "bang"),
+    "without words": (lambda: Mute(), "odd_envs.Mute", "<str raised KeyError>"),
+    "StopIteration": (lambda: StopIteration("over"), "StopIteration", "over"),
+    "NumPy's": (lambda: np.linalg.LinAlgError("singular"), "numpy.linalg.LinAlgError", "singular"),
+    "SystemExit": (lambda: SystemExit(3), "SystemExit", "3"),
+    "GeneratorExit": (lambda: GeneratorExit("x"), "GeneratorExit", "x"),
+}
+"""Exceptions that arrive as EnvError alone: how, its ``remote_type`` and its text."""
+
+
+def _local_class() -> type[Exception]:
+    class Local(Exception):
+        pass
+
+    return Local
+
+
+DECODE_ERROR = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+
+class Raiser(gym.Env[Any, Any]):
+    """Raises the exception that its action or the options name."""
+
+    observation_space = spaces.Discrete(2)
+    action_space = spaces.Text(50)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        if options:
+            self._raise(options["raise"])
+        return 0, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._raise(action)
+        return 1, 0.0, False, False, {}
+
+    def _raise(self, name: str) -> None:
+        if name == "decode":
+            raise DECODE_ERROR
+        if name in EXCEPTIONS:
+            raise EXCEPTIONS[name]()
+        if name in FOREIGN:
+            raise FOREIGN[name][0]()
+
+
+REWARDS: dict[str, Any] = {
+    "float": 0.1,
+    "int": 3,
+    "large int": 2**80,
+    "bool": True,
+    "np.float16": np.float16(0.1),
+    "np.float32": np.float32(0.1),
+    "np.float64": np.float64(0.1),
+    "np.int64": np.int64(-7),
+    "np.uint8": np.uint8(200),
+    "np.bool_": np.bool_(True),
+    "0-d array": np.array(0.5, np.float32),
+    "fraction": fractions.Fraction(1, 3),
+    "NaN": float("nan"),
+    "infinity": -np.inf,
+    "-0.0": -0.0,
+    "smallest": 5e-324,
+}
+"""Rewards that are numbers."""
+
+NO_REWARDS: dict[str, Any] = {"None": None, "str": "1.0", "complex": 1j, "list": [1.0], "array": np.zeros(2)}
+"""Rewards that are none."""
+
+FLAGS: dict[str, Any] = {
+    "True": True,
+    "False": False,
+    "np.True_": np.bool_(True),
+    "np.False_": np.bool_(False),
+    "1": 1,
+    "0": 0,
+    "0-d array": np.array(True),
+    "None": None,
+}
+"""What environments return for ``terminated`` and ``truncated``."""
+
+RESULTS: dict[str, tuple[Any, str]] = {
+    "four items": ((0, 0.0, False, {}), r"step returned \(0, 0.0, False, \{\}\) where a tuple of 5 was due"),
+    "a list": ([0, 0.0, False, False, {}], r"step returned \[.*\] where a tuple of 5 was due"),
+    "None": (None, "step returned None where a tuple of 5 was due"),
+    "info is None": ((0, 0.0, False, False, None), "step returned an info that is None and no dict"),
+    "info is a list": ((0, 0.0, False, False, []), r"step returned an info that is \[\] and no dict"),
+    "flag is an array": ((0, 0.0, np.array([True, False]), False, {}), "truth value of an array"),
+}
+"""What is no result of ``step``, and what is said about it."""
+
+
+class Odd(gym.Env[Any, Any]):
+    """Returns the reward, flag or result that its action names, as in ``"reward:int"``."""
+
+    observation_space = spaces.Discrete(2)
+    action_space = spaces.Text(50)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        if options:
+            return {"info is None": (0, None), "observation alone": 0, "None": None}[options["return"]]
+        return 0, {}
+
+    def step(self, action: Any) -> Any:
+        kind, name = action.split(":")
+        if kind == "reward":
+            return 0, {**REWARDS, **NO_REWARDS}[name], False, False, {}
+        if kind == "flags":
+            return 0, 0.0, FLAGS[name], FLAGS[name], {}
+        return RESULTS[name][0]

@@ -1,0 +1,144 @@
+"""What an environment raises, or returns against its contract, arrives as it is."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import rlay
+from conftest import Hosted, HostProcess
+from equal import difference, same_reward
+from hosted_envs import FLAWED
+from odd_envs import DECODE_ERROR, EXCEPTIONS, FLAGS, FOREIGN, NO_REWARDS, RESULTS, REWARDS
+
+
+@pytest.fixture
+def raiser(hosted: Hosted, paradigm: str) -> Any:
+    """An environment that raises what its action names."""
+    env = hosted("odd_envs:Raiser", paradigm)
+    env.reset()
+    return env
+
+
+@pytest.mark.parametrize("name", EXCEPTIONS)
+def test_exceptions(raiser: Any, name: str) -> None:
+    """``except`` clauses that are written for the local environment work, and the text is the same."""
+    local = EXCEPTIONS[name]()
+    for call in (lambda: raiser.step(name), lambda: raiser.reset(options={"raise": name})):
+        with pytest.raises(type(local)) as caught:
+            call()
+        error = caught.value
+        assert isinstance(error, rlay.EnvError)
+        assert str(error) == str(local).encode("utf-8", "backslashreplace").decode()
+        module = "" if type(local).__module__ == "builtins" else f"{type(local).__module__}."
+        assert error.remote_type == module + type(local).__qualname__
+        assert 'odd_envs.py", line ' in error.remote_traceback
+        assert "in _raise" in error.remote_traceback
+        # The session goes on.
+        assert raiser.step("")[0] == 1
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_exceptions_of_unknown_classes(raiser: Any, name: str) -> None:
+    _, remote_type, text = FOREIGN[name]
+    with pytest.raises(rlay.EnvError) as caught:
+        raiser.step(name)
+    assert type(caught.value) is rlay.EnvError
+    assert caught.value.remote_type == remote_type
+    assert str(caught.value) == text
+    assert "in _raise" in caught.value.remote_traceback
+    assert raiser.step("")[0] == 1
+
+
+def test_an_exception_that_takes_more_than_a_text(raiser: Any) -> None:
+    """It arrives as the nearest class that takes a text."""
+    with pytest.raises(UnicodeError) as caught:
+        raiser.step("decode")
+    assert isinstance(caught.value, rlay.EnvError)
+    assert caught.value.remote_type == "UnicodeDecodeError"
+    assert str(caught.value) == str(DECODE_ERROR)
+
+
+@pytest.fixture
+def odd(hosted: Hosted, paradigm: str) -> Any:
+    """An environment that returns what its action names."""
+    env = hosted("odd_envs:Odd", paradigm)
+    env.reset()
+    return env
+
+
+@pytest.mark.parametrize("name", REWARDS)
+def test_rewards(odd: Any, name: str) -> None:
+    """Always a Python float, of equal value."""
+    reward = odd.step(f"reward:{name}")[1]
+    assert same_reward(float(REWARDS[name]), reward)
+    assert math.copysign(1, reward) == math.copysign(1, float(REWARDS[name]))
+
+
+@pytest.mark.parametrize("name", NO_REWARDS)
+def test_rewards_that_are_no_numbers(odd: Any, name: str) -> None:
+    with pytest.raises(rlay.EnvError, match="the reward is .*, which is not a number") as caught:
+        odd.step(f"reward:{name}")
+    assert isinstance(caught.value, TypeError)
+    assert odd.step("reward:int")[1] == 3
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_flags(odd: Any, name: str) -> None:
+    """Always exact bools, so that ``is`` works."""
+    _, _, terminated, truncated, _ = odd.step(f"flags:{name}")
+    assert terminated is bool(FLAGS[name])
+    assert truncated is bool(FLAGS[name])
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_that_are_none(odd: Any, name: str) -> None:
+    with pytest.raises(rlay.EnvError, match=RESULTS[name][1]):
+        odd.step(f"result:{name}")
+    assert odd.step("reward:int")[1] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("info is None", "reset returned an info that is None and no dict"),
+        ("observation alone", "reset returned 0 where a tuple of 2 was due"),
+        ("None", "reset returned None where a tuple of 2 was due"),
+    ],
+)
+def test_results_of_reset_that_are_none(odd: Any, name: str, text: str) -> None:
+    with pytest.raises(rlay.EnvError, match=text):
+        odd.reset(options={"return": name})
+    assert odd.reset() == (0, {})
+
+
+@pytest.mark.parametrize("env_id", FLAWED)
+def test_observations_outside_the_space(
+    hosted: Hosted, host_process: HostProcess, caplog: pytest.LogCaptureFixture, paradigm: str, env_id: str
+) -> None:
+    """They arrive unchanged; a warning in the agent's log is all that comes of it, and not for ever."""
+    caplog.set_level(logging.WARNING, "rlay")
+    host_process.take_log()
+    local, remote = gym.make(env_id).unwrapped, hosted(env_id, paradigm, chosen=True)
+    assert difference(local.reset(), remote.reset()) is None
+    for _ in range(5):
+        expected, found = local.step(0), remote.step(0)
+        assert difference(expected, found) is None
+    words = [record.getMessage() for record in caplog.records]
+    assert len(words) <= 2
+    assert all(text.startswith("the environment broke its contract: an observation is not in") for text in words)
+    assert host_process.take_log() == []
+
+
+def test_the_contract_may_be_strict(hosted: Hosted, paradigm: str) -> None:
+    remote = hosted("hosted_envs:Flawed/NaN-v0", paradigm, chosen=True)
+    remote.contract = "strict"
+    with pytest.raises(rlay.Error, match=r"broke its contract: an observation is not in Box\(-1.0, 1.0, \(3,\)"):
+        remote.reset()
+    remote.contract = "off"
+    assert np.isnan(remote.reset()[0][1])

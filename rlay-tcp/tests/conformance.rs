@@ -1,0 +1,18 @@
+//! The conformance suite over `tcp://` and `unix://`.
+
+rlay_testkit::conformance! {
+    mod tcp {
+        transport: rlay_tcp::Tcp,
+        address: |_| "tcp://127.0.0.1:0".to_owned(),
+    }
+}
+
+rlay_testkit::conformance! {
+    mod unix {
+        transport: rlay_tcp::Tcp,
+        address: |n| {
+            let file = std::env::temp_dir().join(format!("rlay-conformance-{}-{n}.sock", std::process::id()));
+            format!("unix://{}", file.display())
+        },
+    }
+}
