@@ -56,14 +56,12 @@ fn is_polled() -> bool {
 fn new_runtime() -> Result<Runtime> {
     refuse_inside_tokio()?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map(|runtime| Runtime(Some(runtime))).map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a runtime: {e}")))
+    runtime
+        .map(|runtime| Runtime(Some(runtime)))
+        .map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a runtime: {e}")))
 }
 
-fn drive<T>(
-    runtime: &Runtime,
-    deadline: Option<Instant>,
-    future: impl Future<Output = Result<T>>,
-) -> Result<T> {
+fn drive<T>(runtime: &Runtime, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
     refuse_inside_tokio()?;
     let runtime = runtime.0.as_ref().expect("a runtime lives until it is dropped");
     runtime.block_on(async {
@@ -88,9 +86,7 @@ pub(crate) fn connect(
     Ok(Box::new(Bridged { runtime, channel }))
 }
 
-pub(crate) fn listen(
-    listening: impl Future<Output = Result<Box<dyn Listener>>>,
-) -> Result<Box<dyn BlockingListener>> {
+pub(crate) fn listen(listening: impl Future<Output = Result<Box<dyn Listener>>>) -> Result<Box<dyn BlockingListener>> {
     let runtime = new_runtime()?;
     let listener = drive(&runtime, None, listening)?;
     Ok(Box::new(BridgedListener { runtime, listener }))

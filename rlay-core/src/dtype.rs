@@ -29,8 +29,18 @@ pub enum DType {
 impl DType {
     /// All twelve, in the order of their codes.
     pub const ALL: [Self; 12] = [
-        Self::Bool, Self::I8, Self::I16, Self::I32, Self::I64, Self::U8, Self::U16, Self::U32, Self::U64, Self::F16,
-        Self::F32, Self::F64,
+        Self::Bool,
+        Self::I8,
+        Self::I16,
+        Self::I32,
+        Self::I64,
+        Self::U8,
+        Self::U16,
+        Self::U32,
+        Self::U64,
+        Self::F16,
+        Self::F32,
+        Self::F64,
     ];
 
     /// The type with this code on the wire.

@@ -118,9 +118,8 @@ pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
 
 /// The seed as environments in Rust take it.
 pub(crate) fn small_seed(seed: &Seed) -> Result<u64, EnvFailure> {
-    seed.to_u64().ok_or_else(|| {
-        EnvFailure::new("ValueError", "this environment takes seeds below 2**64; choose a smaller one")
-    })
+    seed.to_u64()
+        .ok_or_else(|| EnvFailure::new("ValueError", "this environment takes seeds below 2**64; choose a smaller one"))
 }
 
 /// The error of a render in no mode.

@@ -168,7 +168,9 @@ impl Agent {
             if let Some((_, true)) = agent.waiting() {
                 // A late answer is dropped, whatever it was, for the new episode makes it void.
                 let dropped = agent.receive(wait).err();
-                if let Some(error) = dropped.filter(|e| matches!(e.kind(), ErrorKind::Timeout | ErrorKind::ConnectionLost)) {
+                if let Some(error) =
+                    dropped.filter(|e| matches!(e.kind(), ErrorKind::Timeout | ErrorKind::ConnectionLost))
+                {
                     return Err(error);
                 }
             }
@@ -191,7 +193,10 @@ impl Agent {
                 return Err(error::new(py, ErrorKind::InvalidAction, format!("action{text}")));
             }
             if state.action[..4] == OPAQUE {
-                let text = format!("an action of type {} cannot be sent; give a number, array, str or container of these", action.get_type().name()?);
+                let text = format!(
+                    "an action of type {} cannot be sent; give a number, array, str or container of these",
+                    action.get_type().name()?
+                );
                 return Err(error::new(py, ErrorKind::InvalidAction, text));
             }
         }

@@ -31,8 +31,9 @@ pub(crate) fn descr<'py>(py: Python<'py>, dtype: DType, big_endian: bool) -> PyR
         };
         return make(&format!(">{kind}{}", dtype.size()));
     }
-    let all = NATIVE
-        .get_or_try_init(py, || DType::ALL.iter().map(|dtype| make(dtype.name()).map(Bound::unbind)).collect::<PyResult<_>>())?;
+    let all = NATIVE.get_or_try_init(py, || {
+        DType::ALL.iter().map(|dtype| make(dtype.name()).map(Bound::unbind)).collect::<PyResult<_>>()
+    })?;
     Ok(all[dtype as usize].bind(py).clone())
 }
 
@@ -98,9 +99,9 @@ fn new<'py>(
     data: Option<(*mut c_void, Py<Memory>)>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let mut dims = [0 as npy_intp; 64];
-    let dims = dims.get_mut(..shape.len()).ok_or_else(|| {
-        pyo3::exceptions::PyValueError::new_err("an array of more than 64 dimensions")
-    })?;
+    let dims = dims
+        .get_mut(..shape.len())
+        .ok_or_else(|| pyo3::exceptions::PyValueError::new_err("an array of more than 64 dimensions"))?;
     for (dim, n) in dims.iter_mut().zip(shape) {
         *dim = npy_intp::try_from(*n)?;
     }
@@ -158,12 +159,7 @@ pub(crate) fn copy<'py>(
 }
 
 /// A NumPy scalar of `dtype` from its little-endian bytes.
-pub(crate) fn scalar<'py>(
-    py: Python<'py>,
-    dtype: DType,
-    big_endian: bool,
-    data: &[u8],
-) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn scalar<'py>(py: Python<'py>, dtype: DType, big_endian: bool, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let array = copy(py, dtype, big_endian, &[], data)?;
     array.get_item(pyo3::types::PyTuple::empty(py))
 }
@@ -192,7 +188,13 @@ impl Leaves {
 
     /// Bytes that stay somebody else's: every leaf is copied.
     pub(crate) fn copying(bytes: &[u8]) -> Self {
-        Self { frame: None, address: bytes.as_ptr().cast_mut(), len: bytes.len(), footprint: usize::MAX / 8, memory: None }
+        Self {
+            frame: None,
+            address: bytes.as_ptr().cast_mut(),
+            len: bytes.len(),
+            footprint: usize::MAX / 8,
+            memory: None,
+        }
     }
 
     /// The `size` bytes at `at`.

@@ -143,9 +143,9 @@ impl PyHostEnv {
     fn step(&mut self, py: Python<'_>, action: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
         let result = items(&self.step.bind(py).call1((action,))?, 5, "step")?;
         let reward = result.get_item(1)?;
-        outcome.reward = reward.extract().map_err(|_| {
-            PyTypeError::new_err(format!("the reward is {reward:?}, which is not a number"))
-        })?;
+        outcome.reward = reward
+            .extract()
+            .map_err(|_| PyTypeError::new_err(format!("the reward is {reward:?}, which is not a number")))?;
         outcome.terminated = result.get_item(2)?.is_truthy()?;
         outcome.truncated = result.get_item(3)?.is_truthy()?;
         self.observe(py, &result.get_item(0)?, outcome)?;
@@ -171,7 +171,10 @@ impl PyHostEnv {
         Ok(())
     }
 
-    fn info(&self, info: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
+    fn info(&self, info: &Bound<'_, PyAny>, outcome: &mut Outcome, what: &str) -> PyResult<()> {
+        if !info.is_instance_of::<PyDict>() {
+            return Err(PyTypeError::new_err(format!("{what} returned an info that is {} and no dict", info.repr()?)));
+        }
         outcome.info.clear();
         put_value(&mut outcome.info, &to_value(info)?);
         Ok(())
@@ -215,7 +218,7 @@ impl HostEnv for PyHostEnv {
             let result = items(&result, 2, "reset")?;
             (outcome.reward, outcome.terminated, outcome.truncated) = (0.0, false, false);
             this.observe(py, &result.get_item(0)?, outcome)?;
-            this.info(&result.get_item(1)?, outcome)
+            this.info(&result.get_item(1)?, outcome, "reset")
         })
     }
 

@@ -21,8 +21,15 @@ pub(crate) struct Tree {
 
 enum Node {
     /// Box, MultiBinary, MultiDiscrete.
-    Array { dtype: DType, shape: Vec<u64>, size: usize },
-    Discrete { dtype: DType, scalar: Py<PyType> },
+    Array {
+        dtype: DType,
+        shape: Vec<u64>,
+        size: usize,
+    },
+    Discrete {
+        dtype: DType,
+        scalar: Py<PyType>,
+    },
     Tuple(Vec<Tree>),
     Dict(Vec<(Py<PyAny>, Tree)>),
     /// Text, Sequence, Graph, OneOf: always values.
@@ -279,7 +286,11 @@ impl Tree {
                 }
                 if dict.len() != members.len() {
                     let known = PyTuple::new(py, members.iter().map(|(key, _)| key))?;
-                    return Ok(Some(format!(": keys {} where the action space has {}", dict.keys().repr()?, known.repr()?)));
+                    return Ok(Some(format!(
+                        ": keys {} where the action space has {}",
+                        dict.keys().repr()?,
+                        known.repr()?
+                    )));
                 }
                 Ok(None)
             }

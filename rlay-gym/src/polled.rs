@@ -79,7 +79,8 @@ impl Poll {
     fn turn<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut guard = self.lock(py)?;
         let state = &mut *guard;
-        let end = Instant::now() + Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or(Duration::from_secs(1 << 30));
+        let end =
+            Instant::now() + Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or(Duration::from_secs(1 << 30));
         loop {
             let (raw, stop) = (&mut state.raw, self.stop.get());
             let turn = wait(py, None, |wait| {
@@ -116,9 +117,7 @@ impl Poll {
                     }
                 },
                 Some(RawTurn::Render) => ("render", none(), none()).into_bound_py_any(py)?,
-                Some(RawTurn::Close(reason)) => {
-                    ("close", PyString::new(py, &reason), none()).into_bound_py_any(py)?
-                }
+                Some(RawTurn::Close(reason)) => ("close", PyString::new(py, &reason), none()).into_bound_py_any(py)?,
             }));
         }
     }

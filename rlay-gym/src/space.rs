@@ -43,9 +43,7 @@ pub(crate) fn from_py(tuple: &Bound<'_, PyAny>) -> PyResult<AnySpace> {
             n: get(2)?.extract()?,
             start: get(3)?.extract()?,
         }),
-        "MultiBinary" => {
-            AnySpace::MultiBinary(MultiBinary { shape: get(1)?.extract()?, n_is_int: get(2)?.extract()? })
-        }
+        "MultiBinary" => AnySpace::MultiBinary(MultiBinary { shape: get(1)?.extract()?, n_is_int: get(2)?.extract()? }),
         "MultiDiscrete" => AnySpace::MultiDiscrete(MultiDiscrete {
             dtype: dtype(&get(1)?.extract::<String>()?)?,
             big_endian: get(2)?.extract()?,

@@ -145,8 +145,9 @@ fn subclass(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         return Ok(Value::Float(x.value()));
     }
     if let Ok(x) = object.cast::<PyString>() {
-        note_subclass(object, false, "str")?;
-        return string(x);
+        let value = string(x)?;
+        note_subclass(object, matches!(value, Value::Opaque { .. }), "str")?;
+        return Ok(value);
     }
     if let Ok(x) = object.cast::<PyBytes>() {
         note_subclass(object, false, "bytes")?;
@@ -200,8 +201,9 @@ fn opaque(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     Ok(Value::Opaque { type_name, repr })
 }
 
-fn note_subclass(object: &Bound<'_, PyAny>, is_exact: bool, base: &str) -> PyResult<()> {
-    if !is_exact {
+/// Warns that the class is lost, unless it `is_kept`.
+fn note_subclass(object: &Bound<'_, PyAny>, is_kept: bool, base: &str) -> PyResult<()> {
+    if !is_kept {
         support(object.py())?.call_method1("note_subclass", (object.get_type(), base))?;
     }
     Ok(())

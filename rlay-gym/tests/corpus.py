@@ -206,7 +206,10 @@ REFUSED: dict[str, tuple[Callable[[], spaces.Space[Any]], str]] = {
         lambda: MultiDiscrete(np.array([2**63 + 5], np.uint64), dtype=np.uint64),
         r"observation_space: .*MultiDiscrete has an nvec beyond int64",
     ),
-    "Text: lone surrogate": (lambda: _text("a\ud800"), r"observation_space: .*Text has a lone surrogate in its charset"),
+    "Text: lone surrogate": (
+        lambda: _text("a\ud800"),
+        r"observation_space: .*Text has a lone surrogate in its charset",
+    ),
     "Dict: key of another class": (
         lambda: Dict([(frozenset([1]), Discrete(2))]),
         r"observation_space: .*Dict has the key frozenset\(\{1\}\) of type frozenset, which cannot be sent",

@@ -33,12 +33,18 @@ class Sampled(gym.Env[Any, Any]):
         self.observation_space, self.action_space = make()
         self.render_mode = render_mode
         self.left = 0
+        self.pool: list[Any] = []
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self.observation_space.seed(int(self.np_random.integers(2**31)))
+        # Sampling is slow, so the observations of an episode are some of a few.
+        self.pool = [self.observation_space.sample() for _ in range(4)]
         self.left = int(self.np_random.integers(5, 80))
-        return self.observation_space.sample(), {"options": options, "left": np.int32(self.left)}
+        return self._draw(), {"options": options, "left": np.int32(self.left)}
+
+    def _draw(self) -> Any:
+        return copy.deepcopy(self.pool[self.np_random.integers(len(self.pool))])
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.left -= 1
@@ -47,7 +53,7 @@ class Sampled(gym.Env[Any, Any]):
         if self.left % 3 == 0:
             # Neither the same keys nor the same order in every step.
             info = {"left": self.left, **info, 7: ("seven", b"\x00", None, {"nested": [np.float16(0.1)]})}
-        return self.observation_space.sample(), float(reward), self.left <= 0, bool(self.left == 20), info
+        return self._draw(), float(reward), self.left <= 0, bool(self.left == 20), info
 
     def render(self) -> Any:
         if self.render_mode == "ansi":

@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from processes import WAIT, until
-
 import rlay
+from processes import WAIT, until
 
 
 class Moods:
@@ -84,7 +83,6 @@ class Moods:
 
         line: str = until(find, f"the host to log {text!r}")
         return line
-
 
     def forsake(self) -> None:
         """Close nothing at the end, for the host process is dead."""

@@ -134,6 +134,23 @@ class Painter(Moody):
         return [np.zeros((2, 3, 3), np.uint8)] if self.render_mode == "rgb_array_list" else None
 
 
+class Short(Moody):
+    """Has episodes of three steps."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, _, truncated, info = super().step(action)
+        return observation, reward, self.steps == 3, truncated, info
+
+
+class Tired(Moody):
+    """Fails after two steps."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self.steps == 2:
+            raise RuntimeError("too tired")
+        return super().step(action)
+
+
 def without_mode() -> Moody:
     """Make an environment; a function that knows of no render mode."""
     return Moody()

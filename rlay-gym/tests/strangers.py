@@ -13,7 +13,15 @@ from wire_reference import decode, encode
 
 Json = Any
 
-HELLO = {"wire_min": 0, "wire_max": 0, "role": "Agent", "auth": 0, "features": 0, "max_frame": 1 << 26, "peer": "by hand"}
+HELLO = {
+    "wire_min": 0,
+    "wire_max": 0,
+    "role": "Agent",
+    "auth": 0,
+    "features": 0,
+    "max_frame": 1 << 26,
+    "peer": "by hand",
+}
 WELCOME = {"wire": 0, "features": 0, "max_frame": 1 << 26, "peer": "by hand"}
 DISCRETE = {"Discrete": {"dtype": "i64", "n": 2, "start": 0}}
 SPEC = {

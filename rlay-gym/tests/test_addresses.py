@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import rlay
 from conftest import PARADIGMS, HostProcess
 from moods import Moods, moods_of
 from processes import python
-
-import rlay
 
 
 @pytest.fixture
@@ -37,12 +37,14 @@ ENDPOINTS = LISTENERS | DIALERS
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_an_unknown_scheme_lists_what_there_is(name: str) -> None:
-    with pytest.raises(rlay.AddressError, match="no transport for \"pigeon\"; there are: mem, tcp, unix") as caught:
+    with pytest.raises(rlay.AddressError, match='no transport for "pigeon"; there are: mem, tcp, unix') as caught:
         ENDPOINTS[name]("pigeon://roof")
     assert isinstance(caught.value, ValueError)
 
 
-@pytest.mark.parametrize("address", ["", "127.0.0.1:5005", "tcp:/127.0.0.1:5", "TCP://127.0.0.1:5", "tcp://\n", "tcp://nowhere"])
+@pytest.mark.parametrize(
+    "address", ["", "127.0.0.1:5005", "tcp:/127.0.0.1:5", "TCP://127.0.0.1:5", "tcp://\n", "tcp://nowhere"]
+)
 @pytest.mark.parametrize("name", LISTENERS)
 def test_an_address_that_is_none(name: str, address: str) -> None:
     with pytest.raises(rlay.AddressError):

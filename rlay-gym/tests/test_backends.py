@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium as gym
-import moody
 import pytest
+
+import moody
+import rlay
 from conftest import PARADIGMS, HostProcess
 from moods import Moods, moods_of
 from processes import WAIT, python, thread, until
-
-import rlay
 
 PROMISED = 2.0
 """Seconds in which ``close`` returns."""
@@ -139,7 +139,7 @@ def test_close_ends_run(paradigm: str) -> None:
 
 
 def test_a_client_backend_gives_up_when_nobody_listens() -> None:
-    host = rlay.ClientBackend(moody.Moody, free_address(), connect_timeout=0.3)
+    host = rlay.ClientBackend(moody.Moody, free_address(), connect_timeout=1.0)
     with pytest.raises(rlay.ConnectionLost, match="no connection to"):
         host.run()
 
@@ -257,7 +257,7 @@ def test_an_instance_has_one_session_at_a_time() -> None:
         address = program.line()
         env = rlay.ClientEnv(address)
         with pytest.raises(rlay.Busy, match="1 sessions are taken"):
-            rlay.ClientEnv(address, connect_timeout=0.3)
+            rlay.ClientEnv(address, connect_timeout=1.0)
         env.close()
         rlay.ClientEnv(address, connect_timeout=WAIT).close()
 
@@ -266,7 +266,7 @@ def test_max_sessions(moods: Moods) -> None:
     address = moods.serve(max_sessions=2)
     first, second = moods.client(address), moods.client(address)
     with pytest.raises(rlay.Busy, match="all 2 sessions are taken"):
-        moods.client(address, connect_timeout=0.3)
+        moods.client(address, connect_timeout=1.0)
     first.close()
     third = moods.client(address)
     for env in (second, third):

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium as gym
-import moody
 import numpy as np
 import pytest
+
+import moody
+import rlay
 from conftest import PARADIGMS, HostProcess
 from moods import Moods, moods_of
 from processes import WAIT, python, thread, until
-
-import rlay
 
 
 @pytest.fixture
@@ -125,9 +125,8 @@ def test_an_environment_that_ends_its_process(own_moods: Moods, paradigm: str) -
 def test_a_host_that_is_killed_while_an_answer_is_awaited(own_moods: Moods, paradigm: str) -> None:
     env = own_moods.env(paradigm)
     env.reset()
-    with thread(lambda: (own_moods.wait_for("step"), own_moods.host.kill())):
-        with pytest.raises(rlay.ConnectionLost):
-            env.step(moody.WAIT)
+    with thread(lambda: (own_moods.wait_for("step"), own_moods.host.kill())), pytest.raises(rlay.ConnectionLost):
+        env.step(moody.WAIT)
 
 
 def test_a_host_that_is_killed_between_two_calls(own_moods: Moods) -> None:

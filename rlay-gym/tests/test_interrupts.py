@@ -7,13 +7,13 @@ import signal
 import socket
 from collections.abc import Iterator
 
-import moody
 import pytest
+
+import moody
+import rlay
 from conftest import HostProcess
 from moods import Moods, moods_of
 from processes import Program, python, thread, until
-
-import rlay
 
 SOON = 20.0
 """Ten times what is promised for a wait to end after Ctrl-C."""
@@ -78,8 +78,9 @@ def test_a_call_that_is_interrupted(moods: Moods, call: str, go_on: str) -> None
 def test_late_that_is_interrupted(moods: Moods) -> None:
     source = """
         import sys, moody, rlay
-        env = rlay.ClientEnv(sys.argv[1], timeout=0.1)
+        env = rlay.ClientEnv(sys.argv[1])
         env.reset()
+        env.timeout = 0.1
         try:
             env.step(moody.WAIT)
         except rlay.Timeout:

@@ -11,13 +11,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from conftest import PARADIGMS, HostProcess
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import HumanRendering, RenderCollection, TimeLimit
-from moods import Moods, moods_of
-from processes import WAIT
 
 import rlay
+from conftest import PARADIGMS, HostProcess
+from moods import Moods, moods_of
+from processes import WAIT
 
 IDS = {"client": "rlay:ClientEnv-v0", "server": "rlay:ServerEnv-v0"}
 ENTRIES = {"client": "ClientEnv", "server": "ServerEnv"}

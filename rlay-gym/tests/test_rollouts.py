@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import gymnasium as gym
@@ -9,12 +10,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.seeding import np_random
 
-from conftest import Hosted
+from conftest import PARADIGMS, Hosted
 from equal import difference, same_reward
 from hosted_envs import OWN, builtin_ids
-
-STEPS = 1000
-SEEDS = range(10)
 
 
 def local_env(env_id: str, render_mode: str | None = None) -> gym.Env[Any, Any]:
@@ -22,40 +20,49 @@ def local_env(env_id: str, render_mode: str | None = None) -> gym.Env[Any, Any]:
     return gym.make(env_id, render_mode=render_mode, disable_env_checker=True)
 
 
-def assert_same_reset(local: Any, remote: Any, **kwargs: Any) -> None:
-    """Reset both; they agree."""
-    assert difference(local.reset(**kwargs), remote.reset(**kwargs)) is None
+def assert_same_reset(local: Any, *remotes: Any, **kwargs: Any) -> None:
+    """Reset all; they agree."""
+    expected = local.reset(**kwargs)
+    for remote in remotes:
+        assert difference(expected, remote.reset(**kwargs)) is None
 
 
-def assert_same_step(local: Any, remote: Any, action: Any) -> bool:
-    """Step both; they agree. Return whether the episode is over."""
-    expected, found = local.step(action), remote.step(action)
-    assert same_reward(expected[1], found[1])
-    assert type(found[2]) is bool
-    assert type(found[3]) is bool
-    assert difference((expected[0], bool(expected[2]), bool(expected[3]), expected[4]), (found[0], *found[2:])) is None
-    return found[2] or found[3]
+def assert_same_step(action: Any, local: Any, *remotes: Any) -> bool:
+    """Step all; they agree. Return whether the episode is over."""
+    observation, reward, terminated, truncated, info = local.step(action)
+    expected = (observation, bool(terminated), bool(truncated), info)
+    for remote in remotes:
+        observation, found, terminated, truncated, info = remote.step(action)
+        assert same_reward(reward, found)
+        # The expected flags are bools, so these are exact bools too.
+        assert difference(expected, (observation, terminated, truncated, info)) is None
+    return expected[1] or expected[2]
 
 
-def assert_same_rollout(local: Any, remote: Any, seed: int, steps: int, *, frames: int = 0) -> None:
-    """Play with both from one seed, through as many episodes as come; they agree, frames included."""
+def assert_same_rollout(local: Any, *remotes: Any, seed: int, steps: int, frames: int = 0) -> None:
+    """Play with all from one seed, through as many episodes as come; they agree, frames included."""
     local.action_space.seed(seed)
-    assert_same_reset(local, remote, seed=seed)
+    actions = [local.action_space.sample() for _ in range(min(steps, 50))]
+    choose = random.Random(seed).choice
+    assert_same_reset(local, *remotes, seed=seed)
     for step in range(steps):
-        if assert_same_step(local, remote, local.action_space.sample()):
-            # Unseeded: the remote generator goes on where it is.
-            assert_same_reset(local, remote)
+        if assert_same_step(choose(actions), local, *remotes):
+            # Unseeded: the remote generators go on where they are.
+            assert_same_reset(local, *remotes)
         if frames and step % (steps // frames) == 0:
-            assert difference(local.render(), remote.render(), "frame") is None
+            expected = local.render()
+            for remote in remotes:
+                assert difference(expected, remote.render(), "frame") is None
 
 
+@pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("env_id", builtin_ids() + OWN)
-def test_rollouts(hosted: Hosted, paradigm: str, env_id: str) -> None:
-    local, remote = local_env(env_id), hosted(env_id, paradigm, chosen=True)
-    assert difference(local.metadata, remote.metadata) is None
-    for seed in SEEDS:
-        assert_same_rollout(local, remote, seed, STEPS)
-    local.close()
+def test_rollouts(hosted: Hosted, env_id: str, seed: int) -> None:
+    """A thousand steps with both paradigms and a local environment side by side."""
+    local, remotes = local_env(env_id), [hosted(env_id, paradigm, chosen=True) for paradigm in PARADIGMS]
+    for remote in remotes:
+        assert difference(local.metadata, remote.metadata) is None
+    assert_same_rollout(local, *remotes, seed=seed, steps=1000)
 
 
 @pytest.mark.parametrize("env_id", builtin_ids() + OWN)
@@ -66,7 +73,8 @@ def test_frames(hosted: Hosted, paradigm: str, env_id: str) -> None:
         local, remote = local_env(env_id, mode), hosted(env_id, paradigm, chosen=True, render_mode=mode)
         assert remote.render_mode == mode
         # A window, even one that nobody sees, draws at its own pace.
-        assert_same_rollout(local, remote, 3, 4 if mode == "human" else 60, frames=2 if mode == "human" else 20)
+        steps, frames = (4, 2) if mode == "human" else (60, 20)
+        assert_same_rollout(local, remote, seed=3, steps=steps, frames=frames)
         local.close()
         remote.close()
 
@@ -97,7 +105,7 @@ def test_the_agents_own_generator(hosted: Hosted, paradigm: str) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 2**128 + 12345, True])
 def test_seeds_of_any_size(hosted: Hosted, paradigm: str, seed: int) -> None:
     local, remote = local_env("CartPole-v1"), hosted("CartPole-v1", paradigm)
-    assert_same_rollout(local, remote, seed, 20)
+    assert_same_rollout(local, remote, seed=seed, steps=20)
 
 
 @pytest.mark.parametrize("seed", [-1, -(2**70), 1.0, "1", np.int64(1)])
@@ -109,14 +117,14 @@ def test_what_is_no_seed(hosted: Hosted, paradigm: str, seed: Any) -> None:
     with pytest.raises(gym.error.Error) as found:
         remote.reset(seed=seed)
     assert str(found.value) == str(expected.value)
-    assert_same_rollout(local, remote, 1, 20)
+    assert_same_rollout(local, remote, seed=1, steps=20)
 
 
 def test_an_episode_may_go_on_after_its_end(hosted: Hosted, paradigm: str) -> None:
     """A step after the end is the environment's business, here as there."""
     local, remote = local_env("FrozenLake-v1"), hosted("FrozenLake-v1", paradigm)
     assert_same_reset(local, remote, seed=0)
-    ends = sum(assert_same_step(local, remote, step % 4) for step in range(200))
+    ends = sum(assert_same_step(step % 4, local, remote) for step in range(200))
     assert ends > 1
 
 
@@ -125,4 +133,4 @@ def test_a_step_before_the_first_reset(hosted: Hosted, paradigm: str) -> None:
     for env in (local, remote):
         with pytest.raises(gym.error.ResetNeeded):
             env.step(0)
-    assert_same_rollout(local, remote, 1, 20)
+    assert_same_rollout(local, remote, seed=1, steps=20)

@@ -8,12 +8,12 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
+
+import rlay
 import strangers
 from conftest import HostProcess
 from moods import Moods, moods_of
 from strangers import DISCRETE, HELLO, MAKE, RESET, SPEC, WELCOME, Stranger, result
-
-import rlay
 
 GREETINGS = {
     "HTTP": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "an HTTP peer on an RLay port"),
@@ -91,7 +91,10 @@ VIOLATIONS: dict[str, tuple[Callable[[Stranger], None], str]] = {
     "an oversized frame": (lambda s: s.socket.sendall(struct.pack("<I", (64 << 20) + 1)), "larger than the limit"),
     "a nesting bomb": (lambda s: bomb(s, struct.pack("<IQ", 7, 1) * 100_000), "nested"),
     "a count bomb": (lambda s: bomb(s, struct.pack("<IQ", 7, 1 << 60)), "items"),
-    "too many values": (lambda s: bomb(s, struct.pack("<IQ", 7, (1 << 20) + 1) + bytes(4 << 20) + bytes(4)), "too many values"),
+    "too many values": (
+        lambda s: bomb(s, struct.pack("<IQ", 7, (1 << 20) + 1) + bytes(4 << 20) + bytes(4)),
+        "too many values",
+    ),
     "a long string": (lambda s: bomb(s, struct.pack("<IQ", 5, 1 << 62) + b"a"), "bytes"),
     "a frame out of order": (lambda s: s.send("Reset", RESET, seq=9), "frame 9 arrived where frame 2 was due"),
     "a reply": (lambda s: s.send("Closed", [], re=0), "out of turn"),
@@ -206,7 +209,9 @@ def test_a_host_by_hand() -> None:
         stranger.send("Result", re=reset["seq"], **result(True, bytes(16)))
         step = stranger.receive()
         assert step["payload"] == {"Packed": "01" + "00" * 15}, "a Python int"
-        stranger.send("Result", re=step["seq"], **result(False, bytes([1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])))
+        stranger.send(
+            "Result", re=step["seq"], **result(False, bytes([1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]))
+        )
         close = stranger.receive()
         stranger.send("Closed", [], re=close["seq"])
         assert stranger.receive()["kind"] == "Goodbye"

@@ -12,16 +12,14 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
-from processes import python
 
 import rlay
+from processes import python
 from rlay import _rlay, errors
 
 SIGNATURES = {
     "ClientEnv": "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None)",
-    "ServerEnv": (
-        "(address='tcp://127.0.0.1:0', *, render_mode=None, timeout=None, connect_timeout=60.0, token=None)"
-    ),
+    "ServerEnv": ("(address='tcp://127.0.0.1:0', *, render_mode=None, timeout=None, connect_timeout=60.0, token=None)"),
     "ServerBackend": "(env, address='tcp://127.0.0.1:0', *, max_sessions=64, token=None, tracebacks=True)",
     "ClientBackend": "(env, address, *, max_sessions=64, connect_timeout=60.0, token=None, tracebacks=True)",
     "ClientBackend.turn": "(self, timeout=0.0)",

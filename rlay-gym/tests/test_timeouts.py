@@ -6,13 +6,13 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import moody
 import pytest
+
+import moody
+import rlay
 from conftest import HostProcess
 from moods import Moods, moods_of
 from processes import thread, until
-
-import rlay
 
 SOON = 0.3
 
@@ -31,8 +31,8 @@ def env(moods: Moods) -> Any:
 
 
 def test_a_timeout_is_an_argument_and_an_attribute(paradigm: str, moods: Moods) -> None:
-    env = moods.env(paradigm, timeout=SOON)
-    assert env.timeout == SOON
+    env = moods.env(paradigm, timeout=2.0)
+    assert env.timeout == 2.0
     env.reset()
     with pytest.raises(rlay.Timeout, match="late"):
         env.step(moody.WAIT)
@@ -58,7 +58,11 @@ def test_the_late_answer_is_what_the_call_would_have_returned(moods: Moods, call
     env = moods.env("client", render_mode="ansi")
     env.reset(options={} if call == "reset" else {"wait_in": call})
     env.timeout = SOON
-    calls = {"reset": lambda: env.reset(options={"wait_in": "reset"}), "step": lambda: env.step(0), "render": env.render}
+    calls = {
+        "reset": lambda: env.reset(options={"wait_in": "reset"}),
+        "step": lambda: env.step(0),
+        "render": env.render,
+    }
     with pytest.raises(TimeoutError):
         calls[call]()
     with pytest.raises(rlay.Timeout):  # waiting for it may time out, too, any number of times
@@ -177,7 +181,7 @@ def test_close_ends_a_wait_for_an_environment(moods: Moods) -> None:
 
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = "tcp://127.0.0.1:{}".format(listener.getsockname()[1])
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(rlay.ConnectionLost, match="no connection to") as caught:
         rlay.ClientEnv(address, connect_timeout=SOON)
     assert address in str(caught.value) and "start the other side first" in str(caught.value)
@@ -186,7 +190,7 @@ def test_nobody_listens() -> None:
 
 def test_somebody_listens_and_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = "tcp://127.0.0.1:{}".format(listener.getsockname()[1])
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(rlay.ConnectionLost, match="is it an RLay endpoint") as caught:
             rlay.ClientEnv(address, connect_timeout=SOON)
     assert address in str(caught.value)

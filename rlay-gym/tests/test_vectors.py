@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wire_reference import WireError, decode, encode
 
 VECTORS = Path(__file__).resolve().parents[2] / "docs" / "vectors"

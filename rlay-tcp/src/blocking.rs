@@ -120,7 +120,8 @@ impl StreamChannel {
                 skip -= from;
                 IoSlice::new(&part[from..])
             });
-            let written = wait(&self.socket, PollFlags::OUT, deadline).and_then(|()| self.socket.send_vectored(&slices));
+            let written =
+                wait(&self.socket, PollFlags::OUT, deadline).and_then(|()| self.socket.send_vectored(&slices));
             match written {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(n) => *sent += n,

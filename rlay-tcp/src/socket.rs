@@ -158,7 +158,9 @@ fn bind_error(address: &Address, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::AddrInUse => Error::new(
             ErrorKind::AddressInUse,
-            format!("{address}: address in use by another listener; close it, or choose another (port 0 takes a free one)"),
+            format!(
+                "{address}: address in use by another listener; close it, or choose another (port 0 takes a free one)"
+            ),
         ),
         _ => address.error(format_args!("cannot listen: {error}")),
     }
@@ -179,7 +181,10 @@ pub(crate) fn crashed(peer: &str) -> Error {
 
 /// The error of every call on a channel that broke before.
 pub(crate) fn broken(peer: &str) -> Error {
-    Error::new(ErrorKind::ConnectionLost, format!("{peer}: the channel is broken by an earlier failed or cancelled send"))
+    Error::new(
+        ErrorKind::ConnectionLost,
+        format!("{peer}: the channel is broken by an earlier failed or cancelled send"),
+    )
 }
 
 /// The name of the other end, for messages.

@@ -22,7 +22,9 @@ use crate::{
 
 /// A test that takes longer than this hangs.
 const WATCHDOG: Duration = Duration::from_secs(60);
-/// How long a peer may take to do what it must: ten times the liveness bound of the suite.
+/// The liveness bound that the suite asks for.
+pub(crate) const LIVENESS: Duration = Duration::from_secs(1);
+/// How long a peer may take to do what it must: ten times that.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// A peer that has moved nothing for this long waits for something.
 pub(crate) const STALL: Duration = Duration::from_millis(300);
@@ -71,7 +73,7 @@ pub(crate) fn after(time: Duration) -> Option<Instant> {
 
 /// The options of the suite: what `limit` says, and a short liveness bound.
 pub(crate) fn options(max_frame: usize) -> TransportOptions {
-    TransportOptions { max_frame, liveness: Duration::from_secs(1) }
+    TransportOptions { max_frame, liveness: LIVENESS }
 }
 
 /// The limit where a test is about something else.

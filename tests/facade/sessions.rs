@@ -60,7 +60,7 @@ fn one_session_too_many_is_told_so() {
         let address = backend.address().to_string();
         let mut first = ClientEnv::connect(&address, patient())?;
         let _second = ClientEnv::connect(&address, patient())?;
-        let soon = Options { connect_timeout: Duration::from_millis(300), ..rlay::options() };
+        let soon = Options { connect_timeout: Duration::from_secs(3), ..rlay::options() };
         let error = ClientEnv::connect(&address, soon).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         assert!(error.to_string().contains("all 2 sessions are taken"), "{error}");

@@ -134,7 +134,11 @@ impl Agent {
         if action.len() + 256 > self.limits.frame {
             return Err(Error::new(
                 ErrorKind::InvalidAction,
-                format!("an action of {} bytes does not fit a frame of {}; raise the frame limit", action.len(), self.limits.frame),
+                format!(
+                    "an action of {} bytes does not fit a frame of {}; raise the frame limit",
+                    action.len(),
+                    self.limits.frame
+                ),
             ));
         }
         self.session.step(&[0], &mut self.out)?;

@@ -21,11 +21,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Connects to `address` as `role` and shakes hands, trying again until `wait` is over while nobody
 /// listens there or the listener is full. Gives the channel and the limits that both sides accept.
-pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_>) -> Result<(Box<dyn BlockingChannel>, Limits)> {
+pub fn dial(
+    address: &Address,
+    role: Role,
+    options: &Options,
+    wait: &mut Wait<'_>,
+) -> Result<(Box<dyn BlockingChannel>, Limits)> {
     refuse_inside_tokio()?;
     let transport = options.registry.find(address)?;
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
+    let mut reason: Option<Error> = None;
     loop {
         let attempt = (|| {
             let connected = wait.within(CONNECT_TIME).deadline;
@@ -40,6 +46,12 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
         if !matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Busy | ErrorKind::Timeout) {
             return Err(error);
         }
+        // An attempt that the deadline cut short says less than the one before it.
+        let error = match (wait.look(), reason.take()) {
+            (Err(_), Some(reason)) if error.kind() == ErrorKind::Timeout => reason,
+            _ => error,
+        };
+        let error = reason.insert(error);
         match wait.sleep(pause) {
             Ok(()) => pause = (pause * 2).min(LONGEST_PAUSE),
             Err(over) if over.kind() == ErrorKind::Timeout => {

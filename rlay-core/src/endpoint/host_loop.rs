@@ -1,6 +1,9 @@
 //! Host: a session and the environment behind it. One frame in, one frame out; and the blocking loop around that.
 
-use std::{fmt, time::{Duration, Instant}};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use smallvec::smallvec;
 
@@ -243,11 +246,7 @@ pub fn serve(
     result.and(closed)
 }
 
-fn turn(
-    channel: &mut dyn BlockingChannel,
-    host: &mut Host<'_>,
-    check: &mut dyn FnMut() -> Result<()>,
-) -> Result<()> {
+fn turn(channel: &mut dyn BlockingChannel, host: &mut Host<'_>, check: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     let mut wait = Wait::default().checking(check);
     loop {
         let frame = match wait.run(|deadline| channel.recv(deadline)) {

@@ -72,10 +72,7 @@ impl PolicyServer {
     }
 }
 
-fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
-    env: RemoteEnv,
-    mut policy: P,
-) -> Result<(), EnvError> {
+fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(env: RemoteEnv, mut policy: P) -> Result<(), EnvError> {
     let mut env = env.typed::<O, A>()?;
     loop {
         let mut observation = env.reset(None, &Value::None)?.observation;

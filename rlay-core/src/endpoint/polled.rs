@@ -108,18 +108,20 @@ impl RawPoll {
         loop {
             match &mut self.link {
                 Link::Idle => self.link = Link::Dialing(self.dial()?),
-                Link::Dialing(dialed) => match dialed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                    Err(mpsc::RecvTimeoutError::Timeout) => return Ok(None),
-                    Ok(Ok((channel, limits))) => self.link = Link::Open(channel, EnvSession::new(), limits),
-                    Ok(Err(error)) => {
-                        self.link = Link::Idle;
-                        return Err(error);
+                Link::Dialing(dialed) => {
+                    match dialed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                        Err(mpsc::RecvTimeoutError::Timeout) => return Ok(None),
+                        Ok(Ok((channel, limits))) => self.link = Link::Open(channel, EnvSession::new(), limits),
+                        Ok(Err(error)) => {
+                            self.link = Link::Idle;
+                            return Err(error);
+                        }
+                        Err(mpsc::RecvTimeoutError::Disconnected) => {
+                            self.link = Link::Idle;
+                            return Err(Error::new(ErrorKind::ConnectionLost, "dialing was interrupted"));
+                        }
                     }
-                    Err(mpsc::RecvTimeoutError::Disconnected) => {
-                        self.link = Link::Idle;
-                        return Err(Error::new(ErrorKind::ConnectionLost, "dialing was interrupted"));
-                    }
-                },
+                }
                 Link::Open(channel, session, limits) => {
                     let frame = match channel.recv(Some(deadline)) {
                         Ok(Some(frame)) => frame,
@@ -133,7 +135,9 @@ impl RawPoll {
                             let declared = render_modes(&self.spec.metadata);
                             match &make.render_mode {
                                 Some(mode) if !declared.contains(&mode.as_str()) => {
-                                    let text = format!("the environment does not render in mode {mode:?}; it declares {declared:?}");
+                                    let text = format!(
+                                        "the environment does not render in mode {mode:?}; it declares {declared:?}"
+                                    );
                                     session.fail(request, &Error::new(ErrorKind::Usage, text), &mut self.out)?;
                                 }
                                 _ => {

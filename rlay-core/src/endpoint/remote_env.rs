@@ -98,7 +98,8 @@ impl ServerEnv {
 
     /// The next environment that dials in, waited for at most `connect_timeout`. Each call gives another one.
     pub fn accept(&self) -> Result<RemoteEnv> {
-        let (agent, place) = take_env(&self.acceptor, &self.options, &mut Wait::new(Some(self.options.connect_timeout)))?;
+        let (agent, place) =
+            take_env(&self.acceptor, &self.options, &mut Wait::new(Some(self.options.connect_timeout)))?;
         Ok(RemoteEnv::new(agent, &self.options, Some(place)))
     }
 

@@ -26,9 +26,7 @@ const CLOSE_TIME: Duration = Duration::from_millis(1500);
 pub(super) type Maker = Arc<dyn Fn(&Make) -> Result<Box<dyn HostEnv>> + Send + Sync>;
 
 /// A maker that hosts what `factory` returns.
-pub(super) fn maker<E: Env + 'static>(
-    factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
-) -> Maker {
+pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static) -> Maker {
     Arc::new(move |make| {
         let hosted = guard(|| Ok(Hosted::new(factory(make)?, make.render_mode.clone())))?;
         Ok(Box::new(hosted) as Box<dyn HostEnv>)

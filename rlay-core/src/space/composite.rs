@@ -140,9 +140,7 @@ impl<M: Members> Space for Dict<M> {
     }
 
     fn describe(&self) -> AnySpace {
-        AnySpace::Dict(
-            self.keys.iter().map(|key| Value::Str(key.clone())).zip(self.members.descriptions()).collect(),
-        )
+        AnySpace::Dict(self.keys.iter().map(|key| Value::Str(key.clone())).zip(self.members.descriptions()).collect())
     }
 
     fn from_any(any: &AnySpace) -> Result<Self> {

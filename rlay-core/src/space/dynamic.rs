@@ -91,13 +91,8 @@ impl Space for AnySpace {
                 let nodes_value = batch(node, nodes);
                 let edges_value = edge.as_ref().filter(|_| edges > 0).map(|edge| batch(edge, edges));
                 let links: Vec<i32> = (0..2 * edges).map(|_| rng.below(nodes) as i32).collect();
-                let edge_links =
-                    if edges > 0 { Value::Array(Array::new(&[edges, 2], &links)) } else { Value::None };
-                Value::Graph(Box::new(Graph {
-                    nodes: nodes_value,
-                    edges: edges_value.unwrap_or_default(),
-                    edge_links,
-                }))
+                let edge_links = if edges > 0 { Value::Array(Array::new(&[edges, 2], &links)) } else { Value::None };
+                Value::Graph(Box::new(Graph { nodes: nodes_value, edges: edges_value.unwrap_or_default(), edge_links }))
             }
             Self::OneOf(spaces) => {
                 let index = rng.below(spaces.len() as u64) as usize;
@@ -148,10 +143,7 @@ impl Space for AnySpace {
             (Self::MultiDiscrete(space), Value::Array(array)) => {
                 out.extend_from_slice(&array.data);
                 pad8(out);
-                array.shape == space.shape
-                    && array.dtype == space.dtype
-                    && !array.big_endian
-                    && !space.big_endian
+                array.shape == space.shape && array.dtype == space.dtype && !array.big_endian && !space.big_endian
             }
             (Self::Tuple(spaces), Value::Tuple(items)) => {
                 spaces.len() == items.len() && spaces.iter().zip(items).all(|(space, x)| space.pack(x, out))
@@ -192,7 +184,10 @@ impl Space for AnySpace {
                 .iter()
                 .map(|(key, space)| Ok((key.clone(), space.unpack(input)?)))
                 .collect::<Result<_>>()?))),
-            _ => Err(input.error(format_args!("a packed payload for a {} space, which has no packed form,", self.class()))),
+            _ => {
+                Err(input
+                    .error(format_args!("a packed payload for a {} space, which has no packed form,", self.class())))
+            }
         }
     }
 }

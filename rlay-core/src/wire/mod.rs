@@ -11,7 +11,9 @@ mod value;
 pub use codec::{Limits, Reader, Writer};
 pub use framing::{END, Framing};
 pub use header::{HEADER_LEN, Header, Kind};
-pub use message::{EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Reject, Reset, Role, Row, Rows, Seed, Slots, Spec, Welcome};
+pub use message::{
+    EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Reject, Reset, Role, Row, Rows, Seed, Slots, Spec, Welcome,
+};
 pub(crate) use message::{put_request, put_rows};
 pub use payload::{Payload, payload_head};
 pub use space::put_space;

@@ -151,7 +151,9 @@ class ServerBackend(_Backend):
     def run(self) -> None:
         """Serve until `close` or Ctrl-C. An instance is served on this very thread."""
         if self._inherited:
-            raise Error("this backend was made before the process forked and belongs to the parent; make it in the child")
+            raise Error(
+                "this backend was made before the process forked and belongs to the parent; make it in the child"
+            )
         try:
             while not self._stop.is_set():
                 try:

@@ -258,11 +258,15 @@ class ServerEnv(RemoteEnv):
     ) -> None:
         """Listen."""
         _no_token(token)
-        self._asked = address
         self._listener: _listeners.Listener | None = _listeners.take(address)
+        # The environment that is to be taken, if that is settled already.
+        self._session: _rlay.Session | None = None
         super().__init__(self._listener.address, render_mode, timeout, connect_timeout)
 
     def _open(self) -> _rlay.Agent:
+        if self._session is not None:
+            session, self._session = self._session, None
+            return session.agent(self.render_mode, self.timeout)
         listener = self._listener
         if listener is None:
             raise Closed("the environment was closed; make a new one")
@@ -271,7 +275,7 @@ class ServerEnv(RemoteEnv):
         while True:
             now = time.monotonic()
             try:
-                session = listener.acceptor.next(max(0.0, min(deadline, quiet) - now))
+                session = listener.next(max(0.0, min(deadline, quiet) - now))
             except Timeout:
                 if time.monotonic() >= deadline:
                     raise Timeout(
@@ -281,8 +285,6 @@ class ServerEnv(RemoteEnv):
                 logger.warning("waiting for an environment to dial in to %s", self.address)
                 quiet = deadline
                 continue
-            for notice in listener.acceptor.notices():
-                logger.warning(notice)
             if session is None:
                 raise Closed("the environment was closed; make a new one")
             try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import threading
 
 from rlay import _lifetime, _rlay
+
+logger = logging.getLogger("rlay")
 
 
 class Listener:
@@ -18,6 +21,14 @@ class Listener:
         self.acceptor = _rlay.Acceptor(address, "agent", 4096)
         self.address = self.acceptor.address
         self.users = 0
+
+    def next(self, timeout: float | None) -> _rlay.Session | None:
+        """Return the next environment that dials in, None once closed; raise Timeout at the timeout."""
+        try:
+            return self.acceptor.next(timeout)
+        finally:
+            for notice in self.acceptor.notices():
+                logger.warning("%s: %s", self.address, notice)
 
     def _abandon(self) -> None:
         """Leave the listener to the parent: this is a forked child."""

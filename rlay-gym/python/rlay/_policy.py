@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from rlay._envs import ServerEnv
-from rlay.errors import Closed, Error, Timeout
+from rlay.errors import Error, Timeout
 
 logger = logging.getLogger("rlay")
+
+_CLOSE_TIME = 1.5
 
 
 def serve_policy(policy: Callable[[Any], Any], address: str) -> None:
@@ -24,38 +27,43 @@ def serve_policy(policy: Callable[[Any], Any], address: str) -> None:
         policy: Called as ``policy(observation)``; returns an action.
         address: Where to listen, such as ``tcp://127.0.0.1:5005``.
     """
-    threads: list[threading.Thread] = []
-    holder = ServerEnv(address, connect_timeout=1.0)
+    holder = ServerEnv(address)
+    listener = holder._listener
+    assert listener is not None, "it is open"
     logger.info("serving the policy at %s", holder.address)
+    stop = threading.Event()
+    threads: list[threading.Thread] = []
     try:
         while True:
-            env = ServerEnv(holder.address, connect_timeout=1.0)
             try:
-                env._connect()
+                session = listener.next(1.0)
             except Timeout:
-                env.close()
                 continue
-            except Error as error:
-                logger.warning("an environment was not taken: %s", error)
-                env.close()
-                continue
-            thread = threading.Thread(target=_play, args=(policy, env), daemon=True, name="rlay-policy")
+            if session is None:
+                return
+            env = ServerEnv(holder.address)
+            env._session = session
+            thread = threading.Thread(target=_play, args=(policy, env, stop), daemon=True, name="rlay-policy")
             threads = [known for known in threads if known.is_alive()] + [thread]
             thread.start()
-    except (KeyboardInterrupt, Closed):
+    except KeyboardInterrupt:
         return
     finally:
+        stop.set()
         holder.close()
+        deadline = time.monotonic() + _CLOSE_TIME
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _play(policy: Callable[[Any], Any], env: ServerEnv) -> None:
+def _play(policy: Callable[[Any], Any], env: ServerEnv, stop: threading.Event) -> None:
     try:
-        while True:
-            observation, _ = env.reset()
-            done = False
-            while not done:
-                observation, _, terminated, truncated, _ = env.step(policy(observation))
-                done = terminated or truncated
+        done = True
+        while not stop.is_set():
+            if done:
+                observation, _ = env.reset()
+            observation, _, terminated, truncated, _ = env.step(policy(observation))
+            done = terminated or truncated
     except Error as error:
         logger.info("an environment left: %s", error)
     except Exception:

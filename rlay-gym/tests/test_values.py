@@ -1,0 +1,213 @@
+"""Values of every kind in ``info`` and ``options``: what arrives is what was sent, or says that it is not."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rlay
+from conftest import Hosted, HostProcess
+from equal import difference
+from rlay import _rlay, _values
+from value_envs import DTYPES, LAID_OUT, OPAQUE, SAME, SUBCLASSES, Frozen
+
+
+@pytest.fixture
+def env(hosted: Hosted, paradigm: str) -> Any:
+    """An environment that sends and compares values."""
+    return hosted("value_envs:Values", paradigm)
+
+
+def arrived(env: Any, table: str, name: str) -> Any:
+    """Return what the environment has sent in its info."""
+    return env.reset(options={"send": (table, name)})[1]["value"]
+
+
+def difference_there(env: Any, table: str, name: str, value: Any) -> str | None:
+    """Return how the value, sent in the options, differs from what the environment expects."""
+    return env.reset(options={"compare": (table, name), "value": value})[1]["difference"]
+
+
+@pytest.fixture
+def words(host_process: HostProcess, caplog: pytest.LogCaptureFixture) -> Iterator[tuple[Any, Any]]:
+    """What was said at both ends since the last time: functions for this end and for the other."""
+    caplog.set_level(logging.WARNING, "rlay")
+
+    def here() -> list[str]:
+        found = [record.getMessage() for record in caplog.records if record.name == "rlay"]
+        caplog.clear()
+        _values._warned.clear()
+        return found
+
+    def there() -> list[str]:
+        return [line.removeprefix("WARNING: ") for line in host_process.take_log()]
+
+    here(), there()
+    yield here, there
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_same(env: Any, words: Any, name: str) -> None:
+    value = SAME[name]()
+    assert difference(value, _rlay.roundtrip_value(value)) is None
+    assert difference(value, arrived(env, "same", name)) is None
+    assert difference_there(env, "same", name, value) is None
+    assert [say() for say in words] == [[], []]
+
+
+@pytest.mark.parametrize("name", LAID_OUT)
+def test_arrays_arrive_plain(env: Any, words: Any, name: str) -> None:
+    """Writeable and in C order, whatever they were in the other process."""
+    sent, arrives = LAID_OUT[name]
+    found = arrived(env, "laid out", name)
+    assert difference(arrives(), found) is None
+    assert found.flags.c_contiguous
+    assert found.flags.writeable
+    assert found.flags.aligned
+    assert difference_there(env, "laid out, arrived", name, sent()) is None
+    assert [say() for say in words] == [[], []]
+
+
+@pytest.mark.parametrize("name", SUBCLASSES)
+def test_subclasses_arrive_as_their_base(env: Any, words: Any, name: str) -> None:
+    """One warning where they are sent, however often."""
+    here, there = words
+    sent, arrives, warning = SUBCLASSES[name]
+    text = f"{warning}; the wire does not know the subclass"
+    for _ in range(3):
+        assert difference(arrives, arrived(env, "subclasses", name)) is None
+    assert (here(), there()) == ([], [text])
+    for _ in range(3):
+        assert difference_there(env, "subclasses, arrived", name, sent()) is None
+    assert (here(), there()) == ([text], [])
+
+
+@pytest.mark.parametrize("name", OPAQUE)
+def test_what_no_value_holds_arrives_by_name(env: Any, words: Any, name: str) -> None:
+    """One warning where it is sent, however often."""
+    here, there = words
+    sent, arrives, type_name = OPAQUE[name]
+    text = [f"{type_name} cannot be sent; it arrives as rlay.Opaque(type, repr)"] if type_name else []
+    for _ in range(3):
+        assert difference(arrives(), arrived(env, "opaque", name)) is None
+    assert (here(), there()) == ([], text)
+    for _ in range(3):
+        assert difference_there(env, "opaque, arrived", name, sent()) is None
+    assert (here(), there()) == (text, [])
+
+
+def test_a_key_that_is_no_key_elsewhere(env: Any) -> None:
+    """A class of dicts can be hashable; the dict that it would arrive as is not."""
+    for key in (Frozen(a=1), (1, Frozen(a=1))):
+        (found,) = env.reset(options={"by key": {key: 1}})[1]["options"]["by key"]
+        assert type(found) is rlay.Opaque
+        assert "{'a': 1}" in found.repr
+
+
+def test_what_contains_itself(env: Any) -> None:
+    """It arrives up to where it begins again, and quickly, however often it contains itself."""
+    loop: list[Any] = [1]
+    loop += [loop] * 50
+    mapping: dict[str, Any] = {"loop": loop}
+    mapping["self"] = mapping
+    pair = ([], mapping)
+    pair[0].append(pair)
+    options = env.reset(options={"pair": pair})[1]["options"]
+    ((back,), found) = options["pair"]
+    assert type(back) is rlay.Opaque
+    assert back.type == "tuple"
+    assert type(found["self"]) is rlay.Opaque
+    assert found["loop"][0] == 1
+    assert [type(x) for x in found["loop"][1:]] == [rlay.Opaque] * 50
+    # What is there twice, but not within itself, is not what this is about.
+    twice = ["x"]
+    assert env.reset(options={"twice": [twice, twice]})[1]["options"] == {"twice": [["x"], ["x"]]}
+
+
+def test_what_is_too_deep(env: Any) -> None:
+    """It arrives as deep as the wire carries it."""
+    value: Any = "bottom"
+    for _ in range(40):
+        value = [value]
+    found, depth = _rlay.roundtrip_value(value), 0
+    while isinstance(found, list):
+        (found,), depth = found, depth + 1
+    assert depth == 31
+    assert type(found) is rlay.Opaque
+    assert found.type == "list"
+    assert "options" in env.reset(options={"deep": value})[1]
+
+
+@pytest.mark.parametrize("options", [None, {}, {"a": None}, {1: 2}, [], "text", 0])
+def test_options(env: Any, options: Any) -> None:
+    """None is None and {} is {}; what is no dict is the environment's business."""
+    assert difference({"options": options}, env.reset(options=options)[1]) is None
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scalars_as_actions(env: Any, dtype: str) -> None:
+    action = np.dtype(dtype).type(1)
+    env.reset()
+    info = env.step(action)[4]
+    assert difference({"type": type(action).__name__, "action": action}, info) is None
+
+
+class Nest:
+    """Draws nested values."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.numpy = np.random.default_rng(seed)
+
+    def value(self, depth: int) -> Any:
+        """Return a value of at most ``depth`` levels."""
+        kinds = [self.number, self.text, self.array, self.scalar, self.constant]
+        if depth:
+            kinds += [self.list, self.tuple, self.dict] * 2
+        kind = self.random.choice(kinds)
+        return kind(depth - 1) if kind in (self.list, self.tuple, self.dict) else kind()
+
+    def constant(self) -> Any:
+        return self.random.choice([None, True, False])
+
+    def number(self) -> Any:
+        bits = self.random.randrange(200)
+        return self.random.choice(
+            [self.random.getrandbits(bits + 1), -self.random.getrandbits(bits + 1), self.random.gauss()]
+        )
+
+    def text(self) -> Any:
+        text = "".join(self.random.choices("aé漢🎲\x00", k=self.random.randrange(6)))
+        return self.random.choice([text, text.encode()])
+
+    def array(self) -> Any:
+        shape = tuple(self.random.choices([0, 1, 2, 5], k=self.random.randrange(4)))
+        dtype = np.dtype(self.random.choice(DTYPES)).newbyteorder(self.random.choice("=>"))
+        array = self.numpy.integers(0, 2, shape).astype(dtype)
+        return array.T if self.random.random() < 0.3 else array
+
+    def scalar(self) -> Any:
+        return np.dtype(self.random.choice(DTYPES)).type(self.random.randrange(2))
+
+    def list(self, depth: int) -> Any:
+        return [self.value(depth) for _ in range(self.random.randrange(5))]
+
+    def tuple(self, depth: int) -> Any:
+        return tuple(self.list(depth))
+
+    def dict(self, depth: int) -> Any:
+        keys = (self.random.choice([self.constant, self.number, self.text])() for _ in range(self.random.randrange(5)))
+        return {key: self.value(depth) for key in keys}
+
+
+def test_random_nesting(env: Any, words: Any) -> None:
+    """Whatever is put together of all these arrives the same, there and back again."""
+    for seed in range(150):
+        options = {"value": Nest(seed).value(5)}
+        assert difference({"options": options}, env.reset(options=options)[1]) is None, f"seed {seed}"
+    assert [say() for say in words] == [[], []]
