@@ -1,4 +1,4 @@
-"""The moody environments of a host process, seen from the test: opening them, what was called there, letting calls go on."""
+"""The moody environments of a host process, seen from the test: opening, watching and releasing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strangers on the port of a host, rogues in its sessions, and servers that are none: the host stays up and says what was wrong."""
+"""Strangers on the port of a host, rogues in its sessions, servers that are none: the host stays up and says why."""
 
 from __future__ import annotations
 
@@ -176,7 +176,10 @@ HANDSHAKES: dict[str, tuple[str, Any, type[Exception], str]] = {
     "another wire": ("Welcome", WELCOME | {"wire": 9}, rlay.ProtocolError, "wire 9, which was not offered"),
     "hello": ("Hello", HELLO, rlay.ProtocolError, "both sides dialed"),
     "incompatible": (
-        "Reject", {"code": 7, "wire_min": 8, "wire_max": 9, "message": "too old"}, rlay.Incompatible, "refused.*too old",
+        "Reject",
+        {"code": 7, "wire_min": 8, "wire_max": 9, "message": "too old"},
+        rlay.Incompatible,
+        "refused.*too old",
     ),
 }  # fmt: skip
 

@@ -315,7 +315,7 @@ class ClientBackend(_Backend):
         truncated: bool = False,
         info: dict[str, Any] | None = None,
     ) -> None:
-        """Answer the last `turn`; of a `Reset` only ``observation`` and ``info`` count, of a `Render` only the former."""
+        """Answer the last `turn`; a `Reset` wants only ``observation`` and ``info``, a `Render` only the former."""
         if self._poll is None:
             raise Error("there is nothing to reply to; call turn() first")
         if self._frame_due:

@@ -265,8 +265,8 @@ class ServerEnv(RemoteEnv):
 
     def _open(self) -> _rlay.Agent:
         if self._session is not None:
-            session, self._session = self._session, None
-            return session.agent(self.render_mode, self.timeout)
+            taken, self._session = self._session, None
+            return taken.agent(self.render_mode, self.timeout)
         listener = self._listener
         if listener is None:
             raise Closed("the environment was closed; make a new one")
