@@ -7,7 +7,7 @@ use numpy::{
     PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods,
     npyffi::{NPY_ARRAY_CARRAY, NpyTypes, PY_ARRAY_API, get_type_object, npy_intp},
 };
-use pyo3::{IntoPyObjectExt, prelude::*, sync::PyOnceLock, types::PyType};
+use pyo3::{IntoPyObjectExt, prelude::*, sync::PyOnceLock};
 use rlay_core::{DType, Frame};
 
 /// Below this many bytes an array is copied out of its frame; it would pin more memory than it has.
@@ -162,12 +162,6 @@ pub(crate) fn copy<'py>(
 pub(crate) fn scalar<'py>(py: Python<'py>, dtype: DType, big_endian: bool, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let array = copy(py, dtype, big_endian, &[], data)?;
     array.get_item(pyo3::types::PyTuple::empty(py))
-}
-
-/// NumPy's scalar type `numpy.int64`.
-pub(crate) fn int64_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    TYPE.import(py, "numpy", "int64")
 }
 
 /// A frame whose leaves become arrays: views if large, copies if small.

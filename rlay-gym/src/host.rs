@@ -142,14 +142,11 @@ impl PyHostEnv {
 
     fn step(&mut self, py: Python<'_>, action: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
         let result = items(&self.step.bind(py).call1((action,))?, 5, "step")?;
-        let reward = result.get_item(1)?;
-        outcome.reward = reward
-            .extract()
-            .map_err(|_| PyTypeError::new_err(format!("the reward is {reward:?}, which is not a number")))?;
+        outcome.reward = number(&result.get_item(1)?)?;
         outcome.terminated = result.get_item(2)?.is_truthy()?;
         outcome.truncated = result.get_item(3)?.is_truthy()?;
         self.observe(py, &result.get_item(0)?, outcome)?;
-        self.info(&result.get_item(4)?, outcome)
+        self.info(&result.get_item(4)?, outcome, "step")
     }
 
     fn observe(&mut self, py: Python<'_>, observation: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
@@ -195,6 +192,15 @@ fn items<'py>(result: &Bound<'py, PyAny>, n: usize, what: &str) -> PyResult<Boun
         Ok(tuple) if tuple.len() == n => Ok(tuple.clone()),
         _ => Err(PyTypeError::new_err(format!("{what} returned {} where a tuple of {n} was due", result.repr()?))),
     }
+}
+
+/// A reward. Many environments make an array of one element of it.
+fn number(reward: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let found = match array::exact(reward) {
+        Some(array) => array.call_method0("item").and_then(|item| item.extract()),
+        None => reward.extract(),
+    };
+    found.map_err(|_| PyTypeError::new_err(format!("the reward is {reward:?}, which is not a number")))
 }
 
 impl HostEnv for PyHostEnv {

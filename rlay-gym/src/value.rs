@@ -1,6 +1,6 @@
 //! Python objects as values and back, types kept apart.
 
-use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::{
     IntoPyObjectExt,
     prelude::*,

@@ -50,6 +50,12 @@ def _first(found: Any) -> str | None:
     return next((text for text in found if text is not None), None)
 
 
+def as_float(reward: Any) -> float:
+    """Return what is declared to arrive of a reward; some environments make an array of one element of it."""
+    return float(reward.item() if isinstance(reward, np.ndarray) else reward)
+
+
 def same_reward(local: Any, remote: Any) -> bool:
-    """Whether the remote reward is what is declared: a Python float of equal value."""
+    """Whether the remote reward is a Python float of equal value."""
+    local = as_float(local)
     return type(remote) is float and (remote == local or (math.isnan(remote) and math.isnan(local)))

@@ -113,6 +113,7 @@ REWARDS: dict[str, Any] = {
     "np.uint8": np.uint8(200),
     "np.bool_": np.bool_(True),
     "0-d array": np.array(0.5, np.float32),
+    "array of one": np.array([[0.5]]),
     "fraction": fractions.Fraction(1, 3),
     "NaN": float("nan"),
     "infinity": -np.inf,
@@ -166,3 +167,43 @@ class Odd(gym.Env[Any, Any]):
         if kind == "flags":
             return 0, 0.0, FLAGS[name], FLAGS[name], {}
         return RESULTS[name][0]
+
+
+class Recorder(gym.Env[Any, Any]):
+    """Says in ``info`` what action arrived, of what type, and how many there were."""
+
+    observation_space = spaces.Discrete(2)
+
+    def __init__(self, action_space: spaces.Space[Any]) -> None:
+        self.action_space = action_space
+        self.steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return 0, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        return 0, 0.0, False, False, {"type": type(action).__name__, "action": action, "steps": self.steps}
+
+
+ACTION_SPACES: dict[str, spaces.Space[Any]] = {
+    "Discrete": spaces.Discrete(3),
+    "Box": spaces.Box(-1, 1, (2,)),
+    "Box of shape ()": spaces.Box(-1, 1, ()),
+    "MultiDiscrete": spaces.MultiDiscrete([3, 2]),
+    "MultiBinary": spaces.MultiBinary(2),
+    "Text": spaces.Text(5),
+    "Tuple": spaces.Tuple([spaces.Discrete(3), spaces.Box(-1, 1, (2,))]),
+    "Dict": spaces.Dict([("b", spaces.Discrete(3)), ("a", spaces.Box(-1, 1, (2,)))]),
+    "nested": spaces.Dict({"go": spaces.Tuple([spaces.Dict({"x": spaces.MultiBinary(2)})])}),
+    "Sequence": spaces.Sequence(spaces.Discrete(3)),
+    "Graph": spaces.Graph(spaces.Discrete(3), None),
+    "OneOf": spaces.OneOf([spaces.Discrete(3), spaces.Box(-1, 1, (2,))]),
+}
+
+
+def recorder(name: str) -> Callable[..., Recorder]:
+    """Return the function that makes the recorder of actions of the space called ``name``."""
+    return lambda render_mode: Recorder(ACTION_SPACES[name])

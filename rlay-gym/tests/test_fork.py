@@ -68,7 +68,7 @@ class Child:
 def test_an_environment_of_the_parent_says_so_in_the_child(moods: Moods, paradigm: str) -> None:
     env = moods.env(paradigm, render_mode="ansi")
     env.reset()
-    calls: list[Callable[[], Any]] = [env.reset, lambda: env.step(0), env.render, env.late]
+    calls: list[Callable[[], Any]] = [env.reset, lambda: env.step(0), env.render]
     for call in calls:
         with Child(call) as child:
             assert OPEN_IT_IN_THE_CHILD in child.said()

@@ -12,7 +12,7 @@ import pytest
 
 import rlay
 from conftest import Hosted, HostProcess
-from equal import difference, same_reward
+from equal import as_float, difference, same_reward
 from hosted_envs import FLAWED
 from odd_envs import DECODE_ERROR, EXCEPTIONS, FLAGS, FOREIGN, NO_REWARDS, RESULTS, REWARDS
 
@@ -76,8 +76,8 @@ def odd(hosted: Hosted, paradigm: str) -> Any:
 def test_rewards(odd: Any, name: str) -> None:
     """Always a Python float, of equal value."""
     reward = odd.step(f"reward:{name}")[1]
-    assert same_reward(float(REWARDS[name]), reward)
-    assert math.copysign(1, reward) == math.copysign(1, float(REWARDS[name]))
+    assert same_reward(REWARDS[name], reward)
+    assert math.copysign(1, reward) == math.copysign(1, as_float(REWARDS[name]))
 
 
 @pytest.mark.parametrize("name", NO_REWARDS)

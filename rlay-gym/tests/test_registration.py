@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -131,6 +132,35 @@ def test_human_rendering_stands_in_where_the_remote_has_none(moods: Moods, parad
     env.step(0)
     assert "render" in moods.calls(), "frames are drawn here from what is rendered there"
     env.close()
+
+
+def test_a_stand_in_keeps_the_free_port_that_was_asked_for(moods: Moods, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound: list[str] = []
+    take = rlay._listeners.take
+
+    def take_and_dial(address: str) -> Any:
+        listener = take(address)
+        if not bound:
+            moods.dial(listener.address)
+        bound.append(listener.address)
+        return listener
+
+    monkeypatch.setattr(rlay._listeners, "take", take_and_dial)
+    env = gym.make("rlay:ServerEnv-v0", render_mode="human", connect_timeout=WAIT)
+    assert bound == [env.unwrapped.address]
+    env.reset()
+    env.close()
+
+
+@pytest.mark.parametrize("mode", ["human", "rgb_array_list"])
+def test_no_stand_in_is_tried_where_nobody_is(mode: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    for id, error in (("rlay:ClientEnv-v0", rlay.ConnectionLost), ("rlay:ServerEnv-v0", rlay.Timeout)):
+        with pytest.raises(error) as caught:
+            gym.make(id, address=address, render_mode=mode, connect_timeout=0.1)
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None, "it was asked once"
+    rlay.ServerBackend("CartPole-v1", address).close()  # and nobody keeps the port
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)

@@ -7,6 +7,7 @@ import importlib
 import importlib.resources
 import inspect
 import json
+import pickle
 import pkgutil
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_exports() -> None:
     assert public - set(rlay.__all__) == {"errors"}
 
 
-@pytest.mark.parametrize("name", [*rlay.__all__, *vars(errors)])
+@pytest.mark.parametrize("name", [*rlay.__all__, *BASES])
 def test_everything_public_is_documented(name: str) -> None:
     thing = getattr(rlay, name, None) or getattr(errors, name)
     if name.startswith("_") or not callable(thing):
@@ -106,6 +107,21 @@ def test_the_tree_of_errors(name: str) -> None:
 def test_an_error_of_an_environment_tells_where_it_came_from() -> None:
     error = rlay.EnvError("text")
     assert (str(error), error.remote_type, error.remote_traceback) == ("text", "", "")
+
+
+@pytest.mark.parametrize("name", ["ValueError", "OSError", "gymnasium.error.ResetNeeded", "my.OwnError"])
+def test_an_error_of_an_environment_can_be_pickled(name: str) -> None:
+    error = errors.env_error(name, "it's text", "at line 7")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), again.remote_type, again.remote_traceback) == ("it's text", name, "at line 7")
+    assert pickle.loads(pickle.dumps(type(error))) is type(error)
+
+
+def test_every_class_of_remote_errors_has_a_name_of_its_own() -> None:
+    classes = list(errors._classes.values())
+    assert len(classes) > 60
+    assert all(getattr(errors, cls.__name__) is cls for cls in classes)
 
 
 @pytest.mark.parametrize("cls", [rlay.ClientEnv, rlay.ServerEnv])

@@ -142,9 +142,7 @@ impl Channel for StreamChannel {
     }
 
     async fn recv(&mut self) -> Result<Option<Frame>> {
-        if self.owner.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, "the channel was closed"));
-        }
+        self.usable()?;
         loop {
             if let Some(frame) = self.framing.take()? {
                 return Ok(Some(frame));
@@ -164,7 +162,8 @@ impl Channel for StreamChannel {
         if self.owner.is_closed() {
             return Ok(());
         }
-        if !self.is_sending {
+        let was_broken = self.is_sending;
+        if !was_broken {
             let goodbye = async {
                 self.write([&END, &[], &[]]).await?;
                 self.stream.shutdown().await.map_err(|e| lost(&self.peer, &e))?;
@@ -178,7 +177,7 @@ impl Channel for StreamChannel {
         }
         let _ = self.stream.socket().shutdown(std::net::Shutdown::Both);
         self.owner.closed();
-        Ok(())
+        if was_broken { Err(broken(&self.peer)) } else { Ok(()) }
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

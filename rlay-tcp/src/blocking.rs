@@ -160,9 +160,7 @@ impl BlockingChannel for StreamChannel {
     }
 
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
-        if self.owner.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, "the channel was closed"));
-        }
+        self.usable()?;
         loop {
             if let Some(frame) = self.framing.take()? {
                 return Ok(Some(frame));
@@ -188,7 +186,12 @@ impl BlockingChannel for StreamChannel {
         }
         let latest = Instant::now() + LINGER;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
-        let result = if self.is_broken { Ok(()) } else { self.write([&END, &[], &[]], Some(deadline), &mut 0) };
+        if self.is_broken {
+            let _ = self.socket.shutdown(Shutdown::Both);
+            self.owner.closed();
+            return Err(broken(&self.peer));
+        }
+        let result = self.write([&END, &[], &[]], Some(deadline), &mut 0);
         let _ = self.socket.shutdown(Shutdown::Write);
         if result.is_ok() {
             // Closing with unread bytes resets the connection and takes what the peer has not read yet.

@@ -59,7 +59,7 @@ pub(crate) fn new_socket(to: &SockAddr, options: &TransportOptions) -> io::Resul
     Ok(socket)
 }
 
-/// No delay for small frames; keep-alive probes while idle, a bound on unacknowledged data otherwise.
+/// No delay for small frames; keep-alive probes while idle.
 pub(crate) fn configure(socket: &Socket, options: &TransportOptions) -> io::Result<()> {
     if socket.domain()? == Domain::UNIX {
         return Ok(());
@@ -71,8 +71,7 @@ pub(crate) fn configure(socket: &Socket, options: &TransportOptions) -> io::Resu
     #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
     let keepalive = keepalive.with_retries(3);
     socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(options.liveness))?;
+    // No TCP_USER_TIMEOUT: it also ends connections whose peer is alive and only reads slowly.
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use rlay::{ClientBackend, ClientEnv, EnvError, ErrorKind, Options, ServerEnv};
 use rlay_testkit::CountingEnv;
 
-use crate::support::{Process, bounded, fresh, patient};
+use crate::support::{Process, bounded, eventually, fresh, patient};
 
 #[test]
 fn an_unknown_scheme_lists_those_there_are() {
@@ -36,7 +36,13 @@ fn an_address_is_taken_once() {
             assert_eq!(error.kind(), ErrorKind::AddressInUse, "{error}");
             assert!(error.to_string().contains(&address), "{error}");
             server.close();
-            ServerEnv::bind(&address, patient())?.close();
+            // A process that another test starts just now holds our descriptors for a moment.
+            eventually("the address is free", || {
+                ServerEnv::bind(&address, patient()).is_ok_and(|server| {
+                    server.close();
+                    true
+                })
+            });
         }
         Ok::<_, EnvError>(())
     })

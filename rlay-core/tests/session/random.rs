@@ -68,7 +68,10 @@ fn ask(world: &mut World, known: &mut [Known], call: Call, number: u8, action: i
     let first_refusal = slots.iter().find_map(|slot| {
         let known = &known[*slot as usize];
         let needs_reset = call == Call::Step && !known.started;
-        known.asked.map(|_| ErrorKind::Busy).or(needs_reset.then_some(ErrorKind::ResetNeeded))
+        match known.asked {
+            Some(_) => Some(ErrorKind::Busy),
+            None => needs_reset.then_some(ErrorKind::ResetNeeded),
+        }
     });
     let wanted = if slots.is_empty() { Some(ErrorKind::Usage) } else { first_refusal };
     assert_eq!(result.as_ref().err().map(rlay_core::Error::kind), wanted, "{call:?} of {slots:?}");

@@ -8,25 +8,35 @@ import gymnasium as gym
 from gymnasium.wrappers import HumanRendering, RenderCollection
 
 from rlay._envs import ClientEnv, RemoteEnv, ServerEnv
-from rlay.errors import Error
+from rlay.errors import EnvError, Error
 
 
 def _wrapped(env_class: type[RemoteEnv], render_mode: str | None, **kwargs: Any) -> gym.Env[Any, Any]:
     """Make the environment, and render modes it does not declare as ``gym.make`` does for local ones."""
-    fallbacks: list[tuple[str, Any]] = []
-    if render_mode is not None and render_mode.endswith("_list"):
-        fallbacks = [(render_mode.removesuffix("_list"), RenderCollection)]
-    elif render_mode == "human":
-        fallbacks = [("rgb_array", HumanRendering)]
+    if render_mode == "human":
+        instead, wrapper = "rgb_array", HumanRendering
+    elif render_mode is not None and render_mode.endswith("_list"):
+        instead, wrapper = render_mode.removesuffix("_list"), RenderCollection
+    else:
+        return env_class(render_mode=render_mode, **kwargs)
+    env: RemoteEnv | None = None
     try:
-        env: gym.Env[Any, Any] = env_class(render_mode=render_mode, **kwargs)
-        if fallbacks and isinstance(env, ServerEnv):
-            env._connect()
+        env = env_class(render_mode=render_mode, **kwargs)
+        env._connect()
         return env
-    except Error:
-        for mode, wrapper in fallbacks:
-            return wrapper(env_class(render_mode=mode, **kwargs))  # type: ignore[no-any-return]
-        raise
+    except Error as error:
+        if type(error) is not Error and not isinstance(error, EnvError):
+            # Nobody was there to have an opinion on the mode.
+            if env is not None:
+                env.close()
+            raise
+        if env is None:
+            env = env_class(render_mode=instead, **kwargs)
+        else:
+            # A listener keeps its port; the game that dials in next is asked for the other mode.
+            env.render_mode = instead
+        wrapped: gym.Env[Any, Any] = wrapper(env)
+        return wrapped
 
 
 def make_client_env(render_mode: str | None = None, **kwargs: Any) -> gym.Env[Any, Any]:

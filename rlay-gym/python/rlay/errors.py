@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import traceback
+from typing import Any
 
 import gymnasium.error
 
@@ -31,6 +32,12 @@ class EnvError(Error):
     def __str__(self) -> str:
         """Return the remote exception's text."""
         return self._text or super().__str__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with all that came from the remote, as `gymnasium.vector.AsyncVectorEnv` does."""
+        if not self.remote_type:
+            return type(self), self.args
+        return env_error, (self.remote_type, self._text, self.remote_traceback)
 
 
 class ConnectionLost(Error, ConnectionError):
@@ -92,8 +99,15 @@ def _known() -> dict[str, type[Exception]]:
     return known
 
 
-_KNOWN = _known()
-_classes: dict[str, type[EnvError]] = {}
+def _remote(name: str, base: type[Exception]) -> type[EnvError]:
+    """Make the class for what is a ``name`` at the other end. Pickle finds it in this module."""
+    own_name = "Remote" + name.rsplit(".", 1)[-1]
+    cls = type(own_name, (EnvError, base), {"__module__": __name__, "__doc__": f"An `EnvError` that is a {name}, too."})
+    globals()[own_name] = cls
+    return cls
+
+
+_classes = {name: _remote(name, base) for name, base in _known().items()}
 
 
 def env_error(remote_type: str, message: str, remote_traceback: str) -> EnvError:
@@ -103,15 +117,7 @@ def env_error(remote_type: str, message: str, remote_traceback: str) -> EnvError
     >>> isinstance(error, ValueError), isinstance(error, EnvError), str(error)
     (True, True, 'no such action')
     """
-    cls = _classes.get(remote_type)
-    if cls is None:
-        base = _KNOWN.get(remote_type)
-        if base is None:
-            cls = EnvError
-        else:
-            cls = type("EnvError", (EnvError, base), {"__module__": __name__, "__doc__": EnvError.__doc__})
-            _classes[remote_type] = cls
-    error = cls(message)
+    error = _classes.get(remote_type, EnvError)(message)
     error._text = message
     error.remote_type = remote_type
     error.remote_traceback = remote_traceback
