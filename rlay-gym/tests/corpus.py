@@ -16,6 +16,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 import rlay
 
 INF = np.inf
+LETTERS = "0123456789ABCDEFxyz"
 I64, U64 = np.iinfo(np.int64), np.iinfo(np.uint64)
 
 SPACES: dict[str, Callable[[], spaces.Space[Any]]] = {
@@ -75,9 +76,10 @@ SPACES: dict[str, Callable[[], spaces.Space[Any]]] = {
     "MultiBinary: n is an array": lambda: MultiBinary(np.array([2, 1, 2])),
     "MultiBinary: one": lambda: MultiBinary(1),
     # Text
-    "Text: plain": lambda: Text(8),
-    "Text: may be empty": lambda: Text(4, min_length=0),
-    "Text: always empty": lambda: Text(0, min_length=0),
+    "Text: plain": lambda: Text(8, charset=LETTERS),
+    "Text: default charset": lambda: Text(8),
+    "Text: may be empty": lambda: Text(4, min_length=0, charset=LETTERS),
+    "Text: always empty": lambda: Text(0, min_length=0, charset=LETTERS),
     "Text: fixed length of one character": lambda: Text(3, min_length=3, charset="x"),
     "Text: order of the charset": lambda: Text(6, charset="zyxabc"),
     "Text: charset is a set": lambda: Text(6, charset=frozenset("zyxabc")),
@@ -86,7 +88,7 @@ SPACES: dict[str, Callable[[], spaces.Space[Any]]] = {
     "Tuple: plain": lambda: Tuple([Discrete(2), Box(-1, 1, (2,))]),
     "Tuple: empty": lambda: Tuple([]),
     "Tuple: one": lambda: Tuple((MultiBinary(3),)),
-    "Tuple: with variable members": lambda: Tuple([Text(3), Discrete(2), spaces.Sequence(Discrete(2))]),
+    "Tuple: with variable members": lambda: Tuple([Text(3, charset=LETTERS), Discrete(2), spaces.Sequence(Discrete(2))]),
     "Tuple: nested": lambda: Tuple([Tuple([Tuple([Discrete(2)]), Box(0, 1, (2,))]), Tuple([])]),
     # Dict
     "Dict: a mapping is sorted": lambda: Dict({"b": Discrete(2), "a": Box(-1, 1, (2,))}),
@@ -102,25 +104,25 @@ SPACES: dict[str, Callable[[], spaces.Space[Any]]] = {
     # Sequence
     "Sequence: of Box": lambda: spaces.Sequence(Box(0, 1, (2,))),
     "Sequence: of Discrete": lambda: spaces.Sequence(Discrete(3, start=-1)),
-    "Sequence: of Text": lambda: spaces.Sequence(Text(3)),
+    "Sequence: of Text": lambda: spaces.Sequence(Text(3, charset=LETTERS)),
     "Sequence: of Sequence": lambda: spaces.Sequence(spaces.Sequence(Discrete(3))),
     "Sequence: of Dict": lambda: spaces.Sequence(Dict({"a": Discrete(2), "b": Box(0, 1, ())})),
     "Sequence: stacked Box": lambda: spaces.Sequence(Box(0, 1, (2,)), stack=True),
     "Sequence: stacked Discrete": lambda: spaces.Sequence(Discrete(3), stack=True),
-    "Sequence: stacked Text": lambda: spaces.Sequence(Text(3), stack=True),
+    "Sequence: stacked Text": lambda: spaces.Sequence(Text(3, charset=LETTERS), stack=True),
     "Sequence: stacked Dict": lambda: spaces.Sequence(Dict({"a": Discrete(2), "b": Box(0, 1, (2,))}), stack=True),
     # Graph
     "Graph: no edge space": lambda: Graph(Box(-1, 1, (2,)), None),
     "Graph: Discrete nodes and edges": lambda: Graph(Discrete(3), Discrete(4, start=-2)),
     "Graph: Box nodes and edges": lambda: Graph(Box(-1, 1, (2, 2)), Box(0, 1, (3,))),
     "Graph: Discrete nodes, Box edges": lambda: Graph(Discrete(3), Box(0, 255, (2,), np.uint8)),
-    "Graph: Text nodes": lambda: Graph(Text(3), None),
-    "Graph: Tuple nodes, Dict edges": lambda: Graph(Tuple([Discrete(2), Text(2)]), Dict({"a": MultiBinary(2)})),
+    "Graph: Text nodes": lambda: Graph(Text(3, charset=LETTERS), None),
+    "Graph: Tuple nodes, Dict edges": lambda: Graph(Tuple([Discrete(2), Text(2, charset=LETTERS)]), Dict({"a": MultiBinary(2)})),
     # OneOf
     "OneOf: plain": lambda: OneOf([Discrete(2), Box(-1, 1, (2,))]),
-    "OneOf: one": lambda: OneOf([Text(4)]),
+    "OneOf: one": lambda: OneOf([Text(4, charset=LETTERS)]),
     "OneOf: the same twice": lambda: OneOf([Discrete(2), Discrete(2)]),
-    "OneOf: nested": lambda: OneOf([OneOf([Discrete(2), Text(2)]), Tuple([OneOf([MultiBinary(2)])])]),
+    "OneOf: nested": lambda: OneOf([OneOf([Discrete(2), Text(2, charset=LETTERS)]), Tuple([OneOf([MultiBinary(2)])])]),
     # All of them
     "nested: all classes": lambda: Dict(
         [
@@ -138,13 +140,22 @@ SPACES: dict[str, Callable[[], spaces.Space[Any]]] = {
 DEEPEST: dict[str, Callable[[], spaces.Space[Any]]] = {"nested: 32 levels": lambda: _deep(32)}
 """As deep as a space may be."""
 
+UNORDERED = ("Text: default charset", "Text: charset is a set")
+"""Spaces whose order of characters Gymnasium 1.0 leaves to chance, process by process."""
+
+
+def ordered(name: str) -> tuple[str, ...]:
+    """Return the characters of a Text space in the order they have in this process."""
+    return SPACES[name]().character_list
+
+
 NEWER: dict[str, tuple[Any, ...]] = {
     "Discrete: dtype int32": ("Discrete", "int32", 3, 0),
     "Discrete: dtype uint8": ("Discrete", "uint8", 200, 50),
     "Discrete: dtype uint64 beyond int64": ("Discrete", "uint64", 9, 5 - 2**63),
     "Graph: Text nodes": (
         "Graph",
-        ("Text", 1, 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
+        ("Text", 1, 3, LETTERS),
         None,
     ),
     "Graph: Tuple nodes, Dict edges": (
@@ -153,7 +164,7 @@ NEWER: dict[str, tuple[Any, ...]] = {
             "Tuple",
             (
                 ("Discrete", "int64", 2, 0),
-                ("Text", 1, 2, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
+                ("Text", 1, 2, LETTERS),
             ),
         ),
         ("Dict", (("a", ("MultiBinary", [2], True)),)),
@@ -163,7 +174,7 @@ NEWER: dict[str, tuple[Any, ...]] = {
 
 
 def _deep(levels: int) -> spaces.Space[Any]:
-    space: spaces.Space[Any] = Text(2)
+    space: spaces.Space[Any] = Text(2, charset=LETTERS)
     for level in range(levels - 1):
         space = Tuple([space]) if level % 2 else Dict({"in": space})
     return space
@@ -185,7 +196,7 @@ class Camera(Box):
     """A subclass that nobody registered."""
 
 
-rlay.register_space(Mission, lambda space: Tuple([Text(10)] * space.words))
+rlay.register_space(Mission, lambda space: Tuple([Text(10, charset=LETTERS)] * space.words))
 
 REGISTERED: dict[str, Callable[[], spaces.Space[Any]]] = {
     "custom: registered": lambda: Dict({"mission": Mission(2), "image": Box(0, 1, (2,))}),
