@@ -88,7 +88,9 @@ SPACES: dict[str, Callable[[], spaces.Space[Any]]] = {
     "Tuple: plain": lambda: Tuple([Discrete(2), Box(-1, 1, (2,))]),
     "Tuple: empty": lambda: Tuple([]),
     "Tuple: one": lambda: Tuple((MultiBinary(3),)),
-    "Tuple: with variable members": lambda: Tuple([Text(3, charset=LETTERS), Discrete(2), spaces.Sequence(Discrete(2))]),
+    "Tuple: with variable members": lambda: Tuple(
+        [Text(3, charset=LETTERS), Discrete(2), spaces.Sequence(Discrete(2))]
+    ),
     "Tuple: nested": lambda: Tuple([Tuple([Tuple([Discrete(2)]), Box(0, 1, (2,))]), Tuple([])]),
     # Dict
     "Dict: a mapping is sorted": lambda: Dict({"b": Discrete(2), "a": Box(-1, 1, (2,))}),
@@ -117,7 +119,9 @@ SPACES: dict[str, Callable[[], spaces.Space[Any]]] = {
     "Graph: Box nodes and edges": lambda: Graph(Box(-1, 1, (2, 2)), Box(0, 1, (3,))),
     "Graph: Discrete nodes, Box edges": lambda: Graph(Discrete(3), Box(0, 255, (2,), np.uint8)),
     "Graph: Text nodes": lambda: Graph(Text(3, charset=LETTERS), None),
-    "Graph: Tuple nodes, Dict edges": lambda: Graph(Tuple([Discrete(2), Text(2, charset=LETTERS)]), Dict({"a": MultiBinary(2)})),
+    "Graph: Tuple nodes, Dict edges": lambda: Graph(
+        Tuple([Discrete(2), Text(2, charset=LETTERS)]), Dict({"a": MultiBinary(2)})
+    ),
     # OneOf
     "OneOf: plain": lambda: OneOf([Discrete(2), Box(-1, 1, (2,))]),
     "OneOf: one": lambda: OneOf([Text(4, charset=LETTERS)]),

@@ -30,11 +30,11 @@ class Moods:
         number, _ = self.host.tell("dial", source, address, **backend)
         self._stack.callback(self.host.tell, "stop", number)
 
-    def client(self, address: str, **kwargs: Any) -> rlay.ClientEnv:
+    def client(self, address: str, **kwargs: Any) -> Any:
         """Open a ClientEnv. It is closed with the test."""
         return self._keep(rlay.ClientEnv(address, **{"connect_timeout": WAIT, **kwargs}))
 
-    def server(self, address: str = "tcp://127.0.0.1:0", **kwargs: Any) -> rlay.ServerEnv:
+    def server(self, address: str = "tcp://127.0.0.1:0", **kwargs: Any) -> Any:
         """Open a ServerEnv. It is closed with the test."""
         return self._keep(rlay.ServerEnv(address, **{"connect_timeout": WAIT, **kwargs}))
 

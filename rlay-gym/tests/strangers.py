@@ -28,7 +28,7 @@ SPEC = {
     "env_id": "", "observation_space": DISCRETE, "action_space": DISCRETE, "slots": 1, "render_mode": None,
     "metadata": {"Dict": []}, "details": {"Dict": []},
 }  # fmt: skip
-MAKE = {"env_id": None, "kwargs": {"Dict": []}, "render_mode": None}
+MAKE: Json = {"env_id": None, "kwargs": {"Dict": []}, "render_mode": None}
 RESET = {"rows": [[0, None]], "options": "None"}
 
 

@@ -13,6 +13,7 @@ from rlay.errors import EnvError, Error
 
 def _wrapped(env_class: type[RemoteEnv], render_mode: str | None, **kwargs: Any) -> gym.Env[Any, Any]:
     """Make the environment, and render modes it does not declare as ``gym.make`` does for local ones."""
+    wrapper: Any
     if render_mode == "human":
         instead, wrapper = "rgb_array", HumanRendering
     elif render_mode is not None and render_mode.endswith("_list"):
