@@ -73,7 +73,7 @@ check-docs:
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 
 check-rust:
-	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --workspace --all-features; \
+	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --workspace --all-features --no-fail-fast; \
 	else set -x; cargo test --workspace --all-features --lib --bins --tests; fi
 
 check-doctests:

@@ -14,7 +14,8 @@
 //! 5. `a_cancelled_send_breaks_the_channel_loudly` — if it had sent a part; every later call fails.
 //!    A send that is still waiting to begin leaves the channel as it was.
 //! 6. `close_implies_flush` — frames sent before `close` arrive.
-//! 7. `a_clean_close_reads_none_and_a_crash_reads_an_error`.
+//! 7. `a_clean_close_reads_none_and_a_crash_reads_an_error` — after all frames that came before it, even if
+//!    one's own `send` has failed meanwhile because the peer was gone.
 //! 8. `a_dead_peer_is_noticed` — by whoever waits in `recv`, within [`TransportOptions::liveness`].
 //! 9. `a_slow_reader_stops_the_writer` — `send` waits; memory on the way is bounded.
 //! 10. `port_zero_is_resolved` — [`Listener::address`] can be dialed as it is.

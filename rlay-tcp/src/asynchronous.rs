@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
+    Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions, timeout_error,
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -122,11 +122,15 @@ impl StreamChannel {
                 skip -= from;
                 IoSlice::new(&part[from..])
             });
-            let n = self.stream.write(&slices).await.map_err(|e| lost(&self.peer, &e))?;
-            if n == 0 {
-                return Err(crashed(&self.peer));
+            match self.stream.write(&slices).await {
+                Ok(n) if n > 0 => sent += n,
+                result => {
+                    // The peer has gone: the kernel says so again at the next send, and what the peer had
+                    // sent can still be read.
+                    self.is_sending = false;
+                    return Err(result.map_or_else(|e| lost(&self.peer, &e), |_| crashed(&self.peer)));
+                }
             }
-            sent += n;
             self.is_sending = sent < total;
         }
         Ok(())
@@ -162,22 +166,24 @@ impl Channel for StreamChannel {
         if self.owner.is_closed() {
             return Ok(());
         }
-        let was_broken = self.is_sending;
-        if !was_broken {
-            let goodbye = async {
-                self.write([&END, &[], &[]]).await?;
-                self.stream.shutdown().await.map_err(|e| lost(&self.peer, &e))?;
-                // Closing with unread bytes resets the connection and takes what the peer has not read yet.
-                let mut waste = [0; 4096];
-                while matches!(self.stream.read(&mut waste).await, Ok(n) if n > 0) {}
-                Ok::<(), Error>(())
-            };
-            // A peer that is gone already, or does not read, needs no goodbye.
-            let _ = time::timeout(LINGER, goodbye).await;
+        let latest = time::Instant::now() + LINGER;
+        let result = if self.is_sending {
+            Err(broken(&self.peer))
+        } else {
+            let said = time::timeout_at(latest, self.write([&END, &[], &[]])).await;
+            said.unwrap_or_else(|_| Err(timeout_error()))
+        };
+        if result.is_ok() && self.stream.shutdown().await.is_ok() {
+            // Closing with unread bytes resets the connection and takes what the peer has not read yet.
+            let mut waste = [0; 4096];
+            let drain = async { while matches!(self.stream.read(&mut waste).await, Ok(n) if n > 0) {} };
+            let _ = time::timeout_at(latest, drain).await;
         }
+        let was_broken = self.is_sending;
         let _ = self.stream.socket().shutdown(std::net::Shutdown::Both);
         self.owner.closed();
-        if was_broken { Err(broken(&self.peer)) } else { Ok(()) }
+        // A peer that is gone already needs no goodbye.
+        result.or_else(|e| if e.kind() == ErrorKind::ConnectionLost && !was_broken { Ok(()) } else { Err(e) })
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

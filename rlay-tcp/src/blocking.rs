@@ -154,8 +154,9 @@ impl BlockingChannel for StreamChannel {
         let prefix = self.framing.prefix(head.len() + body.len())?;
         let mut sent = 0;
         let result = self.write([&prefix, head, body], deadline, &mut sent);
-        // A timeout before the first byte leaves everything as it was.
-        self.is_broken = result.as_ref().is_err_and(|e| sent > 0 || e.kind() != ErrorKind::Timeout);
+        // A timeout before the first byte leaves everything as it was. If the peer has gone, the kernel
+        // says so again at the next send, and what the peer had sent can still be read.
+        self.is_broken = result.as_ref().is_err_and(|e| sent > 0 && e.kind() == ErrorKind::Timeout);
         result
     }
 

@@ -55,6 +55,17 @@ pub fn a_clean_close_reads_none_and_a_crash_reads_an_error(lab: &Lab) {
         };
         together(close, receive);
     }
+    for (mut closer, mut reader) in lab.pairs() {
+        send(&mut closer, 2, 1000).expect("sends");
+        closer.close(soon()).expect("closes");
+        drop(closer);
+        // It takes a transport a moment to learn that nobody reads any more.
+        while send(&mut reader, 1, 10).is_ok() {
+            thread::sleep(STALL / 10);
+        }
+        assert_frame(&next(&mut reader), 2, 1000);
+        assert!(reader.recv(soon()).expect("receives").is_none(), "a clean end");
+    }
     for (mut crasher, mut reader) in lab.pairs() {
         exchange_one(&mut crasher, &mut reader);
         drop(crasher);
