@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-gym100
+# Pytest's processes; the tests mostly wait.
+WORKERS := 4
 SERVER := target/release/examples/cartpole_server
 EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
 # What the extension is made of. Cargo knows better, but asking it takes longer.
@@ -89,8 +91,8 @@ check-mypy: $(VENV)/.stamp
 	cd rlay-gym && ../$(VENV)/bin/mypy --strict python/rlay
 
 check-gymnasium: build server
-	cd rlay-gym && ../$(VENV)/bin/python -m pytest
+	cd rlay-gym && ../$(VENV)/bin/python -m pytest -n $(WORKERS)
 
 # The same extension, with the oldest Gymnasium that is supported.
 check-gymnasium-1.0: build server $(OLDEST)/.stamp
-	cd rlay-gym && PYTHONPATH=python ../$(OLDEST)/bin/python -m pytest
+	cd rlay-gym && PYTHONPATH=python ../$(OLDEST)/bin/python -m pytest -n $(WORKERS)

@@ -17,6 +17,17 @@ use pyo3::prelude::*;
 /// The native module `rlay._rlay`.
 #[pymodule]
 mod _rlay {
+    use numpy::{PyArray1, PyArrayMethods};
+    use pyo3::prelude::*;
+
+    /// Lets the `numpy` crate look up NumPy's functions now: it runs Python for that, at first use, and
+    /// panics if Ctrl-C comes in between.
+    #[pymodule_init]
+    fn look_up_numpy(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        PyArray1::from_slice(module.py(), &[0u8]).try_readonly()?;
+        Ok(())
+    }
+
     #[pymodule_export]
     use crate::{
         acceptor::{Acceptor, Session, Stop, dial},

@@ -300,8 +300,8 @@ impl Tree {
 }
 
 /// `object` as an array, if it is exactly what the leaf declares.
-pub(crate) fn matching<'a, 'py>(
-    object: &'a Bound<'py, PyAny>,
+pub(crate) fn matching<'py>(
+    object: &Bound<'py, PyAny>,
     dtype: DType,
     shape: &[u64],
 ) -> PyResult<Option<Bound<'py, numpy::PyUntypedArray>>> {

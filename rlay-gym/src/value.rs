@@ -34,7 +34,7 @@ fn generic_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 struct Inside<'a, 'py> {
     container: &'a Bound<'py, PyAny>,
     level: u32,
-    outer: Option<&'a Inside<'a, 'py>>,
+    outer: Option<&'a Self>,
 }
 
 impl<'a, 'py> Inside<'a, 'py> {

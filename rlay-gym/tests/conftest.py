@@ -20,6 +20,7 @@ import gymnasium as gym
 
 import hosts
 import rlay
+from moods import Moods, moods_of
 
 WAIT = 30.0
 """Bounds every wait for another process, in seconds."""
@@ -114,6 +115,26 @@ def host_process() -> Iterator[HostProcess]:
     process.close()
 
 
+@pytest.fixture(scope="module")
+def one_core(host_process: HostProcess) -> Iterator[None]:
+    """Keep this process and the host on one core. They take turns; so neither has to wake another core up."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+    def move(to: set[int]) -> None:
+        for pid in (os.getpid(), host_process.pid):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(thread), to)
+
+    move({cores[worker % len(cores)]})
+    yield
+    move(set(cores))
+
+
 @pytest.fixture
 def spawn_host() -> Iterator[Callable[[], HostProcess]]:
     """A function that starts a host process for this test alone."""
@@ -180,3 +201,10 @@ def hosted(host_process: HostProcess) -> Iterator[Hosted]:
     """``hosted(source, paradigm)``: an agent's environment that runs in the shared host process."""
     with agents_of(host_process) as function:
         yield function
+
+
+@pytest.fixture
+def moods(host_process: HostProcess) -> Iterator[Moods]:
+    """What ``moods.py`` offers, in the shared host process."""
+    with moods_of(host_process) as moods:
+        yield moods

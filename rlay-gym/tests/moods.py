@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import moody
 import rlay
-from processes import WAIT, until
+from processes import WAIT, free_address, until
 
 
 class Moods:
@@ -97,3 +98,21 @@ def moods_of(host: Any) -> Iterator[Moods]:
         yield moods
         with contextlib.suppress(Exception):
             moods.release()
+
+
+class Agent:
+    """An agent in the host process, for environments of this one."""
+
+    def __init__(self, host: Any, paradigm: str, address: str) -> None:
+        self._host = host
+        self._number = host.tell("call", "agents:open", paradigm, address)
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        return lambda *arguments: self._host.tell("call", f"agents:{name}", self._number, *arguments)
+
+
+def backend(paradigm: str, source: Any = moody.Moody, **kwargs: Any) -> Any:
+    """Make a backend in this process; agents come from another."""
+    if paradigm == "client":
+        return rlay.ServerBackend(source, **kwargs)
+    return rlay.ClientBackend(source, free_address(), **kwargs)

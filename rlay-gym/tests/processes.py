@@ -6,6 +6,7 @@ import contextlib
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -111,6 +112,12 @@ class Program:
 def python(source: str, *arguments: str) -> Program:
     """Start a Python program."""
     return Program(sys.executable, "-c", textwrap.dedent(source), *arguments)
+
+
+def free_address() -> str:
+    """Return an address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def until(ready: Callable[[], Any], what: str, timeout: float = WAIT) -> Any:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import rlay
-from conftest import PARADIGMS, HostProcess
-from moods import Moods, moods_of
-from processes import python
-
-
-@pytest.fixture
-def moods(host_process: HostProcess) -> Iterator[Moods]:
-    with moods_of(host_process) as moods:
-        yield moods
-
+from conftest import PARADIGMS
+from moods import Moods
+from processes import free_address, python
 
 LISTENERS: dict[str, Callable[[str], Any]] = {
     "ServerBackend": lambda address: rlay.ServerBackend("CartPole-v1", address),
@@ -98,7 +90,8 @@ def test_a_file_that_a_killed_listener_left_behind(moods: Moods, tmp_path: Path)
     address = f"unix://{tmp_path}/rlay.sock"
     source = """
         import sys, moody, rlay
-        print(rlay.ServerBackend(moody.Moody, sys.argv[1]).address)
+        host = rlay.ServerBackend(moody.Moody, sys.argv[1])
+        print(host.address)
         sys.stdin.readline()
         """
     with python(source, address) as program:
@@ -126,8 +119,7 @@ def test_both_ends_in_one_role_are_told_apart(moods: Moods) -> None:
 
 @pytest.mark.parametrize("name", DIALERS)
 def test_nobody_is_there(name: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    address = free_address()
     if name == "turn":
         backend = rlay.ClientBackend("CartPole-v1", address, connect_timeout=0.3)
         with pytest.raises(rlay.ConnectionLost, match=address):

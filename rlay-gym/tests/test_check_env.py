@@ -14,6 +14,8 @@ from gymnasium.utils.env_checker import check_env
 from conftest import HostProcess, make
 from hosted_envs import FLAWED, OWN, builtin_ids
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 Words = list[tuple[str, str]]
 
 

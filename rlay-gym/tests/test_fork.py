@@ -6,25 +6,19 @@ import multiprocessing
 import pickle
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import moody
 import rlay
-from conftest import PARADIGMS, HostProcess
-from moods import Moods, moods_of
-from processes import WAIT, python, thread, until
+from conftest import PARADIGMS
+from moods import Moods
+from processes import WAIT, free_address, python, thread, until
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 OPEN_IT_IN_THE_CHILD = "parent; open it in the child"
-
-
-@pytest.fixture
-def moods(host_process: HostProcess) -> Iterator[Moods]:
-    with moods_of(host_process) as moods:
-        yield moods
 
 
 class Child:
@@ -204,8 +198,7 @@ class TestBackends:
         assert env.step(0)[0] == [1]
 
     def test_one_that_is_polled(self, moods: Moods) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        address = free_address()
         backend = rlay.ClientBackend(moody.Moody(), address)
         with thread(lambda: moods.host.tell("call", "agents:listen_and_reset", address)):
             assert backend.turn(WAIT) == rlay.Reset(seed=3, options=None)

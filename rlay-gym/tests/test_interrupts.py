@@ -1,30 +1,22 @@
-"""Ctrl-C ends every wait soon and leaves the session usable; every wait lets other Python threads run."""
+"""Ctrl-C ends every wait soon and leaves the session usable."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
 
 import pytest
 
 import moody
 import rlay
-from conftest import HostProcess
-from moods import Moods, moods_of
-from processes import Program, python, thread, until
+from moods import Moods
+from processes import Program, free_address, python, thread
 
 SOON = 20.0
 """Ten times what is promised for a wait to end after Ctrl-C."""
 HANDSHAKE = 5.0
 """How long a listener may take to answer."""
-
-
-@pytest.fixture
-def moods(host_process: HostProcess) -> Iterator[Moods]:
-    with moods_of(host_process) as moods:
-        yield moods
 
 
 def interrupt(program: Program, answer: str = "interrupted", within: float = SOON) -> None:
@@ -112,9 +104,7 @@ DIAL = """
 
 
 def test_dialing_where_nobody_listens_is_interrupted() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with python(DIAL, f"tcp://127.0.0.1:{port}") as program:
+    with python(DIAL, free_address()) as program:
         program.find("dialing")
         interrupt(program)
 
@@ -275,39 +265,3 @@ def test_a_signal_handler_that_raises_something_else(moods: Moods) -> None:
         signal.signal(signal.SIGALRM, before)
     moods.release()
     assert env.late(20)[0] == [1]
-
-
-# If a wait below held the interpreter, the thread that has to end it could not run.
-
-
-def test_other_threads_run_while_an_answer_is_awaited(moods: Moods) -> None:
-    env = moods.env(render_mode="ansi")
-    for call in (lambda: env.reset(options={"wait_in": "reset"}), lambda: env.step(moody.WAIT)):
-        with thread(lambda: (until(moods.calls, "a call"), moods.release())):
-            call()
-        moods.host.tell("call", "moody:forget")
-
-
-def test_other_threads_run_while_an_environment_dials(moods: Moods) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-    with thread(lambda: moods.serve(address=address)):
-        env = rlay.ClientEnv(address, connect_timeout=SOON)
-    env.close()
-
-
-def test_other_threads_run_while_an_environment_is_awaited(moods: Moods) -> None:
-    env = moods.server(connect_timeout=SOON)
-    with thread(lambda: moods.dial(env.address)):
-        env.reset()
-
-
-def test_other_threads_run_while_a_turn_is_awaited(moods: Moods) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-    backend = rlay.ClientBackend(moody.Moody, address)
-    with thread(lambda: moods.host.tell("call", "agents:listen_and_reset", address)):
-        assert backend.turn(SOON) == rlay.Reset(seed=3, options=None)
-        backend.reply(moody.np.array([0]))
-        assert isinstance(backend.turn(SOON), rlay.Close)
-    backend.close()

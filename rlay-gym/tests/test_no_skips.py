@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import no_skips
 
 TESTS = """
@@ -44,8 +46,9 @@ def run(folder: Path, listed: list[str], *arguments: str) -> tuple[int, list[str
     return done.returncode, done.stdout.splitlines()
 
 
-def test_skips_fail_the_run(tmp_path: Path) -> None:
-    code, output = run(tmp_path, [])
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_skips_fail_the_run(tmp_path: Path, workers: str) -> None:
+    code, output = run(tmp_path, [], "-n", workers)
     assert code == 1
     assert set(SKIPPED) <= set(output)
 

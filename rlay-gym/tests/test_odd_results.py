@@ -16,6 +16,8 @@ from equal import as_float, difference, same_reward
 from hosted_envs import FLAWED
 from odd_envs import DECODE_ERROR, EXCEPTIONS, FLAGS, FOREIGN, NO_REWARDS, RESULTS, REWARDS
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 
 @pytest.fixture
 def raiser(hosted: Hosted, paradigm: str) -> Any:

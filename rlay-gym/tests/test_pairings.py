@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import rlay
-from conftest import PARADIGMS, HostProcess
-from moods import Moods, moods_of
+from conftest import PARADIGMS
+from moods import Moods
 from processes import HERE, WAIT, Program, python, until
 
 # The programs are built first, if nobody has done that yet.
@@ -44,12 +44,6 @@ def programs() -> Path:
 def start(programs: Path) -> Start:
     """Start one of the Rust programs."""
     return lambda name, *arguments: Program(str(programs / name), *arguments)
-
-
-@pytest.fixture
-def moods(host_process: HostProcess) -> Iterator[Moods]:
-    with moods_of(host_process) as moods:
-        yield moods
 
 
 def push(pole: Any) -> int:

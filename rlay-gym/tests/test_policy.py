@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from conftest import HostProcess
-from moods import Moods, moods_of
+from moods import Moods
 from processes import Program, python, until
 
 SERVER = """
@@ -21,12 +16,6 @@ SERVER = """
     print("ended")
     sys.stdin.readline()
     """
-
-
-@pytest.fixture
-def moods(host_process: HostProcess) -> Iterator[Moods]:
-    with moods_of(host_process) as moods:
-        yield moods
 
 
 def serve(patience: float) -> tuple[Program, str]:

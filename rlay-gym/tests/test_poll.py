@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 from gymnasium import spaces
 
 import rlay
-from conftest import HostProcess
-from processes import WAIT, python, until
+from processes import WAIT, free_address, python, until
 
 AGENT = """
     import sys, rlay
@@ -30,7 +28,7 @@ AGENT = """
 
 
 class World:
-    """An engine. It is no gymnasium.Env and has nothing but two spaces."""
+    """An engine that can be drawn. It is no gymnasium.Env."""
 
     observation_space = spaces.Box(-10, 10, (2,), np.float32)
     action_space = spaces.Discrete(3)
@@ -38,15 +36,10 @@ class World:
 
 
 class Bare:
+    """An engine that has nothing but two spaces."""
+
     observation_space = spaces.Box(-10, 10, (2,), np.float32)
     action_space = spaces.Discrete(3)
-
-
-@pytest.fixture
-def nowhere() -> str:
-    """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def turns(backend: rlay.ClientBackend) -> Iterator[Any]:
@@ -59,8 +52,8 @@ def here(x: float) -> Any:
     return np.array([x, -x], np.float32)
 
 
-def test_a_turn_never_waits_for_an_agent(nowhere: str) -> None:
-    backend = rlay.ClientBackend(World(), nowhere)
+def test_a_turn_never_waits_for_an_agent() -> None:
+    backend = rlay.ClientBackend(World(), free_address())
     assert [backend.turn() for _ in range(1000)] == [None] * 1000
     assert backend.turn(0.05) is None
     assert backend.turn(timeout=-1) is None
@@ -105,9 +98,7 @@ def test_actions_have_the_types_they_were_sent_with() -> None:
 
 
 def test_one_agent_after_another_in_one_loop() -> None:
-    listener = rlay.ServerEnv()  # keeps the address while agents come and go
-    address = listener.address
-    listener.close()
+    address = free_address()
     source = AGENT.replace("rlay.ServerEnv(", "rlay.ServerEnv(sys.argv[2], ")
     backend = rlay.ClientBackend(World(), address)
     wanted = turns(backend)
@@ -150,8 +141,8 @@ def test_closing_in_the_middle_of_an_episode() -> None:
         assert "goodbye: the environment closed" in agent.find("lost")
 
 
-def test_what_makes_no_sense_is_refused(nowhere: str) -> None:
-    backend = rlay.ClientBackend(World(), nowhere)
+def test_what_makes_no_sense_is_refused() -> None:
+    backend = rlay.ClientBackend(World(), free_address())
     with pytest.raises(rlay.Error, match="nothing to reply to"):
         backend.reply(here(0.0))
     assert backend.turn() is None
@@ -160,7 +151,7 @@ def test_what_makes_no_sense_is_refused(nowhere: str) -> None:
     backend.close()
 
 
-def test_a_mode_that_the_engine_does_not_declare(host_process: HostProcess) -> None:
+def test_a_mode_that_the_engine_does_not_declare() -> None:
     with python(AGENT, "rgb_array") as agent:
         backend = rlay.ClientBackend(Bare(), agent.line())
         turn = next(turns(backend))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import socket
-from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -16,18 +14,12 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import HumanRendering, RenderCollection, TimeLimit
 
 import rlay
-from conftest import PARADIGMS, HostProcess
-from moods import Moods, moods_of
-from processes import WAIT
+from conftest import PARADIGMS
+from moods import Moods
+from processes import WAIT, free_address
 
 IDS = {"client": "rlay:ClientEnv-v0", "server": "rlay:ServerEnv-v0"}
 ENTRIES = {"client": "ClientEnv", "server": "ServerEnv"}
-
-
-@pytest.fixture
-def moods(host_process: HostProcess) -> Iterator[Moods]:
-    with moods_of(host_process) as moods:
-        yield moods
 
 
 @pytest.fixture
@@ -154,8 +146,7 @@ def test_a_stand_in_keeps_the_free_port_that_was_asked_for(moods: Moods, monkeyp
 
 @pytest.mark.parametrize("mode", ["human", "rgb_array_list"])
 def test_no_stand_in_is_tried_where_nobody_is(mode: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    address = free_address()
     for id, error in (("rlay:ClientEnv-v0", rlay.ConnectionLost), ("rlay:ServerEnv-v0", rlay.Timeout)):
         with pytest.raises(error) as caught:
             gym.make(id, address=address, render_mode=mode, connect_timeout=0.1)

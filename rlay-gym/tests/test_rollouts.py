@@ -14,6 +14,8 @@ from conftest import PARADIGMS, Hosted
 from equal import difference, same_reward
 from hosted_envs import OWN, builtin_ids
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 
 def local_env(env_id: str, render_mode: str | None = None) -> gym.Env[Any, Any]:
     """Make in this process what the host makes in its own."""

@@ -18,6 +18,8 @@ from corpus import DEEPEST, LETTERS, NEWER, REFUSED, SPACES, UNORDERED, values
 from equal import difference
 from rlay import _rlay, _spaces
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 VERSION = tuple(int(part) for part in gymnasium.__version__.split(".")[:2])
 """From 1.4 on Gymnasium has what is in ``NEWER``; the tests run on 1.0 and on the latest."""
 

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import moody
 import rlay
-from conftest import HostProcess
-from moods import Moods, moods_of
-from processes import thread, until
+from moods import Moods
+from processes import free_address, thread, until
 
 SOON = 0.3
-
-
-@pytest.fixture
-def moods(host_process: HostProcess) -> Iterator[Moods]:
-    with moods_of(host_process) as moods:
-        yield moods
 
 
 @pytest.fixture
@@ -180,8 +172,7 @@ def test_close_ends_a_wait_for_an_environment(moods: Moods) -> None:
 
 
 def test_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    address = free_address()
     with pytest.raises(rlay.ConnectionLost, match="no connection to") as caught:
         rlay.ClientEnv(address, connect_timeout=SOON)
     assert address in str(caught.value) and "start the other side first" in str(caught.value)

@@ -16,6 +16,8 @@ from equal import difference
 from rlay import _rlay, _values
 from value_envs import DTYPES, LAID_OUT, OPAQUE, SAME, SUBCLASSES, Frozen
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 
 @pytest.fixture
 def env(hosted: Hosted, paradigm: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -14,17 +13,10 @@ from gymnasium.vector import SyncVectorEnv
 from gymnasium.wrappers import NormalizeObservation, RecordEpisodeStatistics, RecordVideo, TimeLimit, TransformReward
 
 import rlay
-from conftest import HostProcess
-from moods import Moods, moods_of
+from moods import Moods
 from processes import WAIT
 
 ENVS, STEPS = 3, 200
-
-
-@pytest.fixture
-def moods(host_process: HostProcess) -> Iterator[Moods]:
-    with moods_of(host_process) as moods:
-        yield moods
 
 
 def play(env: Any, seed: Any, steps: int = STEPS) -> list[Any]:

@@ -3,7 +3,7 @@
 use std::{
     io::{self, IoSlice},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -18,7 +18,10 @@ use tokio::{
     time,
 };
 
-use crate::socket::{self, Accepted, Owner, Target, broken, crashed, lost};
+use crate::{
+    socket::{self, Accepted, Owner, Target, broken, crashed, lost},
+    vigil::Vigil,
+};
 
 /// How long `close` waits for the peer to have read everything.
 const LINGER: Duration = Duration::from_secs(1);
@@ -62,7 +65,8 @@ impl Stream {
         };
         socket::configure(&self.socket(), options).map_err(|e| lost("cannot use the connection", &e))?;
         let framing = Framing::new(options.max_frame);
-        Ok(Box::new(StreamChannel { stream: self, framing, peer, is_sending: false, owner: Owner::new() }))
+        let vigil = Vigil::new(&self.socket(), options.liveness);
+        Ok(Box::new(StreamChannel { stream: self, framing, peer, is_sending: false, vigil, owner: Owner::new() }))
     }
 
     fn socket(&self) -> SockRef<'_> {
@@ -101,6 +105,7 @@ struct StreamChannel {
     peer: String,
     /// Set while part of a frame is out; still set at the next call if that send was cancelled.
     is_sending: bool,
+    vigil: Vigil,
     owner: Owner,
 }
 
@@ -110,6 +115,10 @@ impl StreamChannel {
             return Err(Error::new(ErrorKind::Closed, "the channel was closed"));
         }
         if self.is_sending { Err(broken(&self.peer)) } else { Ok(()) }
+    }
+
+    fn look(&mut self) -> Result<()> {
+        self.vigil.look(&self.stream.socket(), &self.peer, Instant::now())
     }
 
     async fn write(&mut self, parts: [&[u8]; 3]) -> Result<()> {
@@ -122,9 +131,14 @@ impl StreamChannel {
                 skip -= from;
                 IoSlice::new(&part[from..])
             });
-            match self.stream.write(&slices).await {
-                Ok(n) if n > 0 => sent += n,
-                result => {
+            let written = time::timeout(self.vigil.pause(), self.stream.write(&slices)).await;
+            match written {
+                Err(_) => self.look()?,
+                Ok(Ok(n)) if n > 0 => {
+                    self.vigil.heard();
+                    sent += n;
+                }
+                Ok(result) => {
                     // The peer has gone: the kernel says so again at the next send, and what the peer had
                     // sent can still be read.
                     self.is_sending = false;
@@ -154,10 +168,14 @@ impl Channel for StreamChannel {
             if self.framing.ended() {
                 return Ok(None);
             }
-            match self.stream.read(self.framing.space()).await {
-                Ok(0) => return Err(crashed(&self.peer)),
-                Ok(n) => self.framing.filled(n),
-                Err(error) => return Err(lost(&self.peer, &error)),
+            match time::timeout(self.vigil.pause(), self.stream.read(self.framing.space())).await {
+                Err(_) => self.look()?,
+                Ok(Ok(0)) => return Err(crashed(&self.peer)),
+                Ok(Ok(n)) => {
+                    self.vigil.heard();
+                    self.framing.filled(n);
+                }
+                Ok(Err(error)) => return Err(lost(&self.peer, &error)),
             }
         }
     }

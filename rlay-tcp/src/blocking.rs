@@ -15,7 +15,10 @@ use rlay_core::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockRef, Socket};
 
-use crate::socket::{self, Accepted, Owner, Target, broken, crashed, lost};
+use crate::{
+    socket::{self, Accepted, Owner, Target, broken, crashed, lost},
+    vigil::Vigil,
+};
 
 /// The kernel's own bound on one read or write, so that waiting costs no extra call. Deadlines that
 /// are nearer are kept with `poll`.
@@ -62,7 +65,8 @@ pub(crate) fn open(socket: Socket, options: &TransportOptions) -> Result<Box<dyn
     set_up().map_err(|e| lost("cannot use the connection", &e))?;
     let peer = socket::peer_name(&socket);
     let framing = Framing::new(options.max_frame);
-    Ok(Box::new(StreamChannel { socket, framing, peer, is_broken: false, owner: Owner::new() }))
+    let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
+    Ok(Box::new(StreamChannel { socket, framing, peer, is_broken: false, vigil, owner: Owner::new() }))
 }
 
 #[derive(Debug)]
@@ -72,6 +76,7 @@ struct StreamChannel {
     peer: String,
     /// Part of a frame was sent and the rest never will be.
     is_broken: bool,
+    vigil: Vigil,
     owner: Owner,
 }
 
@@ -90,16 +95,14 @@ fn wait(socket: &Socket, flags: PollFlags, deadline: Option<Instant>) -> io::Res
     }
 }
 
-/// Whether an error only says that the call is to be made again, before the deadline.
-fn again(error: &io::Error, deadline: Option<Instant>) -> Option<Result<()>> {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
-            let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            // A bit short of the deadline counts: the next tick would overshoot it by a tick.
-            Some(if over { Err(timeout_error()) } else { Ok(()) })
-        }
-        _ => None,
-    }
+/// Whether an error only says that nothing is ready yet.
+fn is_not_ready(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Fails at the deadline.
+fn check(deadline: Option<Instant>, now: Instant) -> Result<()> {
+    if deadline.is_some_and(|deadline| now >= deadline) { Err(timeout_error()) } else { Ok(()) }
 }
 
 impl StreamChannel {
@@ -108,6 +111,16 @@ impl StreamChannel {
             return Err(Error::new(ErrorKind::Closed, "the channel was closed"));
         }
         if self.is_broken { Err(broken(&self.peer)) } else { Ok(()) }
+    }
+
+    /// Takes the error of a read or write; `Ok` says that the call is to be made again.
+    fn again(&mut self, error: &io::Error, deadline: Option<Instant>) -> Result<()> {
+        if !is_not_ready(error) {
+            return Err(lost(&self.peer, error));
+        }
+        let now = Instant::now();
+        self.vigil.look(&SockRef::from(&self.socket), &self.peer, now)?;
+        check(deadline, now)
     }
 
     /// Writes all of `parts`, of which `*sent` bytes went out.
@@ -124,11 +137,11 @@ impl StreamChannel {
                 wait(&self.socket, PollFlags::OUT, deadline).and_then(|()| self.socket.send_vectored(&slices));
             match written {
                 Ok(0) => return Err(crashed(&self.peer)),
-                Ok(n) => *sent += n,
-                Err(error) => match again(&error, deadline) {
-                    Some(result) => result?,
-                    None => return Err(lost(&self.peer, &error)),
-                },
+                Ok(n) => {
+                    self.vigil.heard();
+                    *sent += n;
+                }
+                Err(error) => self.again(&error, deadline)?,
             }
         }
         Ok(())
@@ -141,7 +154,7 @@ impl StreamChannel {
             match read {
                 Ok(0) => return,
                 Ok(_) => {}
-                Err(error) if again(&error, Some(deadline)).is_some_and(|result| result.is_ok()) => {}
+                Err(error) if is_not_ready(&error) => {}
                 Err(_) => return,
             }
         }
@@ -172,11 +185,11 @@ impl BlockingChannel for StreamChannel {
             let space = self.framing.space();
             match wait(&self.socket, PollFlags::IN, deadline).and_then(|()| self.socket.read(space)) {
                 Ok(0) => return Err(crashed(&self.peer)),
-                Ok(n) => self.framing.filled(n),
-                Err(error) => match again(&error, deadline) {
-                    Some(result) => result?,
-                    None => return Err(lost(&self.peer, &error)),
-                },
+                Ok(n) => {
+                    self.vigil.heard();
+                    self.framing.filled(n);
+                }
+                Err(error) => self.again(&error, deadline)?,
             }
         }
     }
@@ -239,12 +252,11 @@ impl BlockingListener for StreamListener {
         loop {
             match self.socket.accept() {
                 Ok((socket, _)) => return Ok(Box::new(Accepted { socket, options: self.options.clone() })),
-                Err(error) => match again(&error, deadline) {
-                    Some(result) => result?,
-                    // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
-                    None => std::thread::sleep(Duration::from_millis(1)),
-                },
+                Err(error) if is_not_ready(&error) => {}
+                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
             }
+            check(deadline, Instant::now())?;
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
             let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], timeout.as_ref());

@@ -13,6 +13,7 @@
 mod asynchronous;
 mod blocking;
 mod socket;
+mod vigil;
 
 use std::time::Instant;
 

@@ -71,7 +71,7 @@ pub(crate) fn configure(socket: &Socket, options: &TransportOptions) -> io::Resu
     #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
     let keepalive = keepalive.with_retries(3);
     socket.set_tcp_keepalive(&keepalive)?;
-    // No TCP_USER_TIMEOUT: it also ends connections whose peer is alive and only reads slowly.
+    // No TCP_USER_TIMEOUT: vigil.rs says why.
     Ok(())
 }
 

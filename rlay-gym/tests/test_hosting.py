@@ -1,0 +1,115 @@
+"""What the two backends host, and on which thread it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+import moody
+import rlay
+from conftest import PARADIGMS, HostProcess
+from moods import Agent, Moods, backend
+from processes import WAIT, python
+
+SOURCES: dict[str, Callable[[], Any]] = {
+    "an id": lambda: "CartPole-v1",
+    "an EnvSpec": lambda: gym.spec("CartPole-v1"),
+    "a class": lambda: moody.Moody,
+    "a function with render_mode": lambda: moody.with_mode,
+    "a function without render_mode": lambda: moody.without_mode,
+    "a lambda": lambda: lambda: moody.Moody(),
+    "a lambda that takes anything": lambda: lambda **kwargs: moody.Moody(**kwargs),
+    "an instance": moody.Moody,
+}
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_can_be_hosted(host_process: HostProcess, name: str, paradigm: str) -> None:
+    with backend(paradigm, SOURCES[name]()) as host:
+        assert Agent(host_process, paradigm, host.address).step(0).startswith("[")
+
+
+@pytest.mark.parametrize("source", [7, None, object(), "NoSuchEnvironment-v0"])
+def test_what_cannot_be_hosted_is_refused_at_once(source: Any) -> None:
+    with pytest.raises((TypeError, gym.error.Error)):
+        rlay.ServerBackend(source)
+
+
+@pytest.mark.parametrize(("source", "mode"), [("with_mode", "ansi"), ("Moody", "ansi"), ("without_mode", None)])
+def test_a_callable_is_told_the_render_mode_if_it_takes_one(moods: Moods, source: str, mode: str | None) -> None:
+    env = moods.env(source=f"moody:{source}", render_mode="ansi")
+    env.reset()
+    if mode is not None:
+        assert (env.render_mode, env.render()) == (mode, "step 0")
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_an_environment_lives_on_one_thread(moods: Moods, paradigm: str) -> None:
+    env = moods.env(paradigm, render_mode="ansi")
+    env.reset()
+    env.step(0)
+    env.render()
+    env.close()
+    moods.wait_for("close")
+    threads = moods.threads()
+    assert set(threads) == {"make", "reset", "step", "render", "close"}
+    assert len(set.union(*threads.values())) == 1
+
+
+def test_sessions_have_environments_and_threads_of_their_own(moods: Moods) -> None:
+    address = moods.serve()
+    first, second = moods.client(address), moods.client(address)
+    first.reset()
+    second.reset()
+    assert first.step(0)[0] == [1] and first.step(0)[0] == [2] and second.step(0)[0] == [1]
+    assert moods.calls().count("make") == 2
+    assert len(moods.threads()["step"]) == 2
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_an_instance_is_served_on_the_thread_that_runs_and_is_not_closed(paradigm: str) -> None:
+    source = """
+        import sys, moody, rlay
+        from processes import thread
+        env = moody.Moody("ansi")
+        name, address = sys.argv[1:]
+        host = rlay.ServerBackend(env) if name == "client" else rlay.ClientBackend(env, address)
+        print(host.address)
+        with thread(lambda: (sys.stdin.readline(), host.close())):
+            host.run()
+        print(*(f"{name}:{'main' if on == 0 else 'another'}" for name, on in moody.journal()))
+        """
+    holder = rlay.ServerEnv()
+    with python(source, paradigm, holder.address) as program:
+        address = program.line()
+        for _ in range(2):  # one agent after the other
+            env = rlay.ClientEnv(address) if paradigm == "client" else rlay.ServerEnv(address, connect_timeout=WAIT)
+            env.reset()
+            env.step(0)
+            assert env.render() == "step 1"
+            env.close()
+        program.say("close")
+        calls = program.line().split()
+        assert calls == ["make:main", *["reset:main", "step:main", "render:main"] * 2]
+        assert program.wait() == 0
+    holder.close()
+
+
+def test_an_instance_has_one_session_at_a_time() -> None:
+    source = """
+        import sys, moody, rlay
+        with rlay.ServerBackend(moody.Moody()) as host:
+            print(host.address)
+            sys.stdin.readline()
+        """
+    with python(source) as program:
+        address = program.line()
+        env = rlay.ClientEnv(address)
+        with pytest.raises(rlay.Busy, match="1 sessions are taken"):
+            rlay.ClientEnv(address, connect_timeout=1.0)
+        env.close()
+        rlay.ClientEnv(address, connect_timeout=WAIT).close()

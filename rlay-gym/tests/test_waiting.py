@@ -1,0 +1,42 @@
+"""Every wait lets other Python threads run: if one held the interpreter, the thread that has to end it could not."""
+
+from __future__ import annotations
+
+import moody
+import rlay
+from moods import Moods
+from processes import free_address, thread, until
+
+SOON = 20.0
+"""A wait that nobody ends is over after this."""
+
+
+def test_other_threads_run_while_an_answer_is_awaited(moods: Moods) -> None:
+    env = moods.env(render_mode="ansi")
+    for call in (lambda: env.reset(options={"wait_in": "reset"}), lambda: env.step(moody.WAIT)):
+        with thread(lambda: (until(moods.calls, "a call"), moods.release())):
+            call()
+        moods.host.tell("call", "moody:forget")
+
+
+def test_other_threads_run_while_an_environment_dials(moods: Moods) -> None:
+    address = free_address()
+    with thread(lambda: moods.serve(address=address)):
+        env = rlay.ClientEnv(address, connect_timeout=SOON)
+    env.close()
+
+
+def test_other_threads_run_while_an_environment_is_awaited(moods: Moods) -> None:
+    env = moods.server(connect_timeout=SOON)
+    with thread(lambda: moods.dial(env.address)):
+        env.reset()
+
+
+def test_other_threads_run_while_a_turn_is_awaited(moods: Moods) -> None:
+    address = free_address()
+    backend = rlay.ClientBackend(moody.Moody, address)
+    with thread(lambda: moods.host.tell("call", "agents:listen_and_reset", address)):
+        assert backend.turn(SOON) == rlay.Reset(seed=3, options=None)
+        backend.reply(moody.np.array([0]))
+        assert isinstance(backend.turn(SOON), rlay.Close)
+    backend.close()
