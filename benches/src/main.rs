@@ -1,8 +1,9 @@
 //! `steps`: how fast a step is, beside a raw ping-pong that moves the same bytes.
 //!
 //! Every row of the table is measured in one run: in each round the raw ping-pong, a Rust agent and
-//! a Python agent take the same number of steps one after the other, each between two processes,
-//! unpinned. Printed are medians over the rounds, and the median of the ratios within each round.
+//! a Python agent take the same number of steps one after the other, each between two processes.
+//! Everything is measured twice: env and agent each on a core of its own (2), and both on one (1).
+//! Printed are medians over the rounds, and the median of the ratios within each round.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program that prints
 
 mod frames;
@@ -43,34 +44,37 @@ fn compare(schemes: &[&str], sizes: &[(&str, &[u64], u64)]) {
     println!(
         "steps per second, medians of {ROUNDS} rounds; in brackets the ratio to the raw ping-pong of the same round"
     );
-    println!("{:<6} {:>6} {:>12} {:>22} {:>22}", "", "", "raw", "Rust agent", "Python agent");
+    println!("{:<6} {:>6} {:>6} {:>12} {:>22} {:>22}", "", "", "cores", "raw", "Rust agent", "Python agent");
     for scheme in schemes {
         for (name, shape, steps) in sizes {
-            let rates = measure(scheme, shape, *steps);
-            let ratio = |i: usize| median(rates.iter().map(|round| round[i] / round[0]).collect());
-            let rate = |i: usize| median(rates.iter().map(|round| round[i]).collect());
-            println!(
-                "{scheme:<6} {name:>6} {:>12.0} {:>14.0} ({:.2}) {:>14.0} ({:.2})",
-                rate(0),
-                rate(1),
-                ratio(1),
-                rate(2),
-                ratio(2)
-            );
+            for cores in [2, 1] {
+                let rates = measure(scheme, shape, *steps, cores);
+                let ratio = |i: usize| median(rates.iter().map(|round| round[i] / round[0]).collect());
+                let rate = |i: usize| median(rates.iter().map(|round| round[i]).collect());
+                println!(
+                    "{scheme:<6} {name:>6} {cores:>6} {:>12.0} {:>14.0} ({:.2}) {:>14.0} ({:.2})",
+                    rate(0),
+                    rate(1),
+                    ratio(1),
+                    rate(2),
+                    ratio(2)
+                );
+            }
         }
     }
 }
 
 /// Steps per second of raw ping-pong, Rust agent and Python agent, for each round.
-fn measure(scheme: &str, shape: &[u64], steps: u64) -> Vec<[f64; 3]> {
+fn measure(scheme: &str, shape: &[u64], steps: u64, cores: usize) -> Vec<[f64; 3]> {
+    let (env, agent) = (0, cores - 1);
     let len: u64 = shape.iter().product();
     let text = shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
-    let raw_env = Party::this(&["raw-env", &party::fresh(scheme, "raw"), &len.to_string()]);
-    let rlay_env = Party::this(&["rlay-env", &party::fresh(scheme, "rlay"), &text]);
+    let raw_env = Party::this(env, &["raw-env", &party::fresh(scheme, "raw"), &len.to_string()]);
+    let rlay_env = Party::this(env, &["rlay-env", &party::fresh(scheme, "rlay"), &text]);
     let mut agents = [
-        Party::this(&["raw-agent", &raw_env.address, &len.to_string()]),
-        Party::this(&["rlay-agent", &rlay_env.address]),
-        Party::python(&script(), &rlay_env.address),
+        Party::this(agent, &["raw-agent", &raw_env.address, &len.to_string()]),
+        Party::this(agent, &["rlay-agent", &rlay_env.address]),
+        Party::python(agent, &script(), &rlay_env.address),
     ];
     for agent in &mut agents {
         agent.run(steps / 5); // warm

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -17,16 +18,16 @@ pub(crate) struct Party {
 }
 
 impl Party {
-    /// This program with other arguments.
-    pub(crate) fn this(arguments: &[&str]) -> Self {
-        Self::spawn(Command::new(env::current_exe().expect("the path of this program")).args(arguments))
+    /// This program with other arguments, on one core.
+    pub(crate) fn this(core: usize, arguments: &[&str]) -> Self {
+        Self::spawn(on(core, env::current_exe().expect("the path of this program")).args(arguments))
     }
 
-    /// A Python program, by the interpreter that `PYTHON` names or that of `.venv`.
-    pub(crate) fn python(script: &Path, address: &str) -> Self {
+    /// A Python program on one core, by the interpreter that `PYTHON` names or that of `.venv`.
+    pub(crate) fn python(core: usize, script: &Path, address: &str) -> Self {
         let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
         let python = env::var_os("PYTHON").unwrap_or_else(|| venv.into());
-        Self::spawn(Command::new(python).arg(script).arg(address))
+        Self::spawn(on(core, python).arg(script).arg(address))
     }
 
     fn spawn(command: &mut Command) -> Self {
@@ -46,6 +47,14 @@ impl Party {
         writeln!(self.to, "{steps}").expect("the process is alive");
         line(&mut self.from).parse().expect("seconds")
     }
+}
+
+/// A program that stays on one core. Free to move, it is a matter of luck whether two processes that take
+/// turns share one, and that can be worth more than everything else.
+fn on(core: usize, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("taskset"); // of util-linux
+    command.args(["--cpu-list", &core.to_string()]).arg(program);
+    command
 }
 
 impl Drop for Party {
