@@ -8,7 +8,11 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
-use rlay::{BoxSpace, ClientEnv, Discrete, Env, EnvError, ResetResult, ServerBackend, StepResult, Value};
+use rlay::{
+    Action, BoxSpace, ClientEnv, Discrete, Env, EnvError, FrameArray, Observation, ResetResult, ServerBackend, Space,
+    StepResult, Value,
+};
+use rlay_testkit::ImageEnv;
 
 #[path = "../examples/cartpole/mod.rs"]
 #[allow(dead_code)]
@@ -65,54 +69,68 @@ static ALLOCATOR: Counting = Counting;
 const WARM: u64 = 500;
 const STEPS: u64 = 5_000;
 
-/// A CartPole that has its thread, which is the session's, counted from step [`WARM`] on.
-struct Watched {
-    env: CartPole,
+/// An environment that has its thread, which is the session's, counted from step [`WARM`] on.
+struct Watched<E> {
+    env: E,
     steps: u64,
 }
 
-impl Env for Watched {
-    type ObservationSpace = BoxSpace<f32, [f32; 4]>;
-    type ActionSpace = Discrete;
+impl<E: Env> Env for Watched<E> {
+    type ObservationSpace = E::ObservationSpace;
+    type ActionSpace = E::ActionSpace;
 
-    fn observation_space(&self) -> &Self::ObservationSpace {
+    fn observation_space(&self) -> &E::ObservationSpace {
         self.env.observation_space()
     }
 
-    fn action_space(&self) -> &Discrete {
+    fn action_space(&self) -> &E::ActionSpace {
         self.env.action_space()
     }
 
-    fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<[f32; 4]>, EnvError> {
+    fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Observation<E>>, EnvError> {
         self.env.reset(seed, options)
     }
 
-    fn step(&mut self, action: i64) -> Result<StepResult<[f32; 4]>, EnvError> {
+    fn step(&mut self, action: Action<E>) -> Result<StepResult<Observation<E>>, EnvError> {
         self.steps += 1;
         COUNTS.set((WARM..WARM + STEPS).contains(&self.steps));
         self.env.step(action)
     }
 }
 
+/// Steps an environment over `address` with what `policy` makes of its observations.
+fn play<E, O>(address: &str, make: fn() -> E, policy: fn(&O::Element) -> i64) -> Result<(), EnvError>
+where
+    E: Env + Send + 'static,
+    O: Space + 'static,
+{
+    let backend = ServerBackend::bind(move |_| Ok(Watched { env: make(), steps: 0 }), address, rlay::options())?;
+    backend.start();
+    let env = ClientEnv::connect(&backend.address().to_string(), rlay::options())?;
+    let mut env = env.typed::<O, Discrete>()?;
+    let mut observation = env.reset(Some(7), &Value::None)?.observation;
+    for step in 1..=WARM + STEPS {
+        COUNTS.set(step > WARM);
+        observation = env.step(policy(&observation))?.observation;
+    }
+    COUNTS.set(false);
+    assert_eq!(ALLOCATIONS.load(SeqCst), 0, "in {STEPS} steps over {address}");
+    env.close()?;
+    backend.close();
+    Ok(())
+}
+
 #[test]
 fn a_warm_step_allocates_nothing() -> Result<(), EnvError> {
     let unix = format!("unix://{}/rlay-allocations-{}.sock", std::env::temp_dir().display(), std::process::id());
     for address in ["tcp://127.0.0.1:0", &unix] {
-        let factory = |_: &_| Ok(Watched { env: CartPole::new(None), steps: 0 });
-        let backend = ServerBackend::bind(factory, address, rlay::options())?;
-        backend.start();
-        let env = ClientEnv::connect(&backend.address().to_string(), rlay::options())?;
-        let mut env = env.typed::<BoxSpace<f32, [f32; 4]>, Discrete>()?;
-        let mut pole = env.reset(Some(7), &Value::None)?.observation;
-        for step in 1..=WARM + STEPS {
-            // The pole is kept upright, for its episode to have no end but the time limit, which is passed.
-            COUNTS.set(step > WARM);
-            pole = env.step(i64::from(pole[2] + 0.3 * pole[3] + 0.02 * pole[0] + 0.04 * pole[1] > 0.0))?.observation;
-        }
-        COUNTS.set(false);
-        assert_eq!(ALLOCATIONS.load(SeqCst), 0, "in {STEPS} steps over {address}");
-        env.close()?;
-        backend.close();
+        // The pole is kept upright, for its episode to have no end but the time limit, which is passed.
+        play::<_, BoxSpace<f32, [f32; 4]>>(
+            address,
+            || CartPole::new(None),
+            |pole| i64::from(pole[2] + 0.3 * pole[3] + 0.02 * pole[0] + 0.04 * pole[1] > 0.0),
+        )?;
+        play::<_, BoxSpace<u8, FrameArray<u8>>>(address, || ImageEnv::new([84, 84, 4]), |image| (image[0] % 2).into())?;
     }
     COUNTS.set(true);
     drop(std::hint::black_box(vec![1]));

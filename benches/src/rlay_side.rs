@@ -1,7 +1,7 @@
 //! RLay's side of the comparison: an environment that counts, and an agent that checks the count.
 
-use rlay_core::{BoxSpace, ClientEnv, Discrete, Env, ServerBackend, Value};
-use rlay_testkit::{ImageEnv, SharedArray};
+use rlay_core::{BoxSpace, ClientEnv, Discrete, Env, FrameArray, ServerBackend, Value};
+use rlay_testkit::ImageEnv;
 
 use crate::party::{obey, say};
 
@@ -20,7 +20,7 @@ pub(crate) fn serve(address: &str, shape: &str) {
 /// Steps the environment at `address`; fails if an observation is not the answer to its own step.
 pub(crate) fn step(address: &str) {
     let env = ClientEnv::connect(address, rlay::options()).expect("the env listens");
-    let mut env = env.typed::<BoxSpace<u8, SharedArray<u8>>, Discrete>().expect("ImageEnv's spaces");
+    let mut env = env.typed::<BoxSpace<u8, FrameArray<u8>>, Discrete>().expect("ImageEnv's spaces");
     env.reset(Some(0), &Value::None).expect("an episode");
     let mut kept = std::array::from_fn::<_, KEPT, _>(|_| None);
     let mut count = 0u64;

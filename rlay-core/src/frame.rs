@@ -32,10 +32,11 @@ impl Pool {
     /// A frame of `len` bytes with unspecified (but initialised) contents.
     pub fn take(&self, len: usize) -> Frame {
         let lines = len.div_ceil(ALIGNMENT).max(1);
-        // A block of up to twice the size will do; a larger one would pin memory that nobody uses.
+        // A block of up to twice the size will do; a larger one would pin memory that nobody uses. The one
+        // that was dropped last is the likeliest to be in a cache.
         let found = self.0.try_lock().ok().and_then(|mut free| {
             let fits = |block: &Vec<Line>| block.len() >= lines && block.len() <= 2 * lines + 8;
-            free.iter().position(fits).map(|i| free.swap_remove(i))
+            free.iter().rposition(fits).map(|i| free.swap_remove(i))
         });
         let lines = found.unwrap_or_else(|| vec![Line::zeroed(); lines.next_power_of_two().min(lines + lines / 8 + 8)]);
         Frame { lines, start: 0, end: len, pool: self.clone() }

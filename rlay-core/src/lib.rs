@@ -44,8 +44,8 @@ pub use policy::{Episode, Policy, rollout};
 pub use registry::Registry;
 pub use rng::Rng;
 pub use space::{
-    AnyBox, AnySpace, Bound, BoxSpace, Dict, Discrete, Elements, GraphSpace, Members, MultiBinary, MultiDiscrete,
-    OneOf, Sequence, Space, Text, difference,
+    AnyBox, AnySpace, Bound, BoxSpace, Dict, Discrete, Elements, FrameArray, GraphSpace, Members, MultiBinary,
+    MultiDiscrete, OneOf, Sequence, Space, Text, difference,
 };
 pub use value::{Array, Graph, Map, Value};
 pub use wire::Limits;

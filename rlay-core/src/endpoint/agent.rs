@@ -52,8 +52,14 @@ impl Received {
         Payload { packed: self.packed, reader: Reader::new(&self.frame, self.at, &self.limits) }
     }
 
-    /// The element of `space` that was received.
-    pub fn element<S: Space + ?Sized>(&self, space: &S) -> Result<S::Element> {
+    /// The element of `space` that was received; in the frame's own memory, if its type can live there.
+    pub fn element<S: Space + ?Sized>(mut self, space: &S) -> Result<S::Element> {
+        if self.packed {
+            match space.adopt(self.frame, self.at) {
+                Ok(element) => return Ok(element),
+                Err(frame) => self.frame = frame,
+            }
+        }
         self.payload().element(space)
     }
 }

@@ -195,8 +195,8 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
         Ok(match self.receive(&mut Wait::new(timeout))? {
             Answer::Frame(frame) => Late::Render(frame),
             Answer::Row(row, observation) => match call {
-                Call::Reset => Late::Reset(self.reset_result(row, &observation)?),
-                _ => Late::Step(self.step_result(row, &observation)?),
+                Call::Reset => Late::Reset(self.reset_result(row, observation)?),
+                _ => Late::Step(self.step_result(row, observation)?),
             },
             Answer::Closed => return Err(Error::protocol("Closed where a result was due")),
         })
@@ -210,16 +210,16 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
         answer
     }
 
-    fn reset_result(&mut self, row: Row, observation: &Received) -> Result<ResetResult<O::Element>> {
+    fn reset_result(&mut self, row: Row, observation: Received) -> Result<ResetResult<O::Element>> {
         Ok(ResetResult { observation: self.observe(observation)?, info: map(row.info)? })
     }
 
-    fn step_result(&mut self, row: Row, observation: &Received) -> Result<StepResult<O::Element>> {
+    fn step_result(&mut self, row: Row, observation: Received) -> Result<StepResult<O::Element>> {
         let (reward, terminated, truncated) = (row.reward, row.terminated, row.truncated);
         Ok(StepResult { observation: self.observe(observation)?, reward, terminated, truncated, info: map(row.info)? })
     }
 
-    fn observe(&mut self, received: &Received) -> Result<O::Element> {
+    fn observe(&mut self, received: Received) -> Result<O::Element> {
         let observation = received
             .element(&self.observation_space)
             .map_err(|e| Error::protocol(format!("an observation that is not of the observation space: {e}")))?;
@@ -272,7 +272,7 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
         }
         self.agent.send_reset(seed.map(Into::into), options, wait.deadline)?;
         match self.receive(&mut wait)? {
-            Answer::Row(row, observation) => Ok(self.reset_result(row, &observation)?),
+            Answer::Row(row, observation) => Ok(self.reset_result(row, observation)?),
             _ => Err(Error::protocol("a reset was answered with something else").into()),
         }
     }
@@ -289,7 +289,7 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
         let mut wait = Wait::new(self.timeout);
         self.agent.send_step(packed, &self.packed, wait.deadline)?;
         match self.receive(&mut wait)? {
-            Answer::Row(row, observation) => Ok(self.step_result(row, &observation)?),
+            Answer::Row(row, observation) => Ok(self.step_result(row, observation)?),
             _ => Err(Error::protocol("a step was answered with something else").into()),
         }
     }

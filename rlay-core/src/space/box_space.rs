@@ -6,12 +6,14 @@ use super::{AnyBox, AnySpace, Bound, Space, mismatch, other_class, pad8, shape_o
 use crate::{
     dtype::{DType, Scalar},
     error::Result,
+    frame::Frame,
     rng::Rng,
     value::{Array, Value},
     wire::Reader,
 };
 
-/// A Rust type that holds the elements of an array, flat and in C order: `Vec<T>` or `[T; N]`.
+/// A Rust type that holds the elements of an array, flat and in C order: `Vec<T>`, `[T; N]`, or
+/// [`FrameArray<T>`](super::FrameArray).
 pub trait Elements<T: Scalar> {
     /// The elements.
     fn elements(&self) -> &[T];
@@ -19,6 +21,14 @@ pub trait Elements<T: Scalar> {
     fn build(len: usize, fill: impl FnOnce(&mut [T]) -> bool) -> Option<Self>
     where
         Self: Sized;
+    /// A container of the `len` elements that `frame` ends with, from `at` on; gives the frame back if
+    /// the type keeps its elements elsewhere.
+    fn adopt(frame: Frame, _at: usize, _len: usize) -> Result<Self, Frame>
+    where
+        Self: Sized,
+    {
+        Err(frame)
+    }
 }
 
 impl<T: Scalar> Elements<T> for Vec<T> {
@@ -167,6 +177,11 @@ impl<T: Scalar, E: Elements<T>> Space for BoxSpace<T, E> {
         let x = x.ok_or_else(|| input.error("elements that the array's type does not have, ending"))?;
         skip8(input, bytes.len())?;
         Ok(x)
+    }
+
+    fn adopt(&self, frame: Frame, at: usize) -> Result<E, Frame> {
+        // Otherwise padding follows, which is for `unpack` to check.
+        if self.any.byte_len().is_multiple_of(8) { E::adopt(frame, at, self.any.len()) } else { Err(frame) }
     }
 
     fn slab<'a>(&self, x: &'a E) -> Option<&'a [u8]> {

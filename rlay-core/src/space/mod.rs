@@ -9,6 +9,7 @@ mod composite;
 mod difference;
 mod discrete;
 mod dynamic;
+mod frame_array;
 mod text;
 mod variable;
 
@@ -17,11 +18,13 @@ pub use box_space::{BoxSpace, Elements};
 pub use composite::{Dict, Members, OneOf};
 pub use difference::difference;
 pub use discrete::{Discrete, MultiBinary, MultiDiscrete};
+pub use frame_array::FrameArray;
 pub use text::Text;
 pub use variable::{GraphSpace, Sequence};
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    frame::Frame,
     rng::Rng,
     value::Value,
     wire::Reader,
@@ -75,6 +78,12 @@ pub trait Space {
     /// Reads what [`pack`](Space::pack) wrote.
     fn unpack(&self, input: &mut Reader<'_>) -> Result<Self::Element> {
         Err(input.error("a packed payload for a space that has no packed form"))
+    }
+
+    /// The element whose packed form is all of `frame` from `at` on, left in that memory; gives the frame
+    /// back if it is to be unpacked instead.
+    fn adopt(&self, frame: Frame, _at: usize) -> Result<Self::Element, Frame> {
+        Err(frame)
     }
 
     /// The element's own memory, if that is its whole packed form: it is then sent from where it lies.

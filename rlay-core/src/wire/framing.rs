@@ -19,6 +19,7 @@ const FIRST_READ: usize = 4 << 10;
 ///
 /// A frame arrives in a pooled block of about the size of the frame before it, which then is the
 /// frame: nothing is copied as long as frames are of similar size and the peer waits for answers.
+/// The block is taken when bytes are awaited, so that it can be the one that was just dropped.
 ///
 /// ```
 /// use rlay_core::wire::Framing;
@@ -33,18 +34,18 @@ const FIRST_READ: usize = 4 << 10;
 pub struct Framing {
     pool: Pool,
     max_frame: usize,
-    /// Bytes that arrived, at `START` and after.
-    block: Frame,
+    /// Bytes that arrived, at `START` and after. `None` while there are none.
+    block: Option<Frame>,
     filled: usize,
+    /// How large the next block is made.
+    guess: usize,
     ended: bool,
 }
 
 impl Framing {
     /// For frames of at most `max_frame` bytes.
     pub fn new(max_frame: usize) -> Self {
-        let pool = Pool::new();
-        let block = pool.take(START + FIRST_READ);
-        Self { pool, max_frame, block, filled: 0, ended: false }
+        Self { pool: Pool::new(), max_frame, block: None, filled: 0, guess: START + FIRST_READ, ended: false }
     }
 
     /// Changes the limit, once the handshake has settled it.
@@ -62,10 +63,9 @@ impl Framing {
 
     /// Where to read to next. Never empty.
     pub fn space(&mut self) -> &mut [u8] {
-        let end = START + self.filled;
-        let capacity = self.block.capacity();
-        self.block.resize(capacity);
-        &mut self.block[end..]
+        let block = self.block.get_or_insert_with(|| self.pool.take(self.guess));
+        block.resize(block.capacity());
+        &mut block[START + self.filled..]
     }
 
     /// Whether the peer said that nothing follows.
@@ -81,10 +81,8 @@ impl Framing {
     /// The next frame, if all of it has arrived. If not, there is room for the rest of it, unless the
     /// stream has [`ended`](Self::ended).
     pub fn take(&mut self) -> Result<Option<Frame>> {
-        if self.filled < PREFIX {
-            return Ok(None);
-        }
-        let prefix: [u8; PREFIX] = self.block[START..ALIGNMENT].try_into().expect("four bytes");
+        let Some(block) = self.block.as_mut().filter(|_| self.filled >= PREFIX) else { return Ok(None) };
+        let prefix: [u8; PREFIX] = block[START..ALIGNMENT].try_into().expect("four bytes");
         if prefix == END {
             self.ended = true;
         }
@@ -95,29 +93,34 @@ impl Framing {
         if len > self.max_frame {
             return Err(self.refuse(len));
         }
-        let needed = ALIGNMENT + len;
-        if self.filled < PREFIX + len {
-            if needed > self.block.capacity() {
+        let (needed, arrived) = (ALIGNMENT + len, START + self.filled);
+        if arrived < needed {
+            if needed > block.capacity() {
                 let mut larger = self.pool.take(needed);
-                larger[START..START + self.filled].copy_from_slice(&self.block[START..START + self.filled]);
-                self.block = larger;
+                larger[START..arrived].copy_from_slice(&block[START..arrived]);
+                *block = larger;
             }
             return Ok(None);
         }
+        self.guess = needed.max(START + FIRST_READ);
+        self.filled = arrived - needed;
         // What follows this frame, if anything, moves to a block of its own.
-        let rest = START + PREFIX + len..START + self.filled;
-        let mut next = self.pool.take((START + FIRST_READ).max(needed).max(START + rest.len() + PREFIX));
-        next[START..START + rest.len()].copy_from_slice(&self.block[rest.clone()]);
-        let mut frame = std::mem::replace(&mut self.block, next);
-        self.filled = rest.len();
-        frame.resize(needed);
-        frame.skip_line();
-        Ok(Some(frame))
+        let next = (self.filled > 0).then(|| {
+            let mut next = self.pool.take(self.guess.max(START + self.filled + PREFIX));
+            next[START..START + self.filled].copy_from_slice(&block[needed..arrived]);
+            next
+        });
+        let frame = std::mem::replace(&mut self.block, next);
+        Ok(frame.map(|mut frame| {
+            frame.resize(needed);
+            frame.skip_line();
+            frame
+        }))
     }
 
     /// The error for a length no RLay peer would send; strangers are told apart by what they said.
     fn refuse(&self, len: usize) -> Error {
-        let seen = &self.block[START..START + self.filled.min(24)];
+        let seen = self.block.as_ref().map_or(&[][..], |block| &block[START..START + self.filled.min(24)]);
         let stranger = if seen.starts_with(&[0x16, 0x03]) {
             Some("a TLS client")
         } else if [&b"GET "[..], b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP", b"PRI "]
