@@ -87,7 +87,6 @@ impl<E: Env> Hosted<E> {
         outcome.observation.clear();
         outcome.info.clear();
         crate::wire::put_map_value(&mut outcome.info, info);
-        self.last = None;
         outcome.packed = self.fixed;
         if self.fixed {
             if space.slab(&observation).is_some_and(|bytes| bytes.len() >= IN_PLACE) {
@@ -134,6 +133,7 @@ impl<E: Env> HostEnv for Hosted<E> {
 
     fn reset_into(&mut self, seed: Option<&Seed>, options: &Value, outcome: &mut Outcome) -> Result<()> {
         let seed = seed.map(small_seed).transpose()?;
+        self.last = None;
         guard(|| {
             let result = self.env.reset(seed, options)?;
             (outcome.reward, outcome.terminated, outcome.truncated) = (0.0, false, false);
@@ -144,6 +144,8 @@ impl<E: Env> HostEnv for Hosted<E> {
 
     fn step_into(&mut self, action: Payload<'_>, outcome: &mut Outcome) -> Result<()> {
         let action = action.element(self.env.action_space())?;
+        // An env that shares its observations can write into this one's memory again.
+        self.last = None;
         guard(|| {
             let StepResult { observation, reward, terminated, truncated, info } = self.env.step(action)?;
             (outcome.reward, outcome.terminated, outcome.truncated) = (reward, terminated, truncated);

@@ -6,8 +6,8 @@ use crate::shared::SharedArray;
 
 /// Gives images whose first eight bytes are the number of steps since it was made, as a little-endian `u64`.
 ///
-/// A step writes those eight bytes and nothing else, so what a benchmark measures is not the
-/// environment. Episodes never end, the reward is 1 and `info` is empty.
+/// A step writes those eight bytes and nothing else, as long as the observation before it was dropped,
+/// so what a benchmark measures is not the environment. Episodes never end, the reward is 1 and `info` is empty.
 ///
 /// ```
 /// use rlay_core::{Env, Value};
@@ -23,8 +23,8 @@ use crate::shared::SharedArray;
 pub struct ImageEnv {
     images: BoxSpace<u8, SharedArray<u8>>,
     actions: Discrete,
-    /// Observations are these two in turn; one is out while the other is written.
-    buffers: [SharedArray<u8>; 2],
+    /// What every observation shares; written again once nobody holds the last one.
+    image: SharedArray<u8>,
     steps: u64,
 }
 
@@ -37,15 +37,13 @@ impl ImageEnv {
         let shape = shape.into();
         let len = shape.iter().product::<u64>() as usize;
         assert!(len >= 8, "an image of shape {shape:?} has no room for the counter");
-        let buffers = [(); 2].map(|()| vec![0; len].into());
-        Self { images: BoxSpace::new(shape, 0, 255), actions: Discrete::new(2), buffers, steps: 0 }
+        let image = vec![0; len].into();
+        Self { images: BoxSpace::new(shape, 0, 255), actions: Discrete::new(2), image, steps: 0 }
     }
 
     fn observe(&mut self) -> SharedArray<u8> {
-        self.buffers.swap(0, 1);
-        let buffer = &mut self.buffers[0];
-        buffer.make_mut()[..8].copy_from_slice(&self.steps.to_le_bytes());
-        buffer.clone()
+        self.image.make_mut()[..8].copy_from_slice(&self.steps.to_le_bytes());
+        self.image.clone()
     }
 }
 

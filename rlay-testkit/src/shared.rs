@@ -6,11 +6,10 @@ use rlay_core::{Elements, Scalar};
 
 /// Elements of an array behind a counted reference, for a [`BoxSpace`](rlay_core::BoxSpace) of large observations.
 ///
-/// An environment keeps two and gives out a clone of one and of the other in turn. By the time it
-/// writes into the first again, whoever hosts it has let go of that clone, so
-/// [`make_mut`](Self::make_mut) writes in place: nothing is allocated and no page is touched that
-/// was not touched before. Whoever keeps an observation for longer keeps it unchanged; the
-/// environment then writes into a copy.
+/// An environment keeps one and gives out clones of it. By the time it writes again, whoever hosts it
+/// has let go of the clone, so [`make_mut`](Self::make_mut) writes in place: nothing is allocated and
+/// no page is touched that was not touched before. Whoever keeps an observation for longer keeps it
+/// unchanged; the environment then writes into a copy.
 ///
 /// ```
 /// use rlay_testkit::SharedArray;
