@@ -50,13 +50,24 @@
 //!
 //! # Features
 //!
-//! - `tcp` (default): the addresses `tcp://host:port` and `unix:///path`.
+//! Each enables the addresses of a transport; the scheme of an address then selects it.
+//!
+//! - `tcp` (default): `tcp://host:port` and `unix:///path`.
+//! - `zmq`: `zmq://host:port` and `zmq+ipc:///path`, by the `zeromq` crate.
+//! - `quic`: `quic://host:port?pin=sha256:…`, encrypted.
+//! - `shm`: `shm://name`, two processes on one Linux host.
 //!
 //! `mem://name`, for two threads of one program, is always there.
 
 pub use rlay_core::*;
+#[cfg(feature = "quic")]
+pub use rlay_quic::Quic;
+#[cfg(feature = "shm")]
+pub use rlay_shm::Shm;
 #[cfg(feature = "tcp")]
 pub use rlay_tcp::Tcp;
+#[cfg(feature = "zmq")]
+pub use rlay_zmq::Zmq;
 
 /// The default options of every endpoint, with every transport that this crate was built with.
 ///
@@ -72,6 +83,12 @@ pub fn options() -> Options {
     let registry = Registry::default();
     #[cfg(feature = "tcp")]
     let registry = registry.with(Tcp);
+    #[cfg(feature = "zmq")]
+    let registry = registry.with(Zmq);
+    #[cfg(feature = "quic")]
+    let registry = registry.with(Quic);
+    #[cfg(feature = "shm")]
+    let registry = registry.with(Shm);
     Options { registry, ..Options::default() }
 }
 

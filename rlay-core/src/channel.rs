@@ -89,6 +89,11 @@ pub trait Listener: Send + Debug {
 
     /// The address to dial, with the real port.
     fn address(&self) -> &Address;
+
+    /// The listening descriptor, if there is one; see [`BlockingListener::descriptor`].
+    fn descriptor(&self) -> Option<i32> {
+        None
+    }
 }
 
 /// Accepts connections, for threads that may block.
@@ -133,6 +138,14 @@ pub trait Transport: Send + Sync + Debug {
     /// Listens.
     async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>>;
 
+    /// Whether its connections have work to do while nobody sends or receives, such as keep-alives.
+    ///
+    /// Then the connections of a blocking listener share its runtime, and a thread drives each such
+    /// runtime while nobody else does.
+    fn works_in_background(&self) -> bool {
+        false
+    }
+
     /// Dials, for a thread that may block. By default the async form on a runtime of its own.
     fn connect_blocking(
         &self,
@@ -140,11 +153,11 @@ pub trait Transport: Send + Sync + Debug {
         options: &TransportOptions,
         deadline: Option<Instant>,
     ) -> Result<Box<dyn BlockingChannel>> {
-        bridge::connect(self.connect(address, options), deadline)
+        bridge::connect(self.connect(address, options), self.works_in_background(), deadline)
     }
 
     /// Listens, for a thread that may block. By default the async form on a runtime of its own.
     fn listen_blocking(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
-        bridge::listen(self.listen(address, options))
+        bridge::listen(self.listen(address, options), self.works_in_background())
     }
 }

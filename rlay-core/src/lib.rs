@@ -19,6 +19,7 @@ mod error;
 pub mod frame;
 pub mod host;
 mod mem;
+pub mod net;
 mod policy;
 mod registry;
 mod rng;

@@ -28,7 +28,8 @@ impl Default for Registry {
 }
 
 /// Schemes this project knows, and the feature of the `rlay` crate that brings each.
-const FEATURES: [(&str, &str); 2] = [("tcp", "tcp"), ("unix", "tcp")];
+const FEATURES: [(&str, &str); 6] =
+    [("tcp", "tcp"), ("unix", "tcp"), ("zmq", "zmq"), ("zmq+ipc", "zmq"), ("quic", "quic"), ("shm", "shm")];
 
 impl Registry {
     /// The same transports and one more; it wins where two serve the same scheme.

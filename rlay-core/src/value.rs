@@ -204,7 +204,8 @@ impl Value {
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Int(x) => Some(*x),
-            Self::Scalar(x) if !x.dtype.is_float() && x.dtype != DType::Bool => {
+            // The length: a scalar that came over the wire has one element, one made by hand may have none.
+            Self::Scalar(x) if !x.dtype.is_float() && x.dtype != DType::Bool && x.data.len() == x.dtype.size() => {
                 x.dtype.read_i128(&x.data).try_into().ok()
             }
             _ => None,

@@ -1,20 +1,16 @@
 //! What both forms share: addresses, sockets with their options, and errors in plain words.
 
-use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
-use rlay_core::{Address, BlockingChannel, Channel, Error, ErrorKind, Incoming, Result, TransportOptions};
+pub(crate) use rlay_core::net::{broken, lost};
+use rlay_core::{
+    Address, BlockingChannel, Channel, Error, Incoming, Result, TransportOptions,
+    net::{self, ALLOW_REMOTE},
+};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that may wait for `accept`.
 const BACKLOG: i32 = 1024;
-
-/// The address option that lets a listener be reached by other machines.
-const ALLOW_REMOTE: &str = "insecure_allow_remote";
 
 /// Where an address leads.
 #[derive(Debug, Clone)]
@@ -26,30 +22,19 @@ pub(crate) enum Target {
 impl Target {
     /// Resolves host names; takes as long as the system's resolver does.
     pub(crate) fn resolve(address: &Address) -> Result<Self> {
-        if address.scheme() == "unix" {
-            if !address.rest().starts_with('/') {
-                return Err(address.error("a unix address holds an absolute path, such as unix:///tmp/rlay.sock"));
-            }
-            return Ok(Self::Unix(address.rest().into()));
-        }
-        let found = address.rest().to_socket_addrs().map_err(|e| {
-            address.error(format_args!("{e}; a tcp address holds host and port, such as tcp://127.0.0.1:5005"))
-        })?;
-        let found: Vec<_> = found.collect();
-        if found.is_empty() { Err(address.error("the host has no address")) } else { Ok(Self::Tcp(found)) }
+        Ok(match address.scheme() {
+            "unix" => Self::Unix(net::file(address)?.into()),
+            _ => Self::Tcp(net::resolve(address)?),
+        })
     }
 
     /// The addresses to try, in order.
     pub(crate) fn candidates(&self, address: &Address) -> Result<Vec<SockAddr>> {
         match self {
             Self::Tcp(found) => Ok(found.iter().map(|a| SockAddr::from(*a)).collect()),
-            Self::Unix(path) => Ok(vec![unix_addr(path, address)?]),
+            Self::Unix(path) => Ok(vec![SockAddr::unix(path).map_err(|e| address.error(e))?]),
         }
     }
-}
-
-fn unix_addr(path: &Path, address: &Address) -> Result<SockAddr> {
-    SockAddr::unix(path).map_err(|_| address.error("the path is too long for a socket; use one of under 100 bytes"))
 }
 
 /// A new socket for `to`, set to give up on a vanished peer after `options.liveness`.
@@ -83,107 +68,39 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<(S
         [(ALLOW_REMOTE, "yes")] if matches!(target, Target::Tcp(_)) => true,
         _ => return Err(address.error(format_args!("a listener has no option but {ALLOW_REMOTE}=yes, for tcp"))),
     };
-    match &target {
+    let candidates = target.candidates(address)?;
+    let bind = || bind(&candidates[0], options);
+    let socket = match &target {
         Target::Tcp(found) => {
-            let remote = found.iter().find(|a| !a.ip().is_loopback());
-            if let Some(a) = remote {
-                if !allow_remote {
-                    return Err(address.error(format_args!(
-                        "{} can be reached by other machines, and nothing here authenticates or encrypts; \
-                         listen on 127.0.0.1, or append ?{ALLOW_REMOTE}=yes if the network is trusted",
-                        a.ip()
-                    )));
-                }
-                tracing::warn!("{address}: listening for other machines without authentication or encryption");
-            }
-            let (socket, _) = bind(address, &target, options)?;
-            let local = socket.local_addr().map_err(|e| bind_error(address, &e))?;
-            let local = local.as_socket().ok_or_else(|| address.error("not an internet address"))?;
-            Ok((socket, Address::new("tcp", local.to_string()), None))
+            net::check_exposure(address, found, allow_remote, "nothing here authenticates or encrypts")?;
+            bind().map_err(|e| net::bind_error(address, &e))?
         }
         Target::Unix(path) => {
-            let result = bind(address, &target, options);
-            let socket = match result {
-                Ok((socket, _)) => socket,
-                // A file that nobody answers on is what a killed listener left behind.
-                Err(error) if error.kind() == ErrorKind::AddressInUse && !is_answered(path, address)? => {
-                    std::fs::remove_file(path).map_err(|e| bind_error(address, &e))?;
-                    bind(address, &target, options)?.0
-                }
-                Err(error) => return Err(error),
-            };
-            Ok((socket, address.clone(), Some(path.clone())))
+            return Ok((net::bind_file(address, path, bind)?, address.clone(), Some(path.clone())));
         }
-    }
-}
-
-fn bind(address: &Address, target: &Target, options: &TransportOptions) -> Result<(Socket, SockAddr)> {
-    let candidates = target.candidates(address)?;
-    let to = candidates.into_iter().next().ok_or_else(|| address.error("nothing to bind"))?;
-    let run = || {
-        let socket = new_socket(&to, options)?;
-        if to.is_unix() {
-            socket.bind(&to)?;
-            if let Some(path) = to.as_pathname() {
-                owner_only(path)?;
-            }
-        } else {
-            // A port in TIME_WAIT can be bound again; one in use cannot.
-            socket.set_reuse_address(true)?;
-            socket.bind(&to)?;
-        }
-        socket.listen(BACKLOG)?;
-        Ok(socket)
     };
-    run().map(|socket| (socket, to.clone())).map_err(|e: io::Error| bind_error(address, &e))
+    let local = socket.local_addr().map_err(|e| net::bind_error(address, &e))?;
+    let local = local.as_socket().ok_or_else(|| address.error("not an internet address"))?;
+    Ok((socket, Address::new("tcp", local.to_string()), None))
 }
 
-fn owner_only(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-}
-
-fn is_answered(path: &Path, address: &Address) -> Result<bool> {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-    if !is_socket {
-        return Err(address.error("there is a file of this name that is not a socket; choose another path"));
+fn bind(to: &SockAddr, options: &TransportOptions) -> io::Result<Socket> {
+    let socket = new_socket(to, options)?;
+    if !to.is_unix() {
+        // A port in TIME_WAIT can be bound again; one in use cannot.
+        socket.set_reuse_address(true)?;
     }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| bind_error(address, &e))?;
-    Ok(socket.connect(&unix_addr(path, address)?).is_ok())
-}
-
-fn bind_error(address: &Address, error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => Error::new(
-            ErrorKind::AddressInUse,
-            format!(
-                "{address}: address in use by another listener; close it, or choose another (port 0 takes a free one)"
-            ),
-        ),
-        _ => address.error(format_args!("cannot listen: {error}")),
+    socket.bind(to)?;
+    if let Some(path) = to.as_pathname() {
+        net::owner_only(path)?;
     }
-}
-
-/// The error of a connection that could not be made or broke.
-pub(crate) fn lost(what: impl std::fmt::Display, error: &io::Error) -> Error {
-    Error::new(ErrorKind::ConnectionLost, format!("{what}: {error}"))
+    socket.listen(BACKLOG)?;
+    Ok(socket)
 }
 
 /// The error of a stream that ended without the peer's word that nothing follows.
 pub(crate) fn crashed(peer: &str) -> Error {
-    Error::new(
-        ErrorKind::ConnectionLost,
-        format!("{peer}: the connection ended without a goodbye; the process at the other end was killed or crashed"),
-    )
-}
-
-/// The error of every call on a channel that broke before.
-pub(crate) fn broken(peer: &str) -> Error {
-    Error::new(
-        ErrorKind::ConnectionLost,
-        format!("{peer}: the channel is broken by an earlier failed or cancelled send"),
-    )
+    lost(peer, "the connection ended without a goodbye; the process at the other end was killed or crashed")
 }
 
 /// The name of the other end, for messages.

@@ -250,7 +250,7 @@ impl AnyBox {
             return None;
         }
         let mut out = Vec::with_capacity(self.byte_len());
-        for x in array.data.chunks(array.dtype.size()) {
+        for x in array.data.chunks_exact(array.dtype.size()) {
             if array.dtype.is_float() {
                 self.dtype.write_f64(array.dtype.read_f64(x), &mut out);
             } else {

@@ -95,7 +95,7 @@ impl Space for Discrete {
             Value::Bool(x) => Some(i64::from(*x)),
             Value::Array(x) if x.shape.is_empty() => Value::Scalar(x.clone()).as_i64(),
             // The bits of a uint64, as in `start`.
-            Value::Scalar(x) if (x.dtype, self.dtype) == (DType::U64, DType::U64) => {
+            Value::Scalar(x) if (x.dtype, self.dtype, x.data.len()) == (DType::U64, DType::U64, 8) => {
                 Some(x.dtype.read_i128(&x.data) as i64)
             }
             _ => value.as_i64(),

@@ -286,7 +286,7 @@ fn unstack(space: &AnySpace, batch: &Value) -> Option<Vec<Value>> {
                 shape: shape.to_vec(),
                 data: array.data[i as usize * each..(i as usize + 1) * each].to_vec(),
             };
-            let scalar = matches!(space, AnySpace::Discrete(_));
+            let scalar = matches!(space, AnySpace::Discrete(_)) && shape.is_empty();
             Some((0..*n).map(|i| if scalar { Value::Scalar(row(i)) } else { Value::Array(row(i)) }).collect())
         }
         (AnySpace::Tuple(spaces), Value::Tuple(columns)) if spaces.len() == columns.len() => {

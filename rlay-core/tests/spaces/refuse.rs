@@ -225,3 +225,15 @@ fn spaces_that_differ_in_one_field_differ() {
         assert!(text.starts_with("[\"k\"][0]: "), "{text}");
     }
 }
+
+#[test]
+fn rows_without_elements_are_no_numbers() {
+    let nodes = Value::Array(Array { dtype: DType::I8, big_endian: false, shape: vec![3, 0], data: vec![] });
+    let graph = Value::Graph(Box::new(Graph { nodes, edges: Value::None, edge_links: Value::None }));
+    let space = AnySpace::Graph { node: Box::new(Discrete::new(1).describe()), edge: None };
+    assert!(!space.contains(&graph));
+    let empty = Value::Scalar(Array { dtype: DType::U64, big_endian: false, shape: vec![], data: vec![] });
+    assert_eq!(empty.as_i64(), None);
+    assert!(Discrete::new(1).describe().from_value(&empty).is_ok(), "the environment judges");
+    assert!(!Discrete::new(1).describe().contains(&empty));
+}

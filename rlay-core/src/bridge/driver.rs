@@ -1,0 +1,297 @@
+//! Driver: a private runtime which whoever waits drives, and a keeper that drives it while nobody waits.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime, sync::Notify, task, task::coop, time};
+
+use super::timeout;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The keeper drives once nobody has for this long.
+const IDLE: Duration = Duration::from_millis(50);
+/// Rounds in which the tasks of a connection that was dropped may say their last words.
+const LAST_WORDS: usize = 8;
+
+/// A current-thread runtime, shared by the channels that were made on it. Any of the threads that wait
+/// drives it for all of them; driving it from a thread of its own would cost each call two wake-ups.
+#[derive(Clone)]
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    /// The keeper holds `shared` but not this, so that it knows when it is the last.
+    life: Option<Arc<Life>>,
+}
+
+struct Shared {
+    /// `None` only while it is dropped.
+    runtime: Option<runtime::Runtime>,
+    /// After a fork the runtime still belongs to the parent.
+    pid: u32,
+    /// Calls that drive it now.
+    busy: AtomicUsize,
+    /// Calls so far.
+    calls: AtomicU64,
+    keeper_drives: AtomicBool,
+    keeper_leaves: Notify,
+    is_over: AtomicBool,
+}
+
+struct Life {
+    shared: Arc<Shared>,
+    keeper: Thread,
+}
+
+/// A call that drives the runtime.
+struct Call<'a>(&'a Shared);
+
+impl Driver {
+    /// A new runtime, with a keeper if its tasks have work to do while nobody waits.
+    pub(super) fn new(is_kept: bool) -> Result<Self> {
+        refuse_inside_tokio()?;
+        let cannot = |e: std::io::Error| Error::new(ErrorKind::Usage, format!("cannot start a runtime: {e}"));
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+        let shared = Arc::new(Shared {
+            runtime: Some(runtime),
+            pid: std::process::id(),
+            busy: AtomicUsize::new(0),
+            calls: AtomicU64::new(0),
+            keeper_drives: AtomicBool::new(false),
+            keeper_leaves: Notify::new(),
+            is_over: AtomicBool::new(false),
+        });
+        let mut life = None;
+        if is_kept {
+            let kept = shared.clone();
+            let keeper =
+                thread::Builder::new().name("rlay-keeper".into()).spawn(move || kept.keep()).map_err(cannot)?;
+            life = Some(Arc::new(Life { shared: shared.clone(), keeper: keeper.thread().clone() }));
+        }
+        Ok(Self { shared, life })
+    }
+
+    pub(super) fn is_this_process(&self) -> bool {
+        self.shared.is_this_process()
+    }
+
+    /// Waits for `future` and drives the runtime meanwhile.
+    pub(super) fn drive<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
+        refuse_inside_tokio()?;
+        let call = self.shared.enter();
+        call.0.runtime().block_on(async {
+            let Some(deadline) = deadline else { return future.await };
+            // A deadline in the past polls: what is there already is taken.
+            let deadline = deadline.max(Instant::now() + Duration::from_micros(1));
+            time::timeout_at(deadline.into(), future).await.unwrap_or_else(|_| Err(timeout()))
+        })
+    }
+
+    /// Waits for `future` and leaves the driving to others, if there is a keeper among them: for calls
+    /// that wait nearly always and would keep the runtime from threads that have more to do.
+    pub(super) fn watch<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
+        if self.life.is_none() {
+            return self.drive(deadline, future);
+        }
+        refuse_inside_tokio()?;
+        let _context = self.shared.runtime().enter();
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return result;
+            }
+            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return Err(timeout()),
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
+            }
+        }
+    }
+
+    /// Drops `object` where it was made, and lets its tasks tell the peer.
+    pub(super) fn drop_inside<T>(&self, object: T) {
+        if !self.is_this_process() {
+            // It would unregister the parent's sockets.
+            std::mem::forget(object);
+            return;
+        }
+        let runtime = self.shared.runtime();
+        let context = runtime.enter();
+        drop(object);
+        drop(context);
+        if refuse_inside_tokio().is_ok() {
+            let call = self.shared.enter();
+            call.0.runtime().block_on(async {
+                for _ in 0..LAST_WORDS {
+                    task::yield_now().await;
+                }
+            });
+        }
+    }
+}
+
+impl Shared {
+    fn runtime(&self) -> &runtime::Runtime {
+        self.runtime.as_ref().expect("there until it is dropped")
+    }
+
+    fn is_this_process(&self) -> bool {
+        self.pid == std::process::id()
+    }
+
+    fn enter(&self) -> Call<'_> {
+        self.busy.fetch_add(1, SeqCst);
+        self.calls.fetch_add(1, SeqCst);
+        if self.keeper_drives.load(SeqCst) {
+            self.keeper_leaves.notify_one();
+        }
+        Call(self)
+    }
+
+    /// What the keeper's thread does.
+    fn keep(&self) {
+        let mut seen = 0;
+        while !self.is_over.load(SeqCst) {
+            let calls = self.calls.load(SeqCst);
+            if calls == seen {
+                self.keeper_drives.store(true, SeqCst);
+                // Whoever enters from here on sees that and says so.
+                if self.busy.load(SeqCst) == 0 && !self.is_over.load(SeqCst) {
+                    self.runtime().block_on(self.keeper_leaves.notified());
+                }
+                self.keeper_drives.store(false, SeqCst);
+            }
+            seen = self.calls.load(SeqCst);
+            if !self.is_over.load(SeqCst) {
+                thread::park_timeout(IDLE);
+            }
+        }
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        // In a forked child there is no keeper, and its lock may be held for ever.
+        if self.shared.is_this_process() {
+            self.shared.is_over.store(true, SeqCst);
+            self.shared.keeper_leaves.notify_one();
+            self.keeper.unpark();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let runtime = self.runtime.take();
+        match runtime {
+            // Unlike a plain drop, this may happen on a thread that runs a runtime of its own.
+            Some(runtime) if self.is_this_process() => runtime.shutdown_background(),
+            other => std::mem::forget(other),
+        }
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("is_kept", &self.life.is_some()).finish()
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// The error of every call that would block a thread which runs a tokio runtime.
+pub(crate) fn refuse_inside_tokio() -> Result<()> {
+    if runtime::Handle::try_current().is_ok() && is_polled() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "this call blocks, and the thread runs a tokio runtime; \
+             use tokio::task::spawn_blocking, or rlay_core::drive for the async form",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether tokio is polling the caller. A thread of `spawn_blocking` belongs to a runtime, too, but may
+/// block. What tells them apart is that a future has a budget, after which it must yield.
+fn is_polled() -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    let _restores_the_budget = coop::poll_proceed(&mut context);
+    (0..=u8::MAX).any(|_| match coop::poll_proceed(&mut context) {
+        Poll::Ready(spent) => {
+            spent.made_progress();
+            false
+        }
+        Poll::Pending => true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn tasks_go_on_while_nobody_waits() {
+        let driver = Driver::new(true).unwrap();
+        let (tick, ticks) = mpsc::channel();
+        driver
+            .drive(None, async {
+                tokio::spawn(async move {
+                    while tick.send(()).is_ok() {
+                        time::sleep(Duration::from_millis(1)).await;
+                    }
+                });
+                Ok(())
+            })
+            .unwrap();
+        for _ in 0..200 {
+            ticks.recv_timeout(Duration::from_secs(10)).expect("the keeper drives");
+        }
+        // And the one who waits still gets the runtime, any number of times.
+        for _ in 0..3 {
+            let nap = async {
+                time::sleep(Duration::from_millis(60)).await;
+                Ok(())
+            };
+            driver.drive(None, nap).unwrap();
+        }
+        drop(driver);
+        while ticks.recv_timeout(Duration::from_secs(10)).is_ok() {}
+    }
+
+    #[test]
+    fn a_watcher_is_woken_by_whoever_drives() {
+        let driver = Driver::new(true).unwrap();
+        assert_eq!(
+            driver.watch(Some(Instant::now()), std::future::pending::<Result<()>>()).unwrap_err().kind(),
+            ErrorKind::Timeout
+        );
+        let slept = driver.watch(None, async {
+            time::sleep(Duration::from_millis(100)).await;
+            Ok(7)
+        });
+        assert_eq!(slept.unwrap(), 7);
+    }
+}

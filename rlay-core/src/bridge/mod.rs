@@ -1,0 +1,159 @@
+//! The blocking form of channels that only have an async one: each call drives a private runtime.
+
+mod driver;
+
+use std::{future::Future, time::Instant};
+
+use driver::Driver;
+pub(crate) use driver::refuse_inside_tokio;
+
+use crate::{
+    address::Address,
+    channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener},
+    error::{Error, ErrorKind, Result},
+    frame::Frame,
+};
+
+/// The error of a deadline that passed, for implementations of channels.
+pub fn timeout() -> Error {
+    Error::plain(ErrorKind::Timeout, "no answer before the deadline")
+}
+
+pub(crate) fn connect(
+    connecting: impl Future<Output = Result<Box<dyn Channel>>>,
+    is_kept: bool,
+    deadline: Option<Instant>,
+) -> Result<Box<dyn BlockingChannel>> {
+    let driver = Driver::new(is_kept)?;
+    let channel = driver.drive(deadline, connecting)?;
+    Ok(Box::new(Bridged { channel: Some(channel), driver }))
+}
+
+pub(crate) fn listen(
+    listening: impl Future<Output = Result<Box<dyn Listener>>>,
+    is_kept: bool,
+) -> Result<Box<dyn BlockingListener>> {
+    let driver = Driver::new(is_kept)?;
+    let listener = driver.drive(None, listening)?;
+    Ok(Box::new(BridgedListener { listener: Some(listener), driver, is_kept }))
+}
+
+/// Opens an accepted connection for a thread that may block, on a runtime of its own.
+pub fn open(incoming: Box<dyn Incoming>) -> Result<Box<dyn BlockingChannel>> {
+    open_on(Driver::new(false)?, incoming)
+}
+
+fn open_on(driver: Driver, incoming: Box<dyn Incoming>) -> Result<Box<dyn BlockingChannel>> {
+    let channel = driver.drive(None, async { incoming.open() })?;
+    Ok(Box::new(Bridged { channel: Some(channel), driver }))
+}
+
+#[derive(Debug)]
+struct Bridged {
+    /// `None` only while it is dropped.
+    channel: Option<Box<dyn Channel>>,
+    driver: Driver,
+}
+
+impl Bridged {
+    fn channel(&self) -> &dyn Channel {
+        self.channel.as_deref().expect("there until it is dropped")
+    }
+
+    fn parts(&mut self) -> (&Driver, &mut dyn Channel) {
+        (&self.driver, self.channel.as_deref_mut().expect("there until it is dropped"))
+    }
+}
+
+impl BlockingChannel for Bridged {
+    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
+        let (driver, channel) = self.parts();
+        driver.drive(deadline, channel.send(head, body))
+    }
+
+    fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
+        let (driver, channel) = self.parts();
+        driver.drive(deadline, channel.recv())
+    }
+
+    fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let (driver, channel) = self.parts();
+        driver.drive(deadline, channel.close())
+    }
+
+    fn set_max_frame(&mut self, max_frame: usize) {
+        self.parts().1.set_max_frame(max_frame);
+    }
+
+    fn peer(&self) -> String {
+        self.channel().peer()
+    }
+}
+
+impl Drop for Bridged {
+    fn drop(&mut self) {
+        self.driver.drop_inside(self.channel.take());
+    }
+}
+
+#[derive(Debug)]
+struct BridgedListener {
+    /// `None` only while it is dropped.
+    listener: Option<Box<dyn Listener>>,
+    driver: Driver,
+    is_kept: bool,
+}
+
+impl BlockingListener for BridgedListener {
+    fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
+        let listener = self.listener.as_deref_mut().expect("there until it is dropped");
+        let incoming = self.driver.watch(deadline, listener.accept())?;
+        if !self.is_kept {
+            return Ok(incoming);
+        }
+        Ok(Box::new(BridgedIncoming { incoming: Some(incoming), driver: self.driver.clone() }))
+    }
+
+    fn address(&self) -> &Address {
+        self.listener.as_deref().expect("there until it is dropped").address()
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        self.listener.as_deref().and_then(Listener::descriptor)
+    }
+}
+
+impl Drop for BridgedListener {
+    fn drop(&mut self) {
+        self.driver.drop_inside(self.listener.take());
+    }
+}
+
+/// A connection that lives on its listener's runtime.
+#[derive(Debug)]
+struct BridgedIncoming {
+    incoming: Option<Box<dyn Incoming>>,
+    driver: Driver,
+}
+
+impl Incoming for BridgedIncoming {
+    fn peer(&self) -> String {
+        self.incoming.as_ref().map_or_else(String::new, |incoming| incoming.peer())
+    }
+
+    fn open(mut self: Box<Self>) -> Result<Box<dyn Channel>> {
+        self.incoming.take().expect("there until it is opened").open()
+    }
+
+    fn open_blocking(mut self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {
+        open_on(self.driver.clone(), self.incoming.take().expect("there until it is opened"))
+    }
+}
+
+impl Drop for BridgedIncoming {
+    fn drop(&mut self) {
+        if let Some(incoming) = self.incoming.take() {
+            self.driver.drop_inside(incoming);
+        }
+    }
+}

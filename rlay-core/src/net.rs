@@ -1,0 +1,107 @@
+//! What transports over sockets share: where an address leads, who may listen where, errors in plain words.
+
+use std::{
+    fmt, io,
+    net::{SocketAddr, ToSocketAddrs},
+    path::Path,
+};
+
+use crate::{
+    address::Address,
+    error::{Error, ErrorKind, Result},
+};
+
+/// The address option that lets a listener be reached by other machines.
+pub const ALLOW_REMOTE: &str = "insecure_allow_remote";
+
+/// The sockets behind `host:port`, never none. Takes as long as the system's resolver does.
+pub fn resolve(address: &Address) -> Result<Vec<SocketAddr>> {
+    let found = address.rest().to_socket_addrs().map_err(|e| {
+        let scheme = address.scheme();
+        address.error(format_args!("{e}; a {scheme} address holds host and port, such as {scheme}://127.0.0.1:5005"))
+    })?;
+    let found: Vec<_> = found.collect();
+    if found.is_empty() { Err(address.error("the host has no address")) } else { Ok(found) }
+}
+
+/// Refuses to listen where other machines can dial, unless that is wanted. `lacks` says what is missing.
+pub fn check_exposure(address: &Address, found: &[SocketAddr], is_wanted: bool, lacks: &str) -> Result<()> {
+    let Some(remote) = found.iter().find(|a| !a.ip().is_loopback()) else { return Ok(()) };
+    if !is_wanted {
+        return Err(address.error(format_args!(
+            "{} can be reached by other machines, and {lacks}; listen on 127.0.0.1, \
+             or append the option {ALLOW_REMOTE}=yes if the network is trusted",
+            remote.ip()
+        )));
+    }
+    tracing::warn!("{address}: listening for other machines although {lacks}");
+    Ok(())
+}
+
+/// The error of a listener that could not be bound.
+pub fn bind_error(address: &Address, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => in_use(address),
+        _ => address.error(format_args!("cannot listen: {error}")),
+    }
+}
+
+/// The error of an address that another listener has.
+pub fn in_use(address: &Address) -> Error {
+    Error::new(
+        ErrorKind::AddressInUse,
+        format!("{address}: address in use by another listener; close it, or choose another (port 0 takes a free one)"),
+    )
+}
+
+/// The error of a connection that could not be made or broke.
+pub fn lost(what: impl fmt::Display, why: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::ConnectionLost, format!("{what}: {why}"))
+}
+
+/// The error of every call on a channel that broke before.
+pub fn broken(peer: &str) -> Error {
+    lost(peer, "the channel is broken by an earlier failed or cancelled send")
+}
+
+/// Makes a socket file one that only this user can open. Call it between `bind` and `listen`.
+#[cfg(unix)]
+pub fn owner_only(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+/// Binds a socket file. One that nobody answers on, left behind by a listener that was killed, is replaced.
+#[cfg(unix)]
+pub fn bind_file<T>(address: &Address, path: &Path, bind: impl Fn() -> io::Result<T>) -> Result<T> {
+    use std::os::unix::{fs::FileTypeExt, net::UnixStream};
+    let bound = match bind() {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+            if !std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
+                return Err(address.error("there is a file of this name that is not a socket; choose another path"));
+            }
+            if UnixStream::connect(path).is_ok() {
+                return Err(in_use(address));
+            }
+            std::fs::remove_file(path).map_err(|e| bind_error(address, &e))?;
+            bind()
+        }
+        bound => bound,
+    };
+    bound.map_err(|e| bind_error(address, &e))
+}
+
+/// The path in an address that names a socket file.
+pub fn file(address: &Address) -> Result<&Path> {
+    // What a sockaddr_un can hold (unix(7)).
+    const LONGEST: usize = 107;
+    let path = address.rest();
+    if !path.starts_with('/') {
+        let scheme = address.scheme();
+        return Err(address.error(format_args!("the path must be absolute, as in {scheme}:///tmp/rlay.sock")));
+    }
+    if path.len() > LONGEST {
+        return Err(address.error("the path is too long for a socket; use one of under 100 bytes"));
+    }
+    Ok(Path::new(path))
+}

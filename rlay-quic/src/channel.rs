@@ -1,0 +1,207 @@
+//! The channel: frames with a length before each, on the one stream of a connection.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quinn::{Connection, ConnectionError, Endpoint, ReadError, RecvStream, SendStream, VarInt, WriteError};
+use rlay_core::{
+    Channel, Error, ErrorKind, Frame, Result, TransportOptions,
+    net::{broken, lost},
+    timeout_error,
+    wire::{END, Framing},
+};
+use tokio::time;
+
+use crate::endpoint::Meeting;
+
+/// How long `close` waits for the peer to have taken in everything.
+const LINGER: Duration = Duration::from_secs(1);
+/// The code of a connection whose channel was closed.
+const CLOSED: VarInt = VarInt::from_u32(0);
+/// The code of a connection whose channel was dropped.
+const DROPPED: VarInt = VarInt::from_u32(1);
+/// Below this many bytes, prefix, head and body are copied together, for one call instead of three.
+const TOGETHER: usize = 16 << 10;
+
+/// A connection and its stream.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) connection: Connection,
+    pub(crate) send: SendStream,
+    pub(crate) receive: RecvStream,
+}
+
+#[derive(Debug)]
+enum State {
+    Meeting(Meeting),
+    Open(Streams),
+    /// The handshake failed.
+    Failed(String),
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct QuicChannel {
+    state: State,
+    framing: Framing,
+    peer: String,
+    /// Set while part of a frame is out; still set at the next call if that send was cancelled.
+    is_sending: bool,
+    /// Prefix, head and body of a small frame.
+    together: Vec<u8>,
+    /// The dialer's socket.
+    endpoint: Option<Endpoint>,
+}
+
+impl QuicChannel {
+    pub(crate) fn open(streams: Streams, peer: String, options: &TransportOptions, endpoint: Option<Endpoint>) -> Self {
+        Self::new(State::Open(streams), peer, options, endpoint)
+    }
+
+    pub(crate) fn meet(meeting: Meeting, peer: String, options: &TransportOptions) -> Self {
+        Self::new(State::Meeting(meeting), peer, options, None)
+    }
+
+    fn new(state: State, peer: String, options: &TransportOptions, endpoint: Option<Endpoint>) -> Self {
+        let framing = Framing::new(options.max_frame);
+        Self { state, framing, peer, is_sending: false, together: vec![], endpoint }
+    }
+
+    /// Waits for the handshake, if it is not over yet.
+    async fn usable(&mut self) -> Result<()> {
+        if let State::Meeting(meeting) = &mut self.state {
+            self.state = match meeting.streams().await {
+                Ok(streams) => State::Open(streams),
+                Err(why) => State::Failed(why),
+            };
+        }
+        match &self.state {
+            State::Closed => Err(Error::new(ErrorKind::Closed, "the channel was closed")),
+            State::Failed(why) => Err(lost(&self.peer, why)),
+            _ if self.is_sending => Err(broken(&self.peer)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn write(&mut self, parts: &[&[u8]]) -> Result<()> {
+        let State::Open(Streams { send, connection, .. }) = &mut self.state else { return Ok(()) };
+        let is_sending = &mut self.is_sending;
+        let result = async {
+            for part in parts {
+                let mut rest = *part;
+                while !rest.is_empty() {
+                    rest = &rest[send.write(rest).await?..];
+                    *is_sending = true;
+                }
+            }
+            Ok(())
+        }
+        .await;
+        // If the connection is over, what the peer had sent can still be read.
+        self.is_sending = false;
+        result.map_err(|error| match error {
+            WriteError::ConnectionLost(reason) => explain(&self.peer, &reason),
+            other => explain_or(&self.peer, connection, &other),
+        })
+    }
+}
+
+/// Why a connection is over, in plain words.
+fn explain(peer: &str, reason: &ConnectionError) -> Error {
+    match reason {
+        ConnectionError::TimedOut => {
+            lost(peer, "nothing was heard for too long; its machine or the network is gone, or it was killed")
+        }
+        ConnectionError::ApplicationClosed(_) | ConnectionError::Reset => {
+            lost(peer, "the connection ended without a goodbye; the other end dropped it, crashed or was restarted")
+        }
+        other => lost(peer, other),
+    }
+}
+
+fn explain_or(peer: &str, connection: &Connection, error: &dyn std::fmt::Display) -> Error {
+    match connection.close_reason() {
+        Some(reason) => explain(peer, &reason),
+        None => lost(peer, error),
+    }
+}
+
+#[async_trait]
+impl Channel for QuicChannel {
+    async fn send(&mut self, head: &[u8], body: &[u8]) -> Result<()> {
+        let prefix = self.framing.prefix(head.len() + body.len())?;
+        self.usable().await?;
+        if head.len() + body.len() > TOGETHER {
+            return self.write(&[&prefix, head, body]).await;
+        }
+        let mut together = std::mem::take(&mut self.together);
+        together.clear();
+        [&prefix, head, body].iter().for_each(|part| together.extend_from_slice(part));
+        let result = self.write(&[&together]).await;
+        self.together = together;
+        result
+    }
+
+    async fn recv(&mut self) -> Result<Option<Frame>> {
+        self.usable().await?;
+        let State::Open(Streams { receive, connection, .. }) = &mut self.state else {
+            return Err(lost(&self.peer, "no connection"));
+        };
+        loop {
+            if let Some(frame) = self.framing.take()? {
+                return Ok(Some(frame));
+            }
+            if self.framing.ended() {
+                return Ok(None);
+            }
+            match receive.read(self.framing.space()).await {
+                Ok(Some(n)) => self.framing.filled(n),
+                Ok(None) => return Err(lost(&self.peer, "the stream ended without a goodbye")),
+                Err(ReadError::ConnectionLost(reason)) => return Err(explain(&self.peer, &reason)),
+                Err(error) => return Err(explain_or(&self.peer, connection, &error)),
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        if matches!(self.state, State::Closed) {
+            return Ok(());
+        }
+        let latest = time::Instant::now() + LINGER;
+        let result = async {
+            self.usable().await?;
+            self.write(&[&END]).await?;
+            let State::Open(Streams { send, .. }) = &mut self.state else { return Ok(()) };
+            let _ = send.finish();
+            // Acknowledged means taken in: what the peer has not read yet it can still read. An error
+            // means that the connection is over, which it is said to be.
+            let _ = send.stopped().await;
+            Ok(())
+        };
+        let result = time::timeout_at(latest, result).await.unwrap_or_else(|_| Err(timeout_error()));
+        let was_broken = self.is_sending;
+        if let State::Open(Streams { connection, .. }) = std::mem::replace(&mut self.state, State::Closed) {
+            connection.close(if result.is_ok() { CLOSED } else { DROPPED }, b"");
+        }
+        // A peer that is gone already needs no goodbye.
+        result.or_else(|e| if e.kind() == ErrorKind::ConnectionLost && !was_broken { Ok(()) } else { Err(e) })
+    }
+
+    fn set_max_frame(&mut self, max_frame: usize) {
+        self.framing.set_max_frame(max_frame);
+    }
+
+    fn peer(&self) -> String {
+        self.peer.clone()
+    }
+}
+
+impl Drop for QuicChannel {
+    fn drop(&mut self) {
+        if let State::Open(Streams { connection, .. }) = &self.state {
+            connection.close(DROPPED, b"");
+        }
+        // The socket goes once the last packets are out.
+        drop(self.endpoint.take());
+    }
+}

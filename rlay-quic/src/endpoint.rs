@@ -1,0 +1,232 @@
+//! Dialing and listening: sockets, handshakes, and who may take part.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    os::fd::AsRawFd,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use quinn::{
+    Endpoint, ServerConfig, TokioRuntime,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+use rlay_core::{
+    Address, BlockingChannel, Channel, Error, ErrorKind, Incoming, Listener, Result, TransportOptions,
+    net::{self, lost},
+    open_bridged,
+};
+use rustls::crypto::CryptoProvider;
+use socket2::{Domain, Socket, Type};
+use tokio::{task::JoinHandle, time};
+
+use crate::{
+    certificate::{Identity, Pin, PinVerifier},
+    channel::{QuicChannel, Streams},
+    options::Parsed,
+};
+
+/// Both sides must name it in the TLS handshake.
+const ALPN: &[u8] = b"rlay";
+/// The dialer's first byte on the stream; only with it the stream exists for the listener.
+pub(crate) const OPENING: u8 = 0;
+/// A handshake that takes longer is given up.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// What the kernel is asked to hold while nobody drives; it gives what it may.
+const SOCKET_BUFFER: usize = 4 << 20;
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn socket(at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, None)?;
+    socket.bind(&at.into())?;
+    socket.set_nonblocking(true)?;
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    Ok(socket.into())
+}
+
+pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
+    let parsed = Parsed::new(address)?;
+    if parsed.allow_remote {
+        return Err(address.error("insecure_allow_remote is an option of listeners"));
+    }
+    if parsed.pin.is_none() && !parsed.skip_verification {
+        return Err(address.error(
+            "whose certificate is expected? use the address that the listener prints, with ?pin=sha256:…, \
+             or insecure_skip_verification=yes to trust whoever answers",
+        ));
+    }
+    let other = Arc::new(OnceLock::new());
+    let verifier = PinVerifier { pin: parsed.pin, provider: provider(), other: other.clone() };
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("ring speaks TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let crypto = QuicClientConfig::try_from(tls).expect("ring has the initial cipher suite");
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    config.transport_config(parsed.transport(options));
+
+    let mut last = None;
+    for to in &parsed.sockets {
+        let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let cannot = |e: &dyn std::fmt::Display| lost(format_args!("cannot connect to {address}"), e);
+        let socket = socket(SocketAddr::new(any, 0)).map_err(|e| cannot(&e))?;
+        let endpoint =
+            Endpoint::new(parsed.endpoint(), None, socket, Arc::new(TokioRuntime)).map_err(|e| cannot(&e))?;
+        let connecting = endpoint.connect_with(config.clone(), *to, "rlay").map_err(|e| cannot(&e))?;
+        match time::timeout(HANDSHAKE_TIME, connecting).await {
+            Ok(Ok(connection)) => {
+                let (mut send, receive) = connection.open_bi().await.map_err(|e| cannot(&e))?;
+                send.write_all(&[OPENING]).await.map_err(|e| cannot(&e))?;
+                let peer = format!("quic://{to}");
+                let streams = Streams { connection, send, receive };
+                return Ok(Box::new(QuicChannel::open(streams, peer, options, Some(endpoint))));
+            }
+            Ok(Err(error)) => {
+                if let Some(found) = other.get() {
+                    return Err(wrong_pin(address, parsed.pin, *found));
+                }
+                last = Some(cannot(&error));
+            }
+            Err(_) => last = Some(cannot(&format_args!("no answer within {HANDSHAKE_TIME:?}"))),
+        }
+    }
+    Err(last.expect("there is an address"))
+}
+
+fn wrong_pin(address: &Address, pin: Option<Pin>, found: Pin) -> Error {
+    let pin = pin.map(|pin| pin.to_string()).unwrap_or_default();
+    address.error(format_args!(
+        "the certificate there is {found}, not {pin}; use the address that the listener prints, \
+         and if it is the right one, somebody else answers"
+    ))
+}
+
+pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
+    let parsed = Parsed::new(address)?;
+    if parsed.skip_verification {
+        return Err(address.error("insecure_skip_verification is an option of dialers"));
+    }
+    net::check_exposure(address, &parsed.sockets, parsed.allow_remote, "nothing authenticates who dials")?;
+    let identity = Identity::own()?;
+    let pin = Pin::of(&identity.certificate);
+    if parsed.pin.is_some_and(|expected| expected != pin) {
+        return Err(address.error(format_args!("the certificate here is {pin}; leave the pin out to listen with it")));
+    }
+    let unusable = |e: &dyn std::fmt::Display| address.error(format_args!("cannot listen: {e}"));
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("ring speaks TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.certificate], identity.key)
+        .map_err(|e| unusable(&e))?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let crypto = QuicServerConfig::try_from(tls).expect("ring has the initial cipher suite");
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(parsed.transport(options));
+
+    let socket = socket(parsed.sockets[0]).map_err(|e| net::bind_error(address, &e))?;
+    let descriptor = socket.as_raw_fd();
+    let endpoint = Endpoint::new(parsed.endpoint(), Some(config), socket, Arc::new(TokioRuntime));
+    let endpoint = endpoint.map_err(|e| unusable(&e))?;
+    let local = endpoint.local_addr().map_err(|e| unusable(&e))?;
+    let mtu = parsed.mtu.map(|mtu| format!("&mtu={mtu}")).unwrap_or_default();
+    let address = format!("quic://{local}?pin={pin}{mtu}").parse()?;
+    Ok(Box::new(QuicListener { endpoint, address, options: options.clone(), descriptor }))
+}
+
+#[derive(Debug)]
+struct QuicListener {
+    endpoint: Endpoint,
+    address: Address,
+    options: TransportOptions,
+    descriptor: i32,
+}
+
+#[async_trait]
+impl Listener for QuicListener {
+    async fn accept(&mut self) -> Result<Box<dyn Incoming>> {
+        loop {
+            let incoming = self.endpoint.accept().await;
+            let incoming = incoming.ok_or_else(|| Error::new(ErrorKind::Closed, "the listener was closed"))?;
+            let peer = format!("quic://{}", incoming.remote_address());
+            // The dialer waits for the answer to its handshake, whether or not this one is opened.
+            let Ok(connecting) = incoming.accept() else { continue };
+            let meeting = tokio::spawn(async move {
+                let meet = async {
+                    let connection = connecting.await.map_err(|e| e.to_string())?;
+                    let (send, mut receive) = connection.accept_bi().await.map_err(|e| e.to_string())?;
+                    let mut opening = [0];
+                    receive.read_exact(&mut opening).await.map_err(|e| e.to_string())?;
+                    if opening != [OPENING] {
+                        return Err(format!("the stream opens with {opening:?}, not with {OPENING}"));
+                    }
+                    Ok(Streams { connection, send, receive })
+                };
+                time::timeout(HANDSHAKE_TIME, meet).await.unwrap_or_else(|_| Err("the handshake took too long".into()))
+            });
+            return Ok(Box::new(Accepted { meeting: Meeting(meeting), peer, options: self.options.clone() }));
+        }
+    }
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        Some(self.descriptor)
+    }
+}
+
+impl Drop for QuicListener {
+    fn drop(&mut self) {
+        // Sessions keep the endpoint; without this they would answer for a listener that is gone.
+        self.endpoint.set_server_config(None);
+    }
+}
+
+/// A handshake under way. Given up when nobody waits for it any more.
+#[derive(Debug)]
+pub(crate) struct Meeting(JoinHandle<Result<Streams, String>>);
+
+impl Meeting {
+    /// Cancel-safe.
+    pub(crate) async fn streams(&mut self) -> Result<Streams, String> {
+        (&mut self.0).await.unwrap_or_else(|e| Err(e.to_string()))
+    }
+}
+
+impl Drop for Meeting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Accepted {
+    meeting: Meeting,
+    peer: String,
+    options: TransportOptions,
+}
+
+impl Incoming for Accepted {
+    fn peer(&self) -> String {
+        self.peer.clone()
+    }
+
+    fn open(self: Box<Self>) -> Result<Box<dyn Channel>> {
+        Ok(Box::new(QuicChannel::meet(self.meeting, self.peer, &self.options)))
+    }
+
+    fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {
+        open_bridged(self)
+    }
+}

@@ -1,0 +1,53 @@
+//! `quic://host:port?pin=sha256:…`: RLay frames over one stream of a QUIC connection, encrypted.
+//!
+//! The listener makes itself a certificate on first use and prints its fingerprint as part of the
+//! address. Whoever dials that address talks to that listener or to nobody.
+//!
+//! | option | at | |
+//! |---|---|---|
+//! | `pin=sha256:HEX` | both | The fingerprint of the listener's certificate. |
+//! | `insecure_skip_verification=yes` | dialer | Takes any certificate: encrypted, but to whom? |
+//! | `insecure_allow_remote=yes` | listener | Listens for other machines, though nothing authenticates who dials. |
+//! | `mtu=N` | both | The largest UDP payload to try, 1200 to 65527 bytes. Large observations gain. |
+//!
+//! ```
+//! use rlay_core::{Registry, TransportOptions};
+//!
+//! let registry = Registry::default().with(rlay_quic::Quic);
+//! let address = "quic://127.0.0.1:0".parse()?;
+//! let listener = registry.find(&address)?.listen_blocking(&address, &TransportOptions::default())?;
+//! assert!(listener.address().to_string().contains("?pin=sha256:"));
+//! # Ok::<(), rlay_core::Error>(())
+//! ```
+
+mod certificate;
+mod channel;
+mod endpoint;
+mod options;
+
+use async_trait::async_trait;
+use rlay_core::{Address, Channel, Listener, Result, Transport, TransportOptions};
+
+/// The transport behind `quic://`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quic;
+
+#[async_trait]
+impl Transport for Quic {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["quic"]
+    }
+
+    /// Acknowledgements and keep-alives are sent by tasks.
+    fn works_in_background(&self) -> bool {
+        true
+    }
+
+    async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
+        endpoint::connect(address, options).await
+    }
+
+    async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
+        endpoint::listen(address, options)
+    }
+}

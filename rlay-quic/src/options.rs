@@ -1,0 +1,90 @@
+//! What a quic address says besides host and port, and what it makes of QUIC's own settings.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use rlay_core::{
+    Address, Result, TransportOptions,
+    net::{self, ALLOW_REMOTE},
+};
+
+use crate::certificate::Pin;
+
+/// What a packet may hold on a path nobody knows: Ethernet without the headers of IP and UDP.
+const ETHERNET: u16 = 1452;
+/// At least this much may be on the way, or large frames wait for acknowledgements...
+const SMALLEST_WINDOW: usize = 2 << 20;
+/// ...and at most this much, whatever the frame limit is, for it may lie unread in memory.
+const LARGEST_WINDOW: usize = 16 << 20;
+/// A guess that is good for one machine or one building; the first round trip corrects it.
+const FIRST_RTT: Duration = Duration::from_millis(50);
+
+/// An address taken apart.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) sockets: Vec<SocketAddr>,
+    pub(crate) pin: Option<Pin>,
+    pub(crate) skip_verification: bool,
+    pub(crate) allow_remote: bool,
+    pub(crate) mtu: Option<u16>,
+}
+
+impl Parsed {
+    pub(crate) fn new(address: &Address) -> Result<Self> {
+        let mut parsed = Self {
+            sockets: net::resolve(address)?,
+            pin: None,
+            skip_verification: false,
+            allow_remote: false,
+            mtu: None,
+        };
+        for option in address.options() {
+            match option {
+                ("pin", text) => parsed.pin = Some(text.parse().map_err(|e: String| address.error(e))?),
+                ("insecure_skip_verification", "yes") => parsed.skip_verification = true,
+                (ALLOW_REMOTE, "yes") => parsed.allow_remote = true,
+                ("mtu", text) => {
+                    let mtu = text.parse().ok().filter(|mtu| (1200..=65527).contains(mtu));
+                    parsed.mtu = Some(mtu.ok_or_else(|| address.error("mtu is a number from 1200 to 65527"))?);
+                }
+                (key, value) => {
+                    return Err(address.error(format_args!(
+                        "there is no option {key}={value}; there are pin=sha256:…, mtu=…, \
+                         insecure_skip_verification=yes and insecure_allow_remote=yes"
+                    )));
+                }
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// How both ends send and wait.
+    pub(crate) fn transport(&self, options: &TransportOptions) -> Arc<TransportConfig> {
+        let window = options.max_frame.clamp(SMALLEST_WINDOW, LARGEST_WINDOW) as u32;
+        let mut config = TransportConfig::default();
+        config
+            .max_concurrent_bidi_streams(VarInt::from_u32(1))
+            .max_concurrent_uni_streams(VarInt::from_u32(0))
+            .datagram_receive_buffer_size(None)
+            .stream_receive_window(VarInt::from_u32(window))
+            .receive_window(VarInt::from_u32(window))
+            .send_window(window.into())
+            .initial_rtt(FIRST_RTT)
+            .keep_alive_interval(Some(options.liveness / 4))
+            .max_idle_timeout(IdleTimeout::try_from(options.liveness).ok());
+        if let Some(mtu) = self.mtu {
+            let mut discovery = MtuDiscoveryConfig::default();
+            discovery.upper_bound(mtu);
+            config.mtu_discovery_config(Some(discovery));
+        }
+        Arc::new(config)
+    }
+
+    /// What the socket takes in.
+    pub(crate) fn endpoint(&self) -> EndpointConfig {
+        let mut config = EndpointConfig::default();
+        let most = self.mtu.unwrap_or(ETHERNET).max(ETHERNET);
+        config.max_udp_payload_size(most).expect("between 1200 and 65527");
+        config
+    }
+}

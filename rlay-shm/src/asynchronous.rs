@@ -1,0 +1,171 @@
+//! The async form, for code inside tokio. It never spins: the thread has other tasks.
+
+use std::{io, os::fd::AsRawFd, time::Duration};
+
+use async_trait::async_trait;
+use rlay_core::{
+    Address, Channel, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
+    net::{broken, lost},
+    timeout_error,
+};
+use tokio::{io::Interest, net, time};
+
+use crate::{
+    blocking::Accepted,
+    pipe::Need,
+    region::Side,
+    rendezvous,
+    stream::{Look, Stream},
+};
+
+/// How long `close` waits for room for its last word.
+const LINGER: Duration = Duration::from_secs(1);
+
+pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
+    let cannot = |e: io::Error| lost(format_args!("cannot connect to {address}"), e);
+    let socket = rendezvous::dial(address)?;
+    socket.set_nonblocking(true).map_err(cannot)?;
+    let bell = net::UnixStream::from_std(socket.try_clone().map_err(cannot)?).map_err(cannot)?;
+    let region = loop {
+        bell.readable().await.map_err(cannot)?;
+        match bell.try_io(Interest::READABLE, || rendezvous::take_over(&socket)) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            region => break region.map_err(cannot)?,
+        }
+    };
+    drop(bell);
+    open(Stream::new(region, Side::Dialer, socket, address.to_string(), options))
+}
+
+pub(crate) fn open(stream: Stream) -> Result<Box<dyn Channel>> {
+    let set_up = || {
+        stream.socket.set_nonblocking(true)?;
+        net::UnixStream::from_std(stream.socket.try_clone()?)
+    };
+    let bell = set_up().map_err(|e| lost("cannot use the connection", e))?;
+    Ok(Box::new(ShmChannel { bell, stream }))
+}
+
+#[derive(Debug)]
+struct ShmChannel {
+    /// The stream's socket once more, known to the runtime.
+    bell: net::UnixStream,
+    stream: Stream,
+}
+
+impl ShmChannel {
+    /// Waits until there is what is needed, or the peer is gone. If it is cancelled, a bell may ring for nothing.
+    async fn wait(&mut self, need: Need) -> Result<()> {
+        self.stream.pipe.doze(need);
+        if !self.stream.pipe.has(need)? {
+            let unusable = |e: io::Error| lost("cannot use the connection", e);
+            self.bell.readable().await.map_err(unusable)?;
+            match self.bell.try_io(Interest::READABLE, || self.stream.answer_bell()) {
+                Err(e) if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    return Err(lost(self.stream.peer(), e));
+                }
+                _ => {}
+            }
+        }
+        self.stream.pipe.wake();
+        Ok(())
+    }
+
+    async fn write(&mut self, parts: &[&[u8]]) -> Result<()> {
+        let mut sent = 0;
+        loop {
+            let put = self.stream.put(parts, &mut sent);
+            self.stream.is_sending = sent > 0 && matches!(put, Ok(false));
+            if put? {
+                return Ok(());
+            }
+            if let Err(error) = self.wait(Need::Room).await {
+                self.stream.is_sending = false;
+                return Err(error);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Channel for ShmChannel {
+    async fn send(&mut self, head: &[u8], body: &[u8]) -> Result<()> {
+        self.stream.usable()?;
+        let prefix = self.stream.prefix(head.len() + body.len())?;
+        self.write(&[&prefix, head, body]).await
+    }
+
+    async fn recv(&mut self) -> Result<Option<Frame>> {
+        self.stream.usable()?;
+        loop {
+            match self.stream.get()? {
+                Look::Frame(frame) => return Ok(Some(frame)),
+                Look::End => return Ok(None),
+                Look::Wait => self.wait(Need::Data).await?,
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        if self.stream.is_closed() {
+            return Ok(());
+        }
+        let result = if self.stream.is_sending {
+            Err(broken(self.stream.peer()))
+        } else {
+            match time::timeout(LINGER, self.write(&Stream::END)).await {
+                // A peer that is gone already needs no goodbye.
+                Ok(Err(e)) if e.kind() == ErrorKind::ConnectionLost => Ok(()),
+                Ok(said) => said,
+                Err(_) => Err(timeout_error()),
+            }
+        };
+        self.stream.leave();
+        result
+    }
+
+    fn set_max_frame(&mut self, max_frame: usize) {
+        self.stream.set_max_frame(max_frame);
+    }
+
+    fn peer(&self) -> String {
+        self.stream.peer().to_owned()
+    }
+}
+
+pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
+    let socket = net::UnixListener::from_std(rendezvous::listen(address)?);
+    let socket = socket.map_err(|e| rlay_core::net::bind_error(address, &e))?;
+    Ok(Box::new(ShmListener { socket, address: address.clone(), options: options.clone() }))
+}
+
+#[derive(Debug)]
+struct ShmListener {
+    socket: net::UnixListener,
+    address: Address,
+    options: TransportOptions,
+}
+
+#[async_trait]
+impl Listener for ShmListener {
+    async fn accept(&mut self) -> Result<Box<dyn Incoming>> {
+        loop {
+            match self.socket.accept().await.and_then(|(socket, _)| socket.into_std()) {
+                Ok(socket) => match Accepted::new(socket, &self.address, &self.options) {
+                    Ok(accepted) => return Ok(Box::new(accepted)),
+                    Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
+                },
+                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
+                Err(_) => time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        Some(self.socket.as_raw_fd())
+    }
+}

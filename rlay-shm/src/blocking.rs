@@ -1,0 +1,274 @@
+//! The blocking form: no system call while both sides are awake.
+
+use std::{
+    hint::spin_loop,
+    io,
+    os::{fd::AsRawFd, unix::net::UnixListener},
+    time::{Duration, Instant},
+};
+
+use rlay_core::{
+    Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, TransportOptions,
+    net::{broken, lost},
+    timeout_error,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{
+    pipe::Need,
+    region::Side,
+    rendezvous,
+    stream::{Look, Stream},
+};
+
+/// The kernel's own bound on one read, so that waiting costs no extra call. Deadlines that are nearer
+/// are kept with `poll`.
+const TICK: Duration = Duration::from_millis(100);
+/// Nearer than this to a full tick is a full tick.
+const SLACK: Duration = Duration::from_millis(5);
+/// How long the listener may take to hand over the memory.
+const HAND_OVER: Duration = Duration::from_secs(5);
+/// How long `close` waits for room for its last word.
+const LINGER: Duration = Duration::from_secs(1);
+/// To wait longer than this without sleeping gains nothing, and costs all where both sides share a core.
+const SPIN: Duration = Duration::from_micros(5);
+
+/// Whether to spin before sleeping: only where it has paid lately.
+#[derive(Debug)]
+struct Spin {
+    /// How many of the last spins paid, as a moving sum.
+    score: u32,
+    /// Waits since the last spin.
+    skipped: u32,
+}
+
+impl Spin {
+    const BEST: u32 = 8;
+    /// Where spinning does not pay, it is tried again after so many waits.
+    const RETRY: u32 = 256;
+
+    fn wants(&mut self) -> bool {
+        self.skipped += 1;
+        let spins = self.score > 0 || self.skipped >= Self::RETRY;
+        if spins {
+            self.skipped = 0;
+        }
+        spins
+    }
+
+    fn paid(&mut self, paid: bool) {
+        self.score = if paid { (self.score + 2).min(Self::BEST) } else { self.score.saturating_sub(1) };
+    }
+}
+
+pub(crate) fn connect(
+    address: &Address,
+    options: &TransportOptions,
+    deadline: Option<Instant>,
+) -> Result<Box<dyn BlockingChannel>> {
+    let socket = rendezvous::dial(address)?;
+    let cannot = |e: io::Error| lost(format_args!("cannot connect to {address}"), e);
+    let left = deadline.map_or(HAND_OVER, |deadline| deadline.saturating_duration_since(Instant::now()));
+    let patience = left.clamp(Duration::from_millis(1), HAND_OVER);
+    socket.set_read_timeout(Some(patience)).map_err(cannot)?;
+    let region = rendezvous::take_over(&socket).map_err(cannot)?;
+    ShmChannel::open(Stream::new(region, Side::Dialer, socket, address.to_string(), options))
+}
+
+#[derive(Debug)]
+pub(crate) struct ShmChannel {
+    stream: Stream,
+    spin: Spin,
+}
+
+impl ShmChannel {
+    pub(crate) fn open(stream: Stream) -> Result<Box<dyn BlockingChannel>> {
+        let set_up = || {
+            stream.socket.set_nonblocking(false)?;
+            stream.socket.set_read_timeout(Some(TICK))
+        };
+        set_up().map_err(|e| lost("cannot use the connection", e))?;
+        Ok(Box::new(Self { stream, spin: Spin { score: Spin::BEST, skipped: 0 } }))
+    }
+
+    /// Waits until there is what is needed, or the peer is gone.
+    fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
+        if self.spin.wants() {
+            let found = self.spin(need)?;
+            self.spin.paid(found);
+            if found {
+                return Ok(());
+            }
+        }
+        self.stream.pipe.doze(need);
+        let result = if self.stream.pipe.has(need)? { Ok(()) } else { self.sleep(deadline) };
+        self.stream.pipe.wake();
+        match result {
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    return Err(timeout_error());
+                }
+                Ok(())
+            }
+            other => other.map_err(|e| lost(self.stream.peer(), e)),
+        }
+    }
+
+    fn spin(&mut self, need: Need) -> Result<bool> {
+        let start = Instant::now();
+        loop {
+            for _ in 0..16 {
+                if self.stream.pipe.has(need)? {
+                    return Ok(true);
+                }
+                spin_loop();
+            }
+            if start.elapsed() >= SPIN {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn sleep(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left + SLACK < TICK {
+                let timeout = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+                if poll(&mut [PollFd::new(&self.stream.socket, PollFlags::IN)], Some(&timeout))? == 0 {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+            }
+        }
+        self.stream.answer_bell()
+    }
+
+    fn write(&mut self, parts: &[&[u8]], deadline: Option<Instant>, sent: &mut usize) -> Result<()> {
+        while !self.stream.put(parts, sent)? {
+            self.wait(Need::Room, deadline)?;
+        }
+        Ok(())
+    }
+}
+
+impl BlockingChannel for ShmChannel {
+    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
+        self.stream.usable()?;
+        let prefix = self.stream.prefix(head.len() + body.len())?;
+        let mut sent = 0;
+        let result = self.write(&[&prefix, head, body], deadline, &mut sent);
+        // If the peer has gone, what it had sent can still be read.
+        self.stream.is_sending = result.as_ref().is_err_and(|e| sent > 0 && e.kind() == ErrorKind::Timeout);
+        result
+    }
+
+    fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
+        self.stream.usable()?;
+        loop {
+            match self.stream.get()? {
+                Look::Frame(frame) => return Ok(Some(frame)),
+                Look::End => return Ok(None),
+                Look::Wait => self.wait(Need::Data, deadline)?,
+            }
+        }
+    }
+
+    fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
+        if self.stream.is_closed() {
+            return Ok(());
+        }
+        let latest = Instant::now() + LINGER;
+        let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
+        let result = if self.stream.is_sending {
+            Err(broken(self.stream.peer()))
+        } else {
+            match self.write(&Stream::END, Some(deadline), &mut 0) {
+                // A peer that is gone already needs no goodbye.
+                Err(e) if e.kind() == ErrorKind::ConnectionLost => Ok(()),
+                said => said,
+            }
+        };
+        self.stream.leave();
+        result
+    }
+
+    fn set_max_frame(&mut self, max_frame: usize) {
+        self.stream.set_max_frame(max_frame);
+    }
+
+    fn peer(&self) -> String {
+        self.stream.peer().to_owned()
+    }
+}
+
+pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
+    let socket = rendezvous::listen(address)?;
+    Ok(Box::new(ShmListener { socket, address: address.clone(), options: options.clone() }))
+}
+
+#[derive(Debug)]
+struct ShmListener {
+    socket: UnixListener,
+    address: Address,
+    options: TransportOptions,
+}
+
+impl BlockingListener for ShmListener {
+    fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
+        loop {
+            match self.socket.accept() {
+                Ok((socket, _)) => match Accepted::new(socket, &self.address, &self.options) {
+                    Ok(accepted) => return Ok(Box::new(accepted)),
+                    Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
+                },
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(timeout_error());
+            }
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], timeout.as_ref());
+        }
+    }
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        Some(self.socket.as_raw_fd())
+    }
+}
+
+/// An accepted connection, before it belongs to a thread or runtime. The dialer has its memory already.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    stream: Stream,
+}
+
+impl Accepted {
+    pub(crate) fn new(
+        socket: std::os::unix::net::UnixStream,
+        address: &Address,
+        options: &TransportOptions,
+    ) -> Result<Self> {
+        let region = rendezvous::hand_over(&socket)?;
+        Ok(Self { stream: Stream::new(region, Side::Listener, socket, address.to_string(), options) })
+    }
+}
+
+impl Incoming for Accepted {
+    fn peer(&self) -> String {
+        self.stream.peer().to_owned()
+    }
+
+    fn open(self: Box<Self>) -> Result<Box<dyn Channel>> {
+        crate::asynchronous::open(self.stream)
+    }
+
+    fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {
+        ShmChannel::open(self.stream)
+    }
+}

@@ -1,0 +1,104 @@
+//! `shm://name`: RLay frames through memory that two processes on one host share. Linux only.
+//!
+//! The listener accepts on a Unix socket in the abstract namespace, so that no file is left behind whoever
+//! is killed, and hands each dialer a memfd with one ring of bytes per direction. A frame of any size
+//! passes through it. Who waits spins for a few microseconds where that pays, then says so in the shared
+//! memory and reads from the socket: a byte there means "look again", and its end means that the peer
+//! is gone. `docs/wire.md`, "Shared memory", has the layout.
+//!
+//! Both ends must run as the same user; the kernel says who the other is (`SO_PEERCRED`, unix(7)).
+//!
+//! ```
+//! use rlay_core::{Registry, TransportOptions};
+//!
+//! let registry = Registry::default().with(rlay_shm::Shm);
+//! let address = "shm://doc-example".parse()?;
+//! let listener = registry.find(&address)?.listen_blocking(&address, &TransportOptions::default());
+//! assert_eq!(listener.is_ok(), cfg!(target_os = "linux"));
+//! # Ok::<(), rlay_core::Error>(())
+//! ```
+
+#[cfg(target_os = "linux")]
+mod asynchronous;
+#[cfg(target_os = "linux")]
+mod blocking;
+#[cfg(target_os = "linux")]
+mod pipe;
+#[cfg(target_os = "linux")]
+mod region;
+#[cfg(target_os = "linux")]
+mod rendezvous;
+#[cfg(target_os = "linux")]
+mod stream;
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use rlay_core::{Address, BlockingChannel, BlockingListener, Channel, Listener, Result, Transport, TransportOptions};
+
+/// The transport behind `shm://`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shm;
+
+#[cfg(target_os = "linux")]
+#[async_trait]
+impl Transport for Shm {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["shm"]
+    }
+
+    async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
+        asynchronous::connect(address, options).await
+    }
+
+    async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
+        asynchronous::listen(address, options)
+    }
+
+    fn connect_blocking(
+        &self,
+        address: &Address,
+        options: &TransportOptions,
+        deadline: Option<Instant>,
+    ) -> Result<Box<dyn BlockingChannel>> {
+        blocking::connect(address, options, deadline)
+    }
+
+    fn listen_blocking(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
+        blocking::listen(address, options)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn elsewhere<T>(address: &Address) -> Result<T> {
+    Err(address.error("shared memory works on Linux only; use unix:///tmp/rlay.sock, which is nearly as fast parked"))
+}
+
+#[cfg(not(target_os = "linux"))]
+#[async_trait]
+impl Transport for Shm {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["shm"]
+    }
+
+    async fn connect(&self, address: &Address, _: &TransportOptions) -> Result<Box<dyn Channel>> {
+        elsewhere(address)
+    }
+
+    async fn listen(&self, address: &Address, _: &TransportOptions) -> Result<Box<dyn Listener>> {
+        elsewhere(address)
+    }
+
+    fn connect_blocking(
+        &self,
+        address: &Address,
+        _: &TransportOptions,
+        _: Option<Instant>,
+    ) -> Result<Box<dyn BlockingChannel>> {
+        elsewhere(address)
+    }
+
+    fn listen_blocking(&self, address: &Address, _: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
+        elsewhere(address)
+    }
+}

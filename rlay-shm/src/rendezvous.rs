@@ -1,0 +1,107 @@
+//! Rendezvous: the Unix socket on which the two meet, who may, and how the memory is handed over.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, OwnedFd},
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener, UnixStream},
+    },
+};
+
+use rlay_core::{
+    Address, Error, ErrorKind, Result,
+    net::{bind_error, in_use, lost},
+};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg, sockopt::socket_peercred,
+};
+
+use crate::region::Region;
+
+/// What comes with the memory: who speaks, and the layout's number.
+const GREETING: &[u8; 8] = b"RLAYSHM0";
+/// What an abstract name can hold beside what is added to it (unix(7)).
+const LONGEST: usize = 80;
+
+fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The socket's name, which holds the user's number: users do not get into each other's way.
+fn socket_name(address: &Address) -> Result<SocketAddr> {
+    address.no_options()?;
+    let name = address.rest();
+    if name.is_empty() || name.len() > LONGEST || !name.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(address
+            .error(format_args!("a name has 1 to {LONGEST} printable characters without spaces, as in shm://arena")));
+    }
+    SocketAddr::from_abstract_name(format!("rlay-shm-{}-{name}", own_uid())).map_err(|e| address.error(e))
+}
+
+pub(crate) fn listen(address: &Address) -> Result<UnixListener> {
+    let listener = UnixListener::bind_addr(&socket_name(address)?).map_err(|e| match e.kind() {
+        io::ErrorKind::AddrInUse => in_use(address),
+        _ => bind_error(address, &e),
+    })?;
+    listener.set_nonblocking(true).map_err(|e| bind_error(address, &e))?;
+    Ok(listener)
+}
+
+pub(crate) fn dial(address: &Address) -> Result<UnixStream> {
+    let socket = UnixStream::connect_addr(&socket_name(address)?);
+    let socket = socket.map_err(|e| lost(format_args!("cannot connect to {address}"), e))?;
+    check_user(&socket)?;
+    Ok(socket)
+}
+
+/// The kernel's word on who the other end is.
+fn check_user(socket: &UnixStream) -> Result<()> {
+    let uid = socket_peercred(socket).map_err(|e| lost("who is at the other end is unknown", e))?.uid.as_raw();
+    if uid == own_uid() {
+        return Ok(());
+    }
+    let text = format!(
+        "the process at the other end of the shared memory runs as user {uid}, this one as {}; \
+         use the same user at both ends, or another transport",
+        own_uid()
+    );
+    Err(Error::new(ErrorKind::Incompatible, text))
+}
+
+/// The listener's part: checks the dialer and hands it new memory. Waits for nothing.
+pub(crate) fn hand_over(socket: &UnixStream) -> Result<Region> {
+    check_user(socket)?;
+    let hand_over = || {
+        let (region, memory) = Region::create()?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [memory.as_fd()];
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        sendmsg(socket, &[IoSlice::new(GREETING)], &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
+        io::Result::Ok(region)
+    };
+    hand_over().map_err(|e| lost("the shared memory could not be handed over", e))
+}
+
+/// The dialer's part: takes the memory. `WouldBlock` if it has not come yet.
+pub(crate) fn take_over(socket: &UnixStream) -> io::Result<Region> {
+    let mut greeting = [0; GREETING.len()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let message = recvmsg(socket, &mut [IoSliceMut::new(&mut greeting)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let memory: Option<OwnedFd> = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    if message.bytes == 0 {
+        return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the listener refused the connection"));
+    }
+    let strange = || io::Error::new(io::ErrorKind::InvalidData, "who listens there is no RLay of this release");
+    if message.bytes != GREETING.len() || greeting != *GREETING {
+        return Err(strange());
+    }
+    Region::open(memory.ok_or_else(strange)?)
+}

@@ -1,0 +1,166 @@
+//! Stream: what both forms of the channel share: framing over the pipe, the bell, and the end.
+
+use std::{
+    io::{self, Read},
+    net::Shutdown,
+    os::unix::net::UnixStream,
+};
+
+use rlay_core::{
+    Error, ErrorKind, Frame, Result, TransportOptions,
+    net::{broken, lost},
+    wire::{END, Framing},
+};
+use rustix::net::{SendFlags, send};
+
+use crate::{
+    pipe::{Need, Pipe},
+    region::{Region, Side},
+};
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) pipe: Pipe,
+    pub(crate) socket: UnixStream,
+    framing: Framing,
+    peer: String,
+    /// Part of a frame was sent and the rest never will be, or is being sent.
+    pub(crate) is_sending: bool,
+    is_closed: bool,
+    /// The socket has ended: nobody writes any more.
+    is_deserted: bool,
+    /// After a fork the connection is still the parent's.
+    pid: u32,
+}
+
+/// What one look at the pipe gave.
+#[derive(Debug)]
+pub(crate) enum Look {
+    Frame(Frame),
+    End,
+    /// Nothing yet.
+    Wait,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        region: Region,
+        side: Side,
+        socket: UnixStream,
+        peer: String,
+        options: &TransportOptions,
+    ) -> Self {
+        Self {
+            pipe: Pipe::new(region, side),
+            socket,
+            framing: Framing::new(options.max_frame),
+            peer,
+            is_sending: false,
+            is_closed: false,
+            is_deserted: false,
+            pid: std::process::id(),
+        }
+    }
+
+    pub(crate) fn usable(&self) -> Result<()> {
+        if self.is_closed {
+            return Err(Error::new(ErrorKind::Closed, "the channel was closed"));
+        }
+        if self.is_sending { Err(broken(&self.peer)) } else { Ok(()) }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    pub(crate) fn prefix(&self, len: usize) -> Result<[u8; 4]> {
+        self.framing.prefix(len)
+    }
+
+    pub(crate) fn set_max_frame(&mut self, max_frame: usize) {
+        self.framing.set_max_frame(max_frame);
+    }
+
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    fn ring(socket: &UnixStream) {
+        // A full socket holds bells enough, and a broken one is noticed by whoever reads it.
+        let _ = send(socket, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    }
+
+    /// Writes what fits. Whether that was all.
+    pub(crate) fn put(&mut self, parts: &[&[u8]], sent: &mut usize) -> Result<bool> {
+        if self.is_deserted || self.pipe.is_left() {
+            return Err(lost(&self.peer, "the other end has closed the channel or is gone"));
+        }
+        let socket = &self.socket;
+        self.pipe.put(parts, sent, |pipe| {
+            if pipe.must_wake(Need::Data) {
+                Self::ring(socket);
+            }
+        })
+    }
+
+    /// Reads what is there.
+    pub(crate) fn get(&mut self) -> Result<Look> {
+        loop {
+            if let Some(frame) = self.framing.take()? {
+                return Ok(Look::Frame(frame));
+            }
+            if self.framing.ended() {
+                return Ok(Look::End);
+            }
+            let n = self.pipe.get(self.framing.space())?;
+            if n == 0 {
+                if self.is_deserted {
+                    return Err(lost(
+                        &self.peer,
+                        "the connection ended without a goodbye; the process at the other end was killed or crashed",
+                    ));
+                }
+                return Ok(Look::Wait);
+            }
+            self.framing.filled(n);
+            if self.pipe.must_wake(Need::Room) {
+                Self::ring(&self.socket);
+            }
+        }
+    }
+
+    /// Takes the bells that have rung, blocking for the first if the socket blocks.
+    pub(crate) fn answer_bell(&mut self) -> io::Result<()> {
+        let mut bells = [0; 64];
+        match self.socket.read(&mut bells) {
+            Ok(0) => self.is_deserted = true,
+            Ok(_) => {}
+            Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+                self.is_deserted = true;
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    /// The word that nothing follows.
+    pub(crate) const END: [&[u8]; 1] = [&END];
+
+    /// Leaves. What was written stays in the memory for the peer to read.
+    pub(crate) fn leave(&mut self) {
+        self.is_closed = true;
+        if self.pid == std::process::id() {
+            self.pipe.leave();
+            Self::ring(&self.socket);
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            self.leave();
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Link: what the channel and the hub know of one connection.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rlay_core::{Error, Result, net::lost};
+use tokio::sync::{Notify, mpsc};
+
+use crate::message::{COST, Message};
+
+/// How much may lie unread before the sender waits. One frame of any length may follow the last byte of it.
+pub(crate) const WINDOW: u64 = 8 << 20;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) peer: String,
+    /// Frames for the channel; it ends when nothing follows.
+    frames: mpsc::UnboundedSender<Bytes>,
+    state: Mutex<State>,
+    /// The state has changed in a way somebody may wait for.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    /// What may still be sent; the last frame may overdraw it.
+    credit: i64,
+    /// What the peer may still send, by the credit it was given.
+    granted: i64,
+    /// Something came since the last look.
+    pub(crate) heard: bool,
+    /// For how many looks nothing has come.
+    pub(crate) silent: u32,
+    /// How the peer's side ended: on purpose, or with an error.
+    pub(crate) end: Option<Result<()>>,
+    /// The peer has everything that was sent before the bye.
+    pub(crate) bye_acked: bool,
+    /// The channel is closed or gone.
+    pub(crate) is_left: bool,
+}
+
+impl Link {
+    /// A link, and where its frames come out.
+    pub(crate) fn new(peer: String) -> (Self, mpsc::UnboundedReceiver<Bytes>) {
+        let (frames, arrived) = mpsc::unbounded_channel();
+        let state = State {
+            credit: 0,
+            granted: WINDOW as i64,
+            heard: true,
+            silent: 0,
+            end: None,
+            bye_acked: false,
+            is_left: false,
+        };
+        (Self { peer, frames, state: Mutex::new(state), changed: Notify::new() }, arrived)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a message; what to answer, if anything.
+    pub(crate) fn take(&self, message: Option<Message>) -> Option<Message> {
+        let mut state = self.state();
+        state.heard = true;
+        if state.end.is_some() && !matches!(message, Some(Message::ByeAck | Message::Bye | Message::Ping)) {
+            return None;
+        }
+        let violation = match message {
+            Some(Message::Data(frame)) => {
+                let within = state.granted > 0;
+                state.granted -= frame.len() as i64 + COST;
+                if within && self.frames.send(frame).is_ok() {
+                    return None;
+                }
+                // Nobody reads: the channel is gone, and the peer will hear so.
+                if within {
+                    return Some(Message::Abort);
+                }
+                "it sent more than it was given credit for"
+            }
+            Some(Message::Credit(bytes)) => {
+                // More than this is never outstanding; whoever claims so must not overflow the sum.
+                state.credit = state.credit.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+                drop(state);
+                self.changed.notify_waiters();
+                return None;
+            }
+            Some(Message::Ping) => return Some(Message::Pong),
+            Some(Message::Pong) => return None,
+            Some(Message::Bye) => {
+                drop(state);
+                self.end(Ok(()));
+                return Some(Message::ByeAck);
+            }
+            Some(Message::ByeAck) => {
+                state.bye_acked = true;
+                drop(state);
+                self.changed.notify_waiters();
+                return None;
+            }
+            Some(Message::Abort) => "the other end dropped the channel without a goodbye, or was restarted",
+            None => "it is no RLay peer, or one of another release",
+        };
+        drop(state);
+        self.end(Err(lost(&self.peer, violation)));
+        Some(Message::Abort).filter(|_| violation.starts_with("it "))
+    }
+
+    /// The peer's side is over. What it sent before can still be received.
+    pub(crate) fn end(&self, how: Result<()>) {
+        self.state().end.get_or_insert(how);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until `ready` gives something.
+    pub(crate) async fn wait<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Enabled before the look, so that no change in between is missed.
+            changed.as_mut().enable();
+            if let Some(found) = ready(&mut self.state()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes credit for a frame of `len` bytes once there is some.
+    pub(crate) async fn spend(&self, len: usize) -> Result<()> {
+        self.wait(|state| {
+            if let Some(end) = &state.end {
+                return Some(Err(end.clone().err().unwrap_or_else(|| self.gone())));
+            }
+            (state.credit > 0).then(|| {
+                state.credit -= len as i64 + COST;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Notes that the peer may send `bytes` more.
+    pub(crate) fn grant(&self, bytes: u64) {
+        self.state().granted += bytes as i64;
+    }
+
+    fn gone(&self) -> Error {
+        lost(&self.peer, "the other end has closed the channel")
+    }
+}

@@ -1,0 +1,124 @@
+//! The end that listens.
+
+use std::{any::Any, net::TcpListener, os::fd::AsRawFd, os::unix::net::UnixListener, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use rlay_core::{
+    Address, Error, ErrorKind, Incoming, Listener, Result, TransportOptions,
+    net::{self, ALLOW_REMOTE},
+};
+use socket2::{Domain, SockAddr, Type};
+use tokio::sync::mpsc;
+use zeromq::{RouterSocket, Socket};
+
+use crate::{
+    channel::ZmqChannel,
+    hub::{Door, Hub, Links, Reader, Stop, backlog},
+};
+
+/// Connections that the kernel lets wait.
+const BACKLOG: i32 = 1024;
+
+pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
+    let (listener, descriptor, address, path) = bind(address)?;
+    let unusable = |e: zeromq::ZmqError| address.error(format_args!("cannot listen: {e}"));
+    let mut socket = RouterSocket::new();
+    let events = socket.monitor().fuse();
+    socket.bind_listener(listener).await.map_err(unusable)?;
+    // What keeps it listening; the type has no public name.
+    let listening: Box<dyn Any + Send + Sync> = Box::new(std::sync::Mutex::new(std::mem::take(socket.binds())));
+    let (writer, reader) = socket.split();
+    let (accepted, backlog) = backlog();
+    let door = Door { accepted, writer, max_frame: options.max_frame, name: address.to_string() };
+    let hub = Hub {
+        reader: Reader::Router(reader),
+        events,
+        links: Links::default(),
+        dealer: None,
+        door: Some(door),
+        liveness: options.liveness,
+    };
+    Ok(Box::new(ZmqListener {
+        backlog,
+        address,
+        path,
+        descriptor,
+        pid: std::process::id(),
+        _listening: listening,
+        _stop: hub.spawn(),
+    }))
+}
+
+/// A bound socket, its descriptor, the address with the real port, and the socket file.
+fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<PathBuf>)> {
+    let allow_remote = match address.options().collect::<Vec<_>>()[..] {
+        [] => false,
+        [(ALLOW_REMOTE, "yes")] if address.scheme() == "zmq" => true,
+        _ => return Err(address.error(format_args!("a listener has no option but {ALLOW_REMOTE}=yes, for zmq"))),
+    };
+    if address.scheme() == "zmq+ipc" {
+        let path = net::file(address)?;
+        let bind = || {
+            let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            socket.bind(&SockAddr::unix(path)?)?;
+            net::owner_only(path)?;
+            socket.listen(BACKLOG)?;
+            Ok(UnixListener::from(socket))
+        };
+        let listener = net::bind_file(address, path, bind)?;
+        let descriptor = listener.as_raw_fd();
+        return Ok((listener.into(), descriptor, address.clone(), Some(path.to_owned())));
+    }
+    let found = net::resolve(address)?;
+    let lacks = "nothing here authenticates or encrypts, and a stranger can end the process";
+    net::check_exposure(address, &found, allow_remote, lacks)?;
+    // The standard library's listener has SO_REUSEADDR.
+    let listener = TcpListener::bind(found[0]).map_err(|e| net::bind_error(address, &e))?;
+    let local = listener.local_addr().map_err(|e| net::bind_error(address, &e))?;
+    let descriptor = listener.as_raw_fd();
+    Ok((listener.into(), descriptor, Address::new("zmq", local.to_string()), None))
+}
+
+struct ZmqListener {
+    backlog: mpsc::Receiver<ZmqChannel>,
+    address: Address,
+    path: Option<PathBuf>,
+    descriptor: i32,
+    pid: u32,
+    _listening: Box<dyn Any + Send + Sync>,
+    _stop: Arc<Stop>,
+}
+
+#[async_trait]
+impl Listener for ZmqListener {
+    async fn accept(&mut self) -> Result<Box<dyn Incoming>> {
+        match self.backlog.recv().await {
+            Some(channel) => Ok(Box::new(channel)),
+            None => Err(Error::new(ErrorKind::Closed, "the listener was closed")),
+        }
+    }
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        Some(self.descriptor)
+    }
+}
+
+impl Drop for ZmqListener {
+    fn drop(&mut self) {
+        // A forked child leaves the parent's file alone.
+        if let Some(path) = self.path.as_ref().filter(|_| self.pid == std::process::id()) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl std::fmt::Debug for ZmqListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ZmqListener").field("address", &self.address).finish_non_exhaustive()
+    }
+}
