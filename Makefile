@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-gym100
+# Modules are compiled when they are first imported, which most never are.
+PIP := --quiet --disable-pip-version-check --no-compile
 # Pytest's processes; the tests mostly wait.
 WORKERS := 4
 SERVER := target/release/examples/cartpole_server
@@ -13,7 +15,7 @@ SOURCES := $(shell find rlay-*/src -name '*.rs') $(wildcard rlay-*/Cargo.toml) C
 # In this order; each is a target, too: `make check-clippy`.
 CHECKS := format clippy no-default-features docs rust doctests python ruff mypy gymnasium gymnasium-1.0
 
-.PHONY: help demo test bench fmt build server clean $(CHECKS:%=check-%)
+.PHONY: help demo test bench fmt build server venvs clean $(CHECKS:%=check-%)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +25,10 @@ demo: build server ## train on a CartPole in another process, in both paradigms 
 
 test: ## everything that must hold; ends with a summary
 	@failed=0; summary=; began=$$(date +%s); \
+	$(MAKE) --no-print-directory venvs & venvs=$$!; \
 	for check in $(CHECKS); do \
 		printf '\n=== %s\n' $$check; start=$$(date +%s); \
+		[ $$check != python ] || wait $$venvs || true; \
 		if $(MAKE) --no-print-directory check-$$check; then word=ok; else word=FAILED; failed=1; fi; \
 		summary="$$summary$$(printf '  %-20s %-7s %5d s' $$check $$word $$(($$(date +%s) - start)))\n"; \
 	done; \
@@ -48,14 +52,17 @@ clean: ## remove all that was built
 server:
 	cargo build --release --example cartpole_server
 
+# Downloads; the compiler has something to do meanwhile.
+venvs: $(VENV)/.stamp $(OLDEST)/.stamp
+
 $(VENV)/.stamp: rlay-gym/requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --requirement $<
+	$(VENV)/bin/pip install $(PIP) --requirement $<
 	@touch $@
 
 $(OLDEST)/.stamp: rlay-gym/requirements-gym100.txt
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/pip install --quiet --requirement $<
+	$(OLDEST)/bin/pip install $(PIP) --requirement $<
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.stamp $(SOURCES)

@@ -92,6 +92,11 @@ pub fn options() -> Options {
     Options { registry, ..Options::default() }
 }
 
+/// The code of docs/custom-transport.md compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/custom-transport.md")]
+mod custom_transport {}
+
 /// The examples of the README compile.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -249,10 +249,9 @@ const OPAQUE: [u8; 4] = 13u32.to_le_bytes();
 
 /// Options of an endpoint with every transport the package is built with.
 pub(crate) fn options(connect_timeout: Option<f64>, max_sessions: usize, tracebacks: bool) -> Options {
-    let defaults = Options::over(rlay_tcp::Tcp);
     let connect_timeout = match connect_timeout {
         Some(timeout) => seconds(Some(timeout)).unwrap_or(std::time::Duration::MAX),
         None => std::time::Duration::MAX,
     };
-    Options { connect_timeout, max_sessions, tracebacks, ..defaults }
+    Options { connect_timeout, max_sessions, tracebacks, ..rlay::options() }
 }

@@ -22,7 +22,7 @@ from processes import HERE, WAIT, Program, python, until
 # The programs are built first, if nobody has done that yet.
 pytestmark = pytest.mark.timeout(900)
 ROOT = HERE.parents[1]
-PROGRAMS = ("cartpole_server", "agent", "policy_server")
+PROGRAMS = ("cartpole_server", "agent", "policy_server", "transcript")
 STEPS = 20_000
 
 Start = Callable[..., Program]
@@ -36,7 +36,7 @@ def programs() -> Path:
     cargo = shutil.which("cargo")
     assert cargo, "cargo builds the Rust programs; without it, set RLAY_EXAMPLES"
     examples = [argument for name in PROGRAMS for argument in ("--example", name)]
-    subprocess.run([cargo, "build", "--quiet", "--release", *examples], cwd=ROOT, check=True)
+    subprocess.run([cargo, "build", "--quiet", "--release", "--all-features", *examples], cwd=ROOT, check=True)
     return ROOT / "target" / "release" / "examples"
 
 

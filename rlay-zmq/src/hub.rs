@@ -172,7 +172,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         self.dealer.clone().or_else(router)
     }
 
-    async fn answer(&self, identity: &Bytes, message: &Message) {
+    async fn answer(&mut self, identity: &Bytes, message: &Message) {
         if let Some(mut writer) = self.writer(identity) {
             let _ = writer.send(message.encode()).await;
         }
@@ -221,9 +221,9 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
     }
 
     /// Asks those who are silent, gives up those who stay so, and forgets those who are gone.
-    async fn look(&self) {
+    async fn look(&mut self) {
         let mut ask = vec![];
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).retain(|identity, link| {
+        let mut keep = |identity: &Bytes, link: &Arc<Link>| {
             let mut state = link.state();
             if state.is_left {
                 return false;
@@ -238,7 +238,8 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
                 ask.push(identity.clone());
             }
             true
-        });
+        };
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).retain(|identity, link| keep(identity, link));
         for identity in ask {
             self.answer(&identity, &Message::Ping).await;
         }
