@@ -1,4 +1,4 @@
-"""What an environment says, as one fingerprint: the same text that ``tests/transcript`` writes in Rust."""
+"""What an environment says, as one fingerprint: the same text that ``tests/programs`` writes in Rust."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Counting(gym.Env[Any, Any]):
 SOURCES = {
     "counting": "transcripts:Counting",
     "cartpole": "CartPole-v1",
-    "taxi": "Taxi-v3",
+    "taxi": next(known for known in ("Taxi-v4", "Taxi-v3") if known in gym.registry),
     "picture": "transcripts:Picture",
 }
 """What a host process is told to host."""

@@ -126,7 +126,7 @@ fn write(out: &mut String, value: &Value) {
         }
         Value::Dict(map) => {
             out.push('{');
-            map.iter().for_each(|(key, item)| {
+            map.0.iter().for_each(|(key, item)| {
                 write(out, key);
                 write(out, item);
             });
