@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +24,13 @@ import gymnasium as gym
 import hosts
 import rlay
 from moods import Moods, moods_of
+from processes import HERE, Program
 
 WAIT = 30.0
 """Bounds every wait for another process, in seconds."""
+
+ROOT = HERE.parents[1]
+PROGRAMS = ("cartpole_server", "agent", "policy_server", "transcript")
 
 PARADIGMS = ("client", "server")
 """``client``: ClientEnv dials a ServerBackend. ``server``: a ClientBackend dials a ServerEnv."""
@@ -208,3 +215,33 @@ def moods(host_process: HostProcess) -> Iterator[Moods]:
     """What ``moods.py`` offers, in the shared host process."""
     with moods_of(host_process) as moods:
         yield moods
+
+
+@pytest.fixture
+def own_moods(spawn_host: Callable[[], HostProcess]) -> Iterator[Moods]:
+    """Moods of a host process that the test may kill."""
+    host = spawn_host()
+    with moods_of(host) as moods:
+        yield moods
+        moods.forsake()
+
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """The folder with the Rust programs. RLAY_EXAMPLES says where they are if they are built already."""
+    if "RLAY_EXAMPLES" in os.environ:
+        return Path(os.environ["RLAY_EXAMPLES"])
+    cargo = shutil.which("cargo")
+    assert cargo, "cargo builds the Rust programs; without it, set RLAY_EXAMPLES"
+    examples = [argument for name in PROGRAMS for argument in ("--example", name)]
+    subprocess.run([cargo, "build", "--quiet", "--release", "--all-features", *examples], cwd=ROOT, check=True)
+    return ROOT / "target" / "release" / "examples"
+
+
+@pytest.fixture
+def start(programs: Path) -> Start:
+    """Start one of the Rust programs."""
+    return lambda name, *arguments: Program(str(programs / name), *arguments)

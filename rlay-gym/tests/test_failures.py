@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import gymnasium as gym
 import pytest
 
 import moody
 import rlay
-from conftest import PARADIGMS, HostProcess
-from moods import Moods, moods_of
+from conftest import PARADIGMS
+from moods import Moods
 from processes import WAIT, python, thread
-
-
-@pytest.fixture
-def own_moods(spawn_host: Callable[[], HostProcess]) -> Iterator[Moods]:
-    """Moods of a host process that the test may kill."""
-    host = spawn_host()
-    with moods_of(host) as moods:
-        yield moods
-        moods.forsake()
-
 
 # -- environments that raise ----------------------------------------------------------------------
 

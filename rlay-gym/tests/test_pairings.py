@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -15,35 +10,13 @@ import numpy as np
 import pytest
 
 import rlay
-from conftest import PARADIGMS
+from conftest import PARADIGMS, Start
 from moods import Moods
-from processes import HERE, WAIT, Program, python, until
+from processes import WAIT, python, until
 
 # The programs are built first, if nobody has done that yet.
 pytestmark = pytest.mark.timeout(900)
-ROOT = HERE.parents[1]
-PROGRAMS = ("cartpole_server", "agent", "policy_server", "transcript")
 STEPS = 20_000
-
-Start = Callable[..., Program]
-
-
-@pytest.fixture(scope="session")
-def programs() -> Path:
-    """The folder with the Rust programs. RLAY_EXAMPLES says where they are if they are built already."""
-    if "RLAY_EXAMPLES" in os.environ:
-        return Path(os.environ["RLAY_EXAMPLES"])
-    cargo = shutil.which("cargo")
-    assert cargo, "cargo builds the Rust programs; without it, set RLAY_EXAMPLES"
-    examples = [argument for name in PROGRAMS for argument in ("--example", name)]
-    subprocess.run([cargo, "build", "--quiet", "--release", "--all-features", *examples], cwd=ROOT, check=True)
-    return ROOT / "target" / "release" / "examples"
-
-
-@pytest.fixture
-def start(programs: Path) -> Start:
-    """Start one of the Rust programs."""
-    return lambda name, *arguments: Program(str(programs / name), *arguments)
 
 
 def push(pole: Any) -> int:

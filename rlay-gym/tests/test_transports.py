@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 
+import moody
 import rlay
 import transcripts
-from conftest import PARADIGMS, HostProcess
-from processes import WAIT, Program
-from test_pairings import programs, start  # noqa: F401  (fixtures)
+from conftest import PARADIGMS, HostProcess, Start
+from moods import Moods
+from processes import WAIT, Program, python, thread
+from test_vector import play, same
 
 pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
 SCHEMES = ("tcp", "unix", "zmq", "zmq+ipc", "quic", "shm")
@@ -40,7 +45,7 @@ def fresh(tmp_path: Path) -> Callable[[str], str]:
 class Meeting:
     """Brings an agent and an environment together, each in the language it is asked for."""
 
-    def __init__(self, host: HostProcess, start: Callable[..., Program], stack: contextlib.ExitStack) -> None:
+    def __init__(self, host: HostProcess, start: Start, stack: contextlib.ExitStack) -> None:
         self.host, self.start, self.stack = host, start, stack
 
     def serve(self, language: str, name: str, address: str) -> str:
@@ -80,14 +85,14 @@ class Meeting:
 
 
 @pytest.fixture
-def meeting(host_process: HostProcess, start: Callable[..., Program]) -> Iterator[Meeting]:  # noqa: F811
+def meeting(host_process: HostProcess, start: Start) -> Iterator[Meeting]:
     """Let agents and environments meet; whatever was started ends with the test."""
     with contextlib.ExitStack() as stack:
         yield Meeting(host_process, start, stack)
 
 
 @pytest.fixture(scope="session")
-def expected(programs: Path) -> Callable[[str, str], str]:  # noqa: F811
+def expected(programs: Path) -> Callable[[str, str], str]:
     """Return what an environment says without RLay."""
 
     def expected(language: str, name: str) -> str:
@@ -112,3 +117,118 @@ def test_the_same_transcript(
     for name in transcripts.SOURCES:
         found = meeting.play(paradigm, agent, env, name, fresh(scheme))
         assert found == expected(env, name), name
+
+
+OTHERS = SCHEMES[2:]
+"""The schemes of which the other test modules know nothing."""
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+@pytest.mark.parametrize("scheme", OTHERS)
+def test_check_env(moods: Moods, fresh: Any, scheme: str, paradigm: str) -> None:
+    with warnings.catch_warnings(record=True) as expected:
+        warnings.simplefilter("always")
+        check_env(gym.make("CartPole-v1").unwrapped)
+    remote: Any
+    if paradigm == "client":
+        address = moods.serve("CartPole-v1", address=fresh(scheme))
+        remote = gym.make("rlay:ClientEnv-v0", address=address)
+    else:
+        listener = moods.server(fresh(scheme))
+        moods.dial(listener.address, "CartPole-v1")
+        remote = gym.make("rlay:ServerEnv-v0", address=listener.address)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_env(remote.unwrapped)
+    assert [str(warning.message) for warning in caught] == [str(warning.message) for warning in expected]
+
+
+@pytest.mark.parametrize("mode", ["fork", "spawn"])
+@pytest.mark.parametrize("scheme", OTHERS)
+def test_async_vector_env(moods: Moods, fresh: Any, scheme: str, mode: str) -> None:
+    address = moods.serve("CartPole-v1", address=fresh(scheme))
+    before = moods.client(address)  # open while the process forks
+    first = before.reset(seed=7)[0]
+    kwargs: Any = {"vectorization_mode": "async", "vector_kwargs": {"context": mode}}
+    remote = gym.make_vec("rlay:ClientEnv-v0", 2, address=address, connect_timeout=WAIT, **kwargs)
+    local = gym.make_vec("CartPole-v1", 2, vectorization_mode="sync")
+    assert same(play(remote, 3, 100), play(local, 3, 100))
+    again = before.reset(seed=7)[0]
+    assert np.array_equal(first, again) and before.step(0)[1] == 1.0, "the parent's session is unharmed"
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+@pytest.mark.parametrize("scheme", OTHERS)
+def test_ctrl_c(moods: Moods, fresh: Any, scheme: str, paradigm: str) -> None:
+    source = """
+        import sys, moody, rlay
+        if sys.argv[1] == "client":
+            env = rlay.ClientEnv(sys.argv[2])
+        else:
+            env = rlay.ServerEnv(sys.argv[2])
+            print("listening at", env.address)
+        env.reset()
+        try:
+            env.step(moody.WAIT)
+        except KeyboardInterrupt:
+            print("interrupted")
+        sys.stdin.readline()
+        print("late", env.late(20)[0][0])
+        env.close()
+        """
+    address = fresh(scheme)
+    if paradigm == "client":
+        address = moods.serve(address=address)
+    with python(source, paradigm, address) as program:
+        if paradigm == "server":
+            moods.dial(program.find("listening at").split()[-1])
+        moods.wait_for("step")
+        program.interrupt()
+        program.find("interrupted")
+        moods.release()
+        program.say("go on")
+        program.find("late 1")
+        assert program.wait() == 0
+
+
+@pytest.mark.parametrize("scheme", OTHERS)
+def test_a_host_that_is_killed_while_its_answer_is_awaited(own_moods: Moods, fresh: Any, scheme: str) -> None:
+    env = own_moods.client(own_moods.serve(address=fresh(scheme)))
+    env.reset()
+
+    def kill() -> None:
+        own_moods.wait_for("step")
+        own_moods.host.kill()
+
+    with thread(kill), pytest.raises(rlay.ConnectionLost):
+        env.step(moody.WAIT)
+
+
+@pytest.mark.parametrize("scheme", OTHERS)
+def test_an_agent_that_is_killed(moods: Moods, fresh: Any, scheme: str) -> None:
+    source = """
+        import sys, rlay
+        env = rlay.ClientEnv(sys.argv[1])
+        print(env.reset())
+        sys.stdin.readline()
+        """
+    address = moods.serve(address=fresh(scheme))
+    with python(source, address) as agent:
+        agent.line()
+        agent.kill()
+    moods.wait_for("close")
+
+
+@pytest.mark.parametrize("scheme", OTHERS)
+def test_a_listener_that_comes_back(moods: Moods, fresh: Any, scheme: str) -> None:
+    number, address = moods.host.serve("moody:Moody", address=fresh(scheme))
+    env = moods.client(address)
+    env.reset()
+    moods.host.stop(number)
+    with pytest.raises(rlay.Error):
+        env.step(0)
+    again = moods.serve(address=address)
+    assert again == address
+    env = moods.client(address)
+    env.reset()
+    assert env.step(0)[0][0] == 1

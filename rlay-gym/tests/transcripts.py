@@ -15,7 +15,10 @@ class Picture(gym.Env[Any, Any]):
     """A Dict of an image of 28 KB and two numbers, all of which depend on the step."""
 
     observation_space = gym.spaces.Dict(
-        {"image": gym.spaces.Box(0, 255, (84, 84, 4), np.uint8), "position": gym.spaces.Box(-1e9, 1e9, (2,), np.float64)}
+        {
+            "image": gym.spaces.Box(0, 255, (84, 84, 4), np.uint8),
+            "position": gym.spaces.Box(-1e9, 1e9, (2,), np.float64),
+        }
     )
     action_space = gym.spaces.Discrete(5)
 
