@@ -54,6 +54,6 @@ fn main() -> std::result::Result<(), rlay::EnvError> {
     backend.start();
     let mut env = ClientEnv::connect("abstract://rlay-example", options())?;
     println!("{:?}", env.reset(Some(7), &rlay::Value::None)?.observation);
-    env.close()?;
-    Ok(backend.close())
+    backend.close();
+    env.close()
 }

@@ -9,6 +9,9 @@
 mod frames;
 mod party;
 mod raw;
+mod raw_quic;
+mod raw_shm;
+mod raw_zmq;
 mod rlay_side;
 
 use std::{env, path::PathBuf};
@@ -25,11 +28,27 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let texts: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match texts[..] {
-        ["raw-env", address, len] => raw::serve(address, len.parse().expect("a number")),
-        ["raw-agent", address, len] => raw::ping(address, len.parse().expect("a number")),
+        ["raw-env", address, len] => {
+            let len = len.parse().expect("a number");
+            match scheme(address) {
+                "zmq" | "zmq+ipc" => raw_zmq::serve(address, len),
+                "quic" => raw_quic::serve(len),
+                "shm" => raw_shm::serve(address, len),
+                _ => raw::serve(address, len),
+            }
+        }
+        ["raw-agent", address, len] => {
+            let len = len.parse().expect("a number");
+            match scheme(address) {
+                "zmq" | "zmq+ipc" => raw_zmq::ping(address, len),
+                "quic" => raw_quic::ping(address, len),
+                "shm" => raw_shm::ping(address, len),
+                _ => raw::ping(address, len),
+            }
+        }
         ["rlay-env", address, shape] => rlay_side::serve(address, shape),
         ["rlay-agent", address] => rlay_side::step(address),
-        [] => compare(&["tcp", "unix"], &SIZES),
+        [] => compare(&["tcp", "unix", "zmq", "zmq+ipc", "quic", "shm"], &SIZES),
         ["only", scheme, size] => {
             let sizes: Vec<_> = SIZES.into_iter().filter(|(name, ..)| name.starts_with(size)).collect();
             compare(&[scheme], &sizes);
@@ -41,11 +60,15 @@ fn main() {
     }
 }
 
+fn scheme(address: &str) -> &str {
+    address.split_once("://").expect("an address").0
+}
+
 fn compare(schemes: &[&str], sizes: &[(&str, &[u64], u64)]) {
     println!(
         "steps per second, medians of {ROUNDS} rounds; in brackets the ratio to the raw ping-pong of the same round"
     );
-    println!("{:<6} {:>6} {:>6} {:>12} {:>22} {:>22}", "", "", "cores", "raw", "Rust agent", "Python agent");
+    println!("{:<8} {:>6} {:>6} {:>12} {:>22} {:>22}", "", "", "cores", "raw", "Rust agent", "Python agent");
     for scheme in schemes {
         for (name, shape, steps) in sizes {
             for cores in [2, 1] {
@@ -53,7 +76,7 @@ fn compare(schemes: &[&str], sizes: &[(&str, &[u64], u64)]) {
                 let ratio = |i: usize| median(rates.iter().map(|round| round[i] / round[0]).collect());
                 let rate = |i: usize| median(rates.iter().map(|round| round[i]).collect());
                 println!(
-                    "{scheme:<6} {name:>6} {cores:>6} {:>12.0} {:>14.0} ({:.2}) {:>14.0} ({:.2})",
+                    "{scheme:<8} {name:>6} {cores:>6} {:>12.0} {:>14.0} ({:.2}) {:>14.0} ({:.2})",
                     rate(0),
                     rate(1),
                     ratio(1),

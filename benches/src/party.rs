@@ -6,7 +6,10 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
+
+use tokio::runtime::{Builder, Runtime};
 
 /// A child process that is ready, and the address it said it is at.
 #[derive(Debug)]
@@ -71,13 +74,17 @@ fn line(from: &mut BufReader<ChildStdout>) -> String {
     text.trim().to_owned()
 }
 
-/// An address to listen at: port 0, or a socket file of this process.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// An address to listen at: port 0, or a name that this process alone uses.
 pub(crate) fn fresh(scheme: &str, what: &str) -> String {
     match scheme {
-        "unix" => {
+        "unix" | "zmq+ipc" => {
             let file = env::temp_dir().join(format!("rlay-bench-{}-{what}.sock", std::process::id()));
-            format!("unix://{}", file.display())
+            let _ = std::fs::remove_file(&file);
+            format!("{scheme}://{}", file.display())
         }
+        "shm" => format!("shm://rlay-bench-{}-{what}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed)),
         _ => format!("{scheme}://127.0.0.1:0"),
     }
 }
@@ -97,4 +104,14 @@ pub(crate) fn obey(mut steps: impl FnMut(u64)) {
 pub(crate) fn say(text: &str) {
     println!("{text}");
     std::io::stdout().flush().expect("the parent reads");
+}
+
+/// A runtime of this thread alone.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Runs a future on such a runtime.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    runtime().block_on(future)
 }

@@ -121,14 +121,15 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin> Channel for Stre
         let latest = time::Instant::now() + LINGER;
         let was_broken = self.is_sending;
         let said = time::timeout_at(latest, self.write([&END, &[], &[]])).await.unwrap_or_else(|_| Err(timeout()));
-        if let Some(mut write) = self.write.take().filter(|_| said.is_ok()) {
-            if time::timeout_at(latest, write.shutdown()).await.is_ok_and(|shut| shut.is_ok()) {
-                drop(write);
-                // Some streams take back what the peer has not read yet if they are dropped with unread bytes.
-                let mut waste = [0; 4096];
-                let drain = async { while matches!(self.read.read(&mut waste).await, Ok(n) if n > 0) {} };
-                let _ = time::timeout_at(latest, drain).await;
-            }
+        let write = self.write.take().filter(|_| said.is_ok());
+        if let Some(mut write) = write
+            && time::timeout_at(latest, write.shutdown()).await.is_ok_and(|shut| shut.is_ok())
+        {
+            drop(write);
+            // Some streams take back what the peer has not read yet if they are dropped with unread bytes.
+            let mut waste = [0; 4096];
+            let drain = async { while matches!(self.read.read(&mut waste).await, Ok(n) if n > 0) {} };
+            let _ = time::timeout_at(latest, drain).await;
         }
         // A peer that is gone already needs no goodbye.
         said.or_else(|e| if e.kind() == ErrorKind::ConnectionLost && !was_broken { Ok(()) } else { Err(e) })
