@@ -50,7 +50,7 @@ clean: ## remove all that was built
 	rm -rf target out $(VENV) $(OLDEST) $(EXTENSION)
 
 server:
-	cargo build --release --example cartpole_server
+	cargo build --release --all-features --example cartpole_server
 
 # Downloads; the compiler has something to do meanwhile.
 venvs: $(VENV)/.stamp $(OLDEST)/.stamp

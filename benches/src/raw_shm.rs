@@ -1,4 +1,4 @@
-//! The raw ping-pong over shared memory: copy in, a number, copy out. It spins as briefly as RLay, then a futex.
+//! The raw ping-pong over shared memory: copy in, a number, copy out. It spins for 5 µs where that pays, then a futex.
 #![allow(unsafe_code)] // shared memory; every block says why it is sound
 
 use std::{

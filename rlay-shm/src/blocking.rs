@@ -30,16 +30,29 @@ const SLACK: Duration = Duration::from_millis(5);
 const HAND_OVER: Duration = Duration::from_secs(5);
 /// How long `close` waits for room for its last word.
 const LINGER: Duration = Duration::from_secs(1);
-/// To wait longer than this without sleeping gains nothing, and costs all where both sides share a core.
-const SPIN: Duration = Duration::from_micros(5);
+/// How long to spin while the other side is awake: as long as an agent in Python takes between two calls
+/// (docs/adr/0009).
+const SPIN: Duration = Duration::from_micros(15);
+/// How long to spin, once in a while, for a side that was asleep: as long as waking it up may take.
+const IGNITION: Duration = Duration::from_micros(200);
+/// How long not to try that again: first, and after many attempts in vain.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Whether to spin before sleeping: only where it has paid lately.
+/// When to spin before sleeping.
+///
+/// Two sides that find each other awake stay so, and no step costs a system call. But two that sleep
+/// between steps wake each other up, and neither is ever found awake, however fast both are. So now
+/// and then one waits for the other to wake up. Where both share a core neither pays; both are then
+/// left off, but for an attempt once in a while.
 #[derive(Debug)]
 struct Spin {
-    /// How many of the last spins paid, as a moving sum.
+    /// How many of the last spins for an awake peer paid, as a moving sum.
     score: u32,
-    /// Waits since the last spin.
+    /// Waits for an awake peer without a spin.
     skipped: u32,
+    next_ignition: Instant,
+    pause: Duration,
 }
 
 impl Spin {
@@ -47,17 +60,34 @@ impl Spin {
     /// Where spinning does not pay, it is tried again after so many waits.
     const RETRY: u32 = 256;
 
-    fn wants(&mut self) -> bool {
-        self.skipped += 1;
-        let spins = self.score > 0 || self.skipped >= Self::RETRY;
-        if spins {
-            self.skipped = 0;
-        }
-        spins
+    fn new() -> Self {
+        Self { score: Self::BEST, skipped: 0, next_ignition: Instant::now(), pause: SHORTEST_PAUSE }
     }
 
-    fn paid(&mut self, paid: bool) {
-        self.score = if paid { (self.score + 2).min(Self::BEST) } else { self.score.saturating_sub(1) };
+    /// How long to spin now.
+    fn time(&mut self, peer_is_awake: bool, now: Instant) -> Duration {
+        if !peer_is_awake {
+            return if now >= self.next_ignition { IGNITION } else { Duration::ZERO };
+        }
+        self.skipped += 1;
+        if self.score == 0 && self.skipped < Self::RETRY {
+            return Duration::ZERO;
+        }
+        self.skipped = 0;
+        SPIN
+    }
+
+    /// Whether a spin paid.
+    fn learn(&mut self, time: Duration, paid: bool, now: Instant) {
+        if time <= SPIN {
+            self.score = if paid { (self.score + 2).min(Self::BEST) } else { self.score.saturating_sub(1) };
+            return;
+        }
+        if paid {
+            self.score = self.score.max(1);
+        }
+        self.pause = if paid { SHORTEST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
+        self.next_ignition = now + self.pause;
     }
 }
 
@@ -88,14 +118,16 @@ impl ShmChannel {
             stream.socket.set_read_timeout(Some(TICK))
         };
         set_up().map_err(|e| lost("cannot use the connection", e))?;
-        Ok(Box::new(Self { stream, spin: Spin { score: Spin::BEST, skipped: 0 } }))
+        Ok(Box::new(Self { stream, spin: Spin::new() }))
     }
 
     /// Waits until there is what is needed, or the peer is gone.
     fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
-        if self.spin.wants() {
-            let found = self.spin(need)?;
-            self.spin.paid(found);
+        let now = Instant::now();
+        let time = self.spin.time(self.stream.peer_is_awake, now);
+        if !time.is_zero() {
+            let found = self.spin(need, now + time)?;
+            self.spin.learn(time, found, now);
             if found {
                 return Ok(());
             }
@@ -114,8 +146,7 @@ impl ShmChannel {
         }
     }
 
-    fn spin(&mut self, need: Need) -> Result<bool> {
-        let start = Instant::now();
+    fn spin(&mut self, need: Need, end: Instant) -> Result<bool> {
         loop {
             for _ in 0..16 {
                 if self.stream.pipe.has(need)? {
@@ -123,7 +154,7 @@ impl ShmChannel {
                 }
                 spin_loop();
             }
-            if start.elapsed() >= SPIN {
+            if Instant::now() >= end {
                 return Ok(false);
             }
         }

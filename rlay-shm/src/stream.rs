@@ -27,6 +27,8 @@ pub(crate) struct Stream {
     /// Part of a frame was sent and the rest never will be, or is being sent.
     pub(crate) is_sending: bool,
     is_closed: bool,
+    /// The other side did not have to be woken when it was last told of bytes.
+    pub(crate) peer_is_awake: bool,
     /// The socket has ended: nobody writes any more.
     is_deserted: bool,
     /// After a fork the connection is still the parent's.
@@ -57,6 +59,7 @@ impl Stream {
             peer,
             is_sending: false,
             is_closed: false,
+            peer_is_awake: true,
             is_deserted: false,
             pid: std::process::id(),
         }
@@ -96,11 +99,15 @@ impl Stream {
             return Err(lost(&self.peer, "the other end has closed the channel or is gone"));
         }
         let socket = &self.socket;
-        self.pipe.put(parts, sent, |pipe| {
+        let mut is_awake = true;
+        let put = self.pipe.put(parts, sent, |pipe| {
             if pipe.must_wake(Need::Data) {
                 Self::ring(socket);
+                is_awake = false;
             }
-        })
+        });
+        self.peer_is_awake = is_awake;
+        put
     }
 
     /// Reads what is there.
