@@ -14,7 +14,10 @@ fn an_unknown_scheme_lists_those_there_are() {
             ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), "pigeon://roof", patient()).unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::Address);
-            assert!(error.to_string().contains("there are: mem, tcp, unix"), "{error}");
+            let there_are = error.to_string().split("there are: ").last().expect("text").to_owned();
+            for scheme in ["mem", "tcp", "unix"] {
+                assert!(there_are.split(", ").any(|known| known == scheme), "{error}");
+            }
         }
         // A transport that was left out is one that can be had.
         let error = ClientEnv::connect("tcp://127.0.0.1:1", Options::default()).unwrap_err().to_string();
