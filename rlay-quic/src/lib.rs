@@ -8,7 +8,7 @@
 //! | `pin=sha256:HEX` | both | The fingerprint of the listener's certificate. |
 //! | `insecure_skip_verification=yes` | dialer | Takes any certificate: encrypted, but to whom? |
 //! | `insecure_allow_remote=yes` | listener | Listens for other machines, though nothing authenticates who dials. |
-//! | `mtu=N` | both | The largest UDP payload to try, 1200 to 65527 bytes. Large observations gain. |
+//! | `mtu=N` | both | The largest UDP payload to try, 1200 to 65527 bytes; measure whether it pays on your network. |
 //!
 //! ```
 //! use rlay_core::{Registry, TransportOptions};
