@@ -14,6 +14,7 @@ use crate::{
     channel::{BlockingChannel, Channel, Incoming, Listener, Transport, TransportOptions},
     error::{Error, ErrorKind, Result},
     frame::{Frame, Pool},
+    net::too_large,
 };
 
 /// Frames that may wait in a channel before `send` waits too.
@@ -125,10 +126,7 @@ impl Incoming for MemChannel {
 impl MemChannel {
     fn check(&self, whose: &str, len: usize) -> Result<()> {
         if len > self.max_frame {
-            return Err(Error::protocol(format!(
-                "the {whose} frame of {len} bytes is larger than the limit of {}; raise max_frame at both ends",
-                self.max_frame
-            )));
+            return Err(too_large(whose, len, self.max_frame));
         }
         Ok(())
     }

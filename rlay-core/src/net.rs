@@ -4,6 +4,7 @@ use std::{
     fmt, io,
     net::{SocketAddr, ToSocketAddrs},
     path::Path,
+    time::Duration,
 };
 
 use crate::{
@@ -13,6 +14,9 @@ use crate::{
 
 /// The address option that lets a listener be reached by other machines.
 pub const ALLOW_REMOTE: &str = "insecure_allow_remote";
+
+/// How long `close` lets the peer read what it was sent, over streams that take it back if it has not.
+pub const LINGER: Duration = Duration::from_secs(1);
 
 /// The sockets behind `host:port`, never none. Takes as long as the system's resolver does.
 pub fn resolve(address: &Address) -> Result<Vec<SocketAddr>> {
@@ -62,6 +66,18 @@ pub fn lost(what: impl fmt::Display, why: impl fmt::Display) -> Error {
 /// The error of every call on a channel that broke before.
 pub fn broken(peer: &str) -> Error {
     lost(peer, "the channel is broken by an earlier failed or cancelled send")
+}
+
+/// What `close` returns when its last word came to `said`: a peer that is gone already needs none.
+pub fn goodbye(said: Result<()>) -> Result<()> {
+    said.or_else(|e| if e.kind() == ErrorKind::ConnectionLost { Ok(()) } else { Err(e) })
+}
+
+/// The error of a frame of `len` bytes, `whose` is "own" or "peer's".
+pub fn too_large(whose: &str, len: usize, limit: usize) -> Error {
+    Error::protocol(format!(
+        "the {whose} frame of {len} bytes is larger than the limit of {limit}; raise max_frame at both ends"
+    ))
 }
 
 /// Makes a socket file one that only this user can open. Call it between `bind` and `listen`.

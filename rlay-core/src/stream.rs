@@ -1,6 +1,6 @@
 //! StreamChannel: a channel over any pair of byte streams, for transports that have nothing better.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use async_trait::async_trait;
 use tokio::{
@@ -9,16 +9,13 @@ use tokio::{
 };
 
 use crate::{
-    bridge::{self, timeout},
+    bridge,
     channel::{BlockingChannel, Channel, Incoming, TransportOptions},
     error::{Error, ErrorKind, Result},
     frame::Frame,
-    net::{broken, lost},
+    net::{LINGER, broken, goodbye, lost},
     wire::{END, Framing},
 };
-
-/// How long `close` waits for the peer to have read everything.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// Frames on two streams of bytes: one to read and one to write. It keeps the promises of a
 /// [`Channel`] if the streams end when the other side's end is dropped, bound what lies between the two
@@ -118,21 +115,21 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin> Channel for Stre
         if self.write.is_none() {
             return Ok(());
         }
-        let latest = time::Instant::now() + LINGER;
-        let was_broken = self.is_sending;
-        let said = time::timeout_at(latest, self.write([&END, &[], &[]])).await.unwrap_or_else(|_| Err(timeout()));
+        let said = match self.usable() {
+            Ok(()) => goodbye(self.write([&END, &[], &[]]).await),
+            broken => broken,
+        };
         let write = self.write.take().filter(|_| said.is_ok());
         if let Some(mut write) = write
-            && time::timeout_at(latest, write.shutdown()).await.is_ok_and(|shut| shut.is_ok())
+            && write.shutdown().await.is_ok()
         {
             drop(write);
             // Some streams take back what the peer has not read yet if they are dropped with unread bytes.
             let mut waste = [0; 4096];
             let drain = async { while matches!(self.read.read(&mut waste).await, Ok(n) if n > 0) {} };
-            let _ = time::timeout_at(latest, drain).await;
+            let _ = time::timeout(LINGER, drain).await;
         }
-        // A peer that is gone already needs no goodbye.
-        said.or_else(|e| if e.kind() == ErrorKind::ConnectionLost && !was_broken { Ok(()) } else { Err(e) })
+        said
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

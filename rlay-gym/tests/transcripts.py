@@ -96,9 +96,9 @@ def write(x: Any) -> str:
         case bool():
             return f"b{int(x)};"
         case np.ndarray():
-            return f"a{name(x.dtype)}{list(x.shape)}:{x.tobytes().hex()};"
+            return f"a{x.dtype.name}{list(x.shape)}:{x.tobytes().hex()};"
         case np.generic():
-            return f"z{name(x.dtype)}[]:{x.tobytes().hex()};"
+            return f"z{x.dtype.name}[]:{x.tobytes().hex()};"
         case int() if -(2**63) <= x < 2**63:
             return f"i{x};"
         case int():
@@ -116,11 +116,6 @@ def write(x: Any) -> str:
         case dict():
             return f"{{{''.join(write(key) + write(item) for key, item in x.items())}}}"
     raise TypeError(type(x))
-
-
-def name(dtype: Any) -> str:
-    """Return the dtype's name in Rust."""
-    return str(dtype.name)
 
 
 def play(env: gym.Env[Any, Any]) -> str:

@@ -1,21 +1,15 @@
 //! The channel: frames with a length before each, on the one stream of a connection.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use quinn::{Connection, ConnectionError, Endpoint, ReadError, RecvStream, SendStream, VarInt, WriteError};
+use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use rlay_core::{
     Channel, Error, ErrorKind, Frame, Result, TransportOptions,
-    net::{broken, lost},
-    timeout_error,
+    net::{broken, goodbye, lost},
     wire::{END, Framing},
 };
-use tokio::time;
 
 use crate::endpoint::Meeting;
 
-/// How long `close` waits for the peer to have taken in everything.
-const LINGER: Duration = Duration::from_secs(1);
 /// The code of a connection whose channel was closed.
 const CLOSED: VarInt = VarInt::from_u32(0);
 /// The code of a connection whose channel was dropped.
@@ -49,22 +43,20 @@ pub(crate) struct QuicChannel {
     is_sending: bool,
     /// Prefix, head and body of a small frame.
     together: Vec<u8>,
-    /// The dialer's socket.
-    endpoint: Option<Endpoint>,
 }
 
 impl QuicChannel {
-    pub(crate) fn open(streams: Streams, peer: String, options: &TransportOptions, endpoint: Option<Endpoint>) -> Self {
-        Self::new(State::Open(streams), peer, options, endpoint)
+    pub(crate) fn open(streams: Streams, peer: String, options: &TransportOptions) -> Self {
+        Self::new(State::Open(streams), peer, options)
     }
 
     pub(crate) fn meet(meeting: Meeting, peer: String, options: &TransportOptions) -> Self {
-        Self::new(State::Meeting(meeting), peer, options, None)
+        Self::new(State::Meeting(meeting), peer, options)
     }
 
-    fn new(state: State, peer: String, options: &TransportOptions, endpoint: Option<Endpoint>) -> Self {
+    fn new(state: State, peer: String, options: &TransportOptions) -> Self {
         let framing = Framing::new(options.max_frame);
-        Self { state, framing, peer, is_sending: false, together: vec![], endpoint }
+        Self { state, framing, peer, is_sending: false, together: vec![] }
     }
 
     /// Waits for the handshake, if it is not over yet.
@@ -167,24 +159,23 @@ impl Channel for QuicChannel {
         if matches!(self.state, State::Closed) {
             return Ok(());
         }
-        let latest = time::Instant::now() + LINGER;
-        let result = async {
-            self.usable().await?;
-            self.write(&[&END]).await?;
-            let State::Open(Streams { send, .. }) = &mut self.state else { return Ok(()) };
+        let said = match self.usable().await {
+            Err(_) if matches!(self.state, State::Failed(_)) => Ok(()),
+            Ok(()) => goodbye(self.write(&[&END]).await),
+            broken => broken,
+        };
+        if let State::Open(Streams { send, .. }) = &mut self.state
+            && said.is_ok()
+        {
             let _ = send.finish();
             // Acknowledged means taken in: what the peer has not read yet it can still read. An error
             // means that the connection is over, which it is said to be.
             let _ = send.stopped().await;
-            Ok(())
-        };
-        let result = time::timeout_at(latest, result).await.unwrap_or_else(|_| Err(timeout_error()));
-        let was_broken = self.is_sending;
-        if let State::Open(Streams { connection, .. }) = std::mem::replace(&mut self.state, State::Closed) {
-            connection.close(if result.is_ok() { CLOSED } else { DROPPED }, b"");
         }
-        // A peer that is gone already needs no goodbye.
-        result.or_else(|e| if e.kind() == ErrorKind::ConnectionLost && !was_broken { Ok(()) } else { Err(e) })
+        if let State::Open(Streams { connection, .. }) = std::mem::replace(&mut self.state, State::Closed) {
+            connection.close(if said.is_ok() { CLOSED } else { DROPPED }, b"");
+        }
+        said
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {
@@ -201,7 +192,5 @@ impl Drop for QuicChannel {
         if let State::Open(Streams { connection, .. }) = &self.state {
             connection.close(DROPPED, b"");
         }
-        // The socket goes once the last packets are out.
-        drop(self.endpoint.take());
     }
 }

@@ -31,7 +31,7 @@ use crate::{
 /// Both sides must name it in the TLS handshake.
 const ALPN: &[u8] = b"rlay";
 /// The dialer's first byte on the stream; only with it the stream exists for the listener.
-pub(crate) const OPENING: u8 = 0;
+const OPENING: u8 = 0;
 /// A handshake that takes longer is given up.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// What the kernel is asked to hold while nobody drives; it gives what it may.
@@ -88,7 +88,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
                 send.write_all(&[OPENING]).await.map_err(|e| cannot(&e))?;
                 let peer = format!("quic://{to}");
                 let streams = Streams { connection, send, receive };
-                return Ok(Box::new(QuicChannel::open(streams, peer, options, Some(endpoint))));
+                return Ok(Box::new(QuicChannel::open(streams, peer, options)));
             }
             Ok(Err(error)) => {
                 if let Some(found) = other.get() {

@@ -4,9 +4,8 @@ use std::{io, os::fd::AsRawFd, time::Duration};
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, Channel, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{broken, lost},
-    timeout_error,
+    Address, Channel, Frame, Incoming, Listener, Result, TransportOptions,
+    net::{goodbye, lost},
 };
 use tokio::{io::Interest, net, time};
 
@@ -17,9 +16,6 @@ use crate::{
     rendezvous,
     stream::{Look, Stream},
 };
-
-/// How long `close` waits for room for its last word.
-const LINGER: Duration = Duration::from_secs(1);
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
     let cannot = |e: io::Error| lost(format_args!("cannot connect to {address}"), e);
@@ -110,18 +106,12 @@ impl Channel for ShmChannel {
         if self.stream.is_closed() {
             return Ok(());
         }
-        let result = if self.stream.is_sending {
-            Err(broken(self.stream.peer()))
-        } else {
-            match time::timeout(LINGER, self.write(&Stream::END)).await {
-                // A peer that is gone already needs no goodbye.
-                Ok(Err(e)) if e.kind() == ErrorKind::ConnectionLost => Ok(()),
-                Ok(said) => said,
-                Err(_) => Err(timeout_error()),
-            }
+        let said = match self.stream.usable() {
+            Ok(()) => goodbye(self.write(&Stream::END).await),
+            broken => broken,
         };
         self.stream.leave();
-        result
+        said
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

@@ -9,7 +9,7 @@ use std::{
 
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, TransportOptions,
-    net::{broken, lost},
+    net::{goodbye, lost},
     timeout_error,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -28,8 +28,6 @@ const TICK: Duration = Duration::from_millis(100);
 const SLACK: Duration = Duration::from_millis(5);
 /// How long the listener may take to hand over the memory.
 const HAND_OVER: Duration = Duration::from_secs(5);
-/// How long `close` waits for room for its last word.
-const LINGER: Duration = Duration::from_secs(1);
 /// How long to spin while the other side is awake: as long as an agent in Python takes between two calls
 /// (docs/adr/0009).
 const SPIN: Duration = Duration::from_micros(15);
@@ -207,19 +205,12 @@ impl BlockingChannel for ShmChannel {
         if self.stream.is_closed() {
             return Ok(());
         }
-        let latest = Instant::now() + LINGER;
-        let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
-        let result = if self.stream.is_sending {
-            Err(broken(self.stream.peer()))
-        } else {
-            match self.write(&Stream::END, Some(deadline), &mut 0) {
-                // A peer that is gone already needs no goodbye.
-                Err(e) if e.kind() == ErrorKind::ConnectionLost => Ok(()),
-                said => said,
-            }
+        let said = match self.stream.usable() {
+            Ok(()) => goodbye(self.write(&Stream::END, deadline, &mut 0)),
+            broken => broken,
         };
         self.stream.leave();
-        result
+        said
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

@@ -8,7 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions, timeout_error,
+    Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
+    net::{LINGER, goodbye},
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -22,9 +23,6 @@ use crate::{
     socket::{self, Accepted, Owner, Target, broken, crashed, lost},
     vigil::Vigil,
 };
-
-/// How long `close` waits for the peer to have read everything.
-const LINGER: Duration = Duration::from_secs(1);
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
     address.no_options()?;
@@ -184,24 +182,19 @@ impl Channel for StreamChannel {
         if self.owner.is_closed() {
             return Ok(());
         }
-        let latest = time::Instant::now() + LINGER;
-        let result = if self.is_sending {
-            Err(broken(&self.peer))
-        } else {
-            let said = time::timeout_at(latest, self.write([&END, &[], &[]])).await;
-            said.unwrap_or_else(|_| Err(timeout_error()))
+        let said = match self.usable() {
+            Ok(()) => goodbye(self.write([&END, &[], &[]]).await),
+            broken => broken,
         };
-        if result.is_ok() && self.stream.shutdown().await.is_ok() {
+        if said.is_ok() && self.stream.shutdown().await.is_ok() {
             // Closing with unread bytes resets the connection and takes what the peer has not read yet.
             let mut waste = [0; 4096];
             let drain = async { while matches!(self.stream.read(&mut waste).await, Ok(n) if n > 0) {} };
-            let _ = time::timeout_at(latest, drain).await;
+            let _ = time::timeout(LINGER, drain).await;
         }
-        let was_broken = self.is_sending;
         let _ = self.stream.socket().shutdown(std::net::Shutdown::Both);
         self.owner.closed();
-        // A peer that is gone already needs no goodbye.
-        result.or_else(|e| if e.kind() == ErrorKind::ConnectionLost && !was_broken { Ok(()) } else { Err(e) })
+        said
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

@@ -9,6 +9,7 @@ use std::{
 
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, TransportOptions,
+    net::{LINGER, goodbye},
     timeout_error,
     wire::{END, Framing},
 };
@@ -25,8 +26,6 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 /// Nearer than this to a full tick is a full tick.
 const SLACK: Duration = Duration::from_millis(5);
-/// How long `close` waits for the peer to have read everything.
-const LINGER: Duration = Duration::from_secs(1);
 
 pub(crate) fn connect(
     address: &Address,
@@ -198,23 +197,18 @@ impl BlockingChannel for StreamChannel {
         if self.owner.is_closed() {
             return Ok(());
         }
-        let latest = Instant::now() + LINGER;
-        let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
-        if self.is_broken {
-            let _ = self.socket.shutdown(Shutdown::Both);
-            self.owner.closed();
-            return Err(broken(&self.peer));
-        }
-        let result = self.write([&END, &[], &[]], Some(deadline), &mut 0);
-        let _ = self.socket.shutdown(Shutdown::Write);
-        if result.is_ok() {
+        let said = match self.usable() {
+            Ok(()) => goodbye(self.write([&END, &[], &[]], deadline, &mut 0)),
+            broken => broken,
+        };
+        if said.is_ok() && self.socket.shutdown(Shutdown::Write).is_ok() {
             // Closing with unread bytes resets the connection and takes what the peer has not read yet.
-            self.drain(deadline);
+            let latest = Instant::now() + LINGER;
+            self.drain(deadline.map_or(latest, |deadline| deadline.min(latest)));
         }
         let _ = self.socket.shutdown(Shutdown::Both);
         self.owner.closed();
-        // A peer that is gone already needs no goodbye.
-        result.or_else(|e| if e.kind() == ErrorKind::ConnectionLost { Ok(()) } else { Err(e) })
+        said
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

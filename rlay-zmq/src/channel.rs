@@ -1,24 +1,21 @@
 //! The channel: frames under credit.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use rlay_core::{
     BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Pool, Result,
-    net::{broken, lost},
-    open_bridged, timeout_error,
+    net::{broken, goodbye, lost, too_large},
+    open_bridged,
 };
-use tokio::{sync::mpsc, time};
+use tokio::sync::mpsc;
 
 use crate::{
     hub::{Stop, Writer},
     link::{Link, WINDOW},
     message::{COST, Message},
 };
-
-/// How long `close` waits for the peer's word that everything has arrived.
-const LINGER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct ZmqChannel {
@@ -74,13 +71,6 @@ impl ZmqChannel {
         sent.map_err(|why| lost(&self.link.peer, why))
     }
 
-    fn too_large(&self, whose: &str, len: usize) -> Error {
-        Error::protocol(format!(
-            "the {whose} frame of {len} bytes is larger than the limit of {}; raise max_frame at both ends",
-            self.max_frame
-        ))
-    }
-
     /// The next frame or how the peer's side ended. Cancel-safe.
     async fn next(&mut self) -> Result<Option<Bytes>> {
         // What arrived before the end comes before it.
@@ -105,7 +95,7 @@ impl Channel for ZmqChannel {
         self.usable()?;
         let len = head.len() + body.len();
         if len > self.max_frame {
-            return Err(self.too_large("own", len));
+            return Err(too_large("own", len, self.max_frame));
         }
         self.link.spend(len).await?;
         self.write(Message::data(head, body)).await
@@ -124,7 +114,7 @@ impl Channel for ZmqChannel {
         }
         let Some(bytes) = self.next().await? else { return Ok(None) };
         if bytes.len() > self.max_frame {
-            let error = self.too_large("peer's", bytes.len());
+            let error = too_large("peer's", bytes.len(), self.max_frame);
             self.refused = Some(error.clone());
             return Err(error);
         }
@@ -136,21 +126,18 @@ impl Channel for ZmqChannel {
         if self.is_closed {
             return Ok(());
         }
-        let latest = time::Instant::now() + LINGER;
-        let was_broken = self.is_sending;
-        let result = if was_broken { Err(broken(&self.link.peer)) } else { self.write(Message::Bye.encode()).await };
-        let result = match result {
-            Ok(()) => {
-                let link = &self.link;
-                let acked = link.wait(|state| (state.bye_acked || matches!(state.end, Some(Err(_)))).then_some(()));
-                time::timeout_at(latest, acked).await.map_err(|_| timeout_error())
-            }
-            failed => failed,
+        let said = match self.usable() {
+            Ok(()) => self.write(Message::Bye.encode()).await,
+            broken => broken,
         };
+        if said.is_ok() {
+            // A peer that has closed, too, reads no more; one that does not answer is given up by the hub.
+            self.link.wait(|state| (state.bye_acked || state.end.is_some()).then_some(())).await;
+        }
+        let was_broken = self.is_sending;
         self.is_closed = true;
         self.link.state().is_left = true;
-        // A peer that is gone already needs no goodbye.
-        result.or_else(|e| if e.kind() == ErrorKind::ConnectionLost && !was_broken { Ok(()) } else { Err(e) })
+        if was_broken { said } else { goodbye(said) }
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

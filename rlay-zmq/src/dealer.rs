@@ -12,7 +12,7 @@ use zeromq::{DealerSocket, Socket};
 
 use crate::{
     channel::ZmqChannel,
-    hub::{Hub, Links, Reader, Writer},
+    hub::{Hub, Links, Reader, Side, Writer},
     link::{Link, WINDOW},
     message::Message,
 };
@@ -40,8 +40,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
         reader: Reader::Dealer(reader),
         events,
         links,
-        dealer: Some(writer.clone()),
-        door: None,
+        side: Side::Dealer(writer.clone()),
         liveness: options.liveness,
     };
     // The listener learns of the connection by its first message.

@@ -103,7 +103,15 @@ impl Drop for Stop {
 /// The connections of a socket, by the peer's identity.
 pub(crate) type Links = Arc<Mutex<HashMap<Bytes, Arc<Link>>>>;
 
-/// What the hub needs to take in new connections; a DEALER takes none.
+/// Which end the hub serves, and how it answers there.
+pub(crate) enum Side {
+    /// One connection, the dialer's own.
+    Dealer(Writer),
+    /// Any number, and new ones.
+    Router(Door),
+}
+
+/// What the hub needs to take in new connections.
 pub(crate) struct Door {
     pub(crate) accepted: mpsc::Sender<ZmqChannel>,
     pub(crate) writer: RouterSendHalf,
@@ -121,9 +129,7 @@ pub(crate) struct Hub<E> {
     /// What the socket tells of its peers.
     pub(crate) events: E,
     pub(crate) links: Links,
-    /// How to answer: the DEALER's writer, or the ROUTER's door.
-    pub(crate) dealer: Option<Writer>,
-    pub(crate) door: Option<Door>,
+    pub(crate) side: Side,
     pub(crate) liveness: Duration,
 }
 
@@ -154,8 +160,10 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
                 },
                 event = self.events.select_next_some() => {
                     if let SocketEvent::Disconnected(identity) = event {
-                        let identity = if self.dealer.is_some() { Bytes::new() } else { identity.into() };
-                        self.disconnected(&identity);
+                        self.disconnected(&match self.side {
+                            Side::Dealer(_) => Bytes::new(),
+                            Side::Router(_) => identity.into(),
+                        });
                     }
                 }
                 _ = look.tick() => self.look().await,
@@ -167,15 +175,12 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner).get(identity).cloned()
     }
 
-    fn writer(&self, identity: &Bytes) -> Option<Writer> {
-        let router = || Some(Writer::Router(self.door.as_ref()?.writer.clone(), identity.clone()));
-        self.dealer.clone().or_else(router)
-    }
-
     async fn answer(&mut self, identity: &Bytes, message: &Message) {
-        if let Some(mut writer) = self.writer(identity) {
-            let _ = writer.send(message.encode()).await;
-        }
+        let mut writer = match &self.side {
+            Side::Dealer(writer) => writer.clone(),
+            Side::Router(door) => Writer::Router(door.writer.clone(), identity.clone()),
+        };
+        let _ = writer.send(message.encode()).await;
     }
 
     async fn take(&mut self, identity: Bytes, message: Option<Message>, stop: &std::sync::Weak<Stop>) {
@@ -200,7 +205,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
 
     /// A peer that is new here.
     fn open(&self, identity: Bytes, credit: u64, stop: &std::sync::Weak<Stop>) -> Option<Message> {
-        let Some((door, stop)) = self.door.as_ref().zip(stop.upgrade()) else { return Some(Message::Abort) };
+        let (Side::Router(door), Some(stop)) = (&self.side, stop.upgrade()) else { return Some(Message::Abort) };
         let (link, arrived) = Link::new(door.name.clone());
         link.take(Some(Message::Credit(credit)));
         let link = Arc::new(link);

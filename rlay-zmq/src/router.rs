@@ -14,7 +14,7 @@ use zeromq::{RouterSocket, Socket};
 
 use crate::{
     channel::ZmqChannel,
-    hub::{Door, Hub, Links, Reader, Stop, backlog},
+    hub::{Door, Hub, Links, Reader, Side, Stop, backlog},
 };
 
 /// Connections that the kernel lets wait.
@@ -35,8 +35,7 @@ pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Res
         reader: Reader::Router(reader),
         events,
         links: Links::default(),
-        dealer: None,
-        door: Some(door),
+        side: Side::Router(door),
         liveness: options.liveness,
     };
     Ok(Box::new(ZmqListener {

@@ -79,8 +79,9 @@ impl Driver {
         Ok(Self { shared, life })
     }
 
-    pub(super) fn is_this_process(&self) -> bool {
-        self.shared.is_this_process()
+    /// Whether its tasks go on while nobody waits.
+    pub(super) fn is_kept(&self) -> bool {
+        self.life.is_some()
     }
 
     /// Waits for `future` and drives the runtime meanwhile.
@@ -98,7 +99,7 @@ impl Driver {
     /// Waits for `future` and leaves the driving to others, if there is a keeper among them: for calls
     /// that wait nearly always and would keep the runtime from threads that have more to do.
     pub(super) fn watch<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
-        if self.life.is_none() {
+        if !self.is_kept() {
             return self.drive(deadline, future);
         }
         refuse_inside_tokio()?;
@@ -119,7 +120,7 @@ impl Driver {
 
     /// Drops `object` where it was made, and lets its tasks tell the peer.
     pub(super) fn drop_inside<T>(&self, object: T) {
-        if !self.is_this_process() {
+        if !self.shared.is_this_process() {
             // It would unregister the parent's sockets.
             std::mem::forget(object);
             return;
@@ -208,7 +209,7 @@ impl Drop for Shared {
 
 impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").field("is_kept", &self.life.is_some()).finish()
+        f.debug_struct("Driver").field("is_kept", &self.is_kept()).finish()
     }
 }
 

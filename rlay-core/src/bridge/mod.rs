@@ -35,7 +35,7 @@ pub(crate) fn listen(
 ) -> Result<Box<dyn BlockingListener>> {
     let driver = Driver::new(is_kept)?;
     let listener = driver.drive(None, listening)?;
-    Ok(Box::new(BridgedListener { listener: Some(listener), driver, is_kept }))
+    Ok(Box::new(BridgedListener { listener: Some(listener), driver }))
 }
 
 /// Opens an accepted connection for a thread that may block, on a runtime of its own.
@@ -101,14 +101,13 @@ struct BridgedListener {
     /// `None` only while it is dropped.
     listener: Option<Box<dyn Listener>>,
     driver: Driver,
-    is_kept: bool,
 }
 
 impl BlockingListener for BridgedListener {
     fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
         let listener = self.listener.as_deref_mut().expect("there until it is dropped");
         let incoming = self.driver.watch(deadline, listener.accept())?;
-        if !self.is_kept {
+        if !self.driver.is_kept() {
             return Ok(incoming);
         }
         Ok(Box::new(BridgedIncoming { incoming: Some(incoming), driver: self.driver.clone() }))

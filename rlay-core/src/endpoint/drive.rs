@@ -196,12 +196,15 @@ impl AsyncEnv {
         }
     }
 
-    /// Ends the session.
+    /// Ends the session. A host that does not listen is left after half a second.
     pub async fn close(mut self) -> Result<()> {
         let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
         self.session.goodbye(&goodbye, &mut self.out)?;
-        self.channel.send(&self.out, &[]).await?;
-        self.channel.close().await
+        let say = async {
+            self.channel.send(&self.out, &[]).await?;
+            self.channel.close().await
+        };
+        time::timeout(GOODBYE_TIME, say).await.unwrap_or(Ok(()))
     }
 
     /// Answers still to come belong to calls that were cancelled. A request that was cancelled before

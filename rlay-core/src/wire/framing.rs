@@ -2,8 +2,9 @@
 
 use super::HANDSHAKE_FRAME;
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     frame::{ALIGNMENT, Frame, Pool},
+    net::too_large,
 };
 
 /// Bytes of the length prefix.
@@ -142,11 +143,4 @@ impl Framing {
             None => too_large("peer's", len, self.max_frame),
         }
     }
-}
-
-fn too_large(whose: &str, len: usize, max: usize) -> Error {
-    Error::new(
-        ErrorKind::Protocol,
-        format!("the {whose} frame of {len} bytes is larger than the limit of {max}; raise max_frame at both ends"),
-    )
 }
