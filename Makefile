@@ -49,8 +49,9 @@ build: $(VENV)/.built ## the Python package, in .venv
 clean: ## remove all that was built
 	rm -rf target out $(VENV) $(OLDEST) $(EXTENSION)
 
+# With the extension's package among those selected, the two share all that they are made of.
 server:
-	cargo build --release --all-features --example cartpole_server
+	cargo build --release -p rlay -p rlay-gym --all-features --example cartpole_server
 
 # Downloads; the compiler has something to do meanwhile.
 venvs: $(VENV)/.stamp $(OLDEST)/.stamp

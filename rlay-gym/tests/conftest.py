@@ -237,7 +237,8 @@ def programs() -> Path:
     cargo = shutil.which("cargo")
     assert cargo, "cargo builds the Rust programs; without it, set RLAY_EXAMPLES"
     examples = [argument for name in PROGRAMS for argument in ("--example", name)]
-    subprocess.run([cargo, "build", "--quiet", "--release", "--all-features", *examples], cwd=ROOT, check=True)
+    command = [cargo, "build", "--quiet", "--release", "-p", "rlay", "-p", "rlay-gym", "--all-features", *examples]
+    subprocess.run(command, cwd=ROOT, check=True)
     return ROOT / "target" / "release" / "examples"
 
 
