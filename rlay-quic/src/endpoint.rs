@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     os::fd::AsRawFd,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -76,13 +76,20 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
 
     let mut last = None;
     for to in &parsed.sockets {
-        let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let cannot = |e: &dyn std::fmt::Display| lost(format_args!("cannot connect to {address}"), e);
         let socket = socket(SocketAddr::new(any, 0)).map_err(|e| cannot(&e))?;
         let endpoint =
             Endpoint::new(parsed.endpoint(), None, socket, Arc::new(TokioRuntime)).map_err(|e| cannot(&e))?;
         let connecting = endpoint.connect_with(config.clone(), *to, "rlay").map_err(|e| cannot(&e))?;
-        match time::timeout(HANDSHAKE_TIME, connecting).await {
+        let met = tokio::select! {
+            met = time::timeout(HANDSHAKE_TIME, connecting) => met,
+            error = refused(*to, any) => {
+                last = Some(cannot(&error));
+                continue;
+            }
+        };
+        match met {
             Ok(Ok(connection)) => {
                 let (mut send, receive) = connection.open_bi().await.map_err(|e| cannot(&e))?;
                 send.write_all(&[OPENING]).await.map_err(|e| cannot(&e))?;
@@ -100,6 +107,21 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
         }
     }
     Err(last.expect("there is an address"))
+}
+
+/// Ends when the machine at `to` says that nobody has the port. QUIC does not listen to that.
+async fn refused(to: SocketAddr, any: IpAddr) -> io::Error {
+    let knock = async {
+        let socket = tokio::net::UdpSocket::bind(SocketAddr::new(any, 0)).await?;
+        socket.connect(to).await?;
+        // Too short to be a packet of QUIC's.
+        socket.send(&[0]).await?;
+        socket.recv(&mut [0]).await
+    };
+    match knock.await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => error,
+        _ => std::future::pending().await,
+    }
 }
 
 fn wrong_pin(address: &Address, pin: Option<Pin>, found: Pin) -> Error {

@@ -1,6 +1,6 @@
 //! The end that dials.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, io, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -8,6 +8,7 @@ use rlay_core::{
     Address, Channel, Result, TransportOptions,
     net::{self, lost},
 };
+use tokio::net::{TcpStream, UnixStream};
 use zeromq::{DealerSocket, Socket};
 
 use crate::{
@@ -17,17 +18,23 @@ use crate::{
     message::Message,
 };
 
-/// What the `zeromq` crate calls the address.
-pub(crate) fn endpoint(address: &Address) -> Result<String> {
-    Ok(match address.scheme() {
-        "zmq+ipc" => format!("ipc://{}", net::file(address)?.display()),
-        _ => format!("tcp://{}", net::resolve(address)?[0]),
-    })
+/// What the `zeromq` crate calls the address, if somebody listens there: it would try again for ever
+/// and never say why.
+async fn endpoint(address: &Address) -> Result<String> {
+    let cannot = |e: io::Error| lost(format_args!("cannot connect to {address}"), e);
+    if address.scheme() == "zmq+ipc" {
+        let path = net::file(address)?;
+        UnixStream::connect(path).await.map_err(cannot)?;
+        return Ok(format!("ipc://{}", path.display()));
+    }
+    let found = net::resolve(address)?;
+    let stream = TcpStream::connect(&found[..]).await.map_err(cannot)?;
+    Ok(format!("tcp://{}", stream.peer_addr().map_err(cannot)?))
 }
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
     address.no_options()?;
-    let endpoint = endpoint(address)?;
+    let endpoint = endpoint(address).await?;
     let mut socket = DealerSocket::new();
     let events = socket.monitor().fuse();
     socket.connect(&endpoint).await.map_err(|e| lost(format_args!("cannot connect to {address}"), e))?;

@@ -26,6 +26,8 @@ use crate::{
 
 /// Handshakes that may be under way at once; who comes when it is full is turned away.
 const HALF_OPEN: usize = 64;
+/// How long a peer that nobody took may take over its goodbye.
+const GOODBYE_TIME: Duration = Duration::from_millis(50);
 /// Notices kept for [`Acceptor::notices`].
 const NOTICES: usize = 100;
 
@@ -167,7 +169,7 @@ impl Acceptor {
         let queued = std::mem::take(&mut self.shared.state().ready);
         self.shared.changed.notify_all();
         for mut ready in queued {
-            let _ = ready.channel.close(Some(Instant::now() + Duration::from_millis(50)));
+            let _ = ready.channel.close(Some(Instant::now() + GOODBYE_TIME));
         }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -258,10 +260,12 @@ impl Shared {
         channel.set_max_frame(limits.frame);
         // `close` sets the flag before it empties the queue, so nothing is left in it for ever.
         let mut state = self.state();
-        if !self.stop.load(SeqCst) {
-            state.ready.push_back(Ready { channel, limits, place });
-            self.changed.notify_all();
+        if self.stop.load(SeqCst) {
+            drop(state);
+            return channel.close(Some(Instant::now() + GOODBYE_TIME));
         }
+        state.ready.push_back(Ready { channel, limits, place });
+        self.changed.notify_all();
         Ok(())
     }
 }

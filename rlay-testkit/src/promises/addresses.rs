@@ -7,7 +7,7 @@ use rlay_core::ErrorKind;
 use super::{assert_frame, assert_kind, send};
 use crate::{
     end::Listening,
-    lab::{Lab, PATIENCE, STALL, after},
+    lab::{LIVENESS, Lab, PATIENCE, STALL, after},
 };
 
 /// Promise 10: the address of a listener leads to it, also if port 0 was asked for.
@@ -48,7 +48,7 @@ fn assert_reached(lab: &Lab, listening: &mut Listening) {
         let (mut dialer, accepted) = lab.meet(listening, |lab| lab.dial(&address));
         send(&mut dialer, 0, 10).expect("sends");
         dialers.push(dialer);
-        if let Ok(Some(frame)) = lab.open(accepted).recv(after(STALL)) {
+        if let Ok(Some(frame)) = lab.open(accepted).recv(after(LIVENESS)) {
             return assert_frame(&frame, 0, 10);
         }
     }
