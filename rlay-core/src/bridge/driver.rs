@@ -20,6 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The keeper drives once nobody has for this long.
 const IDLE: Duration = Duration::from_millis(50);
+/// Rounds in which tasks may pass on what was sent.
+const PASS_ON: usize = 2;
 /// Rounds in which the tasks of a connection that was dropped may say their last words.
 const LAST_WORDS: usize = 8;
 
@@ -87,12 +89,16 @@ impl Driver {
     /// Waits for `future` and drives the runtime meanwhile.
     pub(super) fn drive<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
         refuse_inside_tokio()?;
-        let call = self.shared.enter();
-        call.0.runtime().block_on(async {
-            let Some(deadline) = deadline else { return future.await };
-            // A deadline in the past polls: what is there already is taken.
-            let deadline = deadline.max(Instant::now() + Duration::from_micros(1));
-            time::timeout_at(deadline.into(), future).await.unwrap_or_else(|_| Err(timeout()))
+        self.shared.enter().0.runtime().block_on(until(deadline, future))
+    }
+
+    /// The same for what others must pass on afterwards: nobody may drive for a while.
+    pub(super) fn drive_out<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
+        refuse_inside_tokio()?;
+        self.shared.enter().0.runtime().block_on(async {
+            let result = until(deadline, future).await;
+            rounds(if self.is_kept() { PASS_ON } else { 0 }).await;
+            result
         })
     }
 
@@ -130,12 +136,7 @@ impl Driver {
         drop(object);
         drop(context);
         if refuse_inside_tokio().is_ok() {
-            let call = self.shared.enter();
-            call.0.runtime().block_on(async {
-                for _ in 0..LAST_WORDS {
-                    task::yield_now().await;
-                }
-            });
+            self.shared.enter().0.runtime().block_on(rounds(LAST_WORDS));
         }
     }
 }
@@ -221,6 +222,20 @@ impl Wake for Unpark {
     }
 }
 
+async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let Some(deadline) = deadline else { return future.await };
+    // A deadline in the past polls: what is there already is taken.
+    let deadline = deadline.max(Instant::now() + Duration::from_micros(1));
+    time::timeout_at(deadline.into(), future).await.unwrap_or_else(|_| Err(timeout()))
+}
+
+/// Lets every task that can go on do so, `count` times.
+async fn rounds(count: usize) {
+    for _ in 0..count {
+        task::yield_now().await;
+    }
+}
+
 /// The error of every call that would block a thread which runs a tokio runtime.
 pub(crate) fn refuse_inside_tokio() -> Result<()> {
     if runtime::Handle::try_current().is_ok() && is_polled() {
@@ -280,6 +295,26 @@ mod tests {
         }
         drop(driver);
         while ticks.recv_timeout(Duration::from_secs(10)).is_ok() {}
+    }
+
+    #[test]
+    fn what_was_sent_is_passed_on_before_the_call_returns() {
+        let driver = Driver::new(true).unwrap();
+        let (send, mut sent) = tokio::sync::mpsc::unbounded_channel();
+        let (pass, passed) = mpsc::channel();
+        let spawn = async {
+            tokio::spawn(async move {
+                while let Some(item) = sent.recv().await {
+                    pass.send(item).unwrap();
+                }
+            });
+            Ok(())
+        };
+        driver.drive(None, spawn).unwrap();
+        for item in 0..100 {
+            driver.drive_out(None, async { send.send(item).map_err(|_| timeout()) }).unwrap();
+            assert_eq!(passed.try_recv(), Ok(item));
+        }
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Bridged {
 impl BlockingChannel for Bridged {
     fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
         let (driver, channel) = self.parts();
-        driver.drive(deadline, channel.send(head, body))
+        driver.drive_out(deadline, channel.send(head, body))
     }
 
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
