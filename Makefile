@@ -3,7 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-gym100
-# Modules are compiled when they are first imported, which most never are.
+# Modules are compiled when they are first imported, which most never are, and then kept: the tests start
+# hundreds of Pythons.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := --quiet --disable-pip-version-check --no-compile
 # Pytest's processes; the tests mostly wait.
 WORKERS := 4

@@ -27,8 +27,11 @@ pub(crate) fn from_py(tuple: &Bound<'_, PyAny>) -> PyResult<AnySpace> {
     Ok(match class.as_str() {
         "Box" => {
             let dtype = dtype(&get(1)?.extract::<String>()?)?;
+            // Bytes, for a list of a bool for each pixel takes seconds.
             let bound = |i: usize, j: usize| -> PyResult<SpaceBound> {
-                Ok(SpaceBound::new(get(i)?.extract()?, get(j)?.extract()?, dtype.size()))
+                let (values, bounded) = (get(i)?, get(j)?);
+                let bounded = bounded.cast::<PyBytes>()?.as_bytes().iter().map(|byte| *byte != 0).collect();
+                Ok(SpaceBound::new(values.cast::<PyBytes>()?.as_bytes().to_vec(), bounded, dtype.size()))
             };
             AnySpace::Box(AnyBox {
                 dtype,
@@ -79,10 +82,10 @@ pub(crate) fn to_py<'py>(py: Python<'py>, space: &AnySpace) -> PyResult<Bound<'p
     match space {
         AnySpace::Box(b) => {
             let len = b.len();
-            let bound = |bound: &SpaceBound| {
-                let size = b.dtype.size();
-                let values: Vec<u8> = (0..len).flat_map(|i| bound.get(i, size).0.to_vec()).collect();
-                (PyBytes::new(py, &values), (0..len).map(|i| bound.get(i, size).1).collect::<Vec<bool>>())
+            let bytes = |values: &[u8], bounded: Vec<u8>| (PyBytes::new(py, values), PyBytes::new(py, &bounded));
+            let bound = |bound: &SpaceBound| match bound {
+                SpaceBound::Uniform { value, bounded } => bytes(&value.repeat(len), vec![(*bounded).into(); len]),
+                SpaceBound::Each { values, bounded } => bytes(values, bounded.iter().map(|b| (*b).into()).collect()),
             };
             let (low, below) = bound(&b.low);
             let (high, above) = bound(&b.high);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -30,7 +31,9 @@ WAIT = 30.0
 """Bounds every wait for another process, in seconds."""
 
 ROOT = HERE.parents[1]
-PROGRAMS = ("cartpole_server", "agent", "policy_server", "transcript")
+PROGRAMS = ("cartpole_server", "agent", "policy_server", "transcript", "knock")
+
+SCHEMES = ("tcp", "unix", "zmq", "zmq+ipc", "quic", "shm")
 
 PARADIGMS = ("client", "server")
 """``client``: ClientEnv dials a ServerBackend. ``server``: a ClientBackend dials a ServerEnv."""
@@ -246,3 +249,19 @@ def programs() -> Path:
 def start(programs: Path) -> Start:
     """Start one of the Rust programs."""
     return lambda name, *arguments: Program(str(programs / name), *arguments)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Callable[[str], str]:
+    """Return an address where to listen."""
+
+    def fresh(scheme: str) -> str:
+        number = next(_numbers)
+        if scheme in ("unix", "zmq+ipc"):
+            return f"{scheme}://{tmp_path}/{number}.sock"
+        return f"shm://test-{os.getpid()}-{number}" if scheme == "shm" else f"{scheme}://127.0.0.1:0"
+
+    return fresh

@@ -65,12 +65,17 @@ class Stranger:
 
     def receive(self) -> Json:
         """Return the next message; None at the end of the connection."""
-        (length,) = struct.unpack("<I", self._read(4) or b"\xff" * 4)
-        if length == 0xFFFFFFFF:
+        frame = self.receive_bytes()
+        if frame is None:
             return None
-        message = decode("frame", self._read(length))
+        message = decode("frame", frame)
         self.received = message["seq"]
         return message
+
+    def receive_bytes(self) -> bytes | None:
+        """Return the next frame, whatever is in it."""
+        (length,) = struct.unpack("<I", self._read(4) or b"\xff" * 4)
+        return None if length == 0xFFFFFFFF else self._read(length)
 
     def _read(self, n: int) -> bytes:
         data = b""

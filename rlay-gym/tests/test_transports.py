@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,28 +16,13 @@ from gymnasium.utils.env_checker import check_env
 import moody
 import rlay
 import transcripts
-from conftest import PARADIGMS, HostProcess, Start
+from conftest import PARADIGMS, SCHEMES, HostProcess, Start
 from moods import Moods
 from processes import WAIT, Program, python, thread
 from test_vector import play, same
 
 pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
-SCHEMES = ("tcp", "unix", "zmq", "zmq+ipc", "quic", "shm")
 LANGUAGES = ("python", "rust")
-_numbers = itertools.count()
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Callable[[str], str]:
-    """Return an address where to listen."""
-
-    def fresh(scheme: str) -> str:
-        number = next(_numbers)
-        if scheme in ("unix", "zmq+ipc"):
-            return f"{scheme}://{tmp_path}/{number}.sock"
-        return f"shm://test-{os.getpid()}-{number}" if scheme == "shm" else f"{scheme}://127.0.0.1:0"
-
-    return fresh
 
 
 class Meeting:

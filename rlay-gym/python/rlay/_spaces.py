@@ -71,7 +71,7 @@ def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[An
         name, big_endian = _dtype(space.dtype)
         if name not in _NAMES:
             raise _refuse(path, space, f"has dtype {space.dtype}, which cannot be sent; use float64 or smaller")
-        below, above = (np.asarray(b).ravel().tolist() for b in (space.bounded_below, space.bounded_above))
+        below, above = (np.asarray(b, dtype=bool).tobytes() for b in (space.bounded_below, space.bounded_above))
         return ("Box", name, big_endian, list(space.shape), _little(space.low), below, _little(space.high), above)
     if cls is spaces.Discrete:
         assert isinstance(space, spaces.Discrete)
@@ -143,9 +143,9 @@ def _box(
     big_endian: bool,
     shape: list[int],
     low: bytes,
-    below: list[bool],
+    below: bytes,
     high: bytes,
-    above: list[bool],
+    above: bytes,
 ) -> _Space:
     dtype = np.dtype(name).newbyteorder(">") if big_endian else np.dtype(name)
     little = dtype.newbyteorder("<")
@@ -153,11 +153,13 @@ def _box(
     def bound(data: bytes) -> Any:
         return np.frombuffer(data, dtype=little).reshape(shape).astype(dtype)
 
+    def is_bounded(data: bytes) -> Any:
+        return np.frombuffer(data, dtype=bool).reshape(shape).copy()
+
     space = spaces.Box(low=bound(low), high=bound(high), shape=tuple(shape), dtype=dtype)
     # An integer Box made with -inf stores its dtype's smallest value and is unbounded all the same.
     space.low, space.high = bound(low), bound(high)
-    space.bounded_below = np.array(below, dtype=bool).reshape(shape)
-    space.bounded_above = np.array(above, dtype=bool).reshape(shape)
+    space.bounded_below, space.bounded_above = is_bounded(below), is_bounded(above)
     return space
 
 

@@ -1,0 +1,122 @@
+"""What goes wrong on the way, over every transport: kills in the middle of a frame, silence, crowds, wrong pins."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rlay
+from conftest import SCHEMES, Start
+from moods import Moods
+from processes import WAIT, python, until
+
+pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
+
+AGENT = """
+    import sys, rlay
+    env = rlay.ClientEnv(sys.argv[1])
+    print(env.reset()[0].size)
+    try:
+        print("a row of", env.step(0)[0].size)
+    except rlay.ConnectionLost as error:
+        print("lost:", error)
+    """
+
+
+@pytest.mark.parametrize("killed", ["host", "agent"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_kill_in_the_middle_of_a_large_frame(own_moods: Moods, fresh: Any, scheme: str, killed: str) -> None:
+    address = own_moods.serve("moody:Large", address=fresh(scheme))
+    with python(AGENT, address) as agent:
+        agent.line()
+        own_moods.wait_for("step")
+        # The agent takes nothing in, so the frame, larger than any buffer, stays half sent.
+        os.kill(agent.pid, signal.SIGSTOP)
+        own_moods.release()
+        time.sleep(1.0)
+        if killed == "host":
+            own_moods.host.kill()
+            os.kill(agent.pid, signal.SIGCONT)
+            agent.find("lost:")
+            return
+        agent.kill()
+    own_moods.wait_for("close")
+    with python(AGENT, address) as agent:
+        agent.line()
+        own_moods.wait_for("step", 2)
+        own_moods.release()
+        agent.find("a row of")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_clients_that_say_nothing(moods: Moods, fresh: Any, start: Start, scheme: str) -> None:
+    address = moods.serve(address=fresh(scheme))
+    good = moods.client(address)
+    good.reset()
+    with start("knock", address, "0") as one, start("knock", address, "0") as another:
+        one.find("connected")
+        another.find("connected")
+        assert good.step(0)[0] == 1
+        moods.client(address).reset()
+        moods.log("handshake failed")
+        assert good.step(0)[0] == 2
+
+
+def held(pid: int) -> tuple[int, int, int]:
+    """Return the descriptors, threads and mappings of a process."""
+    here = Path(f"/proc/{pid}")
+    mappings = (here / "maps").read_text().count("\n")
+    return len(list((here / "fd").iterdir())), len(list((here / "task").iterdir())), mappings
+
+
+FEW = 40
+"""Mappings that a process may have more: what the allocator keeps for threads."""
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_thousand_connects_leave_nothing(fresh: Callable[[str], str], start: Start, scheme: str) -> None:
+    address = fresh(scheme)
+    shared = set(os.listdir("/dev/shm"))
+    with start("transcript", "host", "counting", "--listen", address) as host:
+        address = host.find("listening at").split()[-1]
+        with start("knock", address, "20") as knock:
+            knock.find("connected")
+        descriptors, threads, mappings = until(lambda: settled(host.pid), "the host to settle")
+        with start("knock", address, "1000") as knock:
+            before = knock.find("held", 20 * WAIT).split()[1:]
+            assert int(before[3]) <= int(before[0]) and int(before[4]) <= int(before[1]), before
+            assert int(before[5]) <= int(before[2]) + FEW, before
+        now = until(lambda: settled(host.pid), "the host to settle")
+        assert now[:2] <= (descriptors, threads) and now[2] <= mappings + FEW, (descriptors, threads, mappings, now)
+    assert set(os.listdir("/dev/shm")) <= shared
+
+
+def settled(pid: int) -> tuple[int, int, int] | None:
+    """Return what a process holds once that stays the same for longer than handshakes take."""
+    before = held(pid)
+    for _ in range(12):
+        time.sleep(0.5)
+        if held(pid)[:2] != before[:2]:
+            return None
+    return held(pid)
+
+
+def test_a_wrong_pin(moods: Moods, fresh: Any) -> None:
+    address = moods.serve(address=fresh("quic"))
+    right = re.search(r"pin=(sha256:[0-9a-f]{64})", address)
+    assert right is not None
+    wrong = address.replace(right[1], "sha256:" + "0" * 64)
+    with pytest.raises(rlay.Error, match=f"the certificate there is {right[1]}, not sha256:0000"):
+        rlay.ClientEnv(wrong)
+    with pytest.raises(rlay.Error, match="is not a pin"):
+        rlay.ClientEnv(address.replace("sha256:", "sha256:x"))
+    with pytest.raises(rlay.Error, match="whose certificate"):
+        rlay.ClientEnv(address.split("?")[0])
+    moods.client(address).reset()

@@ -1,0 +1,52 @@
+//! A program for the tests of what strangers leave behind: connects and says nothing.
+//!
+//! ```text
+//! knock ADDRESS COUNT
+//! ```
+//!
+//! It connects so often, half the time leaving with a goodbye, and prints what it held before and after
+//! the last 9 in 10 of them. Then it connects once more and stays until its input ends.
+#![allow(clippy::print_stdout, missing_docs)] // a program that prints
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use rlay::{Address, EnvError};
+
+fn main() -> Result<(), EnvError> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [address, count] = &words[..] else { return Err("usage: see the source".into()) };
+    let (address, count): (Address, usize) = (address.parse()?, count.parse()?);
+    let options = rlay::options();
+    let transport = options.registry.find(&address)?;
+    let connect = || {
+        let deadline = Some(Instant::now() + Duration::from_secs(20));
+        transport.connect_blocking(&address, &rlay::TransportOptions::default(), deadline)
+    };
+    let mut before = String::new();
+    for i in 0..count {
+        if i == count / 10 {
+            before = held()?;
+        }
+        let mut channel = connect()?;
+        if i % 2 == 0 {
+            // A listener that has given up on this one has closed it already.
+            let _ = channel.close(Some(Instant::now() + Duration::from_secs(20)));
+        }
+    }
+    println!("held {before} {}", held()?);
+    let _silent = connect()?;
+    println!("connected");
+    std::io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
+
+/// Descriptors, threads and mappings of this process, once the last threads have ended.
+fn held() -> Result<String, EnvError> {
+    std::thread::sleep(Duration::from_millis(500));
+    let count = |what: &str| fs::read_dir(format!("/proc/self/{what}")).map(Iterator::count);
+    let mappings = fs::read_to_string("/proc/self/maps")?.lines().count();
+    Ok(format!("{} {} {mappings}", count("fd")?, count("task")?))
+}
