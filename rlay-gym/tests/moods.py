@@ -66,9 +66,9 @@ class Moods:
             threads.setdefault(name, set()).add(thread)
         return threads
 
-    def wait_for(self, name: str, times: int = 1) -> None:
+    def wait_for(self, name: str, times: int = 1, timeout: float = WAIT) -> None:
         """Wait until the method was called."""
-        until(lambda: self.calls().count(name) >= times, f"the host to call {name}")
+        until(lambda: self.calls().count(name) >= times, f"the host to call {name}", timeout)
 
     def release(self) -> None:
         """Let the call go on that waits."""

@@ -19,12 +19,15 @@ from processes import WAIT, python, until
 
 pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
 
+NOTICED = 120.0
+"""Who waits for a dead peer hears of it after 20 s."""
+
 AGENT = """
-    import sys, rlay
+    import moody, sys, rlay
     env = rlay.ClientEnv(sys.argv[1])
-    print(env.reset()[0].size)
+    print(env.reset())
     try:
-        print("a row of", env.step(0)[0].size)
+        print("a row of", len(env.step(moody.WAIT)[4]["much"]))
     except rlay.ConnectionLost as error:
         print("lost:", error)
     """
@@ -44,10 +47,10 @@ def test_a_kill_in_the_middle_of_a_large_frame(own_moods: Moods, fresh: Any, sch
         if killed == "host":
             own_moods.host.kill()
             os.kill(agent.pid, signal.SIGCONT)
-            agent.find("lost:")
+            agent.find("lost:", NOTICED)
             return
         agent.kill()
-    own_moods.wait_for("close")
+    own_moods.wait_for("close", timeout=NOTICED)
     with python(AGENT, address) as agent:
         agent.line()
         own_moods.wait_for("step", 2)
@@ -76,12 +79,14 @@ def held(pid: int) -> tuple[int, int, int]:
     return len(list((here / "fd").iterdir())), len(list((here / "task").iterdir())), mappings
 
 
+CROWDS = {"quic": 100, "zmq": 300, "zmq+ipc": 300}
+"""How often to connect where it takes long."""
 FEW = 40
 """Mappings that a process may have more: what the allocator keeps for threads."""
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_thousand_connects_leave_nothing(fresh: Callable[[str], str], start: Start, scheme: str) -> None:
+def test_a_crowd_leaves_nothing(fresh: Callable[[str], str], start: Start, scheme: str) -> None:
     address = fresh(scheme)
     shared = set(os.listdir("/dev/shm"))
     with start("transcript", "host", "counting", "--listen", address) as host:
@@ -89,7 +94,7 @@ def test_a_thousand_connects_leave_nothing(fresh: Callable[[str], str], start: S
         with start("knock", address, "20") as knock:
             knock.find("connected")
         descriptors, threads, mappings = until(lambda: settled(host.pid), "the host to settle")
-        with start("knock", address, "1000") as knock:
+        with start("knock", address, str(CROWDS.get(scheme, 1000))) as knock:
             before = knock.find("held", 20 * WAIT).split()[1:]
             assert int(before[3]) <= int(before[0]) and int(before[4]) <= int(before[1]), before
             assert int(before[5]) <= int(before[2]) + FEW, before

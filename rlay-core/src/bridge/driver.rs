@@ -19,7 +19,7 @@ use super::timeout;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The keeper drives once nobody has for this long.
-const IDLE: Duration = Duration::from_millis(50);
+const IDLE: Duration = Duration::from_millis(5);
 /// Rounds in which tasks may pass on what was sent.
 const PASS_ON: usize = 2;
 /// Rounds in which the tasks of a connection that was dropped may say their last words.
