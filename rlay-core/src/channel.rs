@@ -40,7 +40,8 @@ pub trait Channel: Send + Debug {
     /// The next frame; `None` once the peer has closed the channel on purpose. Cancel-safe.
     async fn recv(&mut self) -> Result<Option<Frame>>;
 
-    /// Delivers what was sent, then tells the peer that nothing follows.
+    /// Delivers what was sent, then tells the peer that nothing follows. A slow peer is waited for as long
+    /// as it is alive.
     async fn close(&mut self) -> Result<()>;
 
     /// Changes the longest frame that is sent or received.

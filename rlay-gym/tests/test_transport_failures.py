@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -95,9 +96,8 @@ def test_a_crowd_leaves_nothing(fresh: Callable[[str], str], start: Start, schem
             knock.find("connected")
         descriptors, threads, mappings = until(lambda: settled(host.pid), "the host to settle")
         with start("knock", address, str(CROWDS.get(scheme, 1000))) as knock:
-            before = knock.find("held", 20 * WAIT).split()[1:]
-            assert int(before[3]) <= int(before[0]) and int(before[4]) <= int(before[1]), before
-            assert int(before[5]) <= int(before[2]) + FEW, before
+            before, after = json.loads(knock.find("held", 20 * WAIT).removeprefix("held"))
+            assert after[0] <= before[0] and after[1] <= before[1] and after[2] <= before[2] + FEW, (before, after)
         now = until(lambda: settled(host.pid), "the host to settle")
         assert now[:2] <= (descriptors, threads) and now[2] <= mappings + FEW, (descriptors, threads, mappings, now)
     assert set(os.listdir("/dev/shm")) <= shared
