@@ -25,6 +25,8 @@ use crate::{
 
 /// Connections that may wait for `accept`.
 const BACKLOG: usize = 1024;
+/// How long to wait for a socket that fails to receive.
+const DRY: Duration = Duration::from_millis(10);
 /// Looks at the clock within the liveness bound: a peer is asked after one look and given up after four.
 const LOOKS: u32 = 4;
 
@@ -150,13 +152,20 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
     async fn run(&mut self, stop: &std::sync::Weak<Stop>) {
         let mut look = time::interval(self.liveness / LOOKS);
         look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        // The socket failed to receive, and would again at once; the rest must have its turn.
+        let mut is_dry = false;
         loop {
             tokio::select! {
                 biased;
-                received = self.reader.next() => match received {
+                received = self.reader.next(), if !is_dry => match received {
                     Some((identity, message)) => self.take(identity, message, stop).await,
-                    // The socket has no peer any more.
-                    None => time::sleep(Duration::from_millis(1)).await,
+                    None => {
+                        is_dry = true;
+                        if matches!(self.side, Side::Dealer(_)) {
+                            // Its only connection has broken, perhaps within a message.
+                            self.disconnected(&Bytes::new());
+                        }
+                    }
                 },
                 event = self.events.select_next_some() => {
                     if let SocketEvent::Disconnected(identity) = event {
@@ -167,6 +176,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
                     }
                 }
                 _ = look.tick() => self.look().await,
+                () = time::sleep(DRY), if is_dry => is_dry = false,
             }
         }
     }
