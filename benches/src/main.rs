@@ -4,8 +4,13 @@
 //! a Python agent take the same number of steps one after the other, each between two processes.
 //! Everything is measured twice: env and agent each on a core of its own (2), and both on one (1).
 //! Printed are medians over the rounds, and the median of the ratios within each round.
+//!
+//! Below the table a Python agent steps a CartPole: Python's own in its process, and the Rust one of the
+//! examples over each transport.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program that prints
 
+#[path = "../../examples/cartpole/mod.rs"]
+mod cartpole;
 mod frames;
 mod party;
 mod raw;
@@ -23,6 +28,9 @@ const SIZES: [(&str, &[u64], u64); 3] =
     [("16 B", &[16], 500), ("28 KB", &[84, 84, 4], 500), ("6 MB", &[1080, 1920, 3], 20)];
 /// Many short rounds: a machine that pauses now and then spoils a few of them, not the median.
 const ROUNDS: usize = 41;
+const SCHEMES: [&str; 6] = ["tcp", "unix", "zmq", "zmq+ipc", "quic", "shm"];
+/// Steps of CartPole per round.
+const CARTPOLE: u64 = 500;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -48,13 +56,18 @@ fn main() {
         }
         ["rlay-env", address, shape] => rlay_side::serve(address, shape),
         ["rlay-agent", address] => rlay_side::step(address),
-        [] => compare(&["tcp", "unix", "zmq", "zmq+ipc", "quic", "shm"], &SIZES),
+        ["cartpole-env", address] => rlay_side::serve_cartpole(address),
+        [] => {
+            compare(&SCHEMES, &SIZES);
+            compare_cartpoles();
+        }
+        ["cartpole"] => compare_cartpoles(),
         ["only", scheme, size] => {
             let sizes: Vec<_> = SIZES.into_iter().filter(|(name, ..)| name.starts_with(size)).collect();
             compare(&[scheme], &sizes);
         }
         _ => {
-            eprintln!("usage: steps, or steps only SCHEME SIZE, such as: steps only tcp 28");
+            eprintln!("usage: steps, or steps cartpole, or steps only SCHEME SIZE, such as: steps only tcp 28");
             std::process::exit(2);
         }
     }
@@ -98,16 +111,39 @@ fn measure(scheme: &str, shape: &[u64], steps: u64, cores: usize) -> Vec<[f64; 3
     let mut agents = [
         Party::this(agent, &["raw-agent", &raw_env.address, &len.to_string()]),
         Party::this(agent, &["rlay-agent", &rlay_env.address]),
-        Party::python(agent, &script(), &rlay_env.address),
+        Party::python(agent, &script("agent.py"), &[&rlay_env.address]),
     ];
-    for agent in &mut agents {
-        agent.run(steps * 2); // warm
-    }
-    (0..ROUNDS).map(|_| [0, 1, 2].map(|i| steps as f64 / agents[i].run(steps))).collect()
+    rounds(&mut agents, steps)
 }
 
-fn script() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("agent.py")
+/// Steps per second of each agent, in turn, for each round.
+fn rounds<const N: usize>(agents: &mut [Party; N], steps: u64) -> Vec<[f64; N]> {
+    for agent in &mut *agents {
+        agent.run(steps * 2); // warm
+    }
+    (0..ROUNDS).map(|_| agents.each_mut().map(|agent| steps as f64 / agent.run(steps))).collect()
+}
+
+/// Each in turn beside Python's own, as above.
+fn compare_cartpoles() {
+    println!("\nCartPole, steps per second of a Python agent; in brackets the ratio to Python's own in the same round");
+    println!("{:<8} {:>6} {:>12} {:>22}", "", "cores", "Python's own", "Rust's");
+    for scheme in SCHEMES {
+        for cores in [2, 1] {
+            let env = Party::this(0, &["cartpole-env", &party::fresh(scheme, "cartpole")]);
+            let script = script("cartpole.py");
+            let mut agents =
+                [Party::python(cores - 1, &script, &[]), Party::python(cores - 1, &script, &[&env.address])];
+            let rates = rounds(&mut agents, CARTPOLE);
+            let rate = |i: usize| median(rates.iter().map(|round| round[i]).collect());
+            let ratio = median(rates.iter().map(|[local, remote]| remote / local).collect());
+            println!("{scheme:<8} {cores:>6} {:>12.0} {:>14.0} ({ratio:.2})", rate(0), rate(1));
+        }
+    }
+}
+
+fn script(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 fn median(mut xs: Vec<f64>) -> f64 {

@@ -27,10 +27,10 @@ impl Party {
     }
 
     /// A Python program on one core, by the interpreter that `PYTHON` names or that of `.venv`.
-    pub(crate) fn python(core: usize, script: &Path, address: &str) -> Self {
+    pub(crate) fn python(core: usize, script: &Path, arguments: &[&str]) -> Self {
         let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
         let python = env::var_os("PYTHON").unwrap_or_else(|| venv.into());
-        Self::spawn(on(core, python).arg(script).arg(address))
+        Self::spawn(on(core, python).arg(script).args(arguments))
     }
 
     fn spawn(command: &mut Command) -> Self {

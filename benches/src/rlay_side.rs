@@ -1,9 +1,12 @@
 //! RLay's side of the comparison: an environment that counts, and an agent that checks the count.
 
-use rlay_core::{BoxSpace, ClientEnv, Discrete, Env, FrameArray, ServerBackend, Value};
+use rlay_core::{BoxSpace, ClientEnv, Discrete, Env, FrameArray, Result, ServerBackend, Value};
 use rlay_testkit::ImageEnv;
 
-use crate::party::{obey, say};
+use crate::{
+    cartpole::CartPole,
+    party::{obey, say},
+};
 
 /// How many observations an agent holds on to, as one with a frame stack does.
 const KEPT: usize = 4;
@@ -11,7 +14,15 @@ const KEPT: usize = 4;
 /// Hosts [`ImageEnv`], whose every observation starts with the number of steps so far.
 pub(crate) fn serve(address: &str, shape: &str) {
     let shape: Vec<u64> = shape.split('x').map(|n| n.parse().expect("a number")).collect();
-    let backend = ServerBackend::bind(move |_| Ok(ImageEnv::new(shape.clone())), address, rlay::options());
+    run(ServerBackend::bind(move |_| Ok(ImageEnv::new(shape.clone())), address, rlay::options()));
+}
+
+/// Hosts the CartPole of the examples.
+pub(crate) fn serve_cartpole(address: &str) {
+    run(ServerBackend::bind(|_| Ok(CartPole::new(None)), address, rlay::options()));
+}
+
+fn run(backend: Result<ServerBackend>) {
     let backend = backend.expect("the address is free");
     say(&backend.address().to_string());
     backend.run().expect("serves until it is killed");
