@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
@@ -43,15 +43,18 @@ struct Shared {
     busy: AtomicUsize,
     /// Calls so far.
     calls: AtomicU64,
+    /// `None` without one.
+    keeper: OnceLock<Thread>,
     keeper_drives: AtomicBool,
     keeper_leaves: Notify,
+    /// The keeper sleeps until the last call is over.
+    keeper_sleeps: AtomicBool,
+    /// Somebody has left for good; whoever dials next should not have to wait for the keeper.
+    is_left: AtomicBool,
     is_over: AtomicBool,
 }
 
-struct Life {
-    shared: Arc<Shared>,
-    keeper: Thread,
-}
+struct Life(Arc<Shared>);
 
 /// A call that drives the runtime.
 struct Call<'a>(&'a Shared);
@@ -67,8 +70,11 @@ impl Driver {
             pid: std::process::id(),
             busy: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
+            keeper: OnceLock::new(),
             keeper_drives: AtomicBool::new(false),
             keeper_leaves: Notify::new(),
+            keeper_sleeps: AtomicBool::new(false),
+            is_left: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         });
         let mut life = None;
@@ -76,7 +82,8 @@ impl Driver {
             let kept = shared.clone();
             let keeper =
                 thread::Builder::new().name("rlay-keeper".into()).spawn(move || kept.keep()).map_err(cannot)?;
-            life = Some(Arc::new(Life { shared: shared.clone(), keeper: keeper.thread().clone() }));
+            let _ = shared.keeper.set(keeper.thread().clone());
+            life = Some(Arc::new(Life(shared.clone())));
         }
         Ok(Self { shared, life })
     }
@@ -137,6 +144,8 @@ impl Driver {
         drop(context);
         if refuse_inside_tokio().is_ok() {
             self.shared.enter().0.runtime().block_on(rounds(LAST_WORDS));
+            self.shared.is_left.store(true, SeqCst);
+            self.shared.wake_keeper();
         }
     }
 }
@@ -159,21 +168,33 @@ impl Shared {
         Call(self)
     }
 
+    fn wake_keeper(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.unpark();
+        }
+    }
+
     /// What the keeper's thread does.
     fn keep(&self) {
         let mut seen = 0;
         while !self.is_over.load(SeqCst) {
-            let calls = self.calls.load(SeqCst);
-            if calls == seen {
+            if self.is_left.swap(false, SeqCst) || self.calls.load(SeqCst) == seen {
                 self.keeper_drives.store(true, SeqCst);
                 // Whoever enters from here on sees that and says so.
                 if self.busy.load(SeqCst) == 0 && !self.is_over.load(SeqCst) {
                     self.runtime().block_on(self.keeper_leaves.notified());
                 }
                 self.keeper_drives.store(false, SeqCst);
+
+                self.keeper_sleeps.store(true, SeqCst);
+                // So does who leaves. A call that lasts is one that waits: there may be hundreds of them.
+                if self.busy.load(SeqCst) > 0 {
+                    thread::park();
+                }
+                self.keeper_sleeps.store(false, SeqCst);
             }
             seen = self.calls.load(SeqCst);
-            if !self.is_over.load(SeqCst) {
+            if !self.is_over.load(SeqCst) && !self.is_left.load(SeqCst) {
                 thread::park_timeout(IDLE);
             }
         }
@@ -182,17 +203,19 @@ impl Shared {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, SeqCst);
+        if self.0.busy.fetch_sub(1, SeqCst) == 1 && self.0.keeper_sleeps.load(SeqCst) {
+            self.0.wake_keeper();
+        }
     }
 }
 
 impl Drop for Life {
     fn drop(&mut self) {
         // In a forked child there is no keeper, and its lock may be held for ever.
-        if self.shared.is_this_process() {
-            self.shared.is_over.store(true, SeqCst);
-            self.shared.keeper_leaves.notify_one();
-            self.keeper.unpark();
+        if self.0.is_this_process() {
+            self.0.is_over.store(true, SeqCst);
+            self.0.keeper_leaves.notify_one();
+            self.0.wake_keeper();
         }
     }
 }
