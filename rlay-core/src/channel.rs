@@ -21,6 +21,8 @@
 //! 10. `port_zero_is_resolved` — [`Listener::address`] can be dialed as it is.
 //! 11. `two_listeners_on_one_address_is_an_error` — of kind `AddressInUse`.
 //! 12. `drop_aborts` — it never blocks, and the peer sees an error, not a clean close.
+//! 13. `silence_is_not_death` — however long a living peer says nothing, while it computes or is not even
+//!     waiting, the connection stays.
 
 use std::{
     fmt::Debug,

@@ -67,6 +67,7 @@ macro_rules! __each_promise {
             port_zero_is_resolved
             two_listeners_on_one_address_is_an_error
             drop_aborts
+            silence_is_not_death
         }
     };
 }

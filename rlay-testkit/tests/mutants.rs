@@ -52,6 +52,7 @@ caught! {
     an_address_that_leads_nowhere: WrongAddress over "mem" breaks port_zero_is_resolved;
     a_drop_that_waits: DropBlocks over "mem" breaks drop_aborts;
     a_drop_that_says_goodbye: DropCloses over "mem" breaks drop_aborts;
+    a_silence_taken_for_death: TiresOfSilence over "mem" breaks silence_is_not_death;
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Promises 6, 7, 8 and 12: how a connection ends, on purpose and otherwise.
+//! Promises 6, 7, 8, 12 and 13: how a connection ends, on purpose and otherwise, and when it must not.
 
 use std::{
     sync::mpsc,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     end::End,
-    lab::{Lab, PATIENCE, STALL, after, soon, together},
+    lab::{LIVENESS, Lab, PATIENCE, STALL, after, soon, together},
 };
 
 /// Promise 6: many frames, then the end, with and without unread frames at the end that closes.
@@ -130,6 +130,20 @@ pub fn drop_aborts(lab: &Lab) {
     let (mut dialer, unopened) = lab.meet(&mut listening, |lab| lab.dial(&address));
     drop(unopened);
     assert_lost(dialer.recv(soon()));
+}
+
+/// Promise 13: one end waits and the other does not even that, for longer than death takes to be noticed.
+pub fn silence_is_not_death(lab: &Lab) {
+    let talk = |(mut waiting, mut silent): (End, End)| {
+        let break_silence = || {
+            thread::sleep(LIVENESS * 2);
+            send(&mut silent, 1, 100).expect("the connection stays");
+        };
+        together(break_silence, || assert_frame(&next(&mut waiting), 1, 100));
+        exchange_one(&mut waiting, &mut silent);
+    };
+    let [one, other] = lab.pairs();
+    together(|| talk(one), || talk(other));
 }
 
 fn exchange_one(from: &mut End, to: &mut End) {

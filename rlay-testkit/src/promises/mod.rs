@@ -15,6 +15,7 @@ pub use cancelling::{
 };
 pub use ending::{
     a_clean_close_reads_none_and_a_crash_reads_an_error, a_dead_peer_is_noticed, close_implies_flush, drop_aborts,
+    silence_is_not_death,
 };
 pub use flow::a_slow_reader_stops_the_writer;
 pub use frames::{an_empty_frame_is_a_frame, frames_arrive_whole_in_order_exactly_once, the_frame_limit_is_exact};
@@ -26,7 +27,7 @@ use rlay_core::{Error, ErrorKind, Frame, Result, Rng};
 use crate::{end::End, lab::soon};
 
 /// The promises, in the order of their numbers.
-pub const NAMES: [&str; 12] = crate::__each_promise!(crate::__names);
+pub const NAMES: [&str; 13] = crate::__each_promise!(crate::__names);
 
 /// What frame number `index` of a test holds: noise of which no other frame, and no other place, holds the same.
 fn pattern(index: usize, len: usize) -> Vec<u8> {

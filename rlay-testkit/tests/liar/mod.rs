@@ -8,7 +8,7 @@ use rlay_core::{
     TransportOptions, open_bridged,
 };
 use rlay_testkit::Faulty;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// What the wrapper does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub(crate) enum Bug {
     WrongAddress,
     DropBlocks,
     DropCloses,
+    TiresOfSilence,
 }
 
 /// The transport that the scheme of an address stands for, with a bug.
@@ -196,7 +197,8 @@ impl Channel for LyingChannel {
         if self.refused && self.bug.0 == Bug::CollectsBeforeRefusing {
             return Err(Error::protocol("an earlier frame was too large"));
         }
-        let result = self.inner.recv().await;
+        let patience = Duration::from_secs(if self.bug.0 == Bug::TiresOfSilence { 4 } else { 3600 });
+        let result = timeout(patience, self.inner.recv()).await.unwrap_or_else(|_| Err(Error::protocol("silence")));
         let is_lost = matches!(&result, Err(error) if error.kind() == ErrorKind::ConnectionLost);
         match self.bug.0 {
             Bug::LosesFramesWhenCancelled => sleep(Duration::from_millis(5)).await,
