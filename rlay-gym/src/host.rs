@@ -24,6 +24,7 @@ use crate::{
     packing::{Tree, matching},
     space,
     value::{from_value, to_value},
+    waiting::Signals,
 };
 
 /// From this many bytes on an observation is sent from where it lies.
@@ -88,11 +89,12 @@ impl Job<'_> {
                 .map(|env| Box::new(env) as Box<dyn HostEnv>)
         };
         let mut host = Host::new(&mut factory, self.limits, self.tracebacks);
+        let mut signals = Signals::default();
         let mut check = || {
             if self.stop.load(SeqCst) || interrupt.borrow().is_some() {
                 return Err(Error::new(ErrorKind::Closed, "the host was closed"));
             }
-            Python::attach(|py| py.check_signals()).map_err(|raised| {
+            signals.check().map_err(|raised| {
                 *interrupt.borrow_mut() = Some(raised);
                 Error::new(ErrorKind::Closed, "interrupted")
             })
