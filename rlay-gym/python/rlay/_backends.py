@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -258,34 +259,36 @@ class ClientBackend(_Backend):
                     continue
                 taken = threading.Event()
                 self._spawn(self._serve_spare, session, taken)
-                # The next spare dials when this one is taken.
-                while not taken.wait(0.05) and not self._stop.is_set():
-                    pass
-                self._wait(lambda: self._active < self._max_sessions)
+                self._wait_for_next(taken)
         except KeyboardInterrupt:
             self.close()
 
     def _serve_spare(self, session: _rlay.Session, taken: threading.Event) -> None:
         def make(render_mode: str | None) -> _hosting.Described:
-            if not taken.is_set():
-                with self._changed:
+            with self._changed:
+                if not taken.is_set():
                     self._active += 1
-                taken.set()
+                    taken.set()
+                    self._changed.notify_all()
             return self._make(render_mode)
 
         try:
             self._serve(session, make)
         finally:
-            if taken.is_set():
-                with self._changed:
+            with self._changed:
+                if taken.is_set():
                     self._active -= 1
-                    self._changed.notify_all()
-            taken.set()
+                taken.set()
+                self._changed.notify_all()
 
-    def _wait(self, ready: Any) -> None:
+    def _wait_for_next(self, taken: threading.Event) -> None:
+        """Wait until the spare session is taken and there is room for one more."""
+        self._wait(lambda: taken.is_set() and self._active < self._max_sessions)
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        """Wait until the sessions are as wanted, or for `close`."""
         with self._changed:
-            while not ready() and not self._stop.is_set():
-                self._changed.wait(0.1)
+            self._changed.wait_for(lambda: ready() or self._stop.is_set())
 
     def turn(self, timeout: float = 0.0) -> Reset | Step | Render | Close | None:
         """Return what the agent wants, waiting at most ``timeout`` seconds, or None if nothing yet.
@@ -326,6 +329,9 @@ class ClientBackend(_Backend):
 
     def close(self) -> None:
         """End every session and close every environment that is not in a call, within two seconds."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
         super().close()
         if self._poll is not None:
             self._poll.close()
