@@ -103,8 +103,8 @@ check-mypy: $(VENV)/.stamp
 	cd rlay-gym && ../$(VENV)/bin/mypy --strict python/rlay
 
 check-gymnasium: build server
-	cd rlay-gym && ../$(VENV)/bin/python -m pytest -n $(WORKERS)
+	cd rlay-gym && ../$(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The same extension, with the oldest Gymnasium that is supported.
 check-gymnasium-1.0: build server $(OLDEST)/.stamp
-	cd rlay-gym && PYTHONPATH=python ../$(OLDEST)/bin/python -m pytest -n $(WORKERS)
+	cd rlay-gym && PYTHONPATH=python ../$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal
