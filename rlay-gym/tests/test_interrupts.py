@@ -265,3 +265,37 @@ def test_a_signal_handler_that_raises_something_else(moods: Moods) -> None:
         signal.signal(signal.SIGALRM, before)
     moods.release()
     assert env.late(20)[0] == [1]
+
+
+ACCEPTING = {
+    "policy": 'rlay.serve_policy(lambda observation: 0, "tcp://127.0.0.1:0")',
+    "backend": """
+        host = rlay.ServerBackend(moody.Moody)
+        print("at", host.address)
+        host.run()""",
+}
+
+
+@pytest.mark.parametrize("server", ACCEPTING)
+def test_ctrl_c_before_the_thread_of_a_session_has_started(moods: Moods, server: str) -> None:
+    source = f"""
+        import logging, os, signal, sys, threading, moody, rlay
+        logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+        start = threading.Thread.start
+        def interrupted(thread):
+            if thread.name.startswith("rlay-"):
+                os.kill(os.getpid(), signal.SIGINT)
+            start(thread)
+        threading.Thread.start = interrupted
+        {ACCEPTING[server]}
+        print("ended")
+        """
+    with python(source) as program:
+        address = program.find("at ").split()[-1]
+        if server == "policy":
+            moods.dial(address)
+        else:
+            with contextlib.suppress(rlay.Error):
+                moods.client(address)
+        program.find("ended")
+        assert program.wait() == 0

@@ -6,18 +6,16 @@ import contextlib
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rlay import _hosting, _lifetime, _rlay
 from rlay._envs import _no_token
+from rlay._threads import Threads
 from rlay.errors import ConnectionLost, Error, Timeout
 
 logger = logging.getLogger("rlay")
-
-_CLOSE_TIME = 1.5
 
 
 @dataclass(frozen=True)
@@ -62,26 +60,20 @@ class _Backend:
 
     def _begin(self) -> None:
         self._stop = _rlay.Stop()
-        self._threads: list[threading.Thread] = []
-        self._lock = threading.Lock()
+        self._threads = Threads("rlay-session")
 
     def run(self) -> None:
         raise NotImplementedError
 
     def start(self) -> Any:
         """Serve in daemon threads and return this backend."""
-        self._spawn(self._run_quietly)
+        self._threads.start(self._run_quietly)
         return self
 
     def close(self) -> None:
         """End every session and close every environment that is not in a call, within two seconds."""
         self._stop.set()
-        deadline = time.monotonic() + _CLOSE_TIME
-        with self._lock:
-            threads = list(self._threads)
-        for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join(max(0.0, deadline - time.monotonic()))
+        self._threads.join()
 
     def __enter__(self) -> Any:
         """Serve in daemon threads."""
@@ -96,13 +88,6 @@ class _Backend:
             self.run()
         except Error as error:
             logger.error("%s: %s", self.address, error)
-
-    def _spawn(self, target: Any, *arguments: Any) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True, name="rlay-session")
-        with self._lock:
-            self._threads = [known for known in self._threads if known.is_alive()]
-            self._threads.append(thread)
-        thread.start()
 
     def _serve(self, session: _rlay.Session, make: Any) -> None:
         """Host one session on this thread; what ends it is logged, not raised."""
@@ -168,7 +153,7 @@ class ServerBackend(_Backend):
                 if self._one:
                     self._serve(session, self._make)
                 else:
-                    self._spawn(self._serve, session, self._make)
+                    self._threads.start(self._serve, session, self._make)
         except KeyboardInterrupt:
             self.close()
 
@@ -258,7 +243,7 @@ class ClientBackend(_Backend):
                     self._serve(session, self._make)
                     continue
                 taken = threading.Event()
-                self._spawn(self._serve_spare, session, taken)
+                self._threads.start(self._serve_spare, session, taken)
                 self._wait_for_next(taken)
         except KeyboardInterrupt:
             self.close()

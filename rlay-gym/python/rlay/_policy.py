@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from rlay._envs import ServerEnv
+from rlay._threads import Threads
 from rlay.errors import Error, Timeout
 
 logger = logging.getLogger("rlay")
-
-_CLOSE_TIME = 1.5
 
 
 def serve_policy(policy: Callable[[Any], Any], address: str) -> None:
@@ -32,7 +30,7 @@ def serve_policy(policy: Callable[[Any], Any], address: str) -> None:
     assert listener is not None, "it is open"
     logger.info("serving the policy at %s", holder.address)
     stop = threading.Event()
-    threads: list[threading.Thread] = []
+    threads = Threads("rlay-policy")
     try:
         while True:
             try:
@@ -43,17 +41,13 @@ def serve_policy(policy: Callable[[Any], Any], address: str) -> None:
                 return
             env = ServerEnv(holder.address)
             env._session = session
-            thread = threading.Thread(target=_play, args=(policy, env, stop), daemon=True, name="rlay-policy")
-            threads = [known for known in threads if known.is_alive()] + [thread]
-            thread.start()
+            threads.start(_play, policy, env, stop)
     except KeyboardInterrupt:
         return
     finally:
         stop.set()
         holder.close()
-        deadline = time.monotonic() + _CLOSE_TIME
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        threads.join()
 
 
 def _play(policy: Callable[[Any], Any], env: ServerEnv, stop: threading.Event) -> None:

@@ -1,0 +1,39 @@
+"""Threads that end together with whoever started them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+_CLOSE_TIME = 1.5
+
+
+class Threads:
+    """Daemon threads of one owner, which tells them to end and then waits for them."""
+
+    def __init__(self, name: str) -> None:
+        """Begin with none; each will be called ``name``."""
+        self._name = name
+        self._known: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def start(self, target: Callable[..., None], *arguments: Any) -> None:
+        """Call ``target`` on a new thread."""
+        thread = threading.Thread(target=target, args=arguments, daemon=True, name=self._name)
+        with self._lock:
+            self._known = [known for known in self._known if known.is_alive()]
+            self._known.append(thread)
+            thread.start()
+
+    def join(self) -> None:
+        """Wait for all of them, though not for long: one may be in a call that does not end."""
+        deadline = time.monotonic() + _CLOSE_TIME
+        with self._lock:
+            known = list(self._known)
+        for thread in known:
+            # It may be this very thread, or one that Ctrl-C kept from starting.
+            with contextlib.suppress(RuntimeError):
+                thread.join(max(0.0, deadline - time.monotonic()))
