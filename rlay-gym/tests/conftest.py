@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Shells let what they start in the background ignore Ctrl-C, and every program here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["SDL_AUDIODRIVER"] = "dummy"
