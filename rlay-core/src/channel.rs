@@ -23,6 +23,7 @@
 //! 12. `drop_aborts` — it never blocks, and the peer sees an error, not a clean close.
 //! 13. `silence_is_not_death` — however long a living peer says nothing, while it computes or is not even
 //!     waiting, the connection stays.
+//! 14. `a_stop_ends_a_wait` — at once where `heed` promises it, and takes nothing that has arrived. (Blocking forms.)
 
 use std::{
     fmt::Debug,
@@ -31,7 +32,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use crate::{address::Address, bridge, error::Result, frame::Frame};
+use crate::{address::Address, bridge, error::Result, frame::Frame, stop::Stop};
 
 /// A pipe of whole frames, in order, that fails for good if it fails. For code inside tokio.
 #[async_trait]
@@ -64,6 +65,13 @@ pub trait BlockingChannel: Send + Debug {
 
     /// Delivers what was sent, then tells the peer that nothing follows.
     fn close(&mut self, deadline: Option<Instant>) -> Result<()>;
+
+    /// From now on `recv` ends as at its deadline once `stop` is set and nothing is there. Whether it will; if
+    /// not, whoever waits looks at the flag, ten times a second.
+    fn heed(&mut self, stop: &Stop) -> bool {
+        let _ = stop;
+        false
+    }
 
     /// Changes the longest frame that is sent or received.
     fn set_max_frame(&mut self, max_frame: usize);
@@ -103,6 +111,12 @@ pub trait Listener: Send + Debug {
 pub trait BlockingListener: Send + Debug {
     /// The next connection, or an error of kind [`Timeout`](crate::ErrorKind::Timeout) at the deadline.
     fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>>;
+
+    /// From now on `accept` ends as at its deadline once `stop` is set; see [`BlockingChannel::heed`].
+    fn heed(&mut self, stop: &Stop) -> bool {
+        let _ = stop;
+        false
+    }
 
     /// The address to dial, with the real port.
     fn address(&self) -> &Address;

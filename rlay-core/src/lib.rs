@@ -25,6 +25,7 @@ mod registry;
 mod rng;
 pub mod session;
 mod space;
+mod stop;
 mod stream;
 mod value;
 pub mod wire;
@@ -49,6 +50,7 @@ pub use space::{
     AnyBox, AnySpace, Bound, BoxSpace, Dict, Discrete, Elements, FrameArray, GraphSpace, Members, MultiBinary,
     MultiDiscrete, OneOf, Sequence, Space, Text, difference,
 };
+pub use stop::Stop;
 pub use stream::StreamChannel;
 pub use value::{Array, Graph, Map, Value};
 pub use wire::Limits;

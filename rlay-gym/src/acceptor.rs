@@ -1,9 +1,6 @@
 //! Listening and dialing from Python: peers whose handshake is over, to be made an agent of or hosted.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering::SeqCst},
-};
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::{exceptions::PyValueError, prelude::*};
 use rlay_core::{
@@ -16,7 +13,7 @@ use crate::{
     agent::{self, Agent, options},
     error::{self, raise},
     host,
-    waiting::{wait, wait_raw},
+    waiting::{wait_raw, wait_unless},
 };
 
 fn role(name: &str) -> PyResult<Role> {
@@ -30,7 +27,7 @@ fn role(name: &str) -> PyResult<Role> {
 /// A flag that ends the waits of the sessions it was given to.
 #[pyclass(frozen, module = "rlay._rlay")]
 #[derive(Default)]
-pub(crate) struct Stop(pub(crate) AtomicBool);
+pub(crate) struct Stop(pub(crate) rlay_core::Stop);
 
 #[pymethods]
 impl Stop {
@@ -40,11 +37,11 @@ impl Stop {
     }
 
     fn set(&self) {
-        self.0.store(true, SeqCst);
+        self.0.set();
     }
 
     fn is_set(&self) -> bool {
-        self.0.load(SeqCst)
+        self.0.is_set()
     }
 }
 
@@ -154,20 +151,11 @@ pub(crate) fn dial(
 ) -> PyResult<Option<Session>> {
     let role = role(own_role)?;
     let options = options(connect_timeout, 1, true);
-    let stopped = || stop.is_some_and(|stop| stop.0.load(SeqCst));
     let address: rlay_core::Address = address.parse().map_err(|e: Error| raise(py, &e))?;
-    // Waits in slices, so that a stop is seen; each slice tries at least once.
-    let result = wait(py, connect_timeout, |wait| {
-        let deadline = wait.deadline;
-        let mut look = || {
-            if stopped() { Err(Error::new(ErrorKind::Closed, "stopped")) } else { wait.look() }
-        };
-        let mut inner = endpoint::Wait { deadline, ..Default::default() }.checking(&mut look);
-        match endpoint::dial(&address, role, &options, &mut inner) {
-            Ok(open) => Ok(Some(open)),
-            Err(error) if error.kind() == ErrorKind::Closed => Ok(None),
-            Err(error) => Err(error),
-        }
-    })?;
-    Ok(result.map(|(channel, limits)| Session(Mutex::new(Some(Open { channel, limits, place: None })))))
+    let stop = stop.map(|stop| &stop.0);
+    match wait_unless(py, stop, connect_timeout, |wait| endpoint::dial(&address, role, &options, wait))? {
+        Ok((channel, limits)) => Ok(Some(Session(Mutex::new(Some(Open { channel, limits, place: None }))))),
+        Err(error) if error.kind() == ErrorKind::Closed => Ok(None),
+        Err(error) => Err(raise(py, &error)),
+    }
 }

@@ -1,11 +1,6 @@
 //! Hosting: a Python environment as RLay's host sees one.
 
-use std::{
-    cell::RefCell,
-    fmt,
-    rc::Rc,
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
-};
+use std::{cell::RefCell, fmt, rc::Rc};
 
 use numpy::PyUntypedArray;
 use pyo3::{
@@ -14,8 +9,8 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 use rlay_core::{
-    BlockingChannel, Error, ErrorKind, HostEnv, Limits, Outcome, Result, Value,
-    endpoint::{self, Host},
+    BlockingChannel, Error, ErrorKind, HostEnv, Limits, Outcome, Result, Stop, Value,
+    endpoint::{self, Host, Wait},
     wire::{Make, Payload, Seed, Spec, put_value},
 };
 
@@ -24,7 +19,7 @@ use crate::{
     packing::{Tree, matching},
     space,
     value::{from_value, to_value},
-    waiting::Signals,
+    waiting::is_main,
 };
 
 /// From this many bytes on an observation is sent from where it lies.
@@ -60,11 +55,12 @@ pub(crate) fn serve(
     channel: &mut dyn BlockingChannel,
     limits: Limits,
     make: &Bound<'_, PyAny>,
-    stop: &AtomicBool,
+    stop: &Stop,
     tracebacks: bool,
 ) -> PyResult<()> {
+    let is_main = is_main(py)?;
     // The channel and the environment stay on this thread; only the interpreter is let go while it waits.
-    let job = Job { channel, limits, make: make.clone().unbind(), stop, tracebacks };
+    let job = Job { channel, limits, make: make.clone().unbind(), stop, is_main, tracebacks };
     let (result, interrupt) = py.detach(move || job.run());
     match interrupt {
         Some(raised) => Err(raised),
@@ -76,7 +72,8 @@ struct Job<'a> {
     channel: &'a mut dyn BlockingChannel,
     limits: Limits,
     make: Py<PyAny>,
-    stop: &'a AtomicBool,
+    stop: &'a Stop,
+    is_main: bool,
     tracebacks: bool,
 }
 
@@ -89,17 +86,21 @@ impl Job<'_> {
                 .map(|env| Box::new(env) as Box<dyn HostEnv>)
         };
         let mut host = Host::new(&mut factory, self.limits, self.tracebacks);
-        let mut signals = Signals::default();
         let mut check = || {
-            if self.stop.load(SeqCst) || interrupt.borrow().is_some() {
-                return Err(Error::new(ErrorKind::Closed, "the host was closed"));
+            let mut interrupt = interrupt.borrow_mut();
+            if interrupt.is_none() {
+                *interrupt = Python::attach(|py| py.check_signals()).err();
             }
-            signals.check().map_err(|raised| {
-                *interrupt.borrow_mut() = Some(raised);
-                Error::new(ErrorKind::Closed, "interrupted")
-            })
+            match *interrupt {
+                None => Ok(()),
+                Some(_) => Err(Error::new(ErrorKind::Closed, "interrupted")),
+            }
         };
-        let result = endpoint::serve(self.channel, &mut host, &mut check);
+        let mut wait = Wait::default().unless(self.stop);
+        if self.is_main {
+            wait = wait.checking(&mut check);
+        }
+        let result = endpoint::serve(self.channel, &mut host, &mut wait);
         drop(host);
         (result, interrupt.take())
     }

@@ -36,5 +36,6 @@ mod _rlay {
         polled::Poll,
         space::roundtrip,
         value::roundtrip_value,
+        waiting::forked,
     };
 }

@@ -1,7 +1,7 @@
 //! Poll: the form of `ClientBackend` that an engine's own loop asks, every frame, without blocking.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering::SeqCst},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -85,7 +85,7 @@ impl Poll {
             let (raw, stop) = (&mut state.raw, self.stop.get());
             let turn = wait(py, None, |wait| {
                 loop {
-                    if stop.0.load(SeqCst) {
+                    if stop.0.is_set() {
                         return Err(Error::new(ErrorKind::Closed, "the backend was closed; make a new one"));
                     }
                     let slice = end.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));

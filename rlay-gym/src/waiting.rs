@@ -1,9 +1,9 @@
 //! Waiting without the interpreter: the GIL is released, signals are looked at, Ctrl-C ends the wait.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use pyo3::prelude::*;
-use rlay_core::{Error, ErrorKind, Result, endpoint::Wait};
+use rlay_core::{Error, ErrorKind, Result, Stop, endpoint::Wait};
 
 use crate::error::raise;
 
@@ -12,31 +12,30 @@ pub(crate) fn seconds(timeout: Option<f64>) -> Option<Duration> {
     timeout.map(|t| t.max(0.0)).and_then(|t| Duration::try_from_secs_f64(t).ok())
 }
 
-/// Python's signals, looked at by a thread that waits without the GIL.
-///
-/// Handlers run in the main thread alone, so the others take the GIL once, to learn that they are others.
-#[derive(Default)]
-pub(crate) struct Signals {
-    is_elsewhere: bool,
+thread_local! {
+    static IS_MAIN: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-impl Signals {
-    /// Runs the handlers of the signals that have come; fails with what a handler raises.
-    pub(crate) fn check(&mut self) -> PyResult<()> {
-        if self.is_elsewhere {
-            return Ok(());
-        }
-        Python::attach(|py| {
-            let threading = py.import("threading")?;
-            let main = threading.call_method0("main_thread")?.getattr("ident")?;
-            self.is_elsewhere = !main.eq(threading.call_method0("get_ident")?)?;
-            py.check_signals()
-        })
+/// Whether this is Python's main thread, the only one in which signal handlers run.
+pub(crate) fn is_main(py: Python<'_>) -> PyResult<bool> {
+    if let Some(known) = IS_MAIN.get() {
+        return Ok(known);
     }
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    let is_main = main.eq(threading.call_method0("get_ident")?)?;
+    IS_MAIN.set(Some(is_main));
+    Ok(is_main)
 }
 
-/// Runs `call` without the GIL. Its [`Wait`] looks at Python's signals; an exception raised by a
-/// signal handler is the result then.
+/// Called in a forked child, whose only thread is its main thread.
+#[pyfunction]
+pub(crate) fn forked() {
+    IS_MAIN.set(None);
+}
+
+/// Runs `call` without the GIL. In the main thread its [`Wait`] looks at Python's signals; an exception
+/// raised by a signal handler is the result then.
 pub(crate) fn wait<T: Send>(
     py: Python<'_>,
     timeout: Option<f64>,
@@ -51,19 +50,34 @@ pub(crate) fn wait_raw<T: Send>(
     timeout: Option<f64>,
     call: impl FnOnce(&mut Wait<'_>) -> Result<T> + Send,
 ) -> PyResult<Result<T>> {
+    wait_unless(py, None, timeout, call)
+}
+
+/// The same, until `stop` is set: that is an error of kind `Closed`.
+pub(crate) fn wait_unless<T: Send>(
+    py: Python<'_>,
+    stop: Option<&Stop>,
+    timeout: Option<f64>,
+    call: impl FnOnce(&mut Wait<'_>) -> Result<T> + Send,
+) -> PyResult<Result<T>> {
+    let is_main = is_main(py)?;
     let mut interrupt = None;
     let result = py.detach(|| {
-        let mut signals = Signals::default();
         let mut check = || {
             if interrupt.is_none() {
-                interrupt = signals.check().err();
+                interrupt = Python::attach(|py| py.check_signals()).err();
             }
             match interrupt {
                 None => Ok(()),
                 Some(_) => Err(Error::new(ErrorKind::Timeout, "interrupted by a signal")),
             }
         };
-        call(&mut Wait::new(seconds(timeout)).checking(&mut check))
+        let mut wait = Wait::new(seconds(timeout));
+        wait.stop = stop;
+        if is_main {
+            wait = wait.checking(&mut check);
+        }
+        call(&mut wait)
     });
     interrupt.map_or(Ok(result), Err)
 }

@@ -8,11 +8,10 @@ use std::{
 };
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, TransportOptions,
-    net::{goodbye, lost},
+    Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
+    net::{Patience, Want, goodbye, is_vain, lost, ready},
     timeout_error,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     pipe::Need,
@@ -21,11 +20,6 @@ use crate::{
     stream::{Look, Stream},
 };
 
-/// The kernel's own bound on one read, so that waiting costs no extra call. Deadlines that are nearer
-/// are kept with `poll`.
-const TICK: Duration = Duration::from_millis(100);
-/// Nearer than this to a full tick is a full tick.
-const SLACK: Duration = Duration::from_millis(5);
 /// How long the listener may take to hand over the memory.
 const HAND_OVER: Duration = Duration::from_secs(5);
 /// How long to spin while the other side is awake: as long as an agent in Python takes between two calls
@@ -107,16 +101,17 @@ pub(crate) fn connect(
 pub(crate) struct ShmChannel {
     stream: Stream,
     spin: Spin,
+    patience: Patience,
 }
 
 impl ShmChannel {
     pub(crate) fn open(stream: Stream) -> Result<Box<dyn BlockingChannel>> {
         let set_up = || {
             stream.socket.set_nonblocking(false)?;
-            stream.socket.set_read_timeout(Some(TICK))
+            stream.socket.set_read_timeout(Some(Patience::TICK))
         };
         set_up().map_err(|e| lost("cannot use the connection", e))?;
-        Ok(Box::new(Self { stream, spin: Spin::new() }))
+        Ok(Box::new(Self { stream, spin: Spin::new(), patience: Patience::default() }))
     }
 
     /// Waits until there is what is needed, or the peer is gone.
@@ -131,17 +126,19 @@ impl ShmChannel {
             }
         }
         self.stream.pipe.doze(need);
-        let result = if self.stream.pipe.has(need)? { Ok(()) } else { self.sleep(deadline) };
+        let is_there = self.stream.pipe.has(need);
+        let slept = match is_there {
+            Ok(false) => self.sleep(deadline),
+            _ => Ok(()),
+        };
         self.stream.pipe.wake();
-        match result {
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    return Err(timeout_error());
-                }
-                Ok(())
-            }
-            other => other.map_err(|e| lost(self.stream.peer(), e)),
+        is_there?;
+        match slept {
+            Ok(()) => self.patience.renew(),
+            Err(error) if is_vain(&error) => self.patience.after(deadline)?,
+            Err(error) => return Err(lost(self.stream.peer(), error)),
         }
+        Ok(())
     }
 
     fn spin(&mut self, need: Need, end: Instant) -> Result<bool> {
@@ -159,15 +156,7 @@ impl ShmChannel {
     }
 
     fn sleep(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        if let Some(deadline) = deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left + SLACK < TICK {
-                let timeout = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
-                if poll(&mut [PollFd::new(&self.stream.socket, PollFlags::IN)], Some(&timeout))? == 0 {
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-            }
-        }
+        self.patience.before(&self.stream.socket, Want::Read, deadline)?;
         self.stream.answer_bell()
     }
 
@@ -213,6 +202,10 @@ impl BlockingChannel for ShmChannel {
         said
     }
 
+    fn heed(&mut self, stop: &Stop) -> bool {
+        self.patience.heed(stop)
+    }
+
     fn set_max_frame(&mut self, max_frame: usize) {
         self.stream.set_max_frame(max_frame);
     }
@@ -224,7 +217,7 @@ impl BlockingChannel for ShmChannel {
 
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
     let socket = rendezvous::listen(address)?;
-    Ok(Box::new(ShmListener { socket, address: address.clone(), options: options.clone() }))
+    Ok(Box::new(ShmListener { socket, address: address.clone(), options: options.clone(), stop: None }))
 }
 
 #[derive(Debug)]
@@ -232,6 +225,7 @@ struct ShmListener {
     socket: UnixListener,
     address: Address,
     options: TransportOptions,
+    stop: Option<Stop>,
 }
 
 impl BlockingListener for ShmListener {
@@ -242,17 +236,21 @@ impl BlockingListener for ShmListener {
                     Ok(accepted) => return Ok(Box::new(accepted)),
                     Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
                 },
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error) if is_vain(&error) => {}
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
                 Err(_) => std::thread::sleep(Duration::from_millis(1)),
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
+            if left == Some(Duration::ZERO) || self.stop.as_ref().is_some_and(Stop::is_set) {
                 return Err(timeout_error());
             }
-            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-            let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], timeout.as_ref());
+            let _ = ready(&self.socket, Want::Read, self.stop.as_ref(), left);
         }
+    }
+
+    fn heed(&mut self, stop: &Stop) -> bool {
+        self.stop = Some(stop.clone());
+        stop.pipe().is_some()
     }
 
     fn address(&self) -> &Address {

@@ -8,24 +8,17 @@ use std::{
 };
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, TransportOptions,
-    net::{LINGER, goodbye},
+    Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
+    net::{LINGER, Patience, Want, goodbye, is_vain, ready},
     timeout_error,
     wire::{END, Framing},
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockRef, Socket};
 
 use crate::{
     socket::{self, Accepted, Owner, Target, broken, crashed, lost},
     vigil::Vigil,
 };
-
-/// The kernel's own bound on one read or write, so that waiting costs no extra call. Deadlines that
-/// are nearer are kept with `poll`.
-const TICK: Duration = Duration::from_millis(100);
-/// Nearer than this to a full tick is a full tick.
-const SLACK: Duration = Duration::from_millis(5);
 
 pub(crate) fn connect(
     address: &Address,
@@ -57,15 +50,16 @@ pub(crate) fn connect(
 pub(crate) fn open(socket: Socket, options: &TransportOptions) -> Result<Box<dyn BlockingChannel>> {
     let set_up = || {
         socket.set_nonblocking(false)?;
-        socket.set_read_timeout(Some(TICK))?;
-        socket.set_write_timeout(Some(TICK))?;
+        socket.set_read_timeout(Some(Patience::TICK))?;
+        socket.set_write_timeout(Some(Patience::TICK))?;
         socket::configure(&socket, options)
     };
     set_up().map_err(|e| lost("cannot use the connection", &e))?;
     let peer = socket::peer_name(&socket);
     let framing = Framing::new(options.max_frame);
     let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
-    Ok(Box::new(StreamChannel { socket, framing, peer, is_broken: false, vigil, owner: Owner::new() }))
+    let patience = Patience::with_pause(vigil.pause());
+    Ok(Box::new(StreamChannel { socket, framing, peer, is_broken: false, patience, vigil, owner: Owner::new() }))
 }
 
 #[derive(Debug)]
@@ -75,33 +69,9 @@ struct StreamChannel {
     peer: String,
     /// Part of a frame was sent and the rest never will be.
     is_broken: bool,
+    patience: Patience,
     vigil: Vigil,
     owner: Owner,
-}
-
-/// Waits until `socket` is ready, for deadlines nearer than the kernel's tick.
-fn wait(socket: &Socket, flags: PollFlags, deadline: Option<Instant>) -> io::Result<()> {
-    let Some(deadline) = deadline else { return Ok(()) };
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left + SLACK >= TICK {
-        return Ok(());
-    }
-    let timeout = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
-    match poll(&mut [PollFd::new(socket, flags)], Some(&timeout)) {
-        Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
-        Ok(_) => Ok(()),
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// Whether an error only says that nothing is ready yet.
-fn is_not_ready(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// Fails at the deadline.
-fn check(deadline: Option<Instant>, now: Instant) -> Result<()> {
-    if deadline.is_some_and(|deadline| now >= deadline) { Err(timeout_error()) } else { Ok(()) }
 }
 
 impl StreamChannel {
@@ -114,12 +84,11 @@ impl StreamChannel {
 
     /// Takes the error of a read or write; `Ok` says that the call is to be made again.
     fn again(&mut self, error: &io::Error, deadline: Option<Instant>) -> Result<()> {
-        if !is_not_ready(error) {
+        if !is_vain(error) {
             return Err(lost(&self.peer, error));
         }
-        let now = Instant::now();
-        self.vigil.look(&SockRef::from(&self.socket), &self.peer, now)?;
-        check(deadline, now)
+        self.vigil.look(&SockRef::from(&self.socket), &self.peer, Instant::now())?;
+        self.patience.after(deadline)
     }
 
     /// Writes all of `parts`, of which `*sent` bytes went out.
@@ -132,12 +101,12 @@ impl StreamChannel {
                 skip -= from;
                 IoSlice::new(&part[from..])
             });
-            let written =
-                wait(&self.socket, PollFlags::OUT, deadline).and_then(|()| self.socket.send_vectored(&slices));
-            match written {
+            let is_ready = self.patience.before(&self.socket, Want::Write, deadline);
+            match is_ready.and_then(|()| self.socket.send_vectored(&slices)) {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(n) => {
                     self.vigil.heard();
+                    self.patience.renew();
                     *sent += n;
                 }
                 Err(error) => self.again(&error, deadline)?,
@@ -149,11 +118,11 @@ impl StreamChannel {
     fn drain(&mut self, deadline: Instant) {
         let mut waste = [0; 4096];
         while Instant::now() < deadline {
-            let read = wait(&self.socket, PollFlags::IN, Some(deadline)).and_then(|()| self.socket.read(&mut waste));
-            match read {
+            let is_ready = self.patience.before(&self.socket, Want::Read, Some(deadline));
+            match is_ready.and_then(|()| self.socket.read(&mut waste)) {
                 Ok(0) => return,
                 Ok(_) => {}
-                Err(error) if is_not_ready(&error) => {}
+                Err(error) if is_vain(&error) => {}
                 Err(_) => return,
             }
         }
@@ -182,10 +151,12 @@ impl BlockingChannel for StreamChannel {
                 return Ok(None);
             }
             let space = self.framing.space();
-            match wait(&self.socket, PollFlags::IN, deadline).and_then(|()| self.socket.read(space)) {
+            let is_ready = self.patience.before(&self.socket, Want::Read, deadline);
+            match is_ready.and_then(|()| self.socket.read(space)) {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(n) => {
                     self.vigil.heard();
+                    self.patience.renew();
                     self.framing.filled(n);
                 }
                 Err(error) => self.again(&error, deadline)?,
@@ -211,6 +182,10 @@ impl BlockingChannel for StreamChannel {
         said
     }
 
+    fn heed(&mut self, stop: &Stop) -> bool {
+        self.patience.heed(stop)
+    }
+
     fn set_max_frame(&mut self, max_frame: usize) {
         self.framing.set_max_frame(max_frame);
     }
@@ -229,7 +204,8 @@ impl Drop for StreamChannel {
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
     let (socket, address, path) = socket::listen(address, options)?;
     socket.set_nonblocking(true).map_err(|e| lost("cannot listen", &e))?;
-    Ok(Box::new(StreamListener { socket, address, path, options: options.clone(), owner: Owner::new() }))
+    let (options, owner) = (options.clone(), Owner::new());
+    Ok(Box::new(StreamListener { socket, address, path, options, owner, stop: None }))
 }
 
 #[derive(Debug)]
@@ -239,6 +215,7 @@ struct StreamListener {
     path: Option<PathBuf>,
     options: TransportOptions,
     owner: Owner,
+    stop: Option<Stop>,
 }
 
 impl BlockingListener for StreamListener {
@@ -246,15 +223,21 @@ impl BlockingListener for StreamListener {
         loop {
             match self.socket.accept() {
                 Ok((socket, _)) => return Ok(Box::new(Accepted { socket, options: self.options.clone() })),
-                Err(error) if is_not_ready(&error) => {}
+                Err(error) if is_vain(&error) => {}
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
                 Err(_) => std::thread::sleep(Duration::from_millis(1)),
             }
-            check(deadline, Instant::now())?;
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-            let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], timeout.as_ref());
+            if left == Some(Duration::ZERO) || self.stop.as_ref().is_some_and(Stop::is_set) {
+                return Err(timeout_error());
+            }
+            let _ = ready(&self.socket, Want::Read, self.stop.as_ref(), left);
         }
+    }
+
+    fn heed(&mut self, stop: &Stop) -> bool {
+        self.stop = Some(stop.clone());
+        stop.pipe().is_some()
     }
 
     fn address(&self) -> &Address {

@@ -24,9 +24,9 @@ impl Vigil {
         Self { liveness, silent_since: None, next_look: Instant::now(), is_needed }
     }
 
-    /// How long to wait between two looks.
+    /// How long to wait between two looks; for ever if there are none.
     pub(crate) fn pause(&self) -> Duration {
-        self.liveness / 16
+        if self.is_needed { self.liveness / 16 } else { Duration::MAX }
     }
 
     /// Call when bytes have come or gone: what was silent before does not count.

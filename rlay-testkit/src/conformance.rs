@@ -68,6 +68,7 @@ macro_rules! __each_promise {
             two_listeners_on_one_address_is_an_error
             drop_aborts
             silence_is_not_death
+            a_stop_ends_a_wait
         }
     };
 }

@@ -6,7 +6,7 @@
 use std::{future::Future, panic::resume_unwind, time::Instant};
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, Channel, Frame, Incoming, Listener, Result, timeout_error,
+    Address, BlockingChannel, BlockingListener, Channel, Frame, Incoming, Listener, Result, Stop, timeout_error,
 };
 use tokio::{runtime::Handle, task, time};
 
@@ -105,6 +105,14 @@ impl End {
         }
     }
 
+    /// Whether waits end with `stop` from now on; the async form has cancellation for that.
+    pub(crate) fn heed(&mut self, stop: &Stop) -> bool {
+        match self {
+            Self::Blocking(channel) => channel.heed(stop),
+            Self::Async(_) => false,
+        }
+    }
+
     pub(crate) fn set_max_frame(&mut self, max_frame: usize) {
         match self {
             Self::Blocking(channel) => channel.set_max_frame(max_frame),
@@ -121,6 +129,14 @@ impl Listening {
                 let result = bounded(deadline, listener.accept()).await;
                 (listener, result)
             }),
+        }
+    }
+
+    /// As [`End::heed`].
+    pub(crate) fn heed(&mut self, stop: &Stop) -> bool {
+        match self {
+            Self::Blocking(listener) => listener.heed(stop),
+            Self::Async(_) => false,
         }
     }
 

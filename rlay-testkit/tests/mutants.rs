@@ -56,6 +56,13 @@ caught! {
 }
 
 #[test]
+fn a_stop_that_is_heeded_in_word_alone_is_caught() {
+    let subject = Subject::new(Liar(Bug::HeedsNothing), |n| format!("mem://liar-{n}"));
+    let verdict = start("a promise", subject, Form::Blocking, promises::a_stop_ends_a_wait);
+    assert!(verdict.join().is_err(), "it went unnoticed");
+}
+
+#[test]
 fn an_unresolved_port_is_caught() {
     let subject = Subject::new(Mem, |n| format!("mem://port-{n}:0"));
     assert!(start("a promise", subject, Form::Async, promises::port_zero_is_resolved).join().is_err());

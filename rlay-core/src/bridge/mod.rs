@@ -2,21 +2,44 @@
 
 mod driver;
 
-use std::{future::Future, time::Instant};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use driver::Driver;
 pub(crate) use driver::refuse_inside_tokio;
+use tokio::time;
 
 use crate::{
     address::Address,
     channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener},
     error::{Error, ErrorKind, Result},
     frame::Frame,
+    stop::Stop,
 };
 
 /// The error of a deadline that passed, for implementations of channels.
 pub fn timeout() -> Error {
     Error::plain(ErrorKind::Timeout, "no answer before the deadline")
+}
+
+/// Waits for `future`, or for `stop` as for a deadline.
+async fn unless<T>(stop: Option<&Stop>, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let Some(stop) = stop else { return future.await };
+    let stopped = async {
+        stop.wait().await;
+        // As at a deadline, what is there already is taken; for that the runtime must look first.
+        time::sleep(Duration::from_millis(1)).await;
+    };
+    let (mut future, mut stopped) = (pin!(future), pin!(stopped));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Pending => stopped.as_mut().poll(context).map(|()| Err(timeout())),
+        ready => ready,
+    })
+    .await
 }
 
 pub(crate) fn connect(
@@ -26,7 +49,7 @@ pub(crate) fn connect(
 ) -> Result<Box<dyn BlockingChannel>> {
     let driver = Driver::new(is_kept)?;
     let channel = driver.drive(deadline, connecting)?;
-    Ok(Box::new(Bridged { channel: Some(channel), driver }))
+    Ok(Box::new(Bridged { channel: Some(channel), driver, stop: None }))
 }
 
 pub(crate) fn listen(
@@ -35,7 +58,7 @@ pub(crate) fn listen(
 ) -> Result<Box<dyn BlockingListener>> {
     let driver = Driver::new(is_kept)?;
     let listener = driver.drive(None, listening)?;
-    Ok(Box::new(BridgedListener { listener: Some(listener), driver }))
+    Ok(Box::new(BridgedListener { listener: Some(listener), driver, stop: None }))
 }
 
 /// Opens an accepted connection for a thread that may block, on a runtime of its own.
@@ -45,7 +68,7 @@ pub fn open(incoming: Box<dyn Incoming>) -> Result<Box<dyn BlockingChannel>> {
 
 fn open_on(driver: Driver, incoming: Box<dyn Incoming>) -> Result<Box<dyn BlockingChannel>> {
     let channel = driver.drive(None, async { incoming.open() })?;
-    Ok(Box::new(Bridged { channel: Some(channel), driver }))
+    Ok(Box::new(Bridged { channel: Some(channel), driver, stop: None }))
 }
 
 #[derive(Debug)]
@@ -53,6 +76,7 @@ struct Bridged {
     /// `None` only while it is dropped.
     channel: Option<Box<dyn Channel>>,
     driver: Driver,
+    stop: Option<Stop>,
 }
 
 impl Bridged {
@@ -72,13 +96,18 @@ impl BlockingChannel for Bridged {
     }
 
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
-        let (driver, channel) = self.parts();
-        driver.drive(deadline, channel.recv())
+        let channel = self.channel.as_deref_mut().expect("there until it is dropped");
+        self.driver.drive(deadline, unless(self.stop.as_ref(), channel.recv()))
     }
 
     fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
         let (driver, channel) = self.parts();
         driver.drive(deadline, channel.close())
+    }
+
+    fn heed(&mut self, stop: &Stop) -> bool {
+        self.stop = Some(stop.clone());
+        true
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {
@@ -101,16 +130,22 @@ struct BridgedListener {
     /// `None` only while it is dropped.
     listener: Option<Box<dyn Listener>>,
     driver: Driver,
+    stop: Option<Stop>,
 }
 
 impl BlockingListener for BridgedListener {
     fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
         let listener = self.listener.as_deref_mut().expect("there until it is dropped");
-        let incoming = self.driver.watch(deadline, listener.accept())?;
+        let incoming = self.driver.watch(deadline, unless(self.stop.as_ref(), listener.accept()))?;
         if !self.driver.is_kept() {
             return Ok(incoming);
         }
         Ok(Box::new(BridgedIncoming { incoming: Some(incoming), driver: self.driver.clone() }))
+    }
+
+    fn heed(&mut self, stop: &Stop) -> bool {
+        self.stop = Some(stop.clone());
+        true
     }
 
     fn address(&self) -> &Address {

@@ -21,6 +21,7 @@ use crate::{
     channel::{BlockingChannel, BlockingListener, Incoming},
     error::{Error, ErrorKind, Result},
     session::{Local, receive_hello, reject, welcome},
+    stop::Stop,
     wire::{HANDSHAKE_FRAME, Limits, Role},
 };
 
@@ -48,7 +49,7 @@ struct Shared {
     options: Options,
     state: Mutex<State>,
     changed: Condvar,
-    stop: AtomicBool,
+    stop: Stop,
     half_open: AtomicUsize,
     sessions: Arc<AtomicUsize>,
 }
@@ -92,7 +93,7 @@ impl Acceptor {
             options: options.clone(),
             state: Mutex::default(),
             changed: Condvar::new(),
-            stop: AtomicBool::new(false),
+            stop: Stop::default(),
             half_open: AtomicUsize::new(0),
             sessions: Arc::default(),
         });
@@ -120,7 +121,7 @@ impl Acceptor {
                 if let Some(ready) = state.ready.pop_front() {
                     return Ok(ready);
                 }
-                if self.shared.stop.load(SeqCst) {
+                if self.shared.stop.is_set() {
                     return Err(Error::new(ErrorKind::Closed, format!("{}: the endpoint was closed", self.address)));
                 }
                 let left = match deadline {
@@ -142,7 +143,7 @@ impl Acceptor {
 
     /// Whether [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
-        self.shared.stop.load(SeqCst)
+        self.shared.stop.is_set()
     }
 
     /// Sessions under way, queued ones included.
@@ -153,7 +154,7 @@ impl Acceptor {
     /// Forgets the queue without a word to the peers, for a forked child; see [`descriptor`](Self::descriptor).
     pub fn abandon(&self) {
         self.abandoned.store(true, SeqCst);
-        self.shared.stop.store(true, SeqCst);
+        self.shared.stop.set();
         // The lock may be held by a thread that no longer exists.
         if let Ok(mut state) = self.shared.state.try_lock() {
             state.ready.clear();
@@ -165,7 +166,7 @@ impl Acceptor {
         if self.abandoned.load(SeqCst) {
             return;
         }
-        self.shared.stop.store(true, SeqCst);
+        self.shared.stop.set();
         let queued = std::mem::take(&mut self.shared.state().ready);
         self.shared.changed.notify_all();
         for mut ready in queued {
@@ -180,7 +181,7 @@ impl Acceptor {
 
 impl Drop for Acceptor {
     fn drop(&mut self) {
-        self.shared.stop.store(true, SeqCst);
+        self.shared.stop.set();
         self.shared.changed.notify_all();
     }
 }
@@ -191,8 +192,10 @@ impl Shared {
     }
 
     fn accept(self: Arc<Self>, mut listener: Box<dyn BlockingListener>) {
-        while !self.stop.load(SeqCst) {
-            let Ok(incoming) = listener.accept(Some(Instant::now() + SLICE)) else { continue };
+        let is_heeded = listener.heed(&self.stop);
+        while !self.stop.is_set() {
+            let slice = (!is_heeded).then(|| Instant::now() + SLICE);
+            let Ok(incoming) = listener.accept(slice) else { continue };
             if self.half_open.fetch_add(1, SeqCst) >= HALF_OPEN {
                 self.half_open.fetch_sub(1, SeqCst);
                 self.notice(format!("{}: turned away, {HALF_OPEN} handshakes are under way", incoming.peer()));
@@ -260,7 +263,7 @@ impl Shared {
         channel.set_max_frame(limits.frame);
         // `close` sets the flag before it empties the queue, so nothing is left in it for ever.
         let mut state = self.state();
-        if self.stop.load(SeqCst) {
+        if self.stop.is_set() {
             drop(state);
             return channel.close(Some(Instant::now() + GOODBYE_TIME));
         }

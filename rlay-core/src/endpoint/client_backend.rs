@@ -1,24 +1,22 @@
 //! ClientBackend: hosts environments by dialing in to agents that listen.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-        mpsc,
-    },
+    cell::Cell,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use super::{
     Host, Options, Wait, dial, serve,
-    server_backend::{Maker, join, maker, stopped},
+    server_backend::{Maker, join, maker},
 };
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
     env::Env,
     error::{EnvError, Error, ErrorKind, Result},
+    stop::Stop,
     wire::{Make, Role},
 };
 
@@ -53,9 +51,18 @@ struct Inner {
     maker: Maker,
     address: Address,
     options: Options,
-    stop: AtomicBool,
-    active: AtomicUsize,
+    stop: Stop,
+    sessions: Mutex<Sessions>,
+    changed: Condvar,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Sessions {
+    /// Those that an agent has taken.
+    active: usize,
+    /// What became of the spare one; `None` while it dials and waits.
+    spare: Option<Result<()>>,
 }
 
 impl std::fmt::Debug for ClientBackend {
@@ -77,8 +84,9 @@ impl ClientBackend {
             maker: maker(factory),
             address,
             options,
-            stop: AtomicBool::new(false),
-            active: AtomicUsize::new(0),
+            stop: Stop::default(),
+            sessions: Mutex::default(),
+            changed: Condvar::new(),
             threads: Mutex::default(),
         })))
     }
@@ -88,82 +96,53 @@ impl ClientBackend {
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
         let inner = &self.0;
-        let (taken, was_taken) = mpsc::channel::<Result<()>>();
+        let has_ended = |error: &Error| error.kind() == ErrorKind::Closed;
         loop {
             // One spare session at a time dials and waits.
             let dialed = Instant::now();
-            self.spawn(taken.clone())?;
-            match self.next(&was_taken) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
-                // The listener is gone. Sessions under way go on; when the last ends, so does this.
-                Err(error) => {
-                    while inner.active.load(SeqCst) > 0 {
-                        if stopped(&inner.stop).is_err() {
-                            return Ok(());
-                        }
-                        thread::sleep(Duration::from_millis(20));
-                    }
-                    return Err(error);
+            self.spawn()?;
+            let spare = inner.wait_until(|sessions| sessions.spare.is_some()).map(|mut sessions| sessions.spare.take());
+            match spare {
+                Ok(Some(Err(error))) if !has_ended(&error) => {
+                    // The listener is gone. Sessions under way go on; when the last ends, so does this.
+                    return inner.wait_until(|sessions| sessions.active == 0).map_or(Ok(()), |_| Err(error));
                 }
+                Ok(Some(Ok(()))) => {}
+                _ => return Ok(()),
             }
             thread::sleep(PACE.saturating_sub(dialed.elapsed()));
-            while inner.active.load(SeqCst) >= inner.options.max_sessions {
-                if stopped(&inner.stop).is_err() {
-                    return Ok(());
-                }
-                thread::sleep(Duration::from_millis(20));
+            if inner.wait_until(|sessions| sessions.active < inner.options.max_sessions).is_err() {
+                return Ok(());
             }
         }
     }
 
-    fn next(&self, was_taken: &mpsc::Receiver<Result<()>>) -> Result<()> {
-        loop {
-            stopped(&self.0.stop)?;
-            match was_taken.recv_timeout(Duration::from_millis(100)) {
-                Ok(result) => return result,
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(Error::new(ErrorKind::Closed, "the host was closed"));
-                }
-            }
-        }
-    }
-
-    /// Starts a thread that dials, waits for an agent, says so over `taken`, and serves it.
-    fn spawn(&self, taken: mpsc::Sender<Result<()>>) -> Result<()> {
+    /// Starts a thread that dials, waits for an agent, says so, and serves it.
+    fn spawn(&self) -> Result<()> {
         let inner = self.0.clone();
         let spawned = thread::Builder::new().name("rlay-session".into()).spawn(move || {
-            let mut check = || stopped(&inner.stop);
-            let mut wait = Wait::new(Some(inner.options.connect_timeout)).checking(&mut check);
+            let mut wait = Wait::new(Some(inner.options.connect_timeout)).unless(&inner.stop);
             let (mut channel, limits) = match dial(&inner.address, Role::Env, &inner.options, &mut wait) {
                 Ok(open) => open,
-                Err(error) => {
-                    let _ = taken.send(Err(error));
-                    return;
-                }
+                Err(error) => return inner.change(|sessions| sessions.spare = Some(Err(error))),
             };
-            let was_made = AtomicBool::new(false);
+            let is_spare = Cell::new(true);
             let mut factory = |make: &Make| {
-                if !was_made.swap(true, SeqCst) {
-                    inner.active.fetch_add(1, SeqCst);
-                    let _ = taken.send(Ok(()));
+                if is_spare.replace(false) {
+                    inner.change(|sessions| (sessions.active, sessions.spare) = (sessions.active + 1, Some(Ok(()))));
                 }
                 (inner.maker)(make)
             };
             let mut host = Host::new(&mut factory, limits, inner.options.tracebacks);
-            let mut check = || stopped(&inner.stop);
-            let result = serve(channel.as_mut(), &mut host, &mut check);
+            let result = serve(channel.as_mut(), &mut host, &mut Wait::default().unless(&inner.stop));
             drop(host);
             if let Err(error) = &result {
                 tracing::warn!("{}: session ended: {error}", inner.address);
             }
-            if was_made.load(SeqCst) {
-                inner.active.fetch_sub(1, SeqCst);
-            } else {
-                // It was the spare one, and is to be replaced.
-                let _ = taken.send(Ok(()));
-            }
+            inner.change(|sessions| match is_spare.get() {
+                true => sessions.spare = Some(Ok(())), // it is to be replaced
+                false => sessions.active -= 1,
+            });
         });
         let thread = spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
         let mut threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -188,8 +167,27 @@ impl ClientBackend {
     /// Ends every session and closes every environment that is not in the middle of a call; returns
     /// within two seconds. May be called from any thread, twice.
     pub fn close(&self) {
-        self.0.stop.store(true, SeqCst);
+        self.0.stop.set();
+        self.0.change(|_| ());
         let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
         join(threads);
+    }
+}
+
+impl Inner {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Sessions)) {
+        change(&mut self.sessions());
+        self.changed.notify_all();
+    }
+
+    /// Waits until the sessions are as wanted; an error once the backend was closed.
+    fn wait_until(&self, mut is_so: impl FnMut(&Sessions) -> bool) -> Result<MutexGuard<'_, Sessions>> {
+        let unwanted = |sessions: &mut Sessions| !is_so(sessions) && !self.stop.is_set();
+        let sessions = self.changed.wait_while(self.sessions(), unwanted).unwrap_or_else(PoisonError::into_inner);
+        self.stop.check().map(|()| sessions)
     }
 }

@@ -221,14 +221,11 @@ fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the environment is closed")
 }
 
-/// Hosts one session on the calling thread until it ends. `Ok` if the agent said goodbye or `check`
-/// ended the wait, which it does by an error of kind [`Closed`](ErrorKind::Closed).
-pub fn serve(
-    channel: &mut dyn BlockingChannel,
-    host: &mut Host<'_>,
-    check: &mut dyn FnMut() -> Result<()>,
-) -> Result<()> {
-    let result = turn(channel, host, check);
+/// Hosts one session on the calling thread until it ends. `Ok` if the agent said goodbye or `wait`
+/// ended it, by its flag or an error of kind [`Closed`](ErrorKind::Closed).
+pub fn serve(channel: &mut dyn BlockingChannel, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
+    wait.on(channel);
+    let result = turn(channel, host, wait);
     let deadline = Some(Instant::now() + GOODBYE_TIME);
     let result = match result {
         Err(error) if error.kind() == ErrorKind::Closed => {
@@ -246,8 +243,7 @@ pub fn serve(
     result.and(closed)
 }
 
-fn turn(channel: &mut dyn BlockingChannel, host: &mut Host<'_>, check: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-    let mut wait = Wait::default().checking(check);
+fn turn(channel: &mut dyn BlockingChannel, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
     loop {
         let frame = match wait.run(|deadline| channel.recv(deadline)) {
             Err(error) if error.kind() == ErrorKind::Protocol => {

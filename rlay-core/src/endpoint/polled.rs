@@ -1,18 +1,14 @@
 //! The poll form of ClientBackend, for an engine whose own loop must never block.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-        mpsc,
-    },
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
 use smallvec::smallvec;
 
-use super::{Options, Received, Wait, dial, host_loop::check_size, server_backend::stopped};
+use super::{Options, Received, Wait, dial, host_loop::check_size};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
@@ -22,6 +18,7 @@ use crate::{
     host::{Outcome, no_render_mode, small_seed},
     session::{Call, EnvEvent, EnvSession},
     space::Space,
+    stop::Stop,
     value::{Map, Value},
     wire::{Frames, Goodbye, Limits, Role, Row, Seed, Spec, put_value},
 };
@@ -74,7 +71,7 @@ pub struct RawPoll {
     address: Address,
     options: Options,
     link: Link,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     out: Vec<u8>,
     /// The request that the engine has yet to answer.
     owed: Option<(u64, Call)>,
@@ -93,7 +90,7 @@ impl RawPoll {
         let address: Address = address.parse()?;
         options.registry.find(&address)?;
         refuse_inside_tokio()?;
-        Ok(Self { spec, address, options, link: Link::Idle, stop: Arc::default(), out: Vec::new(), owed: None })
+        Ok(Self { spec, address, options, link: Link::Idle, stop: Stop::default(), out: Vec::new(), owed: None })
     }
 
     /// What the agent wants, waited for at most `timeout`; `None` if nothing yet. Zero never blocks.
@@ -244,7 +241,7 @@ impl RawPoll {
 
     /// Ends the session; a later [`turn`](Self::turn) dials again.
     pub fn close(&mut self) {
-        self.stop.store(true, SeqCst);
+        self.stop.set();
         self.owed = None;
         if let Link::Open(channel, session, _) = &mut self.link {
             let deadline = Some(Instant::now() + Duration::from_millis(500));
@@ -268,11 +265,10 @@ impl RawPoll {
 
     fn dial(&mut self) -> Result<mpsc::Receiver<Dialed>> {
         let (sender, dialed) = mpsc::sync_channel(1);
-        self.stop = Arc::default();
+        self.stop = Stop::default();
         let (address, options, stop) = (self.address.clone(), self.options.clone(), self.stop.clone());
         let run = move || {
-            let mut check = || stopped(&stop);
-            let mut wait = Wait::new(Some(options.connect_timeout)).checking(&mut check);
+            let mut wait = Wait::new(Some(options.connect_timeout)).unless(&stop);
             let _ = sender.send(dial(&address, Role::Env, &options, &mut wait));
         };
         let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);

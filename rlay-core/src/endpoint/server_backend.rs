@@ -1,10 +1,7 @@
 //! ServerBackend: hosts environments for every agent that connects, each on a thread of its own.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +13,7 @@ use crate::{
     env::Env,
     error::{EnvError, Error, ErrorKind, Result},
     host::{HostEnv, Hosted, guard},
+    stop::Stop,
     wire::{Make, Role},
 };
 
@@ -67,7 +65,7 @@ struct Inner {
     maker: Maker,
     acceptor: Acceptor,
     options: Options,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
@@ -85,7 +83,7 @@ impl ServerBackend {
         options: Options,
     ) -> Result<Self> {
         let acceptor = Acceptor::bind(&address.parse()?, Role::Env, &options)?;
-        let (stop, threads) = (Arc::default(), Mutex::default());
+        let (stop, threads) = (Stop::default(), Mutex::default());
         Ok(Self(Arc::new(Inner { maker: maker(factory), acceptor, options, stop, threads })))
     }
 
@@ -117,8 +115,7 @@ impl ServerBackend {
                 let super::Ready { mut channel, limits, place } = ready;
                 let mut factory = |make: &Make| maker(make);
                 let mut host = Host::new(&mut factory, limits, tracebacks);
-                let mut check = || stopped(&stop);
-                if let Err(error) = serve(channel.as_mut(), &mut host, &mut check) {
+                if let Err(error) = serve(channel.as_mut(), &mut host, &mut Wait::default().unless(&stop)) {
                     tracing::warn!("{}: session ended: {error}", channel.peer());
                 }
                 drop(place);
@@ -139,16 +136,11 @@ impl ServerBackend {
     /// Stops listening, says goodbye to every agent and closes every environment that is not in the
     /// middle of a call; returns within two seconds. May be called from any thread, twice.
     pub fn close(&self) {
-        self.0.stop.store(true, SeqCst);
+        self.0.stop.set();
         self.0.acceptor.close();
         let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
         join(threads);
     }
-}
-
-/// The check of a session's wait: an error of kind `Closed` once `stop` is set.
-pub(super) fn stopped(stop: &AtomicBool) -> Result<()> {
-    if stop.load(SeqCst) { Err(Error::new(ErrorKind::Closed, "the host was closed")) } else { Ok(()) }
 }
 
 /// Waits for threads to end, but not for ever for one that is busy.

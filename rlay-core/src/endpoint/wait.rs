@@ -1,4 +1,4 @@
-//! Wait: how long a call may wait, and what is looked at meanwhile.
+//! Wait: how long a call may wait, and what ends it earlier.
 
 use std::{
     fmt,
@@ -7,13 +7,15 @@ use std::{
 
 use crate::{
     bridge::timeout,
+    channel::BlockingChannel,
     error::{ErrorKind, Result},
+    stop::Stop,
 };
 
-/// How often a waiting call looks up.
+/// How often a waiting call looks up, if it has something to look at.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
-/// A deadline, and a check made every tenth of a second while waiting: a signal, a stop flag. A check
+/// A deadline, a flag, and a check made every tenth of a second while waiting, as for signals. A check
 /// that has failed once must go on failing.
 #[derive(Default)]
 pub struct Wait<'a> {
@@ -21,18 +23,22 @@ pub struct Wait<'a> {
     pub deadline: Option<Instant>,
     /// Called while waiting; its error ends the wait.
     pub check: Option<&'a mut dyn FnMut() -> Result<()>>,
+    /// Ends the wait with an error of kind [`Closed`](ErrorKind::Closed) once it is set.
+    pub stop: Option<&'a Stop>,
+    /// Whether the channel that is waited on looks at `stop` itself.
+    is_heeded: bool,
 }
 
 impl fmt::Debug for Wait<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Wait").field("deadline", &self.deadline).field("stop", &self.stop).finish_non_exhaustive()
     }
 }
 
 impl<'a> Wait<'a> {
     /// Until `timeout` from now has passed.
     pub fn new(timeout: Option<Duration>) -> Self {
-        Self { deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)), check: None }
+        Self { deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)), ..Self::default() }
     }
 
     /// Calls `check` while waiting; its error ends the wait.
@@ -41,20 +47,33 @@ impl<'a> Wait<'a> {
         Self { check: Some(check), ..self }
     }
 
+    /// Waits no longer once `stop` is set.
+    #[must_use]
+    pub fn unless(self, stop: &'a Stop) -> Self {
+        Self { stop: Some(stop), ..self }
+    }
+
     /// The same, but at most until `time` from now has passed.
     pub(crate) fn within(&mut self, time: Duration) -> Wait<'_> {
         let near = Instant::now() + time;
         let deadline = Some(self.deadline.map_or(near, |deadline| deadline.min(near)));
+        let (stop, is_heeded) = (self.stop, false);
         match &mut self.check {
-            Some(check) => Wait { deadline, check: Some(&mut **check) },
-            None => Wait { deadline, check: None },
+            Some(check) => Wait { deadline, check: Some(&mut **check), stop, is_heeded },
+            None => Wait { deadline, check: None, stop, is_heeded },
         }
     }
 
-    /// Runs `attempt` with deadlines near enough for the check, until it does anything but time out.
+    /// Says that all waiting is done on `channel`, which may be able to look at the flag itself.
+    pub(crate) fn on(&mut self, channel: &mut dyn BlockingChannel) {
+        self.is_heeded = self.stop.is_some_and(|stop| channel.heed(stop));
+    }
+
+    /// Runs `attempt` with deadlines near enough for what is to be looked at, until it does anything but time out.
     pub(crate) fn run<T>(&mut self, mut attempt: impl FnMut(Option<Instant>) -> Result<T>) -> Result<T> {
+        let is_sliced = self.check.is_some() || (self.stop.is_some() && !self.is_heeded);
         loop {
-            let slice = self.check.is_some().then(|| Instant::now() + SLICE);
+            let slice = is_sliced.then(|| Instant::now() + SLICE);
             let deadline = match (slice, self.deadline) {
                 (Some(slice), Some(deadline)) => Some(slice.min(deadline)),
                 (slice, deadline) => slice.or(deadline),
@@ -66,10 +85,13 @@ impl<'a> Wait<'a> {
         }
     }
 
-    /// Makes the check and fails if the deadline has passed.
+    /// Makes the check and fails if the flag is set or the deadline has passed.
     pub fn look(&mut self) -> Result<()> {
         if let Some(check) = &mut self.check {
             check()?;
+        }
+        if let Some(stop) = self.stop {
+            stop.check()?;
         }
         if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(timeout());
@@ -77,7 +99,7 @@ impl<'a> Wait<'a> {
         Ok(())
     }
 
-    /// Sleeps for `time`, or less if the deadline or the check say so.
+    /// Sleeps for `time`, or less if the deadline, the flag or the check say so.
     pub(crate) fn sleep(&mut self, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         loop {

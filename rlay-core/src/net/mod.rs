@@ -1,5 +1,8 @@
 //! What transports over sockets share: where an address leads, who may listen where, errors in plain words.
 
+#[cfg(unix)]
+mod patience;
+
 use std::{
     fmt, io,
     net::{SocketAddr, ToSocketAddrs},
@@ -11,6 +14,9 @@ use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
 };
+
+#[cfg(unix)]
+pub use patience::{Patience, Want, is_vain, ready};
 
 /// The address option that lets a listener be reached by other machines.
 pub const ALLOW_REMOTE: &str = "insecure_allow_remote";

@@ -8,6 +8,8 @@ import os
 import weakref
 from typing import Protocol
 
+from rlay import _rlay
+
 
 class Endpoint(Protocol):
     """Something that holds a connection or a listener."""
@@ -25,6 +27,7 @@ def watch(endpoint: Endpoint) -> None:
 
 
 def _in_child() -> None:
+    _rlay.forked()
     # The connections are the parent's. A goodbye from here would end them.
     endpoints = list(_open)
     _open.clear()

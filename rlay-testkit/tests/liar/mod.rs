@@ -1,10 +1,16 @@
 //! Liar: an honest transport behind a wrapper that breaks one promise.
 
-use std::{collections::VecDeque, future::Future, pin::pin, task, thread, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::pin,
+    task, thread,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Listener, Registry, Result, Transport,
+    Address, BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Listener, Registry, Result, Stop, Transport,
     TransportOptions, open_bridged,
 };
 use rlay_testkit::Faulty;
@@ -32,6 +38,7 @@ pub(crate) enum Bug {
     DropBlocks,
     DropCloses,
     TiresOfSilence,
+    HeedsNothing,
 }
 
 /// The transport that the scheme of an address stands for, with a bug.
@@ -82,6 +89,66 @@ impl Transport for Liar {
             result => (result?, address.clone()),
         };
         Ok(Box::new(LyingListener { inner, address, bug: *self, max_frame: options.max_frame }))
+    }
+
+    fn connect_blocking(
+        &self,
+        address: &Address,
+        options: &TransportOptions,
+        deadline: Option<Instant>,
+    ) -> Result<Box<dyn BlockingChannel>> {
+        let wrapped = Wrapped(*self);
+        let inner = wrapped.connect_blocking(address, options, deadline)?;
+        Ok(if self.0 == Bug::HeedsNothing { Box::new(Deaf(inner)) } else { inner })
+    }
+}
+
+/// The same without a blocking form of its own.
+#[derive(Debug)]
+struct Wrapped(Liar);
+
+#[async_trait]
+impl Transport for Wrapped {
+    fn schemes(&self) -> &'static [&'static str] {
+        self.0.schemes()
+    }
+
+    async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
+        self.0.connect(address, options).await
+    }
+
+    async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
+        self.0.listen(address, options).await
+    }
+}
+
+/// Says that it heeds a stop, and does not.
+#[derive(Debug)]
+struct Deaf(Box<dyn BlockingChannel>);
+
+impl BlockingChannel for Deaf {
+    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
+        self.0.send(head, body, deadline)
+    }
+
+    fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
+        self.0.recv(deadline)
+    }
+
+    fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.0.close(deadline)
+    }
+
+    fn heed(&mut self, _: &Stop) -> bool {
+        true
+    }
+
+    fn set_max_frame(&mut self, max_frame: usize) {
+        self.0.set_max_frame(max_frame);
+    }
+
+    fn peer(&self) -> String {
+        self.0.peer()
     }
 }
 

@@ -1,0 +1,119 @@
+//! Patience: how a thread waits on a socket, for bytes and at the same time for a deadline or a stop.
+
+use std::{
+    io,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{bridge::timeout, error::Result, stop::Stop};
+
+/// Nearer than this to a full tick is a full tick.
+const SLACK: Duration = Duration::from_millis(5);
+
+/// What a socket is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Bytes to read, or a connection to accept.
+    Read,
+    /// Room to write.
+    Write,
+}
+
+/// The patience of a blocking channel whose socket gives up a read or write after [`TICK`](Self::TICK).
+///
+/// While frames come and go the kernel's bound is enough, and a wait costs no call beside the read. Deadlines
+/// nearer than that are kept with poll(2), and so is a wait that has lasted a tick already: it wakes up for
+/// nothing but what it waits for.
+///
+/// ```
+/// use rlay_core::net::{Patience, Want, is_vain};
+/// use std::{io::{Read, Write}, os::unix::net::UnixStream};
+///
+/// let (mut here, mut there) = UnixStream::pair()?;
+/// here.set_read_timeout(Some(Patience::TICK))?;
+/// there.write_all(b"hi")?;
+/// let (mut patience, mut bytes, deadline) = (Patience::default(), [0; 2], None);
+/// loop {
+///     match patience.before(&here, Want::Read, deadline).and_then(|()| here.read(&mut bytes)) {
+///         Ok(_) => break patience.renew(),
+///         Err(error) if is_vain(&error) => patience.after(deadline)?,
+///         Err(error) => return Err(error.into()),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Patience {
+    stop: Option<Stop>,
+    /// Between two looks of the channel's own while it waits.
+    pause: Option<Duration>,
+    /// A whole tick has passed in vain.
+    is_idle: bool,
+}
+
+impl Patience {
+    /// What `SO_RCVTIMEO` and `SO_SNDTIMEO` of the socket must be.
+    pub const TICK: Duration = Duration::from_millis(100);
+
+    /// One that gives the channel a look at other things at least once in `pause`.
+    pub fn with_pause(pause: Duration) -> Self {
+        Self { pause: Some(pause), ..Self::default() }
+    }
+
+    /// From now on waits end once `stop` is set. Whether they will: not where descriptors have run out.
+    pub fn heed(&mut self, stop: &Stop) -> bool {
+        self.stop = stop.pipe().map(|_| stop.clone());
+        self.stop.is_some()
+    }
+
+    /// Call before each read or write. An error of kind `WouldBlock` says that it would be in vain.
+    pub fn before(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
+        if !self.is_idle && deadline.is_none() {
+            return Ok(());
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if !self.is_idle && left.is_none_or(|left| left + SLACK >= Self::TICK) {
+            return Ok(());
+        }
+        let limit = left.into_iter().chain(self.pause).min();
+        if ready(socket, want, self.stop.as_ref(), limit)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+
+    /// Call when a read or write was in vain. Fails at the deadline, and once the stop is set.
+    pub fn after(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.is_idle = true;
+        if self.stop.as_ref().is_some_and(Stop::is_set) || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(timeout());
+        }
+        Ok(())
+    }
+
+    /// Call when bytes have come or gone.
+    pub fn renew(&mut self) {
+        self.is_idle = false;
+    }
+}
+
+/// Waits until `socket` is ready, at most for `limit`; no longer once `stop` is set. Whether it is ready.
+pub fn ready(socket: impl AsFd, want: Want, stop: Option<&Stop>, limit: Option<Duration>) -> io::Result<bool> {
+    let flags = match want {
+        Want::Read => PollFlags::IN,
+        Want::Write => PollFlags::OUT,
+    };
+    let socket = socket.as_fd();
+    let pipe = stop.and_then(Stop::pipe).map(AsFd::as_fd);
+    let mut watched =
+        [PollFd::from_borrowed_fd(socket, flags), PollFd::from_borrowed_fd(pipe.unwrap_or(socket), PollFlags::IN)];
+    let watched = &mut watched[..if pipe.is_some() { 2 } else { 1 }];
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    poll(watched, limit.as_ref())?;
+    Ok(!watched[0].revents().is_empty())
+}
+
+/// Whether the error of a read or write only says that nothing is ready yet.
+pub fn is_vain(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

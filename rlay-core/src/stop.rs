@@ -1,0 +1,102 @@
+//! Stop: a flag that ends waits, of threads and of tasks, without anybody having to look at it.
+
+use std::{
+    fmt,
+    io::{self, PipeReader, PipeWriter, Write},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
+
+use tokio::sync::Notify;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Set once, by whoever closes something, and seen at once by all who wait on behalf of it.
+///
+/// Clones are the same flag. A forked child's copy is the child's own: setting it there wakes nobody.
+///
+/// ```
+/// use rlay_core::Stop;
+///
+/// let stop = Stop::default();
+/// assert!(stop.check().is_ok());
+/// stop.clone().set();
+/// assert!(stop.check().is_err());
+/// ```
+#[derive(Clone, Default)]
+pub struct Stop(Arc<Inner>);
+
+struct Inner {
+    is_set: AtomicBool,
+    tasks: Notify,
+    /// For threads, which wait with poll(2). Made at first need; what `set` writes is never read, so that
+    /// the pipe stays readable.
+    pipe: OnceLock<Option<(PipeReader, PipeWriter)>>,
+    pid: u32,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self { is_set: AtomicBool::new(false), tasks: Notify::new(), pipe: OnceLock::new(), pid: std::process::id() }
+    }
+}
+
+impl Stop {
+    /// Ends the waits. May be called from any thread, twice.
+    pub fn set(&self) {
+        self.0.is_set.store(true, SeqCst);
+        // In a forked child the pipe is the parent's, and a lock may be held by a thread that is not there.
+        if self.0.pid == std::process::id() {
+            self.0.tasks.notify_waiters();
+            self.tell_threads();
+        }
+    }
+
+    /// Whether it was set.
+    pub fn is_set(&self) -> bool {
+        self.0.is_set.load(SeqCst)
+    }
+
+    /// An error of kind [`Closed`](ErrorKind::Closed) once it was set.
+    pub fn check(&self) -> Result<()> {
+        if self.is_set() { Err(Error::new(ErrorKind::Closed, "the host was closed")) } else { Ok(()) }
+    }
+
+    /// Waits until it is set, for code inside a runtime.
+    pub async fn wait(&self) {
+        let mut told = std::pin::pin!(self.0.tasks.notified());
+        // From here on no `set` is missed.
+        told.as_mut().enable();
+        if !self.is_set() {
+            told.await;
+        }
+    }
+
+    /// What becomes readable, and stays so, when it is set; `None` where descriptors have run out.
+    pub fn pipe(&self) -> Option<&PipeReader> {
+        let mut is_new = false;
+        let pipe = self.0.pipe.get_or_init(|| {
+            is_new = true;
+            io::pipe().ok()
+        });
+        // `set` may have come before there was a pipe.
+        if is_new && self.is_set() {
+            self.tell_threads();
+        }
+        pipe.as_ref().map(|(reader, _)| reader)
+    }
+
+    fn tell_threads(&self) {
+        if let Some(Some((_, writer))) = self.0.pipe.get() {
+            let _ = (&*writer).write(&[1]);
+        }
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stop({})", self.is_set())
+    }
+}

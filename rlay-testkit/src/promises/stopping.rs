@@ -1,0 +1,54 @@
+//! Promise 14: how a wait is ended from another thread.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use rlay_core::{Result, Stop};
+
+use super::{assert_frame, is_timeout, send};
+use crate::lab::{Lab, STALL, after, together};
+
+/// Nobody waits this long for a flag that is heeded.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Promise 14: a channel and a listener that wait, and what comes when the stop is set already.
+pub fn a_stop_ends_a_wait(lab: &Lab) {
+    for (mut waiting, mut other) in lab.pairs() {
+        let stop = Stop::default();
+        if !waiting.heed(&stop) {
+            continue;
+        }
+        assert_ended(&stop, |deadline| waiting.recv(deadline));
+        send(&mut other, 1, 100).expect("the connection stays");
+        let patience = after(SOON);
+        let frame = loop {
+            match waiting.recv(patience) {
+                Ok(frame) => break frame.expect("a frame"),
+                Err(error) => assert!(Instant::now() < patience.expect("finite"), "the frame never came: {error}"),
+            }
+        };
+        assert_frame(&frame, 1, 100);
+    }
+    let (mut listening, stop) = (lab.listen(&lab.fresh_address()).expect("listens"), Stop::default());
+    if listening.heed(&stop) {
+        assert_ended(&stop, |deadline| listening.accept(deadline));
+    }
+}
+
+/// Panics unless `wait` ends when the stop is set, and at once when it is set already.
+fn assert_ended<T: std::fmt::Debug>(stop: &Stop, mut wait: impl FnMut(Option<Instant>) -> Result<T>) {
+    let set_later = || {
+        thread::sleep(STALL);
+        stop.set();
+    };
+    let mut ends = || {
+        let deadline = after(SOON);
+        let result = wait(deadline);
+        assert!(is_timeout(&result), "{result:?} instead of what a deadline gives");
+        assert!(deadline > after(Duration::ZERO), "the stop was not heeded");
+    };
+    together(set_later, &mut ends);
+    ends();
+}
