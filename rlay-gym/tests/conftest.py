@@ -16,9 +16,6 @@ from typing import Any
 
 import pytest
 
-# Shells let what they start in the background ignore Ctrl-C, and every program here would inherit that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["SDL_AUDIODRIVER"] = "dummy"
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
@@ -30,6 +27,9 @@ import hosts
 import rlay
 from moods import Moods, moods_of
 from processes import HERE, Program
+
+# Shells let what they start in the background ignore Ctrl-C, and every program here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WAIT = 30.0
 """Bounds every wait for another process, in seconds."""
