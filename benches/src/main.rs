@@ -107,11 +107,13 @@ fn measure(scheme: &str, shape: &[u64], steps: u64, cores: usize) -> Vec<[f64; 3
     let len: u64 = shape.iter().product();
     let text = shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
     let raw_env = Party::this(env, &["raw-env", &party::fresh(scheme, "raw"), &len.to_string()]);
-    let rlay_env = Party::this(env, &["rlay-env", &party::fresh(scheme, "rlay"), &text]);
+    // One session each: over zmq and quic those of one listener share a runtime, and its only socket.
+    let rlay_env = |agent| Party::this(env, &["rlay-env", &party::fresh(scheme, agent), &text]);
+    let (for_rust, for_python) = (rlay_env("rust"), rlay_env("python"));
     let mut agents = [
         Party::this(agent, &["raw-agent", &raw_env.address, &len.to_string()]),
-        Party::this(agent, &["rlay-agent", &rlay_env.address]),
-        Party::python(agent, &script("agent.py"), &[&rlay_env.address]),
+        Party::this(agent, &["rlay-agent", &for_rust.address]),
+        Party::python(agent, &script("agent.py"), &[&for_python.address]),
     ];
     rounds(&mut agents, steps)
 }

@@ -14,7 +14,7 @@ use rlay_core::{
 };
 
 use crate::{
-    pipe::Need,
+    pipe::{Need, Pipe},
     region::Side,
     rendezvous,
     stream::{Look, Stream},
@@ -100,7 +100,10 @@ pub(crate) fn connect(
 #[derive(Debug)]
 pub(crate) struct ShmChannel {
     stream: Stream,
+    /// For waits between frames.
     spin: Spin,
+    /// For waits amid a frame, where the other side is copying.
+    flow: Spin,
     patience: Patience,
 }
 
@@ -111,16 +114,18 @@ impl ShmChannel {
             stream.socket.set_read_timeout(Some(Patience::TICK))
         };
         set_up().map_err(|e| lost("cannot use the connection", e))?;
-        Ok(Box::new(Self { stream, spin: Spin::new(), patience: Patience::default() }))
+        Ok(Box::new(Self { stream, spin: Spin::new(), flow: Spin::new(), patience: Patience::default() }))
     }
 
     /// Waits until there is what is needed, or the peer is gone.
     fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
         let now = Instant::now();
-        let time = self.spin.time(self.stream.peer_is_awake, now);
+        let is_flowing = need == Need::Room || self.stream.is_amid_frame();
+        let spin = if is_flowing { &mut self.flow } else { &mut self.spin };
+        let time = spin.time(self.stream.peer_is_awake, now);
         if !time.is_zero() {
-            let found = self.spin(need, now + time)?;
-            self.spin.learn(time, found, now);
+            let found = found(&mut self.stream.pipe, need, now + time)?;
+            spin.learn(time, found, now);
             if found {
                 return Ok(());
             }
@@ -141,20 +146,6 @@ impl ShmChannel {
         Ok(())
     }
 
-    fn spin(&mut self, need: Need, end: Instant) -> Result<bool> {
-        loop {
-            for _ in 0..16 {
-                if self.stream.pipe.has(need)? {
-                    return Ok(true);
-                }
-                spin_loop();
-            }
-            if Instant::now() >= end {
-                return Ok(false);
-            }
-        }
-    }
-
     fn sleep(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.patience.before(&self.stream.socket, Want::Read, deadline)?;
         self.stream.answer_bell()
@@ -165,6 +156,21 @@ impl ShmChannel {
             self.wait(Need::Room, deadline)?;
         }
         Ok(())
+    }
+}
+
+/// Spins until there is what is needed, or until `end`.
+fn found(pipe: &mut Pipe, need: Need, end: Instant) -> Result<bool> {
+    loop {
+        for _ in 0..16 {
+            if pipe.has(need)? {
+                return Ok(true);
+            }
+            spin_loop();
+        }
+        if Instant::now() >= end {
+            return Ok(false);
+        }
     }
 }
 

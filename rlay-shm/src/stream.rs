@@ -27,7 +27,7 @@ pub(crate) struct Stream {
     /// Part of a frame was sent and the rest never will be, or is being sent.
     pub(crate) is_sending: bool,
     is_closed: bool,
-    /// The other side did not have to be woken when it was last told of bytes.
+    /// The other side did not have to be woken when it was last told of bytes or room.
     pub(crate) peer_is_awake: bool,
     /// The socket has ended: nobody writes any more.
     is_deserted: bool,
@@ -130,10 +130,16 @@ impl Stream {
                 return Ok(Look::Wait);
             }
             self.framing.filled(n);
-            if self.pipe.must_wake(Need::Room) {
+            self.peer_is_awake = !self.pipe.must_wake(Need::Room);
+            if !self.peer_is_awake {
                 Self::ring(&self.socket);
             }
         }
+    }
+
+    /// Whether the other side is in the middle of a frame, and so has more to write.
+    pub(crate) fn is_amid_frame(&self) -> bool {
+        self.framing.is_amid_frame()
     }
 
     /// Takes the bells that have rung, blocking for the first if the socket blocks.

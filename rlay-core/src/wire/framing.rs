@@ -69,6 +69,11 @@ impl Framing {
         &mut block[START + self.filled..]
     }
 
+    /// Whether a frame has begun to arrive and not ended.
+    pub fn is_amid_frame(&self) -> bool {
+        self.filled > 0
+    }
+
     /// Whether the peer said that nothing follows.
     pub fn ended(&self) -> bool {
         self.ended
