@@ -135,11 +135,13 @@ pub struct TransportOptions {
     pub max_frame: usize,
     /// A peer that has vanished without a word is noticed within this time.
     pub liveness: Duration,
+    /// Listeners: whether whoever dials must prove that it knows a [`Token`](crate::Token).
+    pub is_authenticated: bool,
 }
 
 impl Default for TransportOptions {
     fn default() -> Self {
-        Self { max_frame: 64 << 20, liveness: Duration::from_secs(20) }
+        Self { max_frame: 64 << 20, liveness: Duration::from_secs(20), is_authenticated: false }
     }
 }
 

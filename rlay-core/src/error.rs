@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Timeout = 11,
     /// The world's: the address is already taken by another listener.
     AddressInUse = 12,
+    /// Yours: the token is missing or wrong, at this end or the other.
+    Unauthorized = 13,
 }
 
 impl ErrorKind {
@@ -59,6 +61,7 @@ impl ErrorKind {
             10 => Self::ConnectionLost,
             11 => Self::Timeout,
             12 => Self::AddressInUse,
+            13 => Self::Unauthorized,
             _ => Self::Protocol,
         }
     }

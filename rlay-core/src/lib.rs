@@ -27,6 +27,7 @@ pub mod session;
 mod space;
 mod stop;
 mod stream;
+mod token;
 mod value;
 pub mod wire;
 
@@ -52,5 +53,6 @@ pub use space::{
 };
 pub use stop::Stop;
 pub use stream::StreamChannel;
+pub use token::{TOKEN_VARIABLE, Token};
 pub use value::{Array, Graph, Map, Value};
 pub use wire::Limits;

@@ -52,9 +52,9 @@ pub(crate) struct Acceptor(CoreAcceptor);
 #[pymethods]
 impl Acceptor {
     #[new]
-    fn new(py: Python<'_>, address: &str, own_role: &str, max_sessions: usize) -> PyResult<Self> {
+    fn new(py: Python<'_>, address: &str, own_role: &str, max_sessions: usize, token: Option<&str>) -> PyResult<Self> {
         let role = role(own_role)?;
-        let options = options(None, max_sessions, true);
+        let options = options(py, None, max_sessions, token)?;
         let bound = py.detach(|| CoreAcceptor::bind(&address.parse()?, role, &options));
         bound.map(Self).map_err(|e: Error| raise(py, &e))
     }
@@ -141,16 +141,17 @@ impl Session {
 
 /// Dials `address` as `own_role`, trying again until the timeout while nobody listens. None once `stop` is set.
 #[pyfunction]
-#[pyo3(signature = (address, own_role, connect_timeout, stop=None))]
+#[pyo3(signature = (address, own_role, connect_timeout, token, stop=None))]
 pub(crate) fn dial(
     py: Python<'_>,
     address: &str,
     own_role: &str,
     connect_timeout: Option<f64>,
+    token: Option<&str>,
     stop: Option<&Stop>,
 ) -> PyResult<Option<Session>> {
     let role = role(own_role)?;
-    let options = options(connect_timeout, 1, true);
+    let options = options(py, connect_timeout, 1, token)?;
     let address: rlay_core::Address = address.parse().map_err(|e: Error| raise(py, &e))?;
     let stop = stop.map(|stop| &stop.0);
     match wait_unless(py, stop, connect_timeout, |wait| endpoint::dial(&address, role, &options, wait))? {

@@ -7,7 +7,7 @@ use pyo3::{
     types::{PyBool, PyDict, PyInt, PyTuple},
 };
 use rlay_core::{
-    Error, ErrorKind, Map, Options, Value,
+    Error, ErrorKind, Map, Options, Token, Value,
     endpoint::{Agent as CoreAgent, Answer, Wait},
     session::Call,
     wire::{Make, Seed},
@@ -248,10 +248,25 @@ impl Agent {
 const OPAQUE: [u8; 4] = 13u32.to_le_bytes();
 
 /// Options of an endpoint with every transport the package is built with.
-pub(crate) fn options(connect_timeout: Option<f64>, max_sessions: usize, tracebacks: bool) -> Options {
+pub(crate) fn options(
+    py: Python<'_>,
+    connect_timeout: Option<f64>,
+    max_sessions: usize,
+    token: Option<&str>,
+) -> PyResult<Options> {
     let connect_timeout = match connect_timeout {
         Some(timeout) => seconds(Some(timeout)).unwrap_or(std::time::Duration::MAX),
         None => std::time::Duration::MAX,
     };
-    Options { connect_timeout, max_sessions, tracebacks, ..rlay::options() }
+    let mut options = Options { connect_timeout, max_sessions, ..rlay::options() };
+    if let Some(secret) = token {
+        options.token = Some(Token::new(secret).map_err(|e| raise(py, &e))?);
+    }
+    Ok(options)
+}
+
+/// Raises if `token` cannot be one.
+#[pyfunction]
+pub(crate) fn check_token(py: Python<'_>, token: Option<&str>) -> PyResult<()> {
+    options(py, None, 1, token).map(drop)
 }

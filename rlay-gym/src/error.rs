@@ -26,6 +26,7 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
             ErrorKind::ConnectionLost => "ConnectionLost",
             ErrorKind::Timeout => "Timeout",
             ErrorKind::Closed => "Closed",
+            ErrorKind::Unauthorized => "Unauthorized",
             ErrorKind::Env => "ContractError",
             _ => "Error",
         };

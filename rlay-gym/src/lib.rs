@@ -31,7 +31,7 @@ mod _rlay {
     #[pymodule_export]
     use crate::{
         acceptor::{Acceptor, Session, Stop, dial},
-        agent::Agent,
+        agent::{Agent, check_token},
         array::Memory,
         polled::Poll,
         space::roundtrip,

@@ -56,6 +56,7 @@ impl Poll {
         described: &Bound<'_, PyAny>,
         address: &str,
         connect_timeout: Option<f64>,
+        token: Option<&str>,
         stop: Py<Stop>,
     ) -> PyResult<Self> {
         let get = |i: usize| described.get_item(i);
@@ -70,7 +71,7 @@ impl Poll {
         };
         let observations = Tree::new(py, &spec.observation_space)?;
         let actions = Tree::new(py, &spec.action_space)?;
-        let raw = RawPoll::new(spec, address, options(connect_timeout, 1, true)).map_err(|e| raise(py, &e))?;
+        let raw = RawPoll::new(spec, address, options(py, connect_timeout, 1, token)?).map_err(|e| raise(py, &e))?;
         let state = State { raw, observations, actions, outcome: Outcome::default() };
         Ok(Self { state: Mutex::new(state), stop })
     }

@@ -21,8 +21,9 @@ HELLO = {
     "features": 0,
     "max_frame": 1 << 26,
     "peer": "by hand",
+    "nonce": None,
 }
-WELCOME = {"wire": 0, "features": 0, "max_frame": 1 << 26, "peer": "by hand"}
+WELCOME = {"wire": 0, "features": 0, "max_frame": 1 << 26, "peer": "by hand", "proof": None}
 DISCRETE = {"Discrete": {"dtype": "i64", "n": 2, "start": 0}}
 SPEC = {
     "env_id": "", "observation_space": DISCRETE, "action_space": DISCRETE, "slots": 1, "render_mode": None,
@@ -48,7 +49,7 @@ class Stranger:
 
     def send(self, kind: str, body: Json, re: int = 0, seq: int | None = None, **more: Json) -> None:
         """Send a message, numbered as it should be unless ``seq`` says otherwise."""
-        if kind not in ("Hello", "Welcome", "Reject"):
+        if kind not in ("Hello", "Challenge", "Proof", "Welcome", "Reject"):
             self.sent += 1
         number = self.sent if seq is None else seq
         frame = {"kind": kind, "seq": number, "ack": self.received, "re": re, "body": body, **more}

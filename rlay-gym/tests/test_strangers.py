@@ -58,7 +58,7 @@ def test_a_first_frame_that_is_not_hello(moods: Moods, good: Any) -> None:
 REJECTED = {
     "a newer wire": ({"wire_min": 7, "wire_max": 9}, "this side speaks wire 0, the dialer speaks 7 to 9"),
     "the same role": ({"role": "Env"}, "connect with ClientEnv, not ClientBackend"),
-    "authentication": ({"auth": 1}, "authentication"),
+    "authentication": ({"auth": 2}, "authentication"),
 }
 
 

@@ -12,7 +12,7 @@ from wire_writer import encode
 
 __all__ = ["WireError", "decode", "encode"]
 
-RESERVED = {"Challenge", "Proof", "StepAgents", "ResultAgents"}
+RESERVED = {"StepAgents", "ResultAgents"}
 STREAM_LIMIT = 65536
 
 
@@ -98,7 +98,8 @@ def hello(r: Reader) -> Json:
     role = r.u8()
     require(role <= 1, "unknown role")
     json |= {"role": ["Agent", "Env"][role], "auth": r.u8(), "features": r.u64(), "max_frame": r.u64()}
-    return json | {"peer": r.text(256)}
+    json |= {"peer": r.text(256)}
+    return json | {"nonce": list(r.take(32)) if json["auth"] == 1 else None}
 
 
 def error(r: Reader) -> Json:
@@ -128,7 +129,10 @@ BODIES: dict[str, Callable[[Reader], Json]] = {
     "Hello": hello,
     "Welcome": lambda r: {
         "wire": r.u16(), "features": r.u64(), "max_frame": r.u64(), "peer": r.text(256),
+        "proof": r.option(lambda: list(r.take(32))),
     },
+    "Challenge": lambda r: {"nonce": list(r.take(32))},
+    "Proof": lambda r: {"proof": list(r.take(32))},
     "Reject": lambda r: {
         "code": r.u32(), "wire_min": r.u16(), "wire_max": r.u16(), "message": r.text(),
     },

@@ -133,8 +133,13 @@ BODIES: dict[str, Callable[[Json], bytes]] = {
         + u8(x["auth"])
         + numbers(x, ["features", "max_frame"], u64)
         + text(x["peer"])
+        + bytes(x["nonce"] or ())
     ),
-    "Welcome": lambda x: u16(x["wire"]) + numbers(x, ["features", "max_frame"], u64) + text(x["peer"]),
+    "Challenge": lambda x: bytes(x["nonce"]),
+    "Proof": lambda x: bytes(x["proof"]),
+    "Welcome": lambda x: (
+        u16(x["wire"]) + numbers(x, ["features", "max_frame"], u64) + text(x["peer"]) + option(x["proof"], bytes)
+    ),
     "Reject": lambda x: u32(x["code"]) + numbers(x, ["wire_min", "wire_max"], u16) + text(x["message"]),
     "Goodbye": lambda x: u32(x["code"]) + text(x["message"]),
     "Error": lambda x: u32(x["code"]) + u8(x["fatal"]) + slots(x["slots"]) + failure(x["failure"]),

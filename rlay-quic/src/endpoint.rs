@@ -137,7 +137,10 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
     if parsed.skip_verification {
         return Err(address.error("insecure_skip_verification is an option of dialers"));
     }
-    net::check_exposure(address, &parsed.sockets, parsed.allow_remote, "nothing authenticates who dials")?;
+    if !options.is_authenticated {
+        let lacks = "nothing authenticates who dials";
+        net::check_exposure(address, &parsed.sockets, parsed.allow_remote, lacks, net::SET_A_TOKEN)?;
+    }
     let identity = Identity::own()?;
     let pin = Pin::of(&identity.certificate);
     if parsed.pin.is_some_and(|expected| expected != pin) {

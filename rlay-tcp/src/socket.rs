@@ -72,7 +72,11 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<(S
     let bind = || bind(&candidates[0], options);
     let socket = match &target {
         Target::Tcp(found) => {
-            net::check_exposure(address, found, allow_remote, "nothing here authenticates or encrypts")?;
+            let (is_wanted, lacks) = match options.is_authenticated {
+                true => (true, "nothing here is encrypted"),
+                false => (allow_remote, "nothing here authenticates or encrypts"),
+            };
+            net::check_exposure(address, found, is_wanted, lacks, net::SET_A_TOKEN)?;
             bind().map_err(|e| net::bind_error(address, &e))?
         }
         Target::Unix(path) => {

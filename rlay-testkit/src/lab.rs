@@ -73,7 +73,7 @@ pub(crate) fn after(time: Duration) -> Option<Instant> {
 
 /// The options of the suite: what `limit` says, and a short liveness bound.
 pub(crate) fn options(max_frame: usize) -> TransportOptions {
-    TransportOptions { max_frame, liveness: LIVENESS }
+    TransportOptions { max_frame, liveness: LIVENESS, ..TransportOptions::default() }
 }
 
 /// The limit where a test is about something else.

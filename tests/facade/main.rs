@@ -17,5 +17,6 @@ mod rows;
 mod sessions;
 mod strangers;
 mod timeouts;
+mod tokens;
 mod tokio_threads;
 mod workspace;

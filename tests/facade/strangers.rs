@@ -6,10 +6,11 @@ use std::{
 };
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, RemoteEnv, ServerBackend, ServerEnv, Value,
+    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, RemoteEnv, Result, ServerBackend, ServerEnv,
+    Value,
     endpoint::{Acceptor, Wait},
-    session::{Local, hello, receive_welcome},
-    wire::{END, Framing, HANDSHAKE_FRAME, Header, Hello, Kind, Message, Reader, Role, Writer},
+    session::{Dialing, Local},
+    wire::{END, Framing, HANDSHAKE_FRAME, Header, Hello, Kind, Message, Reader, Role, Welcome, Writer},
 };
 use rlay_testkit::CountingEnv;
 
@@ -59,8 +60,16 @@ impl Stranger {
 
 fn greeting() -> Vec<u8> {
     let mut frame = Vec::new();
-    hello(&Local { role: Role::Agent, limits: Limits::default() }, &mut frame);
+    dialing(&mut frame);
     frame
+}
+
+fn dialing(hello: &mut Vec<u8>) -> Dialing {
+    Dialing::begin(Local { role: Role::Agent, limits: Limits::default(), token: None }, [0; 32], hello)
+}
+
+fn receive_welcome(frame: &[u8]) -> Result<Option<Welcome>> {
+    dialing(&mut Vec::new()).take(frame, &mut Vec::new())
 }
 
 /// A counting backend and an agent in the middle of an episode, who is asked afterwards.
@@ -150,6 +159,7 @@ fn a_peer_of_another_wire_number_is_told() {
             features: 0,
             max_frame: 1 << 20,
             peer: "from the future".into(),
+            nonce: None,
         };
         hello.put(&mut Writer(&mut frame));
         frame.extend(b"what else wire 7 puts there");

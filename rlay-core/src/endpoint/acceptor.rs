@@ -20,8 +20,9 @@ use crate::{
     bridge::{refuse_inside_tokio, timeout},
     channel::{BlockingChannel, BlockingListener, Incoming},
     error::{Error, ErrorKind, Result},
-    session::{Local, receive_hello, reject, welcome},
+    session::{Greeting, reject},
     stop::Stop,
+    token::nonce,
     wire::{HANDSHAKE_FRAME, Limits, Role},
 };
 
@@ -230,10 +231,18 @@ impl Shared {
         let deadline = Some(Instant::now() + HANDSHAKE_TIME);
         let mut channel = incoming.open_blocking()?;
         channel.set_max_frame(HANDSHAKE_FRAME);
-        let frame = channel.recv(deadline).map_err(|e| e.context("handshake failed"))?;
-        let frame = frame.ok_or_else(|| Error::protocol("handshake failed: the peer closed without a word"))?;
-        let local = Local { role: self.role, limits: self.options.limits };
-        let hello = receive_hello(&local, &frame).and_then(|hello| {
+        let mut greeting = Greeting::new(self.options.local(self.role), nonce()?);
+        let mut answer = Vec::new();
+        let hello = loop {
+            let frame = channel.recv(deadline).map_err(|e| e.context("handshake failed"))?;
+            let frame = frame.ok_or_else(|| Error::protocol("handshake failed: the peer closed without a word"))?;
+            match greeting.take(&frame, &mut answer) {
+                Ok(None) => channel.send(&answer, &[], deadline)?,
+                Ok(Some(hello)) => break Ok(hello),
+                Err(error) => break Err(error),
+            }
+        };
+        let hello = hello.and_then(|hello| {
             let places = self.options.max_sessions;
             if self.sessions.fetch_add(1, SeqCst) >= places {
                 self.sessions.fetch_sub(1, SeqCst);
@@ -244,7 +253,6 @@ impl Shared {
             }
             Ok((hello, Place(self.sessions.clone())))
         });
-        let mut answer = Vec::new();
         let (hello, place) = match hello {
             Ok(hello) => hello,
             Err(error) => {
@@ -257,7 +265,7 @@ impl Shared {
                 return Err(error.context("handshake refused"));
             }
         };
-        welcome(&local, &mut answer);
+        greeting.welcome(&mut answer);
         channel.send(&answer, &[], deadline)?;
         let limits = agree(self.options.limits, hello.max_frame);
         channel.set_max_frame(limits.frame);

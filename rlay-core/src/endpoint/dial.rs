@@ -8,7 +8,8 @@ use crate::{
     bridge::refuse_inside_tokio,
     channel::BlockingChannel,
     error::{Error, ErrorKind, Result},
-    session::{Local, hello, receive_welcome},
+    session::Dialing,
+    token::nonce,
     wire::{HANDSHAKE_FRAME, Limits, Role},
 };
 
@@ -69,16 +70,20 @@ pub fn dial(
 }
 
 fn shake(channel: &mut dyn BlockingChannel, role: Role, options: &Options, wait: &mut Wait<'_>) -> Result<Limits> {
-    let local = Local { role, limits: options.limits };
     let mut frame = Vec::new();
-    hello(&local, &mut frame);
+    let mut dialing = Dialing::begin(options.local(role), nonce()?, &mut frame);
     channel.set_max_frame(HANDSHAKE_FRAME);
-    channel.send(&frame, &[], wait.deadline)?;
-    let answer = wait.run(|deadline| channel.recv(deadline)).map_err(|e| {
-        e.context(format_args!("{} did not answer the handshake; is it an RLay endpoint?", channel.peer()))
-    })?;
-    let answer = answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed the connection"))?;
-    let welcome = receive_welcome(&answer)?;
+    let welcome = loop {
+        channel.send(&frame, &[], wait.deadline)?;
+        let answer = wait.run(|deadline| channel.recv(deadline)).map_err(|e| {
+            e.context(format_args!("{} did not answer the handshake; is it an RLay endpoint?", channel.peer()))
+        })?;
+        let answer =
+            answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed the connection"))?;
+        if let Some(welcome) = dialing.take(&answer, &mut frame)? {
+            break welcome;
+        }
+    };
     let limits = agree(options.limits, welcome.max_frame);
     channel.set_max_frame(limits.frame);
     Ok(limits)

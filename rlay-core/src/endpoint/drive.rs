@@ -14,8 +14,9 @@ use crate::{
     channel::{Channel, Incoming},
     env::{ResetResult, StepResult},
     error::{Error, ErrorKind, Result},
-    session::{AgentEvent, AgentSession, Local, hello, receive_hello, receive_welcome, reject, welcome},
+    session::{AgentEvent, AgentSession, Dialing, Greeting, reject},
     space::{AnySpace, Space},
+    token::nonce,
     value::{Map, Value},
     wire::{Goodbye, HANDSHAKE_FRAME, Limits, Reset, Role, Row, Spec, payload_head, put_value},
 };
@@ -30,11 +31,16 @@ pub async fn connect(address: &Address, role: Role, options: &Options) -> Result
         let mut channel = transport.connect(address, &options.for_transport()).await?;
         channel.set_max_frame(HANDSHAKE_FRAME);
         let mut frame = Vec::new();
-        hello(&Local { role, limits: options.limits }, &mut frame);
-        channel.send(&frame, &[]).await?;
-        let answer = channel.recv().await?;
-        let answer = answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed"))?;
-        let limits = agree(options.limits, receive_welcome(&answer)?.max_frame);
+        let mut dialing = Dialing::begin(options.local(role), nonce()?, &mut frame);
+        let welcome = loop {
+            channel.send(&frame, &[]).await?;
+            let answer = channel.recv().await?;
+            let answer = answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed"))?;
+            if let Some(welcome) = dialing.take(&answer, &mut frame)? {
+                break welcome;
+            }
+        };
+        let limits = agree(options.limits, welcome.max_frame);
         channel.set_max_frame(limits.frame);
         Ok((channel, limits))
     };
@@ -45,15 +51,22 @@ pub async fn connect(address: &Address, role: Role, options: &Options) -> Result
 
 /// Shakes hands as `role` with a peer that a [`Listener`](crate::Listener) accepted.
 pub async fn accept(incoming: Box<dyn Incoming>, role: Role, options: &Options) -> Result<(Box<dyn Channel>, Limits)> {
-    let local = Local { role, limits: options.limits };
     let shake = async {
         let mut channel = incoming.open()?;
         channel.set_max_frame(HANDSHAKE_FRAME);
-        let frame = channel.recv().await?.ok_or_else(|| Error::protocol("the peer closed without a word"))?;
+        let mut greeting = Greeting::new(options.local(role), nonce()?);
         let mut answer = Vec::new();
-        match receive_hello(&local, &frame) {
+        let hello = loop {
+            let frame = channel.recv().await?.ok_or_else(|| Error::protocol("the peer closed without a word"))?;
+            match greeting.take(&frame, &mut answer) {
+                Ok(None) => channel.send(&answer, &[]).await?,
+                Ok(Some(hello)) => break Ok(hello),
+                Err(error) => break Err(error),
+            }
+        };
+        match hello {
             Ok(hello) => {
-                welcome(&local, &mut answer);
+                greeting.welcome(&mut answer);
                 channel.send(&answer, &[]).await?;
                 let limits = agree(options.limits, hello.max_frame);
                 channel.set_max_frame(limits.frame);

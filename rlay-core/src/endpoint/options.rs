@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{channel::Transport, channel::TransportOptions, registry::Registry, wire::Limits};
+use crate::{
+    channel::{Transport, TransportOptions},
+    registry::Registry,
+    session::Local,
+    token::Token,
+    wire::{Limits, Role},
+};
 
 /// What to do about an environment that breaks its own contract, such as an observation outside its
 /// space. Data is never altered.
@@ -37,7 +43,10 @@ pub struct Options {
     pub max_sessions: usize,
     /// Bounds on what a peer can make this process hold.
     pub limits: Limits,
-    /// For the transport. `limits.frame` takes the place of its `max_frame`.
+    /// A secret that the peer must prove to know, and that is proven to it. By default what the environment
+    /// variable `RLAY_TOKEN` holds, if anything.
+    pub token: Option<Token>,
+    /// For the transport. `limits.frame` takes the place of its `max_frame`, and `token` of `is_authenticated`.
     pub transport: TransportOptions,
     /// Agents: what to do about an environment that breaks its contract.
     pub contract: Contract,
@@ -55,6 +64,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             max_sessions: 64,
             limits: Limits::default(),
+            token: Token::from_env(),
             transport: TransportOptions::default(),
             contract: Contract::default(),
             tracebacks: true,
@@ -75,6 +85,12 @@ impl Options {
     }
 
     pub(crate) fn for_transport(&self) -> TransportOptions {
-        TransportOptions { max_frame: self.limits.frame, ..self.transport.clone() }
+        let (max_frame, is_authenticated) = (self.limits.frame, self.token.is_some());
+        TransportOptions { max_frame, is_authenticated, ..self.transport.clone() }
+    }
+
+    /// What the handshake says of an endpoint with these options.
+    pub(crate) fn local(&self, role: Role) -> Local {
+        Local { role, limits: self.limits, token: self.token.clone() }
     }
 }

@@ -21,6 +21,9 @@ pub use patience::{Patience, Want, is_vain, ready};
 /// The address option that lets a listener be reached by other machines.
 pub const ALLOW_REMOTE: &str = "insecure_allow_remote";
 
+/// What helps where a token makes up for what is missing, for [`check_exposure`].
+pub const SET_A_TOKEN: &str = "set a token (RLAY_TOKEN, at both ends), ";
+
 /// How long `close` lets the peer read what it was sent, over streams that take it back if it has not.
 pub const LINGER: Duration = Duration::from_secs(1);
 
@@ -34,12 +37,19 @@ pub fn resolve(address: &Address) -> Result<Vec<SocketAddr>> {
     if found.is_empty() { Err(address.error("the host has no address")) } else { Ok(found) }
 }
 
-/// Refuses to listen where other machines can dial, unless that is wanted. `lacks` says what is missing.
-pub fn check_exposure(address: &Address, found: &[SocketAddr], is_wanted: bool, lacks: &str) -> Result<()> {
+/// Refuses to listen where other machines can dial, unless that is wanted. `lacks` says what is missing, and
+/// `remedy` what else would help.
+pub fn check_exposure(
+    address: &Address,
+    found: &[SocketAddr],
+    is_wanted: bool,
+    lacks: &str,
+    remedy: &str,
+) -> Result<()> {
     let Some(remote) = found.iter().find(|a| !a.ip().is_loopback()) else { return Ok(()) };
     if !is_wanted {
         return Err(address.error(format_args!(
-            "{} can be reached by other machines, and {lacks}; listen on 127.0.0.1, \
+            "{} can be reached by other machines, and {lacks}; listen on 127.0.0.1, {remedy}\
              or append the option {ALLOW_REMOTE}=yes if the network is trusted",
             remote.ip()
         )));

@@ -1,8 +1,12 @@
-//! The handshake: the dialer says hello, the listener welcomes or rejects it.
+//! The handshake: the dialer says hello, both prove that they know the token, the listener welcomes or rejects.
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    wire::{HANDSHAKE_FRAME, Header, Hello, Kind, Limits, Message, Reader, Reject, Role, WIRE, Welcome, Writer},
+    token::{NONCE, Prover, Token},
+    wire::{
+        Challenge, HANDSHAKE_FRAME, Header, Hello, Kind, Limits, Message, Proof, Reader, Reject, Role, WIRE, Welcome,
+        Writer,
+    },
 };
 
 /// What an endpoint says of itself.
@@ -12,28 +16,162 @@ pub struct Local {
     pub role: Role,
     /// Bounds on what it accepts.
     pub limits: Limits,
+    /// What the peer must prove to know.
+    pub token: Option<Token>,
 }
 
 /// Name and version, for the peer's logs.
 const PEER: &str = concat!("rlay ", env!("CARGO_PKG_VERSION"));
+/// How a peer proves who it is: by HMAC-SHA256 over the handshake, with the token as key.
+const BY_TOKEN: u8 = 1;
+
+/// The dialer's side of a handshake.
+///
+/// ```
+/// use rlay_core::{Limits, Token, session::{Dialing, Greeting, Local}, wire::Role};
+///
+/// let token = Some(Token::new("a long and random text")?);
+/// let local = |role| Local { role, limits: Limits::default(), token: token.clone() };
+/// let (mut to_listener, mut to_dialer) = (Vec::new(), Vec::new());
+///
+/// // In earnest the nonces are random.
+/// let mut dialing = Dialing::begin(local(Role::Agent), [1; 32], &mut to_listener);
+/// let mut greeting = Greeting::new(local(Role::Env), [2; 32]);
+/// while greeting.take(&to_listener, &mut to_dialer)?.is_none() {
+///     assert!(dialing.take(&to_dialer, &mut to_listener)?.is_none()); // the challenge and the proof
+/// }
+/// greeting.welcome(&mut to_dialer);
+/// assert!(dialing.take(&to_dialer, &mut to_listener)?.is_some());
+/// # Ok::<(), rlay_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Dialing {
+    local: Local,
+    hello: Vec<u8>,
+    /// The listener's challenge, once it was answered.
+    challenge: Option<Vec<u8>>,
+}
+
+impl Dialing {
+    /// Begins a handshake by writing the Hello. No two may have the same nonce.
+    pub fn begin(local: Local, nonce: [u8; NONCE], out: &mut Vec<u8>) -> Self {
+        begin(Kind::Hello, out);
+        let hello = Hello {
+            wire_min: WIRE,
+            wire_max: WIRE,
+            role: local.role,
+            auth: if local.token.is_some() { BY_TOKEN } else { 0 },
+            features: 0,
+            max_frame: local.limits.frame as u64,
+            peer: PEER.to_owned(),
+            nonce: local.token.is_some().then_some(nonce),
+        };
+        hello.put(&mut Writer(out));
+        Self { local, hello: out.clone(), challenge: None }
+    }
+
+    /// Takes the listener's next frame: its Welcome, or `None` if `out` is the answer to send.
+    pub fn take(&mut self, frame: &[u8], out: &mut Vec<u8>) -> Result<Option<Welcome>> {
+        let (header, reader) = open(frame)?;
+        match (Message::read(header, reader)?, &self.local.token, &self.challenge) {
+            (Message::Challenge(_), Some(token), None) => {
+                begin(Kind::Proof, out);
+                Proof { proof: token.prove(Prover::Dialer, &self.hello, frame) }.put(&mut Writer(out));
+                self.challenge = Some(frame.to_vec());
+                Ok(None)
+            }
+            (Message::Welcome(welcome), ..) if welcome.wire != WIRE => {
+                Err(Error::protocol(format!("the listener chose wire {}, which was not offered", welcome.wire)))
+            }
+            (Message::Welcome(welcome), None, _) => Ok(Some(welcome)),
+            (Message::Welcome(welcome), Some(token), challenge) => {
+                let proof = welcome.proof.as_ref().map_or(&[][..], |proof| proof);
+                let is_proven = |challenge: &Vec<u8>| token.is_proven(Prover::Listener, &self.hello, challenge, proof);
+                if challenge.as_ref().is_some_and(is_proven) {
+                    return Ok(Some(welcome));
+                }
+                Err(Error::new(
+                    ErrorKind::Unauthorized,
+                    "the listener did not prove that it knows the token; it is not the one that is meant",
+                ))
+            }
+            (Message::Reject(reject), ..) => Err(Error::new(
+                ErrorKind::from_code(reject.code),
+                format!("the listener refused the connection: {}", reject.message),
+            )),
+            (Message::Hello(_), ..) => {
+                Err(Error::protocol("the listener answered Hello with Hello; both sides dialed"))
+            }
+            _ => Err(Error::protocol("the listener asked for what it should not")),
+        }
+    }
+}
+
+/// The listener's side of a handshake.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Greeting {
+    local: Local,
+    nonce: [u8; NONCE],
+    /// Hello as it was read and as it came, and the challenge, once that was sent.
+    challenged: Option<(Hello, Vec<u8>, Vec<u8>)>,
+}
+
+impl Greeting {
+    /// For one dialer. No two may have the same nonce.
+    pub fn new(local: Local, nonce: [u8; NONCE]) -> Self {
+        Self { local, nonce, challenged: None }
+    }
+
+    /// Takes the dialer's next frame: who it is, or `None` if `out` is the answer to send.
+    ///
+    /// The error is what [`reject`] should tell the dialer, unless its kind is [`Protocol`](ErrorKind::Protocol):
+    /// then the dialer is a stranger and gets no answer.
+    pub fn take(&mut self, frame: &[u8], out: &mut Vec<u8>) -> Result<Option<Hello>> {
+        let Some((hello, first, challenge)) = &self.challenged else {
+            let hello = receive_hello(&self.local, frame)?;
+            if self.local.token.is_none() {
+                return Ok(Some(hello));
+            }
+            begin(Kind::Challenge, out);
+            Challenge { nonce: self.nonce }.put(&mut Writer(out));
+            self.challenged = Some((hello, frame.to_vec(), out.clone()));
+            return Ok(None);
+        };
+        let (header, reader) = open(frame)?;
+        let Message::Proof(Proof { proof }) = Message::read(header, reader)? else {
+            return Err(Error::protocol("the dialer did not answer the challenge"));
+        };
+        let token = self.local.token.as_ref().expect("who has none does not challenge");
+        if token.is_proven(Prover::Dialer, first, challenge, &proof) {
+            return Ok(Some(hello.clone()));
+        }
+        Err(Error::new(ErrorKind::Unauthorized, "the token is wrong; both ends must have the same"))
+    }
+
+    /// Writes the Welcome, after [`take`](Self::take) said who it is for.
+    pub fn welcome(&self, out: &mut Vec<u8>) {
+        begin(Kind::Welcome, out);
+        let proof = self.local.token.as_ref().zip(self.challenged.as_ref());
+        Welcome {
+            wire: WIRE,
+            features: 0,
+            max_frame: self.local.limits.frame as u64,
+            peer: PEER.to_owned(),
+            proof: proof.map(|(token, (_, hello, challenge))| token.prove(Prover::Listener, hello, challenge)),
+        }
+        .put(&mut Writer(out));
+    }
+}
+
+/// Listener: writes a Reject; the connection is closed after it.
+pub fn reject(error: &Error, out: &mut Vec<u8>) {
+    begin(Kind::Reject, out);
+    Reject { code: error.kind().code(), wire_min: WIRE, wire_max: WIRE, message: error.to_string() }
+        .put(&mut Writer(out));
+}
 
 fn begin(kind: Kind, out: &mut Vec<u8>) {
     Header { kind, seq: 0, ack: 0, re: 0 }.begin(out);
-}
-
-/// Dialer, first: writes the Hello.
-pub fn hello(local: &Local, out: &mut Vec<u8>) {
-    begin(Kind::Hello, out);
-    let hello = Hello {
-        wire_min: WIRE,
-        wire_max: WIRE,
-        role: local.role,
-        auth: 0,
-        features: 0,
-        max_frame: local.limits.frame as u64,
-        peer: PEER.to_owned(),
-    };
-    hello.put(&mut Writer(out));
 }
 
 /// Opens a handshake frame, which is small and shallow whatever the limits of the session.
@@ -43,14 +181,17 @@ fn open(frame: &[u8]) -> Result<(Header, Reader<'_>)> {
     let header = Header::read(&mut reader)?;
     // Nothing but the bounded handshake is parsed before it is over.
     match header {
-        Header { kind: Kind::Hello | Kind::Welcome | Kind::Reject, seq: 0, ack: 0, re: 0 } => Ok((header, reader)),
+        Header {
+            kind: Kind::Hello | Kind::Challenge | Kind::Proof | Kind::Welcome | Kind::Reject,
+            seq: 0,
+            ack: 0,
+            re: 0,
+        } => Ok((header, reader)),
         Header { kind, .. } => Err(Error::protocol(format!("{kind:?} before the handshake was over"))),
     }
 }
 
-/// Listener: reads the Hello and decides. The error is what [`reject`] should tell the dialer, if
-/// its kind is [`Incompatible`](ErrorKind::Incompatible); otherwise the dialer is a stranger and gets no answer.
-pub fn receive_hello(local: &Local, frame: &[u8]) -> Result<Hello> {
+fn receive_hello(local: &Local, frame: &[u8]) -> Result<Hello> {
     let (header, reader) = open(frame)?;
     if header.kind != Kind::Hello {
         return Err(Error::protocol("the dialer did not start with Hello"));
@@ -73,41 +214,29 @@ pub fn receive_hello(local: &Local, frame: &[u8]) -> Result<Hello> {
         };
         return Err(Error::new(ErrorKind::Incompatible, format!("this address serves {serves} and expects {dial}")));
     }
-    if auth != 0 {
-        return Err(Error::new(ErrorKind::Incompatible, "this side does not know the dialer's kind of authentication"));
+    match (auth, &local.token) {
+        (0, None) | (BY_TOKEN, Some(_)) => {}
+        (0, Some(_)) => {
+            return Err(Error::new(
+                ErrorKind::Unauthorized,
+                "a token is needed here; give the dialer the one of the listener, as token= or RLAY_TOKEN",
+            ));
+        }
+        (BY_TOKEN, None) => {
+            return Err(Error::new(
+                ErrorKind::Unauthorized,
+                "the dialer has a token and the listener has none; give both the same, or neither",
+            ));
+        }
+        _ => {
+            return Err(Error::new(
+                ErrorKind::Incompatible,
+                "this side does not know the dialer's kind of authentication; install matching releases of rlay",
+            ));
+        }
     }
     match Message::read(header, reader)? {
         Message::Hello(hello) => Ok(hello),
         _ => Err(Error::protocol("the dialer did not start with Hello")),
-    }
-}
-
-/// Listener: writes the Welcome.
-pub fn welcome(local: &Local, out: &mut Vec<u8>) {
-    begin(Kind::Welcome, out);
-    Welcome { wire: WIRE, features: 0, max_frame: local.limits.frame as u64, peer: PEER.to_owned() }
-        .put(&mut Writer(out));
-}
-
-/// Listener: writes a Reject; the connection is closed after it.
-pub fn reject(error: &Error, out: &mut Vec<u8>) {
-    begin(Kind::Reject, out);
-    Reject { code: error.kind().code(), wire_min: WIRE, wire_max: WIRE, message: error.to_string() }
-        .put(&mut Writer(out));
-}
-
-/// Dialer: reads the listener's answer.
-pub fn receive_welcome(frame: &[u8]) -> Result<Welcome> {
-    let (header, reader) = open(frame)?;
-    match Message::read(header, reader)? {
-        Message::Welcome(welcome) if welcome.wire == WIRE => Ok(welcome),
-        Message::Welcome(welcome) => {
-            Err(Error::protocol(format!("the listener chose wire {}, which was not offered", welcome.wire)))
-        }
-        Message::Reject(reject) => Err(Error::new(
-            ErrorKind::from_code(reject.code),
-            format!("the listener refused the connection: {}", reject.message),
-        )),
-        _ => Err(Error::protocol("the listener answered Hello with Hello; both sides dialed")),
     }
 }

@@ -32,4 +32,4 @@ mod link;
 
 pub use agent::{AgentEvent, AgentSession, Call};
 pub use env::{EnvEvent, EnvSession};
-pub use handshake::{Local, hello, receive_hello, receive_welcome, reject, welcome};
+pub use handshake::{Dialing, Greeting, Local, reject};

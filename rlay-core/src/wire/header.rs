@@ -29,9 +29,9 @@ macro_rules! kinds {
 kinds! {
     /// Dialer: who I am and what I can do.
     Hello = 0x01,
-    /// Listener: prove that you know the token. Reserved.
+    /// Listener: prove that you know the token.
     Challenge = 0x02,
-    /// Dialer: the proof. Reserved.
+    /// Dialer: the proof.
     Proof = 0x03,
     /// Listener: come in.
     Welcome = 0x04,

@@ -65,7 +65,7 @@ pub struct Hello {
     pub wire_max: u16,
     /// What the dialer is.
     pub role: Role,
-    /// How the dialer proves who it is: 0, not at all. Others are reserved.
+    /// How the dialer proves who it is: 0, not at all; 1, by the token. Others are reserved.
     pub auth: u8,
     /// Feature bits; none is defined yet, unknown ones are ignored.
     pub features: u64,
@@ -73,6 +73,22 @@ pub struct Hello {
     pub max_frame: u64,
     /// Name and version of the dialer's software, for logs.
     pub peer: String,
+    /// Random bytes for the listener's proof, if `auth` is 1.
+    pub nonce: Option<[u8; 32]>,
+}
+
+/// The listener's demand for a proof.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Challenge {
+    /// Random bytes for the dialer's proof.
+    pub nonce: [u8; 32],
+}
+
+/// The dialer's proof.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Proof {
+    /// HMAC-SHA256 with the token as key.
+    pub proof: [u8; 32],
 }
 
 /// The listener's acceptance.
@@ -86,6 +102,8 @@ pub struct Welcome {
     pub max_frame: u64,
     /// Name and version of the listener's software, for logs.
     pub peer: String,
+    /// The listener's own proof, if it asked for the dialer's.
+    pub proof: Option<[u8; 32]>,
 }
 
 /// The listener's refusal; it closes the connection afterwards.
@@ -209,6 +227,8 @@ pub struct EnvClose(pub Slots);
 #[allow(missing_docs)] // each variant holds the message of its name
 pub enum Message<'a> {
     Hello(Hello),
+    Challenge(Challenge),
+    Proof(Proof),
     Welcome(Welcome),
     Reject(Reject),
     Goodbye(Goodbye),
@@ -236,6 +256,9 @@ impl Hello {
     pub fn put(&self, w: &mut Writer<'_>) {
         w.put((MAGIC, self.wire_min, self.wire_max, self.role as u8, self.auth, self.features, self.max_frame));
         w.str(&self.peer);
+        if let Some(nonce) = self.nonce {
+            w.put(nonce);
+        }
     }
 
     /// Wire numbers, role and authentication: the ten bytes that keep their place in every wire
@@ -257,7 +280,9 @@ impl Hello {
     fn get(r: &mut Reader<'_>) -> Result<Self> {
         let (wire_min, wire_max, role, auth) = Self::opening(r)?;
         let (features, max_frame) = r.get()?;
-        Ok(Self { wire_min, wire_max, role, auth, features, max_frame, peer: short(r, 256)? })
+        let peer = short(r, 256)?;
+        let nonce = if auth == 1 { Some(r.get()?) } else { None };
+        Ok(Self { wire_min, wire_max, role, auth, features, max_frame, peer, nonce })
     }
 }
 
@@ -279,16 +304,31 @@ fn get_slots(r: &mut Reader<'_>) -> Result<Slots> {
     r.list(4, Reader::get)
 }
 
+impl Challenge {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.put(self.nonce);
+    }
+}
+
+impl Proof {
+    /// Appends the message.
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.put(self.proof);
+    }
+}
+
 impl Welcome {
     /// Appends the message.
     pub fn put(&self, w: &mut Writer<'_>) {
         w.put((self.wire, self.features, self.max_frame));
         w.str(&self.peer);
+        w.option(self.proof.as_ref(), |w, proof| w.put(*proof));
     }
 
     fn get(r: &mut Reader<'_>) -> Result<Self> {
         let (wire, features, max_frame) = r.get()?;
-        Ok(Self { wire, features, max_frame, peer: short(r, 256)? })
+        Ok(Self { wire, features, max_frame, peer: short(r, 256)?, proof: r.option(Reader::get)? })
     }
 }
 
@@ -459,6 +499,8 @@ impl<'a> Message<'a> {
     pub fn read(header: Header, mut r: Reader<'a>) -> Result<Self> {
         let message = match header.kind {
             Kind::Hello => Message::Hello(Hello::get(&mut r)?),
+            Kind::Challenge => Message::Challenge(Challenge { nonce: r.get()? }),
+            Kind::Proof => Message::Proof(Proof { proof: r.get()? }),
             Kind::Welcome => Message::Welcome(Welcome::get(&mut r)?),
             Kind::Reject => Message::Reject(Reject::get(&mut r)?),
             Kind::Goodbye => Message::Goodbye(Goodbye::get(&mut r)?),
@@ -482,9 +524,7 @@ impl<'a> Message<'a> {
                 }
                 return Ok(Message::Result(rows, Payload::read(r)?));
             }
-            Kind::Challenge | Kind::Proof | Kind::StepAgents | Kind::ResultAgents => {
-                return Ok(Message::Reserved(header.kind));
-            }
+            Kind::StepAgents | Kind::ResultAgents => return Ok(Message::Reserved(header.kind)),
         };
         r.end()?;
         Ok(message)

@@ -12,7 +12,8 @@ pub use codec::{Limits, Reader, Writer};
 pub use framing::{END, Framing};
 pub use header::{HEADER_LEN, Header, Kind};
 pub use message::{
-    EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Reject, Reset, Role, Row, Rows, Seed, Slots, Spec, Welcome,
+    Challenge, EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Proof, Reject, Reset, Role, Row, Rows, Seed,
+    Slots, Spec, Welcome,
 };
 pub(crate) use message::{put_request, put_rows};
 pub use payload::{Payload, payload_head};

@@ -54,6 +54,8 @@ impl<'a> Frame<'a> {
     pub(crate) fn json(&self) -> Json {
         let body = match &self.message {
             Message::Hello(x) => json!(x),
+            Message::Challenge(x) => json!(x),
+            Message::Proof(x) => json!(x),
             Message::Welcome(x) => json!(x),
             Message::Reject(x) => json!(x),
             Message::Goodbye(x) => json!(x),
@@ -84,6 +86,8 @@ impl<'a> Frame<'a> {
         let w = &mut Writer(&mut out);
         match &self.message {
             Message::Hello(x) => x.put(w),
+            Message::Challenge(x) => x.put(w),
+            Message::Proof(x) => x.put(w),
             Message::Welcome(x) => x.put(w),
             Message::Reject(x) => x.put(w),
             Message::Goodbye(x) => x.put(w),

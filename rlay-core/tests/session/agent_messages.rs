@@ -103,9 +103,10 @@ fn frames(case: &AgentCase, label: &str) -> Vec<Vec<u8>> {
         },
         "Error, else" => anything(&|n| n.error(false), &[case.make, case.close, slot.map(|(n, _)| n.re)]),
         "Goodbye" => vec![next.goodbye(0), next.goodbye(9), next.goodbye(77)],
-        "Hello, Welcome, Reject, Make, Reset, Step, Render, Close, a reserved kind" => {
+        "Hello, Challenge, Proof, Welcome, Reject, Make, Reset, Step, Render, Close, a reserved kind" => {
             let mut all = vec![next.hello(), next.welcome(), next.reject(), next.make(), next.reset(&[0])];
             all.extend([next.step(&[0]), next.render(&[0]), next.close()]);
+            all.extend(next.challenge_and_proof());
             all.extend(next.reserved());
             all
         }

@@ -36,8 +36,9 @@ fn frames(case: &EnvCase, label: &str) -> Vec<Vec<u8>> {
         "Goodbye" => vec![n.goodbye(0), n.goodbye(9)],
         "Error, fatal" => vec![n.error(true)],
         "Error, not fatal" => vec![n.error(false)],
-        "Hello, Welcome, Reject, Spec, Result, Frames, Closed" => {
-            vec![n.hello(), n.welcome(), n.reject(), n.spec(1), n.result(&[row(0, true)]), n.frames(&[0]), n.closed()]
+        "Hello, Challenge, Proof, Welcome, Reject, Spec, Result, Frames, Closed" => {
+            let replies = [n.spec(1), n.result(&[row(0, true)]), n.frames(&[0]), n.closed()];
+            [n.hello(), n.welcome(), n.reject()].into_iter().chain(n.challenge_and_proof()).chain(replies).collect()
         }
         "malformed, wrong numbers" => n.malformed(),
         other => panic!("the table has a message that this test does not know: {other}"),

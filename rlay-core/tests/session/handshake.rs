@@ -1,15 +1,32 @@
 //! The handshake: who is let in, who is told why not, and who gets no answer.
 
 use rlay_core::{
-    ErrorKind, Limits,
-    session::{Local, hello, receive_hello, receive_welcome, reject, welcome},
+    ErrorKind, Limits, Result, Token,
+    session::{Dialing, Greeting, Local, reject},
     wire::{Header, Hello, Kind, Role, Welcome, Writer},
 };
 
 use super::wire::Numbers;
 
 fn local(role: Role) -> Local {
-    Local { role, limits: Limits { frame: 100_000, ..Limits::default() } }
+    Local { role, limits: Limits { frame: 100_000, ..Limits::default() }, token: None }
+}
+
+/// The same with a token.
+fn secretive(role: Role, token: &str) -> Local {
+    Local { token: Some(Token::new(token).unwrap()), ..local(role) }
+}
+
+/// What a listener without a token makes of its first frame.
+fn receive_hello(local: &Local, frame: &[u8]) -> Result<Hello> {
+    let hello = Greeting::new(local.clone(), [2; 32]).take(frame, &mut Vec::new())?;
+    Ok(hello.expect("nothing is to be proven"))
+}
+
+/// What a dialer without a token makes of the answer.
+fn receive_welcome(frame: &[u8]) -> Result<Welcome> {
+    let welcome = Dialing::begin(local(Role::Agent), [1; 32], &mut Vec::new()).take(frame, &mut Vec::new())?;
+    Ok(welcome.expect("nothing is to be proven"))
 }
 
 /// A Hello as any dialer may send it.
@@ -21,18 +38,28 @@ fn frame(hello: &Hello) -> Vec<u8> {
 }
 
 fn agent() -> Hello {
-    Hello { wire_min: 0, wire_max: 0, role: Role::Agent, auth: 0, features: 0, max_frame: 1 << 20, peer: "x".into() }
+    Hello {
+        wire_min: 0,
+        wire_max: 0,
+        role: Role::Agent,
+        auth: 0,
+        features: 0,
+        max_frame: 1 << 20,
+        peer: "x".into(),
+        nonce: None,
+    }
 }
 
 #[test]
 fn both_roles_may_dial() {
     for role in [Role::Agent, Role::Env] {
         let mut out = Vec::new();
-        hello(&local(role), &mut out);
-        let heard = receive_hello(&local(role.other()), &out).unwrap();
+        let mut dialing = Dialing::begin(local(role), [1; 32], &mut out);
+        let mut greeting = Greeting::new(local(role.other()), [2; 32]);
+        let heard = greeting.take(&out, &mut Vec::new()).unwrap().unwrap();
         assert_eq!((heard.role, heard.max_frame), (role, 100_000));
-        welcome(&local(role.other()), &mut out);
-        assert_eq!(receive_welcome(&out).unwrap().max_frame, 100_000);
+        greeting.welcome(&mut out);
+        assert_eq!(dialing.take(&out, &mut Vec::new()).unwrap().unwrap().max_frame, 100_000);
     }
 }
 
@@ -47,7 +74,7 @@ fn a_dialer_that_does_not_fit_is_told_why() {
     for (hello, word) in [
         (Hello { wire_min: 1, wire_max: 3, ..agent() }, "wire 0"),
         (Hello { role: Role::Env, ..agent() }, "expects an agent"),
-        (Hello { auth: 1, ..agent() }, "authentication"),
+        (Hello { auth: 2, ..agent() }, "authentication"),
     ] {
         // What follows the first ten bytes may be of another age: it is not read.
         let whole = frame(&hello);
@@ -89,9 +116,100 @@ fn a_dialer_believes_nothing_but_welcome_and_reject() {
     }
     let mut out = Vec::new();
     Header { kind: Kind::Welcome, seq: 0, ack: 0, re: 0 }.begin(&mut out);
-    Welcome { wire: 1, features: 0, max_frame: 1 << 20, peer: String::new() }.put(&mut Writer(&mut out));
+    Welcome { wire: 1, features: 0, max_frame: 1 << 20, peer: String::new(), proof: None }.put(&mut Writer(&mut out));
     let error = receive_welcome(&out).unwrap_err();
     assert!(error.kind() == ErrorKind::Protocol && error.to_string().contains("wire 1"), "{error}");
     let busy = receive_welcome(&n.reject()).unwrap_err();
     assert!(busy.kind() == ErrorKind::Busy && busy.to_string().contains("full"), "{busy}");
+}
+
+/// Hello, Challenge and Proof of a dialer and a listener; the error of whoever refuses, and who that was.
+fn meet(dialer: &Local, listener: &Local) -> std::result::Result<Vec<Vec<u8>>, (&'static str, ErrorKind)> {
+    let (mut frame, mut frames) = (Vec::new(), Vec::new());
+    let mut dialing = Dialing::begin(dialer.clone(), [1; 32], &mut frame);
+    let mut greeting = Greeting::new(listener.clone(), [2; 32]);
+    loop {
+        frames.push(frame.clone());
+        let heard = greeting.take(&frame.clone(), &mut frame).map_err(|e| ("listener", e.kind()))?;
+        if heard.is_some() {
+            greeting.welcome(&mut frame);
+        }
+        frames.push(frame.clone());
+        if dialing.take(&frame.clone(), &mut frame).map_err(|e| ("dialer", e.kind()))?.is_some() {
+            return Ok(frames);
+        }
+    }
+}
+
+#[test]
+fn both_prove_that_they_know_the_token() {
+    let (agent, env) = (secretive(Role::Agent, "secret"), secretive(Role::Env, "secret"));
+    let frames = meet(&agent, &env).unwrap();
+    assert_eq!(frames.len(), 4);
+    let told = frames.concat();
+    assert!(!told.windows(6).any(|bytes| bytes == b"secret"), "the token itself is never sent");
+    meet(&env, &agent).unwrap();
+}
+
+#[test]
+fn a_token_that_is_missing_or_wrong() {
+    let (known, other) = (secretive(Role::Agent, "secret"), secretive(Role::Agent, "secreT"));
+    let env = secretive(Role::Env, "secret");
+    let unauthorized = Err(("listener", ErrorKind::Unauthorized));
+    assert_eq!(meet(&other, &env).map(|_| ()), unauthorized);
+    assert_eq!(meet(&local(Role::Agent), &env).map(|_| ()), unauthorized);
+    assert_eq!(meet(&known, &local(Role::Env)).map(|_| ()), unauthorized);
+}
+
+#[test]
+fn a_listener_that_proves_nothing_is_not_believed() {
+    let mut out = Vec::new();
+    let dialer = secretive(Role::Agent, "secret");
+    let mut hello = Vec::new();
+    let mut dialing = Dialing::begin(dialer.clone(), [1; 32], &mut hello);
+
+    // It lets everybody in.
+    Greeting::new(local(Role::Env), [2; 32]).welcome(&mut out);
+    assert_eq!(dialing.clone().take(&out.clone(), &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
+
+    // It asks for a proof, to send it back or to know nothing itself.
+    let mut rogue = Greeting::new(secretive(Role::Env, "a guess"), [2; 32]);
+    rogue.take(&hello, &mut out).unwrap();
+    let mut proof = Vec::new();
+    assert!(dialing.take(&out, &mut proof).unwrap().is_none());
+    assert!(rogue.take(&proof, &mut out).is_err());
+    rogue.welcome(&mut out);
+    assert_eq!(dialing.clone().take(&out.clone(), &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
+    let at = out.len() - 32;
+    out[at..].copy_from_slice(&proof[32..]);
+    assert_eq!(dialing.take(&out.clone(), &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
+}
+
+#[test]
+fn a_proof_is_good_for_one_handshake() {
+    let (agent, env) = (secretive(Role::Agent, "secret"), secretive(Role::Env, "secret"));
+    let frames = meet(&agent, &env).unwrap();
+    let mut out = Vec::new();
+    let mut later = Greeting::new(env.clone(), [3; 32]);
+    assert!(later.take(&frames[0], &mut out).unwrap().is_none());
+    assert_eq!(later.take(&frames[2], &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
+
+    for len in 0..frames[2].len() {
+        let mut truncated = Greeting::new(env.clone(), [2; 32]);
+        truncated.take(&frames[0], &mut out).unwrap();
+        assert_eq!(truncated.take(&frames[2][..len], &mut out).unwrap_err().kind(), ErrorKind::Protocol);
+    }
+}
+
+#[test]
+fn a_challenge_to_who_knows_no_token_is_a_violation() {
+    let (agent, env) = (secretive(Role::Agent, "secret"), secretive(Role::Env, "secret"));
+    let frames = meet(&agent, &env).unwrap();
+    assert_eq!(receive_welcome(&frames[1]).unwrap_err().kind(), ErrorKind::Protocol);
+
+    // And so is a second one.
+    let mut out = Vec::new();
+    let mut dialing = Dialing::begin(agent, [1; 32], &mut out);
+    assert!(dialing.take(&frames[1], &mut out).unwrap().is_none());
+    assert_eq!(dialing.take(&frames[1], &mut out).unwrap_err().kind(), ErrorKind::Protocol);
 }

@@ -31,13 +31,18 @@ impl Numbers {
 
     pub(crate) fn hello(self) -> Vec<u8> {
         let (wire_min, wire_max, role, peer) = (0, 0, Role::Agent, String::new());
-        let hello = Hello { wire_min, wire_max, role, auth: 0, features: 0, max_frame: 1 << 20, peer };
+        let hello = Hello { wire_min, wire_max, role, auth: 0, features: 0, max_frame: 1 << 20, peer, nonce: None };
         self.frame(Kind::Hello, |w| hello.put(w))
     }
 
     pub(crate) fn welcome(self) -> Vec<u8> {
-        let welcome = Welcome { wire: 0, features: 0, max_frame: 1 << 20, peer: String::new() };
+        let welcome = Welcome { wire: 0, features: 0, max_frame: 1 << 20, peer: String::new(), proof: None };
         self.frame(Kind::Welcome, |w| welcome.put(w))
+    }
+
+    /// What belongs between the two.
+    pub(crate) fn challenge_and_proof(self) -> [Vec<u8>; 2] {
+        [Kind::Challenge, Kind::Proof].map(|kind| self.frame(kind, |w| w.put([7u8; 32])))
     }
 
     pub(crate) fn reject(self) -> Vec<u8> {
@@ -102,9 +107,9 @@ impl Numbers {
         self.frame(Kind::Closed, |w| EnvClose(Default::default()).put(w))
     }
 
-    /// A frame of each reserved kind, two of them with a body.
+    /// A frame of each reserved kind, one of them with a body.
     pub(crate) fn reserved(self) -> Vec<Vec<u8>> {
-        let kinds = [Kind::Challenge, Kind::Proof, Kind::StepAgents, Kind::ResultAgents];
+        let kinds = [Kind::StepAgents, Kind::ResultAgents];
         kinds.iter().enumerate().map(|(i, kind)| self.frame(*kind, |w| w.0.resize(w.0.len() + i % 2, 7))).collect()
     }
 

@@ -3,8 +3,8 @@
 use rlay_core::{
     AnySpace, Array, Discrete, EnvFailure, ErrorKind, Limits, Map, Space, Text, Value,
     wire::{
-        EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Message, Payload, Reader, Reject, Reset, Role,
-        Row, Seed, Slots, Spec, Welcome,
+        Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Message, Payload, Proof, Reader,
+        Reject, Reset, Role, Row, Seed, Slots, Spec, Welcome,
     },
 };
 use smallvec::{SmallVec, smallvec};
@@ -44,9 +44,14 @@ pub(crate) fn row(slot: u32, reward: f64) -> Row {
     Row { slot, first: false, terminated: false, truncated: false, reward, info }
 }
 
+/// 32 bytes that count up.
+fn bytes32(first: u8) -> [u8; 32] {
+    std::array::from_fn(|i| first + i as u8)
+}
+
 pub(crate) fn hello() -> Hello {
     let peer = "rlay 0.1.0".into();
-    Hello { wire_min: 0, wire_max: 0, role: Role::Agent, auth: 0, features: 0, max_frame: 64 << 20, peer }
+    Hello { wire_min: 0, wire_max: 0, role: Role::Agent, auth: 0, features: 0, max_frame: 64 << 20, peer, nonce: None }
 }
 
 /// One packed Discrete action: a NumPy `int64`.
@@ -100,6 +105,12 @@ fn requests() -> Vec<(&'static str, Frame<'static>)> {
                 }),
             ),
         ),
+        (
+            "hello/with-a-token",
+            frame(Kind::Hello, (0, 0, 0), Message::Hello(Hello { auth: 1, nonce: Some(bytes32(1)), ..hello() })),
+        ),
+        ("challenge", frame(Kind::Challenge, (0, 0, 0), Message::Challenge(Challenge { nonce: bytes32(2) }))),
+        ("proof", frame(Kind::Proof, (0, 0, 0), Message::Proof(Proof { proof: bytes32(3) }))),
         ("make/default", make(Make { kwargs: Value::Dict(Map::new()), ..Make::default() })),
         (
             "make/everything",
@@ -147,12 +158,14 @@ fn replies() -> Vec<(&'static str, Frame<'static>)> {
         traceback: "Traceback (most recent call last):\n  …".into(),
         ..EnvFailure::new("mygame.GameError", "the level 漢 does not exist")
     };
-    let welcome = Welcome { wire: 0, features: 0, max_frame: 64 << 20, peer: "rlay 0.1.0".into() };
+    let welcome = Welcome { wire: 0, features: 0, max_frame: 64 << 20, peer: "rlay 0.1.0".into(), proof: None };
+    let proven = Welcome { proof: Some(bytes32(4)), ..welcome.clone() };
     let reject = Reject { code: ErrorKind::Incompatible.code(), wire_min: 0, wire_max: 0, message: "no".into() };
     let goodbye = |code, message: &str| {
         frame(Kind::Goodbye, (6, 5, 0), Message::Goodbye(Goodbye { code, message: message.into() }))
     };
     vec![
+        ("welcome/proven", frame(Kind::Welcome, (0, 0, 0), Message::Welcome(proven))),
         ("welcome", frame(Kind::Welcome, (0, 0, 0), Message::Welcome(welcome))),
         ("reject", frame(Kind::Reject, (0, 0, 0), Message::Reject(reject))),
         ("spec/cart-pole", spec(self::spec(spaces::cart_pole(), discrete))),
@@ -183,7 +196,7 @@ fn replies() -> Vec<(&'static str, Frame<'static>)> {
 }
 
 pub(crate) fn all() -> Vec<Vector> {
-    let reserved = [Kind::Challenge, Kind::Proof, Kind::StepAgents, Kind::ResultAgents];
+    let reserved = [Kind::StepAgents, Kind::ResultAgents];
     let reserved = reserved.map(|kind| (format!("reserved/{kind:?}"), frame(kind, (2, 1, 0), Message::Reserved(kind))));
     let named = requests().into_iter().chain(replies()).map(|(name, frame)| (name.to_owned(), frame));
     named

@@ -290,6 +290,14 @@ fn frames() -> Vec<Vector> {
         ("hello-long-name", "256 bytes are the most", {
             frame(0x01, &with(hello[32..58].to_vec(), &raw(|w| w.str(&name(257)))))
         }),
+        ("hello-nonce-cut", "the last byte of the nonce is missing", {
+            with(patch(hello.clone(), 41, &[1]), &[7; 31])
+        }),
+        ("challenge-cut", "the last byte of the nonce is missing", frame(0x02, &[7; 31])),
+        ("proof-and-more", "a byte after the end", frame(0x03, &[7; 33])),
+        ("welcome-proof-cut", "the last byte of the proof is missing", {
+            frame(0x04, &with(raw(|w| w.put((0u16, 0u64, 1u64, 0u64, 1u8))), &[7; 31]))
+        }),
         ("welcome-cut", "a half of max_frame is missing", frame(0x04, &raw(|w| w.put((0u16, 0u64, 0u32))))),
         ("reject-message-not-utf-8", "the byte ff", frame(0x05, &raw(|w| w.put((7u32, 0u16, 0u16, 1u64, 0xffu8))))),
         ("goodbye-and-more", "a byte after the end", frame(0x09, &raw(|w| w.put((0u32, 0u64, 0u8))))),

@@ -34,6 +34,7 @@ from rlay.errors import (
     Incompatible,
     ProtocolError,
     Timeout,
+    Unauthorized,
 )
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "ServerEnv",
     "Step",
     "Timeout",
+    "Unauthorized",
     "make_client_env",
     "make_server_env",
     "register",

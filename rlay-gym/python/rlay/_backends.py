@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlay import _hosting, _lifetime, _rlay
-from rlay._envs import _no_token
 from rlay._threads import Threads
 from rlay.errors import ConnectionLost, Error, Timeout
 
@@ -106,7 +105,7 @@ class ServerBackend(_Backend):
             session at a time and is not closed.
         address: Where to listen; port 0 takes a free one, see the attribute ``address``.
         max_sessions: Most agents at a time.
-        token: Not supported yet.
+        token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
 
     Example:
@@ -127,9 +126,8 @@ class ServerBackend(_Backend):
         tracebacks: bool = True,
     ) -> None:
         """Listen."""
-        _no_token(token)
         super().__init__(env, max_sessions, tracebacks)
-        self._acceptor = _rlay.Acceptor(address, "env", self._max_sessions)
+        self._acceptor = _rlay.Acceptor(address, "env", self._max_sessions, token)
         self.address = self._acceptor.address
         self._inherited = False
         _lifetime.watch(self)
@@ -188,7 +186,7 @@ class ClientBackend(_Backend):
         address: Where the `ServerEnv` listens.
         max_sessions: Most sessions at a time.
         connect_timeout: How long to try again while nobody listens.
-        token: Not supported yet.
+        token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
 
     Example:
@@ -210,8 +208,9 @@ class ClientBackend(_Backend):
         tracebacks: bool = True,
     ) -> None:
         """Keep what to host and where; nothing is dialed yet."""
-        _no_token(token)
         super().__init__(env, max_sessions, tracebacks)
+        _rlay.check_token(token)
+        self._token = token
         self.address = address
         self._connect_timeout = connect_timeout
         _lifetime.watch(self)
@@ -231,7 +230,7 @@ class ClientBackend(_Backend):
         try:
             while not self._stop.is_set():
                 try:
-                    session = _rlay.dial(self.address, "env", self._connect_timeout, self._stop)
+                    session = _rlay.dial(self.address, "env", self._connect_timeout, self._token, self._stop)
                 except ConnectionLost:
                     self._wait(lambda: self._active == 0)
                     if self._stop.is_set():
@@ -283,7 +282,7 @@ class ClientBackend(_Backend):
         """
         if self._poll is None:
             described = self._make(None)
-            self._poll = _rlay.Poll(described, self.address, self._connect_timeout, self._stop)
+            self._poll = _rlay.Poll(described, self.address, self._connect_timeout, self._token, self._stop)
         turn = self._poll.turn(timeout)
         if turn is None:
             return None

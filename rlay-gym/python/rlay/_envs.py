@@ -44,13 +44,21 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     metadata = _Metadata()
 
-    def __init__(self, address: str, render_mode: str | None, timeout: float | None, connect_timeout: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        render_mode: str | None,
+        timeout: float | None,
+        connect_timeout: float,
+        token: str | None,
+    ) -> None:
         """Keep what both endpoints are told."""
         self.address = address
         self.render_mode = render_mode
         self.timeout = timeout
         self.contract = "warn"
         self._connect_timeout = connect_timeout
+        self._token = token
         self._agent: _rlay.Agent | None = None
         self._opening = threading.Lock()
         self._closed = False
@@ -170,11 +178,6 @@ class RemoteEnv(gym.Env[Any, Any]):
         """Leave quietly; ``close`` is the orderly way."""
 
 
-def _no_token(token: str | None) -> None:
-    if token is not None:
-        raise Error("tokens are not supported yet; stay on addresses that only this machine can reach")
-
-
 class ClientEnv(RemoteEnv):
     """A remote environment hosted by a server: the agent dials.
 
@@ -183,7 +186,7 @@ class ClientEnv(RemoteEnv):
         render_mode: One of the modes that the remote environment declares.
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to try again while nobody listens.
-        token: Not supported yet.
+        token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
 
     Example:
         >>> import rlay
@@ -205,22 +208,23 @@ class ClientEnv(RemoteEnv):
         token: str | None = None,
     ) -> None:
         """Connect and make an environment."""
-        _no_token(token)
-        super().__init__(address, render_mode, timeout, connect_timeout)
+        super().__init__(address, render_mode, timeout, connect_timeout, token)
         self._connect()
 
     def _open(self) -> _rlay.Agent:
-        session = _rlay.dial(self.address, "agent", self._connect_timeout)
+        session = _rlay.dial(self.address, "agent", self._connect_timeout, self._token)
         assert session is not None, "without a stop flag dialing does not stop"
         return session.agent(self.render_mode, self.timeout)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the arguments: the copy is a new session."""
-        return _client_env, (self.address, self.render_mode, self.timeout, self._connect_timeout)
+        return _client_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._token)
 
 
-def _client_env(address: str, render_mode: str | None, timeout: float | None, connect_timeout: float) -> ClientEnv:
-    return ClientEnv(address, render_mode=render_mode, timeout=timeout, connect_timeout=connect_timeout)
+def _client_env(
+    address: str, render_mode: str | None, timeout: float | None, connect_timeout: float, token: str | None
+) -> ClientEnv:
+    return ClientEnv(address, render_mode=render_mode, timeout=timeout, connect_timeout=connect_timeout, token=token)
 
 
 class ServerEnv(RemoteEnv):
@@ -235,7 +239,7 @@ class ServerEnv(RemoteEnv):
         render_mode: One of the modes that the remote environment declares.
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to wait for an environment, in seconds.
-        token: Not supported yet.
+        token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
 
     Example:
         >>> import rlay
@@ -257,11 +261,10 @@ class ServerEnv(RemoteEnv):
         token: str | None = None,
     ) -> None:
         """Listen."""
-        _no_token(token)
-        self._listener: _listeners.Listener | None = _listeners.take(address)
+        self._listener: _listeners.Listener | None = _listeners.take(address, token)
         # The environment that is to be taken, if that is settled already.
         self._session: _rlay.Session | None = None
-        super().__init__(self._listener.address, render_mode, timeout, connect_timeout)
+        super().__init__(self._listener.address, render_mode, timeout, connect_timeout, token)
 
     def _open(self) -> _rlay.Agent:
         if self._session is not None:
@@ -309,8 +312,10 @@ class ServerEnv(RemoteEnv):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the arguments: the copy takes another environment that dials in."""
-        return _server_env, (self.address, self.render_mode, self.timeout, self._connect_timeout)
+        return _server_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._token)
 
 
-def _server_env(address: str, render_mode: str | None, timeout: float | None, connect_timeout: float) -> ServerEnv:
-    return ServerEnv(address, render_mode=render_mode, timeout=timeout, connect_timeout=connect_timeout)
+def _server_env(
+    address: str, render_mode: str | None, timeout: float | None, connect_timeout: float, token: str | None
+) -> ServerEnv:
+    return ServerEnv(address, render_mode=render_mode, timeout=timeout, connect_timeout=connect_timeout, token=token)

@@ -9,6 +9,7 @@ import re
 import threading
 
 from rlay import _lifetime, _rlay
+from rlay.errors import Error
 
 logger = logging.getLogger("rlay")
 
@@ -16,9 +17,10 @@ logger = logging.getLogger("rlay")
 class Listener:
     """A listening socket with a count of who uses it; the last one closes it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, token: str | None) -> None:
         """Bind ``address``."""
-        self.acceptor = _rlay.Acceptor(address, "agent", 4096)
+        self.acceptor = _rlay.Acceptor(address, "agent", 4096, token)
+        self.token = token
         self.address = self.acceptor.address
         self.users = 0
 
@@ -47,17 +49,19 @@ _lock = threading.Lock()
 _by_address: dict[str, Listener] = {}
 
 
-def take(address: str) -> Listener:
+def take(address: str, token: str | None) -> Listener:
     """Return the listener for ``address``, as it was asked for or as it turned out."""
     with _lock:
         listener = _by_address.get(address)
         if listener is None:
-            listener = Listener(address)
+            listener = Listener(address, token)
             _by_address[listener.address] = listener
             if not re.search(r":0(\?|$)", address):
                 # Whoever asks for a free port gets one of its own.
                 _by_address[address] = listener
             _lifetime.watch(listener)
+        elif listener.token != token:
+            raise Error(f"another ServerEnv of this process listens at {listener.address} with another token")
         listener.users += 1
         return listener
 

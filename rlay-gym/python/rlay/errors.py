@@ -60,6 +60,10 @@ class AddressError(Error, ValueError):
     """The address is malformed, taken, or of a scheme that no transport serves."""
 
 
+class Unauthorized(Error, PermissionError):
+    """The token is missing or wrong, at this end or the other."""
+
+
 class Busy(Error):
     """Another call is under way, or the answer to an earlier one is still to come."""
 

@@ -48,8 +48,9 @@ pub(crate) fn fresh(scheme: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let n = NEXT.fetch_add(1, Relaxed);
     match scheme {
-        "tcp" => "tcp://127.0.0.1:0".to_owned(),
-        "unix" => format!("unix://{}/rlay-{}-{n}.sock", std::env::temp_dir().display(), id()),
+        "tcp" | "zmq" | "quic" => format!("{scheme}://127.0.0.1:0"),
+        "unix" | "zmq+ipc" => format!("{scheme}://{}/rlay-{}-{n}.sock", std::env::temp_dir().display(), id()),
+        "shm" => format!("shm://test-{}-{n}", id()),
         _ => format!("{scheme}://test-{n}"),
     }
 }

@@ -1,0 +1,119 @@
+"""Tokens: who has the right one is let in, over every transport and in both paradigms; nobody sees or says it."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import rlay
+from conftest import PARADIGMS, SCHEMES
+from moods import Moods
+from processes import python
+
+SECRET = "between the two of us"
+OTHER = "between the three of us"
+
+REFUSED = {
+    "wrong": (SECRET, OTHER, "the token is wrong"),
+    "missing at the dialer": (SECRET, None, "a token is needed here"),
+    "missing at the listener": (None, SECRET, "the listener has none"),
+}
+"""The listener's token, the dialer's, and what both are told."""
+
+
+def meet(moods: Moods, paradigm: str, address: str, listener: str | None, dialer: str | None, **kwargs: Any) -> Any:
+    """Return an environment whose two ends have these tokens."""
+    if paradigm == "client":
+        return moods.client(moods.serve(address=address, token=listener), token=dialer, **kwargs)
+    env = moods.server(address, token=listener, **kwargs)
+    moods.dial(env.address, token=dialer)
+    return env
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_right_token(moods: Moods, fresh: Callable[[str], str], scheme: str, paradigm: str) -> None:
+    env = meet(moods, paradigm, fresh(scheme), SECRET, SECRET)
+    env.reset()
+    assert env.step(0)[0] == 1
+    assert SECRET not in repr(env) and SECRET not in str(moods.host.take_log())
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_token_that_is_not_right(
+    moods: Moods,
+    fresh: Callable[[str], str],
+    caplog: pytest.LogCaptureFixture,
+    scheme: str,
+    paradigm: str,
+    name: str,
+) -> None:
+    listener, dialer, text = REFUSED[name]
+    if paradigm == "client":
+        with pytest.raises(rlay.Unauthorized, match=text) as caught:
+            meet(moods, paradigm, fresh(scheme), listener, dialer)
+        shown = str(caught.value) + moods.log(text)
+    else:
+        env = meet(moods, paradigm, fresh(scheme), listener, dialer, connect_timeout=0.2)
+        shown = moods.log(text)
+        with caplog.at_level(logging.WARNING, "rlay"), pytest.raises(rlay.Timeout, match="no environment dialed in"):
+            env.reset()
+        assert text in caplog.text
+        shown += caplog.text
+    assert SECRET not in shown and OTHER not in shown
+
+
+def test_the_token_of_the_surroundings(moods: Moods) -> None:
+    source = """
+        import os, sys, rlay
+        os.environ["RLAY_TOKEN"] = sys.argv[3]
+        for token in (None, sys.argv[2]):
+            try:
+                env = rlay.ClientEnv(sys.argv[1], token=token)
+                print("in", env.reset()[0])
+                env.close()
+            except rlay.Unauthorized as error:
+                print("out", error)
+        """
+    address = moods.serve(token=SECRET)
+    with python(source, address, OTHER, SECRET) as program:
+        assert program.line().startswith("in")
+        assert program.line().startswith("out")
+
+
+def test_a_copy_has_the_token(moods: Moods) -> None:
+    env = meet(moods, "client", "tcp://127.0.0.1:0", SECRET, SECRET)
+    copy = pickle.loads(pickle.dumps(env))
+    copy.reset()
+    copy.close()
+
+
+def test_one_address_has_one_token() -> None:
+    with rlay.ServerEnv(token=SECRET) as env:
+        with pytest.raises(rlay.Error, match="another token"):
+            rlay.ServerEnv(env.address, token=OTHER)
+        rlay.ServerEnv(env.address, token=SECRET).close()
+
+
+def test_an_empty_token_is_refused() -> None:
+    calls = (
+        lambda: rlay.ClientEnv("tcp://127.0.0.1:1", token=""),
+        lambda: rlay.ServerEnv(token=""),
+        lambda: rlay.ServerBackend("CartPole-v1", token=""),
+        lambda: rlay.ClientBackend("CartPole-v1", "tcp://127.0.0.1:1", token=""),
+    )
+    for call in calls:
+        with pytest.raises(rlay.Error, match="an empty token protects nothing"):
+            call()
+
+
+def test_other_machines_may_dial_where_there_is_a_token() -> None:
+    with pytest.raises(rlay.AddressError, match="RLAY_TOKEN"):
+        rlay.ServerBackend("CartPole-v1", "tcp://0.0.0.0:0")
+    rlay.ServerBackend("CartPole-v1", "tcp://0.0.0.0:0", token=SECRET).close()
