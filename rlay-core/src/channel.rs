@@ -66,9 +66,9 @@ pub trait BlockingChannel: Send + Debug {
     /// Delivers what was sent, then tells the peer that nothing follows.
     fn close(&mut self, deadline: Option<Instant>) -> Result<()>;
 
-    /// From now on `recv` ends as at its deadline once `stop` is set and nothing is there. Whether it will; if
-    /// not, whoever waits looks at the flag, ten times a second.
-    fn heed(&mut self, stop: &Stop) -> bool {
+    /// From now on `recv` ends as at its deadline once `stop` is set and nothing is there; with `None` it does
+    /// so no longer. Whether it will; if not, whoever waits looks at the flag, ten times a second.
+    fn heed(&mut self, stop: Option<&Stop>) -> bool {
         let _ = stop;
         false
     }
@@ -113,7 +113,7 @@ pub trait BlockingListener: Send + Debug {
     fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>>;
 
     /// From now on `accept` ends as at its deadline once `stop` is set; see [`BlockingChannel::heed`].
-    fn heed(&mut self, stop: &Stop) -> bool {
+    fn heed(&mut self, stop: Option<&Stop>) -> bool {
         let _ = stop;
         false
     }

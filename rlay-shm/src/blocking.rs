@@ -9,8 +9,7 @@ use std::{
 
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    net::{Patience, Want, goodbye, is_vain, lost, ready},
-    timeout_error,
+    net::{Patience, Want, goodbye, is_vain, lost, wait_to_accept},
 };
 
 use crate::{
@@ -208,7 +207,7 @@ impl BlockingChannel for ShmChannel {
         said
     }
 
-    fn heed(&mut self, stop: &Stop) -> bool {
+    fn heed(&mut self, stop: Option<&Stop>) -> bool {
         self.patience.heed(stop)
     }
 
@@ -246,17 +245,13 @@ impl BlockingListener for ShmListener {
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
                 Err(_) => std::thread::sleep(Duration::from_millis(1)),
             }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) || self.stop.as_ref().is_some_and(Stop::is_set) {
-                return Err(timeout_error());
-            }
-            let _ = ready(&self.socket, Want::Read, self.stop.as_ref(), left);
+            wait_to_accept(&self.socket, deadline, self.stop.as_ref())?;
         }
     }
 
-    fn heed(&mut self, stop: &Stop) -> bool {
-        self.stop = Some(stop.clone());
-        stop.pipe().is_some()
+    fn heed(&mut self, stop: Option<&Stop>) -> bool {
+        self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
+        self.stop.is_some()
     }
 
     fn address(&self) -> &Address {

@@ -11,12 +11,12 @@ use std::{
 };
 
 use rlay_core::{
-    Address, Error, ErrorKind, Result,
-    net::{bind_error, in_use, lost},
+    Address, Result,
+    net::{bind_error, check_user, in_use, lost, own_uid},
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg, sockopt::socket_peercred,
+    recvmsg, sendmsg,
 };
 
 use crate::region::Region;
@@ -25,10 +25,6 @@ use crate::region::Region;
 const GREETING: &[u8; 8] = b"RLAYSHM0";
 /// What an abstract name can hold beside what is added to it (unix(7)).
 const LONGEST: usize = 80;
-
-fn own_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
 
 /// The socket's name, which holds the user's number: users do not get into each other's way.
 fn socket_name(address: &Address) -> Result<SocketAddr> {
@@ -55,20 +51,6 @@ pub(crate) fn dial(address: &Address) -> Result<UnixStream> {
     let socket = socket.map_err(|e| lost(format_args!("cannot connect to {address}"), e))?;
     check_user(&socket)?;
     Ok(socket)
-}
-
-/// The kernel's word on who the other end is.
-fn check_user(socket: &UnixStream) -> Result<()> {
-    let uid = socket_peercred(socket).map_err(|e| lost("who is at the other end is unknown", e))?.uid.as_raw();
-    if uid == own_uid() {
-        return Ok(());
-    }
-    let text = format!(
-        "the process at the other end of the shared memory runs as user {uid}, this one as {}; \
-         use the same user at both ends, or another transport",
-        own_uid()
-    );
-    Err(Error::new(ErrorKind::Incompatible, text))
 }
 
 /// The listener's part: checks the dialer and hands it new memory. Waits for nothing.

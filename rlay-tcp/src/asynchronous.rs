@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use rlay_core::{
     Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{LINGER, goodbye},
+    net::{LINGER, check_user, goodbye},
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -32,7 +32,11 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
             let stream = TcpStream::connect(&found[..]).await.map_err(failed)?;
             Stream::Tcp(stream)
         }
-        Target::Unix(path) => Stream::Unix(UnixStream::connect(path).await.map_err(failed)?),
+        Target::Unix(path) => {
+            let stream = UnixStream::connect(path).await.map_err(failed)?;
+            check_user(&stream)?;
+            Stream::Unix(stream)
+        }
     };
     stream.channel(options)
 }

@@ -9,8 +9,7 @@ use std::{
 
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    net::{LINGER, Patience, Want, goodbye, is_vain, ready},
-    timeout_error,
+    net::{LINGER, Patience, Want, check_user, goodbye, is_vain, wait_to_accept},
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -39,7 +38,12 @@ pub(crate) fn connect(
             Ok(socket)
         });
         match connected {
-            Ok(socket) => return open(socket, options),
+            Ok(socket) => {
+                if to.is_unix() {
+                    check_user(&socket)?;
+                }
+                return open(socket, options);
+            }
             Err(error) => last = Some(error),
         }
     }
@@ -182,7 +186,7 @@ impl BlockingChannel for StreamChannel {
         said
     }
 
-    fn heed(&mut self, stop: &Stop) -> bool {
+    fn heed(&mut self, stop: Option<&Stop>) -> bool {
         self.patience.heed(stop)
     }
 
@@ -227,17 +231,13 @@ impl BlockingListener for StreamListener {
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
                 Err(_) => std::thread::sleep(Duration::from_millis(1)),
             }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) || self.stop.as_ref().is_some_and(Stop::is_set) {
-                return Err(timeout_error());
-            }
-            let _ = ready(&self.socket, Want::Read, self.stop.as_ref(), left);
+            wait_to_accept(&self.socket, deadline, self.stop.as_ref())?;
         }
     }
 
-    fn heed(&mut self, stop: &Stop) -> bool {
-        self.stop = Some(stop.clone());
-        stop.pipe().is_some()
+    fn heed(&mut self, stop: Option<&Stop>) -> bool {
+        self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
+        self.stop.is_some()
     }
 
     fn address(&self) -> &Address {

@@ -122,16 +122,27 @@ pub(crate) struct Accepted {
     pub(crate) options: TransportOptions,
 }
 
+impl Accepted {
+    fn check_user(&self) -> Result<()> {
+        match self.socket.domain() {
+            Ok(Domain::UNIX) => net::check_user(&self.socket),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Incoming for Accepted {
     fn peer(&self) -> String {
         peer_name(&self.socket)
     }
 
     fn open(self: Box<Self>) -> Result<Box<dyn Channel>> {
+        self.check_user()?;
         crate::asynchronous::open(self.socket, &self.options)
     }
 
     fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {
+        self.check_user()?;
         crate::blocking::open(self.socket, &self.options)
     }
 }

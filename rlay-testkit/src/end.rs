@@ -106,7 +106,7 @@ impl End {
     }
 
     /// Whether waits end with `stop` from now on; the async form has cancellation for that.
-    pub(crate) fn heed(&mut self, stop: &Stop) -> bool {
+    pub(crate) fn heed(&mut self, stop: Option<&Stop>) -> bool {
         match self {
             Self::Blocking(channel) => channel.heed(stop),
             Self::Async(_) => false,
@@ -133,7 +133,7 @@ impl Listening {
     }
 
     /// As [`End::heed`].
-    pub(crate) fn heed(&mut self, stop: &Stop) -> bool {
+    pub(crate) fn heed(&mut self, stop: Option<&Stop>) -> bool {
         match self {
             Self::Blocking(listener) => listener.heed(stop),
             Self::Async(_) => false,

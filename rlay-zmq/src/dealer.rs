@@ -24,7 +24,7 @@ async fn endpoint(address: &Address) -> Result<String> {
     let cannot = |e: io::Error| lost(format_args!("cannot connect to {address}"), e);
     if address.scheme() == "zmq+ipc" {
         let path = net::file(address)?;
-        UnixStream::connect(path).await.map_err(cannot)?;
+        net::check_user(UnixStream::connect(path).await.map_err(cannot)?)?;
         return Ok(format!("ipc://{}", path.display()));
     }
     let found = net::resolve(address)?;

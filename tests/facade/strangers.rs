@@ -1,8 +1,12 @@
 //! Whoever is no RLay peer, or not the right one, is told or dropped, and does not disturb those who are.
 
 use std::{
+    collections::VecDeque,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 
 use rlay::{
@@ -241,7 +245,7 @@ fn the_wrong_role_is_told_the_right_one() {
 fn pretender(words: &'static [u8]) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = format!("tcp://{}", listener.local_addr().expect("it is bound"));
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
             let _ = stream.read(&mut [0; 64]);
             let _ = stream.write_all(words);
@@ -270,7 +274,7 @@ fn an_agent_that_dials_something_else_says_so() {
         // A listener that never answers costs the time that was allowed for it.
         let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = format!("tcp://{}", silent.local_addr()?);
-        let options = rlay::Options { connect_timeout: std::time::Duration::from_millis(200), ..rlay::options() };
+        let options = rlay::Options { connect_timeout: Duration::from_millis(200), ..rlay::options() };
         let error = ClientEnv::connect(&address, options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
         assert!(error.to_string().contains(&address) && error.to_string().contains("handshake"), "{error}");
@@ -293,4 +297,29 @@ fn an_acceptor_hands_out_who_passed() {
         Ok::<_, EnvError>(())
     })
     .unwrap();
+}
+
+#[test]
+fn a_flood_of_silent_connections_keeps_nobody_out() {
+    in_good_company(|address| {
+        let (flood, water) = mpsc::channel::<()>();
+        let target = address.strip_prefix("tcp://").expect("a tcp address").to_owned();
+        let flooding = thread::spawn(move || {
+            let mut silent = VecDeque::new();
+            // Five hundred a second; the listener would give each five seconds.
+            while water.recv_timeout(Duration::from_millis(2)) == Err(RecvTimeoutError::Timeout) {
+                silent.extend(TcpStream::connect(&target).ok());
+                if silent.len() > 300 {
+                    silent.pop_front();
+                }
+            }
+        });
+        thread::sleep(Duration::from_secs(1));
+        for _ in 0..5 {
+            let mut env = ClientEnv::connect(address, rlay::options()).expect("let in within ten seconds");
+            env.reset(None, &Value::None).expect("it works");
+        }
+        drop(flood);
+        flooding.join().expect("no panic");
+    });
 }

@@ -105,9 +105,9 @@ impl BlockingChannel for Bridged {
         driver.drive(deadline, channel.close())
     }
 
-    fn heed(&mut self, stop: &Stop) -> bool {
-        self.stop = Some(stop.clone());
-        true
+    fn heed(&mut self, stop: Option<&Stop>) -> bool {
+        self.stop = stop.cloned();
+        stop.is_some()
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {
@@ -143,9 +143,9 @@ impl BlockingListener for BridgedListener {
         Ok(Box::new(BridgedIncoming { incoming: Some(incoming), driver: self.driver.clone() }))
     }
 
-    fn heed(&mut self, stop: &Stop) -> bool {
-        self.stop = Some(stop.clone());
-        true
+    fn heed(&mut self, stop: Option<&Stop>) -> bool {
+        self.stop = stop.cloned();
+        stop.is_some()
     }
 
     fn address(&self) -> &Address {

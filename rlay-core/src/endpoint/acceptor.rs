@@ -10,11 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Options, Wait,
-    dial::{HANDSHAKE_TIME, agree},
-    wait::SLICE,
-};
+use super::{Options, Wait, dial::agree, wait::SLICE};
 use crate::{
     address::Address,
     bridge::{refuse_inside_tokio, timeout},
@@ -26,8 +22,6 @@ use crate::{
     wire::{HANDSHAKE_FRAME, Limits, Role},
 };
 
-/// Handshakes that may be under way at once; who comes when it is full is turned away.
-const HALF_OPEN: usize = 64;
 /// How long a peer that nobody took may take over its goodbye.
 const GOODBYE_TIME: Duration = Duration::from_millis(50);
 /// Notices kept for [`Acceptor::notices`].
@@ -51,13 +45,16 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     stop: Stop,
-    half_open: AtomicUsize,
     sessions: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Ready>,
+    /// What ends each handshake under way, the oldest first.
+    handshakes: VecDeque<Stop>,
+    /// Those, and others that are being ended.
+    threads: usize,
     notices: VecDeque<String>,
 }
 
@@ -95,7 +92,6 @@ impl Acceptor {
             state: Mutex::default(),
             changed: Condvar::new(),
             stop: Stop::default(),
-            half_open: AtomicUsize::new(0),
             sessions: Arc::default(),
         });
         let for_thread = shared.clone();
@@ -193,27 +189,51 @@ impl Shared {
     }
 
     fn accept(self: Arc<Self>, mut listener: Box<dyn BlockingListener>) {
-        let is_heeded = listener.heed(&self.stop);
+        let is_heeded = listener.heed(Some(&self.stop));
         while !self.stop.is_set() {
             let slice = (!is_heeded).then(|| Instant::now() + SLICE);
             let Ok(incoming) = listener.accept(slice) else { continue };
-            if self.half_open.fetch_add(1, SeqCst) >= HALF_OPEN {
-                self.half_open.fetch_sub(1, SeqCst);
-                self.notice(format!("{}: turned away, {HALF_OPEN} handshakes are under way", incoming.peer()));
+            let Some(handshake) = self.begin() else {
+                self.notice(format!("{}: turned away, too many handshakes are under way", incoming.peer()));
                 continue;
-            }
+            };
             let shared = self.clone();
+            let (peer, own) = (incoming.peer(), handshake.clone());
             let spawned = thread::Builder::new().name("rlay-handshake".into()).spawn(move || {
-                let peer = incoming.peer();
-                if let Err(error) = shared.shake(incoming) {
+                if let Err(error) = shared.shake(incoming, &own) {
                     shared.notice(format!("{peer}: {error}"));
                 }
-                shared.half_open.fetch_sub(1, SeqCst);
+                shared.end(&own);
             });
             if spawned.is_err() {
-                self.half_open.fetch_sub(1, SeqCst);
+                self.end(&handshake);
             }
         }
+    }
+
+    /// Makes room for one more handshake, if it must by ending the oldest: an honest one takes milliseconds.
+    fn begin(&self) -> Option<Stop> {
+        let most = self.options.max_handshakes.max(1);
+        let mut state = self.state();
+        // A peer that was refused may take a moment to go.
+        if state.threads >= 2 * most {
+            return None;
+        }
+        if state.handshakes.len() >= most
+            && let Some(oldest) = state.handshakes.pop_front()
+        {
+            oldest.set();
+        }
+        let handshake = Stop::default();
+        state.handshakes.push_back(handshake.clone());
+        state.threads += 1;
+        Some(handshake)
+    }
+
+    fn end(&self, handshake: &Stop) {
+        let mut state = self.state();
+        state.handshakes.retain(|other| other != handshake);
+        state.threads -= 1;
     }
 
     fn notice(&self, text: String) {
@@ -227,14 +247,19 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn shake(&self, incoming: Box<dyn Incoming>) -> Result<()> {
-        let deadline = Some(Instant::now() + HANDSHAKE_TIME);
+    fn shake(&self, incoming: Box<dyn Incoming>, handshake: &Stop) -> Result<()> {
+        let mut wait = Wait::new(Some(self.options.handshake_timeout)).unless(handshake);
+        let deadline = wait.deadline;
         let mut channel = incoming.open_blocking()?;
+        wait.on(channel.as_mut());
         channel.set_max_frame(HANDSHAKE_FRAME);
         let mut greeting = Greeting::new(self.options.local(self.role), nonce()?);
         let mut answer = Vec::new();
         let hello = loop {
-            let frame = channel.recv(deadline).map_err(|e| e.context("handshake failed"))?;
+            let frame = wait.run(|deadline| channel.recv(deadline)).map_err(|e| match e.kind() {
+                ErrorKind::Closed => Error::new(ErrorKind::Busy, "handshake ended: too many newer ones are under way"),
+                _ => e.context("handshake failed"),
+            })?;
             let frame = frame.ok_or_else(|| Error::protocol("handshake failed: the peer closed without a word"))?;
             match greeting.take(&frame, &mut answer) {
                 Ok(None) => channel.send(&answer, &[], deadline)?,
@@ -269,6 +294,7 @@ impl Shared {
         channel.send(&answer, &[], deadline)?;
         let limits = agree(self.options.limits, hello.max_frame);
         channel.set_max_frame(limits.frame);
+        channel.heed(None);
         // `close` sets the flag before it empties the queue, so nothing is left in it for ever.
         let mut state = self.state();
         if self.stop.is_set() {

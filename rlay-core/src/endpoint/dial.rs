@@ -13,8 +13,6 @@ use crate::{
     wire::{HANDSHAKE_FRAME, Limits, Role},
 };
 
-/// A listener answers a Hello within this time.
-pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// One attempt to connect takes no longer, for nothing else is looked at meanwhile; the next one follows.
 const CONNECT_TIME: Duration = Duration::from_millis(1500);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -37,7 +35,7 @@ pub fn dial(
         let attempt = (|| {
             let connected = wait.within(CONNECT_TIME).deadline;
             let mut channel = transport.connect_blocking(address, &options.for_transport(), connected)?;
-            let limits = shake(channel.as_mut(), role, options, &mut wait.within(HANDSHAKE_TIME))?;
+            let limits = shake(channel.as_mut(), role, options, &mut wait.within(options.handshake_timeout))?;
             Ok((channel, limits))
         })();
         let error: Error = match attempt {

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use tokio::time;
 
-use super::{
-    Host, HostTurn, Options, Received,
-    dial::{HANDSHAKE_TIME, agree},
-    remote_env::make,
-};
+use super::{Host, HostTurn, Options, Received, dial::agree, remote_env::make};
 use crate::{
     address::Address,
     channel::{Channel, Incoming},
@@ -82,7 +78,7 @@ pub async fn accept(incoming: Box<dyn Incoming>, role: Role, options: &Options) 
             }
         }
     };
-    time::timeout(HANDSHAKE_TIME, shake)
+    time::timeout(options.handshake_timeout, shake)
         .await
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the peer did not finish the handshake")))
 }

@@ -39,6 +39,10 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Bounds the time until there is a peer.
     pub connect_timeout: Duration,
+    /// Bounds a handshake, from the connection on. Who is not through by then is let go.
+    pub handshake_timeout: Duration,
+    /// Listeners: most handshakes under way at a time; who comes when there are as many is turned away.
+    pub max_handshakes: usize,
     /// Hosts: most sessions at a time.
     pub max_sessions: usize,
     /// Bounds on what a peer can make this process hold.
@@ -62,6 +66,8 @@ impl Default for Options {
             render_mode: None,
             timeout: None,
             connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(5),
+            max_handshakes: 64,
             max_sessions: 64,
             limits: Limits::default(),
             token: Token::from_env(),

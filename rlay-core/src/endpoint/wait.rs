@@ -66,7 +66,7 @@ impl<'a> Wait<'a> {
 
     /// Says that all waiting is done on `channel`, which may be able to look at the flag itself.
     pub(crate) fn on(&mut self, channel: &mut dyn BlockingChannel) {
-        self.is_heeded = self.stop.is_some_and(|stop| channel.heed(stop));
+        self.is_heeded = channel.heed(self.stop);
     }
 
     /// Runs `attempt` with deadlines near enough for what is to be looked at, until it does anything but time out.

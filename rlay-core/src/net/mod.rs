@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 mod patience;
+#[cfg(unix)]
+mod user;
 
 use std::{
     fmt, io,
@@ -16,7 +18,9 @@ use crate::{
 };
 
 #[cfg(unix)]
-pub use patience::{Patience, Want, is_vain, ready};
+pub use patience::{Patience, Want, is_vain, wait_to_accept};
+#[cfg(unix)]
+pub use user::{check_user, own_uid};
 
 /// The address option that lets a listener be reached by other machines.
 pub const ALLOW_REMOTE: &str = "insecure_allow_remote";

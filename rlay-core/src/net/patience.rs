@@ -13,10 +13,10 @@ use crate::{bridge::timeout, error::Result, stop::Stop};
 /// Nearer than this to a full tick is a full tick.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// What a socket is waited for.
+/// What a socket is waited for, by a channel that is about to read or to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
-    /// Bytes to read, or a connection to accept.
+    /// Bytes to read.
     Read,
     /// Room to write.
     Write,
@@ -64,8 +64,8 @@ impl Patience {
     }
 
     /// From now on waits end once `stop` is set. Whether they will: not where descriptors have run out.
-    pub fn heed(&mut self, stop: &Stop) -> bool {
-        self.stop = stop.pipe().map(|_| stop.clone());
+    pub fn heed(&mut self, stop: Option<&Stop>) -> bool {
+        self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
         self.stop.is_some()
     }
 
@@ -97,8 +97,19 @@ impl Patience {
     }
 }
 
+/// Waits until somebody has dialed `socket`, or may have. Fails at the deadline, and once `stop` is set.
+pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option<&Stop>) -> Result<()> {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    if left == Some(Duration::ZERO) || stop.is_some_and(Stop::is_set) {
+        return Err(timeout());
+    }
+    // Whatever it says, `accept` is tried next.
+    let _ = ready(socket, Want::Read, stop, left);
+    Ok(())
+}
+
 /// Waits until `socket` is ready, at most for `limit`; no longer once `stop` is set. Whether it is ready.
-pub fn ready(socket: impl AsFd, want: Want, stop: Option<&Stop>, limit: Option<Duration>) -> io::Result<bool> {
+fn ready(socket: impl AsFd, want: Want, stop: Option<&Stop>, limit: Option<Duration>) -> io::Result<bool> {
     let flags = match want {
         Want::Read => PollFlags::IN,
         Want::Write => PollFlags::OUT,

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(10);
 pub fn a_stop_ends_a_wait(lab: &Lab) {
     for (mut waiting, mut other) in lab.pairs() {
         let stop = Stop::default();
-        if !waiting.heed(&stop) {
+        if !waiting.heed(Some(&stop)) {
             continue;
         }
         assert_ended(&stop, |deadline| waiting.recv(deadline));
@@ -30,9 +30,13 @@ pub fn a_stop_ends_a_wait(lab: &Lab) {
             }
         };
         assert_frame(&frame, 1, 100);
+
+        waiting.heed(None);
+        let deadline = after(STALL);
+        assert!(is_timeout(&waiting.recv(deadline)) && after(Duration::ZERO) >= deadline, "it heeds a stop no longer");
     }
     let (mut listening, stop) = (lab.listen(&lab.fresh_address()).expect("listens"), Stop::default());
-    if listening.heed(&stop) {
+    if listening.heed(Some(&stop)) {
         assert_ended(&stop, |deadline| listening.accept(deadline));
     }
 }

@@ -139,7 +139,7 @@ impl BlockingChannel for Deaf {
         self.0.close(deadline)
     }
 
-    fn heed(&mut self, _: &Stop) -> bool {
+    fn heed(&mut self, _: Option<&Stop>) -> bool {
         true
     }
 
