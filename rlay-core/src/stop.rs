@@ -5,7 +5,7 @@ use std::{
     io::{self, PipeReader, PipeWriter, Write},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, Ordering::SeqCst, fence},
     },
 };
 
@@ -46,7 +46,9 @@ impl Default for Inner {
 impl Stop {
     /// Ends the waits. May be called from any thread, twice.
     pub fn set(&self) {
-        self.0.is_set.store(true, SeqCst);
+        if self.0.is_set.swap(true, SeqCst) {
+            return;
+        }
         // In a forked child the pipe is the parent's, and a lock may be held by a thread that is not there.
         if self.0.pid == std::process::id() {
             self.0.tasks.notify_waiters();
@@ -82,13 +84,18 @@ impl Stop {
             io::pipe().ok()
         });
         // `set` may have come before there was a pipe.
-        if is_new && self.is_set() {
-            self.tell_threads();
+        if is_new {
+            fence(SeqCst);
+            if self.is_set() {
+                self.tell_threads();
+            }
         }
         pipe.as_ref().map(|(reader, _)| reader)
     }
 
     fn tell_threads(&self) {
+        // Between `set` and whoever makes the pipe, one sees what the other has done.
+        fence(SeqCst);
         if let Some(Some((_, writer))) = self.0.pipe.get() {
             let _ = (&*writer).write(&[1]);
         }

@@ -103,7 +103,10 @@ pub(crate) struct ShmChannel {
     spin: Spin,
     /// For waits amid a frame, where the other side is copying.
     flow: Spin,
-    patience: Patience,
+    /// For waits for data.
+    reading: Patience,
+    /// For waits for room.
+    writing: Patience,
 }
 
 impl ShmChannel {
@@ -113,7 +116,13 @@ impl ShmChannel {
             stream.socket.set_read_timeout(Some(Patience::TICK))
         };
         set_up().map_err(|e| lost("cannot use the connection", e))?;
-        Ok(Box::new(Self { stream, spin: Spin::new(), flow: Spin::new(), patience: Patience::default() }))
+        Ok(Box::new(Self {
+            stream,
+            spin: Spin::new(),
+            flow: Spin::new(),
+            reading: Patience::default(),
+            writing: Patience::default(),
+        }))
     }
 
     /// Waits until there is what is needed, or the peer is gone.
@@ -132,21 +141,29 @@ impl ShmChannel {
         self.stream.pipe.doze(need);
         let is_there = self.stream.pipe.has(need);
         let slept = match is_there {
-            Ok(false) => self.sleep(deadline),
+            Ok(false) => self.sleep(need, deadline),
             _ => Ok(()),
         };
         self.stream.pipe.wake();
         is_there?;
         match slept {
-            Ok(()) => self.patience.renew(),
-            Err(error) if is_vain(&error) => self.patience.after(deadline)?,
+            Ok(()) => self.patience(need).renew(),
+            Err(error) if is_vain(&error) => self.patience(need).after(deadline)?,
             Err(error) => return Err(lost(self.stream.peer(), error)),
         }
         Ok(())
     }
 
-    fn sleep(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.patience.before(&self.stream.socket, Want::Read, deadline)?;
+    fn patience(&mut self, need: Need) -> &mut Patience {
+        match need {
+            Need::Data => &mut self.reading,
+            Need::Room => &mut self.writing,
+        }
+    }
+
+    fn sleep(&mut self, need: Need, deadline: Option<Instant>) -> io::Result<()> {
+        let patience = if need == Need::Data { &self.reading } else { &self.writing };
+        patience.before(&self.stream.socket, Want::Read, deadline)?;
         self.stream.answer_bell()
     }
 
@@ -208,7 +225,7 @@ impl BlockingChannel for ShmChannel {
     }
 
     fn heed(&mut self, stop: Option<&Stop>) -> bool {
-        self.patience.heed(stop)
+        self.reading.heed(stop)
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

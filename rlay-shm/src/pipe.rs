@@ -131,12 +131,13 @@ impl Pipe {
         self.region.words(self.side).asleep.store(0, Relaxed);
     }
 
-    /// Whether the peer sleeps for this and must be woken by whoever asks. A writer is left to sleep until
-    /// half of its ring is free: it would fill a little room sooner than it has woken up.
+    /// Whether half of the peer's ring is free, as far as is known.
+    pub(crate) fn is_half_free(&self) -> bool {
+        self.peer_written - self.read <= RING as u64 / 2
+    }
+
+    /// Whether the peer sleeps for this and must be woken by whoever asks.
     pub(crate) fn must_wake(&self, need: Need) -> bool {
-        if need == Need::Room && self.peer_written - self.read > RING as u64 / 2 {
-            return false;
-        }
         // Pairs with the fence in `doze`: either the peer sees what was published, or this sees it asleep.
         fence(SeqCst);
         let asleep = self.region.words(self.side.other()).asleep;

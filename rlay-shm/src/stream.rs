@@ -29,6 +29,8 @@ pub(crate) struct Stream {
     is_closed: bool,
     /// The other side did not have to be woken when it was last told of bytes or room.
     pub(crate) peer_is_awake: bool,
+    /// The other side was not told yet of the room there is.
+    owes_room: bool,
     /// The socket has ended: nobody writes any more.
     is_deserted: bool,
     /// After a fork the connection is still the parent's.
@@ -60,6 +62,7 @@ impl Stream {
             is_sending: false,
             is_closed: false,
             peer_is_awake: true,
+            owes_room: false,
             is_deserted: false,
             pid: std::process::id(),
         }
@@ -114,6 +117,10 @@ impl Stream {
     pub(crate) fn get(&mut self) -> Result<Look> {
         loop {
             if let Some(frame) = self.framing.take()? {
+                // Nobody knows when the next look will be.
+                if self.owes_room {
+                    self.tell_of_room();
+                }
                 return Ok(Look::Frame(frame));
             }
             if self.framing.ended() {
@@ -130,9 +137,10 @@ impl Stream {
                 return Ok(Look::Wait);
             }
             self.framing.filled(n);
-            self.peer_is_awake = !self.pipe.must_wake(Need::Room);
-            if !self.peer_is_awake {
-                Self::ring(&self.socket);
+            // A writer that sleeps would fill a little room sooner than it has woken up.
+            self.owes_room = !self.pipe.is_half_free();
+            if !self.owes_room {
+                self.tell_of_room();
             }
         }
     }
@@ -140,6 +148,14 @@ impl Stream {
     /// Whether the other side is in the middle of a frame, and so has more to write.
     pub(crate) fn is_amid_frame(&self) -> bool {
         self.framing.is_amid_frame()
+    }
+
+    fn tell_of_room(&mut self) {
+        self.owes_room = false;
+        self.peer_is_awake = !self.pipe.must_wake(Need::Room);
+        if !self.peer_is_awake {
+            Self::ring(&self.socket);
+        }
     }
 
     /// Takes the bells that have rung, blocking for the first if the socket blocks.

@@ -62,8 +62,9 @@ pub(crate) fn open(socket: Socket, options: &TransportOptions) -> Result<Box<dyn
     let peer = socket::peer_name(&socket);
     let framing = Framing::new(options.max_frame);
     let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
-    let patience = Patience::with_pause(vigil.pause());
-    Ok(Box::new(StreamChannel { socket, framing, peer, is_broken: false, patience, vigil, owner: Owner::new() }))
+    let [reading, writing] = [0; 2].map(|_| Patience::with_pause(vigil.pause()));
+    let (is_broken, owner) = (false, Owner::new());
+    Ok(Box::new(StreamChannel { socket, framing, peer, is_broken, reading, writing, vigil, owner }))
 }
 
 #[derive(Debug)]
@@ -73,7 +74,8 @@ struct StreamChannel {
     peer: String,
     /// Part of a frame was sent and the rest never will be.
     is_broken: bool,
-    patience: Patience,
+    reading: Patience,
+    writing: Patience,
     vigil: Vigil,
     owner: Owner,
 }
@@ -87,12 +89,15 @@ impl StreamChannel {
     }
 
     /// Takes the error of a read or write; `Ok` says that the call is to be made again.
-    fn again(&mut self, error: &io::Error, deadline: Option<Instant>) -> Result<()> {
+    fn again(&mut self, want: Want, error: &io::Error, deadline: Option<Instant>) -> Result<()> {
         if !is_vain(error) {
             return Err(lost(&self.peer, error));
         }
         self.vigil.look(&SockRef::from(&self.socket), &self.peer, Instant::now())?;
-        self.patience.after(deadline)
+        match want {
+            Want::Read => self.reading.after(deadline),
+            Want::Write => self.writing.after(deadline),
+        }
     }
 
     /// Writes all of `parts`, of which `*sent` bytes went out.
@@ -105,15 +110,15 @@ impl StreamChannel {
                 skip -= from;
                 IoSlice::new(&part[from..])
             });
-            let is_ready = self.patience.before(&self.socket, Want::Write, deadline);
+            let is_ready = self.writing.before(&self.socket, Want::Write, deadline);
             match is_ready.and_then(|()| self.socket.send_vectored(&slices)) {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(n) => {
                     self.vigil.heard();
-                    self.patience.renew();
+                    self.writing.renew();
                     *sent += n;
                 }
-                Err(error) => self.again(&error, deadline)?,
+                Err(error) => self.again(Want::Write, &error, deadline)?,
             }
         }
         Ok(())
@@ -122,11 +127,11 @@ impl StreamChannel {
     fn drain(&mut self, deadline: Instant) {
         let mut waste = [0; 4096];
         while Instant::now() < deadline {
-            let is_ready = self.patience.before(&self.socket, Want::Read, Some(deadline));
+            let is_ready = self.reading.before(&self.socket, Want::Read, Some(deadline));
             match is_ready.and_then(|()| self.socket.read(&mut waste)) {
                 Ok(0) => return,
                 Ok(_) => {}
-                Err(error) if is_vain(&error) => {}
+                Err(error) if is_vain(&error) && self.reading.after(Some(deadline)).is_ok() => {}
                 Err(_) => return,
             }
         }
@@ -155,15 +160,15 @@ impl BlockingChannel for StreamChannel {
                 return Ok(None);
             }
             let space = self.framing.space();
-            let is_ready = self.patience.before(&self.socket, Want::Read, deadline);
+            let is_ready = self.reading.before(&self.socket, Want::Read, deadline);
             match is_ready.and_then(|()| self.socket.read(space)) {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(n) => {
                     self.vigil.heard();
-                    self.patience.renew();
+                    self.reading.renew();
                     self.framing.filled(n);
                 }
-                Err(error) => self.again(&error, deadline)?,
+                Err(error) => self.again(Want::Read, &error, deadline)?,
             }
         }
     }
@@ -187,7 +192,7 @@ impl BlockingChannel for StreamChannel {
     }
 
     fn heed(&mut self, stop: Option<&Stop>) -> bool {
-        self.patience.heed(stop)
+        self.reading.heed(stop)
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

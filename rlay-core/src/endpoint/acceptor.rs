@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a peer that nobody took may take over its goodbye.
 const GOODBYE_TIME: Duration = Duration::from_millis(50);
+/// How long a peer that was refused may take to hear why.
+const LAST_WORD_TIME: Duration = Duration::from_millis(300);
 /// Notices kept for [`Acceptor::notices`].
 const NOTICES: usize = 100;
 
@@ -285,7 +287,7 @@ impl Shared {
                 if error.kind() != ErrorKind::Protocol {
                     reject(&error, &mut answer);
                     channel.send(&answer, &[], deadline)?;
-                    channel.close(deadline)?;
+                    channel.close(Some(Instant::now() + LAST_WORD_TIME))?;
                 }
                 return Err(error.context("handshake refused"));
             }

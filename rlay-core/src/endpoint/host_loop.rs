@@ -226,6 +226,8 @@ fn closed() -> Error {
 pub fn serve(channel: &mut dyn BlockingChannel, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
     wait.on(channel);
     let result = turn(channel, host, wait);
+    // What follows has a bound of its own.
+    channel.heed(None);
     let deadline = Some(Instant::now() + GOODBYE_TIME);
     let result = match result {
         Err(error) if error.kind() == ErrorKind::Closed => {

@@ -26,7 +26,7 @@ pub enum Want {
 ///
 /// While frames come and go the kernel's bound is enough, and a wait costs no call beside the read. Deadlines
 /// nearer than that are kept with poll(2), and so is a wait that has lasted a tick already: it wakes up for
-/// nothing but what it waits for.
+/// nothing but what it waits for. A channel has one for each direction, and only that of reading heeds a stop.
 ///
 /// ```
 /// use rlay_core::net::{Patience, Want, is_vain};
@@ -71,11 +71,12 @@ impl Patience {
 
     /// Call before each read or write. An error of kind `WouldBlock` says that it would be in vain.
     pub fn before(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
-        if !self.is_idle && deadline.is_none() {
+        let is_idle = self.is_idle || self.stop.as_ref().is_some_and(Stop::is_set);
+        if !is_idle && deadline.is_none() {
             return Ok(());
         }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if !self.is_idle && left.is_none_or(|left| left + SLACK >= Self::TICK) {
+        if !is_idle && left.is_none_or(|left| left + SLACK >= Self::TICK) {
             return Ok(());
         }
         let limit = left.into_iter().chain(self.pause).min();

@@ -18,7 +18,8 @@ class Threads:
         """Begin with none; each will be called ``name``."""
         self._name = name
         self._known: list[threading.Thread] = []
-        self._lock = threading.Lock()
+        # A signal handler may close what is just starting a thread.
+        self._lock = threading.RLock()
 
     def start(self, target: Callable[..., None], *arguments: Any) -> None:
         """Call ``target`` on a new thread."""
