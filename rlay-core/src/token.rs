@@ -27,23 +27,23 @@ pub(crate) const NONCE: usize = 32;
 /// # Ok::<(), rlay_core::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Token(Arc<str>);
+pub struct Token(Arc<[u8]>);
 
 impl Token {
     /// The token `secret`, which must not be empty.
     pub fn new(secret: &str) -> Result<Self> {
-        if secret.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                "an empty token protects nothing; make one of at least 16 random characters",
-            ));
-        }
-        Ok(Self(secret.into()))
+        Self::from_bytes(secret.as_bytes()).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "an empty token protects nothing; make one of at least 16 random characters")
+        })
     }
 
     /// The token in the environment variable [`RLAY_TOKEN`](TOKEN_VARIABLE), if it is set and not empty.
     pub fn from_env() -> Option<Self> {
-        std::env::var(TOKEN_VARIABLE).ok().and_then(|secret| Self::new(&secret).ok())
+        std::env::var_os(TOKEN_VARIABLE).and_then(|secret| Self::from_bytes(secret.as_encoded_bytes()))
+    }
+
+    fn from_bytes(secret: &[u8]) -> Option<Self> {
+        (!secret.is_empty()).then(|| Self(secret.into()))
     }
 
     /// What `who` sends to prove that it knows the token, in the handshake of these two frames.
@@ -57,7 +57,7 @@ impl Token {
     }
 
     fn mac(&self, who: Prover, hello: &[u8], challenge: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_bytes()).expect("a key may have any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key may have any length");
         mac.update(match who {
             Prover::Dialer => b"rlay dialer",
             Prover::Listener => b"rlay listener",

@@ -258,11 +258,9 @@ pub(crate) fn options(
         Some(timeout) => seconds(Some(timeout)).unwrap_or(std::time::Duration::MAX),
         None => std::time::Duration::MAX,
     };
-    let mut options = Options { connect_timeout, max_sessions, ..rlay::options() };
-    if let Some(secret) = token {
-        options.token = Some(Token::new(secret).map_err(|e| raise(py, &e))?);
-    }
-    Ok(options)
+    // Where it may come from otherwise is settled in `_token.py`, when an endpoint is made.
+    let token = token.map(Token::new).transpose().map_err(|e| raise(py, &e))?;
+    Ok(Options { connect_timeout, max_sessions, token, ..rlay::options() })
 }
 
 /// Raises if `token` cannot be one.

@@ -106,6 +106,18 @@ def test_one_address_has_one_token() -> None:
         rlay.ServerEnv(env.address, token=SECRET).close()
 
 
+def test_the_token_is_settled_when_an_endpoint_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLAY_TOKEN", SECRET)
+    with rlay.ServerEnv(connect_timeout=20) as env:
+        rlay.ServerEnv(env.address, token=SECRET).close()
+        game = rlay.ClientBackend("CartPole-v1", env.address)
+        monkeypatch.delenv("RLAY_TOKEN")
+        with pytest.raises(rlay.Error, match="another token"):
+            rlay.ServerEnv(env.address)
+        with game:
+            env.reset()
+
+
 def test_an_empty_token_is_refused() -> None:
     calls = (
         lambda: rlay.ClientEnv("tcp://127.0.0.1:1", token=""),

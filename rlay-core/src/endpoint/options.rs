@@ -41,7 +41,7 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Bounds a handshake, from the connection on. Who is not through by then is let go.
     pub handshake_timeout: Duration,
-    /// Listeners: most handshakes under way at a time; who comes when there are as many is turned away.
+    /// Listeners: most handshakes under way at a time; when there are more, the oldest is given up.
     pub max_handshakes: usize,
     /// Hosts: most sessions at a time.
     pub max_sessions: usize,
@@ -90,7 +90,8 @@ impl Options {
         Self { registry: Registry::default().with(transport), ..Self::default() }
     }
 
-    pub(crate) fn for_transport(&self) -> TransportOptions {
+    /// What the transport is told. For code that listens by itself, as async code does.
+    pub fn for_transport(&self) -> TransportOptions {
         let (max_frame, is_authenticated) = (self.limits.frame, self.token.is_some());
         TransportOptions { max_frame, is_authenticated, ..self.transport.clone() }
     }

@@ -95,16 +95,24 @@ impl Dialing {
                     "the listener did not prove that it knows the token; it is not the one that is meant",
                 ))
             }
-            (Message::Reject(reject), ..) => Err(Error::new(
-                ErrorKind::from_code(reject.code),
-                format!("the listener refused the connection: {}", reject.message),
-            )),
+            (Message::Reject(reject), ..) => Err(refused(&reject)),
             (Message::Hello(_), ..) => {
                 Err(Error::protocol("the listener answered Hello with Hello; both sides dialed"))
             }
             _ => Err(Error::protocol("the listener asked for what it should not")),
         }
     }
+}
+
+/// What a refusal says, as far as a stranger may say it: nothing that looks like an end on one's own side, and
+/// nothing that a terminal takes for a command.
+fn refused(reject: &Reject) -> Error {
+    let kind = match ErrorKind::from_code(reject.code) {
+        kind @ (ErrorKind::Busy | ErrorKind::Incompatible | ErrorKind::Unauthorized) => kind,
+        _ => ErrorKind::Protocol,
+    };
+    let reason: String = reject.message.chars().filter(|c| !c.is_control()).take(500).collect();
+    Error::new(kind, format!("the listener refused the connection: {reason}"))
 }
 
 /// The listener's side of a handshake.

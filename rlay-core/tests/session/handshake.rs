@@ -213,3 +213,15 @@ fn a_challenge_to_who_knows_no_token_is_a_violation() {
     assert!(dialing.take(&frames[1], &mut out).unwrap().is_none());
     assert_eq!(dialing.take(&frames[1], &mut out).unwrap_err().kind(), ErrorKind::Protocol);
 }
+
+#[test]
+fn what_a_stranger_says_in_a_refusal_is_taken_with_care() {
+    for kind in [ErrorKind::Closed, ErrorKind::Timeout, ErrorKind::Env, ErrorKind::Usage] {
+        let mut out = Vec::new();
+        let message = format!("\x1b[2J\n{}", "a".repeat(10_000));
+        reject(&rlay_core::Error::new(kind, message), &mut out);
+        let error = receive_welcome(&out).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(error.to_string().len() < 600 && !error.to_string().contains(['\x1b', '\n']), "{error}");
+    }
+}

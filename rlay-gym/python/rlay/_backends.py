@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rlay import _hosting, _lifetime, _rlay
+from rlay import _hosting, _lifetime, _rlay, _token
 from rlay._threads import Threads
 from rlay.errors import ConnectionLost, Error, Timeout
 
@@ -127,7 +127,7 @@ class ServerBackend(_Backend):
     ) -> None:
         """Listen."""
         super().__init__(env, max_sessions, tracebacks)
-        self._acceptor = _rlay.Acceptor(address, "env", self._max_sessions, token)
+        self._acceptor = _rlay.Acceptor(address, "env", self._max_sessions, _token.resolve(token))
         self.address = self._acceptor.address
         self._inherited = False
         _lifetime.watch(self)
@@ -209,8 +209,7 @@ class ClientBackend(_Backend):
     ) -> None:
         """Keep what to host and where; nothing is dialed yet."""
         super().__init__(env, max_sessions, tracebacks)
-        _rlay.check_token(token)
-        self._token = token
+        self._token = _token.resolve(token)
         self.address = address
         self._connect_timeout = connect_timeout
         _lifetime.watch(self)

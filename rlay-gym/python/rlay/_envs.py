@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from rlay import _lifetime, _listeners, _rlay, _spaces
+from rlay import _lifetime, _listeners, _rlay, _spaces, _token
 from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Timeout
 
 logger = logging.getLogger("rlay")
@@ -58,7 +58,9 @@ class RemoteEnv(gym.Env[Any, Any]):
         self.timeout = timeout
         self.contract = "warn"
         self._connect_timeout = connect_timeout
-        self._token = token
+        # As it was given, for copies; and what it stands for here.
+        self._given_token = token
+        self._token = _token.resolve(token)
         self._agent: _rlay.Agent | None = None
         self._opening = threading.Lock()
         self._closed = False
@@ -218,7 +220,7 @@ class ClientEnv(RemoteEnv):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the arguments: the copy is a new session."""
-        return _client_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._token)
+        return _client_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._given_token)
 
 
 def _client_env(
@@ -261,7 +263,7 @@ class ServerEnv(RemoteEnv):
         token: str | None = None,
     ) -> None:
         """Listen."""
-        self._listener: _listeners.Listener | None = _listeners.take(address, token)
+        self._listener: _listeners.Listener | None = _listeners.take(address, _token.resolve(token))
         # The environment that is to be taken, if that is settled already.
         self._session: _rlay.Session | None = None
         super().__init__(self._listener.address, render_mode, timeout, connect_timeout, token)
@@ -312,7 +314,7 @@ class ServerEnv(RemoteEnv):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the arguments: the copy takes another environment that dials in."""
-        return _server_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._token)
+        return _server_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._given_token)
 
 
 def _server_env(
