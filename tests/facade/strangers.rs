@@ -300,25 +300,32 @@ fn an_acceptor_hands_out_who_passed() {
 
 #[test]
 fn a_flood_of_silent_connections_keeps_nobody_out() {
-    in_good_company(|address| {
-        let (flood, water) = mpsc::channel::<()>();
+    bounded(|| {
+        // Each silent one would be given longer than the test takes.
+        let options = Options { handshake_timeout: PATIENCE, ..patient() };
+        let factory = |make: &rlay::wire::Make| Ok(CountingEnv::new(make.render_mode.as_deref()));
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), options)?;
+        backend.start();
+        let address = backend.address().to_string();
         let target = address.strip_prefix("tcp://").expect("a tcp address").to_owned();
+        let mut silent: Vec<_> = (0..100).map(|_| TcpStream::connect(&target)).collect();
+        let (flood, water) = mpsc::channel::<()>();
         let flooding = thread::spawn(move || {
-            let mut silent = Vec::new();
-            // Hundreds a second; the listener would give each five seconds.
-            while water.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
+            while water.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
                 if silent.len() < 600 {
-                    silent.push(TcpStream::connect(&target).expect("the listener accepts"));
+                    silent.push(TcpStream::connect(&target));
                 }
             }
         });
-        thread::sleep(Duration::from_secs(1));
-        for _ in 0..5 {
-            let soon = Options { connect_timeout: Duration::from_secs(3), ..rlay::options() };
-            let mut env = ClientEnv::connect(address, soon).expect("let in before the silent ones are given up");
-            env.reset(None, &Value::None).expect("it works");
+        for _ in 0..3 {
+            let soon = Options { connect_timeout: PATIENCE / 4, ..rlay::options() };
+            let mut env = ClientEnv::connect(&address, soon)?;
+            env.reset(None, &Value::None)?;
         }
         drop(flood);
         flooding.join().expect("no panic");
-    });
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .expect("let in although the silent ones are not given up yet");
 }
