@@ -259,12 +259,15 @@ pub(crate) fn options(
         None => std::time::Duration::MAX,
     };
     // Where it may come from otherwise is settled in `_token.py`, when an endpoint is made.
-    let token = token.map(Token::new).transpose().map_err(|e| raise(py, &e))?;
-    Ok(Options { connect_timeout, max_sessions, token, ..rlay::options() })
+    Ok(Options { connect_timeout, max_sessions, token: to_token(py, token)?, ..rlay::options() })
 }
 
 /// Raises if `token` cannot be one.
 #[pyfunction]
 pub(crate) fn check_token(py: Python<'_>, token: Option<&str>) -> PyResult<()> {
-    options(py, None, 1, token).map(drop)
+    to_token(py, token).map(drop)
+}
+
+fn to_token(py: Python<'_>, token: Option<&str>) -> PyResult<Option<Token>> {
+    token.map(Token::new).transpose().map_err(|e| raise(py, &e))
 }

@@ -139,32 +139,22 @@ impl ShmChannel {
             }
         }
         self.stream.pipe.doze(need);
+        let patience = if need == Need::Data { &mut self.reading } else { &mut self.writing };
         let is_there = self.stream.pipe.has(need);
         let slept = match is_there {
-            Ok(false) => self.sleep(need, deadline),
+            Ok(false) => {
+                patience.before(&self.stream.socket, Want::Read, deadline).and_then(|()| self.stream.answer_bell())
+            }
             _ => Ok(()),
         };
         self.stream.pipe.wake();
         is_there?;
         match slept {
-            Ok(()) => self.patience(need).renew(),
-            Err(error) if is_vain(&error) => self.patience(need).after(deadline)?,
+            Ok(()) => patience.renew(),
+            Err(error) if is_vain(&error) => patience.after(deadline)?,
             Err(error) => return Err(lost(self.stream.peer(), error)),
         }
         Ok(())
-    }
-
-    fn patience(&mut self, need: Need) -> &mut Patience {
-        match need {
-            Need::Data => &mut self.reading,
-            Need::Room => &mut self.writing,
-        }
-    }
-
-    fn sleep(&mut self, need: Need, deadline: Option<Instant>) -> io::Result<()> {
-        let patience = if need == Need::Data { &self.reading } else { &self.writing };
-        patience.before(&self.stream.socket, Want::Read, deadline)?;
-        self.stream.answer_bell()
     }
 
     fn write(&mut self, parts: &[&[u8]], deadline: Option<Instant>, sent: &mut usize) -> Result<()> {

@@ -62,7 +62,7 @@ pub(crate) fn open(socket: Socket, options: &TransportOptions) -> Result<Box<dyn
     let peer = socket::peer_name(&socket);
     let framing = Framing::new(options.max_frame);
     let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
-    let [reading, writing] = [0; 2].map(|_| Patience::with_pause(vigil.pause()));
+    let (reading, writing) = (Patience::with_pause(vigil.pause()), Patience::with_pause(vigil.pause()));
     let (is_broken, owner) = (false, Owner::new());
     Ok(Box::new(StreamChannel { socket, framing, peer, is_broken, reading, writing, vigil, owner }))
 }

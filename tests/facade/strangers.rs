@@ -17,7 +17,7 @@ use rlay::{
 };
 use rlay_testkit::CountingEnv;
 
-use crate::support::{PATIENCE, bounded, counting, eventually, fresh, patient};
+use crate::support::{PATIENCE, bounded, counting, counting_with, eventually, fresh, patient};
 
 /// A raw connection.
 struct Stranger {
@@ -303,10 +303,7 @@ fn a_flood_of_silent_connections_keeps_nobody_out() {
     bounded(|| {
         // Each silent one would be given longer than the test takes.
         let options = Options { handshake_timeout: PATIENCE, ..patient() };
-        let factory = |make: &rlay::wire::Make| Ok(CountingEnv::new(make.render_mode.as_deref()));
-        let backend = ServerBackend::bind(factory, &fresh("tcp"), options)?;
-        backend.start();
-        let address = backend.address().to_string();
+        let (backend, address) = counting_with(&fresh("tcp"), options)?;
         let target = address.strip_prefix("tcp://").expect("a tcp address").to_owned();
         let mut silent: Vec<_> = (0..100).map(|_| TcpStream::connect(&target)).collect();
         let (flood, water) = mpsc::channel::<()>();

@@ -9,7 +9,7 @@ use rlay::{
     wire::{HANDSHAKE_FRAME, Role, Welcome},
 };
 
-use crate::support::{PATIENCE, bounded, fresh};
+use crate::support::{PATIENCE, bounded, eventually, fresh};
 
 const SECRET: &str = "between the two of us";
 
@@ -77,16 +77,11 @@ fn attempt(scheme: &str, own: Role) {
     let address = acceptor.address();
     let role = own.other();
     let note = |text: &str| {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        eventually(&format!("{scheme}: {text}"), || {
             let notices = acceptor.notices().join("\n");
             assert!(!notices.contains(SECRET), "{notices}");
-            if notices.contains(text) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{scheme}: it was not noted that {text}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            notices.contains(text)
+        });
     };
     let shake = |token, nonce| Dialer::hello(address, local(role, token), nonce).and_then(|mut dialer| dialer.shake());
 

@@ -58,9 +58,8 @@ class RemoteEnv(gym.Env[Any, Any]):
         self.timeout = timeout
         self.contract = "warn"
         self._connect_timeout = connect_timeout
-        # As it was given, for copies; and what it stands for here.
-        self._given_token = token
-        self._token = _token.resolve(token)
+        # As it was given: a copy elsewhere may find another one in its surroundings.
+        self._token = token
         self._agent: _rlay.Agent | None = None
         self._opening = threading.Lock()
         self._closed = False
@@ -214,13 +213,13 @@ class ClientEnv(RemoteEnv):
         self._connect()
 
     def _open(self) -> _rlay.Agent:
-        session = _rlay.dial(self.address, "agent", self._connect_timeout, self._token)
+        session = _rlay.dial(self.address, "agent", self._connect_timeout, _token.resolve(self._token))
         assert session is not None, "without a stop flag dialing does not stop"
         return session.agent(self.render_mode, self.timeout)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the arguments: the copy is a new session."""
-        return _client_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._given_token)
+        return _client_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._token)
 
 
 def _client_env(
@@ -314,7 +313,7 @@ class ServerEnv(RemoteEnv):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the arguments: the copy takes another environment that dials in."""
-        return _server_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._given_token)
+        return _server_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._token)
 
 
 def _server_env(

@@ -90,36 +90,6 @@ impl Transport for Liar {
         };
         Ok(Box::new(LyingListener { inner, address, bug: *self, max_frame: options.max_frame }))
     }
-
-    fn connect_blocking(
-        &self,
-        address: &Address,
-        options: &TransportOptions,
-        deadline: Option<Instant>,
-    ) -> Result<Box<dyn BlockingChannel>> {
-        let wrapped = Wrapped(*self);
-        let inner = wrapped.connect_blocking(address, options, deadline)?;
-        Ok(if self.0 == Bug::HeedsNothing { Box::new(Deaf(inner)) } else { inner })
-    }
-}
-
-/// The same without a blocking form of its own.
-#[derive(Debug)]
-struct Wrapped(Liar);
-
-#[async_trait]
-impl Transport for Wrapped {
-    fn schemes(&self) -> &'static [&'static str] {
-        self.0.schemes()
-    }
-
-    async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
-        self.0.connect(address, options).await
-    }
-
-    async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-        self.0.listen(address, options).await
-    }
 }
 
 /// Says that it heeds a stop, and does not.
@@ -189,7 +159,9 @@ impl Incoming for LyingIncoming {
     }
 
     fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {
-        open_bridged(self)
+        let is_deaf = self.bug.0 == Bug::HeedsNothing;
+        let channel = open_bridged(self)?;
+        Ok(if is_deaf { Box::new(Deaf(channel)) } else { channel })
     }
 }
 

@@ -67,8 +67,13 @@ pub(crate) fn hasty() -> Options {
 
 /// A backend that serves counting environments, and its address.
 pub(crate) fn counting(address: &str) -> Result<(ServerBackend, String)> {
+    counting_with(address, patient())
+}
+
+/// The same with other options.
+pub(crate) fn counting_with(address: &str, options: Options) -> Result<(ServerBackend, String)> {
     let factory = |make: &rlay::wire::Make| Ok(CountingEnv::new(make.render_mode.as_deref()));
-    let backend = ServerBackend::bind(factory, address, patient())?;
+    let backend = ServerBackend::bind(factory, address, options)?;
     backend.start();
     let address = backend.address().to_string();
     Ok((backend, address))
