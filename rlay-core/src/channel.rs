@@ -24,6 +24,9 @@
 //! 13. `silence_is_not_death` — however long a living peer says nothing, while it computes or is not even
 //!     waiting, the connection stays.
 //! 14. `a_stop_ends_a_wait` — at once where `heed` promises it, and takes nothing that has arrived. (Blocking forms.)
+//!
+//! `connect` does not need anybody to open the connection at the other end. The first call on a channel may, as it
+//! does where TLS shakes hands.
 
 use std::{
     fmt::Debug,

@@ -28,8 +28,15 @@ impl Default for Registry {
 }
 
 /// Schemes this project knows, and the feature of the `rlay` crate that brings each.
-const FEATURES: [(&str, &str); 6] =
-    [("tcp", "tcp"), ("unix", "tcp"), ("zmq", "zmq"), ("zmq+ipc", "zmq"), ("quic", "quic"), ("shm", "shm")];
+const FEATURES: [(&str, &str); 7] = [
+    ("tcp", "tcp"),
+    ("tls", "tls"),
+    ("unix", "tcp"),
+    ("zmq", "zmq"),
+    ("zmq+ipc", "zmq"),
+    ("quic", "quic"),
+    ("shm", "shm"),
+];
 
 impl Registry {
     /// The same transports and one more; it wins where two serve the same scheme.

@@ -92,7 +92,7 @@ fn strangers_are_told_apart() {
     for (bytes, word) in [
         (&b"GET / HTTP/1.1\r\n"[..], "an HTTP peer"),
         (&b"PRI * HTTP/2.0\r\n"[..], "an HTTP peer"),
-        (&[0x16, 3, 1, 2, 0, 1][..], "a TLS client"),
+        (&[0x16, 3, 1, 2, 0, 1][..], "a TLS peer"),
         (&b"SSH-2.0-OpenSSH"[..], "not an RLay peer"),
     ] {
         let error = feed(&mut Framing::new(1 << 16), bytes, &[100]).unwrap_err();

@@ -37,7 +37,7 @@ WAIT = 30.0
 ROOT = HERE.parents[1]
 PROGRAMS = ("cartpole_server", "agent", "policy_server", "transcript", "knock")
 
-SCHEMES = ("tcp", "unix", "zmq", "zmq+ipc", "quic", "shm")
+SCHEMES = ("tcp", "tls", "unix", "zmq", "zmq+ipc", "quic", "shm")
 
 PARADIGMS = ("client", "server")
 """``client``: ClientEnv dials a ServerBackend. ``server``: a ClientBackend dials a ServerEnv."""

@@ -15,7 +15,7 @@ from strangers import HELLO, MAKE, RESET, Stranger
 
 GREETINGS = {
     "HTTP": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "an HTTP peer on an RLay port"),
-    "TLS": (bytes.fromhex("16030102000100 01fc0303".replace(" ", "")) + bytes(64), "a TLS client on an RLay port"),
+    "TLS": (bytes.fromhex("16030102000100 01fc0303".replace(" ", "")) + bytes(64), "a TLS peer on an RLay port"),
     "garbage": (b"\xde\xad\xbe\xef" * 16, "not an RLay peer"),
     "zeros": (bytes(64), "handshake"),
     "a short frame": (struct.pack("<I", 10) + bytes(10), "handshake"),

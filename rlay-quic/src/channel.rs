@@ -7,6 +7,7 @@ use rlay_core::{
     net::{broken, goodbye, lost},
     wire::{END, Framing},
 };
+use rlay_tls::explain_alert;
 
 use crate::endpoint::Meeting;
 
@@ -106,6 +107,12 @@ fn explain(peer: &str, reason: &ConnectionError) -> Error {
         }
         ConnectionError::ApplicationClosed(_) | ConnectionError::Reset => {
             lost(peer, "the connection ended without a goodbye; the other end dropped it, crashed or was restarted")
+        }
+        ConnectionError::ConnectionClosed(why) => {
+            // RFC 9001, section 4.8: an alert of TLS is the low byte of such a code.
+            let code = u64::from(why.error_code);
+            let alert = (code & !0xff == 0x100).then(|| explain_alert(peer, code as u8)).flatten();
+            alert.unwrap_or_else(|| lost(peer, why))
         }
         other => lost(peer, other),
     }

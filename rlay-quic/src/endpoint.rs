@@ -4,7 +4,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     os::fd::AsRawFd,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,28 +18,21 @@ use rlay_core::{
     net::{self, lost},
     open_bridged,
 };
-use rustls::crypto::CryptoProvider;
+use rlay_tls::{TlsOptions, explain};
 use socket2::{Domain, Socket, Type};
 use tokio::{task::JoinHandle, time};
 
 use crate::{
-    certificate::{Identity, Pin, PinVerifier},
     channel::{QuicChannel, Streams},
     options::Parsed,
 };
 
-/// Both sides must name it in the TLS handshake.
-const ALPN: &[u8] = b"rlay";
 /// The dialer's first byte on the stream; only with it the stream exists for the listener.
 const OPENING: u8 = 0;
 /// A handshake that takes longer is given up.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// What the kernel is asked to hold while nobody drives; it gives what it may.
 const SOCKET_BUFFER: usize = 4 << 20;
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
 
 fn socket(at: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(at), Type::DGRAM, None)?;
@@ -55,22 +48,8 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     if parsed.allow_remote {
         return Err(address.error("insecure_allow_remote is an option of listeners"));
     }
-    if parsed.pin.is_none() && !parsed.skip_verification {
-        return Err(address.error(
-            "whose certificate is expected? use the address that the listener prints, with ?pin=sha256:…, \
-             or insecure_skip_verification=yes to trust whoever answers",
-        ));
-    }
-    let other = Arc::new(OnceLock::new());
-    let verifier = PinVerifier { pin: parsed.pin, provider: provider(), other: other.clone() };
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("ring speaks TLS 1.3")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    let crypto = QuicClientConfig::try_from(tls).expect("ring has the initial cipher suite");
+    let dialer = parsed.tls.dial(address)?;
+    let crypto = QuicClientConfig::try_from(dialer.config).expect("ring has the initial cipher suite");
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     config.transport_config(parsed.transport(options));
 
@@ -81,7 +60,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
         let socket = socket(SocketAddr::new(any, 0)).map_err(|e| cannot(&e))?;
         let endpoint =
             Endpoint::new(parsed.endpoint(), None, socket, Arc::new(TokioRuntime)).map_err(|e| cannot(&e))?;
-        let connecting = endpoint.connect_with(config.clone(), *to, "rlay").map_err(|e| cannot(&e))?;
+        let connecting = endpoint.connect_with(config.clone(), *to, &dialer.name.to_str()).map_err(|e| cannot(&e))?;
         let met = tokio::select! {
             met = time::timeout(HANDSHAKE_TIME, connecting) => met,
             error = refused(*to, any) => {
@@ -98,8 +77,8 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
                 return Ok(Box::new(QuicChannel::open(streams, peer, options)));
             }
             Ok(Err(error)) => {
-                if let Some(found) = other.get() {
-                    return Err(wrong_pin(address, parsed.pin, *found));
+                if let Some(why) = dialer.refused.get() {
+                    return Err(explain(&address.to_string(), why));
                 }
                 last = Some(cannot(&error));
             }
@@ -124,37 +103,15 @@ async fn refused(to: SocketAddr, any: IpAddr) -> io::Error {
     }
 }
 
-fn wrong_pin(address: &Address, pin: Option<Pin>, found: Pin) -> Error {
-    let pin = pin.map(|pin| pin.to_string()).unwrap_or_default();
-    address.error(format_args!(
-        "the certificate there is {found}, not {pin}; use the address that the listener prints, \
-         and if it is the right one, somebody else answers"
-    ))
-}
-
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
     let parsed = Parsed::new(address)?;
-    if parsed.skip_verification {
-        return Err(address.error("insecure_skip_verification is an option of dialers"));
-    }
-    if !options.is_authenticated {
+    let tls = parsed.tls.listen(address)?;
+    if !options.is_authenticated && !tls.is_mutual {
         let lacks = "nothing authenticates who dials";
-        net::check_exposure(address, &parsed.sockets, parsed.allow_remote, lacks, net::SET_A_TOKEN)?;
-    }
-    let identity = Identity::own()?;
-    let pin = Pin::of(&identity.certificate);
-    if parsed.pin.is_some_and(|expected| expected != pin) {
-        return Err(address.error(format_args!("the certificate here is {pin}; leave the pin out to listen with it")));
+        net::check_exposure(address, &parsed.sockets, parsed.allow_remote, lacks, TlsOptions::REMEDY)?;
     }
     let unusable = |e: &dyn std::fmt::Display| address.error(format_args!("cannot listen: {e}"));
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("ring speaks TLS 1.3")
-        .with_no_client_auth()
-        .with_single_cert(vec![identity.certificate], identity.key)
-        .map_err(|e| unusable(&e))?;
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    let crypto = QuicServerConfig::try_from(tls).expect("ring has the initial cipher suite");
+    let crypto = QuicServerConfig::try_from(tls.config).expect("ring has the initial cipher suite");
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(parsed.transport(options));
 
@@ -164,7 +121,7 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
     let endpoint = endpoint.map_err(|e| unusable(&e))?;
     let local = endpoint.local_addr().map_err(|e| unusable(&e))?;
     let mtu = parsed.mtu.map(|mtu| format!("&mtu={mtu}")).unwrap_or_default();
-    let address = format!("quic://{local}?pin={pin}{mtu}").parse()?;
+    let address = format!("quic://{local}?pin={}{mtu}", tls.pin).parse()?;
     Ok(Box::new(QuicListener { endpoint, address, options: options.clone(), descriptor }))
 }
 

@@ -1,12 +1,11 @@
 //! `quic://host:port?pin=sha256:…`: RLay frames over one stream of a QUIC connection, encrypted.
 //!
 //! The listener makes itself a certificate on first use and prints its fingerprint as part of the
-//! address. Whoever dials that address talks to that listener or to nobody.
+//! address. Whoever dials that address talks to that listener or to nobody. Beside the options that say so
+//! otherwise, which are those of `rlay-tls`, there are
 //!
 //! | option | at | |
 //! |---|---|---|
-//! | `pin=sha256:HEX` | both | The fingerprint of the listener's certificate. |
-//! | `insecure_skip_verification=yes` | dialer | Takes any certificate: encrypted, but to whom? |
 //! | `insecure_allow_remote=yes` | listener | Listens for other machines, though nothing authenticates who dials. |
 //! | `mtu=N` | both | The largest UDP payload to try, 1200 to 65527 bytes; measure whether it pays on your network. |
 //!
@@ -20,7 +19,6 @@
 //! # Ok::<(), rlay_core::Error>(())
 //! ```
 
-mod certificate;
 mod channel;
 mod endpoint;
 mod options;

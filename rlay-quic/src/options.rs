@@ -8,7 +8,7 @@ use rlay_core::{
     net::{self, ALLOW_REMOTE},
 };
 
-use crate::certificate::Pin;
+use rlay_tls::TlsOptions;
 
 /// What a packet may hold on a path nobody knows: Ethernet without the headers of IP and UDP.
 const ETHERNET: u16 = 1452;
@@ -23,34 +23,27 @@ const FIRST_RTT: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Parsed {
     pub(crate) sockets: Vec<SocketAddr>,
-    pub(crate) pin: Option<Pin>,
-    pub(crate) skip_verification: bool,
+    pub(crate) tls: TlsOptions,
     pub(crate) allow_remote: bool,
     pub(crate) mtu: Option<u16>,
 }
 
 impl Parsed {
     pub(crate) fn new(address: &Address) -> Result<Self> {
-        let mut parsed = Self {
-            sockets: net::resolve(address)?,
-            pin: None,
-            skip_verification: false,
-            allow_remote: false,
-            mtu: None,
-        };
+        let mut parsed =
+            Self { sockets: net::resolve(address)?, tls: TlsOptions::default(), allow_remote: false, mtu: None };
         for option in address.options() {
             match option {
-                ("pin", text) => parsed.pin = Some(text.parse().map_err(|e: String| address.error(e))?),
-                ("insecure_skip_verification", "yes") => parsed.skip_verification = true,
                 (ALLOW_REMOTE, "yes") => parsed.allow_remote = true,
                 ("mtu", text) => {
                     let mtu = text.parse().ok().filter(|mtu| (1200..=65527).contains(mtu));
                     parsed.mtu = Some(mtu.ok_or_else(|| address.error("mtu is a number from 1200 to 65527"))?);
                 }
+                (key, value) if parsed.tls.take(address, key, value)? => {}
                 (key, value) => {
                     return Err(address.error(format_args!(
-                        "there is no option {key}={value}; there are pin=sha256:…, mtu=…, \
-                         insecure_skip_verification=yes and insecure_allow_remote=yes"
+                        "there is no option {key}={value}; there are {}, mtu=N and {ALLOW_REMOTE}=yes",
+                        TlsOptions::THERE_ARE
                     )));
                 }
             }

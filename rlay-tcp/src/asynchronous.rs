@@ -20,12 +20,13 @@ use tokio::{
 };
 
 use crate::{
-    socket::{self, Accepted, Owner, Target, broken, crashed, lost},
+    layer::{Layer, Security},
+    socket::{self, Accepted, LAST_WORD_TIME, Listening, Owner, Target, broken, crashed, lost},
     vigil::Vigil,
 };
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
-    address.no_options()?;
+    let security = Security::dial(address)?;
     let failed = |e: io::Error| lost(format_args!("cannot connect to {address}"), &e);
     let stream = match Target::resolve(address)? {
         Target::Tcp(found) => {
@@ -38,10 +39,10 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
             Stream::Unix(stream)
         }
     };
-    stream.channel(options)
+    Ok(Box::new(stream.channel(options, &security)?))
 }
 
-pub(crate) fn open(socket: Socket, options: &TransportOptions) -> Result<Box<dyn Channel>> {
+pub(crate) fn open(socket: Socket, options: &TransportOptions, security: &Security) -> Result<Box<dyn Channel>> {
     let run = || {
         socket.set_nonblocking(true)?;
         if socket.domain()? == socket2::Domain::UNIX {
@@ -50,7 +51,8 @@ pub(crate) fn open(socket: Socket, options: &TransportOptions) -> Result<Box<dyn
             Ok(Stream::Tcp(TcpStream::from_std(socket.into())?))
         }
     };
-    run().map_err(|e: io::Error| lost("cannot use the connection", &e))?.channel(options)
+    let stream = run().map_err(|e: io::Error| lost("cannot use the connection", &e))?;
+    Ok(Box::new(stream.channel(options, security)?))
 }
 
 #[derive(Debug)]
@@ -60,15 +62,12 @@ enum Stream {
 }
 
 impl Stream {
-    fn channel(self, options: &TransportOptions) -> Result<Box<dyn Channel>> {
-        let peer = match &self {
-            Self::Tcp(stream) => stream.peer_addr().map_or_else(|_| "tcp peer".to_owned(), |a| format!("tcp://{a}")),
-            Self::Unix(_) => "unix socket".to_owned(),
-        };
+    fn channel(self, options: &TransportOptions, security: &Security) -> Result<StreamChannel> {
+        let (peer, layer) = (socket::peer_name(&self.socket(), security), security.layer()?);
         socket::configure(&self.socket(), options).map_err(|e| lost("cannot use the connection", &e))?;
         let framing = Framing::new(options.max_frame);
         let vigil = Vigil::new(&self.socket(), options.liveness);
-        Ok(Box::new(StreamChannel { stream: self, framing, peer, is_sending: false, vigil, owner: Owner::new() }))
+        Ok(StreamChannel { stream: self, layer, framing, peer, is_sending: false, vigil, owner: Owner::new() })
     }
 
     fn socket(&self) -> SockRef<'_> {
@@ -92,6 +91,13 @@ impl Stream {
         }
     }
 
+    async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+            Self::Unix(stream) => stream.writable().await,
+        }
+    }
+
     async fn shutdown(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown().await,
@@ -103,6 +109,7 @@ impl Stream {
 #[derive(Debug)]
 struct StreamChannel {
     stream: Stream,
+    layer: Layer,
     framing: Framing,
     peer: String,
     /// Set while part of a frame is out; still set at the next call if that send was cancelled.
@@ -123,33 +130,96 @@ impl StreamChannel {
         self.vigil.look(&self.stream.socket(), &self.peer, Instant::now())
     }
 
+    /// Writes all of `parts`, and what the layer owes.
     async fn write(&mut self, parts: [&[u8]; 3]) -> Result<()> {
         let total: usize = parts.iter().map(|part| part.len()).sum();
         let mut sent = 0;
-        while sent < total {
+        // What the layer has taken cannot be given back by a send that is cancelled.
+        while !self.layer.is_plain() && time::timeout(self.vigil.pause(), self.stream.writable()).await.is_err() {
+            self.look()?;
+        }
+        while sent < total || self.layer.is_owing() {
             let mut skip = sent;
             let slices = parts.map(|part| {
                 let from = skip.min(part.len());
                 skip -= from;
                 IoSlice::new(&part[from..])
             });
-            let written = time::timeout(self.vigil.pause(), self.stream.write(&slices)).await;
+            // A send that is cancelled from now on leaves a part of a frame with the layer.
+            self.is_sending |= !self.layer.is_plain() && total > 0;
+            let slices = match self.layer.seal(&slices, &mut sent) {
+                None => &slices[..],
+                Some(sealed) => &[IoSlice::new(sealed)],
+            };
+            let written = time::timeout(self.vigil.pause(), self.stream.write(slices)).await;
             match written {
                 Err(_) => self.look()?,
                 Ok(Ok(n)) if n > 0 => {
                     self.vigil.heard();
-                    sent += n;
+                    if self.layer.is_plain() { sent += n } else { self.layer.sent(n) }
                 }
                 Ok(result) => {
                     // The peer has gone: the kernel says so again at the next send, and what the peer had
                     // sent can still be read.
                     self.is_sending = false;
+                    self.layer.give_up();
                     return Err(result.map_or_else(|e| lost(&self.peer, &e), |_| crashed(&self.peer)));
                 }
             }
-            self.is_sending = sent < total;
+            self.is_sending = sent < total || (total > 0 && self.layer.is_owing());
         }
         Ok(())
+    }
+
+    /// Reads once.
+    async fn fill(&mut self) -> Result<()> {
+        loop {
+            let space = self.layer.space(&mut self.framing);
+            match time::timeout(self.vigil.pause(), self.stream.read(space)).await {
+                Err(_) => self.look()?,
+                Ok(Ok(0)) => return Err(crashed(&self.peer)),
+                Ok(Ok(n)) => {
+                    self.vigil.heard();
+                    self.layer.filled(&mut self.framing, n);
+                    return Ok(());
+                }
+                Ok(Err(error)) => return Err(lost(&self.peer, &error)),
+            }
+        }
+    }
+
+    /// Hands on what the layer makes of what has arrived, and writes what it owes; whether it was anything.
+    async fn open_layer(&mut self) -> Result<bool> {
+        let opened = self.layer.open(&mut self.framing, &self.peer);
+        if opened.is_err() {
+            let tell = async {
+                if self.write([&[]; 3]).await.is_ok() && self.stream.shutdown().await.is_ok() {
+                    self.drain().await;
+                }
+            };
+            let _ = time::timeout(LAST_WORD_TIME, tell).await;
+            self.is_sending = true;
+        } else if self.layer.is_owing() {
+            self.write([&[]; 3]).await?;
+        }
+        opened
+    }
+
+    /// The handshake of the layer, if it has one that is not over; see the blocking form.
+    async fn shake(&mut self) -> Result<()> {
+        while self.layer.is_shaking() {
+            self.open_layer().await?;
+            if self.layer.is_shaking() {
+                let failed = |e: Error| e.context("the TLS handshake did not end; is the peer's address a tls:// one?");
+                self.fill().await.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn drain(&mut self) {
+        let mut waste = [0; 4096];
+        while matches!(self.stream.read(&mut waste).await, Ok(n) if n > 0) {}
     }
 }
 
@@ -158,11 +228,13 @@ impl Channel for StreamChannel {
     async fn send(&mut self, head: &[u8], body: &[u8]) -> Result<()> {
         self.usable()?;
         let prefix = self.framing.prefix(head.len() + body.len())?;
+        self.shake().await?;
         self.write([&prefix, head, body]).await
     }
 
     async fn recv(&mut self) -> Result<Option<Frame>> {
         self.usable()?;
+        self.shake().await?;
         loop {
             if let Some(frame) = self.framing.take()? {
                 return Ok(Some(frame));
@@ -170,14 +242,8 @@ impl Channel for StreamChannel {
             if self.framing.ended() {
                 return Ok(None);
             }
-            match time::timeout(self.vigil.pause(), self.stream.read(self.framing.space())).await {
-                Err(_) => self.look()?,
-                Ok(Ok(0)) => return Err(crashed(&self.peer)),
-                Ok(Ok(n)) => {
-                    self.vigil.heard();
-                    self.framing.filled(n);
-                }
-                Ok(Err(error)) => return Err(lost(&self.peer, &error)),
+            if !self.open_layer().await? {
+                self.fill().await?;
             }
         }
     }
@@ -187,14 +253,21 @@ impl Channel for StreamChannel {
             return Ok(());
         }
         let said = match self.usable() {
-            Ok(()) => goodbye(self.write([&END, &[], &[]]).await),
+            // Nobody is there yet to be told.
+            Ok(()) if self.layer.is_shaking() => Ok(()),
+            Ok(()) => {
+                let said = goodbye(self.write([&END, &[], &[]]).await);
+                self.layer.finish();
+                match said {
+                    Ok(()) => goodbye(self.write([&[]; 3]).await),
+                    failed => failed,
+                }
+            }
             broken => broken,
         };
         if said.is_ok() && self.stream.shutdown().await.is_ok() {
             // Closing with unread bytes resets the connection and takes what the peer has not read yet.
-            let mut waste = [0; 4096];
-            let drain = async { while matches!(self.stream.read(&mut waste).await, Ok(n) if n > 0) {} };
-            let _ = time::timeout(LINGER, drain).await;
+            let _ = time::timeout(LINGER, self.drain()).await;
         }
         let _ = self.stream.socket().shutdown(std::net::Shutdown::Both);
         self.owner.closed();
@@ -217,7 +290,7 @@ impl Drop for StreamChannel {
 }
 
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-    let (socket, address, path) = socket::listen(address, options)?;
+    let Listening { socket, address, path, security } = socket::listen(address, options)?;
     let run = || {
         socket.set_nonblocking(true)?;
         if path.is_some() {
@@ -227,7 +300,8 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
         }
     };
     let sockets = run().map_err(|e: io::Error| lost("cannot listen", &e))?;
-    Ok(Box::new(StreamListener { sockets, address, path, options: options.clone(), owner: Owner::new() }))
+    let (options, owner) = (options.clone(), Owner::new());
+    Ok(Box::new(StreamListener { sockets, address, path, security, options, owner }))
 }
 
 #[derive(Debug)]
@@ -241,6 +315,7 @@ struct StreamListener {
     sockets: Sockets,
     address: Address,
     path: Option<PathBuf>,
+    security: Security,
     options: TransportOptions,
     owner: Owner,
 }
@@ -258,7 +333,10 @@ impl Listener for StreamListener {
                 }
             };
             match accepted {
-                Ok(socket) => return Ok(Box::new(Accepted { socket, options: self.options.clone() })),
+                Ok(socket) => {
+                    let (options, security) = (self.options.clone(), self.security.clone());
+                    return Ok(Box::new(Accepted { socket, options, security }));
+                }
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
                 Err(_) => time::sleep(Duration::from_millis(1)).await,
             }

@@ -3,7 +3,6 @@
 use std::{
     io::{self, IoSlice, Read},
     net::Shutdown,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -15,7 +14,8 @@ use rlay_core::{
 use socket2::{SockRef, Socket};
 
 use crate::{
-    socket::{self, Accepted, Owner, Target, broken, crashed, lost},
+    layer::{Layer, Security},
+    socket::{self, Accepted, LAST_WORD_TIME, Listening, Owner, Target, broken, crashed, lost},
     vigil::Vigil,
 };
 
@@ -24,7 +24,7 @@ pub(crate) fn connect(
     options: &TransportOptions,
     deadline: Option<Instant>,
 ) -> Result<Box<dyn BlockingChannel>> {
-    address.no_options()?;
+    let security = Security::dial(address)?;
     let mut last = None;
     for to in Target::resolve(address)?.candidates(address)? {
         let connected = socket::new_socket(&to, options).and_then(|socket| {
@@ -42,7 +42,7 @@ pub(crate) fn connect(
                 if to.is_unix() {
                     check_user(&socket)?;
                 }
-                return open(socket, options);
+                return open(socket, options, &security);
             }
             Err(error) => last = Some(error),
         }
@@ -51,7 +51,11 @@ pub(crate) fn connect(
     Err(lost(format_args!("cannot connect to {address}"), &error))
 }
 
-pub(crate) fn open(socket: Socket, options: &TransportOptions) -> Result<Box<dyn BlockingChannel>> {
+pub(crate) fn open(
+    socket: Socket,
+    options: &TransportOptions,
+    security: &Security,
+) -> Result<Box<dyn BlockingChannel>> {
     let set_up = || {
         socket.set_nonblocking(false)?;
         socket.set_read_timeout(Some(Patience::TICK))?;
@@ -59,17 +63,18 @@ pub(crate) fn open(socket: Socket, options: &TransportOptions) -> Result<Box<dyn
         socket::configure(&socket, options)
     };
     set_up().map_err(|e| lost("cannot use the connection", &e))?;
-    let peer = socket::peer_name(&socket);
+    let (peer, layer) = (socket::peer_name(&socket, security), security.layer()?);
     let framing = Framing::new(options.max_frame);
     let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
     let (reading, writing) = (Patience::with_pause(vigil.pause()), Patience::with_pause(vigil.pause()));
     let (is_broken, owner) = (false, Owner::new());
-    Ok(Box::new(StreamChannel { socket, framing, peer, is_broken, reading, writing, vigil, owner }))
+    Ok(Box::new(StreamChannel { socket, layer, framing, peer, is_broken, reading, writing, vigil, owner }))
 }
 
 #[derive(Debug)]
 struct StreamChannel {
     socket: Socket,
+    layer: Layer,
     framing: Framing,
     peer: String,
     /// Part of a frame was sent and the rest never will be.
@@ -100,10 +105,14 @@ impl StreamChannel {
         }
     }
 
-    /// Writes all of `parts`, of which `*sent` bytes went out.
+    /// Writes all of `parts`, of which `*sent` bytes went out or are the layer's now, and what the layer owes.
     fn write(&mut self, parts: [&[u8]; 3], deadline: Option<Instant>, sent: &mut usize) -> Result<()> {
         let total = parts.iter().map(|part| part.len()).sum();
-        while *sent < total {
+        if !self.layer.is_plain() && deadline.is_some() {
+            // What the layer has taken cannot be given back at the deadline.
+            self.writing.ask_first();
+        }
+        while *sent < total || self.layer.is_owing() {
             let mut skip = *sent;
             let slices = parts.map(|part| {
                 let from = skip.min(part.len());
@@ -111,14 +120,73 @@ impl StreamChannel {
                 IoSlice::new(&part[from..])
             });
             let is_ready = self.writing.before(&self.socket, Want::Write, deadline);
-            match is_ready.and_then(|()| self.socket.send_vectored(&slices)) {
+            let written = is_ready.and_then(|()| match self.layer.seal(&slices, sent) {
+                None => self.socket.send_vectored(&slices).inspect(|n| *sent += n),
+                Some(sealed) => {
+                    let n = self.socket.send(sealed)?;
+                    self.layer.sent(n);
+                    Ok(n)
+                }
+            });
+            match written {
+                Ok(0) => return Err(crashed(&self.peer)),
+                Ok(_) => {
+                    self.vigil.heard();
+                    self.writing.renew();
+                }
+                Err(error) => {
+                    if !is_vain(&error) {
+                        self.layer.give_up();
+                    }
+                    self.again(Want::Write, &error, deadline)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once.
+    fn fill(&mut self, deadline: Option<Instant>) -> Result<()> {
+        loop {
+            let is_ready = self.reading.before(&self.socket, Want::Read, deadline);
+            let space = self.layer.space(&mut self.framing);
+            match is_ready.and_then(|()| self.socket.read(space)) {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(n) => {
                     self.vigil.heard();
-                    self.writing.renew();
-                    *sent += n;
+                    self.reading.renew();
+                    self.layer.filled(&mut self.framing, n);
+                    return Ok(());
                 }
-                Err(error) => self.again(Want::Write, &error, deadline)?,
+                Err(error) => self.again(Want::Read, &error, deadline)?,
+            }
+        }
+    }
+
+    /// Hands on what the layer makes of what has arrived, and writes what it owes; whether it was anything.
+    fn open_layer(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        let opened = self.layer.open(&mut self.framing, &self.peer);
+        if opened.is_err() {
+            self.is_broken = true;
+            let latest = Instant::now() + LAST_WORD_TIME;
+            let latest = deadline.map_or(latest, |deadline| deadline.min(latest));
+            if self.write([&[]; 3], Some(latest), &mut 0).is_ok() && self.socket.shutdown(Shutdown::Write).is_ok() {
+                self.drain(latest);
+            }
+        } else if self.layer.is_owing() {
+            self.write([&[]; 3], deadline, &mut 0)?;
+        }
+        opened
+    }
+
+    /// The handshake of the layer, if it has one that is not over. It begins with the first call, like that of a
+    /// listener's channel, for `connect` does not wait for somebody at the other end to take part.
+    fn shake(&mut self, deadline: Option<Instant>) -> Result<()> {
+        while self.layer.is_shaking() {
+            self.open_layer(deadline)?;
+            if self.layer.is_shaking() {
+                let failed = |e: Error| e.context("the TLS handshake did not end; is the peer's address a tls:// one?");
+                self.fill(deadline).map_err(failed)?;
             }
         }
         Ok(())
@@ -142,6 +210,7 @@ impl BlockingChannel for StreamChannel {
     fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
         self.usable()?;
         let prefix = self.framing.prefix(head.len() + body.len())?;
+        self.shake(deadline)?;
         let mut sent = 0;
         let result = self.write([&prefix, head, body], deadline, &mut sent);
         // A timeout before the first byte leaves everything as it was. If the peer has gone, the kernel
@@ -152,6 +221,7 @@ impl BlockingChannel for StreamChannel {
 
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
         self.usable()?;
+        self.shake(deadline)?;
         loop {
             if let Some(frame) = self.framing.take()? {
                 return Ok(Some(frame));
@@ -159,16 +229,8 @@ impl BlockingChannel for StreamChannel {
             if self.framing.ended() {
                 return Ok(None);
             }
-            let space = self.framing.space();
-            let is_ready = self.reading.before(&self.socket, Want::Read, deadline);
-            match is_ready.and_then(|()| self.socket.read(space)) {
-                Ok(0) => return Err(crashed(&self.peer)),
-                Ok(n) => {
-                    self.vigil.heard();
-                    self.reading.renew();
-                    self.framing.filled(n);
-                }
-                Err(error) => self.again(Want::Read, &error, deadline)?,
+            if !self.open_layer(deadline)? {
+                self.fill(deadline)?;
             }
         }
     }
@@ -178,7 +240,13 @@ impl BlockingChannel for StreamChannel {
             return Ok(());
         }
         let said = match self.usable() {
-            Ok(()) => goodbye(self.write([&END, &[], &[]], deadline, &mut 0)),
+            // Nobody is there yet to be told.
+            Ok(()) if self.layer.is_shaking() => Ok(()),
+            Ok(()) => {
+                let said = goodbye(self.write([&END, &[], &[]], deadline, &mut 0));
+                self.layer.finish();
+                said.and_then(|()| goodbye(self.write([&[]; 3], deadline, &mut 0)))
+            }
             broken => broken,
         };
         if said.is_ok() && self.socket.shutdown(Shutdown::Write).is_ok() {
@@ -211,17 +279,14 @@ impl Drop for StreamChannel {
 }
 
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
-    let (socket, address, path) = socket::listen(address, options)?;
-    socket.set_nonblocking(true).map_err(|e| lost("cannot listen", &e))?;
-    let (options, owner) = (options.clone(), Owner::new());
-    Ok(Box::new(StreamListener { socket, address, path, options, owner, stop: None }))
+    let listening = socket::listen(address, options)?;
+    listening.socket.set_nonblocking(true).map_err(|e| lost("cannot listen", &e))?;
+    Ok(Box::new(StreamListener { listening, options: options.clone(), owner: Owner::new(), stop: None }))
 }
 
 #[derive(Debug)]
 struct StreamListener {
-    socket: Socket,
-    address: Address,
-    path: Option<PathBuf>,
+    listening: Listening,
     options: TransportOptions,
     owner: Owner,
     stop: Option<Stop>,
@@ -230,13 +295,16 @@ struct StreamListener {
 impl BlockingListener for StreamListener {
     fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
         loop {
-            match self.socket.accept() {
-                Ok((socket, _)) => return Ok(Box::new(Accepted { socket, options: self.options.clone() })),
+            match self.listening.socket.accept() {
+                Ok((socket, _)) => {
+                    let (options, security) = (self.options.clone(), self.listening.security.clone());
+                    return Ok(Box::new(Accepted { socket, options, security }));
+                }
                 Err(error) if is_vain(&error) => {}
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
                 Err(_) => std::thread::sleep(Duration::from_millis(1)),
             }
-            wait_to_accept(&self.socket, deadline, self.stop.as_ref())?;
+            wait_to_accept(&self.listening.socket, deadline, self.stop.as_ref())?;
         }
     }
 
@@ -246,18 +314,18 @@ impl BlockingListener for StreamListener {
     }
 
     fn address(&self) -> &Address {
-        &self.address
+        &self.listening.address
     }
 
     fn descriptor(&self) -> Option<i32> {
         use std::os::fd::AsRawFd;
-        Some(self.socket.as_raw_fd())
+        Some(self.listening.socket.as_raw_fd())
     }
 }
 
 impl Drop for StreamListener {
     fn drop(&mut self) {
-        if let Some(path) = self.path.as_ref().filter(|_| self.owner.is_this_process()) {
+        if let Some(path) = self.listening.path.as_ref().filter(|_| self.owner.is_this_process()) {
             let _ = std::fs::remove_file(path);
         }
     }

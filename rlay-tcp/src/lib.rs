@@ -1,4 +1,6 @@
-//! `tcp://host:port` and `unix:///path`: RLay frames over stream sockets.
+//! `tcp://host:port`, `tls://host:port` and `unix:///path`: RLay frames over stream sockets.
+//!
+//! `tls` needs the feature of that name; its options are those of `rlay-tls`.
 //!
 //! ```
 //! use rlay_core::{Registry, TransportOptions};
@@ -12,6 +14,7 @@
 
 mod asynchronous;
 mod blocking;
+mod layer;
 mod socket;
 mod vigil;
 
@@ -20,14 +23,19 @@ use std::time::Instant;
 use async_trait::async_trait;
 use rlay_core::{Address, BlockingChannel, BlockingListener, Channel, Listener, Result, Transport, TransportOptions};
 
-/// The transport behind `tcp://` and `unix://`.
+/// The transport behind `tcp://`, `unix://` and, with the feature `tls`, `tls://`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tcp;
 
 #[async_trait]
 impl Transport for Tcp {
     fn schemes(&self) -> &'static [&'static str] {
-        &["tcp", "unix"]
+        &[
+            "tcp",
+            #[cfg(feature = "tls")]
+            "tls",
+            "unix",
+        ]
     }
 
     async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {

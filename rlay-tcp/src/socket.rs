@@ -3,12 +3,13 @@
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub(crate) use rlay_core::net::{broken, lost};
-use rlay_core::{
-    Address, BlockingChannel, Channel, Error, Incoming, Result, TransportOptions,
-    net::{self, ALLOW_REMOTE},
-};
+use rlay_core::{Address, BlockingChannel, Channel, Error, Incoming, Result, TransportOptions, net};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::layer::Security;
+
+/// How long a peer whose TLS is refused may take to hear why.
+pub(crate) const LAST_WORD_TIME: Duration = Duration::from_millis(300);
 /// Connections that may wait for `accept`.
 const BACKLOG: i32 = 1024;
 
@@ -60,32 +61,56 @@ pub(crate) fn configure(socket: &Socket, options: &TransportOptions) -> io::Resu
     Ok(())
 }
 
-/// Binds and listens; the address then has the real port.
-pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<(Socket, Address, Option<PathBuf>)> {
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) socket: Socket,
+    /// With the real port, and what else a dialer must know.
+    pub(crate) address: Address,
+    /// The file to remove in the end.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) security: Security,
+}
+
+/// Binds and listens.
+pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Listening> {
     let target = Target::resolve(address)?;
-    let allow_remote = match address.options().collect::<Vec<_>>()[..] {
-        [] => false,
-        [(ALLOW_REMOTE, "yes")] if matches!(target, Target::Tcp(_)) => true,
-        _ => return Err(address.error(format_args!("a listener has no option but {ALLOW_REMOTE}=yes, for tcp"))),
-    };
+    let (security, allow_remote) = Security::listen(address)?;
     let candidates = target.candidates(address)?;
     let bind = || bind(&candidates[0], options);
     let socket = match &target {
         Target::Tcp(found) => {
-            let (is_wanted, lacks) = match options.is_authenticated {
-                true => (true, "nothing here is encrypted"),
-                false => (allow_remote, "nothing here authenticates or encrypts"),
-            };
-            net::check_exposure(address, found, is_wanted, lacks, net::SET_A_TOKEN)?;
+            match &security {
+                Security::None if options.is_authenticated => {
+                    net::check_exposure(address, found, true, "nothing here is encrypted", "")?;
+                }
+                Security::None => {
+                    let lacks = "nothing here authenticates or encrypts";
+                    net::check_exposure(address, found, allow_remote, lacks, net::SET_A_TOKEN)?;
+                }
+                #[cfg(feature = "tls")]
+                Security::Listener(tls) if !tls.is_mutual && !options.is_authenticated => {
+                    let (lacks, remedy) = ("nothing authenticates who dials", rlay_tls::TlsOptions::REMEDY);
+                    net::check_exposure(address, found, allow_remote, lacks, remedy)?;
+                }
+                #[cfg(feature = "tls")]
+                _ => {}
+            }
             bind().map_err(|e| net::bind_error(address, &e))?
         }
         Target::Unix(path) => {
-            return Ok((net::bind_file(address, path, bind)?, address.clone(), Some(path.clone())));
+            let (socket, path) = (net::bind_file(address, path, bind)?, Some(path.clone()));
+            return Ok(Listening { socket, address: address.clone(), path, security });
         }
     };
     let local = socket.local_addr().map_err(|e| net::bind_error(address, &e))?;
     let local = local.as_socket().ok_or_else(|| address.error("not an internet address"))?;
-    Ok((socket, Address::new("tcp", local.to_string()), None))
+    let address = match &security {
+        #[cfg(feature = "tls")]
+        Security::Listener(tls) => format!("tls://{local}?pin={}", tls.pin).parse()?,
+        _ => Address::new("tcp", local.to_string()),
+    };
+    Ok(Listening { socket, address, path: None, security })
 }
 
 fn bind(to: &SockAddr, options: &TransportOptions) -> io::Result<Socket> {
@@ -108,10 +133,12 @@ pub(crate) fn crashed(peer: &str) -> Error {
 }
 
 /// The name of the other end, for messages.
-pub(crate) fn peer_name(socket: &Socket) -> String {
-    match socket.peer_addr().ok().and_then(|a| a.as_socket()) {
-        Some(a) => format!("tcp://{a}"),
-        None => "unix socket".to_owned(),
+pub(crate) fn peer_name(socket: &Socket, security: &Security) -> String {
+    let scheme = security.scheme();
+    match socket.peer_addr().map(|a| (a.is_unix(), a.as_socket())) {
+        Ok((true, _)) => "unix socket".to_owned(),
+        Ok((_, Some(a))) => format!("{scheme}://{a}"),
+        _ => format!("{scheme} peer"),
     }
 }
 
@@ -120,6 +147,7 @@ pub(crate) fn peer_name(socket: &Socket) -> String {
 pub(crate) struct Accepted {
     pub(crate) socket: Socket,
     pub(crate) options: TransportOptions,
+    pub(crate) security: Security,
 }
 
 impl Accepted {
@@ -133,17 +161,17 @@ impl Accepted {
 
 impl Incoming for Accepted {
     fn peer(&self) -> String {
-        peer_name(&self.socket)
+        peer_name(&self.socket, &self.security)
     }
 
     fn open(self: Box<Self>) -> Result<Box<dyn Channel>> {
         self.check_user()?;
-        crate::asynchronous::open(self.socket, &self.options)
+        crate::asynchronous::open(self.socket, &self.options, &self.security)
     }
 
     fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {
         self.check_user()?;
-        crate::blocking::open(self.socket, &self.options)
+        crate::blocking::open(self.socket, &self.options, &self.security)
     }
 }
 

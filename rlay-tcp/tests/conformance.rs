@@ -1,9 +1,18 @@
-//! The conformance suite over `tcp://` and `unix://`.
+//! The conformance suite over `tcp://`, `tls://` and `unix://`.
 
 rlay_testkit::conformance! {
     mod tcp {
         transport: rlay_tcp::Tcp,
         address: |_| "tcp://127.0.0.1:0".to_owned(),
+    }
+}
+
+#[cfg(feature = "tls")]
+rlay_testkit::conformance! {
+    mod tls {
+        transport: rlay_tcp::Tcp,
+        address: |_| "tls://127.0.0.1:0".to_owned(),
+        takes_two: true,
     }
 }
 

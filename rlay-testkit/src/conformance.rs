@@ -16,13 +16,15 @@
 /// }
 /// ```
 ///
-/// With exceptions, the last entry reads `exceptions: [drop_aborts: "why it cannot", …]`. A name that
+/// Channels whose ends must both take part before the first frame moves, as TLS has it, say `takes_two: true` behind
+/// the address. With exceptions, the last entry reads `exceptions: [drop_aborts: "why it cannot", …]`. A name that
 /// is no promise does not compile.
 #[macro_export]
 macro_rules! conformance {
     (mod $name:ident {
         transport: $transport:expr,
         address: $address:expr
+        $(, takes_two: $takes_two:literal)?
         $(, exceptions: [$($promise:ident: $reason:literal),* $(,)?])? $(,)?
     }) => {
         #[cfg(test)]
@@ -34,6 +36,7 @@ macro_rules! conformance {
 
             fn subject() -> $crate::Subject {
                 $crate::Subject::new($transport, $address)
+                    $(.takes_two($takes_two))?
                     $($(.except(stringify!($promise), $reason))*)?
             }
 

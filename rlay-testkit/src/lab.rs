@@ -116,8 +116,12 @@ impl Lab {
     pub(crate) fn pair_of(&self, [dial, listen, open]: [Form; 3], [own, peer]: [usize; 2]) -> (End, End) {
         let mut listening = self.listen_as(listen, &self.fresh_address(), peer).expect("a listener");
         let address = listening.address().clone();
-        let (dialer, accepted) = self.meet(&mut listening, |lab| lab.dial_as(dial, &address, own));
-        let accepted = self.open_as(open, accepted);
+        let (mut dialer, accepted) = self.meet(&mut listening, |lab| lab.dial_as(dial, &address, own));
+        let mut accepted = self.open_as(open, accepted);
+        if self.subject.takes_two {
+            let (sent, received) = together(|| dialer.send(b"hello", b"", soon()), || accepted.recv(soon()));
+            assert_eq!(sent.and(received).expect("they meet").expect("a frame")[..], *b"hello");
+        }
         self.listening.lock().expect("no panic").push(listening);
         (dialer, accepted)
     }

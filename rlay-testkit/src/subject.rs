@@ -35,13 +35,14 @@ impl Form {
 pub struct Subject {
     pub(crate) transport: Arc<dyn Transport>,
     address: Arc<dyn Fn(u64) -> String + Send + Sync>,
+    pub(crate) takes_two: bool,
     exceptions: Vec<(&'static str, &'static str)>,
 }
 
 impl Subject {
     /// A transport, and a function from a number that is never given twice to an address to listen on.
     pub fn new(transport: impl Transport + 'static, address: impl Fn(u64) -> String + Send + Sync + 'static) -> Self {
-        Self { transport: Arc::new(transport), address: Arc::new(address), exceptions: vec![] }
+        Self { transport: Arc::new(transport), address: Arc::new(address), takes_two: false, exceptions: vec![] }
     }
 
     /// The same transport, which does not keep `promise` for this `reason`.
@@ -49,6 +50,13 @@ impl Subject {
     pub fn except(mut self, promise: &'static str, reason: &'static str) -> Self {
         self.exceptions.push((promise, reason));
         self
+    }
+
+    /// Whether the first frame only moves while both ends are in a call, as with TLS. Then the suite has one
+    /// exchanged on every connection before it begins.
+    #[must_use]
+    pub fn takes_two(self, takes_two: bool) -> Self {
+        Self { takes_two, ..self }
     }
 
     /// Why the transport does not keep `promise`, if it says so.

@@ -6,6 +6,8 @@ mod cartpole;
 mod support;
 
 mod addresses;
+#[cfg(feature = "tls")]
+mod certificates;
 mod deaths;
 mod engines;
 mod equality;

@@ -114,7 +114,7 @@ fn the_listener_says_who_came() {
     bounded(|| {
         let acceptor = Acceptor::bind(&fresh("tcp").parse()?, Role::Env, &patient())?;
         let address = acceptor.address().to_string();
-        for (words, who) in [(HTTP, "an HTTP peer"), (TLS, "a TLS client"), (GARBAGE, "not an RLay peer")] {
+        for (words, who) in [(HTTP, "an HTTP peer"), (TLS, "a TLS peer"), (GARBAGE, "not an RLay peer")] {
             Stranger::dial(&address).say(words);
             let mut heard = vec![];
             eventually(who, || {

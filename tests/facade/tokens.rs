@@ -146,6 +146,12 @@ fn over_zmq() {
     attempts("zmq+ipc");
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn over_tls() {
+    attempts("tls");
+}
+
 #[cfg(feature = "quic")]
 #[test]
 fn over_quic() {

@@ -83,6 +83,11 @@ impl Patience {
         if ready(socket, want, self.stop.as_ref(), limit)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
+    /// The next [`before`](Self::before) says for sure whether the call would be in vain.
+    pub fn ask_first(&mut self) {
+        self.is_idle = true;
+    }
+
     /// Call when a read or write was in vain. Fails at the deadline, and once the stop is set.
     pub fn after(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.is_idle = true;

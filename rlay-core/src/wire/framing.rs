@@ -127,8 +127,8 @@ impl Framing {
     /// The error for a length no RLay peer would send; strangers are told apart by what they said.
     fn refuse(&self, len: usize) -> Error {
         let seen = self.block.as_ref().map_or(&[][..], |block| &block[START..START + self.filled.min(24)]);
-        let stranger = if seen.starts_with(&[0x16, 0x03]) {
-            Some("a TLS client")
+        let stranger = if matches!(seen, [0x15 | 0x16, 0x03, ..]) {
+            Some("a TLS peer") // RFC 8446, 5.1: an alert or a handshake
         } else if [&b"GET "[..], b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP", b"PRI "]
             .iter()
             .any(|w| seen.starts_with(w))

@@ -378,7 +378,7 @@ fn streams() -> Vec<Vector> {
         ("longer-than-the-limit", "65537 bytes are one too many", 65537u32.to_le_bytes().to_vec()),
         ("nearly-a-close", "a close is ff ff ff ff", 0xffff_fffeu32.to_le_bytes().to_vec()),
         ("http", "an HTTP peer", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
-        ("tls", "a TLS client", vec![0x16, 0x03, 0x01, 0x02, 0x00, 0x01]),
+        ("tls", "a TLS peer", vec![0x16, 0x03, 0x01, 0x02, 0x00, 0x01]),
     ]
     .map(|(name, why, bytes)| negative(What::Stream, name, why, &bytes))
     .into()

@@ -7,7 +7,7 @@ use rlay_core::ErrorKind;
 use super::{assert_frame, assert_kind, send};
 use crate::{
     end::Listening,
-    lab::{LIVENESS, Lab, PATIENCE, STALL, after},
+    lab::{LIVENESS, Lab, PATIENCE, STALL, after, together},
 };
 
 /// Promise 10: the address of a listener leads to it, also if port 0 was asked for.
@@ -46,9 +46,11 @@ fn assert_reached(lab: &Lab, listening: &mut Listening) {
     let mut dialers = vec![];
     for _ in 0..5 {
         let (mut dialer, accepted) = lab.meet(listening, |lab| lab.dial(&address));
-        send(&mut dialer, 0, 10).expect("sends");
+        let mut accepted = lab.open(accepted);
+        let (sent, received) = together(|| send(&mut dialer, 0, 10), || accepted.recv(after(LIVENESS)));
+        sent.expect("sends");
         dialers.push(dialer);
-        if let Ok(Some(frame)) = lab.open(accepted).recv(after(LIVENESS)) {
+        if let Ok(Some(frame)) = received {
             return assert_frame(&frame, 0, 10);
         }
     }

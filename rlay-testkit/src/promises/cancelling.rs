@@ -31,8 +31,8 @@ pub fn recv_loses_nothing_when_it_is_cancelled_or_times_out(lab: &Lab) {
     assert!(is_timeout(&listening.accept(after(STALL / 10))), "nobody dialed");
     let address = listening.address().clone();
     let (mut dialer, accepted) = lab.meet(&mut listening, |lab| lab.dial(&address));
-    send(&mut dialer, 0, 5).expect("sends");
-    assert_frame(&next(&mut lab.open(accepted)), 0, 5);
+    let mut accepted = lab.open(accepted);
+    together(|| send(&mut dialer, 0, 5).expect("sends"), || assert_frame(&next(&mut accepted), 0, 5));
 }
 
 /// Receives in many short calls instead of a long one.

@@ -1,5 +1,7 @@
 //! What the tests share: bounded waits, fresh addresses, other processes, and environments that misbehave when told to.
 
+#[cfg(feature = "tls")]
+mod authority;
 mod envs;
 mod process;
 
@@ -17,6 +19,8 @@ use std::{
 use rlay::{ClientEnv, Options, RemoteEnv, Result, ServerBackend, ServerEnv};
 use rlay_testkit::CountingEnv;
 
+#[cfg(feature = "tls")]
+pub(crate) use authority::{Authority, Folder, Years};
 pub(crate) use envs::{Deed, Gate, Gated, HOLD, Trouble, WORDS};
 pub(crate) use process::Process;
 
@@ -48,7 +52,7 @@ pub(crate) fn fresh(scheme: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let n = NEXT.fetch_add(1, Relaxed);
     match scheme {
-        "tcp" | "zmq" | "quic" => format!("{scheme}://127.0.0.1:0"),
+        "tcp" | "tls" | "zmq" | "quic" => format!("{scheme}://127.0.0.1:0"),
         "unix" | "zmq+ipc" => format!("{scheme}://{}/rlay-{}-{n}.sock", std::env::temp_dir().display(), id()),
         "shm" => format!("shm://test-{}-{n}", id()),
         _ => format!("{scheme}://test-{n}"),

@@ -1,0 +1,194 @@
+//! The layer between frames and the socket: none, or TLS. Sans-io, so that both forms share it.
+
+use std::io::IoSlice;
+
+use rlay_core::{Address, Result, net::ALLOW_REMOTE, wire::Framing};
+#[cfg(feature = "tls")]
+use {
+    rlay_tls::{Dialer, Listening, TlsOptions, TlsSession, explain},
+    std::sync::Arc,
+};
+
+/// What an address asks for, from which each of its connections has its layer.
+#[derive(Debug, Clone)]
+pub(crate) enum Security {
+    /// Of `tcp` and `unix`.
+    None,
+    #[cfg(feature = "tls")]
+    Dialer(Arc<Dialer>),
+    #[cfg(feature = "tls")]
+    Listener(Arc<Listening>),
+}
+
+impl Security {
+    pub(crate) fn dial(address: &Address) -> Result<Self> {
+        #[cfg(feature = "tls")]
+        if address.scheme() == "tls" {
+            let (options, allow_remote) = tls_options(address)?;
+            if allow_remote {
+                return Err(address.error(format_args!("{ALLOW_REMOTE} is an option of listeners")));
+            }
+            return Ok(Self::Dialer(Arc::new(options.dial(address)?)));
+        }
+        address.no_options()?;
+        Ok(Self::None)
+    }
+
+    /// And whether other machines may dial though nobody is authenticated.
+    pub(crate) fn listen(address: &Address) -> Result<(Self, bool)> {
+        #[cfg(feature = "tls")]
+        if address.scheme() == "tls" {
+            let (options, allow_remote) = tls_options(address)?;
+            return Ok((Self::Listener(Arc::new(options.listen(address)?)), allow_remote));
+        }
+        match address.options().collect::<Vec<_>>()[..] {
+            [] => Ok((Self::None, false)),
+            [(ALLOW_REMOTE, "yes")] if address.scheme() == "tcp" => Ok((Self::None, true)),
+            _ => Err(address.error(format_args!("a listener has no option but {ALLOW_REMOTE}=yes, for tcp"))),
+        }
+    }
+
+    /// The scheme of addresses over TCP with it.
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self {
+            Self::None => "tcp",
+            #[cfg(feature = "tls")]
+            _ => "tls",
+        }
+    }
+
+    /// That of a new connection.
+    pub(crate) fn layer(&self) -> Result<Layer> {
+        Ok(match self {
+            Self::None => Layer::Plain,
+            #[cfg(feature = "tls")]
+            Self::Dialer(dialer) => Layer::Tls(Box::new(dialer.session()?)),
+            #[cfg(feature = "tls")]
+            Self::Listener(listening) => Layer::Tls(Box::new(listening.session()?)),
+        })
+    }
+}
+
+#[cfg(feature = "tls")]
+fn tls_options(address: &Address) -> Result<(TlsOptions, bool)> {
+    let (mut options, mut allow_remote) = (TlsOptions::default(), false);
+    for (key, value) in address.options() {
+        match (key, value) {
+            (ALLOW_REMOTE, "yes") => allow_remote = true,
+            _ if options.take(address, key, value)? => {}
+            _ => {
+                let there_are = TlsOptions::THERE_ARE;
+                let error = format!("there is no option {key}={value}; there are {there_are} and {ALLOW_REMOTE}=yes");
+                return Err(address.error(error));
+            }
+        }
+    }
+    Ok((options, allow_remote))
+}
+
+/// What becomes of bytes on their way.
+#[derive(Debug)]
+pub(crate) enum Layer {
+    /// They go as they are.
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsSession>),
+}
+
+#[cfg_attr(not(feature = "tls"), allow(unused_variables))]
+impl Layer {
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain)
+    }
+
+    /// Whether nothing can be sent yet, for a handshake is under way.
+    pub(crate) fn is_shaking(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => session.is_shaking(),
+        }
+    }
+
+    /// Whether it has bytes for the socket.
+    pub(crate) fn is_owing(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => !session.outgoing().is_empty(),
+        }
+    }
+
+    /// What to write instead of `parts`, of which it may take some more: then it adds to `taken` how many bytes.
+    /// `None` says that they are to be written as they are.
+    pub(crate) fn seal(&mut self, parts: &[IoSlice<'_>], taken: &mut usize) -> Option<&[u8]> {
+        match self {
+            Self::Plain => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => {
+                if session.outgoing().is_empty() && !session.is_shaking() {
+                    *taken += session.seal(parts);
+                }
+                Some(session.outgoing())
+            }
+        }
+    }
+
+    /// `n` bytes of what was to be written instead were.
+    pub(crate) fn sent(&mut self, n: usize) {
+        match self {
+            Self::Plain => {}
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => session.sent(n),
+        }
+    }
+
+    /// The socket takes no more. What arrives is still good.
+    pub(crate) fn give_up(&mut self) {
+        match self {
+            Self::Plain => {}
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => session.give_up(),
+        }
+    }
+
+    /// What the peer is told after the last frame.
+    pub(crate) fn finish(&mut self) {
+        match self {
+            Self::Plain => {}
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => session.finish(),
+        }
+    }
+
+    /// Where to read to next. Never empty.
+    pub(crate) fn space<'a>(&'a mut self, framing: &'a mut Framing) -> &'a mut [u8] {
+        match self {
+            Self::Plain => framing.space(),
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => session.space(),
+        }
+    }
+
+    /// `n` bytes arrived in [`space`](Self::space).
+    pub(crate) fn filled(&mut self, framing: &mut Framing, n: usize) {
+        match self {
+            Self::Plain => framing.filled(n),
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => session.filled(n),
+        }
+    }
+
+    /// Hands on what has arrived; whether it was anything. After an error the peer is [owed](Self::is_owing) a word.
+    pub(crate) fn open(&mut self, framing: &mut Framing, peer: &str) -> Result<bool> {
+        match self {
+            Self::Plain => Ok(false),
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => {
+                let n = session.open(framing.space()).map_err(|e| explain(peer, &e))?;
+                framing.filled(n);
+                Ok(n > 0)
+            }
+        }
+    }
+}

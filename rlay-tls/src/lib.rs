@@ -1,0 +1,57 @@
+//! TLS 1.3 for the transports that offer it: certificates, whom to believe, and one set of address options.
+//!
+//! `tls://` and `quic://` take the same options and believe the same things. A listener has a certificate:
+//! its own development certificate, made on first use, or one from files. A dialer says whose it expects: the
+//! one with a fingerprint, as the listener prints it in its address, or one that a CA signed for the name that
+//! is dialed. A listener may ask for a certificate in return.
+//!
+//! | option | at | |
+//! |---|---|---|
+//! | `pin=sha256:HEX` | dialer | The fingerprint of the listener's certificate. (A listener checks that it is its own.) |
+//! | `ca=FILE` | dialer | The listener's certificate must be signed by one of these, for the name that is dialed. |
+//! | `name=NAME` | dialer | The name that the certificate must be for, where it is not the one that is dialed. |
+//! | `insecure_skip_verification=yes` | dialer | Takes any certificate: encrypted, but to whom? |
+//! | `cert=FILE` | both | A certificate of one's own and those that lead to its CA, instead of the development certificate. |
+//! | `key=FILE` | both | Its key, where `cert` does not hold it, too. |
+//! | `ca=FILE` | listener | Dialers must show a certificate that is signed by one of these. |
+//! | `clients=FILE` | listener | Dialers must show a certificate whose fingerprint is listed here, one on a line. |
+//!
+//! Files are PEM, but for the list of clients. A listener looks at its files again whenever somebody dials: to
+//! rotate a certificate, to let a client in or keep one out, change the file; nothing needs to be restarted. What
+//! cannot be used, such as a certificate whose key has not been replaced yet, is logged and what was there before
+//! stays in use. Sessions that are under way stay as they are.
+//!
+//! A fingerprint names one certificate, so it is not asked for whom it is, who signed it and until when it lasts;
+//! take it out of the list to withdraw it.
+//!
+//! ```
+//! use rlay_core::Address;
+//! use rlay_tls::{ALPN, TlsOptions};
+//!
+//! let address: Address = "tls://learner.example:5005?pin=sha256:0f".parse()?;
+//! let error = TlsOptions::default().take(&address, "pin", "sha256:0f").unwrap_err();
+//! assert!(error.to_string().contains("64 hexadecimal digits"));
+//! # Ok::<(), rlay_core::Error>(())
+//! ```
+
+mod belief;
+mod explain;
+mod files;
+mod identity;
+mod options;
+mod pin;
+mod session;
+
+pub use explain::{explain, explain_alert};
+pub use options::{Dialer, Listening, TlsOptions};
+pub use pin::Pin;
+pub use session::TlsSession;
+
+/// The name of the protocol inside, which both sides offer in the handshake (RFC 7301).
+pub const ALPN: &[u8] = b"rlay";
+
+/// The one provider of cryptography. Chosen here and nowhere else, for rustls would otherwise pick whichever
+/// some other crate of the program asked for.
+fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
+    std::sync::Arc::new(rustls::crypto::ring::default_provider())
+}

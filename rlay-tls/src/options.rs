@@ -1,0 +1,191 @@
+//! Options: what an address says about TLS, and the settings of rustls that follow from it.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
+
+use rlay_core::{Address, Error, ErrorKind, Result};
+use rustls::{
+    ClientConfig, ClientConnection, ServerConfig, ServerConnection,
+    client::Resumption,
+    pki_types::ServerName,
+    server::{NoServerSessionStorage, danger::ClientCertVerifier},
+    version::TLS13,
+};
+
+use crate::{
+    ALPN, Pin, TlsSession,
+    belief::{OfDialers, OfListener},
+    files::Watched,
+    identity::{self, Showing},
+    provider,
+};
+
+/// The option by which a dialer takes any certificate.
+const SKIP: &str = "insecure_skip_verification";
+
+/// The options of an address that concern TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsOptions {
+    pin: Option<Pin>,
+    ca: Option<PathBuf>,
+    name: Option<String>,
+    skip_verification: bool,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    clients: Option<PathBuf>,
+}
+
+/// What a dialer needs to begin.
+#[derive(Debug)]
+pub struct Dialer {
+    /// The settings of rustls.
+    pub config: Arc<ClientConfig>,
+    /// The name that is dialed.
+    pub name: ServerName<'static>,
+    /// Why the listener's certificate was not taken, once it was not.
+    pub refused: Arc<OnceLock<rustls::Error>>,
+}
+
+/// What a listener needs to begin.
+#[derive(Debug)]
+pub struct Listening {
+    /// The settings of rustls.
+    pub config: Arc<ServerConfig>,
+    /// The fingerprint of the certificate that it shows at first.
+    pub pin: Pin,
+    /// Whether dialers must show a certificate of their own that is believed.
+    pub is_mutual: bool,
+}
+
+impl Dialer {
+    /// TLS on a new connection.
+    pub fn session(&self) -> Result<TlsSession> {
+        let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
+        connection.map(TlsSession::new).map_err(impossible)
+    }
+}
+
+impl Listening {
+    /// TLS on a new connection.
+    pub fn session(&self) -> Result<TlsSession> {
+        ServerConnection::new(Arc::clone(&self.config)).map(TlsSession::new).map_err(impossible)
+    }
+}
+
+fn impossible(error: rustls::Error) -> Error {
+    Error::new(ErrorKind::Usage, format!("TLS cannot begin: {error}"))
+}
+
+impl TlsOptions {
+    /// What there is, for the error about what there is not.
+    pub const THERE_ARE: &str = "pin=sha256:…, ca=FILE, cert=FILE, key=FILE, name=NAME, clients=FILE, \
+                                 insecure_skip_verification=yes";
+    /// What helps a listener that other machines could dial, for [`check_exposure`](rlay_core::net::check_exposure).
+    pub const REMEDY: &str = "set a token (RLAY_TOKEN, at both ends), let only dialers with certificates in \
+                              (clients=FILE), ";
+
+    /// Takes an option of `address`, unless it is none of these.
+    pub fn take(&mut self, address: &Address, key: &str, value: &str) -> Result<bool> {
+        if value.is_empty() {
+            return Err(address.error(format_args!("{key} is empty")));
+        }
+        match (key, value) {
+            ("pin", text) => self.pin = Some(text.parse().map_err(|e: String| address.error(e))?),
+            ("ca", file) => self.ca = Some(file.into()),
+            ("name", name) => self.name = Some(name.to_owned()),
+            (SKIP, "yes") => self.skip_verification = true,
+            ("cert", file) => self.cert = Some(file.into()),
+            ("key", file) => self.key = Some(file.into()),
+            ("clients", file) => self.clients = Some(file.into()),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// What follows for whoever dials `address`.
+    pub fn dial(&self, address: &Address) -> Result<Dialer> {
+        if self.clients.is_some() {
+            return Err(address.error("clients is an option of listeners"));
+        }
+        match (self.pin.is_some() || self.ca.is_some(), self.skip_verification) {
+            (false, false) => {
+                return Err(address.error(
+                    "whose certificate is expected? use the address that the listener prints, with ?pin=sha256:…; \
+                     or ca=FILE if a CA signed it; or insecure_skip_verification=yes to trust whoever answers",
+                ));
+            }
+            (true, true) => return Err(address.error(format_args!("{SKIP} and pin or ca are one too many"))),
+            _ => {}
+        }
+        let host = address.rest().rsplit_once(':').map_or_else(|| address.rest(), |(host, _)| host);
+        let name = self.name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| address.error(format_args!("{name:?} is no name that a certificate could be for")))?;
+        let belief = OfListener::new(self.pin, self.ca.as_deref())?;
+        let refused = belief.refused.clone();
+        let show = match self.files(address)? {
+            Some((cert, key)) => {
+                let identity = Arc::new(identity::from_files(&cert, &key)?);
+                Showing(Box::new(move || Some(identity.clone())))
+            }
+            // Only made if the listener asks for it.
+            None => Showing(Box::new(|| identity::own().ok().map(Arc::new))),
+        };
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])
+            .expect("ring speaks TLS 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(belief))
+            .with_client_cert_resolver(Arc::new(show));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.resumption = Resumption::disabled();
+        Ok(Dialer { config: Arc::new(config), name, refused })
+    }
+
+    /// What follows for whoever listens at `address`.
+    pub fn listen(&self, address: &Address) -> Result<Listening> {
+        for (given, option) in [(self.name.is_some(), "name"), (self.skip_verification, SKIP)] {
+            if given {
+                return Err(address.error(format_args!("{option} is an option of dialers")));
+            }
+        }
+        let identity = match self.files(address)? {
+            Some((cert, key)) => {
+                let (cert_, key_) = (cert.clone(), key.clone());
+                Watched::new(&[&cert, &key], move || identity::from_files(&cert_, &key_))?
+            }
+            None => Watched::new(&[], identity::own)?,
+        };
+        let pin = identity::pin(&identity.current());
+        if self.pin.is_some_and(|expected| expected != pin) {
+            return Err(
+                address.error(format_args!("the certificate here is {pin}; leave the pin out to listen with it"))
+            );
+        }
+        let is_mutual = self.ca.is_some() || self.clients.is_some();
+        let belief: Arc<dyn ClientCertVerifier> = match is_mutual {
+            true => Arc::new(OfDialers::new(self.ca.as_deref(), self.clients.as_deref())?),
+            false => rustls::server::WebPkiClientVerifier::no_client_auth(),
+        };
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])
+            .expect("ring speaks TLS 1.3")
+            .with_client_cert_verifier(belief)
+            .with_cert_resolver(Arc::new(Showing(Box::new(move || Some(identity.current())))));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        // Who resumes is not verified again: a client taken off the list would still come in.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Listening { config: Arc::new(config), pin, is_mutual })
+    }
+
+    fn files(&self, address: &Address) -> Result<Option<(PathBuf, PathBuf)>> {
+        match (&self.cert, &self.key) {
+            (None, None) => Ok(None),
+            (Some(cert), key) => Ok(Some((cert.clone(), key.as_ref().unwrap_or(cert).clone()))),
+            (None, Some(_)) => Err(address.error("key without cert; give the file of the certificate, too")),
+        }
+    }
+}

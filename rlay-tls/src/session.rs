@@ -1,0 +1,119 @@
+//! The session of TLS on one connection, sans-io: bytes for the wire and bytes from it, on memory alone.
+
+use std::io::{IoSlice, Read, Write};
+
+use rustls::Connection;
+
+/// What is asked of the connection at once.
+const FLIGHT: usize = 128 << 10;
+
+/// Encrypts what is to be sent and decrypts what has arrived.
+///
+/// Whoever moves the bytes writes [`outgoing`](Self::outgoing) to the connection, says how much
+/// [went](Self::sent), reads into [`space`](Self::space) and says how much [came](Self::filled). Until
+/// [`is_shaking`](Self::is_shaking) is over, that is all there is to do.
+#[derive(Debug)]
+pub struct TlsSession {
+    connection: Connection,
+    outgoing: Vec<u8>,
+    sent: usize,
+    incoming: Vec<u8>,
+    /// What of it has arrived and is not decrypted yet.
+    arrived: std::ops::Range<usize>,
+}
+
+impl TlsSession {
+    /// One that begins on a new connection.
+    pub fn new(connection: impl Into<Connection>) -> Self {
+        let mut connection = connection.into();
+        connection.set_buffer_limit(Some(FLIGHT));
+        let mut session = Self { connection, outgoing: vec![], sent: 0, incoming: vec![], arrived: 0..0 };
+        session.collect();
+        session
+    }
+
+    /// Whether the handshake is not over.
+    pub fn is_shaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// Takes plaintext, as much as goes at once; never none once the handshake is over and nothing is outgoing.
+    pub fn seal(&mut self, plain: &[IoSlice<'_>]) -> usize {
+        let taken = self.connection.writer().write_vectored(plain).unwrap_or(0);
+        self.collect();
+        taken
+    }
+
+    /// Tells the peer that nothing follows.
+    pub fn finish(&mut self) {
+        self.connection.send_close_notify();
+        self.collect();
+    }
+
+    /// Bytes for the wire.
+    pub fn outgoing(&self) -> &[u8] {
+        &self.outgoing[self.sent..]
+    }
+
+    /// `n` bytes of [`outgoing`](Self::outgoing) are on their way.
+    pub fn sent(&mut self, n: usize) {
+        self.sent += n;
+        if self.sent == self.outgoing.len() {
+            self.outgoing.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// What is [outgoing](Self::outgoing) never goes: the connection takes no more. What arrives is still good.
+    pub fn give_up(&mut self) {
+        self.sent(self.outgoing().len());
+    }
+
+    /// Where to read bytes from the wire to. Never empty once [`open`](Self::open) gave nothing.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.incoming.is_empty() {
+            self.incoming.resize(FLIGHT, 0);
+        }
+        if self.arrived.is_empty() {
+            self.arrived = 0..0;
+        }
+        &mut self.incoming[self.arrived.end..]
+    }
+
+    /// `n` bytes arrived in [`space`](Self::space).
+    pub fn filled(&mut self, n: usize) {
+        self.arrived.end += n;
+    }
+
+    /// Decrypts into `plain`; zero bytes say that more must arrive. After an error, which is the peer's, what is
+    /// [outgoing](Self::outgoing) tells it.
+    pub fn open(&mut self, plain: &mut [u8]) -> Result<usize, rustls::Error> {
+        loop {
+            // Nothing there and a peer that said its last word look alike: then nothing arrives any more.
+            if let Ok(n @ 1..) = self.connection.reader().read(plain) {
+                return Ok(n);
+            }
+            let mut arrived = &self.incoming[self.arrived.clone()];
+            if arrived.is_empty() || !self.connection.wants_read() {
+                return Ok(0);
+            }
+            let taken = self.connection.read_tls(&mut arrived).unwrap_or(0);
+            self.arrived.start += taken;
+            let processed = self.connection.process_new_packets();
+            self.collect();
+            processed?;
+            if taken == 0 {
+                return Ok(0);
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        while self.connection.wants_write() {
+            // Writing to memory does not fail.
+            if !matches!(self.connection.write_tls(&mut self.outgoing), Ok(1..)) {
+                return;
+            }
+        }
+    }
+}

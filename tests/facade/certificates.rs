@@ -1,0 +1,272 @@
+//! Whom the ends of a TLS connection believe, over `tls` and `quic`: certificates good and bad, at either end, and
+//! files that change while somebody listens.
+
+use std::fs;
+
+use rlay::{
+    ClientEnv, Env, ErrorKind, Result, Value,
+    endpoint::{Acceptor, Wait, dial},
+    wire::Role,
+};
+
+use crate::support::{
+    Authority, Folder, PATIENCE,
+    Years::{Expired, Good, NotYet},
+    bounded, counting, eventually, patient,
+};
+
+/// A listener, and its address without the pin that it prints.
+struct Listener {
+    acceptor: Acceptor,
+    bare: String,
+}
+
+impl Listener {
+    fn new(scheme: &str, options: &str) -> Self {
+        let address = format!("{scheme}://127.0.0.1:0?{options}").parse().expect("an address");
+        let acceptor = Acceptor::bind(&address, Role::Env, &rlay::options()).expect("listens");
+        let bare = format!("{scheme}://{}", acceptor.address().rest());
+        Self { acceptor, bare }
+    }
+
+    /// A dialer with these options is let in.
+    fn lets_in(&self, what: &str, options: &str) {
+        let address = format!("{}?{options}", self.bare);
+        shake(&address).unwrap_or_else(|e| panic!("{what}: {e}"));
+        self.acceptor.next(&mut Wait::new(Some(PATIENCE))).expect("let in");
+    }
+
+    /// A dialer with these options gets an error that says `text`, and the listener goes on.
+    fn refuses(&self, what: &str, options: &str, text: &str) {
+        let error = shake(&format!("{}?{options}", self.bare)).expect_err(what);
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{what}: {error}");
+        assert!(error.to_string().contains(text), "{what}: {error}");
+    }
+
+    /// The listener notes that.
+    fn notes(&self, text: &str) {
+        let mut noted = String::new();
+        eventually(&format!("{text:?} is noted"), || {
+            noted += &self.acceptor.notices().join("\n");
+            noted.contains(text)
+        });
+    }
+}
+
+/// What comes of a handshake.
+fn shake(address: &str) -> Result<()> {
+    let mut wait = Wait::new(Some(PATIENCE));
+    dial(&address.parse()?, Role::Agent, &rlay::options(), &mut wait).map(drop)
+}
+
+/// Both transports.
+fn each(test: fn(&str)) {
+    let run = move |scheme: &'static str| bounded(move || test(scheme));
+    run("tls");
+    #[cfg(feature = "quic")]
+    run("quic");
+}
+
+#[test]
+fn a_pinned_listener_is_believed_and_no_other() {
+    each(|scheme| {
+        let (folder, authority) = (Folder::new(), Authority::new("ours"));
+        let own = Listener::new(scheme, "");
+        let pin = own.acceptor.address().options().next().expect("it prints its pin").1.to_owned();
+        own.lets_in("its own certificate", &format!("pin={pin}"));
+
+        let other = authority.vouch(&folder, "other.pem", "127.0.0.1", Good);
+        own.refuses("another's pin", &format!("pin={}", other.pin), &format!("is {pin}, not {}", other.pin));
+        own.lets_in("whoever it is", "insecure_skip_verification=yes");
+
+        let from_files = Listener::new(scheme, &format!("cert={}", other.path()));
+        assert_eq!(from_files.acceptor.address().to_string(), format!("{}?pin={}", from_files.bare, other.pin));
+        from_files.lets_in("a certificate from files", &format!("pin={}", other.pin));
+        // A pin says which certificate it is; until when that lasts is the business of whoever gave the pin.
+        let old = authority.vouch(&folder, "old.pem", "127.0.0.1", Expired);
+        Listener::new(scheme, &format!("cert={}", old.path())).lets_in("an old one", &format!("pin={}", old.pin));
+    });
+}
+
+#[test]
+fn a_listener_is_believed_if_the_ca_vouches_for_it() {
+    each(|scheme| {
+        let (folder, ours, theirs) = (Folder::new(), Authority::new("ours"), Authority::new("theirs"));
+        let ca = format!("ca={}", folder.write("ca.pem", &ours.pem()).display());
+        let listener = |authority: &Authority, name: &str, years| {
+            let paper = authority.vouch(&folder, "listener.pem", name, years);
+            (Listener::new(scheme, &format!("cert={}", paper.path())), paper)
+        };
+
+        let (good, paper) = listener(&ours, "127.0.0.1", Good);
+        good.lets_in("good", &ca);
+        good.lets_in("with its pin", &format!("{ca}&pin={}", paper.pin));
+        let (other, _) = listener(&theirs, "127.0.0.1", Good);
+        other.refuses("unknown CA", &ca, "signed by none of those in ca=FILE");
+        other.refuses("another's pin", &format!("{ca}&pin={}", paper.pin), "use the address that the listener prints");
+        listener(&ours, "127.0.0.1", Expired).0.refuses("expired", &ca, "has expired");
+        listener(&ours, "127.0.0.1", NotYet).0.refuses("not yet valid", &ca, "not valid yet");
+        let (named, _) = listener(&ours, "learner.test", Good);
+        named.refuses("wrong name", &ca, "is for ");
+        named.refuses("wrong name", &ca, "learner.test");
+        named.refuses("another wrong name", &format!("{ca}&name=game.test"), "not for game.test");
+        named.lets_in("the right name", &format!("{ca}&name=learner.test"));
+        named.notes("certificate");
+    });
+}
+
+#[test]
+fn a_dialer_is_let_in_if_it_is_listed() {
+    each(|scheme| {
+        let (folder, authority) = (Folder::new(), Authority::new("ours"));
+        let paper = |file: &str, years| authority.vouch(&folder, file, "game", years);
+        let (listed, old, unknown) = (paper("a.pem", Good), paper("b.pem", Expired), paper("c.pem", Good));
+        let list = format!("# those at the office\n\n{} the game\n  {} an old one", listed.pin, old.pin);
+        let clients = folder.write("clients", &list);
+
+        let listener = Listener::new(scheme, &format!("clients={}", clients.display()));
+        let with = |file| format!("insecure_skip_verification=yes&cert={file}");
+        listener.lets_in("listed", &with(listed.path()));
+        listener.lets_in("listed, whatever else it says", &with(old.path()));
+        listener.refuses("unknown", &with(unknown.path()), "refuses this end's certificate");
+        listener.notes(&unknown.pin);
+        // Whoever gives none shows its own, so that the listener can say which line is missing.
+        listener.refuses("its own", "insecure_skip_verification=yes", "refuses this end's certificate");
+        listener.notes("add that as a line");
+
+        // The list changes while it listens.
+        fs::write(&clients, format!("{}\n", unknown.pin)).expect("writes");
+        listener.lets_in("listed now", &with(unknown.path()));
+        listener.refuses("taken off the list", &with(listed.path()), "refuses this end's certificate");
+        // What cannot be used changes nothing.
+        fs::write(&clients, "sha256:these are not the pins you are looking for").expect("writes");
+        listener.lets_in("still listed", &with(unknown.path()));
+        fs::remove_file(&clients).expect("removes");
+        listener.lets_in("still listed", &with(unknown.path()));
+    });
+}
+
+#[test]
+fn a_dialer_is_let_in_if_the_ca_vouches_for_it() {
+    each(|scheme| {
+        let (folder, ours, theirs) = (Folder::new(), Authority::new("ours"), Authority::new("theirs"));
+        let ca = folder.write("ca.pem", &ours.pem());
+        let listener = Listener::new(scheme, &format!("ca={}", ca.display()));
+        let with = |authority: &Authority, years| {
+            let paper = authority.vouch(&folder, "dialer.pem", "game", years);
+            format!("insecure_skip_verification=yes&cert={}", paper.path())
+        };
+        listener.lets_in("good", &with(&ours, Good));
+        listener.refuses("unknown CA", &with(&theirs, Good), "does not know who signed");
+        listener.refuses("expired", &with(&ours, Expired), "has expired or is not valid yet");
+        listener.refuses("not yet valid", &with(&ours, NotYet), "has expired or is not valid yet");
+
+        // Both, if both are asked for.
+        let good = ours.vouch(&folder, "good.pem", "game", Good);
+        let clients = folder.write("clients", &format!("{}\n", good.pin));
+        let strict = Listener::new(scheme, &format!("ca={}&clients={}", ca.display(), clients.display()));
+        strict.lets_in("listed and vouched for", &format!("insecure_skip_verification=yes&cert={}", good.path()));
+        strict.refuses("vouched for but not listed", &with(&ours, Good), "refuses this end's certificate");
+    });
+}
+
+#[test]
+fn a_certificate_is_rotated_without_a_restart() {
+    each(|scheme| {
+        let (folder, authority) = (Folder::new(), Authority::new("ours"));
+        let first = authority.vouch(&folder, "first.pem", "127.0.0.1", Good);
+        let second = authority.vouch(&folder, "second.pem", "127.0.0.1", Good);
+        let (cert, key) = (folder.write("cert.pem", &first.pem), folder.write("key.pem", &first.key));
+        let files = format!("{scheme}://127.0.0.1:0?cert={}&key={}", cert.display(), key.display());
+        let (backend, address) = counting(&files).expect("serves");
+        let with = |pin: &str| format!("{}?pin={pin}", address.split_once('?').expect("a pin").0);
+        let connect = |pin: &str| ClientEnv::connect(&with(pin), patient());
+
+        let mut env = connect(&first.pin).expect("the first certificate");
+        env.reset(None, &Value::None).expect("resets");
+        // Half of a rotation: the certificate is there, its key is not.
+        fs::write(&cert, &second.pem).expect("writes");
+        connect(&first.pin).expect("still the first one");
+        fs::write(&key, &second.key).expect("writes");
+        connect(&second.pin).expect("the second one");
+        let error = connect(&first.pin).expect_err("the first one is gone");
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+        env.step(Value::Int(1)).expect("a session under way stays");
+        env.close().expect("closes");
+        backend.close();
+    });
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_sent() {
+    each(|scheme| {
+        let folder = Folder::new();
+        let (empty, missing) = (folder.write("empty", ""), folder.write("there", "").with_file_name("missing"));
+        let (empty, missing) = (empty.display(), missing.display());
+        let pin = format!("pin=sha256:{}", "0".repeat(64));
+        for (options, text) in [
+            (String::new(), "whose certificate is expected?"),
+            (format!("{pin}&insecure_skip_verification=yes"), "one too many"),
+            ("pin=sha256:0".into(), "64 hexadecimal digits"),
+            (format!("{pin}&clients={empty}"), "an option of listeners"),
+            (format!("{pin}&insecure_allow_remote=yes"), "an option of listeners"),
+            (format!("{pin}&key={empty}"), "key without cert"),
+            (format!("{pin}&cert={missing}"), "No such file"),
+            (format!("{pin}&cert={empty}"), "no certificate in PEM form"),
+            (format!("ca={empty}"), "no certificate in PEM form"),
+            (format!("{pin}&name=two words"), "no name"),
+            (format!("{pin}&colour=blue"), "there is no option colour=blue"),
+            ("pin=".into(), "pin is empty"),
+        ] {
+            let error = shake(&format!("{scheme}://127.0.0.1:1?{options}")).expect_err(&options);
+            assert!(error.to_string().contains(text), "{options}: {error}");
+            assert!(matches!(error.kind(), ErrorKind::Address | ErrorKind::Usage), "{options}: {error:?}");
+        }
+        for (options, text) in [
+            ("insecure_skip_verification=yes".to_owned(), "an option of dialers"),
+            ("name=learner.test".into(), "an option of dialers"),
+            (format!("clients={missing}"), "No such file"),
+            (format!("clients={}", folder.write("clients", "sha256:00").display()), "line 1"),
+            (pin.clone(), "the certificate here is"),
+        ] {
+            let address = format!("{scheme}://127.0.0.1:0?{options}").parse().expect("an address");
+            let error = Acceptor::bind(&address, Role::Env, &rlay::options()).expect_err(&options);
+            assert!(error.to_string().contains(text), "{options}: {error}");
+        }
+    });
+}
+
+#[test]
+fn other_machines_may_dial_where_somebody_is_authenticated() {
+    each(|scheme| {
+        let folder = Folder::new();
+        let bind = |options: &str| {
+            let address = format!("{scheme}://0.0.0.0:0{options}").parse().expect("an address");
+            Acceptor::bind(&address, Role::Env, &rlay::options())
+        };
+        let refused = bind("").expect_err("nobody is authenticated").to_string();
+        assert!(refused.contains("RLAY_TOKEN") && refused.contains("clients=FILE"), "{refused}");
+        bind(&format!("?clients={}", folder.write("clients", "").display())).expect("by their certificates");
+        bind("?insecure_allow_remote=yes").expect("it says so");
+    });
+}
+
+#[test]
+fn tls_and_plain_tcp_tell_each_other_apart() {
+    bounded(|| {
+        let tls = Listener::new("tls", "");
+        let plain = Listener::new("tcp", "");
+        let hasty = |address: &str| {
+            let options = rlay::Options { connect_timeout: std::time::Duration::from_secs(1), ..rlay::options() };
+            let mut wait = Wait::new(Some(options.connect_timeout));
+            dial(&address.parse().expect("an address"), Role::Agent, &options, &mut wait).map(drop)
+        };
+        let error = hasty(&tls.bare.replace("tls://", "tcp://")).expect_err("no TLS").to_string();
+        assert!(error.contains("a TLS peer on"), "{error}");
+        tls.notes("not a TLS peer");
+        let error = hasty(&format!("{}?insecure_skip_verification=yes", plain.bare.replace("tcp://", "tls://")));
+        let error = error.expect_err("TLS").to_string();
+        assert!(error.contains("is the peer's address a tls:// one?"), "{error}");
+        plain.notes("a TLS peer on");
+    });
+}
