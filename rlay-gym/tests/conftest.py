@@ -255,6 +255,18 @@ def start(programs: Path) -> Start:
     return lambda name, *arguments: Program(str(programs / name), *arguments)
 
 
+MADE = ("two hosts", "a bad link", "a link that goes down")
+"""What tests make as well as the machine allows; they record how."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how that was."""
+    reports = [report for group in terminalreporter.stats.values() for report in group]
+    recorded = [pair for report in reports for pair in getattr(report, "user_properties", [])]
+    for line in sorted({f"{name}: {how}" for name, how in recorded if name in MADE}):
+        terminalreporter.line(line)
+
+
 _numbers = itertools.count()
 
 

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -109,9 +109,9 @@ class Program:
                 stream.close()
 
 
-def python(source: str, *arguments: str) -> Program:
-    """Start a Python program."""
-    return Program(sys.executable, "-c", textwrap.dedent(source), *arguments)
+def python(source: str, *arguments: str, within: Sequence[str] = ()) -> Program:
+    """Start a Python program; ``within`` is a command that runs the command after it."""
+    return Program(*within, sys.executable, "-c", textwrap.dedent(source), *arguments)
 
 
 def free_address() -> str:

@@ -1,0 +1,169 @@
+"""Two hosts: the agent and its environment have different addresses, and the link between them may be bad or break."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import gymnasium as gym
+import pytest
+
+import transcripts
+from conftest import PARADIGMS
+from hosts import resolve
+from namespaces import DELAY, Host, Hosts, Link, link_between, two_hosts
+from processes import Program, until
+
+SCHEMES_ACROSS = ("quic",)
+"""The transports that are meant for networks."""
+
+ENDPOINTS = {"client": ("ServerBackend", "ClientEnv"), "server": ("ServerEnv", "ClientBackend")}
+"""Who listens, and who dials."""
+
+GAME = """
+    import sys, hosts, rlay
+    endpoint, address, source = sys.argv[1:]
+    try:
+        backend = getattr(rlay, endpoint)(hosts.resolve(source), address)
+        print("at", backend.address)
+        backend.run()
+    except rlay.Error as error:
+        print(type(error).__name__, error)
+    """
+LEARNER = """
+    import sys, rlay, transcripts
+    endpoint, address, times = sys.argv[1:]
+    try:
+        env = getattr(rlay, endpoint)(address)
+        print("at", env.address)
+        for _ in range(int(times)):
+            print(transcripts.play(env))
+        env.close()
+    except rlay.Error as error:
+        print(type(error).__name__, error)
+    """
+
+SECRET = "between the two hosts"
+OTHER = "between three hosts"
+
+FOR_EVER = 1_000_000
+NOTICED = 40.0
+"""Who is heard no more is given up after 20 s."""
+SILENCE = "nothing was heard for too long"
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs find the token in their surroundings."""
+    monkeypatch.setenv("RLAY_TOKEN", SECRET)
+
+
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture
+def hosts(record_property: Record) -> Iterator[Hosts]:
+    """Two hosts for this test alone. The summary of the run says what they were, see ``conftest.py``."""
+    with two_hosts() as hosts:
+        record_property("two hosts", hosts.how)
+        yield hosts
+
+
+def place(hosts: Hosts, endpoint: str) -> Host:
+    """Return where this endpoint lives."""
+    return hosts.learner if endpoint.endswith("Env") else hosts.game
+
+
+def begin(hosts: Hosts, endpoint: str, address: str, source: str = "cartpole", times: int = 1) -> Program:
+    """Start a learner that plays so many times, or a game."""
+    if endpoint.endswith("Env"):
+        return hosts.learner.python(LEARNER, endpoint, address, str(times))
+    return hosts.game.python(GAME, endpoint, address, transcripts.SOURCES[source])
+
+
+def port_at(hosts: Hosts, scheme: str, paradigm: str) -> str:
+    """Return the address to listen at."""
+    return f"{scheme}://{place(hosts, ENDPOINTS[paradigm][0]).address}:0"
+
+
+@contextlib.contextmanager
+def session(
+    hosts: Hosts, link: Link, scheme: str, paradigm: str, source: str, times: int
+) -> Iterator[tuple[Program, Program]]:
+    """Yield the learner and the game of a session over ``link``."""
+    listener, dialer = ENDPOINTS[paradigm]
+    with begin(hosts, listener, port_at(hosts, scheme, paradigm), source, times) as listening:
+        address = link.lead(place(hosts, dialer), listening.find("at").split()[1])
+        with begin(hosts, dialer, address, source, times) as dialing:
+            yield (dialing, listening) if paradigm == "client" else (listening, dialing)
+
+
+def played(source: str, times: int) -> list[str]:
+    """Return what a learner prints that has the environment in its own process."""
+    made = resolve(transcripts.SOURCES[source])
+    env = gym.make(made, disable_env_checker=True) if isinstance(made, str) else made()
+    return [transcripts.play(env) for _ in range(times)]
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+@pytest.mark.parametrize("scheme", SCHEMES_ACROSS)
+def test_a_game_on_another_host_is_the_same(hosts: Hosts, scheme: str, paradigm: str) -> None:
+    with link_between(hosts, scheme) as link, session(hosts, link, scheme, paradigm, "cartpole", 3) as (learner, _):
+        assert [learner.find("transcript") for _ in range(3)] == played("cartpole", 3)
+        assert learner.wait() == 0
+
+
+# Plain tcp may cross a network, too, where there is a token.
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+@pytest.mark.parametrize("scheme", [*SCHEMES_ACROSS, "tcp"])
+def test_a_slow_link_that_loses_changes_nothing(
+    hosts: Hosts, record_property: Record, scheme: str, paradigm: str
+) -> None:
+    """With frames of many packets."""
+    with link_between(hosts, scheme, is_bad=True) as link:
+        record_property("a bad link", link.how)
+        with session(hosts, link, scheme, paradigm, "picture", 1) as (learner, _):
+            begun = time.monotonic()
+            assert [learner.find("transcript")] == played("picture", 1)
+            assert time.monotonic() - begun > 2 * DELAY * transcripts.STEPS, "every step was late, there and back"
+            assert link.lost() > 0 or not link.is_lossy
+            assert learner.wait() == 0
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+@pytest.mark.parametrize("scheme", SCHEMES_ACROSS)
+def test_a_wrong_token_opens_nothing(hosts: Hosts, monkeypatch: pytest.MonkeyPatch, scheme: str, paradigm: str) -> None:
+    listener, dialer = ENDPOINTS[paradigm]
+    with begin(hosts, listener, port_at(hosts, scheme, paradigm)) as listening:
+        address = listening.find("at").split()[1]
+        monkeypatch.setenv("RLAY_TOKEN", OTHER)
+        with begin(hosts, dialer, address) as dialing:
+            assert "the token is wrong" in dialing.find("Unauthorized")
+
+
+@pytest.mark.parametrize("endpoint", [listener for listener, _ in ENDPOINTS.values()])
+@pytest.mark.parametrize("scheme", SCHEMES_ACROSS)
+def test_nobody_listens_for_other_hosts_without_a_token(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, scheme: str, endpoint: str
+) -> None:
+    monkeypatch.delenv("RLAY_TOKEN")
+    with begin(hosts, endpoint, f"{scheme}://{place(hosts, endpoint).exposed}:0") as program:
+        refusal = program.line()
+        assert refusal.startswith("AddressError") and "set a token (RLAY_TOKEN" in refusal
+
+
+def test_both_ends_notice_that_the_link_is_down(hosts: Hosts, record_property: Record) -> None:
+    """In both paradigms at once, for it takes its time."""
+    with contextlib.ExitStack() as stack:
+        link = stack.enter_context(link_between(hosts, "quic"))
+        record_property("a link that goes down", link.how)
+        sessions = [
+            stack.enter_context(session(hosts, link, "quic", paradigm, "cartpole", FOR_EVER)) for paradigm in PARADIGMS
+        ]
+        for learner, _ in sessions:
+            learner.find("transcript")
+        link.cut()
+        for learner, game in sessions:
+            assert SILENCE in learner.find("ConnectionLost", NOTICED)
+            until(lambda: any(SILENCE in line for line in game.errors), "the game to notice", NOTICED)
