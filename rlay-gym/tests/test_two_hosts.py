@@ -15,7 +15,7 @@ from hosts import resolve
 from namespaces import DELAY, Host, Hosts, Link, link_between, two_hosts
 from processes import Program, until
 
-SCHEMES_ACROSS = ("quic",)
+SCHEMES_ACROSS = ("quic", "tls")
 """The transports that are meant for networks."""
 
 ENDPOINTS = {"client": ("ServerBackend", "ClientEnv"), "server": ("ServerEnv", "ClientBackend")}
