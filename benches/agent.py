@@ -7,7 +7,7 @@ from collections import deque
 
 import rlay
 
-env = rlay.ClientEnv(sys.argv[1])
+env = rlay.ClientEnv(sys.argv[1], token=sys.argv[2] or None)
 env.reset(seed=0)
 kept = deque(maxlen=4)  # as an agent with a frame stack holds them
 count = 0

@@ -11,6 +11,7 @@
 
 #[path = "../../examples/cartpole/mod.rs"]
 mod cartpole;
+mod certificate;
 mod frames;
 mod party;
 mod raw;
@@ -28,7 +29,9 @@ const SIZES: [(&str, &[u64], u64); 3] =
     [("16 B", &[16], 500), ("28 KB", &[84, 84, 4], 500), ("6 MB", &[1080, 1920, 3], 20)];
 /// Many short rounds: a machine that pauses now and then spoils a few of them, not the median.
 const ROUNDS: usize = 41;
-const SCHEMES: [&str; 6] = ["tcp", "unix", "zmq", "zmq+ipc", "quic", "shm"];
+const SCHEMES: [&str; 7] = ["tcp", "unix", "zmq", "zmq+ipc", "tls", "quic", "shm"];
+/// Those where sessions with a token are measured, too.
+const AUTHENTICATED: [&str; 2] = ["tcp", "tls"];
 /// Steps of CartPole per round.
 const CARTPOLE: u64 = 500;
 
@@ -54,17 +57,18 @@ fn main() {
                 _ => raw::ping(address, len),
             }
         }
-        ["rlay-env", address, shape] => rlay_side::serve(address, shape),
-        ["rlay-agent", address] => rlay_side::step(address),
+        ["rlay-env", address, shape, token] => rlay_side::serve(address, shape, token),
+        ["rlay-agent", address, token] => rlay_side::step(address, token),
         ["cartpole-env", address] => rlay_side::serve_cartpole(address),
         [] => {
-            compare(&SCHEMES, &SIZES);
+            compare(&SCHEMES, &SIZES, "");
+            compare(&AUTHENTICATED, &SIZES, "a token for the benchmark");
             compare_cartpoles();
         }
         ["cartpole"] => compare_cartpoles(),
         ["only", scheme, size] => {
             let sizes: Vec<_> = SIZES.into_iter().filter(|(name, ..)| name.starts_with(size)).collect();
-            compare(&[scheme], &sizes);
+            compare(&[scheme], &sizes, "");
         }
         _ => {
             eprintln!("usage: steps, or steps cartpole, or steps only SCHEME SIZE, such as: steps only tcp 28");
@@ -77,15 +81,14 @@ fn scheme(address: &str) -> &str {
     address.split_once("://").expect("an address").0
 }
 
-fn compare(schemes: &[&str], sizes: &[(&str, &[u64], u64)]) {
-    println!(
-        "steps per second, medians of {ROUNDS} rounds; in brackets the ratio to the raw ping-pong of the same round"
-    );
+fn compare(schemes: &[&str], sizes: &[(&str, &[u64], u64)], token: &str) {
+    let what = if token.is_empty() { "steps per second" } else { "\nsteps per second with a token" };
+    println!("{what}, medians of {ROUNDS} rounds; in brackets the ratio to the raw ping-pong of the same round");
     println!("{:<8} {:>6} {:>6} {:>12} {:>22} {:>22}", "", "", "cores", "raw", "Rust agent", "Python agent");
     for scheme in schemes {
         for (name, shape, steps) in sizes {
             for cores in [2, 1] {
-                let rates = measure(scheme, shape, *steps, cores);
+                let rates = measure(scheme, shape, *steps, cores, token);
                 let ratio = |i: usize| median(rates.iter().map(|round| round[i] / round[0]).collect());
                 let rate = |i: usize| median(rates.iter().map(|round| round[i]).collect());
                 println!(
@@ -102,18 +105,18 @@ fn compare(schemes: &[&str], sizes: &[(&str, &[u64], u64)]) {
 }
 
 /// Steps per second of raw ping-pong, Rust agent and Python agent, for each round.
-fn measure(scheme: &str, shape: &[u64], steps: u64, cores: usize) -> Vec<[f64; 3]> {
+fn measure(scheme: &str, shape: &[u64], steps: u64, cores: usize, token: &str) -> Vec<[f64; 3]> {
     let (env, agent) = (0, cores - 1);
     let len: u64 = shape.iter().product();
     let text = shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
     let raw_env = Party::this(env, &["raw-env", &party::fresh(scheme, "raw"), &len.to_string()]);
     // One session each: over zmq and quic those of one listener share a runtime, and its only socket.
-    let rlay_env = |agent| Party::this(env, &["rlay-env", &party::fresh(scheme, agent), &text]);
+    let rlay_env = |agent| Party::this(env, &["rlay-env", &party::fresh(scheme, agent), &text, token]);
     let (for_rust, for_python) = (rlay_env("rust"), rlay_env("python"));
     let mut agents = [
         Party::this(agent, &["raw-agent", &raw_env.address, &len.to_string()]),
-        Party::this(agent, &["rlay-agent", &for_rust.address]),
-        Party::python(agent, &script("agent.py"), &[&for_python.address]),
+        Party::this(agent, &["rlay-agent", &for_rust.address, token]),
+        Party::python(agent, &script("agent.py"), &[&for_python.address, token]),
     ];
     rounds(&mut agents, steps)
 }

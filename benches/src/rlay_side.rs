@@ -1,6 +1,6 @@
 //! RLay's side of the comparison: an environment that counts, and an agent that checks the count.
 
-use rlay_core::{BoxSpace, ClientEnv, Discrete, Env, FrameArray, Result, ServerBackend, Value};
+use rlay_core::{BoxSpace, ClientEnv, Discrete, Env, FrameArray, Options, Result, ServerBackend, Token, Value};
 use rlay_testkit::ImageEnv;
 
 use crate::{
@@ -12,14 +12,20 @@ use crate::{
 const KEPT: usize = 4;
 
 /// Hosts [`ImageEnv`], whose every observation starts with the number of steps so far.
-pub(crate) fn serve(address: &str, shape: &str) {
+pub(crate) fn serve(address: &str, shape: &str, token: &str) {
     let shape: Vec<u64> = shape.split('x').map(|n| n.parse().expect("a number")).collect();
-    run(ServerBackend::bind(move |_| Ok(ImageEnv::new(shape.clone())), address, rlay::options()));
+    run(ServerBackend::bind(move |_| Ok(ImageEnv::new(shape.clone())), address, options(token)));
 }
 
 /// Hosts the CartPole of the examples.
 pub(crate) fn serve_cartpole(address: &str) {
     run(ServerBackend::bind(|_| Ok(CartPole::new(None)), address, rlay::options()));
+}
+
+/// With a token, unless it is empty.
+fn options(token: &str) -> Options {
+    let token = (!token.is_empty()).then(|| Token::new(token).expect("it is not empty"));
+    Options { token, ..rlay::options() }
 }
 
 fn run(backend: Result<ServerBackend>) {
@@ -29,8 +35,8 @@ fn run(backend: Result<ServerBackend>) {
 }
 
 /// Steps the environment at `address`; fails if an observation is not the answer to its own step.
-pub(crate) fn step(address: &str) {
-    let env = ClientEnv::connect(address, rlay::options()).expect("the env listens");
+pub(crate) fn step(address: &str, token: &str) {
+    let env = ClientEnv::connect(address, options(token)).expect("the env listens");
     let mut env = env.typed::<BoxSpace<u8, FrameArray<u8>>, Discrete>().expect("ImageEnv's spaces");
     env.reset(Some(0), &Value::None).expect("an episode");
     let mut kept = std::array::from_fn::<_, KEPT, _>(|_| None);
