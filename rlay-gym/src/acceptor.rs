@@ -2,18 +2,19 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use pyo3::{exceptions::PyValueError, prelude::*};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use rlay_core::{
-    BlockingChannel, Error, ErrorKind, Limits,
+    BlockingChannel, Error, ErrorKind, Limits, Offers, Options,
     endpoint::{self, Acceptor as CoreAcceptor, Place, Ready},
-    wire::Role,
+    wire::{Make, Role},
 };
 
 use crate::{
     agent::{self, Agent, options},
     error::{self, raise},
     host,
-    waiting::{wait_raw, wait_unless},
+    value::to_value,
+    waiting::{seconds, wait_raw, wait_unless},
 };
 
 fn role(name: &str) -> PyResult<Role> {
@@ -52,9 +53,18 @@ pub(crate) struct Acceptor(CoreAcceptor);
 #[pymethods]
 impl Acceptor {
     #[new]
-    fn new(py: Python<'_>, address: &str, own_role: &str, max_sessions: usize, token: Option<&str>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        address: &str,
+        own_role: &str,
+        max_sessions: usize,
+        token: Option<&str>,
+        handshakes: (f64, usize),
+    ) -> PyResult<Self> {
         let role = role(own_role)?;
-        let options = options(py, None, max_sessions, token)?;
+        let (handshake_timeout, max_handshakes) = handshakes;
+        let handshake_timeout = seconds(Some(handshake_timeout)).unwrap_or(std::time::Duration::MAX);
+        let options = Options { handshake_timeout, max_handshakes, ..options(py, None, max_sessions, token)? };
         let bound = py.detach(|| CoreAcceptor::bind(&address.parse()?, role, &options));
         bound.map(Self).map_err(|e: Error| raise(py, &e))
     }
@@ -125,15 +135,33 @@ impl Session {
 #[pymethods]
 impl Session {
     /// Asks the peer for an environment.
-    fn agent(&self, py: Python<'_>, render_mode: Option<String>, timeout: Option<f64>) -> PyResult<Agent> {
+    fn agent(
+        &self,
+        py: Python<'_>,
+        render_mode: Option<String>,
+        env_id: Option<String>,
+        kwargs: &Bound<'_, PyDict>,
+        timeout: Option<f64>,
+    ) -> PyResult<Agent> {
+        let make = Make { env_id, kwargs: to_value(kwargs)?, render_mode };
         let Open { channel, limits, place } = self.take(py)?;
-        agent::open(py, (channel, limits, place), render_mode, timeout)
+        agent::open(py, (channel, limits, place), &make, timeout)
     }
 
-    /// Hosts, on this thread, the environment that `make(render_mode)` gives, until the session ends.
-    fn serve(&self, py: Python<'_>, make: &Bound<'_, PyAny>, stop: &Stop, tracebacks: bool) -> PyResult<()> {
+    /// Hosts, on this thread, the environment that `make(render_mode, env_id, kwargs)` gives, until the session
+    /// ends. Agents may ask for these ids and give these keyword arguments.
+    fn serve(
+        &self,
+        py: Python<'_>,
+        make: &Bound<'_, PyAny>,
+        stop: &Stop,
+        tracebacks: bool,
+        env_ids: Vec<String>,
+        kwargs: Vec<String>,
+    ) -> PyResult<()> {
         let Open { mut channel, limits, place } = self.take(py)?;
-        let result = host::serve(py, channel.as_mut(), limits, make, &stop.0, tracebacks);
+        let terms = host::Terms { tracebacks, offers: Offers { env_ids, kwargs } };
+        let result = host::serve(py, channel.as_mut(), limits, make, &stop.0, terms);
         py.detach(|| drop((channel, place)));
         result
     }

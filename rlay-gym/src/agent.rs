@@ -7,7 +7,7 @@ use pyo3::{
     types::{PyBool, PyDict, PyInt, PyTuple},
 };
 use rlay_core::{
-    Error, ErrorKind, Map, Options, Token, Value,
+    Error, ErrorKind, Options, Token, Value,
     endpoint::{Agent as CoreAgent, Answer, Wait},
     session::Call,
     wire::{Make, Seed},
@@ -42,12 +42,11 @@ struct State {
 pub(crate) fn open(
     py: Python<'_>,
     ready: (Box<dyn rlay_core::BlockingChannel>, rlay_core::Limits, Option<rlay_core::endpoint::Place>),
-    render_mode: Option<String>,
+    make: &Make,
     timeout: Option<f64>,
 ) -> PyResult<Agent> {
     let (channel, limits, place) = ready;
-    let make = Make { env_id: None, kwargs: Value::Dict(Map::new()), render_mode };
-    let agent = wait(py, timeout, move |wait| CoreAgent::open(channel, limits, &make, wait))?;
+    let agent = wait(py, timeout, move |wait| CoreAgent::open(channel, limits, make, wait))?;
     let observations = Tree::new(py, &agent.spec().observation_space)?;
     let actions = Tree::new(py, &agent.spec().action_space)?;
     let state = State { agent, observations, actions, action: Vec::new(), _place: place };

@@ -9,7 +9,7 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 use rlay_core::{
-    BlockingChannel, Error, ErrorKind, HostEnv, Limits, Outcome, Result, Stop, Value,
+    BlockingChannel, Error, ErrorKind, HostEnv, Limits, Offers, Outcome, Result, Stop, Value,
     endpoint::{self, Host, Wait},
     wire::{Make, Payload, Seed, Spec, put_value},
 };
@@ -56,11 +56,11 @@ pub(crate) fn serve(
     limits: Limits,
     make: &Bound<'_, PyAny>,
     stop: &Stop,
-    tracebacks: bool,
+    terms: Terms,
 ) -> PyResult<()> {
     let is_main = is_main(py)?;
     // The channel and the environment stay on this thread; only the interpreter is let go while it waits.
-    let job = Job { channel, limits, make: make.clone().unbind(), stop, is_main, tracebacks };
+    let job = Job { channel, limits, make: make.clone().unbind(), stop, is_main, terms };
     let (result, interrupt) = py.detach(move || job.run());
     match interrupt {
         Some(raised) => Err(raised),
@@ -74,7 +74,13 @@ struct Job<'a> {
     make: Py<PyAny>,
     stop: &'a Stop,
     is_main: bool,
-    tracebacks: bool,
+    terms: Terms,
+}
+
+/// What agents may ask for, and whether they are told everything.
+pub(crate) struct Terms {
+    pub(crate) tracebacks: bool,
+    pub(crate) offers: Offers,
 }
 
 impl Job<'_> {
@@ -85,7 +91,7 @@ impl Job<'_> {
             Python::attach(|py| PyHostEnv::make(py, make.bind(py), request, &for_env))
                 .map(|env| Box::new(env) as Box<dyn HostEnv>)
         };
-        let mut host = Host::new(&mut factory, self.limits, self.tracebacks);
+        let mut host = Host::new(&mut factory, self.limits, self.terms.tracebacks).offering(self.terms.offers);
         let mut check = || {
             let mut interrupt = interrupt.borrow_mut();
             if interrupt.is_none() {
@@ -110,7 +116,8 @@ impl PyHostEnv {
     fn make(py: Python<'_>, make: &Bound<'_, PyAny>, request: &Make, interrupt: &Interrupt) -> Result<Self> {
         let build = || {
             // (env, env id, observation space, action space, render mode, metadata, details, whether to close it)
-            let made = make.call1((request.render_mode.as_deref(),))?;
+            let kwargs = from_value(py, &request.kwargs)?;
+            let made = make.call1((request.render_mode.as_deref(), request.env_id.as_deref(), kwargs))?;
             let get = |i: usize| made.get_item(i);
             let spec = Spec {
                 env_id: get(1)?.extract()?,

@@ -180,3 +180,8 @@ OWN = [f"hosted_envs:Own/{_id(name)}-v0" for name in _SPACES]
 """Ids of the sampled environments."""
 FLAWED = [f"hosted_envs:Flawed/{_id(name)}-v0" for name in FLAWS]
 """Ids of the environments that break their contract."""
+
+
+def sized(size: int = 3) -> gym.Env[Any, Any]:
+    """Return an environment whose observations are below ``size``."""
+    return gym.make("FrozenLake-v1", map_name=None, desc=["S" + "F" * (size - 2) + "G"])

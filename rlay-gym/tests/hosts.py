@@ -16,12 +16,14 @@ import gymnasium as gym
 import rlay
 
 
-def resolve(name: str) -> Any:
-    """Return what is hosted under ``name``.
+def resolve(name: str | dict[str, str]) -> Any:
+    """Return what is hosted under ``name``, or under each of several.
 
     That is an environment id (``module:Name-v0`` too), or ``module:attribute`` of a test module, or
     ``module:function:argument`` for what the function returns.
     """
+    if isinstance(name, dict):
+        return {key: resolve(value) for key, value in name.items()}
     if ":" not in name or re.search(r"-v\d+$", name):
         return name
     module, attribute, *arguments = name.split(":", 2)
@@ -62,11 +64,11 @@ class Commands:
         self.log = Log()
         self.backends: dict[int, Any] = {}
 
-    def serve(self, name: str, **kwargs: Any) -> tuple[int, str]:
+    def serve(self, name: str | dict[str, str], **kwargs: Any) -> tuple[int, str]:
         """Start a ServerBackend and return its number and address."""
         return self._keep(rlay.ServerBackend(resolve(name), **kwargs))
 
-    def dial(self, name: str, address: str, **kwargs: Any) -> tuple[int, str]:
+    def dial(self, name: str | dict[str, str], address: str, **kwargs: Any) -> tuple[int, str]:
         """Start a ClientBackend and return its number and address."""
         return self._keep(rlay.ClientBackend(resolve(name), address, **kwargs))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -129,6 +131,24 @@ def test_a_request_that_makes_no_sense_is_answered_and_the_session_goes_on(moods
         assert stranger.receive()["kind"] == "Result"
         stranger.send("Goodbye", {"code": 0, "message": "done"})
         assert stranger.receive() is None
+
+
+@pytest.mark.parametrize("role", ["env", "agent"])
+def test_the_time_of_a_handshake_is_the_users_choice(moods: Moods, role: str) -> None:
+    listener = moods.server(handshake_timeout=0.2) if role == "agent" else None
+    address = listener.address if listener else moods.serve(handshake_timeout=0.2)
+    began = time.monotonic()
+    with strangers.dial(address) as stranger:
+        assert stranger.socket.recv(1) == b""
+    assert time.monotonic() - began < 4, "less than the five seconds that it takes otherwise"
+
+
+def test_the_number_of_handshakes_is_the_users_choice(moods: Moods) -> None:
+    address = moods.serve(max_handshakes=2, handshake_timeout=60.0)
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(strangers.dial(address)) for _ in range(3)]
+        assert silent[0].socket.recv(1) == b"", "the oldest makes room"
+        assert moods.log("too many newer ones are under way")
 
 
 def test_an_agent_that_listens_is_not_disturbed_either(moods: Moods, caplog: pytest.LogCaptureFixture) -> None:

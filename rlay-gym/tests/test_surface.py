@@ -19,10 +19,20 @@ from processes import python
 from rlay import _rlay, errors
 
 SIGNATURES = {
-    "ClientEnv": "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None)",
-    "ServerEnv": ("(address='tcp://127.0.0.1:0', *, render_mode=None, timeout=None, connect_timeout=60.0, token=None)"),
-    "ServerBackend": "(env, address='tcp://127.0.0.1:0', *, max_sessions=64, token=None, tracebacks=True)",
-    "ClientBackend": "(env, address, *, max_sessions=64, connect_timeout=60.0, token=None, tracebacks=True)",
+    "ClientEnv": (
+        "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None, env_id=None, env_kwargs=None)"
+    ),
+    "ServerEnv": (
+        "(address='tcp://127.0.0.1:0', *, render_mode=None, timeout=None, connect_timeout=60.0, token=None, "
+        "env_id=None, env_kwargs=None, handshake_timeout=5.0, max_handshakes=64)"
+    ),
+    "ServerBackend": (
+        "(env, address='tcp://127.0.0.1:0', *, max_sessions=64, token=None, tracebacks=True, env_kwargs=(), "
+        "handshake_timeout=5.0, max_handshakes=64)"
+    ),
+    "ClientBackend": (
+        "(env, address, *, max_sessions=64, connect_timeout=60.0, token=None, tracebacks=True, env_kwargs=())"
+    ),
     "ClientBackend.turn": "(self, timeout=0.0)",
     "ClientBackend.reply": "(self, observation, reward=0.0, terminated=False, truncated=False, info=None)",
     "ServerBackend.run": "(self)",
@@ -37,7 +47,7 @@ SIGNATURES = {
     "ClientEnv.late": "(self, timeout=None)",
     "ClientEnv.close": "(self)",
     "register": "(id, address, *, entry='ClientEnv', **kwargs)",
-    "serve_policy": "(policy, address)",
+    "serve_policy": "(policy, address, *, token=None)",
     "register_space": "(cls, to_base)",
     "make_client_env": "(render_mode=None, **kwargs)",
     "make_server_env": "(render_mode=None, **kwargs)",

@@ -1,7 +1,7 @@
 //! Explain: what went wrong with TLS, in plain words and with what helps.
 
 use rlay_core::{Error, ErrorKind, net::lost};
-use rustls::{AlertDescription, CertificateError, Error as TlsError, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use crate::belief::Refusal;
 
@@ -16,9 +16,9 @@ pub fn explain(peer: &str, error: &TlsError) -> Error {
             unauthorized(peer, "the dialer showed no certificate, and here it must; give it one (cert=FILE)")
         }
         TlsError::InvalidMessage(_) => Error::protocol(format!("{peer}: not a TLS peer; is its address a tls:// one?")),
-        TlsError::PeerIncompatible(
-            PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::Tls13RequiredForQuic,
-        ) => Error::protocol(format!("{peer}: it does not speak TLS 1.3")),
+        TlsError::PeerIncompatible(why) => {
+            Error::protocol(format!("{peer}: it does not speak TLS 1.3 as it is spoken here ({why:?})"))
+        }
         TlsError::NoApplicationProtocol => Error::protocol(format!(
             "{peer}: it speaks TLS, but not RLay inside; check the address and port at both ends"
         )),

@@ -254,7 +254,7 @@ impl Shared {
         let deadline = wait.deadline;
         let mut channel = incoming.open_blocking()?;
         wait.on(channel.as_mut());
-        channel.set_max_frame(HANDSHAKE_FRAME);
+        channel.set_max_frame(self.options.max_handshake_frame.min(HANDSHAKE_FRAME));
         let mut greeting = Greeting::new(self.options.local(self.role), nonce()?);
         let mut answer = Vec::new();
         let hello = loop {

@@ -134,6 +134,7 @@ impl ClientBackend {
                 (inner.maker)(make)
             };
             let mut host = Host::new(&mut factory, limits, inner.options.tracebacks);
+            host = host.offering(inner.options.offers.clone());
             let result = serve(channel.as_mut(), &mut host, &mut Wait::default().unless(&inner.stop));
             drop(host);
             if let Err(error) = &result {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time;
 
-use super::{Host, HostTurn, Options, Received, dial::agree, remote_env::make};
+use super::{Host, HostTurn, Options, Received, dial::agree};
 use crate::{
     address::Address,
     channel::{Channel, Incoming},
@@ -49,7 +49,7 @@ pub async fn connect(address: &Address, role: Role, options: &Options) -> Result
 pub async fn accept(incoming: Box<dyn Incoming>, role: Role, options: &Options) -> Result<(Box<dyn Channel>, Limits)> {
     let shake = async {
         let mut channel = incoming.open()?;
-        channel.set_max_frame(HANDSHAKE_FRAME);
+        channel.set_max_frame(options.max_handshake_frame.min(HANDSHAKE_FRAME));
         let mut greeting = Greeting::new(options.local(role), nonce()?);
         let mut answer = Vec::new();
         let hello = loop {
@@ -144,7 +144,7 @@ impl AsyncEnv {
     /// Makes an environment over a channel whose handshake is over.
     pub async fn open(mut channel: Box<dyn Channel>, limits: Limits, options: &Options) -> Result<Self> {
         let (mut session, mut out) = (AgentSession::new(), Vec::new());
-        session.make(&make(options), &mut out)?;
+        session.make(&options.make(), &mut out)?;
         channel.send(&out, &[]).await?;
         let frame = next(channel.as_mut()).await?;
         match session.handle(&frame, &limits)? {

@@ -13,6 +13,7 @@ use crate::{
     env::render_modes,
     error::{EnvFailure, Error, ErrorKind, Result},
     host::{HostEnv, Outcome},
+    offers::Offers,
     session::{EnvEvent, EnvSession},
     value::Value,
     wire::{Frames, Goodbye, Limits, Make, Row, put_value},
@@ -37,6 +38,7 @@ pub struct Host<'m> {
     body: Body,
     limits: Limits,
     tracebacks: bool,
+    offers: Offers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +77,14 @@ impl<'m> Host<'m> {
             body: Body::Nothing,
             limits,
             tracebacks,
+            offers: Offers::default(),
         }
+    }
+
+    /// The same host, of which agents may ask for more than the environment as it is.
+    #[must_use]
+    pub fn offering(self, offers: Offers) -> Self {
+        Self { offers, ..self }
     }
 
     /// Input: a frame arrived.
@@ -162,17 +171,11 @@ impl<'m> Host<'m> {
     }
 
     fn make(&mut self, make: &Make) -> Result<Box<dyn HostEnv + 'm>> {
+        self.offers.check(make)?;
         let mut env = (self.factory)(make)?;
-        let spec = env.spec();
-        if let Some(mode) = &make.render_mode {
-            let declared = render_modes(&spec.metadata);
-            if !declared.contains(&mode.as_str()) {
-                let _ = env.close();
-                return Err(Error::new(
-                    ErrorKind::Usage,
-                    format!("the environment does not render in mode {mode:?}; it declares {declared:?}"),
-                ));
-            }
+        if let Err(error) = check_render_mode(&env.spec().metadata, make) {
+            let _ = env.close();
+            return Err(error);
         }
         Ok(env)
     }
@@ -272,5 +275,17 @@ fn turn(channel: &mut dyn BlockingChannel, host: &mut Host<'_>, wait: &mut Wait<
                 return Err(error);
             }
         }
+    }
+}
+
+/// Refuses a mode that the environment does not declare.
+pub(super) fn check_render_mode(metadata: &Value, make: &Make) -> Result<()> {
+    let declared = render_modes(metadata);
+    match &make.render_mode {
+        Some(mode) if !declared.contains(&mode.as_str()) => {
+            let text = format!("the environment does not render in mode {mode:?}; it declares {declared:?}");
+            Err(Error::new(ErrorKind::Usage, text))
+        }
+        _ => Ok(()),
     }
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use crate::{
     channel::{Transport, TransportOptions},
+    offers::Offers,
     registry::Registry,
     session::Local,
     token::Token,
-    wire::{Limits, Role},
+    value::{Map, Value},
+    wire::{HANDSHAKE_FRAME, Limits, Make, Role},
 };
 
 /// What to do about an environment that breaks its own contract, such as an observation outside its
@@ -35,12 +37,20 @@ pub enum Contract {
 pub struct Options {
     /// Agents: the mode in which the environment shall render.
     pub render_mode: Option<String>,
+    /// Agents: which environment, where the host offers several.
+    pub env_id: Option<String>,
+    /// Agents: keyword arguments for the environment, as far as the host allows them.
+    pub kwargs: Map,
+    /// Hosts: what agents may ask for.
+    pub offers: Offers,
     /// Agents: bounds one reset, step or render. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,
     /// Bounds the time until there is a peer.
     pub connect_timeout: Duration,
     /// Bounds a handshake, from the connection on. Who is not through by then is let go.
     pub handshake_timeout: Duration,
+    /// Listeners: longest frame of a handshake in bytes; 64 KiB is the most that the protocol has.
+    pub max_handshake_frame: usize,
     /// Listeners: most handshakes under way at a time; when there are more, the oldest is given up.
     pub max_handshakes: usize,
     /// Hosts: most sessions at a time.
@@ -64,9 +74,13 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             render_mode: None,
+            env_id: None,
+            kwargs: Map::new(),
+            offers: Offers::default(),
             timeout: None,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
+            max_handshake_frame: HANDSHAKE_FRAME,
             max_handshakes: 64,
             max_sessions: 64,
             limits: Limits::default(),
@@ -94,6 +108,12 @@ impl Options {
     pub fn for_transport(&self) -> TransportOptions {
         let (max_frame, is_authenticated) = (self.limits.frame, self.token.is_some());
         TransportOptions { max_frame, is_authenticated, ..self.transport.clone() }
+    }
+
+    /// The request for an environment of an agent with these options.
+    pub(crate) fn make(&self) -> Make {
+        let (env_id, render_mode) = (self.env_id.clone(), self.render_mode.clone());
+        Make { env_id, kwargs: Value::Dict(self.kwargs.clone()), render_mode }
     }
 
     /// What the handshake says of an endpoint with these options.

@@ -8,14 +8,18 @@ use std::{
 
 use smallvec::smallvec;
 
-use super::{Options, Received, Wait, dial, host_loop::check_size};
+use super::{
+    Options, Received, Wait, dial,
+    host_loop::{check_render_mode, check_size},
+};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
     channel::BlockingChannel,
-    env::{Metadata, ResetResult, StepResult, render_modes},
+    env::{Metadata, ResetResult, StepResult},
     error::{EnvFailure, Error, ErrorKind, Result},
     host::{Outcome, no_render_mode, small_seed},
+    offers::Offers,
     session::{Call, EnvEvent, EnvSession},
     space::Space,
     stop::Stop,
@@ -129,15 +133,10 @@ impl RawPoll {
                     let limits = *limits;
                     let (request, call, turn) = match session.handle(&frame, &limits) {
                         Ok(EnvEvent::Make { request, make }) => {
-                            let declared = render_modes(&self.spec.metadata);
-                            match &make.render_mode {
-                                Some(mode) if !declared.contains(&mode.as_str()) => {
-                                    let text = format!(
-                                        "the environment does not render in mode {mode:?}; it declares {declared:?}"
-                                    );
-                                    session.fail(request, &Error::new(ErrorKind::Usage, text), &mut self.out)?;
-                                }
-                                _ => {
+                            let offered = Offers::default().check(&make);
+                            match offered.and_then(|()| check_render_mode(&self.spec.metadata, &make)) {
+                                Err(error) => session.fail(request, &error, &mut self.out)?,
+                                Ok(()) => {
                                     self.spec.render_mode = make.render_mode;
                                     session.spec(&self.spec, &mut self.out)?;
                                 }

@@ -10,7 +10,7 @@ use crate::{
     session::Call,
     space::{AnySpace, Space},
     value::{Map, Value},
-    wire::{Make, Role, Row, Spec, put_value},
+    wire::{Role, Row, Spec, put_value},
 };
 
 /// An environment in another process. It is an [`Env`] like any other.
@@ -62,7 +62,7 @@ impl ClientEnv {
         let address: Address = address.parse()?;
         let mut wait = Wait::new(Some(options.connect_timeout));
         let (channel, limits) = dial(&address, Role::Agent, &options, &mut wait)?;
-        let agent = Agent::open(channel, limits, &make(&options), &mut Wait::new(options.timeout))?;
+        let agent = Agent::open(channel, limits, &options.make(), &mut Wait::new(options.timeout))?;
         Ok(RemoteEnv::new(agent, &options, None))
     }
 }
@@ -127,16 +127,12 @@ pub(super) fn take_env(
             ),
             _ => error,
         })?;
-        match Agent::open(ready.channel, ready.limits, &make(options), wait) {
+        match Agent::open(ready.channel, ready.limits, &options.make(), wait) {
             Ok(agent) => return Ok((agent, ready.place)),
             Err(error) if error.kind() == ErrorKind::ConnectionLost => {}
             Err(error) => return Err(error),
         }
     }
-}
-
-pub(super) fn make(options: &Options) -> Make {
-    Make { env_id: None, kwargs: Value::Dict(Map::new()), render_mode: options.render_mode.clone() }
 }
 
 impl RemoteEnv {

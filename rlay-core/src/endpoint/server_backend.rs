@@ -108,13 +108,13 @@ impl ServerBackend {
                 Err(error) => return Err(error),
             };
             let (maker, stop) = (inner.maker.clone(), inner.stop.clone());
-            let tracebacks = inner.options.tracebacks;
+            let (tracebacks, offers) = (inner.options.tracebacks, inner.options.offers.clone());
             let mut threads = inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
             threads.retain(|thread| !thread.is_finished());
             let spawned = thread::Builder::new().name("rlay-session".into()).spawn(move || {
                 let super::Ready { mut channel, limits, place } = ready;
                 let mut factory = |make: &Make| maker(make);
-                let mut host = Host::new(&mut factory, limits, tracebacks);
+                let mut host = Host::new(&mut factory, limits, tracebacks).offering(offers);
                 if let Err(error) = serve(channel.as_mut(), &mut host, &mut Wait::default().unless(&stop)) {
                     tracing::warn!("{}: session ended: {error}", channel.peer());
                 }

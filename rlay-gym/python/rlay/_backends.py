@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +49,9 @@ class _Backend:
 
     address: str
 
-    def __init__(self, env: _hosting.Source, max_sessions: int, tracebacks: bool) -> None:
-        _hosting.check(env)
+    def __init__(self, env: _hosting.Source, env_kwargs: Collection[str], max_sessions: int, tracebacks: bool) -> None:
+        _hosting.check(env, env_kwargs)
+        self._offers = (_hosting.offered(env), list(env_kwargs))
         self._make = _hosting.maker(env)
         self._one = _hosting.is_instance(env)
         self._max_sessions = 1 if self._one else max_sessions
@@ -91,7 +92,7 @@ class _Backend:
     def _serve(self, session: _rlay.Session, make: Any) -> None:
         """Host one session on this thread; what ends it is logged, not raised."""
         try:
-            session.serve(make, self._stop, self._tracebacks)
+            session.serve(make, self._stop, self._tracebacks, *self._offers)
         except Error as error:
             logger.warning("%s: a session ended: %s", self.address, error)
 
@@ -102,11 +103,14 @@ class ServerBackend(_Backend):
     Args:
         env: An environment id or ``EnvSpec``; or a callable (an ``Env`` class too), called as
             ``env(render_mode=mode)`` once per session; or an ``Env`` instance, which serves one
-            session at a time and is not closed.
+            session at a time and is not closed; or a dict of several, of which agents name one.
         address: Where to listen; port 0 takes a free one, see the attribute ``address``.
         max_sessions: Most agents at a time.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
+        env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
+        handshake_timeout: How long whoever dials may take to say who it is, in seconds.
+        max_handshakes: Most of those at a time; when there are more, the oldest is let go.
 
     Example:
         >>> import rlay
@@ -124,10 +128,14 @@ class ServerBackend(_Backend):
         max_sessions: int = 64,
         token: str | None = None,
         tracebacks: bool = True,
+        env_kwargs: Collection[str] = (),
+        handshake_timeout: float = 5.0,
+        max_handshakes: int = 64,
     ) -> None:
         """Listen."""
-        super().__init__(env, max_sessions, tracebacks)
-        self._acceptor = _rlay.Acceptor(address, "env", self._max_sessions, _token.resolve(token))
+        super().__init__(env, env_kwargs, max_sessions, tracebacks)
+        handshakes = (handshake_timeout, max_handshakes)
+        self._acceptor = _rlay.Acceptor(address, "env", self._max_sessions, _token.resolve(token), handshakes)
         self.address = self._acceptor.address
         self._inherited = False
         _lifetime.watch(self)
@@ -188,6 +196,7 @@ class ClientBackend(_Backend):
         connect_timeout: How long to try again while nobody listens.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
+        env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
 
     Example:
         >>> import rlay
@@ -206,9 +215,10 @@ class ClientBackend(_Backend):
         connect_timeout: float = 60.0,
         token: str | None = None,
         tracebacks: bool = True,
+        env_kwargs: Collection[str] = (),
     ) -> None:
         """Keep what to host and where; nothing is dialed yet."""
-        super().__init__(env, max_sessions, tracebacks)
+        super().__init__(env, env_kwargs, max_sessions, tracebacks)
         self._token = _token.resolve(token)
         self.address = address
         self._connect_timeout = connect_timeout
@@ -247,13 +257,13 @@ class ClientBackend(_Backend):
             self.close()
 
     def _serve_spare(self, session: _rlay.Session, taken: threading.Event) -> None:
-        def make(render_mode: str | None) -> _hosting.Described:
+        def make(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any]) -> _hosting.Described:
             with self._changed:
                 if not taken.is_set():
                     self._active += 1
                     taken.set()
                     self._changed.notify_all()
-            return self._make(render_mode)
+            return self._make(render_mode, env_id, kwargs)
 
         try:
             self._serve(session, make)
@@ -280,7 +290,7 @@ class ClientBackend(_Backend):
         goes on in the background. Every `Reset` and `Step` is answered with `reply`.
         """
         if self._poll is None:
-            described = self._make(None)
+            described = self._make(None, None, {})
             self._poll = _rlay.Poll(described, self.address, self._connect_timeout, self._token, self._stop)
         turn = self._poll.turn(timeout)
         if turn is None:

@@ -51,6 +51,8 @@ class RemoteEnv(gym.Env[Any, Any]):
         timeout: float | None,
         connect_timeout: float,
         token: str | None,
+        env_id: str | None,
+        env_kwargs: dict[str, Any] | None,
     ) -> None:
         """Keep what both endpoints are told."""
         self.address = address
@@ -60,6 +62,8 @@ class RemoteEnv(gym.Env[Any, Any]):
         self._connect_timeout = connect_timeout
         # As it was given: a copy elsewhere may find another one in its surroundings.
         self._token = token
+        self._env_id = env_id
+        self._env_kwargs = dict(env_kwargs or {})
         self._agent: _rlay.Agent | None = None
         self._opening = threading.Lock()
         self._closed = False
@@ -73,6 +77,22 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     def _open(self) -> _rlay.Agent:
         raise NotImplementedError
+
+    def _ask(self, session: _rlay.Session, timeout: float | None) -> _rlay.Agent:
+        """Ask for the environment."""
+        return session.agent(self.render_mode, self._env_id, self._env_kwargs, timeout)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the arguments: the copy is a new session, with another environment that dials in or is made."""
+        arguments = {
+            "render_mode": self.render_mode,
+            "timeout": self.timeout,
+            "connect_timeout": self._connect_timeout,
+            "token": self._token,
+            "env_id": self._env_id,
+            "env_kwargs": self._env_kwargs,
+        }
+        return _again, (type(self), self.address, arguments)
 
     def _connect(self) -> _rlay.Agent:
         if self._agent is None:
@@ -188,6 +208,8 @@ class ClientEnv(RemoteEnv):
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to try again while nobody listens.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        env_id: Which environment, where the host has several.
+        env_kwargs: Keyword arguments for the environment, as far as the host allows them.
 
     Example:
         >>> import rlay
@@ -207,25 +229,17 @@ class ClientEnv(RemoteEnv):
         timeout: float | None = None,
         connect_timeout: float = 10.0,
         token: str | None = None,
+        env_id: str | None = None,
+        env_kwargs: dict[str, Any] | None = None,
     ) -> None:
         """Connect and make an environment."""
-        super().__init__(address, render_mode, timeout, connect_timeout, token)
+        super().__init__(address, render_mode, timeout, connect_timeout, token, env_id, env_kwargs)
         self._connect()
 
     def _open(self) -> _rlay.Agent:
         session = _rlay.dial(self.address, "agent", self._connect_timeout, _token.resolve(self._token))
         assert session is not None, "without a stop flag dialing does not stop"
-        return session.agent(self.render_mode, self.timeout)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the arguments: the copy is a new session."""
-        return _client_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._token)
-
-
-def _client_env(
-    address: str, render_mode: str | None, timeout: float | None, connect_timeout: float, token: str | None
-) -> ClientEnv:
-    return ClientEnv(address, render_mode=render_mode, timeout=timeout, connect_timeout=connect_timeout, token=token)
+        return self._ask(session, self.timeout)
 
 
 class ServerEnv(RemoteEnv):
@@ -241,6 +255,10 @@ class ServerEnv(RemoteEnv):
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to wait for an environment, in seconds.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        env_id: Which environment, where the game that dials in has several.
+        env_kwargs: Keyword arguments for the environment, as far as the game allows them.
+        handshake_timeout: How long whoever dials may take to say who it is, in seconds.
+        max_handshakes: Most of those at a time; when there are more, the oldest is let go.
 
     Example:
         >>> import rlay
@@ -260,17 +278,22 @@ class ServerEnv(RemoteEnv):
         timeout: float | None = None,
         connect_timeout: float = 60.0,
         token: str | None = None,
+        env_id: str | None = None,
+        env_kwargs: dict[str, Any] | None = None,
+        handshake_timeout: float = 5.0,
+        max_handshakes: int = 64,
     ) -> None:
         """Listen."""
-        self._listener: _listeners.Listener | None = _listeners.take(address, _token.resolve(token))
+        handshakes = (handshake_timeout, max_handshakes)
+        self._listener: _listeners.Listener | None = _listeners.take(address, _token.resolve(token), handshakes)
         # The environment that is to be taken, if that is settled already.
         self._session: _rlay.Session | None = None
-        super().__init__(self._listener.address, render_mode, timeout, connect_timeout, token)
+        super().__init__(self._listener.address, render_mode, timeout, connect_timeout, token, env_id, env_kwargs)
 
     def _open(self) -> _rlay.Agent:
         if self._session is not None:
             taken, self._session = self._session, None
-            return taken.agent(self.render_mode, self.timeout)
+            return self._ask(taken, self.timeout)
         listener = self._listener
         if listener is None:
             raise Closed("the environment was closed; make a new one")
@@ -292,7 +315,7 @@ class ServerEnv(RemoteEnv):
             if session is None:
                 raise Closed("the environment was closed; make a new one")
             try:
-                return session.agent(self.render_mode, max(0.1, deadline - time.monotonic()))
+                return self._ask(session, max(0.1, deadline - time.monotonic()))
             except ConnectionLost:
                 # It died while it waited in the queue; the next one may live.
                 continue
@@ -311,12 +334,8 @@ class ServerEnv(RemoteEnv):
         super()._abandon()
         self._listener = None
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the arguments: the copy takes another environment that dials in."""
-        return _server_env, (self.address, self.render_mode, self.timeout, self._connect_timeout, self._token)
 
-
-def _server_env(
-    address: str, render_mode: str | None, timeout: float | None, connect_timeout: float, token: str | None
-) -> ServerEnv:
-    return ServerEnv(address, render_mode=render_mode, timeout=timeout, connect_timeout=connect_timeout, token=token)
+def _again(env_class: type[RemoteEnv], address: str, arguments: dict[str, Any]) -> RemoteEnv:
+    make: Any = env_class
+    env: RemoteEnv = make(address, **arguments)
+    return env

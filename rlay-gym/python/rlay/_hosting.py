@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -13,11 +13,19 @@ from gymnasium.envs.registration import EnvSpec
 from rlay import _spaces
 from rlay.errors import Error
 
-Source = str | EnvSpec | gym.Env[Any, Any] | Callable[..., gym.Env[Any, Any]]
-"""What can be hosted."""
+One = str | EnvSpec | gym.Env[Any, Any] | Callable[..., gym.Env[Any, Any]]
+"""An environment that can be hosted."""
+
+Source = One | Mapping[str, One]
+"""What can be hosted: an environment, or several by the names that agents ask for."""
 
 Described = tuple[Any, str, tuple[Any, ...], tuple[Any, ...], str | None, dict[str, Any], dict[str, Any], bool]
 """Environment, id, observation space, action space, render mode, metadata, details, whether the host closes it."""
+
+
+def offered(source: Source) -> list[str]:
+    """Return the names that agents may ask for."""
+    return list(source) if isinstance(source, Mapping) else []
 
 
 def is_instance(source: Source) -> bool:
@@ -27,21 +35,45 @@ def is_instance(source: Source) -> bool:
     )
 
 
-def check(source: Source) -> None:
+def check(source: Source, env_kwargs: Collection[str]) -> None:
     """Refuse what cannot be hosted, before anything listens."""
-    if isinstance(source, str):
+    if isinstance(env_kwargs, str):
+        raise TypeError(f"env_kwargs are names, such as ({env_kwargs!r},), not one string")
+    if isinstance(source, Mapping):
+        if not source or not all(isinstance(name, str) for name in source):
+            raise TypeError("environments to choose from are a dict of names and what can be hosted")
+        for name, one in source.items():
+            if isinstance(one, Mapping) or is_instance(one):
+                raise TypeError(f"{name!r}: among several, an environment is an id, an EnvSpec or a function")
+            check(one, env_kwargs)
+    elif is_instance(source) and env_kwargs:
+        raise TypeError("an environment that is made already takes no keyword arguments; give a function that makes it")
+    elif isinstance(source, str):
         _spec(source)
     elif not isinstance(source, EnvSpec) and not is_instance(source) and not callable(source):
         raise TypeError(
             f"cannot host {source!r}; give an environment id, an EnvSpec, a function that makes an environment, "
-            "or an environment"
+            "an environment, or a dict of those to choose from"
         )
 
 
-def maker(source: Source) -> Callable[[str | None], Described]:
-    """Return the function that makes the environment of one session."""
+Make = Callable[[str | None, str | None, dict[str, Any]], Described]
+"""Makes the environment of one session: called with render mode, name and keyword arguments, all of them offered."""
 
-    def make(render_mode: str | None) -> Described:
+
+def maker(source: Source) -> Make:
+    """Return the function that makes the environment of one session."""
+    if isinstance(source, Mapping):
+        makers = {name: maker(one) for name, one in source.items()}
+
+        def choose(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any]) -> Described:
+            if env_id is None:
+                raise Error(f"this host has several environments; say which with env_id: {', '.join(makers)}")
+            return makers[env_id](render_mode, None, kwargs)
+
+        return choose
+
+    def make(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any]) -> Described:
         if is_instance(source):
             assert not isinstance(source, str | EnvSpec)
             mode = getattr(source, "render_mode", None)
@@ -51,10 +83,12 @@ def maker(source: Source) -> Callable[[str | None], Described]:
         if isinstance(source, str | EnvSpec):
             _check_mode(source, render_mode)
             # The agent's own gym.make adds the passive checker; two would warn twice.
-            env = gym.make(source, render_mode=render_mode, disable_env_checker=True)
+            env = gym.make(source, render_mode=render_mode, disable_env_checker=True, **kwargs)
             return describe(env, render_mode, True)
         assert not isinstance(source, gym.Env), "an instance, see above"
-        env = source(render_mode=render_mode) if _takes_render_mode(source) else source()
+        if _takes_render_mode(source):
+            kwargs = {"render_mode": render_mode, **kwargs}
+        env = source(**kwargs)
         return describe(env, render_mode, True)
 
     return make

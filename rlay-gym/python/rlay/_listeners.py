@@ -17,9 +17,9 @@ logger = logging.getLogger("rlay")
 class Listener:
     """A listening socket with a count of who uses it; the last one closes it."""
 
-    def __init__(self, address: str, token: str | None) -> None:
-        """Bind ``address``."""
-        self.acceptor = _rlay.Acceptor(address, "agent", 4096, token)
+    def __init__(self, address: str, token: str | None, handshakes: tuple[float, int]) -> None:
+        """Bind ``address``. ``handshakes`` are how long one may take, in seconds, and the most at a time."""
+        self.acceptor = _rlay.Acceptor(address, "agent", 4096, token, handshakes)
         self.token = token
         self.address = self.acceptor.address
         self.users = 0
@@ -49,12 +49,15 @@ _lock = threading.Lock()
 _by_address: dict[str, Listener] = {}
 
 
-def take(address: str, token: str | None) -> Listener:
-    """Return the listener for ``address``, as it was asked for or as it turned out."""
+def take(address: str, token: str | None, handshakes: tuple[float, int]) -> Listener:
+    """Return the listener for ``address``, as it was asked for or as it turned out.
+
+    One that is there already keeps its own bounds of ``handshakes``.
+    """
     with _lock:
         listener = _by_address.get(address)
         if listener is None:
-            listener = Listener(address, token)
+            listener = Listener(address, token, handshakes)
             _by_address[listener.address] = listener
             if not re.search(r":0(\?|$)", address):
                 # Whoever asks for a free port gets one of its own.

@@ -15,7 +15,7 @@ from rlay.errors import Error, Timeout
 logger = logging.getLogger("rlay")
 
 
-def serve_policy(policy: Callable[[Any], Any], address: str) -> None:
+def serve_policy(policy: Callable[[Any], Any], address: str, *, token: str | None = None) -> None:
     """Listen at ``address`` and play episode after episode with every environment that dials in.
 
     Each environment has a thread of its own, so ``policy`` may be called from several at once.
@@ -24,8 +24,9 @@ def serve_policy(policy: Callable[[Any], Any], address: str) -> None:
     Args:
         policy: Called as ``policy(observation)``; returns an action.
         address: Where to listen, such as ``tcp://127.0.0.1:5005``.
+        token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
     """
-    holder = ServerEnv(address)
+    holder = ServerEnv(address, token=token)
     listener = holder._listener
     assert listener is not None, "it is open"
     logger.info("serving the policy at %s", holder.address)
@@ -39,7 +40,7 @@ def serve_policy(policy: Callable[[Any], Any], address: str) -> None:
                 continue
             if session is None:
                 return
-            env = ServerEnv(holder.address)
+            env = ServerEnv(holder.address, token=token)
             env._session = session
             threads.start(_play, policy, env, stop)
     except KeyboardInterrupt:

@@ -14,7 +14,9 @@ class Stop:
 class Acceptor:
     """Listens at one address for peers of the other role."""
 
-    def __init__(self, address: str, own_role: str, max_sessions: int, token: str | None) -> None: ...
+    def __init__(
+        self, address: str, own_role: str, max_sessions: int, token: str | None, handshakes: tuple[float, int]
+    ) -> None: ...
     @property
     def address(self) -> str: ...
     @property
@@ -29,8 +31,10 @@ class Acceptor:
 class Session:
     """A peer whose handshake is over."""
 
-    def agent(self, render_mode: str | None, timeout: float | None) -> Agent: ...
-    def serve(self, make: Any, stop: Stop, tracebacks: bool) -> None: ...
+    def agent(
+        self, render_mode: str | None, env_id: str | None, kwargs: dict[str, Any], timeout: float | None
+    ) -> Agent: ...
+    def serve(self, make: Any, stop: Stop, tracebacks: bool, env_ids: list[str], kwargs: list[str]) -> None: ...
 
 class Agent:
     """A session with one environment."""
