@@ -9,7 +9,7 @@ use rlay_core::{
 };
 use rlay_tls::explain_alert;
 
-use crate::endpoint::Meeting;
+use crate::{endpoint::Meeting, options::window};
 
 /// The code of a connection whose channel was closed.
 const CLOSED: VarInt = VarInt::from_u32(0);
@@ -67,12 +67,20 @@ impl QuicChannel {
                 Ok(streams) => State::Open(streams),
                 Err(why) => State::Failed(why),
             };
+            self.widen();
         }
         match &self.state {
             State::Closed => Err(Error::new(ErrorKind::Closed, "the channel was closed")),
             State::Failed(why) => Err(lost(&self.peer, why)),
             _ if self.is_sending => Err(broken(&self.peer)),
             _ => Ok(()),
+        }
+    }
+
+    /// Lets the peer send ahead as far as its frames may be long.
+    fn widen(&self) {
+        if let State::Open(Streams { connection, .. }) = &self.state {
+            connection.set_receive_window(window(self.framing.max_frame()));
         }
     }
 
@@ -187,6 +195,7 @@ impl Channel for QuicChannel {
 
     fn set_max_frame(&mut self, max_frame: usize) {
         self.framing.set_max_frame(max_frame);
+        self.widen();
     }
 
     fn peer(&self) -> String {

@@ -51,7 +51,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     let dialer = parsed.tls.dial(address)?;
     let crypto = QuicClientConfig::try_from(dialer.config).expect("ring has the initial cipher suite");
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-    config.transport_config(parsed.transport(options));
+    config.transport_config(Arc::new(parsed.transport(options)));
 
     let mut last = None;
     for to in &parsed.sockets {
@@ -113,7 +113,7 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
     let unusable = |e: &dyn std::fmt::Display| address.error(format_args!("cannot listen: {e}"));
     let crypto = QuicServerConfig::try_from(tls.config).expect("ring has the initial cipher suite");
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(parsed.transport(options));
+    config.transport_config(Arc::new(parsed.transport_for_strangers(options)));
 
     let socket = socket(parsed.sockets[0]).map_err(|e| net::bind_error(address, &e))?;
     let descriptor = socket.as_raw_fd();

@@ -1,11 +1,12 @@
 //! What a quic address says besides host and port, and what it makes of QUIC's own settings.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use rlay_core::{
     Address, Result, TransportOptions,
     net::{self, ALLOW_REMOTE},
+    wire::HANDSHAKE_FRAME,
 };
 
 use rlay_tls::TlsOptions;
@@ -18,6 +19,15 @@ const SMALLEST_WINDOW: usize = 2 << 20;
 const LARGEST_WINDOW: usize = 16 << 20;
 /// A guess that is good for one machine or one building; the first round trip corrects it.
 const FIRST_RTT: Duration = Duration::from_millis(50);
+
+/// How much of a peer whose frames have at most `max_frame` bytes may lie unread.
+pub(crate) fn window(max_frame: usize) -> VarInt {
+    let window = match max_frame {
+        ..=HANDSHAKE_FRAME => 2 * HANDSHAKE_FRAME,
+        _ => max_frame.clamp(SMALLEST_WINDOW, LARGEST_WINDOW),
+    };
+    VarInt::from_u32(window as u32)
+}
 
 /// An address taken apart.
 #[derive(Debug)]
@@ -52,16 +62,16 @@ impl Parsed {
     }
 
     /// How both ends send and wait.
-    pub(crate) fn transport(&self, options: &TransportOptions) -> Arc<TransportConfig> {
-        let window = options.max_frame.clamp(SMALLEST_WINDOW, LARGEST_WINDOW) as u32;
+    pub(crate) fn transport(&self, options: &TransportOptions) -> TransportConfig {
+        let window = window(options.max_frame);
         let mut config = TransportConfig::default();
         config
             .max_concurrent_bidi_streams(VarInt::from_u32(1))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .datagram_receive_buffer_size(None)
-            .stream_receive_window(VarInt::from_u32(window))
-            .receive_window(VarInt::from_u32(window))
-            .send_window(window.into())
+            .stream_receive_window(window)
+            .receive_window(window)
+            .send_window(window.into_inner())
             .initial_rtt(FIRST_RTT)
             .keep_alive_interval(Some(options.liveness / 4))
             .max_idle_timeout(IdleTimeout::try_from(options.liveness).ok());
@@ -70,7 +80,14 @@ impl Parsed {
             discovery.upper_bound(mtu);
             config.mtu_discovery_config(Some(discovery));
         }
-        Arc::new(config)
+        config
+    }
+
+    /// The same at a listener, where whoever dials is a stranger at first.
+    pub(crate) fn transport_for_strangers(&self, options: &TransportOptions) -> TransportConfig {
+        let mut config = self.transport(options);
+        config.receive_window(window(HANDSHAKE_FRAME));
+        config
     }
 
     /// What the socket takes in.

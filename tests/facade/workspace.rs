@@ -28,12 +28,14 @@ fn crates() -> Vec<(String, BTreeSet<String>)> {
 }
 
 #[test]
-fn a_transport_depends_on_the_core_and_on_no_other_crate_of_ours() {
+fn a_transport_depends_on_the_core_and_on_no_other_transport() {
     let crates = crates();
     let mut seen = 0;
     for (name, dependencies) in &crates {
         if TRANSPORTS.contains(&name.as_str()) {
-            assert_eq!(dependencies, &BTreeSet::from(["rlay-core".to_owned()]), "{name}");
+            // Whom to believe is the same for all that speak TLS.
+            let others: Vec<_> = dependencies.iter().filter(|name| *name != "rlay-tls").collect();
+            assert_eq!(others, ["rlay-core"], "{name}");
             seen += 1;
         }
     }

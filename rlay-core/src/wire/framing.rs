@@ -49,6 +49,11 @@ impl Framing {
         Self { pool: Pool::new(), max_frame, block: None, filled: 0, guess: START + FIRST_READ, ended: false }
     }
 
+    /// The limit.
+    pub fn max_frame(&self) -> usize {
+        self.max_frame
+    }
+
     /// Changes the limit, once the handshake has settled it.
     pub fn set_max_frame(&mut self, max_frame: usize) {
         self.max_frame = max_frame;
