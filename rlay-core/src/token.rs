@@ -42,6 +42,12 @@ impl Token {
         std::env::var_os(TOKEN_VARIABLE).and_then(|secret| Self::from_bytes(secret.as_encoded_bytes()))
     }
 
+    /// The secret as an environment variable holds it, for a child process.
+    #[cfg(unix)]
+    pub(crate) fn secret(&self) -> std::ffi::OsString {
+        std::os::unix::ffi::OsStringExt::from_vec(self.0.to_vec())
+    }
+
     fn from_bytes(secret: &[u8]) -> Option<Self> {
         (!secret.is_empty()).then(|| Self(secret.into()))
     }

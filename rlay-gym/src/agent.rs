@@ -1,6 +1,9 @@
 //! Agent: one session with a remote environment, as `ClientEnv` and `ServerEnv` hold it.
 
-use std::sync::{Mutex, MutexGuard};
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard},
+};
 
 use pyo3::{
     prelude::*,
@@ -8,7 +11,7 @@ use pyo3::{
 };
 use rlay_core::{
     Error, ErrorKind, Options, Token, Value,
-    endpoint::{Agent as CoreAgent, Answer, Wait},
+    endpoint::{self, Agent as CoreAgent, Answer, Wait},
     session::Call,
     wire::{Make, Seed},
 };
@@ -35,25 +38,49 @@ struct State {
     actions: Tree,
     action: Vec<u8>,
     /// The place among the sessions of a listener, given back with the session.
-    _place: Option<rlay_core::endpoint::Place>,
+    _place: Option<endpoint::Place>,
 }
 
 /// Asks for an environment over a channel whose handshake is over.
 pub(crate) fn open(
     py: Python<'_>,
-    ready: (Box<dyn rlay_core::BlockingChannel>, rlay_core::Limits, Option<rlay_core::endpoint::Place>),
+    ready: (Box<dyn rlay_core::BlockingChannel>, rlay_core::Limits, Option<endpoint::Place>),
     make: &Make,
     timeout: Option<f64>,
 ) -> PyResult<Agent> {
     let (channel, limits, place) = ready;
     let agent = wait(py, timeout, move |wait| CoreAgent::open(channel, limits, make, wait))?;
-    let observations = Tree::new(py, &agent.spec().observation_space)?;
-    let actions = Tree::new(py, &agent.spec().action_space)?;
-    let state = State { agent, observations, actions, action: Vec::new(), _place: place };
-    Ok(Agent { state: Mutex::new(state), pid: std::process::id() })
+    Agent::new(py, agent, place)
+}
+
+/// Starts the program that an `exec:` address names, and makes the environment that dials in.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)] // for Python, which gives them by position
+pub(crate) fn launch(
+    py: Python<'_>,
+    address: &str,
+    log: Option<PathBuf>,
+    render_mode: Option<String>,
+    env_id: Option<String>,
+    kwargs: &Bound<'_, PyDict>,
+    connect_timeout: f64,
+    token: Option<&str>,
+) -> PyResult<Agent> {
+    let command = endpoint::command(address).map_err(|e| raise(py, &e))?.unwrap_or_default();
+    let Value::Dict(kwargs) = to_value(kwargs)? else { unreachable!("a dict is one") };
+    let options = Options { log, render_mode, env_id, kwargs, ..options(py, Some(connect_timeout), 1, token)? };
+    let agent = wait(py, Some(connect_timeout), |wait| endpoint::launch(&command, &options, wait))?;
+    Agent::new(py, agent, None)
 }
 
 impl Agent {
+    fn new(py: Python<'_>, agent: CoreAgent, place: Option<endpoint::Place>) -> PyResult<Self> {
+        let observations = Tree::new(py, &agent.spec().observation_space)?;
+        let actions = Tree::new(py, &agent.spec().action_space)?;
+        let state = State { agent, observations, actions, action: Vec::new(), _place: place };
+        Ok(Self { state: Mutex::new(state), pid: std::process::id() })
+    }
+
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
         self.state.try_lock().map_err(|_| {
             let (kind, text) = if self.pid == std::process::id() {
@@ -233,6 +260,11 @@ impl Agent {
         let agent = &mut state.agent;
         let result = py.detach(|| agent.close());
         result.map_err(|e: Error| raise(py, &e))
+    }
+
+    /// Whether the connection was lost.
+    fn is_lost(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.lock(py)?.agent.is_lost())
     }
 
     /// Forgets the connection without a word to the peer: this is a forked child.

@@ -31,7 +31,7 @@ mod _rlay {
     #[pymodule_export]
     use crate::{
         acceptor::{Acceptor, Session, Stop, dial},
-        agent::{Agent, check_token},
+        agent::{Agent, check_token, launch},
         array::Memory,
         polled::Poll,
         space::roundtrip,

@@ -20,7 +20,8 @@ from rlay import _rlay, errors
 
 SIGNATURES = {
     "ClientEnv": (
-        "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None, env_id=None, env_kwargs=None)"
+        "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None, env_id=None, env_kwargs=None, "
+        "log=None, restarts=0)"
     ),
     "ServerEnv": (
         "(address='tcp://127.0.0.1:0', *, render_mode=None, timeout=None, connect_timeout=60.0, token=None, "
@@ -31,7 +32,7 @@ SIGNATURES = {
         "handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ClientBackend": (
-        "(env, address, *, max_sessions=64, connect_timeout=60.0, token=None, tracebacks=True, env_kwargs=())"
+        "(env, address=None, *, max_sessions=64, connect_timeout=60.0, token=None, tracebacks=True, env_kwargs=())"
     ),
     "ClientBackend.turn": "(self, timeout=0.0)",
     "ClientBackend.reply": "(self, observation, reward=0.0, terminated=False, truncated=False, info=None)",
@@ -46,6 +47,7 @@ SIGNATURES = {
     "ClientEnv.render": "(self)",
     "ClientEnv.late": "(self, timeout=None)",
     "ClientEnv.close": "(self)",
+    "launch": "(command, **kwargs)",
     "register": "(id, address, *, entry='ClientEnv', **kwargs)",
     "serve_policy": "(policy, address, *, token=None)",
     "register_space": "(cls, to_base)",

@@ -12,6 +12,8 @@ mod deaths;
 mod engines;
 mod equality;
 mod failures;
+#[cfg(target_os = "linux")]
+mod launching;
 mod meeting;
 mod policies;
 mod rendering;

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Wait;
+#[cfg(unix)]
+use super::program::Program;
 use crate::{
     channel::BlockingChannel,
     error::{Error, ErrorKind, Result},
@@ -28,6 +30,9 @@ pub struct Agent {
     spec: Box<Spec>,
     out: Vec<u8>,
     over: Option<Error>,
+    /// The program at the other end, if this side started it.
+    #[cfg(unix)]
+    program: Option<Program>,
 }
 
 /// An observation in the frame it arrived in.
@@ -81,7 +86,7 @@ impl Agent {
         let mut session = AgentSession::new();
         let mut out = Vec::new();
         session.make(make, &mut out)?;
-        let mut agent = Self { channel, session, limits, spec: Box::new(nothing()), out, over: None };
+        let mut agent = Self { channel, session, limits, spec: Box::new(nothing()), out, over: None, program: None };
         agent.send(&[], wait.deadline)?;
         let frame = agent.next_frame(wait).map_err(|error| match error.kind() {
             ErrorKind::Timeout => Error::new(
@@ -104,6 +109,17 @@ impl Agent {
             Ok(_) => Err(Error::protocol("the environment's host answered Make with something else")),
             Err(error) => Err(agent.abort(error)),
         }
+    }
+
+    /// From now on the program ends with the session, and errors say how it ended.
+    #[cfg(unix)]
+    pub(super) fn run_by(&mut self, program: Program) {
+        self.program = Some(program);
+    }
+
+    /// Whether the connection was lost. Then every call fails.
+    pub fn is_lost(&self) -> bool {
+        self.over.as_ref().is_some_and(|error| error.kind() == ErrorKind::ConnectionLost)
     }
 
     /// Spaces, metadata and the rest of what the host told.
@@ -178,18 +194,24 @@ impl Agent {
             }
             AgentEvent::Failed { fault, .. } => return Err(fault.into_error()),
             AgentEvent::Closed => return Ok(Answer::Closed),
-            AgentEvent::Over(error) => {
-                self.over = Some(error.clone());
-                return Err(error);
-            }
+            AgentEvent::Over(error) => return Err(self.lost(error)),
             AgentEvent::Spec(_) => return Err(self.abort(Error::protocol("a second Spec"))),
         };
         Ok(Answer::Row(row, Received::new(frame, at, packed, self.limits)))
     }
 
-    /// Closes the environment and ends the session, within two seconds. What the environment's own
-    /// `close` raised is the error.
+    /// Closes the environment and ends the session, within two seconds; a program that was launched has as long
+    /// again to leave. What the environment's own `close` raised is the error.
     pub fn close(&mut self) -> Result<()> {
+        let result = self.end();
+        #[cfg(unix)]
+        if let Some(program) = self.program.take() {
+            program.close();
+        }
+        result
+    }
+
+    fn end(&mut self) -> Result<()> {
         if self.session.is_over() || self.over.is_some() {
             return Ok(());
         }
@@ -277,6 +299,8 @@ impl Agent {
 
     /// Ends the session because the connection did.
     fn lost(&mut self, error: Error) -> Error {
+        #[cfg(unix)]
+        let error = self.program.as_ref().map_or_else(|| error.clone(), |program| program.explain(&error));
         let _ = self.session.goodbye(&Goodbye { code: 0, message: String::new() }, &mut self.out);
         self.over = Some(error.clone());
         error

@@ -5,9 +5,13 @@ mod agent;
 mod client_backend;
 mod dial;
 mod host_loop;
+#[cfg(unix)]
+mod launch;
 mod options;
 mod policy_server;
 mod polled;
+#[cfg(unix)]
+mod program;
 mod remote_env;
 mod server_backend;
 mod wait;
@@ -19,9 +23,13 @@ pub use agent::{Agent, Answer, Received};
 pub use client_backend::ClientBackend;
 pub use dial::dial;
 pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
+#[cfg(unix)]
+pub use launch::{command, launch};
 pub use options::{Contract, Options};
 pub use policy_server::PolicyServer;
 pub use polled::{PolledEnv, RawPoll, RawTurn, Turn};
+#[cfg(unix)]
+pub use program::ADDRESS_VARIABLE;
 pub use remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
 pub use server_backend::ServerBackend;
 pub use wait::Wait;

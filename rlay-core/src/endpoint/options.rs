@@ -1,6 +1,6 @@
 //! Options: everything an endpoint can be told, with defaults that work.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{
     channel::{Transport, TransportOptions},
@@ -66,6 +66,11 @@ pub struct Options {
     pub contract: Contract,
     /// Hosts: whether the tracebacks of errors are sent to the agent.
     pub tracebacks: bool,
+    /// Agents that launch a program: the file that takes what it prints; by default a new one among the temporary
+    /// files. Errors name it.
+    pub log: Option<PathBuf>,
+    /// Agents that launch a program: how often `reset` may launch it again after it has ended.
+    pub restarts: u32,
     /// The transports there are.
     pub registry: Registry,
 }
@@ -88,6 +93,8 @@ impl Default for Options {
             transport: TransportOptions::default(),
             contract: Contract::default(),
             tracebacks: true,
+            log: None,
+            restarts: 0,
             registry: Registry::default(),
         }
     }

@@ -28,6 +28,17 @@ pub struct RemoteEnv<O: Space = AnySpace, A: Space = AnySpace> {
     to_check: u8,
     packed: Vec<u8>,
     _place: Option<super::acceptor::Place>,
+    #[cfg(unix)]
+    launched: Option<Box<Launched>>,
+}
+
+/// What it takes to launch the environment's program again.
+#[cfg(unix)]
+#[derive(Debug)]
+struct Launched {
+    command: Vec<String>,
+    options: Options,
+    restarts: u32,
 }
 
 /// As Gymnasium's passive checker does, the first results are looked at and the rest trusted.
@@ -58,12 +69,41 @@ impl ClientEnv {
     /// let first = env.reset(Some(7), &Value::None)?;
     /// # Ok::<(), rlay_core::EnvError>(())
     /// ```
+    ///
+    /// An address that begins with `exec:`, as in `exec:./game --headless`, is a command: see [`launch`](Self::launch).
+    /// It is split as a shell would, but no shell sees it.
     pub fn connect(address: &str, options: Options) -> Result<RemoteEnv> {
+        #[cfg(unix)]
+        if let Some(command) = super::command(address)? {
+            return Self::launch(command, options);
+        }
         let address: Address = address.parse()?;
         let mut wait = Wait::new(Some(options.connect_timeout));
         let (channel, limits) = dial(&address, Role::Agent, &options, &mut wait)?;
         let agent = Agent::open(channel, limits, &options.make(), &mut Wait::new(options.timeout))?;
         Ok(RemoteEnv::new(agent, &options, None))
+    }
+
+    /// Starts a program that hosts an environment, and takes that. The program finds in the environment variable
+    /// `RLAY_ADDRESS` where to dial in, as with [`ClientBackend`](super::ClientBackend).
+    ///
+    /// What it prints goes to `options.log`. If it ends, the error of the call under way says how, and what it
+    /// printed last; `reset` then launches it again, at most `options.restarts` times. It is ended by `close`, and
+    /// when the environment is dropped; on Linux also when this process is killed.
+    ///
+    /// ```no_run
+    /// use rlay_core::{ClientEnv, Options};
+    ///
+    /// let mut env = ClientEnv::launch(["./game", "--headless"], Options { restarts: 3, ..Options::default() })?;
+    /// # Ok::<(), rlay_core::Error>(())
+    /// ```
+    #[cfg(unix)]
+    pub fn launch(command: impl IntoIterator<Item = impl Into<String>>, options: Options) -> Result<RemoteEnv> {
+        let command: Vec<String> = command.into_iter().map(Into::into).collect();
+        let agent = super::launch(&command, &options, &mut Wait::new(Some(options.connect_timeout)))?;
+        let mut env = RemoteEnv::new(agent, &options, None);
+        env.launched = Some(Box::new(Launched { command, restarts: options.restarts, options }));
+        Ok(env)
     }
 }
 
@@ -147,6 +187,8 @@ impl RemoteEnv {
             to_check: CHECKED,
             packed: Vec::new(),
             _place: place,
+            #[cfg(unix)]
+            launched: None,
         }
     }
 
@@ -173,6 +215,8 @@ impl RemoteEnv {
             to_check: self.to_check,
             packed: self.packed,
             _place: self._place,
+            #[cfg(unix)]
+            launched: self.launched,
         })
     }
 }
@@ -196,6 +240,28 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
             },
             Answer::Closed => return Err(Error::protocol("Closed where a result was due")),
         })
+    }
+
+    /// Launches the program again if it has ended and that is wanted.
+    #[cfg(unix)]
+    fn launch_again(&mut self) -> Result<()> {
+        let Some(launched) = self.launched.as_mut().filter(|launched| launched.restarts > 0) else { return Ok(()) };
+        if !self.agent.is_lost() {
+            return Ok(());
+        }
+        launched.restarts -= 1;
+        tracing::warn!("launching {} again; {} more times after this", launched.command[0], launched.restarts);
+        let mut wait = Wait::new(Some(launched.options.connect_timeout));
+        let agent = super::launch(&launched.command, &launched.options, &mut wait)?;
+        let (old, new) = (self.agent.spec(), agent.spec());
+        if (&old.observation_space, &old.action_space) != (&new.observation_space, &new.action_space) {
+            return Err(Error::new(
+                ErrorKind::Incompatible,
+                format!("{} has other spaces than before; make a new environment", launched.command[0]),
+            ));
+        }
+        self.agent = agent;
+        Ok(())
     }
 
     fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Answer> {
@@ -256,6 +322,8 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
     }
 
     fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<O::Element>, EnvError> {
+        #[cfg(unix)]
+        self.launch_again()?;
         let mut wait = Wait::new(self.timeout);
         if let Some((_, true)) = self.agent.waiting() {
             // A late answer is dropped, whatever it was, for the new episode makes it void.

@@ -20,7 +20,7 @@ the **env** is hosted by      ``ClientBackend``  ``ServerBackend``
 """
 
 from rlay._backends import ClientBackend, Close, Render, Reset, ServerBackend, Step
-from rlay._envs import ClientEnv, ServerEnv
+from rlay._envs import ClientEnv, ServerEnv, launch
 from rlay._policy import serve_policy
 from rlay._registration import make_client_env, make_server_env, register
 from rlay._spaces import register_space
@@ -56,6 +56,7 @@ __all__ = [
     "Step",
     "Timeout",
     "Unauthorized",
+    "launch",
     "make_client_env",
     "make_server_env",
     "register",

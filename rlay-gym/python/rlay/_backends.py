@@ -191,7 +191,8 @@ class ClientBackend(_Backend):
     Args:
         env: As for `ServerBackend`. For the poll form (`turn` and `reply`) any object with
             ``observation_space`` and ``action_space`` will do.
-        address: Where the `ServerEnv` listens.
+        address: Where the `ServerEnv` listens; None takes the environment variable ``RLAY_ADDRESS``, which whoever
+            launches this program sets (see `launch`).
         max_sessions: Most sessions at a time.
         connect_timeout: How long to try again while nobody listens.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
@@ -209,7 +210,7 @@ class ClientBackend(_Backend):
     def __init__(
         self,
         env: _hosting.Source,
-        address: str,
+        address: str | None = None,
         *,
         max_sessions: int = 64,
         connect_timeout: float = 60.0,
@@ -220,6 +221,9 @@ class ClientBackend(_Backend):
         """Keep what to host and where; nothing is dialed yet."""
         super().__init__(env, env_kwargs, max_sessions, tracebacks)
         self._token = _token.resolve(token)
+        address = address or os.environ.get("RLAY_ADDRESS")
+        if not address:
+            raise Error("where to dial? give an address, or start this program by rlay.launch, which says where")
         self.address = address
         self._connect_timeout = connect_timeout
         _lifetime.watch(self)

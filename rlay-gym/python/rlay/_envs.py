@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
 
 from rlay import _lifetime, _listeners, _rlay, _spaces, _token
-from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Timeout
+from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Incompatible, Timeout
 
 logger = logging.getLogger("rlay")
 
@@ -84,7 +87,10 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the arguments: the copy is a new session, with another environment that dials in or is made."""
-        arguments = {
+        return _again, (type(self), self.address, self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
             "render_mode": self.render_mode,
             "timeout": self.timeout,
             "connect_timeout": self._connect_timeout,
@@ -92,7 +98,6 @@ class RemoteEnv(gym.Env[Any, Any]):
             "env_id": self._env_id,
             "env_kwargs": self._env_kwargs,
         }
-        return _again, (type(self), self.address, arguments)
 
     def _connect(self) -> _rlay.Agent:
         if self._agent is None:
@@ -203,13 +208,16 @@ class ClientEnv(RemoteEnv):
     """A remote environment hosted by a server: the agent dials.
 
     Args:
-        address: Where the `ServerBackend` listens, such as ``tcp://127.0.0.1:5005``.
+        address: Where the `ServerBackend` listens, such as ``tcp://127.0.0.1:5005``. Or a command, such as
+            ``exec:./game --headless``: see `launch`. It is split as a shell would, but no shell sees it.
         render_mode: One of the modes that the remote environment declares.
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to try again while nobody listens.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         env_id: Which environment, where the host has several.
         env_kwargs: Keyword arguments for the environment, as far as the host allows them.
+        log: For a command: the file that takes what it prints; by default a new one among the temporary files.
+        restarts: For a command: how often `reset` may start it again after it has ended.
 
     Example:
         >>> import rlay
@@ -231,15 +239,66 @@ class ClientEnv(RemoteEnv):
         token: str | None = None,
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
+        log: str | os.PathLike[str] | None = None,
+        restarts: int = 0,
     ) -> None:
         """Connect and make an environment."""
+        self._log = None if log is None else os.fspath(log)
+        self._restarts = restarts
         super().__init__(address, render_mode, timeout, connect_timeout, token, env_id, env_kwargs)
         self._connect()
 
     def _open(self) -> _rlay.Agent:
+        if self.address.startswith("exec:"):
+            asked = (self.render_mode, self._env_id, self._env_kwargs)
+            return _rlay.launch(self.address, self._log, *asked, self._connect_timeout, _token.resolve(self._token))
         session = _rlay.dial(self.address, "agent", self._connect_timeout, _token.resolve(self._token))
         assert session is not None, "without a stop flag dialing does not stop"
         return self._ask(session, self.timeout)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode, in a new process if the one that was launched has ended and ``restarts`` allows it."""
+        if (
+            self._restarts > 0
+            and self.address.startswith("exec:")
+            and self._agent is not None
+            and self._agent.is_lost()
+        ):
+            self._restarts -= 1
+            logger.warning("%s ended; starting it again, at most %d times more", self.address, self._restarts)
+            before = (self.observation_space, self.action_space)
+            self._agent = None
+            self._connect()
+            if (self.observation_space, self.action_space) != before:
+                raise Incompatible(f"{self.address} has other spaces than before; make a new environment")
+        return super().reset(seed=seed, options=options)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments(), "log": self._log, "restarts": self._restarts}
+
+
+def launch(command: Sequence[str], **kwargs: Any) -> ClientEnv:
+    """Start a program that hosts an environment, and return that environment.
+
+    The program finds in the environment variable ``RLAY_ADDRESS`` where to dial in, as `ClientBackend` does by
+    itself. If it ends, the call under way raises `ConnectionLost`, which says how it ended and what it printed last.
+    It is ended by ``close()``, and with this process: on Linux even if that is killed.
+
+    Args:
+        command: The program and its arguments. No shell sees them.
+        **kwargs: As for `ClientEnv`, such as ``log``, ``restarts`` and ``connect_timeout``.
+
+    Example:
+        >>> import sys, rlay
+        >>> game = "import rlay; rlay.ClientBackend('FrozenLake-v1').run()"
+        >>> env = rlay.launch([sys.executable, "-c", game], connect_timeout=60.0)
+        >>> env.reset(seed=1)
+        (0, {'prob': 1})
+        >>> env.close()
+    """
+    if isinstance(command, str):
+        raise TypeError("the command is a list of words, such as ['./game', '--headless']")
+    return ClientEnv("exec:" + shlex.join(command), **kwargs)
 
 
 class ServerEnv(RemoteEnv):

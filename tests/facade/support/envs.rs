@@ -165,3 +165,44 @@ impl fmt::Debug for Gate {
         f.write_str("Gate")
     }
 }
+
+/// An environment whose first observation is its process's id, and whose third step ends that.
+pub(crate) struct Mortal {
+    steps: i64,
+    space: Discrete,
+}
+
+impl Default for Mortal {
+    fn default() -> Self {
+        Self { steps: 0, space: Discrete::new(1 << 32) }
+    }
+}
+
+impl Env for Mortal {
+    type ObservationSpace = Discrete;
+    type ActionSpace = Discrete;
+
+    fn observation_space(&self) -> &Discrete {
+        &self.space
+    }
+
+    fn action_space(&self) -> &Discrete {
+        &self.space
+    }
+
+    fn reset(&mut self, _: Option<u64>, _: &Value) -> Result<ResetResult<i64>, EnvError> {
+        self.steps = 0;
+        Ok(ResetResult { observation: std::process::id().into(), info: rlay::Map::new() })
+    }
+
+    #[allow(clippy::print_stderr)]
+    fn step(&mut self, _: i64) -> Result<StepResult<i64>, EnvError> {
+        self.steps += 1;
+        if self.steps == 3 {
+            eprintln!("no more coins");
+            std::process::exit(7);
+        }
+        let (observation, info) = (self.steps, rlay::Map::new());
+        Ok(StepResult { observation, reward: 1.0, terminated: false, truncated: false, info })
+    }
+}

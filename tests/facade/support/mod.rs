@@ -21,8 +21,8 @@ use rlay_testkit::CountingEnv;
 
 #[cfg(feature = "tls")]
 pub(crate) use authority::{Authority, Folder, Years};
-pub(crate) use envs::{Deed, Gate, Gated, HOLD, Trouble, WORDS};
-pub(crate) use process::Process;
+pub(crate) use envs::{Deed, Gate, Gated, HOLD, Mortal, Trouble, WORDS};
+pub(crate) use process::{Process, launch_command};
 
 /// No wait of a test takes longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -18,7 +18,7 @@ use rlay::{
 };
 use rlay_testkit::CountingEnv;
 
-use super::{Gate, Gated, HOLD, PATIENCE, eventually, patient};
+use super::{Gate, Gated, HOLD, Mortal, PATIENCE, eventually, patient};
 use crate::cartpole::CartPole;
 
 /// Tells the other process which role to play, at which address.
@@ -110,6 +110,13 @@ impl Drop for Process {
     }
 }
 
+/// The command by which this test binary plays `role` at the address that it is launched with.
+pub(crate) fn launch_command(role: &str) -> Vec<String> {
+    let program = env::current_exe().expect("a test binary has a path").display().to_string();
+    let role = format!("{ROLE}={role} {}", rlay::endpoint::ADDRESS_VARIABLE);
+    ["env", &role, &program, "--exact", "support::process::another_process", "--nocapture"].map(str::to_owned).to_vec()
+}
+
 /// Not a test: what a process does that was started by [`Process::other`].
 #[test]
 #[allow(clippy::print_stdout)]
@@ -133,6 +140,7 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
         "dial-cartpole" => dial_in(address, |make| CartPole::new(make.render_mode.as_deref()), until_told),
         "host-stuck" => host(address, stuck(say.clone()), say, until_told),
         "dial-stuck" => dial_in(address, stuck(say.clone()), until_told),
+        "launched" => Ok(ClientBackend::new(|_| Ok(Mortal::default()), &env::var(address)?, patient())?.run()?),
         // An environment that dialed in, waits for an agent and does nothing.
         "wait-in-queue" => {
             let open = dial(&address.parse()?, Role::Env, &patient(), &mut Wait::new(Some(PATIENCE)))?;
