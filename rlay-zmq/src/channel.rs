@@ -5,14 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rlay_core::{
-    BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Pool, Result,
-    net::{broken, goodbye, lost, too_large},
-    open_bridged,
+    BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Pool, Result, net::too_large, open_bridged,
 };
 use tokio::sync::mpsc;
 
 use crate::{
-    hub::{Stop, Writer},
+    hub::Outbox,
     link::{Link, WINDOW},
     message::{COST, Message},
 };
@@ -21,54 +19,35 @@ use crate::{
 pub(crate) struct ZmqChannel {
     link: Arc<Link>,
     arrived: mpsc::UnboundedReceiver<Bytes>,
-    writer: Writer,
+    /// What is to be sent, and to whom.
+    outbox: (Outbox, Bytes),
     max_frame: usize,
     pool: Pool,
     /// What was received and the peer has no credit for yet.
     owed: u64,
-    /// Set while a frame is handed over; still set at the next call if that send was cancelled.
-    is_sending: bool,
     is_closed: bool,
     /// An oversize frame came: nothing after it is received.
     refused: Option<Error>,
-    _stop: Arc<Stop>,
 }
 
 impl ZmqChannel {
     pub(crate) fn new(
         link: Arc<Link>,
         arrived: mpsc::UnboundedReceiver<Bytes>,
-        writer: Writer,
+        outbox: (Outbox, Bytes),
         max_frame: usize,
-        stop: Arc<Stop>,
     ) -> Self {
-        let pool = Pool::new();
-        Self {
-            link,
-            arrived,
-            writer,
-            max_frame,
-            pool,
-            owed: 0,
-            is_sending: false,
-            is_closed: false,
-            refused: None,
-            _stop: stop,
-        }
+        Self { link, arrived, outbox, max_frame, pool: Pool::new(), owed: 0, is_closed: false, refused: None }
     }
 
     fn usable(&self) -> Result<()> {
-        if self.is_closed {
-            return Err(Error::new(ErrorKind::Closed, "the channel was closed"));
-        }
-        if self.is_sending { Err(broken(&self.link.peer)) } else { Ok(()) }
+        if self.is_closed { Err(Error::new(ErrorKind::Closed, "the channel was closed")) } else { Ok(()) }
     }
 
-    async fn write(&mut self, message: Bytes) -> Result<()> {
-        self.is_sending = true;
-        let sent = self.writer.send(message).await;
-        self.is_sending = false;
-        sent.map_err(|why| lost(&self.link.peer, why))
+    /// Hands a message to the hub. If it cannot be sent, the link will say so.
+    fn write(&self, message: Bytes) {
+        let (outbox, identity) = &self.outbox;
+        let _ = outbox.send((identity.clone(), message));
     }
 
     /// The next frame or how the peer's side ended. Cancel-safe.
@@ -98,7 +77,8 @@ impl Channel for ZmqChannel {
             return Err(too_large("own", len, self.max_frame));
         }
         self.link.spend(len).await?;
-        self.write(Message::data(head, body)).await
+        self.write(Message::data(head, body));
+        Ok(())
     }
 
     async fn recv(&mut self) -> Result<Option<Frame>> {
@@ -109,8 +89,7 @@ impl Channel for ZmqChannel {
         if self.owed >= WINDOW / 2 {
             let owed = std::mem::take(&mut self.owed);
             self.link.grant(owed);
-            // A failure means that the peer is gone, which the link will say after its last frames.
-            let _ = self.write(Message::Credit(owed).encode()).await;
+            self.write(Message::Credit(owed).encode());
         }
         let Some(bytes) = self.next().await? else { return Ok(None) };
         if bytes.len() > self.max_frame {
@@ -126,18 +105,12 @@ impl Channel for ZmqChannel {
         if self.is_closed {
             return Ok(());
         }
-        let said = match self.usable() {
-            Ok(()) => self.write(Message::Bye.encode()).await,
-            broken => broken,
-        };
-        if said.is_ok() {
-            // A peer that has closed, too, reads no more; one that does not answer is given up by the hub.
-            self.link.wait(|state| (state.bye_acked || state.end.is_some()).then_some(())).await;
-        }
-        let was_broken = self.is_sending;
+        self.write(Message::Bye.encode());
+        // A peer that has closed, too, reads no more; one that does not answer is given up by the hub.
+        self.link.wait(|state| (state.bye_acked || state.end.is_some()).then_some(())).await;
         self.is_closed = true;
         self.link.state().is_left = true;
-        if was_broken { said } else { goodbye(said) }
+        Ok(())
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {
@@ -153,7 +126,7 @@ impl Drop for ZmqChannel {
     fn drop(&mut self) {
         let is_over = matches!(self.link.state().end, Some(Err(_)));
         if !self.is_closed && !is_over {
-            self.writer.send_now(&Message::Abort);
+            self.write(Message::Abort.encode());
         }
         self.link.state().is_left = true;
     }

@@ -13,7 +13,7 @@ use zeromq::{DealerSocket, Socket};
 
 use crate::{
     channel::ZmqChannel,
-    hub::{Hub, Links, Reader, Side, Writer},
+    hub::{Hub, Links, Reader, Writer},
     link::{Link, WINDOW},
     message::Message,
 };
@@ -42,16 +42,9 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     let (link, arrived) = Link::new(address.to_string());
     let link = Arc::new(link);
     let links: Links = Arc::new(HashMap::from([(Bytes::new(), link.clone())]).into());
-    let mut writer = Writer::Dealer(Arc::new(writer.into()));
-    let hub = Hub {
-        reader: Reader::Dealer(reader),
-        events,
-        links,
-        side: Side::Dealer(writer.clone()),
-        liveness: options.liveness,
-    };
+    let (reader, writer) = (Reader::Dealer(reader), Writer::Dealer(writer));
+    let outbox = Hub { reader, writer, events, links, door: None, liveness: options.liveness }.spawn();
     // The listener learns of the connection by its first message.
-    let opened = writer.send(Message::Credit(WINDOW).encode()).await;
-    opened.map_err(|e| lost(format_args!("cannot connect to {address}"), e))?;
-    Ok(Box::new(ZmqChannel::new(link, arrived, writer, options.max_frame, hub.spawn())))
+    let _ = outbox.send((Bytes::new(), Message::Credit(WINDOW).encode()));
+    Ok(Box::new(ZmqChannel::new(link, arrived, (outbox, Bytes::new()), options.max_frame)))
 }

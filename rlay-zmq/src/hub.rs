@@ -5,14 +5,14 @@ use std::{
     future::Future,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FusedStream};
 use rlay_core::{Result, net::lost};
-use tokio::{sync::mpsc, task::AbortHandle, time};
+use tokio::{sync::mpsc, time};
 use zeromq::{
     DealerRecvHalf, DealerSendHalf, RouterRecvHalf, RouterSendHalf, SocketEvent, SocketRecv, SocketSend, ZmqMessage,
 };
@@ -53,70 +53,45 @@ impl Reader {
     }
 }
 
-/// The writing half of either socket, towards one peer.
-#[derive(Clone)]
+/// The writing half of either socket.
 pub(crate) enum Writer {
-    Dealer(Arc<tokio::sync::Mutex<DealerSendHalf>>),
-    Router(RouterSendHalf, Bytes),
+    Dealer(DealerSendHalf),
+    Router(RouterSendHalf),
 }
 
 impl Writer {
-    /// Hands a message to the socket. It has room, because credit bounds what is on the way.
-    pub(crate) async fn send(&mut self, message: Bytes) -> Result<(), String> {
+    /// Hands a message to the socket, which has room, for credit bounds what is on the way. It does not wait for
+    /// any: a peer that reads nothing must not keep the others waiting.
+    fn send(&mut self, identity: &Bytes, message: Bytes) -> Result<(), String> {
+        let mut frames = ZmqMessage::from(message);
         let sent = match self {
-            Self::Dealer(half) => half.lock().await.send(message.into()).await,
-            Self::Router(half, identity) => {
-                let mut frames = ZmqMessage::from(message);
+            Self::Dealer(half) => half.send(frames),
+            Self::Router(half) => {
                 frames.push_front(identity.clone());
-                half.send(frames).await
+                half.send(frames)
             }
         };
-        sent.map_err(|e| e.to_string())
-    }
-
-    /// The same where nothing can be waited for; gives up if it would have to wait.
-    pub(crate) fn send_now(&mut self, message: &Message) {
-        let sent = pin!(self.send(message.encode())).poll(&mut Context::from_waker(Waker::noop()));
-        if sent.is_pending() {
-            tracing::debug!("a last {message:?} was not sent");
+        match pin!(sent).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(sent) => sent.map_err(|e| e.to_string()),
+            Poll::Pending => Err("it does not read what it is sent".to_owned()),
         }
     }
 }
 
-impl std::fmt::Debug for Writer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Dealer(_) => "Writer(DEALER)",
-            Self::Router(..) => "Writer(ROUTER)",
-        })
-    }
-}
-
-/// Ends the hub, and with it the socket, when the last channel and the listener are gone.
-#[derive(Debug)]
-pub(crate) struct Stop(AbortHandle);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+/// Messages for the hub to send, each to the peer with an identity. The hub ends, and with it the socket, once
+/// nobody has this any more: no channel, and no listener.
+///
+/// Only the hub uses the socket. The crate keeps its peers in a map whose lock a thread may wait for while a task
+/// of the same runtime holds it; with a second thread in it, the runtime would stop for ever.
+pub(crate) type Outbox = mpsc::UnboundedSender<(Bytes, Bytes)>;
+type WeakOutbox = mpsc::WeakUnboundedSender<(Bytes, Bytes)>;
 
 /// The connections of a socket, by the peer's identity.
 pub(crate) type Links = Arc<Mutex<HashMap<Bytes, Arc<Link>>>>;
 
-/// Which end the hub serves, and how it answers there.
-pub(crate) enum Side {
-    /// One connection, the dialer's own.
-    Dealer(Writer),
-    /// Any number, and new ones.
-    Router(Door),
-}
-
-/// What the hub needs to take in new connections.
+/// What the hub of a listener needs to take in new connections.
 pub(crate) struct Door {
     pub(crate) accepted: mpsc::Sender<ZmqChannel>,
-    pub(crate) writer: RouterSendHalf,
     pub(crate) max_frame: usize,
     pub(crate) name: String,
 }
@@ -128,28 +103,26 @@ pub(crate) fn backlog() -> (mpsc::Sender<ZmqChannel>, mpsc::Receiver<ZmqChannel>
 
 pub(crate) struct Hub<E> {
     pub(crate) reader: Reader,
+    pub(crate) writer: Writer,
     /// What the socket tells of its peers.
     pub(crate) events: E,
     pub(crate) links: Links,
-    pub(crate) side: Side,
+    /// `None` at the end that dials, which has one connection and takes in no others.
+    pub(crate) door: Option<Door>,
     pub(crate) liveness: Duration,
 }
 
 impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
-    /// Runs the hub as a task. `weak` gives accepted channels their share in its life.
-    pub(crate) fn spawn(mut self) -> Arc<Stop> {
-        let (share, shared) = tokio::sync::oneshot::channel::<std::sync::Weak<Stop>>();
-        let task = tokio::spawn(async move {
-            if let Ok(stop) = shared.await {
-                self.run(&stop).await;
-            }
-        });
-        let stop = Arc::new(Stop(task.abort_handle()));
-        let _ = share.send(Arc::downgrade(&stop));
-        stop
+    /// Runs the hub as a task.
+    pub(crate) fn spawn(mut self) -> Outbox {
+        let (outbox, to_send) = mpsc::unbounded_channel();
+        // Channels that are accepted get it; the hub itself must not keep itself alive.
+        let weak = outbox.downgrade();
+        tokio::spawn(async move { self.run(to_send, &weak).await });
+        outbox
     }
 
-    async fn run(&mut self, stop: &std::sync::Weak<Stop>) {
+    async fn run(&mut self, mut to_send: mpsc::UnboundedReceiver<(Bytes, Bytes)>, outbox: &WeakOutbox) {
         let mut look = time::interval(self.liveness / LOOKS);
         look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         // The socket failed to receive, and would again at once; the rest must have its turn.
@@ -157,11 +130,15 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         loop {
             tokio::select! {
                 biased;
+                message = to_send.recv() => match message {
+                    Some((identity, message)) => self.send(&identity, message),
+                    None => return,
+                },
                 received = self.reader.next(), if !is_dry => match received {
-                    Some((identity, message)) => self.take(identity, message, stop).await,
+                    Some((identity, message)) => self.take(identity, message, outbox),
                     None => {
                         is_dry = true;
-                        if matches!(self.side, Side::Dealer(_)) {
+                        if self.door.is_none() {
                             // Its only connection has broken, perhaps within a message.
                             self.disconnected(&Bytes::new());
                         }
@@ -169,13 +146,10 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
                 },
                 event = self.events.select_next_some() => {
                     if let SocketEvent::Disconnected(identity) = event {
-                        self.disconnected(&match self.side {
-                            Side::Dealer(_) => Bytes::new(),
-                            Side::Router(_) => identity.into(),
-                        });
+                        self.disconnected(&if self.door.is_some() { identity.into() } else { Bytes::new() });
                     }
                 }
-                _ = look.tick() => self.look().await,
+                _ = look.tick() => self.look(),
                 () = time::sleep(DRY), if is_dry => is_dry = false,
             }
         }
@@ -185,15 +159,23 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner).get(identity).cloned()
     }
 
-    async fn answer(&mut self, identity: &Bytes, message: &Message) {
-        let mut writer = match &self.side {
-            Side::Dealer(writer) => writer.clone(),
-            Side::Router(door) => Writer::Router(door.writer.clone(), identity.clone()),
-        };
-        let _ = writer.send(message.encode()).await;
+    /// Sends what a channel wants to be sent.
+    fn send(&mut self, identity: &Bytes, message: Bytes) {
+        let link = self.link(identity);
+        if link.as_ref().is_some_and(|link| matches!(link.state().end, Some(Err(_)))) {
+            return;
+        }
+        if let (Err(why), Some(link)) = (self.writer.send(identity, message), link) {
+            link.end(Err(lost(&link.peer, why)));
+        }
     }
 
-    async fn take(&mut self, identity: Bytes, message: Option<Message>, stop: &std::sync::Weak<Stop>) {
+    /// Answers a peer. If it does not read what it asks for, it goes without.
+    fn answer(&mut self, identity: &Bytes, message: &Message) {
+        let _ = self.writer.send(identity, message.encode());
+    }
+
+    fn take(&mut self, identity: Bytes, message: Option<Message>, outbox: &WeakOutbox) {
         let link = match self.link(&identity) {
             // A peer whose connection is over and who opens anew.
             Some(link) if link.state().is_left && matches!(message, Some(Message::Credit(_))) => None,
@@ -202,25 +184,24 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         let answer = match link {
             Some(link) => link.take(message),
             None => match message {
-                Some(Message::Credit(bytes)) => self.open(identity.clone(), bytes, stop),
+                Some(Message::Credit(bytes)) => self.open(identity.clone(), bytes, outbox),
                 Some(Message::Abort | Message::ByeAck | Message::Pong) => None,
                 // Somebody who went on after the end, or never was a peer of RLay's.
                 _ => Some(Message::Abort),
             },
         };
         if let Some(answer) = answer {
-            self.answer(&identity, &answer).await;
+            self.answer(&identity, &answer);
         }
     }
 
     /// A peer that is new here.
-    fn open(&self, identity: Bytes, credit: u64, stop: &std::sync::Weak<Stop>) -> Option<Message> {
-        let (Side::Router(door), Some(stop)) = (&self.side, stop.upgrade()) else { return Some(Message::Abort) };
+    fn open(&self, identity: Bytes, credit: u64, outbox: &WeakOutbox) -> Option<Message> {
+        let (Some(door), Some(outbox)) = (&self.door, outbox.upgrade()) else { return Some(Message::Abort) };
         let (link, arrived) = Link::new(door.name.clone());
         link.take(Some(Message::Credit(credit)));
         let link = Arc::new(link);
-        let writer = Writer::Router(door.writer.clone(), identity.clone());
-        let channel = ZmqChannel::new(link.clone(), arrived, writer, door.max_frame, stop);
+        let channel = ZmqChannel::new(link.clone(), arrived, (outbox, identity.clone()), door.max_frame);
         self.links.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, link);
         // If nobody accepts, the channel is dropped, which says so to the peer.
         let _ = door.accepted.try_send(channel);
@@ -236,7 +217,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
     }
 
     /// Asks those who are silent, gives up those who stay so, and forgets those who are gone.
-    async fn look(&mut self) {
+    fn look(&mut self) {
         let mut ask = vec![];
         let mut keep = |identity: &Bytes, link: &Arc<Link>| {
             let mut state = link.state();
@@ -244,6 +225,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
                 return false;
             }
             state.silent = if std::mem::take(&mut state.heard) { 0 } else { state.silent + 1 };
+            state.asked = 0;
             let (silent, is_over) = (state.silent, state.end.is_some());
             drop(state);
             if silent >= LOOKS && !is_over {
@@ -256,7 +238,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         };
         self.links.lock().unwrap_or_else(PoisonError::into_inner).retain(|identity, link| keep(identity, link));
         for identity in ask {
-            self.answer(&identity, &Message::Ping).await;
+            self.answer(&identity, &Message::Ping);
         }
     }
 }

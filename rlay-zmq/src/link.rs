@@ -11,6 +11,9 @@ use crate::message::{COST, Message};
 /// How much may lie unread before the sender waits. One frame of any length may follow the last byte of it.
 pub(crate) const WINDOW: u64 = 8 << 20;
 
+/// Pings within one look at the clock; an honest peer sends one. Answers that nobody reads would fill the memory.
+const PATIENCE: u32 = 100;
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -30,6 +33,8 @@ pub(crate) struct State {
     granted: i64,
     /// Something came since the last look.
     pub(crate) heard: bool,
+    /// How often the peer asked whether anybody is there since then.
+    pub(crate) asked: u32,
     /// For how many looks nothing has come.
     pub(crate) silent: u32,
     /// How the peer's side ended: on purpose, or with an error.
@@ -48,6 +53,7 @@ impl Link {
             credit: 0,
             granted: WINDOW as i64,
             heard: true,
+            asked: 0,
             silent: 0,
             end: None,
             bye_acked: false,
@@ -87,7 +93,13 @@ impl Link {
                 self.changed.notify_waiters();
                 return None;
             }
-            Some(Message::Ping) => return Some(Message::Pong),
+            Some(Message::Ping) => {
+                state.asked += 1;
+                if state.asked <= PATIENCE {
+                    return Some(Message::Pong);
+                }
+                "it asks too often whether anybody is there"
+            }
             Some(Message::Pong) => return None,
             Some(Message::Bye) => {
                 drop(state);

@@ -1,6 +1,6 @@
 //! The end that listens.
 
-use std::{any::Any, net::TcpListener, os::fd::AsRawFd, os::unix::net::UnixListener, path::PathBuf, sync::Arc};
+use std::{any::Any, net::TcpListener, os::fd::AsRawFd, os::unix::net::UnixListener, path::PathBuf};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -14,7 +14,7 @@ use zeromq::{RouterSocket, Socket};
 
 use crate::{
     channel::ZmqChannel,
-    hub::{Door, Hub, Links, Reader, Side, Stop, backlog},
+    hub::{Door, Hub, Links, Outbox, Reader, Writer, backlog},
 };
 
 /// Connections that the kernel lets wait.
@@ -30,14 +30,9 @@ pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Res
     let listening: Box<dyn Any + Send + Sync> = Box::new(std::sync::Mutex::new(std::mem::take(socket.binds())));
     let (writer, reader) = socket.split();
     let (accepted, backlog) = backlog();
-    let door = Door { accepted, writer, max_frame: options.max_frame, name: address.to_string() };
-    let hub = Hub {
-        reader: Reader::Router(reader),
-        events,
-        links: Links::default(),
-        side: Side::Router(door),
-        liveness: options.liveness,
-    };
+    let door = Some(Door { accepted, max_frame: options.max_frame, name: address.to_string() });
+    let (reader, writer, links) = (Reader::Router(reader), Writer::Router(writer), Links::default());
+    let hub = Hub { reader, writer, events, links, door, liveness: options.liveness };
     Ok(Box::new(ZmqListener {
         backlog,
         address,
@@ -45,7 +40,7 @@ pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Res
         descriptor,
         pid: std::process::id(),
         _listening: listening,
-        _stop: hub.spawn(),
+        _outbox: hub.spawn(),
     }))
 }
 
@@ -86,7 +81,7 @@ struct ZmqListener {
     descriptor: i32,
     pid: u32,
     _listening: Box<dyn Any + Send + Sync>,
-    _stop: Arc<Stop>,
+    _outbox: Outbox,
 }
 
 #[async_trait]
