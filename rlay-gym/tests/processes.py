@@ -120,6 +120,19 @@ def free_address() -> str:
         return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
 
 
+def held(pid: int) -> tuple[int, int, int]:
+    """Return the descriptors, threads and mappings of a process."""
+    here = Path(f"/proc/{pid}")
+    mappings = (here / "maps").read_text().count("\n")
+    return len(list((here / "fd").iterdir())), len(list((here / "task").iterdir())), mappings
+
+
+def own_memory(pid: int) -> int:
+    """Return how many KiB of memory a process has for itself: what it allocated and touched."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0])
+
+
 def until(ready: Callable[[], Any], what: str, timeout: float = WAIT) -> Any:
     """Ask until the answer is true, and return it."""
     deadline = time.monotonic() + timeout

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
+import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -37,6 +40,11 @@ def result(first: bool, packed: bytes) -> Json:
     """Body and payload of a Result for slot 0."""
     row = {"slot": 0, "first": first, "terminated": False, "truncated": False, "reward": f"{0:016x}"}
     return {"body": [row | {"info": {"Dict": []}}], "payload": {"Packed": packed.hex()}}
+
+
+def proof(token: str, who: bytes, hello: bytes, challenge: bytes) -> bytes:
+    """What proves that ``who`` knows the token, after the frames of Hello and Challenge."""
+    return hmac.new(token.encode(), who + hello + challenge, hashlib.sha256).digest()
 
 
 class Stranger:
@@ -90,10 +98,21 @@ class Stranger:
 
 @contextlib.contextmanager
 def dial(address: str) -> Iterator[Stranger]:
-    """Connect to a tcp address."""
-    host, port = address.removeprefix("tcp://").split(":")
-    with socket.create_connection((host, int(port)), WAIT) as connection:
+    """Connect to a tcp or unix address."""
+    with plug(address) as connection:
         yield Stranger(connection)
+
+
+def plug(address: str) -> socket.socket:
+    """Return a socket that is connected to whoever listens there; shm is met by its rendezvous, zmq without ZMTP."""
+    scheme, rest = address.split("://")
+    if scheme in ("tcp", "zmq"):
+        host, port = rest.split(":")
+        return socket.create_connection((host, int(port)), WAIT)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(WAIT)
+    connection.connect(f"\0rlay-shm-{os.geteuid()}-{rest}" if scheme == "shm" else rest)
+    return connection
 
 
 @contextlib.contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import os
 import pickle
@@ -137,18 +135,15 @@ def test_other_machines_may_dial_where_there_is_a_token() -> None:
 
 
 def test_a_proof_made_by_hand(moods: Moods) -> None:
-    def proof(who: bytes, hello: bytes, challenge: bytes) -> list[int]:
-        return list(hmac.new(SECRET.encode(), who + hello + challenge, hashlib.sha256).digest())
-
     with strangers.dial(moods.serve(token=SECRET)) as stranger:
         body = strangers.HELLO | {"auth": 1, "nonce": list(os.urandom(32))}
         hello = encode("frame", {"kind": "Hello", "seq": 0, "ack": 0, "re": 0, "body": body})
         stranger.send_bytes(hello)
         challenge = stranger.receive_bytes()
         assert challenge is not None and decode("frame", challenge)["kind"] == "Challenge"
-        stranger.send("Proof", {"proof": proof(b"rlay dialer", hello, challenge)})
+        stranger.send("Proof", {"proof": list(strangers.proof(SECRET, b"rlay dialer", hello, challenge))})
         welcome = stranger.receive()
         assert welcome["kind"] == "Welcome"
-        assert welcome["body"]["proof"] == proof(b"rlay listener", hello, challenge)
+        assert welcome["body"]["proof"] == list(strangers.proof(SECRET, b"rlay listener", hello, challenge))
         stranger.send("Make", strangers.MAKE)
         assert stranger.receive()["kind"] == "Spec"

@@ -8,7 +8,6 @@ import re
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 import rlay
 from conftest import SCHEMES, Start
 from moods import Moods
-from processes import WAIT, python, until
+from processes import WAIT, held, python, until
 
 pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
 
@@ -71,13 +70,6 @@ def test_clients_that_say_nothing(moods: Moods, fresh: Any, start: Start, scheme
         moods.client(address).reset()
         moods.log("handshake failed")
         assert good.step(0)[0] == 2
-
-
-def held(pid: int) -> tuple[int, int, int]:
-    """Return the descriptors, threads and mappings of a process."""
-    here = Path(f"/proc/{pid}")
-    mappings = (here / "maps").read_text().count("\n")
-    return len(list((here / "fd").iterdir())), len(list((here / "task").iterdir())), mappings
 
 
 FEW = 80
