@@ -27,7 +27,7 @@ Attack = tuple[str, Callable[[str], None]]
 """A name, and what is done to the host at an address."""
 
 HANDSHAKE = 5.0
-"""How long a host lets a handshake take; Python's have no option for it."""
+"""How long a host lets a handshake take, if it is not told otherwise."""
 
 PATIENCE = HANDSHAKE + 10.0
 """How long a stranger waits for the end. Over ZeroMQ some hear of it only when they ask."""

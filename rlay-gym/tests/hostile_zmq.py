@@ -277,7 +277,7 @@ MEETING_SILENT: Openings = {
 }
 
 
-# Two that need more than a crowd does of each
+# One that needs more than a crowd does of each
 
 
 def never_read(stranger: Stranger) -> None:
@@ -288,13 +288,3 @@ def never_read(stranger: Stranger) -> None:
             stranger.socket.sendall(part(PING) * 10_000)
     time.sleep(HANDSHAKE + 1)
     leave(stranger)
-
-
-def introduce(name: bytes) -> Opening:
-    """Give a name amid much else, and go."""
-
-    def play(stranger: Stranger) -> None:
-        Zmtp(stranger.socket).meet((b"Junk", NOISE[:60_000]), (b"Identity", name))
-        leave(stranger)
-
-    return play

@@ -86,6 +86,14 @@ def shm() -> Crowd:
     return crowd
 
 
+def tls() -> Crowd:
+    """Return what can be done inside TLS, and to those who expect it."""
+    crowd = stream(strangers.dial_tls)
+    crowd.quick += over(strangers.dial, hostile.STREAM, hostile.FIRST)
+    crowd.silent += over(strangers.dial, hostile.STREAM_SILENT)
+    return crowd
+
+
 def zmq() -> Crowd:
     return Crowd(
         over(strangers.dial, hostile_zmq.ZMTP, hostile_zmq.ZMTP_LEFT)
@@ -101,6 +109,7 @@ def quic() -> Crowd:
 
 CROWDS: dict[str, Callable[[], Crowd]] = {
     "tcp": lambda: stream(strangers.dial),
+    "tls": tls,
     "unix": lambda: stream(strangers.dial),
     "zmq": zmq,
     "zmq+ipc": zmq,
@@ -245,13 +254,6 @@ ZMQ = ("zmq", "zmq+ipc")
 def test_answers_that_nobody_reads_keep_nobody_waiting(besiege: Any, scheme: str) -> None:
     with besiege(scheme) as siege:
         siege.suffer(Crowd([], over(hostile_zmq.meet, {"pings": hostile_zmq.never_read})))
-
-
-@pytest.mark.parametrize("scheme", ZMQ)
-def test_names_are_forgotten(besiege: Any, scheme: str) -> None:
-    openings = {f"name {n}": hostile_zmq.introduce(b"%d" % n) for n in range(100)}
-    with besiege(scheme) as siege:
-        stand(siege, lambda: Crowd(over(strangers.dial, openings), []))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

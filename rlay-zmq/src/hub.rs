@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FusedStream};
 use rlay_core::{Result, net::lost};
-use tokio::{sync::mpsc, time};
+use tokio::{sync::mpsc, task, time};
 use zeromq::{
     DealerRecvHalf, DealerSendHalf, RouterRecvHalf, RouterSendHalf, SocketEvent, SocketRecv, SocketSend, ZmqMessage,
 };
@@ -27,6 +27,8 @@ use crate::{
 const BACKLOG: usize = 1024;
 /// How long to wait for a socket that fails to receive.
 const DRY: Duration = Duration::from_millis(10);
+/// Messages that are taken before other tasks have a turn.
+const TURNS: u64 = 32;
 /// Looks at the clock within the liveness bound: a peer is asked after one look and given up after four.
 const LOOKS: u32 = 4;
 
@@ -127,7 +129,11 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         // The socket failed to receive, and would again at once; the rest must have its turn.
         let mut is_dry = false;
-        loop {
+        for turn in 1.. {
+            if turn % TURNS == 0 {
+                // A peer that talks without end has them all lie in one read; the other tasks must have their turn.
+                task::yield_now().await;
+            }
             tokio::select! {
                 biased;
                 message = to_send.recv() => match message {

@@ -98,6 +98,9 @@ impl Link {
                 if state.asked <= PATIENCE {
                     return Some(Message::Pong);
                 }
+                if state.end.is_some() {
+                    return None;
+                }
                 "it asks too often whether anybody is there"
             }
             Some(Message::Pong) => return None,
