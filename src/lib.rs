@@ -53,6 +53,7 @@
 //! Each enables the addresses of a transport; the scheme of an address then selects it.
 //!
 //! - `tcp` (default): `tcp://host:port` and `unix:///path`.
+//! - `tls`: `tls://host:port?pin=sha256:…`, encrypted.
 //! - `zmq`: `zmq://host:port` and `zmq+ipc:///path`, by the `zeromq` crate.
 //! - `quic`: `quic://host:port?pin=sha256:…`, encrypted.
 //! - `shm`: `shm://name`, two processes on one Linux host.

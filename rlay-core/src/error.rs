@@ -37,7 +37,7 @@ pub enum ErrorKind {
     Timeout = 11,
     /// The world's: the address is already taken by another listener.
     AddressInUse = 12,
-    /// Yours: the token is missing or wrong, at this end or the other.
+    /// Yours: a token or certificate is missing or wrong, at this end or the other.
     Unauthorized = 13,
 }
 

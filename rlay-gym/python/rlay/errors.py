@@ -61,7 +61,7 @@ class AddressError(Error, ValueError):
 
 
 class Unauthorized(Error, PermissionError):
-    """The token is missing or wrong, at this end or the other."""
+    """A token or certificate is missing or wrong, at this end or the other."""
 
 
 class Busy(Error):
