@@ -49,6 +49,8 @@ impl Offers {
 }
 
 fn refusal(what: &str, name: &str, there_are: &[String]) -> Error {
+    // It is a peer's, and may be as long as a frame.
+    let name: String = name.chars().take(100).collect();
     let there_are = match there_are {
         [] => "agents may ask for none".to_owned(),
         some => format!("agents may ask for {some:?}"),

@@ -116,7 +116,10 @@ impl PyHostEnv {
     fn make(py: Python<'_>, make: &Bound<'_, PyAny>, request: &Make, interrupt: &Interrupt) -> Result<Self> {
         let build = || {
             // (env, env id, observation space, action space, render mode, metadata, details, whether to close it)
-            let kwargs = from_value(py, &request.kwargs)?;
+            let kwargs = match &request.kwargs {
+                Value::None => PyDict::new(py).into_any(),
+                kwargs => from_value(py, kwargs)?,
+            };
             let made = make.call1((request.render_mode.as_deref(), request.env_id.as_deref(), kwargs))?;
             let get = |i: usize| made.get_item(i);
             let spec = Spec {

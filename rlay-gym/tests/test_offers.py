@@ -96,11 +96,23 @@ def test_names_of_modules_are_only_names(host_process: HostProcess) -> None:
         ({"a": {"b": "CartPole-v1"}}, ()),
         ({"a": 7}, ()),
         ("CartPole-v1", "size"),
+        ("CartPole-v1", [1]),
     ],
 )
 def test_what_cannot_be_offered_is_an_error(source: Any, env_kwargs: Any) -> None:
     with pytest.raises(TypeError):
         rlay.ServerBackend(source, env_kwargs=env_kwargs)
+
+
+@pytest.mark.parametrize("name", ["render_mode", "id", "max_episode_steps", "disable_env_checker"])
+def test_what_is_not_the_environments_cannot_be_allowed(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        rlay.ServerBackend("CartPole-v1", env_kwargs=(name,))
+
+
+def test_the_poll_form_offers_nothing() -> None:
+    with rlay.ServerEnv() as listener, pytest.raises(rlay.Error, match="as it is"):
+        rlay.ClientBackend({"lake": "FrozenLake-v1"}, listener.address).turn()
 
 
 def test_an_instance_takes_no_arguments() -> None:

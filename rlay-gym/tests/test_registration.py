@@ -130,8 +130,8 @@ def test_a_stand_in_keeps_the_free_port_that_was_asked_for(moods: Moods, monkeyp
     bound: list[str] = []
     take = rlay._listeners.take
 
-    def take_and_dial(address: str, token: str | None) -> Any:
-        listener = take(address, token)
+    def take_and_dial(address: str, token: str | None, handshakes: tuple[float, int]) -> Any:
+        listener = take(address, token, handshakes)
         if not bound:
             moods.dial(listener.address)
         bound.append(listener.address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import pickle
 import shutil
 import socket
 import ssl
@@ -217,6 +218,19 @@ def test_a_certificate_without_its_key_is_an_error(papers: Path, fresh: Fresh) -
         rlay.ServerBackend("CartPole-v1", f"{fresh('tls')}?cert={papers}/learner.pem&key={papers}/game.key")
     with pytest.raises(rlay.Error, match="no private key"):
         rlay.ServerBackend("CartPole-v1", f"{fresh('tls')}?cert={papers}/learner.pem")
+
+
+def test_a_copy_of_a_listener_asks_for_the_same_certificates(papers: Path) -> None:
+    with rlay.ServerEnv(listening(papers, f"&ca={papers}/ca.pem"), max_handshakes=3) as env:
+        copied = pickle.dumps(env)
+        with pickle.loads(copied) as shared:
+            assert shared.address == env.address
+        address = env.address
+    with pickle.loads(copied) as copy:
+        assert copy.address == address
+        with dial(address, believing(papers)) as stranger, pytest.raises(ssl.SSLError, match="certificate required"):
+            stranger.send("Hello", HELLO)
+            stranger.receive()
 
 
 def test_openssl_is_there() -> None:

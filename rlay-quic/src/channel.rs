@@ -40,6 +40,8 @@ pub(crate) struct QuicChannel {
     state: State,
     framing: Framing,
     peer: String,
+    /// Whether it is the listener's end, where whoever dials is a stranger at first.
+    is_accepted: bool,
     /// Set while part of a frame is out; still set at the next call if that send was cancelled.
     is_sending: bool,
     /// Prefix, head and body of a small frame.
@@ -48,16 +50,16 @@ pub(crate) struct QuicChannel {
 
 impl QuicChannel {
     pub(crate) fn open(streams: Streams, peer: String, options: &TransportOptions) -> Self {
-        Self::new(State::Open(streams), peer, options)
+        Self::new(State::Open(streams), false, peer, options)
     }
 
     pub(crate) fn meet(meeting: Meeting, peer: String, options: &TransportOptions) -> Self {
-        Self::new(State::Meeting(meeting), peer, options)
+        Self::new(State::Meeting(meeting), true, peer, options)
     }
 
-    fn new(state: State, peer: String, options: &TransportOptions) -> Self {
+    fn new(state: State, is_accepted: bool, peer: String, options: &TransportOptions) -> Self {
         let framing = Framing::new(options.max_frame);
-        Self { state, framing, peer, is_sending: false, together: vec![] }
+        Self { state, framing, peer, is_accepted, is_sending: false, together: vec![] }
     }
 
     /// Waits for the handshake, if it is not over yet.
@@ -77,9 +79,9 @@ impl QuicChannel {
         }
     }
 
-    /// Lets the peer send ahead as far as its frames may be long.
+    /// At the listener's end: lets the peer send ahead as far as its frames may be long.
     fn widen(&self) {
-        if let State::Open(Streams { connection, .. }) = &self.state {
+        if let (true, State::Open(Streams { connection, .. })) = (self.is_accepted, &self.state) {
             connection.set_receive_window(window(self.framing.max_frame()));
         }
     }
@@ -108,7 +110,7 @@ impl QuicChannel {
 }
 
 /// Why a connection is over, in plain words.
-fn explain(peer: &str, reason: &ConnectionError) -> Error {
+pub(crate) fn explain(peer: &str, reason: &ConnectionError) -> Error {
     match reason {
         ConnectionError::TimedOut => {
             lost(peer, "nothing was heard for too long; its machine or the network is gone, or it was killed")

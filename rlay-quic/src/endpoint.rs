@@ -23,7 +23,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::{task::JoinHandle, time};
 
 use crate::{
-    channel::{QuicChannel, Streams},
+    channel::{QuicChannel, Streams, explain as explain_end},
     options::Parsed,
 };
 
@@ -70,9 +70,14 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
         };
         match met {
             Ok(Ok(connection)) => {
-                let (mut send, receive) = connection.open_bi().await.map_err(|e| cannot(&e))?;
-                send.write_all(&[OPENING]).await.map_err(|e| cannot(&e))?;
                 let peer = format!("quic://{to}");
+                // A listener that refuses this end's certificate says so only now.
+                let refused = |_: &dyn std::fmt::Display| match connection.close_reason() {
+                    Some(reason) => explain_end(&peer, &reason),
+                    None => cannot(&"the connection ended at once"),
+                };
+                let (mut send, receive) = connection.open_bi().await.map_err(|e| refused(&e))?;
+                send.write_all(&[OPENING]).await.map_err(|e| refused(&e))?;
                 let streams = Streams { connection, send, receive };
                 return Ok(Box::new(QuicChannel::open(streams, peer, options)));
             }

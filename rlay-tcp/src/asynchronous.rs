@@ -145,29 +145,35 @@ impl StreamChannel {
                 skip -= from;
                 IoSlice::new(&part[from..])
             });
-            // A send that is cancelled from now on leaves a part of a frame with the layer.
-            self.is_sending |= !self.layer.is_plain() && total > 0;
+            let before = sent;
             let slices = match self.layer.seal(&slices, &mut sent) {
                 None => &slices[..],
                 Some(sealed) => &[IoSlice::new(sealed)],
             };
+            // A send that is cancelled from now on leaves a part of a frame with the layer.
+            self.is_sending |= sent > before;
             let written = time::timeout(self.vigil.pause(), self.stream.write(slices)).await;
             match written {
                 Err(_) => self.look()?,
                 Ok(Ok(n)) if n > 0 => {
                     self.vigil.heard();
-                    if self.layer.is_plain() { sent += n } else { self.layer.sent(n) }
+                    if self.layer.is_plain() {
+                        sent += n;
+                        self.is_sending = sent < total;
+                    } else {
+                        self.layer.sent(n);
+                    }
                 }
                 Ok(result) => {
                     // The peer has gone: the kernel says so again at the next send, and what the peer had
                     // sent can still be read.
-                    self.is_sending = false;
+                    self.is_sending &= total == 0;
                     self.layer.give_up();
                     return Err(result.map_or_else(|e| lost(&self.peer, &e), |_| crashed(&self.peer)));
                 }
             }
-            self.is_sending = sent < total || (total > 0 && self.layer.is_owing());
         }
+        self.is_sending &= total == 0;
         Ok(())
     }
 
@@ -192,15 +198,18 @@ impl StreamChannel {
     async fn open_layer(&mut self) -> Result<bool> {
         let opened = self.layer.open(&mut self.framing, &self.peer);
         if opened.is_err() {
+            self.is_sending = true;
             let tell = async {
                 if self.write([&[]; 3]).await.is_ok() && self.stream.shutdown().await.is_ok() {
                     self.drain().await;
                 }
             };
             let _ = time::timeout(LAST_WORD_TIME, tell).await;
-            self.is_sending = true;
         } else if self.layer.is_owing() {
-            self.write([&[]; 3]).await?;
+            let answered = self.write([&[]; 3]).await;
+            if matches!(opened, Ok(false)) {
+                answered?;
+            }
         }
         opened
     }

@@ -9,6 +9,7 @@ use std::{
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
     net::{LINGER, Patience, Want, check_user, goodbye, is_vain, wait_to_accept},
+    timeout_error,
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -135,14 +136,21 @@ impl StreamChannel {
                     self.writing.renew();
                 }
                 Err(error) => {
-                    if !is_vain(&error) {
-                        self.layer.give_up();
-                    }
-                    self.again(Want::Write, &error, deadline)?;
+                    self.again(Want::Write, &error, deadline).inspect_err(|error| {
+                        if error.kind() != ErrorKind::Timeout {
+                            self.layer.give_up();
+                        }
+                    })?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Fails after the first `turn` if nothing is to be waited for any more, however much comes: over TLS that may be
+    /// nothing but padding.
+    fn go_on(&self, turn: usize, deadline: Option<Instant>) -> Result<()> {
+        if turn > 0 && self.reading.is_over(deadline) { Err(timeout_error()) } else { Ok(()) }
     }
 
     /// Reads once.
@@ -174,7 +182,11 @@ impl StreamChannel {
                 self.drain(latest);
             }
         } else if self.layer.is_owing() {
-            self.write([&[]; 3], deadline, &mut 0)?;
+            let answered = self.write([&[]; 3], deadline, &mut 0);
+            // What has arrived is good although the peer takes nothing any more.
+            if matches!(opened, Ok(false)) {
+                answered?;
+            }
         }
         opened
     }
@@ -182,9 +194,13 @@ impl StreamChannel {
     /// The handshake of the layer, if it has one that is not over. It begins with the first call, like that of a
     /// listener's channel, for `connect` does not wait for somebody at the other end to take part.
     fn shake(&mut self, deadline: Option<Instant>) -> Result<()> {
-        while self.layer.is_shaking() {
+        for turn in 0.. {
+            if !self.layer.is_shaking() {
+                break;
+            }
             self.open_layer(deadline)?;
             if self.layer.is_shaking() {
+                self.go_on(turn, deadline)?;
                 let failed = |e: Error| e.context("the TLS handshake did not end; is the peer's address a tls:// one?");
                 self.fill(deadline).map_err(failed)?;
             }
@@ -222,7 +238,7 @@ impl BlockingChannel for StreamChannel {
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
         self.usable()?;
         self.shake(deadline)?;
-        loop {
+        for turn in 0.. {
             if let Some(frame) = self.framing.take()? {
                 return Ok(Some(frame));
             }
@@ -230,9 +246,11 @@ impl BlockingChannel for StreamChannel {
                 return Ok(None);
             }
             if !self.open_layer(deadline)? {
+                self.go_on(turn, deadline)?;
                 self.fill(deadline)?;
             }
         }
+        unreachable!("it goes on until it returns")
     }
 
     fn close(&mut self, deadline: Option<Instant>) -> Result<()> {

@@ -66,7 +66,7 @@ fn tls12() -> rustls::Error {
 pub(crate) struct OfListener {
     pin: Option<Pin>,
     ca: Option<Arc<WebPkiServerVerifier>>,
-    /// Why the certificate was not taken; not everything that speaks TLS says so.
+    /// Why the certificate was not taken: quinn only tells in words.
     pub(crate) refused: Arc<OnceLock<rustls::Error>>,
 }
 

@@ -61,8 +61,8 @@ fn certificate(why: &CertificateError) -> String {
             "its certificate is not valid yet (or the clock here is wrong)".to_owned()
         }
         CertificateError::UnknownIssuer => {
-            "its certificate is signed by none of those in ca=FILE; give the CA's file, or take the pin that the \
-             listener prints"
+            "its certificate is signed by none of those in ca=FILE; give the file of its CA (who dials may take the \
+             pin that the listener prints instead)"
                 .to_owned()
         }
         CertificateError::NotValidForNameContext { expected, presented } => format!(

@@ -9,8 +9,9 @@ use std::{
 
 use rlay_core::{Error, ErrorKind, Result};
 
-/// What tells one state of a file from the next.
-type Stamp = Option<(SystemTime, u64)>;
+/// What tells one state of a file from the next: its size, and when it was written. Where files are copied with
+/// their times, as by backups and package managers, a new one is told by its number and by when that was changed.
+type Stamp = Option<(u64, SystemTime, [i64; 4])>;
 
 /// What some files hold.
 pub(crate) struct Watched<T> {
@@ -33,14 +34,16 @@ impl<T> Watched<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = stamps(&self.files);
         if stamps != state.0 {
-            // Whether or not it can be used: what is half-written now changes once more.
-            state.0 = stamps;
             match (self.load)() {
                 Ok(value) => {
                     tracing::info!("{self:?}: read again");
-                    state.1 = Arc::new(value);
+                    *state = (stamps, Arc::new(value));
                 }
-                Err(error) => tracing::warn!("{self:?}: what was read before stays in use: {error}"),
+                // It is tried again the next time, for the reason may pass without a change of the file.
+                Err(error) => {
+                    tracing::warn!("{self:?}: what was read before stays in use: {error}");
+                    state.0.clear();
+                }
             }
         }
         state.1.clone()
@@ -54,10 +57,68 @@ impl<T> fmt::Debug for Watched<T> {
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    files.iter().map(|file| fs::metadata(file).and_then(|m| Ok((m.modified()?, m.len()))).ok()).collect()
+    let stamp = |file: &PathBuf| {
+        let metadata = fs::metadata(file).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?, identity(&metadata)))
+    };
+    files.iter().map(stamp).collect()
+}
+
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata) -> [i64; 4] {
+    use std::os::unix::fs::MetadataExt;
+    [metadata.ctime(), metadata.ctime_nsec(), metadata.ino() as i64, metadata.dev() as i64]
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> [i64; 4] {
+    [0; 4]
 }
 
 /// The error of a file that cannot be used.
 pub(crate) fn unusable(file: &Path, why: impl fmt::Display) -> Error {
     Error::new(ErrorKind::Usage, format!("{} cannot be used: {why}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering::SeqCst},
+        time::Duration,
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_changes_is_read_again_however_it_changes() {
+        let file = std::env::temp_dir().join(format!("rlay-tls-files-{}", std::process::id()));
+        let write = |path: &Path, text: &str| {
+            fs::write(path, text).unwrap();
+            // As where files are copied with their times.
+            fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        };
+        write(&file, "one");
+        let fails = Arc::new(AtomicBool::new(false));
+        let (path, is_failing) = (file.clone(), fails.clone());
+        let watched = Watched::new(&[&file], move || match is_failing.load(SeqCst) {
+            true => Err(unusable(&path, "no descriptors are left")),
+            false => fs::read_to_string(&path).map_err(|e| unusable(&path, e)),
+        });
+        let watched = watched.unwrap();
+        assert_eq!(*watched.current(), "one");
+
+        let aside = file.with_extension("new");
+        write(&aside, "two");
+        fs::rename(&aside, &file).unwrap();
+        assert_eq!(*watched.current(), "two", "another file of the same size and time");
+
+        std::thread::sleep(Duration::from_millis(20)); // for clocks that tick slowly
+        write(&file, "six");
+        fails.store(true, SeqCst);
+        assert_eq!(*watched.current(), "two", "what was read before stays");
+        fails.store(false, SeqCst);
+        assert_eq!(*watched.current(), "six", "the file is good although it has not changed since");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(*watched.current(), "six");
+    }
 }

@@ -121,8 +121,16 @@ impl TlsOptions {
         }
         let host = address.rest().rsplit_once(':').map_or_else(|| address.rest(), |(host, _)| host);
         let name = self.name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
-        let name = ServerName::try_from(name.to_owned())
-            .map_err(|_| address.error(format_args!("{name:?} is no name that a certificate could be for")))?;
+        let name = match ServerName::try_from(name.to_owned()) {
+            // Without a CA nobody looks at it.
+            Err(_) if self.ca.is_none() && self.name.is_none() => ServerName::try_from("rlay").expect("a name"),
+            name => name.map_err(|_| {
+                address.error(format_args!(
+                    "{name:?} is no name that a certificate could be for",
+                    name = self.name.as_deref().unwrap_or(host)
+                ))
+            })?,
+        };
         let belief = OfListener::new(self.pin, self.ca.as_deref())?;
         let refused = belief.refused.clone();
         let show = match self.files(address)? {
@@ -131,7 +139,10 @@ impl TlsOptions {
                 Showing(Box::new(move || Some(identity.clone())))
             }
             // Only made if the listener asks for it.
-            None => Showing(Box::new(|| identity::own().ok().map(Arc::new))),
+            None => Showing(Box::new(|| {
+                let own = identity::own().inspect_err(|error| tracing::warn!("{error}"));
+                own.ok().map(Arc::new)
+            })),
         };
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
@@ -153,8 +164,8 @@ impl TlsOptions {
         }
         let identity = match self.files(address)? {
             Some((cert, key)) => {
-                let (cert_, key_) = (cert.clone(), key.clone());
-                Watched::new(&[&cert, &key], move || identity::from_files(&cert_, &key_))?
+                let files = (cert.clone(), key.clone());
+                Watched::new(&[&cert, &key], move || identity::from_files(&files.0, &files.1))?
             }
             None => Watched::new(&[], identity::own)?,
         };

@@ -1,25 +1,39 @@
 //! The session of TLS on one connection, sans-io: bytes for the wire and bytes from it, on memory alone.
 
-use std::io::{IoSlice, Read, Write};
+use std::{
+    fmt,
+    io::{IoSlice, Read, Write},
+    ops::Range,
+};
 
 use rustls::Connection;
 
-/// What is asked of the connection at once.
+/// What is asked of the connection at once, at most...
 const FLIGHT: usize = 128 << 10;
+/// ...and at first, for most sessions never have more.
+const SMALL: usize = 16 << 10;
 
 /// Encrypts what is to be sent and decrypts what has arrived.
 ///
 /// Whoever moves the bytes writes [`outgoing`](Self::outgoing) to the connection, says how much
 /// [went](Self::sent), reads into [`space`](Self::space) and says how much [came](Self::filled). Until
 /// [`is_shaking`](Self::is_shaking) is over, that is all there is to do.
-#[derive(Debug)]
 pub struct TlsSession {
     connection: Connection,
     outgoing: Vec<u8>,
     sent: usize,
     incoming: Vec<u8>,
     /// What of it has arrived and is not decrypted yet.
-    arrived: std::ops::Range<usize>,
+    arrived: Range<usize>,
+    /// A read has filled it, so there may be more to come than it holds.
+    is_full: bool,
+}
+
+impl fmt::Debug for TlsSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shaking, outgoing) = (self.is_shaking(), self.outgoing().len());
+        f.debug_struct("TlsSession").field("shaking", &shaking).field("outgoing", &outgoing).finish_non_exhaustive()
+    }
 }
 
 impl TlsSession {
@@ -27,7 +41,8 @@ impl TlsSession {
     pub fn new(connection: impl Into<Connection>) -> Self {
         let mut connection = connection.into();
         connection.set_buffer_limit(Some(FLIGHT));
-        let mut session = Self { connection, outgoing: vec![], sent: 0, incoming: vec![], arrived: 0..0 };
+        let mut session =
+            Self { connection, outgoing: vec![], sent: 0, incoming: vec![], arrived: 0..0, is_full: false };
         session.collect();
         session
     }
@@ -37,7 +52,8 @@ impl TlsSession {
         self.connection.is_handshaking()
     }
 
-    /// Takes plaintext, as much as goes at once; never none once the handshake is over and nothing is outgoing.
+    /// Takes plaintext, as much as goes at once; never none once the handshake is over and nothing is
+    /// outgoing, unless the session has failed.
     pub fn seal(&mut self, plain: &[IoSlice<'_>]) -> usize {
         let taken = self.connection.writer().write_vectored(plain).unwrap_or(0);
         self.collect();
@@ -71,8 +87,10 @@ impl TlsSession {
 
     /// Where to read bytes from the wire to. Never empty once [`open`](Self::open) gave nothing.
     pub fn space(&mut self) -> &mut [u8] {
-        if self.incoming.is_empty() {
-            self.incoming.resize(FLIGHT, 0);
+        if self.is_full || self.incoming.is_empty() {
+            let larger = (2 * self.incoming.len()).clamp(SMALL, FLIGHT);
+            self.incoming.resize(larger, 0);
+            self.is_full = false;
         }
         if self.arrived.is_empty() {
             self.arrived = 0..0;
@@ -83,6 +101,7 @@ impl TlsSession {
     /// `n` bytes arrived in [`space`](Self::space).
     pub fn filled(&mut self, n: usize) {
         self.arrived.end += n;
+        self.is_full = self.arrived.end == self.incoming.len();
     }
 
     /// Decrypts into `plain`; zero bytes say that more must arrive. After an error, which is the peer's, what is

@@ -1,10 +1,13 @@
 //! Whom the ends of a TLS connection believe, over `tls` and `quic`: certificates good and bad, at either end, and
 //! files that change while somebody listens.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use rlay::{
-    ClientEnv, Env, ErrorKind, Result, Value,
+    ClientEnv, Env, ErrorKind, Result, Stop, Value,
     endpoint::{Acceptor, Wait, dial},
     wire::Role,
 };
@@ -252,12 +255,57 @@ fn other_machines_may_dial_where_somebody_is_authenticated() {
 }
 
 #[test]
+fn a_dialer_whose_handshake_hangs_can_be_stopped() {
+    bounded(|| {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = format!("tls://{}?insecure_skip_verification=yes", silent.local_addr().expect("bound"));
+        let stop = Stop::default();
+        let stopper = stop.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            stopper.set();
+        });
+        let start = Instant::now();
+        let mut wait = Wait::new(Some(PATIENCE)).unless(&stop);
+        let error = dial(&address.parse().expect("an address"), Role::Agent, &rlay::options(), &mut wait);
+        assert_eq!(error.expect_err("nobody answers").kind(), ErrorKind::Closed);
+        assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn an_error_that_nobody_waited_for_is_not_lost() {
+    bounded(|| {
+        let tls = Listener::new("tls", "");
+        let address = format!("{}?pin=sha256:{}", tls.bare, "0".repeat(64)).parse().expect("an address");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let options = rlay::options();
+            let transport = options.registry.find(&address).expect("tls");
+            let mut channel = transport.connect(&address, &Default::default()).await.expect("connects");
+            // Given up again and again, also while the peer is told why.
+            let recv = async {
+                loop {
+                    match tokio::time::timeout(Duration::from_millis(1), channel.recv()).await {
+                        Ok(result) => return result,
+                        Err(_) => {}
+                    }
+                }
+            };
+            let result = tokio::time::timeout(Duration::from_secs(20), recv).await.expect("it fails for good");
+            let error = result.expect_err("another certificate");
+            assert!(matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::ConnectionLost), "{error}");
+        });
+    });
+}
+
+#[test]
 fn tls_and_plain_tcp_tell_each_other_apart() {
     bounded(|| {
         let tls = Listener::new("tls", "");
         let plain = Listener::new("tcp", "");
         let hasty = |address: &str| {
-            let options = rlay::Options { connect_timeout: std::time::Duration::from_secs(1), ..rlay::options() };
+            let options = rlay::Options { connect_timeout: Duration::from_secs(1), ..rlay::options() };
             let mut wait = Wait::new(Some(options.connect_timeout));
             dial(&address.parse().expect("an address"), Role::Agent, &options, &mut wait).map(drop)
         };

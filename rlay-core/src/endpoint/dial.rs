@@ -72,7 +72,8 @@ fn shake(channel: &mut dyn BlockingChannel, role: Role, options: &Options, wait:
     let mut dialing = Dialing::begin(options.local(role), nonce()?, &mut frame);
     channel.set_max_frame(HANDSHAKE_FRAME);
     let welcome = loop {
-        channel.send(&frame, &[], wait.deadline)?;
+        // Over TLS the first one waits for the peer's part in its handshake.
+        wait.run(|deadline| channel.send(&frame, &[], deadline))?;
         let answer = wait.run(|deadline| channel.recv(deadline)).map_err(|e| {
             e.context(format_args!("{} did not answer the handshake; is it an RLay endpoint?", channel.peer()))
         })?;

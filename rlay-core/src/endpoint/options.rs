@@ -41,7 +41,8 @@ pub struct Options {
     pub env_id: Option<String>,
     /// Agents: keyword arguments for the environment, as far as the host allows them.
     pub kwargs: Map,
-    /// Hosts: what agents may ask for.
+    /// Hosts: what agents may ask for. Not in the poll form, whose environment is there already; in the async form
+    /// it is [`Host::offering`](super::Host::offering).
     pub offers: Offers,
     /// Agents: bounds one reset, step or render. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,

@@ -88,13 +88,16 @@ impl Patience {
         self.is_idle = true;
     }
 
+    /// Whether nothing is to be waited for any more. For calls that read again and again, though each read succeeds,
+    /// because what comes is not what they wait for.
+    pub fn is_over(&self, deadline: Option<Instant>) -> bool {
+        self.stop.as_ref().is_some_and(Stop::is_set) || deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     /// Call when a read or write was in vain. Fails at the deadline, and once the stop is set.
     pub fn after(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.is_idle = true;
-        if self.stop.as_ref().is_some_and(Stop::is_set) || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(timeout());
-        }
-        Ok(())
+        if self.is_over(deadline) { Err(timeout()) } else { Ok(()) }
     }
 
     /// Call when bytes have come or gone.

@@ -294,6 +294,8 @@ class ClientBackend(_Backend):
         goes on in the background. Every `Reset` and `Step` is answered with `reply`.
         """
         if self._poll is None:
+            if any(self._offers):
+                raise Error("turn() plays one environment as it is; give one alone, and no env_kwargs")
             described = self._make(None, None, {})
             self._poll = _rlay.Poll(described, self.address, self._connect_timeout, self._token, self._stop)
         turn = self._poll.turn(timeout)

@@ -87,7 +87,10 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the arguments: the copy is a new session, with another environment that dials in or is made."""
-        return _again, (type(self), self.address, self._arguments())
+        return _again, (type(self), self._address_again(), self._arguments())
+
+    def _address_again(self) -> str:
+        return self.address
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -306,7 +309,8 @@ class ServerEnv(RemoteEnv):
 
     The constructor listens and returns; spaces, ``metadata`` and ``reset()`` wait for the first
     environment, at most ``connect_timeout``. ServerEnvs of one process with one address share one
-    listener; each takes the next environment that dials in.
+    listener, with the bounds of handshakes that the first one gave; each takes the next environment
+    that dials in.
 
     Args:
         address: Where to listen; port 0 takes a free one, see the attribute ``address``.
@@ -343,8 +347,9 @@ class ServerEnv(RemoteEnv):
         max_handshakes: int = 64,
     ) -> None:
         """Listen."""
-        handshakes = (handshake_timeout, max_handshakes)
-        self._listener: _listeners.Listener | None = _listeners.take(address, _token.resolve(token), handshakes)
+        self._handshakes = (handshake_timeout, max_handshakes)
+        self._listener: _listeners.Listener | None = _listeners.take(address, _token.resolve(token), self._handshakes)
+        self._again = self._listener.again
         # The environment that is to be taken, if that is settled already.
         self._session: _rlay.Session | None = None
         super().__init__(self._listener.address, render_mode, timeout, connect_timeout, token, env_id, env_kwargs)
@@ -392,6 +397,14 @@ class ServerEnv(RemoteEnv):
     def _abandon(self) -> None:
         super()._abandon()
         self._listener = None
+
+    def _address_again(self) -> str:
+        return self._again
+
+    def _arguments(self) -> dict[str, Any]:
+        handshake_timeout, max_handshakes = self._handshakes
+        bounds = {"handshake_timeout": handshake_timeout, "max_handshakes": max_handshakes}
+        return {**super()._arguments(), **bounds}
 
 
 def _again(env_class: type[RemoteEnv], address: str, arguments: dict[str, Any]) -> RemoteEnv:

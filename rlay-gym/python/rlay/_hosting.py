@@ -19,6 +19,9 @@ One = str | EnvSpec | gym.Env[Any, Any] | Callable[..., gym.Env[Any, Any]]
 Source = One | Mapping[str, One]
 """What can be hosted: an environment, or several by the names that agents ask for."""
 
+_NOT_THE_ENVIRONMENTS = frozenset({"id", "render_mode", "max_episode_steps", "disable_env_checker"})
+"""Arguments of ``gym.make`` itself. The render mode is asked for, and checked, apart from the others."""
+
 Described = tuple[Any, str, tuple[Any, ...], tuple[Any, ...], str | None, dict[str, Any], dict[str, Any], bool]
 """Environment, id, observation space, action space, render mode, metadata, details, whether the host closes it."""
 
@@ -39,6 +42,10 @@ def check(source: Source, env_kwargs: Collection[str]) -> None:
     """Refuse what cannot be hosted, before anything listens."""
     if isinstance(env_kwargs, str):
         raise TypeError(f"env_kwargs are names, such as ({env_kwargs!r},), not one string")
+    if not all(isinstance(name, str) for name in env_kwargs):
+        raise TypeError("env_kwargs are names of keyword arguments, strings")
+    if own := _NOT_THE_ENVIRONMENTS.intersection(env_kwargs):
+        raise ValueError(f"{', '.join(sorted(own))} is not the environment's to take from an agent; leave it out")
     if isinstance(source, Mapping):
         if not source or not all(isinstance(name, str) for name in source):
             raise TypeError("environments to choose from are a dict of names and what can be hosted")

@@ -22,6 +22,9 @@ class Listener:
         self.acceptor = _rlay.Acceptor(address, "agent", 4096, token, handshakes)
         self.token = token
         self.address = self.acceptor.address
+        # With the real port, and the options that were asked for: what to listen at once more.
+        where, options = self.address.partition("?")[0], address.partition("?")[2]
+        self.again = f"{where}?{options}" if options else where
         self.users = 0
 
     def next(self, timeout: float | None) -> _rlay.Session | None:
@@ -58,7 +61,7 @@ def take(address: str, token: str | None, handshakes: tuple[float, int]) -> List
         listener = _by_address.get(address)
         if listener is None:
             listener = Listener(address, token, handshakes)
-            _by_address[listener.address] = listener
+            _by_address[listener.address] = _by_address[listener.again] = listener
             if not re.search(r":0(\?|$)", address):
                 # Whoever asks for a free port gets one of its own.
                 _by_address[address] = listener
