@@ -286,9 +286,8 @@ fn an_error_that_nobody_waited_for_is_not_lost() {
             // Given up again and again, also while the peer is told why.
             let recv = async {
                 loop {
-                    match tokio::time::timeout(Duration::from_millis(1), channel.recv()).await {
-                        Ok(result) => return result,
-                        Err(_) => {}
+                    if let Ok(result) = tokio::time::timeout(Duration::from_millis(1), channel.recv()).await {
+                        return result;
                     }
                 }
             };

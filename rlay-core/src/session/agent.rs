@@ -2,7 +2,10 @@
 
 use smallvec::SmallVec;
 
-use super::link::{Link, over};
+use super::{
+    link::{Link, over},
+    mutant::{Mutant, is},
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     wire::{
@@ -173,7 +176,7 @@ impl AgentSession {
 
     /// Command: end the session.
     pub fn goodbye(&mut self, goodbye: &Goodbye, out: &mut Vec<u8>) -> Result<()> {
-        if self.state == State::Over {
+        if self.state == State::Over || (is(Mutant::CannotLeave) && self.state == State::Closed) {
             return Err(over());
         }
         self.state = State::Over;
@@ -194,7 +197,7 @@ impl AgentSession {
     pub fn give_up(&mut self) {
         for slot in &mut self.slots {
             if let Slot::Waiting { late, .. } = slot {
-                *late = true;
+                *late = !is(Mutant::ForgetsTheDeadline);
             }
         }
     }
@@ -222,6 +225,7 @@ impl AgentSession {
             State::Closing { .. } | State::Closed => {
                 Err(Error::new(ErrorKind::Closed, "the environment is closed; open a new session"))
             }
+            State::Over if is(Mutant::GoesOn) => Ok(()),
             State::Over => Err(over()),
         }
     }
@@ -377,6 +381,11 @@ impl AgentSession {
         let mut seen: SmallVec<[u32; 1]> = SmallVec::new();
         for slot in slots {
             let waits = matches!(self.slots.get(slot as usize), Some(Slot::Waiting { request, .. }) if *request == re);
+            if let (true, Some(Slot::Waiting { call, late, .. })) =
+                (is(Mutant::BelievesAnyReply), self.slots.get(slot as usize))
+            {
+                return Ok((*call, *late));
+            }
             if !waits || seen.contains(&slot) {
                 return Err(Error::protocol(format!("a reply about slot {slot}, which did not ask for it")));
             }

@@ -2,7 +2,10 @@
 
 use smallvec::SmallVec;
 
-use super::link::{Link, over};
+use super::{
+    link::{Link, over},
+    mutant::{Mutant, is},
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     wire::{
@@ -159,6 +162,11 @@ impl EnvSession {
                 Err(error) => refused(error),
             },
             (Message::Render(slots), State::Open) => match self.claim(request, &slots, false, true) {
+                Ok(()) if is(Mutant::StepsToRender) => Ok(EnvEvent::Step {
+                    request,
+                    slots,
+                    payload: Payload { packed: true, reader: Reader::new(&[], 0, limits) },
+                }),
                 Ok(()) => Ok(EnvEvent::Render { request, slots }),
                 Err(error) => refused(error),
             },
@@ -210,7 +218,9 @@ impl EnvSession {
         }
         for slot in slots {
             let was_ready = self.slots[*slot as usize] == Slot::Ready;
-            self.slots[*slot as usize] = Slot::Busy { request, reset, was_ready };
+            if !is(Mutant::ForgetsItsTurn) {
+                self.slots[*slot as usize] = Slot::Busy { request, reset, was_ready };
+            }
         }
         Ok(())
     }
@@ -236,6 +246,9 @@ impl EnvSession {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         self.release(request, true)?;
+        if is(Mutant::KeepsTheRow) && rows.iter().any(|row| !row.first) {
+            return Ok(());
+        }
         self.link.next(Kind::Result, request).begin(out);
         put_rows(&mut Writer(out), rows, infos);
         payload_head(out, packed, len);
@@ -254,6 +267,9 @@ impl EnvSession {
     pub fn closed(&mut self, out: &mut Vec<u8>) -> Result<()> {
         let State::Closing { request } = self.state else { return Err(no_request(self.state)) };
         self.state = State::Closed;
+        if is(Mutant::NeverCloses) {
+            return Ok(());
+        }
         self.link.next(Kind::Closed, request).begin(out);
         EnvClose(SmallVec::new()).put(&mut Writer(out));
         Ok(())
@@ -267,6 +283,9 @@ impl EnvSession {
             State::Making { request: making } if making == request => self.state = State::NoEnv,
             State::Closing { request: closing } if closing == request => self.state = State::Closed,
             _ => self.release(request, false)?,
+        }
+        if is(Mutant::HidesFailures) {
+            return Ok(());
         }
         self.refusal(request, error, out);
         Ok(())
@@ -297,6 +316,12 @@ impl EnvSession {
     }
 
     /// Frees the slots of `request`. An answered request cannot be answered again.
+    /// Whether it owes an answer about `slot`.
+    #[cfg(test)]
+    pub(super) fn owes(&self, slot: u32) -> bool {
+        matches!(self.slots.get(slot as usize), Some(Slot::Busy { .. }))
+    }
+
     fn release(&mut self, request: u64, done: bool) -> Result<()> {
         if self.state != State::Open {
             return Err(no_request(self.state));
@@ -306,8 +331,11 @@ impl EnvSession {
             if let Slot::Busy { request: busy, reset, was_ready } = *slot
                 && busy == request
             {
-                *slot = if was_ready || (done && reset) { Slot::Ready } else { Slot::Idle };
                 found = true;
+                if is(Mutant::AnswersTwice) {
+                    continue;
+                }
+                *slot = if was_ready || (done && reset) { Slot::Ready } else { Slot::Idle };
             }
         }
         if found { Ok(()) } else { Err(no_request(self.state)) }

@@ -29,6 +29,9 @@ mod agent;
 mod env;
 mod handshake;
 mod link;
+#[cfg(test)]
+mod model;
+mod mutant;
 
 pub use agent::{AgentEvent, AgentSession, Call};
 pub use env::{EnvEvent, EnvSession};
