@@ -10,14 +10,15 @@ PIP := --quiet --disable-pip-version-check --no-compile
 # Pytest's processes; the tests mostly wait.
 WORKERS := 4
 SERVER := target/release/examples/cartpole_server
+SOAK := target/release/examples/soak
 EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
 # What the extension is made of. Cargo knows better, but asking it takes longer.
 SOURCES := $(shell find rlay-*/src -name '*.rs') $(wildcard rlay-*/Cargo.toml) Cargo.toml Cargo.lock rlay-gym/pyproject.toml
 
 # In this order; each is a target, too: `make check-clippy`.
-CHECKS := format clippy features docs rust doctests python ruff mypy gymnasium gymnasium-1.0
+CHECKS := format clippy features docs rust doctests soak python ruff mypy gymnasium gymnasium-1.0
 
-.PHONY: help demo test bench fmt build server venvs clean $(CHECKS:%=check-%)
+.PHONY: help demo test bench soak fmt build server venvs clean $(CHECKS:%=check-%)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,9 @@ test: ## everything that must hold; ends with a summary
 bench: build ## steps per second of every transport beside a raw ping-pong
 	cargo run --release -p rlay-benches
 
+soak: server ## ten minutes of sessions that are killed and replaced
+	$(SOAK) 600
+
 fmt: $(VENV)/.stamp ## format Rust and Python
 	cargo fmt --all
 	$(VENV)/bin/ruff check --fix --quiet .
@@ -53,7 +57,7 @@ clean: ## remove all that was built
 
 # With the extension's package among those selected, the two share all that they are made of.
 server:
-	cargo build --release -p rlay -p rlay-gym --all-features --example cartpole_server
+	cargo build --release -p rlay -p rlay-gym --all-features --example cartpole_server --example soak
 
 # Downloads; the compiler has something to do meanwhile.
 venvs: $(VENV)/.stamp $(OLDEST)/.stamp
@@ -92,6 +96,10 @@ check-rust:
 
 check-doctests:
 	cargo test --workspace --all-features --doc
+
+# The one-minute form of `make soak`.
+check-soak: server
+	$(SOAK) 60
 
 check-python: build server $(OLDEST)/.stamp
 
