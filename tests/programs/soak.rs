@@ -6,7 +6,7 @@
 //!
 //! This process hosts the environments. Others hold ten sessions each, and check that every row answers its own
 //! step. Twice a second one of them is killed and another takes its place. In the end the host must hold no more
-//! descriptors than after the first tenth (a minute at most, five seconds at least), at most a tenth more memory, and nobody may have seen
+//! descriptors than after the first quarter (a minute at most), at most a tenth more memory, and nobody may have seen
 //! a row that was not his.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program that prints
 
@@ -88,7 +88,7 @@ fn soak(seconds: u64, address: &str) -> Result<(), EnvError> {
     let (address, rows) = (backend.address().to_string(), Arc::new(AtomicU64::new(0)));
     let mut holders = (0..HOLDERS).map(|_| Holder::start(&address, &rows)).collect::<Result<Vec<_>, _>>()?;
     let (start, mut rng, mut killed) = (Instant::now(), Rng::seeded(1), 0);
-    let (warm, mut first) = ((seconds / 10).clamp(5, 60), None);
+    let (warm, mut first) = ((seconds / 4).clamp(5, 60), None);
     while start.elapsed() < Duration::from_secs(seconds) {
         thread::sleep(BETWEEN_KILLS);
         holders.iter_mut().try_for_each(Holder::check)?;
@@ -101,11 +101,11 @@ fn soak(seconds: u64, address: &str) -> Result<(), EnvError> {
         holders[victim] = Holder::start(&address, &rows)?;
         killed += 1;
         let line = format!(
-            "{:>4} of {seconds} s: {} sessions, {} rows, {killed} processes killed, {} MiB, {} descriptors",
+            "{:>4} of {seconds} s: {} sessions, {} rows, {killed} processes killed, {} KiB, {} descriptors",
             start.elapsed().as_secs(),
             backend.sessions(),
             rows.load(Relaxed),
-            held.0 >> 10,
+            held.0,
             held.1
         );
         if stderr().is_terminal() {
