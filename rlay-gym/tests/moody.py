@@ -158,6 +158,19 @@ class Large(Moody):
         return *super().step(action)[:-1], {"much": bytes(48 << 20)}
 
 
+class Endless(Moody):
+    """Says a word, but with its first step more than a frame may hold."""
+
+    observation_space = spaces.Text(80 << 20)
+
+    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
+        return "a", super().reset(**how)[1]
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        _, *rest = super().step(action)
+        return "a" * (70 << 20 if self.steps == 1 else 1), *rest
+
+
 def without_mode() -> Moody:
     """Make an environment; a function that knows of no render mode."""
     return Moody()
