@@ -209,6 +209,10 @@ ELSEWHERE = (
         "test_transport_failures.py::test_a_kill_in_the_middle_of_a_large_frame",
     ),
     Elsewhere(
+        "the host or the agent stands still for long", "zmq, zmq+ipc, quic", "`ConnectionLost`", "log", OF_SILENCE,
+        "as if it were killed; the other transports wait", "test_zmq_by_hand.py::test_who_says_nothing_is_asked",
+    ),
+    Elsewhere(
         "the link between two machines goes down", "quic", "`ConnectionLost`", "log", OF_SILENCE, "both dial anew",
         "test_two_hosts.py::test_both_ends_notice_that_the_link_is_down",
     ),

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import faults
 from conftest import ROOT, HostProcess
-from faults import BOUNDS, FAULTS, GONE, NOTHING, Fault, Logged, Raised
+from faults import BOUNDS, FAULTS, GONE, NOTHING, OF_SILENCE, Fault, Logged, Raised
 from mishaps import Stage
-from moods import Moods
+from moods import Moods, moods_of
+from processes import HERE
 
-HERE = ROOT / "rlay-gym" / "tests"
+Fresh = Callable[[str], str]
+Spawn = Callable[[], HostProcess]
 
 
 def check(expected: object, found: object) -> None:
@@ -28,34 +31,51 @@ def check(expected: object, found: object) -> None:
         assert found is None
 
 
-@pytest.mark.parametrize(
-    ("fault", "scheme"),
-    [
-        pytest.param(fault, scheme, id=f"{fault.name}-{scheme}")
-        for fault in FAULTS
-        for outcome in fault.outcomes
-        for scheme in outcome.over
-    ],
-)
-def test_fault(
-    request: pytest.FixtureRequest,
-    fresh: Callable[[str], str],
-    spawn_host: Callable[[], HostProcess],
-    fault: Fault,
-    scheme: str,
-) -> None:
-    outcome = fault.outcome(scheme)
-    moods: Moods = request.getfixturevalue("own_moods" if fault.is_the_hosts else "moods")
-    seen = fault.bring(Stage(scheme, moods, fresh, spawn_host))
+def prove(fault: Fault, stage: Stage) -> None:
+    """Bring the fault about, and fail unless all comes as the table says."""
+    outcome = fault.outcome(stage.scheme)
+    seen = fault.bring(stage)
     check(outcome.agent, seen.agent)
     check(outcome.host, seen.host)
     assert seen.after < BOUNDS[outcome.when]
     if isinstance(outcome.host, Logged):
-        moods.log(outcome.host.says)
+        stage.moods.log(outcome.host.says)
     elif outcome.host == NOTHING:
-        assert moods.host.take_log() == []
+        assert stage.moods.host.take_log() == []
     else:
         assert isinstance(outcome.host, Raised) or outcome.host == GONE
+
+
+CASES = [(fault, scheme, outcome.when) for fault in FAULTS for outcome in fault.outcomes for scheme in outcome.over]
+SLOW = [(fault, scheme) for fault, scheme, when in CASES if when == OF_SILENCE]
+
+
+@pytest.mark.parametrize(
+    ("fault", "scheme"),
+    [pytest.param(fault, scheme, id=f"{fault.name}-{scheme}") for fault, scheme, when in CASES if when != OF_SILENCE],
+)
+def test_a_fault(request: pytest.FixtureRequest, fresh: Fresh, spawn_host: Spawn, fault: Fault, scheme: str) -> None:
+    moods: Moods = request.getfixturevalue("own_moods" if fault.is_the_hosts else "moods")
+    prove(fault, Stage(scheme, moods, fresh, spawn_host))
+
+
+def test_the_faults_that_only_silence_tells(fresh: Fresh, spawn_host: Spawn) -> None:
+    """All at the same time, for each takes its time."""
+    wrong: dict[str, BaseException] = {}
+
+    def play(fault: Fault, scheme: str, host: HostProcess) -> None:
+        try:
+            with moods_of(host) as moods:
+                prove(fault, Stage(scheme, moods, fresh, spawn_host))
+                if fault.is_the_hosts:
+                    moods.forsake()
+        except BaseException as error:
+            wrong[f"{fault.name}-{scheme}"] = error
+
+    with ThreadPoolExecutor(len(SLOW)) as pool:
+        for fault, scheme in SLOW:
+            pool.submit(play, fault, scheme, spawn_host())
+    assert not wrong, wrong
 
 
 def test_the_page_shows_this_table() -> None:
