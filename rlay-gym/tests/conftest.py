@@ -260,11 +260,14 @@ MADE = ("two hosts", "a bad link", "a link that goes down")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how that was."""
+    """Say how that was, and which faults were brought about."""
     reports = [report for group in terminalreporter.stats.values() for report in group]
     recorded = [pair for report in reports for pair in getattr(report, "user_properties", [])]
     for line in sorted({f"{name}: {how}" for name, how in recorded if name in MADE}):
         terminalreporter.line(line)
+    for table in {how for name, how in recorded if name == "faults"}:
+        terminalreporter.section("faults")
+        terminalreporter.write(table)
 
 
 _numbers = itertools.count()

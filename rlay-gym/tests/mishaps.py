@@ -6,8 +6,9 @@ import contextlib
 import http.client
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ DEADLINE = 0.5
 
 STOPPED = 2.0
 """How long a process stands still: less than what counts as death over any transport."""
+
+LONG = 28.0
+"""How long one stands still that is to be given up where silence counts as death, in seconds."""
 
 SILENCE = 60.0
 """Bounds every wait for an answer or for somebody to be missed, in seconds."""
@@ -152,20 +156,23 @@ def kill_parent(stage: Stage) -> Seen:
     return Seen(after=after)
 
 
-def threads(pid: int) -> list[str]:
+def states_of_threads(pid: int) -> list[str]:
     """Return what the kernel says of each thread of a process."""
     return [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
 
 
 @contextlib.contextmanager
-def stopped(pid: int) -> Any:
-    """Let a process stand still for the time of the block, and for `STOPPED` at least."""
+def stopped(pid: int, at_least: float = STOPPED) -> Iterator[None]:
+    """Let a process stand still for the time of the block, and for so many seconds at least."""
     os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
     try:
-        until(lambda: all(stat.rpartition(")")[2].split()[0] == "T" for stat in threads(pid)), "all threads to stop")
+        until(
+            lambda: all(stat.rpartition(")")[2].split()[0] == "T" for stat in states_of_threads(pid)),
+            "all threads to stop",
+        )
         yield
-        time.sleep(max(0.0, began + STOPPED - time.monotonic()))
+        time.sleep(max(0.0, began + at_least - time.monotonic()))
     finally:
         os.kill(pid, signal.SIGCONT)
 
@@ -178,6 +185,24 @@ def stop_host(stage: Stage) -> Seen:
     env.timeout = None
     assert env.late(SILENCE)[0] == [1]
     assert env.step(0)[0] == [2]
+    stage.next_agent()
+    return Seen(agent=error, after=after)
+
+
+def stop_host_for_long(stage: Stage) -> Seen:
+    env = stage.env()
+    env.reset()
+    stands = threading.Event()
+
+    def stand_still() -> None:
+        with stopped(stage.moods.host.pid, LONG):
+            stands.set()
+
+    with thread(stand_still):
+        assert stands.wait(SILENCE)
+        error, after = see(lambda: env.step(0))
+    if error is None:
+        assert env.step(0)[0] == [2]
     stage.next_agent()
     return Seen(agent=error, after=after)
 
