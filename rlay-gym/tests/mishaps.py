@@ -203,6 +203,9 @@ def stop_host_for_long(stage: Stage) -> Seen:
         error, after = see(lambda: env.step(0))
     if error is None:
         assert env.step(0)[0] == [2]
+    else:
+        # The host learns that it was given up, though the agent's process and its sockets are still there.
+        stage.moods.wait_for("close")
     stage.next_agent()
     return Seen(agent=error, after=after)
 

@@ -41,7 +41,8 @@ def prove(fault: Fault, stage: Stage) -> None:
     if isinstance(outcome.host, Logged):
         stage.moods.log(outcome.host.says)
     elif outcome.host == NOTHING:
-        assert stage.moods.host.take_log() == []
+        # A place may still be taken when the next agent asks for it, which then tries again.
+        assert [line for line in stage.moods.host.take_log() if "sessions are taken" not in line] == []
     else:
         assert isinstance(outcome.host, Raised) or outcome.host == GONE
 

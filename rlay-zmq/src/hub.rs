@@ -235,7 +235,10 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
             let (silent, is_over) = (state.silent, state.end.is_some());
             drop(state);
             if silent >= LOOKS && !is_over {
-                let why = format!("nothing was heard for {:?}; its machine or the network is gone", self.liveness);
+                let why = format!(
+                    "nothing was heard for {:?}; its machine or the network is gone, or it was killed",
+                    self.liveness
+                );
                 link.end(Err(lost(&link.peer, why)));
             } else if silent > 0 && !is_over {
                 ask.push(identity.clone());

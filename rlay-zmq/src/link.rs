@@ -96,7 +96,9 @@ impl Link {
             Some(Message::Ping) => {
                 state.asked += 1;
                 if state.asked <= PATIENCE {
-                    return Some(Message::Pong);
+                    // This end has given the connection up; the peer, which was silent, is back and must hear of it.
+                    let is_lost = matches!(state.end, Some(Err(_)));
+                    return Some(if is_lost { Message::Abort } else { Message::Pong });
                 }
                 if state.end.is_some() {
                     return None;
