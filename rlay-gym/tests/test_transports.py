@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import moody
 import rlay
 import transcripts
 from conftest import PARADIGMS, SCHEMES, HostProcess, Start
 from moods import Moods
-from processes import WAIT, Program, python, thread
+from processes import WAIT, Program, python
 from test_vector import play, same
 
 pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
@@ -172,34 +171,6 @@ def test_ctrl_c(moods: Moods, fresh: Any, scheme: str, paradigm: str) -> None:
         program.say("go on")
         program.find("late 1")
         assert program.wait() == 0
-
-
-@pytest.mark.parametrize("scheme", OTHERS)
-def test_a_host_that_is_killed_while_its_answer_is_awaited(own_moods: Moods, fresh: Any, scheme: str) -> None:
-    env = own_moods.client(own_moods.serve(address=fresh(scheme)))
-    env.reset()
-
-    def kill() -> None:
-        own_moods.wait_for("step")
-        own_moods.host.kill()
-
-    with thread(kill), pytest.raises(rlay.ConnectionLost):
-        env.step(moody.WAIT)
-
-
-@pytest.mark.parametrize("scheme", OTHERS)
-def test_an_agent_that_is_killed(moods: Moods, fresh: Any, scheme: str) -> None:
-    source = """
-        import sys, rlay
-        env = rlay.ClientEnv(sys.argv[1])
-        print(env.reset())
-        sys.stdin.readline()
-        """
-    address = moods.serve(address=fresh(scheme))
-    with python(source, address) as agent:
-        agent.line()
-        agent.kill()
-    moods.wait_for("close")
 
 
 @pytest.mark.parametrize("scheme", OTHERS)

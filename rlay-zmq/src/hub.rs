@@ -29,8 +29,9 @@ const BACKLOG: usize = 1024;
 const DRY: Duration = Duration::from_millis(10);
 /// Messages that are taken before other tasks have a turn.
 const TURNS: u64 = 32;
-/// Looks at the clock within the liveness bound: a peer is asked after one look and given up after four.
-const LOOKS: u32 = 4;
+/// Looks at the clock within the liveness bound. A peer is asked at each after which nothing was heard, and given up
+/// before the bound is over.
+const LOOKS: u32 = 8;
 
 /// The reading half of either socket.
 pub(crate) enum Reader {
@@ -234,7 +235,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
             state.asked = 0;
             let (silent, is_over) = (state.silent, state.end.is_some());
             drop(state);
-            if silent >= LOOKS && !is_over {
+            if silent + 1 >= LOOKS && !is_over {
                 let why = format!(
                     "nothing was heard for {:?}; its machine or the network is gone, or it was killed",
                     self.liveness
