@@ -18,7 +18,7 @@ use rlay_core::{
     net::{self, lost},
     open_bridged,
 };
-use rlay_tls::{TlsOptions, explain};
+use rlay_tls::explain;
 use socket2::{Domain, Socket, Type};
 use tokio::{task::JoinHandle, time};
 
@@ -45,9 +45,6 @@ fn socket(at: SocketAddr) -> io::Result<UdpSocket> {
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
     let parsed = Parsed::new(address)?;
-    if parsed.allow_remote {
-        return Err(address.error("insecure_allow_remote is an option of listeners"));
-    }
     let dialer = parsed.tls.dial(address)?;
     let crypto = QuicClientConfig::try_from(dialer.config).expect("ring has the initial cipher suite");
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
@@ -111,10 +108,7 @@ async fn refused(to: SocketAddr, any: IpAddr) -> io::Error {
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
     let parsed = Parsed::new(address)?;
     let tls = parsed.tls.listen(address)?;
-    if !options.is_authenticated && !tls.is_mutual {
-        let lacks = "nothing authenticates who dials";
-        net::check_exposure(address, &parsed.sockets, parsed.allow_remote, lacks, TlsOptions::REMEDY)?;
-    }
+    tls.check_exposure(address, &parsed.sockets, options.is_authenticated)?;
     let unusable = |e: &dyn std::fmt::Display| address.error(format_args!("cannot listen: {e}"));
     let crypto = QuicServerConfig::try_from(tls.config).expect("ring has the initial cipher suite");
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));

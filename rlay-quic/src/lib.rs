@@ -2,11 +2,10 @@
 //!
 //! The listener makes itself a certificate on first use and prints its fingerprint as part of the
 //! address. Whoever dials that address talks to that listener or to nobody. Beside the options that say so
-//! otherwise, which are those of `rlay-tls`, there are
+//! otherwise, which are those of `rlay-tls`, there is
 //!
 //! | option | at | |
 //! |---|---|---|
-//! | `insecure_allow_remote=yes` | listener | Listens for other machines, though nothing authenticates who dials. |
 //! | `mtu=N` | both | The largest UDP payload to try, 1200 to 65527 bytes; measure whether it pays on your network. |
 //!
 //! ```

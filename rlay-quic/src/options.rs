@@ -3,11 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
-use rlay_core::{
-    Address, Result, TransportOptions,
-    net::{self, ALLOW_REMOTE},
-    wire::HANDSHAKE_FRAME,
-};
+use rlay_core::{Address, Result, TransportOptions, net, wire::HANDSHAKE_FRAME};
 
 use rlay_tls::TlsOptions;
 
@@ -34,28 +30,20 @@ pub(crate) fn window(max_frame: usize) -> VarInt {
 pub(crate) struct Parsed {
     pub(crate) sockets: Vec<SocketAddr>,
     pub(crate) tls: TlsOptions,
-    pub(crate) allow_remote: bool,
     pub(crate) mtu: Option<u16>,
 }
 
 impl Parsed {
     pub(crate) fn new(address: &Address) -> Result<Self> {
-        let mut parsed =
-            Self { sockets: net::resolve(address)?, tls: TlsOptions::default(), allow_remote: false, mtu: None };
+        let mut parsed = Self { sockets: net::resolve(address)?, tls: TlsOptions::default(), mtu: None };
         for option in address.options() {
             match option {
-                (ALLOW_REMOTE, "yes") => parsed.allow_remote = true,
                 ("mtu", text) => {
                     let mtu = text.parse().ok().filter(|mtu| (1200..=65527).contains(mtu));
                     parsed.mtu = Some(mtu.ok_or_else(|| address.error("mtu is a number from 1200 to 65527"))?);
                 }
                 (key, value) if parsed.tls.take(address, key, value)? => {}
-                (key, value) => {
-                    return Err(address.error(format_args!(
-                        "there is no option {key}={value}; there are {}, mtu=N and {ALLOW_REMOTE}=yes",
-                        TlsOptions::THERE_ARE
-                    )));
-                }
+                (key, value) => return Err(TlsOptions::unknown(address, key, value, "mtu=N, ")),
             }
         }
         Ok(parsed)

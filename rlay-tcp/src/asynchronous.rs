@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use rlay_core::{
     Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{LINGER, check_user, goodbye},
+    net::{LAST_WORD, LINGER, check_user, goodbye},
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     layer::{Layer, Security},
-    socket::{self, Accepted, LAST_WORD_TIME, Listening, Owner, Target, broken, crashed, lost},
+    socket::{self, Accepted, Listening, Owner, Target, broken, crashed, lost},
     vigil::Vigil,
 };
 
@@ -204,7 +204,7 @@ impl StreamChannel {
                     self.drain().await;
                 }
             };
-            let _ = time::timeout(LAST_WORD_TIME, tell).await;
+            let _ = time::timeout(LAST_WORD, tell).await;
         } else if self.layer.is_owing() {
             let answered = self.write([&[]; 3]).await;
             if matches!(opened, Ok(false)) {

@@ -8,7 +8,7 @@ use std::{
 
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    net::{LINGER, Patience, Want, check_user, goodbye, is_vain, wait_to_accept},
+    net::{LAST_WORD, LINGER, Patience, Want, check_user, goodbye, is_vain, wait_to_accept},
     timeout_error,
     wire::{END, Framing},
 };
@@ -16,7 +16,7 @@ use socket2::{SockRef, Socket};
 
 use crate::{
     layer::{Layer, Security},
-    socket::{self, Accepted, LAST_WORD_TIME, Listening, Owner, Target, broken, crashed, lost},
+    socket::{self, Accepted, Listening, Owner, Target, broken, crashed, lost},
     vigil::Vigil,
 };
 
@@ -176,7 +176,7 @@ impl StreamChannel {
         let opened = self.layer.open(&mut self.framing, &self.peer);
         if opened.is_err() {
             self.is_broken = true;
-            let latest = Instant::now() + LAST_WORD_TIME;
+            let latest = Instant::now() + LAST_WORD;
             let latest = deadline.map_or(latest, |deadline| deadline.min(latest));
             if self.write([&[]; 3], Some(latest), &mut 0).is_ok() && self.socket.shutdown(Shutdown::Write).is_ok() {
                 self.drain(latest);

@@ -1,8 +1,12 @@
 //! The layer between frames and the socket: none, or TLS. Sans-io, so that both forms share it.
 
-use std::io::IoSlice;
+use std::{io::IoSlice, net::SocketAddr};
 
-use rlay_core::{Address, Result, net::ALLOW_REMOTE, wire::Framing};
+use rlay_core::{
+    Address, Result,
+    net::{self, ALLOW_REMOTE},
+    wire::Framing,
+};
 #[cfg(feature = "tls")]
 use {
     rlay_tls::{Dialer, Listening, TlsOptions, TlsSession, explain},
@@ -13,7 +17,7 @@ use {
 #[derive(Debug, Clone)]
 pub(crate) enum Security {
     /// Of `tcp` and `unix`.
-    None,
+    None { allow_remote: bool },
     #[cfg(feature = "tls")]
     Dialer(Arc<Dialer>),
     #[cfg(feature = "tls")]
@@ -24,34 +28,45 @@ impl Security {
     pub(crate) fn dial(address: &Address) -> Result<Self> {
         #[cfg(feature = "tls")]
         if address.scheme() == "tls" {
-            let (options, allow_remote) = tls_options(address)?;
-            if allow_remote {
-                return Err(address.error(format_args!("{ALLOW_REMOTE} is an option of listeners")));
-            }
-            return Ok(Self::Dialer(Arc::new(options.dial(address)?)));
+            return Ok(Self::Dialer(Arc::new(tls_options(address)?.dial(address)?)));
         }
         address.no_options()?;
-        Ok(Self::None)
+        Ok(Self::None { allow_remote: false })
     }
 
-    /// And whether other machines may dial though nobody is authenticated.
-    pub(crate) fn listen(address: &Address) -> Result<(Self, bool)> {
+    pub(crate) fn listen(address: &Address) -> Result<Self> {
         #[cfg(feature = "tls")]
         if address.scheme() == "tls" {
-            let (options, allow_remote) = tls_options(address)?;
-            return Ok((Self::Listener(Arc::new(options.listen(address)?)), allow_remote));
+            return Ok(Self::Listener(Arc::new(tls_options(address)?.listen(address)?)));
         }
         match address.options().collect::<Vec<_>>()[..] {
-            [] => Ok((Self::None, false)),
-            [(ALLOW_REMOTE, "yes")] if address.scheme() == "tcp" => Ok((Self::None, true)),
+            [] => Ok(Self::None { allow_remote: false }),
+            [(ALLOW_REMOTE, "yes")] if address.scheme() == "tcp" => Ok(Self::None { allow_remote: true }),
             _ => Err(address.error(format_args!("a listener has no option but {ALLOW_REMOTE}=yes, for tcp"))),
+        }
+    }
+
+    /// Refuses a listener that other machines can dial, unless somebody is authenticated or that is wanted.
+    pub(crate) fn check_exposure(&self, address: &Address, found: &[SocketAddr], is_authenticated: bool) -> Result<()> {
+        match self {
+            Self::None { .. } if is_authenticated => {
+                net::check_exposure(address, found, true, "nothing here is encrypted", "")
+            }
+            Self::None { allow_remote } => {
+                let lacks = "nothing here authenticates or encrypts";
+                net::check_exposure(address, found, *allow_remote, lacks, net::SET_A_TOKEN)
+            }
+            #[cfg(feature = "tls")]
+            Self::Listener(listening) => listening.check_exposure(address, found, is_authenticated),
+            #[cfg(feature = "tls")]
+            Self::Dialer(_) => Ok(()),
         }
     }
 
     /// The scheme of addresses over TCP with it.
     pub(crate) fn scheme(&self) -> &'static str {
         match self {
-            Self::None => "tcp",
+            Self::None { .. } => "tcp",
             #[cfg(feature = "tls")]
             _ => "tls",
         }
@@ -60,7 +75,7 @@ impl Security {
     /// That of a new connection.
     pub(crate) fn layer(&self) -> Result<Layer> {
         Ok(match self {
-            Self::None => Layer::Plain,
+            Self::None { .. } => Layer::Plain,
             #[cfg(feature = "tls")]
             Self::Dialer(dialer) => Layer::Tls(Box::new(dialer.session()?)),
             #[cfg(feature = "tls")]
@@ -70,20 +85,14 @@ impl Security {
 }
 
 #[cfg(feature = "tls")]
-fn tls_options(address: &Address) -> Result<(TlsOptions, bool)> {
-    let (mut options, mut allow_remote) = (TlsOptions::default(), false);
+fn tls_options(address: &Address) -> Result<TlsOptions> {
+    let mut options = TlsOptions::default();
     for (key, value) in address.options() {
-        match (key, value) {
-            (ALLOW_REMOTE, "yes") => allow_remote = true,
-            _ if options.take(address, key, value)? => {}
-            _ => {
-                let there_are = TlsOptions::THERE_ARE;
-                let error = format!("there is no option {key}={value}; there are {there_are} and {ALLOW_REMOTE}=yes");
-                return Err(address.error(error));
-            }
+        if !options.take(address, key, value)? {
+            return Err(TlsOptions::unknown(address, key, value, ""));
         }
     }
-    Ok((options, allow_remote))
+    Ok(options)
 }
 
 /// What becomes of bytes on their way.

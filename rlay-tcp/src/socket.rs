@@ -8,8 +8,6 @@ use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::layer::Security;
 
-/// How long a peer whose TLS is refused may take to hear why.
-pub(crate) const LAST_WORD_TIME: Duration = Duration::from_millis(300);
 /// Connections that may wait for `accept`.
 const BACKLOG: i32 = 1024;
 
@@ -75,27 +73,12 @@ pub(crate) struct Listening {
 /// Binds and listens.
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Listening> {
     let target = Target::resolve(address)?;
-    let (security, allow_remote) = Security::listen(address)?;
+    let security = Security::listen(address)?;
     let candidates = target.candidates(address)?;
     let bind = || bind(&candidates[0], options);
     let socket = match &target {
         Target::Tcp(found) => {
-            match &security {
-                Security::None if options.is_authenticated => {
-                    net::check_exposure(address, found, true, "nothing here is encrypted", "")?;
-                }
-                Security::None => {
-                    let lacks = "nothing here authenticates or encrypts";
-                    net::check_exposure(address, found, allow_remote, lacks, net::SET_A_TOKEN)?;
-                }
-                #[cfg(feature = "tls")]
-                Security::Listener(tls) if !tls.is_mutual && !options.is_authenticated => {
-                    let (lacks, remedy) = ("nothing authenticates who dials", rlay_tls::TlsOptions::REMEDY);
-                    net::check_exposure(address, found, allow_remote, lacks, remedy)?;
-                }
-                #[cfg(feature = "tls")]
-                _ => {}
-            }
+            security.check_exposure(address, found, options.is_authenticated)?;
             bind().map_err(|e| net::bind_error(address, &e))?
         }
         Target::Unix(path) => {

@@ -15,6 +15,7 @@
 //! | `key=FILE` | both | Its key, where `cert` does not hold it, too. |
 //! | `ca=FILE` | listener | Dialers must show a certificate that is signed by one of these. |
 //! | `clients=FILE` | listener | Dialers must show a certificate whose fingerprint is listed here, one on a line. |
+//! | `insecure_allow_remote=yes` | listener | Listens for other machines, though nothing authenticates who dials. |
 //!
 //! Files are PEM, but for the list of clients. A listener looks at its files again whenever somebody dials: to
 //! rotate a certificate, to let a client in or keep one out, change the file; nothing needs to be restarted. What

@@ -1,11 +1,15 @@
 //! Options: what an address says about TLS, and the settings of rustls that follow from it.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
-use rlay_core::{Address, Error, ErrorKind, Result};
+use rlay_core::{
+    Address, Error, ErrorKind, Result,
+    net::{self, ALLOW_REMOTE},
+};
 use rustls::{
     ClientConfig, ClientConnection, ServerConfig, ServerConnection,
     client::Resumption,
@@ -35,6 +39,7 @@ pub struct TlsOptions {
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
     clients: Option<PathBuf>,
+    allow_remote: bool,
 }
 
 /// What a dialer needs to begin.
@@ -56,7 +61,8 @@ pub struct Listening {
     /// The fingerprint of the certificate that it shows at first.
     pub pin: Pin,
     /// Whether dialers must show a certificate of their own that is believed.
-    pub is_mutual: bool,
+    is_mutual: bool,
+    allow_remote: bool,
 }
 
 impl Dialer {
@@ -68,6 +74,17 @@ impl Dialer {
 }
 
 impl Listening {
+    /// Refuses to listen where other machines can dial, unless somebody is authenticated or that is wanted.
+    pub fn check_exposure(&self, address: &Address, found: &[SocketAddr], is_authenticated: bool) -> Result<()> {
+        // What helps, for the error.
+        const REMEDY: &str =
+            "set a token (RLAY_TOKEN, at both ends), let only dialers with certificates in (clients=FILE), ";
+        if is_authenticated || self.is_mutual {
+            return Ok(());
+        }
+        net::check_exposure(address, found, self.allow_remote, "nothing authenticates who dials", REMEDY)
+    }
+
     /// TLS on a new connection.
     pub fn session(&self) -> Result<TlsSession> {
         ServerConnection::new(Arc::clone(&self.config)).map(TlsSession::new).map_err(impossible)
@@ -79,12 +96,13 @@ fn impossible(error: rustls::Error) -> Error {
 }
 
 impl TlsOptions {
-    /// What there is, for the error about what there is not.
-    pub const THERE_ARE: &str = "pin=sha256:…, ca=FILE, cert=FILE, key=FILE, name=NAME, clients=FILE, \
-                                 insecure_skip_verification=yes";
-    /// What helps a listener that other machines could dial, for [`check_exposure`](rlay_core::net::check_exposure).
-    pub const REMEDY: &str = "set a token (RLAY_TOKEN, at both ends), let only dialers with certificates in \
-                              (clients=FILE), ";
+    /// The error for an option that is none of these, and none of the transport's `own`.
+    pub fn unknown(address: &Address, key: &str, value: &str, own: &str) -> Error {
+        address.error(format_args!(
+            "there is no option {key}={value}; there are pin=sha256:…, ca=FILE, cert=FILE, key=FILE, name=NAME, \
+             clients=FILE, {own}{SKIP}=yes and {ALLOW_REMOTE}=yes"
+        ))
+    }
 
     /// Takes an option of `address`, unless it is none of these.
     pub fn take(&mut self, address: &Address, key: &str, value: &str) -> Result<bool> {
@@ -99,6 +117,7 @@ impl TlsOptions {
             ("cert", file) => self.cert = Some(file.into()),
             ("key", file) => self.key = Some(file.into()),
             ("clients", file) => self.clients = Some(file.into()),
+            (ALLOW_REMOTE, "yes") => self.allow_remote = true,
             _ => return Ok(false),
         }
         Ok(true)
@@ -106,8 +125,10 @@ impl TlsOptions {
 
     /// What follows for whoever dials `address`.
     pub fn dial(&self, address: &Address) -> Result<Dialer> {
-        if self.clients.is_some() {
-            return Err(address.error("clients is an option of listeners"));
+        for (given, option) in [(self.clients.is_some(), "clients"), (self.allow_remote, ALLOW_REMOTE)] {
+            if given {
+                return Err(address.error(format_args!("{option} is an option of listeners")));
+            }
         }
         match (self.pin.is_some() || self.ca.is_some(), self.skip_verification) {
             (false, false) => {
@@ -189,7 +210,7 @@ impl TlsOptions {
         // Who resumes is not verified again: a client taken off the list would still come in.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Listening { config: Arc::new(config), pin, is_mutual })
+        Ok(Listening { config: Arc::new(config), pin, is_mutual, allow_remote: self.allow_remote })
     }
 
     fn files(&self, address: &Address) -> Result<Option<(PathBuf, PathBuf)>> {

@@ -16,6 +16,7 @@ use crate::{
     bridge::{refuse_inside_tokio, timeout},
     channel::{BlockingChannel, BlockingListener, Incoming},
     error::{Error, ErrorKind, Result},
+    net::LAST_WORD,
     session::{Greeting, reject},
     stop::Stop,
     token::nonce,
@@ -24,8 +25,6 @@ use crate::{
 
 /// How long a peer that nobody took may take over its goodbye.
 const GOODBYE_TIME: Duration = Duration::from_millis(50);
-/// How long a peer that was refused may take to hear why.
-const LAST_WORD_TIME: Duration = Duration::from_millis(300);
 /// Notices kept for [`Acceptor::notices`].
 const NOTICES: usize = 100;
 
@@ -287,7 +286,7 @@ impl Shared {
                 if error.kind() != ErrorKind::Protocol {
                     reject(&error, &mut answer);
                     channel.send(&answer, &[], deadline)?;
-                    channel.close(Some(Instant::now() + LAST_WORD_TIME))?;
+                    channel.close(Some(Instant::now() + LAST_WORD))?;
                 }
                 return Err(error.context("handshake refused"));
             }

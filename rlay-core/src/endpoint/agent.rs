@@ -86,7 +86,16 @@ impl Agent {
         let mut session = AgentSession::new();
         let mut out = Vec::new();
         session.make(make, &mut out)?;
-        let mut agent = Self { channel, session, limits, spec: Box::new(nothing()), out, over: None, program: None };
+        let mut agent = Self {
+            channel,
+            session,
+            limits,
+            spec: Box::new(nothing()),
+            out,
+            over: None,
+            #[cfg(unix)]
+            program: None,
+        };
         agent.send(&[], wait.deadline)?;
         let frame = agent.next_frame(wait).map_err(|error| match error.kind() {
             ErrorKind::Timeout => Error::new(

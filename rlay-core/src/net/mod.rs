@@ -28,6 +28,9 @@ pub const ALLOW_REMOTE: &str = "insecure_allow_remote";
 /// What helps where a token makes up for what is missing, for [`check_exposure`].
 pub const SET_A_TOKEN: &str = "set a token (RLAY_TOKEN, at both ends), ";
 
+/// How long a peer that is refused may take to hear why.
+pub const LAST_WORD: Duration = Duration::from_millis(300);
+
 /// How long `close` lets the peer read what it was sent, over streams that take it back if it has not.
 pub const LINGER: Duration = Duration::from_secs(1);
 
