@@ -274,31 +274,6 @@ fn a_dialer_whose_handshake_hangs_can_be_stopped() {
 }
 
 #[test]
-fn an_error_that_nobody_waited_for_is_not_lost() {
-    bounded(|| {
-        let tls = Listener::new("tls", "");
-        let address = format!("{}?pin=sha256:{}", tls.bare, "0".repeat(64)).parse().expect("an address");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let options = rlay::options();
-            let transport = options.registry.find(&address).expect("tls");
-            let mut channel = transport.connect(&address, &Default::default()).await.expect("connects");
-            // Given up again and again, also while the peer is told why.
-            let recv = async {
-                loop {
-                    if let Ok(result) = tokio::time::timeout(Duration::from_millis(1), channel.recv()).await {
-                        return result;
-                    }
-                }
-            };
-            let result = tokio::time::timeout(Duration::from_secs(20), recv).await.expect("it fails for good");
-            let error = result.expect_err("another certificate");
-            assert!(matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::ConnectionLost), "{error}");
-        });
-    });
-}
-
-#[test]
 fn tls_and_plain_tcp_tell_each_other_apart() {
     bounded(|| {
         let tls = Listener::new("tls", "");

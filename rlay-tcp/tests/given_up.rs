@@ -1,0 +1,54 @@
+//! A call that is given up while the peer is told what is wrong: the next one fails, too, and does not wait.
+#![cfg(feature = "tls")]
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rlay_core::{Address, ErrorKind, Transport, TransportOptions};
+use rlay_tcp::Tcp;
+use rlay_tls::TlsOptions;
+use tokio::time::timeout;
+
+/// Shakes hands with whoever dials, as far as it goes, and keeps the connection whatever it hears.
+fn listen() -> (Address, mpsc::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tls://{}", listener.local_addr().unwrap());
+    let listening = TlsOptions::default().listen(&address.parse().unwrap()).unwrap();
+    let (stop, stopped) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut tls = listening.session().unwrap();
+        loop {
+            connection.write_all(tls.outgoing()).unwrap();
+            tls.sent(tls.outgoing().len());
+            let n = connection.read(tls.space()).unwrap();
+            tls.filled(n);
+            if n == 0 || tls.open(&mut [0; 64]).is_err() {
+                return stopped.recv();
+            }
+        }
+    });
+    (format!("{address}?pin=sha256:{}", "0".repeat(64)).parse().unwrap(), stop)
+}
+
+#[tokio::test]
+async fn an_error_is_not_lost_with_the_call_that_was_given_up() {
+    let (address, _stop) = listen();
+    let mut channel = Tcp.connect(&address, &TransportOptions::default()).await.unwrap();
+    // Long enough for the handshake, and shorter than the peer is told why it fails.
+    let mut given_up = 0;
+    let error = loop {
+        match timeout(Duration::from_millis(100), channel.recv()).await {
+            Ok(result) => break result.unwrap_err(),
+            Err(_) => given_up += 1,
+        }
+        assert!(given_up < 100, "it waits for ever");
+    };
+    assert!(given_up > 0, "the peer was told at once");
+    assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
+}
