@@ -160,6 +160,13 @@ pub trait Transport: Send + Sync + Debug {
     /// Listens.
     async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>>;
 
+    /// Whether a connection over `scheme` can be lost while both of its ends live, as in a network. Then a session
+    /// may go on over another one.
+    fn is_network(&self, scheme: &str) -> bool {
+        let _ = scheme;
+        true
+    }
+
     /// Whether its connections have work to do while nobody sends or receives, such as keep-alives.
     ///
     /// Then the connections of a blocking listener share its runtime, and a thread drives each such

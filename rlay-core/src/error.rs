@@ -81,17 +81,24 @@ pub struct Error {
     kind: ErrorKind,
     message: Cow<'static, str>,
     failure: Option<Box<EnvFailure>>,
+    is_gone: bool,
 }
 
 impl Error {
     /// An error of `kind` whose text should say what to try next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into().into(), failure: None }
+        Self { kind, message: message.into().into(), failure: None, is_gone: false }
+    }
+
+    /// An error of kind [`ConnectionLost`](ErrorKind::ConnectionLost) that is known to last: nobody has the port, or
+    /// whoever has it knows of no such session.
+    pub fn gone(message: impl Into<String>) -> Self {
+        Self { is_gone: true, ..Self::new(ErrorKind::ConnectionLost, message) }
     }
 
     /// An error that costs no allocation, for what happens all the time.
     pub(crate) const fn plain(kind: ErrorKind, message: &'static str) -> Self {
-        Self { kind, message: Cow::Borrowed(message), failure: None }
+        Self { kind, message: Cow::Borrowed(message), failure: None, is_gone: false }
     }
 
     /// Shorthand for a violation of the protocol by the peer.
@@ -102,6 +109,11 @@ impl Error {
     /// Whose doing it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether it was made by [`gone`](Self::gone): a session that lost its connection need not try again.
+    pub fn is_gone(&self) -> bool {
+        self.is_gone
     }
 
     /// What the remote environment raised, if that is what happened.
@@ -127,7 +139,8 @@ impl std::error::Error for Error {}
 
 impl From<EnvFailure> for Error {
     fn from(failure: EnvFailure) -> Self {
-        Self { kind: ErrorKind::Env, message: failure.to_string().into(), failure: Some(Box::new(failure)) }
+        let message = failure.to_string().into();
+        Self { kind: ErrorKind::Env, message, failure: Some(Box::new(failure)), is_gone: false }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     fmt,
     io::{self, PipeReader, PipeWriter, Write},
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering::SeqCst, fence},
     },
 };
@@ -34,12 +34,19 @@ struct Inner {
     /// For threads, which wait with poll(2). Made at first need; what `set` writes is never read, so that
     /// the pipe stays readable.
     pipe: OnceLock<Option<(PipeReader, PipeWriter)>>,
+    children: Mutex<Vec<Weak<Self>>>,
     pid: u32,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { is_set: AtomicBool::new(false), tasks: Notify::new(), pipe: OnceLock::new(), pid: std::process::id() }
+        Self {
+            is_set: AtomicBool::new(false),
+            tasks: Notify::new(),
+            pipe: OnceLock::new(),
+            children: Mutex::default(),
+            pid: std::process::id(),
+        }
     }
 }
 
@@ -53,7 +60,24 @@ impl Stop {
         if self.0.pid == std::process::id() {
             self.0.tasks.notify_waiters();
             self.tell_threads();
+            let children = std::mem::take(&mut *self.0.children.lock().unwrap_or_else(PoisonError::into_inner));
+            children.iter().filter_map(Weak::upgrade).for_each(|child| Self(child).set());
         }
+    }
+
+    /// A flag of its own that is also set when this one is.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        let child = Self::default();
+        let mut children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain(|child| child.strong_count() > 0);
+        children.push(Arc::downgrade(&child.0));
+        drop(children);
+        // `set` may have come before there was a child.
+        if self.is_set() {
+            child.set();
+        }
+        child
     }
 
     /// Whether it was set.

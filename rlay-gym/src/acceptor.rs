@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use rlay_core::{
-    BlockingChannel, Error, ErrorKind, Limits, Offers, Options,
-    endpoint::{self, Acceptor as CoreAcceptor, Place, Ready},
+    Error, ErrorKind, Offers, Options,
+    endpoint::{self, Acceptor as CoreAcceptor, Connection},
     wire::{Make, Role},
 };
 
@@ -88,7 +88,7 @@ impl Acceptor {
     /// The next peer, or None once the acceptor is closed. Raises Timeout at the timeout.
     fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Session>> {
         match wait_raw(py, timeout, |wait| self.0.next(wait))? {
-            Ok(ready) => Ok(Some(Session(Mutex::new(Some(ready.into()))))),
+            Ok(connection) => Ok(Some(Session(Mutex::new(Some(connection))))),
             Err(error) if error.kind() == ErrorKind::Closed => Ok(None),
             Err(error) => Err(raise(py, &error)),
         }
@@ -109,26 +109,14 @@ impl Acceptor {
     }
 }
 
-struct Open {
-    channel: Box<dyn BlockingChannel>,
-    limits: Limits,
-    place: Option<Place>,
-}
-
-impl From<Ready> for Open {
-    fn from(Ready { channel, limits, place }: Ready) -> Self {
-        Self { channel, limits, place: Some(place) }
-    }
-}
-
 /// A peer whose handshake is over. Used once: `agent` or `serve`.
 #[pyclass(frozen, module = "rlay._rlay")]
-pub(crate) struct Session(Mutex<Option<Open>>);
+pub(crate) struct Session(Mutex<Option<Connection>>);
 
 impl Session {
-    fn take(&self, py: Python<'_>) -> PyResult<Open> {
-        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        open.ok_or_else(|| error::new(py, ErrorKind::Usage, "the session was used already"))
+    fn take(&self, py: Python<'_>) -> PyResult<Connection> {
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        connection.ok_or_else(|| error::new(py, ErrorKind::Usage, "the session was used already"))
     }
 }
 
@@ -144,8 +132,7 @@ impl Session {
         timeout: Option<f64>,
     ) -> PyResult<Agent> {
         let make = Make { env_id, kwargs: to_value(kwargs)?, render_mode };
-        let Open { channel, limits, place } = self.take(py)?;
-        agent::open(py, (channel, limits, place), &make, timeout)
+        agent::open(py, self.take(py)?, &make, timeout)
     }
 
     /// Hosts, on this thread, the environment that `make(render_mode, env_id, kwargs)` gives, until the session
@@ -159,10 +146,10 @@ impl Session {
         env_ids: Vec<String>,
         kwargs: Vec<String>,
     ) -> PyResult<()> {
-        let Open { mut channel, limits, place } = self.take(py)?;
+        let mut connection = self.take(py)?;
         let terms = host::Terms { tracebacks, offers: Offers { env_ids, kwargs } };
-        let result = host::serve(py, channel.as_mut(), limits, make, &stop.0, terms);
-        py.detach(|| drop((channel, place)));
+        let result = host::serve(py, &mut connection, make, &stop.0, terms);
+        py.detach(|| drop(connection));
         result
     }
 }
@@ -183,7 +170,7 @@ pub(crate) fn dial(
     let address: rlay_core::Address = address.parse().map_err(|e: Error| raise(py, &e))?;
     let stop = stop.map(|stop| &stop.0);
     match wait_unless(py, stop, connect_timeout, |wait| endpoint::dial(&address, role, &options, wait))? {
-        Ok((channel, limits)) => Ok(Some(Session(Mutex::new(Some(Open { channel, limits, place: None }))))),
+        Ok(connection) => Ok(Some(Session(Mutex::new(Some(connection))))),
         Err(error) if error.kind() == ErrorKind::Closed => Ok(None),
         Err(error) => Err(raise(py, &error)),
     }

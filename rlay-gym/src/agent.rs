@@ -11,7 +11,7 @@ use pyo3::{
 };
 use rlay_core::{
     Error, ErrorKind, Options, Token, Value,
-    endpoint::{self, Agent as CoreAgent, Answer, Wait},
+    endpoint::{self, Agent as CoreAgent, Answer, Connection, Wait},
     session::Call,
     wire::{Make, Seed},
 };
@@ -37,20 +37,12 @@ struct State {
     observations: Tree,
     actions: Tree,
     action: Vec<u8>,
-    /// The place among the sessions of a listener, given back with the session.
-    _place: Option<endpoint::Place>,
 }
 
 /// Asks for an environment over a channel whose handshake is over.
-pub(crate) fn open(
-    py: Python<'_>,
-    ready: (Box<dyn rlay_core::BlockingChannel>, rlay_core::Limits, Option<endpoint::Place>),
-    make: &Make,
-    timeout: Option<f64>,
-) -> PyResult<Agent> {
-    let (channel, limits, place) = ready;
-    let agent = wait(py, timeout, move |wait| CoreAgent::open(channel, limits, make, wait))?;
-    Agent::new(py, agent, place)
+pub(crate) fn open(py: Python<'_>, connection: Connection, make: &Make, timeout: Option<f64>) -> PyResult<Agent> {
+    let agent = wait(py, timeout, move |wait| CoreAgent::open(connection, make, wait))?;
+    Agent::new(py, agent)
 }
 
 /// Starts the program that an `exec:` address names, and makes the environment that dials in.
@@ -70,14 +62,14 @@ pub(crate) fn launch(
     let Value::Dict(kwargs) = to_value(kwargs)? else { unreachable!("a dict is one") };
     let options = Options { log, render_mode, env_id, kwargs, ..options(py, Some(connect_timeout), 1, token)? };
     let agent = wait(py, Some(connect_timeout), |wait| endpoint::launch(&command, &options, wait))?;
-    Agent::new(py, agent, None)
+    Agent::new(py, agent)
 }
 
 impl Agent {
-    fn new(py: Python<'_>, agent: CoreAgent, place: Option<endpoint::Place>) -> PyResult<Self> {
+    fn new(py: Python<'_>, agent: CoreAgent) -> PyResult<Self> {
         let observations = Tree::new(py, &agent.spec().observation_space)?;
         let actions = Tree::new(py, &agent.spec().action_space)?;
-        let state = State { agent, observations, actions, action: Vec::new(), _place: place };
+        let state = State { agent, observations, actions, action: Vec::new() };
         Ok(Self { state: Mutex::new(state), pid: std::process::id() })
     }
 

@@ -9,8 +9,8 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 use rlay_core::{
-    BlockingChannel, Error, ErrorKind, HostEnv, Limits, Offers, Outcome, Result, Stop, Value,
-    endpoint::{self, Host, Wait},
+    Error, ErrorKind, HostEnv, Offers, Outcome, Result, Stop, Value,
+    endpoint::{self, Connection, Host, Wait},
     wire::{Make, Payload, Seed, Spec, put_value},
 };
 
@@ -52,15 +52,14 @@ impl fmt::Debug for PyHostEnv {
 /// Runs one session on this thread.
 pub(crate) fn serve(
     py: Python<'_>,
-    channel: &mut dyn BlockingChannel,
-    limits: Limits,
+    connection: &mut Connection,
     make: &Bound<'_, PyAny>,
     stop: &Stop,
     terms: Terms,
 ) -> PyResult<()> {
     let is_main = is_main(py)?;
     // The channel and the environment stay on this thread; only the interpreter is let go while it waits.
-    let job = Job { channel, limits, make: make.clone().unbind(), stop, is_main, terms };
+    let job = Job { connection, make: make.clone().unbind(), stop, is_main, terms };
     let (result, interrupt) = py.detach(move || job.run());
     match interrupt {
         Some(raised) => Err(raised),
@@ -69,8 +68,7 @@ pub(crate) fn serve(
 }
 
 struct Job<'a> {
-    channel: &'a mut dyn BlockingChannel,
-    limits: Limits,
+    connection: &'a mut Connection,
     make: Py<PyAny>,
     stop: &'a Stop,
     is_main: bool,
@@ -91,7 +89,8 @@ impl Job<'_> {
             Python::attach(|py| PyHostEnv::make(py, make.bind(py), request, &for_env))
                 .map(|env| Box::new(env) as Box<dyn HostEnv>)
         };
-        let mut host = Host::new(&mut factory, self.limits, self.terms.tracebacks).offering(self.terms.offers);
+        let mut host =
+            Host::new(&mut factory, self.connection.limits(), self.terms.tracebacks).offering(self.terms.offers);
         let mut check = || {
             let mut interrupt = interrupt.borrow_mut();
             if interrupt.is_none() {
@@ -106,7 +105,7 @@ impl Job<'_> {
         if self.is_main {
             wait = wait.checking(&mut check);
         }
-        let result = endpoint::serve(self.channel, &mut host, &mut wait);
+        let result = endpoint::serve(self.connection, &mut host, &mut wait);
         drop(host);
         (result, interrupt.take())
     }

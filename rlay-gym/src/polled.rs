@@ -139,7 +139,6 @@ impl Poll {
         put_value(&mut outcome.info, &to_value(info)?);
         outcome.packed = observations.write(observation, &mut outcome.observation)?;
         (outcome.reward, outcome.terminated, outcome.truncated) = (reward, terminated, truncated);
-        let outcome = &*outcome;
         py.detach(|| raw.reply(outcome)).map_err(|e| raise(py, &e))
     }
 

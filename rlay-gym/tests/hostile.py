@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from strangers import HELLO, MAKE, RESET, Stranger
-from wire_reference import encode
+from wire_reference import LASTING, RESUMING, encode
 from wire_values import KINDS
 
 Opening = Callable[[Stranger], None]
@@ -244,7 +244,7 @@ FIRST: Openings = {
     "a well-formed Reset first": lambda stranger: stranger.send("Reset", RESET),
     "a well-formed Welcome first": frames(encode("frame", {
         "kind": "Welcome", "seq": 0, "ack": 0, "re": 0,
-        "body": {"wire": 0, "features": 0, "max_frame": 1 << 26, "peer": "me", "proof": None},
+        "body": {"wire": 0, "features": 0, "max_frame": 1 << 26, "peer": "me", "proof": None, "ticket": None, "received": None},
     })),
     "a well-formed Reject first": frames(head(5) + struct.pack("<IHH", 5, 0, 0) + text(b"no")),
     "a well-formed Challenge first": frames(head(2) + NOISE[:32]),
@@ -295,7 +295,13 @@ FIRST: Openings = {
 INSIDE: Openings = {
     "no frame at all": then(frames(hello(max_frame=0)), linger),
     "frames without a limit": then(frames(hello(max_frame=(1 << 64) - 1)), linger),
-    "features of all kinds": then(frames(hello(features=(1 << 64) - 1)), linger),
+    "features of all kinds": then(frames(hello(features=(1 << 64) - 1 ^ RESUMING)), linger),
+    "a session that may last, and gone": then(frames(hello(features=LASTING)), crash),
+    "a session of nobody": then(frames(hello(features=RESUMING, resume={"ticket": [7] * 32, "received": 0})), linger),
+    "a session of nobody, of the last number": frames(
+        hello(features=LASTING | RESUMING, resume={"ticket": [0] * 32, "received": (1 << 64) - 1})
+    ),
+    "a session that is not named": frames(hello(features=RESUMING)),
     "every wire number": then(frames(hello(wire_min=0, wire_max=65535)), linger),
     "a name that writes over the log": then(frames(hello(peer="\x1b[2J\r\nINFO: all is well\0")), linger),
     "no name": then(frames(hello(peer="")), linger),

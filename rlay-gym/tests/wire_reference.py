@@ -92,6 +92,9 @@ def frame(reader: Reader) -> Json:
     return json
 
 
+LASTING, RESUMING = 1, 2  # feature bits
+
+
 def hello(r: Reader) -> Json:
     require(r.take(4) == b"RLAY", "no magic word")
     json: dict[str, Json] = {"wire_min": r.u16(), "wire_max": r.u16()}
@@ -99,7 +102,16 @@ def hello(r: Reader) -> Json:
     require(role <= 1, "unknown role")
     json |= {"role": ["Agent", "Env"][role], "auth": r.u8(), "features": r.u64(), "max_frame": r.u64()}
     json |= {"peer": r.text(256)}
-    return json | {"nonce": list(r.take(32)) if json["auth"] == 1 else None}
+    json["nonce"] = list(r.take(32)) if json["auth"] == 1 else None
+    resumes = json["features"] & RESUMING
+    return json | {"resume": {"ticket": list(r.take(32)), "received": r.u64()} if resumes else None}
+
+
+def welcome(r: Reader) -> Json:
+    json: dict[str, Json] = {"wire": r.u16(), "features": r.u64(), "max_frame": r.u64(), "peer": r.text(256)}
+    json["proof"] = r.option(lambda: list(r.take(32)))
+    json["ticket"] = list(r.take(32)) if json["features"] & LASTING else None
+    return json | {"received": r.u64() if json["features"] & RESUMING else None}
 
 
 def error(r: Reader) -> Json:
@@ -127,10 +139,7 @@ def result(r: Reader) -> Json:
 
 BODIES: dict[str, Callable[[Reader], Json]] = {
     "Hello": hello,
-    "Welcome": lambda r: {
-        "wire": r.u16(), "features": r.u64(), "max_frame": r.u64(), "peer": r.text(256),
-        "proof": r.option(lambda: list(r.take(32))),
-    },
+    "Welcome": welcome,
     "Challenge": lambda r: {"nonce": list(r.take(32))},
     "Proof": lambda r: {"proof": list(r.take(32))},
     "Reject": lambda r: {

@@ -134,11 +134,17 @@ BODIES: dict[str, Callable[[Json], bytes]] = {
         + numbers(x, ["features", "max_frame"], u64)
         + text(x["peer"])
         + bytes(x["nonce"] or ())
+        + (bytes(x["resume"]["ticket"]) + u64(x["resume"]["received"]) if x["resume"] else b"")
     ),
     "Challenge": lambda x: bytes(x["nonce"]),
     "Proof": lambda x: bytes(x["proof"]),
     "Welcome": lambda x: (
-        u16(x["wire"]) + numbers(x, ["features", "max_frame"], u64) + text(x["peer"]) + option(x["proof"], bytes)
+        u16(x["wire"])
+        + numbers(x, ["features", "max_frame"], u64)
+        + text(x["peer"])
+        + option(x["proof"], bytes)
+        + bytes(x["ticket"] or ())
+        + (b"" if x["received"] is None else u64(x["received"]))
     ),
     "Reject": lambda x: u32(x["code"]) + numbers(x, ["wire_min", "wire_max"], u16) + text(x["message"]),
     "Goodbye": lambda x: u32(x["code"]) + text(x["message"]),

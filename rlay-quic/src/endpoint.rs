@@ -61,7 +61,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
         let met = tokio::select! {
             met = time::timeout(HANDSHAKE_TIME, connecting) => met,
             error = refused(*to, any) => {
-                last = Some(cannot(&error));
+                last = Some(net::cannot_connect(address, &error));
                 continue;
             }
         };

@@ -47,6 +47,10 @@ impl Transport for Shm {
         &["shm"]
     }
 
+    fn is_network(&self, _: &str) -> bool {
+        false
+    }
+
     async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
         asynchronous::connect(address, options).await
     }
@@ -79,6 +83,10 @@ fn elsewhere<T>(address: &Address) -> Result<T> {
 impl Transport for Shm {
     fn schemes(&self) -> &'static [&'static str] {
         &["shm"]
+    }
+
+    fn is_network(&self, _: &str) -> bool {
+        false
     }
 
     async fn connect(&self, address: &Address, _: &TransportOptions) -> Result<Box<dyn Channel>> {

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use rlay_core::{
     Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{LAST_WORD, LINGER, check_user, goodbye},
+    net::{LAST_WORD, LINGER, cannot_connect, check_user, goodbye},
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -27,7 +27,7 @@ use crate::{
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
     let security = Security::dial(address)?;
-    let failed = |e: io::Error| lost(format_args!("cannot connect to {address}"), &e);
+    let failed = |e: io::Error| cannot_connect(address, &e);
     let stream = match Target::resolve(address)? {
         Target::Tcp(found) => {
             let stream = TcpStream::connect(&found[..]).await.map_err(failed)?;

@@ -8,7 +8,7 @@ use std::{
 
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    net::{LAST_WORD, LINGER, Patience, Want, check_user, goodbye, is_vain, wait_to_accept},
+    net::{LAST_WORD, LINGER, Patience, Want, cannot_connect, check_user, goodbye, is_vain, wait_to_accept},
     timeout_error,
     wire::{END, Framing},
 };
@@ -49,7 +49,7 @@ pub(crate) fn connect(
         }
     }
     let error = last.unwrap_or_else(|| io::ErrorKind::NotFound.into());
-    Err(lost(format_args!("cannot connect to {address}"), &error))
+    Err(cannot_connect(address, &error))
 }
 
 pub(crate) fn open(

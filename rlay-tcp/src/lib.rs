@@ -38,6 +38,10 @@ impl Transport for Tcp {
         ]
     }
 
+    fn is_network(&self, scheme: &str) -> bool {
+        scheme != "unix"
+    }
+
     async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
         asynchronous::connect(address, options).await
     }

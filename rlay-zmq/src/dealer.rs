@@ -21,7 +21,7 @@ use crate::{
 /// What the `zeromq` crate calls the address, if somebody listens there: it would try again for ever
 /// and never say why.
 async fn endpoint(address: &Address) -> Result<String> {
-    let cannot = |e: io::Error| lost(format_args!("cannot connect to {address}"), e);
+    let cannot = |e: io::Error| net::cannot_connect(address, &e);
     if address.scheme() == "zmq+ipc" {
         let path = net::file(address)?;
         net::check_user(UnixStream::connect(path).await.map_err(cannot)?)?;

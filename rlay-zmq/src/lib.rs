@@ -42,6 +42,10 @@ impl Transport for Zmq {
         &["zmq", "zmq+ipc"]
     }
 
+    fn is_network(&self, scheme: &str) -> bool {
+        scheme == "zmq"
+    }
+
     /// The sockets' own tasks, and pings.
     fn works_in_background(&self) -> bool {
         true

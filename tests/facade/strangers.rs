@@ -68,7 +68,7 @@ fn greeting() -> Vec<u8> {
 }
 
 fn dialing(hello: &mut Vec<u8>) -> Dialing {
-    Dialing::begin(Local { role: Role::Agent, limits: Limits::default(), token: None }, [0; 32], hello)
+    Dialing::begin(Local { role: Role::Agent, limits: Limits::default(), token: None, lasts: false }, [0; 32], hello)
 }
 
 fn receive_welcome(frame: &[u8]) -> Result<Option<Welcome>> {
@@ -163,6 +163,7 @@ fn a_peer_of_another_wire_number_is_told() {
             max_frame: 1 << 20,
             peer: "from the future".into(),
             nonce: None,
+            resume: None,
         };
         hello.put(&mut Writer(&mut frame));
         frame.extend(b"what else wire 7 puts there");

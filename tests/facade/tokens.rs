@@ -14,7 +14,8 @@ use crate::support::{PATIENCE, bounded, eventually, fresh};
 const SECRET: &str = "between the two of us";
 
 fn local(role: Role, token: Option<&str>) -> Local {
-    Local { role, limits: Limits::default(), token: token.map(|secret| Token::new(secret).expect("not empty")) }
+    let token = token.map(|secret| Token::new(secret).expect("not empty"));
+    Local { role, limits: Limits::default(), token, lasts: false }
 }
 
 /// A dialer by hand.

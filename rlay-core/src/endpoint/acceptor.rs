@@ -10,17 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Options, Wait, dial::agree, wait::SLICE};
+use super::{
+    Connection, Options, Wait,
+    dial::agree,
+    seat::{Seat, Seats},
+    wait::SLICE,
+};
 use crate::{
     address::Address,
     bridge::{refuse_inside_tokio, timeout},
-    channel::{BlockingChannel, BlockingListener, Incoming},
+    channel::{BlockingListener, Incoming},
     error::{Error, ErrorKind, Result},
     net::LAST_WORD,
-    session::{Greeting, reject},
+    session::{Admission, Greeting, reject},
     stop::Stop,
     token::nonce,
-    wire::{HANDSHAKE_FRAME, Limits, Role},
+    wire::{HANDSHAKE_FRAME, Hello, LASTING, Resume, Role},
 };
 
 /// How long a peer that nobody took may take over its goodbye.
@@ -43,15 +48,19 @@ pub struct Acceptor {
 struct Shared {
     role: Role,
     options: Options,
+    /// Whether its connections can be lost.
+    is_network: bool,
     state: Mutex<State>,
     changed: Condvar,
     stop: Stop,
     sessions: Arc<AtomicUsize>,
+    /// Of sessions that may go on over another connection.
+    seats: Seats,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<Ready>,
+    ready: VecDeque<Connection>,
     /// What ends each handshake under way, the oldest first.
     handshakes: VecDeque<Stop>,
     /// Those, and others that are being ended.
@@ -59,20 +68,9 @@ struct State {
     notices: VecDeque<String>,
 }
 
-/// A peer whose handshake is over.
-#[derive(Debug)]
-pub struct Ready {
-    /// The channel to it.
-    pub channel: Box<dyn BlockingChannel>,
-    /// The limits both sides accept.
-    pub limits: Limits,
-    /// Keeps its place among the sessions until dropped.
-    pub place: Place,
-}
-
 /// A place among `max_sessions`; free again when dropped.
 #[derive(Debug)]
-pub struct Place(Arc<AtomicUsize>);
+pub(super) struct Place(Arc<AtomicUsize>);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -90,10 +88,12 @@ impl Acceptor {
         let shared = Arc::new(Shared {
             role,
             options: options.clone(),
+            is_network: transport.is_network(address.scheme()),
             state: Mutex::default(),
             changed: Condvar::new(),
             stop: Stop::default(),
             sessions: Arc::default(),
+            seats: Seats::default(),
         });
         let for_thread = shared.clone();
         let thread = thread::Builder::new().name("rlay-accept".into()).spawn(move || for_thread.accept(listener));
@@ -112,7 +112,7 @@ impl Acceptor {
     }
 
     /// The next peer whose handshake is over.
-    pub fn next(&self, wait: &mut Wait<'_>) -> Result<Ready> {
+    pub fn next(&self, wait: &mut Wait<'_>) -> Result<Connection> {
         wait.run(|deadline| {
             let mut state = self.shared.state();
             loop {
@@ -167,9 +167,10 @@ impl Acceptor {
         self.shared.stop.set();
         let queued = std::mem::take(&mut self.shared.state().ready);
         self.shared.changed.notify_all();
-        for mut ready in queued {
-            let _ = ready.channel.close(Some(Instant::now() + GOODBYE_TIME));
+        for mut connection in queued {
+            let _ = connection.close(Some(Instant::now() + GOODBYE_TIME));
         }
+        self.shared.seats.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
@@ -181,6 +182,9 @@ impl Drop for Acceptor {
     fn drop(&mut self) {
         self.shared.stop.set();
         self.shared.changed.notify_all();
+        if !self.abandoned.load(SeqCst) {
+            self.shared.seats.close();
+        }
     }
 }
 
@@ -254,7 +258,9 @@ impl Shared {
         let mut channel = incoming.open_blocking()?;
         wait.on(channel.as_mut());
         channel.set_max_frame(self.options.max_handshake_frame.min(HANDSHAKE_FRAME));
-        let mut greeting = Greeting::new(self.options.local(self.role), nonce()?);
+        let local = self.options.local(self.role, self.is_network);
+        let lasts = local.lasts;
+        let mut greeting = Greeting::new(local, nonce()?);
         let mut answer = Vec::new();
         let hello = loop {
             let frame = wait.run(|deadline| channel.recv(deadline)).map_err(|e| match e.kind() {
@@ -268,19 +274,8 @@ impl Shared {
                 Err(error) => break Err(error),
             }
         };
-        let hello = hello.and_then(|hello| {
-            let places = self.options.max_sessions;
-            if self.sessions.fetch_add(1, SeqCst) >= places {
-                self.sessions.fetch_sub(1, SeqCst);
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    format!("all {places} sessions are taken; try again later, or raise max_sessions"),
-                ));
-            }
-            Ok((hello, Place(self.sessions.clone())))
-        });
-        let (hello, place) = match hello {
-            Ok(hello) => hello,
+        let whom = match hello.and_then(|hello| self.admit(hello, lasts)) {
+            Ok(whom) => whom,
             Err(error) => {
                 // A stranger gets no answer; a peer of another version or role deserves a reason.
                 if error.kind() != ErrorKind::Protocol {
@@ -291,19 +286,69 @@ impl Shared {
                 return Err(error.context("handshake refused"));
             }
         };
-        greeting.welcome(&mut answer);
-        channel.send(&answer, &[], deadline)?;
+        let (hello, place, admission) = match whom {
+            Guest::Old(seat, Resume { received: heard, .. }) => {
+                let (visit, received) = seat.meet();
+                greeting.welcome(Admission::Again { received }, &mut answer);
+                channel.send(&answer, &[], deadline)?;
+                channel.set_max_frame(seat.limits().frame);
+                channel.heed(None);
+                seat.seat_again(visit, channel, heard);
+                return Ok(());
+            }
+            Guest::New(hello, place, admission) => (hello, place, admission),
+        };
+        // The dialer may come back before it is queued here.
         let limits = agree(self.options.limits, hello.max_frame);
+        let seat = match admission {
+            Admission::Lasting(ticket) => Some(self.seats.add(ticket, limits)),
+            _ => None,
+        };
+        greeting.welcome(admission, &mut answer);
+        channel.send(&answer, &[], deadline)?;
         channel.set_max_frame(limits.frame);
         channel.heed(None);
+        let bell = self.is_network.then(|| self.seats.bell());
+        let mut connection = Connection::new(channel, limits).accepted(self.role, &self.options, (bell, seat), place);
         // `close` sets the flag before it empties the queue, so nothing is left in it for ever.
         let mut state = self.state();
         if self.stop.is_set() {
             drop(state);
-            return channel.close(Some(Instant::now() + GOODBYE_TIME));
+            return connection.close(Some(Instant::now() + GOODBYE_TIME));
         }
-        state.ready.push_back(Ready { channel, limits, place });
+        state.ready.push_back(connection);
         self.changed.notify_all();
         Ok(())
     }
+
+    /// Whether there is room for a dialer, or a session of its own.
+    fn admit(&self, hello: Hello, lasts: bool) -> Result<Guest> {
+        if let Some(resume) = hello.resume {
+            let seat = self.seats.find(&resume.ticket).filter(|_| !self.stop.is_set());
+            let seat = seat.ok_or_else(|| Error::gone("the session has ended; open a new one"))?;
+            return Ok(Guest::Old(seat, resume));
+        }
+        let places = self.options.max_sessions;
+        if self.sessions.fetch_add(1, SeqCst) >= places {
+            self.sessions.fetch_sub(1, SeqCst);
+            // A session that only waits for its dialer makes room; this one asks again.
+            self.seats.clear_one();
+            return Err(Error::new(
+                ErrorKind::Busy,
+                format!("all {places} sessions are taken; try again later, or raise max_sessions"),
+            ));
+        }
+        let place = Place(self.sessions.clone());
+        let admission = match lasts && hello.features & LASTING != 0 {
+            true => Admission::Lasting(nonce()?),
+            false => Admission::Once,
+        };
+        Ok(Guest::New(hello, place, admission))
+    }
+}
+
+/// A dialer that may come in.
+enum Guest {
+    New(Hello, Place, Admission),
+    Old(Seat, Resume),
 }

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::Wait;
 #[cfg(unix)]
 use super::program::Program;
+use super::{
+    Connection, Wait,
+    journal::{Journal, Last},
+};
 use crate::{
     channel::BlockingChannel,
     error::{Error, ErrorKind, Result},
@@ -24,11 +27,15 @@ const CLOSE_TIME: Duration = Duration::from_millis(1500);
 /// look at signals in between and an answer can be late.
 #[derive(Debug)]
 pub struct Agent {
-    channel: Box<dyn BlockingChannel>,
+    connection: Connection,
     session: AgentSession,
     limits: Limits,
     spec: Box<Spec>,
+    /// The last frame, kept until the peer has it: all but the action, and that.
     out: Vec<u8>,
+    action: Vec<u8>,
+    /// The frames before it that the peer may not have.
+    journal: Journal,
     over: Option<Error>,
     /// The program at the other end, if this side started it.
     #[cfg(unix)]
@@ -82,25 +89,29 @@ pub enum Answer {
 
 impl Agent {
     /// Asks for an environment over a channel whose handshake is over.
-    pub fn open(channel: Box<dyn BlockingChannel>, limits: Limits, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
+    pub fn open(mut connection: Connection, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
+        connection.attend(None);
         let mut session = AgentSession::new();
         let mut out = Vec::new();
         session.make(make, &mut out)?;
+        let limits = connection.limits();
         let mut agent = Self {
-            channel,
+            connection,
             session,
             limits,
             spec: Box::new(nothing()),
             out,
+            action: Vec::new(),
+            journal: Journal::default(),
             over: None,
             #[cfg(unix)]
             program: None,
         };
-        agent.send(&[], wait.deadline)?;
+        agent.send(wait.deadline)?;
         let frame = agent.next_frame(wait).map_err(|error| match error.kind() {
             ErrorKind::Timeout => Error::new(
                 ErrorKind::Timeout,
-                format!("{} did not make the environment before the timeout; raise it", agent.channel.peer()),
+                format!("{} did not make the environment before the timeout; raise it", agent.connection),
             ),
             _ => error,
         })?;
@@ -118,6 +129,11 @@ impl Agent {
             Ok(_) => Err(Error::protocol("the environment's host answered Make with something else")),
             Err(error) => Err(agent.abort(error)),
         }
+    }
+
+    /// From now on the session outlasts its channel, if that is possible.
+    pub(super) fn begin(&mut self) {
+        self.connection.begun(true);
     }
 
     /// From now on the program ends with the session, and errors say how it ended.
@@ -153,15 +169,17 @@ impl Agent {
 
     /// Asks for an episode.
     pub fn send_reset(&mut self, seed: Option<Seed>, options: &Value, deadline: Option<Instant>) -> Result<()> {
-        self.alive()?;
+        self.turn_page()?;
         let reset = Reset { rows: smallvec::smallvec![(0, seed)], options: options.clone() };
         self.session.reset(&reset, &mut self.out)?;
-        self.send(&[], deadline)
+        self.action.clear();
+        self.send(deadline)
     }
 
-    /// Asks for a step. `action` is packed or an encoded value.
-    pub fn send_step(&mut self, packed: bool, action: &[u8], deadline: Option<Instant>) -> Result<()> {
-        self.alive()?;
+    /// Asks for a step. `action` is packed or an encoded value; another buffer, of any content, is left in its place
+    /// if the request is made.
+    pub fn send_step(&mut self, packed: bool, action: &mut Vec<u8>, deadline: Option<Instant>) -> Result<()> {
+        self.turn_page()?;
         if action.len() + 256 > self.limits.frame {
             return Err(Error::new(
                 ErrorKind::InvalidAction,
@@ -174,14 +192,16 @@ impl Agent {
         }
         self.session.step(&[0], &mut self.out)?;
         payload_head(&mut self.out, packed, action.len());
-        self.send(action, deadline)
+        std::mem::swap(&mut self.action, action);
+        self.send(deadline)
     }
 
     /// Asks for a rendered frame.
     pub fn send_render(&mut self, deadline: Option<Instant>) -> Result<()> {
-        self.alive()?;
+        self.turn_page()?;
         self.session.render(&[0], &mut self.out)?;
-        self.send(&[], deadline)
+        self.action.clear();
+        self.send(deadline)
     }
 
     /// The answer to the request under way. At the deadline the error's kind is
@@ -226,7 +246,9 @@ impl Agent {
         }
         let deadline = Instant::now() + CLOSE_TIME;
         let mut result = Ok(());
-        if self.session.close(&mut self.out).is_ok() && self.send(&[], Some(deadline)).is_ok() {
+        let asked = self.turn_page().and_then(|()| self.session.close(&mut self.out));
+        self.action.clear();
+        if asked.is_ok() && self.send(Some(deadline)).is_ok() {
             // Answers to requests that were given up may come first.
             let mut wait = Wait::new(Some(CLOSE_TIME));
             loop {
@@ -254,15 +276,15 @@ impl Agent {
             ErrorKind::Usage,
             "this environment was opened before the process forked and belongs to the parent; open it in the child",
         ));
-        self.channel = Box::new(Abandoned);
+        self.connection = Connection::new(Box::new(Abandoned), self.limits);
     }
 
     fn say_goodbye(&mut self) {
         let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
         if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
             let deadline = Some(Instant::now() + Duration::from_millis(500));
-            if self.channel.send(&self.out, &[], deadline).is_ok() {
-                let _ = self.channel.close(deadline);
+            if self.connection.send(&self.out, &[], deadline).is_ok() {
+                let _ = self.connection.close(deadline);
             }
         }
     }
@@ -274,11 +296,19 @@ impl Agent {
         }
     }
 
-    fn send(&mut self, body: &[u8], deadline: Option<Instant>) -> Result<()> {
-        let sent = self.channel.send(&self.out, body, deadline);
+    /// Call before another request is written where the last one stands.
+    fn turn_page(&mut self) -> Result<()> {
+        self.alive()?;
+        let last = Last { number: self.session.last_sent(), head: &self.out, body: &self.action };
+        self.journal.turn_page(last, self.session.unacknowledged(), self.limits.frame);
+        Ok(())
+    }
+
+    fn send(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let sent = self.connection.send(&self.out, &self.action, deadline);
         sent.map_err(|error| {
             // Before it went, the peer may have said why.
-            let last = match self.channel.recv(Some(Instant::now())) {
+            let last = match self.receive_frame(&mut Wait::new(Some(Duration::ZERO))) {
                 Ok(Some(frame)) => match self.session.handle(&frame, &self.limits) {
                     Ok(AgentEvent::Over(reason)) => reason,
                     _ => error,
@@ -286,7 +316,7 @@ impl Agent {
                 // Not a late answer: there is none to a request that was not sent.
                 _ if error.kind() == ErrorKind::Timeout => Error::new(
                     ErrorKind::ConnectionLost,
-                    format!("{} took no request before the deadline; the session is over", self.channel.peer()),
+                    format!("{} took no request before the deadline; the session is over", self.connection),
                 ),
                 _ => error,
             };
@@ -294,8 +324,16 @@ impl Agent {
         })
     }
 
+    fn receive_frame(&mut self, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
+        let Self { connection, session, journal, out, action, .. } = self;
+        connection.next(wait, session.received(), &mut |heard, channel, deadline| {
+            let last = Last { number: session.last_sent(), head: out, body: action };
+            journal.send_again(last, session.unheard(heard)?, channel, deadline)
+        })
+    }
+
     fn next_frame(&mut self, wait: &mut Wait<'_>) -> Result<Frame> {
-        match wait.run(|deadline| self.channel.recv(deadline)) {
+        match self.receive_frame(wait) {
             Ok(Some(frame)) => Ok(frame),
             Ok(None) => {
                 Err(self.lost(Error::new(ErrorKind::ConnectionLost, "the environment's host closed the connection")))
@@ -319,8 +357,8 @@ impl Agent {
     fn abort(&mut self, error: Error) -> Error {
         self.session.abort(&error, &mut self.out);
         let deadline = Some(Instant::now() + Duration::from_millis(200));
-        if self.channel.send(&self.out, &[], deadline).is_ok() {
-            let _ = self.channel.close(deadline);
+        if self.connection.send(&self.out, &[], deadline).is_ok() {
+            let _ = self.connection.close(deadline);
         }
         self.over = Some(error.clone());
         error
@@ -333,7 +371,7 @@ impl Drop for Agent {
         if self.over.is_none() && !self.session.is_over() {
             let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
             if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
-                let _ = self.channel.send(&self.out, &[], Some(Instant::now() + Duration::from_millis(20)));
+                let _ = self.connection.send(&self.out, &[], Some(Instant::now() + Duration::from_millis(20)));
             }
         }
     }

@@ -122,8 +122,8 @@ impl ClientBackend {
         let inner = self.0.clone();
         let spawned = thread::Builder::new().name("rlay-session".into()).spawn(move || {
             let mut wait = Wait::new(Some(inner.options.connect_timeout)).unless(&inner.stop);
-            let (mut channel, limits) = match dial(&inner.address, Role::Env, &inner.options, &mut wait) {
-                Ok(open) => open,
+            let mut connection = match dial(&inner.address, Role::Env, &inner.options, &mut wait) {
+                Ok(connection) => connection,
                 Err(error) => return inner.change(|sessions| sessions.spare = Some(Err(error))),
             };
             let is_spare = Cell::new(true);
@@ -133,9 +133,9 @@ impl ClientBackend {
                 }
                 (inner.maker)(make)
             };
-            let mut host = Host::new(&mut factory, limits, inner.options.tracebacks);
+            let mut host = Host::new(&mut factory, connection.limits(), inner.options.tracebacks);
             host = host.offering(inner.options.offers.clone());
-            let result = serve(channel.as_mut(), &mut host, &mut Wait::default().unless(&inner.stop));
+            let result = serve(&mut connection, &mut host, &mut Wait::default().unless(&inner.stop));
             drop(host);
             if let Err(error) = &result {
                 tracing::warn!("{}: session ended: {error}", inner.address);

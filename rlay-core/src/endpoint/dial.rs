@@ -1,16 +1,16 @@
-//! Dialing: connect, try again while nobody listens, and shake hands.
+//! Dialing: connect, try again while nobody listens, and shake hands; for a new session, or for one that goes on.
 
 use std::time::{Duration, Instant};
 
-use super::{Options, Wait};
+use super::{Connection, Options, Wait};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
-    channel::BlockingChannel,
+    channel::{BlockingChannel, Transport},
     error::{Error, ErrorKind, Result},
     session::Dialing,
     token::nonce,
-    wire::{HANDSHAKE_FRAME, Limits, Role},
+    wire::{HANDSHAKE_FRAME, Limits, Resume, Role, Welcome},
 };
 
 /// One attempt to connect takes no longer, for nothing else is looked at meanwhile; the next one follows.
@@ -19,27 +19,16 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Connects to `address` as `role` and shakes hands, trying again until `wait` is over while nobody
-/// listens there or the listener is full. Gives the channel and the limits that both sides accept.
-pub fn dial(
-    address: &Address,
-    role: Role,
-    options: &Options,
-    wait: &mut Wait<'_>,
-) -> Result<(Box<dyn BlockingChannel>, Limits)> {
+/// listens there or the listener is full.
+pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_>) -> Result<Connection> {
     refuse_inside_tokio()?;
-    let transport = options.registry.find(address)?;
+    let dialer = Dialer { transport: options.registry.find(address)?.as_ref(), address, role, options };
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut reason: Option<Error> = None;
     loop {
-        let attempt = (|| {
-            let connected = wait.within(CONNECT_TIME).deadline;
-            let mut channel = transport.connect_blocking(address, &options.for_transport(), connected)?;
-            let limits = shake(channel.as_mut(), role, options, &mut wait.within(options.handshake_timeout))?;
-            Ok((channel, limits))
-        })();
-        let error: Error = match attempt {
-            Ok(open) => return Ok(open),
+        let error = match dialer.attempt(None, wait) {
+            Ok((channel, welcome)) => return Ok(dialer.connection(channel, &welcome)),
             Err(error) => error,
         };
         if !matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Busy | ErrorKind::Timeout) {
@@ -67,25 +56,82 @@ pub fn dial(
     }
 }
 
-fn shake(channel: &mut dyn BlockingChannel, role: Role, options: &Options, wait: &mut Wait<'_>) -> Result<Limits> {
-    let mut frame = Vec::new();
-    let mut dialing = Dialing::begin(options.local(role), nonce()?, &mut frame);
-    channel.set_max_frame(HANDSHAKE_FRAME);
-    let welcome = loop {
-        // Over TLS the first one waits for the peer's part in its handshake.
-        wait.run(|deadline| channel.send(&frame, &[], deadline))?;
-        let answer = wait.run(|deadline| channel.recv(deadline)).map_err(|e| {
-            e.context(format_args!("{} did not answer the handshake; is it an RLay endpoint?", channel.peer()))
-        })?;
-        let answer =
-            answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed the connection"))?;
-        if let Some(welcome) = dialing.take(&answer, &mut frame)? {
-            break welcome;
+/// Connects for a session that goes on, trying again until `wait` is over unless its listener is gone. Gives the
+/// channel and the number of the last frame that the listener has received.
+pub(super) fn again(
+    address: &Address,
+    role: Role,
+    options: &Options,
+    session: Resume,
+    limits: Limits,
+    wait: &mut Wait<'_>,
+) -> Result<(Box<dyn BlockingChannel>, u64)> {
+    let dialer = Dialer { transport: options.registry.find(address)?.as_ref(), address, role, options };
+    let mut pause = FIRST_PAUSE;
+    loop {
+        wait.look()?;
+        match dialer.attempt(Some(session.clone()), wait) {
+            Ok((mut channel, welcome)) => {
+                channel.set_max_frame(limits.frame);
+                return Ok((channel, welcome.received.unwrap_or_default()));
+            }
+            Err(error) if error.is_gone() => return Err(error),
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Timeout) => wait.look()?,
+            Err(error) => return Err(error),
         }
-    };
-    let limits = agree(options.limits, welcome.max_frame);
-    channel.set_max_frame(limits.frame);
-    Ok(limits)
+        wait.sleep(pause)?;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Who dials where.
+struct Dialer<'a> {
+    transport: &'a dyn Transport,
+    address: &'a Address,
+    role: Role,
+    options: &'a Options,
+}
+
+impl Dialer<'_> {
+    fn attempt(&self, session: Option<Resume>, wait: &mut Wait<'_>) -> Result<(Box<dyn BlockingChannel>, Welcome)> {
+        let connected = wait.within(CONNECT_TIME).deadline;
+        let mut channel = self.transport.connect_blocking(self.address, &self.options.for_transport(), connected)?;
+        let welcome = self.shake(channel.as_mut(), session, &mut wait.within(self.options.handshake_timeout))?;
+        Ok((channel, welcome))
+    }
+
+    fn shake(
+        &self,
+        channel: &mut dyn BlockingChannel,
+        session: Option<Resume>,
+        wait: &mut Wait<'_>,
+    ) -> Result<Welcome> {
+        let local = self.options.local(self.role, self.transport.is_network(self.address.scheme()));
+        let mut frame = Vec::new();
+        let mut dialing = match session {
+            None => Dialing::begin(local, nonce()?, &mut frame),
+            Some(session) => Dialing::resume(local, nonce()?, session, &mut frame),
+        };
+        channel.set_max_frame(HANDSHAKE_FRAME);
+        loop {
+            // Over TLS the first one waits for the peer's part in its handshake.
+            wait.run(|deadline| channel.send(&frame, &[], deadline))?;
+            let answer = wait.run(|deadline| channel.recv(deadline)).map_err(|e| {
+                e.context(format_args!("{} did not answer the handshake; is it an RLay endpoint?", channel.peer()))
+            })?;
+            let answer =
+                answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed the connection"))?;
+            if let Some(welcome) = dialing.take(&answer, &mut frame)? {
+                return Ok(welcome);
+            }
+        }
+    }
+
+    fn connection(&self, mut channel: Box<dyn BlockingChannel>, welcome: &Welcome) -> Connection {
+        let limits = agree(self.options.limits, welcome.max_frame);
+        channel.set_max_frame(limits.frame);
+        Connection::new(channel, limits).dialed(self.address, self.role, self.options, welcome.ticket)
+    }
 }
 
 /// The limits of a session: one's own, and no frame longer than the peer accepts.

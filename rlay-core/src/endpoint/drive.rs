@@ -1,4 +1,5 @@
-//! The async form of agent and host, for code inside tokio. The session is the same; only the loop differs.
+//! The async form of agent and host, for code inside tokio. The session is the same; only the loop differs, and
+//! here it ends with its connection.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::{
     channel::{Channel, Incoming},
     env::{ResetResult, StepResult},
     error::{Error, ErrorKind, Result},
-    session::{AgentEvent, AgentSession, Dialing, Greeting, reject},
+    session::{Admission, AgentEvent, AgentSession, Dialing, Greeting, reject},
     space::{AnySpace, Space},
     token::nonce,
     value::{Map, Value},
@@ -27,7 +28,7 @@ pub async fn connect(address: &Address, role: Role, options: &Options) -> Result
         let mut channel = transport.connect(address, &options.for_transport()).await?;
         channel.set_max_frame(HANDSHAKE_FRAME);
         let mut frame = Vec::new();
-        let mut dialing = Dialing::begin(options.local(role), nonce()?, &mut frame);
+        let mut dialing = Dialing::begin(options.local(role, false), nonce()?, &mut frame);
         let welcome = loop {
             channel.send(&frame, &[]).await?;
             let answer = channel.recv().await?;
@@ -50,7 +51,7 @@ pub async fn accept(incoming: Box<dyn Incoming>, role: Role, options: &Options) 
     let shake = async {
         let mut channel = incoming.open()?;
         channel.set_max_frame(options.max_handshake_frame.min(HANDSHAKE_FRAME));
-        let mut greeting = Greeting::new(options.local(role), nonce()?);
+        let mut greeting = Greeting::new(options.local(role, false), nonce()?);
         let mut answer = Vec::new();
         let hello = loop {
             let frame = channel.recv().await?.ok_or_else(|| Error::protocol("the peer closed without a word"))?;
@@ -62,7 +63,7 @@ pub async fn accept(incoming: Box<dyn Incoming>, role: Role, options: &Options) 
         };
         match hello {
             Ok(hello) => {
-                greeting.welcome(&mut answer);
+                greeting.welcome(Admission::Once, &mut answer);
                 channel.send(&answer, &[]).await?;
                 let limits = agree(options.limits, hello.max_frame);
                 channel.set_max_frame(limits.frame);

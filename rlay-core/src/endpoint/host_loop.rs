@@ -7,11 +7,14 @@ use std::{
 
 use smallvec::smallvec;
 
-use super::Wait;
+use super::{
+    Connection, Wait,
+    journal::{Journal, Last},
+};
 use crate::{
-    channel::BlockingChannel,
     env::render_modes,
     error::{EnvFailure, Error, ErrorKind, Result},
+    frame::Frame,
     host::{HostEnv, Outcome},
     offers::Offers,
     session::{EnvEvent, EnvSession},
@@ -34,8 +37,10 @@ pub struct Host<'m> {
     env: Option<Box<dyn HostEnv + 'm>>,
     outcome: Outcome,
     head: Vec<u8>,
-    /// What follows `head` in the answer.
+    /// What follows `head` in the answer, which stays until there is another.
     body: Body,
+    /// The answers before it that the agent may not have.
+    journal: Journal,
     limits: Limits,
     tracebacks: bool,
     offers: Offers,
@@ -75,6 +80,7 @@ impl<'m> Host<'m> {
             outcome: Outcome::default(),
             head: Vec::new(),
             body: Body::Nothing,
+            journal: Journal::default(),
             limits,
             tracebacks,
             offers: Offers::default(),
@@ -89,8 +95,9 @@ impl<'m> Host<'m> {
 
     /// Input: a frame arrived.
     pub fn handle(&mut self, frame: &[u8]) -> Turn {
-        self.body = Body::Nothing;
-        match self.session.handle(frame, &self.limits) {
+        let event = self.session.handle(frame, &self.limits);
+        self.turn_page();
+        match event {
             Err(error) => {
                 self.session.abort(&error, &mut self.head);
                 Turn::Abort(error)
@@ -151,6 +158,26 @@ impl<'m> Host<'m> {
             Body::InPlace => self.env.as_ref().and_then(|env| env.observation()),
         };
         (&self.head, body.unwrap_or_default())
+    }
+
+    fn last(&self) -> Last<'_> {
+        let (head, body) = self.answer();
+        Last { number: self.session.last_sent(), head, body }
+    }
+
+    /// Makes room for another answer.
+    fn turn_page(&mut self) {
+        let mut journal = std::mem::take(&mut self.journal);
+        journal.turn_page(self.last(), self.session.unacknowledged(), self.limits.frame);
+        self.journal = journal;
+        self.body = Body::Nothing;
+    }
+
+    /// The next request, over as many channels as that takes.
+    fn next(&self, connection: &mut Connection, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
+        connection.next(wait, self.session.received(), &mut |heard, channel, deadline| {
+            self.journal.send_again(self.last(), self.session.unheard(heard)?, channel, deadline)
+        })
     }
 
     /// Command: end the session. The frame to send is [`answer`](Self::answer), unless the session is over already.
@@ -226,34 +253,33 @@ fn closed() -> Error {
 
 /// Hosts one session on the calling thread until it ends. `Ok` if the agent said goodbye or `wait`
 /// ended it, by its flag or an error of kind [`Closed`](ErrorKind::Closed).
-pub fn serve(channel: &mut dyn BlockingChannel, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
-    wait.on(channel);
-    let result = turn(channel, host, wait);
+pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
+    connection.attend(wait.stop);
+    let result = turn(connection, host, wait);
     // What follows has a bound of its own.
-    channel.heed(None);
     let deadline = Some(Instant::now() + GOODBYE_TIME);
     let result = match result {
         Err(error) if error.kind() == ErrorKind::Closed => {
             if host.goodbye("the host is closing").is_ok() {
-                let _ = channel.send(host.answer().0, &[], deadline);
+                let _ = connection.send(host.answer().0, &[], deadline);
             }
             Ok(())
         }
         result => result,
     };
     if !result.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionLost) {
-        let _ = channel.close(deadline);
+        let _ = connection.close(deadline);
     }
     let closed = host.close_env();
     result.and(closed)
 }
 
-fn turn(channel: &mut dyn BlockingChannel, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
+fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
     loop {
-        let frame = match wait.run(|deadline| channel.recv(deadline)) {
+        let frame = match host.next(connection, wait) {
             Err(error) if error.kind() == ErrorKind::Protocol => {
                 host.abort(&error);
-                let _ = channel.send(host.answer().0, &[], Some(Instant::now() + GOODBYE_TIME));
+                let _ = connection.send(host.answer().0, &[], Some(Instant::now() + GOODBYE_TIME));
                 return Err(error);
             }
             result => result?,
@@ -265,13 +291,13 @@ fn turn(channel: &mut dyn BlockingChannel, host: &mut Host<'_>, wait: &mut Wait<
                 drop(frame);
                 let (head, body) = host.answer();
                 // The frame is sent in pieces if the agent reads slowly; the deadline is the agent's life.
-                channel.send(head, body, None)?;
+                connection.send(head, body, None)?;
             }
             Turn::End(error) => {
                 return if error.kind() == ErrorKind::Closed { Ok(()) } else { Err(error) };
             }
             Turn::Abort(error) => {
-                let _ = channel.send(host.answer().0, &[], Some(Instant::now() + GOODBYE_TIME));
+                let _ = connection.send(host.answer().0, &[], Some(Instant::now() + GOODBYE_TIME));
                 return Err(error);
             }
         }

@@ -1,5 +1,7 @@
 //! Launch: starts an environment's program, which dials in, and takes it as the environment.
 
+use std::time::Duration;
+
 use super::{
     Acceptor, Agent, Options, Wait,
     program::{ADDRESS_VARIABLE, Program},
@@ -41,15 +43,16 @@ pub fn command(address: &str) -> Result<Option<Vec<String>>> {
 /// in `RLAY_TOKEN`. What it prints goes to `options.log`. It is ended with the [`Agent`] that this gives, and errors of a lost connection say how it ended and what it printed last.
 pub fn launch(command: &[String], options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
     let listen: Address = LISTEN.parse()?;
-    // One session: a spare that the program dials has nobody to wait for.
-    let acceptor = Acceptor::bind(&listen, Role::Agent, &Options { max_sessions: 1, ..options.clone() })?;
+    // One session: a spare that the program dials has nobody to wait for. Its connection ends with the program.
+    let own = Options { max_sessions: 1, reconnect_timeout: Some(Duration::ZERO), ..options.clone() };
+    let acceptor = Acceptor::bind(&listen, Role::Agent, &own)?;
     let address = acceptor.address().to_string();
     let mut variables = vec![(ADDRESS_VARIABLE, address.clone().into())];
     variables.extend(options.token.as_ref().map(|token| (TOKEN_VARIABLE, token.secret())));
     let program = Program::start(command, variables, options.log.as_deref())?;
     loop {
         match acceptor.next(&mut wait.within(SLICE)) {
-            Ok(ready) => match Agent::open(ready.channel, ready.limits, &options.make(), wait) {
+            Ok(connection) => match Agent::open(connection, &options.make(), wait) {
                 Ok(mut agent) => {
                     acceptor.close();
                     agent.run_by(program);

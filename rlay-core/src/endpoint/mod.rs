@@ -3,8 +3,10 @@
 mod acceptor;
 mod agent;
 mod client_backend;
+mod connection;
 mod dial;
 mod host_loop;
+mod journal;
 #[cfg(unix)]
 mod launch;
 mod options;
@@ -13,14 +15,16 @@ mod polled;
 #[cfg(unix)]
 mod program;
 mod remote_env;
+mod seat;
 mod server_backend;
 mod wait;
 
 pub mod drive;
 
-pub use acceptor::{Acceptor, Place, Ready};
+pub use acceptor::Acceptor;
 pub use agent::{Agent, Answer, Received};
 pub use client_backend::ClientBackend;
+pub use connection::Connection;
 pub use dial::dial;
 pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
 #[cfg(unix)]

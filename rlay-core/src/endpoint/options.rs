@@ -50,6 +50,10 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Bounds a handshake, from the connection on. Who is not through by then is let go.
     pub handshake_timeout: Duration,
+    /// How long a connection that was lost may take to come back, over a network; zero: it never does. By default two
+    /// seconds for agents, whose calls wait for it, and thirty for hosts, where nobody waits; a longer outage is
+    /// survived only if both ends allow for it.
+    pub reconnect_timeout: Option<Duration>,
     /// Listeners: longest frame of a handshake in bytes; 64 KiB is the most that the protocol has.
     pub max_handshake_frame: usize,
     /// Listeners: most handshakes under way at a time; when there are more, the oldest is given up.
@@ -86,6 +90,7 @@ impl Default for Options {
             timeout: None,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
+            reconnect_timeout: None,
             max_handshake_frame: HANDSHAKE_FRAME,
             max_handshakes: 64,
             max_sessions: 64,
@@ -124,8 +129,17 @@ impl Options {
         Make { env_id, kwargs: Value::Dict(self.kwargs.clone()), render_mode }
     }
 
-    /// What the handshake says of an endpoint with these options.
-    pub(crate) fn local(&self, role: Role) -> Local {
-        Local { role, limits: self.limits, token: self.token.clone() }
+    /// How long an endpoint of this role waits for a lost connection.
+    pub(crate) fn reconnects_for(&self, role: Role) -> Duration {
+        self.reconnect_timeout.unwrap_or(match role {
+            Role::Agent => Duration::from_secs(2),
+            Role::Env => Duration::from_secs(30),
+        })
+    }
+
+    /// What the handshake says of an endpoint with these options; `is_network`: whether its connections can be lost.
+    pub(crate) fn local(&self, role: Role, is_network: bool) -> Local {
+        let lasts = is_network && !self.reconnects_for(role).is_zero();
+        Local { role, limits: self.limits, token: self.token.clone(), lasts }
     }
 }

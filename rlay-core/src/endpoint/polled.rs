@@ -9,13 +9,13 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Options, Received, Wait, dial,
+    Connection, Options, Received, Wait, dial,
     host_loop::{check_render_mode, check_size},
+    journal::{Journal, Last},
 };
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
-    channel::BlockingChannel,
     env::{Metadata, ResetResult, StepResult},
     error::{EnvFailure, Error, ErrorKind, Result},
     host::{Outcome, no_render_mode, small_seed},
@@ -24,13 +24,14 @@ use crate::{
     space::Space,
     stop::Stop,
     value::{Map, Value},
-    wire::{Frames, Goodbye, Limits, Role, Row, Seed, Spec, put_value},
+    wire::{Frames, Goodbye, Role, Row, Seed, Spec, put_value},
 };
 
 /// The longest that one turn waits.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-type Dialed = Result<(Box<dyn BlockingChannel>, Limits)>;
+type Dialed = Result<Connection>;
+type Regained = (Connection, Result<u64>);
 
 /// What the agent wants of the engine; see [`PolledEnv`].
 #[derive(Debug, PartialEq)]
@@ -76,7 +77,11 @@ pub struct RawPoll {
     options: Options,
     link: Link,
     stop: Stop,
+    /// The last frame, kept until the agent has it: all but the observation, and that.
     out: Vec<u8>,
+    body: Vec<u8>,
+    /// The frames before it that the agent may not have.
+    journal: Journal,
     /// The request that the engine has yet to answer.
     owed: Option<(u64, Call)>,
 }
@@ -85,7 +90,9 @@ pub struct RawPoll {
 enum Link {
     Idle,
     Dialing(mpsc::Receiver<Dialed>),
-    Open(Box<dyn BlockingChannel>, EnvSession, Limits),
+    Open(Box<Connection>, EnvSession),
+    /// The connection is lost, and a thread sees to another.
+    Regaining(mpsc::Receiver<Regained>, EnvSession),
 }
 
 impl RawPoll {
@@ -94,7 +101,9 @@ impl RawPoll {
         let address: Address = address.parse()?;
         options.registry.find(&address)?;
         refuse_inside_tokio()?;
-        Ok(Self { spec, address, options, link: Link::Idle, stop: Stop::default(), out: Vec::new(), owed: None })
+        let (link, stop, owed) = (Link::Idle, Stop::default(), None);
+        let (out, body, journal) = (Vec::new(), Vec::new(), Journal::default());
+        Ok(Self { spec, address, options, link, stop, out, body, journal, owed })
     }
 
     /// What the agent wants, waited for at most `timeout`; `None` if nothing yet. Zero never blocks.
@@ -112,7 +121,7 @@ impl RawPoll {
                 Link::Dialing(dialed) => {
                     match dialed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                         Err(mpsc::RecvTimeoutError::Timeout) => return Ok(None),
-                        Ok(Ok((channel, limits))) => self.link = Link::Open(channel, EnvSession::new(), limits),
+                        Ok(Ok(connection)) => self.link = Link::Open(Box::new(connection), EnvSession::new()),
                         Ok(Err(error)) => {
                             self.link = Link::Idle;
                             return Err(error);
@@ -123,15 +132,37 @@ impl RawPoll {
                         }
                     }
                 }
-                Link::Open(channel, session, limits) => {
-                    let frame = match channel.recv(Some(deadline)) {
+                Link::Regaining(regained, _) => {
+                    let back = match regained.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                        Err(mpsc::RecvTimeoutError::Timeout) => return Ok(None),
+                        Ok((connection, heard)) => heard.and_then(|heard| self.go_on(connection, heard)),
+                        Err(_) => Err(Error::new(ErrorKind::ConnectionLost, "dialing was interrupted")),
+                    };
+                    if let Err(error) = back {
+                        return Ok(Some(self.gone(error.to_string())));
+                    }
+                }
+                Link::Open(connection, session) => {
+                    let mut wait = Wait { deadline: Some(deadline), ..Wait::default() };
+                    let frame = match connection.next_here(&mut wait, session.received()) {
                         Ok(Some(frame)) => frame,
                         Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
                         Ok(None) => return Ok(Some(self.gone("the agent closed the connection".into()))),
+                        Err(error) if connection.is_lost() => {
+                            if self.regain().is_err() {
+                                return Ok(Some(self.gone(error.to_string())));
+                            }
+                            continue;
+                        }
                         Err(error) => return Ok(Some(self.gone(error.to_string()))),
                     };
-                    let limits = *limits;
-                    let (request, call, turn) = match session.handle(&frame, &limits) {
+                    let limits = connection.limits();
+                    let event = session.handle(&frame, &limits);
+                    // What is written next takes the place of the last frame.
+                    let last = Last { number: session.last_sent(), head: &self.out, body: &self.body };
+                    self.journal.turn_page(last, session.unacknowledged(), limits.frame);
+                    self.body.clear();
+                    let (request, call, turn) = match event {
                         Ok(EnvEvent::Make { request, make }) => {
                             let offered = Offers::default().check(&make);
                             match offered.and_then(|()| check_render_mode(&self.spec.metadata, &make)) {
@@ -141,21 +172,21 @@ impl RawPoll {
                                     session.spec(&self.spec, &mut self.out)?;
                                 }
                             }
-                            self.send(&[])?;
+                            self.send()?;
                             continue;
                         }
                         Ok(EnvEvent::Refused { request, error }) => {
                             session.refusal(request, &error, &mut self.out);
-                            self.send(&[])?;
+                            self.send()?;
                             continue;
                         }
                         Ok(EnvEvent::Close { .. }) => {
                             session.closed(&mut self.out)?;
-                            self.send(&[])?;
+                            self.send()?;
                             continue;
                         }
                         Ok(EnvEvent::Over(error)) => {
-                            let _ = channel.close(Some(Instant::now() + Duration::from_millis(200)));
+                            let _ = connection.close(Some(Instant::now() + Duration::from_millis(200)));
                             return Ok(Some(self.gone(error.to_string())));
                         }
                         Ok(EnvEvent::Reset { request, mut reset }) => {
@@ -168,13 +199,13 @@ impl RawPoll {
                         }
                         Ok(EnvEvent::Render { request, .. }) if self.spec.render_mode.is_none() => {
                             session.fail(request, &no_render_mode(), &mut self.out)?;
-                            self.send(&[])?;
+                            self.send()?;
                             continue;
                         }
                         Ok(EnvEvent::Render { request, .. }) => (request, Call::Render, RawTurn::Render),
                         Err(error) => {
                             session.abort(&error, &mut self.out);
-                            let _ = self.send(&[]);
+                            let _ = self.send();
                             return Ok(Some(self.gone(error.to_string())));
                         }
                     };
@@ -190,24 +221,25 @@ impl RawPoll {
         self.spec.render_mode.as_deref()
     }
 
-    /// Answers a reset or step with what stands in `outcome`. If that is too large to send, the agent
-    /// is told, too.
-    pub fn reply(&mut self, outcome: &Outcome) -> Result<()> {
+    /// Answers a reset or step with what stands in `outcome`, where another buffer takes the place of the
+    /// observation. If that is too large to send, the agent is told, too.
+    pub fn reply(&mut self, outcome: &mut Outcome) -> Result<()> {
         let (request, call) = self.owed()?;
         if call == Call::Render {
             return Err(Error::new(ErrorKind::Usage, "the agent asked for a frame; answer with reply_frame()"));
         }
-        let Link::Open(_, session, limits) = &mut self.link else { return Ok(()) };
-        let Outcome { reward, terminated, truncated, packed, ref info, ref observation } = *outcome;
-        if let Err(error) = check_size(info.len() + observation.len(), limits) {
+        let Link::Open(connection, session) = &mut self.link else { return Ok(()) };
+        let Outcome { reward, terminated, truncated, packed, ref info, ref mut observation } = *outcome;
+        if let Err(error) = check_size(info.len() + observation.len(), &connection.limits()) {
             session.fail(request, &error, &mut self.out)?;
             self.owed = None;
-            return self.send(&[]).and(Err(error));
+            return self.send().and(Err(error));
         }
         let row = Row { slot: 0, first: call == Call::Reset, terminated, truncated, reward, info: Value::None };
         session.result(request, &[row], info, (packed, observation.len()), &mut self.out)?;
         self.owed = None;
-        self.send(observation)
+        std::mem::swap(&mut self.body, observation);
+        self.send()
     }
 
     /// Answers a render. If the frame is too large to send, the agent is told, too.
@@ -216,37 +248,37 @@ impl RawPoll {
         if call != Call::Render {
             return Err(Error::new(ErrorKind::Usage, "the agent did not ask for a frame; answer with reply()"));
         }
-        let Link::Open(_, session, limits) = &mut self.link else { return Ok(()) };
+        let Link::Open(connection, session) = &mut self.link else { return Ok(()) };
         // Measured before it has a number, for a numbered message must be sent.
         self.out.clear();
         put_value(&mut self.out, &frame);
-        let fits = check_size(self.out.len(), limits);
+        let fits = check_size(self.out.len(), &connection.limits());
         match &fits {
             Ok(()) => session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.out)?,
             Err(error) => session.fail(request, error, &mut self.out)?,
         }
         self.owed = None;
-        self.send(&[]).and(fits)
+        self.send().and(fits)
     }
 
     /// Answers any request with the news that it failed.
     pub fn reply_error(&mut self, failure: EnvFailure) -> Result<()> {
         let (request, _) = self.owed()?;
-        let Link::Open(_, session, _) = &mut self.link else { return Ok(()) };
+        let Link::Open(_, session) = &mut self.link else { return Ok(()) };
         session.fail(request, &failure.into(), &mut self.out)?;
         self.owed = None;
-        self.send(&[])
+        self.send()
     }
 
     /// Ends the session; a later [`turn`](Self::turn) dials again.
     pub fn close(&mut self) {
         self.stop.set();
         self.owed = None;
-        if let Link::Open(channel, session, _) = &mut self.link {
+        if let Link::Open(connection, session) = &mut self.link {
             let deadline = Some(Instant::now() + Duration::from_millis(500));
             let goodbye = Goodbye { code: 0, message: "the environment closed".into() };
-            if session.goodbye(&goodbye, &mut self.out).is_ok() && channel.send(&self.out, &[], deadline).is_ok() {
-                let _ = channel.close(deadline);
+            if session.goodbye(&goodbye, &mut self.out).is_ok() && connection.send(&self.out, &[], deadline).is_ok() {
+                let _ = connection.close(deadline);
             }
         }
         self.link = Link::Idle;
@@ -275,10 +307,34 @@ impl RawPoll {
         Ok(dialed)
     }
 
+    /// Has a thread see to another connection, for dialing takes time.
+    fn regain(&mut self) -> Result<()> {
+        let Link::Open(mut connection, session) = std::mem::replace(&mut self.link, Link::Idle) else { return Ok(()) };
+        let (sender, regained) = mpsc::sync_channel(1);
+        let (received, stop) = (session.received(), self.stop.clone());
+        let run = move || {
+            let heard = connection.regain(&mut Wait::default().unless(&stop), received);
+            let _ = sender.send((*connection, heard));
+        };
+        let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);
+        spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
+        self.link = Link::Regaining(regained, session);
+        Ok(())
+    }
+
+    /// Goes on over the connection that was regained, whose other end has received the frames up to `heard`.
+    fn go_on(&mut self, mut connection: Connection, heard: u64) -> Result<()> {
+        let Link::Regaining(_, session) = std::mem::replace(&mut self.link, Link::Idle) else { return Ok(()) };
+        let last = Last { number: session.last_sent(), head: &self.out, body: &self.body };
+        connection.again(|channel| self.journal.send_again(last, session.unheard(heard)?, channel, None))?;
+        self.link = Link::Open(Box::new(connection), session);
+        Ok(())
+    }
+
     /// Sends `out` and `body`. A peer that is gone shows at the next turn.
-    fn send(&mut self, body: &[u8]) -> Result<()> {
-        let Link::Open(channel, ..) = &mut self.link else { return Ok(()) };
-        match channel.send(&self.out, body, None) {
+    fn send(&mut self) -> Result<()> {
+        let Link::Open(connection, ..) = &mut self.link else { return Ok(()) };
+        match connection.send(&self.out, &self.body, None) {
             Err(error) if error.kind() != ErrorKind::ConnectionLost => Err(error),
             _ => Ok(()),
         }
@@ -421,6 +477,6 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
             outcome.observation.clear();
             put_value(&mut outcome.observation, &self.observation_space.to_value(observation));
         }
-        self.raw.reply(&self.outcome)
+        self.raw.reply(&mut self.outcome)
     }
 }

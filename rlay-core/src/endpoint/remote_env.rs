@@ -27,7 +27,6 @@ pub struct RemoteEnv<O: Space = AnySpace, A: Space = AnySpace> {
     /// Observations still to be checked against the space, unless the contract is strict.
     to_check: u8,
     packed: Vec<u8>,
-    _place: Option<super::acceptor::Place>,
     #[cfg(unix)]
     launched: Option<Box<Launched>>,
 }
@@ -79,9 +78,9 @@ impl ClientEnv {
         }
         let address: Address = address.parse()?;
         let mut wait = Wait::new(Some(options.connect_timeout));
-        let (channel, limits) = dial(&address, Role::Agent, &options, &mut wait)?;
-        let agent = Agent::open(channel, limits, &options.make(), &mut Wait::new(options.timeout))?;
-        Ok(RemoteEnv::new(agent, &options, None))
+        let connection = dial(&address, Role::Agent, &options, &mut wait)?;
+        let agent = Agent::open(connection, &options.make(), &mut Wait::new(options.timeout))?;
+        Ok(RemoteEnv::new(agent, &options))
     }
 
     /// Starts a program that hosts an environment, and takes that. The program finds in the environment variable
@@ -101,7 +100,7 @@ impl ClientEnv {
     pub fn launch(command: impl IntoIterator<Item = impl Into<String>>, options: Options) -> Result<RemoteEnv> {
         let command: Vec<String> = command.into_iter().map(Into::into).collect();
         let agent = super::launch(&command, &options, &mut Wait::new(Some(options.connect_timeout)))?;
-        let mut env = RemoteEnv::new(agent, &options, None);
+        let mut env = RemoteEnv::new(agent, &options);
         env.launched = Some(Box::new(Launched { command, restarts: options.restarts, options }));
         Ok(env)
     }
@@ -138,9 +137,9 @@ impl ServerEnv {
 
     /// The next environment that dials in, waited for at most `connect_timeout`. Each call gives another one.
     pub fn accept(&self) -> Result<RemoteEnv> {
-        let (agent, place) =
-            take_env(&self.acceptor, &self.options, &mut Wait::new(Some(self.options.connect_timeout)))?;
-        Ok(RemoteEnv::new(agent, &self.options, Some(place)))
+        let mut wait = Wait::new(Some(self.options.connect_timeout));
+        let agent = take_env(&self.acceptor, &self.options, &mut wait)?;
+        Ok(RemoteEnv::new(agent, &self.options))
     }
 
     /// Stops listening. Environments that were accepted stay.
@@ -150,13 +149,9 @@ impl ServerEnv {
 }
 
 /// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
-pub(super) fn take_env(
-    acceptor: &Acceptor,
-    options: &Options,
-    wait: &mut Wait<'_>,
-) -> Result<(Agent, super::acceptor::Place)> {
+pub(super) fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
     loop {
-        let ready = acceptor.next(wait).map_err(|error| match error.kind() {
+        let mut connection = acceptor.next(wait).map_err(|error| match error.kind() {
             ErrorKind::Timeout => Error::new(
                 ErrorKind::Timeout,
                 format!(
@@ -167,8 +162,13 @@ pub(super) fn take_env(
             ),
             _ => error,
         })?;
-        match Agent::open(ready.channel, ready.limits, &options.make(), wait) {
-            Ok(agent) => return Ok((agent, ready.place)),
+        // Others may be waiting: one that is gone is not waited for, and if it is not, it dials anew.
+        connection.begun(false);
+        match Agent::open(connection, &options.make(), wait) {
+            Ok(mut agent) => {
+                agent.begin();
+                return Ok(agent);
+            }
             Err(error) if error.kind() == ErrorKind::ConnectionLost => {}
             Err(error) => return Err(error),
         }
@@ -176,7 +176,7 @@ pub(super) fn take_env(
 }
 
 impl RemoteEnv {
-    fn new(agent: Agent, options: &Options, place: Option<super::acceptor::Place>) -> Self {
+    fn new(agent: Agent, options: &Options) -> Self {
         let spec = agent.spec();
         Self {
             observation_space: spec.observation_space.clone(),
@@ -186,7 +186,6 @@ impl RemoteEnv {
             contract: options.contract,
             to_check: CHECKED,
             packed: Vec::new(),
-            _place: place,
             #[cfg(unix)]
             launched: None,
         }
@@ -214,7 +213,6 @@ impl RemoteEnv {
             contract: self.contract,
             to_check: self.to_check,
             packed: self.packed,
-            _place: self._place,
             #[cfg(unix)]
             launched: self.launched,
         })
@@ -351,7 +349,7 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
             put_value(&mut self.packed, &value);
         }
         let mut wait = Wait::new(self.timeout);
-        self.agent.send_step(packed, &self.packed, wait.deadline)?;
+        self.agent.send_step(packed, &mut self.packed, wait.deadline)?;
         match self.receive(&mut wait)? {
             Answer::Row(row, observation) => Ok(self.step_result(row, observation)?),
             _ => Err(Error::protocol("a step was answered with something else").into()),

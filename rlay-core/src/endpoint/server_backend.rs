@@ -102,8 +102,8 @@ impl ServerBackend {
         refuse_inside_tokio()?;
         let inner = &self.0;
         loop {
-            let ready = match inner.acceptor.next(&mut Wait::default()) {
-                Ok(ready) => ready,
+            let mut connection = match inner.acceptor.next(&mut Wait::default()) {
+                Ok(connection) => connection,
                 Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
                 Err(error) => return Err(error),
             };
@@ -112,13 +112,11 @@ impl ServerBackend {
             let mut threads = inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
             threads.retain(|thread| !thread.is_finished());
             let spawned = thread::Builder::new().name("rlay-session".into()).spawn(move || {
-                let super::Ready { mut channel, limits, place } = ready;
                 let mut factory = |make: &Make| maker(make);
-                let mut host = Host::new(&mut factory, limits, tracebacks).offering(offers);
-                if let Err(error) = serve(channel.as_mut(), &mut host, &mut Wait::default().unless(&stop)) {
-                    tracing::warn!("{}: session ended: {error}", channel.peer());
+                let mut host = Host::new(&mut factory, connection.limits(), tracebacks).offering(offers);
+                if let Err(error) = serve(&mut connection, &mut host, &mut Wait::default().unless(&stop)) {
+                    tracing::warn!("{connection}: session ended: {error}");
                 }
-                drop(place);
             });
             threads.push(spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?);
         }

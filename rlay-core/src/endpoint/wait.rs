@@ -26,7 +26,9 @@ pub struct Wait<'a> {
     /// Ends the wait with an error of kind [`Closed`](ErrorKind::Closed) once it is set.
     pub stop: Option<&'a Stop>,
     /// Whether the channel that is waited on looks at `stop` itself.
-    is_heeded: bool,
+    pub(crate) is_heeded: bool,
+    /// Whether the attempt itself looks at something besides.
+    pub(crate) must_look: bool,
 }
 
 impl fmt::Debug for Wait<'_> {
@@ -55,12 +57,11 @@ impl<'a> Wait<'a> {
 
     /// The same, but at most until `time` from now has passed.
     pub(crate) fn within(&mut self, time: Duration) -> Wait<'_> {
-        let near = Instant::now() + time;
-        let deadline = Some(self.deadline.map_or(near, |deadline| deadline.min(near)));
-        let (stop, is_heeded) = (self.stop, false);
+        let deadline = self.deadline.into_iter().chain(Instant::now().checked_add(time)).min();
+        let (stop, is_heeded, must_look) = (self.stop, false, false);
         match &mut self.check {
-            Some(check) => Wait { deadline, check: Some(&mut **check), stop, is_heeded },
-            None => Wait { deadline, check: None, stop, is_heeded },
+            Some(check) => Wait { deadline, check: Some(&mut **check), stop, is_heeded, must_look },
+            None => Wait { deadline, check: None, stop, is_heeded, must_look },
         }
     }
 
@@ -71,7 +72,7 @@ impl<'a> Wait<'a> {
 
     /// Runs `attempt` with deadlines near enough for what is to be looked at, until it does anything but time out.
     pub(crate) fn run<T>(&mut self, mut attempt: impl FnMut(Option<Instant>) -> Result<T>) -> Result<T> {
-        let is_sliced = self.check.is_some() || (self.stop.is_some() && !self.is_heeded);
+        let is_sliced = self.check.is_some() || self.must_look || (self.stop.is_some() && !self.is_heeded);
         loop {
             let slice = is_sliced.then(|| Instant::now() + SLICE);
             let deadline = match (slice, self.deadline) {

@@ -86,6 +86,15 @@ pub fn lost(what: impl fmt::Display, why: impl fmt::Display) -> Error {
     Error::new(ErrorKind::ConnectionLost, format!("{what}: {why}"))
 }
 
+/// The error of a connection to `address` that could not be made.
+pub fn cannot_connect(address: &Address, error: &io::Error) -> Error {
+    let text = format!("cannot connect to {address}: {error}");
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Error::gone(text),
+        _ => Error::new(ErrorKind::ConnectionLost, text),
+    }
+}
+
 /// The error of every call on a channel that broke before.
 pub fn broken(peer: &str) -> Error {
     lost(peer, "the channel is broken by an earlier failed or cancelled send")

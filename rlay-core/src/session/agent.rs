@@ -210,6 +210,28 @@ impl AgentSession {
         }
     }
 
+    /// Number of the last frame received.
+    pub fn received(&self) -> u64 {
+        self.link.received()
+    }
+
+    /// Number of the last frame sent.
+    pub fn last_sent(&self) -> u64 {
+        self.link.last_sent()
+    }
+
+    /// How many of the last frames sent the peer has not acknowledged. Whoever wants to go on over another
+    /// connection keeps them.
+    pub fn unacknowledged(&self) -> u64 {
+        self.link.unacknowledged()
+    }
+
+    /// How many of the last frames are to be sent again over a new connection whose other end has received the
+    /// frames up to number `heard`.
+    pub fn unheard(&self, heard: u64) -> Result<u64> {
+        self.link.unheard(heard)
+    }
+
     /// Whether the session is over.
     pub fn is_over(&self) -> bool {
         self.state == State::Over

@@ -4,8 +4,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     token::{NONCE, Prover, Token},
     wire::{
-        Challenge, HANDSHAKE_FRAME, Header, Hello, Kind, Limits, Message, Proof, Reader, Reject, Role, WIRE, Welcome,
-        Writer,
+        Challenge, HANDSHAKE_FRAME, Header, Hello, Kind, LASTING, Limits, Message, Proof, RESUMING, Reader, Reject,
+        Resume, Role, Ticket, WIRE, Welcome, Writer,
     },
 };
 
@@ -18,6 +18,22 @@ pub struct Local {
     pub limits: Limits,
     /// What the peer must prove to know.
     pub token: Option<Token>,
+    /// Whether its sessions may go on over another connection.
+    pub lasts: bool,
+}
+
+/// What the listener lets a dialer do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Begin a session that ends with its connection.
+    Once,
+    /// Begin a session that may go on over another connection, which names it.
+    Lasting(Ticket),
+    /// Go on with its session, in which the listener has received this many frames.
+    Again {
+        /// The number of the last frame received.
+        received: u64,
+    },
 }
 
 /// Name and version, for the peer's logs.
@@ -28,10 +44,10 @@ const BY_TOKEN: u8 = 1;
 /// The dialer's side of a handshake.
 ///
 /// ```
-/// use rlay_core::{Limits, Token, session::{Dialing, Greeting, Local}, wire::Role};
+/// use rlay_core::{Limits, Token, session::{Admission, Dialing, Greeting, Local}, wire::Role};
 ///
 /// let token = Some(Token::new("a long and random text")?);
-/// let local = |role| Local { role, limits: Limits::default(), token: token.clone() };
+/// let local = |role| Local { role, limits: Limits::default(), token: token.clone(), lasts: false };
 /// let (mut to_listener, mut to_dialer) = (Vec::new(), Vec::new());
 ///
 /// // In earnest the nonces are random.
@@ -40,13 +56,14 @@ const BY_TOKEN: u8 = 1;
 /// while greeting.take(&to_listener, &mut to_dialer)?.is_none() {
 ///     assert!(dialing.take(&to_dialer, &mut to_listener)?.is_none()); // the challenge and the proof
 /// }
-/// greeting.welcome(&mut to_dialer);
+/// greeting.welcome(Admission::Once, &mut to_dialer);
 /// assert!(dialing.take(&to_dialer, &mut to_listener)?.is_some());
 /// # Ok::<(), rlay_core::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Dialing {
     local: Local,
+    is_resuming: bool,
     hello: Vec<u8>,
     /// The listener's challenge, once it was answered.
     challenge: Option<Vec<u8>>,
@@ -55,19 +72,30 @@ pub struct Dialing {
 impl Dialing {
     /// Begins a handshake by writing the Hello. No two may have the same nonce.
     pub fn begin(local: Local, nonce: [u8; NONCE], out: &mut Vec<u8>) -> Self {
+        Self::start(local, nonce, None, out)
+    }
+
+    /// The same for a session that goes on.
+    pub fn resume(local: Local, nonce: [u8; NONCE], session: Resume, out: &mut Vec<u8>) -> Self {
+        Self::start(local, nonce, Some(session), out)
+    }
+
+    fn start(local: Local, nonce: [u8; NONCE], resume: Option<Resume>, out: &mut Vec<u8>) -> Self {
+        let is_resuming = resume.is_some();
         begin(Kind::Hello, out);
         let hello = Hello {
             wire_min: WIRE,
             wire_max: WIRE,
             role: local.role,
             auth: if local.token.is_some() { BY_TOKEN } else { 0 },
-            features: 0,
+            features: bit(local.lasts, LASTING) | bit(is_resuming, RESUMING),
             max_frame: local.limits.frame as u64,
             peer: PEER.to_owned(),
             nonce: local.token.is_some().then_some(nonce),
+            resume,
         };
         hello.put(&mut Writer(out));
-        Self { local, hello: out.clone(), challenge: None }
+        Self { local, is_resuming, hello: out.clone(), challenge: None }
     }
 
     /// Takes the listener's next frame: its Welcome, or `None` if `out` is the answer to send.
@@ -83,6 +111,12 @@ impl Dialing {
             (Message::Welcome(welcome), ..) if welcome.wire != WIRE => {
                 Err(Error::protocol(format!("the listener chose wire {}, which was not offered", welcome.wire)))
             }
+            (Message::Welcome(welcome), ..)
+                if welcome.received.is_some() != self.is_resuming
+                    || (welcome.ticket.is_some() && (self.is_resuming || !self.local.lasts)) =>
+            {
+                Err(Error::protocol("the listener took a new session for an old one, or the other way round"))
+            }
             (Message::Welcome(welcome), None, _) => Ok(Some(welcome)),
             (Message::Welcome(welcome), Some(token), challenge) => {
                 let proof = welcome.proof.as_ref().map_or(&[][..], |proof| proof);
@@ -95,7 +129,7 @@ impl Dialing {
                     "the listener did not prove that it knows the token; it is not the one that is meant",
                 ))
             }
-            (Message::Reject(reject), ..) => Err(refused(&reject)),
+            (Message::Reject(reject), ..) => Err(refused(&reject, self.is_resuming)),
             (Message::Hello(_), ..) => {
                 Err(Error::protocol("the listener answered Hello with Hello; both sides dialed"))
             }
@@ -106,8 +140,9 @@ impl Dialing {
 
 /// What a refusal says, as far as a stranger may say it: nothing that looks like an end on one's own side, and
 /// nothing that a terminal takes for a command.
-fn refused(reject: &Reject) -> Error {
+fn refused(reject: &Reject, is_resuming: bool) -> Error {
     let kind = match ErrorKind::from_code(reject.code) {
+        ErrorKind::ConnectionLost if is_resuming => return Error::gone("the listener has ended the session"),
         kind @ (ErrorKind::Busy | ErrorKind::Incompatible | ErrorKind::Unauthorized) => kind,
         _ => ErrorKind::Protocol,
     };
@@ -157,14 +192,21 @@ impl Greeting {
     }
 
     /// Writes the Welcome, after [`take`](Self::take) said who it is for.
-    pub fn welcome(&self, out: &mut Vec<u8>) {
+    pub fn welcome(&self, admission: Admission, out: &mut Vec<u8>) {
+        let (ticket, received) = match admission {
+            Admission::Once => (None, None),
+            Admission::Lasting(ticket) => (Some(ticket), None),
+            Admission::Again { received } => (None, Some(received)),
+        };
         begin(Kind::Welcome, out);
         let proof = self.local.token.as_ref().zip(self.challenged.as_ref());
         Welcome {
             wire: WIRE,
-            features: 0,
+            features: bit(ticket.is_some(), LASTING) | bit(received.is_some(), RESUMING),
             max_frame: self.local.limits.frame as u64,
             peer: PEER.to_owned(),
+            ticket,
+            received,
             proof: proof.map(|(token, (_, hello, challenge))| token.prove(Prover::Listener, hello, challenge)),
         }
         .put(&mut Writer(out));
@@ -176,6 +218,10 @@ pub fn reject(error: &Error, out: &mut Vec<u8>) {
     begin(Kind::Reject, out);
     Reject { code: error.kind().code(), wire_min: WIRE, wire_max: WIRE, message: error.to_string() }
         .put(&mut Writer(out));
+}
+
+fn bit(is_set: bool, bit: u64) -> u64 {
+    if is_set { bit } else { 0 }
 }
 
 fn begin(kind: Kind, out: &mut Vec<u8>) {

@@ -11,6 +11,8 @@ use crate::{
 pub(super) struct Link {
     sent: u64,
     received: u64,
+    /// The highest of one's own that the peer has said it received.
+    acknowledged: u64,
 }
 
 impl Link {
@@ -36,7 +38,35 @@ impl Link {
             return Err(Error::protocol(format!("the peer refers to frame {number}, which was never sent")));
         }
         self.received = header.seq;
+        self.acknowledged = self.acknowledged.max(header.ack);
         Ok(())
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// How many of the last frames the peer may not have.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        self.sent - self.acknowledged
+    }
+
+    /// How many of the last frames are to be sent again over a new connection, at the other end of which `heard`
+    /// frames have arrived so far.
+    pub(super) fn unheard(&self, heard: u64) -> Result<u64> {
+        if is(Mutant::SendsAgain) && heard > 0 && heard == self.sent {
+            return Ok(1);
+        }
+        if is(Mutant::ForgetsWhatWasLost) {
+            return Ok(0);
+        }
+        if heard < self.acknowledged || heard > self.sent {
+            return Err(Error::protocol(format!(
+                "the peer goes on after frame {heard}; it has had {} already, of {} that were sent",
+                self.acknowledged, self.sent
+            )));
+        }
+        Ok(self.sent - heard)
     }
 
     pub(super) fn last_sent(&self) -> u64 {

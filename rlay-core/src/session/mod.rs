@@ -35,4 +35,4 @@ mod mutant;
 
 pub use agent::{AgentEvent, AgentSession, Call};
 pub use env::{EnvEvent, EnvSession};
-pub use handshake::{Dialing, Greeting, Local, reject};
+pub use handshake::{Admission, Dialing, Greeting, Local, reject};

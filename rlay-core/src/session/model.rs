@@ -1,5 +1,5 @@
-//! A model checker's tests: the two sessions themselves, in every order that calls, answers, deadlines, failures, a
-//! cut, a repeated frame and a lying host can come in.
+//! A model checker's tests: the two sessions themselves, in every order that calls, answers, deadlines, failures, lost
+//! connections and those that follow them, a cut, a repeated frame and a lying host can come in.
 //!
 //! The properties have the names of the specification of the protocol: P1 to P8 say that nothing wrong happens, L1 to
 //! L4 that what should happen does. For each there is a [`Mutant`] which breaks it, and which is found.
@@ -29,7 +29,11 @@ struct Bounds {
     deadlines: u8,
     /// Calls of the environment that fail.
     failures: u8,
-    /// Whether the connection may be cut.
+    /// Connections that may be lost, after which the dialer comes back.
+    losses: u8,
+    /// Which side dials.
+    dialer: usize,
+    /// Whether the connection may be cut for good.
     cut: bool,
     /// Whether the network may deliver a frame a second time.
     repeat: bool,
@@ -53,6 +57,19 @@ struct Job {
     slot: u32,
 }
 
+/// The two sides, as indices.
+const AGENT: usize = 0;
+const ENV: usize = 1;
+
+/// The connection, as the two ends see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Line {
+    /// The dialer has lost it, and the listener may not know.
+    is_away: bool,
+    /// For each side that is yet to go on over a new one: what the other has received.
+    heard: [Option<u64>; 2],
+}
+
 /// Both ends, what is on the way, and what an onlooker has seen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
@@ -60,6 +77,9 @@ struct World {
     env: EnvSession,
     up: VecDeque<Vec<u8>>,
     down: VecDeque<Vec<u8>>,
+    line: Line,
+    /// What each side has sent.
+    kept: [Vec<Vec<u8>>; 2],
     jobs: Vec<Job>,
     asked: [Option<Asked>; SLOTS as usize],
     /// Of each slot, every call in order, by the number of its frame; and what the environment did.
@@ -74,7 +94,7 @@ struct World {
     is_closed: bool,
     is_cut: bool,
     is_disturbed: bool,
-    left: [u8; 3],
+    left: [u8; 4],
     wrong: Vec<&'static str>,
 }
 
@@ -89,6 +109,12 @@ enum Act {
     Answer(usize),
     AnswerAgain(usize),
     Fail(usize),
+    /// The dialer's connection is gone, with all that was on the way to it.
+    Lose,
+    /// The dialer has shaken hands anew: what is still on the way from it is void.
+    Meet,
+    /// A side sends over the new connection what was lost with the old one.
+    GoOn(usize),
     Cut,
     RepeatUp,
     RepeatDown,
@@ -130,6 +156,8 @@ impl World {
             env,
             up: VecDeque::new(),
             down: VecDeque::new(),
+            line: Line::default(),
+            kept: Default::default(),
             jobs: vec![],
             asked: Default::default(),
             sent: Default::default(),
@@ -141,7 +169,7 @@ impl World {
             is_closed: false,
             is_cut: false,
             is_disturbed: false,
-            left: [bounds.calls, bounds.deadlines, bounds.failures],
+            left: [bounds.calls, bounds.deadlines, bounds.failures, bounds.losses],
             wrong: vec![],
         }
     }
@@ -170,9 +198,7 @@ impl World {
         self.left[0] -= 1;
         self.sent[slot as usize].push((call, request));
         self.asked[slot as usize] = Some(Asked { call, request, is_given_up: false });
-        if !self.is_cut {
-            self.up.push_back(frame);
-        }
+        self.say(AGENT, frame);
         Some(())
     }
 
@@ -228,8 +254,64 @@ impl World {
     }
 
     fn reply(&mut self, frame: Vec<u8>) {
-        if !frame.is_empty() && !self.is_cut {
-            self.down.push_back(frame);
+        if !frame.is_empty() {
+            self.say(ENV, frame);
+        }
+    }
+
+    fn say(&mut self, side: usize, frame: Vec<u8>) {
+        if !self.is_cut && !self.line.is_away && self.line.heard[side].is_none() {
+            let queue = if side == AGENT { &mut self.up } else { &mut self.down };
+            queue.push_back(frame.clone());
+        }
+        self.kept[side].push(frame);
+    }
+
+    /// Whether a side reads what comes to it.
+    fn listens(&self, side: usize, dialer: usize) -> bool {
+        self.line.heard[side].is_none() && !(self.line.is_away && side == dialer)
+    }
+
+    /// The connection is gone for good, and both ends know.
+    fn cut(&mut self) {
+        self.is_cut = true;
+        self.up.clear();
+        self.down.clear();
+        // As both ends do when their channel fails.
+        let mut nowhere = vec![];
+        let _ = self.agent.goodbye(&goodbye(), &mut nowhere);
+        let _ = self.env.goodbye(&goodbye(), &mut nowhere);
+        self.asked.iter_mut().for_each(|asked| *asked = None); // every call has failed
+        self.jobs.clear();
+    }
+
+    fn meet(&mut self, dialer: usize) {
+        let (queue, is_over) =
+            if dialer == AGENT { (&mut self.up, self.env.is_over()) } else { (&mut self.down, self.agent.is_over()) };
+        if is_over {
+            return self.cut(); // there is no such session any more
+        }
+        queue.clear();
+        self.line.is_away = false;
+        self.line.heard = [Some(self.env.received()), Some(self.agent.received())];
+    }
+
+    fn go_on(&mut self, side: usize) {
+        let Some(heard) = self.line.heard[side].take() else { return };
+        let (unheard, unacknowledged) = match side {
+            AGENT => (self.agent.unheard(heard), self.agent.unacknowledged()),
+            _ => (self.env.unheard(heard), self.env.unacknowledged()),
+        };
+        let Ok(unheard) = unheard else { return self.is_wrong("P8") };
+        // Nothing is wanted that was not kept.
+        if unheard > unacknowledged {
+            self.is_wrong("P8");
+        }
+        let kept = &self.kept[side];
+        let again = kept[kept.len() - (unheard as usize).min(kept.len())..].to_vec();
+        if !self.line.is_away {
+            let queue = if side == AGENT { &mut self.up } else { &mut self.down };
+            queue.extend(again);
         }
     }
 
@@ -299,9 +381,7 @@ impl World {
                 }
                 let mut out = vec![];
                 self.agent.abort(&error, &mut out);
-                if !self.is_cut {
-                    self.up.push_back(out);
-                }
+                self.say(AGENT, out);
                 return;
             }
         };
@@ -330,6 +410,11 @@ impl World {
         let up = self.up.iter().filter(|frame| is_about(frame, false)).count();
         let down = self.down.iter().filter(|frame| is_about(frame, true)).count();
         up + usize::from(self.env.owes(slot)) + down
+    }
+
+    /// Whether all is on its way that was sent.
+    fn is_whole(&self) -> bool {
+        !self.line.is_away && self.line.heard == [None; 2]
     }
 
     fn is_over(&self) -> bool {
@@ -361,12 +446,20 @@ impl Model for Bounds {
         if world.is_closed || world.agent.is_over() && !world.env.is_over() {
             acts.push(Act::Leave);
         }
-        if !world.up.is_empty() {
+        if !world.up.is_empty() && world.listens(ENV, self.dialer) {
             acts.push(Act::Up);
         }
-        if !world.down.is_empty() {
+        if !world.down.is_empty() && world.listens(AGENT, self.dialer) {
             acts.push(Act::Down);
         }
+        if world.left[3] > 0 && !world.is_over() && !world.line.is_away {
+            acts.push(Act::Lose);
+        }
+        let dialer_is_over = if self.dialer == AGENT { world.agent.is_over() } else { world.env.is_over() };
+        if world.line.is_away && !dialer_is_over && !world.is_cut {
+            acts.push(Act::Meet);
+        }
+        acts.extend((AGENT..=ENV).filter(|side| world.line.heard[*side].is_some()).map(Act::GoOn));
         for job in 0..world.jobs.len() {
             acts.push(Act::Answer(job));
             if world.left[2] > 0 {
@@ -400,14 +493,12 @@ impl Model for Bounds {
                 let mut frame = vec![];
                 world.agent.close(&mut frame).ok()?;
                 world.is_closing = true;
-                world.up.push_back(frame);
+                world.say(AGENT, frame);
             }
             Act::Leave => {
                 let mut frame = vec![];
                 world.agent.goodbye(&goodbye(), &mut frame).ok()?;
-                if !world.is_cut {
-                    world.up.push_back(frame);
-                }
+                world.say(AGENT, frame);
             }
             Act::Up => {
                 let frame = world.up.pop_front()?;
@@ -435,17 +526,15 @@ impl Model for Bounds {
                     world.reply(out);
                 }
             }
-            Act::Cut => {
-                world.is_cut = true;
-                world.up.clear();
-                world.down.clear();
-                // As both ends do when their channel fails.
-                let mut nowhere = vec![];
-                let _ = world.agent.goodbye(&goodbye(), &mut nowhere);
-                let _ = world.env.goodbye(&goodbye(), &mut nowhere);
-                world.asked.iter_mut().for_each(|asked| *asked = None); // every call has failed
-                world.jobs.clear();
+            Act::Lose => {
+                world.left[3] -= 1;
+                world.line.is_away = true;
+                world.line.heard[self.dialer] = None;
+                if self.dialer == AGENT { world.down.clear() } else { world.up.clear() }
             }
+            Act::Meet => world.meet(self.dialer),
+            Act::GoOn(side) => world.go_on(side),
+            Act::Cut => world.cut(),
             Act::RepeatUp => {
                 world.is_disturbed = true;
                 let frame = world.up.front()?.clone();
@@ -465,13 +554,18 @@ impl Model for Bounds {
                 world.down.push_front(frame);
             }
         }
-        if !world.is_disturbed && !world.is_over() && (0..SLOTS).any(|slot| world.holders(slot) != 1) {
+        if !world.is_disturbed
+            && !world.is_over()
+            && world.is_whole()
+            && (0..SLOTS).any(|slot| world.holders(slot) != 1)
+        {
             world.is_wrong("P3");
         }
         let steps = |calls: &[Vec<(Call, u64)>]| calls.iter().flatten().filter(|(call, _)| *call == Call::Step).count();
         let on_the_way = world.jobs.iter().filter(|job| job.call == Call::Step).count()
             + world.down.iter().filter(|frame| world.is_of_a_step(frame)).count();
-        if !world.is_disturbed && !world.is_over() && steps(&world.done) != world.rows + on_the_way {
+        if !world.is_disturbed && !world.is_over() && world.is_whole() && steps(&world.done) != world.rows + on_the_way
+        {
             world.is_wrong("P6");
         }
         Some(world)
@@ -501,8 +595,12 @@ impl Model for Bounds {
                 !model.is_at_rest(world) || !world.is_closed || world.agent.is_over()
             }),
             // The checker gets somewhere at all.
-            Property::sometimes("a late answer", |_: &Self, world: &World| {
-                world.asked.iter().flatten().any(|asked| asked.is_given_up) && world.rows > 0
+            Property::sometimes("a late answer", |model: &Self, world: &World| {
+                world.asked.iter().flatten().any(|asked| asked.is_given_up) && world.rows > 0 || model.deadlines == 0
+            }),
+            Property::sometimes("a step that was sent over two connections", |model: &Self, world: &World| {
+                world.left[3] < model.losses && world.is_whole() && !world.is_over() && world.rows > 0
+                    || model.losses == 0
             }),
             Property::sometimes("a good end", |_: &Self, world: &World| world.is_closed && world.env.is_over()),
         ]);
@@ -522,21 +620,25 @@ impl Bounds {
     fn is_at_rest(&self, world: &World) -> bool {
         let mut acts = vec![];
         self.actions(world, &mut acts);
-        acts.retain(|act| !matches!(act, Act::Call(..) | Act::Deadline | Act::Cut | Act::Lie | Act::Close));
+        acts.retain(|act| !matches!(act, Act::Call(..) | Act::Deadline | Act::Lose | Act::Cut | Act::Lie | Act::Close));
         acts.into_iter().all(|act| self.next_state(world, act).is_none())
     }
 }
 
 /// Two slots; deadlines and failures, with and without a cut.
-const PEACE: Bounds = Bounds { calls: 3, deadlines: 1, failures: 1, cut: true, repeat: false, lie: false };
+const PEACE: Bounds =
+    Bounds { calls: 3, deadlines: 1, failures: 1, losses: 0, dialer: AGENT, cut: true, repeat: false, lie: false };
+/// Connections that are lost while the agent dials, or the environment; of two, the second may be lost in the handshake.
+const LOSSES: Bounds = Bounds { failures: 0, losses: 1, cut: false, ..PEACE };
+const LOSSES_OF_ENV: Bounds = Bounds { calls: 2, deadlines: 0, losses: 2, dialer: ENV, ..LOSSES };
 /// A network that repeats, a host that lies.
-const TROUBLE: Bounds = Bounds { calls: 3, deadlines: 1, failures: 0, cut: false, repeat: true, lie: true };
+const TROUBLE: Bounds = Bounds { failures: 0, cut: false, repeat: true, lie: true, ..PEACE };
 
 #[test]
 #[allow(clippy::print_stderr)]
 fn the_sessions_keep_every_property() {
     let _right = Wrong::with(None);
-    for bounds in [PEACE, TROUBLE] {
+    for bounds in [PEACE, LOSSES, LOSSES_OF_ENV, TROUBLE] {
         let checker = bounds.checker().threads(2).spawn_bfs().join();
         eprintln!("{} states, {bounds:?}", checker.unique_state_count());
         checker.assert_properties();
@@ -559,6 +661,8 @@ fn whatever_breaks_a_property_is_found() {
         (Mutant::GoesOn, "L2", PEACE),
         (Mutant::NeverCloses, "L3", PEACE),
         (Mutant::CannotLeave, "L4", PEACE),
+        (Mutant::SendsAgain, "P8", LOSSES),
+        (Mutant::ForgetsWhatWasLost, "L1", LOSSES_OF_ENV),
     ] {
         let _wrong = Wrong::with(Some(mutant));
         let enough = HasDiscoveries::AnyOf([property].into());

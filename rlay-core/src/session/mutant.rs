@@ -28,6 +28,10 @@ pub(super) enum Mutant {
     NeverCloses,
     /// Does not end once it has closed.
     CannotLeave,
+    /// Sends over a new connection what had arrived over the old one.
+    SendsAgain,
+    /// Does not send over a new connection what was lost with the old one.
+    ForgetsWhatWasLost,
 }
 
 /// Whether the sessions of this process are wrong in this way.

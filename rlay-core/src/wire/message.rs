@@ -67,7 +67,7 @@ pub struct Hello {
     pub role: Role,
     /// How the dialer proves who it is: 0, not at all; 1, by the token. Others are reserved.
     pub auth: u8,
-    /// Feature bits; none is defined yet, unknown ones are ignored.
+    /// What the dialer can do: [`LASTING`], and [`RESUMING`] if `resume` is there; unknown bits are ignored.
     pub features: u64,
     /// Longest frame the dialer accepts.
     pub max_frame: u64,
@@ -75,6 +75,25 @@ pub struct Hello {
     pub peer: String,
     /// Random bytes for the listener's proof, if `auth` is 1.
     pub nonce: Option<[u8; 32]>,
+    /// The session that this connection is for, if it is not for a new one.
+    pub resume: Option<Resume>,
+}
+
+/// Feature bit: a session may go on over another connection when its own is lost.
+pub const LASTING: u64 = 1;
+/// Feature bit: this connection is for a session that has lost its own.
+pub const RESUMING: u64 = 2;
+
+/// What names a session that may go on over another connection; as good as a key to it.
+pub type Ticket = [u8; 32];
+
+/// A session that goes on, as its dialer knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Resume {
+    /// What the listener gave it.
+    pub ticket: Ticket,
+    /// The number of the last frame that the dialer has received.
+    pub received: u64,
 }
 
 /// The listener's demand for a proof.
@@ -96,7 +115,7 @@ pub struct Proof {
 pub struct Welcome {
     /// The wire number both will speak.
     pub wire: u16,
-    /// Feature bits both sides have.
+    /// What both sides can do: [`LASTING`] if `ticket` is there, [`RESUMING`] if `received` is.
     pub features: u64,
     /// Longest frame the listener accepts.
     pub max_frame: u64,
@@ -104,6 +123,10 @@ pub struct Welcome {
     pub peer: String,
     /// The listener's own proof, if it asked for the dialer's.
     pub proof: Option<[u8; 32]>,
+    /// What names the new session, if it may go on over another connection.
+    pub ticket: Option<Ticket>,
+    /// The number of the last frame that the listener has received, if this is a session that goes on.
+    pub received: Option<u64>,
 }
 
 /// The listener's refusal; it closes the connection afterwards.
@@ -259,6 +282,9 @@ impl Hello {
         if let Some(nonce) = self.nonce {
             w.put(nonce);
         }
+        if let Some(Resume { ticket, received }) = self.resume {
+            w.put((ticket, received));
+        }
     }
 
     /// Wire numbers, role and authentication: the ten bytes that keep their place in every wire
@@ -282,7 +308,13 @@ impl Hello {
         let (features, max_frame) = r.get()?;
         let peer = short(r, 256)?;
         let nonce = if auth == 1 { Some(r.get()?) } else { None };
-        Ok(Self { wire_min, wire_max, role, auth, features, max_frame, peer, nonce })
+        let resume = if features & RESUMING == 0 {
+            None
+        } else {
+            let (ticket, received) = r.get()?;
+            Some(Resume { ticket, received })
+        };
+        Ok(Self { wire_min, wire_max, role, auth, features, max_frame, peer, nonce, resume })
     }
 }
 
@@ -324,11 +356,20 @@ impl Welcome {
         w.put((self.wire, self.features, self.max_frame));
         w.str(&self.peer);
         w.option(self.proof.as_ref(), |w, proof| w.put(*proof));
+        if let Some(ticket) = self.ticket {
+            w.put(ticket);
+        }
+        if let Some(received) = self.received {
+            w.put(received);
+        }
     }
 
     fn get(r: &mut Reader<'_>) -> Result<Self> {
-        let (wire, features, max_frame) = r.get()?;
-        Ok(Self { wire, features, max_frame, peer: short(r, 256)?, proof: r.option(Reader::get)? })
+        let (wire, features, max_frame): (u16, u64, u64) = r.get()?;
+        let (peer, proof) = (short(r, 256)?, r.option(Reader::get)?);
+        let ticket = if features & LASTING == 0 { None } else { Some(r.get()?) };
+        let received = if features & RESUMING == 0 { None } else { Some(r.get()?) };
+        Ok(Self { wire, features, max_frame, peer, proof, ticket, received })
     }
 }
 

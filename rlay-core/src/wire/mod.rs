@@ -12,8 +12,8 @@ pub use codec::{Limits, Reader, Writer};
 pub use framing::{END, Framing};
 pub use header::{HEADER_LEN, Header, Kind};
 pub use message::{
-    Challenge, EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Proof, Reject, Reset, Role, Row, Rows, Seed,
-    Slots, Spec, Welcome,
+    Challenge, EnvClose, Fault, Frames, Goodbye, Hello, LASTING, Make, Message, Proof, RESUMING, Reject, Reset, Resume,
+    Role, Row, Rows, Seed, Slots, Spec, Ticket, Welcome,
 };
 pub(crate) use message::{put_request, put_rows};
 pub use payload::{Payload, payload_head};

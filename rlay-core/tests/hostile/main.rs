@@ -144,7 +144,7 @@ fn sessions_survive_every_mutant() {
         for _ in 0..MUTANTS {
             let donor = &frames[rng.below(frames.len() as u64) as usize];
             let mut bytes = mutant(frame, donor, &mut rng);
-            let local = |role, token| Local { role, limits, token };
+            let local = |role, token| Local { role, limits, token, lasts: false };
             let token = || Some(Token::new("secret").unwrap());
             for token in [None, token()] {
                 let mut out = Vec::new();

@@ -2,14 +2,14 @@
 
 use rlay_core::{
     ErrorKind, Limits, Result, Token,
-    session::{Dialing, Greeting, Local, reject},
-    wire::{Header, Hello, Kind, Role, Welcome, Writer},
+    session::{Admission, Dialing, Greeting, Local, reject},
+    wire::{Header, Hello, Kind, LASTING, RESUMING, Resume, Role, Welcome, Writer},
 };
 
 use super::wire::Numbers;
 
 fn local(role: Role) -> Local {
-    Local { role, limits: Limits { frame: 100_000, ..Limits::default() }, token: None }
+    Local { role, limits: Limits { frame: 100_000, ..Limits::default() }, token: None, lasts: false }
 }
 
 /// The same with a token.
@@ -47,7 +47,14 @@ fn agent() -> Hello {
         max_frame: 1 << 20,
         peer: "x".into(),
         nonce: None,
+        resume: None,
     }
+}
+
+/// A Welcome as any listener may send it.
+fn plain() -> Welcome {
+    let (peer, proof, ticket, received) = (String::new(), None, None, None);
+    Welcome { wire: 0, features: 0, max_frame: 1 << 20, peer, proof, ticket, received }
 }
 
 #[test]
@@ -58,14 +65,14 @@ fn both_roles_may_dial() {
         let mut greeting = Greeting::new(local(role.other()), [2; 32]);
         let heard = greeting.take(&out, &mut Vec::new()).unwrap().unwrap();
         assert_eq!((heard.role, heard.max_frame), (role, 100_000));
-        greeting.welcome(&mut out);
+        greeting.welcome(Admission::Once, &mut out);
         assert_eq!(dialing.take(&out, &mut Vec::new()).unwrap().unwrap().max_frame, 100_000);
     }
 }
 
 #[test]
 fn features_of_the_future_are_ignored() {
-    let hello = Hello { features: u64::MAX, wire_max: 9, ..agent() };
+    let hello = Hello { features: u64::MAX ^ RESUMING, wire_max: 9, ..agent() };
     assert_eq!(receive_hello(&local(Role::Env), &frame(&hello)).unwrap(), hello);
 }
 
@@ -116,11 +123,59 @@ fn a_dialer_believes_nothing_but_welcome_and_reject() {
     }
     let mut out = Vec::new();
     Header { kind: Kind::Welcome, seq: 0, ack: 0, re: 0 }.begin(&mut out);
-    Welcome { wire: 1, features: 0, max_frame: 1 << 20, peer: String::new(), proof: None }.put(&mut Writer(&mut out));
+    Welcome { wire: 1, ..plain() }.put(&mut Writer(&mut out));
     let error = receive_welcome(&out).unwrap_err();
     assert!(error.kind() == ErrorKind::Protocol && error.to_string().contains("wire 1"), "{error}");
     let busy = receive_welcome(&n.reject()).unwrap_err();
     assert!(busy.kind() == ErrorKind::Busy && busy.to_string().contains("full"), "{busy}");
+}
+
+#[test]
+fn a_session_goes_on_if_both_say_so() {
+    let lasting = Local { lasts: true, ..local(Role::Agent) };
+    let (mut hello, mut answer) = (Vec::new(), Vec::new());
+    // A new session, which may last.
+    let mut dialing = Dialing::begin(lasting.clone(), [1; 32], &mut hello);
+    let mut greeting = Greeting::new(local(Role::Env), [2; 32]);
+    let heard = greeting.take(&hello, &mut answer).unwrap().unwrap();
+    assert_eq!((heard.features, &heard.resume), (LASTING, &None));
+    greeting.welcome(Admission::Lasting([7; 32]), &mut answer);
+    let welcome = dialing.take(&answer, &mut hello).unwrap().unwrap();
+    assert_eq!((welcome.ticket, welcome.received), (Some([7; 32]), None));
+    // The same, over another connection.
+    let resume = Resume { ticket: [7; 32], received: 5 };
+    let mut dialing = Dialing::resume(lasting.clone(), [3; 32], resume.clone(), &mut hello);
+    let heard = Greeting::new(local(Role::Env), [4; 32]).take(&hello, &mut answer).unwrap().unwrap();
+    assert_eq!((heard.features, &heard.resume), (LASTING | RESUMING, &Some(resume.clone())));
+    greeting.welcome(Admission::Again { received: 9 }, &mut answer);
+    let welcome = dialing.take(&answer, &mut hello).unwrap().unwrap();
+    assert_eq!((welcome.ticket, welcome.received), (None, Some(9)));
+    // The session is not there any more.
+    let mut dialing = Dialing::resume(lasting, [3; 32], resume, &mut hello);
+    reject(&rlay_core::Error::gone("it has ended"), &mut answer);
+    assert!(dialing.take(&answer, &mut hello).unwrap_err().is_gone());
+}
+
+#[test]
+fn a_dialer_does_not_take_one_session_for_another() {
+    let resume = Resume { ticket: [7; 32], received: 5 };
+    let new = |lasts| Dialing::begin(Local { lasts, ..local(Role::Agent) }, [1; 32], &mut Vec::new());
+    let old = || Dialing::resume(Local { lasts: true, ..local(Role::Agent) }, [1; 32], resume.clone(), &mut Vec::new());
+    for (mut dialing, admission) in [
+        (new(false), Admission::Lasting([7; 32])),
+        (new(true), Admission::Again { received: 0 }),
+        (old(), Admission::Once),
+        (old(), Admission::Lasting([7; 32])),
+    ] {
+        let mut answer = Vec::new();
+        Greeting::new(local(Role::Env), [2; 32]).welcome(admission, &mut answer);
+        let error = dialing.take(&answer, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{admission:?}: {error}");
+    }
+    // Who asked for no old session learns nothing of one.
+    let mut answer = Vec::new();
+    reject(&rlay_core::Error::gone("it has ended"), &mut answer);
+    assert!(!new(true).take(&answer, &mut Vec::new()).unwrap_err().is_gone());
 }
 
 /// Hello, Challenge and Proof of a dialer and a listener; the error of whoever refuses, and who that was.
@@ -132,7 +187,7 @@ fn meet(dialer: &Local, listener: &Local) -> std::result::Result<Vec<Vec<u8>>, (
         frames.push(frame.clone());
         let heard = greeting.take(&frame.clone(), &mut frame).map_err(|e| ("listener", e.kind()))?;
         if heard.is_some() {
-            greeting.welcome(&mut frame);
+            greeting.welcome(Admission::Once, &mut frame);
         }
         frames.push(frame.clone());
         if dialing.take(&frame.clone(), &mut frame).map_err(|e| ("dialer", e.kind()))?.is_some() {
@@ -169,7 +224,7 @@ fn a_listener_that_proves_nothing_is_not_believed() {
     let mut dialing = Dialing::begin(dialer.clone(), [1; 32], &mut hello);
 
     // It lets everybody in.
-    Greeting::new(local(Role::Env), [2; 32]).welcome(&mut out);
+    Greeting::new(local(Role::Env), [2; 32]).welcome(Admission::Once, &mut out);
     assert_eq!(dialing.clone().take(&out.clone(), &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
 
     // It asks for a proof, to send it back or to know nothing itself.
@@ -178,7 +233,7 @@ fn a_listener_that_proves_nothing_is_not_believed() {
     let mut proof = Vec::new();
     assert!(dialing.take(&out, &mut proof).unwrap().is_none());
     assert!(rogue.take(&proof, &mut out).is_err());
-    rogue.welcome(&mut out);
+    rogue.welcome(Admission::Once, &mut out);
     assert_eq!(dialing.clone().take(&out.clone(), &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
     let at = out.len() - 32;
     out[at..].copy_from_slice(&proof[32..]);

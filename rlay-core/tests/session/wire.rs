@@ -31,12 +31,14 @@ impl Numbers {
 
     pub(crate) fn hello(self) -> Vec<u8> {
         let (wire_min, wire_max, role, peer) = (0, 0, Role::Agent, String::new());
-        let hello = Hello { wire_min, wire_max, role, auth: 0, features: 0, max_frame: 1 << 20, peer, nonce: None };
+        let (nonce, resume) = (None, None);
+        let hello = Hello { wire_min, wire_max, role, auth: 0, features: 0, max_frame: 1 << 20, peer, nonce, resume };
         self.frame(Kind::Hello, |w| hello.put(w))
     }
 
     pub(crate) fn welcome(self) -> Vec<u8> {
-        let welcome = Welcome { wire: 0, features: 0, max_frame: 1 << 20, peer: String::new(), proof: None };
+        let (peer, proof, ticket, received) = (String::new(), None, None, None);
+        let welcome = Welcome { wire: 0, features: 0, max_frame: 1 << 20, peer, proof, ticket, received };
         self.frame(Kind::Welcome, |w| welcome.put(w))
     }
 

@@ -3,8 +3,8 @@
 use rlay_core::{
     AnySpace, Array, Discrete, EnvFailure, ErrorKind, Limits, Map, Space, Text, Value,
     wire::{
-        Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Message, Payload, Proof, Reader,
-        Reject, Reset, Role, Row, Seed, Slots, Spec, Welcome,
+        Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, LASTING, Make, Message, Payload, Proof,
+        RESUMING, Reader, Reject, Reset, Resume, Role, Row, Seed, Slots, Spec, Welcome,
     },
 };
 use smallvec::{SmallVec, smallvec};
@@ -51,7 +51,8 @@ fn bytes32(first: u8) -> [u8; 32] {
 
 pub(crate) fn hello() -> Hello {
     let peer = "rlay 0.1.0".into();
-    Hello { wire_min: 0, wire_max: 0, role: Role::Agent, auth: 0, features: 0, max_frame: 64 << 20, peer, nonce: None }
+    let (wire_min, wire_max, nonce, resume) = (0, 0, None, None);
+    Hello { wire_min, wire_max, role: Role::Agent, auth: 0, features: 0, max_frame: 64 << 20, peer, nonce, resume }
 }
 
 /// One packed Discrete action: a NumPy `int64`.
@@ -109,6 +110,20 @@ fn requests() -> Vec<(&'static str, Frame<'static>)> {
             "hello/with-a-token",
             frame(Kind::Hello, (0, 0, 0), Message::Hello(Hello { auth: 1, nonce: Some(bytes32(1)), ..hello() })),
         ),
+        (
+            "hello/resuming",
+            frame(
+                Kind::Hello,
+                (0, 0, 0),
+                Message::Hello(Hello {
+                    auth: 1,
+                    features: LASTING | RESUMING,
+                    nonce: Some(bytes32(1)),
+                    resume: Some(Resume { ticket: bytes32(5), received: 41 }),
+                    ..hello()
+                }),
+            ),
+        ),
         ("challenge", frame(Kind::Challenge, (0, 0, 0), Message::Challenge(Challenge { nonce: bytes32(2) }))),
         ("proof", frame(Kind::Proof, (0, 0, 0), Message::Proof(Proof { proof: bytes32(3) }))),
         ("make/default", make(Make { kwargs: Value::Dict(Map::new()), ..Make::default() })),
@@ -158,14 +173,19 @@ fn replies() -> Vec<(&'static str, Frame<'static>)> {
         traceback: "Traceback (most recent call last):\n  …".into(),
         ..EnvFailure::new("mygame.GameError", "the level 漢 does not exist")
     };
-    let welcome = Welcome { wire: 0, features: 0, max_frame: 64 << 20, peer: "rlay 0.1.0".into(), proof: None };
+    let (peer, proof, ticket, received) = ("rlay 0.1.0".into(), None, None, None);
+    let welcome = Welcome { wire: 0, features: 0, max_frame: 64 << 20, peer, proof, ticket, received };
     let proven = Welcome { proof: Some(bytes32(4)), ..welcome.clone() };
+    let lasting = Welcome { features: LASTING, ticket: Some(bytes32(5)), ..proven.clone() };
+    let resumed = Welcome { features: RESUMING, received: Some(40), ..proven.clone() };
     let reject = Reject { code: ErrorKind::Incompatible.code(), wire_min: 0, wire_max: 0, message: "no".into() };
     let goodbye = |code, message: &str| {
         frame(Kind::Goodbye, (6, 5, 0), Message::Goodbye(Goodbye { code, message: message.into() }))
     };
     vec![
         ("welcome/proven", frame(Kind::Welcome, (0, 0, 0), Message::Welcome(proven))),
+        ("welcome/lasting", frame(Kind::Welcome, (0, 0, 0), Message::Welcome(lasting))),
+        ("welcome/resumed", frame(Kind::Welcome, (0, 0, 0), Message::Welcome(resumed))),
         ("welcome", frame(Kind::Welcome, (0, 0, 0), Message::Welcome(welcome))),
         ("reject", frame(Kind::Reject, (0, 0, 0), Message::Reject(reject))),
         ("spec/cart-pole", spec(self::spec(spaces::cart_pole(), discrete))),

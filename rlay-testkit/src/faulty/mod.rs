@@ -32,6 +32,7 @@ use self::{
 /// |---|---|
 /// | `cut_up=k` | the connection breaks once the dialer has sent `k` bytes, length prefixes and the goodbye of `close` included |
 /// | `cut_down=k` | the same for the bytes of the end that accepted |
+/// | `cuts=n` | only the first `n` connections that are dialed with these very options break; by default all do |
 /// | `end=eof` | what was sent before the cut arrives, then the stream ends (the default) |
 /// | `end=reset` | what was sent before the cut and not yet read is lost in both directions |
 /// | `chop=n` | no read gives more than `n` bytes |
@@ -62,6 +63,8 @@ pub struct Faulty;
 
 type Names = Mutex<HashMap<String, mpsc::UnboundedSender<Dialed>>>;
 static NAMES: LazyLock<Names> = LazyLock::new(Names::default);
+/// How often an address was dialed, of those that count it.
+static DIALED: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
 
 #[async_trait]
 impl Transport for Faulty {
@@ -70,8 +73,16 @@ impl Transport for Faulty {
     }
 
     async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
-        let plan = Plan::read(address)?;
-        let refused = || Error::new(ErrorKind::ConnectionLost, format!("{address}: nobody listens there"));
+        let mut plan = Plan::read(address)?;
+        if let Some(cuts) = plan.cuts {
+            let mut dialed = DIALED.lock().unwrap_or_else(PoisonError::into_inner);
+            let dialed = dialed.entry(address.to_string()).or_default();
+            *dialed += 1;
+            if *dialed > cuts {
+                plan.cut = [None; 2];
+            }
+        }
+        let refused = || Error::gone(format!("{address}: nobody listens there"));
         let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
         let listener = names.get(address.rest()).ok_or_else(refused)?;
         let [dialer, accepted] = Link::sides(&plan);

@@ -9,6 +9,8 @@ use rlay_core::{Address, Result};
 pub(super) struct Plan {
     /// After how many bytes the connection breaks: those of the dialer, those of its peer.
     pub(super) cut: [Option<u64>; 2],
+    /// How many connections break, the first ones of this address.
+    pub(super) cuts: Option<usize>,
     /// Whether bytes that were not read yet are lost when it breaks.
     pub(super) reset: bool,
     /// Bytes in one read, at most.
@@ -24,13 +26,14 @@ impl Plan {
             match key {
                 "cut_up" => plan.cut[0] = Some(number(address, key, text)?),
                 "cut_down" => plan.cut[1] = Some(number(address, key, text)?),
+                "cuts" => plan.cuts = Some(number(address, key, text)?),
                 "end" if text == "eof" => plan.reset = false,
                 "end" if text == "reset" => plan.reset = true,
                 "chop" => plan.chop = Some(number(address, key, text)?),
                 "delay" => plan.delay = Duration::from_millis(number(address, key, text)?),
                 _ => {
                     return Err(address.error(format_args!(
-                        "no such fault: {key}={text}; there are cut_up, cut_down, end (eof or reset), chop and delay"
+                        "no such fault: {key}={text}; there are cut_up, cut_down, cuts, end (eof or reset), chop and delay"
                     )));
                 }
             }

@@ -1,0 +1,321 @@
+//! Connection: the channel of a session, and how the session gets another one when it is lost.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Options, Wait,
+    acceptor::Place,
+    dial,
+    seat::{Bell, Seat},
+};
+use crate::{
+    address::Address,
+    channel::BlockingChannel,
+    error::{Error, ErrorKind, Result},
+    frame::Frame,
+    stop::Stop,
+    wire::{Limits, Resume, Role, Ticket},
+};
+
+/// A channel whose handshake is over. If its transport is a network and both ends allow it, the session that is held
+/// over it goes on over another one when it is lost (`docs/wire.md`, section 21).
+#[derive(Debug)]
+pub struct Connection {
+    channel: Box<dyn BlockingChannel>,
+    limits: Limits,
+    comeback: Comeback,
+    /// Whether the session is worth waiting for.
+    is_begun: bool,
+    /// How long a lost channel may be gone, and how long if nothing has come over it yet.
+    reconnect_timeout: Duration,
+    handshake_timeout: Duration,
+    state: State,
+    /// What ends the waits on the channel, and whether it looks at that itself.
+    stop: Option<Stop>,
+    is_heeded: bool,
+    /// Where dialers come back: what tells that one has, and what was heard of it.
+    bell: Option<Bell>,
+    ring: Option<Stop>,
+    /// The place among the sessions of a listener, given back with the connection.
+    _place: Option<Place>,
+}
+
+/// Sends the frames after the one with this number.
+type Again<'a> = dyn FnMut(u64, &mut dyn BlockingChannel, Option<Instant>) -> Result<()> + 'a;
+
+/// Where another channel comes from.
+#[derive(Debug)]
+enum Comeback {
+    Never,
+    /// This side dials again.
+    Dial(Box<Redial>),
+    /// The peer dials again, and the listener brings it.
+    Await(Seat),
+}
+
+#[derive(Debug)]
+struct Redial {
+    address: Address,
+    role: Role,
+    options: Options,
+    ticket: Ticket,
+}
+
+#[derive(Debug)]
+enum State {
+    Whole,
+    Lost {
+        since: Instant,
+        error: Error,
+    },
+    /// There is a new channel, and nothing has arrived over it yet.
+    Regained {
+        lost: Instant,
+        at: Instant,
+    },
+}
+
+impl Connection {
+    /// One that ends with its channel.
+    pub fn new(channel: Box<dyn BlockingChannel>, limits: Limits) -> Self {
+        let (comeback, reconnect_timeout, handshake_timeout) = (Comeback::Never, Duration::ZERO, Duration::ZERO);
+        let (state, stop, is_heeded) = (State::Whole, None, false);
+        let (is_begun, bell, ring, _place) = (true, None, None, None);
+        Self {
+            channel,
+            limits,
+            comeback,
+            is_begun,
+            reconnect_timeout,
+            handshake_timeout,
+            state,
+            stop,
+            is_heeded,
+            bell,
+            ring,
+            _place,
+        }
+    }
+
+    /// The same, dialed at `address`, for a session that the ticket names.
+    pub(super) fn dialed(self, address: &Address, role: Role, options: &Options, ticket: Option<Ticket>) -> Self {
+        let redial = |ticket| Redial { address: address.clone(), role, options: options.clone(), ticket };
+        let comeback = ticket.map_or(Comeback::Never, |ticket| Comeback::Dial(Box::new(redial(ticket))));
+        Self { comeback, ..self.with(role, options) }
+    }
+
+    /// The same, accepted by a listener: of a network, if it has a bell.
+    pub(super) fn accepted(
+        self,
+        role: Role,
+        options: &Options,
+        (bell, seat): (Option<Bell>, Option<Seat>),
+        place: Place,
+    ) -> Self {
+        let comeback = seat.map_or(Comeback::Never, Comeback::Await);
+        Self { comeback, bell, _place: Some(place), ..self.with(role, options) }
+    }
+
+    fn with(self, role: Role, options: &Options) -> Self {
+        let (reconnect_timeout, handshake_timeout) = (options.reconnects_for(role), options.handshake_timeout);
+        Self { reconnect_timeout, handshake_timeout, ..self }
+    }
+
+    /// The limits both sides accept.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Who is at the other end, for messages to people.
+    pub fn peer(&self) -> String {
+        self.channel.peer()
+    }
+
+    /// Whether the session may go on over another channel.
+    pub(super) fn lasts(&self) -> bool {
+        self.is_begun && !matches!(self.comeback, Comeback::Never)
+    }
+
+    /// Says whether the session has begun: until then it ends with its channel, for nothing is lost with it.
+    pub(super) fn begun(&mut self, is_begun: bool) {
+        self.is_begun = is_begun;
+    }
+
+    /// From now on waits end once `stop` is set.
+    pub(super) fn attend(&mut self, stop: Option<&Stop>) {
+        self.stop = stop.cloned();
+        self.heed();
+    }
+
+    fn heed(&mut self) {
+        self.ring = self.bell.as_ref().map(|bell| bell.hear(self.stop.as_ref()));
+        self.is_heeded = self.channel.heed(self.ring.as_ref().or(self.stop.as_ref()));
+    }
+
+    /// Sends one frame. A channel that is lost is not an error while another may come: [`next`](Self::next) sees to
+    /// it, and has the frame sent again.
+    pub(super) fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
+        if let State::Lost { .. } = self.state {
+            return Ok(());
+        }
+        match self.channel.send(head, body, deadline) {
+            // What the peer has said before it went is still to be read.
+            Err(error) if error.kind() == ErrorKind::ConnectionLost && self.lasts() => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The next frame; `received` came before it. Where the channel is lost and another comes, `again` is to send over
+    /// that one the frames after the one with this number; an error of kind `ConnectionLost` says that none came.
+    pub(super) fn next(&mut self, wait: &mut Wait<'_>, received: u64, again: &mut Again<'_>) -> Result<Option<Frame>> {
+        loop {
+            if self.is_lost() {
+                let heard = self.regain(wait, received)?;
+                self.again(|channel| again(heard, channel, wait.deadline))?;
+                if self.is_lost() {
+                    wait.look()?;
+                    continue;
+                }
+            }
+            match self.next_here(wait, received) {
+                Err(error) if error.kind() == ErrorKind::ConnectionLost && self.is_lost() => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// The same over this channel alone: where it [is lost](Self::is_lost) the caller sees to another.
+    pub(super) fn next_here(&mut self, wait: &mut Wait<'_>, received: u64) -> Result<Option<Frame>> {
+        let frame = self.receive(wait);
+        let frame = match (frame, &self.comeback) {
+            (Ok(Some(_)), Comeback::Await(seat)) if !seat.admit(received) => Err(moved()),
+            (frame, _) => frame,
+        };
+        match &frame {
+            Ok(_) => self.state = State::Whole,
+            Err(error) if error.kind() == ErrorKind::ConnectionLost && self.lasts() => self.lose(error.clone()),
+            Err(_) => {}
+        }
+        frame
+    }
+
+    /// Sends frames again over a channel that was regained; one that is lost meanwhile is no error.
+    pub(super) fn again(&mut self, send: impl FnOnce(&mut dyn BlockingChannel) -> Result<()>) -> Result<()> {
+        match send(self.channel.as_mut()) {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Timeout) && !error.is_gone() =>
+            {
+                self.lose(error);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Whether the channel is lost and another may come.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lasts() && matches!(self.state, State::Lost { .. })
+    }
+
+    fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
+        loop {
+            let seat = match &self.comeback {
+                Comeback::Await(seat) => Some(seat),
+                _ => None,
+            };
+            wait.is_heeded = self.is_heeded && wait.stop == self.stop.as_ref();
+            wait.must_look = seat.is_some() && !self.is_heeded;
+            let (channel, ring) = (&mut self.channel, &self.ring);
+            let mut has_rung = false;
+            let result = wait.run(|deadline| match channel.recv(deadline) {
+                Err(error) if error.kind() == ErrorKind::Timeout && seat.is_some_and(Seat::has_moved) => Err(moved()),
+                Err(error) if error.kind() == ErrorKind::Timeout && ring.as_ref().is_some_and(Stop::is_set) => {
+                    has_rung = true;
+                    Err(moved())
+                }
+                result => result,
+            });
+            if !has_rung {
+                return result;
+            }
+            // It was rung for another session, or for the end of all.
+            wait.look()?;
+            self.heed();
+        }
+    }
+
+    fn lose(&mut self, error: Error) {
+        tracing::warn!("{}: {error}; waiting for another connection", self.channel.peer());
+        let now = Instant::now();
+        let since = match self.state {
+            State::Lost { since, .. } => since,
+            // A connection that breaks again and again brings nothing, though there is always another.
+            State::Regained { lost, at } if now.duration_since(at) < self.reconnect_timeout => lost,
+            _ => now,
+        };
+        self.state = State::Lost { since, error };
+    }
+
+    /// Waits for another channel. Gives the number of the last frame that its other end has received.
+    pub(super) fn regain(&mut self, wait: &mut Wait<'_>, received: u64) -> Result<u64> {
+        let State::Lost { since, error } = &self.state else { unreachable!("it was lost") };
+        // A peer that has said nothing yet is given no longer than a handshake.
+        let most = if received == 0 { self.handshake_timeout } else { Duration::MAX }.min(self.reconnect_timeout);
+        let since = *since;
+        let mut near = wait.within(most.saturating_sub(since.elapsed()));
+        let back = match &self.comeback {
+            Comeback::Never => return Err(error.clone()),
+            Comeback::Await(seat) => near.run(|deadline| seat.take_back(deadline)),
+            Comeback::Dial(redial) => redial.again(received, self.limits, &mut near),
+        };
+        let why = match back {
+            Ok((channel, heard)) => {
+                self.channel = channel;
+                self.heed();
+                self.state = State::Regained { lost: since, at: Instant::now() };
+                tracing::warn!("{}: the session goes on over another connection", self.channel.peer());
+                return Ok(heard);
+            }
+            Err(error) if error.kind() == ErrorKind::Timeout => {
+                wait.look()?;
+                format!("no other connection came within {most:?}; reconnect_timeout says how long")
+            }
+            Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
+            Err(error) => error.to_string(),
+        };
+        let error = Error::new(ErrorKind::ConnectionLost, format!("{error}; {why}"));
+        self.comeback = Comeback::Never;
+        self.state = State::Lost { since, error: error.clone() };
+        Err(error)
+    }
+
+    /// Delivers what was sent, then tells the peer that nothing follows.
+    pub(super) fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
+        if let State::Lost { .. } = self.state {
+            return Ok(());
+        }
+        self.comeback = Comeback::Never;
+        self.channel.heed(None);
+        self.channel.close(deadline)
+    }
+}
+
+impl Redial {
+    fn again(&self, received: u64, limits: Limits, wait: &mut Wait<'_>) -> Result<(Box<dyn BlockingChannel>, u64)> {
+        let session = Resume { ticket: self.ticket, received };
+        dial::again(&self.address, self.role, &self.options, session, limits, wait)
+    }
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.channel.peer())
+    }
+}
+
+fn moved() -> Error {
+    Error::plain(ErrorKind::ConnectionLost, "the peer has another connection")
+}

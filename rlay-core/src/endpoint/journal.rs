@@ -1,0 +1,57 @@
+//! Journal: frames that a session keeps until its peer has them, so that another connection can bring them again.
+
+use std::{collections::VecDeque, time::Instant};
+
+use crate::{
+    channel::BlockingChannel,
+    error::{Error, Result},
+};
+
+/// The frames before the last. The last one stays where it was made: nearly always the peer has it before there is
+/// another, and then nothing is ever copied.
+#[derive(Debug, Default)]
+pub(super) struct Journal(VecDeque<(u64, Vec<u8>)>);
+
+/// The last frame of a session: its number, and the two parts it was sent in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Last<'a> {
+    pub number: u64,
+    pub head: &'a [u8],
+    pub body: &'a [u8],
+}
+
+impl Journal {
+    /// Call before the buffers of the last frame serve for another. `unacknowledged` of the last frames may be missing
+    /// at the other end; they take at most `limit` bytes here, or are not kept.
+    pub(super) fn turn_page(&mut self, last: Last<'_>, unacknowledged: u64, limit: usize) {
+        self.0.retain(|(number, _)| number + unacknowledged > last.number);
+        if unacknowledged == 0 || self.0.back().is_some_and(|(number, _)| *number == last.number) {
+            return;
+        }
+        let held: usize = self.0.iter().map(|(_, frame)| frame.len()).sum();
+        if held + last.head.len() + last.body.len() > limit {
+            self.0.clear();
+        } else {
+            self.0.push_back((last.number, [last.head, last.body].concat()));
+        }
+    }
+
+    /// Sends the last `count` frames over a new channel.
+    pub(super) fn send_again(
+        &self,
+        last: Last<'_>,
+        count: u64,
+        channel: &mut dyn BlockingChannel,
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        let Some(earlier) = count.checked_sub(1) else { return Ok(()) };
+        let again = self.0.iter().filter(|(number, _)| (last.number - earlier..last.number).contains(number));
+        if again.clone().count() as u64 != earlier {
+            return Err(Error::gone("more was lost with the connection than was kept"));
+        }
+        for (_, frame) in again {
+            channel.send(frame, &[], deadline)?;
+        }
+        channel.send(last.head, last.body, deadline)
+    }
+}
