@@ -43,16 +43,17 @@ impl Pool {
     }
 
     fn give(&self, lines: Vec<Line>) {
+        let bytes = |block: &Vec<Line>| block.len() * ALIGNMENT;
+        if bytes(&lines) > KEEP_BYTES {
+            return;
+        }
         // `try_lock`: after a fork the lock may be held by a thread that no longer exists.
         if let Ok(mut free) = self.0.try_lock() {
-            let held: usize = free.iter().map(|block| block.len() * ALIGNMENT).sum();
-            if free.len() >= KEEP_BLOCKS || held + lines.len() * ALIGNMENT > KEEP_BYTES {
-                if free.is_empty() {
-                    return;
-                }
-                free.remove(0);
-            }
             free.push(lines);
+            let mut held: usize = free.iter().map(bytes).sum();
+            while free.len() > KEEP_BLOCKS || held > KEEP_BYTES {
+                held -= bytes(&free.remove(0)); // the oldest
+            }
         }
     }
 }
@@ -152,6 +153,22 @@ mod tests {
         let pool = Pool::new();
         let (a, b) = (pool.take(10), pool.take(10));
         assert_ne!(a.as_ptr(), b.as_ptr());
+    }
+
+    #[test]
+    fn what_is_kept_for_later_is_bounded() {
+        let pool = Pool::new();
+        for sizes in [&[1000; 40][..], &[1000, 60 << 20, 60 << 20, 60 << 20], &[1000, 130 << 20]] {
+            drop(sizes.iter().map(|size| pool.take(*size)).collect::<Vec<_>>());
+            let mut free = pool.0.lock().unwrap();
+            let held: usize = free.iter().map(|block| block.len() * ALIGNMENT).sum();
+            assert!(
+                (1..=KEEP_BLOCKS).contains(&free.len()) && held <= KEEP_BYTES,
+                "{} blocks, {held} bytes",
+                free.len()
+            );
+            free.clear();
+        }
     }
 
     #[test]

@@ -4,17 +4,18 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use rlay_core::{
-    Error, ErrorKind, Offers, Options,
+    Error, ErrorKind, Offers,
     endpoint::{self, Acceptor as CoreAcceptor, Connection},
     wire::{Make, Role},
 };
 
 use crate::{
-    agent::{self, Agent, options},
+    agent::{self, Agent},
     error::{self, raise},
     host,
+    options::Options,
     value::to_value,
-    waiting::{seconds, wait_raw, wait_unless},
+    waiting::{wait_raw, wait_unless},
 };
 
 fn role(name: &str) -> PyResult<Role> {
@@ -53,18 +54,8 @@ pub(crate) struct Acceptor(CoreAcceptor);
 #[pymethods]
 impl Acceptor {
     #[new]
-    fn new(
-        py: Python<'_>,
-        address: &str,
-        own_role: &str,
-        max_sessions: usize,
-        token: Option<&str>,
-        handshakes: (f64, usize),
-    ) -> PyResult<Self> {
-        let role = role(own_role)?;
-        let (handshake_timeout, max_handshakes) = handshakes;
-        let handshake_timeout = seconds(Some(handshake_timeout)).unwrap_or(std::time::Duration::MAX);
-        let options = Options { handshake_timeout, max_handshakes, ..options(py, None, max_sessions, token)? };
+    fn new(py: Python<'_>, address: &str, own_role: &str, options: Options) -> PyResult<Self> {
+        let (role, options) = (role(own_role)?, options.to_core(py)?);
         let bound = py.detach(|| CoreAcceptor::bind(&address.parse()?, role, &options));
         bound.map(Self).map_err(|e: Error| raise(py, &e))
     }
@@ -154,22 +145,21 @@ impl Session {
     }
 }
 
-/// Dials `address` as `own_role`, trying again until the timeout while nobody listens. None once `stop` is set.
+/// Dials `address` as `own_role`, trying again while nobody listens, up to `connect_timeout`. None once `stop` is set.
 #[pyfunction]
-#[pyo3(signature = (address, own_role, connect_timeout, token, stop=None))]
+#[pyo3(signature = (address, own_role, options, stop=None))]
 pub(crate) fn dial(
     py: Python<'_>,
     address: &str,
     own_role: &str,
-    connect_timeout: Option<f64>,
-    token: Option<&str>,
+    options: Options,
     stop: Option<&Stop>,
 ) -> PyResult<Option<Session>> {
     let role = role(own_role)?;
-    let options = options(py, connect_timeout, 1, token)?;
+    let core = options.to_core(py)?;
     let address: rlay_core::Address = address.parse().map_err(|e: Error| raise(py, &e))?;
     let stop = stop.map(|stop| &stop.0);
-    match wait_unless(py, stop, connect_timeout, |wait| endpoint::dial(&address, role, &options, wait))? {
+    match wait_unless(py, stop, Some(options.connect_timeout), |wait| endpoint::dial(&address, role, &core, wait))? {
         Ok(connection) => Ok(Some(Session(Mutex::new(Some(connection))))),
         Err(error) if error.kind() == ErrorKind::Closed => Ok(None),
         Err(error) => Err(raise(py, &error)),

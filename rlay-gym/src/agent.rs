@@ -10,7 +10,7 @@ use pyo3::{
     types::{PyBool, PyDict, PyInt, PyTuple},
 };
 use rlay_core::{
-    Error, ErrorKind, Options, Token, Value,
+    Error, ErrorKind, Value,
     endpoint::{self, Agent as CoreAgent, Answer, Connection, Wait},
     session::Call,
     wire::{Make, Seed},
@@ -18,10 +18,11 @@ use rlay_core::{
 
 use crate::{
     error::{self, raise},
+    options::Options,
     packing::Tree,
     space::to_py,
     value::{from_value, to_value},
-    waiting::{seconds, wait, wait_raw},
+    waiting::{wait, wait_raw},
 };
 
 /// A session with one environment. One thread at a time; a second one is told that it is busy.
@@ -47,7 +48,6 @@ pub(crate) fn open(py: Python<'_>, connection: Connection, make: &Make, timeout:
 
 /// Starts the program that an `exec:` address names, and makes the environment that dials in.
 #[pyfunction]
-#[allow(clippy::too_many_arguments)] // for Python, which gives them by position
 pub(crate) fn launch(
     py: Python<'_>,
     address: &str,
@@ -55,13 +55,12 @@ pub(crate) fn launch(
     render_mode: Option<String>,
     env_id: Option<String>,
     kwargs: &Bound<'_, PyDict>,
-    connect_timeout: f64,
-    token: Option<&str>,
+    options: Options,
 ) -> PyResult<Agent> {
     let command = endpoint::command(address).map_err(|e| raise(py, &e))?.unwrap_or_default();
     let Value::Dict(kwargs) = to_value(kwargs)? else { unreachable!("a dict is one") };
-    let options = Options { log, render_mode, env_id, kwargs, ..options(py, Some(connect_timeout), 1, token)? };
-    let agent = wait(py, Some(connect_timeout), |wait| endpoint::launch(&command, &options, wait))?;
+    let core = rlay_core::Options { log, render_mode, env_id, kwargs, ..options.to_core(py)? };
+    let agent = wait(py, Some(options.connect_timeout), |wait| endpoint::launch(&command, &core, wait))?;
     Agent::new(py, agent)
 }
 
@@ -269,28 +268,3 @@ impl Agent {
 
 /// The tag of a value that only has a name (`docs/wire.md`, "Values").
 const OPAQUE: [u8; 4] = 13u32.to_le_bytes();
-
-/// Options of an endpoint with every transport the package is built with.
-pub(crate) fn options(
-    py: Python<'_>,
-    connect_timeout: Option<f64>,
-    max_sessions: usize,
-    token: Option<&str>,
-) -> PyResult<Options> {
-    let connect_timeout = match connect_timeout {
-        Some(timeout) => seconds(Some(timeout)).unwrap_or(std::time::Duration::MAX),
-        None => std::time::Duration::MAX,
-    };
-    // Where it may come from otherwise is settled in `_token.py`, when an endpoint is made.
-    Ok(Options { connect_timeout, max_sessions, token: to_token(py, token)?, ..rlay::options() })
-}
-
-/// Raises if `token` cannot be one.
-#[pyfunction]
-pub(crate) fn check_token(py: Python<'_>, token: Option<&str>) -> PyResult<()> {
-    to_token(py, token).map(drop)
-}
-
-fn to_token(py: Python<'_>, token: Option<&str>) -> PyResult<Option<Token>> {
-    token.map(Token::new).transpose().map_err(|e| raise(py, &e))
-}

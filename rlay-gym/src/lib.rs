@@ -6,6 +6,7 @@ mod agent;
 mod array;
 mod error;
 mod host;
+mod options;
 mod packing;
 mod polled;
 mod space;
@@ -31,8 +32,9 @@ mod _rlay {
     #[pymodule_export]
     use crate::{
         acceptor::{Acceptor, Session, Stop, dial},
-        agent::{Agent, check_token, launch},
+        agent::{Agent, launch},
         array::Memory,
+        options::check,
         polled::Poll,
         space::roundtrip,
         value::roundtrip_value,

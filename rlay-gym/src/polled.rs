@@ -18,8 +18,8 @@ use rlay_core::{
 
 use crate::{
     acceptor::Stop,
-    agent::options,
     error::{self, raise},
+    options::Options,
     packing::Tree,
     space,
     value::{from_value, to_value},
@@ -55,8 +55,7 @@ impl Poll {
         py: Python<'_>,
         described: &Bound<'_, PyAny>,
         address: &str,
-        connect_timeout: Option<f64>,
-        token: Option<&str>,
+        options: Options,
         stop: Py<Stop>,
     ) -> PyResult<Self> {
         let get = |i: usize| described.get_item(i);
@@ -71,7 +70,7 @@ impl Poll {
         };
         let observations = Tree::new(py, &spec.observation_space)?;
         let actions = Tree::new(py, &spec.action_space)?;
-        let raw = RawPoll::new(spec, address, options(py, connect_timeout, 1, token)?).map_err(|e| raise(py, &e))?;
+        let raw = RawPoll::new(spec, address, options.to_core(py)?).map_err(|e| raise(py, &e))?;
         let state = State { raw, observations, actions, outcome: Outcome::default() };
         Ok(Self { state: Mutex::new(state), stop })
     }

@@ -179,9 +179,10 @@ FAULTS = (
     Fault("the environment answers after the deadline", mishaps.answer_late,
           everywhere(raised(rlay.Timeout, says=LATE), NOTHING, AT_THE_DEADLINE),
           "other calls are `Busy`; `late()` returns the answer, the session goes on"),
-    Fault("an observation of 70 MiB, limit 64 MiB", mishaps.say_too_much,
-          everywhere(raised(rlay.Error, says="larger than the frame limit"), NOTHING, AT_ONCE),
-          "the session goes on; Python cannot raise the limit yet, Rust can (`Options::max_frame`)"),
+    Fault("an observation of 50 MB, limit 16 MB", mishaps.say_too_much,
+          everywhere(raised(rlay.Error, says="larger than the frame limit of 16000000; raise the frame limit at both "
+                            "ends (max_frame in Python, Options::limits in Rust)"), NOTHING, AT_ONCE),
+          "the session goes on"),
     Fault("the address is taken", mishaps.take_the_address,
           everywhere(GONE, raised(rlay.AddressError, says=TAKEN), AT_ONCE), "who was there first is undisturbed"),
     Fault("an agent dials an agent", mishaps.two_agents,

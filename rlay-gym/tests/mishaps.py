@@ -32,6 +32,9 @@ STOPPED = 2.0
 LONG = 28.0
 """How long one stands still that is to be given up where silence counts as death, in seconds."""
 
+LIMIT = 16_000_000
+"""The longest frame that an agent takes which is told too much, in bytes."""
+
 SILENCE = 60.0
 """Bounds every wait for an answer or for somebody to be missed, in seconds."""
 
@@ -272,7 +275,7 @@ def answer_late(stage: Stage) -> Seen:
 
 
 def say_too_much(stage: Stage) -> Seen:
-    env = stage.env("moody:Endless")
+    env = stage.env("moody:Endless", max_frame=LIMIT)
     env.reset()
     error, after = see(lambda: env.step(0))
     assert env.step(0)[:2] == ("a", 2.0)

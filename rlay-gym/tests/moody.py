@@ -159,7 +159,7 @@ class Large(Moody):
 
 
 class Endless(Moody):
-    """Says a word, but with its first step more than a frame may hold."""
+    """Says a word, but with its first step a long one: 50 MB, or what the options of ``reset`` call ``size``."""
 
     observation_space = spaces.Text(80 << 20)
 
@@ -168,7 +168,22 @@ class Endless(Moody):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         _, *rest = super().step(action)
-        return "a" * (70 << 20 if self.steps == 1 else 1), *rest
+        return "a" * (self.mood.get("size", 50_000_000) if self.steps == 1 else 1), *rest
+
+
+class Patient(Moody):
+    """Is told words of any length."""
+
+    action_space = spaces.Text(80 << 20)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return *super().step(action)[:-1], {"heard": len(action)}
+
+
+class Panorama(Moody):
+    """Would show pictures of 50 MB."""
+
+    observation_space = spaces.Box(0, 255, (50_000_000,), np.uint8)
 
 
 def without_mode() -> Moody:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import threading
 from collections.abc import Callable
@@ -151,5 +152,5 @@ def test_max_sessions_of_a_backend_that_dials(moods: Moods) -> None:
     with pytest.raises(rlay.Timeout):
         third.reset()
     first.close()
-    third._connect_timeout = WAIT
+    third._options = dataclasses.replace(third._options, connect_timeout=WAIT)
     assert third.reset()[0] == [0]

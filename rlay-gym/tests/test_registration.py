@@ -103,12 +103,12 @@ def test_register_says_what_entries_there_are() -> None:
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("copied", [pickle, copy])
 def test_a_copy_is_a_new_session_with_the_same_arguments(moods: Moods, paradigm: str, copied: Any) -> None:
-    env = moods.env(paradigm, render_mode="ansi", timeout=20.0)
+    env = moods.env(paradigm, render_mode="ansi", timeout=20.0, max_frame=1 << 20)
     env.reset()
     env.step(0)
     again = copy.deepcopy(env) if copied is copy else pickle.loads(pickle.dumps(env))
     assert type(again) is type(env)
-    arguments = ("address", "render_mode", "timeout", "_connect_timeout")
+    arguments = ("address", "render_mode", "timeout", "_options")
     assert [getattr(again, name) for name in arguments] == [getattr(env, name) for name in arguments]
     assert again.reset()[0] == [0]
     assert env.step(0)[0] == [2] and again.step(0)[0] == [1]
@@ -130,8 +130,8 @@ def test_a_stand_in_keeps_the_free_port_that_was_asked_for(moods: Moods, monkeyp
     bound: list[str] = []
     take = rlay._listeners.take
 
-    def take_and_dial(address: str, token: str | None, handshakes: tuple[float, int]) -> Any:
-        listener = take(address, token, handshakes)
+    def take_and_dial(address: str, options: Any) -> Any:
+        listener = take(address, options)
         if not bound:
             moods.dial(listener.address)
         bound.append(listener.address)

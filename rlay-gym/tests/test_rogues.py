@@ -129,6 +129,18 @@ def test_a_space_that_this_gymnasium_cannot_make() -> None:
             rlay.ClientEnv(address)
 
 
+def test_a_space_that_nobody_could_hold() -> None:
+    """It takes a hundred bytes on the wire, and Gymnasium would write out its bounds."""
+    box = {"dtype": "u8", "big_endian": False, "shape": [1 << 20, 1 << 20]}
+    bounds = {name: {"Uniform": {"value": value, "bounded": True}} for name, value in (("low", "00"), ("high", "ff"))}
+    for space in ({"Box": box | bounds}, {"Sequence": {"stack": False, "space": {"Box": box | bounds}}}):
+        for whose in ("observation", "action"):
+            spec = SPEC | {f"{whose}_space": space}
+            with strangers.listen(lambda stranger, spec=spec: host(stranger, spec)) as address:
+                with pytest.raises(rlay.Incompatible, match=f"the {whose} space of 1099511627776 bytes is larger"):
+                    rlay.ClientEnv(address)
+
+
 def test_a_spec_that_is_none() -> None:
     def play(stranger: Stranger) -> None:
         host(stranger, SPEC | {"action_space": {"Discrete": DISCRETE["Discrete"] | {"n": 0}}})

@@ -20,19 +20,20 @@ from rlay import _rlay, errors
 
 SIGNATURES = {
     "ClientEnv": (
-        "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None, env_id=None, env_kwargs=None, "
-        "log=None, restarts=0)"
+        "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None, max_frame=None, env_id=None, "
+        "env_kwargs=None, log=None, restarts=0)"
     ),
     "ServerEnv": (
         "(address='tcp://127.0.0.1:0', *, render_mode=None, timeout=None, connect_timeout=60.0, token=None, "
-        "env_id=None, env_kwargs=None, handshake_timeout=5.0, max_handshakes=64)"
+        "max_frame=None, env_id=None, env_kwargs=None, max_sessions=4096, handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ServerBackend": (
-        "(env, address='tcp://127.0.0.1:0', *, max_sessions=64, token=None, tracebacks=True, env_kwargs=(), "
-        "handshake_timeout=5.0, max_handshakes=64)"
+        "(env, address='tcp://127.0.0.1:0', *, max_sessions=64, token=None, max_frame=None, tracebacks=True, "
+        "env_kwargs=(), handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ClientBackend": (
-        "(env, address=None, *, max_sessions=64, connect_timeout=60.0, token=None, tracebacks=True, env_kwargs=())"
+        "(env, address=None, *, max_sessions=64, connect_timeout=60.0, token=None, max_frame=None, tracebacks=True, "
+        "env_kwargs=())"
     ),
     "ClientBackend.turn": "(self, timeout=0.0)",
     "ClientBackend.reply": "(self, observation, reward=0.0, terminated=False, truncated=False, info=None)",
@@ -49,7 +50,7 @@ SIGNATURES = {
     "ClientEnv.close": "(self)",
     "launch": "(command, **kwargs)",
     "register": "(id, address, *, entry='ClientEnv', **kwargs)",
-    "serve_policy": "(policy, address, *, token=None)",
+    "serve_policy": "(policy, address, *, token=None, max_frame=None, max_sessions=4096)",
     "register_space": "(cls, to_base)",
     "make_client_env": "(render_mode=None, **kwargs)",
     "make_server_env": "(render_mode=None, **kwargs)",

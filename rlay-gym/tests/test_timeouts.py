@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from typing import Any
 
@@ -202,7 +203,7 @@ def test_who_comes_late_is_still_welcome(moods: Moods) -> None:
     with pytest.raises(rlay.Timeout):
         env.reset()
     moods.dial(env.address)
-    env._connect_timeout = 20
+    env._options = dataclasses.replace(env._options, connect_timeout=20.0)
     assert env.reset()[0] == [0]
 
 

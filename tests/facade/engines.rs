@@ -120,7 +120,7 @@ fn an_answer_too_large_to_send_is_news_to_both() {
         let limits = Limits { frame: 64 << 10, ..Limits::default() };
         let options = Options { limits, timeout: Some(PATIENCE), ..patient() };
         let server = ServerEnv::bind(&fresh("tcp"), options)?;
-        let space = BoxSpace::<u8>::new([100, 1000], 0, 255);
+        let space = BoxSpace::<u8>::new([100, 600], 0, 255);
         let metadata = Metadata::default();
         let mut agent = PolledEnv::new(space, Discrete::new(2), &metadata, &server.address().to_string(), patient())?;
         let playing = thread::spawn(move || {
@@ -128,7 +128,8 @@ fn an_answer_too_large_to_send_is_news_to_both() {
             let error = env.reset(None, &Value::None).unwrap_err();
             Ok::<_, EnvError>((env.reset(None, &Value::None).unwrap_err(), error))
         });
-        let result = rlay::ResetResult { observation: vec![0; 100_000], info: rlay::Map::new() };
+        let info = rlay::Map(vec![("map".into(), Value::Bytes(vec![0; 10_000]))]);
+        let result = rlay::ResetResult { observation: vec![0; 60_000], info };
         for _ in 0..2 {
             assert!(matches!(agent.turn(PATIENCE)?, Some(Turn::Reset { .. })));
             assert_eq!(agent.reply_reset(&result).unwrap_err().kind(), ErrorKind::Usage);

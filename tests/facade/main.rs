@@ -14,6 +14,7 @@ mod equality;
 mod failures;
 #[cfg(target_os = "linux")]
 mod launching;
+mod limits;
 mod meeting;
 mod policies;
 mod rendering;

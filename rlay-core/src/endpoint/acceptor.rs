@@ -82,6 +82,7 @@ impl Acceptor {
     /// Binds `address` for peers of the other role. Connections are accepted from now on.
     pub fn bind(address: &Address, role: Role, options: &Options) -> Result<Self> {
         refuse_inside_tokio()?;
+        options.limits.check()?;
         let transport = options.registry.find(address)?;
         let listener = transport.listen_blocking(address, &options.for_transport())?;
         let (address, descriptor) = (listener.address().clone(), listener.descriptor());

@@ -15,7 +15,7 @@ use crate::{
     session::{AgentEvent, AgentSession, Call},
     space::Space,
     value::Value,
-    wire::{Goodbye, Limits, Make, Payload, Reader, Reset, Row, Seed, Spec, payload_head},
+    wire::{Goodbye, Limits, Make, Payload, Reader, Reset, Row, Seed, Spec, payload_head, put_value},
 };
 
 /// How long `close` waits for the environment's answer, and for the channel's.
@@ -117,8 +117,12 @@ impl Agent {
         })?;
         match agent.session.handle(&frame, &limits) {
             Ok(AgentEvent::Spec(spec)) => {
+                let fit = check_spaces(&spec, &limits);
                 agent.spec = spec;
-                Ok(agent)
+                if fit.is_err() {
+                    agent.say_goodbye();
+                }
+                fit.map(|()| agent)
             }
             Ok(AgentEvent::Failed { fault, .. }) => {
                 let error = fault.into_error();
@@ -170,6 +174,12 @@ impl Agent {
     /// Asks for an episode.
     pub fn send_reset(&mut self, seed: Option<Seed>, options: &Value, deadline: Option<Instant>) -> Result<()> {
         self.turn_page()?;
+        if !matches!(options, Value::None) {
+            // Not where the last frame stands, which may be needed again.
+            let mut measured = Vec::new();
+            put_value(&mut measured, options);
+            self.limits.fit(ErrorKind::Usage, "reset", measured.len())?;
+        }
         let reset = Reset { rows: smallvec::smallvec![(0, seed)], options: options.clone() };
         self.session.reset(&reset, &mut self.out)?;
         self.action.clear();
@@ -180,16 +190,7 @@ impl Agent {
     /// if the request is made.
     pub fn send_step(&mut self, packed: bool, action: &mut Vec<u8>, deadline: Option<Instant>) -> Result<()> {
         self.turn_page()?;
-        if action.len() + 256 > self.limits.frame {
-            return Err(Error::new(
-                ErrorKind::InvalidAction,
-                format!(
-                    "an action of {} bytes does not fit a frame of {}; raise the frame limit",
-                    action.len(),
-                    self.limits.frame
-                ),
-            ));
-        }
+        self.limits.fit(ErrorKind::InvalidAction, "action", action.len())?;
         self.session.step(&[0], &mut self.out)?;
         payload_head(&mut self.out, packed, action.len());
         std::mem::swap(&mut self.action, action);
@@ -375,6 +376,12 @@ impl Drop for Agent {
             }
         }
     }
+}
+
+/// Refuses spaces of which no value would fit a frame, before anybody writes their bounds out.
+pub(super) fn check_spaces(spec: &Spec, limits: &Limits) -> Result<()> {
+    limits.fit(ErrorKind::Incompatible, "observation space", spec.observation_space.box_bytes())?;
+    limits.fit(ErrorKind::Incompatible, "action space", spec.action_space.box_bytes())
 }
 
 /// Stands in for a channel that belongs to another process.

@@ -22,6 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// listens there or the listener is full.
 pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_>) -> Result<Connection> {
     refuse_inside_tokio()?;
+    options.limits.check()?;
     let dialer = Dialer { transport: options.registry.find(address)?.as_ref(), address, role, options };
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;

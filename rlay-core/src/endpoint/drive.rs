@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time;
 
-use super::{Host, HostTurn, Options, Received, dial::agree};
+use super::{Host, HostTurn, Options, Received, agent::check_spaces, dial::agree};
 use crate::{
     address::Address,
     channel::{Channel, Incoming},
@@ -23,6 +23,7 @@ const GOODBYE_TIME: Duration = Duration::from_millis(500);
 
 /// Dials once and shakes hands as `role`.
 pub async fn connect(address: &Address, role: Role, options: &Options) -> Result<(Box<dyn Channel>, Limits)> {
+    options.limits.check()?;
     let transport = options.registry.find(address)?;
     let shake = async {
         let mut channel = transport.connect(address, &options.for_transport()).await?;
@@ -48,6 +49,7 @@ pub async fn connect(address: &Address, role: Role, options: &Options) -> Result
 
 /// Shakes hands as `role` with a peer that a [`Listener`](crate::Listener) accepted.
 pub async fn accept(incoming: Box<dyn Incoming>, role: Role, options: &Options) -> Result<(Box<dyn Channel>, Limits)> {
+    options.limits.check()?;
     let shake = async {
         let mut channel = incoming.open()?;
         channel.set_max_frame(options.max_handshake_frame.min(HANDSHAKE_FRAME));
@@ -149,7 +151,10 @@ impl AsyncEnv {
         channel.send(&out, &[]).await?;
         let frame = next(channel.as_mut()).await?;
         match session.handle(&frame, &limits)? {
-            AgentEvent::Spec(spec) => Ok(Self { channel, session, limits, spec, out, is_sending: false }),
+            AgentEvent::Spec(spec) => {
+                check_spaces(&spec, &limits)?;
+                Ok(Self { channel, session, limits, spec, out, is_sending: false })
+            }
             AgentEvent::Failed { fault, .. } => Err(fault.into_error()),
             AgentEvent::Over(error) => Err(error),
             _ => Err(Error::protocol("the environment's host answered Make with something else")),
@@ -168,6 +173,9 @@ impl AsyncEnv {
             let frame = next(self.channel.as_mut()).await?;
             self.session.handle(&frame, &self.limits)?;
         }
+        self.out.clear();
+        put_value(&mut self.out, options);
+        self.limits.fit(ErrorKind::Usage, "reset", self.out.len())?;
         let reset = Reset { rows: smallvec::smallvec![(0, seed.map(Into::into))], options: options.clone() };
         self.session.reset(&reset, &mut self.out)?;
         let (row, observation) = self.exchange(&[]).await?;
@@ -185,6 +193,7 @@ impl AsyncEnv {
             bytes.clear();
             put_value(&mut bytes, action);
         }
+        self.limits.fit(ErrorKind::InvalidAction, "action", bytes.len())?;
         self.session.step(&[0], &mut self.out)?;
         payload_head(&mut self.out, packed, bytes.len());
         let (row, observation) = self.exchange(&bytes).await?;

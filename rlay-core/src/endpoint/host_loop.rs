@@ -22,8 +22,6 @@ use crate::{
     wire::{Frames, Goodbye, Limits, Make, Row, put_value},
 };
 
-/// Room that header and row take beside info and observation.
-const OVERHEAD: usize = 256;
 /// How long the last frame of a session may take.
 const GOODBYE_TIME: Duration = Duration::from_millis(500);
 
@@ -235,16 +233,7 @@ impl<'m> Host<'m> {
 
 /// Whether info, observation or frames of `len` bytes fit an answer.
 pub(super) fn check_size(len: usize, limits: &Limits) -> Result<()> {
-    if len + OVERHEAD > limits.frame {
-        return Err(Error::new(
-            ErrorKind::Usage,
-            format!(
-                "the answer of {len} bytes is larger than the frame limit of {}; raise the limit at both ends",
-                limits.frame
-            ),
-        ));
-    }
-    Ok(())
+    limits.fit(ErrorKind::Usage, "answer", len)
 }
 
 fn closed() -> Error {

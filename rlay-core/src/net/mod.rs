@@ -15,6 +15,7 @@ use std::{
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
+    wire::RAISE,
 };
 
 #[cfg(unix)]
@@ -107,9 +108,7 @@ pub fn goodbye(said: Result<()>) -> Result<()> {
 
 /// The error of a frame of `len` bytes, `whose` is "own" or "peer's".
 pub fn too_large(whose: &str, len: usize, limit: usize) -> Error {
-    Error::protocol(format!(
-        "the {whose} frame of {len} bytes is larger than the limit of {limit}; raise max_frame at both ends"
-    ))
+    Error::protocol(format!("the {whose} frame of {len} bytes is larger than the limit of {limit}; {RAISE}"))
 }
 
 /// Makes a socket file one that only this user can open. Call it between `bind` and `listen`.

@@ -68,6 +68,24 @@ impl AnySpace {
             Self::Text(_) | Self::Sequence { .. } | Self::Graph { .. } | Self::OneOf(_) => false,
         }
     }
+
+    /// Bytes of one array of each `Box` in the tree, added up. A few bytes can announce terabytes of them, which
+    /// whoever writes bounds out element by element, as Gymnasium does, would have to hold.
+    pub(crate) fn box_bytes(&self) -> usize {
+        let sum = |spaces: &mut dyn Iterator<Item = &Self>| {
+            spaces.fold(0, |sum: usize, space| sum.saturating_add(space.box_bytes()))
+        };
+        match self {
+            Self::Box(space) => space.byte_len(),
+            Self::Tuple(spaces) | Self::OneOf(spaces) => sum(&mut spaces.iter()),
+            Self::Dict(spaces) => sum(&mut spaces.iter().map(|(_, space)| space)),
+            Self::Sequence { space, .. } => space.box_bytes(),
+            Self::Graph { node, edge } => {
+                sum(&mut [Some(node), edge.as_ref()].into_iter().flatten().map(|space| &**space))
+            }
+            Self::Discrete(_) | Self::MultiBinary(_) | Self::MultiDiscrete(_) | Self::Text(_) => 0,
+        }
+    }
 }
 
 /// The description of a `Box` space.

@@ -5,17 +5,51 @@
 
 use bincode::{Decode, Encode, config};
 
-use crate::error::{Error, Result};
+use super::HANDSHAKE_FRAME;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Bounds on what a peer can make this process hold while one frame is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
-    /// Longest frame in bytes, in either direction.
+    /// Longest frame in bytes, in either direction: from 64 KiB, which the handshake takes, to 2^32-2.
     pub frame: usize,
-    /// Deepest nesting of a space or a value.
+    /// Deepest nesting of a space or a value. A great one needs threads with large stacks.
     pub depth: u32,
     /// Most values, spaces and rows in one frame.
     pub count: u32,
+}
+
+/// Room that header and row take beside info, observation or action.
+const HEAD: usize = 256;
+
+/// No frame is longer: its length is 32 bits, and all of them set say something else.
+const LONGEST_FRAME: usize = u32::MAX as usize - 1;
+
+/// What helps where something does not fit a frame, for errors that people of both languages read.
+pub(crate) const RAISE: &str = "raise the frame limit at both ends (max_frame in Python, Options::limits in Rust)";
+
+impl Limits {
+    /// An error of kind [`Usage`](ErrorKind::Usage) if no frame can be as long as `frame` says.
+    pub fn check(&self) -> Result<()> {
+        if (HANDSHAKE_FRAME..=LONGEST_FRAME).contains(&self.frame) {
+            return Ok(());
+        }
+        let text = format!(
+            "a frame limit of {} bytes cannot be; set one from {HANDSHAKE_FRAME} to {LONGEST_FRAME} in Options::limits",
+            self.frame
+        );
+        Err(Error::new(ErrorKind::Usage, text))
+    }
+
+    /// Refuses `what` of `len` bytes if it does not fit a frame beside its head. To be asked before a message has a
+    /// number, for one that has must be sent.
+    pub(crate) fn fit(&self, kind: ErrorKind, what: &str, len: usize) -> Result<()> {
+        if len <= self.frame.saturating_sub(HEAD) {
+            return Ok(());
+        }
+        let text = format!("the {what} of {len} bytes is larger than the frame limit of {}; {RAISE}", self.frame);
+        Err(Error::new(kind, text))
+    }
 }
 
 impl Default for Limits {
@@ -165,7 +199,8 @@ impl<'a> Reader<'a> {
     /// Reads one value, space or row, which may contain others: one level deeper and one more counted.
     pub fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.count == 0 {
-            return Err(self.error("too many values, spaces or rows in one frame (see Limits::count)"));
+            let what = "too many values, spaces or rows in one frame, where an array is one (see Limits::count)";
+            return Err(self.error(what));
         }
         if self.depth == 0 {
             return Err(self.error("values nested too deep (see Limits::depth)"));

@@ -8,6 +8,7 @@ mod payload;
 mod space;
 mod value;
 
+pub(crate) use codec::RAISE;
 pub use codec::{Limits, Reader, Writer};
 pub use framing::{END, Framing};
 pub use header::{HEADER_LEN, Header, Kind};

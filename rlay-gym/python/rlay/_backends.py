@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from rlay import _hosting, _lifetime, _rlay, _token
+from rlay import _hosting, _lifetime, _rlay
+from rlay._options import Options
 from rlay._threads import Threads
 from rlay.errors import ConnectionLost, Error, Timeout
 
@@ -107,6 +108,8 @@ class ServerBackend(_Backend):
         address: Where to listen; port 0 takes a free one, see the attribute ``address``.
         max_sessions: Most agents at a time.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
+            what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
         handshake_timeout: How long whoever dials may take to say who it is, in seconds.
@@ -127,6 +130,7 @@ class ServerBackend(_Backend):
         *,
         max_sessions: int = 64,
         token: str | None = None,
+        max_frame: int | None = None,
         tracebacks: bool = True,
         env_kwargs: Collection[str] = (),
         handshake_timeout: float = 5.0,
@@ -134,8 +138,14 @@ class ServerBackend(_Backend):
     ) -> None:
         """Listen."""
         super().__init__(env, env_kwargs, max_sessions, tracebacks)
-        handshakes = (handshake_timeout, max_handshakes)
-        self._acceptor = _rlay.Acceptor(address, "env", self._max_sessions, _token.resolve(token), handshakes)
+        options = Options(
+            token=token,
+            max_frame=max_frame,
+            max_sessions=self._max_sessions,
+            handshake_timeout=handshake_timeout,
+            max_handshakes=max_handshakes,
+        )
+        self._acceptor = _rlay.Acceptor(address, "env", options.settled())
         self.address = self._acceptor.address
         self._inherited = False
         _lifetime.watch(self)
@@ -196,6 +206,8 @@ class ClientBackend(_Backend):
         max_sessions: Most sessions at a time.
         connect_timeout: How long to try again while nobody listens.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
+            what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
 
@@ -215,17 +227,17 @@ class ClientBackend(_Backend):
         max_sessions: int = 64,
         connect_timeout: float = 60.0,
         token: str | None = None,
+        max_frame: int | None = None,
         tracebacks: bool = True,
         env_kwargs: Collection[str] = (),
     ) -> None:
         """Keep what to host and where; nothing is dialed yet."""
         super().__init__(env, env_kwargs, max_sessions, tracebacks)
-        self._token = _token.resolve(token)
+        self._options = Options(token=token, max_frame=max_frame, connect_timeout=connect_timeout).settled()
         address = address or os.environ.get("RLAY_ADDRESS")
         if not address:
             raise Error("where to dial? give an address, or start this program by rlay.launch, which says where")
         self.address = address
-        self._connect_timeout = connect_timeout
         _lifetime.watch(self)
 
     def _begin(self) -> None:
@@ -243,7 +255,7 @@ class ClientBackend(_Backend):
         try:
             while not self._stop.is_set():
                 try:
-                    session = _rlay.dial(self.address, "env", self._connect_timeout, self._token, self._stop)
+                    session = _rlay.dial(self.address, "env", self._options, self._stop)
                 except ConnectionLost:
                     self._wait(lambda: self._active == 0)
                     if self._stop.is_set():
@@ -297,7 +309,7 @@ class ClientBackend(_Backend):
             if any(self._offers):
                 raise Error("turn() plays one environment as it is; give one alone, and no env_kwargs")
             described = self._make(None, None, {})
-            self._poll = _rlay.Poll(described, self.address, self._connect_timeout, self._token, self._stop)
+            self._poll = _rlay.Poll(described, self.address, self._options, self._stop)
         turn = self._poll.turn(timeout)
         if turn is None:
             return None

@@ -12,7 +12,8 @@ from typing import Any
 
 import gymnasium as gym
 
-from rlay import _lifetime, _listeners, _rlay, _spaces, _token
+from rlay import _lifetime, _listeners, _rlay, _spaces
+from rlay._options import Options
 from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Incompatible, Timeout
 
 logger = logging.getLogger("rlay")
@@ -52,21 +53,19 @@ class RemoteEnv(gym.Env[Any, Any]):
         address: str,
         render_mode: str | None,
         timeout: float | None,
-        connect_timeout: float,
-        token: str | None,
         env_id: str | None,
         env_kwargs: dict[str, Any] | None,
+        options: Options,
     ) -> None:
         """Keep what both endpoints are told."""
         self.address = address
         self.render_mode = render_mode
         self.timeout = timeout
         self.contract = "warn"
-        self._connect_timeout = connect_timeout
-        # As it was given: a copy elsewhere may find another one in its surroundings.
-        self._token = token
         self._env_id = env_id
         self._env_kwargs = dict(env_kwargs or {})
+        # As they were given: a copy elsewhere may find another token in its surroundings.
+        self._options = options
         self._agent: _rlay.Agent | None = None
         self._opening = threading.Lock()
         self._closed = False
@@ -96,8 +95,9 @@ class RemoteEnv(gym.Env[Any, Any]):
         return {
             "render_mode": self.render_mode,
             "timeout": self.timeout,
-            "connect_timeout": self._connect_timeout,
-            "token": self._token,
+            "connect_timeout": self._options.connect_timeout,
+            "token": self._options.token,
+            "max_frame": self._options.max_frame,
             "env_id": self._env_id,
             "env_kwargs": self._env_kwargs,
         }
@@ -217,6 +217,8 @@ class ClientEnv(RemoteEnv):
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to try again while nobody listens.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
+            what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         env_id: Which environment, where the host has several.
         env_kwargs: Keyword arguments for the environment, as far as the host allows them.
         log: For a command: the file that takes what it prints; by default a new one among the temporary files.
@@ -240,6 +242,7 @@ class ClientEnv(RemoteEnv):
         timeout: float | None = None,
         connect_timeout: float = 10.0,
         token: str | None = None,
+        max_frame: int | None = None,
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
         log: str | os.PathLike[str] | None = None,
@@ -248,14 +251,15 @@ class ClientEnv(RemoteEnv):
         """Connect and make an environment."""
         self._log = None if log is None else os.fspath(log)
         self._restarts = restarts
-        super().__init__(address, render_mode, timeout, connect_timeout, token, env_id, env_kwargs)
+        options = Options(token=token, max_frame=max_frame, connect_timeout=connect_timeout)
+        super().__init__(address, render_mode, timeout, env_id, env_kwargs, options)
         self._connect()
 
     def _open(self) -> _rlay.Agent:
+        options = self._options.settled()
         if self.address.startswith("exec:"):
-            asked = (self.render_mode, self._env_id, self._env_kwargs)
-            return _rlay.launch(self.address, self._log, *asked, self._connect_timeout, _token.resolve(self._token))
-        session = _rlay.dial(self.address, "agent", self._connect_timeout, _token.resolve(self._token))
+            return _rlay.launch(self.address, self._log, self.render_mode, self._env_id, self._env_kwargs, options)
+        session = _rlay.dial(self.address, "agent", options)
         assert session is not None, "without a stop flag dialing does not stop"
         return self._ask(session, self.timeout)
 
@@ -309,8 +313,8 @@ class ServerEnv(RemoteEnv):
 
     The constructor listens and returns; spaces, ``metadata`` and ``reset()`` wait for the first
     environment, at most ``connect_timeout``. ServerEnvs of one process with one address share one
-    listener, with the bounds of handshakes that the first one gave; each takes the next environment
-    that dials in.
+    listener, with the bounds on sessions and handshakes that the first one gave; each takes the next
+    environment that dials in.
 
     Args:
         address: Where to listen; port 0 takes a free one, see the attribute ``address``.
@@ -318,8 +322,11 @@ class ServerEnv(RemoteEnv):
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to wait for an environment, in seconds.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
+            what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         env_id: Which environment, where the game that dials in has several.
         env_kwargs: Keyword arguments for the environment, as far as the game allows them.
+        max_sessions: Most environments at a time, with those that dialed in and wait to be taken.
         handshake_timeout: How long whoever dials may take to say who it is, in seconds.
         max_handshakes: Most of those at a time; when there are more, the oldest is let go.
 
@@ -341,18 +348,27 @@ class ServerEnv(RemoteEnv):
         timeout: float | None = None,
         connect_timeout: float = 60.0,
         token: str | None = None,
+        max_frame: int | None = None,
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
+        max_sessions: int = 4096,
         handshake_timeout: float = 5.0,
         max_handshakes: int = 64,
     ) -> None:
         """Listen."""
-        self._handshakes = (handshake_timeout, max_handshakes)
-        self._listener: _listeners.Listener | None = _listeners.take(address, _token.resolve(token), self._handshakes)
+        options = Options(
+            token=token,
+            max_frame=max_frame,
+            connect_timeout=connect_timeout,
+            max_sessions=max_sessions,
+            handshake_timeout=handshake_timeout,
+            max_handshakes=max_handshakes,
+        )
+        self._listener: _listeners.Listener | None = _listeners.take(address, options.settled())
         self._again = self._listener.again
         # The environment that is to be taken, if that is settled already.
         self._session: _rlay.Session | None = None
-        super().__init__(self._listener.address, render_mode, timeout, connect_timeout, token, env_id, env_kwargs)
+        super().__init__(self._listener.address, render_mode, timeout, env_id, env_kwargs, options)
 
     def _open(self) -> _rlay.Agent:
         if self._session is not None:
@@ -361,7 +377,8 @@ class ServerEnv(RemoteEnv):
         listener = self._listener
         if listener is None:
             raise Closed("the environment was closed; make a new one")
-        deadline = time.monotonic() + self._connect_timeout
+        patience = self._options.connect_timeout
+        deadline = time.monotonic() + patience
         quiet = time.monotonic() + _QUIET
         while True:
             now = time.monotonic()
@@ -370,7 +387,7 @@ class ServerEnv(RemoteEnv):
             except Timeout:
                 if time.monotonic() >= deadline:
                     raise Timeout(
-                        f"no environment dialed in to {self.address} within {self._connect_timeout:g} s; start the "
+                        f"no environment dialed in to {self.address} within {patience:g} s; start the "
                         "game or ClientBackend with this address, or raise connect_timeout"
                     ) from None
                 logger.warning("waiting for an environment to dial in to %s", self.address)
@@ -402,9 +419,8 @@ class ServerEnv(RemoteEnv):
         return self._again
 
     def _arguments(self) -> dict[str, Any]:
-        handshake_timeout, max_handshakes = self._handshakes
-        bounds = {"handshake_timeout": handshake_timeout, "max_handshakes": max_handshakes}
-        return {**super()._arguments(), **bounds}
+        bounds = ("max_sessions", "handshake_timeout", "max_handshakes")
+        return {**super()._arguments(), **{name: getattr(self._options, name) for name in bounds}}
 
 
 def _again(env_class: type[RemoteEnv], address: str, arguments: dict[str, Any]) -> RemoteEnv:

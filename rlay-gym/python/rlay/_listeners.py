@@ -9,6 +9,7 @@ import re
 import threading
 
 from rlay import _lifetime, _rlay
+from rlay._options import Options
 from rlay.errors import Error
 
 logger = logging.getLogger("rlay")
@@ -17,14 +18,14 @@ logger = logging.getLogger("rlay")
 class Listener:
     """A listening socket with a count of who uses it; the last one closes it."""
 
-    def __init__(self, address: str, token: str | None, handshakes: tuple[float, int]) -> None:
-        """Bind ``address``. ``handshakes`` are how long one may take, in seconds, and the most at a time."""
-        self.acceptor = _rlay.Acceptor(address, "agent", 4096, token, handshakes)
-        self.token = token
+    def __init__(self, address: str, options: Options) -> None:
+        """Bind ``address``."""
+        self.acceptor = _rlay.Acceptor(address, "agent", options)
+        self.options = options
         self.address = self.acceptor.address
         # With the real port, and the options that were asked for: what to listen at once more.
-        where, options = self.address.partition("?")[0], address.partition("?")[2]
-        self.again = f"{where}?{options}" if options else where
+        where, asked = self.address.partition("?")[0], address.partition("?")[2]
+        self.again = f"{where}?{asked}" if asked else where
         self.users = 0
 
     def next(self, timeout: float | None) -> _rlay.Session | None:
@@ -52,22 +53,27 @@ _lock = threading.Lock()
 _by_address: dict[str, Listener] = {}
 
 
-def take(address: str, token: str | None, handshakes: tuple[float, int]) -> Listener:
+_ALIKE = ("token", "max_frame")
+"""Options that the listener settles for every session, and of which none can have another."""
+
+
+def take(address: str, options: Options) -> Listener:
     """Return the listener for ``address``, as it was asked for or as it turned out.
 
-    One that is there already keeps its own bounds of ``handshakes``.
+    One that is there already keeps its own bounds on sessions and handshakes.
     """
     with _lock:
         listener = _by_address.get(address)
         if listener is None:
-            listener = Listener(address, token, handshakes)
+            listener = Listener(address, options)
             _by_address[listener.address] = _by_address[listener.again] = listener
             if not re.search(r":0(\?|$)", address):
                 # Whoever asks for a free port gets one of its own.
                 _by_address[address] = listener
             _lifetime.watch(listener)
-        elif listener.token != token:
-            raise Error(f"another ServerEnv of this process listens at {listener.address} with another token")
+        for name in _ALIKE:
+            if getattr(listener.options, name) != getattr(options, name):
+                raise Error(f"another ServerEnv of this process listens at {listener.address} with another {name}")
         listener.users += 1
         return listener
 

@@ -15,7 +15,14 @@ from rlay.errors import Error, Timeout
 logger = logging.getLogger("rlay")
 
 
-def serve_policy(policy: Callable[[Any], Any], address: str, *, token: str | None = None) -> None:
+def serve_policy(
+    policy: Callable[[Any], Any],
+    address: str,
+    *,
+    token: str | None = None,
+    max_frame: int | None = None,
+    max_sessions: int = 4096,
+) -> None:
     """Listen at ``address`` and play episode after episode with every environment that dials in.
 
     Each environment has a thread of its own, so ``policy`` may be called from several at once.
@@ -25,8 +32,11 @@ def serve_policy(policy: Callable[[Any], Any], address: str, *, token: str | Non
         policy: Called as ``policy(observation)``; returns an action.
         address: Where to listen, such as ``tcp://127.0.0.1:5005``.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
+            what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
+        max_sessions: Most environments at a time.
     """
-    holder = ServerEnv(address, token=token)
+    holder = ServerEnv(address, token=token, max_frame=max_frame, max_sessions=max_sessions)
     listener = holder._listener
     assert listener is not None, "it is open"
     logger.info("serving the policy at %s", holder.address)
@@ -40,7 +50,7 @@ def serve_policy(policy: Callable[[Any], Any], address: str, *, token: str | Non
                 continue
             if session is None:
                 return
-            env = ServerEnv(holder.address, token=token)
+            env = ServerEnv(holder.address, token=token, max_frame=max_frame)
             env._session = session
             threads.start(_play, policy, env, stop)
     except KeyboardInterrupt:

@@ -1,0 +1,43 @@
+//! Options: what Python tells every endpoint, as the library's own.
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use rlay_core::{Limits, Token};
+
+use crate::{error::raise, waiting::seconds};
+
+/// The fields of `rlay._options.Options`.
+#[derive(FromPyObject)]
+pub(crate) struct Options {
+    token: Option<String>,
+    max_frame: Option<usize>,
+    pub(crate) connect_timeout: f64,
+    max_sessions: usize,
+    handshake_timeout: f64,
+    max_handshakes: usize,
+}
+
+impl Options {
+    /// The same for the library, with every transport the package is built with.
+    pub(crate) fn to_core(&self, py: Python<'_>) -> PyResult<rlay_core::Options> {
+        let duration = |timeout| seconds(Some(timeout)).unwrap_or(Duration::MAX);
+        let limits = Limits::default();
+        Ok(rlay_core::Options {
+            // Where it may come from otherwise is settled in Python, when an endpoint is made.
+            token: self.token.as_deref().map(Token::new).transpose().map_err(|e| raise(py, &e))?,
+            limits: Limits { frame: self.max_frame.unwrap_or(limits.frame), ..limits },
+            connect_timeout: duration(self.connect_timeout),
+            max_sessions: self.max_sessions,
+            handshake_timeout: duration(self.handshake_timeout),
+            max_handshakes: self.max_handshakes,
+            ..rlay::options()
+        })
+    }
+}
+
+/// Raises if no endpoint can have these options.
+#[pyfunction]
+pub(crate) fn check(py: Python<'_>, options: Options) -> PyResult<()> {
+    options.to_core(py).map(drop)
+}

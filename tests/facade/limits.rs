@@ -1,0 +1,74 @@
+//! Frame limits that cannot be are refused before anything listens or dials; what is too long for one is not sent.
+
+use rlay::{
+    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, Options, ServerBackend, ServerEnv, Value, drive,
+};
+use rlay_testkit::CountingEnv;
+
+use crate::support::{PATIENCE, bounded, counting, fresh, patient};
+
+/// Options with a frame limit of so many bytes.
+fn limited(frame: usize) -> Options {
+    Options { limits: Limits { frame, ..Limits::default() }, timeout: Some(PATIENCE), ..patient() }
+}
+
+#[test]
+fn limits_that_cannot_be() {
+    bounded(|| {
+        let counting = |_: &_| Ok(CountingEnv::new(None));
+        for frame in [0, (64 << 10) - 1, u32::MAX as usize] {
+            let (address, options) = (fresh("tcp"), || limited(frame));
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            for error in [
+                ClientEnv::connect(&address, options()).unwrap_err(),
+                ServerEnv::bind(&address, options()).unwrap_err(),
+                ServerBackend::bind(counting, &address, options()).unwrap_err(),
+                ClientBackend::new(counting, &address, options()).and_then(|backend| backend.run()).unwrap_err(),
+                runtime.block_on(drive::AsyncEnv::connect(&address, &options())).unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+                assert!(error.to_string().contains("from 65536 to 4294967294 in Options::limits"), "{error}");
+            }
+        }
+        for frame in [64 << 10, u32::MAX as usize - 1] {
+            let (backend, address) = crate::support::counting_with(&fresh("tcp"), limited(frame)).unwrap();
+            ClientEnv::connect(&address, limited(frame)).unwrap();
+            backend.close();
+        }
+    });
+}
+
+#[test]
+fn options_that_do_not_fit_are_not_sent() {
+    bounded(|| {
+        let (backend, address) = counting(&fresh("tcp"))?;
+        let mut env = ClientEnv::connect(&address, limited(64 << 10))?;
+        let error = env.reset(None, &Value::Bytes(vec![0; 64 << 10])).unwrap_err();
+        let error = error.downcast_ref::<Error>().expect("of RLay");
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        assert!(error.to_string().contains("raise the frame limit at both ends"), "{error}");
+        env.reset(Some(3), &Value::None)?;
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_does_not_fit_is_not_sent_in_async_code_either() {
+    bounded(|| {
+        let (backend, address) = counting(&fresh("tcp"))?;
+        let play = async {
+            let mut env = drive::AsyncEnv::connect(&address, &limited(64 << 10)).await?;
+            let error = env.reset(None, &Value::Bytes(vec![0; 64 << 10])).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+            env.reset(Some(3), &Value::None).await?;
+            env.step(&Value::Int(1)).await?;
+            env.close().await
+        };
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(play)?;
+        backend.close();
+        Ok::<_, Error>(())
+    })
+    .unwrap();
+}
