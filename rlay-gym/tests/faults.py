@@ -127,6 +127,7 @@ def everywhere(agent: Any, host: Any, when: str, over: tuple[str, ...] = SCHEMES
 
 CRASHED = "the process at the other end was killed or crashed"
 SILENT = "nothing was heard for too long; its machine or the network is gone, or it was killed"
+GIVEN_UP = "the other end heard nothing for too long and gave the connection up; did this one stand still?"
 LATE = "its answer may still come: late() fetches it, reset() drops it"
 TAKEN = "address in use by another listener; close it, or choose another (port 0 takes a free one)"
 MATCHING = "install matching releases of rlay"
@@ -169,7 +170,7 @@ FAULTS = (
         Outcome(("tcp", "tls", "unix", "shm"), NOTHING, NOTHING, GOES_ON),
         Outcome(("zmq", "zmq+ipc"), raised(rlay.ConnectionLost, says="nothing was heard for 20s"),
                 Logged("the other end dropped the channel without a goodbye"), OF_SILENCE),
-        Outcome(("quic",), raised(rlay.ConnectionLost, says=SILENT), Logged(SILENT), OF_SILENCE),
+        Outcome(("quic",), raised(rlay.ConnectionLost, says=SILENT), Logged(GIVEN_UP), OF_SILENCE),
     ), "where the agent has waited, the session goes on; the host serves the next agent", is_the_hosts=True),
     Fault("the agent stands still for 2 s (SIGSTOP, SIGCONT)", mishaps.stop_agent,
           everywhere(NOTHING, NOTHING, NEVER), "the session goes on; others are served meanwhile"),

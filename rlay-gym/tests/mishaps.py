@@ -206,9 +206,8 @@ def stop_host_for_long(stage: Stage) -> Seen:
         error, after = see(lambda: env.step(0))
     if error is None:
         assert env.step(0)[0] == [2]
-    elif stage.scheme != "quic":
-        # The host learns that it was given up, though the agent's process and its sockets are still there. Over quic
-        # it does not always do so within a minute, for a reason not found yet.
+    else:
+        # The host learns that it was given up, though the agent's process and its sockets are still there.
         stage.moods.wait_for("close", timeout=SILENCE)
     stage.next_agent()
     return Seen(agent=error, after=after)

@@ -1,5 +1,7 @@
 //! The channel: frames with a length before each, on the one stream of a connection.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use rlay_core::{
@@ -9,7 +11,11 @@ use rlay_core::{
 };
 use rlay_tls::explain_alert;
 
-use crate::{endpoint::Meeting, options::window};
+use crate::{
+    endpoint::Meeting,
+    options::window,
+    vigil::{self, GIVEN_UP},
+};
 
 /// The code of a connection whose channel was closed.
 const CLOSED: VarInt = VarInt::from_u32(0);
@@ -21,9 +27,24 @@ const TOGETHER: usize = 16 << 10;
 /// A connection and its stream.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    pub(crate) connection: Connection,
-    pub(crate) send: SendStream,
-    pub(crate) receive: RecvStream,
+    connection: Connection,
+    send: SendStream,
+    receive: RecvStream,
+}
+
+impl Streams {
+    /// From now on the connection is over if nothing is heard for the liveness bound.
+    pub(crate) fn new(connection: Connection, (send, receive): (SendStream, RecvStream), liveness: Duration) -> Self {
+        tokio::spawn(vigil::keep(connection.clone(), liveness));
+        Self { connection, send, receive }
+    }
+}
+
+impl Drop for Streams {
+    /// Says so to the peer, unless it was closed before.
+    fn drop(&mut self) {
+        self.connection.close(DROPPED, b"");
+    }
 }
 
 #[derive(Debug)]
@@ -109,11 +130,14 @@ impl QuicChannel {
     }
 }
 
-/// Why a connection is over, in plain words.
+/// Why a connection is over, in plain words. This end closes none that it still uses, unless it gives it up.
 pub(crate) fn explain(peer: &str, reason: &ConnectionError) -> Error {
     match reason {
-        ConnectionError::TimedOut => {
+        ConnectionError::TimedOut | ConnectionError::LocallyClosed => {
             lost(peer, "nothing was heard for too long; its machine or the network is gone, or it was killed")
+        }
+        ConnectionError::ApplicationClosed(end) if end.error_code == GIVEN_UP => {
+            lost(peer, "the other end heard nothing for too long and gave the connection up; did this one stand still?")
         }
         ConnectionError::ApplicationClosed(_) | ConnectionError::Reset => {
             lost(peer, "the connection ended without a goodbye; the other end dropped it, crashed or was restarted")
@@ -189,8 +213,8 @@ impl Channel for QuicChannel {
             // means that the connection is over, which it is said to be.
             let _ = send.stopped().await;
         }
-        if let State::Open(Streams { connection, .. }) = std::mem::replace(&mut self.state, State::Closed) {
-            connection.close(if said.is_ok() { CLOSED } else { DROPPED }, b"");
+        if let State::Open(streams) = std::mem::replace(&mut self.state, State::Closed) {
+            streams.connection.close(if said.is_ok() { CLOSED } else { DROPPED }, b"");
         }
         said
     }
@@ -202,13 +226,5 @@ impl Channel for QuicChannel {
 
     fn peer(&self) -> String {
         self.peer.clone()
-    }
-}
-
-impl Drop for QuicChannel {
-    fn drop(&mut self) {
-        if let State::Open(Streams { connection, .. }) = &self.state {
-            connection.close(DROPPED, b"");
-        }
     }
 }

@@ -75,7 +75,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
                 };
                 let (mut send, receive) = connection.open_bi().await.map_err(|e| refused(&e))?;
                 send.write_all(&[OPENING]).await.map_err(|e| refused(&e))?;
-                let streams = Streams { connection, send, receive };
+                let streams = Streams::new(connection, (send, receive), options.liveness);
                 return Ok(Box::new(QuicChannel::open(streams, peer, options)));
             }
             Ok(Err(error)) => {
@@ -141,6 +141,7 @@ impl Listener for QuicListener {
             let peer = format!("quic://{}", incoming.remote_address());
             // The dialer waits for the answer to its handshake, whether or not this one is opened.
             let Ok(connecting) = incoming.accept() else { continue };
+            let liveness = self.options.liveness;
             let meeting = tokio::spawn(async move {
                 let meet = async {
                     let connection = connecting.await.map_err(|e| e.to_string())?;
@@ -150,7 +151,7 @@ impl Listener for QuicListener {
                     if opening != [OPENING] {
                         return Err(format!("the stream opens with {opening:?}, not with {OPENING}"));
                     }
-                    Ok(Streams { connection, send, receive })
+                    Ok(Streams::new(connection, (send, receive), liveness))
                 };
                 time::timeout(HANDSHAKE_TIME, meet).await.unwrap_or_else(|_| Err("the handshake took too long".into()))
             });

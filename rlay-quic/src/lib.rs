@@ -21,6 +21,7 @@
 mod channel;
 mod endpoint;
 mod options;
+mod vigil;
 
 use async_trait::async_trait;
 use rlay_core::{Address, Channel, Listener, Result, Transport, TransportOptions};

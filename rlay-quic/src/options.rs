@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 use rlay_core::{Address, Result, TransportOptions, net, wire::HANDSHAKE_FRAME};
 
 use rlay_tls::TlsOptions;
@@ -62,7 +62,7 @@ impl Parsed {
             .send_window(window.into_inner())
             .initial_rtt(FIRST_RTT)
             .keep_alive_interval(Some(options.liveness / 4))
-            .max_idle_timeout(IdleTimeout::try_from(options.liveness).ok());
+            .max_idle_timeout(None); // see `vigil.rs`
         if let Some(mtu) = self.mtu {
             let mut discovery = MtuDiscoveryConfig::default();
             discovery.upper_bound(mtu);
