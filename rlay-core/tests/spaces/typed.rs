@@ -120,6 +120,8 @@ fn the_element_type_need_not_allocate() {
     assert_eq!(space.slab(&x).unwrap(), bytemuck::cast_slice::<f32, u8>(&x));
     let wrong = BoxSpace::<f32, [f32; 3]>::new([4], -1.0, 1.0);
     assert!(BoxSpace::<f32, [f32; 3]>::from_any(&space.describe()).is_err(), "three elements cannot hold four");
+    let huge = BoxSpace::<f32>::new([1 << 38], 0.0, 1.0);
+    assert_eq!(BoxSpace::<f32>::from_any(&huge.describe()).unwrap(), huge, "and no memory is asked for");
     assert!(!wrong.contains(&[0.0; 3]));
     assert!(!wrong.pack(&[0.0; 3], &mut Vec::new()));
     assert!(wrong.slab(&[0.0; 3]).is_none());
