@@ -33,17 +33,12 @@ impl Space for AnySpace {
                     && spaces.iter().all(|(key, space)| find(map, key).is_some_and(|x| space.contains(x)))
             }
             (Self::Sequence { space, stack: false }, Value::Tuple(items)) => items.iter().all(|x| space.contains(x)),
-            (Self::Sequence { space, stack: true }, _) => {
-                unstack(space, x).is_some_and(|items| items.iter().all(|x| space.contains(x)))
-            }
+            (Self::Sequence { space, stack: true }, _) => rows(space, x).is_some(),
             (Self::Graph { node, edge }, Value::Graph(graph)) => {
-                let all = |space: &Self, batch: &Value| {
-                    unstack(space, batch).is_some_and(|items| items.iter().all(|x| space.contains(x)))
-                };
-                all(node, &graph.nodes)
+                rows(node, &graph.nodes).is_some()
                     && match (edge, &graph.edges) {
                         (_, Value::None) => graph.edge_links == Value::None,
-                        (Some(edge), edges) => all(edge, edges),
+                        (Some(edge), edges) => rows(edge, edges).is_some(),
                         (None, _) => false,
                     }
             }
@@ -264,51 +259,40 @@ fn stacked(space: &AnySpace, items: Vec<Value>) -> Value {
     }
 }
 
-/// Batches of more rows than this, all without elements, are not believed.
-const MAX_EMPTY_ROWS: u64 = 1 << 20;
-
-/// The items of a batch of elements of `space`; `None` if it is no such batch.
-fn unstack(space: &AnySpace, batch: &Value) -> Option<Vec<Value>> {
+/// How many elements of `space` are in a batch of them; `None` if it is no such batch.
+fn rows(space: &AnySpace, batch: &Value) -> Option<u64> {
     match (space, batch) {
         (
             AnySpace::Box(_) | AnySpace::Discrete(_) | AnySpace::MultiBinary(_) | AnySpace::MultiDiscrete(_),
             Value::Array(array),
         ) => {
             let (n, shape) = array.shape.split_first()?;
-            // Rows without elements cost no bytes, so a peer may claim any number of them.
-            if array.data.is_empty() && *n > MAX_EMPTY_ROWS {
-                return None;
-            }
-            let each = array.data.len() / usize::try_from(*n).ok()?.max(1);
-            let row = |i: u64| Array {
-                dtype: array.dtype,
-                big_endian: array.big_endian,
-                shape: shape.to_vec(),
-                data: array.data[i as usize * each..(i as usize + 1) * each].to_vec(),
+            let is_scalar = matches!(space, AnySpace::Discrete(_)) && shape.is_empty();
+            let contains = |data: &[u8]| {
+                let Array { dtype, big_endian, .. } = *array;
+                let row = Array { dtype, big_endian, shape: shape.to_vec(), data: data.to_vec() };
+                space.contains(&if is_scalar { Value::Scalar(row) } else { Value::Array(row) })
             };
-            let scalar = matches!(space, AnySpace::Discrete(_)) && shape.is_empty();
-            Some((0..*n).map(|i| if scalar { Value::Scalar(row(i)) } else { Value::Array(row(i)) }).collect())
+            let all = match array.data.len() / usize::try_from(*n).ok()?.max(1) {
+                // All rows are alike. They cost no bytes, so a peer may claim any number of them.
+                0 => *n == 0 || contains(&[]),
+                each => array.data.chunks_exact(each).all(contains),
+            };
+            all.then_some(*n)
         }
         (AnySpace::Tuple(spaces), Value::Tuple(columns)) if spaces.len() == columns.len() => {
-            let columns: Vec<Vec<Value>> =
-                spaces.iter().zip(columns).map(|(space, column)| unstack(space, column)).collect::<Option<_>>()?;
-            let n = columns.first().map_or(0, Vec::len);
-            (0..n).map(|i| columns.iter().map(|c| c.get(i).cloned()).collect::<Option<_>>().map(Value::Tuple)).collect()
+            equal(spaces.iter().zip(columns).map(|(space, column)| rows(space, column)))
         }
         (AnySpace::Dict(spaces), Value::Dict(map)) if spaces.len() == map.len() => {
-            let columns: Vec<(Value, Vec<Value>)> = spaces
-                .iter()
-                .map(|(key, space)| Some((key.clone(), unstack(space, find(map, key)?)?)))
-                .collect::<Option<_>>()?;
-            let n = columns.first().map_or(0, |(_, c)| c.len());
-            (0..n)
-                .map(|i| {
-                    let row = columns.iter().map(|(k, c)| Some((k.clone(), c.get(i)?.clone())));
-                    row.collect::<Option<_>>().map(|entries| Value::Dict(Map(entries)))
-                })
-                .collect()
+            equal(spaces.iter().map(|(key, space)| rows(space, find(map, key)?)))
         }
-        (_, Value::Tuple(items)) => Some(items.clone()),
+        (_, Value::Tuple(items)) => items.iter().all(|x| space.contains(x)).then_some(items.len() as u64),
         _ => None,
     }
+}
+
+/// What all columns have; 0 if there is none.
+fn equal(mut columns: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    let Some(first) = columns.next() else { return Some(0) };
+    columns.all(|column| column == first).then_some(first?)
 }

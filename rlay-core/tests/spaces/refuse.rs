@@ -194,12 +194,16 @@ fn packing_never_changes_what_arrives() {
 }
 
 #[test]
-fn rows_without_elements_are_not_believed_in_any_number() {
+fn rows_without_elements_cost_nothing_in_any_number() {
     let empty = BoxSpace::<u8>::new([0], 0, 255).describe();
-    let stack = AnySpace::Sequence { space: Box::new(empty), stack: true };
+    let stack = AnySpace::Sequence { space: Box::new(empty.clone()), stack: true };
     let rows = |n: u64| Value::Array(Array { dtype: DType::U8, big_endian: false, shape: vec![n, 0], data: vec![] });
-    assert!(stack.contains(&rows(3)));
-    assert!(!stack.contains(&rows(u64::MAX)), "and no memory is asked for");
+    assert!(stack.contains(&rows(3)) && stack.contains(&rows(u64::MAX)), "all of them are alike");
+    let pair = AnySpace::Tuple(vec![empty.clone(), empty]);
+    let pairs = AnySpace::Sequence { space: Box::new(pair), stack: true };
+    assert!(pairs.contains(&Value::Tuple(vec![rows(1 << 40), rows(1 << 40)])));
+    assert!(!pairs.contains(&Value::Tuple(vec![rows(1 << 40), rows(1)])), "one column ends before the other");
+    assert!(!pairs.contains(&Value::Tuple(vec![rows(1), rows(1 << 40)])), "one column ends before the other");
 }
 
 #[test]
