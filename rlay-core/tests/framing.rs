@@ -60,6 +60,20 @@ proptest! {
 }
 
 #[test]
+fn small_frames_that_arrive_together_are_not_moved_with_all_that_follows() {
+    let mut framing = Framing::new(1 << 20);
+    let large = [&(1u32 << 20).to_le_bytes()[..], &[0; 1 << 20]].concat();
+    assert_eq!(feed(&mut framing, &large, &[usize::MAX]).unwrap().len(), 1);
+    // They arrive in one read, for the next frame is expected to be of the same size.
+    let small = [9u32.to_le_bytes().as_slice(), b"not large"].concat();
+    let frames = feed(&mut framing, &small.repeat(70_000), &[usize::MAX]).unwrap();
+    assert_eq!(frames.len(), 70_000);
+    assert!(frames.iter().all(|frame| &frame[..] == b"not large"));
+    let large = frames.iter().filter(|frame| frame.footprint() > 1024).count();
+    assert!(large < 10, "{large} of them hold the memory of a large one");
+}
+
+#[test]
 fn the_limit_is_exact() {
     let mut framing = Framing::new(100);
     assert!(framing.prefix(100).is_ok());

@@ -35,8 +35,10 @@ const FIRST_READ: usize = 4 << 10;
 pub struct Framing {
     pool: Pool,
     max_frame: usize,
-    /// Bytes that arrived, at `START` and after. `None` while there are none.
+    /// Bytes that arrived, at `at` and after. `None` while there are none.
     block: Option<Frame>,
+    /// `START`, unless frames were copied from before it.
+    at: usize,
     filled: usize,
     /// How large the next block is made.
     guess: usize,
@@ -46,7 +48,15 @@ pub struct Framing {
 impl Framing {
     /// For frames of at most `max_frame` bytes.
     pub fn new(max_frame: usize) -> Self {
-        Self { pool: Pool::new(), max_frame, block: None, filled: 0, guess: START + FIRST_READ, ended: false }
+        Self {
+            pool: Pool::new(),
+            max_frame,
+            block: None,
+            at: START,
+            filled: 0,
+            guess: START + FIRST_READ,
+            ended: false,
+        }
     }
 
     /// The limit.
@@ -71,6 +81,10 @@ impl Framing {
     pub fn space(&mut self) -> &mut [u8] {
         let block = self.block.get_or_insert_with(|| self.pool.take(self.guess));
         block.resize(block.capacity());
+        if self.at > START {
+            block.copy_within(self.at..self.at + self.filled, START);
+            self.at = START;
+        }
         &mut block[START + self.filled..]
     }
 
@@ -93,7 +107,7 @@ impl Framing {
     /// stream has [`ended`](Self::ended).
     pub fn take(&mut self) -> Result<Option<Frame>> {
         let Some(block) = self.block.as_mut().filter(|_| self.filled >= PREFIX) else { return Ok(None) };
-        let prefix: [u8; PREFIX] = block[START..ALIGNMENT].try_into().expect("four bytes");
+        let prefix: [u8; PREFIX] = block[self.at..self.at + PREFIX].try_into().expect("four bytes");
         if prefix == END {
             self.ended = true;
         }
@@ -104,21 +118,30 @@ impl Framing {
         if len > self.max_frame {
             return Err(self.refuse(len));
         }
-        let (needed, arrived) = (ALIGNMENT + len, START + self.filled);
-        if arrived < needed {
+        let needed = ALIGNMENT + len;
+        if self.filled < PREFIX + len {
             if needed > block.capacity() {
                 let mut larger = self.pool.take(needed);
-                larger[START..arrived].copy_from_slice(&block[START..arrived]);
+                larger[START..START + self.filled].copy_from_slice(&block[self.at..self.at + self.filled]);
                 *block = larger;
+                self.at = START;
             }
             return Ok(None);
         }
         self.guess = needed.max(START + FIRST_READ);
-        self.filled = arrived - needed;
-        // What follows this frame, if anything, moves to a block of its own.
+        self.filled -= PREFIX + len;
+        // The shorter moves, this frame or what follows it: that may be many frames, and would move for each.
+        if self.at > START || self.filled > len {
+            let frame = Frame::copy_of(&self.pool, &block[self.at + PREFIX..][..len]);
+            self.at += PREFIX + len;
+            if self.filled == 0 {
+                (self.block, self.at) = (None, START);
+            }
+            return Ok(Some(frame));
+        }
         let next = (self.filled > 0).then(|| {
             let mut next = self.pool.take(self.guess.max(START + self.filled + PREFIX));
-            next[START..START + self.filled].copy_from_slice(&block[needed..arrived]);
+            next[START..START + self.filled].copy_from_slice(&block[needed..needed + self.filled]);
             next
         });
         let frame = std::mem::replace(&mut self.block, next);
@@ -131,7 +154,7 @@ impl Framing {
 
     /// The error for a length no RLay peer would send; strangers are told apart by what they said.
     fn refuse(&self, len: usize) -> Error {
-        let seen = self.block.as_ref().map_or(&[][..], |block| &block[START..START + self.filled.min(24)]);
+        let seen = self.block.as_ref().map_or(&[][..], |block| &block[self.at..self.at + self.filled.min(24)]);
         let stranger = if matches!(seen, [0x15 | 0x16, 0x03, ..]) {
             Some("a TLS peer") // RFC 8446, 5.1: an alert or a handshake
         } else if [&b"GET "[..], b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP", b"PRI "]
