@@ -6,12 +6,13 @@
 //!
 //! [`CountingEnv`] shows in every result which call it answers. [`ImageEnv`] gives large observations
 //! at no cost of its own, for benchmarks. [`Faulty`] is `faulty://`, a byte stream in memory that can
-//! be cut after any byte, chopped and delayed.
+//! be cut after any byte, chopped and delayed. [`fuzz`] says what must hold for any bytes at all.
 
 mod conformance;
 mod counting;
 mod end;
 mod faulty;
+pub mod fuzz;
 mod image;
 mod lab;
 pub mod promises;

@@ -1,0 +1,67 @@
+//! A handshake whose frames may be changed on their way.
+
+use rlay_core::{
+    ErrorKind, Limits, Token,
+    session::{Dialing, Greeting, Local, reject},
+    wire::Role,
+};
+
+use super::Input;
+
+/// What one of the two sides says of itself.
+fn local(role: Role, token: u8) -> Local {
+    let token = ["", "the token", "another token"][usize::from(token % 3)];
+    Local { role, limits: Limits::default(), token: Token::new(token).ok() }
+}
+
+/// Lets a dialer and a listener shake hands. If no frame was changed, they agree when they should; if both must
+/// prove that they know the token, nobody has changed what the proofs are about.
+pub(super) fn run(input: &mut Input<'_>) {
+    let (ours, theirs, role) = (input.byte(), input.byte(), [Role::Env, Role::Agent][input.below(2)]);
+    let (dialer, listener) = (local(Role::Agent, ours), local(role, theirs));
+    let is_match = dialer.token == listener.token && role == Role::Env;
+    let [dialer_asks, listener_asks] = [&dialer, &listener].map(|local| local.token.is_some());
+    let (mut up, mut down) = (vec![], vec![]);
+    let mut dialing = Dialing::begin(dialer, [1; 32], &mut up);
+    let mut greeting = Greeting::new(listener, [2; 32]);
+    // Of Hello and Challenge, and of any frame.
+    let (mut is_forged, mut is_changed) = (false, false);
+    for round in 0.. {
+        is_changed |= carry(&mut up, input);
+        is_forged |= is_changed && round == 0;
+        match greeting.take(&up, &mut down) {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                assert!(is_match || is_changed, "these two have nothing to say to each other");
+                assert!(!listener_asks || !is_changed, "the listener took a proof of something else");
+                greeting.welcome(&mut down);
+            }
+            Err(error) if error.kind() == ErrorKind::Protocol => {
+                return assert!(is_changed, "a dialer was taken for a stranger: {error}");
+            }
+            Err(error) => {
+                assert!(!is_match || is_changed, "a dialer was refused: {error}");
+                reject(&error, &mut down);
+            }
+        }
+        is_changed |= carry(&mut down, input);
+        is_forged |= is_changed && round == 0;
+        match dialing.take(&down, &mut up) {
+            Ok(None) => assert_eq!(round, 0, "one challenge is all there is"),
+            Ok(Some(_)) => {
+                assert!(is_match || is_changed, "these two have nothing to say to each other");
+                return assert!(!dialer_asks || !is_forged, "the dialer took a proof of something else");
+            }
+            Err(error) => return assert!(!is_match || is_changed, "a listener was refused: {error}"),
+        }
+    }
+}
+
+/// Whether `frame` was changed on its way.
+fn carry(frame: &mut Vec<u8>, input: &mut Input<'_>) -> bool {
+    let sent = frame.clone();
+    for _ in 0..input.below(4) {
+        input.bend(frame);
+    }
+    sent != *frame
+}

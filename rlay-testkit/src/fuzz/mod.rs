@@ -1,0 +1,34 @@
+//! What must hold for any bytes at all: `fuzz/` tries it for as long as anybody likes, `tests/fuzz.rs` for a moment.
+//!
+//! Each target takes bytes that somebody made up and panics if what the library does with them is wrong.
+
+mod addresses;
+mod conversation;
+mod frames;
+mod handshake;
+mod input;
+mod messages;
+mod owed;
+
+pub use addresses::addresses;
+pub use frames::frames;
+pub use messages::messages;
+
+use input::Input;
+
+/// What takes bytes that were made up.
+pub type Target = fn(&[u8]);
+
+/// Every target, by the name it has in `fuzz/`.
+pub const TARGETS: [(&str, Target); 4] =
+    [("addresses", addresses), ("frames", frames), ("messages", messages), ("sessions", sessions)];
+
+/// A handshake and a conversation in which `data` says what happens next.
+///
+/// # Panics
+/// If a side takes what it should refuse, refuses what it should take, or goes on after it was over.
+pub fn sessions(data: &[u8]) {
+    let mut input = Input::new(data);
+    handshake::run(&mut input);
+    conversation::run(&mut input);
+}
