@@ -9,6 +9,10 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := --quiet --disable-pip-version-check --no-compile
 # Pytest's processes; the tests mostly wait.
 WORKERS := 4
+# What `make fuzz` tries, and for how long each. A single frame should ask for little memory.
+FUZZ := addresses frames messages sessions
+SECONDS ?= 450
+FUZZING := -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=64 -print_final_stats=1
 SERVER := target/release/examples/cartpole_server
 SOAK := target/release/examples/soak
 EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
@@ -18,7 +22,7 @@ SOURCES := $(shell find rlay-*/src -name '*.rs') $(wildcard rlay-*/Cargo.toml) C
 # In this order; each is a target, too: `make check-clippy`.
 CHECKS := format clippy features docs rust doctests soak python ruff mypy gymnasium gymnasium-1.0
 
-.PHONY: help demo test bench soak fmt build server venvs clean $(CHECKS:%=check-%)
+.PHONY: help demo test bench soak fuzz fmt build server venvs clean $(CHECKS:%=check-%)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +49,14 @@ bench: build ## steps per second of every transport beside a raw ping-pong
 soak: server ## ten minutes of sessions that are killed and replaced
 	$(SOAK) 600
 
+# Begins with the golden vectors, the seeds and what earlier runs found; with the versions that everything else has.
+fuzz: ## half an hour of made-up bytes (SECONDS=60: of each kind), with a nightly toolchain and cargo-fuzz
+	RLAY_WRITE_CORPUS=1 cargo test --quiet -p rlay-testkit --test fuzz corpus
+	cp Cargo.lock fuzz/
+	set -e; for target in $(FUZZ); do \
+		cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- $(FUZZING); \
+	done
+
 fmt: $(VENV)/.stamp ## format Rust and Python
 	cargo fmt --all
 	$(VENV)/bin/ruff check --fix --quiet .
@@ -53,7 +65,7 @@ fmt: $(VENV)/.stamp ## format Rust and Python
 build: $(VENV)/.built ## the Python package, in .venv
 
 clean: ## remove all that was built
-	rm -rf target out $(VENV) $(OLDEST) $(EXTENSION)
+	rm -rf target fuzz/target out $(VENV) $(OLDEST) $(EXTENSION)
 
 # With the extension's package among those selected, the two share all that they are made of.
 server:

@@ -1,0 +1,3 @@
+//! Streams of frames that somebody made up.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rlay_testkit::fuzz::frames(data));
