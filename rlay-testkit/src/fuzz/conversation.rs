@@ -14,7 +14,9 @@ use super::{
     owed::{Owed, SLOTS},
 };
 
+/// Small, so that they are reached.
 const LIMITS: Limits = Limits { frame: 16 << 10, depth: 8, count: 64 };
+
 /// Both ends and what is on the way.
 #[derive(Debug, Default)]
 struct World {
