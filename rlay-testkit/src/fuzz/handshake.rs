@@ -2,16 +2,16 @@
 
 use rlay_core::{
     ErrorKind, Limits, Token,
-    session::{Dialing, Greeting, Local, reject},
-    wire::Role,
+    session::{Admission, Dialing, Greeting, Local, reject},
+    wire::{LASTING, Resume, Role},
 };
 
 use super::Input;
 
-/// What one of the two sides says of itself.
-fn local(role: Role, token: u8) -> Local {
-    let token = ["", "the token", "another token"][usize::from(token % 3)];
-    Local { role, limits: Limits::default(), token: Token::new(token).ok() }
+/// What one of the two sides says of itself: one of three tokens, and whether its sessions last.
+fn local(role: Role, what: u8) -> Local {
+    let token = ["", "the token", "another token"][usize::from(what % 3)];
+    Local { role, limits: Limits::default(), token: Token::new(token).ok(), lasts: what / 3 % 2 == 1 }
 }
 
 /// Lets a dialer and a listener shake hands. If no frame was changed, they agree when they should; if both must
@@ -22,7 +22,11 @@ pub(super) fn run(input: &mut Input<'_>) {
     let is_match = dialer.token == listener.token && role == Role::Env;
     let [dialer_asks, listener_asks] = [&dialer, &listener].map(|local| local.token.is_some());
     let (mut up, mut down) = (vec![], vec![]);
-    let mut dialing = Dialing::begin(dialer, [1; 32], &mut up);
+    let lasts = listener.lasts;
+    let mut dialing = match ours / 6 % 2 {
+        0 => Dialing::begin(dialer, [1; 32], &mut up),
+        _ => Dialing::resume(dialer, [1; 32], Resume { ticket: [3; 32], received: 7 }, &mut up),
+    };
     let mut greeting = Greeting::new(listener, [2; 32]);
     // Of Hello and Challenge, and of any frame.
     let (mut is_forged, mut is_changed) = (false, false);
@@ -31,10 +35,15 @@ pub(super) fn run(input: &mut Input<'_>) {
         is_forged |= is_changed && round == 0;
         match greeting.take(&up, &mut down) {
             Ok(None) => {}
-            Ok(Some(_)) => {
+            Ok(Some(hello)) => {
                 assert!(is_match || is_changed, "these two have nothing to say to each other");
                 assert!(!listener_asks || !is_changed, "the listener took a proof of something else");
-                greeting.welcome(&mut down);
+                let admission = match hello.resume {
+                    Some(_) => Admission::Again { received: 9 },
+                    None if lasts && hello.features & LASTING != 0 => Admission::Lasting([3; 32]),
+                    None => Admission::Once,
+                };
+                greeting.welcome(admission, &mut down);
             }
             Err(error) if error.kind() == ErrorKind::Protocol => {
                 return assert!(is_changed, "a dialer was taken for a stranger: {error}");
