@@ -12,6 +12,7 @@ use crate::{error::raise, waiting::seconds};
 pub(crate) struct Options {
     token: Option<String>,
     max_frame: Option<usize>,
+    reconnect_timeout: Option<f64>,
     pub(crate) connect_timeout: f64,
     max_sessions: usize,
     handshake_timeout: f64,
@@ -27,6 +28,7 @@ impl Options {
             // Where it may come from otherwise is settled in Python, when an endpoint is made.
             token: self.token.as_deref().map(Token::new).transpose().map_err(|e| raise(py, &e))?,
             limits: Limits { frame: self.max_frame.unwrap_or(limits.frame), ..limits },
+            reconnect_timeout: self.reconnect_timeout.map(duration),
             connect_timeout: duration(self.connect_timeout),
             max_sessions: self.max_sessions,
             handshake_timeout: duration(self.handshake_timeout),

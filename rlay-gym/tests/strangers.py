@@ -28,7 +28,15 @@ HELLO = {
     "nonce": None,
     "resume": None,
 }
-WELCOME = {"wire": 0, "features": 0, "max_frame": 1 << 26, "peer": "by hand", "proof": None, "ticket": None, "received": None}
+WELCOME = {
+    "wire": 0,
+    "features": 0,
+    "max_frame": 1 << 26,
+    "peer": "by hand",
+    "proof": None,
+    "ticket": None,
+    "received": None,
+}
 DISCRETE = {"Discrete": {"dtype": "i64", "n": 2, "start": 0}}
 SPEC = {
     "env_id": "", "observation_space": DISCRETE, "action_space": DISCRETE, "slots": 1, "render_mode": None,

@@ -91,6 +91,8 @@ impl Agent {
     /// Asks for an environment over a channel whose handshake is over.
     pub fn open(mut connection: Connection, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
         connection.attend(None);
+        // Where environments dial in, others may be waiting, and one that is not gone dials anew.
+        connection.begun(connection.is_dialed());
         let mut session = AgentSession::new();
         let mut out = Vec::new();
         session.make(make, &mut out)?;
@@ -119,6 +121,7 @@ impl Agent {
             Ok(AgentEvent::Spec(spec)) => {
                 let fit = check_spaces(&spec, &limits);
                 agent.spec = spec;
+                agent.connection.begun(true);
                 if fit.is_err() {
                     agent.say_goodbye();
                 }
@@ -133,11 +136,6 @@ impl Agent {
             Ok(_) => Err(Error::protocol("the environment's host answered Make with something else")),
             Err(error) => Err(agent.abort(error)),
         }
-    }
-
-    /// From now on the session outlasts its channel, if that is possible.
-    pub(super) fn begin(&mut self) {
-        self.connection.begun(true);
     }
 
     /// From now on the program ends with the session, and errors say how it ended.

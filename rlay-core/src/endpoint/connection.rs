@@ -139,6 +139,11 @@ impl Connection {
         self.is_begun && !matches!(self.comeback, Comeback::Never)
     }
 
+    /// Whether it is this side that dials again.
+    pub(super) fn is_dialed(&self) -> bool {
+        matches!(self.comeback, Comeback::Dial(_))
+    }
+
     /// Says whether the session has begun: until then it ends with its channel, for nothing is lost with it.
     pub(super) fn begun(&mut self, is_begun: bool) {
         self.is_begun = is_begun;

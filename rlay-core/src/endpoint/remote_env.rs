@@ -151,7 +151,7 @@ impl ServerEnv {
 /// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
 pub(super) fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
     loop {
-        let mut connection = acceptor.next(wait).map_err(|error| match error.kind() {
+        let connection = acceptor.next(wait).map_err(|error| match error.kind() {
             ErrorKind::Timeout => Error::new(
                 ErrorKind::Timeout,
                 format!(
@@ -162,13 +162,8 @@ pub(super) fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'
             ),
             _ => error,
         })?;
-        // Others may be waiting: one that is gone is not waited for, and if it is not, it dials anew.
-        connection.begun(false);
         match Agent::open(connection, &options.make(), wait) {
-            Ok(mut agent) => {
-                agent.begin();
-                return Ok(agent);
-            }
+            Ok(agent) => return Ok(agent),
             Err(error) if error.kind() == ErrorKind::ConnectionLost => {}
             Err(error) => return Err(error),
         }

@@ -110,6 +110,8 @@ class ServerBackend(_Backend):
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
+        reconnect_timeout: How long an agent whose connection was lost over a network may take to come back, in seconds;
+            zero: its session ends with its connection. None: 30 s.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
         handshake_timeout: How long whoever dials may take to say who it is, in seconds.
@@ -131,6 +133,7 @@ class ServerBackend(_Backend):
         max_sessions: int = 64,
         token: str | None = None,
         max_frame: int | None = None,
+        reconnect_timeout: float | None = None,
         tracebacks: bool = True,
         env_kwargs: Collection[str] = (),
         handshake_timeout: float = 5.0,
@@ -141,6 +144,7 @@ class ServerBackend(_Backend):
         options = Options(
             token=token,
             max_frame=max_frame,
+            reconnect_timeout=reconnect_timeout,
             max_sessions=self._max_sessions,
             handshake_timeout=handshake_timeout,
             max_handshakes=max_handshakes,
@@ -208,6 +212,8 @@ class ClientBackend(_Backend):
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
+        reconnect_timeout: How long an agent whose connection was lost over a network may take to come back, in seconds;
+            zero: its session ends with its connection. None: 30 s.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
 
@@ -228,12 +234,16 @@ class ClientBackend(_Backend):
         connect_timeout: float = 60.0,
         token: str | None = None,
         max_frame: int | None = None,
+        reconnect_timeout: float | None = None,
         tracebacks: bool = True,
         env_kwargs: Collection[str] = (),
     ) -> None:
         """Keep what to host and where; nothing is dialed yet."""
         super().__init__(env, env_kwargs, max_sessions, tracebacks)
-        self._options = Options(token=token, max_frame=max_frame, connect_timeout=connect_timeout).settled()
+        options = Options(
+            token=token, max_frame=max_frame, reconnect_timeout=reconnect_timeout, connect_timeout=connect_timeout
+        )
+        self._options = options.settled()
         address = address or os.environ.get("RLAY_ADDRESS")
         if not address:
             raise Error("where to dial? give an address, or start this program by rlay.launch, which says where")

@@ -8,7 +8,7 @@ import shlex
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 
@@ -44,6 +44,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         contract: What to do about an environment that breaks its own contract, such as an
             observation outside its space: ``"strict"`` raises, ``"warn"`` logs a warning for the
             first results, ``"off"`` does nothing. Data is never altered.
+        on_loss: What to do about an environment that vanished for good; see `ClientEnv`.
     """
 
     metadata = _Metadata()
@@ -55,9 +56,15 @@ class RemoteEnv(gym.Env[Any, Any]):
         timeout: float | None,
         env_id: str | None,
         env_kwargs: dict[str, Any] | None,
+        on_loss: str,
         options: Options,
     ) -> None:
         """Keep what both endpoints are told."""
+        if on_loss not in ("raise", "replace", "truncate"):
+            raise ValueError(f"on_loss={on_loss!r}: it is 'raise', 'replace' or 'truncate'")
+        self.on_loss = on_loss
+        # The last observation of an episode that may have to be ended here.
+        self._last: Any = None
         self.address = address
         self.render_mode = render_mode
         self.timeout = timeout
@@ -98,6 +105,8 @@ class RemoteEnv(gym.Env[Any, Any]):
             "connect_timeout": self._options.connect_timeout,
             "token": self._options.token,
             "max_frame": self._options.max_frame,
+            "reconnect_timeout": self._options.reconnect_timeout,
+            "on_loss": self.on_loss,
             "env_id": self._env_id,
             "env_kwargs": self._env_kwargs,
         }
@@ -141,19 +150,33 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode. ``seed`` is any non-negative int; None keeps the remote generator as it is."""
+        if self._agent is not None and self._agent.is_lost() and self._may_replace():
+            self._replace()
         agent = self._agent or self._connect()
         super().reset(seed=seed)
+        self._last = None
         result: tuple[Any, dict[str, Any]] = agent.reset(seed, options, self.timeout)
         if self._checks or self.contract == "strict":
             self._check(result[0])
+        if self.on_loss == "truncate":
+            self._last = result[0]
         return result
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take one action. Wrong structure is refused before anything is sent; the rest is for the environment."""
         agent = self._agent or self._connect()
-        result: tuple[Any, float, bool, bool, dict[str, Any]] = agent.step(action, self.timeout)
+        try:
+            result: tuple[Any, float, bool, bool, dict[str, Any]] = agent.step(action, self.timeout)
+        except ConnectionLost as error:
+            if self._last is None or not agent.is_lost():
+                raise
+            last, self._last = self._last, None
+            logger.warning("the environment is lost, and the episode ends: %s", error)
+            return last, 0.0, False, True, {"lost": str(error)}
         if self._checks or self.contract == "strict":
             self._check(result[0])
+        if self._last is not None:
+            self._last = result[0]
         return result
 
     def render(self) -> Any:
@@ -187,6 +210,18 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     # -- housekeeping -------------------------------------------------------------------------
 
+    def _may_replace(self) -> bool:
+        return self.on_loss != "raise"
+
+    def _replace(self) -> None:
+        """Go on with another environment, which must be of the same spaces."""
+        logger.warning("%s: the environment is lost; waiting for another", self.address)
+        before = (self.observation_space, self.action_space)
+        self._agent = None
+        self._connect()
+        if (self.observation_space, self.action_space) != before:
+            raise Incompatible(f"{self.address} has other spaces than before; make a new environment")
+
     def _check(self, observation: Any) -> None:
         if self.contract == "off":
             return
@@ -219,10 +254,16 @@ class ClientEnv(RemoteEnv):
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
+        reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds; zero: the
+            session ends with its connection. None: 2 s. A longer outage must be allowed for at both ends.
+        on_loss: What to do about an environment that vanished for good. ``"raise"``: this call and every later one
+            raise `ConnectionLost`. ``"replace"``: the call raises, and `reset` goes on with another environment,
+            made as this one was. ``"truncate"``: besides, `step` does not raise but
+            ends the episode: the last observation once more, reward 0.0, truncated, and ``info["lost"]`` says why.
         env_id: Which environment, where the host has several.
         env_kwargs: Keyword arguments for the environment, as far as the host allows them.
         log: For a command: the file that takes what it prints; by default a new one among the temporary files.
-        restarts: For a command: how often `reset` may start it again after it has ended.
+        restarts: For a command: how often `reset` may start it again after it has ended, whatever ``on_loss`` is.
 
     Example:
         >>> import rlay
@@ -243,6 +284,8 @@ class ClientEnv(RemoteEnv):
         connect_timeout: float = 10.0,
         token: str | None = None,
         max_frame: int | None = None,
+        reconnect_timeout: float | None = None,
+        on_loss: Literal["raise", "replace", "truncate"] = "raise",
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
         log: str | os.PathLike[str] | None = None,
@@ -251,8 +294,10 @@ class ClientEnv(RemoteEnv):
         """Connect and make an environment."""
         self._log = None if log is None else os.fspath(log)
         self._restarts = restarts
-        options = Options(token=token, max_frame=max_frame, connect_timeout=connect_timeout)
-        super().__init__(address, render_mode, timeout, env_id, env_kwargs, options)
+        options = Options(
+            token=token, max_frame=max_frame, reconnect_timeout=reconnect_timeout, connect_timeout=connect_timeout
+        )
+        super().__init__(address, render_mode, timeout, env_id, env_kwargs, on_loss, options)
         self._connect()
 
     def _open(self) -> _rlay.Agent:
@@ -263,22 +308,14 @@ class ClientEnv(RemoteEnv):
         assert session is not None, "without a stop flag dialing does not stop"
         return self._ask(session, self.timeout)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start an episode, in a new process if the one that was launched has ended and ``restarts`` allows it."""
-        if (
-            self._restarts > 0
-            and self.address.startswith("exec:")
-            and self._agent is not None
-            and self._agent.is_lost()
-        ):
-            self._restarts -= 1
-            logger.warning("%s ended; starting it again, at most %d times more", self.address, self._restarts)
-            before = (self.observation_space, self.action_space)
-            self._agent = None
-            self._connect()
-            if (self.observation_space, self.action_space) != before:
-                raise Incompatible(f"{self.address} has other spaces than before; make a new environment")
-        return super().reset(seed=seed, options=options)
+    def _may_replace(self) -> bool:
+        if not self.address.startswith("exec:"):
+            return super()._may_replace()
+        if self._restarts == 0:
+            return False
+        self._restarts -= 1
+        logger.warning("%s ended; starting it again, at most %d times more", self.address, self._restarts)
+        return True
 
     def _arguments(self) -> dict[str, Any]:
         return {**super()._arguments(), "log": self._log, "restarts": self._restarts}
@@ -324,6 +361,12 @@ class ServerEnv(RemoteEnv):
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
+        reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds; zero: the
+            session ends with its connection. None: 2 s. A longer outage must be allowed for at both ends.
+        on_loss: What to do about an environment that vanished for good. ``"raise"``: this call and every later one
+            raise `ConnectionLost`. ``"replace"``: the call raises, and `reset` goes on with another environment,
+            the next that dials in. ``"truncate"``: besides, `step` does not raise but
+            ends the episode: the last observation once more, reward 0.0, truncated, and ``info["lost"]`` says why.
         env_id: Which environment, where the game that dials in has several.
         env_kwargs: Keyword arguments for the environment, as far as the game allows them.
         max_sessions: Most environments at a time, with those that dialed in and wait to be taken.
@@ -349,6 +392,8 @@ class ServerEnv(RemoteEnv):
         connect_timeout: float = 60.0,
         token: str | None = None,
         max_frame: int | None = None,
+        reconnect_timeout: float | None = None,
+        on_loss: Literal["raise", "replace", "truncate"] = "raise",
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
         max_sessions: int = 4096,
@@ -359,6 +404,7 @@ class ServerEnv(RemoteEnv):
         options = Options(
             token=token,
             max_frame=max_frame,
+            reconnect_timeout=reconnect_timeout,
             connect_timeout=connect_timeout,
             max_sessions=max_sessions,
             handshake_timeout=handshake_timeout,
@@ -368,7 +414,7 @@ class ServerEnv(RemoteEnv):
         self._again = self._listener.again
         # The environment that is to be taken, if that is settled already.
         self._session: _rlay.Session | None = None
-        super().__init__(self._listener.address, render_mode, timeout, env_id, env_kwargs, options)
+        super().__init__(self._listener.address, render_mode, timeout, env_id, env_kwargs, on_loss, options)
 
     def _open(self) -> _rlay.Agent:
         if self._session is not None:

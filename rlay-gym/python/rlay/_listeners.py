@@ -53,7 +53,7 @@ _lock = threading.Lock()
 _by_address: dict[str, Listener] = {}
 
 
-_ALIKE = ("token", "max_frame")
+_ALIKE = ("token", "max_frame", "reconnect_timeout")
 """Options that the listener settles for every session, and of which none can have another."""
 
 

@@ -19,6 +19,7 @@ class Options:
 
     token: str | None = dataclasses.field(default=None, repr=False)
     max_frame: int | None = None
+    reconnect_timeout: float | None = None
     connect_timeout: float = math.inf
     max_sessions: int = 1
     handshake_timeout: float = 5.0
