@@ -17,6 +17,7 @@ mod launching;
 mod limits;
 mod meeting;
 mod policies;
+mod reconnecting;
 mod rendering;
 mod rows;
 mod sessions;

@@ -108,6 +108,8 @@ impl ClientEnv {
 
 /// The agent's end where the environment is a client that runs its own loop: the agent listens.
 ///
+/// Keep it for as long as its environments: one that has lost its connection comes back through it.
+///
 /// ```no_run
 /// use rlay_core::{Env, Options, ServerEnv, Value};
 ///

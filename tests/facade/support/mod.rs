@@ -4,6 +4,7 @@
 mod authority;
 mod envs;
 mod process;
+mod relay;
 
 use std::{
     panic::resume_unwind,
@@ -23,6 +24,7 @@ use rlay_testkit::CountingEnv;
 pub(crate) use authority::{Authority, Folder, Years};
 pub(crate) use envs::{Deed, Gate, Gated, HOLD, Mortal, Trouble, WORDS};
 pub(crate) use process::{Process, launch_command};
+pub(crate) use relay::Relay;
 
 /// No wait of a test takes longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,254 @@
+//! A connection that is dropped while both ends live costs only time, over every transport that can lose one.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use rlay::{
+    BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Options, RemoteEnv, ServerBackend,
+    ServerEnv, Token, Value,
+};
+use rlay_testkit::CountingEnv;
+
+use crate::support::{Gate, Gated, HOLD, PATIENCE, Paradigm, Relay, bounded, counting_with, eventually, patient};
+
+/// Of the transports that are built in.
+const NETWORKS: &[&str] = &[
+    "tcp",
+    #[cfg(feature = "tls")]
+    "tls",
+    #[cfg(feature = "zmq")]
+    "zmq",
+    #[cfg(feature = "quic")]
+    "quic",
+];
+
+/// Options that notice soon that nothing comes any more, and wait long for another connection.
+fn enduring() -> Options {
+    let mut options = Options { reconnect_timeout: Some(PATIENCE), ..patient() };
+    options.transport.liveness = Duration::from_secs(2);
+    options
+}
+
+fn address(scheme: &str) -> String {
+    format!("{scheme}://127.0.0.1:0")
+}
+
+/// Whoever hosts, for as long as the environment is needed.
+enum Host {
+    Server(ServerBackend),
+    Client(ClientBackend),
+}
+
+impl Host {
+    fn close(self) {
+        match self {
+            Self::Server(backend) => backend.close(),
+            Self::Client(backend) => backend.close(),
+        }
+    }
+}
+
+/// An environment of this factory behind a relay.
+fn behind<E: Env + 'static>(
+    scheme: &str,
+    paradigm: Paradigm,
+    options: &Options,
+    make: impl Fn() -> E + Send + Sync + 'static,
+) -> Result<(RemoteEnv, Relay, Host), EnvError> {
+    match paradigm {
+        Paradigm::Client => {
+            let backend = ServerBackend::bind(move |_| Ok(make()), &address(scheme), options.clone())?;
+            backend.start();
+            let relay = Relay::to(&backend.address().to_string());
+            Ok((ClientEnv::connect(relay.address(), options.clone())?, relay, Host::Server(backend)))
+        }
+        Paradigm::Server => {
+            let server = ServerEnv::bind(&address(scheme), options.clone())?;
+            let relay = Relay::to(&server.address().to_string());
+            let only = Options { max_sessions: 1, ..options.clone() };
+            let backend = ClientBackend::new(move |_| Ok(make()), relay.address(), only)?;
+            backend.start();
+            let env = server.accept()?;
+            // The listener must outlive the session: it is where the environment comes back.
+            std::mem::forget(server);
+            Ok((env, relay, Host::Client(backend)))
+        }
+    }
+}
+
+/// Steps in step with a local environment, and has the connection cut before every `every`th step.
+fn walk(env: RemoteEnv, relay: &Relay, steps: i64, every: i64) -> Result<(), EnvError> {
+    let mut env = env.typed::<BoxSpace<f64, [f64; 4]>, Discrete>()?;
+    let mut local = CountingEnv::new(None);
+    assert_eq!(env.reset(Some(3), &Value::None)?, local.reset(Some(3), &Value::None)?);
+    for step in 0..steps {
+        if step % every == every - 1 {
+            relay.cut();
+        }
+        assert_eq!(env.step(step % 900)?, local.step(step % 900)?, "step {step}");
+    }
+    env.close()
+}
+
+#[test]
+fn a_session_outlasts_its_connections() {
+    for scheme in NETWORKS {
+        for paradigm in [Paradigm::Client, Paradigm::Server] {
+            bounded(move || {
+                let (env, relay, host) = behind(scheme, paradigm, &enduring(), || CountingEnv::new(None))?;
+                // Over datagrams a cut is silence, which takes its time to be noticed.
+                let (steps, every) = if *scheme == "quic" { (40, 20) } else { (200, 5) };
+                walk(env, &relay, steps, every).unwrap_or_else(|error| panic!("{scheme} {paradigm:?}: {error}"));
+                host.close();
+                Ok::<_, EnvError>(())
+            })
+            .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_token_is_proven_again() {
+    bounded(|| {
+        let options = Options { token: Some(Token::new("correct horse battery staple")?), ..enduring() };
+        let (env, relay, host) = behind("tcp", Paradigm::Client, &options, || CountingEnv::new(None))?;
+        walk(env, &relay, 20, 5)?;
+        host.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_step_that_is_under_way_is_taken_once() {
+    for scheme in ["tcp", "zmq"].into_iter().filter(|scheme| NETWORKS.contains(scheme)) {
+        for paradigm in [Paradigm::Client, Paradigm::Server] {
+            bounded(move || {
+                let gate = Gate::default();
+                let (mut env, relay, host) = {
+                    let gate = gate.clone();
+                    behind(scheme, paradigm, &enduring(), move || Gated {
+                        env: CountingEnv::new(None),
+                        gate: gate.clone(),
+                    })?
+                };
+                env.reset(None, &Value::None)?;
+                let waiting = thread::spawn(move || env.step(Value::Int(HOLD)).map(|result| (env, result.observation)));
+                eventually("the environment steps", || gate.visits() == 1);
+                // Both ends lose it, one in the middle of a step; and once more.
+                for _ in 0..2 {
+                    relay.cut();
+                    thread::sleep(Duration::from_millis(300));
+                }
+                gate.open();
+                let (mut env, observation) = waiting.join().expect("it does not panic")?;
+                assert_eq!(gate.visits(), 1, "over {scheme}, {paradigm:?}");
+                let expected = Value::Array(rlay::Array::new(&[4], &[-1.0, 1.0, 1.0, HOLD as f64]));
+                assert_eq!(observation, expected, "over {scheme}, {paradigm:?}");
+                env.close()?;
+                host.close();
+                Ok::<_, EnvError>(())
+            })
+            .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_listener_that_does_not_know_of_the_loss_is_told_by_the_return() {
+    bounded(|| {
+        // Nothing else would tell it for a minute.
+        let mut options = enduring();
+        options.transport.liveness = PATIENCE;
+        for paradigm in [Paradigm::Client, Paradigm::Server] {
+            let (env, relay, host) = behind("tcp", paradigm, &options, || CountingEnv::new(None))?;
+            let mut env = env.typed::<BoxSpace<f64, [f64; 4]>, Discrete>()?;
+            env.reset(None, &Value::None)?;
+            for step in 1..4 {
+                relay.cut_half();
+                // An environment that dials notices at once, an agent at its next call.
+                thread::sleep(Duration::from_millis(200));
+                assert_eq!(env.step(0)?.observation[2], f64::from(step));
+            }
+            env.close()?;
+            host.close();
+        }
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_agent_that_thinks_need_not_notice() {
+    bounded(|| {
+        // The agent's calls wait for two seconds, and the host keeps the environment for longer.
+        let (mut env, relay, host) = behind("tcp", Paradigm::Client, &patient(), || CountingEnv::new(None))?;
+        env.reset(None, &Value::None)?;
+        relay.cut();
+        thread::sleep(Duration::from_secs(4));
+        env.step(Value::Int(1))?;
+        env.close()?;
+        host.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn with_zero_a_session_ends_with_its_connection() {
+    bounded(|| {
+        let options = Options { reconnect_timeout: Some(Duration::ZERO), ..patient() };
+        for paradigm in [Paradigm::Client, Paradigm::Server] {
+            let (mut env, relay, host) = behind("tcp", paradigm, &options, || CountingEnv::new(None))?;
+            env.reset(None, &Value::None)?;
+            relay.cut();
+            let error = env.step(Value::Int(1)).unwrap_err();
+            assert_eq!(error.downcast_ref::<Error>().expect("an error of RLay").kind(), ErrorKind::ConnectionLost);
+            host.close();
+        }
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_environment_that_is_gone_is_not_waited_for() {
+    for scheme in NETWORKS {
+        bounded(move || {
+            // Whoever waits would wait for a minute.
+            let (backend, address) = counting_with(&address(scheme), enduring())?;
+            let relay = Relay::to(&address);
+            let mut env = ClientEnv::connect(relay.address(), enduring())?;
+            env.reset(None, &Value::None)?;
+            backend.close();
+            let start = Instant::now();
+            assert!(env.step(Value::Int(1)).is_err(), "over {scheme}");
+            assert!(start.elapsed() < Duration::from_secs(20), "over {scheme}: {:?}", start.elapsed());
+            Ok::<_, EnvError>(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_session_that_waits_for_its_agent_makes_room_for_another() {
+    bounded(|| {
+        let options = Options { max_sessions: 1, ..enduring() };
+        let (backend, address) = counting_with(&address("tcp"), options)?;
+        let relay = Relay::to(&address);
+        let mut first = ClientEnv::connect(relay.address(), enduring())?;
+        first.reset(None, &Value::None)?;
+        // Its agent does nothing, as one that was killed.
+        relay.cut();
+        let mut second = ClientEnv::connect(&address, enduring())?;
+        second.reset(None, &Value::None)?;
+        assert!(first.step(Value::Int(1)).is_err(), "its environment made room");
+        second.close()?;
+        eventually("no session is left", || backend.sessions() == 0);
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}

@@ -1,0 +1,144 @@
+//! Relay: stands between a dialer and a listener, and drops their connection when it is told to.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+/// What it lets go of when it drops a connection.
+type Ends = Arc<Mutex<Vec<End>>>;
+
+enum End {
+    /// Of a stream: both sockets.
+    Stream(TcpStream, TcpStream),
+    /// Of a flow of datagrams: whose they are. From then on they are lost in silence.
+    Flow(SocketAddr, UdpSocket),
+}
+
+/// What is relayed at an address of its own, for as long as the process lives.
+pub(crate) struct Relay {
+    address: String,
+    ends: Ends,
+}
+
+impl Relay {
+    /// Relays to the listener at `target`, an address with host and port.
+    pub(crate) fn to(target: &str) -> Self {
+        let (scheme, rest) = target.split_once("://").expect("an address");
+        let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (to, ends): (SocketAddr, _) = (host.parse().expect("host and port"), Ends::default());
+        let local = if scheme == "quic" { datagrams(to, ends.clone()) } else { streams(to, ends.clone()) };
+        Self { address: format!("{scheme}://{local}?{query}").trim_end_matches('?').to_owned(), ends }
+    }
+
+    /// The address to dial.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Drops every connection there is, and fails if there is none. New ones are welcome.
+    pub(crate) fn cut(&self) {
+        let mut ends = self.ends();
+        assert!(!ends.is_empty(), "there is nothing to cut");
+        for end in ends.drain(..) {
+            if let End::Stream(here, there) = end {
+                let _ = (here.shutdown(Shutdown::Both), there.shutdown(Shutdown::Both));
+            }
+        }
+    }
+
+    /// Drops the dialers' ends of streams alone; the listener does not know.
+    pub(crate) fn cut_half(&self) {
+        for end in &*self.ends() {
+            if let End::Stream(here, _) = end {
+                let _ = here.shutdown(Shutdown::Both);
+            }
+        }
+    }
+
+    fn ends(&self) -> std::sync::MutexGuard<'_, Vec<End>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn streams(to: SocketAddr, ends: Ends) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let local = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        for here in listener.incoming().flatten() {
+            let Ok(there) = TcpStream::connect(to) else { continue };
+            let copy = |stream: &TcpStream| stream.try_clone().expect("descriptors");
+            let (a, b) = ((copy(&here), copy(&there)), (copy(&there), copy(&here)));
+            for (from, to) in [a, b] {
+                let _ = to.set_nodelay(true);
+                thread::spawn(move || pump(from, to));
+            }
+            ends.lock().unwrap_or_else(PoisonError::into_inner).push(End::Stream(here, there));
+        }
+    });
+    local
+}
+
+/// Passes on what comes, until one side is shut down; that is not passed on, so that a half can be cut.
+fn pump(mut from: TcpStream, mut to: TcpStream) {
+    let mut bytes = [0; 1 << 14];
+    while let Ok(n @ 1..) = from.read(&mut bytes) {
+        if to.write_all(&bytes[..n]).is_err() {
+            return;
+        }
+    }
+}
+
+fn datagrams(to: SocketAddr, ends: Ends) -> SocketAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let local = socket.local_addr().expect("bound");
+    thread::spawn(move || {
+        let (mut bytes, mut old) = ([0; 1 << 16], Vec::new());
+        while let Ok((n, from)) = socket.recv_from(&mut bytes) {
+            let mut flows = ends.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = flows.iter().find_map(|end| match end {
+                End::Flow(whose, flow) if *whose == from => flow.try_clone().ok(),
+                _ => None,
+            });
+            let flow = match known {
+                Some(flow) => flow,
+                // It was cut off.
+                None if old.contains(&from) => continue,
+                None => {
+                    let flow = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+                    flow.connect(to).expect("a local address");
+                    old.push(from);
+                    let (back, whole) =
+                        (flow.try_clone().expect("descriptors"), flow.try_clone().expect("descriptors"));
+                    let (socket, ends) = (socket.try_clone().expect("descriptors"), ends.clone());
+                    flows.push(End::Flow(from, whole));
+                    thread::spawn(move || answer(&back, &socket, from, &ends));
+                    flow
+                }
+            };
+            drop(flows);
+            let _ = flow.send(&bytes[..n]);
+        }
+    });
+    local
+}
+
+/// Passes back what the listener says, for as long as the flow is not cut.
+fn answer(flow: &UdpSocket, socket: &UdpSocket, to: SocketAddr, ends: &Ends) {
+    let mut bytes = [0; 1 << 16];
+    let _ = flow.set_read_timeout(Some(Duration::from_millis(100)));
+    loop {
+        let got = flow.recv(&mut bytes);
+        let flows = ends.lock().unwrap_or_else(PoisonError::into_inner);
+        if !flows.iter().any(|end| matches!(end, End::Flow(whose, _) if *whose == to)) {
+            return;
+        }
+        drop(flows);
+        if let Ok(n) = got {
+            let _ = socket.send_to(&bytes[..n], to);
+        }
+    }
+}
