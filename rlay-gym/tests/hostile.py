@@ -245,7 +245,8 @@ FIRST: Openings = {
     "a well-formed Welcome first": frames(encode("frame", {
         "kind": "Welcome", "seq": 0, "ack": 0, "re": 0,
         "body": {
-            "wire": 0, "features": 0, "max_frame": 1 << 26, "peer": "me", "proof": None, "ticket": None, "received": None,
+            "wire": 0, "features": 0, "max_frame": 1 << 26, "peer": "me", "proof": None, "ticket": None,
+            "received": None,
         },
     })),
     "a well-formed Reject first": frames(head(5) + struct.pack("<IHH", 5, 0, 0) + text(b"no")),

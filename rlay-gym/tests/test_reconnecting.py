@@ -1,0 +1,224 @@
+"""A connection that is lost: the session goes on over another, or the user chooses what becomes of the episode."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import rlay
+from conftest import HostProcess
+from equal import difference
+from processes import WAIT, free_address
+
+PATIENCE = 60.0
+"""How long both ends wait for another connection, where it must come."""
+
+
+class Relay:
+    """Stands between a dialer and a TCP listener, and drops their connections when it is told to."""
+
+    def __init__(self, target: str) -> None:
+        host, port = target.removeprefix("tcp://").split(":")
+        self._to = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._ends: list[socket.socket] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.address = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                here, _ = self._listener.accept()
+                self.open.wait()
+                there = socket.create_connection(self._to)
+                self._ends += [here, there]
+                for a, b in ((here, there), (there, here)):
+                    threading.Thread(target=self._pump, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def _pump(a: socket.socket, b: socket.socket) -> None:
+        with a, contextlib.suppress(OSError):
+            while data := a.recv(1 << 16):
+                b.sendall(data)
+        with contextlib.suppress(OSError):
+            b.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        """Drop what there is; new connections are welcome."""
+        assert self._ends, "there is nothing to cut"
+        while self._ends:
+            with contextlib.suppress(OSError):
+                self._ends.pop().shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def relay() -> Iterator[Callable[[str], Relay]]:
+    """Makes relays, which are closed at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def to(target: str) -> Relay:
+            return stack.enter_context(contextlib.closing(Relay(target)))
+
+        yield to
+
+
+def walk(env: Any, cut: Callable[[], None]) -> None:
+    """Step in step with a local environment, with a cut before every tenth step."""
+    local = gym.make("CartPole-v1")
+    assert difference(env.reset(seed=4), local.reset(seed=4)) is None
+    for step in range(60):
+        if step % 10 == 9:
+            cut()
+        result = env.step(step % 2)
+        assert difference(result, local.step(step % 2)) is None, step
+        if result[2]:
+            assert difference(env.reset(), local.reset()) is None
+    env.close()
+
+
+def test_cuts_cost_only_time_where_the_agent_dials(relay: Callable[[str], Relay]) -> None:
+    with rlay.ServerBackend("CartPole-v1", reconnect_timeout=PATIENCE) as host:
+        line = relay(host.address)
+        walk(rlay.ClientEnv(line.address, reconnect_timeout=PATIENCE), line.cut)
+
+
+def test_cuts_cost_only_time_where_the_environment_dials(relay: Callable[[str], Relay]) -> None:
+    env = rlay.ServerEnv(reconnect_timeout=PATIENCE)
+    line = relay(env.address)
+    with rlay.ClientBackend("CartPole-v1", line.address, max_sessions=1, reconnect_timeout=PATIENCE):
+        walk(env, line.cut)
+
+
+def test_cuts_cost_only_time_where_an_engine_polls(relay: Callable[[str], Relay]) -> None:
+    env = rlay.ServerEnv(reconnect_timeout=PATIENCE)
+    line = relay(env.address)
+    is_over = threading.Event()
+
+    def engine() -> None:
+        world = gym.make("CartPole-v1")
+        backend = rlay.ClientBackend(world, line.address, reconnect_timeout=PATIENCE)
+        while not is_over.is_set():
+            match backend.turn(0.05):
+                case rlay.Reset(seed=seed, options=options):
+                    observation, info = world.reset(seed=seed, options=options)
+                    backend.reply(observation, info=info)
+                case rlay.Step(action=action):
+                    observation, reward, terminated, truncated, info = world.step(action)
+                    backend.reply(observation, float(reward), terminated, truncated, info)
+                case rlay.Close():
+                    break
+        backend.close()
+
+    thread = threading.Thread(target=engine)
+    thread.start()
+    try:
+        walk(env, line.cut)
+    finally:
+        is_over.set()
+        thread.join(WAIT)
+
+
+@pytest.mark.parametrize("on_loss", ["raise", "replace", "truncate"])
+@pytest.mark.parametrize("paradigm", ["ClientEnv", "ServerEnv"])
+def test_an_environment_that_was_killed(spawn_host: Callable[[], HostProcess], paradigm: str, on_loss: str) -> None:
+    def host(address: str) -> HostProcess:
+        process = spawn_host()
+        if paradigm == "ClientEnv":
+            process.serve("CartPole-v1", address=address)
+        else:
+            process.dial("CartPole-v1", address)
+        return process
+
+    kwargs: dict[str, Any] = {"on_loss": on_loss, "connect_timeout": WAIT}
+    if paradigm == "ClientEnv":
+        address = free_address()
+        game = host(address)
+        env: Any = rlay.ClientEnv(address, **kwargs)
+    else:
+        env = rlay.ServerEnv(**kwargs)
+        address = env.address
+        game = host(address)
+    env.reset(seed=1)
+    last = env.step(1)[0]
+    game.kill()
+    began = time.monotonic()
+    if on_loss == "truncate":
+        observation, reward, terminated, truncated, info = env.step(1)
+        assert np.array_equal(observation, last)
+        assert (reward, terminated, truncated) == (0.0, False, True)
+        assert "lost" in info["lost"] or "closed" in info["lost"] or "connection" in info["lost"], info
+    with pytest.raises(rlay.ConnectionLost):
+        env.step(1)
+    # An agent that dialed finds nobody at the address; one that listened waits a little.
+    assert time.monotonic() - began < 20
+    game = host(address)
+    if on_loss == "raise":
+        with pytest.raises(rlay.ConnectionLost):
+            env.reset(seed=1)
+    else:
+        with gym.make("CartPole-v1") as local:
+            assert difference(env.reset(seed=5), local.reset(seed=5)) is None
+            assert difference(env.step(0), local.step(0)) is None
+    env.close()
+
+
+def test_a_wait_for_a_connection_is_bounded_by_the_timeout(relay: Callable[[str], Relay]) -> None:
+    with rlay.ServerBackend("CartPole-v1", reconnect_timeout=PATIENCE) as host, gym.make("CartPole-v1") as local:
+        line = relay(host.address)
+        env = rlay.ClientEnv(line.address, reconnect_timeout=PATIENCE, timeout=0.5)
+        assert difference(env.reset(seed=1), local.reset(seed=1)) is None
+        line.open.clear()
+        line.cut()
+        with pytest.raises(rlay.Timeout):
+            env.step(0)
+        line.open.set()
+        # What was asked for is not lost.
+        assert difference(env.late(PATIENCE), local.step(0)) is None
+        assert difference(env.step(1), local.step(1)) is None
+        env.close()
+
+
+def test_a_host_whose_port_nobody_has_is_not_waited_for(relay: Callable[[str], Relay]) -> None:
+    with rlay.ServerBackend("CartPole-v1") as host:
+        line = relay(host.address)
+        env = rlay.ClientEnv(line.address, reconnect_timeout=PATIENCE)
+        env.reset(seed=1)
+        line.close()
+        line.cut()
+        began = time.monotonic()
+        with pytest.raises(rlay.ConnectionLost):
+            env.step(0)
+        assert time.monotonic() - began < PATIENCE / 3
+        env.close()
+
+
+def test_zero_means_that_a_session_ends_with_its_connection(relay: Callable[[str], Relay]) -> None:
+    with rlay.ServerBackend("CartPole-v1", reconnect_timeout=0) as host:
+        line = relay(host.address)
+        env = rlay.ClientEnv(line.address)
+        env.reset()
+        line.cut()
+        with pytest.raises(rlay.ConnectionLost):
+            env.step(0)
+        env.close()
+
+
+def test_what_to_do_about_a_loss_is_one_of_three() -> None:
+    with pytest.raises(ValueError, match="'raise', 'replace' or 'truncate'"):
+        rlay.ServerEnv(on_loss="ignore")  # type: ignore[arg-type]
