@@ -53,6 +53,11 @@ pub(crate) fn wait_raw<T: Send>(
     wait_unless(py, None, timeout, call)
 }
 
+/// Warns in the log of the package.
+fn log(py: Python<'_>, text: &str) -> PyResult<()> {
+    py.import("logging")?.call_method1("getLogger", ("rlay",))?.call_method1("warning", ("%s", text)).map(drop)
+}
+
 /// The same, until `stop` is set: that is an error of kind `Closed`.
 pub(crate) fn wait_unless<T: Send>(
     py: Python<'_>,
@@ -72,7 +77,11 @@ pub(crate) fn wait_unless<T: Send>(
                 Some(_) => Err(Error::new(ErrorKind::Timeout, "interrupted by a signal")),
             }
         };
-        let mut wait = Wait::new(seconds(timeout));
+        // Whatever goes wrong with a log is no reason to end the wait.
+        let mut notice = |text: &str| {
+            let _ = Python::attach(|py| log(py, text));
+        };
+        let mut wait = Wait::new(seconds(timeout)).telling(&mut notice);
         wait.stop = stop;
         if is_main {
             wait = wait.checking(&mut check);

@@ -1,6 +1,7 @@
 """A program that passes on what two hosts say as a bad link does: late, with losses, or not at all.
 
-It is told over its standard input: ``lost`` asks how many pieces it lost, ``cut`` ends all passing on.
+It is told over its standard input: ``lost`` asks how many pieces it lost, ``cut`` ends all passing on, ``mend``
+begins it anew.
 """
 
 from __future__ import annotations
@@ -127,5 +128,9 @@ def main() -> None:
 
     threading.Thread(target=lambda: asyncio.run(run()), daemon=True).start()
     for line in sys.stdin:
-        quality.is_cut |= line.strip() == "cut"
+        match line.strip():
+            case "cut":
+                quality.is_cut = True
+            case "mend":
+                quality.is_cut = False
         print("lost", quality.lost)

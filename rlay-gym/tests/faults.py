@@ -223,6 +223,14 @@ ELSEWHERE = (
         "test_two_hosts.py::test_both_ends_notice_that_the_link_is_down",
     ),
     Elsewhere(
+        "the connection is cut, both sides live", "tcp, tls, zmq, quic", NOTHING, "nothing", "",
+        "the session goes on, every step is taken once", "tests/facade/reconnecting.rs",
+    ),
+    Elsewhere(
+        "the connection is cut after any one byte, in either direction", "a stream of bytes in memory", NOTHING,
+        "nothing", "", "the session goes on, every step is taken once", "rlay-testkit/tests/sessions.rs",
+    ),
+    Elsewhere(
         "the disk with the log of a launched game is full", "launch", NOTHING, GONE, "", "the game goes on",
         "test_launch.py::test_a_full_disk_does_not_stop_it",
     ),
@@ -246,8 +254,13 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 - **No answer in time.** With `timeout=`, a call raises `Timeout`. The answer may still come. `late()` fetches it,
   `reset()` drops it; no other call is ever given it. Without `timeout=`, a call waits as long as the other side lives.
 - **The other side is gone.** The call raises `ConnectionLost`, and so does every call after it. Close the environment
-  and make a new one, once somebody listens again. A host closes the environments of an agent that is gone, and serves
-  the next one; `restarts=` lets an agent start the game again that it launched.
+  and make a new one, once somebody listens again; with `on_loss="replace"` `reset()` does that, and with `"truncate"`
+  the step does not raise but ends the episode. A host closes the environments of an agent that is gone, and serves the
+  next one; `restarts=` lets an agent start the game again that it launched.
+- **Only the connection is gone**, and both sides live: over networks (`tcp`, `tls`, `zmq`, `quic`) the session goes on
+  over another one, every step is taken once, and nobody sees anything. An agent's call waits 2 s for that before it
+  says that the other side is gone, unless nobody has the port; a host keeps an environment for 30 s, and less if it
+  is full. `reconnect_timeout=` says how long; in the rows below on killed agents it is 0 at the host.
 - **Somebody else is at the door.** The host writes a warning to the logger `rlay`, closes the connection and serves on.
   `zmq` and `quic` drop what is not theirs without a word, and over `zmq` a stranger may do worse: see
   [SECURITY.md](../SECURITY.md).

@@ -140,7 +140,7 @@ def missed(stage: Stage, agent: Program) -> float:
 
 
 def kill_agent(stage: Stage) -> Seen:
-    with python(AGENT, stage.serve(max_sessions=1)) as agent:
+    with python(AGENT, stage.serve(max_sessions=1, reconnect_timeout=0)) as agent:
         agent.find("ready")
         after = missed(stage, agent)
     stage.next_agent()
@@ -148,7 +148,7 @@ def kill_agent(stage: Stage) -> Seen:
 
 
 def kill_parent(stage: Stage) -> Seen:
-    with python(FAMILY, stage.serve(max_sessions=3)) as agent:
+    with python(FAMILY, stage.serve(max_sessions=3, reconnect_timeout=0)) as agent:
         for _ in range(2):
             agent.find("ready")
         after = missed(stage, agent)

@@ -68,6 +68,12 @@ class Link(Protocol):
     def cut(self) -> None:
         """Let nothing through from now on, without a word to either program."""
 
+    def mend(self) -> None:
+        """Let everything through again."""
+
+    def can_mend(self, scheme: str) -> bool:
+        """Whether what is carried over ``scheme`` is as good then as it was."""
+
 
 def run(command: str) -> str:
     """Run a command to its end and return what it printed; OSError says what it complained about."""
@@ -148,6 +154,12 @@ class Wire:
         # One end is enough: the learner has no way out any more, and the game one that leads nowhere.
         run(f"ip -n {self._hosts[0].namespace} link set dev {DEVICE} down")
 
+    def mend(self) -> None:
+        run(f"ip -n {self._hosts[0].namespace} link set dev {DEVICE} up")
+
+    def can_mend(self, _: str) -> bool:
+        return True
+
 
 class Relay:
     """Programs beside the dialers that make their way bad: see ``bad_link.py``."""
@@ -176,6 +188,12 @@ class Relay:
 
     def cut(self) -> None:
         self._tell("cut")
+
+    def mend(self) -> None:
+        self._tell("mend")
+
+    def can_mend(self, scheme: str) -> bool:
+        return scheme == "quic"
 
     def _tell(self, word: str) -> list[int]:
         for program in self._programs:

@@ -63,6 +63,14 @@ class Program:
         assert line is not None, f"the program ended with {self.process.wait(WAIT)}; {self._errors()}"
         return line
 
+    def printed(self) -> list[str]:
+        """Return the lines it has printed since."""
+        lines = []
+        with contextlib.suppress(queue.Empty):
+            while (line := self._lines.get_nowait()) is not None:
+                lines.append(line)
+        return lines
+
     def find(self, text: str, timeout: float = WAIT) -> str:
         """Return the next line it prints that holds ``text``."""
         deadline = time.monotonic() + timeout

@@ -22,20 +22,22 @@ ENDPOINTS = {"client": ("ServerBackend", "ClientEnv"), "server": ("ServerEnv", "
 """Who listens, and who dials."""
 
 GAME = """
-    import sys, hosts, rlay
+    import os, sys, hosts, rlay
     endpoint, address, source = sys.argv[1:]
+    patience = float(os.environ.get("RECONNECT", "1"))
     try:
-        backend = getattr(rlay, endpoint)(hosts.resolve(source), address)
+        backend = getattr(rlay, endpoint)(hosts.resolve(source), address, reconnect_timeout=patience)
         print("at", backend.address)
         backend.run()
     except rlay.Error as error:
         print(type(error).__name__, error)
     """
 LEARNER = """
-    import sys, rlay, transcripts
+    import os, sys, rlay, transcripts
     endpoint, address, times = sys.argv[1:]
+    patience = float(os.environ.get("RECONNECT", "1"))
     try:
-        env = getattr(rlay, endpoint)(address)
+        env = getattr(rlay, endpoint)(address, reconnect_timeout=patience)
         print("at", env.address)
         for _ in range(int(times)):
             print(transcripts.play(env))
@@ -50,6 +52,8 @@ OTHER = "between three hosts"
 FOR_EVER = 1_000_000
 NOTICED = 40.0
 """Who is heard no more is given up after 20 s."""
+DOWN = 24.0
+"""How long a link may be down that is then mended."""
 SILENCE = "nothing was heard for too long"
 
 
@@ -97,6 +101,13 @@ def session(
         address = link.lead(place(hosts, dialer), listening.find("at").split()[1])
         with begin(hosts, dialer, address, source, times) as dialing:
             yield (dialing, listening) if paradigm == "client" else (listening, dialing)
+
+
+def transcripts_here() -> Iterator[str]:
+    """Yield what a learner prints that has a CartPole in its own process."""
+    env = gym.make(transcripts.SOURCES["cartpole"], disable_env_checker=True)
+    while True:
+        yield transcripts.play(env)
 
 
 def played(source: str, times: int) -> list[str]:
@@ -167,3 +178,30 @@ def test_both_ends_notice_that_the_link_is_down(hosts: Hosts, record_property: R
         for learner, game in sessions:
             assert SILENCE in learner.find("ConnectionLost", NOTICED)
             until(lambda: any(SILENCE in line for line in game.errors), "the game to notice", NOTICED)
+
+
+def test_sessions_outlast_a_link_that_is_down_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Down for longer than anybody listens to silence. Over both transports and in both paradigms at once."""
+    monkeypatch.setenv("RECONNECT", "90")
+    with contextlib.ExitStack() as stack:
+        links = [stack.enter_context(link_between(hosts, scheme)) for scheme in ("quic", "tls")]
+        # A program that drops what is on the way leaves no stream to go on with.
+        lasting = [(link, scheme) for link, scheme in zip(links, ("quic", "tls"), strict=True) if link.can_mend(scheme)]
+        learners = [
+            stack.enter_context(session(hosts, link, scheme, paradigm, "cartpole", FOR_EVER))[0]
+            for link, scheme in lasting
+            for paradigm in PARADIGMS
+        ]
+        expected = [transcripts_here() for _ in learners]
+        for learner, here in zip(learners, expected, strict=True):
+            assert learner.find("transcript") == next(here)
+        for link in links:
+            link.cut()
+        time.sleep(DOWN)
+        for learner, here in zip(learners, expected, strict=True):
+            for line in learner.printed():
+                assert line == next(here)
+        for link in links:
+            link.mend()
+        for learner, here in zip(learners, expected, strict=True):
+            assert [learner.line(NOTICED) for _ in range(3)] == [next(here) for _ in range(3)]

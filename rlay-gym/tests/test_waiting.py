@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import moody
 import rlay
 from moods import Moods
@@ -40,3 +42,14 @@ def test_other_threads_run_while_a_turn_is_awaited(moods: Moods) -> None:
         backend.reply(moody.np.array([0]))
         assert isinstance(backend.turn(SOON), rlay.Close)
     backend.close()
+
+
+def test_a_long_wait_says_what_it_is_for(own_moods: Moods, caplog: pytest.LogCaptureFixture) -> None:
+    env = own_moods.env(timeout=11.0)
+    env.reset()
+    with pytest.raises(rlay.Timeout):
+        env.step(moody.WAIT)
+    (text,) = [record.getMessage() for record in caplog.records if "still waiting" in record.getMessage()]
+    assert "still waiting for the answer to step; the last that came from it was the answer to reset, 10 s ago" in text
+    own_moods.release()
+    env.late(SOON)

@@ -21,6 +21,9 @@ use crate::{
 /// How long `close` waits for the environment's answer, and for the channel's.
 const CLOSE_TIME: Duration = Duration::from_millis(1500);
 
+/// A wait that has lasted so long is mentioned to people.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// A session with one environment, below typed spaces and Python objects.
 ///
 /// Requests (`send_…`) and answers ([`receive`](Agent::receive)) are separate, so that a caller can
@@ -37,6 +40,8 @@ pub struct Agent {
     /// The frames before it that the peer may not have.
     journal: Journal,
     over: Option<Error>,
+    /// What came last, and when.
+    heard: (&'static str, Instant),
     /// The program at the other end, if this side started it.
     #[cfg(unix)]
     program: Option<Program>,
@@ -106,6 +111,7 @@ impl Agent {
             action: Vec::new(),
             journal: Journal::default(),
             over: None,
+            heard: ("the handshake", Instant::now()),
             #[cfg(unix)]
             program: None,
         };
@@ -121,6 +127,7 @@ impl Agent {
             Ok(AgentEvent::Spec(spec)) => {
                 let fit = check_spaces(&spec, &limits);
                 agent.spec = spec;
+                agent.heard = ("its description", Instant::now());
                 agent.connection.begun(true);
                 if fit.is_err() {
                     agent.say_goodbye();
@@ -212,6 +219,7 @@ impl Agent {
             Ok(event) => event,
             Err(error) => return Err(self.abort(error)),
         };
+        self.heard = (what_came(&event), Instant::now());
         let (row, at, packed) = match event {
             AgentEvent::Result { mut rows, payload, .. } => {
                 let row = rows.pop().ok_or_else(|| Error::protocol("a result without a row"))?;
@@ -332,7 +340,13 @@ impl Agent {
     }
 
     fn next_frame(&mut self, wait: &mut Wait<'_>) -> Result<Frame> {
-        match self.receive_frame(wait) {
+        let mut received = self.receive_frame(&mut wait.within(QUIET));
+        if received.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
+            wait.look()?;
+            wait.tell(&self.what_is_awaited());
+            received = self.receive_frame(wait);
+        }
+        match received {
             Ok(Some(frame)) => Ok(frame),
             Ok(None) => {
                 Err(self.lost(Error::new(ErrorKind::ConnectionLost, "the environment's host closed the connection")))
@@ -341,6 +355,18 @@ impl Agent {
             Err(error) if error.kind() == ErrorKind::ConnectionLost => Err(self.lost(error)),
             Err(error) => Err(error),
         }
+    }
+
+    /// What a long wait is for.
+    fn what_is_awaited(&self) -> String {
+        let (peer, (last, when)) = (self.connection.peer(), self.heard);
+        let what = match self.waiting() {
+            _ if self.connection.is_lost() => "another connection, for it has lost its own".to_owned(),
+            Some((call, _)) => format!("the answer to {}", name(call)),
+            None => "an answer".to_owned(),
+        };
+        let ago = when.elapsed().as_secs_f64();
+        format!("{peer}: still waiting for {what}; the last that came from it was {last}, {ago:.0} s ago")
     }
 
     /// Ends the session because the connection did.
@@ -380,6 +406,26 @@ impl Drop for Agent {
 pub(super) fn check_spaces(spec: &Spec, limits: &Limits) -> Result<()> {
     limits.fit(ErrorKind::Incompatible, "observation space", spec.observation_space.box_bytes())?;
     limits.fit(ErrorKind::Incompatible, "action space", spec.action_space.box_bytes())
+}
+
+/// Gymnasium's word for a call.
+fn name(call: Call) -> &'static str {
+    match call {
+        Call::Reset => "reset",
+        Call::Step => "step",
+        Call::Render => "render",
+    }
+}
+
+fn what_came(event: &AgentEvent<'_>) -> &'static str {
+    match event {
+        AgentEvent::Spec(_) => "its description",
+        AgentEvent::Result { call: Call::Reset, .. } => "the answer to reset",
+        AgentEvent::Result { .. } => "the answer to step",
+        AgentEvent::Frames { .. } => "the answer to render",
+        AgentEvent::Failed { .. } => "an error",
+        AgentEvent::Closed | AgentEvent::Over(_) => "a goodbye",
+    }
 }
 
 /// Stands in for a channel that belongs to another process.

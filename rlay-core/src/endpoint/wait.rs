@@ -23,6 +23,8 @@ pub struct Wait<'a> {
     pub deadline: Option<Instant>,
     /// Called while waiting; its error ends the wait.
     pub check: Option<&'a mut dyn FnMut() -> Result<()>>,
+    /// Told what a long wait is for; by default that is a warning of `tracing`.
+    pub notice: Option<&'a mut dyn FnMut(&str)>,
     /// Ends the wait with an error of kind [`Closed`](ErrorKind::Closed) once it is set.
     pub stop: Option<&'a Stop>,
     /// Whether the channel that is waited on looks at `stop` itself.
@@ -49,6 +51,19 @@ impl<'a> Wait<'a> {
         Self { check: Some(check), ..self }
     }
 
+    /// Tells `notice` what a wait is for that has lasted ten seconds.
+    #[must_use]
+    pub fn telling(self, notice: &'a mut dyn FnMut(&str)) -> Self {
+        Self { notice: Some(notice), ..self }
+    }
+
+    pub(crate) fn tell(&mut self, text: &str) {
+        match &mut self.notice {
+            Some(notice) => notice(text),
+            None => tracing::warn!("{text}"),
+        }
+    }
+
     /// Waits no longer once `stop` is set.
     #[must_use]
     pub fn unless(self, stop: &'a Stop) -> Self {
@@ -60,8 +75,8 @@ impl<'a> Wait<'a> {
         let deadline = self.deadline.into_iter().chain(Instant::now().checked_add(time)).min();
         let (stop, is_heeded, must_look) = (self.stop, false, false);
         match &mut self.check {
-            Some(check) => Wait { deadline, check: Some(&mut **check), stop, is_heeded, must_look },
-            None => Wait { deadline, check: None, stop, is_heeded, must_look },
+            Some(check) => Wait { deadline, check: Some(&mut **check), notice: None, stop, is_heeded, must_look },
+            None => Wait { deadline, check: None, notice: None, stop, is_heeded, must_look },
         }
     }
 
