@@ -255,7 +255,7 @@ impl HostEnv for PyHostEnv {
         self.last.as_ref()?;
         let (address, len) = self.last_bytes;
         // SAFETY: `last` keeps the contiguous array alive, and with it these bytes; the environment is
-        // not called until they were sent. Another Python thread that writes into an observation it
+        // not called until the agent has them, or they were copied. Another Python thread that writes into an observation it
         // has already returned would change what is sent, as it would change it for a local agent.
         unsafe { Some(std::slice::from_raw_parts(address, len)) }
     }

@@ -16,7 +16,7 @@ import pytest
 import rlay
 from conftest import HostProcess
 from equal import difference
-from processes import WAIT, free_address
+from processes import WAIT, free_address, thread
 
 PATIENCE = 60.0
 """How long both ends wait for another connection, where it must come."""
@@ -25,10 +25,10 @@ PATIENCE = 60.0
 class Relay:
     """Stands between a dialer and a TCP listener, and drops their connections when it is told to."""
 
-    def __init__(self, target: str) -> None:
-        host, port = target.removeprefix("tcp://").split(":")
+    def __init__(self, target: str, address: str = "tcp://127.0.0.1:0") -> None:
+        (host, port), (_, own) = (text.removeprefix("tcp://").split(":") for text in (target, address))
         self._to = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", int(own)))
         self._ends: list[socket.socket] = []
         self.open = threading.Event()
         self.open.set()
@@ -194,18 +194,55 @@ def test_a_wait_for_a_connection_is_bounded_by_the_timeout(relay: Callable[[str]
         env.close()
 
 
-def test_a_host_whose_port_nobody_has_is_not_waited_for(relay: Callable[[str], Relay]) -> None:
+@pytest.mark.parametrize("patience", [None, PATIENCE])
+def test_a_relay_that_is_restarted_is_waited_for_if_that_is_wanted(
+    relay: Callable[[str], Relay], patience: float | None
+) -> None:
     with rlay.ServerBackend("CartPole-v1") as host:
         line = relay(host.address)
-        env = rlay.ClientEnv(line.address, reconnect_timeout=PATIENCE)
+        env = rlay.ClientEnv(line.address, reconnect_timeout=patience)
         env.reset(seed=1)
         line.close()
         line.cut()
-        began = time.monotonic()
-        with pytest.raises(rlay.ConnectionLost):
-            env.step(0)
-        assert time.monotonic() - began < PATIENCE / 3
+        if patience is None:
+            with pytest.raises(rlay.ConnectionLost, match="refused"):
+                env.step(0)
+        else:
+            with thread(lambda: (time.sleep(1.0), Relay(host.address, line.address))):
+                env.step(0)
         env.close()
+
+
+def test_a_reset_goes_on_with_another_environment_at_once(spawn_host: Callable[[], HostProcess]) -> None:
+    env = rlay.ServerEnv(on_loss="truncate", connect_timeout=WAIT)
+    game = spawn_host()
+    game.dial("CartPole-v1", env.address)
+    env.reset(seed=1)
+    game.kill()
+    spawn_host().dial("CartPole-v1", env.address)
+    with gym.make("CartPole-v1") as local:
+        assert difference(env.reset(seed=2), local.reset(seed=2)) is None
+    env.close()
+
+
+def test_another_environment_has_the_same_spaces(spawn_host: Callable[[], HostProcess]) -> None:
+    env = rlay.ServerEnv(on_loss="replace", connect_timeout=WAIT)
+    game = spawn_host()
+    game.dial("CartPole-v1", env.address)
+    env.reset(seed=1)
+    game.kill()
+    other = spawn_host()
+    number, _ = other.dial("FrozenLake-v1", env.address)
+    with pytest.raises(rlay.Incompatible, match="other spaces"):
+        env.reset()
+    other.stop(number)
+    spawn_host().dial("CartPole-v1", env.address)
+    # The other one may dial in once more before it stops.
+    with contextlib.suppress(rlay.Incompatible):
+        env.reset(seed=1)
+    with gym.make("CartPole-v1") as local:
+        assert difference(env.reset(seed=1), local.reset(seed=1)) is None
+    env.close()
 
 
 def test_zero_means_that_a_session_ends_with_its_connection(relay: Callable[[str], Relay]) -> None:

@@ -252,6 +252,8 @@ impl Agent {
             return Ok(());
         }
         let deadline = Instant::now() + CLOSE_TIME;
+        // An environment that would have to dial in is not waited for to be told that it is over.
+        self.connection.begun(self.connection.is_dialed());
         let mut result = Ok(());
         let asked = self.turn_page().and_then(|()| self.session.close(&mut self.out));
         self.action.clear();

@@ -43,6 +43,9 @@ pub struct Connection {
     _place: Option<Place>,
 }
 
+/// A connection that came back and lasted no longer, with nothing that arrived over it, is none.
+const BRIEF: Duration = Duration::from_secs(1);
+
 /// Sends the frames after the one with this number.
 type Again<'a> = dyn FnMut(u64, &mut dyn BlockingChannel, Option<Instant>) -> Result<()> + 'a;
 
@@ -67,13 +70,14 @@ struct Redial {
 #[derive(Debug)]
 enum State {
     Whole,
+    /// Calls have waited for another one so long.
     Lost {
-        since: Instant,
+        waited: Duration,
         error: Error,
     },
-    /// There is a new channel, and nothing has arrived over it yet.
+    /// There is a new channel, for which they have waited so long, and nothing has arrived over it yet.
     Regained {
-        lost: Instant,
+        waited: Duration,
         at: Instant,
     },
 }
@@ -163,7 +167,7 @@ impl Connection {
     /// Sends one frame. A channel that is lost is not an error while another may come: [`next`](Self::next) sees to
     /// it, and has the frame sent again.
     pub(super) fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
-        if let State::Lost { .. } = self.state {
+        if matches!(self.state, State::Lost { .. }) || self.has_moved() {
             return Ok(());
         }
         match self.channel.send(head, body, deadline) {
@@ -225,8 +229,17 @@ impl Connection {
         self.lasts() && matches!(self.state, State::Lost { .. })
     }
 
+    /// Whether the peer has left this channel for another.
+    fn has_moved(&self) -> bool {
+        matches!(&self.comeback, Comeback::Await(seat) if seat.has_moved())
+    }
+
     fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
         loop {
+            // The bell may have rung before this side heard it; what it tells of came first.
+            if self.has_moved() {
+                return Err(moved());
+            }
             let seat = match &self.comeback {
                 Comeback::Await(seat) => Some(seat),
                 _ => None,
@@ -254,46 +267,49 @@ impl Connection {
 
     fn lose(&mut self, error: Error) {
         tracing::warn!("{}: {error}; waiting for another connection", self.channel.peer());
-        let now = Instant::now();
-        let since = match self.state {
-            State::Lost { since, .. } => since,
+        let waited = match self.state {
+            State::Lost { waited, .. } => waited,
             // A connection that breaks again and again brings nothing, though there is always another.
-            State::Regained { lost, at } if now.duration_since(at) < self.reconnect_timeout => lost,
-            _ => now,
+            State::Regained { waited, at } if at.elapsed() < BRIEF => waited + at.elapsed(),
+            _ => Duration::ZERO,
         };
-        self.state = State::Lost { since, error };
+        self.state = State::Lost { waited, error };
     }
 
     /// Waits for another channel. Gives the number of the last frame that its other end has received.
     pub(super) fn regain(&mut self, wait: &mut Wait<'_>, received: u64) -> Result<u64> {
-        let State::Lost { since, error } = &self.state else { unreachable!("it was lost") };
+        let State::Lost { waited, error } = &mut self.state else { unreachable!("it was lost") };
         // A peer that has said nothing yet is given no longer than a handshake.
         let most = if received == 0 { self.handshake_timeout } else { Duration::MAX }.min(self.reconnect_timeout);
-        let since = *since;
-        let mut near = wait.within(most.saturating_sub(since.elapsed()));
+        let mut near = wait.within(most.saturating_sub(*waited));
+        let began = Instant::now();
         let back = match &self.comeback {
             Comeback::Never => return Err(error.clone()),
             Comeback::Await(seat) => near.run(|deadline| seat.take_back(deadline)),
             Comeback::Dial(redial) => redial.again(received, self.limits, &mut near),
         };
+        // Between calls nobody waits: whoever has thought for long is not told that it was too long.
+        *waited += began.elapsed();
+        let waited = *waited;
         let why = match back {
             Ok((channel, heard)) => {
                 self.channel = channel;
                 self.heed();
-                self.state = State::Regained { lost: since, at: Instant::now() };
+                self.state = State::Regained { waited, at: Instant::now() };
                 tracing::warn!("{}: the session goes on over another connection", self.channel.peer());
                 return Ok(heard);
             }
             Err(error) if error.kind() == ErrorKind::Timeout => {
                 wait.look()?;
-                format!("no other connection came within {most:?}; reconnect_timeout says how long")
+                let of_what = if most < self.reconnect_timeout { "" } else { ", which is reconnect_timeout" };
+                format!("no other connection came within {most:?}{of_what}")
             }
             Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
             Err(error) => error.to_string(),
         };
         let error = Error::new(ErrorKind::ConnectionLost, format!("{error}; {why}"));
         self.comeback = Comeback::Never;
-        self.state = State::Lost { since, error: error.clone() };
+        self.state = State::Lost { waited, error: error.clone() };
         Err(error)
     }
 

@@ -28,7 +28,7 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
     let mut pause = FIRST_PAUSE;
     let mut reason: Option<Error> = None;
     loop {
-        let error = match dialer.attempt(None, wait) {
+        let error = match dialer.attempt(wait) {
             Ok((channel, welcome)) => return Ok(dialer.connection(channel, &welcome)),
             Err(error) => error,
         };
@@ -71,15 +71,25 @@ pub(super) fn again(
     let mut pause = FIRST_PAUSE;
     loop {
         wait.look()?;
-        match dialer.attempt(Some(session.clone()), wait) {
-            Ok((mut channel, welcome)) => {
-                channel.set_max_frame(limits.frame);
-                return Ok((channel, welcome.received.unwrap_or_default()));
-            }
-            Err(error) if error.is_gone() => return Err(error),
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Timeout) => wait.look()?,
-            Err(error) => return Err(error),
+        let error = match dialer.connect(wait) {
+            Ok(mut channel) => match dialer.shake(channel.as_mut(), Some(session.clone()), wait) {
+                Ok(welcome) => {
+                    channel.set_max_frame(limits.frame);
+                    return Ok((channel, welcome.received.unwrap_or_default()));
+                }
+                Err(error) if error.is_gone() => return Err(error),
+                Err(error) => error,
+            },
+            // Nobody has the port. That is final for those who did not say how long to wait; others may know of a
+            // tunnel that is being restarted.
+            Err(error) if error.is_gone() && options.reconnect_timeout.is_none() => return Err(error),
+            Err(error) => error,
+        };
+        // All else has worked once, and may again: names are not found while a network changes.
+        if matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Incompatible | ErrorKind::Closed) {
+            return Err(error);
         }
+        wait.look()?;
         wait.sleep(pause)?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -94,11 +104,15 @@ struct Dialer<'a> {
 }
 
 impl Dialer<'_> {
-    fn attempt(&self, session: Option<Resume>, wait: &mut Wait<'_>) -> Result<(Box<dyn BlockingChannel>, Welcome)> {
-        let connected = wait.within(CONNECT_TIME).deadline;
-        let mut channel = self.transport.connect_blocking(self.address, &self.options.for_transport(), connected)?;
-        let welcome = self.shake(channel.as_mut(), session, &mut wait.within(self.options.handshake_timeout))?;
+    fn attempt(&self, wait: &mut Wait<'_>) -> Result<(Box<dyn BlockingChannel>, Welcome)> {
+        let mut channel = self.connect(wait)?;
+        let welcome = self.shake(channel.as_mut(), None, wait)?;
         Ok((channel, welcome))
+    }
+
+    fn connect(&self, wait: &mut Wait<'_>) -> Result<Box<dyn BlockingChannel>> {
+        let connected = wait.within(CONNECT_TIME).deadline;
+        self.transport.connect_blocking(self.address, &self.options.for_transport(), connected)
     }
 
     fn shake(
@@ -107,6 +121,7 @@ impl Dialer<'_> {
         session: Option<Resume>,
         wait: &mut Wait<'_>,
     ) -> Result<Welcome> {
+        let mut wait = wait.within(self.options.handshake_timeout);
         let local = self.options.local(self.role, self.transport.is_network(self.address.scheme()));
         let mut frame = Vec::new();
         let mut dialing = match session {

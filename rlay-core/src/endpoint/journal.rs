@@ -7,6 +7,9 @@ use crate::{
     error::{Error, Result},
 };
 
+/// Frames that are kept at most, beside the last.
+const MOST: usize = 16;
+
 /// The frames before the last. The last one stays where it was made: nearly always the peer has it before there is
 /// another, and then nothing is ever copied.
 #[derive(Debug, Default)]
@@ -27,6 +30,10 @@ impl Journal {
         self.0.retain(|(number, _)| number + unacknowledged > last.number);
         if unacknowledged == 0 || self.0.back().is_some_and(|(number, _)| *number == last.number) {
             return;
+        }
+        // An honest agent sends three at most before it reads an answer.
+        if self.0.len() == MOST {
+            self.0.clear();
         }
         let held: usize = self.0.iter().map(|(_, frame)| frame.len()).sum();
         if held + last.head.len() + last.body.len() > limit {

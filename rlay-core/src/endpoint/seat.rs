@@ -95,7 +95,12 @@ impl Seat {
         let mut door = self.door();
         door.arrivals += 1;
         door.back = None;
-        (door.arrivals, self.0.received.fetch_or(MOVED, SeqCst) & !MOVED)
+        let received = self.0.received.fetch_or(MOVED, SeqCst) & !MOVED;
+        let visit = door.arrivals;
+        drop(door);
+        // From now on the session waits here, not for what the old channel brings.
+        self.0.bell.ring();
+        (visit, received)
     }
 
     /// The listener: brings the dialer's channel to the session, unless it has come once more since that visit.
@@ -103,9 +108,9 @@ impl Seat {
         let mut door = self.door();
         if door.arrivals == visit && !door.is_closed {
             door.back = Some((channel, heard));
+            door.empty_since = None;
             drop(door);
             self.0.changed.notify_all();
-            self.0.bell.ring();
         }
     }
 
@@ -142,9 +147,10 @@ impl Seats {
         Seat(inner)
     }
 
-    /// The session that the ticket names.
+    /// The session that the ticket names, if its dialer may come back.
     pub(super) fn find(&self, ticket: &Ticket) -> Option<Seat> {
-        self.map().get(ticket).and_then(Weak::upgrade).map(Seat)
+        let seat = self.map().get(ticket).and_then(Weak::upgrade).map(Seat);
+        seat.filter(|seat| !seat.door().is_closed)
     }
 
     /// Ends the session that has waited for its dialer the longest, if one does.

@@ -38,7 +38,8 @@ impl Link {
             return Err(Error::protocol(format!("the peer refers to frame {number}, which was never sent")));
         }
         self.received = header.seq;
-        self.acknowledged = self.acknowledged.max(header.ack);
+        // An answer says so, too.
+        self.acknowledged = self.acknowledged.max(header.ack).max(header.re);
         Ok(())
     }
 

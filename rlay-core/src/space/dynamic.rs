@@ -259,8 +259,16 @@ fn stacked(space: &AnySpace, items: Vec<Value>) -> Value {
     }
 }
 
+/// How many elements are in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// They are tuples or dicts of nothing, of which there is no telling.
+    Any,
+    Exactly(u64),
+}
+
 /// How many elements of `space` are in a batch of them; `None` if it is no such batch.
-fn rows(space: &AnySpace, batch: &Value) -> Option<u64> {
+fn rows(space: &AnySpace, batch: &Value) -> Option<Rows> {
     match (space, batch) {
         (
             AnySpace::Box(_) | AnySpace::Discrete(_) | AnySpace::MultiBinary(_) | AnySpace::MultiDiscrete(_),
@@ -278,7 +286,7 @@ fn rows(space: &AnySpace, batch: &Value) -> Option<u64> {
                 0 => *n == 0 || contains(&[]),
                 each => array.data.chunks_exact(each).all(contains),
             };
-            all.then_some(*n)
+            all.then_some(Rows::Exactly(*n))
         }
         (AnySpace::Tuple(spaces), Value::Tuple(columns)) if spaces.len() == columns.len() => {
             equal(spaces.iter().zip(columns).map(|(space, column)| rows(space, column)))
@@ -286,13 +294,17 @@ fn rows(space: &AnySpace, batch: &Value) -> Option<u64> {
         (AnySpace::Dict(spaces), Value::Dict(map)) if spaces.len() == map.len() => {
             equal(spaces.iter().map(|(key, space)| rows(space, find(map, key)?)))
         }
-        (_, Value::Tuple(items)) => items.iter().all(|x| space.contains(x)).then_some(items.len() as u64),
+        (_, Value::Tuple(items)) => {
+            items.iter().all(|x| space.contains(x)).then_some(Rows::Exactly(items.len() as u64))
+        }
         _ => None,
     }
 }
 
-/// What all columns have; 0 if there is none.
-fn equal(mut columns: impl Iterator<Item = Option<u64>>) -> Option<u64> {
-    let Some(first) = columns.next() else { return Some(0) };
-    columns.all(|column| column == first).then_some(first?)
+/// What all columns have.
+fn equal(mut columns: impl Iterator<Item = Option<Rows>>) -> Option<Rows> {
+    columns.try_fold(Rows::Any, |all, column| match (all, column?) {
+        (Rows::Any, rows) | (rows, Rows::Any) => Some(rows),
+        (all, rows) => (all == rows).then_some(all),
+    })
 }

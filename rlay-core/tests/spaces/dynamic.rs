@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rlay_core::{
-    AnySpace, Limits, Rng, Space, Value, difference,
+    AnySpace, Discrete, Limits, Rng, Space, Value, difference,
     wire::{Payload, Reader, Writer, payload_head, put_value},
 };
 
@@ -112,5 +112,16 @@ proptest! {
         if space.contains(&x) {
             prop_assert!(space.from_value(&x).is_ok());
         }
+    }
+}
+
+#[test]
+fn a_column_of_nothings_has_any_number_of_rows() {
+    let nothing = AnySpace::Dict(vec![]);
+    let pair = AnySpace::Tuple(vec![nothing, Discrete::new(2).describe()]);
+    let graph = AnySpace::Graph { node: Box::new(pair), edge: None };
+    for seed in 0..20 {
+        let x = graph.sample(&mut Rng::seeded(seed));
+        assert!(graph.contains(&x), "{x:?}");
     }
 }

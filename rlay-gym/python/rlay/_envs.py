@@ -63,6 +63,8 @@ class RemoteEnv(gym.Env[Any, Any]):
         if on_loss not in ("raise", "replace", "truncate"):
             raise ValueError(f"on_loss={on_loss!r}: it is 'raise', 'replace' or 'truncate'")
         self.on_loss = on_loss
+        # Whether the environment that there was is gone and another is to take its place.
+        self._is_vacant = False
         # The last observation of an episode that may have to be ended here.
         self._last: Any = None
         self.address = address
@@ -131,10 +133,14 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     def _take(self, agent: _rlay.Agent) -> None:
         _, observation_space, action_space, render_mode, metadata, details = agent.spec()
+        spaces = {"observation_space": _spaces.build(observation_space), "action_space": _spaces.build(action_space)}
+        if self._is_vacant and any(self.__dict__[name] != space for name, space in spaces.items()):
+            agent.close()
+            raise Incompatible(f"{self.address} has other spaces than before; make a new environment")
         self._metadata = metadata
         self._details = details
-        self.observation_space = _spaces.build(observation_space)
-        self.action_space = _spaces.build(action_space)
+        self.__dict__.update(spaces)
+        self._is_vacant = False
         if render_mode is not None:
             self.render_mode = render_mode
         self._agent = agent
@@ -150,12 +156,19 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode. ``seed`` is any non-negative int; None keeps the remote generator as it is."""
-        if self._agent is not None and self._agent.is_lost() and self._may_replace():
-            self._replace()
+        is_lost = self._is_vacant or (self._agent is not None and self._agent.is_lost())
+        if is_lost and not self._replace() and self._is_vacant:
+            raise ConnectionLost(f"{self.address}: the environment is gone, and none is to take its place")
         agent = self._agent or self._connect()
         super().reset(seed=seed)
         self._last = None
-        result: tuple[Any, dict[str, Any]] = agent.reset(seed, options, self.timeout)
+        try:
+            result: tuple[Any, dict[str, Any]] = agent.reset(seed, options, self.timeout)
+        except ConnectionLost:
+            # Nothing is lost with an environment that was to begin anew.
+            if not agent.is_lost() or not self._replace():
+                raise
+            result = self._connect().reset(seed, options, self.timeout)
         if self._checks or self.contract == "strict":
             self._check(result[0])
         if self.on_loss == "truncate":
@@ -213,14 +226,14 @@ class RemoteEnv(gym.Env[Any, Any]):
     def _may_replace(self) -> bool:
         return self.on_loss != "raise"
 
-    def _replace(self) -> None:
-        """Go on with another environment, which must be of the same spaces."""
+    def _replace(self) -> bool:
+        """Go on with another environment, which must be of the same spaces, if that is wanted; whether it is."""
+        if not self._may_replace():
+            return False
         logger.warning("%s: the environment is lost; waiting for another", self.address)
-        before = (self.observation_space, self.action_space)
-        self._agent = None
+        self._agent, self._is_vacant = None, True
         self._connect()
-        if (self.observation_space, self.action_space) != before:
-            raise Incompatible(f"{self.address} has other spaces than before; make a new environment")
+        return True
 
     def _check(self, observation: Any) -> None:
         if self.contract == "off":
