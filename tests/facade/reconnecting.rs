@@ -252,3 +252,27 @@ fn a_session_that_waits_for_its_agent_makes_room_for_another() {
     })
     .unwrap();
 }
+
+#[test]
+fn an_environment_that_is_cut_off_before_anybody_took_it_dials_anew() {
+    bounded(|| {
+        let server = ServerEnv::bind(&address("tcp"), enduring())?;
+        let relay = Relay::to(&server.address().to_string());
+        let only = Options { max_sessions: 1, ..enduring() };
+        let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;
+        backend.start();
+        for _ in 0..3 {
+            // The environment waits to be taken; what is cut off comes back, or is replaced.
+            eventually("the environment has dialed in", || relay.cut() > 0);
+            thread::sleep(Duration::from_millis(100));
+        }
+        let mut env = server.accept()?;
+        env.reset(None, &Value::None)?;
+        env.step(Value::Int(1))?;
+        env.close()?;
+        backend.close();
+        server.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}

@@ -3,7 +3,10 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     thread,
     time::Duration,
 };
@@ -12,8 +15,8 @@ use std::{
 type Ends = Arc<Mutex<Vec<End>>>;
 
 enum End {
-    /// Of a stream: both sockets.
-    Stream(TcpStream, TcpStream),
+    /// Of a stream: both sockets, and whether the end of one is passed on to the other.
+    Stream(TcpStream, TcpStream, Arc<AtomicBool>),
     /// Of a flow of datagrams: whose they are. From then on they are lost in silence.
     Flow(SocketAddr, UdpSocket),
 }
@@ -43,7 +46,7 @@ impl Relay {
     pub(crate) fn cut(&self) -> usize {
         let ends = std::mem::take(&mut *self.ends());
         for end in &ends {
-            if let End::Stream(here, there) = end {
+            if let End::Stream(here, there, _) = end {
                 let _ = (here.shutdown(Shutdown::Both), there.shutdown(Shutdown::Both));
             }
         }
@@ -53,7 +56,8 @@ impl Relay {
     /// Drops the dialers' ends of streams alone; the listener does not know.
     pub(crate) fn cut_half(&self) {
         for end in &*self.ends() {
-            if let End::Stream(here, _) = end {
+            if let End::Stream(here, _, is_passed_on) = end {
+                is_passed_on.store(false, SeqCst);
                 let _ = here.shutdown(Shutdown::Both);
             }
         }
@@ -72,23 +76,27 @@ fn streams(to: SocketAddr, ends: Ends) -> SocketAddr {
             let Ok(there) = TcpStream::connect(to) else { continue };
             let copy = |stream: &TcpStream| stream.try_clone().expect("descriptors");
             let (a, b) = ((copy(&here), copy(&there)), (copy(&there), copy(&here)));
+            let is_passed_on = Arc::new(AtomicBool::new(true));
             for (from, to) in [a, b] {
-                let _ = to.set_nodelay(true);
-                thread::spawn(move || pump(from, to));
+                let (_, is_passed_on) = (to.set_nodelay(true), is_passed_on.clone());
+                thread::spawn(move || pump(from, to, &is_passed_on));
             }
-            ends.lock().unwrap_or_else(PoisonError::into_inner).push(End::Stream(here, there));
+            ends.lock().unwrap_or_else(PoisonError::into_inner).push(End::Stream(here, there, is_passed_on));
         }
     });
     local
 }
 
-/// Passes on what comes, until one side is shut down; that is not passed on, so that a half can be cut.
-fn pump(mut from: TcpStream, mut to: TcpStream) {
+/// Passes on what comes, and the end.
+fn pump(mut from: TcpStream, mut to: TcpStream, is_passed_on: &AtomicBool) {
     let mut bytes = [0; 1 << 14];
     while let Ok(n @ 1..) = from.read(&mut bytes) {
         if to.write_all(&bytes[..n]).is_err() {
-            return;
+            break;
         }
+    }
+    if is_passed_on.load(SeqCst) {
+        let _ = to.shutdown(Shutdown::Both);
     }
 }
 
