@@ -224,11 +224,13 @@ ELSEWHERE = (
     ),
     Elsewhere(
         "the connection is cut, both sides live", "tcp, tls, zmq, quic", NOTHING, "nothing", "",
-        "the session goes on, every step is taken once", "tests/facade/reconnecting.rs",
+        "the session goes on, every step is taken once",
+        "tests/facade/reconnecting.rs::a_session_outlasts_its_connections",
     ),
     Elsewhere(
         "the connection is cut after any one byte, in either direction", "a stream of bytes in memory", NOTHING,
-        "nothing", "", "the session goes on, every step is taken once", "rlay-testkit/tests/sessions.rs",
+        "nothing", "", "the session goes on, every step is taken once",
+        "rlay-testkit/tests/sessions.rs::a_cut_after_any_byte_costs_only_time",
     ),
     Elsewhere(
         "the disk with the log of a launched game is full", "launch", NOTHING, GONE, "", "the game goes on",

@@ -139,8 +139,9 @@ def test_an_agent_that_is_killed_makes_room(moods: Moods, state: str) -> None:
         player.kill()
     if state == "wait":
         moods.release()
-    moods.wait_for("close")
+    # Its environment is kept for it, in case that it comes back, but not if another agent wants its place.
     assert moods.client(address).reset()[0] == [0]
+    moods.wait_for("close")
 
 
 def test_a_listening_agent_that_is_killed_lets_the_game_go(moods: Moods) -> None:
