@@ -230,7 +230,7 @@ ELSEWHERE = (
     Elsewhere(
         "the connection is cut after any one byte, in either direction", "a stream of bytes in memory", NOTHING,
         "nothing", "", "the session goes on, every step is taken once",
-        "rlay-testkit/tests/sessions.rs::a_cut_after_any_byte_costs_only_time",
+        "rlay-testkit/tests/sessions.rs::cut_everywhere",
     ),
     Elsewhere(
         "the disk with the log of a launched game is full", "launch", NOTHING, GONE, "", "the game goes on",

@@ -3,13 +3,13 @@
 use std::{
     collections::VecDeque,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::SeqCst},
     time::{Duration, Instant},
 };
 
 use tokio::{sync::Notify, time};
 
-use super::plan::Plan;
+use super::plan::{Breaks, Plan};
 
 /// Bytes that may be on the way in one direction.
 const CAPACITY: usize = 64 << 10;
@@ -37,6 +37,7 @@ struct State {
     streams: [Stream; 2],
     broken: bool,
     reset: bool,
+    breaks: Breaks,
 }
 
 /// What the two sides share.
@@ -52,8 +53,11 @@ impl Link {
     /// The side of the dialer and that of its peer.
     pub(super) fn sides(plan: &Plan) -> [Side; 2] {
         let streams = plan.cut.map(|left| Stream { left, ..Stream::default() });
-        let broken = plan.cut.contains(&Some(0));
-        let state = Mutex::new(State { streams, broken, reset: plan.reset });
+        let mut state = State { streams, broken: false, reset: plan.reset, breaks: plan.breaks.clone() };
+        if plan.cut.contains(&Some(0)) {
+            state.cut();
+        }
+        let state = Mutex::new(state);
         let chop = plan.chop.map_or(usize::MAX, NonZeroUsize::get);
         let link = Arc::new(Self { state, changed: Notify::new(), chop, delay: plan.delay });
         [0, 1].map(|index| Side { link: link.clone(), index })
@@ -156,6 +160,7 @@ impl State {
 
     fn cut(&mut self) {
         self.broken = true;
+        self.breaks.fetch_add(1, SeqCst);
         if self.reset {
             self.streams.iter_mut().for_each(|stream| stream.on_the_way.clear());
         }

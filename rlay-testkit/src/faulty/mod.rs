@@ -6,7 +6,7 @@ mod plan;
 
 use std::{
     collections::HashMap,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{LazyLock, Mutex, PoisonError, atomic::Ordering::SeqCst},
 };
 
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use self::{
     channel::FaultyChannel,
     link::{Link, Side},
-    plan::Plan,
+    plan::{Breaks, Plan},
 };
 
 /// The transport behind `faulty://name?option=value`: frames over an unreliable byte stream.
@@ -61,10 +61,18 @@ use self::{
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faulty;
 
+impl Faulty {
+    /// How many connections have broken of those that were dialed at this address, which has the option `cuts`.
+    pub fn breaks(address: &str) -> usize {
+        let dialed = DIALED.lock().unwrap_or_else(PoisonError::into_inner);
+        dialed.get(address).map_or(0, |(_, breaks)| breaks.load(SeqCst))
+    }
+}
+
 type Names = Mutex<HashMap<String, mpsc::UnboundedSender<Dialed>>>;
 static NAMES: LazyLock<Names> = LazyLock::new(Names::default);
-/// How often an address was dialed, of those that count it.
-static DIALED: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
+/// Of each address with the option `cuts`: how often it was dialed, and how many of those connections have broken.
+static DIALED: LazyLock<Mutex<HashMap<String, (usize, Breaks)>>> = LazyLock::new(Mutex::default);
 
 #[async_trait]
 impl Transport for Faulty {
@@ -76,11 +84,12 @@ impl Transport for Faulty {
         let mut plan = Plan::read(address)?;
         if let Some(cuts) = plan.cuts {
             let mut dialed = DIALED.lock().unwrap_or_else(PoisonError::into_inner);
-            let dialed = dialed.entry(address.to_string()).or_default();
+            let (dialed, breaks) = dialed.entry(address.to_string()).or_default();
             *dialed += 1;
             if *dialed > cuts {
                 plan.cut = [None; 2];
             }
+            plan.breaks = breaks.clone();
         }
         let refused = || Error::gone(format!("{address}: nobody listens there"));
         let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,16 @@
 //! Plan: the faults that an address asks for.
 
-use std::{num::NonZeroUsize, str::FromStr, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    str::FromStr,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use rlay_core::{Address, Result};
+
+/// How many connections have broken.
+pub(super) type Breaks = Arc<AtomicUsize>;
 
 /// What goes wrong, and when.
 #[derive(Debug, Default)]
@@ -11,6 +19,8 @@ pub(super) struct Plan {
     pub(super) cut: [Option<u64>; 2],
     /// How many connections break, the first ones of this address.
     pub(super) cuts: Option<usize>,
+    /// Counts those that have.
+    pub(super) breaks: Breaks,
     /// Whether bytes that were not read yet are lost when it breaks.
     pub(super) reset: bool,
     /// Bytes in one read, at most.
