@@ -634,15 +634,32 @@ const LOSSES_OF_ENV: Bounds = Bounds { calls: 2, deadlines: 0, losses: 2, dialer
 /// A network that repeats, a host that lies.
 const TROUBLE: Bounds = Bounds { failures: 0, cut: false, repeat: true, lie: true, ..PEACE };
 
-#[test]
 #[allow(clippy::print_stderr)]
-fn the_sessions_keep_every_property() {
+fn keep_every_property(bounds: Bounds) {
     let _right = Wrong::with(None);
-    for bounds in [PEACE, LOSSES, LOSSES_OF_ENV, TROUBLE] {
-        let checker = bounds.checker().threads(2).spawn_bfs().join();
-        eprintln!("{} states, {bounds:?}", checker.unique_state_count());
-        checker.assert_properties();
-    }
+    let checker = bounds.checker().threads(2).spawn_bfs().join();
+    eprintln!("{} states, {bounds:?}", checker.unique_state_count());
+    checker.assert_properties();
+}
+
+#[test]
+fn the_sessions_keep_every_property_in_peace() {
+    keep_every_property(PEACE);
+}
+
+#[test]
+fn the_sessions_keep_every_property_when_connections_of_the_agent_are_lost() {
+    keep_every_property(LOSSES);
+}
+
+#[test]
+fn the_sessions_keep_every_property_when_connections_of_the_environment_are_lost() {
+    keep_every_property(LOSSES_OF_ENV);
+}
+
+#[test]
+fn the_sessions_keep_every_property_in_trouble() {
+    keep_every_property(TROUBLE);
 }
 
 #[test]
