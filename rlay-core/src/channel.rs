@@ -24,6 +24,7 @@
 //! 13. `silence_is_not_death` — however long a living peer says nothing, while it computes or is not even
 //!     waiting, the connection stays.
 //! 14. `a_stop_ends_a_wait` — at once where `heed` promises it, and takes nothing that has arrived. (Blocking forms.)
+//! 15. `a_watch_tells_a_crash_from_a_clean_close` — within [`TransportOptions::liveness`], if there is one.
 //!
 //! `connect` does not need anybody to open the connection at the other end. The first call on a channel may, as it
 //! does where TLS shakes hands.
@@ -36,6 +37,11 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{address::Address, bridge, error::Result, frame::Frame, stop::Stop};
+
+/// Looks at a channel from another thread: an error once its connection is lost. It neither blocks nor keeps the
+/// connection. What has arrived and was not received may be dropped after an error; if a channel can tell that there is
+/// something, it waits for that to be received first.
+pub type Watch = Box<dyn FnMut() -> Result<()> + Send>;
 
 /// A pipe of whole frames, in order, that fails for good if it fails. For code inside tokio.
 #[async_trait]
@@ -52,6 +58,11 @@ pub trait Channel: Send + Debug {
 
     /// Changes the longest frame that is sent or received.
     fn set_max_frame(&mut self, max_frame: usize);
+
+    /// How another thread finds out that the connection is lost, if it can; see [`BlockingChannel::watch`].
+    fn watch(&self) -> Option<Watch> {
+        None
+    }
 
     /// Who is at the other end, for messages to people.
     fn peer(&self) -> String;
@@ -78,6 +89,13 @@ pub trait BlockingChannel: Send + Debug {
 
     /// Changes the longest frame that is sent or received.
     fn set_max_frame(&mut self, max_frame: usize);
+
+    /// How another thread finds out that the connection is lost, if it can. Then a session that has dialed looks for
+    /// another connection though its own thread is busy elsewhere, such as in an environment's step; if not, it does so
+    /// once that thread sends or receives.
+    fn watch(&self) -> Option<Watch> {
+        None
+    }
 
     /// Who is at the other end, for messages to people.
     fn peer(&self) -> String;

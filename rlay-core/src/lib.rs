@@ -34,7 +34,7 @@ pub mod wire;
 
 pub use address::Address;
 pub use bridge::{open as open_bridged, timeout as timeout_error};
-pub use channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Transport, TransportOptions};
+pub use channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Transport, TransportOptions, Watch};
 pub use dtype::{DType, Scalar};
 pub use endpoint::{
     ClientBackend, ClientEnv, Contract, Late, Options, PolicyServer, PolledEnv, RemoteEnv, ServerBackend, ServerEnv,

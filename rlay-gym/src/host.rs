@@ -19,7 +19,7 @@ use crate::{
     packing::{Tree, matching},
     space,
     value::{from_value, to_value},
-    waiting::is_main,
+    waiting::{is_main, log},
 };
 
 /// From this many bytes on an observation is sent from where it lies.
@@ -101,7 +101,11 @@ impl Job<'_> {
                 Some(_) => Err(Error::new(ErrorKind::Closed, "interrupted")),
             }
         };
-        let mut wait = Wait::default().unless(self.stop);
+        // Whatever goes wrong with a log is no reason to end the session.
+        let mut notice = |text: &str| {
+            let _ = Python::attach(|py| log(py, text));
+        };
+        let mut wait = Wait::default().telling(&mut notice).unless(self.stop);
         if self.is_main {
             wait = wait.checking(&mut check);
         }

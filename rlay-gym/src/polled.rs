@@ -1,9 +1,6 @@
 //! Poll: the form of `ClientBackend` that an engine's own loop asks, every frame, without blocking.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::{
     IntoPyObjectExt,
@@ -11,7 +8,7 @@ use pyo3::{
     types::{PyBytes, PyString},
 };
 use rlay_core::{
-    EnvFailure, Error, ErrorKind, Outcome,
+    EnvFailure, ErrorKind, Outcome,
     endpoint::{RawPoll, RawTurn},
     wire::{Spec, put_value},
 };
@@ -23,7 +20,7 @@ use crate::{
     packing::Tree,
     space,
     value::{from_value, to_value},
-    waiting::wait,
+    waiting::wait_unless,
 };
 
 /// A session that is polled.
@@ -79,21 +76,12 @@ impl Poll {
     fn turn<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut guard = self.lock(py)?;
         let state = &mut *guard;
-        let end =
-            Instant::now() + Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or(Duration::from_secs(1 << 30));
         loop {
-            let (raw, stop) = (&mut state.raw, self.stop.get());
-            let turn = wait(py, None, |wait| {
-                loop {
-                    if stop.0.is_set() {
-                        return Err(Error::new(ErrorKind::Closed, "the backend was closed; make a new one"));
-                    }
-                    let slice = end.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));
-                    match raw.turn(slice)? {
-                        None if Instant::now() < end => wait.look()?,
-                        turn => return Ok(turn),
-                    }
-                }
+            let (raw, stop) = (&mut state.raw, &self.stop.get().0);
+            let turn = wait_unless(py, Some(stop), Some(timeout), |wait| raw.turn(wait))?;
+            let turn = turn.map_err(|error| match error.kind() {
+                ErrorKind::Closed => error::new(py, ErrorKind::Closed, "the backend was closed; make a new one"),
+                _ => raise(py, &error),
             })?;
             let none = || py.None().into_bound(py);
             return Ok(Some(match turn {

@@ -54,7 +54,7 @@ pub(crate) fn wait_raw<T: Send>(
 }
 
 /// Warns in the log of the package.
-fn log(py: Python<'_>, text: &str) -> PyResult<()> {
+pub(crate) fn log(py: Python<'_>, text: &str) -> PyResult<()> {
     py.import("logging")?.call_method1("getLogger", ("rlay",))?.call_method1("warning", ("%s", text)).map(drop)
 }
 

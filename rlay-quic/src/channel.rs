@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use rlay_core::{
-    Channel, Error, ErrorKind, Frame, Result, TransportOptions,
+    Channel, Error, ErrorKind, Frame, Result, TransportOptions, Watch,
     net::{broken, goodbye, lost},
     wire::{END, Framing},
 };
@@ -222,6 +222,16 @@ impl Channel for QuicChannel {
     fn set_max_frame(&mut self, max_frame: usize) {
         self.framing.set_max_frame(max_frame);
         self.widen();
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        let State::Open(Streams { connection, .. }) = &self.state else { return None };
+        let (connection, peer) = (connection.clone(), self.peer.clone());
+        Some(Box::new(move || match connection.close_reason() {
+            None => Ok(()),
+            Some(ConnectionError::ApplicationClosed(end)) if end.error_code == CLOSED => Ok(()),
+            Some(reason) => Err(explain(&peer, &reason)),
+        }))
     }
 
     fn peer(&self) -> String {

@@ -2,12 +2,18 @@
 
 use std::{
     io::{self, IoSlice, Read},
+    mem::MaybeUninit,
     net::Shutdown,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
+    Watch,
     net::{LAST_WORD, LINGER, Patience, Want, cannot_connect, check_user, goodbye, is_vain, wait_to_accept},
     timeout_error,
     wire::{END, Framing},
@@ -68,16 +74,32 @@ pub(crate) fn open(
     let framing = Framing::new(options.max_frame);
     let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
     let (reading, writing) = (Patience::with_pause(vigil.pause()), Patience::with_pause(vigil.pause()));
-    let (is_broken, owner) = (false, Owner::new());
-    Ok(Box::new(StreamChannel { socket, layer, framing, peer, is_broken, reading, writing, vigil, owner }))
+    let (socket, is_broken, owner) = (Arc::new(socket), false, Owner::new());
+    let (liveness, holds) = (options.liveness, Arc::default());
+    Ok(Box::new(StreamChannel {
+        socket,
+        layer,
+        framing,
+        peer,
+        liveness,
+        holds,
+        is_broken,
+        reading,
+        writing,
+        vigil,
+        owner,
+    }))
 }
 
 #[derive(Debug)]
 struct StreamChannel {
-    socket: Socket,
+    socket: Arc<Socket>,
     layer: Layer,
     framing: Framing,
     peer: String,
+    liveness: Duration,
+    /// Something was read that was not received.
+    holds: Arc<AtomicBool>,
     /// Part of a frame was sent and the rest never will be.
     is_broken: bool,
     reading: Patience,
@@ -99,7 +121,7 @@ impl StreamChannel {
         if !is_vain(error) {
             return Err(lost(&self.peer, error));
         }
-        self.vigil.look(&SockRef::from(&self.socket), &self.peer, Instant::now())?;
+        self.vigil.look(&SockRef::from(&*self.socket), &self.peer, Instant::now())?;
         match want {
             Want::Read => self.reading.after(deadline),
             Want::Write => self.writing.after(deadline),
@@ -120,7 +142,7 @@ impl StreamChannel {
                 skip -= from;
                 IoSlice::new(&part[from..])
             });
-            let is_ready = self.writing.before(&self.socket, Want::Write, deadline);
+            let is_ready = self.writing.before(&*self.socket, Want::Write, deadline);
             let written = is_ready.and_then(|()| match self.layer.seal(&slices, sent) {
                 None => self.socket.send_vectored(&slices).inspect(|n| *sent += n),
                 Some(sealed) => {
@@ -156,9 +178,9 @@ impl StreamChannel {
     /// Reads once.
     fn fill(&mut self, deadline: Option<Instant>) -> Result<()> {
         loop {
-            let is_ready = self.reading.before(&self.socket, Want::Read, deadline);
+            let is_ready = self.reading.before(&*self.socket, Want::Read, deadline);
             let space = self.layer.space(&mut self.framing);
-            match is_ready.and_then(|()| self.socket.read(space)) {
+            match is_ready.and_then(|()| (&*self.socket).read(space)) {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(n) => {
                     self.vigil.heard();
@@ -208,11 +230,28 @@ impl StreamChannel {
         Ok(())
     }
 
+    fn next(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
+        self.shake(deadline)?;
+        for turn in 0.. {
+            if let Some(frame) = self.framing.take()? {
+                return Ok(Some(frame));
+            }
+            if self.framing.ended() {
+                return Ok(None);
+            }
+            if !self.open_layer(deadline)? {
+                self.go_on(turn, deadline)?;
+                self.fill(deadline)?;
+            }
+        }
+        unreachable!("it goes on until it returns")
+    }
+
     fn drain(&mut self, deadline: Instant) {
         let mut waste = [0; 4096];
         while Instant::now() < deadline {
-            let is_ready = self.reading.before(&self.socket, Want::Read, Some(deadline));
-            match is_ready.and_then(|()| self.socket.read(&mut waste)) {
+            let is_ready = self.reading.before(&*self.socket, Want::Read, Some(deadline));
+            match is_ready.and_then(|()| (&*self.socket).read(&mut waste)) {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) if is_vain(&error) && self.reading.after(Some(deadline)).is_ok() => {}
@@ -237,20 +276,9 @@ impl BlockingChannel for StreamChannel {
 
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
         self.usable()?;
-        self.shake(deadline)?;
-        for turn in 0.. {
-            if let Some(frame) = self.framing.take()? {
-                return Ok(Some(frame));
-            }
-            if self.framing.ended() {
-                return Ok(None);
-            }
-            if !self.open_layer(deadline)? {
-                self.go_on(turn, deadline)?;
-                self.fill(deadline)?;
-            }
-        }
-        unreachable!("it goes on until it returns")
+        let received = self.next(deadline);
+        self.holds.store(self.framing.is_amid_frame() || self.layer.is_holding(), Relaxed);
+        received
     }
 
     fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
@@ -285,14 +313,35 @@ impl BlockingChannel for StreamChannel {
         self.framing.set_max_frame(max_frame);
     }
 
+    fn watch(&self) -> Option<Watch> {
+        let mut vigil = Vigil::new(&SockRef::from(&*self.socket), self.liveness);
+        let (socket, holds, peer) = (Arc::downgrade(&self.socket), self.holds.clone(), self.peer.clone());
+        Some(Box::new(move || {
+            let Some(socket) = socket.upgrade() else { return Ok(()) };
+            vigil.look(&SockRef::from(&*socket), &peer, Instant::now())?;
+            match peek(&socket) {
+                // What was not received yet may be a goodbye.
+                _ if holds.load(Relaxed) => Ok(()),
+                Ok(0) => Err(crashed(&peer)),
+                Err(error) if !is_vain(&error) => Err(lost(&peer, error)),
+                _ => Ok(()),
+            }
+        }))
+    }
+
     fn peer(&self) -> String {
         self.peer.clone()
     }
 }
 
+/// How many bytes can be read, at most one; none at the end of the stream.
+fn peek(socket: &Socket) -> io::Result<usize> {
+    socket.recv_with_flags(&mut [MaybeUninit::uninit()], libc::MSG_PEEK | libc::MSG_DONTWAIT)
+}
+
 impl Drop for StreamChannel {
     fn drop(&mut self) {
-        self.owner.end(&SockRef::from(&self.socket));
+        self.owner.end(&SockRef::from(&*self.socket));
     }
 }
 

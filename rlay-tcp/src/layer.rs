@@ -188,6 +188,15 @@ impl Layer {
         }
     }
 
+    /// Whether it has something that [`open`](Self::open) would hand on.
+    pub(crate) fn is_holding(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => session.is_holding(),
+        }
+    }
+
     /// Hands on what has arrived; whether it was anything. After an error the peer is [owed](Self::is_owing) a word.
     pub(crate) fn open(&mut self, framing: &mut Framing, peer: &str) -> Result<bool> {
         match self {

@@ -6,7 +6,7 @@
 use std::{future::Future, panic::resume_unwind, time::Instant};
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, Channel, Frame, Incoming, Listener, Result, Stop, timeout_error,
+    Address, BlockingChannel, BlockingListener, Channel, Frame, Incoming, Listener, Result, Stop, Watch, timeout_error,
 };
 use tokio::{runtime::Handle, task, time};
 
@@ -110,6 +110,13 @@ impl End {
         match self {
             Self::Blocking(channel) => channel.heed(stop),
             Self::Async(_) => false,
+        }
+    }
+
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        match self {
+            Self::Blocking(channel) => channel.watch(),
+            Self::Async(inside) => inside.object.as_ref().expect("no call is under way").watch(),
         }
     }
 

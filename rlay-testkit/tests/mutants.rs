@@ -53,6 +53,8 @@ caught! {
     a_drop_that_waits: DropBlocks over "mem" breaks drop_aborts;
     a_drop_that_says_goodbye: DropCloses over "mem" breaks drop_aborts;
     a_silence_taken_for_death: TiresOfSilence over "mem" breaks silence_is_not_death;
+    a_watch_that_sees_nothing: WatchesNothing over "mem" breaks a_watch_tells_a_crash_from_a_clean_close;
+    a_watch_that_sees_no_goodbye: WatchesTheStreamAlone over "mem" breaks a_watch_tells_a_crash_from_a_clean_close;
 }
 
 #[test]

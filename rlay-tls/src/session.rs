@@ -104,6 +104,11 @@ impl TlsSession {
         self.is_full = self.arrived.end == self.incoming.len();
     }
 
+    /// Whether something has arrived that [`open`](Self::open) has not handed out yet, if only the peer's last word.
+    pub fn is_holding(&self) -> bool {
+        !self.arrived.is_empty() || !self.connection.wants_read()
+    }
+
     /// Decrypts into `plain`; zero bytes say that more must arrive. After an error, which is the peer's, what is
     /// [outgoing](Self::outgoing) tells it.
     pub fn open(&mut self, plain: &mut [u8]) -> Result<usize, rustls::Error> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rlay_core::{
-    BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Pool, Result, net::too_large, open_bridged,
+    BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Pool, Result, Watch, net::too_large, open_bridged,
 };
 use tokio::sync::mpsc;
 
@@ -92,6 +92,7 @@ impl Channel for ZmqChannel {
             self.write(Message::Credit(owed).encode());
         }
         let Some(bytes) = self.next().await? else { return Ok(None) };
+        self.link.received();
         if bytes.len() > self.max_frame {
             let error = too_large("peer's", bytes.len(), self.max_frame);
             self.refused = Some(error.clone());
@@ -119,6 +120,11 @@ impl Channel for ZmqChannel {
 
     fn peer(&self) -> String {
         self.link.peer.clone()
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        let link = Arc::downgrade(&self.link);
+        Some(Box::new(move || link.upgrade().map_or(Ok(()), |link| link.look())))
     }
 }
 

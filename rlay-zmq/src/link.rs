@@ -1,6 +1,9 @@
 //! Link: what the channel and the hub know of one connection.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 use bytes::Bytes;
 use rlay_core::{Error, Result, net::lost};
@@ -20,6 +23,8 @@ pub(crate) struct Link {
     pub(crate) peer: String,
     /// Frames for the channel; it ends when nothing follows.
     frames: mpsc::UnboundedSender<Bytes>,
+    /// How many of them it has not received yet.
+    unread: AtomicUsize,
     state: Mutex<State>,
     /// The state has changed in a way somebody may wait for.
     changed: Notify,
@@ -59,7 +64,8 @@ impl Link {
             bye_acked: false,
             is_left: false,
         };
-        (Self { peer, frames, state: Mutex::new(state), changed: Notify::new() }, arrived)
+        let (unread, changed) = (AtomicUsize::new(0), Notify::new());
+        (Self { peer, frames, unread, state: Mutex::new(state), changed }, arrived)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -78,6 +84,7 @@ impl Link {
                 let within = state.granted > 0;
                 state.granted -= frame.len() as i64 + COST;
                 if within && self.frames.send(frame).is_ok() {
+                    self.unread.fetch_add(1, SeqCst);
                     return None;
                 }
                 // Nobody reads: the channel is gone, and the peer will hear so.
@@ -123,6 +130,19 @@ impl Link {
         drop(state);
         self.end(Err(lost(&self.peer, violation)));
         Some(Message::Abort).filter(|_| violation.starts_with("it "))
+    }
+
+    /// The channel has received a frame.
+    pub(crate) fn received(&self) {
+        self.unread.fetch_sub(1, SeqCst);
+    }
+
+    /// Fails if the connection is lost and nothing is left to be received.
+    pub(crate) fn look(&self) -> Result<()> {
+        match &self.state().end {
+            Some(lost) if self.unread.load(SeqCst) == 0 => lost.clone(),
+            _ => Ok(()),
+        }
     }
 
     /// The peer's side is over. What it sent before can still be received.

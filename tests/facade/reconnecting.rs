@@ -180,20 +180,62 @@ fn a_listener_that_does_not_know_of_the_loss_is_told_by_the_return() {
     .unwrap();
 }
 
+/// Options with which nobody waits longer than two seconds.
+fn impatient() -> Options {
+    Options { reconnect_timeout: Some(Duration::from_secs(2)), ..enduring() }
+}
+
+/// Longer than anybody waits, with all that a busy machine may add.
+const LONG: Duration = Duration::from_secs(8);
+
+/// Runs one test for each network, all at the same time, for they wait.
+fn over_each_network(test: fn(&'static str) -> Result<(), EnvError>) {
+    let run = |scheme: &'static str| thread::spawn(move || bounded(move || test(scheme)));
+    let threads: Vec<_> = NETWORKS.iter().map(|scheme| (scheme, run(scheme))).collect();
+    for (scheme, thread) in threads {
+        thread.join().expect("it does not panic").unwrap_or_else(|error| panic!("over {scheme}: {error}"));
+    }
+}
+
 #[test]
-fn an_agent_that_thinks_need_not_notice() {
-    bounded(|| {
-        // The agent's calls wait for two seconds, and the host keeps the environment for longer.
-        let (mut env, relay, host) = behind("tcp", Paradigm::Client, &patient(), || CountingEnv::new(None))?;
+fn an_environment_comes_back_in_the_middle_of_a_long_step() {
+    over_each_network(|scheme| {
+        let gate = Gate::default();
+        let (mut env, relay, host) = {
+            let gate = gate.clone();
+            behind(scheme, Paradigm::Server, &impatient(), move || Gated {
+                env: CountingEnv::new(None),
+                gate: gate.clone(),
+            })?
+        };
         env.reset(None, &Value::None)?;
+        let waiting = thread::spawn(move || env.step(Value::Int(HOLD)).map(|_| env));
+        eventually("the environment steps", || gate.visits() == 1);
         relay.cut();
-        thread::sleep(Duration::from_secs(4));
-        env.step(Value::Int(1))?;
+        thread::sleep(LONG);
+        gate.open();
+        let mut env = waiting.join().expect("it does not panic")?;
+        assert_eq!(gate.visits(), 1, "over {scheme}");
         env.close()?;
         host.close();
-        Ok::<_, EnvError>(())
-    })
-    .unwrap();
+        Ok(())
+    });
+}
+
+#[test]
+fn an_agent_comes_back_while_it_thinks() {
+    over_each_network(|scheme| {
+        let (mut env, relay, host) = behind(scheme, Paradigm::Client, &impatient(), || CountingEnv::new(None))?;
+        env.reset(None, &Value::None)?;
+        for _ in 0..2 {
+            relay.cut();
+            thread::sleep(LONG);
+            env.step(Value::Int(1))?;
+        }
+        env.close()?;
+        host.close();
+        Ok(())
+    });
 }
 
 #[test]
@@ -240,12 +282,12 @@ fn a_session_that_waits_for_its_agent_makes_room_for_another() {
         let relay = Relay::to(&address);
         let mut first = ClientEnv::connect(relay.address(), enduring())?;
         first.reset(None, &Value::None)?;
-        // Its agent does nothing, as one that was killed.
-        relay.cut();
+        // As if its agent had been killed.
+        relay.shut();
         let mut second = ClientEnv::connect(&address, enduring())?;
         second.reset(None, &Value::None)?;
-        assert!(first.step(Value::Int(1)).is_err(), "its environment made room");
         second.close()?;
+        drop(first);
         eventually("no session is left", || backend.sessions() == 0);
         backend.close();
         Ok::<_, EnvError>(())

@@ -337,7 +337,7 @@ mod tests {
         let mut at_once = 0;
         for item in 0..100 {
             driver.drive_out(None, async { send.send(item).map_err(|_| timeout()) }).unwrap();
-            at_once += usize::from(passed.try_recv() == Ok(item));
+            at_once += usize::from(passed.try_iter().last() == Some(item));
         }
         // While the keeper drives, as it does after a pause, it passes them on.
         assert!(at_once > 10, "{at_once} of 100");

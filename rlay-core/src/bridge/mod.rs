@@ -15,7 +15,7 @@ use tokio::time;
 
 use crate::{
     address::Address,
-    channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener},
+    channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Watch},
     error::{Error, ErrorKind, Result},
     frame::Frame,
     stop::Stop,
@@ -112,6 +112,10 @@ impl BlockingChannel for Bridged {
 
     fn set_max_frame(&mut self, max_frame: usize) {
         self.parts().1.set_max_frame(max_frame);
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        self.channel().watch()
     }
 
     fn peer(&self) -> String {

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Options, Wait,
     acceptor::Place,
-    dial,
+    keeper::{Keeper, Redial},
     seat::{Bell, Seat},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
     stop::Stop,
-    wire::{Limits, Resume, Role, Ticket},
+    wire::{Limits, Role, Ticket},
 };
 
 /// A channel whose handshake is over. If its transport is a network and both ends allow it, the session that is held
@@ -26,7 +26,11 @@ use crate::{
 pub struct Connection {
     channel: Box<dyn BlockingChannel>,
     limits: Limits,
-    comeback: Comeback,
+    /// Where another channel comes from, if from anywhere.
+    seat: Option<Seat>,
+    /// What brings it there, if it is this side that dials.
+    keeper: Option<Keeper>,
+    role: Role,
     /// Whether the session is worth waiting for.
     is_begun: bool,
     /// How long a lost channel may be gone, and how long if nothing has come over it yet.
@@ -36,7 +40,7 @@ pub struct Connection {
     /// What ends the waits on the channel, and whether it looks at that itself.
     stop: Option<Stop>,
     is_heeded: bool,
-    /// Where dialers come back: what tells that one has, and what was heard of it.
+    /// Of a listener: what tells that a dialer has come back, and what was heard of it.
     bell: Option<Bell>,
     ring: Option<Stop>,
     /// The place among the sessions of a listener, given back with the connection.
@@ -49,33 +53,16 @@ const BRIEF: Duration = Duration::from_secs(1);
 /// Sends the frames after the one with this number.
 type Again<'a> = dyn FnMut(u64, &mut dyn BlockingChannel, Option<Instant>) -> Result<()> + 'a;
 
-/// Where another channel comes from.
-#[derive(Debug)]
-enum Comeback {
-    Never,
-    /// This side dials again.
-    Dial(Box<Redial>),
-    /// The peer dials again, and the listener brings it.
-    Await(Seat),
-}
-
-#[derive(Debug)]
-struct Redial {
-    address: Address,
-    role: Role,
-    options: Options,
-    ticket: Ticket,
-}
-
 #[derive(Debug)]
 enum State {
     Whole,
-    /// Calls have waited for another one so long.
+    /// Another one was waited for so long, up to then.
     Lost {
         waited: Duration,
+        at: Instant,
         error: Error,
     },
-    /// There is a new channel, for which they have waited so long, and nothing has arrived over it yet.
+    /// There is a new channel, for which that was so long, and nothing has arrived over it yet.
     Regained {
         waited: Duration,
         at: Instant,
@@ -85,13 +72,16 @@ enum State {
 impl Connection {
     /// One that ends with its channel.
     pub fn new(channel: Box<dyn BlockingChannel>, limits: Limits) -> Self {
-        let (comeback, reconnect_timeout, handshake_timeout) = (Comeback::Never, Duration::ZERO, Duration::ZERO);
+        let (seat, keeper, role) = (None, None, Role::Agent);
+        let (reconnect_timeout, handshake_timeout) = (Duration::ZERO, Duration::ZERO);
         let (state, stop, is_heeded) = (State::Whole, None, false);
         let (is_begun, bell, ring, _place) = (true, None, None, None);
         Self {
             channel,
             limits,
-            comeback,
+            seat,
+            keeper,
+            role,
             is_begun,
             reconnect_timeout,
             handshake_timeout,
@@ -106,9 +96,19 @@ impl Connection {
 
     /// The same, dialed at `address`, for a session that the ticket names.
     pub(super) fn dialed(self, address: &Address, role: Role, options: &Options, ticket: Option<Ticket>) -> Self {
-        let redial = |ticket| Redial { address: address.clone(), role, options: options.clone(), ticket };
-        let comeback = ticket.map_or(Comeback::Never, |ticket| Comeback::Dial(Box::new(redial(ticket))));
-        Self { comeback, ..self.with(role, options) }
+        let (limits, watch) = (self.limits, self.channel.watch());
+        let keep = |ticket| {
+            let (address, options, seat) = (address.clone(), options.clone(), Seat::of_a_dialer(limits));
+            match Keeper::new(Redial { address, role, options, ticket }, seat.clone(), watch) {
+                Ok(keeper) => Some((seat, keeper)),
+                Err(error) => {
+                    tracing::warn!("{error}; the session ends with its connection");
+                    None
+                }
+            }
+        };
+        let (seat, keeper) = ticket.and_then(keep).unzip();
+        Self { seat, keeper, ..self.with(role, options) }
     }
 
     /// The same, accepted by a listener: of a network, if it has a bell.
@@ -119,13 +119,12 @@ impl Connection {
         (bell, seat): (Option<Bell>, Option<Seat>),
         place: Place,
     ) -> Self {
-        let comeback = seat.map_or(Comeback::Never, Comeback::Await);
-        Self { comeback, bell, _place: Some(place), ..self.with(role, options) }
+        Self { seat, bell, _place: Some(place), ..self.with(role, options) }
     }
 
     fn with(self, role: Role, options: &Options) -> Self {
         let (reconnect_timeout, handshake_timeout) = (options.reconnects_for(role), options.handshake_timeout);
-        Self { reconnect_timeout, handshake_timeout, ..self }
+        Self { role, reconnect_timeout, handshake_timeout, ..self }
     }
 
     /// The limits both sides accept.
@@ -140,12 +139,12 @@ impl Connection {
 
     /// Whether the session may go on over another channel.
     pub(super) fn lasts(&self) -> bool {
-        self.is_begun && !matches!(self.comeback, Comeback::Never)
+        self.is_begun && self.seat.is_some()
     }
 
     /// Whether it is this side that dials again.
     pub(super) fn is_dialed(&self) -> bool {
-        matches!(self.comeback, Comeback::Dial(_))
+        self.keeper.is_some()
     }
 
     /// Says whether the session has begun: until then it ends with its channel, for nothing is lost with it.
@@ -183,45 +182,35 @@ impl Connection {
         loop {
             if self.is_lost() {
                 let heard = self.regain(wait, received)?;
-                self.again(|channel| again(heard, channel, wait.deadline))?;
-                if self.is_lost() {
-                    wait.look()?;
-                    continue;
+                match again(heard, self.channel.as_mut(), wait.deadline) {
+                    // It was lost meanwhile.
+                    Err(error)
+                        if matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Timeout)
+                            && !error.is_gone() =>
+                    {
+                        self.lose(error, wait);
+                        wait.look()?;
+                        continue;
+                    }
+                    result => result?,
                 }
             }
             match self.next_here(wait, received) {
-                Err(error) if error.kind() == ErrorKind::ConnectionLost && self.is_lost() => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionLost && self.lasts() => self.lose(error, wait),
                 result => return result,
             }
         }
     }
 
-    /// The same over this channel alone: where it [is lost](Self::is_lost) the caller sees to another.
-    pub(super) fn next_here(&mut self, wait: &mut Wait<'_>, received: u64) -> Result<Option<Frame>> {
-        let frame = self.receive(wait);
-        let frame = match (frame, &self.comeback) {
-            (Ok(Some(_)), Comeback::Await(seat)) if !seat.admit(received) => Err(moved()),
-            (frame, _) => frame,
-        };
-        match &frame {
-            Ok(_) => self.state = State::Whole,
-            Err(error) if error.kind() == ErrorKind::ConnectionLost && self.lasts() => self.lose(error.clone()),
-            Err(_) => {}
+    /// The same over this channel alone.
+    fn next_here(&mut self, wait: &mut Wait<'_>, received: u64) -> Result<Option<Frame>> {
+        let frame = self.receive(wait)?;
+        match &self.seat {
+            Some(seat) if frame.is_some() && !seat.admit(received) => return Err(seat.why()),
+            _ => {}
         }
-        frame
-    }
-
-    /// Sends frames again over a channel that was regained; one that is lost meanwhile is no error.
-    pub(super) fn again(&mut self, send: impl FnOnce(&mut dyn BlockingChannel) -> Result<()>) -> Result<()> {
-        match send(self.channel.as_mut()) {
-            Err(error)
-                if matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Timeout) && !error.is_gone() =>
-            {
-                self.lose(error);
-                Ok(())
-            }
-            result => result,
-        }
+        self.state = State::Whole;
+        Ok(frame)
     }
 
     /// Whether the channel is lost and another may come.
@@ -229,32 +218,29 @@ impl Connection {
         self.lasts() && matches!(self.state, State::Lost { .. })
     }
 
-    /// Whether the peer has left this channel for another.
+    /// Whether another channel is to take the place of this one.
     fn has_moved(&self) -> bool {
-        matches!(&self.comeback, Comeback::Await(seat) if seat.has_moved())
+        self.seat.as_ref().is_some_and(Seat::has_moved)
     }
 
     fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
         loop {
+            let moved = self.seat.as_ref().filter(|seat| seat.has_moved());
             // The bell may have rung before this side heard it; what it tells of came first.
-            if self.has_moved() {
-                return Err(moved());
+            if let Some(seat) = moved {
+                return Err(seat.why());
             }
-            let seat = match &self.comeback {
-                Comeback::Await(seat) => Some(seat),
-                _ => None,
-            };
             wait.is_heeded = self.is_heeded && wait.stop == self.stop.as_ref();
-            wait.must_look = seat.is_some() && !self.is_heeded;
-            let (channel, ring) = (&mut self.channel, &self.ring);
+            wait.must_look = self.bell.is_some() && !self.is_heeded;
+            let (channel, seat, ring) = (&mut self.channel, &self.seat, &self.ring);
             let mut has_rung = false;
-            let result = wait.run(|deadline| match channel.recv(deadline) {
-                Err(error) if error.kind() == ErrorKind::Timeout && seat.is_some_and(Seat::has_moved) => Err(moved()),
-                Err(error) if error.kind() == ErrorKind::Timeout && ring.as_ref().is_some_and(Stop::is_set) => {
+            let result = wait.run(|deadline| match (channel.recv(deadline), seat) {
+                (Err(error), Some(seat)) if error.kind() == ErrorKind::Timeout && seat.has_moved() => Err(seat.why()),
+                (Err(error), _) if error.kind() == ErrorKind::Timeout && ring.as_ref().is_some_and(Stop::is_set) => {
                     has_rung = true;
-                    Err(moved())
+                    Err(Error::plain(ErrorKind::ConnectionLost, "the bell was rung"))
                 }
-                result => result,
+                (result, _) => result,
             });
             if !has_rung {
                 return result;
@@ -265,30 +251,33 @@ impl Connection {
         }
     }
 
-    fn lose(&mut self, error: Error) {
-        tracing::warn!("{}: {error}; waiting for another connection", self.channel.peer());
+    fn lose(&mut self, error: Error, wait: &mut Wait<'_>) {
+        wait.tell(&format!("{error}; waiting for another connection"));
         let waited = match self.state {
             State::Lost { waited, .. } => waited,
             // A connection that breaks again and again brings nothing, though there is always another.
             State::Regained { waited, at } if at.elapsed() < BRIEF => waited + at.elapsed(),
             _ => Duration::ZERO,
         };
-        self.state = State::Lost { waited, error };
+        self.state = State::Lost { waited, at: Instant::now(), error };
     }
 
     /// Waits for another channel. Gives the number of the last frame that its other end has received.
-    pub(super) fn regain(&mut self, wait: &mut Wait<'_>, received: u64) -> Result<u64> {
-        let State::Lost { waited, error } = &mut self.state else { unreachable!("it was lost") };
+    fn regain(&mut self, wait: &mut Wait<'_>, received: u64) -> Result<u64> {
+        let (State::Lost { waited, at, error }, Some(seat)) = (&mut self.state, &self.seat) else {
+            unreachable!("it was lost, and may come back")
+        };
+        // Between an agent's calls nobody waits: whoever has thought for long is not told that it was too long. An
+        // environment waits all the time.
+        if self.role == Role::Env {
+            *waited += at.elapsed();
+        }
         // A peer that has said nothing yet is given no longer than a handshake.
         let most = if received == 0 { self.handshake_timeout } else { Duration::MAX }.min(self.reconnect_timeout);
         let mut near = wait.within(most.saturating_sub(*waited));
         let began = Instant::now();
-        let back = match &self.comeback {
-            Comeback::Never => return Err(error.clone()),
-            Comeback::Await(seat) => near.run(|deadline| seat.take_back(deadline)),
-            Comeback::Dial(redial) => redial.again(received, self.limits, &mut near),
-        };
-        // Between calls nobody waits: whoever has thought for long is not told that it was too long.
+        let back = near.run(|deadline| seat.take_back(deadline));
+        *at = Instant::now();
         *waited += began.elapsed();
         let waited = *waited;
         let why = match back {
@@ -296,11 +285,13 @@ impl Connection {
                 self.channel = channel;
                 self.heed();
                 self.state = State::Regained { waited, at: Instant::now() };
-                tracing::warn!("{}: the session goes on over another connection", self.channel.peer());
+                wait.tell(&format!("{}: the session goes on over another connection", self.channel.peer()));
                 return Ok(heard);
             }
             Err(error) if error.kind() == ErrorKind::Timeout => {
-                wait.look()?;
+                if waited < most {
+                    wait.look()?;
+                }
                 let of_what = if most < self.reconnect_timeout { "" } else { ", which is reconnect_timeout" };
                 format!("no other connection came within {most:?}{of_what}")
             }
@@ -308,8 +299,8 @@ impl Connection {
             Err(error) => error.to_string(),
         };
         let error = Error::new(ErrorKind::ConnectionLost, format!("{error}; {why}"));
-        self.comeback = Comeback::Never;
-        self.state = State::Lost { waited, error: error.clone() };
+        (self.seat, self.keeper) = (None, None);
+        self.state = State::Lost { waited, at: Instant::now(), error: error.clone() };
         Err(error)
     }
 
@@ -318,16 +309,9 @@ impl Connection {
         if let State::Lost { .. } = self.state {
             return Ok(());
         }
-        self.comeback = Comeback::Never;
+        (self.seat, self.keeper) = (None, None);
         self.channel.heed(None);
         self.channel.close(deadline)
-    }
-}
-
-impl Redial {
-    fn again(&self, received: u64, limits: Limits, wait: &mut Wait<'_>) -> Result<(Box<dyn BlockingChannel>, u64)> {
-        let session = Resume { ticket: self.ticket, received };
-        dial::again(&self.address, self.role, &self.options, session, limits, wait)
     }
 }
 
@@ -335,8 +319,4 @@ impl fmt::Display for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.channel.peer())
     }
-}
-
-fn moved() -> Error {
-    Error::plain(ErrorKind::ConnectionLost, "the peer has another connection")
 }

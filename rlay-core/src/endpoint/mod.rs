@@ -7,6 +7,7 @@ mod connection;
 mod dial;
 mod host_loop;
 mod journal;
+mod keeper;
 #[cfg(unix)]
 mod launch;
 mod options;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     address::Address,
-    bridge::refuse_inside_tokio,
+    bridge::{refuse_inside_tokio, timeout},
     env::{Metadata, ResetResult, StepResult},
     error::{EnvFailure, Error, ErrorKind, Result},
     host::{Outcome, no_render_mode, small_seed},
@@ -27,11 +27,10 @@ use crate::{
     wire::{Frames, Goodbye, Role, Row, Seed, Spec, put_value},
 };
 
-/// The longest that one turn waits.
+/// For those who say no deadline.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 type Dialed = Result<Connection>;
-type Regained = (Connection, Result<u64>);
 
 /// What the agent wants of the engine; see [`PolledEnv`].
 #[derive(Debug, PartialEq)]
@@ -91,8 +90,6 @@ enum Link {
     Idle,
     Dialing(mpsc::Receiver<Dialed>),
     Open(Box<Connection>, EnvSession),
-    /// The connection is lost, and a thread sees to another.
-    Regaining(mpsc::Receiver<Regained>, EnvSession),
 }
 
 impl RawPoll {
@@ -106,54 +103,51 @@ impl RawPoll {
         Ok(Self { spec, address, options, link, stop, out, body, journal, owed })
     }
 
-    /// What the agent wants, waited for at most `timeout`; `None` if nothing yet. Zero never blocks.
+    /// What the agent wants; `None` if nothing by the deadline of `wait`. One in the past never blocks.
     ///
     /// Dialing goes on in the background. If nobody listens for `connect_timeout` that is an error,
     /// and the next call dials again.
-    pub fn turn(&mut self, timeout: Duration) -> Result<Option<RawTurn>> {
+    pub fn turn(&mut self, wait: &mut Wait<'_>) -> Result<Option<RawTurn>> {
         if self.owed.is_some() {
             return Err(Error::new(ErrorKind::Usage, "the last turn is not answered yet; call reply() first"));
         }
-        let deadline = Instant::now() + timeout.min(LONGEST);
+        if let Some(stop) = wait.stop {
+            stop.check()?;
+        }
         loop {
             match &mut self.link {
                 Link::Idle => self.link = Link::Dialing(self.dial()?),
                 Link::Dialing(dialed) => {
-                    match dialed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                        Err(mpsc::RecvTimeoutError::Timeout) => return Ok(None),
+                    let connection = wait.run(|deadline| {
+                        let left = deadline.map_or(LONGEST, |end| end.saturating_duration_since(Instant::now()));
+                        dialed.recv_timeout(left).map_err(|why| match why {
+                            mpsc::RecvTimeoutError::Timeout => timeout(),
+                            mpsc::RecvTimeoutError::Disconnected => {
+                                Error::new(ErrorKind::ConnectionLost, "dialing was interrupted")
+                            }
+                        })
+                    });
+                    match connection {
                         Ok(Ok(connection)) => self.link = Link::Open(Box::new(connection), EnvSession::new()),
-                        Ok(Err(error)) => {
+                        Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
+                        Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
+                        Ok(Err(error)) | Err(error) => {
                             self.link = Link::Idle;
                             return Err(error);
                         }
-                        Err(mpsc::RecvTimeoutError::Disconnected) => {
-                            self.link = Link::Idle;
-                            return Err(Error::new(ErrorKind::ConnectionLost, "dialing was interrupted"));
-                        }
-                    }
-                }
-                Link::Regaining(regained, _) => {
-                    let back = match regained.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                        Err(mpsc::RecvTimeoutError::Timeout) => return Ok(None),
-                        Ok((connection, heard)) => heard.and_then(|heard| self.go_on(connection, heard)),
-                        Err(_) => Err(Error::new(ErrorKind::ConnectionLost, "dialing was interrupted")),
-                    };
-                    if let Err(error) = back {
-                        return Ok(Some(self.gone(error.to_string())));
                     }
                 }
                 Link::Open(connection, session) => {
-                    let mut wait = Wait { deadline: Some(deadline), ..Wait::default() };
-                    let frame = match connection.next_here(&mut wait, session.received()) {
+                    let last = Last { number: session.last_sent(), head: &self.out, body: &self.body };
+                    // What is lost is sent again whole, however near the deadline is.
+                    let next = connection.next(wait, session.received(), &mut |heard, channel, _| {
+                        self.journal.send_again(last, session.unheard(heard)?, channel, None)
+                    });
+                    let frame = match next {
                         Ok(Some(frame)) => frame,
                         Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
+                        Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
                         Ok(None) => return Ok(Some(self.gone("the agent closed the connection".into()))),
-                        Err(error) if connection.is_lost() => {
-                            if self.regain().is_err() {
-                                return Ok(Some(self.gone(error.to_string())));
-                            }
-                            continue;
-                        }
                         Err(error) => return Ok(Some(self.gone(error.to_string()))),
                     };
                     let limits = connection.limits();
@@ -307,30 +301,6 @@ impl RawPoll {
         Ok(dialed)
     }
 
-    /// Has a thread see to another connection, for dialing takes time.
-    fn regain(&mut self) -> Result<()> {
-        let Link::Open(mut connection, session) = std::mem::replace(&mut self.link, Link::Idle) else { return Ok(()) };
-        let (sender, regained) = mpsc::sync_channel(1);
-        let (received, stop) = (session.received(), self.stop.clone());
-        let run = move || {
-            let heard = connection.regain(&mut Wait::default().unless(&stop), received);
-            let _ = sender.send((*connection, heard));
-        };
-        let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);
-        spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
-        self.link = Link::Regaining(regained, session);
-        Ok(())
-    }
-
-    /// Goes on over the connection that was regained, whose other end has received the frames up to `heard`.
-    fn go_on(&mut self, mut connection: Connection, heard: u64) -> Result<()> {
-        let Link::Regaining(_, session) = std::mem::replace(&mut self.link, Link::Idle) else { return Ok(()) };
-        let last = Last { number: session.last_sent(), head: &self.out, body: &self.body };
-        connection.again(|channel| self.journal.send_again(last, session.unheard(heard)?, channel, None))?;
-        self.link = Link::Open(Box::new(connection), session);
-        Ok(())
-    }
-
     /// Sends `out` and `body`. A peer that is gone shows at the next turn.
     fn send(&mut self) -> Result<()> {
         let Link::Open(connection, ..) = &mut self.link else { return Ok(()) };
@@ -411,8 +381,9 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
 
     /// What the agent wants, waited for at most `timeout`; `None` if nothing yet. Zero never blocks.
     pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
+        let mut wait = Wait::new(Some(timeout));
         loop {
-            return Ok(Some(match self.raw.turn(timeout)? {
+            return Ok(Some(match self.raw.turn(&mut wait)? {
                 None => return Ok(None),
                 Some(RawTurn::Reset { seed, options }) => match seed.as_ref().map(small_seed).transpose() {
                     Ok(seed) => Turn::Reset { seed, options },

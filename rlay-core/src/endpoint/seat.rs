@@ -1,4 +1,5 @@
-//! Seat: where a session of a listener waits for its dialer to come back, and how it is brought there.
+//! Seat: where a session waits for another connection, and how that is brought there: by the listener that its dialer
+//! has come back to, or by its own keeper that has dialed again.
 
 use std::{
     collections::HashMap,
@@ -11,16 +12,17 @@ use std::{
 
 use crate::{
     bridge::timeout,
-    channel::BlockingChannel,
+    channel::{BlockingChannel, Watch},
     error::{Error, ErrorKind, Result},
     stop::Stop,
     wire::{Limits, Ticket},
 };
 
-/// Set in the count of frames once the dialer has another connection: what the old one still brings is void.
+/// Set in the count of frames once another connection is to take the place of the session's: what that still brings is
+/// void.
 const MOVED: u64 = 1 << 63;
 
-/// A session's place with its listener.
+/// A session's place with whoever brings it other connections.
 #[derive(Debug, Clone)]
 pub(super) struct Seat(Arc<Inner>);
 
@@ -36,16 +38,30 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Door {
-    /// A channel that the dialer came back with, and what it has received of this session.
+    /// Another channel, and what its other end has received of this session.
     back: Option<(Box<dyn BlockingChannel>, u64)>,
-    /// Counts those who came back; only the last one is let in.
+    /// Counts the times somebody set out to bring one; only the last one is let in.
     arrivals: u64,
-    /// Since when the session waits for its dialer.
+    /// Since when the session waits for one.
     empty_since: Option<Instant>,
-    is_closed: bool,
+    /// Why the last channel was given up, where that was not the session's own doing.
+    lost: Option<Error>,
+    /// Why nobody brings another.
+    closed: Option<Error>,
 }
 
 impl Seat {
+    /// For a session that has not begun, and whoever rings this bell.
+    fn new(bell: Bell, limits: Limits) -> Self {
+        let (received, door, changed) = (AtomicU64::new(0), Mutex::default(), Condvar::new());
+        Self(Arc::new(Inner { bell, received, limits, door, changed }))
+    }
+
+    /// For a session that has dialed.
+    pub(super) fn of_a_dialer(limits: Limits) -> Self {
+        Self::new(Bell::default(), limits)
+    }
+
     fn door(&self) -> MutexGuard<'_, Door> {
         self.0.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,31 +71,40 @@ impl Seat {
         self.0.limits
     }
 
-    /// The session: counts a frame beyond the `received` ones, unless the dialer has left the channel it came over.
+    /// The session: counts a frame beyond the `received` ones, unless the channel it came over was given up.
     pub(super) fn admit(&self, received: u64) -> bool {
         self.0.received.compare_exchange(received, received + 1, SeqCst, SeqCst).is_ok()
     }
 
-    /// The session: whether the dialer has left its channel.
+    /// The session: whether its channel was given up.
     pub(super) fn has_moved(&self) -> bool {
         self.0.received.load(SeqCst) & MOVED != 0
     }
 
-    /// The session: waits for the dialer. Gives its new channel and the number of the last frame it has received.
+    /// The session: why its channel was given up.
+    pub(super) fn why(&self) -> Error {
+        let moved = || Error::plain(ErrorKind::ConnectionLost, "the peer has another connection");
+        self.door().lost.clone().unwrap_or_else(moved)
+    }
+
+    /// The session: waits for another channel. Gives that and the number of the last frame its other end has received.
     pub(super) fn take_back(&self, deadline: Option<Instant>) -> Result<(Box<dyn BlockingChannel>, u64)> {
         let mut door = self.door();
         loop {
             if let Some(back) = door.back.take() {
                 self.0.received.fetch_and(!MOVED, SeqCst);
-                door.empty_since = None;
+                (door.empty_since, door.lost) = (None, None);
                 return Ok(back);
             }
-            if door.is_closed {
-                return Err(Error::new(ErrorKind::ConnectionLost, "the listener takes nobody back any more"));
+            if let Some(why) = &door.closed {
+                return Err(why.clone());
             }
             // Nobody counts on the old channel, from either side.
             self.0.received.fetch_or(MOVED, SeqCst);
-            door.empty_since.get_or_insert_with(Instant::now);
+            if door.empty_since.is_none() {
+                door.empty_since = Some(Instant::now());
+                self.0.changed.notify_all();
+            }
             let left = deadline
                 .map_or(Duration::from_secs(3600), |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
@@ -89,7 +114,29 @@ impl Seat {
         }
     }
 
-    /// The listener: the dialer is here again. Gives the number of its visit and that of the last frame the session
+    /// The keeper: waits until the session misses its channel, which it looks at now and then; false once nobody is to
+    /// bring another.
+    pub(super) fn is_missed(&self, look: Duration, watch: &mut Option<Watch>) -> bool {
+        let mut door = self.door();
+        loop {
+            if door.closed.is_some() {
+                return false;
+            }
+            if door.back.is_none() && door.empty_since.is_some() {
+                return true;
+            }
+            let (after, waited) = self.0.changed.wait_timeout(door, look).unwrap_or_else(PoisonError::into_inner);
+            door = after;
+            if waited.timed_out()
+                && let Some(Err(why)) = watch.as_mut().map(|watch| watch())
+            {
+                door.lost = Some(why);
+                return door.closed.is_none();
+            }
+        }
+    }
+
+    /// Whoever brings a channel: sets out. Gives the number of this visit and that of the last frame the session
     /// has received, which from now on stays what it is until [`seat_again`](Self::seat_again).
     pub(super) fn meet(&self) -> (u64, u64) {
         let mut door = self.door();
@@ -103,10 +150,10 @@ impl Seat {
         (visit, received)
     }
 
-    /// The listener: brings the dialer's channel to the session, unless it has come once more since that visit.
+    /// Whoever brings a channel: does so, unless it has set out once more since that visit.
     pub(super) fn seat_again(&self, visit: u64, channel: Box<dyn BlockingChannel>, heard: u64) {
         let mut door = self.door();
-        if door.arrivals == visit && !door.is_closed {
+        if door.arrivals == visit && door.closed.is_none() {
             door.back = Some((channel, heard));
             door.empty_since = None;
             drop(door);
@@ -114,10 +161,15 @@ impl Seat {
         }
     }
 
-    fn close(&self) {
-        self.door().is_closed = true;
+    /// Nobody brings another channel any more.
+    pub(super) fn close(&self, why: Error) {
+        self.door().closed.get_or_insert(why);
         self.0.changed.notify_all();
     }
+}
+
+fn full() -> Error {
+    Error::new(ErrorKind::ConnectionLost, "the listener takes nobody back any more")
 }
 
 /// The seats of a listener.
@@ -139,18 +191,17 @@ impl Seats {
 
     /// A seat for a new session, which lasts as long as that keeps it.
     pub(super) fn add(&self, ticket: Ticket, limits: Limits) -> Seat {
-        let (received, door, changed) = (AtomicU64::new(0), Mutex::default(), Condvar::new());
-        let inner = Arc::new(Inner { bell: self.bell.clone(), received, limits, door, changed });
+        let seat = Seat::new(self.bell.clone(), limits);
         let mut map = self.map();
         map.retain(|_, seat| seat.strong_count() > 0);
-        map.insert(ticket, Arc::downgrade(&inner));
-        Seat(inner)
+        map.insert(ticket, Arc::downgrade(&seat.0));
+        seat
     }
 
     /// The session that the ticket names, if its dialer may come back.
     pub(super) fn find(&self, ticket: &Ticket) -> Option<Seat> {
         let seat = self.map().get(ticket).and_then(Weak::upgrade).map(Seat);
-        seat.filter(|seat| !seat.door().is_closed)
+        seat.filter(|seat| seat.door().closed.is_none())
     }
 
     /// Ends the session that has waited for its dialer the longest, if one does.
@@ -159,14 +210,14 @@ impl Seats {
         let empty_since = |seat: &Seat| seat.door().empty_since;
         let first = seats.iter().filter(|seat| empty_since(seat).is_some()).min_by_key(|seat| empty_since(seat));
         if let Some(seat) = first {
-            seat.close();
+            seat.close(full());
         }
     }
 
     /// Nobody is brought back any more.
     pub(super) fn close(&self) {
         for seat in self.map().values().filter_map(Weak::upgrade) {
-            Seat(seat).close();
+            Seat(seat).close(full());
         }
     }
 }

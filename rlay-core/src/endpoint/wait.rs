@@ -23,7 +23,8 @@ pub struct Wait<'a> {
     pub deadline: Option<Instant>,
     /// Called while waiting; its error ends the wait.
     pub check: Option<&'a mut dyn FnMut() -> Result<()>>,
-    /// Told what a long wait is for; by default that is a warning of `tracing`.
+    /// Told what a long wait is for, and what becomes of a connection that is lost; by default that is a warning of
+    /// `tracing`.
     pub notice: Option<&'a mut dyn FnMut(&str)>,
     /// Ends the wait with an error of kind [`Closed`](ErrorKind::Closed) once it is set.
     pub stop: Option<&'a Stop>,
@@ -51,7 +52,7 @@ impl<'a> Wait<'a> {
         Self { check: Some(check), ..self }
     }
 
-    /// Tells `notice` what a wait is for that has lasted ten seconds.
+    /// Tells `notice` what a wait is for that has lasted ten seconds, and of a connection that is lost or regained.
     #[must_use]
     pub fn telling(self, notice: &'a mut dyn FnMut(&str)) -> Self {
         Self { notice: Some(notice), ..self }
@@ -73,11 +74,14 @@ impl<'a> Wait<'a> {
     /// The same, but at most until `time` from now has passed.
     pub(crate) fn within(&mut self, time: Duration) -> Wait<'_> {
         let deadline = self.deadline.into_iter().chain(Instant::now().checked_add(time)).min();
-        let (stop, is_heeded, must_look) = (self.stop, false, false);
-        match &mut self.check {
-            Some(check) => Wait { deadline, check: Some(&mut **check), notice: None, stop, is_heeded, must_look },
-            None => Wait { deadline, check: None, notice: None, stop, is_heeded, must_look },
+        let mut near = Wait { deadline, stop: self.stop, ..Wait::default() };
+        if let Some(check) = &mut self.check {
+            near.check = Some(&mut **check);
         }
+        if let Some(notice) = &mut self.notice {
+            near.notice = Some(&mut **notice);
+        }
+        near
     }
 
     /// Says that all waiting is done on `channel`, which may be able to look at the flag itself.

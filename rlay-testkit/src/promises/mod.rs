@@ -9,6 +9,7 @@ mod ending;
 mod flow;
 mod frames;
 mod stopping;
+mod watching;
 
 pub use addresses::{port_zero_is_resolved, two_listeners_on_one_address_is_an_error};
 pub use cancelling::{
@@ -21,6 +22,7 @@ pub use ending::{
 pub use flow::a_slow_reader_stops_the_writer;
 pub use frames::{an_empty_frame_is_a_frame, frames_arrive_whole_in_order_exactly_once, the_frame_limit_is_exact};
 pub use stopping::a_stop_ends_a_wait;
+pub use watching::a_watch_tells_a_crash_from_a_clean_close;
 
 use std::sync::LazyLock;
 
@@ -29,7 +31,7 @@ use rlay_core::{Error, ErrorKind, Frame, Result, Rng};
 use crate::{end::End, lab::soon};
 
 /// The promises, in the order of their numbers.
-pub const NAMES: [&str; 14] = crate::__each_promise!(crate::__names);
+pub const NAMES: [&str; 15] = crate::__each_promise!(crate::__names);
 
 /// What frame number `index` of a test holds: noise of which no other frame, and no other place, holds the same.
 fn pattern(index: usize, len: usize) -> Vec<u8> {

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use rlay_core::{
     Address, BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Listener, Registry, Result, Stop, Transport,
-    TransportOptions, open_bridged,
+    TransportOptions, Watch, open_bridged,
 };
 use rlay_testkit::Faulty;
 use tokio::time::{sleep, timeout};
@@ -39,6 +39,8 @@ pub(crate) enum Bug {
     DropCloses,
     TiresOfSilence,
     HeedsNothing,
+    WatchesNothing,
+    WatchesTheStreamAlone,
 }
 
 /// The transport that the scheme of an address stands for, with a bug.
@@ -265,6 +267,21 @@ impl Channel for LyingChannel {
     fn set_max_frame(&mut self, max_frame: usize) {
         self.max_frame = max_frame;
         self.inner.set_max_frame(self.bug.limit(max_frame));
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        match self.bug.0 {
+            Bug::WatchesNothing => Some(Box::new(|| Ok(()))),
+            // As one that takes every end for a loss, a goodbye among them.
+            Bug::WatchesTheStreamAlone => Some(Box::new({
+                let mut looks = 0;
+                move || {
+                    looks += 1;
+                    if looks == 1 { Ok(()) } else { Err(Error::new(ErrorKind::ConnectionLost, "the stream ended")) }
+                }
+            })),
+            _ => None,
+        }
     }
 
     fn peer(&self) -> String {

@@ -25,6 +25,7 @@ enum End {
 pub(crate) struct Relay {
     address: String,
     ends: Ends,
+    is_shut: Arc<AtomicBool>,
 }
 
 impl Relay {
@@ -33,8 +34,12 @@ impl Relay {
         let (scheme, rest) = target.split_once("://").expect("an address");
         let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (to, ends): (SocketAddr, _) = (host.parse().expect("host and port"), Ends::default());
-        let local = if scheme == "quic" { datagrams(to, ends.clone()) } else { streams(to, ends.clone()) };
-        Self { address: format!("{scheme}://{local}?{query}").trim_end_matches('?').to_owned(), ends }
+        let is_shut = Arc::new(AtomicBool::new(false));
+        let local = match scheme {
+            "quic" => datagrams(to, ends.clone()),
+            _ => streams(to, ends.clone(), is_shut.clone()),
+        };
+        Self { address: format!("{scheme}://{local}?{query}").trim_end_matches('?').to_owned(), ends, is_shut }
     }
 
     /// The address to dial.
@@ -53,6 +58,12 @@ impl Relay {
         ends.len()
     }
 
+    /// Drops every connection there is, and from now on every new one, of streams.
+    pub(crate) fn shut(&self) {
+        self.is_shut.store(true, SeqCst);
+        self.cut();
+    }
+
     /// Drops the dialers' ends of streams alone; the listener does not know.
     pub(crate) fn cut_half(&self) {
         for end in &*self.ends() {
@@ -68,7 +79,7 @@ impl Relay {
     }
 }
 
-fn streams(to: SocketAddr, ends: Ends) -> SocketAddr {
+fn streams(to: SocketAddr, ends: Ends, is_shut: Arc<AtomicBool>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let local = listener.local_addr().expect("bound");
     thread::spawn(move || {
@@ -81,7 +92,12 @@ fn streams(to: SocketAddr, ends: Ends) -> SocketAddr {
                 let (_, is_passed_on) = (to.set_nodelay(true), is_passed_on.clone());
                 thread::spawn(move || pump(from, to, &is_passed_on));
             }
-            ends.lock().unwrap_or_else(PoisonError::into_inner).push(End::Stream(here, there, is_passed_on));
+            let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_shut.load(SeqCst) {
+                let _ = (here.shutdown(Shutdown::Both), there.shutdown(Shutdown::Both));
+            } else {
+                ends.push(End::Stream(here, there, is_passed_on));
+            }
         }
     });
     local
