@@ -154,7 +154,8 @@ pub trait BlockingListener: Send + Debug {
 pub struct TransportOptions {
     /// Longest frame in bytes, in either direction.
     pub max_frame: usize,
-    /// A peer that has vanished without a word is noticed within this time.
+    /// A peer that has vanished without a word is noticed within this time. By default 18 s: with the two seconds that
+    /// an agent's call waits for another connection, whoever waits knows within twenty.
     pub liveness: Duration,
     /// Listeners: whether whoever dials must prove that it knows a [`Token`](crate::Token).
     pub is_authenticated: bool,
@@ -162,7 +163,7 @@ pub struct TransportOptions {
 
 impl Default for TransportOptions {
     fn default() -> Self {
-        Self { max_frame: 64 << 20, liveness: Duration::from_secs(20), is_authenticated: false }
+        Self { max_frame: 64 << 20, liveness: Duration::from_secs(18), is_authenticated: false }
     }
 }
 

@@ -34,7 +34,7 @@ impl Vigil {
         self.silent_since = None;
     }
 
-    /// Call now and then while waiting. Fails once nothing was heard for `liveness` though something is outstanding.
+    /// Call now and then while waiting. Fails before nothing was heard for `liveness` though something is outstanding.
     pub(crate) fn look(&mut self, socket: &SockRef<'_>, peer: &str, now: Instant) -> Result<()> {
         if !self.is_needed || now < self.next_look {
             return Ok(());
@@ -47,7 +47,8 @@ impl Vigil {
         let since = self.silent_since.get_or_insert(now);
         // The first reading may count the idle time before we sent anything.
         *since = (*since).max(now.checked_sub(silence).unwrap_or(now));
-        if now.duration_since(*since) < self.liveness {
+        // The next look would come too late.
+        if now.duration_since(*since) + self.pause() < self.liveness {
             return Ok(());
         }
         Err(Error::new(
