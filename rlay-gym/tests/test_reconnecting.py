@@ -98,6 +98,19 @@ def test_cuts_cost_only_time_where_the_agent_dials(relay: Callable[[str], Relay]
         walk(rlay.ClientEnv(line.address, reconnect_timeout=PATIENCE), line.cut)
 
 
+def test_both_ends_are_told_in_the_log(relay: Callable[[str], Relay], caplog: pytest.LogCaptureFixture) -> None:
+    with rlay.ServerBackend("CartPole-v1", reconnect_timeout=PATIENCE) as host:
+        line = relay(host.address)
+        env = rlay.ClientEnv(line.address, reconnect_timeout=PATIENCE)
+        env.reset()
+        line.cut()
+        env.step(0)
+        env.close()
+    said = [record.getMessage() for record in caplog.records if record.name == "rlay"]
+    assert sum("waiting for another connection" in line for line in said) == 2, said
+    assert sum("the session goes on over another connection" in line for line in said) == 2, said
+
+
 def test_cuts_cost_only_time_where_the_environment_dials(relay: Callable[[str], Relay]) -> None:
     env = rlay.ServerEnv(reconnect_timeout=PATIENCE)
     line = relay(env.address)
