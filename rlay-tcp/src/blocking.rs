@@ -98,7 +98,7 @@ struct StreamChannel {
     framing: Framing,
     peer: String,
     liveness: Duration,
-    /// Something was read that was not received.
+    /// Something was read that was not received, or somebody is just about it.
     holds: Arc<AtomicBool>,
     /// Part of a frame was sent and the rest never will be.
     is_broken: bool,
@@ -276,6 +276,7 @@ impl BlockingChannel for StreamChannel {
 
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
         self.usable()?;
+        self.holds.store(true, Relaxed);
         let received = self.next(deadline);
         self.holds.store(self.framing.is_amid_frame() || self.layer.is_holding(), Relaxed);
         received

@@ -52,7 +52,7 @@ impl Keeper {
                 }
             }
         };
-        let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);
+        let spawned = thread::Builder::new().name("rlay-redial".into()).spawn(run);
         spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
         Ok(keeper)
     }
