@@ -121,6 +121,13 @@ impl DerefMut for Frame {
     }
 }
 
+/// The copy's memory is of the same pool.
+impl Clone for Frame {
+    fn clone(&self) -> Self {
+        Self::copy_of(&self.pool, self)
+    }
+}
+
 impl Drop for Frame {
     fn drop(&mut self) {
         self.pool.give(std::mem::take(&mut self.lines));

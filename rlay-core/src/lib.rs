@@ -37,8 +37,8 @@ pub use bridge::{open as open_bridged, timeout as timeout_error};
 pub use channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Transport, TransportOptions, Watch};
 pub use dtype::{DType, Scalar};
 pub use endpoint::{
-    ClientBackend, ClientEnv, Contract, Late, Options, PolicyServer, PolledEnv, RemoteEnv, ServerBackend, ServerEnv,
-    Turn, drive,
+    ClientBackend, ClientEnv, Contract, Late, OnLoss, Options, PolicyServer, PolledEnv, RemoteEnv, ServerBackend,
+    ServerEnv, Turn, drive,
 };
 pub use env::{Action, Env, Metadata, Observation, ResetResult, StepResult, render_modes};
 pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};

@@ -256,8 +256,8 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 - **No answer in time.** With `timeout=`, a call raises `Timeout`. The answer may still come. `late()` fetches it,
   `reset()` drops it; no other call is ever given it. Without `timeout=`, a call waits as long as the other side lives.
 - **The other side is gone.** The call raises `ConnectionLost`, and so does every call after it. Close the environment
-  and make a new one, once somebody listens again; with `on_loss="replace"` `reset()` does that, and with `"truncate"`
-  the step does not raise but ends the episode. A host closes the environments of an agent that is gone, and serves the
+  and make a new one, once somebody listens again; with `on_loss="replace"` (in Rust `OnLoss::Replace`) `reset()` does
+  that, and with `"truncate"` the step does not raise but ends the episode. A host closes the environments of an agent that is gone, and serves the
   next one; `restarts=` lets an agent start the game again that it launched.
 - **Only the connection is gone**, and both sides live: over networks (`tcp`, `tls`, `zmq`, `quic`) the session goes on
   over another one, every step is taken once, and nobody sees anything. An agent's call waits 2 s for that before it

@@ -1,8 +1,8 @@
 //! A program that the agent starts: it dials in, its end is told, and it ends with the agent.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::{collections::HashSet, path::PathBuf, process::Command};
 
-use rlay::{ClientEnv, Env, ErrorKind, Options, ResetResult, Value};
+use rlay::{ClientEnv, Discrete, Env, ErrorKind, OnLoss, Options, ResetResult, Value};
 
 use crate::support::{bounded, eventually, launch_command, patient};
 
@@ -55,6 +55,45 @@ fn its_end_is_told_and_it_is_launched_again() {
         assert!(error.contains("exit code 7"), "{error}");
         assert!(std::fs::read_to_string(log("ends")).expect("a log").contains("no more coins"));
         let _ = std::fs::remove_file(log("ends"));
+    });
+}
+
+#[test]
+fn its_end_may_end_the_episode_alone() {
+    bounded(|| {
+        let options = Options { log: Some(log("truncates")), restarts: 1, on_loss: OnLoss::Truncate, ..patient() };
+        let env = ClientEnv::launch(launch_command("launched"), options).expect("it dials in");
+        let mut env = env.typed::<Discrete, Discrete>().expect("its spaces");
+        let mut seen = HashSet::new();
+        for _ in 0..2 {
+            seen.insert(env.reset(None, &Value::None).expect("resets").observation);
+            env.step(0).expect("steps");
+            let last = env.step(0).expect("steps").observation;
+            let end = env.step(0).expect("the episode ends");
+            assert_eq!((end.observation, end.reward, end.terminated, end.truncated), (last, 0.0, false, true));
+            let Some(Value::Str(why)) = end.info.get("lost") else { panic!("{:?}", end.info) };
+            assert!(why.contains("ended with exit code 7") && why.contains("no more coins"), "{why}");
+        }
+        assert_eq!(seen.len(), 2, "two processes");
+        let error = env.reset(None, &Value::None).expect_err("as often as it was allowed").to_string();
+        assert!(error.contains("exit code 7"), "{error}");
+        let _ = std::fs::remove_file(log("truncates"));
+    });
+}
+
+#[test]
+fn a_reset_launches_a_killed_program_again_at_once() {
+    bounded(|| {
+        let options = Options { log: Some(log("killed")), restarts: 1, ..patient() };
+        let mut env = ClientEnv::launch(launch_command("launched"), options).expect("it dials in");
+        let first = pid(&env.reset(None, &Value::None).expect("resets"));
+        let killed = Command::new("kill").args(["-KILL", &first.to_string()]).status().expect("a command");
+        assert!(killed.success());
+        let second = pid(&env.reset(None, &Value::None).expect("goes on"));
+        assert_ne!(first, second);
+        env.step(Value::Int(0)).expect("steps");
+        env.close().expect("closes");
+        let _ = std::fs::remove_file(log("killed"));
     });
 }
 

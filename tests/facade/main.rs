@@ -15,6 +15,7 @@ mod failures;
 #[cfg(target_os = "linux")]
 mod launching;
 mod limits;
+mod losses;
 mod meeting;
 mod policies;
 mod reconnecting;

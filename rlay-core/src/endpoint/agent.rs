@@ -48,7 +48,7 @@ pub struct Agent {
 }
 
 /// An observation in the frame it arrived in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Received {
     /// The frame.
     pub frame: Frame,
@@ -153,7 +153,12 @@ impl Agent {
 
     /// Whether the connection was lost. Then every call fails.
     pub fn is_lost(&self) -> bool {
-        self.over.as_ref().is_some_and(|error| error.kind() == ErrorKind::ConnectionLost)
+        self.loss().is_some()
+    }
+
+    /// How the connection was lost, if it was.
+    pub(super) fn loss(&self) -> Option<&Error> {
+        self.over.as_ref().filter(|error| error.kind() == ErrorKind::ConnectionLost)
     }
 
     /// Spaces, metadata and the rest of what the host told.

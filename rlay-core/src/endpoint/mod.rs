@@ -18,6 +18,7 @@ mod program;
 mod remote_env;
 mod seat;
 mod server_backend;
+mod source;
 mod wait;
 
 pub mod drive;
@@ -30,7 +31,7 @@ pub use dial::dial;
 pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
 #[cfg(unix)]
 pub use launch::{command, launch};
-pub use options::{Contract, Options};
+pub use options::{Contract, OnLoss, Options};
 pub use policy_server::PolicyServer;
 pub use polled::{PolledEnv, RawPoll, RawTurn, Turn};
 #[cfg(unix)]

@@ -25,6 +25,35 @@ pub enum Contract {
     Off,
 }
 
+/// What to do about an environment that vanished for good: its process has ended, or its connection was lost and none
+/// came in its place within [`Options::reconnect_timeout`].
+///
+/// ```no_run
+/// use rlay_core::{Env, OnLoss, Options, ServerEnv, Value};
+///
+/// let options = Options { on_loss: OnLoss::Truncate, ..Options::default() };
+/// let mut env = ServerEnv::bind("mem://arena", options)?.accept()?;
+/// loop {
+///     env.reset(None, &Value::None)?;
+///     // A game that crashes ends its episode, and the next is played with the next game that dials in.
+///     while !env.step(Value::Int(0))?.truncated {}
+/// }
+/// # #[allow(unreachable_code)]
+/// # Ok::<(), rlay_core::EnvError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum OnLoss {
+    /// The call fails, and every later one.
+    #[default]
+    Raise,
+    /// The call fails, and `reset` goes on with another environment of the same spaces: made as this one was where the
+    /// agent dials, and the next that dials in where it listens.
+    Replace,
+    /// Besides, `step` does not fail but ends the episode: the last observation once more, reward 0.0, truncated, and
+    /// `info["lost"]` says why. For that each observation is copied.
+    Truncate,
+}
+
 /// Options of every endpoint. An endpoint ignores what does not concern it.
 ///
 /// ```
@@ -54,6 +83,9 @@ pub struct Options {
     /// seconds for agents, whose calls wait for it, and thirty for hosts, where nobody waits; a longer outage is
     /// survived only if both ends allow for it.
     pub reconnect_timeout: Option<Duration>,
+    /// Agents: what to do about an environment that vanished for good. The async form and
+    /// [`PolicyServer`](super::PolicyServer) always raise.
+    pub on_loss: OnLoss,
     /// Listeners: longest frame of a handshake in bytes; 64 KiB is the most that the protocol has.
     pub max_handshake_frame: usize,
     /// Listeners: most handshakes under way at a time; when there are more, the oldest is given up.
@@ -74,7 +106,7 @@ pub struct Options {
     /// Agents that launch a program: the file that takes what it prints; by default a new one among the temporary
     /// files. Errors name it.
     pub log: Option<PathBuf>,
-    /// Agents that launch a program: how often `reset` may launch it again after it has ended.
+    /// Agents that launch a program: how often `reset` may launch it again after it has ended, whatever `on_loss` is.
     pub restarts: u32,
     /// The transports there are.
     pub registry: Registry,
@@ -91,6 +123,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
             reconnect_timeout: None,
+            on_loss: OnLoss::default(),
             max_handshake_frame: HANDSHAKE_FRAME,
             max_handshakes: 64,
             max_sessions: 64,

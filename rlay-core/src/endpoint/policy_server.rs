@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread};
 
-use super::{Options, RemoteEnv, ServerEnv};
+use super::{OnLoss, Options, RemoteEnv, ServerEnv};
 use crate::{
     address::Address,
     env::Env,
@@ -29,7 +29,8 @@ pub struct PolicyServer(ServerEnv);
 impl PolicyServer {
     /// Listens at `address`.
     pub fn bind(address: &str, options: Options) -> Result<Self> {
-        ServerEnv::bind(address, options).map(Self)
+        // Each game that dials in is one's own already; none takes the place of another.
+        ServerEnv::bind(address, Options { on_loss: OnLoss::Raise, ..options }).map(Self)
     }
 
     /// The address for environments to dial, with the real port.

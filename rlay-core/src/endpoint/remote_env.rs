@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Acceptor, Agent, Answer, Contract, Options, Received, Wait, dial};
+use super::{
+    Acceptor, Agent, Answer, Contract, OnLoss, Options, Received, Wait,
+    source::{Source, Whence},
+};
 use crate::{
     address::Address,
     env::{Env, Metadata, ResetResult, StepResult, render_modes},
@@ -27,17 +30,11 @@ pub struct RemoteEnv<O: Space = AnySpace, A: Space = AnySpace> {
     /// Observations still to be checked against the space, unless the contract is strict.
     to_check: u8,
     packed: Vec<u8>,
-    #[cfg(unix)]
-    launched: Option<Box<Launched>>,
-}
-
-/// What it takes to launch the environment's program again.
-#[cfg(unix)]
-#[derive(Debug)]
-struct Launched {
-    command: Vec<String>,
-    options: Options,
-    restarts: u32,
+    on_loss: OnLoss,
+    /// Where another environment comes from when this one is lost; `None`: nowhere.
+    source: Option<Box<Source>>,
+    /// The last observation of an episode that may have to be ended here.
+    last: Option<Received>,
 }
 
 /// As Gymnasium's passive checker does, the first results are looked at and the rest trusted.
@@ -76,11 +73,7 @@ impl ClientEnv {
         if let Some(command) = super::command(address)? {
             return Self::launch(command, options);
         }
-        let address: Address = address.parse()?;
-        let mut wait = Wait::new(Some(options.connect_timeout));
-        let connection = dial(&address, Role::Agent, &options, &mut wait)?;
-        let agent = Agent::open(connection, &options.make(), &mut Wait::new(options.timeout))?;
-        Ok(RemoteEnv::new(agent, &options))
+        RemoteEnv::open(Source::new(Whence::Dialed(address.parse()?), options))
     }
 
     /// Starts a program that hosts an environment, and takes that. The program finds in the environment variable
@@ -98,17 +91,15 @@ impl ClientEnv {
     /// ```
     #[cfg(unix)]
     pub fn launch(command: impl IntoIterator<Item = impl Into<String>>, options: Options) -> Result<RemoteEnv> {
-        let command: Vec<String> = command.into_iter().map(Into::into).collect();
-        let agent = super::launch(&command, &options, &mut Wait::new(Some(options.connect_timeout)))?;
-        let mut env = RemoteEnv::new(agent, &options);
-        env.launched = Some(Box::new(Launched { command, restarts: options.restarts, options }));
-        Ok(env)
+        let (command, restarts) = (command.into_iter().map(Into::into).collect(), options.restarts);
+        RemoteEnv::open(Source::new(Whence::Launched { command, restarts }, options))
     }
 }
 
 /// The agent's end where the environment is a client that runs its own loop: the agent listens.
 ///
-/// Keep it for as long as its environments: one that has lost its connection comes back through it.
+/// Keep it for as long as its environments: one that has lost its connection comes back through it. Those that are
+/// replaced when they are lost ([`OnLoss`]) keep it themselves.
 ///
 /// ```no_run
 /// use rlay_core::{Env, Options, ServerEnv, Value};
@@ -139,53 +130,32 @@ impl ServerEnv {
 
     /// The next environment that dials in, waited for at most `connect_timeout`. Each call gives another one.
     pub fn accept(&self) -> Result<RemoteEnv> {
-        let mut wait = Wait::new(Some(self.options.connect_timeout));
-        let agent = take_env(&self.acceptor, &self.options, &mut wait)?;
-        Ok(RemoteEnv::new(agent, &self.options))
+        RemoteEnv::open(Source::new(Whence::Listened(self.acceptor.clone()), self.options.clone()))
     }
 
-    /// Stops listening. Environments that were accepted stay.
+    /// Stops listening. Environments that were accepted stay, but none comes back or is replaced.
     pub fn close(&self) {
         self.acceptor.close();
     }
 }
 
-/// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
-pub(super) fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
-    loop {
-        let connection = acceptor.next(wait).map_err(|error| match error.kind() {
-            ErrorKind::Timeout => Error::new(
-                ErrorKind::Timeout,
-                format!(
-                    "no environment dialed in to {}; start the game or ClientBackend with this address, \
-                     or raise connect_timeout",
-                    acceptor.address()
-                ),
-            ),
-            _ => error,
-        })?;
-        match Agent::open(connection, &options.make(), wait) {
-            Ok(agent) => return Ok(agent),
-            Err(error) if error.kind() == ErrorKind::ConnectionLost => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 impl RemoteEnv {
-    fn new(agent: Agent, options: &Options) -> Self {
+    fn open(source: Source) -> Result<Self> {
+        let Options { timeout, contract, on_loss, .. } = *source.options();
+        let agent = source.open(timeout)?;
         let spec = agent.spec();
-        Self {
+        Ok(Self {
             observation_space: spec.observation_space.clone(),
             action_space: spec.action_space.clone(),
             agent,
-            timeout: options.timeout,
-            contract: options.contract,
+            timeout,
+            contract,
             to_check: CHECKED,
             packed: Vec::new(),
-            #[cfg(unix)]
-            launched: None,
-        }
+            on_loss,
+            source: source.may_replace().then(|| Box::new(source)),
+            last: None,
+        })
     }
 
     /// The same environment with plain Rust types, if its spaces are of these classes.
@@ -210,8 +180,9 @@ impl RemoteEnv {
             contract: self.contract,
             to_check: self.to_check,
             packed: self.packed,
-            #[cfg(unix)]
-            launched: self.launched,
+            on_loss: self.on_loss,
+            source: self.source,
+            last: self.last,
         })
     }
 }
@@ -237,26 +208,53 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
         })
     }
 
-    /// Launches the program again if it has ended and that is wanted.
-    #[cfg(unix)]
-    fn launch_again(&mut self) -> Result<()> {
-        let Some(launched) = self.launched.as_mut().filter(|launched| launched.restarts > 0) else { return Ok(()) };
-        if !self.agent.is_lost() {
-            return Ok(());
+    /// Goes on with another environment if this one is lost and that is wanted; whether it does.
+    fn replace(&mut self) -> Result<bool> {
+        let Some(source) = &mut self.source else { return Ok(false) };
+        let another = source.another(&mut self.agent, self.timeout)?;
+        Ok(another.map(|agent| self.agent = agent).is_some())
+    }
+
+    /// Begins an episode in the environment that there is.
+    fn begin(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<O::Element>> {
+        let mut wait = Wait::new(self.timeout);
+        if let Some((_, true)) = self.agent.waiting() {
+            // A late answer is dropped, whatever it was, for the new episode makes it void.
+            match self.receive(&mut wait) {
+                Err(error) if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::ConnectionLost) => {
+                    return Err(error);
+                }
+                _ => {}
+            }
         }
-        launched.restarts -= 1;
-        tracing::warn!("launching {} again; {} more times after this", launched.command[0], launched.restarts);
-        let mut wait = Wait::new(Some(launched.options.connect_timeout));
-        let agent = super::launch(&launched.command, &launched.options, &mut wait)?;
-        let (old, new) = (self.agent.spec(), agent.spec());
-        if (&old.observation_space, &old.action_space) != (&new.observation_space, &new.action_space) {
-            return Err(Error::new(
-                ErrorKind::Incompatible,
-                format!("{} has other spaces than before; make a new environment", launched.command[0]),
-            ));
+        self.agent.send_reset(seed.map(Into::into), options, wait.deadline)?;
+        match self.receive(&mut wait)? {
+            Answer::Row(row, observation) => self.reset_result(row, observation),
+            _ => Err(Error::protocol("a reset was answered with something else")),
         }
-        self.agent = agent;
-        Ok(())
+    }
+
+    /// Takes the action that was packed.
+    fn take(&mut self, packed: bool) -> Result<StepResult<O::Element>> {
+        let mut wait = Wait::new(self.timeout);
+        self.agent.send_step(packed, &mut self.packed, wait.deadline)?;
+        match self.receive(&mut wait)? {
+            Answer::Row(row, observation) => self.step_result(row, observation),
+            _ => Err(Error::protocol("a step was answered with something else")),
+        }
+    }
+
+    /// Ends the episode where a step has failed because the environment is lost, if that is wanted.
+    fn truncate(&mut self, error: Error) -> Result<StepResult<O::Element>> {
+        match self.last.take_if(|_| self.agent.is_lost()) {
+            Some(last) => {
+                tracing::warn!("the environment is lost, and the episode ends: {error}");
+                let info = [("lost", Value::from(error.to_string()))].into();
+                let observation = last.element(&self.observation_space)?;
+                Ok(StepResult { observation, reward: 0.0, terminated: false, truncated: true, info })
+            }
+            None => Err(error),
+        }
     }
 
     fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Answer> {
@@ -277,6 +275,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     }
 
     fn observe(&mut self, received: Received) -> Result<O::Element> {
+        let copy = (self.on_loss == OnLoss::Truncate).then(|| received.clone());
         let observation = received
             .element(&self.observation_space)
             .map_err(|e| Error::protocol(format!("an observation that is not of the observation space: {e}")))?;
@@ -293,6 +292,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
             tracing::warn!("{text}; it is passed on as it is");
         }
         self.to_check = self.to_check.saturating_sub(1);
+        self.last = copy;
         Ok(observation)
     }
 }
@@ -317,22 +317,12 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
     }
 
     fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<O::Element>, EnvError> {
-        #[cfg(unix)]
-        self.launch_again()?;
-        let mut wait = Wait::new(self.timeout);
-        if let Some((_, true)) = self.agent.waiting() {
-            // A late answer is dropped, whatever it was, for the new episode makes it void.
-            match self.receive(&mut wait) {
-                Err(error) if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::ConnectionLost) => {
-                    return Err(error.into());
-                }
-                _ => {}
-            }
-        }
-        self.agent.send_reset(seed.map(Into::into), options, wait.deadline)?;
-        match self.receive(&mut wait)? {
-            Answer::Row(row, observation) => Ok(self.reset_result(row, observation)?),
-            _ => Err(Error::protocol("a reset was answered with something else").into()),
+        self.last = None;
+        self.replace()?;
+        match self.begin(seed, options) {
+            // Nothing is lost with an environment that was to begin anew.
+            Err(_) if self.replace()? => Ok(self.begin(seed, options)?),
+            result => Ok(result?),
         }
     }
 
@@ -345,12 +335,7 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
             self.packed.clear();
             put_value(&mut self.packed, &value);
         }
-        let mut wait = Wait::new(self.timeout);
-        self.agent.send_step(packed, &mut self.packed, wait.deadline)?;
-        match self.receive(&mut wait)? {
-            Answer::Row(row, observation) => Ok(self.step_result(row, observation)?),
-            _ => Err(Error::protocol("a step was answered with something else").into()),
-        }
+        Ok(self.take(packed).or_else(|error| self.truncate(error))?)
     }
 
     fn render(&mut self) -> Result<Value, EnvError> {

@@ -1,0 +1,108 @@
+//! Source: where an agent's environment comes from, and another one when that is lost.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Acceptor, Agent, OnLoss, Options, Wait, dial};
+use crate::{
+    address::Address,
+    error::{Error, ErrorKind, Result},
+    wire::Role,
+};
+
+/// Where environments come from, and what they are asked for with.
+#[derive(Debug)]
+pub(super) struct Source {
+    whence: Whence,
+    options: Options,
+}
+
+#[derive(Debug)]
+pub(super) enum Whence {
+    /// A host that the agent dials.
+    Dialed(Address),
+    /// They dial in here.
+    Listened(Arc<Acceptor>),
+    /// A program that the agent starts, so often again.
+    #[cfg(unix)]
+    Launched { command: Vec<String>, restarts: u32 },
+}
+
+impl Source {
+    pub(super) fn new(whence: Whence, options: Options) -> Self {
+        Self { whence, options }
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Takes an environment. `timeout` bounds how long one that was found may take to be made.
+    pub(super) fn open(&self, timeout: Option<Duration>) -> Result<Agent> {
+        let (options, mut wait) = (&self.options, Wait::new(Some(self.options.connect_timeout)));
+        match &self.whence {
+            Whence::Dialed(address) => {
+                let connection = dial(address, Role::Agent, options, &mut wait)?;
+                Agent::open(connection, &options.make(), &mut Wait::new(timeout))
+            }
+            Whence::Listened(acceptor) => take_env(acceptor, options, &mut wait),
+            #[cfg(unix)]
+            Whence::Launched { command, .. } => super::launch(command, options, &mut wait),
+        }
+    }
+
+    /// Whether another environment may take the place of one that is lost.
+    pub(super) fn may_replace(&self) -> bool {
+        match &self.whence {
+            Whence::Dialed(_) | Whence::Listened(_) => self.options.on_loss != OnLoss::Raise,
+            #[cfg(unix)]
+            Whence::Launched { restarts, .. } => *restarts > 0,
+        }
+    }
+
+    /// Takes the environment that is to take the place of this one, if that is lost and another may. It must be of the
+    /// same spaces.
+    pub(super) fn another(&mut self, lost: &mut Agent, timeout: Option<Duration>) -> Result<Option<Agent>> {
+        let Some(why) = lost.loss().filter(|_| self.may_replace()).cloned() else { return Ok(None) };
+        // A program that lost its connection alone ends before it is launched again.
+        let _ = lost.close();
+        let (name, how) = match &mut self.whence {
+            Whence::Dialed(address) => (address.to_string(), "dialing for another".to_owned()),
+            Whence::Listened(acceptor) => (acceptor.address().to_string(), "waiting for another to dial in".to_owned()),
+            #[cfg(unix)]
+            Whence::Launched { command, restarts } => {
+                *restarts -= 1;
+                (command[0].clone(), format!("launching it again, at most {restarts} times more"))
+            }
+        };
+        tracing::warn!("{name}: the environment is lost ({why}); {how}");
+        let agent = self.open(timeout)?;
+        let spaces = |agent: &Agent| (agent.spec().observation_space.clone(), agent.spec().action_space.clone());
+        if spaces(lost) != spaces(&agent) {
+            let text = format!("{name} has other spaces than before; make a new environment");
+            return Err(Error::new(ErrorKind::Incompatible, text));
+        }
+        Ok(Some(agent))
+    }
+}
+
+/// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
+fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
+    loop {
+        let connection = acceptor.next(wait).map_err(|error| match error.kind() {
+            ErrorKind::Timeout => Error::new(
+                ErrorKind::Timeout,
+                format!(
+                    "no environment dialed in to {}; start the game or ClientBackend with this address, \
+                     or raise connect_timeout",
+                    acceptor.address()
+                ),
+            ),
+            _ => error,
+        })?;
+        match Agent::open(connection, &options.make(), wait) {
+            Ok(agent) => return Ok(agent),
+            Err(error) if error.kind() == ErrorKind::ConnectionLost => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
