@@ -17,7 +17,8 @@ fn kind(error: &EnvError) -> ErrorKind {
 }
 
 fn on_loss(on_loss: OnLoss) -> Options {
-    Options { on_loss, ..patient() }
+    // What is lost takes no place away from what comes after it.
+    Options { on_loss, max_sessions: 1, ..patient() }
 }
 
 /// Where games of one kind are, one at a time.

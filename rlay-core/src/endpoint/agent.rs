@@ -293,6 +293,12 @@ impl Agent {
         self.connection = Connection::new(Box::new(Abandoned), self.limits);
     }
 
+    /// Lets go of what a session that was lost still holds: its program, and its place among those of a listener.
+    pub(super) fn release(&mut self) {
+        let _ = self.close();
+        self.connection = Connection::new(Box::new(Abandoned), self.limits);
+    }
+
     fn say_goodbye(&mut self) {
         let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
         if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
@@ -435,7 +441,7 @@ fn what_came(event: &AgentEvent<'_>) -> &'static str {
     }
 }
 
-/// Stands in for a channel that belongs to another process.
+/// Stands in for a channel that belongs to another process, or to nobody any more.
 #[derive(Debug)]
 struct Abandoned;
 

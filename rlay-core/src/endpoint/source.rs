@@ -64,7 +64,7 @@ impl Source {
     pub(super) fn another(&mut self, lost: &mut Agent, timeout: Option<Duration>) -> Result<Option<Agent>> {
         let Some(why) = lost.loss().filter(|_| self.may_replace()).cloned() else { return Ok(None) };
         // A program that lost its connection alone ends before it is launched again.
-        let _ = lost.close();
+        lost.release();
         let (name, how) = match &mut self.whence {
             Whence::Dialed(address) => (address.to_string(), "dialing for another".to_owned()),
             Whence::Listened(acceptor) => (acceptor.address().to_string(), "waiting for another to dial in".to_owned()),
