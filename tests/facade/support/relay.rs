@@ -64,14 +64,18 @@ impl Relay {
         self.cut();
     }
 
-    /// Drops the dialers' ends of streams alone; the listener does not know.
-    pub(crate) fn cut_half(&self) {
+    /// Drops the dialers' ends of streams alone; how many. The listener does not know.
+    pub(crate) fn cut_half(&self) -> usize {
+        let mut count = 0;
         for end in &*self.ends() {
-            if let End::Stream(here, _, is_passed_on) = end {
-                is_passed_on.store(false, SeqCst);
+            if let End::Stream(here, _, is_passed_on) = end
+                && is_passed_on.swap(false, SeqCst)
+            {
                 let _ = here.shutdown(Shutdown::Both);
+                count += 1;
             }
         }
+        count
     }
 
     fn ends(&self) -> std::sync::MutexGuard<'_, Vec<End>> {
