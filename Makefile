@@ -46,7 +46,7 @@ test: ## everything that must hold; ends with a summary
 bench: build ## steps per second of every transport beside a raw ping-pong
 	cargo run --release -p rlay-benches
 
-soak: server ## ten minutes of sessions that are killed and replaced
+soak: server ## ten minutes of sessions that are killed and replaced, or lose their connections
 	$(SOAK) 600
 
 # Begins with the golden vectors, the seeds and what earlier runs found; with the versions that everything else has.
