@@ -6,10 +6,11 @@
 //! ```
 //!
 //! This process hosts the environments; [`hold`] says what the others do, which hold ten sessions each. Half of
-//! those dial in, the other half are dialed; in each, half of the sessions go through a relay. Twice a second one of
-//! them is killed and another takes its place, twenty times a second a relay drops the connection of a session, which
-//! must go on over another. In the end the host must hold as many descriptors as after the first half (a minute at
-//! most), at most a tenth more memory, and nobody may have seen a row that was not the answer to his step.
+//! those dial in, the other half are dialed; in each, half of the sessions go through a relay. (Where no relay can cut
+//! a connection, as over `shm`, all dial in.) Twice a second one of them is killed and another takes its place, twenty
+//! times a second a relay drops the connection of a session, which must go on over another. In the end the host must
+//! hold as many descriptors as after the first half (a minute at most), at most a tenth more memory, and nobody may
+//! have seen a row that was not the answer to his step.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program that prints
 
 mod hold;
@@ -27,7 +28,7 @@ use std::{
 
 use rlay::{EnvError, Options, Rng, ServerBackend};
 
-use hold::{Paradigm, SESSIONS, hold};
+use hold::{Paradigm, SESSIONS, can_cut, hold};
 use holder::{Holder, Tally};
 
 const HOLDERS: usize = 20;
@@ -66,8 +67,8 @@ fn soak(seconds: u64, address: &str) -> Result<(), EnvError> {
 struct Soak {
     /// Where holders dial in.
     backend: ServerBackend,
-    /// Whether connections can be lost, and ports are free to be chosen by others.
-    is_network: bool,
+    /// Whether connections are cut, and half of the holders are dialed.
+    is_cut: bool,
     tally: Arc<Tally>,
     holders: Vec<Holder>,
     killed: usize,
@@ -78,15 +79,15 @@ struct Soak {
 
 impl Soak {
     fn start(address: &str) -> Result<Self, EnvError> {
-        let is_network = ["tcp:", "tls:", "zmq:", "quic:"].iter().any(|scheme| address.starts_with(scheme));
-        let dialing = if is_network { HOLDERS / 2 } else { HOLDERS } * SESSIONS;
+        let is_cut = can_cut(address);
+        let dialing = if is_cut { HOLDERS / 2 } else { HOLDERS } * SESSIONS;
         let tally = Arc::new(Tally::default());
         // Those of a holder that was killed take their time to go.
         let options = Options { max_sessions: 2 * dialing, reconnect_timeout: Some(KEPT), ..rlay::options() };
         let backend = ServerBackend::bind(tally.maker(), address, options)?;
         backend.start();
         let (holders, first) = (Vec::new(), None);
-        let mut this = Self { backend, is_network, tally, holders, killed: 0, first, last: Held::now() };
+        let mut this = Self { backend, is_cut, tally, holders, killed: 0, first, last: Held::now() };
         for number in 0..HOLDERS {
             let holder = this.holder(number)?;
             this.holders.push(holder);
@@ -106,7 +107,7 @@ impl Soak {
     }
 
     fn paradigm(&self, number: usize) -> Paradigm {
-        if self.is_network && number % 2 == 1 { Paradigm::Listen } else { Paradigm::Dial }
+        if self.is_cut && number % 2 == 1 { Paradigm::Listen } else { Paradigm::Dial }
     }
 
     fn run(&mut self, time: Duration) -> Result<(), EnvError> {
@@ -115,7 +116,7 @@ impl Soak {
         while start.elapsed() < time {
             thread::sleep(BETWEEN_CUTS);
             ticks += 1;
-            if self.is_network {
+            if self.is_cut {
                 self.holders[rng.below(HOLDERS as u64) as usize].cut(&mut rng);
             }
             if ticks % BETWEEN_KILLS == 0 {
@@ -184,7 +185,7 @@ impl Soak {
     fn judge(&self) -> Result<(), EnvError> {
         let Some((_, first)) = self.first else { return Err("it was too short".into()) };
         let Tally { rows, misaligned, cut, resumed, .. } = &*self.tally;
-        let [none_was_cut, none_resumed] = [cut, resumed].map(|number| self.is_network && number.load(Relaxed) == 0);
+        let [none_was_cut, none_resumed] = [cut, resumed].map(|number| self.is_cut && number.load(Relaxed) == 0);
         let broken = [
             (misaligned.load(Relaxed) > 0, "a row answered another step"),
             (rows.load(Relaxed) == 0, "nobody has stepped"),
