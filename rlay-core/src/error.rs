@@ -127,6 +127,13 @@ impl Error {
         self.message = format!("{prefix}: {}", self.message).into();
         self
     }
+
+    /// The same error with what to try next after its text.
+    #[must_use]
+    pub(crate) fn advice(mut self, next: &str) -> Self {
+        self.message = format!("{}; {next}", self.message).into();
+        self
+    }
 }
 
 impl fmt::Display for Error {

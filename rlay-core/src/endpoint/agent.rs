@@ -385,7 +385,13 @@ impl Agent {
     /// Ends the session because the connection did.
     fn lost(&mut self, error: Error) -> Error {
         #[cfg(unix)]
-        let error = self.program.as_ref().map_or_else(|| error.clone(), |program| program.explain(&error));
+        let explained = self.program.as_ref().map(|program| program.explain(&error));
+        #[cfg(not(unix))]
+        let explained = None;
+        let error = match error.kind() {
+            ErrorKind::ConnectionLost => explained.unwrap_or_else(|| error.advice(START_AGAIN)),
+            _ => explained.unwrap_or(error),
+        };
         let _ = self.session.goodbye(&Goodbye { code: 0, message: String::new() }, &mut self.out);
         self.over = Some(error.clone());
         error
@@ -398,6 +404,7 @@ impl Agent {
         if self.connection.send(&self.out, &[], deadline).is_ok() {
             let _ = self.connection.close(deadline);
         }
+        let error = error.advice(REPORT);
         self.over = Some(error.clone());
         error
     }
@@ -414,6 +421,11 @@ impl Drop for Agent {
         }
     }
 }
+
+/// What to try next where the other end is gone.
+const START_AGAIN: &str = "once it runs again, make a new environment, or let reset do that (on_loss)";
+/// The same where it breaks the protocol.
+const REPORT: &str = "install matching releases at both ends; if they do match, report this to who made the other one";
 
 /// Refuses spaces of which no value would fit a frame, before anybody writes their bounds out.
 pub(super) fn check_spaces(spec: &Spec, limits: &Limits) -> Result<()> {

@@ -258,11 +258,17 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     }
 
     fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Answer> {
-        let answer = self.agent.receive(wait);
-        if answer.as_ref().is_err_and(|e| e.kind() == ErrorKind::Timeout) {
-            self.agent.give_up();
-        }
-        answer
+        self.agent.receive(wait).map_err(|error| match error.kind() {
+            ErrorKind::Timeout => {
+                self.agent.give_up();
+                Error::plain(
+                    ErrorKind::Timeout,
+                    "the environment did not answer before the timeout; its answer may still come: \
+                     late() fetches it, reset() drops it",
+                )
+            }
+            _ => error,
+        })
     }
 
     fn reset_result(&mut self, row: Row, observation: Received) -> Result<ResetResult<O::Element>> {

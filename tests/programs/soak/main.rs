@@ -15,6 +15,7 @@
 
 mod hold;
 mod holder;
+#[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../facade/support/relay.rs"]
 mod relay;
 
