@@ -21,6 +21,9 @@ logger = logging.getLogger("rlay")
 _QUIET = 10.0
 """Seconds after which a wait is mentioned in the log."""
 
+_MOMENT = 1.0
+"""Seconds after which the log says who dialed meanwhile and was no environment."""
+
 
 class _Metadata:
     """``metadata``: empty on the class, the remote environment's on an instance."""
@@ -440,17 +443,18 @@ class ServerEnv(RemoteEnv):
         deadline = time.monotonic() + patience
         quiet = time.monotonic() + _QUIET
         while True:
-            now = time.monotonic()
             try:
-                session = listener.next(max(0.0, min(deadline, quiet) - now))
+                session = listener.next(max(0.0, min(_MOMENT, deadline - time.monotonic())))
             except Timeout:
-                if time.monotonic() >= deadline:
+                now = time.monotonic()
+                if now >= deadline:
                     raise Timeout(
                         f"no environment dialed in to {self.address} within {patience:g} s; start the "
                         "game or ClientBackend with this address, or raise connect_timeout"
                     ) from None
-                logger.warning("waiting for an environment to dial in to %s", self.address)
-                quiet = deadline
+                if now >= quiet:
+                    logger.warning("waiting for an environment to dial in to %s", self.address)
+                    quiet = deadline
                 continue
             if session is None:
                 raise Closed("the environment was closed; make a new one")
