@@ -265,9 +265,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     recorded = [pair for report in reports for pair in getattr(report, "user_properties", [])]
     for line in sorted({f"{name}: {how}" for name, how in recorded if name in MADE}):
         terminalreporter.line(line)
-    for table in {how for name, how in recorded if name == "faults"}:
+    import failure_page  # which needs this module
+
+    measured = {tuple(key): seconds for name, (*key, seconds) in recorded if name == failure_page.MEASURED}
+    if measured:
         terminalreporter.section("faults")
-        terminalreporter.write(table)
+        terminalreporter.write(failure_page.summary(measured))
 
 
 _numbers = itertools.count()

@@ -1,27 +1,24 @@
-"""How each fault of ``faults.py`` is brought about over one transport, and what is to go on after it."""
+"""How each fault of ``faults.py`` is brought about whose cause is one of the two sides, and what is to go on after it.
+
+A mishap is a context manager: it yields what each side saw, and goes on when that was found to be as it should be.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import hostile_quic
-import hostile_shm
-import hostile_zmq
 import moody
 import rlay
-import strangers
-from moods import Moods
-from processes import Program, python, thread, until
-from strangers import HELLO
+from processes import Program, thread, until
+from stages import Seen, Stage, see
+
+Mishap = Callable[[Stage], contextlib.AbstractContextManager[Seen]]
 
 DEADLINE = 0.5
 """What agents allow a call where they allow it something, in seconds."""
@@ -29,8 +26,11 @@ DEADLINE = 0.5
 STOPPED = 2.0
 """How long a process stands still: less than what counts as death over any transport."""
 
-LONG = 28.0
+LONG = 30.0
 """How long one stands still that is to be given up where silence counts as death, in seconds."""
+
+SOON = 1.0
+"""How long a host that was given up keeps the environment for an agent that may come back, in seconds."""
 
 LIMIT = 16_000_000
 """The longest frame that an agent takes which is told too much, in bytes."""
@@ -38,22 +38,13 @@ LIMIT = 16_000_000
 SILENCE = 60.0
 """Bounds every wait for an answer or for somebody to be missed, in seconds."""
 
-AGENT = """
-    import sys, rlay
-    env = rlay.ClientEnv(sys.argv[1])
-    env.reset()
-    print("ready")
-    while sys.stdin.readline():
-        print("step", env.step(0)[0][0])
-    """
-
 FAMILY = """
     import os, sys, rlay
-    env = rlay.ClientEnv(sys.argv[1])
+    env = rlay.ClientEnv(sys.argv[2])
     env.reset()
     for _ in range(2):
         if os.fork() == 0:
-            own = rlay.ClientEnv(sys.argv[1])
+            own = rlay.ClientEnv(sys.argv[2])
             own.reset()
             os.write(1, b"ready\\n")  # at once, or two workers would write into one line
             while sys.stdin.readline():
@@ -64,73 +55,34 @@ FAMILY = """
     """
 
 
-@dataclass
-class Seen:
-    """What came of it: what was raised (or said to somebody by hand) at each end, and after how many seconds."""
-
-    agent: Exception | str | None = None
-    host: Exception | None = None
-    after: float = 0.0
-
-
-def see(call: Callable[[], Any]) -> tuple[Exception | None, float]:
-    """Call; return what was raised, and after how many seconds."""
-    began = time.monotonic()
-    try:
-        call()
-    except Exception as error:
-        return error, time.monotonic() - began
-    return None, time.monotonic() - began
-
-
-class Stage:
-    """A transport, and a host process with moody environments."""
-
-    def __init__(self, scheme: str, moods: Moods, fresh: Callable[[str], str], spawn: Callable[[], Any]) -> None:
-        self.scheme, self.moods, self._fresh, self._spawn = scheme, moods, fresh, spawn
-        self.address = ""
-
-    def fresh(self) -> str:
-        """Return an address where to listen."""
-        return self._fresh(self.scheme)
-
-    def serve(self, source: str = "moody:Moody", **backend: Any) -> str:
-        """Let the host process serve, and return where."""
-        self.address = self.moods.serve(source, address=self.fresh(), **backend)
-        return self.address
-
-    def env(self, source: str = "moody:Moody", **kwargs: Any) -> Any:
-        """Return an environment of the host process."""
-        return self.moods.client(self.serve(source), **kwargs)
-
-    def next_agent(self) -> None:
-        """Make sure that the host serves the next agent."""
-        assert self.moods.client(self.address).reset()[0] in ([0], "a")
-
-    def next_host(self) -> None:
-        """Make sure that another host can take the place of the one that is gone."""
-        self._spawn().serve("moody:Moody", address=self.address.partition("?")[0])
-        self.next_agent()
-
-
 # -- processes that die or stand still ------------------------------------------------------------
 
 
-def kill_host(stage: Stage) -> Seen:
+@contextlib.contextmanager
+def kill_host(stage: Stage) -> Iterator[Seen]:
     env = stage.env()
     env.reset()
-    with thread(lambda: (stage.moods.wait_for("step"), stage.moods.host.kill())):
-        error, after = see(lambda: env.step(moody.WAIT))
+    killed: list[float] = []
+
+    def kill() -> None:
+        stage.moods.wait_for("step")
+        killed.append(time.monotonic())
+        stage.moods.host.kill()
+
+    with thread(kill):
+        error, _ = see(lambda: env.step(moody.WAIT))
+        after = time.monotonic() - killed[0]
+    yield Seen(agent=error, after=after)
     stage.next_host()
-    return Seen(agent=error, after=after)
 
 
-def end_host(stage: Stage) -> Seen:
+@contextlib.contextmanager
+def end_host(stage: Stage) -> Iterator[Seen]:
     env = stage.env()
     env.reset()
     error, after = see(lambda: env.step(moody.DIE))
+    yield Seen(agent=error, after=after)
     stage.next_host()
-    return Seen(agent=error, after=after)
 
 
 def missed(stage: Stage, agent: Program) -> float:
@@ -139,24 +91,22 @@ def missed(stage: Stage, agent: Program) -> float:
     return see(lambda: stage.moods.wait_for("close", timeout=SILENCE))[1]
 
 
-def kill_agent(stage: Stage) -> Seen:
-    with python(AGENT, stage.serve(max_sessions=1, reconnect_timeout=0)) as agent:
-        agent.find("ready")
-        after = missed(stage, agent)
+@contextlib.contextmanager
+def kill_agent(stage: Stage) -> Iterator[Seen]:
+    with stage.agent(max_sessions=1, reconnect_timeout=0) as agent:
+        yield Seen(after=missed(stage, agent))
     stage.next_agent()
-    return Seen(after=after)
 
 
-def kill_parent(stage: Stage) -> Seen:
-    with python(FAMILY, stage.serve(max_sessions=3, reconnect_timeout=0)) as agent:
-        for _ in range(2):
-            agent.find("ready")
-        after = missed(stage, agent)
+@contextlib.contextmanager
+def kill_parent(stage: Stage) -> Iterator[Seen]:
+    with stage.agent(FAMILY, max_sessions=3, reconnect_timeout=0) as agent:
+        agent.find("ready")
+        yield Seen(after=missed(stage, agent))
         agent.say("on")
         agent.find("goes on 1")
         # There is room for three, and the two workers have their places.
         stage.next_agent()
-    return Seen(after=after)
 
 
 def states_of_threads(pid: int) -> list[str]:
@@ -180,7 +130,8 @@ def stopped(pid: int, at_least: float = STOPPED) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def stop_host(stage: Stage) -> Seen:
+@contextlib.contextmanager
+def stop_host(stage: Stage) -> Iterator[Seen]:
     env = stage.env(timeout=DEADLINE)
     env.reset()
     with stopped(stage.moods.host.pid):
@@ -188,12 +139,13 @@ def stop_host(stage: Stage) -> Seen:
     env.timeout = None
     assert env.late(SILENCE)[0] == [1]
     assert env.step(0)[0] == [2]
+    yield Seen(agent=error, after=after)
     stage.next_agent()
-    return Seen(agent=error, after=after)
 
 
-def stop_host_for_long(stage: Stage) -> Seen:
-    env = stage.env()
+@contextlib.contextmanager
+def stop_host_for_long(stage: Stage) -> Iterator[Seen]:
+    env = stage.env(backend={"reconnect_timeout": SOON})
     env.reset()
     stands = threading.Event()
 
@@ -209,38 +161,40 @@ def stop_host_for_long(stage: Stage) -> Seen:
     else:
         # The host learns that it was given up, though the agent's process and its sockets are still there.
         stage.moods.wait_for("close", timeout=SILENCE)
+    yield Seen(agent=error, after=after)
     stage.next_agent()
-    return Seen(agent=error, after=after)
 
 
-def stop_agent(stage: Stage) -> Seen:
-    with python(AGENT, stage.serve()) as agent:
-        agent.find("ready")
+@contextlib.contextmanager
+def stop_agent(stage: Stage) -> Iterator[Seen]:
+    with stage.agent() as agent:
         with stopped(agent.pid):
             agent.say("step")
-            stage.next_agent()
+            stage.other_agent()
         agent.find("step 1")
+        yield Seen()
         agent.say("step")
         agent.find("step 2")
         agent.end_input()
         assert agent.wait() == 0
-    return Seen()
 
 
 # -- environments that misbehave ------------------------------------------------------------------
 
 
-def fail_to_make(stage: Stage) -> Seen:
-    address = stage.serve("moody:broken", max_sessions=1)
-    for _ in range(2):  # the second one shows that the first has given its place back
-        error, after = see(lambda: stage.moods.client(address))
-    return Seen(agent=error, after=after)
+@contextlib.contextmanager
+def fail_to_make(stage: Stage) -> Iterator[Seen]:
+    error, after = see(lambda: stage.env("moody:broken", {"max_sessions": 1}).reset())
+    yield Seen(agent=error, after=after)
+    # The second one shows that the first has given its place back.
+    assert "no display" in str(see(stage.next_agent)[0])
 
 
-def fail_in(name: str) -> Callable[[Stage], Seen]:
+def fail_in(name: str) -> Mishap:
     """Let the environment raise in one of its methods."""
 
-    def fail(stage: Stage) -> Seen:
+    @contextlib.contextmanager
+    def fail(stage: Stage) -> Iterator[Seen]:
         env = stage.env(render_mode="ansi")
         env.reset()
         calls = {"step": lambda: env.step(0), "render": env.render, "close": env.close}
@@ -249,134 +203,36 @@ def fail_in(name: str) -> Callable[[Stage], Seen]:
         else:
             env.reset(options={"raise_in": name})
             error, after = see(calls[name])
+        yield Seen(agent=error, after=after)
         if name == "close":
             env.close()
         else:
             assert env.reset()[0] == [0]
             assert env.step(0)[0] == [1]
         stage.next_agent()
-        return Seen(agent=error, after=after)
 
     return fail
 
 
-def answer_late(stage: Stage) -> Seen:
+@contextlib.contextmanager
+def answer_late(stage: Stage) -> Iterator[Seen]:
     env = stage.env(timeout=DEADLINE)
     env.reset()
     error, after = see(lambda: env.step(moody.WAIT))
+    yield Seen(agent=error, after=after)
     env.timeout = None
     stage.moods.release()
     assert isinstance(see(lambda: env.step(0))[0], rlay.Busy), "the answer is not this call's"
     assert env.late(SILENCE)[0] == [1]
     assert env.step(0)[0] == [2]
     stage.next_agent()
-    return Seen(agent=error, after=after)
 
 
-def say_too_much(stage: Stage) -> Seen:
+@contextlib.contextmanager
+def say_too_much(stage: Stage) -> Iterator[Seen]:
     env = stage.env("moody:Endless", max_frame=LIMIT)
     env.reset()
     error, after = see(lambda: env.step(0))
+    yield Seen(agent=error, after=after)
     assert env.step(0)[:2] == ("a", 2.0)
-    stage.next_agent()
-    return Seen(agent=error, after=after)
-
-
-# -- who does not belong there --------------------------------------------------------------------
-
-
-def take_the_address(stage: Stage) -> Seen:
-    address = stage.serve()
-    error, after = see(lambda: rlay.ServerBackend(moody.Moody, address))
-    stage.next_agent()
-    return Seen(host=error, after=after)
-
-
-def two_agents(stage: Stage) -> Seen:
-    listener = stage.moods.server(stage.fresh())
-    error, after = see(lambda: rlay.ClientEnv(listener.address))
-    stage.moods.dial(listener.address)
-    assert listener.reset()[0] == [0], "it still waits for an environment"
-    return Seen(agent=error, after=after)
-
-
-def two_environments(stage: Stage) -> Seen:
-    backend = rlay.ClientBackend(moody.Moody, stage.serve())
-    error, after = see(backend.run)
-    stage.next_agent()
-    return Seen(host=error, after=after)
-
-
-BY_HAND = {
-    "tcp": strangers.dial,
-    "tls": strangers.dial_tls,
-    "unix": strangers.dial,
-    "zmq": hostile_zmq.dial,
-    "zmq+ipc": hostile_zmq.dial,
-    "shm": hostile_shm.dial,
-}
-"""How to speak RLay by hand. Nobody speaks QUIC by hand here."""
-
-
-def another_version(stage: Stage) -> Seen:
-    with BY_HAND[stage.scheme](stage.serve()) as stranger:
-        stranger.send("Hello", HELLO | {"wire_min": 7, "wire_max": 9})
-        began = time.monotonic()
-        answer = stranger.receive()
-        after = time.monotonic() - began
-    assert answer["kind"] == "Reject"
-    stage.next_agent()
-    return Seen(agent=answer["body"]["message"], after=after)
-
-
-def browse(stage: Stage) -> Seen:
-    browser = http.client.HTTPConnection("localhost")
-    browser.sock = strangers.plug(stage.serve())
-    browser.sock.settimeout(1.0)  # ZeroMQ greets, and then waits like the browser.
-
-    def get() -> None:
-        with contextlib.closing(browser):
-            browser.request("GET", "/")
-            browser.getresponse()
-
-    error, after = see(get)
-    assert isinstance(error, OSError | http.client.HTTPException)
-    stage.next_agent()
-    return Seen(after=after)
-
-
-def browse_safely(stage: Stage) -> Seen:
-    """Where TLS is spoken that is found out later: by what is said in it."""
-
-    def get() -> None:
-        with strangers.dial_tls(stage.address) as stranger:
-            stranger.socket.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert stranger.socket.recv(1) == b""
-
-    stage.serve()
-    error, after = see(get)
-    assert isinstance(error, OSError) == (stage.scheme != "tls")
-    stage.next_agent()
-    return Seen(after=after)
-
-
-def talk_nonsense(stage: Stage) -> Seen:
-    address = stage.serve()
-    garbage = b"\xde\xad\xbe\xef" * 16
-    if stage.scheme == "quic":
-        hostile_quic.send([garbage], address)
-        stage.next_agent()
-        return Seen()
-    dial = hostile_shm.dial if stage.scheme == "shm" else strangers.dial
-    with dial(address) as stranger:
-
-        def until_the_end() -> None:
-            with contextlib.suppress(ConnectionError):
-                stranger.socket.sendall(garbage)
-                while stranger.socket.recv(1 << 10):
-                    pass
-
-        error, after = see(until_the_end)
-    assert error is None
-    stage.next_agent()
-    return Seen(after=after)
+    stage.next_agent(max_frame=LIMIT)

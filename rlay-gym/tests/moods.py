@@ -17,19 +17,27 @@ class Moods:
     def __init__(self, host: Any) -> None:
         self.host = host
         self._stack = contextlib.ExitStack()
+        self._is_dead = False
         host.tell("call", "moody:forget")
         host.take_log()
 
     def serve(self, source: str = "moody:Moody", **backend: Any) -> str:
         """Start a ServerBackend and return its address. It is closed with the test."""
         number, address = self.host.tell("serve", source, **backend)
-        self._stack.callback(self.host.tell, "stop", number)
+        self._stop_at_the_end(number)
         return str(address)
 
     def dial(self, address: str, source: str = "moody:Moody", **backend: Any) -> None:
         """Start a ClientBackend. It is closed with the test."""
         number, _ = self.host.tell("dial", source, address, **backend)
-        self._stack.callback(self.host.tell, "stop", number)
+        self._stop_at_the_end(number)
+
+    def _stop_at_the_end(self, number: int) -> None:
+        def stop() -> None:
+            if not self._is_dead:
+                self.host.tell("stop", number)
+
+        self._stack.callback(stop)
 
     def client(self, address: str, **kwargs: Any) -> Any:
         """Open a ClientEnv. It is closed with the test."""
@@ -76,18 +84,23 @@ class Moods:
 
     def log(self, text: str) -> str:
         """Wait until the host has logged a line with ``text``, and return it."""
-        seen: list[str] = []
-
-        def find() -> str | None:
-            seen.extend(self.host.take_log())
-            return next((line for line in seen if text in line), None)
-
-        line: str = until(find, f"the host to log {text!r}")
-        return line
+        return line_with(text, self.host.take_log, "the host")
 
     def forsake(self) -> None:
-        """Close nothing at the end, for the host process is dead."""
-        self._stack.pop_all()
+        """Tell the host nothing at the end, for its process is dead."""
+        self._is_dead = True
+
+
+def line_with(text: str, take_log: Callable[[], list[str]], who: str) -> str:
+    """Wait until a line with ``text`` is among those that are taken from the log of ``who``, and return it."""
+    seen: list[str] = []
+
+    def find() -> str | None:
+        seen.extend(take_log())
+        return next((line for line in seen if text in line), None)
+
+    line: str = until(find, f"{who} to log {text!r}")
+    return line
 
 
 @contextlib.contextmanager

@@ -1,96 +1,125 @@
-"""Every fault of the table in ``faults.py``, over every transport: who sees what, how soon, and that things go on."""
+"""Every fault of the table in ``faults.py``, over every transport and in both paradigms: who sees what, how soon, and
+that things go on."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-import faults
+import failure_page
 from conftest import ROOT, HostProcess
-from faults import BOUNDS, FAULTS, GOES_ON, GONE, NOTHING, OF_SILENCE, Fault, Logged, Raised
-from mishaps import Stage
+from faults import FAULTS
 from moods import Moods, moods_of
+from outcomes import BOUNDS, GONE, NEVER, NOTHING, TAKES_LONG, Fault, Logged, Raised, Told
 from processes import HERE
+from stages import STAGES, Stage, see
 
 Fresh = Callable[[str], str]
 Spawn = Callable[[], HostProcess]
+Record = Callable[[str, object], None]
+
+SIDES = ("agent", "host")
+
+# What is said of those who have to wait is no fault: when all places are taken an agent tries again, and whoever waits
+# for long says for what.
+PATIENCE = ("sessions are taken", "waiting for")
 
 
-def check(expected: object, found: object) -> None:
-    """Fail unless that is what was raised or said."""
-    if isinstance(expected, Raised):
-        assert all(isinstance(found, cls) for cls in expected.classes), repr(found)
-        assert expected.says in str(found)
-    elif isinstance(expected, faults.Told):
-        assert expected.says in str(found)
-    else:
-        assert found is None
-
-
-def prove(fault: Fault, stage: Stage) -> None:
+def prove(fault: Fault, stage: Stage, record: Record) -> None:
     """Bring the fault about, and fail unless all comes as the table says."""
-    outcome = fault.outcome(stage.scheme)
-    seen = fault.bring(stage)
-    check(outcome.agent, seen.agent)
-    check(outcome.host, seen.host)
-    assert seen.after < BOUNDS[outcome.when]
-    if isinstance(outcome.host, Logged):
-        stage.moods.log(outcome.host.says)
-    elif outcome.host == NOTHING:
-        # A place may still be taken when the next agent asks for it, which then tries again.
-        assert [line for line in stage.moods.host.take_log() if "sessions are taken" not in line] == []
-    else:
-        assert isinstance(outcome.host, Raised) or outcome.host == GONE
+    outcome = fault.courses[stage.paradigm].outcome(stage.scheme)
+    expected = {"agent": outcome.agent, "host": outcome.host}
+    with stage, fault.bring(stage) as seen:
+        after = seen.after
+        for side, sight in expected.items():
+            found = getattr(seen, side)
+            if isinstance(sight, Raised | Told):
+                assert sight.says in str(found), repr(found)
+                assert isinstance(sight, Told) or all(isinstance(found, cls) for cls in sight.classes), repr(found)
+            else:
+                assert found is None
+            if isinstance(sight, Logged):
+                after += see(lambda: stage.hear(side, sight.says))[1]
+        assert after < BOUNDS[outcome.when]
+    for side, sight in expected.items():
+        if sight == NOTHING:
+            lines = stage.take_log(side)
+            assert [line for line in lines if not any(word in line for word in PATIENCE)] == []
+        else:
+            assert sight == GONE or not isinstance(sight, str)
+    if outcome.when != NEVER:
+        record(failure_page.MEASURED, (fault.name, stage.paradigm, stage.scheme, after))
 
 
-TAKES_LONG = (OF_SILENCE, GOES_ON)
-CASES = [(fault, scheme, outcome.when) for fault in FAULTS for outcome in fault.outcomes for scheme in outcome.over]
-SLOW = [(fault, scheme) for fault, scheme, when in CASES if when in TAKES_LONG]
+CASES = [
+    pytest.param(fault, paradigm, scheme, id=f"{fault.name}-{paradigm}-{scheme}")
+    for fault in FAULTS
+    for paradigm, course in fault.courses.items()
+    for outcome in course.outcomes
+    for scheme in outcome.over
+]
 
 
-@pytest.mark.parametrize(
-    ("fault", "scheme"),
-    [
-        pytest.param(fault, scheme, id=f"{fault.name}-{scheme}")
-        for fault, scheme, when in CASES
-        if when not in TAKES_LONG
-    ],
-)
-def test_a_fault(request: pytest.FixtureRequest, fresh: Fresh, spawn_host: Spawn, fault: Fault, scheme: str) -> None:
-    moods: Moods = request.getfixturevalue("own_moods" if fault.is_the_hosts else "moods")
-    prove(fault, Stage(scheme, moods, fresh, spawn_host))
+def takes_long(fault: Fault, paradigm: str, scheme: str) -> bool:
+    return fault.courses[paradigm].outcome(scheme).when in TAKES_LONG
 
 
-def test_the_faults_that_take_long(fresh: Fresh, spawn_host: Spawn) -> None:
+@pytest.mark.parametrize(("fault", "paradigm", "scheme"), [case for case in CASES if not takes_long(*case.values)])
+def test_a_fault(
+    request: pytest.FixtureRequest,
+    record_property: Record,
+    fresh: Fresh,
+    moods: Moods,
+    fault: Fault,
+    paradigm: str,
+    scheme: str,
+) -> None:
+    here = request.getfixturevalue("own_moods") if fault.ends_the_host else moods
+    prove(fault, STAGES[paradigm](scheme, here, fresh, lambda: moods), record_property)
+
+
+@pytest.mark.timeout(300)
+def test_the_faults_that_take_long(record_property: Record, fresh: Fresh, spawn_host: Spawn) -> None:
     """All at the same time, for each takes half a minute."""
+    slow = [case for case in CASES if takes_long(*case.values)]
+    # Where all of them start at once none is there in time.
+    starting = threading.Semaphore(4)
     wrong: dict[str, BaseException] = {}
 
-    def play(fault: Fault, scheme: str, host: HostProcess) -> None:
+    def play(case: Any) -> None:
+        fault, paradigm, scheme = case.values
         try:
-            with moods_of(host) as moods:
-                prove(fault, Stage(scheme, moods, fresh, spawn_host))
-                if fault.is_the_hosts:
+            with contextlib.ExitStack() as stack:
+
+                def start() -> Moods:
+                    with starting:
+                        return stack.enter_context(moods_of(spawn_host()))
+
+                moods = start()
+                prove(fault, STAGES[paradigm](scheme, moods, fresh, start), record_property)
+                if fault.ends_the_host:
                     moods.forsake()
         except BaseException as error:
-            wrong[f"{fault.name}-{scheme}"] = error
+            wrong[case.id] = error
 
-    with ThreadPoolExecutor(len(SLOW)) as pool:
-        for fault, scheme in SLOW:
-            pool.submit(play, fault, scheme, spawn_host())
+    with ThreadPoolExecutor(len(slow)) as pool:
+        for case in slow:
+            pool.submit(play, case)
     assert not wrong, wrong
 
 
-def test_the_page_shows_this_table(record_property: Callable[[str, object], None]) -> None:
-    """If it does not, renew it; ``faults.py`` says how. The summary of the run shows it, too, see ``conftest.py``."""
-    record_property("faults", faults.lines(faults.rows()))
-    assert (ROOT / "docs" / "failure.md").read_text() == faults.page()
+def test_the_page_shows_this_table() -> None:
+    """If it does not, renew it; ``failure_page.py`` says how."""
+    assert (ROOT / "docs" / "failure.md").read_text() == failure_page.page()
 
 
-@pytest.mark.parametrize("fault", faults.ELSEWHERE, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", failure_page.ELSEWHERE, ids=lambda fault: fault.name)
 def test_the_tests_named_there_exist(fault: Any) -> None:
     file, name = fault.test.split("::")
     # Those in Rust are named from the top.

@@ -1,0 +1,153 @@
+"""The words of the table of faults: what a side sees, when, over which transports, and who dials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import mishaps
+from conftest import PARADIGMS, SCHEMES
+from stages import Seen, Stage
+
+AT_ONCE, AT_THE_DEADLINE, GOES_ON, NEVER = "at once", "at the deadline", "when it goes on", ""
+OF_SILENCE = "after 20 s of silence"
+AFTER_TWO, OF_SILENCE_AND_TWO = "after 2 s", f"{OF_SILENCE} and 2 s"
+"""An agent that listens waits for the dialer to come back, over networks."""
+
+SLACK = 4.0
+# Whoever is silent is asked every few seconds, and the count begins with the last answer.
+MISSED = 25.0
+BOUNDS = {
+    AT_ONCE: 2.0 + SLACK,
+    AFTER_TWO: 2.0 + 2.0 + SLACK,
+    AT_THE_DEADLINE: mishaps.DEADLINE + SLACK,
+    OF_SILENCE: MISSED + 2 * SLACK,
+    OF_SILENCE_AND_TWO: MISSED + 2.0 + 2 * SLACK,
+    GOES_ON: mishaps.LONG + SLACK,
+    NEVER: SLACK,
+}
+"""Upper bounds in seconds, for machines that have other things to do."""
+
+TAKES_LONG = (OF_SILENCE, OF_SILENCE_AND_TWO, GOES_ON)
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception of these classes, whose message has this in it."""
+
+    classes: tuple[type[Exception], ...]
+    says: str
+
+    def __str__(self) -> str:
+        """Show it in the table."""
+        return " and ".join(f"`{cls.__name__}`" for cls in self.classes) + f": “{self.says}”"
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer to somebody who speaks RLay by hand, with this in it."""
+
+    says: str
+
+    def __str__(self) -> str:
+        """Show it in the table."""
+        return f"refused: “{self.says}”"
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A warning in the log, with this in it."""
+
+    says: str
+
+    def __str__(self) -> str:
+        """Show it in the table."""
+        return f"log: “{self.says}”"
+
+
+NOTHING = "nothing"
+GONE = "–"
+"""Nobody is there to see anything."""
+
+Sight = Raised | Told | Logged | str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What comes of a fault over some transports."""
+
+    over: tuple[str, ...]
+    agent: Sight
+    host: Sight
+    when: str
+
+
+@dataclass(frozen=True)
+class Course:
+    """What comes of a fault in one paradigm, and how things go on. Over no other transport it makes sense."""
+
+    outcomes: tuple[Outcome, ...]
+    then: str
+
+    def outcome(self, scheme: str) -> Outcome:
+        """Return what comes of it over this transport."""
+        (outcome,) = (outcome for outcome in self.outcomes if scheme in outcome.over)
+        return outcome
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault, how it is brought about, and its course in each paradigm where it makes sense.
+
+    Some faults end the host's process.
+    """
+
+    name: str
+    bring: Callable[[Stage], AbstractContextManager[Seen]]
+    courses: dict[str, Course]
+    ends_the_host: bool = False
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A fault that another test shows."""
+
+    name: str
+    over: str
+    agent: str
+    host: str
+    when: str
+    then: str
+    test: str
+
+
+def but(*others: str) -> tuple[str, ...]:
+    """Return all transports but these."""
+    return tuple(scheme for scheme in SCHEMES if scheme not in others)
+
+
+def raised(*classes: type[Exception], says: str) -> Raised:
+    return Raised(classes, says)
+
+
+def everywhere(agent: Sight, host: Sight, when: str, over: tuple[str, ...] = SCHEMES) -> tuple[Outcome, ...]:
+    """Return what comes of it where that is the same over all these transports."""
+    return (Outcome(over, agent, host, when),)
+
+
+def whoever_dials(outcomes: tuple[Outcome, ...], then: str) -> dict[str, Course]:
+    """Return the courses where who dials makes no difference."""
+    return dict.fromkeys(PARADIGMS, Course(outcomes, then))
+
+
+def to_the_listener(*rows: tuple[tuple[str, ...], Sight, Sight, str], then: tuple[str, str]) -> dict[str, Course]:
+    """Return the courses where one side listens: what the dialer sees and then what the listener sees."""
+    return {
+        "client": Course(
+            tuple(Outcome(over, dialer, listener, when) for over, dialer, listener, when in rows), then[0]
+        ),
+        "server": Course(
+            tuple(Outcome(over, listener, dialer, when) for over, dialer, listener, when in rows), then[1]
+        ),
+    }
