@@ -19,6 +19,7 @@ mod losses;
 mod meeting;
 mod policies;
 mod reconnecting;
+mod releases;
 mod rendering;
 mod rows;
 mod sessions;

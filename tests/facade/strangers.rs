@@ -13,7 +13,7 @@ use rlay::{
     ServerEnv, Value,
     endpoint::{Acceptor, Wait},
     session::{Dialing, Local},
-    wire::{END, Framing, HANDSHAKE_FRAME, Header, Hello, Kind, Message, Reader, Role, Welcome, Writer},
+    wire::{END, Framing, HANDSHAKE_FRAME, Header, Kind, Message, Reader, Role, Welcome},
 };
 use rlay_testkit::CountingEnv;
 
@@ -145,34 +145,6 @@ fn more_silent_connections_than_there_is_room_for_only_delay() {
         let mut env = ClientEnv::connect(address, patient()).expect("there is room again");
         env.reset(None, &Value::None).expect("it works");
         drop(silent);
-    });
-}
-
-#[test]
-fn a_peer_of_another_wire_number_is_told() {
-    in_good_company(|address| {
-        let mut newer = Stranger::dial(address);
-        let mut frame = Vec::new();
-        Header { kind: Kind::Hello, seq: 0, ack: 0, re: 0 }.begin(&mut frame);
-        let hello = Hello {
-            wire_min: 7,
-            wire_max: 9,
-            role: Role::Agent,
-            auth: 0,
-            features: 0,
-            max_frame: 1 << 20,
-            peer: "from the future".into(),
-            nonce: None,
-            resume: None,
-        };
-        hello.put(&mut Writer(&mut frame));
-        frame.extend(b"what else wire 7 puts there");
-        newer.say_frame(&frame);
-        let answer = newer.hear().expect("an answer");
-        let error = receive_welcome(&answer).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Incompatible);
-        assert!(error.to_string().contains("speaks wire 0, the dialer speaks 7 to 9"), "{error}");
-        assert!(newer.hear().is_none());
     });
 }
 
