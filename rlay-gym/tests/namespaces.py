@@ -74,6 +74,9 @@ class Link(Protocol):
     def can_mend(self, scheme: str) -> bool:
         """Whether what is carried over ``scheme`` is as good then as it was."""
 
+    def can_fall_silent(self, scheme: str) -> bool:
+        """Whether nothing answers to ``scheme`` any more once the link is cut."""
+
 
 def run(command: str) -> str:
     """Run a command to its end and return what it printed; OSError says what it complained about."""
@@ -160,6 +163,9 @@ class Wire:
     def can_mend(self, _: str) -> bool:
         return True
 
+    def can_fall_silent(self, _: str) -> bool:
+        return True
+
 
 class Relay:
     """Programs beside the dialers that make their way bad: see ``bad_link.py``."""
@@ -194,6 +200,10 @@ class Relay:
 
     def can_mend(self, scheme: str) -> bool:
         return scheme == "quic"
+
+    def can_fall_silent(self, scheme: str) -> bool:
+        # To TCP's own questions the kernel answers, whatever the program does.
+        return scheme in ("quic", "zmq")
 
     def _tell(self, word: str) -> list[int]:
         for program in self._programs:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium as gym
 import pytest
 
 import transcripts
 from conftest import PARADIGMS
+from failure_page import LINK_DOWN, MEASURED
 from hosts import resolve
 from namespaces import DELAY, Host, Hosts, Link, link_between, two_hosts
 from processes import Program, until
 
 SCHEMES_ACROSS = ("quic", "tls")
 """The transports that are meant for networks."""
+NETWORKS = ("tcp", "tls", "zmq", "quic")
+"""Those that can be used in one."""
 
 ENDPOINTS = {"client": ("ServerBackend", "ClientEnv"), "server": ("ServerEnv", "ClientBackend")}
 """Who listens, and who dials."""
@@ -41,6 +45,8 @@ LEARNER = """
         print("at", env.address)
         for _ in range(int(times)):
             print(transcripts.play(env))
+            if "PACED" in os.environ:
+                sys.stdin.readline()
         env.close()
     except rlay.Error as error:
         print(type(error).__name__, error)
@@ -55,6 +61,14 @@ NOTICED = 40.0
 DOWN = 24.0
 """How long a link may be down that is then mended."""
 SILENCE = "nothing was heard for too long"
+UNHEARD, TIMED_OUT = "nothing was acknowledged for 20s", "timed out"
+LOST = {
+    "tcp": (UNHEARD, TIMED_OUT),
+    "tls": (UNHEARD, TIMED_OUT),
+    "zmq": ("nothing was heard for 20s", "nothing was heard for 20s"),
+    "quic": (SILENCE, SILENCE),
+}
+"""What they say who wait for an answer, and who wait for a question."""
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +102,8 @@ def begin(hosts: Hosts, endpoint: str, address: str, source: str = "cartpole", t
 
 def port_at(hosts: Hosts, scheme: str, paradigm: str) -> str:
     """Return the address to listen at."""
-    return f"{scheme}://{place(hosts, ENDPOINTS[paradigm][0]).address}:0"
+    insists = "?insecure_allow_remote=yes" if scheme == "zmq" else ""
+    return f"{scheme}://{place(hosts, ENDPOINTS[paradigm][0]).address}:0{insists}"
 
 
 @contextlib.contextmanager
@@ -164,20 +179,37 @@ def test_nobody_listens_for_other_hosts_without_a_token(
         assert refusal.startswith("AddressError") and "set a token (RLAY_TOKEN" in refusal
 
 
-def test_both_ends_notice_that_the_link_is_down(hosts: Hosts, record_property: Record) -> None:
-    """In both paradigms at once, for it takes its time."""
+def test_both_ends_notice_that_the_link_is_down(
+    hosts: Hosts, record_property: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over all networks and in both paradigms at once, for it takes its time."""
+    monkeypatch.setenv("PACED", "")
     with contextlib.ExitStack() as stack:
-        link = stack.enter_context(link_between(hosts, "quic"))
-        record_property("a link that goes down", link.how)
+        links = {scheme: stack.enter_context(link_between(hosts, scheme)) for scheme in NETWORKS}
         sessions = [
-            stack.enter_context(session(hosts, link, "quic", paradigm, "cartpole", FOR_EVER)) for paradigm in PARADIGMS
+            (scheme, paradigm, *stack.enter_context(session(hosts, link, scheme, paradigm, "cartpole", FOR_EVER)))
+            for scheme, link in links.items()
+            for paradigm in PARADIGMS
+            if link.can_fall_silent(scheme)
         ]
-        for learner, _ in sessions:
+        for _, _, learner, _ in sessions:
             learner.find("transcript")
-        link.cut()
-        for learner, game in sessions:
-            assert SILENCE in learner.find("ConnectionLost", NOTICED)
-            until(lambda: any(SILENCE in line for line in game.errors), "the game to notice", NOTICED)
+        for link in links.values():
+            record_property("a link that goes down", link.how)
+            link.cut()
+        began = time.monotonic()
+        for _, _, learner, _ in sessions:
+            learner.say("and once more")
+
+        def notice(scheme: str, paradigm: str, learner: Program, game: Program) -> None:
+            found, told = LOST[scheme]
+            assert found in learner.find("ConnectionLost", NOTICED)
+            until(lambda: any(told in line for line in game.errors), f"the game to notice over {scheme}", NOTICED)
+            record_property(MEASURED, (LINK_DOWN, paradigm, scheme, time.monotonic() - began))
+
+        with ThreadPoolExecutor(len(sessions)) as pool:
+            for noticed in [pool.submit(notice, *each) for each in sessions]:
+                noticed.result()
 
 
 def test_sessions_outlast_a_link_that_is_down_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
