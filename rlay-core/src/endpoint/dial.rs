@@ -8,14 +8,14 @@ use crate::{
     bridge::refuse_inside_tokio,
     channel::{BlockingChannel, Transport},
     error::{Error, ErrorKind, Result},
-    session::Dialing,
+    session::{Dialing, Local},
     token::nonce,
     wire::{HANDSHAKE_FRAME, Limits, Resume, Role, Welcome},
 };
 
 /// One attempt to connect takes no longer, for nothing else is looked at meanwhile; the next one follows.
-const CONNECT_TIME: Duration = Duration::from_millis(1500);
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const CONNECT_TIME: Duration = Duration::from_millis(1500);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Connects to `address` as `role` and shakes hands, trying again until `wait` is over while nobody
@@ -42,7 +42,7 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
         };
         let error = reason.insert(error);
         match wait.sleep(pause) {
-            Ok(()) => pause = (pause * 2).min(LONGEST_PAUSE),
+            Ok(()) => pause = longer(pause),
             Err(over) if over.kind() == ErrorKind::Timeout => {
                 let waited = started.elapsed().as_secs_f64();
                 let (kind, advice) = match error.kind() {
@@ -71,28 +71,48 @@ pub(super) fn again(
     let mut pause = FIRST_PAUSE;
     loop {
         wait.look()?;
-        let error = match dialer.connect(wait) {
+        let (error, is_connected) = match dialer.connect(wait) {
             Ok(mut channel) => match dialer.shake(channel.as_mut(), Some(session.clone()), wait) {
                 Ok(welcome) => {
                     channel.set_max_frame(limits.frame);
                     return Ok((channel, welcome.received.unwrap_or_default()));
                 }
-                Err(error) if error.is_gone() => return Err(error),
-                Err(error) => error,
+                Err(error) => (error, true),
             },
-            // Nobody has the port. That is final for those who did not say how long to wait; others may know of a
-            // tunnel that is being restarted.
-            Err(error) if error.is_gone() && options.reconnect_timeout.is_none() => return Err(error),
-            Err(error) => error,
+            Err(error) => (error, false),
         };
-        // All else has worked once, and may again: names are not found while a network changes.
-        if matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Incompatible | ErrorKind::Closed) {
+        if is_final(&error, is_connected, options) {
             return Err(error);
         }
         wait.look()?;
         wait.sleep(pause)?;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = longer(pause);
     }
+}
+
+/// Whether a session that goes on need not try again after this error, of connecting or of the handshake after that.
+pub(super) fn is_final(error: &Error, is_connected: bool, options: &Options) -> bool {
+    match error.kind() {
+        ErrorKind::Unauthorized | ErrorKind::Incompatible | ErrorKind::Closed => true,
+        // The session has ended, or nobody has the port. The latter is final for those who did not say how long to
+        // wait; others may know of a tunnel that is being restarted.
+        _ if error.is_gone() => is_connected || options.reconnect_timeout.is_none(),
+        // All else has worked once, and may again: names are not found while a network changes.
+        _ => false,
+    }
+}
+
+/// The pause after this one.
+pub(super) fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(LONGEST_PAUSE)
+}
+
+/// Begins the handshake for a new session, or for one that goes on.
+pub(super) fn hello(local: Local, session: Option<Resume>, out: &mut Vec<u8>) -> Result<Dialing> {
+    Ok(match session {
+        None => Dialing::begin(local, nonce()?, out),
+        Some(session) => Dialing::resume(local, nonce()?, session, out),
+    })
 }
 
 /// Who dials where.
@@ -124,10 +144,7 @@ impl Dialer<'_> {
         let mut wait = wait.within(self.options.handshake_timeout);
         let local = self.options.local(self.role, self.transport.is_network(self.address.scheme()));
         let mut frame = Vec::new();
-        let mut dialing = match session {
-            None => Dialing::begin(local, nonce()?, &mut frame),
-            Some(session) => Dialing::resume(local, nonce()?, session, &mut frame),
-        };
+        let mut dialing = hello(local, session, &mut frame)?;
         channel.set_max_frame(HANDSHAKE_FRAME);
         loop {
             // Over TLS the first one waits for the peer's part in its handshake.
