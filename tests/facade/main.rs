@@ -26,5 +26,6 @@ mod sessions;
 mod strangers;
 mod timeouts;
 mod tokens;
+mod tokio_reconnecting;
 mod tokio_threads;
 mod workspace;

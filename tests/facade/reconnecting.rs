@@ -14,7 +14,7 @@ use rlay_testkit::CountingEnv;
 use crate::support::{Gate, Gated, HOLD, PATIENCE, Paradigm, Relay, bounded, counting_with, eventually, patient};
 
 /// Of the transports that are built in.
-const NETWORKS: &[&str] = &[
+pub(crate) const NETWORKS: &[&str] = &[
     "tcp",
     #[cfg(feature = "tls")]
     "tls",
@@ -25,13 +25,13 @@ const NETWORKS: &[&str] = &[
 ];
 
 /// Options that notice soon that nothing comes any more, and wait long for another connection.
-fn enduring() -> Options {
+pub(crate) fn enduring() -> Options {
     let mut options = Options { reconnect_timeout: Some(PATIENCE), ..patient() };
     options.transport.liveness = Duration::from_secs(2);
     options
 }
 
-fn address(scheme: &str) -> String {
+pub(crate) fn address(scheme: &str) -> String {
     format!("{scheme}://127.0.0.1:0")
 }
 

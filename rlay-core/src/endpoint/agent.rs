@@ -477,7 +477,8 @@ impl BlockingChannel for Abandoned {
     }
 }
 
-fn nothing() -> Spec {
+/// Stands for what is not told yet.
+pub(super) fn nothing() -> Spec {
     use crate::space::AnySpace;
     Spec {
         env_id: String::new(),

@@ -64,6 +64,11 @@ impl Relay {
         self.cut();
     }
 
+    /// Lets new ones in again.
+    pub(crate) fn open(&self) {
+        self.is_shut.store(false, SeqCst);
+    }
+
     /// Drops the dialers' ends of streams alone; how many. The listener does not know.
     pub(crate) fn cut_half(&self) -> usize {
         let mut count = 0;

@@ -1,0 +1,224 @@
+//! AsyncEnv: an environment in another process, for an agent inside tokio.
+
+use tokio::time;
+
+use super::{
+    super::{
+        Answer, Options, Received,
+        agent::{check_spaces, nothing},
+    },
+    GOODBYE_TIME,
+    line::Line,
+};
+use crate::{
+    channel::Channel,
+    env::{ResetResult, StepResult},
+    error::{Error, ErrorKind, Result},
+    frame::Frame,
+    session::{AgentEvent, AgentSession},
+    space::{AnySpace, Space},
+    value::{Map, Value},
+    wire::{Goodbye, Limits, Reset, Row, Spec, payload_head, put_value},
+};
+
+/// An environment in another process, for an agent inside tokio. Spaces are dynamic.
+///
+/// Every call may be cancelled. Its answer is then late: the next `reset` drops it, and until then other calls are
+/// refused. Over a network the session goes on when its connection is lost and both ends live, as in the blocking
+/// form; here it is a call that sees to another connection, which it waits for no longer than
+/// [`Options::reconnect_timeout`].
+///
+/// ```no_run
+/// # async fn train() -> Result<(), rlay_core::Error> {
+/// use rlay_core::{Options, Value, drive::AsyncEnv};
+///
+/// let mut env = AsyncEnv::connect("mem://cartpole", &Options::default()).await?;
+/// env.reset(Some(7), &Value::None).await?;
+/// let result = env.step(&Value::Int(1)).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct AsyncEnv {
+    line: Line,
+    session: AgentSession,
+    spec: Box<Spec>,
+    /// The last request, kept until it is answered: all but the action, and that.
+    out: Vec<u8>,
+    action: Vec<u8>,
+    /// Where the next action is written.
+    packed: Vec<u8>,
+}
+
+impl AsyncEnv {
+    /// Connects to a [`ServerBackend`](crate::ServerBackend) and makes an environment there.
+    pub async fn connect(address: &str, options: &Options) -> Result<Self> {
+        Self::make(Line::dial(address.parse()?, options).await?, options).await
+    }
+
+    /// Makes an environment over a channel whose handshake is over. The session ends with that channel.
+    pub async fn open(channel: Box<dyn Channel>, limits: Limits, options: &Options) -> Result<Self> {
+        Self::make(Line::new(channel, limits), options).await
+    }
+
+    async fn make(line: Line, options: &Options) -> Result<Self> {
+        let (session, spec) = (AgentSession::new(), Box::new(nothing()));
+        let mut env = Self { line, session, spec, out: Vec::new(), action: Vec::new(), packed: Vec::new() };
+        env.session.make(&options.make(), &mut env.out)?;
+        env.send().await?;
+        let frame = env.next().await?;
+        match env.session.handle(&frame, env.line.limits()) {
+            Ok(AgentEvent::Spec(spec)) => {
+                check_spaces(&spec, env.line.limits())?;
+                env.spec = spec;
+                Ok(env)
+            }
+            Ok(AgentEvent::Failed { fault, .. }) => Err(fault.into_error()),
+            Ok(AgentEvent::Over(error)) => Err(error),
+            Ok(_) => Err(Error::protocol("the environment's host answered Make with something else")),
+            Err(error) => Err(env.abort(error).await),
+        }
+    }
+
+    /// Spaces, metadata and the rest of what the host told.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Gymnasium's `reset`. Cancelling it leaves the answer late; the next `reset` drops it.
+    pub async fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Value>> {
+        self.begin()?;
+        while self.session.waiting(0).is_some() {
+            // A late answer is dropped, whatever it was, for the new episode makes it void.
+            if let Err(error) = self.receive().await
+                && self.session.waiting(0).is_some()
+            {
+                return Err(error);
+            }
+        }
+        self.packed.clear();
+        put_value(&mut self.packed, options);
+        self.line.limits().fit(ErrorKind::Usage, "reset", self.packed.len())?;
+        let reset = Reset { rows: smallvec::smallvec![(0, seed.map(Into::into))], options: options.clone() };
+        self.session.reset(&reset, &mut self.out)?;
+        self.action.clear();
+        let (row, observation) = self.exchange().await?;
+        Ok(ResetResult { observation, info: info(row.info) })
+    }
+
+    /// Gymnasium's `step`. After a cancelled one only `reset` goes on; the action is taken all the same.
+    pub async fn step(&mut self, action: &Value) -> Result<StepResult<Value>> {
+        self.begin()?;
+        let space: &AnySpace = &self.spec.action_space;
+        self.packed.clear();
+        let packed = space.pack(action, &mut self.packed);
+        if !packed {
+            space.from_value(action)?;
+            self.packed.clear();
+            put_value(&mut self.packed, action);
+        }
+        self.line.limits().fit(ErrorKind::InvalidAction, "action", self.packed.len())?;
+        self.session.step(&[0], &mut self.out)?;
+        payload_head(&mut self.out, packed, self.packed.len());
+        std::mem::swap(&mut self.action, &mut self.packed);
+        let (row, observation) = self.exchange().await?;
+        let Row { reward, terminated, truncated, .. } = row;
+        Ok(StepResult { observation, reward, terminated, truncated, info: info(row.info) })
+    }
+
+    /// Gymnasium's `render`.
+    pub async fn render(&mut self) -> Result<Value> {
+        self.begin()?;
+        self.session.render(&[0], &mut self.out)?;
+        self.action.clear();
+        self.send().await?;
+        match self.receive().await? {
+            Answer::Frame(frame) => Ok(frame),
+            _ => Err(Error::protocol("a render was answered with something else")),
+        }
+    }
+
+    /// Ends the session. A host that does not listen is left after half a second.
+    pub async fn close(mut self) -> Result<()> {
+        let leave = async {
+            self.line.begin()?;
+            // A host whose connection is lost would keep the environment for long.
+            self.line.mend(&self.session, [&self.out, &self.action]).await?;
+            let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
+            self.session.goodbye(&goodbye, &mut self.out)?;
+            self.line.finish(&self.out).await
+        };
+        time::timeout(GOODBYE_TIME, leave).await.unwrap_or(Ok(()))
+    }
+
+    /// Answers still to come belong to calls that were cancelled.
+    fn begin(&mut self) -> Result<()> {
+        self.line.begin()?;
+        self.session.give_up();
+        Ok(())
+    }
+
+    async fn send(&mut self) -> Result<()> {
+        self.line.send([&self.out, &self.action]).await
+    }
+
+    async fn next(&mut self) -> Result<Frame> {
+        match self.line.next(&self.session, [&self.out, &self.action]).await {
+            Err(error) if error.kind() == ErrorKind::Protocol => Err(self.abort(error).await),
+            frame => frame,
+        }
+    }
+
+    async fn exchange(&mut self) -> Result<(Row, Value)> {
+        self.send().await?;
+        match self.receive().await? {
+            Answer::Row(row, received) => Ok((row, received.element(&self.spec.observation_space)?)),
+            _ => Err(Error::protocol("a request was answered with something else")),
+        }
+    }
+
+    /// The answer to the request under way.
+    async fn receive(&mut self) -> Result<Answer> {
+        let frame = self.next().await?;
+        let limits = *self.line.limits();
+        let (mut rows, at, packed) = match self.session.handle(&frame, &limits) {
+            Ok(AgentEvent::Result { rows, payload, .. }) => (rows, payload.reader.position(), payload.packed),
+            Ok(AgentEvent::Frames { mut frames, .. }) => {
+                return Ok(Answer::Frame(frames.0.pop().map(|(_, frame)| frame).unwrap_or_default()));
+            }
+            Ok(AgentEvent::Failed { fault, .. }) => return Err(fault.into_error()),
+            Ok(AgentEvent::Over(error)) => {
+                self.line.end(error.clone());
+                return Err(error);
+            }
+            Ok(AgentEvent::Closed | AgentEvent::Spec(_)) => return Err(Error::protocol("an answer to no request")),
+            Err(error) => return Err(self.abort(error).await),
+        };
+        let row = rows.pop().ok_or_else(|| Error::protocol("a result without a row"))?;
+        Ok(Answer::Row(row, Received::new(frame, at, packed, limits)))
+    }
+
+    /// Ends the session because the peer broke the protocol, and tells it so.
+    async fn abort(&mut self, error: Error) -> Error {
+        self.session.abort(&error, &mut self.out);
+        self.line.end(error.clone());
+        let _ = time::timeout(GOODBYE_TIME, self.line.finish(&self.out)).await;
+        error
+    }
+}
+
+impl Drop for AsyncEnv {
+    /// Says goodbye but waits for nothing; `close` is the orderly way, and the only one outside of the runtime.
+    fn drop(&mut self) {
+        let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
+        if self.line.is_whole() && self.session.goodbye(&goodbye, &mut self.out).is_ok() {
+            self.line.finish_later(std::mem::take(&mut self.out));
+        }
+    }
+}
+
+fn info(info: Value) -> Map {
+    match info {
+        Value::Dict(map) => map,
+        _ => Map::new(),
+    }
+}
