@@ -82,6 +82,8 @@ def end_host(stage: Stage) -> Iterator[Seen]:
     env.reset()
     error, after = see(lambda: env.step(moody.DIE))
     yield Seen(agent=error, after=after)
+    # A process that ends closes one thing after the other; the address may be the last.
+    stage.moods.host.process.join(SILENCE)
     stage.next_host()
 
 
