@@ -129,8 +129,8 @@ impl Session {
                 self.rows.fetch_add(1, SeqCst);
                 // What was cut before the step cannot have brought its answer.
                 if cuts > resumed {
+                    println!("resumed {}", cuts - resumed);
                     resumed = cuts;
-                    println!("resumed 1");
                 }
                 if result.terminated || result.truncated {
                     break;

@@ -6,7 +6,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread,
     time::Duration,
@@ -44,10 +44,11 @@ impl Tally {
         }
     }
 
-    /// What a holder says; `secret` is its own.
-    fn hear(self: &Arc<Self>, line: &str, secret: &str) {
+    /// What a holder says; `secret` and `missing` are its own.
+    fn hear(self: &Arc<Self>, line: &str, secret: &str, missing: &AtomicI64) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let number = match word {
+        let number = rest.parse().unwrap_or(0);
+        let sum = match word {
             "host" => {
                 let (tally, address, token) = (self.clone(), rest.to_owned(), Token::new(secret).ok());
                 thread::spawn(move || tally.dial(&address, token));
@@ -55,11 +56,17 @@ impl Tally {
             }
             "rows" => &self.rows,
             "misaligned" => &self.misaligned,
-            "cut" => &self.cut,
-            "resumed" => &self.resumed,
+            "cut" => {
+                missing.fetch_add(number as i64, Relaxed);
+                &self.cut
+            }
+            "resumed" => {
+                missing.fetch_sub(number as i64, Relaxed);
+                &self.resumed
+            }
             _ => return,
         };
-        number.fetch_add(rest.parse().unwrap_or(0), Relaxed);
+        sum.fetch_add(number, Relaxed);
     }
 
     /// Hosts an environment where a holder listens, until that is gone.
@@ -76,6 +83,8 @@ impl Tally {
 pub(crate) struct Holder {
     child: Child,
     input: ChildStdin,
+    /// Connections that were cut, less those that a session has gone on without.
+    missing: Arc<AtomicI64>,
 }
 
 impl Holder {
@@ -91,13 +100,19 @@ impl Holder {
         }
         let mut child = command.spawn()?;
         let (input, output) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
-        let tally = tally.clone();
+        let (tally, missing) = (tally.clone(), Arc::new(AtomicI64::new(0)));
+        let this = Self { child, input, missing: missing.clone() };
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                tally.hear(&line, &secret);
+                tally.hear(&line, &secret, &missing);
             }
         });
-        Ok(Self { child, input })
+        Ok(this)
+    }
+
+    /// Whether one of its sessions has not gone on yet after its connection was cut.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.missing.load(Relaxed) != 0
     }
 
     /// Has the connection of one of its sessions cut, if there is one already; now and then so that only the dialer

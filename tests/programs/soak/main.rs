@@ -141,8 +141,8 @@ impl Soak {
         self.holders.iter_mut().try_for_each(Holder::check)
     }
 
-    /// Waits until every session is there and none beside them, for a while: those that come must not be taken for
-    /// those that go.
+    /// Waits until every session is there, none is cut off, and there are none beside them, for a while: those that
+    /// come must not be taken for those that go.
     fn settle(&mut self) -> Result<(), EnvError> {
         let all = HOLDERS * SESSIONS;
         let dialed = (0..HOLDERS).filter(|number| self.paradigm(*number) == Paradigm::Listen).count() * SESSIONS;
@@ -150,11 +150,13 @@ impl Soak {
         while since.elapsed() < CALM {
             let (environments, backends) = (self.tally.environments.load(Relaxed), self.tally.backends.load(Relaxed));
             let (there, due) = ([self.backend.sessions(), backends, environments], [all - dialed, dialed, all]);
-            if there != due {
+            let cut_off = self.holders.iter().filter(|holder| holder.is_cut_off()).count();
+            if there != due || cut_off > 0 {
                 since = Instant::now();
             }
             if start.elapsed() > 6 * KEPT {
-                return Err(format!("{there:?} instead of {due:?} sessions dialed in, dialed, and both").into());
+                let what = format!("{there:?} instead of {due:?} sessions dialed in, dialed, and both");
+                return Err(format!("{what}; in {cut_off} processes some are cut off").into());
             }
             self.check()?;
             thread::sleep(Duration::from_millis(10));
