@@ -26,7 +26,7 @@ ELSEWHERE = (
         "test_transport_failures.py::test_a_kill_in_the_middle_of_a_large_frame",
     ),
     Elsewhere(
-        LINK_DOWN, "tcp, tls, zmq, quic", "`ConnectionLost`", "log", f"{OF_SILENCE} and `reconnect_timeout`",
+        LINK_DOWN, "tcp, tls, zmq, quic", "`ConnectionLost`", "log", "after 18 s and `reconnect_timeout`",
         "both dial anew",
         "test_two_hosts.py::test_both_ends_notice_that_the_link_is_down",
     ),
@@ -69,9 +69,9 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 - **No answer in time.** With `timeout=`, a call raises `Timeout`. The answer may still come. `late()` fetches it,
   `reset()` drops it; no other call is ever given it. Without `timeout=`, a call waits as long as the other side lives.
 - **The other side is gone.** The call raises `ConnectionLost`, and so does every call after it. Close the environment
-  and make a new one, once somebody listens again; with `on_loss="replace"` `reset()` does that, and with `"truncate"`
-  the step does not raise but ends the episode. A host closes the environments of an agent that is gone, and serves the
-  next one; `restarts=` lets an agent start the game again that it launched.
+  and make a new one, once somebody listens again; with `on_loss="replace"` (in Rust `OnLoss::Replace`) `reset()` does
+  that, and with `"truncate"` the step does not raise but ends the episode. A host closes the environments of an agent
+  that is gone, and serves the next one; `restarts=` lets an agent start the game again that it launched.
 - **Only the connection is gone**, and both sides live: over networks (`tcp`, `tls`, `zmq`, `quic`) the session goes on
   over another one, every step is taken once, and nobody sees anything. An agent's call waits 2 s for that before it
   says that the other side is gone, unless nobody has the port; a host keeps an environment for 30 s, and less if it
@@ -83,8 +83,8 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 
 There is a table for each paradigm. A dash stands where no user of RLay is left to see anything, or where a fault makes
 no sense over a transport or cannot be brought about: HTTP does not reach shared memory, and the tests speak no QUIC by
-hand. “{AT_ONCE}” is within 2 s. The 20 s of silence may be up to 25 s, for who is silent is asked every 5 s. The 2 s
-are those that an agent's call waits for another connection.
+hand. “{AT_ONCE}” is within 2 s. Who is silent is given up after 18 s at most; the 2 s are those that an agent's call
+waits for another connection.
 What is in quotes is part of the message, often its end.
 
 <!-- Made by rlay-gym/tests/failure_page.py, which says how; rlay-gym/tests/test_faults.py asserts every row. -->

@@ -18,7 +18,6 @@ from outcomes import (
     NEVER,
     NOTHING,
     OF_SILENCE,
-    OF_SILENCE_AND_TWO,
     Course,
     Fault,
     Logged,
@@ -33,7 +32,7 @@ from outcomes import (
 
 CRASHED = "the process at the other end was killed or crashed"
 SILENT = "nothing was heard for too long; its machine or the network is gone, or it was killed"
-SILENT_ZMQ = "nothing was heard for 20s"
+SILENT_ZMQ = "nothing was heard for 18s"
 DROPPED = "the other end dropped the channel without a goodbye"
 GIVEN_UP = "the other end heard nothing for too long and gave the connection up; did this one stand still?"
 # Who dialed may hear that it was given up or that nobody knows it any more; then it dials again, and hears this.
@@ -55,7 +54,7 @@ HOST_DIES = {
     "server": Course((
         Outcome(("unix", "zmq+ipc", "shm"), raised(rlay.ConnectionLost, says=CRASHED), GONE, AT_ONCE),
         Outcome(("tcp", "tls", "zmq"), raised(rlay.ConnectionLost, says=CRASHED), GONE, AFTER_TWO),
-        Outcome(("quic",), raised(rlay.ConnectionLost, says=SILENT), GONE, OF_SILENCE_AND_TWO),
+        Outcome(("quic",), raised(rlay.ConnectionLost, says=SILENT), GONE, OF_SILENCE),
     ), "another host dials in"),
 }  # fmt: skip
 
@@ -69,9 +68,8 @@ def stood_still(last: str) -> Course:
     """Return what comes of a host that stands still for long; ``last`` is what it hears over QUIC in the end."""
     return Course((
         Outcome((*TCP, "shm"), NOTHING, NOTHING, GOES_ON),
-        Outcome(("zmq+ipc",), raised(rlay.ConnectionLost, says=SILENT_ZMQ), Logged(DROPPED), OF_SILENCE),
-        Outcome(("zmq",), raised(rlay.ConnectionLost, says=SILENT_ZMQ), Logged(DROPPED), OF_SILENCE_AND_TWO),
-        Outcome(("quic",), raised(rlay.ConnectionLost, says=SILENT), Logged(last), OF_SILENCE_AND_TWO),
+        Outcome(ZMQ, raised(rlay.ConnectionLost, says=SILENT_ZMQ), Logged(DROPPED), OF_SILENCE),
+        Outcome(("quic",), raised(rlay.ConnectionLost, says=SILENT), Logged(last), OF_SILENCE),
     ), "where the agent has waited, the session goes on; the host serves the next agent")  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from processes import WAIT, held, python, until
 pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
 
 NOTICED = 120.0
-"""Who waits for a dead peer hears of it after 20 s."""
+"""Who waits for a dead peer hears of it within 20 s."""
 
 AGENT = """
     import moody, sys, rlay

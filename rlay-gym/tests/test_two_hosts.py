@@ -57,15 +57,15 @@ OTHER = "between three hosts"
 
 FOR_EVER = 1_000_000
 NOTICED = 40.0
-"""Who is heard no more is given up after 20 s."""
+"""Who is heard no more is given up within 18 s."""
 DOWN = 24.0
 """How long a link may be down that is then mended."""
 SILENCE = "nothing was heard for too long"
-UNHEARD, TIMED_OUT = "nothing was acknowledged for 20s", "timed out"
+UNHEARD, TIMED_OUT = "nothing was acknowledged for 18s", "timed out"
 LOST = {
     "tcp": (UNHEARD, TIMED_OUT),
     "tls": (UNHEARD, TIMED_OUT),
-    "zmq": ("nothing was heard for 20s", "nothing was heard for 20s"),
+    "zmq": ("nothing was heard for 18s", "nothing was heard for 18s"),
     "quic": (SILENCE, SILENCE),
 }
 """What they say who wait for an answer, and who wait for a question."""
