@@ -50,10 +50,19 @@ class Log(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(f"{record.levelname}: {record.getMessage()}")
+        self.add(f"{record.levelname}: {record.getMessage()}")
+
+    def add(self, line: str) -> None:
+        """Keep one more line."""
+        assert self.lock is not None
+        with self.lock:
+            self.lines.append(line)
 
     def take(self) -> list[str]:
-        lines, self.lines = self.lines, []
+        """Return the lines since the last time."""
+        assert self.lock is not None
+        with self.lock:
+            lines, self.lines = self.lines, []
         return lines
 
 
@@ -76,6 +85,10 @@ class Commands:
         number = len(self.backends)
         self.backends[number] = backend.start()
         return number, backend.address
+
+    def sessions(self, number: int) -> int:
+        """Return how many sessions a backend has, those included that wait to be taken."""
+        return sum(thread.is_alive() for thread in self.backends[number]._threads._known) - 1  # One runs the backend.
 
     def stop(self, number: int) -> None:
         """Close a backend."""
@@ -104,7 +117,7 @@ def main(pipe: Connection) -> None:
     """Obey until the pipe is closed. Then all ends at once; how backends end in order is tested elsewhere."""
     commands = Commands()
     logging.getLogger("rlay").addHandler(commands.log)
-    warnings.showwarning = lambda message, category, *_: commands.log.lines.append(f"{category.__name__}: {message}")
+    warnings.showwarning = lambda message, category, *_: commands.log.add(f"{category.__name__}: {message}")
     warnings.simplefilter("always")
     while True:
         try:

@@ -14,6 +14,7 @@ import hostile_quic
 import hostile_shm
 import hostile_zmq
 import strangers
+from processes import WAIT
 from stages import Seen, Stage, see
 
 
@@ -71,9 +72,11 @@ def browse(stage: Stage) -> Iterator[Seen]:
 
     with stage.door() as address:
         browser.sock = strangers.plug(address)
-        browser.sock.settimeout(1.0)  # ZeroMQ greets, and then waits like the browser.
+        greets = stage.scheme.startswith("zmq")  # and then waits like the browser.
+        browser.sock.settimeout(1.0 if greets else WAIT)
         error, after = see(get)
         assert isinstance(error, OSError | http.client.HTTPException)
+        assert isinstance(error, TimeoutError) <= greets, "the connection was not closed"
         yield Seen(after=after)
 
 

@@ -39,7 +39,7 @@ SILENCE = 60.0
 """Bounds every wait for an answer or for somebody to be missed, in seconds."""
 
 FAMILY = """
-    import os, sys, rlay
+    import os, select, sys, rlay
     env = rlay.ClientEnv(sys.argv[2])
     env.reset()
     for _ in range(2):
@@ -47,8 +47,11 @@ FAMILY = """
             own = rlay.ClientEnv(sys.argv[2])
             own.reset()
             os.write(1, b"ready\\n")  # at once, or two workers would write into one line
-            while sys.stdin.readline():
-                os.write(1, b"goes on %d\\n" % own.step(0)[0][0])
+            os.read(0, len(b"on\\n"))  # One for each worker; what is left is the other's.
+            os.write(1, b"goes on %d\\n" % own.step(0)[0][0])
+            end = select.poll()
+            end.register(0, 0)
+            end.poll()
             os._exit(0)
     while True:
         os.wait()
@@ -105,15 +108,21 @@ def kill_parent(stage: Stage) -> Iterator[Seen]:
     with stage.agent(FAMILY, max_sessions=3, reconnect_timeout=0) as agent:
         agent.find("ready")
         yield Seen(after=missed(stage, agent))
-        agent.say("on")
-        agent.find("goes on 1")
+        for _ in range(2):
+            agent.say("on")
+        for _ in range(2):
+            agent.find("goes on 1")
         # There is room for three, and the two workers have their places.
         stage.next_agent()
 
 
 def states_of_threads(pid: int) -> list[str]:
     """Return what the kernel says of each thread of a process."""
-    return [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    states = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # It has ended meanwhile.
+            states.append((task / "stat").read_text())
+    return states
 
 
 @contextlib.contextmanager
@@ -134,8 +143,9 @@ def stopped(pid: int, at_least: float = STOPPED) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stop_host(stage: Stage) -> Iterator[Seen]:
-    env = stage.env(timeout=DEADLINE)
+    env = stage.env()
     env.reset()
+    env.timeout = DEADLINE
     with stopped(stage.moods.host.pid):
         error, after = see(lambda: env.step(0))
     env.timeout = None
@@ -149,6 +159,7 @@ def stop_host(stage: Stage) -> Iterator[Seen]:
 def stop_host_for_long(stage: Stage) -> Iterator[Seen]:
     env = stage.env(backend={"reconnect_timeout": SOON})
     env.reset()
+    stage.settle()
     stands = threading.Event()
 
     def stand_still() -> None:
@@ -170,6 +181,7 @@ def stop_host_for_long(stage: Stage) -> Iterator[Seen]:
 @contextlib.contextmanager
 def stop_agent(stage: Stage) -> Iterator[Seen]:
     with stage.agent() as agent:
+        stage.settle()
         with stopped(agent.pid):
             agent.say("step")
             stage.other_agent()
@@ -179,6 +191,7 @@ def stop_agent(stage: Stage) -> Iterator[Seen]:
         agent.find("step 2")
         agent.end_input()
         assert agent.wait() == 0
+        assert agent.errors == []
 
 
 # -- environments that misbehave ------------------------------------------------------------------
@@ -218,8 +231,9 @@ def fail_in(name: str) -> Mishap:
 
 @contextlib.contextmanager
 def answer_late(stage: Stage) -> Iterator[Seen]:
-    env = stage.env(timeout=DEADLINE)
+    env = stage.env()
     env.reset()
+    env.timeout = DEADLINE
     error, after = see(lambda: env.step(moody.WAIT))
     yield Seen(agent=error, after=after)
     env.timeout = None

@@ -18,6 +18,7 @@ class Moods:
         self.host = host
         self._stack = contextlib.ExitStack()
         self._is_dead = False
+        self._dialed: int | None = None
         host.tell("call", "moody:forget")
         host.take_log()
 
@@ -29,8 +30,12 @@ class Moods:
 
     def dial(self, address: str, source: str = "moody:Moody", **backend: Any) -> None:
         """Start a ClientBackend. It is closed with the test."""
-        number, _ = self.host.tell("dial", source, address, **backend)
-        self._stop_at_the_end(number)
+        self._dialed, _ = self.host.tell("dial", source, address, **backend)
+        self._stop_at_the_end(self._dialed)
+
+    def wait_for_spare(self) -> None:
+        """Wait until the last ClientBackend, one of whose sessions was taken, has another that waits for an agent."""
+        until(lambda: self.host.tell("sessions", self._dialed) >= 2, "the spare session")
 
     def _stop_at_the_end(self, number: int) -> None:
         def stop() -> None:

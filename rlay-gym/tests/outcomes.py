@@ -27,6 +27,9 @@ BOUNDS = {
 }
 """Upper bounds in seconds, for machines that have other things to do."""
 
+EARLIEST = {AFTER_TWO: 1.9, AT_THE_DEADLINE: 0.9 * mishaps.DEADLINE, GOES_ON: mishaps.LONG / 2}
+"""Lower bounds in seconds, for what is to be waited for."""
+
 TAKES_LONG = (OF_SILENCE, GOES_ON)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,6 +69,9 @@ class Stage(abc.ABC):
         self.scheme, self.moods, self._fresh, self._another = scheme, moods, fresh, another
         self.address = ""
         self._log = hosts.Log()
+        # Agents of other tests may be in this process, each with a thread of its own.
+        own = threading.get_ident()
+        self._log.addFilter(lambda record: record.thread == own or f"{self.address}:" in record.getMessage())
 
     def __enter__(self) -> Stage:
         logging.getLogger("rlay").addHandler(self._log)
@@ -77,10 +81,8 @@ class Stage(abc.ABC):
         logging.getLogger("rlay").removeHandler(self._log)
 
     def take_log(self, side: str) -> list[str]:
-        """Return what was logged at this side since the last time. Agents of other tests may be in this process."""
-        if side == "host":
-            return list(self.moods.host.take_log())
-        return [line for line in self._log.take() if f"{self.address}:" in line]
+        """Return what was logged at this side since the last time."""
+        return list(self.moods.host.take_log()) if side == "host" else self._log.take()
 
     def hear(self, side: str, text: str) -> None:
         """Wait until a line with ``text`` was logged at this side."""
@@ -101,6 +103,9 @@ class Stage(abc.ABC):
     @abc.abstractmethod
     def agent(self, program: str = AGENT, **backend: Any) -> contextlib.AbstractContextManager[Program]:
         """Run an agent's program against the host process, until it is ready and then until the end of the block."""
+
+    def settle(self) -> None:
+        """Wait until nobody shakes hands any more after the first session was taken."""
 
     @abc.abstractmethod
     def door(self) -> contextlib.AbstractContextManager[str]:
@@ -209,6 +214,9 @@ class EnvironmentDials(Stage):
             self.moods.dial(self.address, **backend)
             agent.find("ready")
             yield agent
+
+    def settle(self) -> None:
+        self.moods.wait_for_spare()
 
     @contextlib.contextmanager
     def door(self) -> Iterator[str]:

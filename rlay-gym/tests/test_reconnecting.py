@@ -56,9 +56,11 @@ class Relay:
     def cut(self) -> None:
         """Drop what there is; new connections are welcome."""
         assert self._ends, "there is nothing to cut"
-        while self._ends:
+        # A dialer may be back before all of them are cut.
+        ends, self._ends = self._ends, []
+        for end in ends:
             with contextlib.suppress(OSError):
-                self._ends.pop().shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Let nobody in any more."""
@@ -194,12 +196,14 @@ def test_an_environment_that_was_killed(spawn_host: Callable[[], HostProcess], p
 def test_a_wait_for_a_connection_is_bounded_by_the_timeout(relay: Callable[[str], Relay]) -> None:
     with rlay.ServerBackend("CartPole-v1", reconnect_timeout=PATIENCE) as host, gym.make("CartPole-v1") as local:
         line = relay(host.address)
-        env = rlay.ClientEnv(line.address, reconnect_timeout=PATIENCE, timeout=0.5)
+        env = rlay.ClientEnv(line.address, reconnect_timeout=PATIENCE)
         assert difference(env.reset(seed=1), local.reset(seed=1)) is None
         line.open.clear()
         line.cut()
+        env.timeout = 0.5
         with pytest.raises(rlay.Timeout):
             env.step(0)
+        env.timeout = None
         line.open.set()
         # What was asked for is not lost.
         assert difference(env.late(PATIENCE), local.step(0)) is None

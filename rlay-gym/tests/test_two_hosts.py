@@ -30,7 +30,7 @@ GAME = """
     endpoint, address, source = sys.argv[1:]
     patience = float(os.environ.get("RECONNECT", "1"))
     try:
-        backend = getattr(rlay, endpoint)(hosts.resolve(source), address, reconnect_timeout=patience)
+        backend = getattr(rlay, endpoint)(hosts.resolve(source), address, max_sessions=1, reconnect_timeout=patience)
         print("at", backend.address)
         backend.run()
     except rlay.Error as error:
@@ -179,6 +179,7 @@ def test_nobody_listens_for_other_hosts_without_a_token(
         assert refusal.startswith("AddressError") and "set a token (RLAY_TOKEN" in refusal
 
 
+@pytest.mark.timeout(300)
 def test_both_ends_notice_that_the_link_is_down(
     hosts: Hosts, record_property: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +213,7 @@ def test_both_ends_notice_that_the_link_is_down(
                 noticed.result()
 
 
+@pytest.mark.timeout(300)
 def test_sessions_outlast_a_link_that_is_down_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Down for longer than anybody listens to silence. Over both transports and in both paradigms at once."""
     monkeypatch.setenv("RECONNECT", "90")
@@ -233,7 +235,10 @@ def test_sessions_outlast_a_link_that_is_down_for_long(hosts: Hosts, monkeypatch
         for learner, here in zip(learners, expected, strict=True):
             for line in learner.printed():
                 assert line == next(here)
+        time.sleep(1.0)
+        assert [learner.printed() for learner in learners] == [[] for _ in learners], "nobody plays on without a link"
         for link in links:
             link.mend()
         for learner, here in zip(learners, expected, strict=True):
             assert [learner.line(NOTICED) for _ in range(3)] == [next(here) for _ in range(3)]
+            assert any("goes on over another connection" in line for line in learner.errors)
