@@ -74,7 +74,7 @@ pub(crate) fn open(
     let framing = Framing::new(options.max_frame);
     let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
     let (reading, writing) = (Patience::with_pause(vigil.pause()), Patience::with_pause(vigil.pause()));
-    let (socket, is_broken, owner) = (Arc::new(socket), false, Owner::new());
+    let (socket, failed, owner) = (Arc::new(socket), None, Owner::new());
     let (liveness, holds) = (options.liveness, Arc::default());
     Ok(Box::new(StreamChannel {
         socket,
@@ -83,7 +83,7 @@ pub(crate) fn open(
         peer,
         liveness,
         holds,
-        is_broken,
+        failed,
         reading,
         writing,
         vigil,
@@ -100,8 +100,9 @@ struct StreamChannel {
     liveness: Duration,
     /// Something was read that was not received, or somebody is just about it.
     holds: Arc<AtomicBool>,
-    /// Part of a frame was sent and the rest never will be.
-    is_broken: bool,
+    /// Why nothing comes or goes any more: part of a frame was sent and the rest never will be, or the peer was silent
+    /// for so long that it was given up.
+    failed: Option<Error>,
     reading: Patience,
     writing: Patience,
     vigil: Vigil,
@@ -113,7 +114,7 @@ impl StreamChannel {
         if self.owner.is_closed() {
             return Err(Error::new(ErrorKind::Closed, "the channel was closed"));
         }
-        if self.is_broken { Err(broken(&self.peer)) } else { Ok(()) }
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
     /// Takes the error of a read or write; `Ok` says that the call is to be made again.
@@ -121,7 +122,9 @@ impl StreamChannel {
         if !is_vain(error) {
             return Err(lost(&self.peer, error));
         }
-        self.vigil.look(&SockRef::from(&*self.socket), &self.peer, Instant::now())?;
+        // Whatever the kernel may hear yet: a frame may be half sent.
+        let verdict = self.vigil.look(&SockRef::from(&*self.socket), &self.peer, Instant::now());
+        verdict.inspect_err(|gone| self.failed = Some(gone.clone()))?;
         match want {
             Want::Read => self.reading.after(deadline),
             Want::Write => self.writing.after(deadline),
@@ -197,7 +200,7 @@ impl StreamChannel {
     fn open_layer(&mut self, deadline: Option<Instant>) -> Result<bool> {
         let opened = self.layer.open(&mut self.framing, &self.peer);
         if opened.is_err() {
-            self.is_broken = true;
+            self.failed = Some(broken(&self.peer));
             let latest = Instant::now() + LAST_WORD;
             let latest = deadline.map_or(latest, |deadline| deadline.min(latest));
             if self.write([&[]; 3], Some(latest), &mut 0).is_ok() && self.socket.shutdown(Shutdown::Write).is_ok() {
@@ -270,7 +273,9 @@ impl BlockingChannel for StreamChannel {
         let result = self.write([&prefix, head, body], deadline, &mut sent);
         // A timeout before the first byte leaves everything as it was. If the peer has gone, the kernel
         // says so again at the next send, and what the peer had sent can still be read.
-        self.is_broken = result.as_ref().is_err_and(|e| sent > 0 && e.kind() == ErrorKind::Timeout);
+        if result.as_ref().is_err_and(|e| sent > 0 && e.kind() == ErrorKind::Timeout) {
+            self.failed = Some(broken(&self.peer));
+        }
         result
     }
 
@@ -319,13 +324,13 @@ impl BlockingChannel for StreamChannel {
         let (socket, holds, peer) = (Arc::downgrade(&self.socket), self.holds.clone(), self.peer.clone());
         Some(Box::new(move || {
             let Some(socket) = socket.upgrade() else { return Ok(()) };
-            vigil.look(&SockRef::from(&*socket), &peer, Instant::now())?;
             match peek(&socket) {
                 // What was not received yet may be a goodbye.
                 _ if holds.load(Relaxed) => Ok(()),
                 Ok(0) => Err(crashed(&peer)),
-                Err(error) if !is_vain(&error) => Err(lost(&peer, error)),
-                _ => Ok(()),
+                Ok(_) => Ok(()),
+                Err(error) if is_vain(&error) => vigil.look(&SockRef::from(&*socket), &peer, Instant::now()),
+                Err(error) => Err(lost(&peer, error)),
             }
         }))
     }

@@ -44,7 +44,8 @@ impl Vigil {
             self.silent_since = None;
             return Ok(());
         };
-        let since = self.silent_since.get_or_insert(now);
+        // At the first look something has been outstanding for no longer than that.
+        let since = self.silent_since.get_or_insert(now.checked_sub(self.pause()).unwrap_or(now));
         // The first reading may count the idle time before we sent anything.
         *since = (*since).max(now.checked_sub(silence).unwrap_or(now));
         // The next look would come too late.

@@ -1,6 +1,8 @@
 //! A connection that is dropped while both ends live costs only time, over every transport that can lose one.
 
 use std::{
+    io::{Read, Write},
+    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
@@ -175,6 +177,57 @@ fn a_listener_that_does_not_know_of_the_loss_is_told_by_the_return() {
             env.close()?;
             host.close();
         }
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_handshake_that_was_overtaken_costs_only_time() {
+    bounded(|| {
+        for paradigm in [Paradigm::Client, Paradigm::Server] {
+            let (env, relay, host) = behind("tcp", paradigm, &enduring(), || CountingEnv::new(None))?;
+            let mut env = env.typed::<BoxSpace<f64, [f64; 4]>, Discrete>()?;
+            env.reset(None, &Value::None)?;
+            let mut steps = 0..12;
+            for _ in 0..3 {
+                relay.cut();
+                for step in steps.by_ref().take(3) {
+                    assert_eq!(env.step(0)?.observation[2], f64::from(step + 1));
+                }
+                // What the network has held back arrives, from a connection that its dialer has given up long since.
+                let mut late = TcpStream::connect(relay.address().trim_start_matches("tcp://"))?;
+                late.write_all(&relay.last_opening())?;
+                assert_eq!(late.read(&mut [0])?, 1, "it is let in, {paradigm:?}");
+            }
+            for step in steps {
+                assert_eq!(env.step(0)?.observation[2], f64::from(step + 1));
+            }
+            env.close()?;
+            host.close();
+        }
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_agent_that_is_closed_while_its_connection_is_away_never_comes_back() {
+    bounded(|| {
+        let options = Options { reconnect_timeout: None, ..enduring() };
+        let (backend, address) = counting_with(&address("tcp"), options.clone())?;
+        let relay = Relay::to(&address);
+        let mut env = ClientEnv::connect(relay.address(), options)?;
+        env.reset(None, &Value::None)?;
+        relay.shut();
+        env.close()?;
+        relay.open();
+        let dialed = relay.last_opening();
+        thread::sleep(Duration::from_secs(3));
+        assert_eq!(relay.last_opening(), dialed, "nobody dials");
+        assert_eq!(relay.cut(), 0);
+        drop(env);
+        backend.close();
         Ok::<_, EnvError>(())
     })
     .unwrap();

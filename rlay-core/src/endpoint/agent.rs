@@ -9,7 +9,6 @@ use super::{
     journal::{Journal, Last},
 };
 use crate::{
-    channel::BlockingChannel,
     error::{Error, ErrorKind, Result},
     frame::Frame,
     session::{AgentEvent, AgentSession, Call},
@@ -290,13 +289,13 @@ impl Agent {
             ErrorKind::Usage,
             "this environment was opened before the process forked and belongs to the parent; open it in the child",
         ));
-        self.connection = Connection::new(Box::new(Abandoned), self.limits);
+        self.connection.abandon();
     }
 
     /// Lets go of what a session that was lost still holds: its program, and its place among those of a listener.
     pub(super) fn release(&mut self) {
         let _ = self.close();
-        self.connection = Connection::new(Box::new(Abandoned), self.limits);
+        self.connection.abandon();
     }
 
     fn say_goodbye(&mut self) {
@@ -393,6 +392,7 @@ impl Agent {
             _ => explained.unwrap_or(error),
         };
         let _ = self.session.goodbye(&Goodbye { code: 0, message: String::new() }, &mut self.out);
+        self.connection.forgo();
         self.over = Some(error.clone());
         error
     }
@@ -450,30 +450,6 @@ fn what_came(event: &AgentEvent<'_>) -> &'static str {
         AgentEvent::Frames { .. } => "the answer to render",
         AgentEvent::Failed { .. } => "an error",
         AgentEvent::Closed | AgentEvent::Over(_) => "a goodbye",
-    }
-}
-
-/// Stands in for a channel that belongs to another process, or to nobody any more.
-#[derive(Debug)]
-struct Abandoned;
-
-impl BlockingChannel for Abandoned {
-    fn send(&mut self, _: &[u8], _: &[u8], _: Option<Instant>) -> Result<()> {
-        Err(Error::new(ErrorKind::Closed, "the connection belongs to the parent process"))
-    }
-
-    fn recv(&mut self, _: Option<Instant>) -> Result<Option<Frame>> {
-        Err(Error::new(ErrorKind::Closed, "the connection belongs to the parent process"))
-    }
-
-    fn close(&mut self, _: Option<Instant>) -> Result<()> {
-        Ok(())
-    }
-
-    fn set_max_frame(&mut self, _: usize) {}
-
-    fn peer(&self) -> String {
-        "the parent's peer".to_owned()
     }
 }
 

@@ -192,7 +192,13 @@ impl Connection {
                         wait.look()?;
                         continue;
                     }
-                    result => result?,
+                    Err(error) => {
+                        if error.kind() == ErrorKind::ConnectionLost {
+                            self.abandon();
+                        }
+                        return Err(error);
+                    }
+                    Ok(()) => {}
                 }
             }
             match self.next_here(wait, received) {
@@ -253,6 +259,8 @@ impl Connection {
 
     fn lose(&mut self, error: Error, wait: &mut Wait<'_>) {
         wait.tell(&format!("{error}; waiting for another connection"));
+        // A peer that counts on it yet is to notice.
+        self.channel = Box::new(Gone(self.channel.peer()));
         let waited = match self.state {
             State::Lost { waited, .. } => waited,
             // A connection that breaks again and again brings nothing, though there is always another.
@@ -299,17 +307,27 @@ impl Connection {
             Err(error) => error.to_string(),
         };
         let error = Error::new(ErrorKind::ConnectionLost, format!("{error}; {why}"));
-        (self.seat, self.keeper) = (None, None);
+        self.forgo();
         self.state = State::Lost { waited, at: Instant::now(), error: error.clone() };
         Err(error)
     }
 
+    /// The session is over: nobody is to come back.
+    pub(super) fn forgo(&mut self) {
+        (self.seat, self.keeper) = (None, None);
+    }
+
+    /// Lets go of all there is, without a word to the peer.
+    pub(super) fn abandon(&mut self) {
+        *self = Self::new(Box::new(Gone(self.channel.peer())), self.limits);
+    }
+
     /// Delivers what was sent, then tells the peer that nothing follows.
     pub(super) fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.forgo();
         if let State::Lost { .. } = self.state {
             return Ok(());
         }
-        (self.seat, self.keeper) = (None, None);
         self.channel.heed(None);
         self.channel.close(deadline)
     }
@@ -318,5 +336,35 @@ impl Connection {
 impl fmt::Display for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.channel.peer())
+    }
+}
+
+/// Stands in for a channel that is lost, or belongs to another process. It says who was at the other end.
+#[derive(Debug)]
+struct Gone(String);
+
+impl Gone {
+    fn error(&self) -> Error {
+        Error::new(ErrorKind::ConnectionLost, format!("{}: the connection is gone", self.0))
+    }
+}
+
+impl BlockingChannel for Gone {
+    fn send(&mut self, _: &[u8], _: &[u8], _: Option<Instant>) -> Result<()> {
+        Err(self.error())
+    }
+
+    fn recv(&mut self, _: Option<Instant>) -> Result<Option<Frame>> {
+        Err(self.error())
+    }
+
+    fn close(&mut self, _: Option<Instant>) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_max_frame(&mut self, _: usize) {}
+
+    fn peer(&self) -> String {
+        self.0.clone()
     }
 }

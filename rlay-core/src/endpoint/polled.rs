@@ -128,7 +128,10 @@ impl RawPoll {
                         })
                     });
                     match connection {
-                        Ok(Ok(connection)) => self.link = Link::Open(Box::new(connection), EnvSession::new()),
+                        Ok(Ok(connection)) => {
+                            self.journal = Journal::default();
+                            self.link = Link::Open(Box::new(connection), EnvSession::new());
+                        }
                         Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
                         Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
                         Ok(Err(error)) | Err(error) => {
@@ -148,6 +151,12 @@ impl RawPoll {
                         Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
                         Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
                         Ok(None) => return Ok(Some(self.gone("the agent closed the connection".into()))),
+                        Err(error) if error.kind() == ErrorKind::Protocol => {
+                            session.abort(&error, &mut self.out);
+                            self.body.clear();
+                            let _ = self.send();
+                            return Ok(Some(self.gone(error.to_string())));
+                        }
                         Err(error) => return Ok(Some(self.gone(error.to_string()))),
                     };
                     let limits = connection.limits();

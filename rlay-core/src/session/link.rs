@@ -2,7 +2,7 @@
 
 use super::mutant::{Mutant, is};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     wire::{Header, Kind},
 };
 
@@ -53,7 +53,8 @@ impl Link {
     }
 
     /// How many of the last frames are to be sent again over a new connection, at the other end of which `heard`
-    /// frames have arrived so far.
+    /// frames have arrived so far. An error of kind `ConnectionLost` says that they are more by now: the connection is
+    /// an old one, whose handshake was overtaken by that of another.
     pub(super) fn unheard(&self, heard: u64) -> Result<u64> {
         if is(Mutant::SendsAgain) && heard > 0 && heard == self.sent {
             return Ok(1);
@@ -61,11 +62,12 @@ impl Link {
         if is(Mutant::ForgetsWhatWasLost) {
             return Ok(0);
         }
-        if heard < self.acknowledged || heard > self.sent {
-            return Err(Error::protocol(format!(
-                "the peer goes on after frame {heard}; it has had {} already, of {} that were sent",
-                self.acknowledged, self.sent
-            )));
+        if heard < self.acknowledged {
+            return Err(Error::plain(ErrorKind::ConnectionLost, "a handshake was overtaken by that of another connection"));
+        }
+        if heard > self.sent {
+            let text = format!("the peer goes on after frame {heard}, and {} were sent", self.sent);
+            return Err(Error::protocol(text));
         }
         Ok(self.sent - heard)
     }
@@ -77,5 +79,5 @@ impl Link {
 
 /// The error of every call after the session ended.
 pub(super) fn over() -> Error {
-    Error::new(crate::error::ErrorKind::Closed, "the session is over; open a new one")
+    Error::new(ErrorKind::Closed, "the session is over; open a new one")
 }

@@ -14,6 +14,9 @@ use std::{
 /// What it lets go of when it drops a connection.
 type Ends = Arc<Mutex<Vec<End>>>;
 
+/// What the dialer of each stream said first.
+type Openings = Arc<Mutex<Vec<Vec<u8>>>>;
+
 enum End {
     /// Of a stream: both sockets, and whether the end of one is passed on to the other.
     Stream(TcpStream, TcpStream, Arc<AtomicBool>),
@@ -25,6 +28,7 @@ enum End {
 pub(crate) struct Relay {
     address: String,
     ends: Ends,
+    openings: Openings,
     is_shut: Arc<AtomicBool>,
 }
 
@@ -34,17 +38,24 @@ impl Relay {
         let (scheme, rest) = target.split_once("://").expect("an address");
         let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (to, ends): (SocketAddr, _) = (host.parse().expect("host and port"), Ends::default());
-        let is_shut = Arc::new(AtomicBool::new(false));
+        let (is_shut, openings) = (Arc::new(AtomicBool::new(false)), Openings::default());
         let local = match scheme {
             "quic" => datagrams(to, ends.clone()),
-            _ => streams(to, ends.clone(), is_shut.clone()),
+            _ => streams(to, ends.clone(), openings.clone(), is_shut.clone()),
         };
-        Self { address: format!("{scheme}://{local}?{query}").trim_end_matches('?').to_owned(), ends, is_shut }
+        let address = format!("{scheme}://{local}?{query}").trim_end_matches('?').to_owned();
+        Self { address, ends, openings, is_shut }
     }
 
     /// The address to dial.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// What the dialer of the last stream said first.
+    pub(crate) fn last_opening(&self) -> Vec<u8> {
+        let openings = self.openings.lock().unwrap_or_else(PoisonError::into_inner);
+        openings.last().cloned().expect("somebody has dialed")
     }
 
     /// Drops every connection there is; how many. New ones are welcome.
@@ -88,18 +99,19 @@ impl Relay {
     }
 }
 
-fn streams(to: SocketAddr, ends: Ends, is_shut: Arc<AtomicBool>) -> SocketAddr {
+fn streams(to: SocketAddr, ends: Ends, openings: Openings, is_shut: Arc<AtomicBool>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let local = listener.local_addr().expect("bound");
     thread::spawn(move || {
         for here in listener.incoming().flatten() {
             let Ok(there) = TcpStream::connect(to) else { continue };
             let copy = |stream: &TcpStream| stream.try_clone().expect("descriptors");
-            let (a, b) = ((copy(&here), copy(&there)), (copy(&there), copy(&here)));
+            let up = (copy(&here), copy(&there), Some(openings.clone()));
+            let down = (copy(&there), copy(&here), None);
             let is_passed_on = Arc::new(AtomicBool::new(true));
-            for (from, to) in [a, b] {
+            for (from, to, openings) in [up, down] {
                 let (_, is_passed_on) = (to.set_nodelay(true), is_passed_on.clone());
-                thread::spawn(move || pump(from, to, &is_passed_on));
+                thread::spawn(move || pump(from, to, openings, &is_passed_on));
             }
             let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
             if is_shut.load(SeqCst) {
@@ -112,10 +124,13 @@ fn streams(to: SocketAddr, ends: Ends, is_shut: Arc<AtomicBool>) -> SocketAddr {
     local
 }
 
-/// Passes on what comes, and the end.
-fn pump(mut from: TcpStream, mut to: TcpStream, is_passed_on: &AtomicBool) {
+/// Passes on what comes, of which the first is kept in `openings`, and the end.
+fn pump(mut from: TcpStream, mut to: TcpStream, mut openings: Option<Openings>, is_passed_on: &AtomicBool) {
     let mut bytes = [0; 1 << 14];
     while let Ok(n @ 1..) = from.read(&mut bytes) {
+        if let Some(openings) = openings.take() {
+            openings.lock().unwrap_or_else(PoisonError::into_inner).push(bytes[..n].to_vec());
+        }
         if to.write_all(&bytes[..n]).is_err() {
             break;
         }
