@@ -114,7 +114,10 @@ impl StreamChannel {
         if self.owner.is_closed() {
             return Err(Error::new(ErrorKind::Closed, "the channel was closed"));
         }
-        self.failed.clone().map_or(Ok(()), Err)
+        match &self.failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
     }
 
     /// Takes the error of a read or write; `Ok` says that the call is to be made again.

@@ -44,8 +44,9 @@ impl Vigil {
             self.silent_since = None;
             return Ok(());
         };
-        // At the first look something has been outstanding for no longer than that.
-        let since = self.silent_since.get_or_insert(now.checked_sub(self.pause()).unwrap_or(now));
+        // At the first look something has been outstanding for no longer than from one look to the next.
+        let earliest = now.checked_sub(self.pause()).unwrap_or(now);
+        let since = self.silent_since.get_or_insert(earliest);
         // The first reading may count the idle time before we sent anything.
         *since = (*since).max(now.checked_sub(silence).unwrap_or(now));
         // The next look would come too late.

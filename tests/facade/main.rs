@@ -26,6 +26,7 @@ mod sessions;
 mod strangers;
 mod timeouts;
 mod tokens;
+mod tokio_lobby;
 mod tokio_reconnecting;
 mod tokio_threads;
 mod workspace;

@@ -22,7 +22,7 @@ use crate::{
     support::{Gate, Gated, HOLD, PATIENCE, Relay, bounded, counting_with, eventually, patient},
 };
 
-fn on_tokio(test: impl Future<Output = Result<(), EnvError>>) -> Result<(), EnvError> {
+pub(crate) fn on_tokio(test: impl Future<Output = Result<(), EnvError>>) -> Result<(), EnvError> {
     Builder::new_current_thread().enable_all().build()?.block_on(test)
 }
 
@@ -44,7 +44,7 @@ fn gated(scheme: &str) -> Result<(ServerBackend, Relay, Gate), EnvError> {
 }
 
 /// Steps in step with a local environment, and calls `cut` before every `every`th step.
-async fn walk(env: &mut AsyncEnv, steps: i64, every: i64, cut: impl Fn()) -> Result<(), EnvError> {
+pub(crate) async fn walk(env: &mut AsyncEnv, steps: i64, every: i64, cut: impl Fn()) -> Result<(), EnvError> {
     let mut local = CountingEnv::new(None);
     let space = local.observation_space().clone();
     let (here, there) = (local.reset(Some(3), &Value::None)?, env.reset(Some(3), &Value::None).await?);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, Limits, PolicyServer, PolledEnv,
-    Registry, ServerBackend, ServerEnv, Space, Value, drive,
+    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, PolicyServer, PolledEnv, ServerBackend,
+    ServerEnv, Space, Value, drive,
     endpoint::Host,
     wire::{Make, Role},
 };
@@ -21,15 +21,14 @@ fn runtime() -> Runtime {
 }
 
 /// One session of a counting environment, hosted by whichever task this is.
-async fn host(mut listener: Box<dyn rlay::Listener>) -> rlay::Result<()> {
-    let incoming = listener.accept().await?;
-    let (mut channel, limits): (_, Limits) = drive::accept(incoming, Role::Env, &patient()).await?;
+async fn host(mut listener: Box<dyn rlay::Listener>, lobby: drive::Lobby) -> rlay::Result<()> {
+    let mut line = lobby.receive(listener.accept().await?).await?.expect("nobody has been here before");
     let mut make = |make: &Make| {
         let env = CountingEnv::new(make.render_mode.as_deref());
         Ok(Box::new(Hosted::new(env, make.render_mode.clone())) as Box<dyn HostEnv>)
     };
-    let mut host = Host::new(&mut make, limits, true);
-    drive::serve(channel.as_mut(), &mut host).await
+    let limits = *line.limits();
+    drive::serve(&mut line, &mut Host::new(&mut make, limits, true)).await
 }
 
 async fn play(address: String) -> Result<(), EnvError> {
@@ -57,12 +56,9 @@ fn agent_and_host_share_a_current_thread_runtime() {
     for scheme in ["mem", "tcp", "unix"] {
         bounded(move || {
             runtime().block_on(async {
-                let options = patient();
-                let address = fresh(scheme).parse()?;
-                let transport = Registry::find(&options.registry, &address)?;
-                let listener = transport.listen(&address, &rlay::TransportOptions::default()).await?;
+                let (listener, lobby) = drive::Lobby::listen(&fresh(scheme).parse()?, Role::Env, &patient()).await?;
                 let address = listener.address().to_string();
-                let (hosted, played) = tokio::join!(host(listener), play(address));
+                let (hosted, played) = tokio::join!(host(listener, lobby), play(address));
                 hosted?;
                 played
             })

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, Ordering::SeqCst},
     },
     thread,
     time::{Duration, Instant},
@@ -12,20 +12,19 @@ use std::{
 
 use super::{
     Connection, Options, Wait,
-    dial::agree,
-    seat::{Seat, Seats},
+    reception::{Guest, Reception},
     wait::SLICE,
 };
 use crate::{
     address::Address,
     bridge::{refuse_inside_tokio, timeout},
-    channel::{BlockingListener, Incoming},
+    channel::{BlockingChannel, BlockingListener, Incoming},
     error::{Error, ErrorKind, Result},
     net::LAST_WORD,
     session::{Admission, Greeting, reject},
     stop::Stop,
     token::nonce,
-    wire::{HANDSHAKE_FRAME, Hello, LASTING, Resume, Role},
+    wire::{HANDSHAKE_FRAME, Role},
 };
 
 /// How long a peer that nobody took may take over its goodbye.
@@ -53,9 +52,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     stop: Stop,
-    sessions: Arc<AtomicUsize>,
-    /// Of sessions that may go on over another connection.
-    seats: Seats,
+    reception: Reception<Box<dyn BlockingChannel>>,
 }
 
 #[derive(Debug, Default)]
@@ -66,16 +63,6 @@ struct State {
     /// Those, and others that are being ended.
     threads: usize,
     notices: VecDeque<String>,
-}
-
-/// A place among `max_sessions`; free again when dropped.
-#[derive(Debug)]
-pub(super) struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
 }
 
 impl Acceptor {
@@ -93,8 +80,7 @@ impl Acceptor {
             state: Mutex::default(),
             changed: Condvar::new(),
             stop: Stop::default(),
-            sessions: Arc::default(),
-            seats: Seats::default(),
+            reception: Reception::new(options),
         });
         let for_thread = shared.clone();
         let thread = thread::Builder::new().name("rlay-accept".into()).spawn(move || for_thread.accept(listener));
@@ -147,7 +133,7 @@ impl Acceptor {
 
     /// Sessions under way, queued ones included.
     pub fn sessions(&self) -> usize {
-        self.shared.sessions.load(SeqCst)
+        self.shared.reception.sessions()
     }
 
     /// Forgets the queue without a word to the peers, for a forked child; see [`descriptor`](Self::descriptor).
@@ -171,7 +157,7 @@ impl Acceptor {
         for mut connection in queued {
             let _ = connection.close(Some(Instant::now() + GOODBYE_TIME));
         }
-        self.shared.seats.close();
+        self.shared.reception.close(true);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
@@ -183,9 +169,7 @@ impl Drop for Acceptor {
     fn drop(&mut self) {
         self.shared.stop.set();
         self.shared.changed.notify_all();
-        if !self.abandoned.load(SeqCst) {
-            self.shared.seats.close();
-        }
+        self.shared.reception.close(!self.abandoned.load(SeqCst));
     }
 }
 
@@ -275,8 +259,8 @@ impl Shared {
                 Err(error) => break Err(error),
             }
         };
-        let whom = match hello.and_then(|hello| self.admit(hello, lasts)) {
-            Ok(whom) => whom,
+        let guest = match hello.and_then(|hello| self.reception.admit(hello, lasts)) {
+            Ok(guest) => guest,
             Err(error) => {
                 // A stranger gets no answer; a peer of another version or role deserves a reason.
                 if error.kind() != ErrorKind::Protocol {
@@ -287,8 +271,8 @@ impl Shared {
                 return Err(error.context("handshake refused"));
             }
         };
-        let (hello, place, admission) = match whom {
-            Guest::Old(seat, Resume { received: heard, .. }) => {
+        let (limits, place, admission, seat) = match guest {
+            Guest::Old { seat, heard } => {
                 let (visit, received) = seat.meet();
                 greeting.welcome(Admission::Again { received }, &mut answer);
                 channel.send(&answer, &[], deadline)?;
@@ -297,19 +281,13 @@ impl Shared {
                 seat.seat_again(visit, channel, heard);
                 return Ok(());
             }
-            Guest::New(hello, place, admission) => (hello, place, admission),
-        };
-        // The dialer may come back before it is queued here.
-        let limits = agree(self.options.limits, hello.max_frame);
-        let seat = match admission {
-            Admission::Lasting(ticket) => Some(self.seats.add(ticket, limits)),
-            _ => None,
+            Guest::New { limits, place, admission, seat } => (limits, place, admission, seat),
         };
         greeting.welcome(admission, &mut answer);
         channel.send(&answer, &[], deadline)?;
         channel.set_max_frame(limits.frame);
         channel.heed(None);
-        let bell = self.is_network.then(|| self.seats.bell());
+        let bell = self.is_network.then(|| self.reception.bell());
         let mut connection = Connection::new(channel, limits).accepted(self.role, &self.options, (bell, seat), place);
         // `close` sets the flag before it empties the queue, so nothing is left in it for ever.
         let mut state = self.state();
@@ -321,35 +299,4 @@ impl Shared {
         self.changed.notify_all();
         Ok(())
     }
-
-    /// Whether there is room for a dialer, or a session of its own.
-    fn admit(&self, hello: Hello, lasts: bool) -> Result<Guest> {
-        if let Some(resume) = hello.resume {
-            let seat = self.seats.find(&resume.ticket).filter(|_| !self.stop.is_set());
-            let seat = seat.ok_or_else(|| Error::gone("the session has ended; open a new one"))?;
-            return Ok(Guest::Old(seat, resume));
-        }
-        let places = self.options.max_sessions;
-        if self.sessions.fetch_add(1, SeqCst) >= places {
-            self.sessions.fetch_sub(1, SeqCst);
-            // A session that only waits for its dialer makes room; this one asks again.
-            self.seats.clear_one();
-            return Err(Error::new(
-                ErrorKind::Busy,
-                format!("all {places} sessions are taken; try again later, or raise max_sessions"),
-            ));
-        }
-        let place = Place(self.sessions.clone());
-        let admission = match lasts && hello.features & LASTING != 0 {
-            true => Admission::Lasting(nonce()?),
-            false => Admission::Once,
-        };
-        Ok(Guest::New(hello, place, admission))
-    }
-}
-
-/// A dialer that may come in.
-enum Guest {
-    New(Hello, Place, Admission),
-    Old(Seat, Resume),
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::program::Program;
 use super::{
     Connection, Wait,
-    journal::{Journal, Last},
+    journal::{Journal, Last, send_again},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -347,7 +347,7 @@ impl Agent {
         let Self { connection, session, journal, out, action, .. } = self;
         connection.next(wait, session.received(), &mut |heard, channel, deadline| {
             let last = Last { number: session.last_sent(), head: out, body: action };
-            journal.send_again(last, session.unheard(heard)?, channel, deadline)
+            send_again(&journal.missing(last, session.unheard(heard)?)?, channel, deadline)
         })
     }
 
@@ -423,9 +423,10 @@ impl Drop for Agent {
 }
 
 /// What to try next where the other end is gone.
-const START_AGAIN: &str = "once it runs again, make a new environment, or let reset do that (on_loss)";
+pub(super) const START_AGAIN: &str = "once it runs again, make a new environment, or let reset do that (on_loss)";
 /// The same where it breaks the protocol.
-const REPORT: &str = "install matching releases at both ends; if they do match, report this to who made the other one";
+pub(super) const REPORT: &str =
+    "install matching releases at both ends; if they do match, report this to who made the other one";
 
 /// Refuses spaces of which no value would fit a frame, before anybody writes their bounds out.
 pub(super) fn check_spaces(spec: &Spec, limits: &Limits) -> Result<()> {

@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     Options, Wait,
-    acceptor::Place,
     keeper::{Keeper, Redial},
+    reception::Place,
     seat::{Bell, Seat},
 };
 use crate::{

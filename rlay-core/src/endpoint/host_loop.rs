@@ -9,7 +9,7 @@ use smallvec::smallvec;
 
 use super::{
     Connection, Wait,
-    journal::{Journal, Last},
+    journal::{Journal, Last, Missing, send_again},
 };
 use crate::{
     env::render_modes,
@@ -171,10 +171,20 @@ impl<'m> Host<'m> {
         self.body = Body::Nothing;
     }
 
+    /// How many frames have arrived.
+    pub(super) fn received(&self) -> u64 {
+        self.session.received()
+    }
+
+    /// What a new channel is to bring at whose other end `heard` frames have arrived.
+    pub(super) fn missing(&self, heard: u64) -> Result<Missing<'_>> {
+        self.journal.missing(self.last(), self.session.unheard(heard)?)
+    }
+
     /// The next request, over as many channels as that takes.
     fn next(&self, connection: &mut Connection, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
-        connection.next(wait, self.session.received(), &mut |heard, channel, deadline| {
-            self.journal.send_again(self.last(), self.session.unheard(heard)?, channel, deadline)
+        connection.next(wait, self.received(), &mut |heard, channel, deadline| {
+            send_again(&self.missing(heard)?, channel, deadline)
         })
     }
 

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, time::Instant};
 
+use smallvec::SmallVec;
+
 use crate::{
     channel::BlockingChannel,
     error::{Error, Result},
@@ -14,6 +16,9 @@ const MOST: usize = 16;
 /// another, and then nothing is ever copied.
 #[derive(Debug, Default)]
 pub(super) struct Journal(VecDeque<(u64, Vec<u8>)>);
+
+/// Frames that have to be sent again, each in two parts.
+pub(super) type Missing<'a> = SmallVec<[[&'a [u8]; 2]; 2]>;
 
 /// The last frame of a session: its number, and the two parts it was sent in.
 #[derive(Debug, Clone, Copy)]
@@ -43,22 +48,24 @@ impl Journal {
         }
     }
 
-    /// Sends the last `count` frames over a new channel.
-    pub(super) fn send_again(
-        &self,
-        last: Last<'_>,
-        count: u64,
-        channel: &mut dyn BlockingChannel,
-        deadline: Option<Instant>,
-    ) -> Result<()> {
-        let Some(earlier) = count.checked_sub(1) else { return Ok(()) };
-        let again = self.0.iter().filter(|(number, _)| (last.number - earlier..last.number).contains(number));
-        if again.clone().count() as u64 != earlier {
+    /// The last `count` frames, which a new channel is to bring.
+    pub(super) fn missing<'a>(&'a self, last: Last<'a>, count: u64) -> Result<Missing<'a>> {
+        let Some(earlier) = count.checked_sub(1) else { return Ok(Missing::new()) };
+        let kept = self.0.iter().filter(|(number, _)| (last.number - earlier..last.number).contains(number));
+        let mut missing: Missing<'_> = kept.map(|(_, frame)| [&frame[..], &[]]).collect();
+        if missing.len() as u64 != earlier {
             return Err(Error::gone("more was lost with the connection than was kept"));
         }
-        for (_, frame) in again {
-            channel.send(frame, &[], deadline)?;
-        }
-        channel.send(last.head, last.body, deadline)
+        missing.push([last.head, last.body]);
+        Ok(missing)
     }
+}
+
+/// Sends what is missing over a new channel.
+pub(super) fn send_again(
+    missing: &Missing<'_>,
+    channel: &mut dyn BlockingChannel,
+    deadline: Option<Instant>,
+) -> Result<()> {
+    missing.iter().try_for_each(|[head, body]| channel.send(head, body, deadline))
 }

@@ -15,6 +15,7 @@ mod policy_server;
 mod polled;
 #[cfg(unix)]
 mod program;
+mod reception;
 mod remote_env;
 mod seat;
 mod server_backend;

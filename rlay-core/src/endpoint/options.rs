@@ -150,8 +150,8 @@ impl Options {
         Self { registry: Registry::default().with(transport), ..Self::default() }
     }
 
-    /// What the transport is told. For code that listens by itself, as async code does.
-    pub fn for_transport(&self) -> TransportOptions {
+    /// What the transport is told.
+    pub(crate) fn for_transport(&self) -> TransportOptions {
         let (max_frame, is_authenticated) = (self.limits.frame, self.token.is_some());
         TransportOptions { max_frame, is_authenticated, ..self.transport.clone() }
     }

@@ -11,7 +11,7 @@ use smallvec::smallvec;
 use super::{
     Connection, Options, Received, Wait, dial,
     host_loop::{check_render_mode, check_size},
-    journal::{Journal, Last},
+    journal::{Journal, Last, send_again},
 };
 use crate::{
     address::Address,
@@ -144,7 +144,7 @@ impl RawPoll {
                     let last = Last { number: session.last_sent(), head: &self.out, body: &self.body };
                     // What is lost is sent again whole, however near the deadline is.
                     let next = connection.next(wait, session.received(), &mut |heard, channel, _| {
-                        self.journal.send_again(last, session.unheard(heard)?, channel, None)
+                        send_again(&self.journal.missing(last, session.unheard(heard)?)?, channel, None)
                     });
                     let frame = match next {
                         Ok(Some(frame)) => frame,

@@ -3,12 +3,16 @@
 
 use std::{
     collections::HashMap,
+    fmt,
+    pin::pin,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
+
+use tokio::sync::Notify;
 
 use crate::{
     bridge::timeout,
@@ -22,24 +26,33 @@ use crate::{
 /// void.
 const MOVED: u64 = 1 << 63;
 
-/// A session's place with whoever brings it other connections.
-#[derive(Debug, Clone)]
-pub(super) struct Seat(Arc<Inner>);
+/// A session's place with whoever brings it other connections, which are channels of the kind `C`: the session is on a
+/// thread that blocks, or in a task.
+#[derive(Debug)]
+pub(super) struct Seat<C = Box<dyn BlockingChannel>>(Arc<Inner<C>>);
+
+impl<C> Clone for Seat<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 #[derive(Debug)]
-struct Inner {
+struct Inner<C> {
     bell: Bell,
     /// Frames that the session has received, and [`MOVED`].
     received: AtomicU64,
     limits: Limits,
-    door: Mutex<Door>,
+    door: Mutex<Door<C>>,
+    /// Tells threads and tasks that something has changed behind the door.
     changed: Condvar,
+    tasks: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Door {
+#[derive(Debug)]
+struct Door<C> {
     /// Another channel, and what its other end has received of this session.
-    back: Option<(Box<dyn BlockingChannel>, u64)>,
+    back: Option<(C, u64)>,
     /// Counts the times somebody set out to bring one; only the last one is let in.
     arrivals: u64,
     /// Since when the session waits for one.
@@ -50,11 +63,12 @@ struct Door {
     closed: Option<Error>,
 }
 
-impl Seat {
+impl<C> Seat<C> {
     /// For a session that has not begun, and whoever rings this bell.
     fn new(bell: Bell, limits: Limits) -> Self {
-        let (received, door, changed) = (AtomicU64::new(0), Mutex::default(), Condvar::new());
-        Self(Arc::new(Inner { bell, received, limits, door, changed }))
+        let door = Door { back: None, arrivals: 0, empty_since: None, lost: None, closed: None };
+        let (received, door, changed, tasks) = (AtomicU64::new(0), Mutex::new(door), Condvar::new(), Notify::new());
+        Self(Arc::new(Inner { bell, received, limits, door, changed, tasks }))
     }
 
     /// For a session that has dialed.
@@ -62,8 +76,13 @@ impl Seat {
         Self::new(Bell::default(), limits)
     }
 
-    fn door(&self) -> MutexGuard<'_, Door> {
+    fn door(&self) -> MutexGuard<'_, Door<C>> {
         self.0.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.0.changed.notify_all();
+        self.0.tasks.notify_waiters();
     }
 
     /// The bounds of the session.
@@ -87,23 +106,55 @@ impl Seat {
         self.door().lost.clone().unwrap_or_else(moved)
     }
 
+    /// The session: waits until its channel was given up.
+    pub(super) async fn moved(&self) -> Error {
+        self.told(|seat| seat.has_moved().then(|| seat.why())).await
+    }
+
+    /// Waits until `look` finds something.
+    async fn told<T>(&self, look: impl Fn(&Self) -> Option<T>) -> T {
+        loop {
+            let mut told = pin!(self.0.tasks.notified());
+            // From here on nothing is missed.
+            told.as_mut().enable();
+            if let Some(found) = look(self) {
+                return found;
+            }
+            told.await;
+        }
+    }
+
+    /// The session: another channel and the number of the last frame its other end has received, or why there never
+    /// will be one, if it is known yet.
+    fn back(&self, door: &mut Door<C>) -> Option<Result<(C, u64)>> {
+        if let Some(back) = door.back.take() {
+            self.0.received.fetch_and(!MOVED, SeqCst);
+            (door.empty_since, door.lost) = (None, None);
+            return Some(Ok(back));
+        }
+        if let Some(why) = &door.closed {
+            return Some(Err(why.clone()));
+        }
+        // Nobody counts on the old channel, from either side.
+        self.0.received.fetch_or(MOVED, SeqCst);
+        if door.empty_since.is_none() {
+            door.empty_since = Some(Instant::now());
+            self.0.changed.notify_all();
+        }
+        None
+    }
+
     /// The session: waits for another channel. Gives that and the number of the last frame its other end has received.
-    pub(super) fn take_back(&self, deadline: Option<Instant>) -> Result<(Box<dyn BlockingChannel>, u64)> {
+    pub(super) async fn wait_for_return(&self) -> Result<(C, u64)> {
+        self.told(|seat| seat.back(&mut seat.door())).await
+    }
+
+    /// The same on a thread that blocks.
+    pub(super) fn take_back(&self, deadline: Option<Instant>) -> Result<(C, u64)> {
         let mut door = self.door();
         loop {
-            if let Some(back) = door.back.take() {
-                self.0.received.fetch_and(!MOVED, SeqCst);
-                (door.empty_since, door.lost) = (None, None);
-                return Ok(back);
-            }
-            if let Some(why) = &door.closed {
-                return Err(why.clone());
-            }
-            // Nobody counts on the old channel, from either side.
-            self.0.received.fetch_or(MOVED, SeqCst);
-            if door.empty_since.is_none() {
-                door.empty_since = Some(Instant::now());
-                self.0.changed.notify_all();
+            if let Some(back) = self.back(&mut door) {
+                return back;
             }
             let left = deadline
                 .map_or(Duration::from_secs(3600), |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -147,24 +198,25 @@ impl Seat {
         drop(door);
         // From now on the session waits here, not for what the old channel brings.
         self.0.bell.ring();
+        self.0.tasks.notify_waiters();
         (visit, received)
     }
 
     /// Whoever brings a channel: does so, unless it has set out once more since that visit.
-    pub(super) fn seat_again(&self, visit: u64, channel: Box<dyn BlockingChannel>, heard: u64) {
+    pub(super) fn seat_again(&self, visit: u64, channel: C, heard: u64) {
         let mut door = self.door();
         if door.arrivals == visit && door.closed.is_none() {
             door.back = Some((channel, heard));
             door.empty_since = None;
             drop(door);
-            self.0.changed.notify_all();
+            self.tell();
         }
     }
 
     /// Nobody brings another channel any more.
     pub(super) fn close(&self, why: Error) {
         self.door().closed.get_or_insert(why);
-        self.0.changed.notify_all();
+        self.tell();
     }
 }
 
@@ -173,14 +225,26 @@ fn full() -> Error {
 }
 
 /// The seats of a listener.
-#[derive(Debug, Default)]
-pub(super) struct Seats {
-    seats: Mutex<HashMap<Ticket, Weak<Inner>>>,
+pub(super) struct Seats<C> {
+    seats: Mutex<HashMap<Ticket, Weak<Inner<C>>>>,
     bell: Bell,
 }
 
-impl Seats {
-    fn map(&self) -> MutexGuard<'_, HashMap<Ticket, Weak<Inner>>> {
+impl<C> Default for Seats<C> {
+    fn default() -> Self {
+        Self { seats: Mutex::default(), bell: Bell::default() }
+    }
+}
+
+impl<C> fmt::Debug for Seats<C> {
+    /// Without the tickets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seats({})", self.map().len())
+    }
+}
+
+impl<C> Seats<C> {
+    fn map(&self) -> MutexGuard<'_, HashMap<Ticket, Weak<Inner<C>>>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -190,7 +254,7 @@ impl Seats {
     }
 
     /// A seat for a new session, which lasts as long as that keeps it.
-    pub(super) fn add(&self, ticket: Ticket, limits: Limits) -> Seat {
+    pub(super) fn add(&self, ticket: Ticket, limits: Limits) -> Seat<C> {
         let seat = Seat::new(self.bell.clone(), limits);
         let mut map = self.map();
         map.retain(|_, seat| seat.strong_count() > 0);
@@ -199,15 +263,15 @@ impl Seats {
     }
 
     /// The session that the ticket names, if its dialer may come back.
-    pub(super) fn find(&self, ticket: &Ticket) -> Option<Seat> {
+    pub(super) fn find(&self, ticket: &Ticket) -> Option<Seat<C>> {
         let seat = self.map().get(ticket).and_then(Weak::upgrade).map(Seat);
         seat.filter(|seat| seat.door().closed.is_none())
     }
 
     /// Ends the session that has waited for its dialer the longest, if one does.
     pub(super) fn clear_one(&self) {
-        let seats: Vec<Seat> = self.map().values().filter_map(Weak::upgrade).map(Seat).collect();
-        let empty_since = |seat: &Seat| seat.door().empty_since;
+        let seats: Vec<Seat<C>> = self.map().values().filter_map(Weak::upgrade).map(Seat).collect();
+        let empty_since = |seat: &Seat<C>| seat.door().empty_since;
         let first = seats.iter().filter(|seat| empty_since(seat).is_some()).min_by_key(|seat| empty_since(seat));
         if let Some(seat) = first {
             seat.close(full());

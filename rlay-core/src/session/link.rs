@@ -63,7 +63,10 @@ impl Link {
             return Ok(0);
         }
         if heard < self.acknowledged {
-            return Err(Error::plain(ErrorKind::ConnectionLost, "a handshake was overtaken by that of another connection"));
+            return Err(Error::plain(
+                ErrorKind::ConnectionLost,
+                "a handshake was overtaken by that of another connection",
+            ));
         }
         if heard > self.sent {
             let text = format!("the peer goes on after frame {heard}, and {} were sent", self.sent);

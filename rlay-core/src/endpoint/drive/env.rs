@@ -1,24 +1,24 @@
 //! AsyncEnv: an environment in another process, for an agent inside tokio.
 
+use smallvec::smallvec;
 use tokio::time;
 
 use super::{
     super::{
         Answer, Options, Received,
-        agent::{check_spaces, nothing},
+        agent::{REPORT, START_AGAIN, check_spaces, nothing},
+        journal::Missing,
     },
-    GOODBYE_TIME,
-    line::Line,
+    GOODBYE_TIME, Line,
 };
 use crate::{
-    channel::Channel,
     env::{ResetResult, StepResult},
     error::{Error, ErrorKind, Result},
     frame::Frame,
     session::{AgentEvent, AgentSession},
     space::{AnySpace, Space},
     value::{Map, Value},
-    wire::{Goodbye, Limits, Reset, Row, Spec, payload_head, put_value},
+    wire::{Goodbye, Reset, Role, Row, Spec, payload_head, put_value},
 };
 
 /// An environment in another process, for an agent inside tokio. Spaces are dynamic.
@@ -52,15 +52,12 @@ pub struct AsyncEnv {
 impl AsyncEnv {
     /// Connects to a [`ServerBackend`](crate::ServerBackend) and makes an environment there.
     pub async fn connect(address: &str, options: &Options) -> Result<Self> {
-        Self::make(Line::dial(address.parse()?, options).await?, options).await
+        Self::open(Line::dial(&address.parse()?, Role::Agent, options).await?, options).await
     }
 
-    /// Makes an environment over a channel whose handshake is over. The session ends with that channel.
-    pub async fn open(channel: Box<dyn Channel>, limits: Limits, options: &Options) -> Result<Self> {
-        Self::make(Line::new(channel, limits), options).await
-    }
-
-    async fn make(line: Line, options: &Options) -> Result<Self> {
+    /// Makes an environment over a line: with whoever was dialed, or with an environment that has dialed in to a
+    /// [`Lobby`](super::Lobby).
+    pub async fn open(line: Line, options: &Options) -> Result<Self> {
         let (session, spec) = (AgentSession::new(), Box::new(nothing()));
         let mut env = Self { line, session, spec, out: Vec::new(), action: Vec::new(), packed: Vec::new() };
         env.session.make(&options.make(), &mut env.out)?;
@@ -98,7 +95,7 @@ impl AsyncEnv {
         self.packed.clear();
         put_value(&mut self.packed, options);
         self.line.limits().fit(ErrorKind::Usage, "reset", self.packed.len())?;
-        let reset = Reset { rows: smallvec::smallvec![(0, seed.map(Into::into))], options: options.clone() };
+        let reset = Reset { rows: smallvec![(0, seed.map(Into::into))], options: options.clone() };
         self.session.reset(&reset, &mut self.out)?;
         self.action.clear();
         let (row, observation) = self.exchange().await?;
@@ -142,7 +139,7 @@ impl AsyncEnv {
         let leave = async {
             self.line.begin()?;
             // A host whose connection is lost would keep the environment for long.
-            self.line.mend(&self.session, [&self.out, &self.action]).await?;
+            self.line.mend(self.session.received(), &missing(&self.session, [&self.out, &self.action])).await?;
             let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
             self.session.goodbye(&goodbye, &mut self.out)?;
             self.line.finish(&self.out).await
@@ -162,9 +159,15 @@ impl AsyncEnv {
     }
 
     async fn next(&mut self) -> Result<Frame> {
-        match self.line.next(&self.session, [&self.out, &self.action]).await {
+        let missing = missing(&self.session, [&self.out, &self.action]);
+        match self.line.next(self.session.received(), missing).await {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => {
+                Err(self.lost(Error::new(ErrorKind::ConnectionLost, "the environment's host closed the connection")))
+            }
             Err(error) if error.kind() == ErrorKind::Protocol => Err(self.abort(error).await),
-            frame => frame,
+            Err(error) if error.kind() == ErrorKind::ConnectionLost => Err(self.lost(error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -186,10 +189,7 @@ impl AsyncEnv {
                 return Ok(Answer::Frame(frames.0.pop().map(|(_, frame)| frame).unwrap_or_default()));
             }
             Ok(AgentEvent::Failed { fault, .. }) => return Err(fault.into_error()),
-            Ok(AgentEvent::Over(error)) => {
-                self.line.end(error.clone());
-                return Err(error);
-            }
+            Ok(AgentEvent::Over(error)) => return Err(self.lost(error)),
             Ok(AgentEvent::Closed | AgentEvent::Spec(_)) => return Err(Error::protocol("an answer to no request")),
             Err(error) => return Err(self.abort(error).await),
         };
@@ -197,9 +197,17 @@ impl AsyncEnv {
         Ok(Answer::Row(row, Received::new(frame, at, packed, limits)))
     }
 
+    /// Ends the session because the connection did.
+    fn lost(&mut self, error: Error) -> Error {
+        let error = if error.kind() == ErrorKind::ConnectionLost { error.advice(START_AGAIN) } else { error };
+        self.line.end(error.clone());
+        error
+    }
+
     /// Ends the session because the peer broke the protocol, and tells it so.
     async fn abort(&mut self, error: Error) -> Error {
         self.session.abort(&error, &mut self.out);
+        let error = error.advice(REPORT);
         self.line.end(error.clone());
         let _ = time::timeout(GOODBYE_TIME, self.line.finish(&self.out)).await;
         error
@@ -214,6 +222,12 @@ impl Drop for AsyncEnv {
             self.line.finish_later(std::mem::take(&mut self.out));
         }
     }
+}
+
+/// Says what a new channel is to bring. An agent here makes no request before the last is answered, so that one is all
+/// that can be missing.
+fn missing<'a>(session: &'a AgentSession, last: [&'a [u8]; 2]) -> impl Fn(u64) -> Result<Missing<'a>> {
+    move |heard| Ok(if session.unheard(heard)? == 0 { Missing::new() } else { smallvec![last] })
 }
 
 fn info(info: Value) -> Map {

@@ -1,10 +1,10 @@
-//! Line: the channel of an agent's session inside tokio, and how the session gets another one when it is lost.
-//!
-//! Every call on it may be cancelled; the next one goes on from there.
+//! Line: the channel of a session inside tokio, and how the session gets another one when it is lost.
 
 use std::{
-    future::Future,
-    task::{Context, Waker},
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,9 @@ use super::{
     super::{
         Options,
         dial::{CONNECT_TIME, FIRST_PAUSE, is_final, longer},
+        journal::Missing,
+        reception::Place,
+        seat::Seat,
     },
     GOODBYE_TIME, dial, shake,
 };
@@ -23,7 +26,7 @@ use crate::{
     channel::{Channel, Transport, TransportOptions},
     error::{Error, ErrorKind, Result},
     frame::Frame,
-    session::{AgentSession, Local},
+    session::Local,
     stream::StreamChannel,
     wire::{Limits, Resume, Role, Ticket},
 };
@@ -31,15 +34,32 @@ use crate::{
 /// A connection that came back and lasted no longer, with nothing that arrived over it, is none.
 const BRIEF: Duration = Duration::from_secs(1);
 
+/// A channel whose handshake is over, for a session inside tokio. If its transport is a network and both ends allow it,
+/// the session goes on over another one when it is lost, which a call that waits on the line sees to.
+///
+/// Whatever waits on it may be cancelled; the next call goes on from there.
 #[derive(Debug)]
-pub(super) struct Line {
+pub struct Line {
     channel: Box<dyn Channel>,
     limits: Limits,
-    /// Where another channel comes from when this one is lost; `None`: the session ends with it.
-    redial: Option<Box<Redial>>,
+    source: Source,
+    /// How long a lost channel may be gone, and how long if nothing has come over it yet.
+    reconnect_timeout: Duration,
+    handshake_timeout: Duration,
     state: State,
     /// Set while a frame is on its way; still set at the next call if that one was cancelled.
     is_sending: bool,
+    /// The place among the sessions of a listener, given back with the line.
+    _place: Option<Place>,
+}
+
+/// Where another channel comes from when this one is lost.
+#[derive(Debug)]
+enum Source {
+    /// From nowhere: the session ends with its channel.
+    Nowhere,
+    Redial(Box<Redial>),
+    Seat(Seat<Box<dyn Channel>>),
 }
 
 #[derive(Debug)]
@@ -57,30 +77,57 @@ enum State {
     },
 }
 
-/// Whom to dial again, and for which session.
+/// Whom to dial again, as whom, and for which session.
 #[derive(Debug)]
 struct Redial {
     address: Address,
+    role: Role,
     options: Options,
     ticket: Ticket,
 }
 
 impl Line {
     /// One that ends with its channel.
-    pub(super) fn new(channel: Box<dyn Channel>, limits: Limits) -> Self {
-        Self { channel, limits, redial: None, state: State::Whole, is_sending: false }
+    pub fn new(channel: Box<dyn Channel>, limits: Limits) -> Self {
+        let (source, state, is_sending, _place) = (Source::Nowhere, State::Whole, false, None);
+        let (reconnect_timeout, handshake_timeout) = (Duration::ZERO, Duration::ZERO);
+        Self { channel, limits, source, reconnect_timeout, handshake_timeout, state, is_sending, _place }
+    }
+
+    fn with(self, source: Source, role: Role, options: &Options) -> Self {
+        let (reconnect_timeout, handshake_timeout) = (options.reconnects_for(role), options.handshake_timeout);
+        Self { source, reconnect_timeout, handshake_timeout, ..self }
     }
 
     /// Dials once. If the connection is one that can be lost, the session may go on over another.
-    pub(super) async fn dial(address: Address, options: &Options) -> Result<Self> {
-        let local = local(options.registry.find(&address)?.as_ref(), &address, options);
-        let (channel, limits, ticket) = dial(&address, local, options).await?;
-        let redial = ticket.map(|ticket| Box::new(Redial { address, options: options.clone(), ticket }));
-        Ok(Self { redial, ..Self::new(channel, limits) })
+    pub(super) async fn dial(address: &Address, role: Role, options: &Options) -> Result<Self> {
+        let local = local(options.registry.find(address)?.as_ref(), address, role, options);
+        let (channel, limits, ticket) = dial(address, local, options).await?;
+        let redial = |ticket| Box::new(Redial { address: address.clone(), role, options: options.clone(), ticket });
+        let source = ticket.map_or(Source::Nowhere, |ticket| Source::Redial(redial(ticket)));
+        Ok(Self::new(channel, limits).with(source, role, options))
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    /// The same, accepted by a listener.
+    pub(super) fn accepted(
+        self,
+        seat: Option<Seat<Box<dyn Channel>>>,
+        place: Place,
+        role: Role,
+        options: &Options,
+    ) -> Self {
+        let source = seat.map_or(Source::Nowhere, Source::Seat);
+        Self { _place: Some(place), ..self.with(source, role, options) }
+    }
+
+    /// The limits both sides accept.
+    pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Who is at the other end, for messages to people.
+    pub fn peer(&self) -> String {
+        self.channel.peer()
     }
 
     /// Whether a frame can be sent as things are.
@@ -95,8 +142,8 @@ impl Line {
             let text = "an earlier call was cancelled while its request was being sent, which breaks a connection";
             self.lose(Error::new(ErrorKind::ConnectionLost, text));
         }
-        match (&self.state, &self.redial) {
-            (State::Lost { error, .. }, None) => Err(error.clone()),
+        match (&self.state, &self.source) {
+            (State::Lost { error, .. }, Source::Nowhere) => Err(error.clone()),
             _ => Ok(()),
         }
     }
@@ -108,54 +155,66 @@ impl Line {
             return Ok(());
         }
         self.is_sending = true;
-        let sent = self.channel.send(head, body).await;
+        let sent = unless_moved(&self.source, self.channel.send(head, body)).await;
         self.is_sending = false;
         sent.or_else(|error| if error.kind() == ErrorKind::ConnectionLost { Ok(()) } else { Err(error) })
     }
 
-    /// The next frame. Where the channel is lost and another comes, `last` is sent over that if it is missing.
-    pub(super) async fn next(&mut self, session: &AgentSession, last: [&[u8]; 2]) -> Result<Frame> {
+    /// The next frame; `received` came before it. `None` once the peer has closed the channel on purpose. Where it is
+    /// lost and another comes, `missing` says what that is to bring after the frame with this number.
+    pub(super) async fn next<'a, F>(&mut self, received: u64, missing: F) -> Result<Option<Frame>>
+    where
+        F: Fn(u64) -> Result<Missing<'a>>,
+    {
         loop {
-            self.mend(session, last).await?;
-            match self.channel.recv().await {
-                Ok(Some(frame)) => {
+            self.mend(received, &missing).await?;
+            let frame = unless_moved(&self.source, self.channel.recv()).await;
+            match (frame, &self.source) {
+                (Ok(Some(_)), Source::Seat(seat)) if !seat.admit(received) => self.lose(seat.why()),
+                (Ok(frame), _) => {
                     self.state = State::Whole;
                     return Ok(frame);
                 }
-                Ok(None) => {
-                    let text = "the environment's host closed the connection";
-                    self.end(Error::new(ErrorKind::ConnectionLost, text));
-                }
-                Err(error) if error.kind() == ErrorKind::ConnectionLost => self.lose(error),
-                Err(error) => return Err(error),
+                (Err(error), _) if error.kind() == ErrorKind::ConnectionLost => self.lose(error),
+                (Err(error), _) => return Err(error),
             }
         }
     }
 
-    /// Sees to another channel if this one is lost, and sends `last` over that if its other end has not received it.
-    ///
-    /// An agent here makes no request before the last is answered, so that one is all that can be missing.
-    pub(super) async fn mend(&mut self, session: &AgentSession, last: [&[u8]; 2]) -> Result<()> {
+    /// Sees to another channel if this one is lost, and sends over that what its other end has not received.
+    pub(super) async fn mend<'a, F>(&mut self, received: u64, missing: &F) -> Result<()>
+    where
+        F: Fn(u64) -> Result<Missing<'a>>,
+    {
         while let State::Lost { waited, error } = &mut self.state {
-            let Some(redial) = &self.redial else { return Err(error.clone()) };
-            let most = redial.patience(session.received());
-            let left = most.saturating_sub(*waited);
+            // A peer that has said nothing yet is given no longer than a handshake.
+            let most = if received == 0 { self.handshake_timeout } else { Duration::MAX }.min(self.reconnect_timeout);
             let clock = Clock { sum: waited, since: Instant::now() };
-            let back = time::timeout(left, redial.again(session.received(), self.limits)).await;
+            let left = most.saturating_sub(*clock.sum);
+            let back = match &self.source {
+                Source::Nowhere => return Err(error.clone()),
+                Source::Redial(redial) => time::timeout(left, redial.again(received, self.limits)).await,
+                Source::Seat(seat) => time::timeout(left, seat.wait_for_return()).await,
+            };
             drop(clock);
             let why = match back {
                 Ok(Ok((mut channel, heard))) => {
                     let waited = *waited;
-                    let sent = match session.unheard(heard) {
-                        Ok(0) => Ok(()),
-                        Ok(_) => channel.send(last[0], last[1]).await,
-                        Err(violation) => {
-                            // Over this one the peer can be told.
+                    let frames = match missing(heard) {
+                        // Over this one the peer can be told.
+                        Err(error) if error.kind() != ErrorKind::ConnectionLost || error.is_gone() => {
                             self.channel = channel;
-                            return Err(violation);
+                            return Err(error);
                         }
+                        frames => frames,
                     };
-                    match sent {
+                    let sent = async {
+                        for [head, body] in frames? {
+                            channel.send(head, body).await?;
+                        }
+                        Ok::<_, Error>(())
+                    };
+                    match sent.await {
                         Ok(()) => {
                             tracing::warn!("{}: the session goes on over another connection", channel.peer());
                             self.channel = channel;
@@ -177,13 +236,15 @@ impl Line {
 
     /// There is nothing to go on with: from now on every call fails.
     pub(super) fn end(&mut self, error: Error) {
-        self.redial = None;
+        self.source = Source::Nowhere;
         self.state = State::Lost { waited: Duration::ZERO, error };
     }
 
     fn lose(&mut self, error: Error) {
-        if self.redial.is_some() {
+        if !matches!(self.source, Source::Nowhere) {
             tracing::warn!("{}: {error}; waiting for another connection", self.channel.peer());
+            // A peer that counts on it yet is to notice.
+            self.channel = nobody(self.channel.peer());
         }
         let waited = match self.state {
             State::Lost { waited, .. } => waited,
@@ -194,18 +255,22 @@ impl Line {
         self.state = State::Lost { waited, error };
     }
 
+    /// Delivers what was sent, then tells the peer that nothing follows.
+    pub(super) async fn close(&mut self) -> Result<()> {
+        self.channel.close().await
+    }
+
     /// Sends the last frame, and tells the peer that nothing follows.
     pub(super) async fn finish(&mut self, frame: &[u8]) -> Result<()> {
         self.channel.send(frame, &[]).await?;
-        self.channel.close().await
+        self.close().await
     }
 
     /// The same without waiting for it: what does not happen at once is left to a task.
     pub(super) fn finish_later(&mut self, frame: Vec<u8>) {
         // Sockets and timers are the runtime's.
         let Ok(runtime) = Handle::try_current() else { return };
-        let nobody = StreamChannel::new(io::empty(), io::empty(), "nobody", &TransportOptions::default());
-        let mut channel = std::mem::replace(&mut self.channel, Box::new(nobody));
+        let mut channel = std::mem::replace(&mut self.channel, nobody(String::new()));
         let mut leaving = Box::pin(async move {
             let finish = async {
                 channel.send(&frame, &[]).await?;
@@ -220,14 +285,29 @@ impl Line {
     }
 }
 
-impl Redial {
-    /// How long calls wait for another channel in all. A peer that has said nothing yet is given no longer than a
-    /// handshake.
-    fn patience(&self, received: u64) -> Duration {
-        let most = if received == 0 { self.options.handshake_timeout } else { Duration::MAX };
-        most.min(self.options.reconnects_for(Role::Agent))
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.channel.peer())
     }
+}
 
+/// Stands in for a channel that is gone. It says who was at the other end.
+fn nobody(peer: String) -> Box<dyn Channel> {
+    Box::new(StreamChannel::new(io::empty(), io::empty(), peer, &TransportOptions::default()))
+}
+
+/// Runs a call on a channel, unless a dialer has come back by another one: then this one is lost.
+async fn unless_moved<T>(source: &Source, call: impl Future<Output = Result<T>>) -> Result<T> {
+    let Source::Seat(seat) = source else { return call.await };
+    let (mut call, mut moved) = (pin!(call), pin!(seat.moved()));
+    poll_fn(|context| match moved.as_mut().poll(context) {
+        Poll::Ready(why) => Poll::Ready(Err(why)),
+        Poll::Pending => call.as_mut().poll(context),
+    })
+    .await
+}
+
+impl Redial {
     /// Connects again and again, until the listener is back or gone. Gives the channel and the number of the last
     /// frame that the listener has received.
     async fn again(&self, received: u64, limits: Limits) -> Result<(Box<dyn Channel>, u64)> {
@@ -238,7 +318,7 @@ impl Redial {
             let (error, is_connected) = match within(CONNECT_TIME, connecting).await {
                 Ok(mut channel) => {
                     let session = Resume { ticket: self.ticket, received };
-                    let local = local(transport, &self.address, &self.options);
+                    let local = local(transport, &self.address, self.role, &self.options);
                     let shaking = shake(channel.as_mut(), local, Some(session));
                     match within(self.options.handshake_timeout, shaking).await {
                         Ok(welcome) => {
@@ -271,9 +351,9 @@ impl Drop for Clock<'_> {
     }
 }
 
-/// What the handshake says of an agent that dials `address`.
-fn local(transport: &dyn Transport, address: &Address, options: &Options) -> Local {
-    options.local(Role::Agent, transport.is_network(address.scheme()))
+/// What the handshake says of whoever dials `address`.
+fn local(transport: &dyn Transport, address: &Address, role: Role, options: &Options) -> Local {
+    options.local(role, transport.is_network(address.scheme()))
 }
 
 async fn within<T>(time: Duration, run: impl Future<Output = Result<T>>) -> Result<T> {

@@ -1,0 +1,115 @@
+//! Reception: who of those that have dialed a listener may come in: to a session of their own, or back to their old one.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use super::{
+    Options,
+    dial::agree,
+    seat::{Bell, Seat, Seats},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    session::Admission,
+    token::nonce,
+    wire::{Hello, LASTING, Limits},
+};
+
+/// The sessions of a listener, whose channels are of the kind `C`.
+pub(super) struct Reception<C> {
+    limits: Limits,
+    max_sessions: usize,
+    sessions: Arc<AtomicUsize>,
+    /// Of sessions that may go on over another connection.
+    seats: Seats<C>,
+    is_closed: AtomicBool,
+}
+
+/// A dialer that may come in.
+pub(super) enum Guest<C> {
+    /// To a session of its own, with these bounds; there is a seat if it may go on over another connection.
+    New { limits: Limits, place: Place, admission: Admission, seat: Option<Seat<C>> },
+    /// To the session of this seat, after that frame.
+    Old { seat: Seat<C>, heard: u64 },
+}
+
+/// A place among `max_sessions`; free again when dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+impl<C> Reception<C> {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            limits: options.limits,
+            max_sessions: options.max_sessions,
+            sessions: Arc::default(),
+            seats: Seats::default(),
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether there is room for a dialer, or a session that it comes back to. `lasts`: whether new ones may go on over
+    /// other connections.
+    pub(super) fn admit(&self, hello: Hello, lasts: bool) -> Result<Guest<C>> {
+        if let Some(resume) = hello.resume {
+            let seat = self.seats.find(&resume.ticket).filter(|_| !self.is_closed.load(SeqCst));
+            let seat = seat.ok_or_else(|| Error::gone("the session has ended; open a new one"))?;
+            return Ok(Guest::Old { seat, heard: resume.received });
+        }
+        let most = self.max_sessions;
+        if self.sessions.fetch_add(1, SeqCst) >= most {
+            self.sessions.fetch_sub(1, SeqCst);
+            // A session that only waits for its dialer makes room; this one asks again.
+            self.seats.clear_one();
+            let text = format!("all {most} sessions are taken; try again later, or raise max_sessions");
+            return Err(Error::new(ErrorKind::Busy, text));
+        }
+        let place = Place(self.sessions.clone());
+        let limits = agree(self.limits, hello.max_frame);
+        // Its dialer may come back before anybody has taken it.
+        let (admission, seat) = match lasts && hello.features & LASTING != 0 {
+            true => {
+                let ticket = nonce()?;
+                (Admission::Lasting(ticket), Some(self.seats.add(ticket, limits)))
+            }
+            false => (Admission::Once, None),
+        };
+        Ok(Guest::New { limits, place, admission, seat })
+    }
+
+    /// Sessions under way, those included that nobody has taken yet.
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.load(SeqCst)
+    }
+
+    /// What wakes the sessions when a dialer has come back.
+    pub(super) fn bell(&self) -> Bell {
+        self.seats.bell()
+    }
+
+    /// Brings nobody back any more. Without `and_tell` the sessions are not told, for a forked child: a lock may be
+    /// held by a thread that is not there.
+    pub(super) fn close(&self, and_tell: bool) {
+        self.is_closed.store(true, SeqCst);
+        if and_tell {
+            self.seats.close();
+        }
+    }
+}
+
+impl<C> fmt::Debug for Reception<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reception({} of {})", self.sessions(), self.max_sessions)
+    }
+}
