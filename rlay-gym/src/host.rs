@@ -101,10 +101,7 @@ impl Job<'_> {
                 Some(_) => Err(Error::new(ErrorKind::Closed, "interrupted")),
             }
         };
-        // Whatever goes wrong with a log is no reason to end the session.
-        let mut notice = |text: &str| {
-            let _ = Python::attach(|py| log(py, text));
-        };
+        let mut notice = log;
         let mut wait = Wait::default().telling(&mut notice).unless(self.stop);
         if self.is_main {
             wait = wait.checking(&mut check);

@@ -3,7 +3,10 @@
 use std::{cell::Cell, time::Duration};
 
 use pyo3::prelude::*;
-use rlay_core::{Error, ErrorKind, Result, Stop, endpoint::Wait};
+use rlay_core::{
+    Error, ErrorKind, Result, Stop,
+    endpoint::{Notice, Wait},
+};
 
 use crate::error::raise;
 
@@ -53,9 +56,16 @@ pub(crate) fn wait_raw<T: Send>(
     wait_unless(py, None, timeout, call)
 }
 
-/// Warns in the log of the package.
-pub(crate) fn log(py: Python<'_>, text: &str) -> PyResult<()> {
-    py.import("logging")?.call_method1("getLogger", ("rlay",))?.call_method1("warning", ("%s", text)).map(drop)
+/// Writes into the log of the package. Whatever goes wrong with it is no reason to end a wait.
+pub(crate) fn log(what: Notice<'_>) {
+    let (method, text) = match what {
+        Notice::Warning(text) => ("warning", text),
+        Notice::Info(text) => ("info", text),
+    };
+    let _ = Python::attach(|py| {
+        py.import("logging")?.call_method1("getLogger", ("rlay",))?.call_method1(method, ("%s", text))?;
+        Ok::<_, PyErr>(())
+    });
 }
 
 /// The same, until `stop` is set: that is an error of kind `Closed`.
@@ -77,10 +87,7 @@ pub(crate) fn wait_unless<T: Send>(
                 Some(_) => Err(Error::new(ErrorKind::Timeout, "interrupted by a signal")),
             }
         };
-        // Whatever goes wrong with a log is no reason to end the wait.
-        let mut notice = |text: &str| {
-            let _ = Python::attach(|py| log(py, text));
-        };
+        let mut notice = log;
         let mut wait = Wait::new(seconds(timeout)).telling(&mut notice);
         wait.stop = stop;
         if is_main {

@@ -77,6 +77,9 @@ What you see at the agent, what you see at the host, how soon, and what you can 
   says that the other side is gone, unless nobody has the port; a host keeps an environment for 30 s, and less if it
   is full. `reconnect_timeout=` says how long; at the host it is 0 in the rows below on killed agents, and 1 s in those
   on hosts that stand still.
+- **It lasts.** Whoever waits for longer than ten seconds says in the log for what, and what came last: agents and
+  whoever dials as a warning, for something may be wrong; hosts as information, for agents think. The logger is `rlay`,
+  in Rust `tracing`.
 - **Somebody else is at the door.** Whoever listens writes a warning to the logger `rlay`, closes the connection and
   goes on. `zmq` and `quic` drop what is not theirs without a word, and over `zmq` a stranger may do worse: see
   [SECURITY.md](../SECURITY.md).

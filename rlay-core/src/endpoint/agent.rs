@@ -7,6 +7,7 @@ use super::program::Program;
 use super::{
     Connection, Wait,
     journal::{Journal, Last, send_again},
+    wait::QUIET,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -19,9 +20,6 @@ use crate::{
 
 /// How long `close` waits for the environment's answer, and for the channel's.
 const CLOSE_TIME: Duration = Duration::from_millis(1500);
-
-/// A wait that has lasted so long is mentioned to people.
-const QUIET: Duration = Duration::from_secs(10);
 
 /// A session with one environment, below typed spaces and Python objects.
 ///
@@ -355,7 +353,7 @@ impl Agent {
         let mut received = self.receive_frame(&mut wait.within(QUIET));
         if received.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
             wait.look()?;
-            wait.tell(&self.what_is_awaited());
+            wait.warn(&self.what_is_awaited());
             received = self.receive_frame(wait);
         }
         match received {

@@ -258,7 +258,7 @@ impl Connection {
     }
 
     fn lose(&mut self, error: Error, wait: &mut Wait<'_>) {
-        wait.tell(&format!("{error}; waiting for another connection"));
+        wait.warn(&format!("{error}; waiting for another connection"));
         // A peer that counts on it yet is to notice.
         self.channel = Box::new(Gone(self.channel.peer()));
         let waited = match self.state {
@@ -293,7 +293,7 @@ impl Connection {
                 self.channel = channel;
                 self.heed();
                 self.state = State::Regained { waited, at: Instant::now() };
-                wait.tell(&format!("{}: the session goes on over another connection", self.channel.peer()));
+                wait.warn(&format!("{}: the session goes on over another connection", self.channel.peer()));
                 return Ok(heard);
             }
             Err(error) if error.kind() == ErrorKind::Timeout => {

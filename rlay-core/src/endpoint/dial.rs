@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, Options, Wait};
+use super::{Connection, Options, Wait, wait::QUIET};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
@@ -27,6 +27,7 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut reason: Option<Error> = None;
+    let mut is_told = false;
     loop {
         let error = match dialer.attempt(wait) {
             Ok((channel, welcome)) => return Ok(dialer.connection(channel, &welcome)),
@@ -41,6 +42,9 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
             _ => error,
         };
         let error = reason.insert(error);
+        if started.elapsed() >= QUIET && !std::mem::replace(&mut is_told, true) {
+            wait.warn(&format!("{address}: still no connection ({error}); trying again"));
+        }
         match wait.sleep(pause) {
             Ok(()) => pause = longer(pause),
             Err(over) if over.kind() == ErrorKind::Timeout => {

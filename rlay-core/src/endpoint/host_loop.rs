@@ -8,7 +8,7 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Connection, Wait,
+    Connection, Notice, Wait,
     journal::{Journal, Last, Missing, send_again},
 };
 use crate::{
@@ -42,6 +42,8 @@ pub struct Host<'m> {
     limits: Limits,
     tracebacks: bool,
     offers: Offers,
+    /// What the agent asked for last, for people.
+    last: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,7 @@ impl<'m> Host<'m> {
             limits,
             tracebacks,
             offers: Offers::default(),
+            last: "it has not begun yet",
         }
     }
 
@@ -94,6 +97,9 @@ impl<'m> Host<'m> {
     /// Input: a frame arrived.
     pub fn handle(&mut self, frame: &[u8]) -> Turn {
         let event = self.session.handle(frame, &self.limits);
+        if let Ok(event) = &event {
+            self.last = what_came(event);
+        }
         self.turn_page();
         match event {
             Err(error) => {
@@ -273,9 +279,48 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
     result.and(closed)
 }
 
+/// Waits for an agent that thinks. That may take hours, and people may want to know.
+struct Patience {
+    /// Look again then. It is not counted from each request on, which would cost a look at the clock.
+    until: Option<Instant>,
+    /// Looks since the last request.
+    looks: u32,
+}
+
+impl Patience {
+    const LOOK: Duration = Duration::from_secs(5);
+
+    fn new() -> Self {
+        Self { until: Instant::now().checked_add(Self::LOOK), looks: 0 }
+    }
+
+    /// The next request.
+    fn next(&mut self, connection: &mut Connection, host: &Host<'_>, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
+        self.looks = 0;
+        loop {
+            match host.next(connection, &mut wait.until(self.until)) {
+                Err(error) if error.kind() == ErrorKind::Timeout => {
+                    wait.look()?;
+                    *self = Self { looks: self.looks + 1, ..Self::new() };
+                    // By then it is two whole rounds, for the first may have begun before the last request.
+                    if self.looks == 3 {
+                        let text = format!(
+                            "{connection}: for more than ten seconds the agent has asked for nothing; {}",
+                            host.last
+                        );
+                        wait.tell(Notice::Info(&text));
+                    }
+                }
+                next => return next,
+            }
+        }
+    }
+}
+
 fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
+    let mut patience = Patience::new();
     loop {
-        let frame = match host.next(connection, wait) {
+        let frame = match patience.next(connection, host, wait) {
             Err(error) if error.kind() == ErrorKind::Protocol => {
                 host.abort(&error);
                 let _ = connection.send(host.answer().0, &[], Some(Instant::now() + GOODBYE_TIME));
@@ -300,6 +345,17 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
                 return Err(error);
             }
         }
+    }
+}
+
+fn what_came(event: &EnvEvent<'_>) -> &'static str {
+    match event {
+        EnvEvent::Make { .. } => "the last was to make an environment",
+        EnvEvent::Reset { .. } => "the last was a reset",
+        EnvEvent::Step { .. } => "the last was a step",
+        EnvEvent::Render { .. } => "the last was a render",
+        EnvEvent::Refused { .. } => "the last was refused",
+        EnvEvent::Close { .. } | EnvEvent::Over(_) => "the last was a goodbye",
     }
 }
 

@@ -39,4 +39,4 @@ pub use polled::{PolledEnv, RawPoll, RawTurn, Turn};
 pub use program::ADDRESS_VARIABLE;
 pub use remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
 pub use server_backend::ServerBackend;
-pub use wait::Wait;
+pub use wait::{Notice, Wait};

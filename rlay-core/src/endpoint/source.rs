@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Acceptor, Agent, OnLoss, Options, Wait, dial};
+use super::{Acceptor, Agent, Connection, OnLoss, Options, Wait, dial, wait::QUIET};
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
@@ -88,7 +88,7 @@ impl Source {
 /// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
 fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
     loop {
-        let connection = acceptor.next(wait).map_err(|error| match error.kind() {
+        let connection = next(acceptor, wait).map_err(|error| match error.kind() {
             ErrorKind::Timeout => Error::new(
                 ErrorKind::Timeout,
                 format!(
@@ -104,5 +104,17 @@ fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'_>) -> Resu
             Err(error) if error.kind() == ErrorKind::ConnectionLost => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// The next one from the queue; says so if that takes long.
+fn next(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
+    match acceptor.next(&mut wait.within(QUIET)) {
+        Err(error) if error.kind() == ErrorKind::Timeout => {
+            wait.look()?;
+            wait.warn(&format!("waiting for an environment to dial in to {}", acceptor.address()));
+            acceptor.next(wait)
+        }
+        next => next,
     }
 }

@@ -15,6 +15,18 @@ use crate::{
 /// How often a waiting call looks up, if it has something to look at.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
+/// A wait that has lasted so long is mentioned to people.
+pub(crate) const QUIET: Duration = Duration::from_secs(10);
+
+/// What people may want to know of a wait, for a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice<'n> {
+    /// Something may be wrong.
+    Warning(&'n str),
+    /// Nothing is wrong, but it lasts.
+    Info(&'n str),
+}
+
 /// A deadline, a flag, and a check made every tenth of a second while waiting, as for signals. A check
 /// that has failed once must go on failing.
 #[derive(Default)]
@@ -23,9 +35,8 @@ pub struct Wait<'a> {
     pub deadline: Option<Instant>,
     /// Called while waiting; its error ends the wait.
     pub check: Option<&'a mut dyn FnMut() -> Result<()>>,
-    /// Told what a long wait is for, and what becomes of a connection that is lost; by default that is a warning of
-    /// `tracing`.
-    pub notice: Option<&'a mut dyn FnMut(&str)>,
+    /// Told what a long wait is for, and what becomes of a connection that is lost; by default `tracing` is.
+    pub notice: Option<&'a mut dyn FnMut(Notice<'_>)>,
     /// Ends the wait with an error of kind [`Closed`](ErrorKind::Closed) once it is set.
     pub stop: Option<&'a Stop>,
     /// Whether the channel that is waited on looks at `stop` itself.
@@ -54,14 +65,19 @@ impl<'a> Wait<'a> {
 
     /// Tells `notice` what a wait is for that has lasted ten seconds, and of a connection that is lost or regained.
     #[must_use]
-    pub fn telling(self, notice: &'a mut dyn FnMut(&str)) -> Self {
+    pub fn telling(self, notice: &'a mut dyn FnMut(Notice<'_>)) -> Self {
         Self { notice: Some(notice), ..self }
     }
 
-    pub(crate) fn tell(&mut self, text: &str) {
-        match &mut self.notice {
-            Some(notice) => notice(text),
-            None => tracing::warn!("{text}"),
+    pub(crate) fn warn(&mut self, text: &str) {
+        self.tell(Notice::Warning(text));
+    }
+
+    pub(crate) fn tell(&mut self, what: Notice<'_>) {
+        match (&mut self.notice, what) {
+            (Some(notice), what) => notice(what),
+            (None, Notice::Warning(text)) => tracing::warn!("{text}"),
+            (None, Notice::Info(text)) => tracing::info!("{text}"),
         }
     }
 
@@ -73,7 +89,12 @@ impl<'a> Wait<'a> {
 
     /// The same, but at most until `time` from now has passed.
     pub(crate) fn within(&mut self, time: Duration) -> Wait<'_> {
-        let deadline = self.deadline.into_iter().chain(Instant::now().checked_add(time)).min();
+        self.until(Instant::now().checked_add(time))
+    }
+
+    /// The same, but no longer than until then.
+    pub(crate) fn until(&mut self, end: Option<Instant>) -> Wait<'_> {
+        let deadline = self.deadline.into_iter().chain(end).min();
         let mut near = Wait { deadline, stop: self.stop, ..Wait::default() };
         if let Some(check) = &mut self.check {
             near.check = Some(&mut **check);
