@@ -24,7 +24,8 @@
 //! 13. `silence_is_not_death` — however long a living peer says nothing, while it computes or is not even
 //!     waiting, the connection stays.
 //! 14. `a_stop_ends_a_wait` — at once where `heed` promises it, and takes nothing that has arrived. (Blocking forms.)
-//! 15. `a_watch_tells_a_crash_from_a_clean_close` — within [`TransportOptions::liveness`], if there is one.
+//! 15. `a_look_ends_a_send` — that waits, and is made while it does. (Blocking forms.)
+//! 16. `a_watch_tells_a_crash_from_a_clean_close` — within [`TransportOptions::liveness`], if there is one.
 //!
 //! `connect` does not need anybody to open the connection at the other end. The first call on a channel may, as it
 //! does where TLS shakes hands.
@@ -72,6 +73,19 @@ pub trait Channel: Send + Debug {
 pub trait BlockingChannel: Send + Debug {
     /// Sends one frame, `head` followed by `body`.
     fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()>;
+
+    /// The same, and calls `look` now and then while it waits, at least ten times a second or so. An error of that ends
+    /// the call as a deadline does.
+    fn send_while(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        deadline: Option<Instant>,
+        look: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let _ = look;
+        self.send(head, body, deadline)
+    }
 
     /// The next frame; `None` once the peer has closed the channel on purpose. An error of kind
     /// [`Timeout`](crate::ErrorKind::Timeout) at the deadline loses nothing; a deadline in the past polls.

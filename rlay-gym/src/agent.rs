@@ -191,7 +191,7 @@ impl Agent {
                     return Err(error);
                 }
             }
-            agent.send_reset(seed, &options, wait.deadline)
+            agent.send_reset(seed, &options, wait)
         })?;
         state.result(py, Call::Reset, answer)
     }
@@ -219,7 +219,7 @@ impl Agent {
         }
         let State { agent, action, .. } = state;
         let result = wait_raw(py, timeout, |wait: &mut Wait<'_>| {
-            agent.send_step(packed, action, wait.deadline)?;
+            agent.send_step(packed, action, wait)?;
             agent.receive(wait)
         });
         let answer = state.settle(py, result)?;
@@ -228,7 +228,7 @@ impl Agent {
 
     fn render<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         let mut state = self.lock(py)?;
-        let answer = state.exchange(py, timeout, |agent, wait| agent.send_render(wait.deadline))?;
+        let answer = state.exchange(py, timeout, |agent, wait| agent.send_render(wait))?;
         state.result(py, Call::Render, answer)
     }
 

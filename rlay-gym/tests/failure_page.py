@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from conftest import PARADIGMS, SCHEMES
 from faults import FAULTS
-from outcomes import AT_ONCE, GONE, NOTHING, OF_SILENCE, Elsewhere, but
+from outcomes import AT_ONCE, AT_THE_DEADLINE, GONE, NOTHING, OF_SILENCE, Elsewhere, but
 
 MEASURED = "a fault, and after how many seconds it was seen"
 """How tests record that, for the summary: the name of the fault, the paradigm, the transport, the seconds."""
@@ -24,6 +24,21 @@ ELSEWHERE = (
         "a kill in the middle of a large frame", "all", "`ConnectionLost`", "log", f"{AT_ONCE}, `quic` {OF_SILENCE}",
         "the host serves the next agent",
         "test_transport_failures.py::test_a_kill_in_the_middle_of_a_large_frame",
+    ),
+    Elsewhere(
+        "a large action, and a host that takes nothing in", "tcp, tls, zmq, quic", "`Timeout`, or Ctrl-C", NOTHING,
+        AT_THE_DEADLINE, "the session goes on, another connection brings what was half sent",
+        "test_blocked_sends.py::test_a_deadline",
+    ),
+    Elsewhere(
+        "the same, on one machine", "unix, zmq+ipc, shm", "`ConnectionLost` where it was half sent, else `Timeout`", NOTHING,
+        AT_THE_DEADLINE, "the host serves the next agent",
+        "test_blocked_sends.py::test_a_deadline",
+    ),
+    Elsewhere(
+        "a large answer, and an agent that takes nothing in", "all", GONE, "`close()` takes no longer than ever", AT_ONCE,
+        "the environment is closed",
+        "test_blocked_sends.py::test_a_host_that_closes",
     ),
     Elsewhere(
         LINK_DOWN, "tcp, tls, zmq, quic", "`ConnectionLost`", "log", "after 18 s and `reconnect_timeout`",

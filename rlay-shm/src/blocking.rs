@@ -121,12 +121,14 @@ impl ShmChannel {
             spin: Spin::new(),
             flow: Spin::new(),
             reading: Patience::default(),
-            writing: Patience::default(),
+            // Who waits to write has to look at other things, too.
+            writing: Patience::with_pause(Patience::TICK),
         }))
     }
 
-    /// Waits until there is what is needed, or the peer is gone.
-    fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
+    /// Waits until there is what is needed, or the peer is gone. Whether it was for as long as that is waited at a time,
+    /// and in vain.
+    fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<bool> {
         let now = Instant::now();
         let is_flowing = need == Need::Room || self.stream.is_amid_frame();
         let spin = if is_flowing { &mut self.flow } else { &mut self.spin };
@@ -135,7 +137,7 @@ impl ShmChannel {
             let found = found(&mut self.stream.pipe, need, now + time)?;
             spin.learn(time, found, now);
             if found {
-                return Ok(());
+                return Ok(false);
             }
         }
         self.stream.pipe.doze(need);
@@ -150,16 +152,26 @@ impl ShmChannel {
         self.stream.pipe.wake();
         is_there?;
         match slept {
-            Ok(()) => patience.renew(),
-            Err(error) if is_vain(&error) => patience.after(deadline)?,
-            Err(error) => return Err(lost(self.stream.peer(), error)),
+            Ok(()) => {
+                patience.renew();
+                Ok(false)
+            }
+            Err(error) if is_vain(&error) => patience.after(deadline).map(|()| true),
+            Err(error) => Err(lost(self.stream.peer(), error)),
         }
-        Ok(())
     }
 
-    fn write(&mut self, parts: &[&[u8]], deadline: Option<Instant>, sent: &mut usize) -> Result<()> {
+    fn write(
+        &mut self,
+        parts: &[&[u8]],
+        deadline: Option<Instant>,
+        sent: &mut usize,
+        look: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         while !self.stream.put(parts, sent)? {
-            self.wait(Need::Room, deadline)?;
+            if self.wait(Need::Room, deadline)? {
+                look()?;
+            }
         }
         Ok(())
     }
@@ -182,12 +194,24 @@ fn found(pipe: &mut Pipe, need: Need, end: Instant) -> Result<bool> {
 
 impl BlockingChannel for ShmChannel {
     fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
+        self.send_while(head, body, deadline, &mut || Ok(()))
+    }
+
+    fn send_while(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        deadline: Option<Instant>,
+        look: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         self.stream.usable()?;
         let prefix = self.stream.prefix(head.len() + body.len())?;
-        let mut sent = 0;
-        let result = self.write(&[&prefix, head, body], deadline, &mut sent);
+        let (mut sent, mut is_ended) = (0, false);
+        let mut look = || look().inspect_err(|_| is_ended = true);
+        let result = self.write(&[&prefix, head, body], deadline, &mut sent, &mut look);
         // If the peer has gone, what it had sent can still be read.
-        self.stream.is_sending = result.as_ref().is_err_and(|e| sent > 0 && e.kind() == ErrorKind::Timeout);
+        let is_timeout = result.as_ref().is_err_and(|e| e.kind() == ErrorKind::Timeout);
+        self.stream.is_sending = sent > 0 && (is_ended || is_timeout);
         result
     }
 
@@ -197,7 +221,9 @@ impl BlockingChannel for ShmChannel {
             match self.stream.get()? {
                 Look::Frame(frame) => return Ok(Some(frame)),
                 Look::End => return Ok(None),
-                Look::Wait => self.wait(Need::Data, deadline)?,
+                Look::Wait => {
+                    self.wait(Need::Data, deadline)?;
+                }
             }
         }
     }
@@ -207,7 +233,7 @@ impl BlockingChannel for ShmChannel {
             return Ok(());
         }
         let said = match self.stream.usable() {
-            Ok(()) => goodbye(self.write(&Stream::END, deadline, &mut 0)),
+            Ok(()) => goodbye(self.write(&Stream::END, deadline, &mut 0, &mut || Ok(()))),
             broken => broken,
         };
         self.stream.leave();

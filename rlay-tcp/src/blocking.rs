@@ -73,7 +73,8 @@ pub(crate) fn open(
     let (peer, layer) = (socket::peer_name(&socket, security), security.layer()?);
     let framing = Framing::new(options.max_frame);
     let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
-    let (reading, writing) = (Patience::with_pause(vigil.pause()), Patience::with_pause(vigil.pause()));
+    // Who waits to write has to look at other things, too.
+    let (reading, writing) = (Patience::with_pause(vigil.pause()), Patience::with_pause(Patience::TICK));
     let (socket, failed, owner) = (Arc::new(socket), None, Owner::new());
     let (liveness, holds) = (options.liveness, Arc::default());
     Ok(Box::new(StreamChannel {
@@ -136,6 +137,17 @@ impl StreamChannel {
 
     /// Writes all of `parts`, of which `*sent` bytes went out or are the layer's now, and what the layer owes.
     fn write(&mut self, parts: [&[u8]; 3], deadline: Option<Instant>, sent: &mut usize) -> Result<()> {
+        self.write_while(parts, deadline, sent, &mut || Ok(()))
+    }
+
+    /// The same, with a look whenever nothing has moved for a while.
+    fn write_while(
+        &mut self,
+        parts: [&[u8]; 3],
+        deadline: Option<Instant>,
+        sent: &mut usize,
+        look: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         let total = parts.iter().map(|part| part.len()).sum();
         if !self.layer.is_plain() && deadline.is_some() {
             // What the layer has taken cannot be given back at the deadline.
@@ -169,6 +181,7 @@ impl StreamChannel {
                             self.layer.give_up();
                         }
                     })?;
+                    look()?;
                 }
             }
         }
@@ -269,14 +282,25 @@ impl StreamChannel {
 
 impl BlockingChannel for StreamChannel {
     fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
+        self.send_while(head, body, deadline, &mut || Ok(()))
+    }
+
+    fn send_while(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        deadline: Option<Instant>,
+        look: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         self.usable()?;
         let prefix = self.framing.prefix(head.len() + body.len())?;
         self.shake(deadline)?;
-        let mut sent = 0;
-        let result = self.write([&prefix, head, body], deadline, &mut sent);
+        let (mut sent, mut is_ended) = (0, false);
+        let mut look = || look().inspect_err(|_| is_ended = true);
+        let result = self.write_while([&prefix, head, body], deadline, &mut sent, &mut look);
         // A timeout before the first byte leaves everything as it was. If the peer has gone, the kernel
         // says so again at the next send, and what the peer had sent can still be read.
-        if result.as_ref().is_err_and(|e| sent > 0 && e.kind() == ErrorKind::Timeout) {
+        if result.as_ref().is_err_and(|e| sent > 0 && (is_ended || e.kind() == ErrorKind::Timeout)) {
             self.failed = Some(broken(&self.peer));
         }
         result

@@ -85,6 +85,20 @@ impl End {
         }
     }
 
+    /// The same with a look; `None` in the async form, which has cancellation for that.
+    pub(crate) fn send_while(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        deadline: Option<Instant>,
+        look: &mut dyn FnMut() -> Result<()>,
+    ) -> Option<Result<()>> {
+        match self {
+            Self::Blocking(channel) => Some(channel.send_while(head, body, deadline, look)),
+            Self::Async(_) => None,
+        }
+    }
+
     pub(crate) fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
         match self {
             Self::Blocking(channel) => channel.recv(deadline),

@@ -58,10 +58,11 @@ caught! {
 }
 
 #[test]
-fn a_stop_that_is_heeded_in_word_alone_is_caught() {
-    let subject = Subject::new(Liar(Bug::HeedsNothing), |n| format!("mem://liar-{n}"));
-    let verdict = start("a promise", subject, Form::Blocking, promises::a_stop_ends_a_wait);
-    assert!(verdict.join().is_err(), "it went unnoticed");
+fn one_who_is_deaf_while_it_waits_is_caught() {
+    for promise in [promises::a_stop_ends_a_wait, promises::a_look_ends_a_send] {
+        let subject = Subject::new(Liar(Bug::HeedsNothing), |n| format!("mem://liar-{n}"));
+        assert!(start("a promise", subject, Form::Blocking, promise).join().is_err(), "it went unnoticed");
+    }
 }
 
 #[test]

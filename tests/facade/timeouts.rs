@@ -123,15 +123,28 @@ fn closing_does_not_wait_for_ever_for_a_late_answer() {
 }
 
 #[test]
-fn a_request_that_a_stopped_peer_does_not_take_ends_the_session() {
+fn a_request_that_a_stopped_peer_does_not_take_ends_the_session_unless_another_connection_may_bring_it() {
     bounded(|| {
-        // Actions of CountingEnv are small; its options are not bounded.
-        let host = Process::start("tcp", "host-counting", &fresh("tcp"));
-        let mut env = ClientEnv::connect(&host.line(), rlay::Options { timeout: Some(PATIENCE), ..hasty() })?;
-        env.reset(None, &Value::None)?;
-        host.freeze();
-        env.timeout = hasty().timeout;
         let large = Value::Bytes(vec![7; 32 << 20]);
+        let stopped = |scheme| {
+            // Actions of CountingEnv are small; its options are not bounded.
+            let host = Process::start(scheme, "host-counting", &fresh(scheme));
+            let mut env = ClientEnv::connect(&host.line(), rlay::Options { timeout: Some(PATIENCE), ..hasty() })?;
+            env.reset(None, &Value::None)?;
+            host.freeze();
+            env.timeout = hasty().timeout;
+            Ok::<_, EnvError>((host, env))
+        };
+        let (host, mut env) = stopped("tcp")?;
+        assert_eq!(kind(env.reset(Some(1), &large).unwrap_err()), ErrorKind::Timeout);
+        assert_eq!(kind(env.step(Value::Int(1)).unwrap_err()), ErrorKind::Busy, "its answer may come yet");
+        host.thaw();
+        let Late::Reset(late) = env.late(Some(PATIENCE))? else { panic!("it was a reset") };
+        assert_eq!(late.info.get("seed"), Some(&Value::Int(1)));
+        env.timeout = Some(PATIENCE);
+        env.close()?;
+
+        let (_host, mut env) = stopped("unix")?;
         let error = env.reset(None, &large).unwrap_err();
         assert_eq!(kind(error), ErrorKind::ConnectionLost, "no answer is late, for there is none");
         assert_eq!(kind(env.step(Value::Int(1)).unwrap_err()), ErrorKind::ConnectionLost);

@@ -21,6 +21,9 @@ use crate::{
     stop::Stop,
 };
 
+/// How often whoever waits to send looks at something else.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// The error of a deadline that passed, for implementations of channels.
 pub fn timeout() -> Error {
     Error::plain(ErrorKind::Timeout, "no answer before the deadline")
@@ -93,6 +96,25 @@ impl BlockingChannel for Bridged {
     fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
         let (driver, channel) = self.parts();
         driver.drive_out(deadline, channel.send(head, body))
+    }
+
+    fn send_while(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        deadline: Option<Instant>,
+        look: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let (driver, channel) = self.parts();
+        let mut sending = channel.send(head, body);
+        loop {
+            let next = Instant::now() + LOOK;
+            let (slice, is_last) = deadline.filter(|end| *end <= next).map_or((next, false), |end| (end, true));
+            match driver.drive_out(Some(slice), sending.as_mut()) {
+                Err(error) if error.kind() == ErrorKind::Timeout && !is_last => look()?,
+                result => return result,
+            }
+        }
     }
 
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {

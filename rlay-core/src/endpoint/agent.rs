@@ -112,7 +112,7 @@ impl Agent {
             #[cfg(unix)]
             program: None,
         };
-        agent.send(wait.deadline)?;
+        agent.send(wait)?;
         let frame = agent.next_frame(wait).map_err(|error| match error.kind() {
             ErrorKind::Timeout => Error::new(
                 ErrorKind::Timeout,
@@ -179,7 +179,7 @@ impl Agent {
     }
 
     /// Asks for an episode.
-    pub fn send_reset(&mut self, seed: Option<Seed>, options: &Value, deadline: Option<Instant>) -> Result<()> {
+    pub fn send_reset(&mut self, seed: Option<Seed>, options: &Value, wait: &mut Wait<'_>) -> Result<()> {
         self.turn_page()?;
         if !matches!(options, Value::None) {
             // Not where the last frame stands, which may be needed again.
@@ -190,26 +190,26 @@ impl Agent {
         let reset = Reset { rows: smallvec::smallvec![(0, seed)], options: options.clone() };
         self.session.reset(&reset, &mut self.out)?;
         self.action.clear();
-        self.send(deadline)
+        self.send(wait)
     }
 
     /// Asks for a step. `action` is packed or an encoded value; another buffer, of any content, is left in its place
     /// if the request is made.
-    pub fn send_step(&mut self, packed: bool, action: &mut Vec<u8>, deadline: Option<Instant>) -> Result<()> {
+    pub fn send_step(&mut self, packed: bool, action: &mut Vec<u8>, wait: &mut Wait<'_>) -> Result<()> {
         self.turn_page()?;
         self.limits.fit(ErrorKind::InvalidAction, "action", action.len())?;
         self.session.step(&[0], &mut self.out)?;
         payload_head(&mut self.out, packed, action.len());
         std::mem::swap(&mut self.action, action);
-        self.send(deadline)
+        self.send(wait)
     }
 
     /// Asks for a rendered frame.
-    pub fn send_render(&mut self, deadline: Option<Instant>) -> Result<()> {
+    pub fn send_render(&mut self, wait: &mut Wait<'_>) -> Result<()> {
         self.turn_page()?;
         self.session.render(&[0], &mut self.out)?;
         self.action.clear();
-        self.send(deadline)
+        self.send(wait)
     }
 
     /// The answer to the request under way. At the deadline the error's kind is
@@ -253,13 +253,12 @@ impl Agent {
         if self.session.is_over() || self.over.is_some() {
             return Ok(());
         }
-        let deadline = Instant::now() + CLOSE_TIME;
         // An environment that would have to dial in is not waited for to be told that it is over.
         self.connection.begun(self.connection.is_dialed());
         let mut result = Ok(());
         let asked = self.turn_page().and_then(|()| self.session.close(&mut self.out));
         self.action.clear();
-        if asked.is_ok() && self.send(Some(deadline)).is_ok() {
+        if asked.is_ok() && self.send(&mut Wait::new(Some(CLOSE_TIME))).is_ok() {
             // Answers to requests that were given up may come first.
             let mut wait = Wait::new(Some(CLOSE_TIME));
             loop {
@@ -299,9 +298,9 @@ impl Agent {
     fn say_goodbye(&mut self) {
         let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
         if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
-            let deadline = Some(Instant::now() + Duration::from_millis(500));
-            if self.connection.send(&self.out, &[], deadline).is_ok() {
-                let _ = self.connection.close(deadline);
+            let mut wait = Wait::new(Some(Duration::from_millis(500)));
+            if self.connection.send(&self.out, &[], &mut wait).is_ok() {
+                let _ = self.connection.close(wait.deadline);
             }
         }
     }
@@ -321,9 +320,13 @@ impl Agent {
         Ok(())
     }
 
-    fn send(&mut self, deadline: Option<Instant>) -> Result<()> {
-        let sent = self.connection.send(&self.out, &self.action, deadline);
+    fn send(&mut self, wait: &mut Wait<'_>) -> Result<()> {
+        let sent = self.connection.send(&self.out, &self.action, wait);
         sent.map_err(|error| {
+            // Another connection brings it, so its answer may come yet.
+            if self.connection.is_lost() {
+                return error;
+            }
             // Before it went, the peer may have said why.
             let last = match self.receive_frame(&mut Wait::new(Some(Duration::ZERO))) {
                 Ok(Some(frame)) => match self.session.handle(&frame, &self.limits) {
@@ -337,15 +340,18 @@ impl Agent {
                 ),
                 _ => error,
             };
-            self.lost(last)
+            let last = self.lost(last);
+            // Nothing can follow half a frame, and the peer is not to wait for the rest.
+            self.connection.abandon();
+            last
         })
     }
 
     fn receive_frame(&mut self, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
         let Self { connection, session, journal, out, action, .. } = self;
-        connection.next(wait, session.received(), &mut |heard, channel, deadline| {
+        connection.next(wait, session.received(), &mut |heard, channel, wait| {
             let last = Last { number: session.last_sent(), head: out, body: action };
-            send_again(&journal.missing(last, session.unheard(heard)?)?, channel, deadline)
+            send_again(&journal.missing(last, session.unheard(heard)?)?, channel, wait)
         })
     }
 
@@ -398,9 +404,9 @@ impl Agent {
     /// Ends the session because the peer broke the protocol, and tells it so.
     fn abort(&mut self, error: Error) -> Error {
         self.session.abort(&error, &mut self.out);
-        let deadline = Some(Instant::now() + Duration::from_millis(200));
-        if self.connection.send(&self.out, &[], deadline).is_ok() {
-            let _ = self.connection.close(deadline);
+        let mut wait = Wait::new(Some(Duration::from_millis(200)));
+        if self.connection.send(&self.out, &[], &mut wait).is_ok() {
+            let _ = self.connection.close(wait.deadline);
         }
         let error = error.advice(REPORT);
         self.over = Some(error.clone());
@@ -414,7 +420,7 @@ impl Drop for Agent {
         if self.over.is_none() && !self.session.is_over() {
             let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
             if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
-                let _ = self.connection.send(&self.out, &[], Some(Instant::now() + Duration::from_millis(20)));
+                let _ = self.connection.send(&self.out, &[], &mut Wait::new(Some(Duration::from_millis(20))));
             }
         }
     }

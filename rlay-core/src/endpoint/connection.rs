@@ -51,7 +51,7 @@ pub struct Connection {
 const BRIEF: Duration = Duration::from_secs(1);
 
 /// Sends the frames after the one with this number.
-type Again<'a> = dyn FnMut(u64, &mut dyn BlockingChannel, Option<Instant>) -> Result<()> + 'a;
+type Again<'a> = dyn FnMut(u64, &mut dyn BlockingChannel, &mut Wait<'_>) -> Result<()> + 'a;
 
 #[derive(Debug)]
 enum State {
@@ -164,15 +164,28 @@ impl Connection {
     }
 
     /// Sends one frame. A channel that is lost is not an error while another may come: [`next`](Self::next) sees to
-    /// it, and has the frame sent again.
-    pub(super) fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
+    /// it, and has the frame sent again. Neither is the frame lost where the wait ends and another may come.
+    pub(super) fn send(&mut self, head: &[u8], body: &[u8], wait: &mut Wait<'_>) -> Result<()> {
         if matches!(self.state, State::Lost { .. }) || self.has_moved() {
             return Ok(());
         }
-        match self.channel.send(head, body, deadline) {
+        let seat = self.seat.as_ref();
+        let sent =
+            self.channel.send_while(head, body, wait.deadline, &mut || match seat.filter(|seat| seat.has_moved()) {
+                Some(seat) => Err(seat.why()),
+                None => wait.look(),
+            });
+        match (sent, &self.seat) {
             // What the peer has said before it went is still to be read.
-            Err(error) if error.kind() == ErrorKind::ConnectionLost && self.lasts() => Ok(()),
-            result => result,
+            (Err(error), Some(_)) if error.kind() == ErrorKind::ConnectionLost && self.is_begun => Ok(()),
+            // A part of the frame may be on its way.
+            (Err(error), Some(seat)) if error.kind() == ErrorKind::Timeout && self.is_begun => {
+                seat.miss();
+                self.channel = Box::new(Gone(self.channel.peer()));
+                self.state = State::Lost { waited: Duration::ZERO, at: Instant::now(), error: error.clone() };
+                Err(error)
+            }
+            (result, _) => result,
         }
     }
 
@@ -182,7 +195,7 @@ impl Connection {
         loop {
             if self.is_lost() {
                 let heard = self.regain(wait, received)?;
-                match again(heard, self.channel.as_mut(), wait.deadline) {
+                match again(heard, self.channel.as_mut(), wait) {
                     // It was lost meanwhile.
                     Err(error)
                         if matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Timeout)

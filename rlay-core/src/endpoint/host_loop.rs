@@ -189,9 +189,8 @@ impl<'m> Host<'m> {
 
     /// The next request, over as many channels as that takes.
     fn next(&self, connection: &mut Connection, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
-        connection.next(wait, self.received(), &mut |heard, channel, deadline| {
-            send_again(&self.missing(heard)?, channel, deadline)
-        })
+        connection
+            .next(wait, self.received(), &mut |heard, channel, wait| send_again(&self.missing(heard)?, channel, wait))
     }
 
     /// Command: end the session. The frame to send is [`answer`](Self::answer), unless the session is over already.
@@ -262,18 +261,18 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
     connection.attend(wait.stop);
     let result = turn(connection, host, wait);
     // What follows has a bound of its own.
-    let deadline = Some(Instant::now() + GOODBYE_TIME);
+    let mut last = Wait::new(Some(GOODBYE_TIME));
     let result = match result {
         Err(error) if error.kind() == ErrorKind::Closed => {
             if host.goodbye("the host is closing").is_ok() {
-                let _ = connection.send(host.answer().0, &[], deadline);
+                let _ = connection.send(host.answer().0, &[], &mut last);
             }
             Ok(())
         }
         result => result,
     };
     if !result.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionLost) {
-        let _ = connection.close(deadline);
+        let _ = connection.close(last.deadline);
     }
     let closed = host.close_env();
     result.and(closed)
@@ -323,7 +322,7 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
         let frame = match patience.next(connection, host, wait) {
             Err(error) if error.kind() == ErrorKind::Protocol => {
                 host.abort(&error);
-                let _ = connection.send(host.answer().0, &[], Some(Instant::now() + GOODBYE_TIME));
+                let _ = connection.send(host.answer().0, &[], &mut Wait::new(Some(GOODBYE_TIME)));
                 return Err(error);
             }
             result => result?,
@@ -335,13 +334,13 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
                 drop(frame);
                 let (head, body) = host.answer();
                 // The frame is sent in pieces if the agent reads slowly; the deadline is the agent's life.
-                connection.send(head, body, None)?;
+                connection.send(head, body, wait)?;
             }
             Turn::End(error) => {
                 return if error.kind() == ErrorKind::Closed { Ok(()) } else { Err(error) };
             }
             Turn::Abort(error) => {
-                let _ = connection.send(host.answer().0, &[], Some(Instant::now() + GOODBYE_TIME));
+                let _ = connection.send(host.answer().0, &[], &mut Wait::new(Some(GOODBYE_TIME)));
                 return Err(error);
             }
         }

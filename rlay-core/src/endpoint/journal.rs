@@ -1,9 +1,10 @@
 //! Journal: frames that a session keeps until its peer has them, so that another connection can bring them again.
 
-use std::{collections::VecDeque, time::Instant};
+use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
+use super::Wait;
 use crate::{
     channel::BlockingChannel,
     error::{Error, Result},
@@ -62,10 +63,7 @@ impl Journal {
 }
 
 /// Sends what is missing over a new channel.
-pub(super) fn send_again(
-    missing: &Missing<'_>,
-    channel: &mut dyn BlockingChannel,
-    deadline: Option<Instant>,
-) -> Result<()> {
-    missing.iter().try_for_each(|[head, body]| channel.send(head, body, deadline))
+pub(super) fn send_again(missing: &Missing<'_>, channel: &mut dyn BlockingChannel, wait: &mut Wait<'_>) -> Result<()> {
+    let deadline = wait.deadline;
+    missing.iter().try_for_each(|[head, body]| channel.send_while(head, body, deadline, &mut || wait.look()))
 }

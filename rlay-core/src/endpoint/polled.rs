@@ -144,7 +144,7 @@ impl RawPoll {
                     let last = Last { number: session.last_sent(), head: &self.out, body: &self.body };
                     // What is lost is sent again whole, however near the deadline is.
                     let next = connection.next(wait, session.received(), &mut |heard, channel, _| {
-                        send_again(&self.journal.missing(last, session.unheard(heard)?)?, channel, None)
+                        send_again(&self.journal.missing(last, session.unheard(heard)?)?, channel, &mut Wait::default())
                     });
                     let frame = match next {
                         Ok(Some(frame)) => frame,
@@ -278,10 +278,10 @@ impl RawPoll {
         self.stop.set();
         self.owed = None;
         if let Link::Open(connection, session) = &mut self.link {
-            let deadline = Some(Instant::now() + Duration::from_millis(500));
+            let mut wait = Wait::new(Some(Duration::from_millis(500)));
             let goodbye = Goodbye { code: 0, message: "the environment closed".into() };
-            if session.goodbye(&goodbye, &mut self.out).is_ok() && connection.send(&self.out, &[], deadline).is_ok() {
-                let _ = connection.close(deadline);
+            if session.goodbye(&goodbye, &mut self.out).is_ok() && connection.send(&self.out, &[], &mut wait).is_ok() {
+                let _ = connection.close(wait.deadline);
             }
         }
         self.link = Link::Idle;
@@ -313,7 +313,7 @@ impl RawPoll {
     /// Sends `out` and `body`. A peer that is gone shows at the next turn.
     fn send(&mut self) -> Result<()> {
         let Link::Open(connection, ..) = &mut self.link else { return Ok(()) };
-        match connection.send(&self.out, &self.body, None) {
+        match connection.send(&self.out, &self.body, &mut Wait::default()) {
             Err(error) if error.kind() != ErrorKind::ConnectionLost => Err(error),
             _ => Ok(()),
         }

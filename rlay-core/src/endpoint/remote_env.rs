@@ -227,7 +227,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
                 _ => {}
             }
         }
-        self.agent.send_reset(seed.map(Into::into), options, wait.deadline)?;
+        self.agent.send_reset(seed.map(Into::into), options, &mut wait).map_err(|error| self.late_yet(error))?;
         match self.receive(&mut wait)? {
             Answer::Row(row, observation) => self.reset_result(row, observation),
             _ => Err(Error::protocol("a reset was answered with something else")),
@@ -237,7 +237,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     /// Takes the action that was packed.
     fn take(&mut self, packed: bool) -> Result<StepResult<O::Element>> {
         let mut wait = Wait::new(self.timeout);
-        self.agent.send_step(packed, &mut self.packed, wait.deadline)?;
+        self.agent.send_step(packed, &mut self.packed, &mut wait).map_err(|error| self.late_yet(error))?;
         match self.receive(&mut wait)? {
             Answer::Row(row, observation) => self.step_result(row, observation),
             _ => Err(Error::protocol("a step was answered with something else")),
@@ -258,7 +258,12 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     }
 
     fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Answer> {
-        self.agent.receive(wait).map_err(|error| match error.kind() {
+        self.agent.receive(wait).map_err(|error| self.late_yet(error))
+    }
+
+    /// Says what to do about an answer that may still come.
+    fn late_yet(&mut self, error: Error) -> Error {
+        match error.kind() {
             ErrorKind::Timeout => {
                 self.agent.give_up();
                 Error::plain(
@@ -268,7 +273,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
                 )
             }
             _ => error,
-        })
+        }
     }
 
     fn reset_result(&mut self, row: Row, observation: Received) -> Result<ResetResult<O::Element>> {
@@ -346,7 +351,7 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
 
     fn render(&mut self) -> Result<Value, EnvError> {
         let mut wait = Wait::new(self.timeout);
-        self.agent.send_render(wait.deadline)?;
+        self.agent.send_render(&mut wait).map_err(|error| self.late_yet(error))?;
         match self.receive(&mut wait)? {
             Answer::Frame(frame) => Ok(frame),
             _ => Err(Error::protocol("a render was answered with something else").into()),

@@ -135,13 +135,22 @@ impl<C> Seat<C> {
         if let Some(why) = &door.closed {
             return Some(Err(why.clone()));
         }
-        // Nobody counts on the old channel, from either side.
+        self.leave(door);
+        None
+    }
+
+    /// Nobody counts on the old channel any more, from either side, and another is missed.
+    fn leave(&self, door: &mut Door<C>) {
         self.0.received.fetch_or(MOVED, SeqCst);
-        if door.empty_since.is_none() {
+        if door.back.is_none() && door.empty_since.is_none() {
             door.empty_since = Some(Instant::now());
             self.0.changed.notify_all();
         }
-        None
+    }
+
+    /// The session: has lost its channel, and will ask for another later.
+    pub(super) fn miss(&self) {
+        self.leave(&mut self.door());
     }
 
     /// The session: waits for another channel. Gives that and the number of the last frame its other end has received.

@@ -1,9 +1,11 @@
-//! Promises 4 and 5: calls that are given up half-way.
+//! Promises 4, 5 and 15: calls that are given up half-way.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use rlay_core::{Error, ErrorKind};
 
 use super::{assert_failed, assert_frame, assert_lost, is_timeout, next, pattern, send};
 use crate::{
@@ -41,7 +43,7 @@ fn insist(end: &mut End, seed: usize) -> rlay_core::Frame {
     for i in seed.. {
         let wait = [Duration::ZERO, Duration::from_micros(50), Duration::from_millis(2)][i % 3];
         match end.recv(Instant::now().checked_add(wait)) {
-            Err(error) if error.kind() == rlay_core::ErrorKind::Timeout => {
+            Err(error) if error.kind() == ErrorKind::Timeout => {
                 assert!(start.elapsed() < PATIENCE, "the frame never arrives in calls that wait this short");
                 thread::yield_now();
             }
@@ -54,31 +56,59 @@ fn insist(end: &mut End, seed: usize) -> rlay_core::Frame {
 /// Promise 5: sends to a peer that does not read, until one is given up.
 pub fn a_cancelled_send_breaks_the_channel_loudly(lab: &Lab) {
     const LEN: usize = 8 << 20;
-    for (mut writer, mut reader) in lab.pairs() {
+    for (mut writer, reader) in lab.pairs() {
         let sent = send_until_stalled(&mut writer, LEN);
-        let after_all = writer.send(b"after", b" all", after(STALL));
-        if after_all.is_ok() || is_timeout(&after_all) {
-            // It says that nothing of the frame was sent. Then the peer must never see any of it.
-            let finish = || {
-                if after_all.is_err() {
-                    writer.send(b"after", b" all", soon()).expect("sends once there is room");
-                }
-                writer.close(soon()).expect("closes");
+        assert_all_or_nothing(writer, reader, sent, LEN);
+    }
+}
+
+/// Promise 15: sends to a peer that does not read, until whoever looks meanwhile has seen enough.
+pub fn a_look_ends_a_send(lab: &Lab) {
+    const LEN: usize = 8 << 20;
+    for (mut writer, reader) in lab.pairs() {
+        let (mut looks, mut sent) = (0, 0);
+        let start = Instant::now();
+        let error = loop {
+            let mut look = || {
+                looks += 1;
+                if looks < 3 { Ok(()) } else { Err(Error::new(ErrorKind::Env, "seen enough")) }
             };
-            let receive_all = || {
-                (0..sent).for_each(|i| assert_frame(&next(&mut reader), i, LEN));
-                assert_eq!(&next(&mut reader)[..], b"after all", "the frame after the one that was given up");
-                assert!(reader.recv(soon()).expect("receives").is_none(), "nothing follows");
-            };
-            together(finish, receive_all);
-        } else {
-            assert_failed(after_all);
-            assert_failed(writer.send(b"again", b"", after(STALL)));
-            assert_failed(writer.recv(after(STALL)));
-            assert_failed(writer.close(after(STALL)));
-            drop(writer);
-            assert_cut_off(&mut reader, sent, LEN);
-        }
+            match writer.send_while(&pattern(sent, LEN), &[], after(PATIENCE / 4), &mut look) {
+                None => return, // in the async form calls are cancelled
+                Some(Ok(())) => sent += 1,
+                Some(Err(error)) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Env, "{error} instead of what the look gave");
+        assert!(start.elapsed() < PATIENCE / 2, "nobody looked for {:?}", start.elapsed());
+        assert_all_or_nothing(writer, reader, sent, LEN);
+    }
+}
+
+/// Panics unless the frame that was given up, after `sent` others, was not sent at all, or breaks the channel.
+fn assert_all_or_nothing(mut writer: End, mut reader: End, sent: usize, len: usize) {
+    let after_all = writer.send(b"after", b" all", after(STALL));
+    if after_all.is_ok() || is_timeout(&after_all) {
+        // It says that nothing of the frame was sent. Then the peer must never see any of it.
+        let finish = || {
+            if after_all.is_err() {
+                writer.send(b"after", b" all", soon()).expect("sends once there is room");
+            }
+            writer.close(soon()).expect("closes");
+        };
+        let receive_all = || {
+            (0..sent).for_each(|i| assert_frame(&next(&mut reader), i, len));
+            assert_eq!(&next(&mut reader)[..], b"after all", "the frame after the one that was given up");
+            assert!(reader.recv(soon()).expect("receives").is_none(), "nothing follows");
+        };
+        together(finish, receive_all);
+    } else {
+        assert_failed(after_all);
+        assert_failed(writer.send(b"again", b"", after(STALL)));
+        assert_failed(writer.recv(after(STALL)));
+        assert_failed(writer.close(after(STALL)));
+        drop(writer);
+        assert_cut_off(&mut reader, sent, len);
     }
 }
 

@@ -13,7 +13,8 @@ mod watching;
 
 pub use addresses::{port_zero_is_resolved, two_listeners_on_one_address_is_an_error};
 pub use cancelling::{
-    a_cancelled_send_breaks_the_channel_loudly, recv_loses_nothing_when_it_is_cancelled_or_times_out,
+    a_cancelled_send_breaks_the_channel_loudly, a_look_ends_a_send,
+    recv_loses_nothing_when_it_is_cancelled_or_times_out,
 };
 pub use ending::{
     a_clean_close_reads_none_and_a_crash_reads_an_error, a_dead_peer_is_noticed, close_implies_flush, drop_aborts,
@@ -31,7 +32,7 @@ use rlay_core::{Error, ErrorKind, Frame, Result, Rng};
 use crate::{end::End, lab::soon};
 
 /// The promises, in the order of their numbers.
-pub const NAMES: [&str; 15] = crate::__each_promise!(crate::__names);
+pub const NAMES: [&str; 16] = crate::__each_promise!(crate::__names);
 
 /// What frame number `index` of a test holds: noise of which no other frame, and no other place, holds the same.
 fn pattern(index: usize, len: usize) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Promise 15: how another thread finds out that a connection is lost.
+//! Promise 16: how another thread finds out that a connection is lost.
 
 use std::{thread, time::Instant};
 
@@ -7,7 +7,7 @@ use rlay_core::ErrorKind;
 use super::{assert_frame, next, send};
 use crate::lab::{Lab, PATIENCE, STALL, soon, together};
 
-/// Promise 15: a peer that is alive, one that crashes, and one that says goodbye and is read by nobody yet.
+/// Promise 16: a peer that is alive, one that crashes, and one that says goodbye and is read by nobody yet.
 pub fn a_watch_tells_a_crash_from_a_clean_close(lab: &Lab) {
     for (mut crasher, mut watched) in lab.pairs() {
         send(&mut crasher, 1, 1000).expect("sends");

@@ -94,7 +94,7 @@ impl Transport for Liar {
     }
 }
 
-/// Says that it heeds a stop, and does not.
+/// Says that it heeds a stop, and does not; nor does it look at anything while it sends.
 #[derive(Debug)]
 struct Deaf(Box<dyn BlockingChannel>);
 

@@ -94,8 +94,17 @@ impl Process {
 
     /// Stops it as Ctrl-Z does: it is there, but does nothing.
     pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().expect("it is a process").id();
-        let status = Command::new("sh").args(["-c", &format!("kill -STOP {pid}")]).status();
+        let status = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status();
         assert!(status.is_ok_and(|status| status.success()));
     }
 }
