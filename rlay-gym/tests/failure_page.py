@@ -31,13 +31,13 @@ ELSEWHERE = (
         "test_blocked_sends.py::test_a_deadline",
     ),
     Elsewhere(
-        "the same, on one machine", "unix, zmq+ipc, shm", "`ConnectionLost` where it was half sent, else `Timeout`", NOTHING,
-        AT_THE_DEADLINE, "the host serves the next agent",
+        "the same, on one machine", "unix, zmq+ipc, shm", "`ConnectionLost` where it was half sent, else `Timeout`",
+        NOTHING, AT_THE_DEADLINE, "the host serves the next agent",
         "test_blocked_sends.py::test_a_deadline",
     ),
     Elsewhere(
-        "a large answer, and an agent that takes nothing in", "all", GONE, "`close()` takes no longer than ever", AT_ONCE,
-        "the environment is closed",
+        "a large answer, and an agent that takes nothing in", "all", GONE, "`close()` takes no longer than ever",
+        AT_ONCE, "the environment is closed",
         "test_blocked_sends.py::test_a_host_that_closes",
     ),
     Elsewhere(
