@@ -31,6 +31,8 @@ struct Bounds {
     failures: u8,
     /// Connections that may be lost, after which the dialer comes back.
     losses: u8,
+    /// Handshakes with which it came back that may arrive once more, after later ones.
+    overtaken: u8,
     /// Which side dials.
     dialer: usize,
     /// Whether the connection may be cut for good.
@@ -68,6 +70,8 @@ struct Line {
     is_away: bool,
     /// For each side that is yet to go on over a new one: what the other has received.
     heard: [Option<u64>; 2],
+    /// What the dialer said it had received when it first came back.
+    old: Option<u64>,
 }
 
 /// Both ends, what is on the way, and what an onlooker has seen.
@@ -94,7 +98,7 @@ struct World {
     is_closed: bool,
     is_cut: bool,
     is_disturbed: bool,
-    left: [u8; 4],
+    left: [u8; 5],
     wrong: Vec<&'static str>,
 }
 
@@ -115,6 +119,8 @@ enum Act {
     Meet,
     /// A side sends over the new connection what was lost with the old one.
     GoOn(usize),
+    /// An old handshake of the dialer arrives only now: the listener leaves the connection it has for one that is dead.
+    Overtake,
     Cut,
     RepeatUp,
     RepeatDown,
@@ -169,7 +175,7 @@ impl World {
             is_closed: false,
             is_cut: false,
             is_disturbed: false,
-            left: [bounds.calls, bounds.deadlines, bounds.failures, bounds.losses],
+            left: [bounds.calls, bounds.deadlines, bounds.failures, bounds.losses, bounds.overtaken],
             wrong: vec![],
         }
     }
@@ -294,6 +300,23 @@ impl World {
         queue.clear();
         self.line.is_away = false;
         self.line.heard = [Some(self.env.received()), Some(self.agent.received())];
+        let said = if dialer == AGENT { self.agent.received() } else { self.env.received() };
+        self.line.old.get_or_insert(said);
+    }
+
+    fn overtake(&mut self, heard: u64, dialer: usize) {
+        let (unheard, unacknowledged) = match dialer {
+            AGENT => (self.env.unheard(heard), self.env.unacknowledged()),
+            _ => (self.agent.unheard(heard), self.agent.unacknowledged()),
+        };
+        match unheard {
+            Ok(unheard) if unheard > unacknowledged => self.is_wrong("P8"),
+            Err(error) if error.kind() != ErrorKind::ConnectionLost => self.is_wrong("P8"),
+            _ => {}
+        }
+        self.up.clear();
+        self.down.clear();
+        self.line.is_away = true;
     }
 
     fn go_on(&mut self, side: usize) {
@@ -455,6 +478,9 @@ impl Model for Bounds {
         if world.left[3] > 0 && !world.is_over() && !world.line.is_away {
             acts.push(Act::Lose);
         }
+        if world.left[4] > 0 && world.line.old.is_some() && world.is_whole() && !world.is_over() {
+            acts.push(Act::Overtake);
+        }
         let dialer_is_over = if self.dialer == AGENT { world.agent.is_over() } else { world.env.is_over() };
         if world.line.is_away && !dialer_is_over && !world.is_cut {
             acts.push(Act::Meet);
@@ -533,6 +559,10 @@ impl Model for Bounds {
                 if self.dialer == AGENT { world.down.clear() } else { world.up.clear() }
             }
             Act::Meet => world.meet(self.dialer),
+            Act::Overtake => {
+                world.left[4] -= 1;
+                world.overtake(world.line.old?, self.dialer);
+            }
             Act::GoOn(side) => world.go_on(side),
             Act::Cut => world.cut(),
             Act::RepeatUp => {
@@ -620,17 +650,31 @@ impl Bounds {
     fn is_at_rest(&self, world: &World) -> bool {
         let mut acts = vec![];
         self.actions(world, &mut acts);
-        acts.retain(|act| !matches!(act, Act::Call(..) | Act::Deadline | Act::Lose | Act::Cut | Act::Lie | Act::Close));
+        acts.retain(|act| {
+            !matches!(act, Act::Call(..) | Act::Deadline | Act::Lose | Act::Overtake | Act::Cut | Act::Lie | Act::Close)
+        });
         acts.into_iter().all(|act| self.next_state(world, act).is_none())
     }
 }
 
 /// Two slots; deadlines and failures, with and without a cut.
-const PEACE: Bounds =
-    Bounds { calls: 3, deadlines: 1, failures: 1, losses: 0, dialer: AGENT, cut: true, repeat: false, lie: false };
+const PEACE: Bounds = Bounds {
+    calls: 3,
+    deadlines: 1,
+    failures: 1,
+    losses: 0,
+    overtaken: 0,
+    dialer: AGENT,
+    cut: true,
+    repeat: false,
+    lie: false,
+};
 /// Connections that are lost while the agent dials, or the environment; of two, the second may be lost in the handshake.
 const LOSSES: Bounds = Bounds { failures: 0, losses: 1, cut: false, ..PEACE };
 const LOSSES_OF_ENV: Bounds = Bounds { calls: 2, deadlines: 0, losses: 2, dialer: ENV, ..LOSSES };
+/// One that is lost, after which the handshake comes once more than it should.
+const OVERTAKEN: Bounds = Bounds { deadlines: 0, overtaken: 1, ..LOSSES };
+const OVERTAKEN_OF_ENV: Bounds = Bounds { dialer: ENV, ..OVERTAKEN };
 /// A network that repeats, a host that lies.
 const TROUBLE: Bounds = Bounds { failures: 0, cut: false, repeat: true, lie: true, ..PEACE };
 
@@ -658,6 +702,12 @@ fn the_sessions_keep_every_property_when_connections_of_the_environment_are_lost
 }
 
 #[test]
+fn the_sessions_keep_every_property_when_handshakes_are_overtaken() {
+    keep_every_property(OVERTAKEN);
+    keep_every_property(OVERTAKEN_OF_ENV);
+}
+
+#[test]
 fn the_sessions_keep_every_property_in_trouble() {
     keep_every_property(TROUBLE);
 }
@@ -680,6 +730,7 @@ fn whatever_breaks_a_property_is_found() {
         (Mutant::CannotLeave, "L4", PEACE),
         (Mutant::SendsAgain, "P8", LOSSES),
         (Mutant::ForgetsWhatWasLost, "L1", LOSSES_OF_ENV),
+        (Mutant::AccusesTheOvertaken, "P8", OVERTAKEN),
     ] {
         let _wrong = Wrong::with(Some(mutant));
         let enough = HasDiscoveries::AnyOf([property].into());

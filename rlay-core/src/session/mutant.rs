@@ -32,6 +32,8 @@ pub(super) enum Mutant {
     SendsAgain,
     /// Does not send over a new connection what was lost with the old one.
     ForgetsWhatWasLost,
+    /// Takes a handshake that was overtaken by a later one for a violation.
+    AccusesTheOvertaken,
 }
 
 /// Whether the sessions of this process are wrong in this way.
