@@ -103,7 +103,8 @@ impl RawPoll {
         Ok(Self { spec, address, options, link, stop, out, body, journal, owed })
     }
 
-    /// What the agent wants; `None` if nothing by the deadline of `wait`. One in the past never blocks.
+    /// What the agent wants; `None` if nothing by the deadline of `wait`. One in the past waits for nothing; only an
+    /// answer whose connection was lost is sent again first, which takes as long as the network does.
     ///
     /// Dialing goes on in the background. If nobody listens for `connect_timeout` that is an error,
     /// and the next call dials again.
@@ -388,7 +389,8 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
         Ok(Self { raw, observation_space, action_space, outcome: Outcome::default() })
     }
 
-    /// What the agent wants, waited for at most `timeout`; `None` if nothing yet. Zero never blocks.
+    /// What the agent wants, waited for at most `timeout`; `None` if nothing yet. Zero waits for nothing;
+    /// only an answer whose connection was lost is sent again first, which takes as long as the network does.
     pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
         let mut wait = Wait::new(Some(timeout));
         loop {

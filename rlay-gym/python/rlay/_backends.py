@@ -312,8 +312,9 @@ class ClientBackend(_Backend):
     def turn(self, timeout: float = 0.0) -> Reset | Step | Render | Close | None:
         """Return what the agent wants, waiting at most ``timeout`` seconds, or None if nothing yet.
 
-        This is the poll form, for an engine's own loop. With ``timeout=0`` it never blocks; dialing
-        goes on in the background. Every `Reset` and `Step` is answered with `reply`.
+        This is the poll form, for an engine's own loop. With ``timeout=0`` it waits for nothing, and dialing goes on
+        in the background; only an answer whose connection was lost is sent again first, which takes as long as the
+        network does. Every `Reset` and `Step` is answered with `reply`.
         """
         if self._poll is None:
             if any(self._offers):
