@@ -100,7 +100,9 @@ impl Poll {
                     Ok(action) => ("step", action, none()).into_bound_py_any(py)?,
                     Err(raised) => {
                         let failure = EnvFailure::new("ValueError", raised.to_string());
-                        state.raw.reply_error(failure).map_err(|e| raise(py, &e))?;
+                        let raw = &mut state.raw;
+                        wait_unless(py, Some(stop), None, |wait| raw.reply_error(failure, wait))?
+                            .map_err(|e| raise(py, &e))?;
                         continue;
                     }
                 },
@@ -126,13 +128,16 @@ impl Poll {
         put_value(&mut outcome.info, &to_value(info)?);
         outcome.packed = observations.write(observation, &mut outcome.observation)?;
         (outcome.reward, outcome.terminated, outcome.truncated) = (reward, terminated, truncated);
-        py.detach(|| raw.reply(outcome)).map_err(|e| raise(py, &e))
+        let stop = &self.stop.get().0;
+        wait_unless(py, Some(stop), None, |wait| raw.reply(outcome, wait))?.map_err(|e| raise(py, &e))
     }
 
     /// Answers a render.
     fn reply_frame(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<()> {
         let frame = to_value(frame)?;
-        self.lock(py)?.raw.reply_frame(frame).map_err(|e| raise(py, &e))
+        let (mut state, stop) = (self.lock(py)?, &self.stop.get().0);
+        let raw = &mut state.raw;
+        wait_unless(py, Some(stop), None, |wait| raw.reply_frame(frame, wait))?.map_err(|e| raise(py, &e))
     }
 
     /// Ends the session. `stop` is set, so that a turn in another thread is over soon.

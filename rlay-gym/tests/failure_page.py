@@ -27,7 +27,7 @@ ELSEWHERE = (
     ),
     Elsewhere(
         "a large action, and a host that takes nothing in", "tcp, tls, zmq, quic", "`Timeout`, or Ctrl-C", NOTHING,
-        AT_THE_DEADLINE, "the session goes on, another connection brings what was half sent",
+        AT_THE_DEADLINE, "another connection brings what was half sent, within `reconnect_timeout`",
         "test_blocked_sends.py::test_a_deadline",
     ),
     Elsewhere(

@@ -40,7 +40,11 @@ class Relay:
             while True:
                 here, _ = self._listener.accept()
                 self.open.wait()
-                there = socket.create_connection(self._to)
+                try:
+                    there = socket.create_connection(self._to)
+                except OSError:
+                    here.close()
+                    continue
                 self._ends += [here, there]
                 for a, b in ((here, there), (there, here)):
                     threading.Thread(target=self._pump, args=(a, b), daemon=True).start()

@@ -10,6 +10,7 @@ use std::{
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
     net::{Patience, Want, goodbye, is_vain, lost, wait_to_accept},
+    timeout_error,
 };
 
 use crate::{
@@ -126,9 +127,8 @@ impl ShmChannel {
         }))
     }
 
-    /// Waits until there is what is needed, or the peer is gone. Whether it was for as long as that is waited at a time,
-    /// and in vain.
-    fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<bool> {
+    /// Waits until there is what is needed, or the peer is gone, or for as long as is waited at a time.
+    fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
         let now = Instant::now();
         let is_flowing = need == Need::Room || self.stream.is_amid_frame();
         let spin = if is_flowing { &mut self.flow } else { &mut self.spin };
@@ -137,7 +137,7 @@ impl ShmChannel {
             let found = found(&mut self.stream.pipe, need, now + time)?;
             spin.learn(time, found, now);
             if found {
-                return Ok(false);
+                return Ok(());
             }
         }
         self.stream.pipe.doze(need);
@@ -154,9 +154,9 @@ impl ShmChannel {
         match slept {
             Ok(()) => {
                 patience.renew();
-                Ok(false)
+                Ok(())
             }
-            Err(error) if is_vain(&error) => patience.after(deadline).map(|()| true),
+            Err(error) if is_vain(&error) => patience.after(deadline),
             Err(error) => Err(lost(self.stream.peer(), error)),
         }
     }
@@ -168,8 +168,16 @@ impl ShmChannel {
         sent: &mut usize,
         look: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
+        let mut next_look: Option<Instant> = None;
         while !self.stream.put(parts, sent)? {
-            if self.wait(Need::Room, deadline)? {
+            self.wait(Need::Room, deadline)?;
+            // Also where a peer takes a little now and then: it would keep this call from all else.
+            let now = Instant::now();
+            if now >= *next_look.get_or_insert(now + Patience::TICK) {
+                next_look = None;
+                if self.writing.is_over(deadline) {
+                    return Err(timeout_error());
+                }
                 look()?;
             }
         }
@@ -221,9 +229,7 @@ impl BlockingChannel for ShmChannel {
             match self.stream.get()? {
                 Look::Frame(frame) => return Ok(Some(frame)),
                 Look::End => return Ok(None),
-                Look::Wait => {
-                    self.wait(Need::Data, deadline)?;
-                }
+                Look::Wait => self.wait(Need::Data, deadline)?,
             }
         }
     }

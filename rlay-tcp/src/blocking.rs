@@ -153,6 +153,7 @@ impl StreamChannel {
             // What the layer has taken cannot be given back at the deadline.
             self.writing.ask_first();
         }
+        let mut next_look: Option<Instant> = None;
         while *sent < total || self.layer.is_owing() {
             let mut skip = *sent;
             let slices = parts.map(|part| {
@@ -174,6 +175,17 @@ impl StreamChannel {
                 Ok(_) => {
                     self.vigil.heard();
                     self.writing.renew();
+                    if *sent < total {
+                        // A peer that takes a little now and then would keep this call from all else.
+                        let now = Instant::now();
+                        if now >= *next_look.get_or_insert(now + Patience::TICK) {
+                            next_look = None;
+                            if self.writing.is_over(deadline) {
+                                return Err(timeout_error());
+                            }
+                            look()?;
+                        }
+                    }
                 }
                 Err(error) => {
                     self.again(Want::Write, &error, deadline).inspect_err(|error| {

@@ -217,6 +217,28 @@ fn a_handshake_that_was_overtaken_costs_only_time() {
 }
 
 #[test]
+fn an_answer_that_takes_long_is_brought_again_whole() {
+    bounded(|| {
+        let (mut env, relay, host) = behind("tcp", Paradigm::Client, &enduring(), || CountingEnv::new(None))?;
+        relay.slow_down();
+        let large = Value::Bytes(vec![7; 24 << 20]);
+        let waiting = {
+            let large = large.clone();
+            thread::spawn(move || env.reset(Some(5), &large).map(|result| (env, result)))
+        };
+        // It is on its way there for some eight seconds, and then on its way back.
+        thread::sleep(Duration::from_secs(11));
+        relay.cut();
+        let (mut env, result) = waiting.join().expect("it does not panic")?;
+        assert_eq!(result.info.get("options"), Some(&large));
+        env.close()?;
+        host.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn an_agent_that_is_closed_while_its_connection_is_away_never_comes_back() {
     bounded(|| {
         let options = Options { reconnect_timeout: None, ..enduring() };
@@ -226,6 +248,8 @@ fn an_agent_that_is_closed_while_its_connection_is_away_never_comes_back() {
         env.reset(None, &Value::None)?;
         relay.shut();
         env.close()?;
+        // An attempt may be under way yet.
+        thread::sleep(Duration::from_secs(1));
         relay.open();
         let dialed = relay.last_opening();
         thread::sleep(Duration::from_secs(3));

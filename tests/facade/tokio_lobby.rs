@@ -226,7 +226,7 @@ fn there_are_at_most_max_sessions() {
         let relay = Relay::to(&host.address);
         let mut first = ClientEnv::connect(relay.address(), enduring())?;
         first.reset(None, &Value::None)?;
-        let hasty = Options { connect_timeout: Duration::from_millis(100), ..patient() };
+        let hasty = Options { connect_timeout: Duration::from_secs(2), ..patient() };
         let error = ClientEnv::connect(&host.address, hasty).expect_err("it is full");
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         // As if its agent had been killed: a session that waits for it makes room.
@@ -246,8 +246,8 @@ fn nobody_waits_for_longer_than_reconnect_timeout() {
         let relay = Relay::to(&host.address);
         let mut env = ClientEnv::connect(relay.address(), enduring())?;
         env.reset(None, &Value::None)?;
-        relay.shut();
         let began = Instant::now();
+        relay.shut();
         eventually("the environment was given up", || host.lobby.sessions() == 0);
         assert!((1..10).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
         relay.open();
@@ -272,10 +272,9 @@ fn a_lobby_that_is_closed_brings_nobody_back() {
             let dialed = dialed.await??;
             drop(lobby);
             relay.shut();
-            let began = Instant::now();
             let error = AsyncEnv::open(line, &enduring()).await.expect_err("nobody comes back");
             assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
-            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+            assert!(error.to_string().contains("takes nobody back any more"), "{error}");
             drop(dialed);
             Ok(())
         })

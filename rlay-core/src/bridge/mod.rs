@@ -106,13 +106,15 @@ impl BlockingChannel for Bridged {
         look: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
         let (driver, channel) = self.parts();
-        let mut sending = channel.send(head, body);
+        // An error of kind `Timeout` may also be the channel's own.
+        let mut sending = pin!(async { Ok(channel.send(head, body).await) });
         loop {
             let next = Instant::now() + LOOK;
             let (slice, is_last) = deadline.filter(|end| *end <= next).map_or((next, false), |end| (end, true));
             match driver.drive_out(Some(slice), sending.as_mut()) {
+                Ok(sent) => return sent,
                 Err(error) if error.kind() == ErrorKind::Timeout && !is_last => look()?,
-                result => return result,
+                Err(error) => return Err(error),
             }
         }
     }

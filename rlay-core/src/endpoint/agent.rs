@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::program::Program;
 use super::{
     Connection, Wait,
-    journal::{Journal, Last, send_again},
+    journal::{Journal, Last},
     wait::QUIET,
 };
 use crate::{
@@ -298,6 +298,7 @@ impl Agent {
     fn say_goodbye(&mut self) {
         let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
         if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
+            self.connection.forgo();
             let mut wait = Wait::new(Some(Duration::from_millis(500)));
             if self.connection.send(&self.out, &[], &mut wait).is_ok() {
                 let _ = self.connection.close(wait.deadline);
@@ -336,7 +337,7 @@ impl Agent {
                 // Not a late answer: there is none to a request that was not sent.
                 _ if error.kind() == ErrorKind::Timeout => Error::new(
                     ErrorKind::ConnectionLost,
-                    format!("{} took no request before the deadline; the session is over", self.connection),
+                    format!("{} did not take the whole request in time; the session is over", self.connection),
                 ),
                 _ => error,
             };
@@ -349,14 +350,12 @@ impl Agent {
 
     fn receive_frame(&mut self, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
         let Self { connection, session, journal, out, action, .. } = self;
-        connection.next(wait, session.received(), &mut |heard, channel, wait| {
-            let last = Last { number: session.last_sent(), head: out, body: action };
-            send_again(&journal.missing(last, session.unheard(heard)?)?, channel, wait)
-        })
+        let last = Last { number: session.last_sent(), head: out, body: action };
+        connection.next(wait, session.received(), |heard| journal.missing(last, session.unheard(heard)?))
     }
 
     fn next_frame(&mut self, wait: &mut Wait<'_>) -> Result<Frame> {
-        let mut received = self.receive_frame(&mut wait.within(QUIET));
+        let mut received = self.receive_frame(&mut wait.glancing(Instant::now().checked_add(QUIET)));
         if received.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
             wait.look()?;
             wait.warn(&self.what_is_awaited());
@@ -404,6 +403,7 @@ impl Agent {
     /// Ends the session because the peer broke the protocol, and tells it so.
     fn abort(&mut self, error: Error) -> Error {
         self.session.abort(&error, &mut self.out);
+        self.connection.forgo();
         let mut wait = Wait::new(Some(Duration::from_millis(200)));
         if self.connection.send(&self.out, &[], &mut wait).is_ok() {
             let _ = self.connection.close(wait.deadline);

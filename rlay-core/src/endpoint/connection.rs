@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Options, Wait,
+    journal::Missing,
     keeper::{Keeper, Redial},
     reception::Place,
     seat::{Bell, Seat},
@@ -49,9 +50,6 @@ pub struct Connection {
 
 /// A connection that came back and lasted no longer, with nothing that arrived over it, is none.
 const BRIEF: Duration = Duration::from_secs(1);
-
-/// Sends the frames after the one with this number.
-type Again<'a> = dyn FnMut(u64, &mut dyn BlockingChannel, &mut Wait<'_>) -> Result<()> + 'a;
 
 #[derive(Debug)]
 enum State {
@@ -169,49 +167,61 @@ impl Connection {
         if matches!(self.state, State::Lost { .. }) || self.has_moved() {
             return Ok(());
         }
-        let seat = self.seat.as_ref();
-        let sent =
-            self.channel.send_while(head, body, wait.deadline, &mut || match seat.filter(|seat| seat.has_moved()) {
-                Some(seat) => Err(seat.why()),
-                None => wait.look(),
-            });
-        match (sent, &self.seat) {
+        match self.send_here(head, body, wait) {
             // What the peer has said before it went is still to be read.
-            (Err(error), Some(_)) if error.kind() == ErrorKind::ConnectionLost && self.is_begun => Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionLost && self.lasts() => Ok(()),
             // A part of the frame may be on its way.
-            (Err(error), Some(seat)) if error.kind() == ErrorKind::Timeout && self.is_begun => {
-                seat.miss();
-                self.channel = Box::new(Gone(self.channel.peer()));
-                self.state = State::Lost { waited: Duration::ZERO, at: Instant::now(), error: error.clone() };
+            Err(error) if error.kind() == ErrorKind::Timeout && self.lasts() => {
+                self.leave(Duration::ZERO, error.clone());
                 Err(error)
             }
-            (result, _) => result,
+            result => result,
         }
     }
 
-    /// The next frame; `received` came before it. Where the channel is lost and another comes, `again` is to send over
-    /// that one the frames after the one with this number; an error of kind `ConnectionLost` says that none came.
-    pub(super) fn next(&mut self, wait: &mut Wait<'_>, received: u64, again: &mut Again<'_>) -> Result<Option<Frame>> {
+    /// The same over this channel alone, for as long as it is the session's.
+    fn send_here(&mut self, head: &[u8], body: &[u8], wait: &mut Wait<'_>) -> Result<()> {
+        let seat = self.seat.as_ref();
+        self.channel.send_while(head, body, wait.deadline, &mut || match seat.filter(|seat| seat.has_moved()) {
+            Some(seat) => Err(seat.why()),
+            None => wait.look(),
+        })
+    }
+
+    /// The next frame; `received` came before it. Where the channel is lost and another comes, `missing` says what that
+    /// is to bring after the frame with this number; an error of kind `ConnectionLost` says that none came.
+    pub(super) fn next<'a>(
+        &mut self,
+        wait: &mut Wait<'_>,
+        received: u64,
+        missing: impl Fn(u64) -> Result<Missing<'a>>,
+    ) -> Result<Option<Frame>> {
         loop {
             if self.is_lost() {
                 let heard = self.regain(wait, received)?;
-                match again(heard, self.channel.as_mut(), wait) {
+                let sent = missing(heard).and_then(|frames| {
+                    // However near the next look is: a channel that is left half-way has brought nothing.
+                    let wait = &mut wait.far();
+                    frames.iter().try_for_each(|[head, body]| self.send_here(head, body, wait))
+                });
+                match sent {
+                    Ok(()) => {}
+                    Err(error) if error.is_gone() => {
+                        self.abandon();
+                        return Err(error);
+                    }
                     // It was lost meanwhile.
-                    Err(error)
-                        if matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Timeout)
-                            && !error.is_gone() =>
-                    {
+                    Err(error) if error.kind() == ErrorKind::ConnectionLost => {
                         self.lose(error, wait);
                         wait.look()?;
                         continue;
                     }
                     Err(error) => {
-                        if error.kind() == ErrorKind::ConnectionLost {
-                            self.abandon();
+                        if error.kind() == ErrorKind::Timeout {
+                            self.leave(Duration::ZERO, error.clone());
                         }
                         return Err(error);
                     }
-                    Ok(()) => {}
                 }
             }
             match self.next_here(wait, received) {
@@ -272,14 +282,21 @@ impl Connection {
 
     fn lose(&mut self, error: Error, wait: &mut Wait<'_>) {
         wait.warn(&format!("{error}; waiting for another connection"));
-        // A peer that counts on it yet is to notice.
-        self.channel = Box::new(Gone(self.channel.peer()));
         let waited = match self.state {
             State::Lost { waited, .. } => waited,
             // A connection that breaks again and again brings nothing, though there is always another.
             State::Regained { waited, at } if at.elapsed() < BRIEF => waited + at.elapsed(),
             _ => Duration::ZERO,
         };
+        self.leave(waited, error);
+    }
+
+    /// Has another channel brought. A peer that counts on this one yet is to notice.
+    fn leave(&mut self, waited: Duration, error: Error) {
+        if let Some(seat) = &self.seat {
+            seat.miss();
+        }
+        self.channel = Box::new(Gone(self.channel.peer()));
         self.state = State::Lost { waited, at: Instant::now(), error };
     }
 

@@ -9,7 +9,7 @@ use smallvec::smallvec;
 
 use super::{
     Connection, Notice, Wait,
-    journal::{Journal, Last, Missing, send_again},
+    journal::{Journal, Last, Missing},
 };
 use crate::{
     env::render_modes,
@@ -189,8 +189,7 @@ impl<'m> Host<'m> {
 
     /// The next request, over as many channels as that takes.
     fn next(&self, connection: &mut Connection, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
-        connection
-            .next(wait, self.received(), &mut |heard, channel, wait| send_again(&self.missing(heard)?, channel, wait))
+        connection.next(wait, self.received(), |heard| self.missing(heard))
     }
 
     /// Command: end the session. The frame to send is [`answer`](Self::answer), unless the session is over already.
@@ -297,7 +296,7 @@ impl Patience {
     fn next(&mut self, connection: &mut Connection, host: &Host<'_>, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
         self.looks = 0;
         loop {
-            match host.next(connection, &mut wait.until(self.until)) {
+            match host.next(connection, &mut wait.glancing(self.until)) {
                 Err(error) if error.kind() == ErrorKind::Timeout => {
                     wait.look()?;
                     *self = Self { looks: self.looks + 1, ..Self::new() };

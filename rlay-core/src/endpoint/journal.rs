@@ -4,11 +4,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use super::Wait;
-use crate::{
-    channel::BlockingChannel,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 
 /// Frames that are kept at most, beside the last.
 const MOST: usize = 16;
@@ -60,10 +56,4 @@ impl Journal {
         missing.push([last.head, last.body]);
         Ok(missing)
     }
-}
-
-/// Sends what is missing over a new channel.
-pub(super) fn send_again(missing: &Missing<'_>, channel: &mut dyn BlockingChannel, wait: &mut Wait<'_>) -> Result<()> {
-    let deadline = wait.deadline;
-    missing.iter().try_for_each(|[head, body]| channel.send_while(head, body, deadline, &mut || wait.look()))
 }

@@ -11,7 +11,7 @@ use smallvec::smallvec;
 use super::{
     Connection, Options, Received, Wait, dial,
     host_loop::{check_render_mode, check_size},
-    journal::{Journal, Last, send_again},
+    journal::{Journal, Last},
 };
 use crate::{
     address::Address,
@@ -27,6 +27,8 @@ use crate::{
     wire::{Frames, Goodbye, Role, Row, Seed, Spec, put_value},
 };
 
+/// How long it may take to tell an agent that it broke the protocol, or to close after it has said goodbye.
+const LAST_WORD: Duration = Duration::from_millis(200);
 /// For those who say no deadline.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -143,9 +145,8 @@ impl RawPoll {
                 }
                 Link::Open(connection, session) => {
                     let last = Last { number: session.last_sent(), head: &self.out, body: &self.body };
-                    // What is lost is sent again whole, however near the deadline is.
-                    let next = connection.next(wait, session.received(), &mut |heard, channel, _| {
-                        send_again(&self.journal.missing(last, session.unheard(heard)?)?, channel, &mut Wait::default())
+                    let next = connection.next(&mut wait.polling(), session.received(), |heard| {
+                        self.journal.missing(last, session.unheard(heard)?)
                     });
                     let frame = match next {
                         Ok(Some(frame)) => frame,
@@ -155,7 +156,7 @@ impl RawPoll {
                         Err(error) if error.kind() == ErrorKind::Protocol => {
                             session.abort(&error, &mut self.out);
                             self.body.clear();
-                            let _ = self.send();
+                            let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
                             return Ok(Some(self.gone(error.to_string())));
                         }
                         Err(error) => return Ok(Some(self.gone(error.to_string()))),
@@ -176,21 +177,21 @@ impl RawPoll {
                                     session.spec(&self.spec, &mut self.out)?;
                                 }
                             }
-                            self.send()?;
+                            self.send(&mut wait.polling())?;
                             continue;
                         }
                         Ok(EnvEvent::Refused { request, error }) => {
                             session.refusal(request, &error, &mut self.out);
-                            self.send()?;
+                            self.send(&mut wait.polling())?;
                             continue;
                         }
                         Ok(EnvEvent::Close { .. }) => {
                             session.closed(&mut self.out)?;
-                            self.send()?;
+                            self.send(&mut wait.polling())?;
                             continue;
                         }
                         Ok(EnvEvent::Over(error)) => {
-                            let _ = connection.close(Some(Instant::now() + Duration::from_millis(200)));
+                            let _ = connection.close(Some(Instant::now() + LAST_WORD));
                             return Ok(Some(self.gone(error.to_string())));
                         }
                         Ok(EnvEvent::Reset { request, mut reset }) => {
@@ -203,13 +204,13 @@ impl RawPoll {
                         }
                         Ok(EnvEvent::Render { request, .. }) if self.spec.render_mode.is_none() => {
                             session.fail(request, &no_render_mode(), &mut self.out)?;
-                            self.send()?;
+                            self.send(&mut wait.polling())?;
                             continue;
                         }
                         Ok(EnvEvent::Render { request, .. }) => (request, Call::Render, RawTurn::Render),
                         Err(error) => {
                             session.abort(&error, &mut self.out);
-                            let _ = self.send();
+                            let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
                             return Ok(Some(self.gone(error.to_string())));
                         }
                     };
@@ -226,8 +227,8 @@ impl RawPoll {
     }
 
     /// Answers a reset or step with what stands in `outcome`, where another buffer takes the place of the
-    /// observation. If that is too large to send, the agent is told, too.
-    pub fn reply(&mut self, outcome: &mut Outcome) -> Result<()> {
+    /// observation. If that is too large to send, the agent is told, too. `wait` may end where the agent takes nothing in.
+    pub fn reply(&mut self, outcome: &mut Outcome, wait: &mut Wait<'_>) -> Result<()> {
         let (request, call) = self.owed()?;
         if call == Call::Render {
             return Err(Error::new(ErrorKind::Usage, "the agent asked for a frame; answer with reply_frame()"));
@@ -237,17 +238,17 @@ impl RawPoll {
         if let Err(error) = check_size(info.len() + observation.len(), &connection.limits()) {
             session.fail(request, &error, &mut self.out)?;
             self.owed = None;
-            return self.send().and(Err(error));
+            return self.send(wait).and(Err(error));
         }
         let row = Row { slot: 0, first: call == Call::Reset, terminated, truncated, reward, info: Value::None };
         session.result(request, &[row], info, (packed, observation.len()), &mut self.out)?;
         self.owed = None;
         std::mem::swap(&mut self.body, observation);
-        self.send()
+        self.send(wait)
     }
 
     /// Answers a render. If the frame is too large to send, the agent is told, too.
-    pub fn reply_frame(&mut self, frame: Value) -> Result<()> {
+    pub fn reply_frame(&mut self, frame: Value, wait: &mut Wait<'_>) -> Result<()> {
         let (request, call) = self.owed()?;
         if call != Call::Render {
             return Err(Error::new(ErrorKind::Usage, "the agent did not ask for a frame; answer with reply()"));
@@ -262,16 +263,16 @@ impl RawPoll {
             Err(error) => session.fail(request, error, &mut self.out)?,
         }
         self.owed = None;
-        self.send().and(fits)
+        self.send(wait).and(fits)
     }
 
     /// Answers any request with the news that it failed.
-    pub fn reply_error(&mut self, failure: EnvFailure) -> Result<()> {
+    pub fn reply_error(&mut self, failure: EnvFailure, wait: &mut Wait<'_>) -> Result<()> {
         let (request, _) = self.owed()?;
         let Link::Open(_, session) = &mut self.link else { return Ok(()) };
         session.fail(request, &failure.into(), &mut self.out)?;
         self.owed = None;
-        self.send()
+        self.send(wait)
     }
 
     /// Ends the session; a later [`turn`](Self::turn) dials again.
@@ -312,9 +313,9 @@ impl RawPoll {
     }
 
     /// Sends `out` and `body`. A peer that is gone shows at the next turn.
-    fn send(&mut self) -> Result<()> {
+    fn send(&mut self, wait: &mut Wait<'_>) -> Result<()> {
         let Link::Open(connection, ..) = &mut self.link else { return Ok(()) };
-        match connection.send(&self.out, &self.body, &mut Wait::default()) {
+        match connection.send(&self.out, &self.body, wait) {
             Err(error) if error.kind() != ErrorKind::ConnectionLost => Err(error),
             _ => Ok(()),
         }
@@ -399,14 +400,14 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
                 Some(RawTurn::Reset { seed, options }) => match seed.as_ref().map(small_seed).transpose() {
                     Ok(seed) => Turn::Reset { seed, options },
                     Err(failure) => {
-                        self.raw.reply_error(failure)?;
+                        self.raw.reply_error(failure, &mut wait.polling())?;
                         continue;
                     }
                 },
                 Some(RawTurn::Step(action)) => match action.element(&self.action_space) {
                     Ok(action) => Turn::Step(action),
                     Err(error) => {
-                        self.raw.reply_error(EnvFailure::new("ValueError", error.to_string()))?;
+                        self.raw.reply_error(EnvFailure::new("ValueError", error.to_string()), &mut wait.polling())?;
                         continue;
                     }
                 },
@@ -436,12 +437,12 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
 
     /// Answers a render.
     pub fn reply_frame(&mut self, frame: Value) -> Result<()> {
-        self.raw.reply_frame(frame)
+        self.raw.reply_frame(frame, &mut Wait::default())
     }
 
     /// Answers any request with the news that it failed.
     pub fn reply_error(&mut self, failure: EnvFailure) -> Result<()> {
-        self.raw.reply_error(failure)
+        self.raw.reply_error(failure, &mut Wait::default())
     }
 
     /// Ends the session; a later [`turn`](Self::turn) dials again.
@@ -459,6 +460,6 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
             outcome.observation.clear();
             put_value(&mut outcome.observation, &self.observation_space.to_value(observation));
         }
-        self.raw.reply(&mut self.outcome)
+        self.raw.reply(&mut self.outcome, &mut Wait::default())
     }
 }

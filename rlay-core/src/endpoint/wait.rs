@@ -39,6 +39,8 @@ pub struct Wait<'a> {
     pub notice: Option<&'a mut dyn FnMut(Notice<'_>)>,
     /// Ends the wait with an error of kind [`Closed`](ErrorKind::Closed) once it is set.
     pub stop: Option<&'a Stop>,
+    /// Ends the wait as the deadline does, but nothing that is sent meanwhile.
+    pub(crate) near: Option<Instant>,
     /// Whether the channel that is waited on looks at `stop` itself.
     pub(crate) is_heeded: bool,
     /// Whether the attempt itself looks at something besides.
@@ -89,20 +91,38 @@ impl<'a> Wait<'a> {
 
     /// The same, but at most until `time` from now has passed.
     pub(crate) fn within(&mut self, time: Duration) -> Wait<'_> {
-        self.until(Instant::now().checked_add(time))
+        let deadline = self.deadline.into_iter().chain(Instant::now().checked_add(time)).min();
+        self.like(deadline, self.near)
     }
 
-    /// The same, but no longer than until then.
-    pub(crate) fn until(&mut self, end: Option<Instant>) -> Wait<'_> {
-        let deadline = self.deadline.into_iter().chain(end).min();
-        let mut near = Wait { deadline, stop: self.stop, ..Wait::default() };
+    /// The same with a look up at `near`: what waits then ends as at the deadline, what sends does not.
+    pub(crate) fn glancing(&mut self, near: Option<Instant>) -> Wait<'_> {
+        self.like(self.deadline, near)
+    }
+
+    /// The same without such a look.
+    pub(crate) fn far(&mut self) -> Wait<'_> {
+        self.like(self.deadline, None)
+    }
+
+    /// The same whose deadline is but such a look.
+    pub(crate) fn polling(&mut self) -> Wait<'_> {
+        self.like(None, self.deadline)
+    }
+
+    fn like(&mut self, deadline: Option<Instant>, near: Option<Instant>) -> Wait<'_> {
+        let mut like = Wait { deadline, near, stop: self.stop, ..Wait::default() };
         if let Some(check) = &mut self.check {
-            near.check = Some(&mut **check);
+            like.check = Some(&mut **check);
         }
         if let Some(notice) = &mut self.notice {
-            near.notice = Some(&mut **notice);
+            like.notice = Some(&mut **notice);
         }
-        near
+        like
+    }
+
+    fn end(&self) -> Option<Instant> {
+        self.deadline.into_iter().chain(self.near).min()
     }
 
     /// Says that all waiting is done on `channel`, which may be able to look at the flag itself.
@@ -115,7 +135,7 @@ impl<'a> Wait<'a> {
         let is_sliced = self.check.is_some() || self.must_look || (self.stop.is_some() && !self.is_heeded);
         loop {
             let slice = is_sliced.then(|| Instant::now() + SLICE);
-            let deadline = match (slice, self.deadline) {
+            let deadline = match (slice, self.end()) {
                 (Some(slice), Some(deadline)) => Some(slice.min(deadline)),
                 (slice, deadline) => slice.or(deadline),
             };
@@ -134,7 +154,7 @@ impl<'a> Wait<'a> {
         if let Some(stop) = self.stop {
             stop.check()?;
         }
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if self.end().is_some_and(|end| Instant::now() >= end) {
             return Err(timeout());
         }
         Ok(())

@@ -30,6 +30,7 @@ pub(crate) struct Relay {
     ends: Ends,
     openings: Openings,
     is_shut: Arc<AtomicBool>,
+    is_slow: Arc<AtomicBool>,
 }
 
 impl Relay {
@@ -38,13 +39,13 @@ impl Relay {
         let (scheme, rest) = target.split_once("://").expect("an address");
         let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (to, ends): (SocketAddr, _) = (host.parse().expect("host and port"), Ends::default());
-        let (is_shut, openings) = (Arc::new(AtomicBool::new(false)), Openings::default());
+        let (is_shut, is_slow, openings) = (Arc::default(), Arc::default(), Openings::default());
         let local = match scheme {
             "quic" => datagrams(to, ends.clone()),
-            _ => streams(to, ends.clone(), openings.clone(), is_shut.clone()),
+            _ => streams(to, ends.clone(), openings.clone(), [&is_shut, &is_slow].map(Arc::clone)),
         };
         let address = format!("{scheme}://{local}?{query}").trim_end_matches('?').to_owned();
-        Self { address, ends, openings, is_shut }
+        Self { address, ends, openings, is_shut, is_slow }
     }
 
     /// The address to dial.
@@ -80,6 +81,11 @@ impl Relay {
         self.is_shut.store(false, SeqCst);
     }
 
+    /// From now on passes on streams slowly: some three megabytes a second.
+    pub(crate) fn slow_down(&self) {
+        self.is_slow.store(true, SeqCst);
+    }
+
     /// Drops the dialers' ends of streams alone; how many. The listener does not know.
     pub(crate) fn cut_half(&self) -> usize {
         let mut count = 0;
@@ -99,7 +105,7 @@ impl Relay {
     }
 }
 
-fn streams(to: SocketAddr, ends: Ends, openings: Openings, is_shut: Arc<AtomicBool>) -> SocketAddr {
+fn streams(to: SocketAddr, ends: Ends, openings: Openings, [is_shut, is_slow]: [Arc<AtomicBool>; 2]) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let local = listener.local_addr().expect("bound");
     thread::spawn(move || {
@@ -110,8 +116,8 @@ fn streams(to: SocketAddr, ends: Ends, openings: Openings, is_shut: Arc<AtomicBo
             let down = (copy(&there), copy(&here), None);
             let is_passed_on = Arc::new(AtomicBool::new(true));
             for (from, to, openings) in [up, down] {
-                let (_, is_passed_on) = (to.set_nodelay(true), is_passed_on.clone());
-                thread::spawn(move || pump(from, to, openings, &is_passed_on));
+                let (_, is_passed_on, is_slow) = (to.set_nodelay(true), is_passed_on.clone(), is_slow.clone());
+                thread::spawn(move || pump(from, to, openings, &is_passed_on, &is_slow));
             }
             let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
             if is_shut.load(SeqCst) {
@@ -125,7 +131,13 @@ fn streams(to: SocketAddr, ends: Ends, openings: Openings, is_shut: Arc<AtomicBo
 }
 
 /// Passes on what comes, of which the first is kept in `openings`, and the end.
-fn pump(mut from: TcpStream, mut to: TcpStream, mut openings: Option<Openings>, is_passed_on: &AtomicBool) {
+fn pump(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    mut openings: Option<Openings>,
+    is_passed_on: &AtomicBool,
+    is_slow: &AtomicBool,
+) {
     let mut bytes = [0; 1 << 14];
     while let Ok(n @ 1..) = from.read(&mut bytes) {
         if let Some(openings) = openings.take() {
@@ -133,6 +145,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, mut openings: Option<Openings>, 
         }
         if to.write_all(&bytes[..n]).is_err() {
             break;
+        }
+        if is_slow.load(SeqCst) {
+            thread::sleep(Duration::from_millis(5));
         }
     }
     if is_passed_on.load(SeqCst) {

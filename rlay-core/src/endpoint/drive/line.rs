@@ -186,6 +186,12 @@ impl Line {
     where
         F: Fn(u64) -> Result<Missing<'a>>,
     {
+        if let Source::Seat(seat) = &self.source
+            && seat.has_moved()
+            && !matches!(self.state, State::Lost { .. })
+        {
+            self.lose(seat.why());
+        }
         while let State::Lost { waited, error } = &mut self.state {
             // A peer that has said nothing yet is given no longer than a handshake.
             let most = if received == 0 { self.handshake_timeout } else { Duration::MAX }.min(self.reconnect_timeout);
@@ -204,6 +210,7 @@ impl Line {
                         // Over this one the peer can be told.
                         Err(error) if error.kind() != ErrorKind::ConnectionLost || error.is_gone() => {
                             self.channel = channel;
+                            self.state = State::Regained { waited, at: Instant::now() };
                             return Err(error);
                         }
                         frames => frames,
@@ -214,7 +221,7 @@ impl Line {
                         }
                         Ok::<_, Error>(())
                     };
-                    match sent.await {
+                    match unless_moved(&self.source, sent).await {
                         Ok(()) => {
                             tracing::warn!("{}: the session goes on over another connection", channel.peer());
                             self.channel = channel;

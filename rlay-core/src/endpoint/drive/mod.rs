@@ -82,6 +82,8 @@ pub async fn serve(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
 }
 
 async fn turn(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
+    // An earlier call may have been cancelled in the middle of an answer.
+    line.begin()?;
     loop {
         let frame = match line.next(host.received(), |heard| host.missing(heard)).await {
             Err(error) if error.kind() == ErrorKind::Protocol => {
