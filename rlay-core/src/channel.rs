@@ -72,7 +72,9 @@ pub trait Channel: Send + Debug {
 /// The same pipe for threads that may block. `deadline` bounds one call; `None` means as long as the peer is alive.
 pub trait BlockingChannel: Send + Debug {
     /// Sends one frame, `head` followed by `body`.
-    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()>;
+    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
+        self.send_while(head, body, deadline, &mut || Ok(()))
+    }
 
     /// The same, and calls `look` now and then while it waits, at least ten times a second or so. An error of that ends
     /// the call as a deadline does.
@@ -82,10 +84,7 @@ pub trait BlockingChannel: Send + Debug {
         body: &[u8],
         deadline: Option<Instant>,
         look: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<()> {
-        let _ = look;
-        self.send(head, body, deadline)
-    }
+    ) -> Result<()>;
 
     /// The next frame; `None` once the peer has closed the channel on purpose. An error of kind
     /// [`Timeout`](crate::ErrorKind::Timeout) at the deadline loses nothing; a deadline in the past polls.

@@ -201,10 +201,6 @@ fn found(pipe: &mut Pipe, need: Need, end: Instant) -> Result<bool> {
 }
 
 impl BlockingChannel for ShmChannel {
-    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
-        self.send_while(head, body, deadline, &mut || Ok(()))
-    }
-
     fn send_while(
         &mut self,
         head: &[u8],

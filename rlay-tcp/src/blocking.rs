@@ -293,10 +293,6 @@ impl StreamChannel {
 }
 
 impl BlockingChannel for StreamChannel {
-    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
-        self.send_while(head, body, deadline, &mut || Ok(()))
-    }
-
     fn send_while(
         &mut self,
         head: &[u8],

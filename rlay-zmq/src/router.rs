@@ -1,6 +1,14 @@
 //! The end that listens.
 
-use std::{any::Any, net::TcpListener, os::fd::AsRawFd, os::unix::net::UnixListener, path::PathBuf};
+use std::{
+    any::Any,
+    fs, io,
+    net::TcpListener,
+    os::fd::AsRawFd,
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -53,14 +61,7 @@ fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<Pat
     };
     if address.scheme() == "zmq+ipc" {
         let path = net::file(address)?;
-        let bind = || {
-            let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            socket.bind(&SockAddr::unix(path)?)?;
-            net::owner_only(path)?;
-            socket.listen(BACKLOG)?;
-            Ok(UnixListener::from(socket))
-        };
-        let listener = net::bind_file(address, path, bind)?;
+        let listener = net::bind_file(address, path, || bind_under_another_name(path))?;
         let descriptor = listener.as_raw_fd();
         return Ok((listener.into(), descriptor, address.clone(), Some(path.to_owned())));
     }
@@ -72,6 +73,26 @@ fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<Pat
     let local = listener.local_addr().map_err(|e| net::bind_error(address, &e))?;
     let descriptor = listener.as_raw_fd();
     Ok((listener.into(), descriptor, Address::new("zmq", local.to_string()), None))
+}
+
+/// A socket that listens at a file. The crate removes the file that its listener was bound to, but some time after that
+/// is gone, when another listener may have the address already. So this one is bound under a name that it soon loses.
+fn bind_under_another_name(path: &Path) -> io::Result<UnixListener> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let own = path.with_file_name(format!(".{:x}-{:x}", std::process::id(), COUNT.fetch_add(1, Relaxed)));
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(&own)?)?;
+    let give_name = || {
+        net::owner_only(&own)?;
+        socket.listen(BACKLOG)?;
+        fs::hard_link(&own, path)
+    };
+    let named = give_name();
+    let _ = fs::remove_file(&own);
+    match named {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(io::ErrorKind::AddrInUse.into()),
+        named => named.map(|()| socket.into()),
+    }
 }
 
 struct ZmqListener {
@@ -106,7 +127,7 @@ impl Drop for ZmqListener {
     fn drop(&mut self) {
         // A forked child leaves the parent's file alone.
         if let Some(path) = self.path.as_ref().filter(|_| self.pid == std::process::id()) {
-            let _ = std::fs::remove_file(path);
+            let _ = fs::remove_file(path);
         }
     }
 }

@@ -93,11 +93,6 @@ impl Bridged {
 }
 
 impl BlockingChannel for Bridged {
-    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
-        let (driver, channel) = self.parts();
-        driver.drive_out(deadline, channel.send(head, body))
-    }
-
     fn send_while(
         &mut self,
         head: &[u8],

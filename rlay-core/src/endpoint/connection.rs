@@ -380,7 +380,7 @@ impl Gone {
 }
 
 impl BlockingChannel for Gone {
-    fn send(&mut self, _: &[u8], _: &[u8], _: Option<Instant>) -> Result<()> {
+    fn send_while(&mut self, _: &[u8], _: &[u8], _: Option<Instant>, _: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         Err(self.error())
     }
 

@@ -99,7 +99,13 @@ impl Transport for Liar {
 struct Deaf(Box<dyn BlockingChannel>);
 
 impl BlockingChannel for Deaf {
-    fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
+    fn send_while(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        deadline: Option<Instant>,
+        _: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         self.0.send(head, body, deadline)
     }
 
