@@ -33,6 +33,8 @@ from outcomes import (
 CRASHED = "the process at the other end was killed or crashed"
 SILENT = "nothing was heard for too long; its machine or the network is gone, or it was killed"
 SILENT_ZMQ = "nothing was heard for 18s"
+WITHOUT_GOODBYE = "without a goodbye"
+"""Of a connection that was lost: whether it ended or its end was told first is a matter of luck."""
 DROPPED = "the other end dropped the channel without a goodbye"
 GIVEN_UP = "the other end heard nothing for too long and gave the connection up; did this one stand still?"
 # Who dialed may hear that it was given up or that nobody knows it any more; then it dials again, and hears this.
@@ -68,7 +70,8 @@ def stood_still(last: str) -> Course:
     """Return what comes of a host that stands still for long; ``last`` is what it hears over QUIC in the end."""
     return Course((
         Outcome((*TCP, "shm"), NOTHING, NOTHING, GOES_ON),
-        Outcome(ZMQ, raised(rlay.ConnectionLost, says=SILENT_ZMQ), Logged(DROPPED), OF_SILENCE),
+        Outcome(("zmq",), raised(rlay.ConnectionLost, says=SILENT_ZMQ), Logged(WITHOUT_GOODBYE), OF_SILENCE),
+        Outcome(("zmq+ipc",), raised(rlay.ConnectionLost, says=SILENT_ZMQ), Logged(DROPPED), OF_SILENCE),
         Outcome(("quic",), raised(rlay.ConnectionLost, says=SILENT), Logged(last), OF_SILENCE),
     ), "where the agent has waited, the session goes on; the host serves the next agent")  # fmt: skip
 
