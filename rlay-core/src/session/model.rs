@@ -300,8 +300,10 @@ impl World {
         queue.clear();
         self.line.is_away = false;
         self.line.heard = [Some(self.env.received()), Some(self.agent.received())];
-        let said = if dialer == AGENT { self.agent.received() } else { self.env.received() };
-        self.line.old.get_or_insert(said);
+        if self.left[4] > 0 {
+            let said = if dialer == AGENT { self.agent.received() } else { self.env.received() };
+            self.line.old.get_or_insert(said);
+        }
     }
 
     fn overtake(&mut self, heard: u64, dialer: usize) {
