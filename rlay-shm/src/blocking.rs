@@ -10,7 +10,6 @@ use std::{
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
     net::{Patience, Want, goodbye, is_vain, lost, wait_to_accept},
-    timeout_error,
 };
 
 use crate::{
@@ -168,18 +167,10 @@ impl ShmChannel {
         sent: &mut usize,
         look: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        let mut next_look: Option<Instant> = None;
+        let mut next_look = None;
         while !self.stream.put(parts, sent)? {
             self.wait(Need::Room, deadline)?;
-            // Also where a peer takes a little now and then: it would keep this call from all else.
-            let now = Instant::now();
-            if now >= *next_look.get_or_insert(now + Patience::TICK) {
-                next_look = None;
-                if self.writing.is_over(deadline) {
-                    return Err(timeout_error());
-                }
-                look()?;
-            }
+            self.writing.glance(&mut next_look, deadline, look)?;
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ impl StreamChannel {
             // What the layer has taken cannot be given back at the deadline.
             self.writing.ask_first();
         }
-        let mut next_look: Option<Instant> = None;
+        let mut next_look = None;
         while *sent < total || self.layer.is_owing() {
             let mut skip = *sent;
             let slices = parts.map(|part| {
@@ -176,15 +176,7 @@ impl StreamChannel {
                     self.vigil.heard();
                     self.writing.renew();
                     if *sent < total {
-                        // A peer that takes a little now and then would keep this call from all else.
-                        let now = Instant::now();
-                        if now >= *next_look.get_or_insert(now + Patience::TICK) {
-                            next_look = None;
-                            if self.writing.is_over(deadline) {
-                                return Err(timeout_error());
-                            }
-                            look()?;
-                        }
+                        self.writing.glance(&mut next_look, deadline, look)?;
                     }
                 }
                 Err(error) => {

@@ -94,6 +94,23 @@ impl Patience {
         self.stop.as_ref().is_some_and(Stop::is_set) || deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
+    /// Call where a part of something has gone, and more is to go: once in a [`TICK`](Self::TICK) calls `look`, and
+    /// fails as that does or at the deadline. A peer that takes a little now and then would keep a call from all else.
+    /// `next` is `None` at first.
+    pub fn glance(
+        &self,
+        next: &mut Option<Instant>,
+        deadline: Option<Instant>,
+        look: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let now = Instant::now();
+        if now < *next.get_or_insert(now + Self::TICK) {
+            return Ok(());
+        }
+        *next = None;
+        if self.is_over(deadline) { Err(timeout()) } else { look() }
+    }
+
     /// Call when a read or write was in vain. Fails at the deadline, and once the stop is set.
     pub fn after(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.is_idle = true;
