@@ -277,15 +277,15 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
     result.and(closed)
 }
 
-/// Waits for an agent that thinks. That may take hours, and people may want to know.
-struct Patience {
+/// A lull: the agent thinks. That may take hours, and people may want to know.
+struct Lull {
     /// Look again then. It is not counted from each request on, which would cost a look at the clock.
     until: Option<Instant>,
     /// Looks since the last request.
     looks: u32,
 }
 
-impl Patience {
+impl Lull {
     const LOOK: Duration = Duration::from_secs(5);
 
     fn new() -> Self {
@@ -316,9 +316,9 @@ impl Patience {
 }
 
 fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
-    let mut patience = Patience::new();
+    let mut lull = Lull::new();
     loop {
-        let frame = match patience.next(connection, host, wait) {
+        let frame = match lull.next(connection, host, wait) {
             Err(error) if error.kind() == ErrorKind::Protocol => {
                 host.abort(&error);
                 let _ = connection.send(host.answer().0, &[], &mut Wait::new(Some(GOODBYE_TIME)));
