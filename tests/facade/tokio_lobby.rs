@@ -111,7 +111,8 @@ fn a_token_is_proven_again() {
         let host = Hosting::counting("tcp", options.clone());
         let relay = Relay::to(&host.address);
         walk(ClientEnv::connect(relay.address(), options)?, &relay, 20, 5)?;
-        assert!(ClientEnv::connect(&host.address, enduring()).is_err());
+        let error = ClientEnv::connect(&host.address, enduring()).expect_err("it has no token");
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
         Ok::<_, EnvError>(())
     })
     .unwrap();

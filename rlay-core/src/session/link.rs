@@ -62,15 +62,13 @@ impl Link {
         if is(Mutant::ForgetsWhatWasLost) {
             return Ok(0);
         }
-        if heard < self.acknowledged && !is(Mutant::AccusesTheOvertaken) {
-            return Err(Error::plain(
-                ErrorKind::ConnectionLost,
-                "a handshake was overtaken by that of another connection",
-            ));
-        }
-        if heard > self.sent || heard < self.acknowledged {
+        if heard > self.sent {
             let text = format!("the peer goes on after frame {heard}, and {} were sent", self.sent);
             return Err(Error::protocol(text));
+        }
+        if heard < self.acknowledged {
+            let kind = if is(Mutant::AccusesTheOvertaken) { ErrorKind::Protocol } else { ErrorKind::ConnectionLost };
+            return Err(Error::plain(kind, "a handshake was overtaken by that of another connection"));
         }
         Ok(self.sent - heard)
     }
