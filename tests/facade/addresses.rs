@@ -1,9 +1,14 @@
 //! Addresses that cannot be used are refused in words that help.
 
-use rlay::{ClientBackend, ClientEnv, EnvError, ErrorKind, Options, ServerEnv};
+use std::{thread, time::Instant};
+
+use rlay::{Address, ClientBackend, ClientEnv, Env, EnvError, ErrorKind, Options, ServerEnv, TransportOptions, Value};
 use rlay_testkit::CountingEnv;
 
-use crate::support::{Process, bounded, eventually, fresh, patient};
+use crate::{
+    releases::SCHEMES,
+    support::{PATIENCE, Process, bounded, counting, eventually, fresh, patient},
+};
 
 #[test]
 fn an_unknown_scheme_lists_those_there_are() {
@@ -50,6 +55,35 @@ fn an_address_is_taken_once() {
         Ok::<_, EnvError>(())
     })
     .unwrap();
+}
+
+#[test]
+fn an_address_is_free_once_its_backend_is_closed() {
+    let run = |scheme| bounded(move || again_and_again(scheme).unwrap_or_else(|error| panic!("{scheme}: {error}")));
+    thread::scope(|scope| {
+        for &scheme in SCHEMES {
+            scope.spawn(move || run(scheme));
+        }
+    });
+}
+
+fn again_and_again(scheme: &str) -> Result<(), EnvError> {
+    let (mut backend, address) = counting(&fresh(scheme))?;
+    let to: Address = address.parse()?;
+    for _ in 0..10 {
+        let mut env = ClientEnv::connect(&address, patient())?;
+        env.reset(None, &Value::None)?;
+        // Somebody else is in the middle of a handshake.
+        let (options, deadline) = (patient(), Some(Instant::now() + PATIENCE));
+        let transport = options.registry.find(&to)?;
+        let _stranger = transport.connect_blocking(&to, &TransportOptions::default(), deadline)?;
+        backend.close();
+        let (next, same) = counting(&address)?;
+        assert_eq!(same, address);
+        backend = next;
+    }
+    backend.close();
+    Ok(())
 }
 
 #[test]

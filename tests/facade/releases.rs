@@ -12,7 +12,7 @@ use rlay::{
 use crate::support::{PATIENCE, bounded, eventually, fresh, patient};
 
 /// Those that are built in.
-const SCHEMES: &[&str] = &[
+pub(crate) const SCHEMES: &[&str] = &[
     "mem",
     "tcp",
     "unix",

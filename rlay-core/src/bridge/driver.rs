@@ -27,6 +27,7 @@ const LAST_WORDS: usize = 8;
 
 /// A current-thread runtime, shared by the channels that were made on it. Any of the threads that wait
 /// drives it for all of them; driving it from a thread of its own would cost each call two wake-ups.
+/// With the last of them it is gone, and so are the sockets of its tasks.
 #[derive(Clone)]
 pub(super) struct Driver {
     shared: Arc<Shared>,
@@ -54,7 +55,11 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-struct Life(Arc<Shared>);
+struct Life {
+    shared: Arc<Shared>,
+    /// `None` only while it is dropped.
+    keeper: Option<thread::JoinHandle<()>>,
+}
 
 /// A call that drives the runtime.
 struct Call<'a>(&'a Shared);
@@ -83,7 +88,7 @@ impl Driver {
             let keeper =
                 thread::Builder::new().name("rlay-keeper".into()).spawn(move || kept.keep()).map_err(cannot)?;
             let _ = shared.keeper.set(keeper.thread().clone());
-            life = Some(Arc::new(Life(shared.clone())));
+            life = Some(Arc::new(Life { shared: shared.clone(), keeper: Some(keeper) }));
         }
         Ok(Self { shared, life })
     }
@@ -212,10 +217,14 @@ impl Drop for Call<'_> {
 impl Drop for Life {
     fn drop(&mut self) {
         // In a forked child there is no keeper, and its lock may be held for ever.
-        if self.0.is_this_process() {
-            self.0.is_over.store(true, SeqCst);
-            self.0.keeper_leaves.notify_one();
-            self.0.wake_keeper();
+        if self.shared.is_this_process() {
+            self.shared.is_over.store(true, SeqCst);
+            self.shared.keeper_leaves.notify_one();
+            self.shared.wake_keeper();
+            // Nobody calls any more, so it is on its way out. Who dropped the last handle may want the address again.
+            if let Some(keeper) = self.keeper.take() {
+                let _ = keeper.join();
+            }
         }
     }
 }
@@ -318,6 +327,25 @@ mod tests {
         }
         drop(driver);
         while ticks.recv_timeout(Duration::from_secs(10)).is_ok() {}
+    }
+
+    #[test]
+    fn nothing_of_it_is_left_once_it_is_dropped() {
+        for _ in 0..200 {
+            let driver = Driver::new(true).unwrap();
+            let held = Arc::new(());
+            let task = held.clone();
+            let spawn = async {
+                tokio::spawn(async move {
+                    std::future::pending::<()>().await;
+                    drop(task);
+                });
+                Ok(())
+            };
+            driver.drive(None, spawn).unwrap();
+            drop(driver);
+            assert_eq!(Arc::strong_count(&held), 1, "its task still holds what it held");
+        }
     }
 
     #[test]

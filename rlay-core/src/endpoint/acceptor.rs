@@ -29,6 +29,8 @@ use crate::{
 
 /// How long a peer that nobody took may take over its goodbye.
 const GOODBYE_TIME: Duration = Duration::from_millis(50);
+/// How long `close` waits for handshakes under way, which it has ended.
+const HANDSHAKES_END: Duration = Duration::from_millis(300);
 /// Notices kept for [`Acceptor::notices`].
 const NOTICES: usize = 100;
 
@@ -162,6 +164,7 @@ impl Acceptor {
         if let Some(thread) = thread {
             let _ = thread.join();
         }
+        self.shared.end_handshakes();
     }
 }
 
@@ -190,7 +193,9 @@ impl Shared {
             let shared = self.clone();
             let (peer, own) = (incoming.peer(), handshake.clone());
             let spawned = thread::Builder::new().name("rlay-handshake".into()).spawn(move || {
-                if let Err(error) = shared.shake(incoming, &own) {
+                if let Err(error) = shared.shake(incoming, &own)
+                    && !shared.stop.is_set()
+                {
                     shared.notice(format!("{peer}: {error}"));
                 }
                 shared.end(&own);
@@ -224,6 +229,15 @@ impl Shared {
         let mut state = self.state();
         state.handshakes.retain(|other| other != handshake);
         state.threads -= 1;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Over a transport whose connections share the listener's socket, the address is in use until they are over.
+    fn end_handshakes(&self) {
+        let state = self.state();
+        state.handshakes.iter().for_each(Stop::set);
+        let _ = self.changed.wait_timeout_while(state, HANDSHAKES_END, |state| state.threads > 0);
     }
 
     fn notice(&self, text: String) {
