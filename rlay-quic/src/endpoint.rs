@@ -44,7 +44,7 @@ fn socket(at: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
-    let parsed = Parsed::new(address)?;
+    let parsed = Parsed::new(address, net::look_up(address).await?)?;
     let dialer = parsed.tls.dial(address)?;
     let crypto = QuicClientConfig::try_from(dialer.config).expect("ring has the initial cipher suite");
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
@@ -106,7 +106,7 @@ async fn refused(to: SocketAddr, any: IpAddr) -> io::Error {
 }
 
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-    let parsed = Parsed::new(address)?;
+    let parsed = Parsed::new(address, net::resolve(address)?)?;
     let tls = parsed.tls.listen(address)?;
     tls.check_exposure(address, &parsed.sockets, options.is_authenticated)?;
     let unusable = |e: &dyn std::fmt::Display| address.error(format_args!("cannot listen: {e}"));

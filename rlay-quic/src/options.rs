@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
-use rlay_core::{Address, Result, TransportOptions, net, wire::HANDSHAKE_FRAME};
+use rlay_core::{Address, Result, TransportOptions, wire::HANDSHAKE_FRAME};
 
 use rlay_tls::TlsOptions;
 
@@ -34,8 +34,9 @@ pub(crate) struct Parsed {
 }
 
 impl Parsed {
-    pub(crate) fn new(address: &Address) -> Result<Self> {
-        let mut parsed = Self { sockets: net::resolve(address)?, tls: TlsOptions::default(), mtu: None };
+    /// What `address` asks for; `sockets` are those that it leads to.
+    pub(crate) fn new(address: &Address, sockets: Vec<SocketAddr>) -> Result<Self> {
+        let mut parsed = Self { sockets, tls: TlsOptions::default(), mtu: None };
         for option in address.options() {
             match option {
                 ("mtu", text) => {

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use rlay_core::{
     Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{LAST_WORD, LINGER, cannot_connect, check_user, goodbye},
+    net::{LAST_WORD, LINGER, cannot_connect, check_user, file, goodbye, look_up},
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -21,22 +21,22 @@ use tokio::{
 
 use crate::{
     layer::{Layer, Security},
-    socket::{self, Accepted, Listening, Owner, Target, broken, crashed, lost},
+    socket::{self, Accepted, Listening, Owner, broken, crashed, lost},
     vigil::Vigil,
 };
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
     let security = Security::dial(address)?;
     let failed = |e: io::Error| cannot_connect(address, &e);
-    let stream = match Target::resolve(address)? {
-        Target::Tcp(found) => {
-            let stream = TcpStream::connect(&found[..]).await.map_err(failed)?;
-            Stream::Tcp(stream)
-        }
-        Target::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(failed)?;
+    let stream = match address.scheme() {
+        "unix" => {
+            let stream = UnixStream::connect(file(address)?).await.map_err(failed)?;
             check_user(&stream)?;
             Stream::Unix(stream)
+        }
+        _ => {
+            let found = look_up(address).await?;
+            Stream::Tcp(TcpStream::connect(&found[..]).await.map_err(failed)?)
         }
     };
     Ok(Box::new(stream.channel(options, &security)?))

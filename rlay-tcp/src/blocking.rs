@@ -14,7 +14,10 @@ use std::{
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
     Watch,
-    net::{LAST_WORD, LINGER, Patience, Want, cannot_connect, check_user, goodbye, is_vain, wait_to_accept},
+    net::{
+        LAST_WORD, LINGER, Patience, Want, cannot_connect, check_user, goodbye, is_vain, look_up_blocking,
+        wait_to_accept,
+    },
     timeout_error,
     wire::{END, Framing},
 };
@@ -33,7 +36,8 @@ pub(crate) fn connect(
 ) -> Result<Box<dyn BlockingChannel>> {
     let security = Security::dial(address)?;
     let mut last = None;
-    for to in Target::resolve(address)?.candidates(address)? {
+    let target = Target::new(address, |address| look_up_blocking(address, deadline))?;
+    for to in target.candidates(address)? {
         let connected = socket::new_socket(&to, options).and_then(|socket| {
             match deadline {
                 Some(deadline) if !to.is_unix() => {

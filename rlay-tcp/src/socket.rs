@@ -19,11 +19,11 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Resolves host names; takes as long as the system's resolver does.
-    pub(crate) fn resolve(address: &Address) -> Result<Self> {
+    /// A file, or sockets that `look_up` finds.
+    pub(crate) fn new(address: &Address, look_up: impl FnOnce(&Address) -> Result<Vec<SocketAddr>>) -> Result<Self> {
         Ok(match address.scheme() {
             "unix" => Self::Unix(net::file(address)?.into()),
-            _ => Self::Tcp(net::resolve(address)?),
+            _ => Self::Tcp(look_up(address)?),
         })
     }
 
@@ -72,7 +72,7 @@ pub(crate) struct Listening {
 
 /// Binds and listens.
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Listening> {
-    let target = Target::resolve(address)?;
+    let target = Target::new(address, net::resolve)?;
     let security = Security::listen(address)?;
     let candidates = target.candidates(address)?;
     let bind = || bind(&candidates[0], options);

@@ -27,7 +27,7 @@ async fn endpoint(address: &Address) -> Result<String> {
         net::check_user(UnixStream::connect(path).await.map_err(cannot)?)?;
         return Ok(format!("ipc://{}", path.display()));
     }
-    let found = net::resolve(address)?;
+    let found = net::look_up(address).await?;
     let stream = TcpStream::connect(&found[..]).await.map_err(cannot)?;
     Ok(format!("tcp://{}", stream.peer_addr().map_err(cannot)?))
 }

@@ -45,6 +45,11 @@ async fn unless<T>(stop: Option<&Stop>, future: impl Future<Output = Result<T>>)
     .await
 }
 
+/// Waits for what touches nothing but time and other threads.
+pub(crate) fn wait<T>(deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
+    Driver::new(false)?.drive(deadline, future)
+}
+
 pub(crate) fn connect(
     connecting: impl Future<Output = Result<Box<dyn Channel>>>,
     is_kept: bool,

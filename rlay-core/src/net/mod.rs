@@ -1,16 +1,12 @@
 //! What transports over sockets share: where an address leads, who may listen where, errors in plain words.
 
+mod names;
 #[cfg(unix)]
 mod patience;
 #[cfg(unix)]
 mod user;
 
-use std::{
-    fmt, io,
-    net::{SocketAddr, ToSocketAddrs},
-    path::Path,
-    time::Duration,
-};
+use std::{fmt, io, net::SocketAddr, path::Path, time::Duration};
 
 use crate::{
     address::Address,
@@ -18,6 +14,7 @@ use crate::{
     wire::RAISE,
 };
 
+pub use names::{look_up, look_up_blocking, resolve};
 #[cfg(unix)]
 pub use patience::{Patience, Want, is_vain, wait_to_accept};
 #[cfg(unix)]
@@ -34,16 +31,6 @@ pub const LAST_WORD: Duration = Duration::from_millis(300);
 
 /// How long `close` lets the peer read what it was sent, over streams that take it back if it has not.
 pub const LINGER: Duration = Duration::from_secs(1);
-
-/// The sockets behind `host:port`, never none. Takes as long as the system's resolver does.
-pub fn resolve(address: &Address) -> Result<Vec<SocketAddr>> {
-    let found = address.rest().to_socket_addrs().map_err(|e| {
-        let scheme = address.scheme();
-        address.error(format_args!("{e}; a {scheme} address holds host and port, such as {scheme}://127.0.0.1:5005"))
-    })?;
-    let found: Vec<_> = found.collect();
-    if found.is_empty() { Err(address.error("the host has no address")) } else { Ok(found) }
-}
 
 /// Refuses to listen where other machines can dial, unless that is wanted. `lacks` says what is missing, and
 /// `remedy` what else would help.
