@@ -14,6 +14,8 @@ FUZZ := addresses frames messages sessions
 SECONDS ?= 450
 FUZZING := -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=64 -print_final_stats=1
 SERVER := target/release/examples/cartpole_server
+# Programs of the tests in Python; see `PROGRAMS` in conftest.py.
+PROGRAMS := agent knock policy_server transcript
 SOAK := target/release/examples/soak
 EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
 # What the extension is made of. Cargo knows better, but asking it takes longer.
@@ -67,9 +69,10 @@ build: $(VENV)/.built ## the Python package, in .venv
 clean: ## remove all that was built
 	rm -rf target fuzz/target out $(VENV) $(OLDEST) $(EXTENSION)
 
-# With the extension's package among those selected, the two share all that they are made of.
+# With the extension's package among those selected, the two share all that they are made of. The tests in Python start
+# the other programs, which are not to be compiled beside them.
 server:
-	cargo build --release -p rlay -p rlay-gym --all-features --example cartpole_server --example soak
+	cargo build --release -p rlay -p rlay-gym --all-features $(patsubst %,--example %,cartpole_server soak $(PROGRAMS))
 
 # Downloads; the compiler has something to do meanwhile.
 venvs: $(VENV)/.stamp $(OLDEST)/.stamp

@@ -90,7 +90,7 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 - **Only the connection is gone**, and both sides live: over networks (`tcp`, `tls`, `zmq`, `quic`) the session goes on
   over another one, every step is taken once, and nobody sees anything. An agent's call waits 2 s for that before it
   says that the other side is gone, unless nobody has the port; a host keeps an environment for 30 s, and less if it
-  is full. `reconnect_timeout=` says how long; at the host it is 0 in the rows below on killed agents, and 1 s in those
+  is full. `reconnect_timeout=` says how long; at the host it is 0 in the rows below on killed agents, and 4 s in those
   on hosts that stand still.
 - **It lasts.** Whoever waits for longer than ten seconds says in the log for what, and what came last: agents and
   whoever dials as a warning, for something may be wrong; hosts as information, for agents think. The logger is `rlay`,

@@ -29,7 +29,7 @@ STOPPED = 2.0
 LONG = 30.0
 """How long one stands still that is to be given up where silence counts as death, in seconds."""
 
-SOON = 1.0
+SOON = 4.0
 """How long a host that was given up keeps the environment for an agent that may come back, in seconds."""
 
 LIMIT = 16_000_000

@@ -123,9 +123,11 @@ def python(source: str, *arguments: str, within: Sequence[str] = ()) -> Program:
 
 
 def free_address() -> str:
-    """Return an address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    """Return an address where nobody listens: of a loopback host of this process's own, so that none does by chance."""
+    number = os.getpid()
+    host = f"127.{78 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+    with socket.create_server((host, 0)) as listener:
+        return f"tcp://{host}:{listener.getsockname()[1]}"
 
 
 def held(pid: int) -> tuple[int, int, int]:

@@ -180,7 +180,17 @@ class AgentDials(Stage):
         self.next_agent()
 
     def next_host(self) -> None:
-        self._another().serve(address=self.where())
+        other = self._another()
+
+        def serve() -> Any:
+            try:
+                return other.serve(address=self.where())
+            except RuntimeError as error:
+                # Somebody who dials over QUIC may have been given the port by chance.
+                if "in use" not in str(error):
+                    raise
+
+        until(serve, "the address to be free")
         self.next_agent()
 
 

@@ -53,6 +53,7 @@ def test_ctrl_c(own_moods: Moods, fresh: Callable[[str], str], scheme: str) -> N
         print("ready")
         sys.stdin.readline()
         try:
+            print("stepping")
             env.step("a" * {LONG})
         except KeyboardInterrupt:
             print("interrupted")
@@ -68,7 +69,8 @@ def test_ctrl_c(own_moods: Moods, fresh: Callable[[str], str], scheme: str) -> N
         program.find("ready")
         with stopped(own_moods.host.pid):
             program.say("step")
-            time.sleep(1.0)
+            program.find("stepping")
+            time.sleep(2.0)
             program.interrupt()
             program.find("interrupted", SOON)
         program.say("go on")

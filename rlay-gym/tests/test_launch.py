@@ -27,7 +27,7 @@ def is_running(pid: int) -> bool:
     """Whether there is such a process, other than as a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
@@ -172,8 +172,8 @@ def test_its_own_children_end_with_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with game("family", log=log) as env:
         env.reset()
-        found = re.search(r"child (\d+)", log.read_text())
-        assert found and is_running(int(found[1]))
+        found = until(lambda: re.search(r"child (\d+)", log.read_text()), "the game to say so")
+        assert is_running(int(found[1]))
     until(lambda: not is_running(int(found[1])), "the game's own child to end")
 
 

@@ -12,7 +12,7 @@ import pytest
 import rlay
 from processes import free_address, until
 
-LONG = 12.0
+LONG = 15.0
 """Longer than anybody waits in silence, in seconds."""
 
 

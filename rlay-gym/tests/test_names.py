@@ -91,8 +91,9 @@ def test_a_deadline_is_kept(host: Host) -> None:
         server.find("at")
         cases = [(endpoint, address) for endpoint in ("ClientEnv", "ClientBackend") for address in ADDRESSES]
         list(pool.map(lambda case: dial(*case), cases))
-        # For an address of IPv4 and for one of IPv6, each once though all have tried more than once.
-        assert server.printed().count("asked") == 2 * len(cases)
+        for _ in range(2 * len(cases)):
+            server.find("asked")
+        assert "asked" not in server.printed()
 
 
 @pytest.mark.parametrize("endpoint", ["ClientEnv", "ClientBackend"])
@@ -112,4 +113,7 @@ def test_a_late_answer_is_used(host: Host) -> None:
         address = listener.find("at").split()[1].replace("127.0.0.1", "game.example")
         with host.python(DIAL, "ClientEnv", address, str(WAIT)) as program:
             assert program.find("reset") == "reset (4,)"
-        assert server.printed().count("asked") == 2
+        # For an address of IPv4 and for one of IPv6, once though it has tried more than once.
+        for _ in range(2):
+            server.find("asked")
+        assert "asked" not in server.printed()

@@ -36,8 +36,8 @@ fn listen() -> (Address, mpsc::Sender<()>) {
     (format!("{address}?pin=sha256:{}", "0".repeat(64)).parse().unwrap(), stop)
 }
 
-#[tokio::test]
-async fn an_error_is_not_lost_with_the_call_that_was_given_up() {
+/// How often a call was given up before the channel said what is wrong.
+async fn give_up_until_it_fails() -> usize {
     let (address, _stop) = listen();
     let mut channel = Tcp.connect(&address, &TransportOptions::default()).await.unwrap();
     // Long enough for the handshake, and shorter than the peer is told why it fails.
@@ -49,6 +49,17 @@ async fn an_error_is_not_lost_with_the_call_that_was_given_up() {
         }
         assert!(given_up < 100, "it waits for ever");
     };
-    assert!(given_up > 0, "the peer was told at once");
     assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
+    given_up
+}
+
+#[tokio::test]
+async fn an_error_is_not_lost_with_the_call_that_was_given_up() {
+    for _ in 0..10 {
+        if give_up_until_it_fails().await > 0 {
+            return;
+        }
+        // On a busy machine the call's time and the peer's may both be over when somebody looks.
+    }
+    panic!("the peer was told at once");
 }

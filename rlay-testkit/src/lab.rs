@@ -23,7 +23,9 @@ use crate::{
 /// A test that takes longer than this hangs.
 const WATCHDOG: Duration = Duration::from_secs(60);
 /// The liveness bound that the suite asks for: long enough for a machine that runs six tests at once.
-pub(crate) const LIVENESS: Duration = Duration::from_secs(3);
+pub(crate) const LIVENESS: Duration = Duration::from_secs(5);
+/// More than that.
+pub(crate) const LONGER: Duration = Duration::from_secs(6);
 /// How long a peer may take to do what it must.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A peer that has moved nothing for this long waits for something.

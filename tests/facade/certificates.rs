@@ -269,7 +269,7 @@ fn a_dialer_whose_handshake_hangs_can_be_stopped() {
         let mut wait = Wait::new(Some(PATIENCE)).unless(&stop);
         let error = dial(&address.parse().expect("an address"), Role::Agent, &rlay::options(), &mut wait);
         assert_eq!(error.expect_err("nobody answers").kind(), ErrorKind::Closed);
-        assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
     });
 }
 
@@ -278,15 +278,17 @@ fn tls_and_plain_tcp_tell_each_other_apart() {
     bounded(|| {
         let tls = Listener::new("tls", "");
         let plain = Listener::new("tcp", "");
-        let hasty = |address: &str| {
-            let options = rlay::Options { connect_timeout: Duration::from_secs(1), ..rlay::options() };
-            let mut wait = Wait::new(Some(options.connect_timeout));
+        let within = |connect_timeout, address: &str| {
+            let options = rlay::Options { connect_timeout, ..rlay::options() };
+            let mut wait = Wait::new(Some(connect_timeout));
             dial(&address.parse().expect("an address"), Role::Agent, &options, &mut wait).map(drop)
         };
-        let error = hasty(&tls.bare.replace("tls://", "tcp://")).expect_err("no TLS").to_string();
+        let error = within(PATIENCE, &tls.bare.replace("tls://", "tcp://")).expect_err("no TLS").to_string();
         assert!(error.contains("a TLS peer on"), "{error}");
         tls.notes("not a TLS peer");
-        let error = hasty(&format!("{}?insecure_skip_verification=yes", plain.bare.replace("tcp://", "tls://")));
+        // This one tries again.
+        let address = format!("{}?insecure_skip_verification=yes", plain.bare.replace("tcp://", "tls://"));
+        let error = within(Duration::from_secs(1), &address);
         let error = error.expect_err("TLS").to_string();
         assert!(error.contains("is the peer's address a tls:// one?"), "{error}");
         plain.notes("a TLS peer on");

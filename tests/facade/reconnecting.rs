@@ -13,7 +13,9 @@ use rlay::{
 };
 use rlay_testkit::CountingEnv;
 
-use crate::support::{Gate, Gated, HOLD, PATIENCE, Paradigm, Relay, bounded, counting_with, eventually, patient};
+use crate::support::{
+    Gate, Gated, HOLD, PATIENCE, Paradigm, Relay, bounded, counting_with, eventually, fresh, patient,
+};
 
 /// Of the transports that are built in.
 pub(crate) const NETWORKS: &[&str] = &[
@@ -31,10 +33,6 @@ pub(crate) fn enduring() -> Options {
     let mut options = Options { reconnect_timeout: Some(PATIENCE), ..patient() };
     options.transport.liveness = Duration::from_secs(2);
     options
-}
-
-pub(crate) fn address(scheme: &str) -> String {
-    format!("{scheme}://127.0.0.1:0")
 }
 
 /// Whoever hosts, for as long as the environment is needed.
@@ -61,13 +59,13 @@ fn behind<E: Env + 'static>(
 ) -> Result<(RemoteEnv, Relay, Host), EnvError> {
     match paradigm {
         Paradigm::Client => {
-            let backend = ServerBackend::bind(move |_| Ok(make()), &address(scheme), options.clone())?;
+            let backend = ServerBackend::bind(move |_| Ok(make()), &fresh(scheme), options.clone())?;
             backend.start();
             let relay = Relay::to(&backend.address().to_string());
             Ok((ClientEnv::connect(relay.address(), options.clone())?, relay, Host::Server(backend)))
         }
         Paradigm::Server => {
-            let server = ServerEnv::bind(&address(scheme), options.clone())?;
+            let server = ServerEnv::bind(&fresh(scheme), options.clone())?;
             let relay = Relay::to(&server.address().to_string());
             let only = Options { max_sessions: 1, ..options.clone() };
             let backend = ClientBackend::new(move |_| Ok(make()), relay.address(), only)?;
@@ -242,14 +240,14 @@ fn an_answer_that_takes_long_is_brought_again_whole() {
 fn an_agent_that_is_closed_while_its_connection_is_away_never_comes_back() {
     bounded(|| {
         let options = Options { reconnect_timeout: None, ..enduring() };
-        let (backend, address) = counting_with(&address("tcp"), options.clone())?;
+        let (backend, address) = counting_with(&fresh("tcp"), options.clone())?;
         let relay = Relay::to(&address);
         let mut env = ClientEnv::connect(relay.address(), options)?;
         env.reset(None, &Value::None)?;
         relay.shut();
         env.close()?;
         // An attempt may be under way yet.
-        thread::sleep(Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(3));
         relay.open();
         let dialed = relay.last_opening();
         thread::sleep(Duration::from_secs(3));
@@ -262,9 +260,9 @@ fn an_agent_that_is_closed_while_its_connection_is_away_never_comes_back() {
     .unwrap();
 }
 
-/// Options with which nobody waits longer than two seconds.
+/// Options with which nobody waits longer than four seconds.
 fn impatient() -> Options {
-    Options { reconnect_timeout: Some(Duration::from_secs(2)), ..enduring() }
+    Options { reconnect_timeout: Some(Duration::from_secs(4)), ..enduring() }
 }
 
 /// Longer than anybody waits, with all that a busy machine may add.
@@ -342,7 +340,7 @@ fn an_environment_that_is_gone_is_not_waited_for() {
     for scheme in NETWORKS {
         bounded(move || {
             // Whoever waits would wait for a minute.
-            let (backend, address) = counting_with(&address(scheme), enduring())?;
+            let (backend, address) = counting_with(&fresh(scheme), enduring())?;
             let relay = Relay::to(&address);
             let mut env = ClientEnv::connect(relay.address(), enduring())?;
             env.reset(None, &Value::None)?;
@@ -360,7 +358,7 @@ fn an_environment_that_is_gone_is_not_waited_for() {
 fn a_session_that_waits_for_its_agent_makes_room_for_another() {
     bounded(|| {
         let options = Options { max_sessions: 1, ..enduring() };
-        let (backend, address) = counting_with(&address("tcp"), options)?;
+        let (backend, address) = counting_with(&fresh("tcp"), options)?;
         let relay = Relay::to(&address);
         let mut first = ClientEnv::connect(relay.address(), enduring())?;
         first.reset(None, &Value::None)?;
@@ -380,7 +378,7 @@ fn a_session_that_waits_for_its_agent_makes_room_for_another() {
 #[test]
 fn an_environment_that_is_cut_off_before_anybody_took_it_dials_anew() {
     bounded(|| {
-        let server = ServerEnv::bind(&address("tcp"), enduring())?;
+        let server = ServerEnv::bind(&fresh("tcp"), enduring())?;
         let relay = Relay::to(&server.address().to_string());
         let only = Options { max_sessions: 1, ..enduring() };
         let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;

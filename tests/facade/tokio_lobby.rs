@@ -21,8 +21,8 @@ use tokio::{
 };
 
 use crate::{
-    reconnecting::{NETWORKS, address, enduring, walk, walk_among_the_overtaken},
-    support::{Gate, Gated, HOLD, PATIENCE, Relay, bounded, eventually, patient},
+    reconnecting::{NETWORKS, enduring, walk, walk_among_the_overtaken},
+    support::{Gate, Gated, HOLD, PATIENCE, Relay, bounded, eventually, fresh, patient},
     tokio_reconnecting::{self, on_tokio},
 };
 
@@ -45,7 +45,7 @@ impl Hosting {
     fn start<E: Env + 'static>(scheme: &str, options: Options, make: impl Fn() -> E + Send + 'static) -> Self {
         let (tell, told) = mpsc::channel();
         let (stop, mut stopped) = oneshot::channel();
-        let address = address(scheme);
+        let address = fresh(scheme);
         let accept = move || async move {
             let (mut listener, lobby) = Lobby::listen(&address.parse()?, Role::Env, &options).await?;
             tell.send((listener.address().to_string(), lobby.clone())).expect("somebody waits for it");
@@ -123,7 +123,7 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
     for scheme in NETWORKS {
         bounded(move || {
             on_tokio(async {
-                let (mut listener, lobby) = Lobby::listen(&address(scheme).parse()?, Role::Agent, &enduring()).await?;
+                let (mut listener, lobby) = Lobby::listen(&fresh(scheme).parse()?, Role::Agent, &enduring()).await?;
                 let relay = Relay::to(&listener.address().to_string());
                 let only = Options { max_sessions: 1, ..enduring() };
                 let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;
@@ -167,7 +167,7 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
 fn an_environment_that_dials_comes_back() {
     for scheme in NETWORKS {
         bounded(move || {
-            let server = ServerEnv::bind(&address(scheme), enduring())?;
+            let server = ServerEnv::bind(&fresh(scheme), enduring())?;
             let relay = Relay::to(&server.address().to_string());
             let to = relay.address().parse()?;
             let hosting = thread::spawn(move || {
@@ -265,7 +265,7 @@ fn nobody_waits_for_longer_than_reconnect_timeout() {
 fn a_lobby_that_is_closed_brings_nobody_back() {
     bounded(|| {
         on_tokio(async {
-            let (mut listener, lobby) = Lobby::listen(&address("tcp").parse()?, Role::Agent, &enduring()).await?;
+            let (mut listener, lobby) = Lobby::listen(&fresh("tcp").parse()?, Role::Agent, &enduring()).await?;
             let relay = Relay::to(&listener.address().to_string());
             let to = relay.address().parse()?;
             let dialed = tokio::spawn(async move { drive::connect(&to, Role::Env, &enduring()).await });

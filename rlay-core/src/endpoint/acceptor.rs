@@ -279,8 +279,9 @@ impl Shared {
                 // A stranger gets no answer; a peer of another version or role deserves a reason.
                 if error.kind() != ErrorKind::Protocol {
                     reject(&error, &mut answer);
-                    channel.send(&answer, &[], deadline)?;
-                    channel.close(Some(Instant::now() + LAST_WORD))?;
+                    // Whether or not it is still there to hear of it, that is what happened.
+                    let _ = channel.send(&answer, &[], deadline);
+                    let _ = channel.close(Some(Instant::now() + LAST_WORD));
                 }
                 return Err(error.context("handshake refused"));
             }

@@ -420,6 +420,8 @@ impl Drop for Agent {
         if self.over.is_none() && !self.session.is_over() {
             let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
             if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
+                // Once the connection is shut nobody is to miss it.
+                self.connection.forgo();
                 let _ = self.connection.send(&self.out, &[], &mut Wait::new(Some(Duration::from_millis(20))));
             }
         }

@@ -103,14 +103,14 @@ impl Program {
 
     /// How it ended, if it has.
     pub(crate) fn obituary(&self) -> Option<String> {
-        let state = self.shared.state();
+        self.shared.state().status?;
+        let state = self.shared.wait(DYING_TIME, State::is_over);
         state.status.map(|status| self.describe(status, &state.tail))
     }
 
     /// Adds to the error of a lost connection how the program ended.
     pub(crate) fn explain(&self, error: &Error) -> Error {
-        let is_over = |state: &State| state.status.is_some() && state.is_silent;
-        let state = self.shared.wait(DYING_TIME, is_over);
+        let state = self.shared.wait(DYING_TIME, State::is_over);
         let text = match state.status {
             Some(status) => self.describe(status, &state.tail),
             None => format!("{} still runs, but its connection is gone ({error})", self.name),
@@ -207,6 +207,13 @@ impl Shared {
         }
         self.state().is_silent = true;
         self.changed.notify_all();
+    }
+}
+
+impl State {
+    /// Whether it has ended, and all that it printed was read.
+    fn is_over(&self) -> bool {
+        self.status.is_some() && self.is_silent
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     end::End,
-    lab::{LIVENESS, Lab, PATIENCE, STALL, after, soon, together},
+    lab::{LONGER, Lab, PATIENCE, STALL, after, soon, together},
 };
 
 /// Promise 6: many frames, then the end, with and without unread frames at the end that closes.
@@ -136,7 +136,7 @@ pub fn drop_aborts(lab: &Lab) {
 pub fn silence_is_not_death(lab: &Lab) {
     let talk = |(mut waiting, mut silent): (End, End)| {
         let break_silence = || {
-            thread::sleep(LIVENESS * 2);
+            thread::sleep(LONGER);
             send(&mut silent, 1, 100).expect("the connection stays");
         };
         together(break_silence, || assert_frame(&next(&mut waiting), 1, 100));
@@ -155,5 +155,5 @@ fn drop_at_once(end: End) {
     let start = Instant::now();
     drop(end);
     let time = start.elapsed();
-    assert!(time < Duration::from_secs(2), "to drop a channel took {time:?}; it waits for something");
+    assert!(time < Duration::from_secs(5), "to drop a channel took {time:?}; it waits for something");
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{assert_frame, cancelling::send_until_stalled, send};
-use crate::lab::{LIVENESS, Lab, STALL, soon, together};
+use crate::lab::{LONGER, Lab, STALL, soon, together};
 
 /// Promise 9: the writer stops before it has sent much, and goes on where it stopped once the reader reads,
 /// even if that takes longer than it takes to notice a dead peer.
@@ -37,7 +37,7 @@ pub fn a_slow_reader_stops_the_writer(lab: &Lab) {
             }
             enough.store(true, Ordering::Relaxed);
             assert!(sent < MOST, "nothing stops the writer");
-            thread::sleep(LIVENESS * 2); // busy, not dead
+            thread::sleep(LONGER); // busy, not dead
             let mut received = 0;
             while let Some(frame) = reader.recv(soon()).expect("receives") {
                 assert_frame(&frame, received, LEN);

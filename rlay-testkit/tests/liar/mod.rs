@@ -298,7 +298,7 @@ impl Channel for LyingChannel {
 impl Drop for LyingChannel {
     fn drop(&mut self) {
         match self.bug.0 {
-            Bug::DropBlocks => thread::sleep(Duration::from_millis(2100)),
+            Bug::DropBlocks => thread::sleep(Duration::from_millis(5100)),
             Bug::DropCloses => poll_once(self.inner.close()),
             _ => {}
         }

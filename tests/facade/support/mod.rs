@@ -54,7 +54,12 @@ pub(crate) fn fresh(scheme: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let n = NEXT.fetch_add(1, Relaxed);
     match scheme {
-        "tcp" | "tls" | "zmq" | "quic" => format!("{scheme}://127.0.0.1:0"),
+        // Nobody else is given a port of this host by chance, so one can be used again.
+        "tcp" | "zmq" => {
+            let [_, _, a, b] = id().to_be_bytes();
+            format!("{scheme}://127.77.{a}.{b}:0")
+        }
+        "tls" | "quic" => format!("{scheme}://127.0.0.1:0"),
         "unix" | "zmq+ipc" => format!("{scheme}://{}/rlay-{}-{n}.sock", std::env::temp_dir().display(), id()),
         "shm" => format!("shm://test-{}-{n}", id()),
         _ => format!("{scheme}://test-{n}"),

@@ -111,6 +111,12 @@ fn streams(to: SocketAddr, ends: Ends, openings: Openings, [is_shut, is_slow]: [
     thread::spawn(move || {
         for here in listener.incoming().flatten() {
             let Ok(there) = TcpStream::connect(to) else { continue };
+            // Before anything is passed on: whoever got an answer over it can be cut off.
+            let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_shut.load(SeqCst) {
+                let _ = (here.shutdown(Shutdown::Both), there.shutdown(Shutdown::Both));
+                continue;
+            }
             let copy = |stream: &TcpStream| stream.try_clone().expect("descriptors");
             let up = (copy(&here), copy(&there), Some(openings.clone()));
             let down = (copy(&there), copy(&here), None);
@@ -119,12 +125,7 @@ fn streams(to: SocketAddr, ends: Ends, openings: Openings, [is_shut, is_slow]: [
                 let (_, is_passed_on, is_slow) = (to.set_nodelay(true), is_passed_on.clone(), is_slow.clone());
                 thread::spawn(move || pump(from, to, openings, &is_passed_on, &is_slow));
             }
-            let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
-            if is_shut.load(SeqCst) {
-                let _ = (here.shutdown(Shutdown::Both), there.shutdown(Shutdown::Both));
-            } else {
-                ends.push(End::Stream(here, there, is_passed_on));
-            }
+            ends.push(End::Stream(here, there, is_passed_on));
         }
     });
     local

@@ -122,8 +122,9 @@ impl Lobby {
                 // A stranger gets no answer; a peer of another version or role deserves a reason.
                 if error.kind() != ErrorKind::Protocol {
                     reject(&error, &mut answer);
-                    channel.send(&answer, &[]).await?;
-                    channel.close().await?;
+                    // Whether or not it is still there to hear of it, that is what happened.
+                    let _ = channel.send(&answer, &[]).await;
+                    let _ = channel.close().await;
                 }
                 Err(error)
             }
