@@ -41,6 +41,10 @@ ELSEWHERE = (
         "test_blocked_sends.py::test_a_host_that_closes",
     ),
     Elsewhere(
+        "the name server says nothing", "tcp, tls, zmq, quic", "`ConnectionLost`", "the same, if it dials",
+        "at `connect_timeout`", "", "test_names.py::test_a_deadline_is_kept",
+    ),
+    Elsewhere(
         LINK_DOWN, "tcp, tls, zmq, quic", "`ConnectionLost`", "log", "after 18 s and `reconnect_timeout`",
         "both dial anew",
         "test_two_hosts.py::test_both_ends_notice_that_the_link_is_down",

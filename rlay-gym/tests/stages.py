@@ -207,7 +207,7 @@ class EnvironmentDials(Stage):
 
     def _listen_again(self, **kwargs: Any) -> Any:
         def listen() -> Any:
-            with contextlib.suppress(rlay.AddressError):  # QUIC keeps the port for some milliseconds.
+            with contextlib.suppress(rlay.AddressError):  # Somebody may have been given the port by chance.
                 return self.moods.server(self.where(), **kwargs)
 
         return until(listen, "the address to be free")

@@ -98,13 +98,15 @@ def test_a_deadline_is_kept(host: Host) -> None:
 
 @pytest.mark.parametrize("endpoint", ["ClientEnv", "ClientBackend"])
 def test_an_interrupt_is_heeded(host: Host, endpoint: str) -> None:
-    with host.python(SERVER, "-1") as server, host.python(DIAL, endpoint, "tcp://game.example:5005", "60") as program:
-        server.find("asked")
-        start = time.monotonic()
-        program.interrupt()
-        program.find("over")
-        assert program.wait() == 0
-        assert time.monotonic() - start < 15.0
+    with host.python(SERVER, "-1") as server:
+        server.find("at port")
+        with host.python(DIAL, endpoint, "tcp://game.example:5005", "60") as program:
+            server.find("asked")
+            start = time.monotonic()
+            program.interrupt()
+            program.find("over")
+            assert program.wait() == 0
+            assert time.monotonic() - start < 15.0
 
 
 def test_a_late_answer_is_used(host: Host) -> None:

@@ -27,10 +27,10 @@ use crate::{
     wire::{HANDSHAKE_FRAME, Role},
 };
 
-/// How long a peer that nobody took may take over its goodbye.
+/// How long a peer that nobody took may take over its goodbye, and all of them together.
 const GOODBYE_TIME: Duration = Duration::from_millis(50);
-/// How long `close` waits for handshakes under way, which it has ended.
-const HANDSHAKES_END: Duration = Duration::from_millis(300);
+/// How long `close` waits for handshakes under way, which it has ended: one may be telling its peer why it is refused.
+const HANDSHAKES_END: Duration = LAST_WORD.saturating_add(Duration::from_millis(100));
 /// Notices kept for [`Acceptor::notices`].
 const NOTICES: usize = 100;
 
@@ -148,23 +148,29 @@ impl Acceptor {
         }
     }
 
-    /// Stops accepting; the address is free when this returns. Peers still in the queue are told.
+    /// Stops accepting, within half a second. Then the address is free; over a transport whose connections share the
+    /// listener's socket, such as `quic`, once its sessions are over, too. Peers still in the queue are told.
     pub fn close(&self) {
         if self.abandoned.load(SeqCst) {
             return;
         }
         self.shared.stop.set();
-        let queued = std::mem::take(&mut self.shared.state().ready);
+        let began = Instant::now();
+        let queued = {
+            let mut state = self.shared.state();
+            state.handshakes.iter().for_each(Stop::set);
+            std::mem::take(&mut state.ready)
+        };
         self.shared.changed.notify_all();
         for mut connection in queued {
-            let _ = connection.close(Some(Instant::now() + GOODBYE_TIME));
+            let _ = connection.close(Some(began + GOODBYE_TIME));
         }
         self.shared.reception.close(true);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
         }
-        self.shared.end_handshakes();
+        self.shared.end_handshakes(began + HANDSHAKES_END);
     }
 }
 
@@ -233,11 +239,12 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Over a transport whose connections share the listener's socket, the address is in use until they are over.
-    fn end_handshakes(&self) {
+    /// Ends those that have begun since, too, and waits for all.
+    fn end_handshakes(&self, deadline: Instant) {
         let state = self.state();
         state.handshakes.iter().for_each(Stop::set);
-        let _ = self.changed.wait_timeout_while(state, HANDSHAKES_END, |state| state.threads > 0);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let _ = self.changed.wait_timeout_while(state, left, |state| state.threads > 0);
     }
 
     fn notice(&self, text: String) {

@@ -169,9 +169,10 @@ impl ClientBackend {
     /// within two seconds. May be called from any thread, twice.
     pub fn close(&self) {
         self.0.stop.set();
+        let began = Instant::now();
         self.0.change(|_| ());
         let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        join(threads);
+        join(threads, began);
     }
 }
 

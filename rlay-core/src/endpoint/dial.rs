@@ -8,6 +8,7 @@ use crate::{
     bridge::refuse_inside_tokio,
     channel::{BlockingChannel, Transport},
     error::{Error, ErrorKind, Result},
+    net::unheard,
     session::{Dialing, Local},
     token::nonce,
     wire::{HANDSHAKE_FRAME, Limits, Resume, Role, Welcome},
@@ -136,7 +137,11 @@ impl Dialer<'_> {
 
     fn connect(&self, wait: &mut Wait<'_>) -> Result<Box<dyn BlockingChannel>> {
         let connected = wait.within(CONNECT_TIME).deadline;
-        self.transport.connect_blocking(self.address, &self.options.for_transport(), connected)
+        let connecting = self.transport.connect_blocking(self.address, &self.options.for_transport(), connected);
+        connecting.map_err(|error| match error.kind() {
+            ErrorKind::Timeout => unheard(self.address).unwrap_or(error),
+            _ => error,
+        })
     }
 
     fn shake(

@@ -135,15 +135,16 @@ impl ServerBackend {
     /// middle of a call; returns within two seconds. May be called from any thread, twice.
     pub fn close(&self) {
         self.0.stop.set();
+        let began = Instant::now();
         self.0.acceptor.close();
         let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        join(threads);
+        join(threads, began);
     }
 }
 
-/// Waits for threads to end, but not for ever for one that is busy.
-pub(super) fn join(threads: Vec<thread::JoinHandle<()>>) {
-    let deadline = Instant::now() + CLOSE_TIME;
+/// Waits for threads to end of which that was asked then, but not for ever for one that is busy.
+pub(super) fn join(threads: Vec<thread::JoinHandle<()>>, asked: Instant) {
+    let deadline = asked + CLOSE_TIME;
     for thread in threads {
         while !thread.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));

@@ -14,6 +14,7 @@ use crate::{
     wire::RAISE,
 };
 
+pub(crate) use names::unheard;
 pub use names::{look_up, look_up_blocking, resolve};
 #[cfg(unix)]
 pub use patience::{Patience, Want, is_vain, wait_to_accept};

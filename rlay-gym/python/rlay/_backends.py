@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -73,8 +74,14 @@ class _Backend:
 
     def close(self) -> None:
         """End every session and close every environment that is not in a call, within two seconds."""
+        asked = time.monotonic()
         self._stop.set()
-        self._threads.join()
+        self._release()
+        self._threads.join(asked)
+
+    def _release(self) -> None:
+        """Let nobody in any more, and wake who waits for somebody."""
+        raise NotImplementedError
 
     def __enter__(self) -> Any:
         """Serve in daemon threads."""
@@ -183,9 +190,10 @@ class ServerBackend(_Backend):
 
     def close(self) -> None:
         """Stop listening, end every session and close every environment that is not in a call, within two seconds."""
-        self._stop.set()
-        self._acceptor.close()
         super().close()
+
+    def _release(self) -> None:
+        self._acceptor.close()
 
     def _abandon(self) -> None:
         self._inherited = True
@@ -351,12 +359,13 @@ class ClientBackend(_Backend):
 
     def close(self) -> None:
         """End every session and close every environment that is not in a call, within two seconds."""
-        self._stop.set()
-        with self._changed:
-            self._changed.notify_all()
         super().close()
         if self._poll is not None:
             self._poll.close()
+
+    def _release(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _abandon(self) -> None:
         # Nothing of it is the parent's but the sessions; it may serve from here, too.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -56,9 +57,10 @@ def serve_policy(
     except KeyboardInterrupt:
         return
     finally:
+        asked = time.monotonic()
         stop.set()
         holder.close()
-        threads.join()
+        threads.join(asked)
 
 
 def _play(policy: Callable[[Any], Any], env: ServerEnv, stop: threading.Event) -> None:

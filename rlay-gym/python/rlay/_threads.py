@@ -29,9 +29,9 @@ class Threads:
             self._known.append(thread)
             thread.start()
 
-    def join(self) -> None:
-        """Wait for all of them, though not for long: one may be in a call that does not end."""
-        deadline = time.monotonic() + _CLOSE_TIME
+    def join(self, asked: float) -> None:
+        """Wait for all that were asked to end then, though not for long: one may be in a call that does not end."""
+        deadline = asked + _CLOSE_TIME
         with self._lock:
             known = list(self._known)
         for thread in known:

@@ -20,6 +20,7 @@ use crate::{
     address::Address,
     channel::Channel,
     error::{Error, ErrorKind, Result},
+    net::unheard,
     session::Local,
     wire::{HANDSHAKE_FRAME, Limits, Resume, Role, Ticket, Welcome},
 };
@@ -48,7 +49,8 @@ async fn dial(
         Ok((channel, limits, welcome.ticket))
     };
     time::timeout(options.connect_timeout, meet).await.unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Timeout, format!("{address}: no handshake within connect_timeout")))
+        let text = format!("{address}: no handshake within connect_timeout");
+        Err(unheard(address).unwrap_or_else(|| Error::new(ErrorKind::Timeout, text)))
     })
 }
 
