@@ -10,7 +10,7 @@ use pyo3::{
 };
 use rlay_core::{
     Error, ErrorKind, HostEnv, Offers, Outcome, Result, Stop, Value,
-    endpoint::{self, Connection, Host, Wait},
+    endpoint::{self, Connection, Host, Notice, Wait},
     wire::{Make, Payload, Seed, Spec, put_value},
 };
 
@@ -101,7 +101,7 @@ impl Job<'_> {
                 Some(_) => Err(Error::new(ErrorKind::Closed, "interrupted")),
             }
         };
-        let mut notice = log;
+        let mut notice = |what: Notice<'_>| log(what, &interrupt);
         let mut wait = Wait::default().telling(&mut notice).unless(self.stop);
         if self.is_main {
             wait = wait.checking(&mut check);

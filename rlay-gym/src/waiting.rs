@@ -1,8 +1,11 @@
 //! Waiting without the interpreter: the GIL is released, signals are looked at, Ctrl-C ends the wait.
 
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyException, prelude::*};
 use rlay_core::{
     Error, ErrorKind, Result, Stop,
     endpoint::{Notice, Wait},
@@ -56,15 +59,20 @@ pub(crate) fn wait_raw<T: Send>(
     wait_unless(py, None, timeout, call)
 }
 
-/// Writes into the log of the package. Whatever goes wrong with it is no reason to end a wait.
-pub(crate) fn log(what: Notice<'_>) {
+/// Writes into the log of the package. What goes wrong with that is no reason to end a wait, but what a signal handler
+/// raises meanwhile is: it is put into `interrupt`.
+pub(crate) fn log(what: Notice<'_>, interrupt: &RefCell<Option<PyErr>>) {
     let (method, text) = match what {
         Notice::Warning(text) => ("warning", text),
         Notice::Info(text) => ("info", text),
     };
-    let _ = Python::attach(|py| {
+    let write = |py: Python<'_>| -> PyResult<()> {
         py.import("logging")?.call_method1("getLogger", ("rlay",))?.call_method1(method, ("%s", text))?;
-        Ok::<_, PyErr>(())
+        Ok(())
+    };
+    Python::attach(|py| match write(py) {
+        Err(raised) if !raised.is_instance_of::<PyException>(py) => *interrupt.borrow_mut() = Some(raised),
+        _ => {}
     });
 }
 
@@ -76,24 +84,26 @@ pub(crate) fn wait_unless<T: Send>(
     call: impl FnOnce(&mut Wait<'_>) -> Result<T> + Send,
 ) -> PyResult<Result<T>> {
     let is_main = is_main(py)?;
-    let mut interrupt = None;
-    let result = py.detach(|| {
+    let (result, interrupt) = py.detach(|| {
+        let interrupt = RefCell::new(None);
         let mut check = || {
+            let mut interrupt = interrupt.borrow_mut();
             if interrupt.is_none() {
-                interrupt = Python::attach(|py| py.check_signals()).err();
+                *interrupt = Python::attach(|py| py.check_signals()).err();
             }
-            match interrupt {
+            match *interrupt {
                 None => Ok(()),
                 Some(_) => Err(Error::new(ErrorKind::Timeout, "interrupted by a signal")),
             }
         };
-        let mut notice = log;
+        let mut notice = |what: Notice<'_>| log(what, &interrupt);
         let mut wait = Wait::new(seconds(timeout)).telling(&mut notice);
         wait.stop = stop;
         if is_main {
             wait = wait.checking(&mut check);
         }
-        call(&mut wait)
+        let result = call(&mut wait);
+        (result, interrupt.take())
     });
     interrupt.map_or(Ok(result), Err)
 }

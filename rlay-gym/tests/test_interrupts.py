@@ -213,6 +213,44 @@ def test_a_client_backend_that_runs_ends_with_ctrl_c() -> None:
     env.close()
 
 
+def test_a_client_backend_ends_though_the_signal_ends_no_wait() -> None:
+    """As when it comes just before a wait begins: then nothing but Python's flag is set."""
+    source = """
+        import _thread, sys, threading, moody, rlay
+        def press():
+            sys.stdin.readline()
+            _thread.interrupt_main()
+        threading.Thread(target=press, daemon=True).start()
+        rlay.ClientBackend(moody.Moody, sys.argv[1], max_sessions=1).run()
+        print("ended")
+        """
+    with rlay.ServerEnv(connect_timeout=20) as env, python(source, env.address) as program:
+        env.reset()
+        program.say("press")
+        program.find("ended", SOON)
+        assert program.wait() == 0
+
+
+def test_ctrl_c_while_a_long_wait_is_logged(moods: Moods) -> None:
+    source = """
+        import logging, signal, sys, moody, rlay
+        class Press(logging.Handler):
+            def emit(self, record):
+                signal.raise_signal(signal.SIGINT)
+        env = rlay.ClientEnv(sys.argv[1])
+        env.reset()
+        logging.getLogger("rlay").addHandler(Press())
+        try:
+            env.step(moody.WAIT)
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    with python(source, moods.serve()) as program:
+        program.find("interrupted")
+        moods.release()
+        assert program.wait() == 0
+
+
 def test_a_client_backend_that_dials_ends_with_ctrl_c() -> None:
     source = """
         import sys, moody, rlay

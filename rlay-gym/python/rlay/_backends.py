@@ -18,6 +18,9 @@ from rlay.errors import ConnectionLost, Error, Timeout
 
 logger = logging.getLogger("rlay")
 
+_SLICE = 0.1
+"""How often a wait looks at signals, in seconds."""
+
 
 @dataclass(frozen=True)
 class Reset:
@@ -315,7 +318,9 @@ class ClientBackend(_Backend):
     def _wait(self, ready: Callable[[], bool]) -> None:
         """Wait until the sessions are as wanted, or for `close`."""
         with self._changed:
-            self._changed.wait_for(lambda: ready() or self._stop.is_set())
+            while not (ready() or self._stop.is_set()):
+                # A signal that comes just before a wait, or to another thread, does not end that; the next look does.
+                self._changed.wait(_SLICE)
 
     def turn(self, timeout: float = 0.0) -> Reset | Step | Render | Close | None:
         """Return what the agent wants, waiting at most ``timeout`` seconds, or None if nothing yet.
