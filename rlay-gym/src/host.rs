@@ -19,7 +19,7 @@ use crate::{
     packing::{Tree, matching},
     space,
     value::{from_value, to_value},
-    waiting::{is_main, log},
+    waiting::{is_main, log, look},
 };
 
 /// From this many bytes on an observation is sent from where it lies.
@@ -91,16 +91,7 @@ impl Job<'_> {
         };
         let mut host =
             Host::new(&mut factory, self.connection.limits(), self.terms.tracebacks).offering(self.terms.offers);
-        let mut check = || {
-            let mut interrupt = interrupt.borrow_mut();
-            if interrupt.is_none() {
-                *interrupt = Python::attach(|py| py.check_signals()).err();
-            }
-            match *interrupt {
-                None => Ok(()),
-                Some(_) => Err(Error::new(ErrorKind::Closed, "interrupted")),
-            }
-        };
+        let mut check = || look(&interrupt, || Error::new(ErrorKind::Closed, "interrupted"));
         let mut notice = |what: Notice<'_>| log(what, &interrupt);
         let mut wait = Wait::default().telling(&mut notice).unless(self.stop);
         if self.is_main {

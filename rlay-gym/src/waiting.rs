@@ -59,6 +59,29 @@ pub(crate) fn wait_raw<T: Send>(
     wait_unless(py, None, timeout, call)
 }
 
+/// The same, until `stop` is set: that is an error of kind `Closed`.
+pub(crate) fn wait_unless<T: Send>(
+    py: Python<'_>,
+    stop: Option<&Stop>,
+    timeout: Option<f64>,
+    call: impl FnOnce(&mut Wait<'_>) -> Result<T> + Send,
+) -> PyResult<Result<T>> {
+    let is_main = is_main(py)?;
+    let (result, interrupt) = py.detach(|| {
+        let interrupt = RefCell::new(None);
+        let mut check = || look(&interrupt, || Error::new(ErrorKind::Timeout, "interrupted by a signal"));
+        let mut notice = |what: Notice<'_>| log(what, &interrupt);
+        let mut wait = Wait::new(seconds(timeout)).telling(&mut notice);
+        wait.stop = stop;
+        if is_main {
+            wait = wait.checking(&mut check);
+        }
+        let result = call(&mut wait);
+        (result, interrupt.take())
+    });
+    interrupt.map_or(Ok(result), Err)
+}
+
 /// Writes into the log of the package. What goes wrong with that is no reason to end a wait, but what a signal handler
 /// raises meanwhile is: it is put into `interrupt`.
 pub(crate) fn log(what: Notice<'_>, interrupt: &RefCell<Option<PyErr>>) {
@@ -76,34 +99,11 @@ pub(crate) fn log(what: Notice<'_>, interrupt: &RefCell<Option<PyErr>>) {
     });
 }
 
-/// The same, until `stop` is set: that is an error of kind `Closed`.
-pub(crate) fn wait_unless<T: Send>(
-    py: Python<'_>,
-    stop: Option<&Stop>,
-    timeout: Option<f64>,
-    call: impl FnOnce(&mut Wait<'_>) -> Result<T> + Send,
-) -> PyResult<Result<T>> {
-    let is_main = is_main(py)?;
-    let (result, interrupt) = py.detach(|| {
-        let interrupt = RefCell::new(None);
-        let mut check = || {
-            let mut interrupt = interrupt.borrow_mut();
-            if interrupt.is_none() {
-                *interrupt = Python::attach(|py| py.check_signals()).err();
-            }
-            match *interrupt {
-                None => Ok(()),
-                Some(_) => Err(Error::new(ErrorKind::Timeout, "interrupted by a signal")),
-            }
-        };
-        let mut notice = |what: Notice<'_>| log(what, &interrupt);
-        let mut wait = Wait::new(seconds(timeout)).telling(&mut notice);
-        wait.stop = stop;
-        if is_main {
-            wait = wait.checking(&mut check);
-        }
-        let result = call(&mut wait);
-        (result, interrupt.take())
-    });
-    interrupt.map_or(Ok(result), Err)
+/// Looks at Python's signals, and fails with `over` once a handler has raised something, which is put into `interrupt`.
+pub(crate) fn look(interrupt: &RefCell<Option<PyErr>>, over: impl Fn() -> Error) -> Result<()> {
+    let mut interrupt = interrupt.borrow_mut();
+    if interrupt.is_none() {
+        *interrupt = Python::attach(|py| py.check_signals()).err();
+    }
+    if interrupt.is_none() { Ok(()) } else { Err(over()) }
 }

@@ -27,10 +27,10 @@ SERVER = """
     print("at port 53")
     while True:
         question, asker = server.recvfrom(512)
-        print("asked", flush=True)
+        print("asked")
         if late < 0:
             continue
-        time.sleep(max(0.0, late))
+        time.sleep(late)
         late = 0
         # RFC 1035, section 4: the question again, and 127.0.0.1 for who asks for an address of IPv4.
         end = question.index(0, 12) + 5

@@ -156,11 +156,7 @@ impl Acceptor {
         }
         self.shared.stop.set();
         let began = Instant::now();
-        let queued = {
-            let mut state = self.shared.state();
-            state.handshakes.iter().for_each(Stop::set);
-            std::mem::take(&mut state.ready)
-        };
+        let queued = std::mem::take(&mut self.shared.state().ready);
         self.shared.changed.notify_all();
         for mut connection in queued {
             let _ = connection.close(Some(began + GOODBYE_TIME));
@@ -170,7 +166,9 @@ impl Acceptor {
         if let Some(thread) = thread {
             let _ = thread.join();
         }
-        self.shared.end_handshakes(began + HANDSHAKES_END);
+        let left = (began + HANDSHAKES_END).saturating_duration_since(Instant::now());
+        let state = self.shared.state();
+        let _ = self.shared.changed.wait_timeout_while(state, left, |state| state.threads > 0);
     }
 }
 
@@ -225,7 +223,8 @@ impl Shared {
         {
             oldest.set();
         }
-        let handshake = Stop::default();
+        // Ended with all else, too.
+        let handshake = self.stop.child();
         state.handshakes.push_back(handshake.clone());
         state.threads += 1;
         Some(handshake)
@@ -237,14 +236,6 @@ impl Shared {
         state.threads -= 1;
         drop(state);
         self.changed.notify_all();
-    }
-
-    /// Ends those that have begun since, too, and waits for all.
-    fn end_handshakes(&self, deadline: Instant) {
-        let state = self.state();
-        state.handshakes.iter().for_each(Stop::set);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let _ = self.changed.wait_timeout_while(state, left, |state| state.threads > 0);
     }
 
     fn notice(&self, text: String) {

@@ -76,7 +76,10 @@ class _Backend:
         return self
 
     def close(self) -> None:
-        """End every session and close every environment that is not in a call, within two seconds."""
+        """Let nobody in any more, end every session and close every environment that is not in a call.
+
+        That takes two seconds at most.
+        """
         asked = time.monotonic()
         self._stop.set()
         self._release()
@@ -190,10 +193,6 @@ class ServerBackend(_Backend):
     def _log_notices(self) -> None:
         for notice in self._acceptor.notices():
             logger.warning("%s: %s", self.address, notice)
-
-    def close(self) -> None:
-        """Stop listening, end every session and close every environment that is not in a call, within two seconds."""
-        super().close()
 
     def _release(self) -> None:
         self._acceptor.close()
