@@ -29,4 +29,5 @@ mod tokens;
 mod tokio_lobby;
 mod tokio_reconnecting;
 mod tokio_threads;
+mod words;
 mod workspace;
