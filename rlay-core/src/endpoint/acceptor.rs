@@ -95,9 +95,10 @@ impl Acceptor {
         &self.address
     }
 
-    /// The listening descriptor, for a forked child to close.
+    /// The listening descriptor, for a forked child to close; `None` once this is closed, for the system gives its
+    /// number to something else then.
     pub fn descriptor(&self) -> Option<i32> {
-        self.descriptor
+        self.descriptor.filter(|_| !self.is_closed())
     }
 
     /// The next peer whose handshake is over.

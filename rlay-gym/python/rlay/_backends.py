@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
@@ -163,6 +162,7 @@ class ServerBackend(_Backend):
             max_handshakes=max_handshakes,
         )
         self._acceptor = _rlay.Acceptor(address, "env", options.settled())
+        self._descriptor = _lifetime.ListeningDescriptor(self._acceptor.descriptor)
         self.address = self._acceptor.address
         self._inherited = False
         _lifetime.watch(self)
@@ -201,9 +201,7 @@ class ServerBackend(_Backend):
         self._inherited = True
         self._begin()
         self._acceptor.abandon()
-        if self._acceptor.descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.close(self._acceptor.descriptor)
+        self._descriptor.close_in_child()
 
 
 class ClientBackend(_Backend):

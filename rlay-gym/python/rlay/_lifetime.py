@@ -18,6 +18,33 @@ class Endpoint(Protocol):
     def close(self) -> None: ...
 
 
+class ListeningDescriptor:
+    """The descriptor of a listener, which a forked child closes: the address is free once the parent has closed it.
+
+    It is known by its number, which the system gives to something else once the listener is closed. So what the number
+    names is compared with what it named.
+    """
+
+    def __init__(self, number: int | None) -> None:
+        """Keep the number of a descriptor that is open; None: there is none."""
+        self._number = number
+        self._named = None if number is None else _what_is(number)
+
+    def close_in_child(self) -> None:
+        """Close the child's copy, unless the number names something else by now."""
+        if self._number is not None and self._named is not None and _what_is(self._number) == self._named:
+            os.close(self._number)
+
+
+def _what_is(descriptor: int) -> tuple[int, int] | None:
+    """Return what tells an open descriptor's file or socket from any other; None if it is closed."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 _open: weakref.WeakSet[Endpoint] = weakref.WeakSet()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
@@ -21,6 +20,7 @@ class Listener:
     def __init__(self, address: str, options: Options) -> None:
         """Bind ``address``."""
         self.acceptor = _rlay.Acceptor(address, "agent", options)
+        self._descriptor = _lifetime.ListeningDescriptor(self.acceptor.descriptor)
         self.options = options
         self.address = self.acceptor.address
         # With the real port, and the options that were asked for: what to listen at once more.
@@ -39,10 +39,7 @@ class Listener:
     def _abandon(self) -> None:
         """Leave the listener to the parent: this is a forked child."""
         self.acceptor.abandon()
-        if self.acceptor.descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.close(self.acceptor.descriptor)
-        _by_address.clear()
+        self._descriptor.close_in_child()
 
     def close(self) -> None:
         """Stop listening."""
@@ -87,3 +84,13 @@ def give_back(listener: Listener) -> None:
         for address in [a for a, known in _by_address.items() if known is listener]:
             del _by_address[address]
     listener.close()
+
+
+def _in_child() -> None:
+    """Begin anew in a forked child: the listeners are the parent's, and so is a thread that holds the lock."""
+    global _lock
+    _lock = threading.Lock()
+    _by_address.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)
