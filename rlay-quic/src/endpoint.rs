@@ -118,7 +118,7 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
     let descriptor = socket.as_raw_fd();
     let endpoint = Endpoint::new(parsed.endpoint(), Some(config), socket, Arc::new(TokioRuntime));
     let endpoint = endpoint.map_err(|e| unusable(&e))?;
-    let local = endpoint.local_addr().map_err(|e| unusable(&e))?;
+    let local = net::dialable("quic", endpoint.local_addr().map_err(|e| unusable(&e))?);
     let mtu = parsed.mtu.map(|mtu| format!("&mtu={mtu}")).unwrap_or_default();
     let address = format!("quic://{local}?pin={}{mtu}", tls.pin).parse()?;
     Ok(Box::new(QuicListener { endpoint, address, options: options.clone(), descriptor }))

@@ -1,12 +1,21 @@
 //! Explain: what went wrong with TLS, in plain words and with what helps.
 
-use rlay_core::{Error, ErrorKind, net::lost};
+use rlay_core::{
+    Error, ErrorKind,
+    net::{Stranger, lost},
+    wire::Kind,
+};
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use crate::belief::Refusal;
 
 /// The error for what rustls found wrong with `peer`.
 pub fn explain(peer: &str, error: &TlsError) -> Error {
+    explain_to(peer, error, &[])
+}
+
+/// The same where it is known by which bytes the peer began.
+pub(crate) fn explain_to(peer: &str, error: &TlsError, first: &[u8]) -> Error {
     match error {
         TlsError::InvalidCertificate(why) => unauthorized(peer, &certificate(why)),
         TlsError::AlertReceived(alert) => {
@@ -15,14 +24,28 @@ pub fn explain(peer: &str, error: &TlsError) -> Error {
         TlsError::NoCertificatesPresented => {
             unauthorized(peer, "the dialer showed no certificate, and here it must; give it one (cert=FILE)")
         }
-        TlsError::InvalidMessage(_) => Error::protocol(format!("{peer}: not a TLS peer; is its address a tls:// one?")),
-        TlsError::PeerIncompatible(why) => {
-            Error::protocol(format!("{peer}: it does not speak TLS 1.3 as it is spoken here ({why:?})"))
-        }
+        TlsError::InvalidMessage(_) => Error::protocol(format!("{peer}: {}", no_tls(first))),
+        TlsError::PeerIncompatible(_) => Error::protocol(format!(
+            "{peer}: it speaks TLS, but not version 1.3 with what this end knows; use RLay, or TLS 1.3, at both ends"
+        )),
         TlsError::NoApplicationProtocol => Error::protocol(format!(
             "{peer}: it speaks TLS, but not RLay inside; check the address and port at both ends"
         )),
         other => Error::protocol(format!("{peer}: TLS failed: {other}")),
+    }
+}
+
+/// What a peer is that begins with these bytes, where TLS was to begin.
+fn no_tls(first: &[u8]) -> String {
+    const HELLO: u8 = Kind::Hello as u8;
+    match (Stranger::recognize(first), first) {
+        (Some(who), _) => format!("{who}, not a TLS peer; is its address a tls:// one? {}", who.advice()),
+        // A length, and the header that follows it (docs/wire.md, sections 1 and 2).
+        (None, [_, _, 0, 0, HELLO, 0, 0, 0, ..]) => {
+            "an RLay peer without TLS, not a TLS peer; is its address a tls:// one? Dial the address that is printed here"
+                .to_owned()
+        }
+        _ => "not a TLS peer; is its address a tls:// one?".to_owned(),
     }
 }
 
