@@ -7,8 +7,6 @@ use rlay_core::{
 };
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-use crate::belief::Refusal;
-
 /// The error for what rustls found wrong with `peer`.
 pub fn explain(peer: &str, error: &TlsError) -> Error {
     explain_to(peer, error, &[])
@@ -31,7 +29,25 @@ pub(crate) fn explain_to(peer: &str, error: &TlsError, first: &[u8]) -> Error {
         TlsError::NoApplicationProtocol => Error::protocol(format!(
             "{peer}: it speaks TLS, but not RLay inside; check the address and port at both ends"
         )),
-        other => Error::protocol(format!("{peer}: TLS failed: {other}")),
+        other => Error::protocol(format!("{peer}: TLS failed: {other}; check the address and port at both ends")),
+    }
+}
+
+/// The error for what this end found wrong with `peer`, of which it told it by `alert`, where it is known only in words.
+pub fn explain_own_alert(peer: &str, alert: u8, text: &str) -> Error {
+    match AlertDescription::from(alert) {
+        AlertDescription::NoApplicationProtocol => explain(peer, &TlsError::NoApplicationProtocol),
+        AlertDescription::CertificateRequired => explain(peer, &TlsError::NoCertificatesPresented),
+        AlertDescription::CertificateExpired => unauthorized(
+            peer,
+            "its certificate has expired or is not valid yet; it needs a new one (or the clock here is wrong)",
+        ),
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::DecryptError => unauthorized(peer, &said(text)),
+        _ => Error::protocol(format!("{peer}: TLS failed: {text}; check the address and port at both ends")),
     }
 }
 
@@ -76,23 +92,83 @@ fn unauthorized(peer: &str, what: &str) -> Error {
 
 fn certificate(why: &CertificateError) -> String {
     match why {
-        CertificateError::Other(other) if other.0.is::<Refusal>() => other.to_string(),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired; it needs a new one (or the clock here is wrong)".to_owned()
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet (or the clock here is wrong)".to_owned()
         }
-        CertificateError::UnknownIssuer => {
-            "its certificate is signed by none of those in ca=FILE; give the file of its CA (who dials may take the \
-             pin that the listener prints instead)"
+        CertificateError::UnknownIssuer => UNKNOWN_ISSUER.to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
+            format!(
+                "its certificate is for {}, not for {}; dial it by such a name, or append name=NAME",
+                if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") },
+                expected.to_str()
+            )
+        }
+        other => said(&other.to_string()),
+    }
+}
+
+const UNKNOWN_ISSUER: &str = "its certificate is signed by none of those in ca=FILE; give the file of its CA (who dials \
+                              may take the pin that the listener prints instead)";
+
+/// What rustls calls `DnsName("game.test")` or `IpAddress(127.0.0.1)`.
+fn bare(name: &str) -> &str {
+    let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(name).trim_matches('"')
+}
+
+/// The sentence for what was found wrong with a certificate, where rustls has no more than the name of a variant, perhaps
+/// in brackets; or for a sentence of our own in these.
+fn said(text: &str) -> String {
+    let text = text.strip_prefix("invalid peer certificate: ").unwrap_or(text);
+    let name = text.rsplit_once("OtherError(").map_or(text, |(_, rest)| rest.trim_end_matches(')'));
+    match name {
+        "UnknownIssuer" => UNKNOWN_ISSUER.to_owned(),
+        "CaUsedAsEndEntity" => {
+            "its certificate is one of a CA (CA:TRUE), which stands for nobody; let the CA sign one for \
+                                it (who dials may take the pin that the listener prints instead)"
                 .to_owned()
         }
-        CertificateError::NotValidForNameContext { expected, presented } => format!(
-            "its certificate is for {}, not for {}; dial it by such a name, or append name=NAME",
-            presented.join(", "),
-            expected.to_str()
-        ),
-        other => format!("its certificate cannot be believed: {other}"),
+        // Of our own.
+        sentence if sentence.contains(' ') => sentence.to_owned(),
+        name => format!("its certificate cannot be used: {}; make a new one", words(name)),
+    }
+}
+
+/// `BadEncoding` as words.
+fn words(name: &str) -> String {
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_lowercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_of_a_variant_reaches_people() {
+        for (name, sentence) in [
+            ("Other(OtherError(CaUsedAsEndEntity))", "one of a CA"),
+            (
+                "invalid peer certificate: Other(OtherError(sha256:0f is not in the list))",
+                "sha256:0f is not in the list",
+            ),
+            ("BadEncoding", "bad encoding; make a new one"),
+            ("invalid peer certificate: UnknownIssuer", "signed by none of those"),
+        ] {
+            let said = said(name);
+            assert!(said.contains(sentence) && !said.contains("OtherError"), "{said}");
+        }
+        assert_eq!(bare("DnsName(\"game.test\")"), "game.test");
+        assert_eq!(bare("IpAddress(127.0.0.1)"), "127.0.0.1");
     }
 }

@@ -12,7 +12,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
 };
-use zeromq::{DealerSocket, Socket};
+use zeromq::{DealerSocket, Socket, ZmqError};
 
 use crate::{
     channel::ZmqChannel,
@@ -75,7 +75,12 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     let endpoint = endpoint(address).await?;
     let mut socket = DealerSocket::new();
     let events = socket.monitor().fuse();
-    socket.connect(&endpoint).await.map_err(|e| lost(format_args!("cannot connect to {address}"), e))?;
+    let failed = |e| match e {
+        ZmqError::Network(error) => net::cannot_connect(address, &error),
+        // It began as ZeroMQ does, and went on otherwise.
+        _ => lost(format_args!("cannot connect to {address}"), "what listens there is no ZeroMQ socket of RLay's"),
+    };
+    socket.connect(&endpoint).await.map_err(failed)?;
     let (writer, reader) = socket.split();
     let (link, arrived) = Link::new(address.to_string());
     let link = Arc::new(link);

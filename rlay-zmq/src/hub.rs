@@ -76,7 +76,7 @@ impl Writer {
             }
         };
         match pin!(sent).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(sent) => sent.map_err(|e| e.to_string()),
+            Poll::Ready(sent) => sent.map_err(|_| "it is gone, or takes nothing any more".to_owned()),
             Poll::Pending => Err("it does not read what it is sent".to_owned()),
         }
     }
