@@ -120,7 +120,7 @@ def test_a_rust_host_that_ends_by_ctrl_c_says_goodbye(start: Start, paradigm: st
         reads(
             caught.value,
             "the environment's host said goodbye: the host is closing; …",
-            "make a new environment when it is there again",
+            "once it runs again, make a new environment",
         )
         env.close()
 

@@ -381,11 +381,7 @@ impl AgentSession {
                 };
                 Ok(AgentEvent::Over(Error::new(
                     kind,
-                    format!(
-                        "the environment's host said goodbye: {}; make a new environment when it is there again, \
-                         or see on_loss",
-                        goodbye.message
-                    ),
+                    format!("the environment's host said goodbye: {}", goodbye.message),
                 )))
             }
             _ => Err(illegal(&header)),
