@@ -53,7 +53,7 @@ def test_a_message_that_advises_nothing_fails() -> None:
         ("tls", "zmq", "tls://…: a ZeroMQ peer, not a TLS peer; …", "use zmq:// at both ends", "speaks no ZeroMQ"),
         ("zmq", "tls", "zmq://…: a TLS peer, which speaks no …", "use tls:// at both ends", "a ZeroMQ peer, not a TLS"),
         ("tcp", "tls", "tcp://…: a TLS peer on an RLay port; …", "use tls:// at both ends", "an RLay peer without TLS"),
-        ("zmq", "tcp", "…hung up when it was greeted as ZeroMQ does; …", "dial it as tcp or tls", "a ZeroMQ peer on an"),
+        ("zmq", "tcp", "…hung up when it was greeted as ZeroMQ does; …", "dial it as tcp or tls", "a ZeroMQ peer on"),
     ],
 )
 def test_transports_that_speak_another_protocol_are_recognized(
@@ -98,7 +98,9 @@ def test_a_rust_program_that_fails_prints_a_sentence(start: Start) -> None:
     with start("agent", "--connect", "127.0.0.1:5005") as agent:
         assert agent.wait() == 1
         until(lambda: bool(agent.errors), "what it prints")
-        reads("\n".join(agent.errors), 'Error: "127.0.0.1:5005" is not an address: …', "looks like tcp://127.0.0.1:5005")
+        reads(
+            "\n".join(agent.errors), 'Error: "127.0.0.1:5005" is not an address: …', "looks like tcp://127.0.0.1:5005"
+        )
 
 
 @pytest.mark.timeout(900)

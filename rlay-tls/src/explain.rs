@@ -23,9 +23,9 @@ pub(crate) fn explain_to(peer: &str, error: &TlsError, first: &[u8]) -> Error {
             unauthorized(peer, "the dialer showed no certificate, and here it must; give it one (cert=FILE)")
         }
         TlsError::InvalidMessage(_) => Error::protocol(format!("{peer}: {}", no_tls(first))),
-        TlsError::PeerIncompatible(_) => Error::protocol(format!(
-            "{peer}: it speaks TLS, but not version 1.3 with what this end knows; use RLay, or TLS 1.3, at both ends"
-        )),
+        TlsError::PeerIncompatible(_) => {
+            Error::protocol(format!("{peer}: it does not speak TLS 1.3 as it is spoken here; use RLay at both ends"))
+        }
         TlsError::NoApplicationProtocol => Error::protocol(format!(
             "{peer}: it speaks TLS, but not RLay inside; check the address and port at both ends"
         )),

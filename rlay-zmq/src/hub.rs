@@ -226,7 +226,8 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         if let Some(door) = &self.door
             && why.contains("greeting")
         {
-            let text = "whoever dialed speaks no ZeroMQ; dial this listener as zmq, or the one that was meant";
+            let text =
+                "the dialer speaks no ZeroMQ; it needs the address as it is printed here, or that of another listener";
             // If nobody accepts, nobody wants to know.
             let _ = door.accepted.try_send(Err(Error::protocol(text)));
         }
