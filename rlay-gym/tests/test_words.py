@@ -146,3 +146,13 @@ def test_a_rust_policy_that_ends_by_ctrl_c_says_goodbye(start: Start) -> None:
         game.close()
         assert steps >= 100
         assert server.wait() == 0
+
+
+@pytest.mark.timeout(900)
+def test_a_panic_in_rust_arrives_with_file_and_line(start: Start) -> None:
+    with start("transcript", "host", "broken", "--listen", "tcp://127.0.0.1:0") as host:
+        with pytest.raises(rlay.EnvError) as caught:
+            rlay.ClientEnv(host.find("listening at").split()[-1])
+        assert caught.value.remote_type == "panic"
+        reads(caught.value, "there is no level 7; …", "choose one below 7")
+        assert re.fullmatch(r"panicked at \S*transcript\.rs:\d+:\d+", caught.value.remote_traceback)

@@ -195,3 +195,50 @@ fn a_listener_on_every_interface_says_an_address_that_can_be_dialed() {
         }
     }
 }
+
+/// Over both transports with certificates, whose libraries have words of their own.
+#[cfg(all(feature = "tls", feature = "quic"))]
+#[test]
+fn certificates_are_refused_in_plain_words() {
+    use crate::support::{Authority, Folder, Years::Good};
+    for scheme in ["tls", "quic"] {
+        bounded(move || {
+            let (folder, authority) = (Folder::new(), Authority::new("ours"));
+            let ca = folder.write("ca.pem", &authority.pem()).display().to_string();
+            let bind = |options: &str| {
+                let at = format!("{scheme}://127.0.0.1:0?{options}").parse().expect("an address");
+                Acceptor::bind(&at, Role::Env, &patient())
+            };
+            let refused = |acceptor: &Acceptor, options: &str| {
+                let to = format!("{scheme}://{}?{options}", acceptor.address().rest()).parse().expect("an address");
+                dial(&to, Role::Agent, &rlay::options(), &mut Wait::new(Some(PATIENCE))).unwrap_err()
+            };
+            let paper = authority.vouch(&folder, "a.pem", "learner.test", Good);
+            let named = bind(&format!("cert={}", paper.path())).expect("listens");
+            let error = refused(&named, &format!("ca={ca}"));
+            let pattern = format!("{scheme}://…: its certificate is for learner.test, not for 127.0.0.1; …");
+            reads(error, &pattern, "append name=NAME");
+
+            let own = bind(&format!("cert={}", authority.own(&folder).path())).expect("listens");
+            let error = refused(&own, &format!("ca={ca}"));
+            reads(error, &format!("{scheme}://…: its certificate is one of a CA …"), "let the CA sign one for it");
+
+            let clients = folder.write("clients", "").display().to_string();
+            let picky = bind(&format!("clients={clients}")).expect("listens");
+            let error = refused(&picky, "insecure_skip_verification=yes");
+            let pattern = format!("{scheme}://…: it refuses this end's certificate; …");
+            reads(error, &pattern, "the log there says which one, and what to do");
+            let mut notices = vec![];
+            eventually("the listener notes why", || {
+                notices.extend(picky.notices());
+                !notices.is_empty()
+            });
+            let advice = format!("add that as a line to {clients}");
+            reads(&notices[0], &format!("{scheme}://…: sha256:… is not in the list of clients; …"), &advice);
+
+            let half = format!("{}", folder.write("half.pem", &paper.pem[..paper.pem.len() / 2]).display());
+            let error = bind(&format!("cert={half}")).unwrap_err();
+            reads(error, "…half.pem cannot be used: …its PEM breaks off, …", "copy the whole file");
+        });
+    }
+}
