@@ -17,6 +17,7 @@ use rlay::{BoxSpace, ClientEnv, Discrete, Env, EnvError, Options, ServerEnv, Val
 mod arguments;
 
 fn main() -> Result<(), EnvError> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init(); // what RLay logs
     let steps: u64 = arguments::value("--steps").map_or(Ok(100_000), |steps| steps.parse())?;
     let options = Options { connect_timeout: Duration::from_secs(60), ..rlay::options() };
     let env = if let Some(address) = arguments::value("--connect") {

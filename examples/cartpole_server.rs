@@ -6,9 +6,9 @@
 //! ```
 //!
 //! The first waits for agents (`ClientEnv`), the second dials one that listens (`ServerEnv`), with
-//! another environment for each that the agent takes, up to `--max-sessions`. It runs until it is
-//! interrupted or, with `--until-stdin-closes`, until its parent closes its standard
-//! input; then it says how many steps it served. Every reset tells the agent the same number as
+//! another environment for each that the agent takes, up to `--max-sessions`. It runs until Ctrl-C or,
+//! with `--until-stdin-closes`, until its parent closes its standard
+//! input; then it says goodbye to its agents, and how many steps it served. Every reset tells the agent the same number as
 //! `info["total_steps"]`.
 
 #![allow(clippy::print_stdout)]
@@ -77,44 +77,43 @@ impl Env for Counted {
 }
 
 fn main() -> Result<(), EnvError> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init(); // what RLay logs
     let mut options = rlay::options();
     if let Some(sessions) = arguments::value("--max-sessions") {
         options.max_sessions = sessions.parse()?;
     }
     let factory = |make: &Make| Ok(Counted { env: CartPole::new(make.render_mode.as_deref()), steps: 0 });
-    let result = if let Some(address) = arguments::value("--listen") {
+    let served = if let Some(address) = arguments::value("--listen") {
         let backend = ServerBackend::bind(factory, &address, options)?;
         println!("listening at {}", backend.address());
         let closing = backend.clone();
-        until_stdin_closes(|| backend.run(), move || closing.close())
+        run_until_told(|| backend.run(), move || closing.close())?
     } else if let Some(address) = arguments::value("--dial") {
         let backend = ClientBackend::new(factory, &address, options)?;
         println!("dialing {address}");
         let closing = backend.clone();
-        until_stdin_closes(|| backend.run(), move || closing.close())
+        run_until_told(|| backend.run(), move || closing.close())?
     } else {
         return Err(
             "usage: cartpole_server (--listen | --dial) ADDRESS [--max-sessions N] [--until-stdin-closes]".into()
         );
     };
     println!("served {} steps", TOTAL.load(Relaxed));
-    Ok(result?)
+    Ok(served?)
 }
 
-/// Runs `run`. If the command line says so, `close` ends it when standard input does.
-fn until_stdin_closes(
+/// Runs `run`, which `close` ends: on Ctrl-C and, if the command line says so, when standard input ends.
+fn run_until_told(
     run: impl FnOnce() -> rlay::Result<()>,
-    close: impl FnOnce() + Send + 'static,
-) -> rlay::Result<()> {
-    if !std::env::args().any(|argument| argument == "--until-stdin-closes") {
-        return run();
+    close: impl Fn() + Clone + Send + 'static,
+) -> Result<rlay::Result<()>, ctrlc::Error> {
+    ctrlc::set_handler(close.clone())?;
+    if std::env::args().any(|argument| argument == "--until-stdin-closes") {
+        thread::spawn(move || {
+            let _ = stdin().read_to_end(&mut Vec::new());
+            close();
+        });
     }
-    let closing = thread::spawn(|| {
-        let _ = stdin().read_to_end(&mut Vec::new());
-        close();
-    });
-    run()?;
-    // `run` returned because of `close`, which waits for the sessions to end.
-    let _ = closing.join();
-    Ok(())
+    // It returns once the agents were told.
+    Ok(run())
 }

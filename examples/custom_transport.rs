@@ -48,6 +48,7 @@ impl Listener for AbstractListener {
 #[allow(dead_code)] // the tests have a main of their own
 fn main() -> std::result::Result<(), rlay::EnvError> {
     use rlay::{ClientEnv, Env, Options, Registry, ServerBackend};
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init(); // what RLay logs
     let options = || Options { registry: Registry::default().with(Abstract), ..Options::default() };
     let counting = |_: &_| Ok(rlay_testkit::CountingEnv::new(None));
     let backend = ServerBackend::bind(counting, "abstract://rlay-example", options())?;

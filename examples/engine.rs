@@ -6,11 +6,12 @@
 //! ```
 //!
 //! Once per frame the engine asks whether the agent wants something, which never blocks, and draws.
-//! It ends when the agent leaves.
+//! It ends when the agent leaves, and on Ctrl-C.
 
 #![allow(clippy::print_stdout)]
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -22,14 +23,18 @@ mod cartpole;
 
 const FRAME: Duration = Duration::from_micros(16_667);
 
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
 fn main() -> Result<(), EnvError> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init(); // what RLay logs
     let address = arguments::value("--dial").ok_or("usage: engine --dial ADDRESS")?;
     let mut world = cartpole::CartPole::new(Some("ansi"));
     let (observations, actions) = (world.observation_space().clone(), world.action_space().clone());
     let mut agent = PolledEnv::new(observations, actions, &world.metadata(), &address, rlay::options())?;
 
+    ctrlc::set_handler(|| IS_OVER.store(true, Relaxed))?;
     let (mut frames, mut frames_since_turn) = (0_u64, 0_u64);
-    loop {
+    while !IS_OVER.load(Relaxed) {
         let next_frame = Instant::now() + FRAME;
         match agent.turn(Duration::ZERO)? {
             None => frames_since_turn += 1,
@@ -58,4 +63,7 @@ fn main() -> Result<(), EnvError> {
         frames += 1; // here an engine draws
         thread::sleep(next_frame.saturating_duration_since(Instant::now()));
     }
+    agent.close(); // says goodbye
+    println!("{frames} frames");
+    Ok(())
 }

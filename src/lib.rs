@@ -60,6 +60,7 @@
 //!
 //! `mem://name`, for two threads of one program, is always there.
 
+#[doc(inline)]
 pub use rlay_core::*;
 #[cfg(feature = "quic")]
 pub use rlay_quic::Quic;

@@ -7,12 +7,12 @@ use crate::error::{Error, ErrorKind};
 /// Where a peer is to be found. The scheme says over which transport.
 ///
 /// ```
-/// use rlay_core::Address;
+/// use rlay::Address;
 ///
 /// let address: Address = "tcp://127.0.0.1:5005".parse()?;
 /// assert_eq!((address.scheme(), address.rest()), ("tcp", "127.0.0.1:5005"));
 /// assert!("127.0.0.1:5005".parse::<Address>().is_err());
-/// # Ok::<(), rlay_core::Error>(())
+/// # Ok::<(), rlay::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {

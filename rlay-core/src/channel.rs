@@ -132,7 +132,8 @@ pub trait Listener: Send + Debug {
     /// The next connection. Cancel-safe.
     async fn accept(&mut self) -> Result<Box<dyn Incoming>>;
 
-    /// The address to dial, with the real port.
+    /// The address to dial, with the real port; for a listener on every interface see
+    /// [`net::dialable`](crate::net::dialable).
     fn address(&self) -> &Address;
 
     /// The listening descriptor, if there is one; see [`BlockingListener::descriptor`].
@@ -152,7 +153,8 @@ pub trait BlockingListener: Send + Debug {
         false
     }
 
-    /// The address to dial, with the real port.
+    /// The address to dial, with the real port; for a listener on every interface see
+    /// [`net::dialable`](crate::net::dialable).
     fn address(&self) -> &Address;
 
     /// The listening descriptor, if there is one: a forked child closes it, so that the address is

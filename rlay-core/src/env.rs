@@ -14,7 +14,7 @@ pub type Action<E> = <<E as Env>::ActionSpace as Space>::Element;
 /// An environment: typed spaces, plain Rust observations and actions.
 ///
 /// ```
-/// use rlay_core::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
+/// use rlay::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
 ///
 /// /// Counts to ten; action 1 counts, action 0 waits.
 /// struct Counter { space: Discrete, actions: Discrete, count: i64 }

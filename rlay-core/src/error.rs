@@ -70,13 +70,16 @@ impl ErrorKind {
 /// Everything that can go wrong in RLay: a [`kind`](Error::kind) to match on and a sentence to read.
 ///
 /// ```
-/// use rlay_core::{Error, ErrorKind};
+/// use rlay::{Error, ErrorKind};
 ///
 /// let error = Error::new(ErrorKind::ResetNeeded, "step before reset; call reset() first");
 /// assert_eq!(error.kind(), ErrorKind::ResetNeeded);
 /// assert_eq!(error.to_string(), "step before reset; call reset() first");
 /// ```
-#[derive(Debug, Clone)]
+///
+/// `Debug` prints the sentence, too, and below it the traceback of a remote environment if there is one: that is what
+/// a `main` shows which returns the error.
+#[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
     message: Cow<'static, str>,
@@ -142,6 +145,14 @@ impl fmt::Display for Error {
     }
 }
 
+/// The sentence, and the environment's traceback.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.failure.as_ref().map_or(Ok(()), |failure| failure.write_traceback(f))
+    }
+}
+
 impl std::error::Error for Error {}
 
 impl From<EnvFailure> for Error {
@@ -160,7 +171,7 @@ pub type EnvError = Box<dyn std::error::Error + Send + Sync>;
 /// of these as its [`EnvError`]:
 ///
 /// ```
-/// use rlay_core::{EnvError, EnvFailure};
+/// use rlay::{EnvError, EnvFailure};
 ///
 /// fn step(action: i64) -> Result<(), EnvError> {
 ///     if action > 1 {
@@ -170,7 +181,7 @@ pub type EnvError = Box<dyn std::error::Error + Send + Sync>;
 /// }
 /// assert_eq!(step(7).unwrap_err().to_string(), "ValueError: no such action: 7");
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EnvFailure {
     /// Name of the exception class, qualified by its module unless that is `builtins`.
     pub error_type: String,
@@ -185,11 +196,23 @@ impl EnvFailure {
     pub fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
         Self { error_type: error_type.into(), message: message.into(), traceback: String::new() }
     }
+
+    fn write_traceback(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.traceback.is_empty() { Ok(()) } else { write!(f, "\n\nremote traceback:\n{}", self.traceback) }
+    }
 }
 
 impl fmt::Display for EnvFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.error_type, self.message)
+    }
+}
+
+/// As `Display`, with the traceback below.
+impl fmt::Debug for EnvFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        self.write_traceback(f)
     }
 }
 

@@ -1,13 +1,11 @@
 //! HostEnv: the object-safe form of an environment that a session hosts. Bytes in, bytes out.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::fmt;
 
 use crate::{
     env::{Env, Observation, StepResult},
-    error::{EnvError, EnvFailure, Error, ErrorKind, Result},
+    error::{EnvFailure, Error, ErrorKind, Result},
+    guard::guard,
     space::Space,
     value::{Map, Value},
     wire::{Payload, Seed, Spec, put_value},
@@ -98,19 +96,6 @@ impl<E: Env> Hosted<E> {
         if !outcome.packed {
             outcome.observation.clear();
             put_value(&mut outcome.observation, &space.to_value(&observation));
-        }
-    }
-}
-
-/// Runs the environment's own code, whatever it does.
-pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(EnvFailure::from(error).into()),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(EnvFailure::new("panic", text.unwrap_or_else(|| "the environment panicked".into())).into())
         }
     }
 }

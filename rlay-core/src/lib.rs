@@ -17,6 +17,7 @@ pub mod endpoint;
 mod env;
 mod error;
 pub mod frame;
+mod guard;
 pub mod host;
 mod mem;
 pub mod net;

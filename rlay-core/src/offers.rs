@@ -10,7 +10,7 @@ use crate::{
 /// then gets the environment that there is, as it is.
 ///
 /// ```
-/// use rlay_core::{Offers, wire::Make};
+/// use rlay::{Offers, wire::Make};
 ///
 /// let offers = Offers { env_ids: vec!["arena".into()], kwargs: vec![] };
 /// let make = |env_id: &str| Make { env_id: Some(env_id.into()), ..Make::default() };

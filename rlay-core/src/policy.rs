@@ -9,7 +9,7 @@ use crate::{
 /// Chooses actions from observations of type `O`.
 ///
 /// ```
-/// use rlay_core::Policy;
+/// use rlay::Policy;
 ///
 /// let mut left_or_right = |pole: &[f32; 4]| i64::from(pole[2] > 0.0);
 /// assert_eq!(left_or_right.act(&[0.0, 0.0, 0.1, 0.0]), 1);

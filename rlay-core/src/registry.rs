@@ -9,14 +9,15 @@ use crate::{
     mem::Mem,
 };
 
-/// The transports a program was built with. `mem` is always there.
+/// The transports that endpoints may use. The default has `mem` alone; that of `rlay::options()` has those of the
+/// features that the crate `rlay` was built with.
 ///
 /// ```
-/// use rlay_core::Registry;
+/// use rlay::Registry;
 ///
 /// let error = Registry::default().find(&"pigeon://roof".parse()?).unwrap_err();
 /// assert!(error.to_string().contains("there are: mem"));
-/// # Ok::<(), rlay_core::Error>(())
+/// # Ok::<(), rlay::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Registry(Vec<Arc<dyn Transport>>);
@@ -27,15 +28,15 @@ impl Default for Registry {
     }
 }
 
-/// Schemes this project knows, and the feature of the `rlay` crate that brings each.
-const FEATURES: [(&str, &str); 7] = [
-    ("tcp", "tcp"),
-    ("tls", "tls"),
-    ("unix", "tcp"),
-    ("zmq", "zmq"),
-    ("zmq+ipc", "zmq"),
-    ("quic", "quic"),
-    ("shm", "shm"),
+/// Schemes of this project: the feature of the crate rlay that enables each, and the transport behind it.
+const FEATURES: [(&str, &str, &str); 7] = [
+    ("tcp", "tcp", "rlay_tcp::Tcp"),
+    ("tls", "tls", "rlay_tcp::Tcp"),
+    ("unix", "tcp", "rlay_tcp::Tcp"),
+    ("zmq", "zmq", "rlay_zmq::Zmq"),
+    ("zmq+ipc", "zmq", "rlay_zmq::Zmq"),
+    ("quic", "quic", "rlay_quic::Quic"),
+    ("shm", "shm", "rlay_shm::Shm"),
 ];
 
 impl Registry {
@@ -52,8 +53,12 @@ impl Registry {
         self.0.iter().find(|transport| transport.schemes().contains(&scheme)).ok_or_else(|| {
             let mut known: Vec<_> = self.0.iter().flat_map(|transport| transport.schemes()).copied().collect();
             known.sort_unstable();
-            let hint = FEATURES.iter().find(|(known, _)| *known == scheme);
-            let hint = hint.map(|(_, feature)| format!("; enable the feature {feature:?} of the crate rlay"));
+            let hint = FEATURES.iter().find(|(known, ..)| *known == scheme).map(|(_, feature, transport)| {
+                format!(
+                    "; take rlay::options() in place of Options::default(), with the feature {feature:?} of the crate \
+                     rlay, which enables {scheme}://, or add the transport by registry.with({transport})"
+                )
+            });
             Error::new(
                 ErrorKind::Address,
                 format!(

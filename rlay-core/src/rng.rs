@@ -6,7 +6,7 @@ use rand_pcg::Pcg64;
 /// A small, fast, seeded generator. Equal seeds give equal numbers on every platform.
 ///
 /// ```
-/// use rlay_core::Rng;
+/// use rlay::Rng;
 /// assert_eq!(Rng::seeded(7).uniform(-0.05, 0.05), Rng::seeded(7).uniform(-0.05, 0.05));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

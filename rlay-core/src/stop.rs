@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Clones are the same flag. A forked child's copy is the child's own: setting it there wakes nobody.
 ///
 /// ```
-/// use rlay_core::Stop;
+/// use rlay::Stop;
 ///
 /// let stop = Stop::default();
 /// assert!(stop.check().is_ok());

@@ -24,7 +24,7 @@ use crate::{
 /// It is [`Incoming`] too, so that a listener can hand it out as it is.
 ///
 /// ```
-/// use rlay_core::{Channel, StreamChannel, TransportOptions};
+/// use rlay::{Channel, StreamChannel, TransportOptions};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let (near, far) = tokio::io::duplex(4096);
@@ -36,7 +36,7 @@ use crate::{
 /// let (mut near, mut far) = (channel(near, "far"), channel(far, "near"));
 /// near.send(b"pi", b"ng").await?;
 /// assert_eq!(&far.recv().await?.unwrap()[..], b"ping");
-/// # Ok::<(), rlay_core::Error>(())
+/// # Ok::<(), rlay::Error>(())
 /// # }).unwrap();
 /// ```
 pub struct StreamChannel<R, W> {

@@ -20,11 +20,11 @@ pub(crate) const NONCE: usize = 32;
 /// Whoever overhears a handshake over an open network can try out guesses at home, so make it long and random.
 ///
 /// ```
-/// use rlay_core::Token;
+/// use rlay::Token;
 ///
 /// let token = Token::new("vC8v2gGm4Zp1QkT0sYxJ7w")?;
 /// assert_eq!(format!("{token:?}"), "Token(…)");
-/// # Ok::<(), rlay_core::Error>(())
+/// # Ok::<(), rlay::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Token(Arc<[u8]>);

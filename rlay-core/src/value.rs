@@ -7,7 +7,7 @@ use crate::dtype::{DType, Scalar};
 /// A value as Python sees it: `True`, `1`, `1.0`, `np.int64(1)` and `np.array(1)` are five different ones.
 ///
 /// ```
-/// use rlay_core::{Map, Value};
+/// use rlay::{Map, Value};
 ///
 /// let info: Map = [("lives", Value::from(3)), ("invincible", Value::from(true))].into();
 /// assert_eq!(info.get("lives"), Some(&Value::Int(3)));
@@ -73,7 +73,7 @@ impl Array {
     /// If the shape does not hold exactly `elements.len()` elements.
     ///
     /// ```
-    /// use rlay_core::{Array, DType};
+    /// use rlay::{Array, DType};
     /// let frame = Array::new(&[2, 2, 3], &[0u8; 12]);
     /// assert_eq!(frame.dtype, DType::U8);
     /// ```

@@ -107,9 +107,19 @@ fn strangers_are_told_apart() {
         (&b"GET / HTTP/1.1\r\n"[..], "an HTTP peer"),
         (&b"PRI * HTTP/2.0\r\n"[..], "an HTTP peer"),
         (&[0x16, 3, 1, 2, 0, 1][..], "a TLS peer"),
+        // As a length it is within the limit.
+        (&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f][..], "a ZeroMQ peer"),
         (&b"SSH-2.0-OpenSSH"[..], "not an RLay peer"),
     ] {
         let error = feed(&mut Framing::new(1 << 16), bytes, &[100]).unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
     }
+}
+
+#[test]
+fn frames_that_begin_as_zeromq_does_pass_once_the_handshake_is_over() {
+    let mut bytes = vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f];
+    bytes.resize(4 + 255, 7);
+    let frames = feed(&mut Framing::new(1 << 20), &bytes, &[100]).unwrap();
+    assert_eq!(frames.len(), 1);
 }

@@ -45,6 +45,7 @@ MATCHING = "install matching releases of rlay"
 CHECK = "check the address and port at both ends"
 HTTP, TLS = "an HTTP peer on an RLay port", "a TLS peer on an RLay port"
 NOT_TLS = "not a TLS peer; is its address a tls:// one?"
+NOT_ZMQ = "the dialer speaks no ZeroMQ"
 
 LOCAL, TCP, ZMQ = ("unix", "shm"), ("tcp", "tls", "unix"), ("zmq", "zmq+ipc")
 
@@ -149,13 +150,14 @@ FAULTS = (
     Fault("an HTTPS client dials", intruders.browse_safely, to_the_listener(
         (("tcp", "unix"), GONE, Logged(TLS), AT_ONCE),
         (("tls",), GONE, Logged(HTTP), AT_ONCE),
-        (ZMQ, GONE, NOTHING, NEVER),
+        (ZMQ, GONE, Logged(NOT_ZMQ), AT_ONCE),
         then=(SERVES_THE_NEXT, STILL_WAITS),
     )),
     Fault("somebody sends garbage", intruders.talk_nonsense, to_the_listener(
         (("tcp", "unix", "shm"), GONE, Logged(CHECK), AT_ONCE),
         (("tls",), GONE, Logged(NOT_TLS), AT_ONCE),
-        ((*ZMQ, "quic"), GONE, NOTHING, NEVER),
+        (ZMQ, GONE, Logged(NOT_ZMQ), AT_ONCE),
+        (("quic",), GONE, NOTHING, NEVER),
         then=(SERVES_THE_NEXT, STILL_WAITS),
     )),
 )  # fmt: skip

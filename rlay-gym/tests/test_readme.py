@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from processes import python
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-ADDRESS = "tcp://127.0.0.1:5005"
 
 
 def program(name: str, address: str) -> str:
     """Return the program of the README whose first line names it."""
     blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
     (block,) = [block for block in blocks if block.startswith(f"# {name}:")]
-    assert ADDRESS in block
-    return block.replace(ADDRESS, address)
+    (there,) = set(re.findall(r"\w+://[^\"\s]+(?=\")", block))
+    return block.replace(there, address)
 
 
 def test_every_program_of_the_readme_is_tested_here() -> None:
-    assert README.read_text().count("```python\n") == 2
+    assert README.read_text().count("```python\n") == 4
 
 
 def test_agent_and_host() -> None:
@@ -28,3 +29,17 @@ def test_agent_and_host() -> None:
         address = host.find("agents may dial ").split()[-1]
         with python(program("agent.py", address)) as agent:
             assert agent.wait() == 0, agent.errors
+
+
+def test_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here they are one, which has the address that the host prints; ``test_two_hosts.py`` has two."""
+    monkeypatch.setenv("RLAY_TOKEN", "a long random text")
+    with python(program("far_host.py", "tls://0.0.0.0:0")) as host:
+        address = host.find("tls://")
+        assert re.fullmatch(r"tls://[0-9.]+:[1-9][0-9]*\?pin=sha256:[0-9a-f]{64}", address)
+        with python(program("far_agent.py", address)) as agent:
+            assert agent.wait() == 0, agent.errors
+        monkeypatch.setenv("RLAY_TOKEN", "another")
+        with python(program("far_agent.py", address)) as stranger:
+            assert stranger.wait() != 0
+            assert "the token is wrong" in "\n".join(stranger.errors)

@@ -16,6 +16,7 @@ from failure_page import LINK_DOWN, MEASURED
 from hosts import resolve
 from namespaces import DELAY, Host, Hosts, Link, link_between, two_hosts
 from processes import Program, until
+from test_readme import program
 
 SCHEMES_ACROSS = ("quic", "tls")
 """The transports that are meant for networks."""
@@ -242,3 +243,12 @@ def test_sessions_outlast_a_link_that_is_down_for_long(hosts: Hosts, monkeypatch
         for learner, here in zip(learners, expected, strict=True):
             assert [learner.line(NOTICED) for _ in range(3)] == [next(here) for _ in range(3)]
             assert any("goes on over another connection" in line for line in learner.errors)
+
+
+def test_the_recipe_of_the_readme(hosts: Hosts) -> None:
+    """A host without a way to other networks does not know by which address it is dialed; the test does."""
+    with hosts.game.python(program("far_host.py", "tls://0.0.0.0:0")) as host:
+        port_and_pin = host.find("tls://").rpartition("tls://")[2].partition(":")[2]
+        address = f"tls://{hosts.game.address}:{port_and_pin}"
+        with hosts.learner.python(program("far_agent.py", address)) as agent:
+            assert agent.wait() == 0, agent.errors

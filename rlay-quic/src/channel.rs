@@ -9,7 +9,7 @@ use rlay_core::{
     net::{broken, goodbye, lost},
     wire::{END, Framing},
 };
-use rlay_tls::explain_alert;
+use rlay_tls::{explain_alert, explain_own_alert};
 
 use crate::{
     endpoint::Meeting,
@@ -52,7 +52,7 @@ enum State {
     Meeting(Meeting),
     Open(Streams),
     /// The handshake failed.
-    Failed(String),
+    Failed(Error),
     Closed,
 }
 
@@ -88,13 +88,13 @@ impl QuicChannel {
         if let State::Meeting(meeting) = &mut self.state {
             self.state = match meeting.streams().await {
                 Ok(streams) => State::Open(streams),
-                Err(why) => State::Failed(why),
+                Err(error) => State::Failed(error),
             };
             self.widen();
         }
         match &self.state {
             State::Closed => Err(Error::new(ErrorKind::Closed, "the channel was closed")),
-            State::Failed(why) => Err(lost(&self.peer, why)),
+            State::Failed(error) => Err(error.clone()),
             _ if self.is_sending => Err(broken(&self.peer)),
             _ => Ok(()),
         }
@@ -147,6 +147,16 @@ pub(crate) fn explain(peer: &str, reason: &ConnectionError) -> Error {
             let code = u64::from(why.error_code);
             let alert = (code & !0xff == 0x100).then(|| explain_alert(peer, code as u8)).flatten();
             alert.unwrap_or_else(|| lost(peer, why))
+        }
+        ConnectionError::TransportError(why) => {
+            let code = u64::from(why.code);
+            match code & !0xff == 0x100 {
+                true => explain_own_alert(peer, code as u8, &why.reason),
+                false => lost(peer, why),
+            }
+        }
+        ConnectionError::VersionMismatch => {
+            Error::protocol(format!("{peer}: it speaks another version of QUIC; is it an RLay endpoint?"))
         }
         other => lost(peer, other),
     }

@@ -82,7 +82,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
                 if let Some(why) = dialer.refused.get() {
                     return Err(explain(&address.to_string(), why));
                 }
-                last = Some(cannot(&error));
+                last = Some(explain_end(&address.to_string(), &error));
             }
             Err(_) => last = Some(cannot(&format_args!("no answer within {HANDSHAKE_TIME:?}"))),
         }
@@ -118,7 +118,7 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
     let descriptor = socket.as_raw_fd();
     let endpoint = Endpoint::new(parsed.endpoint(), Some(config), socket, Arc::new(TokioRuntime));
     let endpoint = endpoint.map_err(|e| unusable(&e))?;
-    let local = endpoint.local_addr().map_err(|e| unusable(&e))?;
+    let local = net::dialable("quic", endpoint.local_addr().map_err(|e| unusable(&e))?);
     let mtu = parsed.mtu.map(|mtu| format!("&mtu={mtu}")).unwrap_or_default();
     let address = format!("quic://{local}?pin={}{mtu}", tls.pin).parse()?;
     Ok(Box::new(QuicListener { endpoint, address, options: options.clone(), descriptor }))
@@ -141,19 +141,25 @@ impl Listener for QuicListener {
             let peer = format!("quic://{}", incoming.remote_address());
             // The dialer waits for the answer to its handshake, whether or not this one is opened.
             let Ok(connecting) = incoming.accept() else { continue };
-            let liveness = self.options.liveness;
+            let (liveness, dialer) = (self.options.liveness, peer.clone());
             let meeting = tokio::spawn(async move {
+                let ended = |reason| explain_end(&dialer, &reason);
                 let meet = async {
-                    let connection = connecting.await.map_err(|e| e.to_string())?;
-                    let (send, mut receive) = connection.accept_bi().await.map_err(|e| e.to_string())?;
+                    let connection = connecting.await.map_err(ended)?;
+                    let (send, mut receive) = connection.accept_bi().await.map_err(ended)?;
                     let mut opening = [0];
-                    receive.read_exact(&mut opening).await.map_err(|e| e.to_string())?;
+                    receive.read_exact(&mut opening).await.map_err(|_| match connection.close_reason() {
+                        Some(reason) => ended(reason),
+                        None => lost(&dialer, "its stream ended before it began"),
+                    })?;
                     if opening != [OPENING] {
-                        return Err(format!("the stream opens with {opening:?}, not with {OPENING}"));
+                        let text = format!("{dialer}: it begins as no RLay endpoint of this release does");
+                        return Err(Error::protocol(text));
                     }
                     Ok(Streams::new(connection, (send, receive), liveness))
                 };
-                time::timeout(HANDSHAKE_TIME, meet).await.unwrap_or_else(|_| Err("the handshake took too long".into()))
+                let late = |_| Err(lost(&dialer, "the handshake took too long"));
+                time::timeout(HANDSHAKE_TIME, meet).await.unwrap_or_else(late)
             });
             return Ok(Box::new(Accepted { meeting: Meeting(meeting), peer, options: self.options.clone() }));
         }
@@ -177,12 +183,13 @@ impl Drop for QuicListener {
 
 /// A handshake under way. Given up when nobody waits for it any more.
 #[derive(Debug)]
-pub(crate) struct Meeting(JoinHandle<Result<Streams, String>>);
+pub(crate) struct Meeting(JoinHandle<Result<Streams>>);
 
 impl Meeting {
     /// Cancel-safe.
-    pub(crate) async fn streams(&mut self) -> Result<Streams, String> {
-        (&mut self.0).await.unwrap_or_else(|e| Err(e.to_string()))
+    pub(crate) async fn streams(&mut self) -> Result<Streams> {
+        let gone = |_| Err(Error::new(ErrorKind::Closed, "the handshake was given up"));
+        (&mut self.0).await.unwrap_or_else(gone)
     }
 }
 

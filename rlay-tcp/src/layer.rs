@@ -9,7 +9,7 @@ use rlay_core::{
 };
 #[cfg(feature = "tls")]
 use {
-    rlay_tls::{Dialer, Listening, TlsOptions, TlsSession, explain},
+    rlay_tls::{Dialer, Listening, TlsOptions, TlsSession},
     std::sync::Arc,
 };
 
@@ -203,7 +203,8 @@ impl Layer {
             Self::Plain => Ok(false),
             #[cfg(feature = "tls")]
             Self::Tls(session) => {
-                let n = session.open(framing.space()).map_err(|e| explain(peer, &e))?;
+                let opened = session.open(framing.space());
+                let n = opened.map_err(|e| session.explain(peer, &e))?;
                 framing.filled(n);
                 Ok(n > 0)
             }

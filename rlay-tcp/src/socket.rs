@@ -88,6 +88,7 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Li
     };
     let local = socket.local_addr().map_err(|e| net::bind_error(address, &e))?;
     let local = local.as_socket().ok_or_else(|| address.error("not an internet address"))?;
+    let local = net::dialable(security.scheme(), local);
     let address = match &security {
         #[cfg(feature = "tls")]
         Security::Listener(tls) => format!("tls://{local}?pin={}", tls.pin).parse()?,

@@ -10,7 +10,7 @@
 /// ```
 /// rlay_testkit::conformance! {
 ///     mod mem_conformance {
-///         transport: rlay_core::Mem,
+///         transport: rlay::Mem,
 ///         address: |n| format!("mem://conformance-{n}"),
 ///     }
 /// }

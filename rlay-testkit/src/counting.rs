@@ -16,14 +16,14 @@ use rlay_core::{
 /// `RuntimeError`.
 ///
 /// ```
-/// use rlay_core::{Env, Value};
+/// use rlay::{Env, Value};
 /// use rlay_testkit::CountingEnv;
 ///
 /// let mut env = CountingEnv::new(None);
 /// assert_eq!(env.reset(Some(7), &Value::None)?.observation, [7.0, 1.0, 0.0, -1.0]);
 /// let result = env.step(42)?;
 /// assert_eq!((result.observation, result.reward), ([7.0, 1.0, 1.0, 42.0], 142.0));
-/// # Ok::<(), rlay_core::EnvError>(())
+/// # Ok::<(), rlay::EnvError>(())
 /// ```
 #[derive(Debug)]
 pub struct CountingEnv {

@@ -10,14 +10,14 @@ use crate::shared::SharedArray;
 /// so what a benchmark measures is not the environment. Episodes never end, the reward is 1 and `info` is empty.
 ///
 /// ```
-/// use rlay_core::{Env, Value};
+/// use rlay::{Env, Value};
 /// use rlay_testkit::ImageEnv;
 ///
 /// let mut env = ImageEnv::new([84, 84, 4]);
 /// env.reset(None, &Value::None)?;
 /// env.step(0)?;
 /// assert_eq!(env.step(1)?.observation[..8], 2u64.to_le_bytes());
-/// # Ok::<(), rlay_core::EnvError>(())
+/// # Ok::<(), rlay::EnvError>(())
 /// ```
 #[derive(Debug)]
 pub struct ImageEnv {

@@ -23,13 +23,18 @@ use rustls::{
 
 use crate::{
     Pin,
-    files::{Watched, unusable},
+    files::{Watched, in_words, unusable},
     provider,
 };
 
-/// Why a certificate was not taken, in words of our own.
-#[derive(Debug)]
-pub(crate) struct Refusal(pub(crate) String);
+/// Why a certificate was not taken, in words of our own, which `Debug` prints, too: rustls shows nothing else.
+struct Refusal(String);
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,7 +53,8 @@ fn authorities(file: &Path) -> Result<Arc<RootCertStore>> {
     let mut store = RootCertStore::empty();
     let pem = fs::read(file).map_err(|e| unusable(file, e))?;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        store.add(certificate.map_err(|e| unusable(file, e))?).map_err(|e| unusable(file, e))?;
+        let certificate = certificate.map_err(|e| unusable(file, in_words(&e)))?;
+        store.add(certificate).map_err(|_| unusable(file, "it holds something that is no certificate of a CA"))?;
     }
     if store.is_empty() { Err(unusable(file, "it holds no certificate in PEM form")) } else { Ok(Arc::new(store)) }
 }
@@ -180,7 +186,7 @@ impl ClientCertVerifier for OfDialers {
             && !clients.current().contains(&found)
         {
             return Err(refuse(format!(
-                "{found} is not in the list of clients; if it may come in, add that as a line to {clients:?}"
+                "{found} is not in the list of clients; if it may come in, add that as a line to {clients}"
             )));
         }
         Ok(ClientCertVerified::assertion())

@@ -1,12 +1,19 @@
 //! Explain: what went wrong with TLS, in plain words and with what helps.
 
-use rlay_core::{Error, ErrorKind, net::lost};
+use rlay_core::{
+    Error, ErrorKind,
+    net::{Stranger, lost},
+    wire::Kind,
+};
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
-
-use crate::belief::Refusal;
 
 /// The error for what rustls found wrong with `peer`.
 pub fn explain(peer: &str, error: &TlsError) -> Error {
+    explain_to(peer, error, &[])
+}
+
+/// The same where it is known by which bytes the peer began.
+pub(crate) fn explain_to(peer: &str, error: &TlsError, first: &[u8]) -> Error {
     match error {
         TlsError::InvalidCertificate(why) => unauthorized(peer, &certificate(why)),
         TlsError::AlertReceived(alert) => {
@@ -15,14 +22,46 @@ pub fn explain(peer: &str, error: &TlsError) -> Error {
         TlsError::NoCertificatesPresented => {
             unauthorized(peer, "the dialer showed no certificate, and here it must; give it one (cert=FILE)")
         }
-        TlsError::InvalidMessage(_) => Error::protocol(format!("{peer}: not a TLS peer; is its address a tls:// one?")),
-        TlsError::PeerIncompatible(why) => {
-            Error::protocol(format!("{peer}: it does not speak TLS 1.3 as it is spoken here ({why:?})"))
+        TlsError::InvalidMessage(_) => Error::protocol(format!("{peer}: {}", no_tls(first))),
+        TlsError::PeerIncompatible(_) => {
+            Error::protocol(format!("{peer}: it does not speak TLS 1.3 as it is spoken here; use RLay at both ends"))
         }
         TlsError::NoApplicationProtocol => Error::protocol(format!(
             "{peer}: it speaks TLS, but not RLay inside; check the address and port at both ends"
         )),
-        other => Error::protocol(format!("{peer}: TLS failed: {other}")),
+        other => Error::protocol(format!("{peer}: TLS failed: {other}; check the address and port at both ends")),
+    }
+}
+
+/// The error for what this end found wrong with `peer`, of which it told it by `alert`, where it is known only in words.
+pub fn explain_own_alert(peer: &str, alert: u8, text: &str) -> Error {
+    match AlertDescription::from(alert) {
+        AlertDescription::NoApplicationProtocol => explain(peer, &TlsError::NoApplicationProtocol),
+        AlertDescription::CertificateRequired => explain(peer, &TlsError::NoCertificatesPresented),
+        AlertDescription::CertificateExpired => unauthorized(
+            peer,
+            "its certificate has expired or is not valid yet; it needs a new one (or the clock here is wrong)",
+        ),
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::DecryptError => unauthorized(peer, &said(text)),
+        _ => Error::protocol(format!("{peer}: TLS failed: {text}; check the address and port at both ends")),
+    }
+}
+
+/// What a peer is that begins with these bytes, where TLS was to begin.
+fn no_tls(first: &[u8]) -> String {
+    const HELLO: u8 = Kind::Hello as u8;
+    match (Stranger::recognize(first), first) {
+        (Some(who), _) => format!("{who}, not a TLS peer; is its address a tls:// one? {}", who.advice()),
+        // A length, and the header that follows it (docs/wire.md, sections 1 and 2).
+        (None, [_, _, 0, 0, HELLO, 0, 0, 0, ..]) => {
+            "an RLay peer without TLS, not a TLS peer; is its address a tls:// one? Dial the address that is printed here"
+                .to_owned()
+        }
+        _ => "not a TLS peer; is its address a tls:// one?".to_owned(),
     }
 }
 
@@ -53,23 +92,83 @@ fn unauthorized(peer: &str, what: &str) -> Error {
 
 fn certificate(why: &CertificateError) -> String {
     match why {
-        CertificateError::Other(other) if other.0.is::<Refusal>() => other.to_string(),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired; it needs a new one (or the clock here is wrong)".to_owned()
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet (or the clock here is wrong)".to_owned()
         }
-        CertificateError::UnknownIssuer => {
-            "its certificate is signed by none of those in ca=FILE; give the file of its CA (who dials may take the \
-             pin that the listener prints instead)"
+        CertificateError::UnknownIssuer => UNKNOWN_ISSUER.to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
+            format!(
+                "its certificate is for {}, not for {}; dial it by such a name, or append name=NAME",
+                if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") },
+                expected.to_str()
+            )
+        }
+        other => said(&other.to_string()),
+    }
+}
+
+const UNKNOWN_ISSUER: &str = "its certificate is signed by none of those in ca=FILE; give the file of its CA (who dials \
+                              may take the pin that the listener prints instead)";
+
+/// What rustls calls `DnsName("game.test")` or `IpAddress(127.0.0.1)`.
+fn bare(name: &str) -> &str {
+    let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(name).trim_matches('"')
+}
+
+/// The sentence for what was found wrong with a certificate, where rustls has no more than the name of a variant, perhaps
+/// in brackets; or for a sentence of our own in these.
+fn said(text: &str) -> String {
+    let text = text.strip_prefix("invalid peer certificate: ").unwrap_or(text);
+    let name = text.rsplit_once("OtherError(").map_or(text, |(_, rest)| rest.trim_end_matches(')'));
+    match name {
+        "UnknownIssuer" => UNKNOWN_ISSUER.to_owned(),
+        "CaUsedAsEndEntity" => {
+            "its certificate is one of a CA (CA:TRUE), which stands for nobody; let the CA sign one for \
+                                it (who dials may take the pin that the listener prints instead)"
                 .to_owned()
         }
-        CertificateError::NotValidForNameContext { expected, presented } => format!(
-            "its certificate is for {}, not for {}; dial it by such a name, or append name=NAME",
-            presented.join(", "),
-            expected.to_str()
-        ),
-        other => format!("its certificate cannot be believed: {other}"),
+        // Of our own.
+        sentence if sentence.contains(' ') => sentence.to_owned(),
+        name => format!("its certificate cannot be used: {}; make a new one", words(name)),
+    }
+}
+
+/// `BadEncoding` as words.
+fn words(name: &str) -> String {
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_lowercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_of_a_variant_reaches_people() {
+        for (name, sentence) in [
+            ("Other(OtherError(CaUsedAsEndEntity))", "one of a CA"),
+            (
+                "invalid peer certificate: Other(OtherError(sha256:0f is not in the list))",
+                "sha256:0f is not in the list",
+            ),
+            ("BadEncoding", "bad encoding; make a new one"),
+            ("invalid peer certificate: UnknownIssuer", "signed by none of those"),
+        ] {
+            let said = said(name);
+            assert!(said.contains(sentence) && !said.contains("OtherError"), "{said}");
+        }
+        assert_eq!(bare("DnsName(\"game.test\")"), "game.test");
+        assert_eq!(bare("IpAddress(127.0.0.1)"), "127.0.0.1");
     }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rlay_core::{Error, ErrorKind, Result};
+use rustls::pki_types::pem;
 
 /// What tells one state of a file from the next: its size, and when it was written. Where files are copied with
 /// their times, as by backups and package managers, a new one is told by its number and by when that was changed.
@@ -36,17 +37,25 @@ impl<T> Watched<T> {
         if stamps != state.0 {
             match (self.load)() {
                 Ok(value) => {
-                    tracing::info!("{self:?}: read again");
+                    tracing::info!("{self}: read again");
                     *state = (stamps, Arc::new(value));
                 }
                 // It is tried again the next time, for the reason may pass without a change of the file.
                 Err(error) => {
-                    tracing::warn!("{self:?}: what was read before stays in use: {error}");
+                    tracing::warn!("{self}: what was read before stays in use: {error}");
                     state.0.clear();
                 }
             }
         }
         state.1.clone()
+    }
+}
+
+/// The names of the files.
+impl<T> fmt::Display for Watched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
+        f.write_str(&names.join(" and "))
     }
 }
 
@@ -78,6 +87,15 @@ fn identity(_: &fs::Metadata) -> [i64; 4] {
 /// The error of a file that cannot be used.
 pub(crate) fn unusable(file: &Path, why: impl fmt::Display) -> Error {
     Error::new(ErrorKind::Usage, format!("{} cannot be used: {why}", file.display()))
+}
+
+/// What is wrong with the PEM in a file. The crate's own words list the bytes as numbers.
+pub(crate) fn in_words(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "its PEM breaks off, without an END line; copy the whole file",
+        pem::Error::NoItemsFound => "it does not hold in PEM form what is looked for",
+        _ => "its PEM is malformed; make it again",
+    }
 }
 
 #[cfg(test)]

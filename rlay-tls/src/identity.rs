@@ -12,7 +12,11 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use crate::{Pin, files::unusable, provider};
+use crate::{
+    Pin,
+    files::{in_words, unusable},
+    provider,
+};
 
 /// The name in the development certificate. Nobody checks it: the pin says whose it is.
 const NAME: &str = "rlay";
@@ -41,8 +45,14 @@ pub(crate) fn own() -> Result<CertifiedKey> {
     let pem = match directory().map(|directory| kept(&directory)) {
         Some(Ok(pem)) => pem,
         failed => {
-            let why = failed.map_or_else(|| "there is no home directory".to_owned(), |e| format!("{:?}", e.err()));
-            tracing::warn!("the development certificate is good for this process only: {why}");
+            let why = match failed.and_then(Result::err) {
+                Some(error) => error.to_string(),
+                None => "there is no home directory".to_owned(),
+            };
+            tracing::warn!(
+                "the development certificate is good for this process only, and so is the pin in its address: {why}; \
+                 let XDG_STATE_HOME name a folder that can be written to"
+            );
             generate().map_err(|e| unusable(e.to_string()))?
         }
     };
@@ -58,12 +68,17 @@ pub(crate) fn pin(identity: &CertifiedKey) -> Pin {
 
 fn certified(certificates: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates).collect();
-    let chain = chain.map_err(|e| format!("it holds no certificate in PEM form: {e}"))?;
+    let chain = chain.map_err(|e| format!("it holds no certificate in PEM form: {}", in_words(&e)))?;
     if chain.is_empty() {
         return Err("it holds no certificate in PEM form".to_owned());
     }
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| format!("there is no private key in PEM form: {e}"))?;
-    CertifiedKey::from_der(chain, key, &provider()).map_err(|e| e.to_string())
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|e| format!("there is no private key in PEM form: {}", in_words(&e)))?;
+    CertifiedKey::from_der(chain, key, &provider()).map_err(|e| match e {
+        rustls::Error::InconsistentKeys(_) => "the certificate and the key do not belong together".to_owned(),
+        rustls::Error::InvalidCertificate(_) => "what it holds is no certificate".to_owned(),
+        other => other.to_string(),
+    })
 }
 
 /// A new certificate and its key, as PEM.

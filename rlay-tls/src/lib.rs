@@ -43,7 +43,7 @@ mod options;
 mod pin;
 mod session;
 
-pub use explain::{explain, explain_alert};
+pub use explain::{explain, explain_alert, explain_own_alert};
 pub use options::{Dialer, Listening, TlsOptions};
 pub use pin::Pin;
 pub use session::TlsSession;

@@ -6,12 +6,17 @@ use std::{
     ops::Range,
 };
 
+use rlay_core::Error;
 use rustls::Connection;
+
+use crate::explain::explain_to;
 
 /// What is asked of the connection at once, at most...
 const FLIGHT: usize = 128 << 10;
 /// ...and at first, for most sessions never have more.
 const SMALL: usize = 16 << 10;
+/// What is kept of a peer's first words: they say what it speaks if that is not TLS.
+const FIRST: usize = 10;
 
 /// Encrypts what is to be sent and decrypts what has arrived.
 ///
@@ -27,6 +32,8 @@ pub struct TlsSession {
     arrived: Range<usize>,
     /// A read has filled it, so there may be more to come than it holds.
     is_full: bool,
+    /// The first bytes that arrived, and how many of them have.
+    first: ([u8; FIRST], usize),
 }
 
 impl fmt::Debug for TlsSession {
@@ -41,8 +48,15 @@ impl TlsSession {
     pub fn new(connection: impl Into<Connection>) -> Self {
         let mut connection = connection.into();
         connection.set_buffer_limit(Some(FLIGHT));
-        let mut session =
-            Self { connection, outgoing: vec![], sent: 0, incoming: vec![], arrived: 0..0, is_full: false };
+        let mut session = Self {
+            connection,
+            outgoing: vec![],
+            sent: 0,
+            incoming: vec![],
+            arrived: 0..0,
+            is_full: false,
+            first: ([0; FIRST], 0),
+        };
         session.collect();
         session
     }
@@ -100,6 +114,12 @@ impl TlsSession {
 
     /// `n` bytes arrived in [`space`](Self::space).
     pub fn filled(&mut self, n: usize) {
+        let (first, known) = &mut self.first;
+        if *known < FIRST {
+            let more = n.min(FIRST - *known);
+            first[*known..][..more].copy_from_slice(&self.incoming[self.arrived.end..][..more]);
+            *known += more;
+        }
         self.arrived.end += n;
         self.is_full = self.arrived.end == self.incoming.len();
     }
@@ -107,6 +127,12 @@ impl TlsSession {
     /// Whether something has arrived that [`open`](Self::open) has not handed out yet, if only the peer's last word.
     pub fn is_holding(&self) -> bool {
         !self.arrived.is_empty() || !self.connection.wants_read()
+    }
+
+    /// The error for what [`open`](Self::open) found wrong with `peer`.
+    pub fn explain(&self, peer: &str, error: &rustls::Error) -> Error {
+        let (first, known) = &self.first;
+        explain_to(peer, error, &first[..*known])
     }
 
     /// Decrypts into `plain`; zero bytes say that more must arrive. After an error, which is the peer's, what is

@@ -5,11 +5,14 @@ use std::{collections::HashMap, io, sync::Arc};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use rlay_core::{
-    Address, Channel, Result, TransportOptions,
-    net::{self, lost},
+    Address, Channel, Error, Result, TransportOptions,
+    net::{self, Stranger, lost},
 };
-use tokio::net::{TcpStream, UnixStream};
-use zeromq::{DealerSocket, Socket};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+};
+use zeromq::{DealerSocket, Socket, ZmqError};
 
 use crate::{
     channel::ZmqChannel,
@@ -18,18 +21,53 @@ use crate::{
     message::Message,
 };
 
-/// What the `zeromq` crate calls the address, if somebody listens there: it would try again for ever
-/// and never say why.
+/// How ZeroMQ begins, at both ends and before either has heard anything (ZMTP 3.1, "signature").
+const SIGNATURE: [u8; 10] = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f];
+
+/// What the `zeromq` crate calls the address, if ZeroMQ is spoken there: it would try again for ever and never say why.
 async fn endpoint(address: &Address) -> Result<String> {
     let cannot = |e: io::Error| net::cannot_connect(address, &e);
     if address.scheme() == "zmq+ipc" {
         let path = net::file(address)?;
-        net::check_user(UnixStream::connect(path).await.map_err(cannot)?)?;
+        let mut stream = UnixStream::connect(path).await.map_err(cannot)?;
+        net::check_user(&stream)?;
+        greet(address, &mut stream).await?;
         return Ok(format!("ipc://{}", path.display()));
     }
     let found = net::look_up(address).await?;
-    let stream = TcpStream::connect(&found[..]).await.map_err(cannot)?;
+    let mut stream = TcpStream::connect(&found[..]).await.map_err(cannot)?;
+    greet(address, &mut stream).await?;
     Ok(format!("tcp://{}", stream.peer_addr().map_err(cannot)?))
+}
+
+/// Fails unless the listener begins as ZeroMQ does.
+async fn greet(address: &Address, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<()> {
+    let mut first = [0; SIGNATURE.len()];
+    let mut known = 0;
+    let greeted: io::Result<()> = async {
+        stream.write_all(&SIGNATURE).await?;
+        while known < first.len() {
+            match stream.read(&mut first[known..]).await? {
+                0 => break,
+                n => known += n,
+            }
+        }
+        Ok(())
+    }
+    .await;
+    match Stranger::recognize(&first[..known]) {
+        Some(Stranger::Zmq) => Ok(()),
+        Some(who) => Err(Error::protocol(format!("{address}: {who}, which speaks no ZeroMQ; {}", who.advice()))),
+        None if known > 0 => {
+            Err(Error::protocol(format!("{address}: what listens there speaks no ZeroMQ; check the address and port")))
+        }
+        None => {
+            let why = greeted.err().map_or_else(|| "it hung up".to_owned(), |error| error.to_string());
+            let text =
+                format!("{why} when it was greeted as ZeroMQ does; if it is no zmq listener, dial it as tcp or tls");
+            Err(lost(format_args!("cannot connect to {address}"), text))
+        }
+    }
 }
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
@@ -37,7 +75,12 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     let endpoint = endpoint(address).await?;
     let mut socket = DealerSocket::new();
     let events = socket.monitor().fuse();
-    socket.connect(&endpoint).await.map_err(|e| lost(format_args!("cannot connect to {address}"), e))?;
+    let failed = |e| match e {
+        ZmqError::Network(error) => net::cannot_connect(address, &error),
+        // It began as ZeroMQ does, and went on otherwise.
+        _ => lost(format_args!("cannot connect to {address}"), "what listens there is no ZeroMQ socket of RLay's"),
+    };
+    socket.connect(&endpoint).await.map_err(failed)?;
     let (writer, reader) = socket.split();
     let (link, arrived) = Link::new(address.to_string());
     let link = Arc::new(link);

@@ -11,10 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FusedStream};
-use rlay_core::{Result, net::lost};
+use rlay_core::{Error, Result, net::lost};
 use tokio::{sync::mpsc, task, time};
 use zeromq::{
-    DealerRecvHalf, DealerSendHalf, RouterRecvHalf, RouterSendHalf, SocketEvent, SocketRecv, SocketSend, ZmqMessage,
+    DealerRecvHalf, DealerSendHalf, RouterRecvHalf, RouterSendHalf, SocketEvent, SocketRecv, SocketSend, ZmqError,
+    ZmqMessage,
 };
 
 use crate::{
@@ -75,7 +76,7 @@ impl Writer {
             }
         };
         match pin!(sent).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(sent) => sent.map_err(|e| e.to_string()),
+            Poll::Ready(sent) => sent.map_err(|_| "it is gone, or takes nothing any more".to_owned()),
             Poll::Pending => Err("it does not read what it is sent".to_owned()),
         }
     }
@@ -92,15 +93,18 @@ type WeakOutbox = mpsc::WeakUnboundedSender<(Bytes, Bytes)>;
 /// The connections of a socket, by the peer's identity.
 pub(crate) type Links = Arc<Mutex<HashMap<Bytes, Arc<Link>>>>;
 
+/// A connection, or why whoever dialed has none.
+pub(crate) type Arrival = Result<ZmqChannel>;
+
 /// What the hub of a listener needs to take in new connections.
 pub(crate) struct Door {
-    pub(crate) accepted: mpsc::Sender<ZmqChannel>,
+    pub(crate) accepted: mpsc::Sender<Arrival>,
     pub(crate) max_frame: usize,
     pub(crate) name: String,
 }
 
 /// A queue for accepted connections.
-pub(crate) fn backlog() -> (mpsc::Sender<ZmqChannel>, mpsc::Receiver<ZmqChannel>) {
+pub(crate) fn backlog() -> (mpsc::Sender<Arrival>, mpsc::Receiver<Arrival>) {
     mpsc::channel(BACKLOG)
 }
 
@@ -151,11 +155,13 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
                         }
                     }
                 },
-                event = self.events.select_next_some() => {
-                    if let SocketEvent::Disconnected(identity) = event {
+                event = self.events.select_next_some() => match event {
+                    SocketEvent::Disconnected(identity) => {
                         self.disconnected(&if self.door.is_some() { identity.into() } else { Bytes::new() });
                     }
-                }
+                    SocketEvent::AcceptFailed(ZmqError::Codec(error)) => self.turned_away(&error.to_string()),
+                    _ => {}
+                },
                 _ = look.tick() => self.look(),
                 () = time::sleep(DRY), if is_dry => is_dry = false,
             }
@@ -211,8 +217,20 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         let channel = ZmqChannel::new(link.clone(), arrived, (outbox, identity.clone()), door.max_frame);
         self.links.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, link);
         // If nobody accepts, the channel is dropped, which says so to the peer.
-        let _ = door.accepted.try_send(channel);
+        let _ = door.accepted.try_send(Ok(channel));
         Some(Message::Credit(WINDOW))
+    }
+
+    /// Tells the listener of a dialer that speaks no ZeroMQ. One that only hung up is none of those.
+    fn turned_away(&self, why: &str) {
+        if let Some(door) = &self.door
+            && why.contains("greeting")
+        {
+            let text =
+                "the dialer speaks no ZeroMQ; it needs the address as it is printed here, or that of another listener";
+            // If nobody accepts, nobody wants to know.
+            let _ = door.accepted.try_send(Err(Error::protocol(text)));
+        }
     }
 
     fn disconnected(&self, identity: &Bytes) {

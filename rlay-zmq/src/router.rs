@@ -13,17 +13,14 @@ use std::{
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use rlay_core::{
-    Address, Error, ErrorKind, Incoming, Listener, Result, TransportOptions,
+    Address, BlockingChannel, Channel, Error, ErrorKind, Incoming, Listener, Result, TransportOptions,
     net::{self, ALLOW_REMOTE},
 };
 use socket2::{Domain, SockAddr, Type};
 use tokio::sync::mpsc;
 use zeromq::{RouterSocket, Socket};
 
-use crate::{
-    channel::ZmqChannel,
-    hub::{Door, Hub, Links, Outbox, Reader, Writer, backlog},
-};
+use crate::hub::{Arrival, Door, Hub, Links, Outbox, Reader, Writer, backlog};
 
 /// Connections that the kernel lets wait.
 const BACKLOG: i32 = 1024;
@@ -70,7 +67,7 @@ fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<Pat
     net::check_exposure(address, &found, allow_remote, lacks, "")?;
     // The standard library's listener has SO_REUSEADDR.
     let listener = TcpListener::bind(found[0]).map_err(|e| net::bind_error(address, &e))?;
-    let local = listener.local_addr().map_err(|e| net::bind_error(address, &e))?;
+    let local = net::dialable("zmq", listener.local_addr().map_err(|e| net::bind_error(address, &e))?);
     let descriptor = listener.as_raw_fd();
     Ok((listener.into(), descriptor, Address::new("zmq", local.to_string()), None))
 }
@@ -96,7 +93,7 @@ fn bind_under_another_name(path: &Path) -> io::Result<UnixListener> {
 }
 
 struct ZmqListener {
-    backlog: mpsc::Receiver<ZmqChannel>,
+    backlog: mpsc::Receiver<Arrival>,
     address: Address,
     path: Option<PathBuf>,
     descriptor: i32,
@@ -109,7 +106,8 @@ struct ZmqListener {
 impl Listener for ZmqListener {
     async fn accept(&mut self) -> Result<Box<dyn Incoming>> {
         match self.backlog.recv().await {
-            Some(channel) => Ok(Box::new(channel)),
+            Some(Ok(channel)) => Ok(Box::new(channel)),
+            Some(Err(error)) => Ok(Box::new(TurnedAway { error, listener: self.address.to_string() })),
             None => Err(Error::new(ErrorKind::Closed, "the listener was closed")),
         }
     }
@@ -120,6 +118,27 @@ impl Listener for ZmqListener {
 
     fn descriptor(&self) -> Option<i32> {
         Some(self.descriptor)
+    }
+}
+
+/// A dialer that was no ZeroMQ peer, for the log.
+#[derive(Debug)]
+struct TurnedAway {
+    error: Error,
+    listener: String,
+}
+
+impl Incoming for TurnedAway {
+    fn peer(&self) -> String {
+        self.listener.clone()
+    }
+
+    fn open(self: Box<Self>) -> Result<Box<dyn Channel>> {
+        Err(self.error)
+    }
+
+    fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {
+        Err(self.error)
     }
 }
 

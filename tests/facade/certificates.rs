@@ -44,6 +44,7 @@ impl Listener {
         let error = shake(&format!("{}?{options}", self.bare)).expect_err(what);
         assert_eq!(error.kind(), ErrorKind::Unauthorized, "{what}: {error}");
         assert!(error.to_string().contains(text), "{what}: {error}");
+        in_plain_words(&error.to_string());
     }
 
     /// The listener notes that.
@@ -53,6 +54,15 @@ impl Listener {
             noted += &self.acceptor.notices().join("\n");
             noted.contains(text)
         });
+        in_plain_words(&noted);
+    }
+}
+
+/// Fails if the text shows how Rust prints a type.
+#[track_caller]
+fn in_plain_words(text: &str) {
+    for debug in ["DnsName", "IpAddress(", "Other", "Refusal", "InvalidCertificate", "Some(", " { ", "[\""] {
+        assert!(!text.contains(debug), "{debug}: {text}");
     }
 }
 
@@ -109,6 +119,8 @@ fn a_listener_is_believed_if_the_ca_vouches_for_it() {
         other.refuses("another's pin", &format!("{ca}&pin={}", paper.pin), "use the address that the listener prints");
         listener(&ours, "127.0.0.1", Expired).0.refuses("expired", &ca, "has expired");
         listener(&ours, "127.0.0.1", NotYet).0.refuses("not yet valid", &ca, "not valid yet");
+        let own = Listener::new(scheme, &format!("cert={}", ours.own(&folder).path()));
+        own.refuses("a CA's own", &ca, "let the CA sign one for it");
         let (named, _) = listener(&ours, "learner.test", Good);
         named.refuses("wrong name", &ca, "is for ");
         named.refuses("wrong name", &ca, "learner.test");
@@ -161,7 +173,9 @@ fn a_dialer_is_let_in_if_the_ca_vouches_for_it() {
         };
         listener.lets_in("good", &with(&ours, Good));
         listener.refuses("unknown CA", &with(&theirs, Good), "does not know who signed");
+        listener.notes("signed by none of those in ca=FILE");
         listener.refuses("expired", &with(&ours, Expired), "has expired or is not valid yet");
+        listener.notes("its certificate has expired");
         listener.refuses("not yet valid", &with(&ours, NotYet), "has expired or is not valid yet");
 
         // Both, if both are asked for.

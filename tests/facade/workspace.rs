@@ -1,6 +1,11 @@
 //! What the crates of the workspace may depend on.
 
-use std::{collections::BTreeSet, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value as Json;
 
@@ -47,4 +52,34 @@ fn the_core_depends_on_no_crate_of_ours() {
     let crates = crates();
     let (_, dependencies) = crates.iter().find(|(name, _)| name == "rlay-core").expect("there is a core");
     assert!(dependencies.is_empty(), "{dependencies:?}");
+}
+
+/// Every file of Rust in `folder`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let found = entries.flat_map(|path| match path.is_dir() {
+        true => sources(&path),
+        false => vec![path],
+    });
+    found.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+/// Programs depend on the facade, which shows the documentation of these as its own.
+#[test]
+fn no_example_of_the_documentation_needs_the_core() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut examples = 0;
+    for path in ["rlay-core/src", "rlay-testkit/src"].iter().flat_map(|folder| sources(&root.join(folder))) {
+        let text = fs::read_to_string(&path).expect("it is text");
+        for (line, comment) in text.lines().map(str::trim).enumerate() {
+            if !comment.starts_with("///") && !comment.starts_with("//!") {
+                continue;
+            }
+            examples += usize::from(comment.contains("use rlay::"));
+            // Links are to the core, for that is where they lead.
+            let code = comment.replace("[`rlay_core::", "").replace("](rlay_core::", "");
+            assert!(!code.contains("rlay_core"), "{}:{}: {comment}", path.display(), line + 1);
+        }
+    }
+    assert!(examples > 20, "{examples} examples");
 }

@@ -37,6 +37,7 @@ fn main() -> Result<(), EnvError> {
         [Some("host"), Some("cartpole")] => host(|_| Ok(cartpole::CartPole::new(None))),
         [Some("host"), Some("taxi")] => host(|_| Ok(taxi::Taxi::default())),
         [Some("host"), Some("picture")] => host(|_| Ok(picture::Picture::new())),
+        [Some("host"), Some("broken")] => host::<CountingEnv>(|_| panic!("there is no level 7; choose one below 7")),
         [Some("play"), _] => play(),
         _ => Err("usage: see the source".into()),
     }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Host, Options, Wait, dial, serve,
-    server_backend::{Maker, join, maker},
+    server_backend::{Maker, Threads, end, maker},
 };
 use crate::{
     address::Address,
@@ -29,7 +29,7 @@ const PACE: Duration = Duration::from_millis(20);
 /// `max_sessions`. So an agent that opens several environments gets them.
 ///
 /// ```no_run
-/// # use rlay_core::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
+/// # use rlay::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
 /// # struct Coin(Discrete);
 /// # impl Env for Coin {
 /// #     type ObservationSpace = Discrete;
@@ -39,9 +39,9 @@ const PACE: Duration = Duration::from_millis(20);
 /// #     fn reset(&mut self, _: Option<u64>, _: &Value) -> Result<ResetResult<i64>, EnvError> { todo!() }
 /// #     fn step(&mut self, action: i64) -> Result<StepResult<i64>, EnvError> { todo!() }
 /// # }
-/// use rlay_core::{ClientBackend, Options};
+/// use rlay::ClientBackend;
 ///
-/// ClientBackend::new(|_| Ok(Coin(Discrete::new(2))), "mem://arena", Options::default())?.run()?;
+/// ClientBackend::new(|_| Ok(Coin(Discrete::new(2))), "mem://arena", rlay::options())?.run()?;
 /// # Ok::<(), EnvError>(())
 /// ```
 #[derive(Clone)]
@@ -54,7 +54,7 @@ struct Inner {
     stop: Stop,
     sessions: Mutex<Sessions>,
     changed: Condvar,
-    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    threads: Threads,
 }
 
 #[derive(Default)]
@@ -92,9 +92,18 @@ impl ClientBackend {
     }
 
     /// Serves until [`close`](Self::close), or until nobody listens at the address for `connect_timeout`
-    /// and no session is left; the latter is the error it returns.
+    /// and no session is left; the latter is the error it returns. It returns once the agents were told; for Ctrl-C see
+    /// [`ServerBackend::run`](super::ServerBackend::run).
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
+        let result = self.serve();
+        if self.0.stop.is_set() {
+            end(&self.0.threads, Instant::now());
+        }
+        result
+    }
+
+    fn serve(&self) -> Result<()> {
         let inner = &self.0;
         let has_ended = |error: &Error| error.kind() == ErrorKind::Closed;
         loop {
@@ -171,8 +180,7 @@ impl ClientBackend {
         self.0.stop.set();
         let began = Instant::now();
         self.0.change(|_| ());
-        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        join(threads, began);
+        end(&self.0.threads, began);
     }
 }
 

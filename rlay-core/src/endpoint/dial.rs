@@ -158,9 +158,7 @@ impl Dialer<'_> {
         loop {
             // Over TLS the first one waits for the peer's part in its handshake.
             wait.run(|deadline| channel.send(&frame, &[], deadline))?;
-            let answer = wait.run(|deadline| channel.recv(deadline)).map_err(|e| {
-                e.context(format_args!("{} did not answer the handshake; is it an RLay endpoint?", channel.peer()))
-            })?;
+            let answer = wait.run(|deadline| channel.recv(deadline)).map_err(|e| unanswered(e, &channel.peer()))?;
             let answer =
                 answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed the connection"))?;
             if let Some(welcome) = dialing.take(&answer, &mut frame)? {
@@ -173,6 +171,18 @@ impl Dialer<'_> {
         let limits = agree(self.options.limits, welcome.max_frame);
         channel.set_max_frame(limits.frame);
         Connection::new(channel, limits).dialed(self.address, self.role, self.options, welcome.ticket)
+    }
+}
+
+/// The error of a handshake that `peer` did not answer, or not as one does.
+pub(super) fn unanswered(error: Error, peer: &str) -> Error {
+    match error.kind() {
+        ErrorKind::ConnectionLost | ErrorKind::Timeout => {
+            error.context(format_args!("{peer} did not answer the handshake; is it an RLay endpoint?"))
+        }
+        // TLS says so itself.
+        _ if error.to_string().starts_with(peer) => error,
+        _ => error.context(peer),
     }
 }
 

@@ -22,11 +22,11 @@ const LISTEN: &str = "tcp://127.0.0.1:0";
 /// The command behind `exec:`, split into arguments as a shell would, without one: nothing is expanded.
 ///
 /// ```
-/// use rlay_core::endpoint::command;
+/// use rlay::endpoint::command;
 ///
 /// assert_eq!(command("exec:./game --level 'the first'")?.unwrap(), ["./game", "--level", "the first"]);
 /// assert_eq!(command("tcp://127.0.0.1:5005")?, None);
-/// # Ok::<(), rlay_core::Error>(())
+/// # Ok::<(), rlay::Error>(())
 /// ```
 pub fn command(address: &str) -> Result<Option<Vec<String>>> {
     let Some(text) = address.strip_prefix(EXEC) else { return Ok(None) };

@@ -29,9 +29,9 @@ pub enum Contract {
 /// came in its place within [`Options::reconnect_timeout`].
 ///
 /// ```no_run
-/// use rlay_core::{Env, OnLoss, Options, ServerEnv, Value};
+/// use rlay::{Env, OnLoss, Options, ServerEnv, Value};
 ///
-/// let options = Options { on_loss: OnLoss::Truncate, ..Options::default() };
+/// let options = Options { on_loss: OnLoss::Truncate, ..rlay::options() };
 /// let mut env = ServerEnv::bind("mem://arena", options)?.accept()?;
 /// loop {
 ///     env.reset(None, &Value::None)?;
@@ -39,7 +39,7 @@ pub enum Contract {
 ///     while !env.step(Value::Int(0))?.truncated {}
 /// }
 /// # #[allow(unreachable_code)]
-/// # Ok::<(), rlay_core::EnvError>(())
+/// # Ok::<(), rlay::EnvError>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum OnLoss {
@@ -56,10 +56,13 @@ pub enum OnLoss {
 
 /// Options of every endpoint. An endpoint ignores what does not concern it.
 ///
-/// ```
-/// use rlay_core::Options;
+/// Begin with `rlay::options()`, which has the transports of the features that the crate `rlay` was built with; those
+/// of `Options::default()` are but `mem`.
 ///
-/// let options = Options { render_mode: Some("rgb_array".into()), ..Options::default() };
+/// ```
+/// use rlay::Options;
+///
+/// let options = Options { render_mode: Some("rgb_array".into()), ..rlay::options() };
 /// assert_eq!(options.timeout, None); // wait as long as the peer is alive
 /// ```
 #[derive(Debug, Clone)]
@@ -75,7 +78,8 @@ pub struct Options {
     pub offers: Offers,
     /// Agents: bounds one reset, step or render. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,
-    /// Bounds the time until there is a peer.
+    /// How long whoever dials tries again while nobody listens, and how long [`ServerEnv::accept`](super::ServerEnv::accept)
+    /// waits for an environment to dial in. A [`ServerBackend`](super::ServerBackend) waits for agents for ever.
     pub connect_timeout: Duration,
     /// Bounds a handshake, from the connection on. Who is not through by then is let go.
     pub handshake_timeout: Duration,
@@ -90,7 +94,7 @@ pub struct Options {
     pub max_handshake_frame: usize,
     /// Listeners: most handshakes under way at a time; when there are more, the oldest is given up.
     pub max_handshakes: usize,
-    /// Hosts: most sessions at a time.
+    /// Whoever listens, an agent too, and a [`ClientBackend`](super::ClientBackend): most sessions at a time.
     pub max_sessions: usize,
     /// Bounds on what a peer can make this process hold.
     pub limits: Limits,
@@ -108,7 +112,7 @@ pub struct Options {
     pub log: Option<PathBuf>,
     /// Agents that launch a program: how often `reset` may launch it again after it has ended, whatever `on_loss` is.
     pub restarts: u32,
-    /// The transports there are.
+    /// The transports there are: by default `mem` alone, and in `rlay::options()` those of the enabled features.
     pub registry: Registry,
 }
 
@@ -143,7 +147,7 @@ impl Options {
     /// The defaults and one transport.
     ///
     /// ```
-    /// use rlay_core::{Mem, Options};
+    /// use rlay::{Mem, Options};
     /// let options = Options::over(Mem);
     /// ```
     pub fn over(transport: impl Transport + 'static) -> Self {

@@ -1,14 +1,22 @@
 //! PolicyServer: a policy that answers every environment that dials in.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{Arc, PoisonError},
+    thread,
+    time::Instant,
+};
 
-use super::{OnLoss, Options, RemoteEnv, ServerEnv};
+use super::{
+    OnLoss, Options, RemoteEnv, ServerEnv,
+    server_backend::{Threads, end},
+};
 use crate::{
     address::Address,
     env::Env,
     error::{EnvError, ErrorKind, Result},
     policy::Policy,
     space::Space,
+    stop::Stop,
     value::Value,
 };
 
@@ -16,30 +24,36 @@ use crate::{
 /// each on a thread of its own with a policy of its own.
 ///
 /// ```no_run
-/// use rlay_core::{BoxSpace, Discrete, Options, PolicyServer};
+/// use rlay::{BoxSpace, Discrete, PolicyServer};
 ///
-/// let server = PolicyServer::bind("mem://brain", Options::default())?;
+/// let server = PolicyServer::bind("mem://brain", rlay::options())?;
 /// println!("games may dial {}", server.address());
 /// server.run::<BoxSpace<f32, [f32; 4]>, Discrete, _>(|| |pole: &[f32; 4]| i64::from(pole[2] > 0.0))?;
-/// # Ok::<(), rlay_core::Error>(())
+/// # Ok::<(), rlay::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct PolicyServer(ServerEnv);
+pub struct PolicyServer {
+    server: ServerEnv,
+    stop: Stop,
+    threads: Arc<Threads>,
+}
 
 impl PolicyServer {
     /// Listens at `address`.
     pub fn bind(address: &str, options: Options) -> Result<Self> {
         // Each game that dials in is one's own already; none takes the place of another.
-        ServerEnv::bind(address, Options { on_loss: OnLoss::Raise, ..options }).map(Self)
+        let server = ServerEnv::bind(address, Options { on_loss: OnLoss::Raise, ..options })?;
+        Ok(Self { server, stop: Stop::default(), threads: Arc::default() })
     }
 
     /// The address for environments to dial, with the real port.
     pub fn address(&self) -> &Address {
-        self.0.address()
+        self.server.address()
     }
 
     /// Serves until [`close`](Self::close). An environment with other spaces than `O` and `A` is
-    /// refused with a warning that names the first leaf that differs.
+    /// refused with a warning that names the first leaf that differs. It returns once the environments were told; for
+    /// Ctrl-C see [`ServerBackend::run`](super::ServerBackend::run).
     pub fn run<O, A, P>(&self, policy: impl Fn() -> P + Send + Sync + 'static) -> Result<()>
     where
         O: Space + 'static,
@@ -48,41 +62,55 @@ impl PolicyServer {
     {
         let policy = Arc::new(policy);
         loop {
-            let env = match self.0.accept() {
+            let env = match self.server.accept() {
                 Ok(env) => env,
-                Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Closed => {
+                    end(&self.threads, Instant::now());
+                    return Ok(());
+                }
                 Err(error) if error.kind() == ErrorKind::Timeout => continue,
                 Err(error) => {
                     tracing::warn!("an environment was not taken: {error}");
                     continue;
                 }
             };
-            let policy = policy.clone();
+            let (policy, stop) = (policy.clone(), self.stop.clone());
             // A session that cannot have a thread is dropped, which tells its environment.
-            let _ = thread::Builder::new().name("rlay-policy".into()).spawn(move || {
-                if let Err(error) = play::<O, A, P>(env, policy()) {
+            let spawned = thread::Builder::new().name("rlay-policy".into()).spawn(move || {
+                if let Err(error) = play::<O, A, P>(env, policy(), &stop) {
                     tracing::warn!("an environment left: {error}");
                 }
             });
+            let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            threads.retain(|thread| !thread.is_finished());
+            threads.extend(spawned);
         }
     }
 
-    /// Stops listening. Episodes under way go on.
+    /// Stops listening and leaves every environment after the step that it is in; returns within two seconds. May be
+    /// called from any thread, twice.
     pub fn close(&self) {
-        self.0.close();
+        let began = Instant::now();
+        self.stop.set();
+        self.server.close();
+        end(&self.threads, began);
     }
 }
 
-fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(env: RemoteEnv, mut policy: P) -> Result<(), EnvError> {
+fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
+    env: RemoteEnv,
+    mut policy: P,
+    stop: &Stop,
+) -> Result<(), EnvError> {
     let mut env = env.typed::<O, A>()?;
-    loop {
-        let mut observation = env.reset(None, &Value::None)?.observation;
-        loop {
-            let result = env.step(policy.act(&observation))?;
-            if result.terminated || result.truncated {
-                break;
-            }
-            observation = result.observation;
-        }
+    let mut current = None;
+    while !stop.is_set() {
+        let observation = match current.take() {
+            Some(observation) => observation,
+            None => env.reset(None, &Value::None)?.observation,
+        };
+        let result = env.step(policy.act(&observation))?;
+        current = (!result.terminated && !result.truncated).then_some(result.observation);
     }
+    env.close()
 }

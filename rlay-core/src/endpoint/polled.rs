@@ -336,10 +336,10 @@ impl Drop for RawPoll {
 /// An environment that is an engine: its own loop asks, every frame, whether the agent wants something.
 ///
 /// ```no_run
-/// use rlay_core::{Discrete, Map, Metadata, Options, PolledEnv, StepResult, ResetResult, Turn};
+/// use rlay::{Discrete, Map, Metadata, PolledEnv, StepResult, ResetResult, Turn};
 /// use std::time::Duration;
 ///
-/// let mut agent = PolledEnv::new(Discrete::new(10), Discrete::new(2), &Metadata::default(), "mem://arena", Options::default())?;
+/// let mut agent = PolledEnv::new(Discrete::new(10), Discrete::new(2), &Metadata::default(), "mem://arena", rlay::options())?;
 /// let mut world = 0;
 /// loop { // the engine's own loop
 ///     match agent.turn(Duration::ZERO)? {
@@ -354,11 +354,11 @@ impl Drop for RawPoll {
 ///                 observation: world, reward: 1.0, terminated: world == 9, truncated: false, info: Map::new(),
 ///             })?;
 ///         }
-///         Some(Turn::Render) => agent.reply_frame(rlay_core::Value::None)?,
+///         Some(Turn::Render) => agent.reply_frame(rlay::Value::None)?,
 ///         Some(Turn::Close(_)) => break,
 ///     }
 /// }
-/// # Ok::<(), rlay_core::Error>(())
+/// # Ok::<(), rlay::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct PolledEnv<O: Space, A: Space> {

@@ -59,11 +59,11 @@ impl ClientEnv {
     /// Connects to the [`ServerBackend`](super::ServerBackend) at `address` and makes an environment there.
     ///
     /// ```no_run
-    /// use rlay_core::{ClientEnv, Env, Mem, Options, Value};
+    /// use rlay::{ClientEnv, Env, Value};
     ///
-    /// let mut env = ClientEnv::connect("mem://cartpole", Options::default())?;
+    /// let mut env = ClientEnv::connect("mem://cartpole", rlay::options())?;
     /// let first = env.reset(Some(7), &Value::None)?;
-    /// # Ok::<(), rlay_core::EnvError>(())
+    /// # Ok::<(), rlay::EnvError>(())
     /// ```
     ///
     /// An address that begins with `exec:`, as in `exec:./game --headless`, is a command: see [`launch`](Self::launch).
@@ -84,10 +84,10 @@ impl ClientEnv {
     /// when the environment is dropped; on Linux also when this process is killed.
     ///
     /// ```no_run
-    /// use rlay_core::{ClientEnv, Options};
+    /// use rlay::{ClientEnv, Options};
     ///
-    /// let mut env = ClientEnv::launch(["./game", "--headless"], Options { restarts: 3, ..Options::default() })?;
-    /// # Ok::<(), rlay_core::Error>(())
+    /// let mut env = ClientEnv::launch(["./game", "--headless"], Options { restarts: 3, ..rlay::options() })?;
+    /// # Ok::<(), rlay::Error>(())
     /// ```
     #[cfg(unix)]
     pub fn launch(command: impl IntoIterator<Item = impl Into<String>>, options: Options) -> Result<RemoteEnv> {
@@ -102,13 +102,13 @@ impl ClientEnv {
 /// replaced when they are lost ([`OnLoss`]) keep it themselves.
 ///
 /// ```no_run
-/// use rlay_core::{Env, Options, ServerEnv, Value};
+/// use rlay::{Env, ServerEnv, Value};
 ///
-/// let server = ServerEnv::bind("mem://arena", Options::default())?;
+/// let server = ServerEnv::bind("mem://arena", rlay::options())?;
 /// println!("waiting for a game at {}", server.address());
 /// let mut env = server.accept()?;
 /// env.reset(None, &Value::None)?;
-/// # Ok::<(), rlay_core::EnvError>(())
+/// # Ok::<(), rlay::EnvError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct ServerEnv {
@@ -162,11 +162,11 @@ impl RemoteEnv {
     /// The error names the first leaf that is not.
     ///
     /// ```no_run
-    /// # use rlay_core::{BoxSpace, ClientEnv, Discrete, Env, Options, Value};
-    /// let env = ClientEnv::connect("mem://cartpole", Options::default())?;
+    /// # use rlay::{BoxSpace, ClientEnv, Discrete, Env, Value};
+    /// let env = ClientEnv::connect("mem://cartpole", rlay::options())?;
     /// let mut env = env.typed::<BoxSpace<f32, [f32; 4]>, Discrete>()?;
     /// let pole: [f32; 4] = env.reset(None, &Value::None)?.observation;
-    /// # Ok::<(), rlay_core::EnvError>(())
+    /// # Ok::<(), rlay::EnvError>(())
     /// ```
     pub fn typed<O: Space, A: Space>(self) -> Result<RemoteEnv<O, A>> {
         let observation_space =

@@ -12,7 +12,8 @@ use crate::{
     bridge::refuse_inside_tokio,
     env::Env,
     error::{EnvError, Error, ErrorKind, Result},
-    host::{HostEnv, Hosted, guard},
+    guard::guard,
+    host::{HostEnv, Hosted},
     stop::Stop,
     wire::{Make, Role},
 };
@@ -34,7 +35,7 @@ pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvEr
 /// The host's end where the agent dials. Every session has its own environment and its own thread.
 ///
 /// ```
-/// # use rlay_core::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
+/// # use rlay::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
 /// # struct Coin(Discrete);
 /// # impl Env for Coin {
 /// #     type ObservationSpace = Discrete;
@@ -48,11 +49,11 @@ pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvEr
 /// #         Ok(StepResult { observation: action, reward: 1.0, terminated: true, truncated: false, info: Map::new() })
 /// #     }
 /// # }
-/// use rlay_core::{ClientEnv, Options, ServerBackend};
+/// use rlay::{ClientEnv, ServerBackend};
 ///
-/// let backend = ServerBackend::bind(|_| Ok(Coin(Discrete::new(2))), "mem://coin", Options::default())?;
+/// let backend = ServerBackend::bind(|_| Ok(Coin(Discrete::new(2))), "mem://coin", rlay::options())?;
 /// backend.start();
-/// let mut env = ClientEnv::connect("mem://coin", Options::default())?;
+/// let mut env = ClientEnv::connect("mem://coin", rlay::options())?;
 /// env.reset(Some(1), &Value::None)?;
 /// assert_eq!(env.step(Value::Int(1))?.reward, 1.0);
 /// backend.close();
@@ -66,7 +67,7 @@ struct Inner {
     acceptor: Acceptor,
     options: Options,
     stop: Stop,
-    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    threads: Threads,
 }
 
 impl std::fmt::Debug for ServerBackend {
@@ -97,14 +98,22 @@ impl ServerBackend {
         self.0.acceptor.sessions()
     }
 
-    /// Serves on the calling thread until [`close`](Self::close).
+    /// Serves on the calling thread until [`close`](Self::close), and returns once the agents were told, so that a
+    /// program may end then.
+    ///
+    /// Ctrl-C ends a Rust program where it stands, without a word to the agents, unless that closes the backend. A
+    /// library installs no signal handlers; in a program the crate `ctrlc` does, by
+    /// `ctrlc::set_handler(move || closing.close())`, where `closing` is a clone of the backend.
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
         let inner = &self.0;
         loop {
             let mut connection = match inner.acceptor.next(&mut Wait::default()) {
                 Ok(connection) => connection,
-                Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Closed => {
+                    end(&inner.threads, Instant::now());
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             };
             let (maker, stop) = (inner.maker.clone(), inner.stop.clone());
@@ -137,15 +146,18 @@ impl ServerBackend {
         self.0.stop.set();
         let began = Instant::now();
         self.0.acceptor.close();
-        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        join(threads, began);
+        end(&self.0.threads, began);
     }
 }
 
-/// Waits for threads to end of which that was asked then, but not for ever for one that is busy.
-pub(super) fn join(threads: Vec<thread::JoinHandle<()>>, asked: Instant) {
+/// The threads of an endpoint's sessions.
+pub(super) type Threads = Mutex<Vec<thread::JoinHandle<()>>>;
+
+/// Waits for threads to end of which that was asked then, but not for ever for one that is busy. Where two do, both
+/// return when they have ended.
+pub(super) fn end(threads: &Threads, asked: Instant) {
     let deadline = asked + CLOSE_TIME;
-    for thread in threads {
+    for thread in threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         while !thread.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }

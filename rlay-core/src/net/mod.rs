@@ -3,6 +3,8 @@
 mod names;
 #[cfg(unix)]
 mod patience;
+mod reach;
+mod stranger;
 #[cfg(unix)]
 mod user;
 
@@ -18,6 +20,8 @@ pub(crate) use names::unheard;
 pub use names::{look_up, look_up_blocking, resolve};
 #[cfg(unix)]
 pub use patience::{Patience, Want, is_vain, wait_to_accept};
+pub use reach::dialable;
+pub use stranger::Stranger;
 #[cfg(unix)]
 pub use user::{check_user, own_uid};
 

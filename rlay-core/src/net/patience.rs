@@ -29,7 +29,7 @@ pub enum Want {
 /// nothing but what it waits for. A channel has one for each direction, and only that of reading heeds a stop.
 ///
 /// ```
-/// use rlay_core::net::{Patience, Want, is_vain};
+/// use rlay::net::{Patience, Want, is_vain};
 /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
 ///
 /// let (mut here, mut there) = UnixStream::pair()?;

@@ -44,7 +44,7 @@ const BY_TOKEN: u8 = 1;
 /// The dialer's side of a handshake.
 ///
 /// ```
-/// use rlay_core::{Limits, Token, session::{Admission, Dialing, Greeting, Local}, wire::Role};
+/// use rlay::{Limits, Token, session::{Admission, Dialing, Greeting, Local}, wire::Role};
 ///
 /// let token = Some(Token::new("a long and random text")?);
 /// let local = |role| Local { role, limits: Limits::default(), token: token.clone(), lasts: false };
@@ -58,7 +58,7 @@ const BY_TOKEN: u8 = 1;
 /// }
 /// greeting.welcome(Admission::Once, &mut to_dialer);
 /// assert!(dialing.take(&to_dialer, &mut to_listener)?.is_some());
-/// # Ok::<(), rlay_core::Error>(())
+/// # Ok::<(), rlay::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Dialing {

@@ -7,8 +7,8 @@
 //! is then over for good and says so again on every later call.
 //!
 //! ```
-//! use rlay_core::session::{AgentEvent, AgentSession, EnvEvent, EnvSession};
-//! use rlay_core::{Discrete, Space, Value, wire::{Limits, Make, Spec}};
+//! use rlay::session::{AgentEvent, AgentSession, EnvEvent, EnvSession};
+//! use rlay::{Discrete, Space, Value, wire::{Limits, Make, Spec}};
 //!
 //! let (mut agent, mut env) = (AgentSession::new(), EnvSession::new());
 //! let (limits, mut frame) = (Limits::default(), Vec::new());
@@ -22,7 +22,7 @@
 //! };
 //! env.spec(&spec, &mut frame)?;
 //! assert!(matches!(agent.handle(&frame, &limits)?, AgentEvent::Spec(_)));
-//! # Ok::<(), rlay_core::Error>(())
+//! # Ok::<(), rlay::Error>(())
 //! ```
 
 mod agent;

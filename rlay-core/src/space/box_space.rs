@@ -61,7 +61,7 @@ impl<T: Scalar, const N: usize> Elements<T> for [T; N] {
 /// Arrays of `T` within bounds. `E` is the Rust type of one array; `[f32; 4]` allocates nothing.
 ///
 /// ```
-/// use rlay_core::{BoxSpace, Space};
+/// use rlay::{BoxSpace, Space};
 ///
 /// let image = BoxSpace::<u8>::new([84, 84, 4], 0, 255);
 /// assert!(image.contains(&vec![7; 84 * 84 * 4]));

@@ -106,7 +106,7 @@ tuples! {
 /// Spaces by key. In Rust its elements are tuples in the order of the keys; in Python they are dicts.
 ///
 /// ```
-/// use rlay_core::{BoxSpace, Dict, Discrete, Space};
+/// use rlay::{BoxSpace, Dict, Discrete, Space};
 ///
 /// let space = Dict::new(["image", "direction"], (BoxSpace::<u8>::new([8, 8, 3], 0, 255), Discrete::new(4)));
 /// assert!(space.contains(&(vec![0; 192], 3)));
@@ -177,7 +177,7 @@ impl<M: Members> Space for Dict<M> {
 /// One of several spaces of the same Rust type; elements are (index of the space, value).
 ///
 /// ```
-/// use rlay_core::{Discrete, OneOf, Space};
+/// use rlay::{Discrete, OneOf, Space};
 /// assert!(OneOf(vec![Discrete::new(2), Discrete::new(9)]).contains(&(1, 8)));
 /// ```
 #[derive(Debug, Clone, PartialEq)]

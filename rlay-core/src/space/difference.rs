@@ -5,7 +5,7 @@ use super::AnySpace;
 /// The path of the first leaf at which the spaces differ and how, or `None` if they are equal.
 ///
 /// ```
-/// use rlay_core::{Discrete, Space, difference};
+/// use rlay::{Discrete, Space, difference};
 ///
 /// let (a, b) = (((Discrete::new(2),),).describe(), ((Discrete::new(3),),).describe());
 /// assert!(difference(&a, &b).unwrap().starts_with("[0][0]: Discrete"));

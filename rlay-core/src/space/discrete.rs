@@ -14,7 +14,7 @@ use crate::{
 /// The integers from `start` to `start + n - 1`.
 ///
 /// ```
-/// use rlay_core::{Discrete, Space};
+/// use rlay::{Discrete, Space};
 /// assert!(Discrete::new(2).contains(&1));
 /// assert!(Discrete::new(3).starting_at(-1).contains(&-1));
 /// ```
@@ -125,7 +125,7 @@ impl Space for Discrete {
 /// Arrays of integers, element i from `start[i]` to `start[i] + nvec[i] - 1`.
 ///
 /// ```
-/// use rlay_core::{MultiDiscrete, Space};
+/// use rlay::{MultiDiscrete, Space};
 /// assert!(MultiDiscrete::new(&[3, 2]).contains(&vec![2, 1]));
 /// assert!(!MultiDiscrete::new(&[3, 2]).contains(&vec![2, 2]));
 /// ```
@@ -215,7 +215,7 @@ impl Space for MultiDiscrete {
 /// Arrays of zeros and ones, as NumPy `int8`.
 ///
 /// ```
-/// use rlay_core::{MultiBinary, Space};
+/// use rlay::{MultiBinary, Space};
 /// assert!(MultiBinary::new(3).contains(&vec![0, 1, 1]));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

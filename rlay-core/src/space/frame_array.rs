@@ -16,13 +16,13 @@ use crate::{
 /// nothing however large the observation is, and copies nothing either.
 ///
 /// ```no_run
-/// use rlay_core::{BoxSpace, ClientEnv, Discrete, Env, FrameArray, Options};
+/// use rlay::{BoxSpace, ClientEnv, Discrete, Env, FrameArray};
 ///
-/// let env = ClientEnv::connect("mem://camera", Options::default())?;
+/// let env = ClientEnv::connect("mem://camera", rlay::options())?;
 /// let mut env = env.typed::<BoxSpace<u8, FrameArray<u8>>, Discrete>()?;
 /// let image = env.step(1)?.observation;
 /// println!("the first pixel is {}", image[0]);
-/// # Ok::<(), rlay_core::EnvError>(())
+/// # Ok::<(), rlay::EnvError>(())
 /// ```
 pub struct FrameArray<T> {
     frame: Frame,

@@ -33,7 +33,7 @@ use crate::{
 /// A set of values that environments take as actions or give as observations.
 ///
 /// ```
-/// use rlay_core::{BoxSpace, Discrete, Rng, Space};
+/// use rlay::{BoxSpace, Discrete, Rng, Space};
 ///
 /// let observation = BoxSpace::<f32, [f32; 4]>::new([4], -1.0, 1.0);
 /// assert!(observation.contains(&[0.0, 0.5, -1.0, 1.0]));

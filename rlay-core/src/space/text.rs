@@ -8,7 +8,7 @@ use crate::{error::Result, rng::Rng, value::Value};
 /// Strings of `min_length` to `max_length` characters (code points) out of `charset`.
 ///
 /// ```
-/// use rlay_core::{Space, Text};
+/// use rlay::{Space, Text};
 /// assert!(Text::new(10, "abc").contains(&"cab".to_owned()));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::{
 /// Any number of elements of one space.
 ///
 /// ```
-/// use rlay_core::{Discrete, Sequence, Space};
+/// use rlay::{Discrete, Sequence, Space};
 /// assert!(Sequence::new(Discrete::new(5)).contains(&vec![4, 0, 4]));
 /// ```
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@ use super::HANDSHAKE_FRAME;
 use crate::{
     error::{Error, Result},
     frame::{ALIGNMENT, Frame, Pool},
-    net::too_large,
+    net::{Stranger, too_large},
 };
 
 /// Bytes of the length prefix.
@@ -13,6 +13,8 @@ const PREFIX: usize = 4;
 const START: usize = ALIGNMENT - PREFIX;
 /// The length that says: nothing follows, and that is on purpose.
 pub const END: [u8; PREFIX] = [0xff; PREFIX];
+/// The first four bytes of ZeroMQ's greeting as a length.
+const ZMTP_LENGTH: usize = 0xff;
 /// Room for the first read of a frame whose size nobody can guess.
 const FIRST_READ: usize = 4 << 10;
 
@@ -23,7 +25,7 @@ const FIRST_READ: usize = 4 << 10;
 /// The block is taken when bytes are awaited, so that it can be the one that was just dropped.
 ///
 /// ```
-/// use rlay_core::wire::Framing;
+/// use rlay::wire::Framing;
 ///
 /// let mut framing = Framing::new(1024);
 /// let bytes = [&framing.prefix(4).unwrap()[..], b"ping"].concat();
@@ -115,7 +117,11 @@ impl Framing {
             return Ok(None);
         }
         let len = u32::from_le_bytes(prefix) as usize;
-        if len > self.max_frame {
+        // As a length, the beginning of ZeroMQ's greeting is within any limit.
+        let is_stranger = len == ZMTP_LENGTH
+            && self.max_frame <= HANDSHAKE_FRAME
+            && Stranger::recognize(&block[self.at..self.at + self.filled]).is_some();
+        if len > self.max_frame || is_stranger {
             return Err(self.refuse(len));
         }
         let needed = ALIGNMENT + len;
@@ -155,21 +161,13 @@ impl Framing {
     /// The error for a length no RLay peer would send; strangers are told apart by what they said.
     fn refuse(&self, len: usize) -> Error {
         let seen = self.block.as_ref().map_or(&[][..], |block| &block[self.at..self.at + self.filled.min(24)]);
-        let stranger = if matches!(seen, [0x15 | 0x16, 0x03, ..]) {
-            Some("a TLS peer") // RFC 8446, 5.1: an alert or a handshake
-        } else if [&b"GET "[..], b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP", b"PRI "]
-            .iter()
-            .any(|w| seen.starts_with(w))
-        {
-            Some("an HTTP peer")
-        } else {
-            None
-        };
-        match stranger {
-            Some(who) => Error::protocol(format!(
-                "{who} on an RLay port (first bytes: {:?}); check the address and port at both ends",
-                String::from_utf8_lossy(seen)
+        match Stranger::recognize(seen) {
+            Some(who @ Stranger::Http) => Error::protocol(format!(
+                "{who} on an RLay port (first bytes: {:?}); {}",
+                String::from_utf8_lossy(seen),
+                who.advice()
             )),
+            Some(who) => Error::protocol(format!("{who} on an RLay port; {}", who.advice())),
             None if self.max_frame <= HANDSHAKE_FRAME => Error::protocol(format!(
                 "not an RLay peer (first bytes: {seen:02x?}); check the address and port at both ends"
             )),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from rlay import _hosting, _lifetime, _rlay
+from rlay import _hosting, _lifetime, _listeners, _rlay
 from rlay._options import Options
 from rlay._threads import Threads
 from rlay.errors import ConnectionLost, Error, Timeout
@@ -164,6 +164,7 @@ class ServerBackend(_Backend):
         self._acceptor = _rlay.Acceptor(address, "env", options.settled())
         self._descriptor = _lifetime.ListeningDescriptor(self._acceptor.descriptor)
         self.address = self._acceptor.address
+        _listeners.say_where(address, self.address)
         self._inherited = False
         _lifetime.watch(self)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import threading
 
 from rlay import _lifetime, _rlay
@@ -23,9 +24,8 @@ class Listener:
         self._descriptor = _lifetime.ListeningDescriptor(self.acceptor.descriptor)
         self.options = options
         self.address = self.acceptor.address
-        # With the real port, and the options that were asked for: what to listen at once more.
-        where, asked = self.address.partition("?")[0], address.partition("?")[2]
-        self.again = f"{where}?{asked}" if asked else where
+        self.again = again(address, self.address)
+        say_where(address, self.address)
         self.users = 0
 
     def next(self, timeout: float | None) -> _rlay.Session | None:
@@ -44,6 +44,30 @@ class Listener:
     def close(self) -> None:
         """Stop listening."""
         self.acceptor.close()
+
+
+def again(asked: str, address: str) -> str:
+    """Return what to listen at once more: what was asked for, with the real port.
+
+    >>> again("tls://0.0.0.0:0?ca=ca.pem", "tls://192.0.2.7:5005?pin=sha256:0f")
+    'tls://0.0.0.0:5005?ca=ca.pem'
+    >>> again("unix:///tmp/rlay.sock", "unix:///tmp/rlay.sock")
+    'unix:///tmp/rlay.sock'
+    """
+    port = address.partition("?")[0].rpartition(":")[2]
+    return re.sub(r":0(\?|$)", lambda end: f":{port}{end[1]}", asked, count=1)
+
+
+def say_where(asked: str, address: str) -> None:
+    """Log which address others dial, where a listener listens on every interface."""
+    if re.match(r"\w+://(0\.0\.0\.0|\[::\]):", asked):
+        logger.info(
+            "%s is every interface of this machine; other machines dial %s, or the same port at another address or "
+            "name of it, such as %s",
+            asked.partition("?")[0],
+            address,
+            socket.gethostname(),
+        )
 
 
 _lock = threading.Lock()

@@ -41,7 +41,7 @@ use self::{
 /// The `send` that crosses the cut succeeds, as it does where a kernel buffers; every later one fails.
 ///
 /// ```
-/// use rlay_core::{ErrorKind, Registry, TransportOptions};
+/// use rlay::{ErrorKind, Registry, TransportOptions};
 /// use rlay_testkit::Faulty;
 ///
 /// let registry = Registry::default().with(Faulty);
@@ -56,7 +56,7 @@ use self::{
 /// dialer.send(b"in two", b"", None)?; // 4 + 6 bytes, of which the last 5 are lost
 /// assert_eq!(&accepted.recv(None)?.unwrap()[..], b"whole");
 /// assert_eq!(accepted.recv(None).unwrap_err().kind(), ErrorKind::ConnectionLost);
-/// # Ok::<(), rlay_core::Error>(())
+/// # Ok::<(), rlay::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faulty;

@@ -59,6 +59,12 @@ impl Authority {
         self.0.pem()
     }
 
+    /// Its certificate with its key, as if it were somebody's.
+    pub(crate) fn own(&self, folder: &Folder) -> Paper {
+        let (pem, key) = (self.0.pem(), self.0.key().serialize_pem());
+        Paper { file: folder.write("authority.pem", &format!("{pem}{key}")), pin: String::new(), pem, key }
+    }
+
     /// A certificate for `name`, a listener's or a dialer's, with its key in a file as the option `cert` takes it.
     pub(crate) fn vouch(&self, folder: &Folder, file: &str, name: &str, years: Years) -> Paper {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");

@@ -29,10 +29,10 @@ use crate::{
 /// [`Options::reconnect_timeout`].
 ///
 /// ```no_run
-/// # async fn train() -> Result<(), rlay_core::Error> {
-/// use rlay_core::{Options, Value, drive::AsyncEnv};
+/// # async fn train() -> Result<(), rlay::Error> {
+/// use rlay::{Value, drive::AsyncEnv};
 ///
-/// let mut env = AsyncEnv::connect("mem://cartpole", &Options::default()).await?;
+/// let mut env = AsyncEnv::connect("mem://cartpole", &rlay::options()).await?;
 /// env.reset(Some(7), &Value::None).await?;
 /// let result = env.step(&Value::Int(1)).await?;
 /// # Ok(()) }

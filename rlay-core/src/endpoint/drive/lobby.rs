@@ -27,11 +27,11 @@ use crate::{
 /// [`Options::handshake_timeout`] over theirs.
 ///
 /// ```no_run
-/// use rlay_core::{Options, Value, drive::{AsyncEnv, Lobby}, wire::Role};
+/// use rlay::{Value, drive::{AsyncEnv, Lobby}, wire::Role};
 ///
-/// # async fn serve() -> Result<(), rlay_core::Error> {
+/// # async fn serve() -> Result<(), rlay::Error> {
 /// // A learner that listens, and plays with every environment that dials in.
-/// let options = Options::default();
+/// let options = rlay::options();
 /// let (mut listener, lobby) = Lobby::listen(&"mem://arena".parse()?, Role::Agent, &options).await?;
 /// loop {
 ///     let (incoming, lobby, options) = (listener.accept().await?, lobby.clone(), options.clone());

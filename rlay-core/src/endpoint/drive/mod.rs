@@ -14,7 +14,7 @@ pub use lobby::Lobby;
 
 use super::{
     Host, HostTurn, Options,
-    dial::{agree, hello},
+    dial::{agree, hello, unanswered},
 };
 use crate::{
     address::Address,
@@ -61,7 +61,7 @@ async fn shake(channel: &mut dyn Channel, local: Local, session: Option<Resume>)
     let mut dialing = hello(local, session, &mut frame)?;
     loop {
         channel.send(&frame, &[]).await?;
-        let answer = channel.recv().await?;
+        let answer = channel.recv().await.map_err(|e| unanswered(e, &channel.peer()))?;
         let answer = answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed"))?;
         if let Some(welcome) = dialing.take(&answer, &mut frame)? {
             return Ok(welcome);
