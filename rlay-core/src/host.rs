@@ -154,6 +154,14 @@ pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
     }
 }
 
+/// Refuses a frame with what only stands for an object. What is returned in the mode `human` is of no use to the agent.
+pub(crate) fn check_frame(frame: &Value, mode: Option<&str>) -> Result<(), EnvFailure> {
+    if mode == Some("human") {
+        return Ok(());
+    }
+    frame.check_held("frame").map_err(|text| EnvFailure::new("TypeError", text))
+}
+
 /// Says that it is the action which cannot be read.
 pub(crate) fn of_action(error: Error) -> Error {
     if error.kind() == ErrorKind::InvalidAction { error.at("action") } else { error }
@@ -206,7 +214,9 @@ impl<E: Env> HostEnv for Hosted<E> {
         if self.spec.render_mode.is_none() {
             return Err(no_render_mode());
         }
-        guard(|| self.env.render())
+        let frame = guard(|| self.env.render())?;
+        check_frame(&frame, self.spec.render_mode.as_deref())?;
+        Ok(frame)
     }
 
     fn close(&mut self) -> Result<()> {

@@ -128,6 +128,10 @@ impl Env for Any {
     fn step(&mut self, _action: i64) -> Result<StepResult<Value>, EnvError> {
         unreachable!("it is only reset")
     }
+
+    fn render(&mut self) -> Result<Value, EnvError> {
+        Ok(Value::List(vec![opaque()]))
+    }
 }
 
 fn opaque() -> Value {
@@ -144,6 +148,11 @@ fn an_observation_holds_no_stand_in_for_an_object() {
         Hosted::new(env, None).reset_into(None, &Value::None, &mut outcome)
     };
     reset(1.into()).expect("in info there may be one");
+    for (mode, is_sent) in [("rgb_array", false), ("human", true)] {
+        let env = Any { space: Discrete::new(2).describe(), actions: Discrete::new(2), observation: 1.into() };
+        let frame = Hosted::new(env, Some(mode.to_owned())).render();
+        assert_eq!(frame.is_ok(), is_sent, "{mode}: {frame:?}");
+    }
     let error = reset(opaque()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Env);
     assert!(error.to_string().starts_with("TypeError: observation[\"x\"][0]: an Opaque only stands for"), "{error}");

@@ -101,7 +101,7 @@ pub(crate) fn info(info: &Bound<'_, PyAny>, outcome: &mut Outcome, call: &str) -
     Ok(())
 }
 
-/// A frame, which is data as an observation is. In the mode `human` nobody looks at what `render` returns.
+/// A frame, which is data as an observation is. What `render` returns in the mode `human` is of no use to the agent, and may be named.
 pub(crate) fn frame(frame: &Bound<'_, PyAny>, mode: Option<&str>) -> PyResult<Value> {
     match mode {
         Some("human") => to_value(frame),

@@ -18,7 +18,7 @@ use crate::{
     bridge::{refuse_inside_tokio, timeout},
     env::{Metadata, ResetResult, StepResult},
     error::{EnvFailure, Error, ErrorKind, Result},
-    host::{Outcome, no_render_mode, of_action, small_seed, write_observation},
+    host::{Outcome, check_frame, no_render_mode, of_action, small_seed, write_observation},
     offers::Offers,
     session::{Call, EnvEvent, EnvSession},
     space::Space,
@@ -437,6 +437,7 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
 
     /// Answers a render.
     pub fn reply_frame(&mut self, frame: Value) -> Result<()> {
+        check_frame(&frame, self.raw.render_mode())?;
         self.raw.reply_frame(frame, &mut Wait::default())
     }
 
