@@ -54,10 +54,11 @@ pub trait Env {
     /// The type of the space of actions.
     type ActionSpace: Space;
 
-    /// The space of observations.
+    /// The space of observations. Agents are told it once, when the environment is made, and keep it; if a reset
+    /// changes it, the log says so.
     fn observation_space(&self) -> &Self::ObservationSpace;
 
-    /// The space of actions.
+    /// The space of actions, of which the same is true.
     fn action_space(&self) -> &Self::ActionSpace;
 
     /// Starts an episode. `None` as seed keeps the random generator as it is; `options` is Gymnasium's,

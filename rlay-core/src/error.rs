@@ -131,6 +131,14 @@ impl Error {
         self
     }
 
+    /// The same error of the item at `part` of something: `[1]: …`, and `action[1]: …` one level up.
+    #[must_use]
+    pub(crate) fn at(mut self, part: impl fmt::Display) -> Self {
+        let colon = if self.message.starts_with(['[', '.']) { "" } else { ": " };
+        self.message = format!("{part}{colon}{}", self.message).into();
+        self
+    }
+
     /// The same error with what to try next after its text.
     #[must_use]
     pub(crate) fn advice(mut self, next: &str) -> Self {

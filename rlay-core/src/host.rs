@@ -4,11 +4,11 @@ use std::fmt;
 
 use crate::{
     env::{Env, Observation, StepResult},
-    error::{EnvFailure, Error, ErrorKind, Result},
+    error::{EnvError, EnvFailure, Error, ErrorKind, Result},
     guard::guard,
-    space::Space,
+    space::{Space, difference},
     value::{Map, Value},
-    wire::{Payload, Seed, Spec, put_value},
+    wire::{Payload, Seed, Spec, put_map_value, put_value},
 };
 
 /// What a reset or step left, in buffers that are used again for the next one.
@@ -61,6 +61,8 @@ pub struct Hosted<E: Env> {
     spec: Spec,
     fixed: bool,
     last: Option<Observation<E>>,
+    /// Whether the log says already that the spaces are others than those in `spec`.
+    told: bool,
 }
 
 impl<E: Env> Hosted<E> {
@@ -77,27 +79,77 @@ impl<E: Env> Hosted<E> {
             details: metadata.details(),
         };
         let fixed = spec.observation_space.is_fixed();
-        Self { env, spec, fixed, last: None }
+        Self { env, spec, fixed, last: None, told: false }
     }
 
-    fn observe(&mut self, observation: Observation<E>, info: &Map, outcome: &mut Outcome) {
+    fn observe(&mut self, observation: Observation<E>, info: &Map, outcome: &mut Outcome) -> Result<(), EnvError> {
         let space = self.env.observation_space();
-        outcome.observation.clear();
         outcome.info.clear();
-        crate::wire::put_map_value(&mut outcome.info, info);
-        outcome.packed = self.fixed;
-        if self.fixed {
-            if space.slab(&observation).is_some_and(|bytes| bytes.len() >= IN_PLACE) {
-                self.last = Some(observation);
-                return;
-            }
-            outcome.packed = space.pack(&observation, &mut outcome.observation);
-        }
-        if !outcome.packed {
+        put_map_value(&mut outcome.info, info);
+        if self.fixed && space.slab(&observation).is_some_and(|bytes| bytes.len() >= IN_PLACE) {
             outcome.observation.clear();
-            put_value(&mut outcome.observation, &space.to_value(&observation));
+            outcome.packed = true;
+            self.last = Some(observation);
+            return Ok(());
+        }
+        Ok(write_observation(space, self.fixed, &observation, outcome)?)
+    }
+
+    /// Says once that a reset has changed the spaces, of which the agent was told the first.
+    fn compare_spaces(&mut self) {
+        if self.told {
+            return;
+        }
+        let (observations, actions) = (self.env.observation_space(), self.env.action_space());
+        let is_same = (
+            observations.is_described_by(&self.spec.observation_space),
+            actions.is_described_by(&self.spec.action_space),
+        );
+        let (name, before, after) = match is_same {
+            (true, true) => return,
+            (false, _) => ("observation_space", &self.spec.observation_space, observations.describe()),
+            _ => ("action_space", &self.spec.action_space, actions.describe()),
+        };
+        if let Some(how) = difference(before, &after) {
+            self.told = true;
+            tracing::warn!(
+                "{}: reset() has changed {name}, from before to after: {how}; the agent keeps the first spaces, so \
+                 make a new session for others",
+                std::any::type_name::<E>()
+            );
         }
     }
+}
+
+/// Writes an observation, packed if it has a packed form. What only stands for an object is none.
+pub(crate) fn write_observation<S: Space>(
+    space: &S,
+    may_pack: bool,
+    observation: &S::Element,
+    outcome: &mut Outcome,
+) -> Result<(), EnvFailure> {
+    outcome.observation.clear();
+    outcome.packed = may_pack && space.pack(observation, &mut outcome.observation);
+    if !outcome.packed {
+        outcome.observation.clear();
+        let value = space.to_value(observation);
+        value.check_held("observation").map_err(|text| EnvFailure::new("TypeError", text))?;
+        put_value(&mut outcome.observation, &value);
+    }
+    Ok(())
+}
+
+/// Refuses a frame with what only stands for an object. What is returned in the mode `human` is of no use to the agent.
+pub(crate) fn check_frame(frame: &Value, mode: Option<&str>) -> Result<(), EnvFailure> {
+    if mode == Some("human") {
+        return Ok(());
+    }
+    frame.check_held("frame").map_err(|text| EnvFailure::new("TypeError", text))
+}
+
+/// Says that it is the action which cannot be read.
+pub(crate) fn of_action(error: Error) -> Error {
+    if error.kind() == ErrorKind::InvalidAction { error.at("action") } else { error }
 }
 
 /// The seed as environments in Rust take it.
@@ -122,20 +174,20 @@ impl<E: Env> HostEnv for Hosted<E> {
         guard(|| {
             let result = self.env.reset(seed, options)?;
             (outcome.reward, outcome.terminated, outcome.truncated) = (0.0, false, false);
-            self.observe(result.observation, &result.info, outcome);
-            Ok(())
-        })
+            self.observe(result.observation, &result.info, outcome)
+        })?;
+        self.compare_spaces();
+        Ok(())
     }
 
     fn step_into(&mut self, action: Payload<'_>, outcome: &mut Outcome) -> Result<()> {
-        let action = action.element(self.env.action_space())?;
+        let action = action.element(self.env.action_space()).map_err(of_action)?;
         // An env that shares its observations can write into this one's memory again.
         self.last = None;
         guard(|| {
             let StepResult { observation, reward, terminated, truncated, info } = self.env.step(action)?;
             (outcome.reward, outcome.terminated, outcome.truncated) = (reward, terminated, truncated);
-            self.observe(observation, &info, outcome);
-            Ok(())
+            self.observe(observation, &info, outcome)
         })
     }
 
@@ -147,7 +199,9 @@ impl<E: Env> HostEnv for Hosted<E> {
         if self.spec.render_mode.is_none() {
             return Err(no_render_mode());
         }
-        guard(|| self.env.render())
+        let frame = guard(|| self.env.render())?;
+        check_frame(&frame, self.spec.render_mode.as_deref())?;
+        Ok(frame)
     }
 
     fn close(&mut self) -> Result<()> {

@@ -24,6 +24,7 @@ pub mod net;
 mod offers;
 mod policy;
 mod registry;
+mod repr;
 mod rng;
 pub mod session;
 mod space;
@@ -52,7 +53,7 @@ pub use registry::Registry;
 pub use rng::Rng;
 pub use space::{
     AnyBox, AnySpace, Bound, BoxSpace, Dict, Discrete, Elements, FrameArray, GraphSpace, Members, MultiBinary,
-    MultiDiscrete, OneOf, Sequence, Space, Text, difference,
+    MultiDiscrete, OneOf, Sequence, Space, Text, difference, violation,
 };
 pub use stop::Stop;
 pub use stream::StreamChannel;

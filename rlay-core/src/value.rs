@@ -1,5 +1,7 @@
 //! Values that keep Python's types apart, for `info`, `options`, metadata and unusual observations.
 
+use std::ops::Index;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dtype::{DType, Scalar};
@@ -13,7 +15,7 @@ use crate::dtype::{DType, Scalar};
 /// assert_eq!(info.get("lives"), Some(&Value::Int(3)));
 /// assert_ne!(Value::from(true), Value::from(1));
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// `None`.
     #[default]
@@ -52,7 +54,7 @@ pub enum Value {
 }
 
 /// A dense array: element type, shape and raw elements in C order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Array {
     /// The element type.
     pub dtype: DType,
@@ -115,7 +117,7 @@ pub struct Graph {
 }
 
 /// A `dict` in insertion order, as `info` and `options` are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Map(pub Vec<(Value, Value)>);
 
 impl Map {
@@ -124,7 +126,8 @@ impl Map {
         Self(Vec::new())
     }
 
-    /// The value stored under the `str` key `key`.
+    /// The value stored under the `str` key `key`. [`map["key"]`](std::ops::Index) is the same with
+    /// [`Value::None`] in place of what is not there.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(k, _)| matches!(k, Value::Str(k) if k == key)).map(|(_, v)| v)
     }
@@ -212,6 +215,97 @@ impl Value {
         }
     }
 
+    /// The number, if this is a Python or NumPy number (not a bool). Integers beyond 2^53 are rounded.
+    ///
+    /// ```
+    /// use rlay::Value;
+    /// assert_eq!(Value::from(0.5).as_f64(), Some(0.5));
+    /// assert_eq!(Value::from(3).as_f64(), Some(3.0));
+    /// assert_eq!(Value::from("3").as_f64(), None);
+    /// ```
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Float(x) => Some(*x),
+            Self::Int(x) => Some(*x as f64),
+            Self::BigInt(bytes) => Some(big_to_f64(bytes)),
+            Self::Scalar(x) if x.dtype != DType::Bool && x.data.len() == x.dtype.size() => {
+                Some(x.dtype.read_f64(&x.data))
+            }
+            _ => None,
+        }
+    }
+
+    /// Which of both, if this is a Python or NumPy bool.
+    ///
+    /// ```
+    /// use rlay::Value;
+    /// assert_eq!(Value::from(true).as_bool(), Some(true));
+    /// assert_eq!(Value::from(1).as_bool(), None);
+    /// ```
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(x) => Some(*x),
+            Self::Scalar(x) if x.dtype == DType::Bool => Some(*x.data.first()? == 1),
+            _ => None,
+        }
+    }
+
+    /// The elements in C order, if this is a NumPy array of type `T`; its shape stands in the [`Array`].
+    ///
+    /// ```
+    /// use rlay::{Array, Value};
+    /// let pos = Value::from(Array::new(&[2], &[1.0f32, 2.0]));
+    /// assert_eq!(pos.as_array::<f32>(), Some(vec![1.0, 2.0]));
+    /// assert_eq!(pos.as_array::<f64>(), None);
+    /// ```
+    pub fn as_array<T: Scalar>(&self) -> Option<Vec<T>> {
+        match self {
+            Self::Array(array) => array.to_vec(),
+            _ => None,
+        }
+    }
+
+    /// The value under the `str` key `key`, if this is a `dict` that has it.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        match self {
+            Self::Dict(map) => map.get(key),
+            _ => None,
+        }
+    }
+
+    /// Says where in the value there is an [`Opaque`](Self::Opaque), which `name` must not hold.
+    pub(crate) fn check_held(&self, name: &str) -> Result<(), String> {
+        /// The path from the leaf up.
+        fn find(value: &Value) -> Option<Vec<String>> {
+            let below = |value: &Value, part: &dyn Fn() -> String| {
+                find(value).map(|mut path| {
+                    path.push(part());
+                    path
+                })
+            };
+            match value {
+                Value::Opaque { .. } => Some(vec![]),
+                Value::List(items) | Value::Tuple(items) => {
+                    items.iter().enumerate().find_map(|(i, x)| below(x, &|| format!("[{i}]")))
+                }
+                Value::Dict(map) => map
+                    .0
+                    .iter()
+                    .find_map(|(key, x)| find(key).map(|_| vec![]).or_else(|| below(x, &|| crate::space::part(key)))),
+                Value::Graph(graph) => below(&graph.nodes, &|| ".nodes".into())
+                    .or_else(|| below(&graph.edges, &|| ".edges".into()))
+                    .or_else(|| below(&graph.edge_links, &|| ".edge_links".into())),
+                _ => None,
+            }
+        }
+        let Some(path) = find(self) else { return Ok(()) };
+        let path: String = path.iter().rev().map(String::as_str).collect();
+        Err(format!(
+            "{name}{path}: an Opaque only stands for an object that did not cross the wire; give numbers, text, bytes, \
+             arrays, or lists, tuples and dicts of these"
+        ))
+    }
+
     /// The text, if this is a `str`.
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -237,6 +331,41 @@ impl Value {
             Self::Graph(_) => "GraphInstance".into(),
             Self::Opaque { type_name, .. } => type_name.clone(),
         }
+    }
+}
+
+fn big_to_f64(bytes: &[u8]) -> f64 {
+    let Some((top, rest)) = bytes.split_last() else { return 0.0 };
+    rest.iter().rev().fold(f64::from(*top as i8), |x, byte| x * 256.0 + f64::from(*byte))
+}
+
+/// What indexing finds where there is nothing.
+const NOTHING: Value = Value::None;
+
+/// The value under a key, or [`Value::None`] if there is none. It never panics; [`Value::get`] tells the two apart.
+///
+/// ```
+/// use rlay::{Map, Value};
+///
+/// let info: Map = [("agent", Value::from(Map::from([("lives", 3)])))].into();
+/// assert_eq!(info["agent"]["lives"].as_i64(), Some(3));
+/// assert_eq!(info["agent"]["name"], Value::None);
+/// assert_eq!(format!("{info:?}"), "{'agent': {'lives': 3}}");
+/// ```
+impl Index<&str> for Value {
+    type Output = Self;
+
+    fn index(&self, key: &str) -> &Self {
+        self.get(key).unwrap_or(&NOTHING)
+    }
+}
+
+/// The value under a key, or [`Value::None`] if there is none; see [`Map::get`].
+impl Index<&str> for Map {
+    type Output = Value;
+
+    fn index(&self, key: &str) -> &Value {
+        self.get(key).unwrap_or(&NOTHING)
     }
 }
 

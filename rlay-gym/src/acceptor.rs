@@ -14,7 +14,6 @@ use crate::{
     error::{self, raise},
     host,
     options::Options,
-    value::to_value,
     waiting::{wait_raw, wait_unless},
 };
 
@@ -122,7 +121,7 @@ impl Session {
         kwargs: &Bound<'_, PyDict>,
         timeout: Option<f64>,
     ) -> PyResult<Agent> {
-        let make = Make { env_id, kwargs: to_value(kwargs)?, render_mode };
+        let make = Make { env_id, kwargs: agent::env_kwargs(kwargs)?, render_mode };
         agent::open(py, self.take(py)?, &make, timeout)
     }
 

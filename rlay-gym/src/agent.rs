@@ -13,6 +13,7 @@ use rlay_core::{
     Error, ErrorKind, Value,
     endpoint::{self, Agent as CoreAgent, Answer, Connection, Wait},
     session::Call,
+    violation,
     wire::{Make, Seed},
 };
 
@@ -21,7 +22,7 @@ use crate::{
     options::Options,
     packing::Tree,
     space::to_py,
-    value::{from_value, to_value},
+    value::{from_value, to_data, to_value},
     waiting::{wait, wait_raw},
 };
 
@@ -38,6 +39,8 @@ struct State {
     observations: Tree,
     actions: Tree,
     action: Vec<u8>,
+    /// Whether the last observation came as the space packs it.
+    packed: bool,
 }
 
 /// Asks for an environment over a channel whose handshake is over.
@@ -58,17 +61,22 @@ pub(crate) fn launch(
     options: Options,
 ) -> PyResult<Agent> {
     let command = endpoint::command(address).map_err(|e| raise(py, &e))?.unwrap_or_default();
-    let Value::Dict(kwargs) = to_value(kwargs)? else { unreachable!("a dict is one") };
+    let Value::Dict(kwargs) = env_kwargs(kwargs)? else { unreachable!("a dict is one") };
     let core = rlay_core::Options { log, render_mode, env_id, kwargs, ..options.to_core(py)? };
     let agent = wait(py, Some(options.connect_timeout), |wait| endpoint::launch(&command, &core, wait))?;
     Agent::new(py, agent)
+}
+
+/// Keyword arguments for the environment.
+pub(crate) fn env_kwargs(kwargs: &Bound<'_, PyDict>) -> PyResult<Value> {
+    to_data(kwargs, "env_kwargs").map_err(|refusal| refusal.into_error(kwargs.py(), ErrorKind::Usage))
 }
 
 impl Agent {
     fn new(py: Python<'_>, agent: CoreAgent) -> PyResult<Self> {
         let observations = Tree::new(py, &agent.spec().observation_space)?;
         let actions = Tree::new(py, &agent.spec().action_space)?;
-        let state = State { agent, observations, actions, action: Vec::new() };
+        let state = State { agent, observations, actions, action: Vec::new(), packed: true };
         Ok(Self { state: Mutex::new(state), pid: std::process::id() })
     }
 
@@ -133,12 +141,13 @@ impl State {
     }
 
     /// The tuple that `reset` or `step` returns, or the frame that `render` does.
-    fn result<'py>(&self, py: Python<'py>, call: Call, answer: Answer) -> PyResult<Bound<'py, PyAny>> {
+    fn result<'py>(&mut self, py: Python<'py>, call: Call, answer: Answer) -> PyResult<Bound<'py, PyAny>> {
         let (row, received) = match answer {
             Answer::Row(row, received) => (row, received),
             Answer::Frame(frame) => return from_value(py, &frame),
             Answer::Closed => return Err(error::new(py, ErrorKind::Protocol, "Closed where a result was due")),
         };
+        self.packed = received.packed;
         let observation = self.observations.read(py, received)?;
         let info = match &row.info {
             Value::Dict(map) if map.is_empty() => PyDict::new(py).into_any(),
@@ -180,7 +189,7 @@ impl Agent {
     ) -> PyResult<Bound<'py, PyAny>> {
         let mut state = self.lock(py)?;
         let seed = seed.map(|x| self::seed(&x)).transpose()?;
-        let options = to_value(options)?;
+        let options = to_data(options, "options").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
         let answer = state.exchange(py, timeout, |agent, wait| {
             if let Some((_, true)) = agent.waiting() {
                 // A late answer is dropped, whatever it was, for the new episode makes it void.
@@ -204,18 +213,10 @@ impl Agent {
     ) -> PyResult<Bound<'py, PyAny>> {
         let mut guard = self.lock(py)?;
         let state = &mut *guard;
-        let packed = state.actions.write(action, &mut state.action)?;
-        if !packed {
-            if let Some(text) = state.actions.check_structure(action)? {
-                return Err(error::new(py, ErrorKind::InvalidAction, format!("action{text}")));
-            }
-            if state.action[..4] == OPAQUE {
-                let text = format!(
-                    "an action of type {} cannot be sent; give a number, array, str or container of these",
-                    action.get_type().name()?
-                );
-                return Err(error::new(py, ErrorKind::InvalidAction, text));
-            }
+        let packed = state.actions.write(action, &mut state.action, "action");
+        let packed = packed.map_err(|refusal| refusal.into_error(py, ErrorKind::InvalidAction))?;
+        if !packed && let Some(text) = state.actions.check_structure(action)? {
+            return Err(error::new(py, ErrorKind::InvalidAction, format!("action{text}")));
         }
         let State { agent, action, .. } = state;
         let result = wait_raw(py, timeout, |wait: &mut Wait<'_>| {
@@ -253,6 +254,19 @@ impl Agent {
         result.map_err(|e: Error| raise(py, &e))
     }
 
+    /// Whether the last observation is of another dtype, shape or type than was declared: it could have been packed and
+    /// was not.
+    fn is_odd(&self, py: Python<'_>) -> PyResult<bool> {
+        let state = self.lock(py)?;
+        Ok(!state.packed && state.agent.spec().observation_space.is_fixed())
+    }
+
+    /// Which leaf of `observation` is not in its space and why, as far as it is known here.
+    fn violation(&self, py: Python<'_>, observation: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        let value = to_value(observation)?;
+        Ok(violation(&self.lock(py)?.agent.spec().observation_space, &value, "observation"))
+    }
+
     /// Whether the connection was lost.
     fn is_lost(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.lock(py)?.agent.is_lost())
@@ -265,6 +279,3 @@ impl Agent {
         }
     }
 }
-
-/// The tag of a value that only has a name (`docs/wire.md`, "Values").
-const OPAQUE: [u8; 4] = 13u32.to_le_bytes();

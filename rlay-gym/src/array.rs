@@ -44,7 +44,8 @@ pub(crate) fn dtype_of(array: &Bound<'_, PyUntypedArray>) -> PyResult<Option<(DT
 
 /// The same for a dtype object.
 pub(crate) fn from_descr(descr: &Bound<'_, PyArrayDescr>) -> PyResult<Option<(DType, bool)>> {
-    if descr.has_fields() || descr.has_subarray() {
+    // From 256 on are types of other libraries, such as bfloat16, whatever letter they go by.
+    if descr.has_fields() || descr.has_subarray() || descr.num() >= 256 {
         return Ok(None);
     }
     let dtype = match (descr.kind(), descr.itemsize()) {

@@ -3,20 +3,17 @@
 use std::{cell::RefCell, fmt, rc::Rc};
 
 use numpy::PyUntypedArray;
-use pyo3::{
-    exceptions::PyTypeError,
-    prelude::*,
-    types::{PyDict, PyTuple},
-};
+use pyo3::{prelude::*, types::PyDict};
 use rlay_core::{
     Error, ErrorKind, HostEnv, Offers, Outcome, Result, Stop, Value,
     endpoint::{self, Connection, Host, Notice, Wait},
-    wire::{Make, Payload, Seed, Spec, put_value},
+    wire::{Make, Payload, Seed, Spec},
 };
 
 use crate::{
     array, error,
     packing::{Tree, matching},
+    results::{self, Announced},
     space,
     value::{from_value, to_value},
     waiting::{is_main, log, look},
@@ -25,12 +22,17 @@ use crate::{
 /// From this many bytes on an observation is sent from where it lies.
 const IN_PLACE: usize = 4 << 10;
 
+/// What `step` and `reset` return.
+const STEP: [&str; 5] = ["observation", "reward", "terminated", "truncated", "info"];
+const RESET: [&str; 2] = ["observation", "info"];
+
 /// What ended a session from within, such as Ctrl-C in the environment's own code.
 type Interrupt = Rc<RefCell<Option<PyErr>>>;
 
 /// A Python environment and what it takes to speak for it.
 struct PyHostEnv {
     env: Py<PyAny>,
+    announced: Announced,
     spec: Spec,
     observations: Tree,
     actions: Tree,
@@ -128,6 +130,7 @@ impl PyHostEnv {
                 actions: Tree::new(py, &spec.action_space)?,
                 spec,
                 step: env.getattr("step")?.unbind(),
+                announced: Announced::new(&env)?,
                 env: env.unbind(),
                 last: None,
                 last_bytes: (std::ptr::null(), 0),
@@ -145,15 +148,13 @@ impl PyHostEnv {
     }
 
     fn step(&mut self, py: Python<'_>, action: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
-        let result = items(&self.step.bind(py).call1((action,))?, 5, "step")?;
-        outcome.reward = number(&result.get_item(1)?)?;
-        outcome.terminated = result.get_item(2)?.is_truthy()?;
-        outcome.truncated = result.get_item(3)?.is_truthy()?;
-        self.observe(py, &result.get_item(0)?, outcome)?;
-        self.info(&result.get_item(4)?, outcome, "step")
+        let result = results::items(&self.step.bind(py).call1((action,))?, "step", &STEP)?;
+        results::facts(&result.get_item(1)?, &result.get_item(2)?, &result.get_item(3)?, outcome)?;
+        self.observe(&result.get_item(0)?, outcome)?;
+        results::info(&result.get_item(4)?, outcome, "step")
     }
 
-    fn observe(&mut self, py: Python<'_>, observation: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
+    fn observe(&mut self, observation: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
         self.last = None;
         if let Some((dtype, shape, size)) = self.observations.single_array()
             && size >= IN_PLACE
@@ -167,18 +168,7 @@ impl PyHostEnv {
             outcome.observation.clear();
             return Ok(());
         }
-        outcome.packed = self.observations.write(observation, &mut outcome.observation)?;
-        let _ = py;
-        Ok(())
-    }
-
-    fn info(&self, info: &Bound<'_, PyAny>, outcome: &mut Outcome, what: &str) -> PyResult<()> {
-        if !info.is_instance_of::<PyDict>() {
-            return Err(PyTypeError::new_err(format!("{what} returned an info that is {} and no dict", info.repr()?)));
-        }
-        outcome.info.clear();
-        put_value(&mut outcome.info, &to_value(info)?);
-        Ok(())
+        results::observation(&self.observations, observation, outcome)
     }
 }
 
@@ -189,22 +179,6 @@ fn blame(py: Python<'_>, raised: PyErr, interrupt: &Interrupt) -> Error {
         *interrupt.borrow_mut() = Some(raised);
     }
     failure
-}
-
-fn items<'py>(result: &Bound<'py, PyAny>, n: usize, what: &str) -> PyResult<Bound<'py, PyTuple>> {
-    match result.cast::<PyTuple>() {
-        Ok(tuple) if tuple.len() == n => Ok(tuple.clone()),
-        _ => Err(PyTypeError::new_err(format!("{what} returned {} where a tuple of {n} was due", result.repr()?))),
-    }
-}
-
-/// A reward. Many environments make an array of one element of it.
-fn number(reward: &Bound<'_, PyAny>) -> PyResult<f64> {
-    let found = match array::exact(reward) {
-        Some(array) => array.call_method0("item").and_then(|item| item.extract()),
-        None => reward.extract(),
-    };
-    found.map_err(|_| PyTypeError::new_err(format!("the reward is {reward:?}, which is not a number")))
 }
 
 impl HostEnv for PyHostEnv {
@@ -225,10 +199,11 @@ impl HostEnv for PyHostEnv {
             kwargs.set_item("seed", seed)?;
             kwargs.set_item("options", from_value(py, options)?)?;
             let result = this.env.bind(py).call_method("reset", (), Some(&kwargs))?;
-            let result = items(&result, 2, "reset")?;
+            let result = results::items(&result, "reset", &RESET)?;
             (outcome.reward, outcome.terminated, outcome.truncated) = (0.0, false, false);
-            this.observe(py, &result.get_item(0)?, outcome)?;
-            this.info(&result.get_item(1)?, outcome, "reset")
+            this.observe(&result.get_item(0)?, outcome)?;
+            results::info(&result.get_item(1)?, outcome, "reset")?;
+            this.announced.compare(py)
         })
     }
 
@@ -253,7 +228,10 @@ impl HostEnv for PyHostEnv {
     }
 
     fn render(&mut self) -> Result<Value> {
-        self.call(|this, py| to_value(&this.env.bind(py).call_method0("render")?))
+        self.call(|this, py| {
+            let frame = this.env.bind(py).call_method0("render")?;
+            results::frame(&frame, this.spec.render_mode.as_deref())
+        })
     }
 
     fn close(&mut self) -> Result<()> {

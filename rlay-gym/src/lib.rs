@@ -9,6 +9,7 @@ mod host;
 mod options;
 mod packing;
 mod polled;
+mod results;
 mod space;
 mod value;
 mod waiting;
@@ -36,8 +37,8 @@ mod _rlay {
         array::Memory,
         options::check,
         polled::Poll,
-        space::roundtrip,
-        value::roundtrip_value,
+        space::{difference, roundtrip, show_space},
+        value::{check_data, roundtrip_value, show_value},
         waiting::forked,
     };
 }

@@ -9,7 +9,7 @@ use rlay_core::{AnySpace, DType, ErrorKind, endpoint::Received, wire::Payload};
 use crate::{
     array::{self, Leaves},
     error,
-    value::{from_value, to_value},
+    value::{Refusal, array_like, from_value, kind, part, to_data},
 };
 
 /// A space with what packing needs at hand.
@@ -85,14 +85,14 @@ impl Tree {
     }
 
     /// Writes `object` into `out`, packed if unpacking would give back the same Python types, else as
-    /// a value. Says which.
-    pub(crate) fn write(&self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<bool> {
+    /// a value. Says which. What no value holds is refused; in errors the whole is called `name`.
+    pub(crate) fn write(&self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>, name: &str) -> Result<bool, Refusal> {
         out.clear();
         if self.is_fixed && self.pack(object, out)? {
             return Ok(true);
         }
         out.clear();
-        rlay_core::wire::put_value(out, &to_value(object)?);
+        rlay_core::wire::put_value(out, &to_data(object, name)?);
         Ok(false)
     }
 
@@ -100,7 +100,18 @@ impl Tree {
         let py = object.py();
         match &self.node {
             Node::Array { dtype, shape, .. } => {
-                let Some(data) = matching(object, *dtype, shape)? else { return Ok(false) };
+                let data = match matching(object, *dtype, shape)? {
+                    Some(data) => data,
+                    // What another library holds arrives as an array in either form.
+                    None if array::exact(object).is_none() => match array_like(object) {
+                        Ok(Some(offered)) => match matching(&offered, *dtype, shape)? {
+                            Some(data) => data,
+                            None => return Ok(false),
+                        },
+                        _ => return Ok(false),
+                    },
+                    None => return Ok(false),
+                };
                 match array::bytes(&data) {
                     Some(bytes) => out.extend_from_slice(bytes),
                     None => {
@@ -238,9 +249,7 @@ impl Tree {
     /// What is wrong with the structure of an action, if anything: keys, arity, shape. What a value of
     /// the right structure means is for the environment to decide.
     pub(crate) fn check_structure(&self, object: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-        let py = object.py();
-        let nested = |path: String, found: Option<String>| found.map(|text| format!("{path}{text}"));
-        let type_name = || object.get_type().name().map(|name| name.to_string());
+        let nested = |part: String, found: Option<String>| found.map(|text| format!("{part}{text}"));
         match &self.node {
             Node::Array { shape, .. } => {
                 let Some(array) = array::exact(object) else { return Ok(None) };
@@ -248,7 +257,8 @@ impl Tree {
                 if found.iter().map(|n| *n as u64).eq(shape.iter().copied()) {
                     return Ok(None);
                 }
-                Ok(Some(format!(": an array of shape {found:?} where the action space has shape {shape:?}")))
+                let shape = PyTuple::new(object.py(), shape)?.repr()?;
+                Ok(Some(format!(": {} where the action space has shape {shape}", kind(object)?)))
             }
             Node::Tuple(members) => {
                 let items: Vec<_> = if let Ok(tuple) = object.cast::<PyTuple>() {
@@ -256,7 +266,7 @@ impl Tree {
                 } else if let Ok(list) = object.cast::<PyList>() {
                     list.iter().collect()
                 } else {
-                    return Ok(Some(format!(": a {} where the action space is a Tuple", type_name()?)));
+                    return Ok(Some(format!(": {} where the action space is a Tuple", kind(object)?)));
                 };
                 if items.len() != members.len() {
                     let (n, m) = (items.len(), members.len());
@@ -271,26 +281,25 @@ impl Tree {
             }
             Node::Dict(members) => {
                 let Ok(dict) = object.cast::<PyDict>() else {
-                    return Ok(Some(format!(": a {} where the action space is a Dict", type_name()?)));
+                    return Ok(Some(format!(": {} where the action space is a Dict", kind(object)?)));
                 };
+                let name = |key: &Bound<'_, PyAny>| part(key).map(|part| part[1..part.len() - 1].to_owned());
                 for (key, member) in members {
-                    let name = key.bind(py).repr()?;
+                    let key = key.bind(object.py());
                     match dict.get_item(key)? {
-                        None => return Ok(Some(format!(": the key {name} is missing"))),
+                        None => return Ok(Some(format!(": the key {} is missing", name(key)?))),
                         Some(item) => {
-                            if let Some(text) = nested(format!("[{name}]"), member.check_structure(&item)?) {
+                            if let Some(text) = nested(part(key)?, member.check_structure(&item)?) {
                                 return Ok(Some(text));
                             }
                         }
                     }
                 }
-                if dict.len() != members.len() {
-                    let known = PyTuple::new(py, members.iter().map(|(key, _)| key))?;
-                    return Ok(Some(format!(
-                        ": keys {} where the action space has {}",
-                        dict.keys().repr()?,
-                        known.repr()?
-                    )));
+                for key in dict.keys() {
+                    let mut known = members.iter().map(|(known, _)| known.bind(object.py()).eq(&key));
+                    if !known.try_fold(false, |found, same| same.map(|same| found || same))? {
+                        return Ok(Some(format!(": the action space has no key {}", name(&key)?)));
+                    }
                 }
                 Ok(None)
             }

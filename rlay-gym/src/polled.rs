@@ -8,9 +8,9 @@ use pyo3::{
     types::{PyBytes, PyString},
 };
 use rlay_core::{
-    EnvFailure, ErrorKind, Outcome,
+    Error, ErrorKind, Outcome,
     endpoint::{RawPoll, RawTurn},
-    wire::{Spec, put_value},
+    wire::Spec,
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     error::{self, raise},
     options::Options,
     packing::Tree,
+    results::{self, Announced},
     space,
     value::{from_value, to_value},
     waiting::wait_unless,
@@ -35,6 +36,9 @@ struct State {
     observations: Tree,
     actions: Tree,
     outcome: Outcome,
+    announced: Announced,
+    /// Whether the turn to be answered is a reset.
+    resets: bool,
 }
 
 impl Poll {
@@ -68,7 +72,9 @@ impl Poll {
         let observations = Tree::new(py, &spec.observation_space)?;
         let actions = Tree::new(py, &spec.action_space)?;
         let raw = RawPoll::new(spec, address, options.to_core(py)?).map_err(|e| raise(py, &e))?;
-        let state = State { raw, observations, actions, outcome: Outcome::default() };
+        let announced = Announced::new(&get(0)?)?;
+        let outcome = Outcome::default();
+        let state = State { raw, observations, actions, outcome, announced, resets: false };
         Ok(Self { state: Mutex::new(state), stop })
     }
 
@@ -87,6 +93,7 @@ impl Poll {
             return Ok(Some(match turn {
                 None => return Ok(None),
                 Some(RawTurn::Reset { seed, options }) => {
+                    state.resets = true;
                     let seed = match seed {
                         None => none(),
                         Some(seed) => {
@@ -99,9 +106,10 @@ impl Poll {
                 Some(RawTurn::Step(action)) => match state.actions.read(py, action) {
                     Ok(action) => ("step", action, none()).into_bound_py_any(py)?,
                     Err(raised) => {
-                        let failure = EnvFailure::new("ValueError", raised.to_string());
+                        // Bytes that do not fit the space are the agent's doing.
+                        let error = Error::protocol(raised.value(py).to_string());
                         let raw = &mut state.raw;
-                        wait_unless(py, Some(stop), None, |wait| raw.reply_error(failure, wait))?
+                        wait_unless(py, Some(stop), None, |wait| raw.reply_error(error, wait))?
                             .map_err(|e| raise(py, &e))?;
                         continue;
                     }
@@ -112,30 +120,32 @@ impl Poll {
         }
     }
 
-    /// Answers a reset or step.
+    /// Answers a reset or step. What a hosted environment may not return is refused; another answer may follow.
     fn reply(
         &self,
         py: Python<'_>,
         observation: &Bound<'_, PyAny>,
-        reward: f64,
-        terminated: bool,
-        truncated: bool,
+        reward: &Bound<'_, PyAny>,
+        terminated: &Bound<'_, PyAny>,
+        truncated: &Bound<'_, PyAny>,
         info: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let mut guard = self.lock(py)?;
-        let State { raw, observations, outcome, .. } = &mut *guard;
-        outcome.info.clear();
-        put_value(&mut outcome.info, &to_value(info)?);
-        outcome.packed = observations.write(observation, &mut outcome.observation)?;
-        (outcome.reward, outcome.terminated, outcome.truncated) = (reward, terminated, truncated);
+        let State { raw, observations, outcome, announced, resets, .. } = &mut *guard;
+        results::facts(reward, terminated, truncated, outcome)?;
+        results::observation(observations, observation, outcome)?;
+        results::info(info, outcome, "the engine")?;
+        if std::mem::take(resets) {
+            announced.compare(py)?;
+        }
         let stop = &self.stop.get().0;
         wait_unless(py, Some(stop), None, |wait| raw.reply(outcome, wait))?.map_err(|e| raise(py, &e))
     }
 
     /// Answers a render.
     fn reply_frame(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<()> {
-        let frame = to_value(frame)?;
         let (mut state, stop) = (self.lock(py)?, &self.stop.get().0);
+        let frame = results::frame(frame, state.raw.render_mode())?;
         let raw = &mut state.raw;
         wait_unless(py, Some(stop), None, |wait| raw.reply_frame(frame, wait))?.map_err(|e| raise(py, &e))
     }

@@ -111,6 +111,18 @@ pub(crate) fn to_py<'py>(py: Python<'py>, space: &AnySpace) -> PyResult<Bound<'p
     }
 }
 
+/// Where two spaces of these descriptions first differ, in words.
+#[pyfunction]
+pub(crate) fn difference(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    Ok(rlay_core::difference(&from_py(a)?, &from_py(b)?))
+}
+
+/// The space of this description, as the library in Rust prints it.
+#[pyfunction]
+pub(crate) fn show_space(tuple: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(from_py(tuple)?.to_string())
+}
+
 /// What the description of a space becomes when it crosses the wire, for tests and curious people.
 #[pyfunction]
 pub(crate) fn roundtrip<'py>(tuple: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

@@ -3,6 +3,8 @@
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::{
     IntoPyObjectExt,
+    exceptions::PyTypeError,
+    intern,
     prelude::*,
     sync::PyOnceLock,
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyModule, PyString, PyTuple, PyType},
@@ -39,25 +41,99 @@ struct Inside<'a, 'py> {
 
 impl<'a, 'py> Inside<'a, 'py> {
     /// Goes into `container`, unless that is too deep or it contains itself.
-    fn enter(container: &'a Bound<'py, PyAny>, outer: Option<&'a Self>) -> Option<Self> {
+    fn enter(container: &'a Bound<'py, PyAny>, outer: Option<&'a Self>) -> Result<Self, &'static str> {
         let level = outer.map_or(1, |outer| outer.level + 1);
         let mut around = outer;
         while let Some(inside) = around {
             if inside.container.is(container) {
-                return None;
+                return Err("contains itself, which cannot be sent");
             }
             around = inside.outer;
         }
-        (level <= DEPTH).then_some(Self { container, level, outer })
+        if level > DEPTH { Err("lies deeper than 31 containers") } else { Ok(Self { container, level, outer }) }
     }
 }
 
-/// `object` as a value. What no value holds becomes `Opaque`, with a warning in the log.
-pub(crate) fn to_value(object: &Bound<'_, PyAny>) -> PyResult<Value> {
-    convert(object, None)
+/// What becomes of an object that no value holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// It becomes `Opaque`, with a warning in the log.
+    Named,
+    /// It is refused.
+    Refused,
 }
 
-fn convert<'py>(object: &Bound<'py, PyAny>, outer: Option<&Inside<'_, 'py>>) -> PyResult<Value> {
+/// Why an object is not sent.
+pub(crate) enum Refusal {
+    /// A leaf of it cannot be: the path to it, part by part from the leaf up, and the reason.
+    Leaf(Vec<String>, String),
+    /// Something in it raised.
+    Raised(PyErr),
+}
+
+impl From<PyErr> for Refusal {
+    fn from(raised: PyErr) -> Self {
+        Self::Raised(raised)
+    }
+}
+
+impl Refusal {
+    /// The same of the item at `part` of a container.
+    fn at(self, part: impl FnOnce() -> PyResult<String>) -> Self {
+        match self {
+            Self::Leaf(mut path, why) => match part() {
+                Ok(part) => {
+                    path.push(part);
+                    Self::Leaf(path, why)
+                }
+                Err(raised) => Self::Raised(raised),
+            },
+            raised => raised,
+        }
+    }
+
+    /// The sentence about a leaf.
+    fn sentence(path: &[String], why: &str) -> String {
+        let path: String = path.iter().rev().map(String::as_str).collect();
+        format!("{path}: {why}; give numbers, text, bytes, arrays, or lists, tuples and dicts of these")
+    }
+
+    /// An error of RLay.
+    pub(crate) fn into_error(self, py: Python<'_>, kind: ErrorKind) -> PyErr {
+        match self {
+            Self::Leaf(path, why) => error::new(py, kind, Self::sentence(&path, &why)),
+            Self::Raised(raised) => raised,
+        }
+    }
+
+    /// The environment's own error.
+    pub(crate) fn into_type_error(self) -> PyErr {
+        match self {
+            Self::Leaf(path, why) => PyTypeError::new_err(Self::sentence(&path, &why)),
+            Self::Raised(raised) => raised,
+        }
+    }
+}
+
+type Converted = Result<Value, Refusal>;
+
+/// `object` as a value. What no value holds becomes `Opaque`, with a warning in the log.
+pub(crate) fn to_value(object: &Bound<'_, PyAny>) -> PyResult<Value> {
+    convert(object, None, Rest::Named).map_err(Refusal::into_type_error)
+}
+
+/// `object` as a value, if one holds all of it. In errors it is called `name`.
+pub(crate) fn to_data(object: &Bound<'_, PyAny>, name: &str) -> Converted {
+    convert(object, None, Rest::Refused).map_err(|refusal| refusal.at(|| Ok(name.to_owned())))
+}
+
+/// Raises if an agent cannot send `object`, which is called `name`, to an environment.
+#[pyfunction]
+pub(crate) fn check_data(object: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+    to_data(object, name).map(drop).map_err(|refusal| refusal.into_error(object.py(), ErrorKind::Usage))
+}
+
+fn convert<'py>(object: &Bound<'py, PyAny>, outer: Option<&Inside<'_, 'py>>, rest: Rest) -> Converted {
     let py = object.py();
     if object.is_none() {
         return Ok(Value::None);
@@ -72,56 +148,76 @@ fn convert<'py>(object: &Bound<'py, PyAny>, outer: Option<&Inside<'_, 'py>>) -> 
         return Ok(Value::Float(x.value()));
     }
     if let Ok(x) = object.cast_exact::<PyString>() {
-        return string(x);
+        return string(x, rest);
     }
     if let Ok(x) = object.cast_exact::<PyBytes>() {
         return Ok(Value::Bytes(x.as_bytes().to_vec()));
     }
     if let Some(x) = array::exact(object) {
-        return array(x);
+        return array(x, rest);
     }
     if object.is_instance(generic_type(py)?)? {
-        return scalar(object);
+        return scalar(object, rest);
     }
     if object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>() || object.is_instance_of::<PyDict>() {
         return match Inside::enter(object, outer) {
-            Some(here) => container(object, &here),
-            None => opaque(object),
+            Ok(here) => container(object, &here, rest),
+            Err(why) => unheld(object, rest, why),
         };
     }
-    subclass(object)
+    subclass(object, rest)
 }
 
 /// A list, tuple or dict, or an instance of a subclass of theirs, such as a `GraphInstance`.
-fn container<'py>(object: &Bound<'py, PyAny>, here: &Inside<'_, 'py>) -> PyResult<Value> {
-    let item = |item: Bound<'py, PyAny>| convert(&item, Some(here));
+fn container<'py>(object: &Bound<'py, PyAny>, here: &Inside<'_, 'py>, rest: Rest) -> Converted {
+    let item = |item: Bound<'py, PyAny>| convert(&item, Some(here), rest);
     if object.get_type().is(graph_type(object.py())?) {
-        let part = |name| item(object.getattr(name)?);
+        let part = |name: &str| item(object.getattr(name)?).map_err(|refusal| refusal.at(|| Ok(format!(".{name}"))));
         let graph = Graph { nodes: part("nodes")?, edges: part("edges")?, edge_links: part("edge_links")? };
         return Ok(Value::Graph(Box::new(graph)));
     }
+    let place = |(i, x)| item(x).map_err(|refusal| refusal.at(|| Ok(format!("[{i}]"))));
     if let Ok(x) = object.cast::<PyList>() {
         note_subclass(object, x.is_exact_instance_of::<PyList>(), "list")?;
-        return Ok(Value::List(x.iter().map(item).collect::<PyResult<_>>()?));
+        return Ok(Value::List(x.iter().enumerate().map(place).collect::<Result<_, _>>()?));
     }
     if let Ok(x) = object.cast::<PyTuple>() {
         note_subclass(object, x.is_exact_instance_of::<PyTuple>(), "tuple")?;
-        return Ok(Value::Tuple(x.iter().map(item).collect::<PyResult<_>>()?));
+        return Ok(Value::Tuple(x.iter().enumerate().map(place).collect::<Result<_, _>>()?));
     }
     let is_exact = object.is_exact_instance_of::<PyDict>();
     note_subclass(object, is_exact, "dict")?;
     // An OrderedDict has an order of its own beside that of the dict it is. Items are listed before
     // they are converted, for that may let other threads in.
-    let items = if is_exact { object.cast::<PyDict>()?.items().into_any() } else { object.call_method0("items")? };
+    let items = if is_exact {
+        object.cast::<PyDict>().map_err(PyErr::from)?.items().into_any()
+    } else {
+        object.call_method0("items")?
+    };
     let entry = |pair: Bound<'py, PyAny>| {
         let found = pair.get_item(0)?;
-        let mut key = convert(&found, Some(here))?;
+        let mut key = match convert(&found, Some(here), rest) {
+            Err(Refusal::Leaf(_, why)) => return Err(Refusal::Leaf(vec![], format!("of its keys, {why}"))),
+            key => key?,
+        };
         if !is_hashable(&key) {
-            key = opaque(&found)?;
+            key = unheld(&found, rest, "a key that is none at the other end")?;
         }
-        Ok((key, item(pair.get_item(1)?)?))
+        let value = item(pair.get_item(1)?).map_err(|refusal| refusal.at(|| part(&found)))?;
+        Ok((key, value))
     };
-    Ok(Value::Dict(Map(items.try_iter()?.map(|pair| entry(pair?)).collect::<PyResult<_>>()?)))
+    let entries: Vec<(Value, Value)> = items.try_iter()?.map(|pair| entry(pair?)).collect::<Result<_, Refusal>>()?;
+    Ok(Value::Dict(Map(entries)))
+}
+
+/// The part of a path that leads to the item under `key`, such as `["goal"]` or `[3]`.
+pub(crate) fn part(key: &Bound<'_, PyAny>) -> PyResult<String> {
+    support(key.py())?.call_method1("part", (key,))?.extract()
+}
+
+/// What an object is, for messages: its type, and the size of arrays and containers.
+pub(crate) fn kind(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    support(object.py())?.call_method1("kind", (object,))?.extract()
 }
 
 /// Whether what `key` becomes at the other end can be the key of a dict, even if the class it had
@@ -134,8 +230,8 @@ fn is_hashable(key: &Value) -> bool {
     }
 }
 
-/// An instance of a subclass of what has a value, as that; anything else by name only.
-fn subclass(object: &Bound<'_, PyAny>) -> PyResult<Value> {
+/// An instance of a subclass of what has a value, as that, and what offers an array, as the array.
+fn subclass(object: &Bound<'_, PyAny>, rest: Rest) -> Converted {
     if let Ok(x) = object.cast::<PyInt>() {
         note_subclass(object, false, "int")?;
         return int(x);
@@ -145,7 +241,7 @@ fn subclass(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         return Ok(Value::Float(x.value()));
     }
     if let Ok(x) = object.cast::<PyString>() {
-        let value = string(x)?;
+        let value = string(x, rest)?;
         note_subclass(object, matches!(value, Value::Opaque { .. }), "str")?;
         return Ok(value);
     }
@@ -154,14 +250,44 @@ fn subclass(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         return Ok(Value::Bytes(x.as_bytes().to_vec()));
     }
     if let Ok(x) = object.cast::<PyUntypedArray>() {
-        let value = array(x)?;
+        let value = array(x, rest)?;
         note_subclass(object, matches!(value, Value::Opaque { .. }), "numpy.ndarray")?;
         return Ok(value);
     }
-    opaque(object)
+    match array_like(object) {
+        Ok(Some(found)) => match array::exact(&found) {
+            Some(x) => array(x, rest),
+            None => unheld(object, rest, NO_VALUE),
+        },
+        Ok(None) => unheld(object, rest, NO_VALUE),
+        Err(Refusal::Leaf(_, why)) => unheld(object, rest, &why),
+        Err(raised) => Err(raised),
+    }
 }
 
-fn int(x: &Bound<'_, PyInt>) -> PyResult<Value> {
+const NO_VALUE: &str = "cannot be sent";
+
+/// The NumPy array that an object of another library offers, by `__array__`, or by `__dlpack__` if it lives on the CPU.
+/// Says once for each class that such objects arrive as arrays. `None` if it is no such object.
+pub(crate) fn array_like<'py>(object: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
+    let py = object.py();
+    if object.is_instance_of::<PyUntypedArray>() || object.is_instance(generic_type(py)?)? {
+        return Ok(None);
+    }
+    // Of the class, for an object may answer to any name.
+    let class = object.get_type();
+    if !class.hasattr(intern!(py, "__array__"))? && !class.hasattr(intern!(py, "__dlpack__"))? {
+        return Ok(None);
+    }
+    let (array, why): (Option<Bound<'py, PyAny>>, String) =
+        support(py)?.call_method1("offered_array", (object,))?.extract()?;
+    match array {
+        Some(array) => Ok(Some(array)),
+        None => Err(Refusal::Leaf(vec![], why)),
+    }
+}
+
+fn int(x: &Bound<'_, PyInt>) -> Converted {
     if let Ok(small) = x.extract::<i64>() {
         return Ok(Value::Int(small));
     }
@@ -170,12 +296,15 @@ fn int(x: &Bound<'_, PyInt>) -> PyResult<Value> {
 }
 
 /// A lone surrogate is no UTF-8; a str with one travels by name.
-fn string(x: &Bound<'_, PyString>) -> PyResult<Value> {
-    x.to_str().map_or_else(|_| opaque(x), |text| Ok(Value::Str(text.to_owned())))
+fn string(x: &Bound<'_, PyString>, rest: Rest) -> Converted {
+    match x.to_str() {
+        Ok(text) => Ok(Value::Str(text.to_owned())),
+        Err(_) => unheld(x, rest, "has a lone surrogate, which no text has"),
+    }
 }
 
-fn array(x: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
-    let Some((dtype, big_endian)) = array::dtype_of(x)? else { return opaque(x) };
+fn array(x: &Bound<'_, PyUntypedArray>, rest: Rest) -> Converted {
+    let Some((dtype, big_endian)) = array::dtype_of(x)? else { return unheld(x, rest, NO_VALUE) };
     let shape = x.shape().iter().map(|n| *n as u64).collect();
     let data = match array::bytes(x).filter(|_| !big_endian) {
         Some(bytes) => bytes.to_vec(),
@@ -184,19 +313,23 @@ fn array(x: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
     Ok(Value::Array(Array { dtype, big_endian, shape, data }))
 }
 
-fn scalar(object: &Bound<'_, PyAny>) -> PyResult<Value> {
+fn scalar(object: &Bound<'_, PyAny>, rest: Rest) -> Converted {
     let descr = object.getattr("dtype")?;
     let supported = match descr.cast::<numpy::PyArrayDescr>() {
         Ok(descr) => array::from_descr(descr)?,
         Err(_) => None,
     };
     // np.str_ and np.bytes_ are str and bytes too.
-    let Some((dtype, big_endian)) = supported else { return subclass(object) };
+    let Some((dtype, big_endian)) = supported else { return subclass(object, rest) };
     let data: Vec<u8> = support(object.py())?.call_method1("little_endian_bytes", (object,))?.extract()?;
     Ok(Value::Scalar(Array { dtype, big_endian, shape: vec![], data }))
 }
 
-fn opaque(object: &Bound<'_, PyAny>) -> PyResult<Value> {
+/// An object that no value holds.
+fn unheld(object: &Bound<'_, PyAny>, rest: Rest, why: &str) -> Converted {
+    if rest == Rest::Refused {
+        return Err(Refusal::Leaf(vec![], format!("{} {why}", kind(object)?)));
+    }
     let (type_name, repr) = support(object.py())?.call_method1("describe_opaque", (object,))?.extract()?;
     Ok(Value::Opaque { type_name, repr })
 }
@@ -259,4 +392,10 @@ pub(crate) fn roundtrip_value<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound
     let mut reader = rlay_core::wire::Reader::new(&bytes, 0, &Limits::default());
     let value = reader.value().map_err(|e| error::raise(py, &e))?;
     from_value(py, &value)
+}
+
+/// The value that `object` becomes, as the library in Rust prints it.
+#[pyfunction]
+pub(crate) fn show_value(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(format!("{:?}", to_value(object)?))
 }

@@ -209,13 +209,13 @@ REGISTERED: dict[str, Callable[[], spaces.Space[Any]]] = {
 REFUSED: dict[str, tuple[Callable[[], spaces.Space[Any]], str]] = {
     "custom": (
         lambda: Dict({"agent": Tuple([Discrete(2), Warehouse()])}),
-        r"observation_space\['agent'\]\[1\]: a space of class corpus.Warehouse is not one of Gymnasium's own; "
+        r"observation_space\[\"agent\"\]\[1\]: a space of class corpus.Warehouse is not one of Gymnasium's own; "
         r"say how to send it with rlay.register_space\(Warehouse, ",
     ),
     "custom: subclass": (lambda: spaces.Sequence(Camera(0, 1)), r"observation_space\[\*\]: .*corpus.Camera is not one"),
     "Box: float128": (
         lambda: Dict({"far": Box(-1, 1, (2,), np.longdouble)}),
-        r"observation_space\['far'\]: .*Box has dtype float128, which cannot be sent; use float64 or smaller",
+        r"observation_space\[\"far\"\]: .*Box has dtype float128, which cannot be sent; use float64 or smaller",
     ),
     "MultiDiscrete: nvec beyond int64": (
         lambda: MultiDiscrete(np.array([2**63 + 5], np.uint64), dtype=np.uint64),

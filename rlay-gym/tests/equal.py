@@ -52,7 +52,7 @@ def _first(found: Any) -> str | None:
 
 def as_float(reward: Any) -> float:
     """Return what is declared to arrive of a reward; some environments make an array of one element of it."""
-    return float(reward.item() if isinstance(reward, np.ndarray) else reward)
+    return float(np.asarray(reward).item() if hasattr(reward, "__array__") else reward)
 
 
 def same_reward(local: Any, remote: Any) -> bool:

@@ -10,6 +10,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from value_envs import Offers
+
 
 class Crash(ValueError):
     """An exception class that the agent's side does not know."""
@@ -106,6 +108,7 @@ REWARDS: dict[str, Any] = {
     "int": 3,
     "large int": 2**80,
     "bool": True,
+    "array of another library": Offers([0.25]),
     "np.float16": np.float16(0.1),
     "np.float32": np.float32(0.1),
     "np.float64": np.float64(0.1),
@@ -122,7 +125,14 @@ REWARDS: dict[str, Any] = {
 }
 """Rewards that are numbers."""
 
-NO_REWARDS: dict[str, Any] = {"None": None, "str": "1.0", "complex": 1j, "list": [1.0], "array": np.zeros(2)}
+NO_REWARDS: dict[str, Any] = {
+    "None": None,
+    "str": "1.0",
+    "complex": 1j,
+    "list": [1.0],
+    "array": np.zeros(2),
+    "two numbers of another library": Offers([1, 2]),
+}
 """Rewards that are none."""
 
 FLAGS: dict[str, Any] = {
@@ -138,12 +148,21 @@ FLAGS: dict[str, Any] = {
 """What environments return for ``terminated`` and ``truncated``."""
 
 RESULTS: dict[str, tuple[Any, str]] = {
-    "four items": ((0, 0.0, False, {}), r"step returned \(0, 0.0, False, \{\}\) where a tuple of 5 was due"),
-    "a list": ([0, 0.0, False, False, {}], r"step returned \[.*\] where a tuple of 5 was due"),
+    "four items": (
+        (0, 0.0, False, {}),
+        r"step returned a tuple of 4 \(an int, a float, a bool, a dict of 0\) where a tuple of 5 was due",
+    ),
+    "a list": (
+        [0, 0.0, False, False, {}],
+        "step returned a list of 5 where a tuple of 5 was due; return .observation, reward, terminated, ",
+    ),
     "None": (None, "step returned None where a tuple of 5 was due"),
     "info is None": ((0, 0.0, False, False, None), "step returned an info that is None and no dict"),
-    "info is a list": ((0, 0.0, False, False, []), r"step returned an info that is \[\] and no dict"),
-    "flag is an array": ((0, 0.0, np.array([True, False]), False, {}), "truth value of an array"),
+    "info is a list": ((0, 0.0, False, False, []), "step returned an info that is a list of 0 and no dict; return {}"),
+    "flag is an array": (
+        (0, 0.0, np.array([True, False]), False, {}),
+        r"terminated is an array of shape \(2,\) and dtype bool, which is neither true nor false .*return a bool",
+    ),
 }
 """What is no result of ``step``, and what is said about it."""
 
@@ -207,3 +226,71 @@ ACTION_SPACES: dict[str, spaces.Space[Any]] = {
 def recorder(name: str) -> Callable[..., Recorder]:
     """Return the function that makes the recorder of actions of the space called ``name``."""
     return lambda render_mode: Recorder(ACTION_SPACES[name])
+
+
+class Holder(gym.Env[Any, Any]):
+    """Observes, or draws, a value of ``value_envs`` that the options name, beside a number that is as it should be."""
+
+    metadata = {"render_modes": ["rgb_array", "human"]}
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, space: spaces.Space[Any], wrap: bool, render_mode: str | None = None) -> None:
+        self.observation_space = space
+        self.wrap = wrap
+        self.render_mode = render_mode
+        self.value: Any = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        from value_envs import TABLES
+
+        super().reset(seed=seed)
+        table, name = (options or {})["observe"]
+        self.value = TABLES[table][name]()
+        return self.observation(), {}
+
+    def observation(self) -> Any:
+        return {"id": 1, "pos": [self.value]} if self.wrap else self.value
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.observation(), 0.0, False, False, {}
+
+    def render(self) -> Any:
+        return self.value
+
+
+def holder(kind: str) -> Callable[..., Holder]:
+    """Return the function that makes a holder, of values alone or of values in a dict."""
+    box = spaces.Box(-10, 10, (2,), np.float32)
+    inside = spaces.Dict({"id": spaces.Discrete(3), "pos": spaces.Tuple([box])})
+    return lambda render_mode: Holder(inside if kind == "dict" else box, kind == "dict", render_mode)
+
+
+class Growing(gym.Env[Any, Any]):
+    """Sees one cell more from the third episode on, or declares an equal space anew at each look."""
+
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, grows: bool) -> None:
+        self.grows = grows
+        self.episodes = 0
+
+    @property
+    def observation_space(self) -> Any:  # type: ignore[override]
+        return spaces.Box(-1, 1, (self.cells,))
+
+    @property
+    def cells(self) -> int:
+        return 3 if self.grows and self.episodes > 2 else 2
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.episodes += 1
+        return np.zeros(self.cells, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return np.zeros(self.cells, np.float32), 0.0, False, False, {}
+
+
+def growing(grows: str) -> Callable[..., Growing]:
+    """Return the function that makes an environment whose space grows, or does not."""
+    return lambda render_mode: Growing(grows == "yes")

@@ -78,31 +78,41 @@ def test_what_arrives(hosted: Hosted, paradigm: str, name: str) -> None:
 
 WRONG: dict[str, list[tuple[Any, str]]] = {
     "Box": [
-        (np.zeros(3, "f4"), r"action: an array of shape \[3\] where the action space has shape \[2\]"),
-        (np.array(0.5), r"action: an array of shape \[\] where the action space has shape \[2\]"),
-        (np.zeros((2, 1)), r"action: an array of shape \[2, 1\] where"),
-        (object(), "an action of type object cannot be sent; give a number, array, str or container"),
-        ({1, 2}, "an action of type set cannot be sent"),
-        (np.array(["a", "b"]), "an action of type ndarray cannot be sent"),
+        (
+            np.zeros(3, "f4"),
+            r"action: an array of shape \(3,\) and dtype float32 where the action space has shape \(2,\)",
+        ),
+        (np.array(0.5), r"action: an array of shape \(\) and dtype float64 where the action space has shape \(2,\)"),
+        (np.zeros((2, 1)), r"action: an array of shape \(2, 1\) and dtype float64 where"),
+        (
+            object(),
+            "action: an object cannot be sent; give numbers, text, bytes, arrays, or lists, tuples and dicts of these",
+        ),
+        ({1, 2}, "action: a set cannot be sent; give"),
+        (np.array(["a", "b"]), r"action: an array of shape \(2,\) and dtype <U1 cannot be sent; give"),
     ],
-    "Box of shape ()": [(np.zeros(1, "f4"), r"an array of shape \[1\] where the action space has shape \[\]")],
-    "MultiDiscrete": [(np.zeros((1, 2), int), r"an array of shape \[1, 2\] where")],
-    "MultiBinary": [(np.zeros(3, np.int8), r"an array of shape \[3\] where the action space has shape \[2\]")],
+    "Box of shape ()": [
+        (np.zeros(1, "f4"), r"an array of shape \(1,\) and dtype float32 where the action space has shape \(\)")
+    ],
+    "MultiDiscrete": [(np.zeros((1, 2), int), r"an array of shape \(1, 2\) and dtype int64 where")],
+    "MultiBinary": [
+        (np.zeros(3, np.int8), r"an array of shape \(3,\) and dtype int8 where the action space has shape \(2,\)")
+    ],
     "Tuple": [
-        (1, "action: a int where the action space is a Tuple"),
-        ({}, "action: a dict where the action space is a Tuple"),
+        (1, "action: an int where the action space is a Tuple"),
+        ({}, "action: a dict of 0 where the action space is a Tuple"),
         ((1,), "action: 1 members where the action space has 2"),
         ((1, np.zeros(2, "f4"), 1), "action: 3 members where the action space has 2"),
-        ((1, np.zeros(3, "f4")), r"action\[1\]: an array of shape \[3\]"),
+        ((1, np.zeros(3, "f4")), r"action\[1\]: an array of shape \(3,\)"),
     ],
     "Dict": [
-        (1, "action: a int where the action space is a Dict"),
-        ([("b", 1)], "action: a list where the action space is a Dict"),
-        ({"b": 1}, "action: the key 'a' is missing"),
-        ({"b": 1, "a": np.zeros(2, "f4"), "c": 1}, r"keys \['b', 'a', 'c'\] where the action space has \('b', 'a'\)"),
-        ({"b": 1, "a": np.zeros((1, 1))}, r"action\['a'\]: an array of shape \[1, 1\]"),
+        (1, "action: an int where the action space is a Dict"),
+        ([("b", 1)], "action: a list of 1 where the action space is a Dict"),
+        ({"b": 1}, 'action: the key "a" is missing'),
+        ({"b": 1, "a": np.zeros(2, "f4"), "c": 1}, 'action: the action space has no key "c"'),
+        ({"b": 1, "a": np.zeros((1, 1))}, r'action\["a"\]: an array of shape \(1, 1\)'),
     ],
-    "nested": [({"go": ({"x": np.zeros(1)},)}, r"action\['go'\]\[0\]\['x'\]: an array of shape \[1\]")],
+    "nested": [({"go": ({"x": np.zeros(1)},)}, r'action\["go"\]\[0\]\["x"\]: an array of shape \(1,\)')],
 }
 
 

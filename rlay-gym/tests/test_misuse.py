@@ -14,22 +14,22 @@ from moods import Moods
 
 WALKS = {
     "moody:TupleActions": [
-        (1, "a int where the action space is a Tuple"),
+        (1, "an int where the action space is a Tuple"),
         ((1,), "1 members where the action space has 2"),
         ((1, np.zeros(2, np.float32), 3), "3 members where the action space has 2"),
-        ((1, np.zeros(3, np.float32)), r"\[1\]: an array of shape \[3\]"),
-        ({"0": 1, "1": 2}, "a dict where the action space is a Tuple"),
+        ((1, np.zeros(3, np.float32)), r"\[1\]: an array of shape \(3,\)"),
+        ({"0": 1, "1": 2}, "a dict of 2 where the action space is a Tuple"),
     ],
     "moody:DictActions": [
-        ((1, 2), "a tuple where the action space is a Dict"),
-        ({}, "the key 'move' is missing"),
-        ({"move": np.zeros(2, np.float32)}, "the key 'say' is missing"),
+        ((1, 2), "a tuple of 2 where the action space is a Dict"),
+        ({}, 'the key "move" is missing'),
+        ({"move": np.zeros(2, np.float32)}, 'the key "say" is missing'),
         ({"move": np.zeros(2, np.float32), "say": "hi", "jump": 1}, "jump"),
-        ({"move": np.zeros((2, 1), np.float32), "say": "hi"}, r"\['move'\]: an array of shape \[2, 1\]"),
+        ({"move": np.zeros((2, 1), np.float32), "say": "hi"}, r'\["move"\]: an array of shape \(2, 1\)'),
     ],
     "moody:BoxActions": [
-        (np.zeros((3, 2), np.float32), r"shape \[3, 2\] where the action space has shape \[2, 3\]"),
-        (np.zeros(6, np.float32), r"shape \[6\]"),
+        (np.zeros((3, 2), np.float32), r"shape \(3, 2\) and dtype float32 where the action space has shape \(2, 3\)"),
+        (np.zeros(6, np.float32), r"shape \(6,\)"),
         (object(), "cannot be sent"),
     ],
 }

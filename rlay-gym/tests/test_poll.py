@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ from gymnasium import spaces
 
 import rlay
 from processes import WAIT, free_address, python, until
+from value_envs import Offers
 
 AGENT = """
     import sys, rlay
@@ -167,4 +170,55 @@ def test_waiting_for_a_turn_in_a_loop_without_frames() -> None:
         assert backend.turn(WAIT) == rlay.Reset(seed=7, options={"level": 3})
         backend.reply(here(0.0))
         assert backend.turn(float("inf")) == rlay.Step(0)
+        backend.close()
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "info is a list": ({"info": [1]}, "the engine returned an info that is a list of 1 and no dict; return {}"),
+    "reward is a str": ({"reward": "1.0"}, "the reward is a str, which is not a number; return a float"),
+    "reward is two numbers": ({"reward": np.zeros(2)}, "the reward is an array of shape (2,) and dtype float64, which"),
+    "a flag is two": ({"terminated": np.zeros(2)}, "terminated is an array of shape (2,) and dtype float64, which is"),
+    "another flag is two": ({"truncated": np.zeros(2)}, "truncated is an array of shape (2,) and dtype float64, which"),
+    "an object": ({"observation": {"x": [object()]}}, 'observation["x"][0]: an object cannot be sent; give numbers'),
+    "an array of objects": ({"observation": np.array([None])}, "observation: an array of shape (1,) and dtype object"),
+}
+"""Answers that a hosted environment may not give either, and what is said about them."""
+
+
+def test_answers_are_checked_as_those_of_a_hosted_environment() -> None:
+    """Nothing is sent of one that is refused, and a better one may follow."""
+    with python(AGENT, "rgb_array") as agent:
+        backend = rlay.ClientBackend(World(), agent.line())
+        wanted = turns(backend)
+        next(wanted)
+        for answer, text in BAD.values():
+            with pytest.raises(TypeError, match=re.escape(text)):
+                backend.reply(**{"observation": here(0.0), **answer})
+        backend.reply(Offers(here(0.0)), info={"engine": object})
+        assert agent.line().startswith("reset [0.0, -0.0] {'engine': Opaque(type='type'")
+        assert next(wanted) == rlay.Render()
+        with pytest.raises(TypeError, match="frame: a set cannot be sent; give numbers"):
+            backend.reply({1})
+        backend.reply(Offers(np.zeros((2, 3, 3), np.uint8)))
+        assert agent.line() == "frame (2, 3, 3)"
+        next(wanted)
+        for answer, text in BAD.values():
+            with pytest.raises(TypeError, match=re.escape(text)):
+                backend.reply(**{"observation": here(0.0), **answer})
+        backend.reply(here(1.0), np.array([2.5]), terminated=np.array(1), truncated=0)
+        assert agent.line() == "step [1.0, -1.0] [2.5, True, False, {}]"
+        backend.close()
+
+
+def test_a_space_that_changes_between_episodes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "rlay")
+    with python(AGENT, "") as agent:
+        world: Any = World()
+        backend = rlay.ClientBackend(world, agent.line())
+        next(turns(backend))
+        world.observation_space = spaces.Box(-10, 10, (2,), np.float64)
+        backend.reply(here(0.0))
+        (words,) = [record.getMessage() for record in caplog.records]
+        assert words.startswith("World: reset() has replaced observation_space, from first to second: Box(-10.0, ")
+        assert "Make a new session for other spaces" in words
         backend.close()

@@ -11,10 +11,11 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.spaces import Box, Discrete, Text
 
 import rlay
 from conftest import Hosted, HostProcess
-from corpus import DEEPEST, LETTERS, NEWER, REFUSED, SPACES, UNORDERED, values
+from corpus import DEEPEST, LETTERS, NEWER, REFUSED, SPACES, UNORDERED, Mission, values
 from equal import difference
 from rlay import _rlay, _spaces
 
@@ -101,6 +102,17 @@ def test_description(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPACES)
+def test_spaces_print_in_rust_as_in_gymnasium(name: str) -> None:
+    """But for the blanks and breaks with which NumPy sets out arrays."""
+    if unavailable(name):
+        return
+    space = SPACES[name]()
+    shown = _rlay.show_space(_spaces.describe(space))
+    assert "".join(shown.split()) == "".join(repr(space).split())
+    assert "\n" not in shown or "charset" in shown
+
+
+@pytest.mark.parametrize("name", SPACES)
 def test_live(hosted: Hosted, host_process: HostProcess, paradigm: str, name: str) -> None:
     """The same in a session; and every value is the same after it went there and back, both ways."""
     if unavailable(name):
@@ -167,6 +179,54 @@ def test_a_registered_class(hosted: Hosted, paradigm: str) -> None:
     value = {"image": np.zeros(2, np.float32), "mission": ("0A", "xyz")}
     assert difference(value, env.reset(options={"observation": value})[0]) is None
     assert difference(value, env.step(value)[0]) is None
+
+
+class ShortMission(Mission):
+    """A subclass of a registered class."""
+
+
+class Limb(Box):
+    """A subclass of one of Gymnasium's own."""
+
+
+class LimbOfTwo(Limb):
+    """A subclass of that."""
+
+
+class Choice(Discrete):
+    """A subclass of another one of Gymnasium's own."""
+
+
+def test_one_registration_covers_subclasses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest registered class decides; Gymnasium's own classes are sent as they are whatever is registered."""
+    monkeypatch.setattr(_spaces, "_registered", dict(_spaces._registered))
+    assert _spaces.describe(ShortMission(1)) == _spaces.describe(Mission(1))
+    with pytest.raises(rlay.Error, match="Limb is not one of Gymnasium's own"):
+        _spaces.describe(Limb(0, 1))
+    rlay.register_space(Limb, lambda space: Box(space.low, space.high, dtype=space.dtype))
+    rlay.register_space(Discrete, lambda space: Discrete(int(space.n) + 1))
+    assert _spaces.describe(Limb(0, 1)) == _spaces.describe(LimbOfTwo(0, 1)) == _spaces.describe(Box(0, 1))
+    assert _spaces.describe(Choice(2)) == _spaces.describe(Discrete(3))
+    assert _spaces.describe(Discrete(2)) == ("Discrete", "int64", 2, 0)
+    rlay.register_space(ShortMission, lambda space: Text(3, charset="ab"))
+    assert _spaces.describe(ShortMission(1)) == ("Text", 1, 3, "ab")
+
+
+@pytest.mark.parametrize("name", [name for name in SPACES if name not in NEWER and not name.startswith("nested")])
+def test_the_advice_about_an_unregistered_subclass_is_right(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What the message says to call makes the class known, as the space that it is a subclass of."""
+    monkeypatch.setattr(_spaces, "_registered", {})
+    space = SPACES[name]()
+    expected = _spaces.describe(space)
+    special = type("Special", (type(space),), {})
+    space.__class__ = special
+    with pytest.raises(rlay.Error, match="is not one of Gymnasium's own; say how to send it with ") as caught:
+        _spaces.describe(space)
+    advice = str(caught.value).split(" with ")[1]
+    exec(advice, {"rlay": rlay, "gymnasium": gymnasium, "Special": special})
+    found = _spaces.describe(space)
+    assert found[0] == expected[0]
+    assert repr(_spaces.build(found)) == repr(_spaces.build(expected))
 
 
 def test_only_spaces_are_registered() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,8 @@ import rlay
 from conftest import Hosted, HostProcess
 from equal import difference
 from rlay import _rlay, _values
-from value_envs import DTYPES, LAID_OUT, OPAQUE, SAME, SUBCLASSES, Frozen
+from rlay.errors import InvalidAction
+from value_envs import DTYPES, LAID_OUT, NO_ARRAY, ODD, OFFERED, OPAQUE, SAME, SUBCLASSES
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -93,34 +95,46 @@ def test_subclasses_arrive_as_their_base(env: Any, words: Any, name: str) -> Non
 def test_what_no_value_holds_arrives_by_name(env: Any, words: Any, name: str) -> None:
     """One warning where it is sent, however often."""
     here, there = words
-    sent, arrives, type_name = OPAQUE[name]
+    _, arrives, type_name = OPAQUE[name]
     text = [f"{type_name} cannot be sent; it arrives as rlay.Opaque(type, repr)"] if type_name else []
     for _ in range(3):
         assert difference(arrives(), arrived(env, "opaque", name)) is None
     assert (here(), there()) == ([], text)
-    for _ in range(3):
-        assert difference_there(env, "opaque, arrived", name, sent()) is None
-    assert (here(), there()) == (text, [])
 
 
-def test_a_key_that_is_no_key_elsewhere(env: Any) -> None:
-    """A class of dicts can be hashable; the dict that it would arrive as is not."""
-    for key in (Frozen(a=1), (1, Frozen(a=1))):
-        (found,) = env.reset(options={"by key": {key: 1}})[1]["options"]["by key"]
-        assert type(found) is rlay.Opaque
-        assert "{'a': 1}" in found.repr
+REFUSED = {name: sent for name, (sent, _, _) in OPAQUE.items()}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_no_value_holds_is_refused_towards_the_environment(env: Any, words: Any, name: str) -> None:
+    """Nothing is replaced on the way to it, nothing is sent, and the session goes on."""
+    env.reset()
+    value = REFUSED[name]()
+    for options in (value, {"level": [value]}, {"level": ({"x": value},)}):
+        with pytest.raises(rlay.Error, match=r"^options.*; give numbers, text, bytes, arrays, or ") as caught:
+            env.reset(options=options)
+        assert type(caught.value) is rlay.Error
+    assert str(caught.value).startswith('options["level"][0]["x"]')
+    for action in (value, [value], {"move": value}):
+        with pytest.raises(InvalidAction) as caught:
+            env.step(action)
+    assert str(caught.value).startswith('action["move"]')
+    assert env.step(1)[4] == {"type": "int", "action": 1}
+    assert [say() for say in words] == [[], []]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_containers(env: Any, name: str) -> None:
+    """In info they arrive as far as they can, and quickly; towards the environment they are refused."""
+    make, why = ODD[name]
+    assert "Opaque" in repr(arrived(env, "odd", name))
+    with pytest.raises(rlay.Error, match=re.escape(f'options["level"]{why}')):
+        env.reset(options={"level": make()})
 
 
 def test_what_contains_itself(env: Any) -> None:
     """It arrives up to where it begins again, and quickly, however often it contains itself."""
-    loop: list[Any] = [1]
-    loop += [loop] * 50
-    mapping: dict[str, Any] = {"loop": loop}
-    mapping["self"] = mapping
-    pair = ([], mapping)
-    pair[0].append(pair)
-    options = env.reset(options={"pair": pair})[1]["options"]
-    ((back,), found) = options["pair"]
+    ((back,), found) = arrived(env, "odd", "within itself")
     assert type(back) is rlay.Opaque
     assert back.type == "tuple"
     assert type(found["self"]) is rlay.Opaque
@@ -133,16 +147,78 @@ def test_what_contains_itself(env: Any) -> None:
 
 def test_what_is_too_deep(env: Any) -> None:
     """It arrives as deep as the wire carries it."""
-    value: Any = "bottom"
-    for _ in range(40):
-        value = [value]
-    found, depth = _rlay.roundtrip_value(value), 0
+    found, depth = _rlay.roundtrip_value(ODD["too deep"][0]()), 0
     while isinstance(found, list):
         (found,), depth = found, depth + 1
     assert depth == 31
     assert type(found) is rlay.Opaque
     assert found.type == "list"
-    assert "options" in env.reset(options={"deep": value})[1]
+    assert "value" in env.reset(options={"send": ("odd", "too deep")})[1]
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_arrays_of_other_libraries_count_as_arrays(env: Any, words: Any, name: str) -> None:
+    """Both ways, with one word about it where they are sent, since a local peer would get another type."""
+    here, there = words
+    sent, arrives = OFFERED[name]
+    text = f"value_envs.{type(sent()).__name__} arrives as numpy.ndarray; the wire knows no other arrays"
+    for _ in range(3):
+        assert difference(arrives, arrived(env, "offered", name)) is None
+    assert (here(), there()) == ([], [text])
+    for _ in range(3):
+        assert difference({"options": {"a": [arrives]}}, env.reset(options={"a": [sent()]})[1]) is None
+        assert difference({"type": "ndarray", "action": arrives}, env.step(sent())[4]) is None
+    assert (here(), there()) == ([text], [])
+
+
+@pytest.mark.parametrize("name", NO_ARRAY)
+def test_what_gives_no_array_is_refused(env: Any, name: str) -> None:
+    env.reset()
+    make, why = NO_ARRAY[name]
+    with pytest.raises(rlay.Error, match=re.escape(why)) as caught:
+        env.reset(options={"level": make()})
+    assert str(caught.value).startswith('options["level"]: ')
+    with pytest.raises(ValueError, match=re.escape(why)) as caught:
+        env.step({"goal": [0, make()]})
+    assert str(caught.value).startswith('action["goal"][1]: ')
+    assert env.step(1)[4] == {"type": "int", "action": 1}
+
+
+def test_keyword_arguments_for_the_environment(hosted: Hosted, paradigm: str) -> None:
+    """They are refused where they are given, before anything is dialed."""
+    address = "tcp://127.0.0.1:1" if paradigm == "client" else "tcp://127.0.0.1:0"
+    make: Any = rlay.ClientEnv if paradigm == "client" else rlay.ServerEnv
+    with pytest.raises(rlay.Error, match=re.escape('env_kwargs["size"]: a set cannot be sent; give numbers')):
+        make(address, env_kwargs={"size": {1, 2}}, connect_timeout=0)
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_values_print_in_rust_as_here(name: str) -> None:
+    """As the library in Rust shows them, on one line and with long arrays shortened."""
+    value = SAME[name]()
+    if any(word in name for word in ("long", "large", "beyond 64", "below 64", "payload", "array", "deep", "scalar f")):
+        return
+    assert _rlay.show_value(value) == " ".join(repr(value).split())
+
+
+ARRAYS: list[Any] = [
+    *([1, 2, 3], [-1.0, 20.5, 3.0], [1e-5, 1.0], [1e10, 1.0], [0.1, 1e-9, 1e9], [np.nan, -np.inf, 1.0], [True, False]),
+    *([[1.5, 2.0], [3.0, -4.25]], [1 / 3, 2 / 3], [0.0, -0.0], [1e8, 1.0], [99999999.0], [123456789.123456789], 2.5, 7),
+    *([1e300, 5e-324], [[[1, 2], [3, 4]]], [0.00012345678901, 0.5], np.zeros((2, 0)), np.zeros(0), [1e16, 1.0, 3e-5]),
+    *(np.float32([0.1, 1 / 3]), np.float16([0.1, 6e-8]), np.float32(1e10), np.arange(2000), np.array(["x"]) == 1),
+    *(np.arange(3, dtype=">i4"), np.float32([1e-45, 3.4e38]), np.uint64([2**64 - 1]), np.int8([-128, 127])),
+]
+
+
+@pytest.mark.parametrize("array", ARRAYS, ids=lambda array: repr(array)[:30])
+def test_arrays_print_in_rust_as_in_numpy(array: Any) -> None:
+    array = np.asarray(array)
+    # But for the blanks with which NumPy breaks lines.
+    assert _squeezed(_rlay.show_value(array)) == _squeezed(repr(array))
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
 
 
 @pytest.mark.parametrize("options", [None, {}, {"a": None}, {1: 2}, [], "text", 0])

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import rlay
+from conftest import Hosted
+from rlay import _spaces
+from value_envs import Capsule, Learning
 
 import gymnasium as gym
 import pytest
@@ -32,6 +45,180 @@ def test_a_message_that_advises_nothing_fails() -> None:
 
 
 # -- values, spaces, contracts ------------------------------------------------------------------
+
+ADVICE = "give numbers, text, bytes, arrays, or lists, tuples and dicts of these"
+
+
+def _refused(hosted: Hosted, call: Callable[[Any], Any]) -> BaseException:
+    """Return what ``call`` raises of an environment that records actions of any structure."""
+    env = hosted("value_envs:Values", "client")
+    env.reset()
+    with pytest.raises(rlay.Error) as caught:
+        call(env)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("call", "pattern"),
+    [
+        (lambda env: env.step({"goal": [0, {1}]}), 'action["goal"][1]: a set cannot be sent; …'),
+        (
+            lambda env: env.step(np.array([None, "x"])),
+            "action: an array of shape (2,) and dtype object cannot be sent; …",
+        ),
+        (
+            lambda env: env.step([Learning([1.0])]),
+            "action[0]: a value_envs.Learning gives no array (RuntimeError: Can't call numpy() on Tensor that requires "
+            "grad. Use tensor.detach().numpy() instead.); …",
+        ),
+        (
+            lambda env: env.reset(options={"level": Capsule([1.0], device=2)}),
+            'options["level"]: a value_envs.Capsule does not lie in the memory of the CPU; copy it there first; …',
+        ),
+        (
+            lambda env: env.reset(options={"name": "a\ud800"}),
+            'options["name"]: a str has a lone surrogate, which no text has; …',
+        ),
+        (
+            lambda env: env.reset(options={"x": [rlay.Opaque("Engine", "<Engine>")]}),
+            'options["x"][0]: a stand-in (rlay.Opaque) for an object of type Engine cannot be sent; …',
+        ),
+        (lambda env: env.reset(options={frozenset(): 1}), "options: of its keys, a frozenset cannot be sent; …"),
+        (
+            lambda env: rlay.ClientEnv(env.address, env_kwargs={"size": object()}),
+            'env_kwargs["size"]: an object cannot be sent; …',
+        ),
+    ],
+)
+def test_what_cannot_be_sent_to_an_environment(hosted: Hosted, call: Callable[[Any], Any], pattern: str) -> None:
+    reads(_refused(hosted, call), pattern, ADVICE)
+
+
+@pytest.mark.parametrize(
+    ("result", "pattern", "advice"),
+    [
+        (
+            (np.zeros((84, 84, 3), np.uint8), 0.0, False, {}),
+            "step returned a tuple of 4 (an array of shape (84, 84, 3) and dtype uint8, a float, a bool, a dict of 0) "
+            "where a tuple of 5 was due; return (observation, reward, terminated, truncated, info); …",
+            "an environment of the old Gym, with one flag, has to be wrapped",
+        ),
+        (
+            np.zeros((84, 84, 3), np.uint8),
+            "step returned an array of shape (84, 84, 3) and dtype uint8 where a tuple of 5 was due; …",
+            "return (observation, reward, terminated, truncated, info)",
+        ),
+        (
+            (0, np.zeros(1000), False, False, {}),
+            "the reward is an array of shape (1000,) and dtype float64, which is not a number; …",
+            "return a float",
+        ),
+        (
+            (0, 0.0, False, False, ["x" * 10_000]),
+            "step returned an info that is a list of 1 and no dict; …",
+            "return {}",
+        ),
+        (
+            (0, 0.0, np.zeros(1000), False, {}),
+            "terminated is an array of shape (1000,) and dtype float64, which is neither true nor false (…); …",
+            "return a bool",
+        ),
+        (
+            ({"pos": [SimpleNamespace(x=1)]}, 0.0, False, False, {}),
+            'observation["pos"][0]: a types.SimpleNamespace cannot be sent; …',
+            ADVICE,
+        ),
+    ],
+)
+def test_what_an_environment_may_not_return(result: Any, pattern: str, advice: str) -> None:
+    with rlay.ServerBackend(Returns(result)) as host:
+        env = rlay.ClientEnv(host.address)
+        env.reset()
+        with pytest.raises(rlay.EnvError) as caught:
+            env.step(0)
+        reads(caught.value, pattern, advice)
+        env.close()
+
+
+class Returns(gym.Env[Any, Any]):
+    """Returns whatever it was given from its step."""
+
+    observation_space = spaces.Discrete(2)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        return 0, {}
+
+    def step(self, action: Any) -> Any:
+        return self.result
+
+
+_LARGE = spaces.Dict({f"camera {i}": spaces.Box(np.arange(7500, dtype=np.float32), np.inf) for i in range(9)})
+_POSE = spaces.Dict({"pos": spaces.Box(-1, 1, (2,)), "lives": spaces.Discrete(4)})
+
+
+def _pose(**changes: Any) -> dict[str, Any]:
+    return {"lives": 3, "pos": np.zeros(2, np.float32), **changes}
+
+
+@pytest.mark.parametrize(
+    ("space", "observation", "pattern"),
+    [
+        (_POSE, _pose(pos=np.zeros(2)), '…: observation["pos"] is not in Box(-1.0, 1.0, (2,), float32): dtype float64 '
+                                        "where float32 was declared; …"),
+        (_POSE, _pose(pos=np.zeros(3, np.float32)), '…: observation["pos"] is not in …: shape (3,) where (2,) was '
+                                                    "declared; …"),
+        (_POSE, _pose(pos=np.float32([0, 7])), '…: observation["pos"] is not in …: element [1] is 7.0, above 1.0; …'),
+        (_POSE, _pose(pos=[0.5, -3.0]), '…: observation["pos"] is not in …: element [1] is -3.0, below -1.0; …'),
+        (_POSE, {"lives": 3}, "…: observation is not in Dict('lives': Discrete(4), …): the key \"pos\" is missing; …"),
+        (_POSE, _pose(gun=1), '…: observation is not in Dict(…): the key "gun" was not declared; …'),
+        (_POSE, _pose(lives=4), '…: observation["lives"] is not in Discrete(4): it is 4; …'),
+        (_POSE, None, "…: observation is not in Dict(…): it is None; …"),
+        (_LARGE, {"x" * 5000: 1}, '…: observation is not in Dict(…: the key "camera 0" is missing; …'),
+    ],
+)  # fmt: skip
+def test_an_observation_that_is_not_in_its_space(
+    caplog: pytest.LogCaptureFixture, space: Any, observation: Any, pattern: str
+) -> None:
+    env_there = Returns((observation, 0.0, False, False, {}))
+    env_there.observation_space = space
+    with rlay.ServerBackend(env_there) as host:
+        env = rlay.ClientEnv(host.address)
+        env.reset()
+        caplog.clear()
+        env.step(0)
+        text = caplog.records[0].getMessage()
+        reads(
+            text,
+            pattern,
+            "mend the environment (make a new session if its spaces change in reset), or set contract to 'off'",
+        )
+        assert text.startswith("the environment broke its contract: observation")
+        env.contract = "strict"
+        with pytest.raises(rlay.Error) as caught:
+            env.step(0)
+        reads(
+            caught.value,
+            pattern,
+            "mend the environment (make a new session if its spaces change in reset), or set contract to 'warn'",
+        )
+        env.close()
+
+
+def test_a_space_that_cannot_be_sent() -> None:
+    class Camera(spaces.Box):
+        """A subclass of one of Gymnasium's own."""
+
+    with pytest.raises(rlay.Error) as caught:
+        _spaces.describe(spaces.Dict({"left": Camera(0, 1)}), "observation_space")
+    reads(
+        caught.value,
+        'observation_space["left"]: a space of class …Camera is not one of Gymnasium\'s own; say how to send it with …',
+        "Camera, lambda space: gymnasium.spaces.Box(space.low, space.high, dtype=space.dtype))",
+    )
 
 
 # -- hosting ------------------------------------------------------------------------------------

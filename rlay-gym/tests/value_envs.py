@@ -184,6 +184,68 @@ class Broken:
         raise RuntimeError("no")
 
 
+class Offers:
+    """An array of another library: it offers what it holds by ``__array__``, as those of JAX and torch do."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = np.asarray(array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.array.astype(dtype) if dtype else self.array
+
+
+class Capsule:
+    """An array that offers itself by DLPack alone."""
+
+    def __init__(self, array: Any, device: int = 1) -> None:
+        self.array, self.device = np.asarray(array), device
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.device, 0
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.array.__dlpack__(**kwargs)
+
+
+class Learning(Offers):
+    """What a torch tensor does that requires grad."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+
+
+class Elsewhere(Offers):
+    """What a torch tensor does that lives on a GPU."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first.")
+
+
+OFFERED: dict[str, tuple[Callable[[], Any], Any]] = {
+    "__array__": (lambda: Offers([[1.5, 2.5]]), np.array([[1.5, 2.5]])),
+    "__array__ of float32": (lambda: Offers(np.float32([1, 2])), np.float32([1, 2])),
+    "__array__ of no dimension": (lambda: Offers(np.int32(3)), np.array(3, np.int32)),
+    "__dlpack__": (lambda: Capsule(np.arange(3)), np.arange(3)),
+    "__dlpack__ in pinned memory": (lambda: Capsule(np.arange(3), device=3), np.arange(3)),
+}
+"""Arrays of other libraries: what is sent, what arrives."""
+
+NO_ARRAY: dict[str, tuple[Callable[[], Any], str]] = {
+    "requires grad": (
+        lambda: Learning([1.0]),
+        "a value_envs.Learning gives no array (RuntimeError: Can't call numpy() on Tensor that requires grad. "
+        "Use tensor.detach().numpy() instead.)",
+    ),
+    "on a GPU": (lambda: Elsewhere([1.0]), "a value_envs.Elsewhere gives no array (TypeError: can't convert cuda:0"),
+    "__dlpack__ on a GPU": (lambda: Capsule([1.0], device=2), "does not lie in the memory of the CPU; copy it there"),
+    "array of objects": (lambda: Offers([None]), "an array of shape (1,) and dtype object cannot be sent"),
+    "bfloat16": (lambda: np.zeros(2, "V2"), "an array of shape (2,) and dtype |V2 cannot be sent"),
+    "the class itself": (lambda: Offers, "a type cannot be sent"),
+    "numpy.ndarray": (lambda: np.ndarray, "a type cannot be sent"),
+}
+"""What looks like an array and is none, and how it is refused in data."""
+
+
 class Frozen(dict[str, int]):
     """A dict that can be a key, here."""
 
@@ -276,6 +338,32 @@ OPAQUE: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
 """Values that nothing else can hold: what is sent, what arrives, and the type that is warned about."""
 
 
+def _too_deep() -> Any:
+    value: Any = "bottom"
+    for _ in range(40):
+        value = [value]
+    return value
+
+
+def _within_itself() -> Any:
+    loop: list[Any] = [1]
+    loop += [loop] * 50
+    mapping: dict[str, Any] = {"loop": loop}
+    mapping["self"] = mapping
+    pair = ([], mapping)
+    pair[0].append(pair)
+    return pair
+
+
+ODD: dict[str, tuple[Callable[[], Any], str]] = {
+    "a key that is none elsewhere": (lambda: {Frozen(a=1): 1}, ": a value_envs.Frozen of 1 a key that is none"),
+    "a key with such a member": (lambda: {(1, Frozen(a=1)): 1}, ": a tuple of 2 a key that is none"),
+    "too deep": (_too_deep, "[0]" * 30 + ": a list of 1 lies deeper than 31 containers"),
+    "within itself": (_within_itself, "[0][0]: a tuple of 2 contains itself"),
+}
+"""Values of which a part cannot be sent, and how it is refused in data."""
+
+
 class Values(gym.Env[Any, Any]):
     """Sends the values of this module in ``info``, and says how those in ``options`` differ from them."""
 
@@ -301,6 +389,8 @@ TABLES: dict[str, dict[str, Callable[[], Any]]] = {
     "laid out, arrived": {name: arrives for name, (_, arrives) in LAID_OUT.items()},
     "subclasses": {name: sent for name, (sent, _, _) in SUBCLASSES.items()},
     "subclasses, arrived": {name: lambda x=arrives: x for name, (_, arrives, _) in SUBCLASSES.items()},
+    "odd": {name: sent for name, (sent, _) in ODD.items()},
+    "no array": {name: sent for name, (sent, _) in NO_ARRAY.items()},
+    "offered": {name: sent for name, (sent, _) in OFFERED.items()},
     "opaque": {name: sent for name, (sent, _, _) in OPAQUE.items()},
-    "opaque, arrived": {name: arrives for name, (_, arrives, _) in OPAQUE.items()},
 }

@@ -161,7 +161,12 @@ fn another_environment_has_the_same_spaces() {
             place.start("cartpole");
             let error = env.reset(None, &Value::None).unwrap_err();
             assert_eq!(kind(&error), ErrorKind::Incompatible, "{error}");
-            assert!(error.to_string().contains("other spaces"), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains("has another observation_space than before: Box(-1.0, inf, (4,), float64) is not "),
+                "{error}"
+            );
             place.kill();
             place.start("counting");
             // The other one may have dialed in once more before it was killed, and counts as one that died since.

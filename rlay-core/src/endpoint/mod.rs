@@ -4,6 +4,7 @@ mod acceptor;
 mod agent;
 mod client_backend;
 mod connection;
+mod contract;
 mod dial;
 mod host_loop;
 mod journal;

@@ -18,13 +18,13 @@ use crate::{
     bridge::{refuse_inside_tokio, timeout},
     env::{Metadata, ResetResult, StepResult},
     error::{EnvFailure, Error, ErrorKind, Result},
-    host::{Outcome, no_render_mode, small_seed},
+    host::{Outcome, check_frame, no_render_mode, of_action, small_seed, write_observation},
     offers::Offers,
     session::{Call, EnvEvent, EnvSession},
     space::Space,
     stop::Stop,
     value::{Map, Value},
-    wire::{Frames, Goodbye, Role, Row, Seed, Spec, put_value},
+    wire::{Frames, Goodbye, Role, Row, Seed, Spec, put_map_value, put_value},
 };
 
 /// How long it may take to tell an agent that it broke the protocol, or to close after it has said goodbye.
@@ -267,10 +267,10 @@ impl RawPoll {
     }
 
     /// Answers any request with the news that it failed.
-    pub fn reply_error(&mut self, failure: EnvFailure, wait: &mut Wait<'_>) -> Result<()> {
+    pub fn reply_error(&mut self, error: impl Into<Error>, wait: &mut Wait<'_>) -> Result<()> {
         let (request, _) = self.owed()?;
         let Link::Open(_, session) = &mut self.link else { return Ok(()) };
-        session.fail(request, &failure.into(), &mut self.out)?;
+        session.fail(request, &error.into(), &mut self.out)?;
         self.owed = None;
         self.send(wait)
     }
@@ -404,10 +404,10 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
                         continue;
                     }
                 },
-                Some(RawTurn::Step(action)) => match action.element(&self.action_space) {
+                Some(RawTurn::Step(action)) => match action.element(&self.action_space).map_err(of_action) {
                     Ok(action) => Turn::Step(action),
                     Err(error) => {
-                        self.raw.reply_error(EnvFailure::new("ValueError", error.to_string()), &mut wait.polling())?;
+                        self.raw.reply_error(error, &mut wait.polling())?;
                         continue;
                     }
                 },
@@ -437,6 +437,7 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
 
     /// Answers a render.
     pub fn reply_frame(&mut self, frame: Value) -> Result<()> {
+        check_frame(&frame, self.raw.render_mode())?;
         self.raw.reply_frame(frame, &mut Wait::default())
     }
 
@@ -453,13 +454,8 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     fn send(&mut self, observation: &O::Element, info: &Map) -> Result<()> {
         let outcome = &mut self.outcome;
         outcome.info.clear();
-        crate::wire::put_map_value(&mut outcome.info, info);
-        outcome.observation.clear();
-        outcome.packed = self.observation_space.pack(observation, &mut outcome.observation);
-        if !outcome.packed {
-            outcome.observation.clear();
-            put_value(&mut outcome.observation, &self.observation_space.to_value(observation));
-        }
+        put_map_value(&mut outcome.info, info);
+        write_observation(&self.observation_space, true, observation, outcome)?;
         self.raw.reply(&mut self.outcome, &mut Wait::default())
     }
 }

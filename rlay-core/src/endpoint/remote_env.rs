@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Acceptor, Agent, Answer, Contract, OnLoss, Options, Received, Wait,
+    Acceptor, Agent, Answer, OnLoss, Options, Received, Wait,
+    contract::Judge,
     source::{Source, Whence},
 };
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     env::{Env, Metadata, ResetResult, StepResult, render_modes},
     error::{EnvError, Error, ErrorKind, Result},
     session::Call,
-    space::{AnySpace, Space},
+    space::{AnySpace, Space, check_action},
     value::{Map, Value},
     wire::{Role, Row, Spec, put_value},
 };
@@ -26,9 +27,7 @@ pub struct RemoteEnv<O: Space = AnySpace, A: Space = AnySpace> {
     action_space: A,
     /// Bounds one reset, step or render. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,
-    contract: Contract,
-    /// Observations still to be checked against the space, unless the contract is strict.
-    to_check: u8,
+    judge: Judge,
     packed: Vec<u8>,
     on_loss: OnLoss,
     /// Where another environment comes from when this one is lost; `None`: nowhere.
@@ -36,9 +35,6 @@ pub struct RemoteEnv<O: Space = AnySpace, A: Space = AnySpace> {
     /// The last observation of an episode that may have to be ended here.
     last: Option<Received>,
 }
-
-/// As Gymnasium's passive checker does, the first results are looked at and the rest trusted.
-const CHECKED: u8 = 2;
 
 /// An answer that came after its deadline, fetched with [`RemoteEnv::late`].
 #[derive(Debug)]
@@ -149,8 +145,7 @@ impl RemoteEnv {
             action_space: spec.action_space.clone(),
             agent,
             timeout,
-            contract,
-            to_check: CHECKED,
+            judge: Judge::new(contract),
             packed: Vec::new(),
             on_loss,
             source: source.may_replace().then(|| Box::new(source)),
@@ -169,16 +164,14 @@ impl RemoteEnv {
     /// # Ok::<(), rlay::EnvError>(())
     /// ```
     pub fn typed<O: Space, A: Space>(self) -> Result<RemoteEnv<O, A>> {
-        let observation_space =
-            O::from_any(&self.observation_space).map_err(|e| e.context("the observation space is another"))?;
-        let action_space = A::from_any(&self.action_space).map_err(|e| e.context("the action space is another"))?;
+        let observation_space = O::from_any(&self.observation_space).map_err(|e| e.at("observation_space"))?;
+        let action_space = A::from_any(&self.action_space).map_err(|e| e.at("action_space"))?;
         Ok(RemoteEnv {
             agent: self.agent,
             observation_space,
             action_space,
             timeout: self.timeout,
-            contract: self.contract,
-            to_check: self.to_check,
+            judge: self.judge,
             packed: self.packed,
             on_loss: self.on_loss,
             source: self.source,
@@ -277,32 +270,19 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     }
 
     fn reset_result(&mut self, row: Row, observation: Received) -> Result<ResetResult<O::Element>> {
-        Ok(ResetResult { observation: self.observe(observation)?, info: map(row.info)? })
+        Ok(ResetResult { observation: self.observe(observation, true)?, info: map(row.info)? })
     }
 
     fn step_result(&mut self, row: Row, observation: Received) -> Result<StepResult<O::Element>> {
         let (reward, terminated, truncated) = (row.reward, row.terminated, row.truncated);
-        Ok(StepResult { observation: self.observe(observation)?, reward, terminated, truncated, info: map(row.info)? })
+        let observation = self.observe(observation, false)?;
+        Ok(StepResult { observation, reward, terminated, truncated, info: map(row.info)? })
     }
 
-    fn observe(&mut self, received: Received) -> Result<O::Element> {
+    fn observe(&mut self, received: Received, is_first: bool) -> Result<O::Element> {
         let copy = (self.on_loss == OnLoss::Truncate).then(|| received.clone());
-        let observation = received
-            .element(&self.observation_space)
-            .map_err(|e| Error::protocol(format!("an observation that is not of the observation space: {e}")))?;
-        let check = match self.contract {
-            Contract::Strict => true,
-            Contract::Warn => self.to_check > 0,
-            Contract::Off => false,
-        };
-        if check && !self.observation_space.contains(&observation) {
-            let text = "an observation lies outside the observation space";
-            if self.contract == Contract::Strict {
-                return Err(Error::new(ErrorKind::Env, text));
-            }
-            tracing::warn!("{text}; it is passed on as it is");
-        }
-        self.to_check = self.to_check.saturating_sub(1);
+        let declared = &self.agent.spec().observation_space;
+        let observation = self.judge.element(received, &self.observation_space, declared, is_first)?;
         self.last = copy;
         Ok(observation)
     }
@@ -342,7 +322,7 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
         let packed = self.action_space.pack(&action, &mut self.packed);
         if !packed {
             let value = self.action_space.to_value(&action);
-            self.action_space.from_value(&value)?; // wrong structure is refused before anything is sent
+            check_action(&self.action_space, &value)?;
             self.packed.clear();
             put_value(&mut self.packed, &value);
         }

@@ -6,6 +6,7 @@ use super::{Acceptor, Agent, Connection, OnLoss, Options, Wait, dial, wait::QUIE
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
+    space::difference,
     wire::Role,
 };
 
@@ -76,9 +77,12 @@ impl Source {
         };
         tracing::warn!("{name}: the environment is lost ({why}); {how}");
         let agent = self.open(timeout)?;
-        let spaces = |agent: &Agent| (agent.spec().observation_space.clone(), agent.spec().action_space.clone());
-        if spaces(lost) != spaces(&agent) {
-            let text = format!("{name} has other spaces than before; make a new environment");
+        let (before, after) = (lost.spec(), agent.spec());
+        let of_observations = difference(&before.observation_space, &after.observation_space);
+        let of_actions = || difference(&before.action_space, &after.action_space);
+        let found = of_observations.map(|how| ("observation_space", how));
+        if let Some((space, how)) = found.or_else(|| of_actions().map(|how| ("action_space", how))) {
+            let text = format!("{name} has another {space} than before: {how}; make a new environment");
             return Err(Error::new(ErrorKind::Incompatible, text));
         }
         Ok(Some(agent))

@@ -130,6 +130,7 @@ impl AgentSession {
 
     /// Command: make an environment.
     pub fn make(&mut self, make: &Make, out: &mut Vec<u8>) -> Result<()> {
+        make.kwargs.check_held("env_kwargs").map_err(|text| Error::new(ErrorKind::Usage, text))?;
         match self.state {
             State::NoSpec => {}
             State::Over => return Err(over()),
@@ -144,6 +145,7 @@ impl AgentSession {
 
     /// Command: start episodes in the slots of `reset`.
     pub fn reset(&mut self, reset: &Reset, out: &mut Vec<u8>) -> Result<()> {
+        reset.options.check_held("options").map_err(|text| Error::new(ErrorKind::Usage, text))?;
         let slots: SmallVec<[u32; 1]> = reset.rows.iter().map(|(slot, _)| *slot).collect();
         self.request(Call::Reset, &slots)?.begin(out);
         reset.put(&mut Writer(out));

@@ -2,11 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Discrete, MultiBinary, MultiDiscrete, Text};
+use super::{Discrete, MultiBinary, MultiDiscrete, Text, composite::MOST_MEMBERS};
 use crate::{dtype::DType, value::Value};
 
-/// Any of Gymnasium's ten spaces, nested as deep as the depth limit allows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Any of Gymnasium's ten spaces, nested as deep as the depth limit allows. It prints in Gymnasium's notation.
+///
+/// ```
+/// use rlay::{BoxSpace, Dict, Discrete, Space};
+///
+/// let space = Dict::new(["lives", "pos"], (Discrete::new(4), BoxSpace::<f32>::new([2], -1.0, 1.0))).describe();
+/// assert_eq!(space.to_string(), "Dict('lives': Discrete(4), 'pos': Box(-1.0, 1.0, (2,), float32))");
+/// ```
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum AnySpace {
     /// Arrays within bounds.
     Box(AnyBox),
@@ -57,6 +64,28 @@ impl AnySpace {
         }
     }
 
+    /// The Rust type that reads this space, for messages.
+    pub(crate) fn rust_type(&self) -> String {
+        let members = |types: Vec<String>| match &types[..] {
+            [one] => format!("({one},)"),
+            _ => format!("({})", types.join(", ")),
+        };
+        let all = |spaces: &mut dyn Iterator<Item = &Self>| members(spaces.map(Self::rust_type).collect());
+        match self {
+            Self::Box(space) if !space.big_endian => format!("BoxSpace<{}>", space.dtype.rust_name()),
+            Self::Discrete(_) | Self::MultiBinary(_) | Self::MultiDiscrete(_) | Self::Text(_) => self.class().into(),
+            Self::Tuple(spaces) if (1..=MOST_MEMBERS).contains(&spaces.len()) => all(&mut spaces.iter()),
+            Self::Dict(spaces)
+                if (1..=MOST_MEMBERS).contains(&spaces.len())
+                    && spaces.iter().all(|(key, _)| key.as_str().is_some()) =>
+            {
+                format!("Dict<{}>", all(&mut spaces.iter().map(|(_, space)| space)))
+            }
+            Self::Sequence { space, stack: false } => format!("Sequence<{}>", space.rust_type()),
+            _ => "AnySpace".into(),
+        }
+    }
+
     /// Whether elements have a packed form: the tree holds nothing of variable size.
     pub fn is_fixed(&self) -> bool {
         match self {
@@ -89,7 +118,7 @@ impl AnySpace {
 }
 
 /// The description of a `Box` space.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnyBox {
     /// The element type.
     pub dtype: DType,

@@ -150,11 +150,18 @@ impl<T: Scalar, E: Elements<T>> Space for BoxSpace<T, E> {
         AnySpace::Box(self.any.clone())
     }
 
+    fn is_described_by(&self, any: &AnySpace) -> bool {
+        matches!(any, AnySpace::Box(space) if *space == self.any)
+    }
+
     fn from_any(any: &AnySpace) -> Result<Self> {
         match any {
             // Nothing is built: whoever describes a space may claim any size.
             AnySpace::Box(any) if any.dtype == T::DTYPE && !any.big_endian && E::holds(any.len()) => {
                 Ok(Self::from_any_box(any.clone()))
+            }
+            AnySpace::Box(space) if space.dtype == T::DTYPE && !space.big_endian => {
+                Err(other_class(&format!("a Box whose elements are {}", std::any::type_name::<E>()), any))
             }
             _ => Err(other_class(&format!("a {} Box", T::DTYPE.name()), any)),
         }
@@ -165,10 +172,9 @@ impl<T: Scalar, E: Elements<T>> Space for BoxSpace<T, E> {
     }
 
     fn from_value(&self, value: &Value) -> Result<E> {
-        let array = self.any.cast(value).ok_or_else(|| {
-            mismatch(&format!("a {} Box of shape {:?}", self.any.dtype.name(), self.any.shape), value)
-        })?;
-        E::build(self.any.len(), |out| T::copy_from(&array, out)).ok_or_else(|| mismatch("this Box", value))
+        let bad = || mismatch(&self.describe(), value);
+        let array = self.any.cast(value).ok_or_else(bad)?;
+        E::build(self.any.len(), |out| T::copy_from(&array, out)).ok_or_else(bad)
     }
 
     fn pack(&self, x: &E, out: &mut Vec<u8>) -> bool {
@@ -199,18 +205,22 @@ impl<T: Scalar, E: Elements<T>> Space for BoxSpace<T, E> {
 impl AnyBox {
     /// Whether every element of `bytes` lies within its bounds.
     pub(crate) fn contains_bytes(&self, bytes: &[u8]) -> bool {
+        bytes.len() == self.byte_len() && self.first_outside(bytes).is_none()
+    }
+
+    /// The first element of `bytes`, as many as the space has, that does not lie within its bounds.
+    pub(crate) fn first_outside(&self, bytes: &[u8]) -> Option<usize> {
         let size = self.dtype.size();
-        bytes.len() == self.byte_len()
-            && bytes.chunks(size).enumerate().all(|(i, x)| {
-                let (low, high) = (self.low.get(i, size).0, self.high.get(i, size).0);
-                if self.dtype.is_float() {
-                    let x = self.dtype.read_f64(x);
-                    x >= self.dtype.read_f64(low) && x <= self.dtype.read_f64(high)
-                } else {
-                    let x = self.dtype.read_i128(x);
-                    x >= self.dtype.read_i128(low) && x <= self.dtype.read_i128(high)
-                }
-            })
+        bytes.chunks(size).enumerate().position(|(i, x)| {
+            let (low, high) = (self.low.get(i, size).0, self.high.get(i, size).0);
+            !(self.is_in_order(low, x) && self.is_in_order(x, high))
+        })
+    }
+
+    /// Whether one element is not above another; no NaN is.
+    pub(crate) fn is_in_order(&self, a: &[u8], b: &[u8]) -> bool {
+        let dtype = self.dtype;
+        if dtype.is_float() { dtype.read_f64(a) <= dtype.read_f64(b) } else { dtype.read_i128(a) <= dtype.read_i128(b) }
     }
 
     /// Random elements, distributed as Gymnasium's are: uniform between two bounds, exponential beyond one, else normal.

@@ -1,6 +1,6 @@
 //! Tuples, Dict and OneOf: spaces made of other spaces.
 
-use super::{AnySpace, Space, mismatch, other_class};
+use super::{AnySpace, Space, mismatch, other_class, violation::part};
 use crate::{
     error::{Error, ErrorKind, Result},
     rng::Rng,
@@ -8,19 +8,34 @@ use crate::{
     wire::Reader,
 };
 
-/// A tuple of one to eight spaces; its elements are tuples of theirs.
+/// Most members of a tuple of spaces: of larger tuples Rust itself has no `Debug` and `PartialEq`.
+pub(crate) const MOST_MEMBERS: usize = 12;
+
+/// A tuple of one to twelve spaces; its elements are tuples of theirs. More of them are an [`AnySpace::Tuple`] or
+/// [`AnySpace::Dict`], whose elements are [`Value`]s.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tuple of one to twelve spaces",
+    note = "for more members take `AnySpace::Dict` or `AnySpace::Tuple`, whose elements are `Value`s",
+    note = "one member alone is written `(Space,)`"
+)]
 pub trait Members: Space {
     /// Their descriptions, in order.
     fn descriptions(&self) -> Vec<AnySpace>;
-    /// The tuple of spaces that these describe.
-    fn from_descriptions(spaces: &[&AnySpace]) -> Result<Self>
+    /// The tuple of spaces that these describe; `part` says in errors where each is, such as `[0]`.
+    fn from_descriptions(spaces: &[&AnySpace], part: &dyn Fn(usize) -> String) -> Result<Self>
     where
         Self: Sized;
+    /// Whether these are their descriptions.
+    fn are_described_by(&self, spaces: &mut dyn ExactSizeIterator<Item = &AnySpace>) -> bool;
     /// The members of one element as Python would hold them.
     fn to_values(&self, x: &Self::Element) -> Vec<Value>;
-    /// The element made of these members, as many as there are spaces.
+    /// The element made of these members, as many as there are spaces; `part` says in errors where each is.
     #[allow(clippy::wrong_self_convention)] // only the space knows what the value stands for
-    fn from_values(&self, values: &[&Value]) -> Result<Self::Element>;
+    fn from_values(&self, values: &[&Value], part: &dyn Fn(usize) -> String) -> Result<Self::Element>;
+}
+
+fn by_place(i: usize) -> String {
+    format!("[{i}]")
 }
 
 macro_rules! tuples {
@@ -42,7 +57,7 @@ macro_rules! tuples {
 
             fn from_any(any: &AnySpace) -> Result<Self> {
                 match any {
-                    AnySpace::Tuple(spaces) if spaces.len() == $n => Self::from_descriptions(&spaces.iter().collect::<Vec<_>>()),
+                    AnySpace::Tuple(spaces) if spaces.len() == $n => Self::from_descriptions(&spaces.iter().collect::<Vec<_>>(), &by_place),
                     _ => Err(other_class(concat!("a Tuple of ", $n), any)),
                 }
             }
@@ -54,9 +69,9 @@ macro_rules! tuples {
             fn from_value(&self, value: &Value) -> Result<Self::Element> {
                 match value {
                     Value::Tuple(items) | Value::List(items) if items.len() == $n => {
-                        self.from_values(&items.iter().collect::<Vec<_>>())
+                        self.from_values(&items.iter().collect::<Vec<_>>(), &by_place)
                     }
-                    _ => Err(mismatch(concat!("a Tuple of ", $n), value)),
+                    _ => Err(mismatch(&self.describe(), value)),
                 }
             }
 
@@ -67,6 +82,10 @@ macro_rules! tuples {
             fn unpack(&self, input: &mut Reader<'_>) -> Result<Self::Element> {
                 Ok(($(self.$i.unpack(input)?,)+))
             }
+
+            fn is_described_by(&self, any: &AnySpace) -> bool {
+                matches!(any, AnySpace::Tuple(spaces) if self.are_described_by(&mut spaces.iter()))
+            }
         }
 
         impl<$($S: Space),+> Members for ($($S,)+) {
@@ -74,20 +93,24 @@ macro_rules! tuples {
                 vec![$(self.$i.describe()),+]
             }
 
-            fn from_descriptions(spaces: &[&AnySpace]) -> Result<Self> {
+            fn from_descriptions(spaces: &[&AnySpace], part: &dyn Fn(usize) -> String) -> Result<Self> {
                 if spaces.len() != $n {
                     let found = spaces.len();
-                    return Err(Error::new(ErrorKind::Incompatible, format!("{} members were asked for, there are {found}", $n)));
+                    return Err(Error::new(ErrorKind::Incompatible, format!("{} members were asked for, there are {found}; ask for as many", $n)));
                 }
-                Ok(($($S::from_any(spaces[$i]).map_err(|e| e.context(concat!("[", $i, "]")))?,)+))
+                Ok(($($S::from_any(spaces[$i]).map_err(|e| e.at(part($i)))?,)+))
+            }
+
+            fn are_described_by(&self, spaces: &mut dyn ExactSizeIterator<Item = &AnySpace>) -> bool {
+                spaces.len() == $n && $(spaces.next().is_some_and(|space| self.$i.is_described_by(space)))&&+
             }
 
             fn to_values(&self, x: &Self::Element) -> Vec<Value> {
                 vec![$(self.$i.to_value(&x.$i)),+]
             }
 
-            fn from_values(&self, values: &[&Value]) -> Result<Self::Element> {
-                Ok(($(self.$i.from_value(values[$i]).map_err(|e| e.context(concat!("[", $i, "]")))?,)+))
+            fn from_values(&self, values: &[&Value], part: &dyn Fn(usize) -> String) -> Result<Self::Element> {
+                Ok(($(self.$i.from_value(values[$i]).map_err(|e| e.at(part($i)))?,)+))
             }
         }
     )*};
@@ -101,15 +124,30 @@ tuples! {
     6: A.0, B.1, C.2, D.3, E.4, F.5;
     7: A.0, B.1, C.2, D.3, E.4, F.5, G.6;
     8: A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7;
+    9: A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8;
+    10: A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9;
+    11: A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9, K.10;
+    12: A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7, I.8, J.9, K.10, L.11;
 }
 
-/// Spaces by key. In Rust its elements are tuples in the order of the keys; in Python they are dicts.
+/// One to twelve spaces by key. In Rust its elements are tuples in the order of the keys; in Python they are dicts.
+/// For more keys take [`AnySpace::Dict`], whose elements are [`Value`]s.
 ///
 /// ```
 /// use rlay::{BoxSpace, Dict, Discrete, Space};
 ///
 /// let space = Dict::new(["image", "direction"], (BoxSpace::<u8>::new([8, 8, 3], 0, 255), Discrete::new(4)));
 /// assert!(space.contains(&(vec![0; 192], 3)));
+/// ```
+///
+/// More members, by `AnySpace`:
+///
+/// ```
+/// use rlay::{AnySpace, Discrete, Map, Space, Value};
+///
+/// let keys = (0..20).map(|i| format!("key {i}"));
+/// let space = AnySpace::Dict(keys.clone().map(|key| (key.into(), Discrete::new(4).describe())).collect());
+/// assert!(space.contains(&keys.map(|key| (key, 3)).collect::<Map>().into()));
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dict<M> {
@@ -147,7 +185,8 @@ impl<M: Members> Space for Dict<M> {
         let AnySpace::Dict(spaces) = any else { return Err(other_class("a Dict", any)) };
         let keys = spaces.iter().map(|(key, _)| key.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
         let keys = keys.ok_or_else(|| other_class("a Dict with keys of type str", any))?;
-        let members = M::from_descriptions(&spaces.iter().map(|(_, space)| space).collect::<Vec<_>>())?;
+        let part = |i: usize| part(&spaces[i].0);
+        let members = M::from_descriptions(&spaces.iter().map(|(_, space)| space).collect::<Vec<_>>(), &part)?;
         Ok(Self { keys, members })
     }
 
@@ -159,9 +198,10 @@ impl<M: Members> Space for Dict<M> {
         let find = |map: &Map| map.len() == self.keys.len() && self.keys.iter().all(|key| map.get(key).is_some());
         match value {
             Value::Dict(map) if find(map) => {
-                self.members.from_values(&self.keys.iter().filter_map(|key| map.get(key)).collect::<Vec<_>>())
+                let part = |i: usize| part(&self.keys[i].as_str().into());
+                self.members.from_values(&self.keys.iter().filter_map(|key| map.get(key)).collect::<Vec<_>>(), &part)
             }
-            _ => Err(mismatch(&format!("a Dict of {:?}", self.keys), value)),
+            _ => Err(mismatch(&self.describe(), value)),
         }
     }
 
@@ -171,6 +211,13 @@ impl<M: Members> Space for Dict<M> {
 
     fn unpack(&self, input: &mut Reader<'_>) -> Result<Self::Element> {
         self.members.unpack(input)
+    }
+
+    fn is_described_by(&self, any: &AnySpace) -> bool {
+        let AnySpace::Dict(spaces) = any else { return false };
+        let keys = spaces.iter().map(|(key, _)| key.as_str());
+        keys.eq(self.keys.iter().map(|key| Some(key.as_str())))
+            && self.members.are_described_by(&mut spaces.iter().map(|(_, space)| space))
     }
 }
 
@@ -201,7 +248,10 @@ impl<S: Space> Space for OneOf<S> {
 
     fn from_any(any: &AnySpace) -> Result<Self> {
         match any {
-            AnySpace::OneOf(spaces) => Ok(Self(spaces.iter().map(S::from_any).collect::<Result<_>>()?)),
+            AnySpace::OneOf(spaces) => {
+                let space = |(i, any)| S::from_any(any).map_err(|e| e.at(by_place(i)));
+                Ok(Self(spaces.iter().enumerate().map(space).collect::<Result<_>>()?))
+            }
             _ => Err(other_class("OneOf", any)),
         }
     }
@@ -217,8 +267,8 @@ impl<S: Space> Space for OneOf<S> {
             && let Some(index) = index.as_i64().and_then(|i| usize::try_from(i).ok())
             && let Some(space) = self.0.get(index)
         {
-            return Ok((index, space.from_value(x)?));
+            return Ok((index, space.from_value(x).map_err(|e| e.at("[1]"))?));
         }
-        Err(mismatch("OneOf", value))
+        Err(mismatch(&self.describe(), value))
     }
 }

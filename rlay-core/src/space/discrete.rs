@@ -79,6 +79,10 @@ impl Space for Discrete {
         AnySpace::Discrete(self.clone())
     }
 
+    fn is_described_by(&self, any: &AnySpace) -> bool {
+        matches!(any, AnySpace::Discrete(space) if space == self)
+    }
+
     fn from_any(any: &AnySpace) -> Result<Self> {
         match any {
             AnySpace::Discrete(space) => Ok(space.clone()),
@@ -100,7 +104,7 @@ impl Space for Discrete {
             }
             _ => value.as_i64(),
         };
-        int.ok_or_else(|| mismatch("Discrete", value))
+        int.ok_or_else(|| mismatch(&self.describe(), value))
     }
 
     fn pack(&self, x: &i64, out: &mut Vec<u8>) -> bool {
@@ -157,15 +161,21 @@ impl MultiDiscrete {
     }
 }
 
+impl MultiDiscrete {
+    /// The first element of `x`, of as many as the space has, that is not in its range.
+    pub(super) fn first_outside(&self, x: &[i64]) -> Option<usize> {
+        x.iter().zip(&self.start).zip(&self.nvec).position(|((x, start), n)| {
+            let offset = i128::from(*x) - i128::from(*start);
+            offset < 0 || offset >= i128::from(*n)
+        })
+    }
+}
+
 impl Space for MultiDiscrete {
     type Element = Vec<i64>;
 
     fn contains(&self, x: &Vec<i64>) -> bool {
-        x.len() == self.nvec.len()
-            && x.iter().zip(&self.start).zip(&self.nvec).all(|((x, start), n)| {
-                let offset = i128::from(*x) - i128::from(*start);
-                offset >= 0 && offset < i128::from(*n)
-            })
+        x.len() == self.nvec.len() && self.first_outside(x).is_none()
     }
 
     fn sample(&self, rng: &mut Rng) -> Vec<i64> {
@@ -174,6 +184,10 @@ impl Space for MultiDiscrete {
 
     fn describe(&self) -> AnySpace {
         AnySpace::MultiDiscrete(self.clone())
+    }
+
+    fn is_described_by(&self, any: &AnySpace) -> bool {
+        matches!(any, AnySpace::MultiDiscrete(space) if space == self)
     }
 
     fn from_any(any: &AnySpace) -> Result<Self> {
@@ -195,7 +209,7 @@ impl Space for MultiDiscrete {
             Value::Array(array) if array.shape == self.shape && !array.dtype.is_float() => {
                 Ok(array.data.chunks(array.dtype.size()).map(|x| array.dtype.read_i128(x) as i64).collect())
             }
-            _ => Err(mismatch("MultiDiscrete", value)),
+            _ => Err(mismatch(&self.describe(), value)),
         }
     }
 
@@ -258,6 +272,10 @@ impl Space for MultiBinary {
         AnySpace::MultiBinary(self.clone())
     }
 
+    fn is_described_by(&self, any: &AnySpace) -> bool {
+        matches!(any, AnySpace::MultiBinary(space) if space == self)
+    }
+
     fn from_any(any: &AnySpace) -> Result<Self> {
         match any {
             AnySpace::MultiBinary(space) => Ok(space.clone()),
@@ -277,7 +295,7 @@ impl Space for MultiBinary {
             Value::Array(array) if array.shape == self.shape && !array.dtype.is_float() => {
                 Ok(array.data.chunks(array.dtype.size()).map(|x| array.dtype.read_i128(x) as i8).collect())
             }
-            _ => Err(mismatch("MultiBinary", value)),
+            _ => Err(mismatch(&self.describe(), value)),
         }
     }
 

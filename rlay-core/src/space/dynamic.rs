@@ -1,6 +1,6 @@
 //! AnySpace as a space over [`Value`], for code that does not know its spaces when it is compiled.
 
-use super::{AnyBox, AnySpace, Space, box_space::can_cast, mismatch, pad8, skip8};
+use super::{AnyBox, AnySpace, Space, mismatch, pad8, skip8, violation};
 use crate::{
     dtype::DType,
     error::Result,
@@ -13,44 +13,7 @@ impl Space for AnySpace {
     type Element = Value;
 
     fn contains(&self, x: &Value) -> bool {
-        match (self, x) {
-            (Self::Box(space), Value::Array(array)) => {
-                array.shape == space.shape
-                    && can_cast(array.dtype, space.dtype)
-                    && space.cast(x).is_some_and(|bytes| space.contains_bytes(&bytes))
-            }
-            (Self::Discrete(space), _) => space.from_value(x).is_ok_and(|x| space.contains(&x)),
-            (Self::MultiBinary(space), Value::Array(_)) => space.from_value(x).is_ok_and(|x| space.contains(&x)),
-            (Self::MultiDiscrete(space), Value::Array(array)) => {
-                can_cast(array.dtype, space.dtype) && space.from_value(x).is_ok_and(|x| space.contains(&x))
-            }
-            (Self::Text(space), Value::Str(text)) => space.contains(text),
-            (Self::Tuple(spaces), Value::Tuple(items)) => {
-                spaces.len() == items.len() && spaces.iter().zip(items).all(|(space, x)| space.contains(x))
-            }
-            (Self::Dict(spaces), Value::Dict(map)) => {
-                spaces.len() == map.len()
-                    && spaces.iter().all(|(key, space)| find(map, key).is_some_and(|x| space.contains(x)))
-            }
-            (Self::Sequence { space, stack: false }, Value::Tuple(items)) => items.iter().all(|x| space.contains(x)),
-            (Self::Sequence { space, stack: true }, _) => rows(space, x).is_some(),
-            (Self::Graph { node, edge }, Value::Graph(graph)) => {
-                rows(node, &graph.nodes).is_some()
-                    && match (edge, &graph.edges) {
-                        (_, Value::None) => graph.edge_links == Value::None,
-                        (Some(edge), edges) => rows(edge, edges).is_some(),
-                        (None, _) => false,
-                    }
-            }
-            (Self::OneOf(spaces), Value::Tuple(items)) => match &items[..] {
-                [index, x] => {
-                    let index = index.as_i64().and_then(|i| usize::try_from(i).ok());
-                    index.and_then(|i| spaces.get(i)).is_some_and(|space| space.contains(x))
-                }
-                _ => false,
-            },
-            _ => false,
-        }
+        violation::find(self, x).is_none()
     }
 
     fn sample(&self, rng: &mut Rng) -> Value {
@@ -99,6 +62,10 @@ impl Space for AnySpace {
 
     fn describe(&self) -> AnySpace {
         self.clone()
+    }
+
+    fn is_described_by(&self, any: &AnySpace) -> bool {
+        self == any
     }
 
     fn from_any(any: &AnySpace) -> Result<Self> {
@@ -197,21 +164,37 @@ fn find<'a>(map: &'a Map, key: &Value) -> Option<&'a Value> {
 
 /// Structure only: keys, arity, shape.
 fn check(space: &AnySpace, value: &Value) -> Result<()> {
-    let bad = || mismatch(space.class(), value);
+    let bad = || mismatch(space, value);
     match (space, value) {
         (AnySpace::Tuple(spaces), Value::Tuple(items) | Value::List(items)) if spaces.len() == items.len() => {
             let mut each = spaces.iter().zip(items).enumerate();
-            each.try_for_each(|(i, (space, x))| check(space, x).map_err(|e| e.context(format_args!("[{i}]"))))
+            each.try_for_each(|(i, (space, x))| check(space, x).map_err(|e| e.at(format_args!("[{i}]"))))
         }
         (AnySpace::Dict(spaces), Value::Dict(map)) if spaces.len() == map.len() => {
             spaces.iter().try_for_each(|(key, space)| {
                 let x = find(map, key).ok_or_else(bad)?;
-                check(space, x).map_err(|e| e.context(format_args!("[{key:?}]")))
+                check(space, x).map_err(|e| e.at(violation::part(key)))
             })
         }
         (AnySpace::Tuple(_) | AnySpace::Dict(_), _) => Err(bad()),
         (AnySpace::Box(AnyBox { shape, .. }), Value::Array(array)) if *shape != array.shape => Err(bad()),
         _ => Ok(()),
+    }
+}
+
+/// Whether `value` is in a space whose elements are batches: a stacked Sequence or a Graph.
+pub(super) fn is_batch(space: &AnySpace, value: &Value) -> bool {
+    match (space, value) {
+        (AnySpace::Sequence { space, stack: true }, x) => rows(space, x).is_some(),
+        (AnySpace::Graph { node, edge }, Value::Graph(graph)) => {
+            rows(node, &graph.nodes).is_some()
+                && match (edge, &graph.edges) {
+                    (_, Value::None) => graph.edge_links == Value::None,
+                    (Some(edge), edges) => rows(edge, edges).is_some(),
+                    (None, _) => false,
+                }
+        }
+        _ => false,
     }
 }
 

@@ -8,19 +8,24 @@ mod box_space;
 mod composite;
 mod difference;
 mod discrete;
+mod display;
 mod dynamic;
 mod frame_array;
 mod text;
 mod variable;
+mod violation;
 
 pub use any::{AnyBox, AnySpace, Bound};
 pub use box_space::{BoxSpace, Elements};
 pub use composite::{Dict, Members, OneOf};
 pub use difference::difference;
 pub use discrete::{Discrete, MultiBinary, MultiDiscrete};
+pub(crate) use display::short;
 pub use frame_array::FrameArray;
 pub use text::Text;
 pub use variable::{GraphSpace, Sequence};
+pub(crate) use violation::part;
+pub use violation::violation;
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -86,6 +91,11 @@ pub trait Space {
         Err(frame)
     }
 
+    /// Whether `any` is this space's description, as [`describe`](Space::describe) gives it. Asked once per episode.
+    fn is_described_by(&self, any: &AnySpace) -> bool {
+        self.describe() == *any
+    }
+
     /// The element's own memory, if that is its whole packed form: it is then sent from where it lies.
     fn slab<'a>(&self, _x: &'a Self::Element) -> Option<&'a [u8]> {
         None
@@ -93,13 +103,22 @@ pub trait Space {
 }
 
 /// The error of [`Space::from_value`].
-pub(crate) fn mismatch(space: &str, value: &Value) -> Error {
-    Error::new(ErrorKind::InvalidAction, format!("{space} does not take a value of type {}", value.type_name()))
+pub(crate) fn mismatch(space: &AnySpace, value: &Value) -> Error {
+    Error::new(ErrorKind::InvalidAction, violation::Unreadable(space, value).to_string())
+}
+
+/// Refuses an action of wrong structure, and one that holds what only stands for an object, before anything is sent.
+pub(crate) fn check_action<A: Space>(space: &A, action: &Value) -> Result<()> {
+    space.from_value(action).map_err(|error| error.at("action"))?;
+    action.check_held("action").map_err(|text| Error::new(ErrorKind::InvalidAction, text))
 }
 
 /// The error of [`Space::from_any`].
 pub(crate) fn other_class(wanted: &str, any: &AnySpace) -> Error {
-    Error::new(ErrorKind::Incompatible, format!("{wanted} was asked for, it is {any:?}"))
+    let fits = any.rust_type();
+    let space = short(any);
+    let text = format!("{wanted} was asked for, it is {space}; the Rust type of that is {fits}, or AnySpace");
+    Error::new(ErrorKind::Incompatible, text)
 }
 
 /// The shape of `len` elements that should have `shape`. Elements of another number are no element of

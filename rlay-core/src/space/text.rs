@@ -46,6 +46,10 @@ impl Space for Text {
         AnySpace::Text(self.clone())
     }
 
+    fn is_described_by(&self, any: &AnySpace) -> bool {
+        matches!(any, AnySpace::Text(space) if space == self)
+    }
+
     fn from_any(any: &AnySpace) -> Result<Self> {
         match any {
             AnySpace::Text(space) => Ok(space.clone()),
@@ -58,6 +62,6 @@ impl Space for Text {
     }
 
     fn from_value(&self, value: &Value) -> Result<String> {
-        value.as_str().map(str::to_owned).ok_or_else(|| mismatch("Text", value))
+        value.as_str().map(str::to_owned).ok_or_else(|| mismatch(&self.describe(), value))
     }
 }

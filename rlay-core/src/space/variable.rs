@@ -48,7 +48,9 @@ impl<S: Space> Space for Sequence<S> {
 
     fn from_any(any: &AnySpace) -> Result<Self> {
         match any {
-            AnySpace::Sequence { space, stack: false } => Ok(Self { space: S::from_any(space)? }),
+            AnySpace::Sequence { space, stack: false } => {
+                Ok(Self { space: S::from_any(space).map_err(|e| e.at("[*]"))? })
+            }
             _ => Err(other_class("a Sequence", any)),
         }
     }
@@ -59,8 +61,11 @@ impl<S: Space> Space for Sequence<S> {
 
     fn from_value(&self, value: &Value) -> Result<Self::Element> {
         match value {
-            Value::Tuple(items) | Value::List(items) => items.iter().map(|x| self.space.from_value(x)).collect(),
-            _ => Err(mismatch("Sequence", value)),
+            Value::Tuple(items) | Value::List(items) => {
+                let item = |(i, x)| self.space.from_value(x).map_err(|e| e.at(format_args!("[{i}]")));
+                items.iter().enumerate().map(item).collect()
+            }
+            _ => Err(mismatch(&self.describe(), value)),
         }
     }
 }
@@ -118,7 +123,8 @@ impl<T: Scalar> Space for GraphSpace<T> {
     fn from_any(any: &AnySpace) -> Result<Self> {
         match any {
             AnySpace::Graph { node, edge: Some(edge) } => {
-                Ok(Self { node: BoxSpace::from_any(node)?, edge: BoxSpace::from_any(edge)? })
+                let node = BoxSpace::from_any(node).map_err(|e| e.at(".node_space"))?;
+                Ok(Self { node, edge: BoxSpace::from_any(edge).map_err(|e| e.at(".edge_space"))? })
             }
             _ => Err(other_class("a Graph with edges", any)),
         }
@@ -134,7 +140,7 @@ impl<T: Scalar> Space for GraphSpace<T> {
     }
 
     fn from_value(&self, value: &Value) -> Result<Self::Element> {
-        let bad = || mismatch("Graph", value);
+        let bad = || mismatch(&self.describe(), value);
         let Value::Graph(graph) = value else { return Err(bad()) };
         let flat = |value: &Value| match value {
             Value::None => Ok(vec![]),

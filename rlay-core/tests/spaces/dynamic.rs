@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rlay_core::{
-    AnySpace, Discrete, Limits, Rng, Space, Value, difference,
+    AnySpace, Discrete, Limits, Rng, Space, Value, difference, violation,
     wire::{Payload, Reader, Writer, payload_head, put_value},
 };
 
@@ -95,8 +95,10 @@ proptest! {
             None => prop_assert_eq!(a, b),
             Some(text) => {
                 prop_assert!(a != b);
-                let colon = if name.is_empty() { "" } else { ": " };
-                prop_assert_eq!(text, format!("{name}{colon}{a:?} is not {b:?}"));
+                let leaf = difference(&a, &b).unwrap();
+                let colon = if name.is_empty() || leaf.starts_with(['[', '.']) { "" } else { ": " };
+                prop_assert_eq!(&text, &format!("{name}{colon}{leaf}"));
+                prop_assert!(text.len() < 2000);
             }
         }
     }
@@ -109,9 +111,14 @@ proptest! {
             let again = parse(&payload(true, &packed), true).element(&space).unwrap();
             prop_assert_eq!(again, x.clone(), "what packs comes back as it was");
         }
-        if space.contains(&x) {
-            prop_assert!(space.from_value(&x).is_ok());
+        let why = violation(&space, &x, "observation");
+        prop_assert_eq!(why.is_none(), space.contains(&x));
+        match why {
+            None => prop_assert!(space.from_value(&x).is_ok()),
+            Some(text) => prop_assert!(text.starts_with("observation") && text.len() < 2000, "{}", text),
         }
+        let shown = format!("{space} {x:?}");
+        prop_assert!(!shown.is_empty());
     }
 }
 

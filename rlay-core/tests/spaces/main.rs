@@ -4,3 +4,4 @@ mod dynamic;
 mod random;
 mod refuse;
 mod typed;
+mod words;

@@ -16,6 +16,9 @@ where
 {
     let any = space.describe();
     assert_eq!(S::from_any(&any).unwrap(), *space, "the description describes it");
+    assert!(space.is_described_by(&any), "{any}");
+    assert!(!space.is_described_by(&Text::new(77, "another").describe()), "{any}");
+    assert!(!space.is_described_by(&AnySpace::Tuple(vec![any.clone()])), "{any}");
     let mut bytes = Vec::new();
     Writer(&mut bytes).space(&any);
     assert_eq!(Reader::new(&bytes, 0, &Limits::default()).space().unwrap(), any);
@@ -104,6 +107,9 @@ fn text_and_containers() {
     check(&(Discrete::new(2), Text::new(3, "ab")));
     let two = || (Discrete::new(2), Discrete::new(3));
     check(&(two(), two(), two(), two(), two(), two(), two(), two()));
+    let twelve = || (two(), two(), two(), two(), two(), two(), two(), two(), two(), two(), two(), Discrete::new(4));
+    check(&twelve());
+    check(&Dict::new(["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"], twelve()));
     check(&Dict::new(["b", "a"], (Discrete::new(2), BoxSpace::<u8>::new([3], 0, 255))));
     check(&Dict::new(["outer"], (Dict::new(["inner"], (MultiBinary::new(9),)),)));
     check(&OneOf(vec![Discrete::new(3), Discrete::new(4).starting_at(9)]));
@@ -163,5 +169,8 @@ fn a_space_of_another_type_is_named() {
     let error = <(Discrete, (Discrete, Discrete))>::from_any(
         &(Discrete::new(2), (Discrete::new(2), Text::new(1, "a"))).describe(),
     );
-    assert!(error.unwrap_err().to_string().starts_with("[1]: [1]: "), "the path of the leaf");
+    assert!(
+        error.unwrap_err().to_string().starts_with("[1][1]: Discrete was asked for, it is Text(1, 1, charset=a); "),
+        "the path of the leaf"
+    );
 }

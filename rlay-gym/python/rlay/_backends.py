@@ -351,14 +351,18 @@ class ClientBackend(_Backend):
         truncated: bool = False,
         info: dict[str, Any] | None = None,
     ) -> None:
-        """Answer the last `turn`; a `Reset` wants only ``observation`` and ``info``, a `Render` only the former."""
+        """Answer the last `turn`; a `Reset` wants only ``observation`` and ``info``, a `Render` only the former.
+
+        Raises TypeError for what an environment may not return, such as an ``info`` that is no dict. Nothing is sent
+        then, and another answer may follow.
+        """
         if self._poll is None:
             raise Error("there is nothing to reply to; call turn() first")
         if self._frame_due:
-            self._frame_due = False
             self._poll.reply_frame(observation)
+            self._frame_due = False
         else:
-            self._poll.reply(observation, reward, bool(terminated), bool(truncated), {} if info is None else info)
+            self._poll.reply(observation, reward, terminated, truncated, {} if info is None else info)
 
     def close(self) -> None:
         """End every session and close every environment that is not in a call, within two seconds."""

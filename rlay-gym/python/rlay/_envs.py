@@ -76,6 +76,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         self.contract = "warn"
         self._env_id = env_id
         self._env_kwargs = dict(env_kwargs or {})
+        _rlay.check_data(self._env_kwargs, "env_kwargs")
         # As they were given: a copy elsewhere may find another token in its surroundings.
         self._options = options
         self._agent: _rlay.Agent | None = None
@@ -83,6 +84,8 @@ class RemoteEnv(gym.Env[Any, Any]):
         self._closed = False
         self._inherited = False
         self._checks = 2
+        # Whether the log says already that an observation is not in the space.
+        self._told = False
         self._metadata: dict[str, Any] = {"render_modes": []}
         self._details: dict[str, Any] = {}
         _lifetime.watch(self)
@@ -137,9 +140,11 @@ class RemoteEnv(gym.Env[Any, Any]):
     def _take(self, agent: _rlay.Agent) -> None:
         _, observation_space, action_space, render_mode, metadata, details = agent.spec()
         spaces = {"observation_space": _spaces.build(observation_space), "action_space": _spaces.build(action_space)}
-        if self._is_vacant and any(self.__dict__[name] != space for name, space in spaces.items()):
-            agent.close()
-            raise Incompatible(f"{self.address} has other spaces than before; make a new environment")
+        for name, space in spaces.items():
+            if self._is_vacant and self.__dict__[name] != space:
+                agent.close()
+                how = _rlay.difference(_spaces.describe(self.__dict__[name]), _spaces.describe(space))
+                raise Incompatible(f"{self.address} has another {name} than before: {how}; make a new environment")
         self._metadata = metadata
         self._details = details
         self.__dict__.update(spaces)
@@ -172,7 +177,7 @@ class RemoteEnv(gym.Env[Any, Any]):
             if not agent.is_lost() or not self._replace():
                 raise
             result = self._connect().reset(seed, options, self.timeout)
-        if self._checks or self.contract == "strict":
+        if self._checks or self.contract == "strict" or (not self._told and self._connect().is_odd()):
             self._check(result[0])
         if self.on_loss == "truncate":
             self._last = result[0]
@@ -244,10 +249,13 @@ class RemoteEnv(gym.Env[Any, Any]):
         self._checks = max(0, self._checks - 1)
         if _spaces.contains(self.observation_space, observation):
             return
-        text = f"the environment broke its contract: an observation is not in {self.observation_space}"
+        why = _spaces.violation(self.observation_space, observation, self._connect())
+        text = f"the environment broke its contract: {why}"
+        mend = "mend the environment (make a new session if its spaces change in reset)"
         if self.contract == "strict":
-            raise ContractError(f"{text}; fix the environment, or set contract to 'warn'")
-        logger.warning("%s; it is passed on as it is", text)
+            raise ContractError(f"{text}; {mend}, or set contract to 'warn'")
+        self._told = True
+        logger.warning("%s; it is passed on as it is; %s, or set contract to 'off'", text, mend)
 
     def _abandon(self) -> None:
         self._inherited = True

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from rlay import _spaces
+from rlay import _rlay, _spaces
 from rlay.errors import Error
+
+logger = logging.getLogger("rlay")
 
 One = str | EnvSpec | gym.Env[Any, Any] | Callable[..., gym.Env[Any, Any]]
 """An environment that can be hosted."""
@@ -128,6 +131,43 @@ def _takes_render_mode(source: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):
         return True
     return "render_mode" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+class Announced:
+    """The spaces with which an environment is announced, to notice a reset that replaces them."""
+
+    def __init__(self, env: Any) -> None:
+        """Keep those that ``env`` has now."""
+        self._env = env
+        self._spaces = {name: getattr(env, name) for name in ("observation_space", "action_space")}
+        self._told = False
+
+    def compare(self) -> None:
+        """Say once that a space is another now. Agents have been told the first ones, and keep them."""
+        for name, before in self._spaces.items():
+            after = getattr(self._env, name)
+            if after is before or self._told:
+                continue
+            how = self._difference(name, before, after)
+            if how is None:
+                # Equal, and next time the very same.
+                self._spaces[name] = after
+                continue
+            self._told = True
+            logger.warning(
+                "%s: reset() has replaced %s, from first to second: %s; agents keep the first one. Make a new session "
+                "for other spaces, or declare one space for all episodes",
+                type(getattr(self._env, "unwrapped", self._env)).__qualname__,
+                name,
+                how,
+            )
+
+    @staticmethod
+    def _difference(name: str, before: Any, after: Any) -> str | None:
+        try:
+            return _rlay.difference(_spaces.describe(before, name), _spaces.describe(after, name))
+        except Error as error:
+            return str(error)
 
 
 def describe(env: Any, render_mode: str | None, own: bool) -> Described:

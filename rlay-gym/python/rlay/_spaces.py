@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from rlay import _rlay, _values
 from rlay.errors import Error
 
 _Space = spaces.Space[Any]
@@ -21,12 +23,18 @@ DEPTH = 32
 def register_space(cls: type[_Space], to_base: Callable[[Any], _Space]) -> None:
     """Say how a custom space class is sent: as the Gymnasium space that ``to_base(space)`` returns.
 
-    The values of the space must be values of that base space. The agent sees the base space.
+    The values of the space must be values of that base space. The agent sees the base space. Subclasses of ``cls`` are
+    sent in the same way, unless a class between them is registered, too. Gymnasium's own classes are always sent as
+    they are; registering one of them says how its subclasses are.
 
-    >>> import gymnasium, rlay
+    A ``Text`` has letters and digits only, unless it is told its characters:
+
+    >>> import string, gymnasium, rlay
     >>> class Mission(gymnasium.spaces.Space):
     ...     pass
-    >>> rlay.register_space(Mission, lambda space: gymnasium.spaces.Text(100))
+    >>> rlay.register_space(Mission, lambda space: gymnasium.spaces.Text(100, charset=string.printable))
+    >>> gymnasium.spaces.Text(100, charset=string.printable).contains("go to the red ball, then open the box")
+    True
     """
     if not (isinstance(cls, type) and issubclass(cls, spaces.Space)):
         raise TypeError(f"register_space takes a subclass of gymnasium.spaces.Space, not {cls!r}")
@@ -47,6 +55,21 @@ _KEYS = str | bytes | bool | int | float | np.bool_ | np.number | None
 _NAMES = {np.dtype(name).name for name in ("bool", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")}
 
 
+_OWN: dict[type, str] = {
+    spaces.Box: "space.low, space.high, dtype=space.dtype",
+    spaces.Discrete: "space.n, start=space.start",
+    spaces.MultiBinary: "space.n",
+    spaces.MultiDiscrete: "space.nvec, dtype=space.dtype, start=space.start",
+    spaces.Text: "space.max_length, min_length=space.min_length, charset=space.characters",
+    spaces.Tuple: "space.spaces",
+    spaces.Dict: "list(space.spaces.items())",
+    spaces.Sequence: "space.feature_space, stack=space.stack",
+    spaces.Graph: "space.node_space, space.edge_space",
+    spaces.OneOf: "space.spaces",
+}
+"""Gymnasium's own classes, and the arguments that make such a space of one of a subclass."""
+
+
 def _refuse(path: str, space: object, why: str) -> Error:
     return Error(f"{path}: a space of class {type(space).__module__}.{type(space).__qualname__} {why}")
 
@@ -60,8 +83,10 @@ def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[An
     if depth == 0:
         raise Error(f"{path}: spaces are nested deeper than {DEPTH} levels, which the wire does not carry")
     cls = type(space)
-    if cls in _registered:
-        return describe(_registered[cls](space), path, depth - 1)
+    if cls not in _OWN:
+        to_base = next((_registered[base] for base in cls.__mro__ if base in _registered), None)
+        if to_base is not None:
+            return describe(to_base(space), path, depth - 1)
 
     def nested(sub: object, part: str) -> tuple[Any, ...]:
         return describe(sub, f"{path}{part}", depth - 1)
@@ -108,7 +133,7 @@ def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[An
             if not _is_key(key):
                 kind = type(key).__qualname__
                 raise _refuse(path, space, f"has the key {key!r} of type {kind}, which cannot be sent; use a str")
-        return ("Dict", tuple((key, nested(sub, f"[{key!r}]")) for key, sub in space.spaces.items()))
+        return ("Dict", tuple((key, nested(sub, _values.part(key))) for key, sub in space.spaces.items()))
     if cls is spaces.Sequence:
         assert isinstance(space, spaces.Sequence)
         return ("Sequence", nested(space.feature_space, "[*]"), bool(space.stack))
@@ -116,11 +141,14 @@ def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[An
         assert isinstance(space, spaces.Graph)
         edge = None if space.edge_space is None else nested(space.edge_space, ".edge_space")
         return ("Graph", nested(space.node_space, ".node_space"), edge)
+    # A subclass may hold other values than its base class, so that is for its author to say.
+    base = next((own for own in _OWN if isinstance(space, own)), None)
+    made = f"gymnasium.spaces.{base.__name__}({_OWN[base]})" if base else "<a Gymnasium space with the same values>"
     raise _refuse(
         path,
         space,
         "is not one of Gymnasium's own; say how to send it with rlay.register_space("
-        f"{cls.__qualname__}, lambda space: <a Gymnasium space with the same values>)",
+        f"{cls.__qualname__}, lambda space: {made})",
     )
 
 
@@ -203,6 +231,14 @@ def contains(space: _Space, value: Any) -> bool:
     except Exception:
         # Gymnasium's own answer to some values that are far from the space.
         return False
+
+
+def violation(space: _Space, value: Any, agent: _rlay.Agent) -> str:
+    """Return which leaf of an observation of ``agent`` is not in its space, and why."""
+    with contextlib.suppress(Exception):
+        # Gymnasium takes a list for an array, so that is not what is wrong with it unless it is no array.
+        value = _with_arrays(space, value)
+    return agent.violation(value) or f"observation is not in {_values.cut(' '.join(repr(space).split()), 200)}"
 
 
 def _with_arrays(space: _Space, value: Any) -> Any:

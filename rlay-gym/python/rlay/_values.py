@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 logger = logging.getLogger("rlay")
 
@@ -15,7 +17,7 @@ _warned: set[str] = set()
 
 @dataclass(frozen=True)
 class Opaque:
-    """Stands for an object that could not cross the wire.
+    """Stands for an object in ``info`` or ``metadata`` that could not cross the wire.
 
     Attributes:
         type: Qualified name of the object's type.
@@ -35,6 +37,60 @@ def warn_once(key: str, message: str) -> None:
 
 def _name(cls: type) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+_SHOWN = 100
+"""Most characters of a name or key in a message."""
+
+_CPU = frozenset({1, 3, 11})
+"""DLPack's numbers of devices whose memory the CPU reads: its own, and what CUDA and ROCm pin there."""
+
+
+def cut(text: str, most: int = _SHOWN) -> str:
+    """Return ``text`` cut to ``most`` characters, as UTF-8 can hold it."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def part(key: object) -> str:
+    """Return the part of a path that leads to the item under ``key``, such as ``["goal"]`` or ``[3]``."""
+    try:
+        text = json.dumps(key, ensure_ascii=False) if isinstance(key, str) else repr(key)
+    except Exception as error:
+        text = f"<repr raised {type(error).__name__}>"
+    return f"[{cut(text)}]"
+
+
+def kind(value: object) -> str:
+    """Return what an object is, for messages: its type, and the size of arrays and containers."""
+    if value is None:
+        return "None"
+    if isinstance(value, Opaque):
+        return f"a stand-in (rlay.Opaque) for an object of type {cut(value.type)}"
+    cls = type(value)
+    name = cut("array" if cls is np.ndarray else _name(cls))
+    text = f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
+    if isinstance(value, np.ndarray):
+        return f"{text} of shape {value.shape} and dtype {cut(str(value.dtype))}"
+    return f"{text} of {len(value)}" if isinstance(value, list | tuple | dict) else text
+
+
+def offered_array(value: Any) -> tuple[NDArray[Any] | None, str]:
+    """Return the array that an object of another library offers, or why there is none."""
+    cls = type(value)
+    try:
+        if hasattr(cls, "__array__"):
+            array = np.asarray(value)
+        elif value.__dlpack_device__()[0] not in _CPU:
+            return None, "does not lie in the memory of the CPU; copy it there first"
+        else:
+            array = np.from_dlpack(value)
+    except Exception as error:
+        return None, f"gives no array ({type(error).__name__}: {cut(str(error), 300)})"
+    if array.dtype.kind in "biuf":
+        text = f"{_name(cls)} arrives as numpy.ndarray; the wire knows no other arrays"
+        warn_once(f"{_name(cls)} as array", text)
+    return array, ""
 
 
 def describe_opaque(value: object) -> tuple[str, str]:

@@ -7,6 +7,7 @@ use super::{
     super::{
         Answer, Options, Received,
         agent::{REPORT, START_AGAIN, check_spaces, nothing},
+        contract::Judge,
         journal::Missing,
     },
     GOODBYE_TIME, Line,
@@ -16,7 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
     session::{AgentEvent, AgentSession},
-    space::{AnySpace, Space},
+    space::{AnySpace, Space, check_action},
     value::{Map, Value},
     wire::{Goodbye, Reset, Role, Row, Spec, payload_head, put_value},
 };
@@ -42,6 +43,7 @@ pub struct AsyncEnv {
     line: Line,
     session: AgentSession,
     spec: Box<Spec>,
+    judge: Judge,
     /// The last request, kept until it is answered: all but the action, and that.
     out: Vec<u8>,
     action: Vec<u8>,
@@ -58,8 +60,8 @@ impl AsyncEnv {
     /// Makes an environment over a line: with whoever was dialed, or with an environment that has dialed in to a
     /// [`Lobby`](super::Lobby).
     pub async fn open(line: Line, options: &Options) -> Result<Self> {
-        let (session, spec) = (AgentSession::new(), Box::new(nothing()));
-        let mut env = Self { line, session, spec, out: Vec::new(), action: Vec::new(), packed: Vec::new() };
+        let (session, spec, judge) = (AgentSession::new(), Box::new(nothing()), Judge::new(options.contract));
+        let mut env = Self { line, session, spec, judge, out: Vec::new(), action: Vec::new(), packed: Vec::new() };
         env.session.make(&options.make(), &mut env.out)?;
         env.send().await?;
         let frame = env.next().await?;
@@ -98,7 +100,7 @@ impl AsyncEnv {
         let reset = Reset { rows: smallvec![(0, seed.map(Into::into))], options: options.clone() };
         self.session.reset(&reset, &mut self.out)?;
         self.action.clear();
-        let (row, observation) = self.exchange().await?;
+        let (row, observation) = self.exchange(true).await?;
         Ok(ResetResult { observation, info: info(row.info) })
     }
 
@@ -109,7 +111,7 @@ impl AsyncEnv {
         self.packed.clear();
         let packed = space.pack(action, &mut self.packed);
         if !packed {
-            space.from_value(action)?;
+            check_action(space, action)?;
             self.packed.clear();
             put_value(&mut self.packed, action);
         }
@@ -117,7 +119,7 @@ impl AsyncEnv {
         self.session.step(&[0], &mut self.out)?;
         payload_head(&mut self.out, packed, self.packed.len());
         std::mem::swap(&mut self.action, &mut self.packed);
-        let (row, observation) = self.exchange().await?;
+        let (row, observation) = self.exchange(false).await?;
         let Row { reward, terminated, truncated, .. } = row;
         Ok(StepResult { observation, reward, terminated, truncated, info: info(row.info) })
     }
@@ -171,10 +173,13 @@ impl AsyncEnv {
         }
     }
 
-    async fn exchange(&mut self) -> Result<(Row, Value)> {
+    async fn exchange(&mut self, is_first: bool) -> Result<(Row, Value)> {
         self.send().await?;
         match self.receive().await? {
-            Answer::Row(row, received) => Ok((row, received.element(&self.spec.observation_space)?)),
+            Answer::Row(row, received) => {
+                let space = &self.spec.observation_space;
+                Ok((row, self.judge.element(received, space, space, is_first)?))
+            }
             _ => Err(Error::protocol("a request was answered with something else")),
         }
     }
