@@ -13,10 +13,13 @@ WORKERS := 4
 FUZZ := addresses frames messages sessions
 SECONDS ?= 450
 FUZZING := -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=64 -print_final_stats=1
-SERVER := target/release/examples/cartpole_server
+# Where cargo puts what it builds, whichever way it was told.
+TARGET := $(or $(shell cargo metadata --no-deps --format-version 1 2>/dev/null \
+	| sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'),$(CURDIR)/target)
+SERVER := $(TARGET)/release/examples/cartpole_server
 # Programs of the tests in Python; see `PROGRAMS` in conftest.py.
 PROGRAMS := agent knock policy_server transcript
-SOAK := target/release/examples/soak
+SOAK := $(TARGET)/release/examples/soak
 EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
 # What the extension is made of. Cargo knows better, but asking it takes longer.
 SOURCES := $(shell find rlay-*/src -name '*.rs') $(wildcard rlay-*/Cargo.toml) Cargo.toml Cargo.lock rlay-gym/pyproject.toml
@@ -67,7 +70,7 @@ fmt: $(VENV)/.stamp ## format Rust and Python
 build: $(VENV)/.built ## the Python package, in .venv
 
 clean: ## remove all that was built
-	rm -rf target fuzz/target out $(VENV) $(OLDEST) $(EXTENSION)
+	rm -rf $(TARGET) fuzz/target out $(VENV) $(OLDEST) $(EXTENSION)
 
 # With the extension's package among those selected, the two share all that they are made of. The tests in Python start
 # the other programs, which are not to be compiled beside them.
@@ -88,7 +91,7 @@ $(OLDEST)/.stamp: rlay-gym/requirements-gym100.txt
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.stamp $(SOURCES)
-	cd rlay-gym && VIRTUAL_ENV=$(CURDIR)/$(VENV) ../$(VENV)/bin/maturin develop --release --quiet
+	cd rlay-gym && CARGO_TARGET_DIR=$(TARGET) VIRTUAL_ENV=$(CURDIR)/$(VENV) ../$(VENV)/bin/maturin develop --release --quiet
 	@touch $@
 
 check-format:

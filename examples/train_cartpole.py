@@ -10,6 +10,7 @@ the four weights of a linear policy; it does not know which of the two it is.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).resolve().parent.parent
+BUILT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 GENERATIONS = 15
 POPULATION = 16
 EPISODES = 100
@@ -178,7 +180,7 @@ def report(run: Run, path: Path) -> list[str]:
 def main() -> int:
     """Learn in both paradigms; the exit code says whether everything held."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", type=Path, default=ROOT / "target/release/examples/cartpole_server")
+    parser.add_argument("--server", type=Path, default=BUILT / "release/examples/cartpole_server")
     server = parser.parse_args().server
     if not server.is_file():
         parser.error(f"there is no {server}; build it with `cargo build --release --example cartpole_server`")

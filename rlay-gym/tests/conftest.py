@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import multiprocessing
 import os
 import shutil
@@ -246,7 +247,10 @@ def programs() -> Path:
     examples = [argument for name in PROGRAMS for argument in ("--example", name)]
     command = [cargo, "build", "--quiet", "--release", "-p", "rlay", "-p", "rlay-gym", "--all-features", *examples]
     subprocess.run(command, cwd=ROOT, check=True)
-    return ROOT / "target" / "release" / "examples"
+    told = subprocess.run(
+        [cargo, "metadata", "--no-deps", "--format-version=1"], cwd=ROOT, check=True, stdout=subprocess.PIPE
+    )
+    return Path(json.loads(told.stdout)["target_directory"]) / "release" / "examples"
 
 
 @pytest.fixture

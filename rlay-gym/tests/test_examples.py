@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 from processes import Program
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 def example(name: str, *arguments: str) -> Program:
@@ -41,3 +44,17 @@ def test_the_engine_dials_the_agent() -> None:
             frames = int(engine.find(" frames; ").split()[0])
             assert frames >= 61, "a reset and 60 steps are at most one per frame"
             assert engine.wait() == 0
+
+
+def test_make_finds_what_cargo_builds_elsewhere(tmp_path: Path) -> None:
+    def commands(**elsewhere: str) -> str:
+        surroundings = {**{k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "CARGO_"))}, **elsewhere}
+        run = subprocess.run(["make", "-n", "demo", "soak"], cwd=ROOT, env=surroundings, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    assert f"--server {ROOT}/target/release/examples/cartpole_server" in commands()
+    for name in ("CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"):
+        told = commands(**{name: str(tmp_path)})
+        assert f"--server {tmp_path}/release/examples/cartpole_server" in told
+        assert f"{tmp_path}/release/examples/soak 600" in told
