@@ -14,16 +14,10 @@ import pytest
 from gymnasium import spaces
 
 import rlay
-from conftest import Hosted
+from conftest import Hosted, Start
+from processes import until
 from rlay import _spaces
 from value_envs import Capsule, Learning
-
-import gymnasium as gym
-import pytest
-
-import rlay
-from conftest import Start
-from processes import until
 
 
 def reads(message: object, pattern: str, advice: str) -> None:
