@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{
     channel::{Transport, TransportOptions},
+    error::{Error, ErrorKind, Result},
     offers::Offers,
     registry::Registry,
     session::Local,
@@ -75,7 +76,7 @@ pub struct Options {
     pub offers: Offers,
     /// Agents: bounds one reset, step or render. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,
-    /// Bounds the time until there is a peer.
+    /// Bounds the time until there is a peer. The poll form waits as long as it takes.
     pub connect_timeout: Duration,
     /// Bounds a handshake, from the connection on. Who is not through by then is let go.
     pub handshake_timeout: Duration,
@@ -90,7 +91,8 @@ pub struct Options {
     pub max_handshake_frame: usize,
     /// Listeners: most handshakes under way at a time; when there are more, the oldest is given up.
     pub max_handshakes: usize,
-    /// Hosts: most sessions at a time.
+    /// Hosts: most sessions at a time, from 1 on. With 1 a backend serves on the thread that calls its `run`, else each
+    /// session has a thread of its own.
     pub max_sessions: usize,
     /// Bounds on what a peer can make this process hold.
     pub limits: Limits,
@@ -148,6 +150,14 @@ impl Options {
     /// ```
     pub fn over(transport: impl Transport + 'static) -> Self {
         Self { registry: Registry::default().with(transport), ..Self::default() }
+    }
+
+    /// Refuses what no endpoint can have.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.max_sessions == 0 {
+            return Err(Error::new(ErrorKind::Usage, "max_sessions is 0; give the number of sessions there can be, from 1 on"));
+        }
+        self.limits.check()
     }
 
     /// What the transport is told.

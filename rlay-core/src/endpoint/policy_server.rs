@@ -1,12 +1,13 @@
 //! PolicyServer: a policy that answers every environment that dials in.
 
-use std::{sync::Arc, thread};
+use std::{convert::Infallible, sync::Arc, thread};
 
-use super::{OnLoss, Options, RemoteEnv, ServerEnv};
+use super::{Connection, History, OnLoss, Options, RemoteEnv, ServerEnv, visit::count};
 use crate::{
     address::Address,
     env::Env,
-    error::{EnvError, ErrorKind, Result},
+    error::{EnvError, EnvFailure, Error, ErrorKind, Result},
+    host::guard,
     policy::Policy,
     space::Space,
     value::Value,
@@ -38,31 +39,30 @@ impl PolicyServer {
         self.0.address()
     }
 
-    /// Serves until [`close`](Self::close). An environment with other spaces than `O` and `A` is
-    /// refused with a warning that names the first leaf that differs.
+    /// Serves until [`close`](Self::close). An environment with other spaces than `O` and `A` is refused: its host and
+    /// the log are told which leaf differs first.
+    ///
+    /// The log says who joins and who leaves after how many steps; why an environment was not played, once for each
+    /// reason and machine.
     pub fn run<O, A, P>(&self, policy: impl Fn() -> P + Send + Sync + 'static) -> Result<()>
     where
         O: Space + 'static,
         A: Space + 'static,
         P: Policy<O::Element, A::Element>,
     {
-        let policy = Arc::new(policy);
+        let (policy, history) = (Arc::new(policy), Arc::new(History::default()));
         loop {
-            let env = match self.0.accept() {
-                Ok(env) => env,
+            let connection = match self.0.next() {
+                Ok(connection) => connection,
                 Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Timeout => continue,
-                Err(error) => {
-                    tracing::warn!("an environment was not taken: {error}");
-                    continue;
-                }
+                Err(error) => return Err(error),
             };
-            let policy = policy.clone();
+            let (policy, history, options) = (policy.clone(), history.clone(), self.0.options().clone());
             // A session that cannot have a thread is dropped, which tells its environment.
             let _ = thread::Builder::new().name("rlay-policy".into()).spawn(move || {
-                if let Err(error) = play::<O, A, P>(env, policy()) {
-                    tracing::warn!("an environment left: {error}");
-                }
+                let (peer, mut played) = (connection.peer(), Played::default());
+                let Err(error) = play::<O, A, P>(connection, options, &*policy, &mut played);
+                tell_end(&peer, &played, &error, &history);
             });
         }
     }
@@ -73,16 +73,66 @@ impl PolicyServer {
     }
 }
 
-fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(env: RemoteEnv, mut policy: P) -> Result<(), EnvError> {
-    let mut env = env.typed::<O, A>()?;
+/// What was played in one environment.
+#[derive(Default)]
+struct Played {
+    steps: u64,
+    episodes: u64,
+}
+
+/// Plays for as long as there is an environment; the error says why no longer.
+fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
+    connection: Connection,
+    options: Options,
+    policy: impl Fn() -> P,
+    played: &mut Played,
+) -> Result<Infallible> {
+    let peer = connection.peer();
+    let mut env = RemoteEnv::over(connection, options)?.typed::<O, A>()?;
+    tracing::info!("{peer}: an environment joined");
+    let error = match rounds(&mut env, policy, played) {
+        Err(error) => error.downcast::<Error>().map_or_else(|other| EnvFailure::from(other).into(), |error| *error),
+    };
+    env.leave(&error);
+    Err(error)
+}
+
+/// Plays episode after episode.
+fn rounds<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
+    env: &mut RemoteEnv<O, A>,
+    policy: impl Fn() -> P,
+    played: &mut Played,
+) -> Result<Infallible, EnvError> {
+    let mut policy = policy();
     loop {
         let mut observation = env.reset(None, &Value::None)?.observation;
+        played.episodes += 1;
         loop {
-            let result = env.step(policy.act(&observation))?;
+            let action = guard(|| Ok(policy.act(&observation)));
+            let action = action.map_err(|panic| Error::new(ErrorKind::Usage, format!("the policy failed: {panic}")))?;
+            let result = env.step(action)?;
+            played.steps += 1;
             if result.terminated || result.truncated {
                 break;
             }
             observation = result.observation;
         }
+    }
+}
+
+fn tell_end(peer: &str, played: &Played, error: &Error, history: &History) {
+    if played.steps == 0 {
+        if let Some((line, _)) = history.line(peer, &format!("the environment was not played: {error}")) {
+            tracing::warn!("{line}");
+        }
+        return;
+    }
+    let (steps, episodes) = (count(played.steps, "step"), count(played.episodes, "episode"));
+    let text = format!("the environment left after {steps} in {episodes}: {error}");
+    // Each is told, but what went wrong is a warning once. Games come and go.
+    match error.kind() {
+        ErrorKind::Closed | ErrorKind::ConnectionLost => tracing::info!("{peer}: {text}"),
+        _ if history.line(peer, &error.to_string()).is_none() => tracing::info!("{peer}: {text}"),
+        _ => tracing::warn!("{peer}: {text}"),
     }
 }

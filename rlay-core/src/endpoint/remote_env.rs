@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Acceptor, Agent, Answer, Contract, OnLoss, Options, Received, Wait,
+    Acceptor, Agent, Answer, Connection, Contract, OnLoss, Options, Received, Wait,
     source::{Source, Whence},
 };
 use crate::{
@@ -133,6 +133,15 @@ impl ServerEnv {
         RemoteEnv::open(Source::new(Whence::Listened(self.acceptor.clone()), self.options.clone()))
     }
 
+    /// The connection of the next environment that dials in, however long that takes.
+    pub(super) fn next(&self) -> Result<Connection> {
+        self.acceptor.next(&mut Wait::default())
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Stops listening. Environments that were accepted stay, but none comes back or is replaced.
     pub fn close(&self) {
         self.acceptor.close();
@@ -141,10 +150,21 @@ impl ServerEnv {
 
 impl RemoteEnv {
     fn open(source: Source) -> Result<Self> {
-        let Options { timeout, contract, on_loss, .. } = *source.options();
-        let agent = source.open(timeout)?;
+        let agent = source.open(source.options().timeout)?;
+        let env = Self::of(agent, source.options());
+        Ok(Self { source: source.may_replace().then(|| Box::new(source)), ..env })
+    }
+
+    /// Takes the environment at the other end of a connection, which nothing replaces.
+    pub(super) fn over(connection: Connection, options: Options) -> Result<Self> {
+        let agent = Agent::open(connection, &options.make(), &mut Wait::new(Some(options.connect_timeout)))?;
+        Ok(Self::of(agent, &options))
+    }
+
+    fn of(agent: Agent, options: &Options) -> Self {
+        let Options { timeout, contract, on_loss, .. } = *options;
         let spec = agent.spec();
-        Ok(Self {
+        Self {
             observation_space: spec.observation_space.clone(),
             action_space: spec.action_space.clone(),
             agent,
@@ -153,9 +173,9 @@ impl RemoteEnv {
             to_check: CHECKED,
             packed: Vec::new(),
             on_loss,
-            source: source.may_replace().then(|| Box::new(source)),
+            source: None,
             last: None,
-        })
+        }
     }
 
     /// The same environment with plain Rust types, if its spaces are of these classes.
@@ -168,10 +188,17 @@ impl RemoteEnv {
     /// let pole: [f32; 4] = env.reset(None, &Value::None)?.observation;
     /// # Ok::<(), rlay_core::EnvError>(())
     /// ```
-    pub fn typed<O: Space, A: Space>(self) -> Result<RemoteEnv<O, A>> {
+    pub fn typed<O: Space, A: Space>(mut self) -> Result<RemoteEnv<O, A>> {
         let observation_space =
-            O::from_any(&self.observation_space).map_err(|e| e.context("the observation space is another"))?;
-        let action_space = A::from_any(&self.action_space).map_err(|e| e.context("the action space is another"))?;
+            O::from_any(&self.observation_space).map_err(|e| e.context("the observation space is another"));
+        let action_space = A::from_any(&self.action_space).map_err(|e| e.context("the action space is another"));
+        let (observation_space, action_space) = match (observation_space, action_space) {
+            (Ok(observation_space), Ok(action_space)) => (observation_space, action_space),
+            (Err(error), _) | (_, Err(error)) => {
+                self.leave(&error);
+                return Err(error);
+            }
+        };
         Ok(RemoteEnv {
             agent: self.agent,
             observation_space,
@@ -206,6 +233,11 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
             },
             Answer::Closed => return Err(Error::protocol("Closed where a result was due")),
         })
+    }
+
+    /// Ends the session, and tells the environment's host why.
+    pub(super) fn leave(&mut self, why: &Error) {
+        self.agent.leave(why);
     }
 
     /// Goes on with another environment if this one is lost and that is wanted; whether it does.

@@ -1,4 +1,4 @@
-//! ServerBackend: hosts environments for every agent that connects, each on a thread of its own.
+//! ServerBackend: hosts environments for every agent that connects.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Acceptor, Host, Options, Wait, serve};
+use super::{Acceptor, Connection, History, Host, Options, Wait, running::Running, serve};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
@@ -14,11 +14,11 @@ use crate::{
     error::{EnvError, Error, ErrorKind, Result},
     host::{HostEnv, Hosted, guard},
     stop::Stop,
-    wire::{Make, Role},
+    wire::Make,
 };
 
 /// How long `close` waits for sessions whose environment is busy.
-const CLOSE_TIME: Duration = Duration::from_millis(1500);
+pub(super) const CLOSE_TIME: Duration = Duration::from_millis(1500);
 
 /// Makes an environment for each session.
 pub(super) type Maker = Arc<dyn Fn(&Make) -> Result<Box<dyn HostEnv>> + Send + Sync>;
@@ -31,7 +31,11 @@ pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvEr
     })
 }
 
-/// The host's end where the agent dials. Every session has its own environment and its own thread.
+/// The host's end where the agent dials. Every session has its own environment, which is made, stepped and closed on
+/// one thread: that session's own, or where there is but one ([`Options::max_sessions`]) the one that calls
+/// [`run`](Self::run).
+///
+/// Agents that dial before [`run`](Self::run) or [`start`](Self::start) wait, and are told so.
 ///
 /// ```
 /// # use rlay_core::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
@@ -51,7 +55,7 @@ pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvEr
 /// use rlay_core::{ClientEnv, Options, ServerBackend};
 ///
 /// let backend = ServerBackend::bind(|_| Ok(Coin(Discrete::new(2))), "mem://coin", Options::default())?;
-/// backend.start();
+/// backend.start()?;
 /// let mut env = ClientEnv::connect("mem://coin", Options::default())?;
 /// env.reset(Some(1), &Value::None)?;
 /// assert_eq!(env.step(Value::Int(1))?.reward, 1.0);
@@ -66,6 +70,8 @@ struct Inner {
     acceptor: Acceptor,
     options: Options,
     stop: Stop,
+    running: Running,
+    history: History,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
@@ -82,9 +88,16 @@ impl ServerBackend {
         address: &str,
         options: Options,
     ) -> Result<Self> {
-        let acceptor = Acceptor::bind(&address.parse()?, Role::Env, &options)?;
-        let (stop, threads) = (Stop::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { maker: maker(factory), acceptor, options, stop, threads })))
+        let acceptor = Acceptor::bind_host(&address.parse()?, &options, None)?;
+        Ok(Self(Arc::new(Inner {
+            maker: maker(factory),
+            acceptor,
+            options,
+            stop: Stop::default(),
+            running: Running::default(),
+            history: History::default(),
+            threads: Mutex::default(),
+        })))
     }
 
     /// The address for agents to dial, with the real port.
@@ -97,38 +110,46 @@ impl ServerBackend {
         self.0.acceptor.sessions()
     }
 
-    /// Serves on the calling thread until [`close`](Self::close).
+    /// Serves on the calling thread until [`close`](Self::close). A backend that was closed, or serves already, is an
+    /// error.
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
+        self.0.running.claim(&self.0.stop)?;
+        self.serve()
+    }
+
+    fn serve(&self) -> Result<()> {
         let inner = &self.0;
+        let _running = inner.running.here();
+        inner.acceptor.set_ready();
         loop {
-            let mut connection = match inner.acceptor.next(&mut Wait::default()) {
+            let connection = match inner.acceptor.next(&mut Wait::default()) {
                 Ok(connection) => connection,
                 Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
                 Err(error) => return Err(error),
             };
-            let (maker, stop) = (inner.maker.clone(), inner.stop.clone());
-            let (tracebacks, offers) = (inner.options.tracebacks, inner.options.offers.clone());
+            if inner.options.max_sessions == 1 {
+                inner.host(connection);
+                continue;
+            }
+            let for_thread = inner.clone();
             let mut threads = inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
             threads.retain(|thread| !thread.is_finished());
-            let spawned = thread::Builder::new().name("rlay-session".into()).spawn(move || {
-                let mut factory = |make: &Make| maker(make);
-                let mut host = Host::new(&mut factory, connection.limits(), tracebacks).offering(offers);
-                if let Err(error) = serve(&mut connection, &mut host, &mut Wait::default().unless(&stop)) {
-                    tracing::warn!("{connection}: session ended: {error}");
-                }
-            });
-            threads.push(spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?);
+            threads.push(spawn("rlay-session", move || for_thread.host(connection))?);
         }
     }
 
-    /// Serves on a thread of its own until [`close`](Self::close).
-    pub fn start(&self) {
+    /// Serves on a thread of its own until [`close`](Self::close). A backend that was closed, or serves already, is an
+    /// error.
+    pub fn start(&self) -> Result<()> {
+        self.0.running.claim(&self.0.stop)?;
         let this = self.clone();
-        let spawned = thread::Builder::new().name("rlay-backend".into()).spawn(move || this.run());
-        if let Err(error) = spawned {
-            tracing::error!("cannot start a thread: {error}");
-        }
+        let spawned = spawn("rlay-backend", move || {
+            if let Err(error) = this.serve() {
+                tracing::error!("{}: {error}", this.address());
+            }
+        });
+        spawned.map(drop).inspect_err(|_| self.0.running.end())
     }
 
     /// Stops listening, says goodbye to every agent and closes every environment that is not in the
@@ -137,9 +158,27 @@ impl ServerBackend {
         self.0.stop.set();
         let began = Instant::now();
         self.0.acceptor.close();
+        self.0.running.wait(began + CLOSE_TIME);
         let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
         join(threads, began);
     }
+}
+
+impl Inner {
+    /// Hosts one session on this thread.
+    fn host(&self, mut connection: Connection) {
+        let mut factory = |make: &Make| (self.maker)(make);
+        let mut host = Host::new(&mut factory, connection.limits(), self.options.tracebacks);
+        host = host.offering(self.options.offers.clone()).recalling(&self.history);
+        // What ends it is told there.
+        let _ = serve(&mut connection, &mut host, &mut Wait::default().unless(&self.stop));
+    }
+}
+
+/// Starts a thread of a backend.
+pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
+    let spawned = thread::Builder::new().name(name.into()).spawn(run);
+    spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))
 }
 
 /// Waits for threads to end of which that was asked then, but not for ever for one that is busy.

@@ -13,7 +13,7 @@ pub use line::Line;
 pub use lobby::Lobby;
 
 use super::{
-    Host, HostTurn, Options,
+    Host, HostTurn, Notice, Options, Wait,
     dial::{agree, hello},
 };
 use crate::{
@@ -79,8 +79,9 @@ pub async fn serve(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
     if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionLost) {
         let _ = time::timeout(GOODBYE_TIME, line.close()).await;
     }
-    let closed = host.close_env();
-    result.and(closed)
+    let result = result.and(host.close_env());
+    host.tell_end(&line.peer(), &result, &mut Wait::default());
+    result
 }
 
 async fn turn(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
@@ -101,6 +102,9 @@ async fn turn(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
             HostTurn::Answer => {
                 drop(frame);
                 line.send(host.answer().into()).await?;
+                if let Some(text) = host.news(|| line.peer()) {
+                    Wait::default().tell(Notice::Info(&text));
+                }
             }
             HostTurn::End(error) if error.kind() == ErrorKind::Closed => return Ok(()),
             HostTurn::End(error) => return Err(error),

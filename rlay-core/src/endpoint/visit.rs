@@ -1,0 +1,121 @@
+//! Visit: what a host knows of one agent's stay, and says of it in the log: that it joined, and how it left.
+
+use super::History;
+use crate::error::{Error, Result};
+
+/// Most characters that a line takes from what a peer says.
+const LONGEST: usize = 500;
+
+/// One agent's stay with a host.
+#[derive(Debug, Default)]
+pub(super) struct Visit {
+    /// Set when the agent has asked for an environment: why there was none, if so.
+    asked: Option<Result<()>>,
+    is_joined: bool,
+    is_told: bool,
+    steps: u64,
+    episodes: u64,
+    /// Whether the agent closed its environment before it left.
+    is_closed: bool,
+    /// How the agent said goodbye.
+    goodbye: Option<String>,
+}
+
+impl Visit {
+    /// The agent has asked for an environment, and this came of it.
+    pub(super) fn asked(&mut self, made: &Result<()>) {
+        self.is_joined |= made.is_ok();
+        self.asked = Some(made.clone());
+    }
+
+    pub(super) fn has_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.episodes += 1;
+    }
+
+    /// A step was taken; whether it was the first.
+    pub(super) fn step(&mut self) -> bool {
+        self.steps += 1;
+        self.steps == 1
+    }
+
+    pub(super) fn closed(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// The host itself ends the stay.
+    pub(super) fn is_ended_here(&mut self) {
+        self.is_closed = true;
+        self.goodbye = Some("this host was closed".into());
+    }
+
+    pub(super) fn has_joined(&self) -> bool {
+        self.is_joined
+    }
+
+    pub(super) fn goodbye(&mut self, said: &Error) {
+        self.goodbye = Some(said.to_string());
+    }
+
+    /// Says once that an agent has joined.
+    pub(super) fn news(&mut self, peer: impl FnOnce() -> String) -> Option<String> {
+        if self.is_told || !self.is_joined {
+            return None;
+        }
+        self.is_told = true;
+        Some(format!("{}: an agent joined", peer()))
+    }
+
+    /// Says how the session ended, unless that was said of another one: `result` is what ended it. Whether it is a
+    /// warning.
+    pub(super) fn end(&self, peer: &str, result: &Result<()>, history: &History) -> Option<(bool, String)> {
+        let comes_to_nothing = self.steps == 0 && !self.is_closed;
+        if comes_to_nothing {
+            history.came_to_nothing();
+        }
+        let why = match (result, &self.goodbye) {
+            (Err(error), _) => error.to_string(),
+            (Ok(()), Some(said)) => said.clone(),
+            (Ok(()), None) => "the connection was closed".into(),
+        };
+        let why = printable(&why);
+        let text = match &self.asked {
+            None => format!("the session ended before the agent asked for an environment: {why}"),
+            Some(Err(error)) => not_made(error),
+            Some(Ok(())) if comes_to_nothing => format!("the agent left before its first step: {why}"),
+            Some(Ok(())) => {
+                let (steps, episodes) = (count(self.steps, "step"), count(self.episodes, "episode"));
+                format!("the agent left after {steps} in {episodes}: {why}")
+            }
+        };
+        let is_wrong = result.is_err() || matches!(self.asked, Some(Err(_)));
+        if !comes_to_nothing {
+            // Each stay is told, but what went wrong is a warning once.
+            let is_news = is_wrong && history.count(&format!("{peer}: {why}")).is_some();
+            return Some((is_news, format!("{peer}: {text}")));
+        }
+        let (line, times) = history.line(peer, &text)?;
+        Some((is_wrong || times > 1, line))
+    }
+}
+
+/// Why an agent was given no environment; the environment's own error with its traceback.
+fn not_made(error: &Error) -> String {
+    let text = format!("no environment was made for the agent: {}", printable(&error.to_string()));
+    match error.env_failure() {
+        Some(failure) if !failure.traceback.is_empty() => format!("{text}\n{}", failure.traceback.trim_end()),
+        _ => text,
+    }
+}
+
+/// What a peer may write into a log: nothing that a terminal takes for a command, and not much.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
+}
+
+pub(super) fn count(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
