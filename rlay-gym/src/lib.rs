@@ -31,7 +31,7 @@ mod _rlay {
 
     #[pymodule_export]
     use crate::{
-        acceptor::{Acceptor, Session, Stop, dial},
+        acceptor::{Acceptor, History, Session, Stop, dial},
         agent::{Agent, launch},
         array::Memory,
         options::check,

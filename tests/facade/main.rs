@@ -12,6 +12,7 @@ mod deaths;
 mod engines;
 mod equality;
 mod failures;
+mod hosting;
 #[cfg(target_os = "linux")]
 mod launching;
 mod limits;

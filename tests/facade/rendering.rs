@@ -33,7 +33,7 @@ fn an_undeclared_mode_is_refused_with_a_list_of_the_declared_ones() {
         let server = ServerEnv::bind(&fresh("tcp"), mode("human"))?;
         let factory = |make: &rlay::wire::Make| Ok(CartPole::new(make.render_mode.as_deref()));
         let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
-        backend.start();
+        backend.start()?;
         assert_lists_modes(&server.accept().unwrap_err());
         backend.close();
         Ok::<_, EnvError>(())
@@ -62,7 +62,7 @@ fn cartpole_draws_in_both_modes() {
     bounded(|| {
         let factory = |make: &rlay::wire::Make| Ok(CartPole::new(make.render_mode.as_deref()));
         let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
-        backend.start();
+        backend.start()?;
         let address = backend.address().to_string();
         let mut env = ClientEnv::connect(&address, mode("rgb_array"))?;
         env.reset(Some(1), &Value::None)?;
@@ -90,7 +90,7 @@ fn a_frame_too_large_to_send_is_an_error_and_the_session_goes_on() {
     bounded(|| {
         let factory = |make: &rlay::wire::Make| Ok(CartPole::new(make.render_mode.as_deref()));
         let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
-        backend.start();
+        backend.start()?;
         let limits = Limits { frame: 64 << 10, ..Limits::default() };
         let mut env = ClientEnv::connect(&backend.address().to_string(), Options { limits, ..mode("rgb_array") })?;
         env.reset(Some(1), &Value::None)?;

@@ -16,7 +16,7 @@ fn gated(scheme: &str) -> Result<(ServerBackend, Gate, Counting), EnvError> {
     };
     let options = rlay::Options { render_mode: Some("ansi".into()), ..hasty() };
     let backend = ServerBackend::bind(factory, &fresh(scheme), hasty())?;
-    backend.start();
+    backend.start()?;
     // The first answer may take a while on a busy machine; only what is held up shall be late.
     let patient = rlay::Options { timeout: Some(PATIENCE), ..options };
     let env = ClientEnv::connect(&backend.address().to_string(), patient)?;

@@ -125,11 +125,16 @@ impl Acceptor {
 
     /// The next peer whose handshake is over.
     pub fn next(&self, wait: &mut Wait<'_>) -> Result<Connection> {
+        self.wait_for(wait, |state| state.ready.pop_front())
+    }
+
+    /// Waits until `look` finds something.
+    fn wait_for<T>(&self, wait: &mut Wait<'_>, mut look: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
         wait.run(|deadline| {
             let mut state = self.shared.state();
             loop {
-                if let Some(ready) = state.ready.pop_front() {
-                    return Ok(ready);
+                if let Some(found) = look(&mut state) {
+                    return Ok(found);
                 }
                 if self.shared.stop.is_set() {
                     return Err(Error::new(ErrorKind::Closed, format!("{}: the endpoint was closed", self.address)));
@@ -149,6 +154,11 @@ impl Acceptor {
     /// What went wrong with strangers since the last call, for a log.
     pub fn notices(&self) -> Vec<String> {
         self.shared.state().notices.drain(..).collect()
+    }
+
+    /// The same, once there is something; an error of kind [`Closed`](ErrorKind::Closed) once this is closed.
+    pub fn next_notices(&self, wait: &mut Wait<'_>) -> Result<Vec<String>> {
+        self.wait_for(wait, |state| (!state.notices.is_empty()).then(|| state.notices.drain(..).collect()))
     }
 
     /// Whether [`close`](Self::close) was called.

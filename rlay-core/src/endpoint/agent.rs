@@ -164,9 +164,9 @@ impl Agent {
         self.over.as_ref().filter(|error| error.kind() == ErrorKind::ConnectionLost)
     }
 
-    /// Whether the environment has taken a step.
-    pub(super) fn has_played(&self) -> bool {
-        self.has_played
+    /// Whether the environment has taken a step since this was last asked.
+    pub fn take_played(&mut self) -> bool {
+        std::mem::take(&mut self.has_played)
     }
 
     /// Spaces, metadata and the rest of what the host told.

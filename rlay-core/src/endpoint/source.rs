@@ -75,7 +75,7 @@ impl Source {
                 (command[0].clone(), format!("launching it again, at most {restarts} times more"))
             }
         };
-        match lost.has_played() {
+        match lost.take_played() {
             true => self.history.played(),
             false => self.history.came_to_nothing(),
         }

@@ -13,6 +13,15 @@ _FRAMES = range(64 << 10, 2**32 - 1)
 """What `max_frame` can be: a handshake takes 64 KiB, and the length of a frame has 32 bits."""
 
 
+def sessions(number: object) -> int:
+    """Return ``number`` if there can be so many sessions, else raise."""
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        raise TypeError(f"max_sessions={number!r}: give the number of sessions there can be, an int from 1 on")
+    if (most := operator.index(number)) < 1:
+        raise ValueError(f"max_sessions={number!r}: give the number of sessions there can be, from 1 on")
+    return most
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What an endpoint is told, and ignores if it does not concern it. The endpoints themselves say what each is."""
@@ -27,6 +36,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
+        sessions(self.max_sessions)
         if self.max_frame is not None and operator.index(self.max_frame) not in _FRAMES:
             raise ValueError(
                 f"max_frame={self.max_frame}: give a number of bytes from {_FRAMES[0]} (64 KiB) to {_FRAMES[-1]}, "
