@@ -84,7 +84,9 @@ impl Visit {
         let why = printable(&why);
         let text = match &self.asked {
             None => format!("the session ended before the agent asked for an environment: {why}"),
-            Some(Err(error)) => not_made(error),
+            Some(Err(error)) => {
+                format!("no environment was made for the agent: {}", printable(&error.to_string()))
+            }
             Some(Ok(())) if comes_to_nothing => format!("the agent left before its first step: {why}"),
             Some(Ok(())) => {
                 let (steps, episodes) = (count(self.steps, "step"), count(self.episodes, "episode"));
@@ -98,16 +100,16 @@ impl Visit {
             return Some((is_news, format!("{peer}: {text}")));
         }
         let (line, times) = history.line(peer, &text)?;
-        Some((is_wrong || times > 1, line))
+        Some((is_wrong || times > 1, line + &self.traceback()))
     }
-}
 
-/// Why an agent was given no environment; the environment's own error with its traceback.
-fn not_made(error: &Error) -> String {
-    let text = format!("no environment was made for the agent: {}", printable(&error.to_string()));
-    match error.env_failure() {
-        Some(failure) if !failure.traceback.is_empty() => format!("{text}\n{}", failure.traceback.trim_end()),
-        _ => text,
+    /// Where the environment's own code failed to make one, for its author.
+    fn traceback(&self) -> String {
+        let error = self.asked.as_ref().and_then(|made| made.as_ref().err());
+        match error.and_then(Error::env_failure) {
+            Some(failure) if !failure.traceback.is_empty() => format!("\n{}", failure.traceback.trim_end()),
+            _ => String::new(),
+        }
     }
 }
 

@@ -123,8 +123,12 @@ def _tell_end(peer: str, played: tuple[int, int], error: Error, history: _rlay.H
     is_wrong = not isinstance(error, Closed | ConnectionLost | _PolicyError)
     is_news = is_wrong and history.line(peer, _text(error)) is not None
     level = logging.WARNING if is_news else logging.INFO
-    text = "%s: the environment left after %d steps in %d episodes: %s"
-    logger.log(level, text, peer, steps, episodes, _text(error))
+    stay = f"{_count(steps, 'step')} in {_count(episodes, 'episode')}"
+    logger.log(level, "%s: the environment left after %s: %s", peer, stay, _text(error))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _text(error: Error) -> str:
