@@ -171,7 +171,10 @@ fn a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause() {
             }
             Ok::<_, EnvError>(())
         });
-        let mut env = ClientEnv::connect(&address, Options { on_loss: OnLoss::Replace, ..patient() })?;
+        // When the host has seen enough, nobody listens.
+        let connect_timeout = Duration::from_secs(5);
+        let options = Options { on_loss: OnLoss::Replace, connect_timeout, ..rlay::options() };
+        let mut env = ClientEnv::connect(&address, options)?;
         while !host.is_finished() {
             assert!(env.reset(None, &Value::None).is_err());
         }
@@ -209,7 +212,7 @@ fn the_poll_form_backs_off_and_never_fails_while_nobody_is_there() {
                 drop(acceptor.next(&mut Wait::default())?);
                 for_agent.note();
             }
-            rlay::Result::Ok(())
+            Ok::<_, rlay::Error>(())
         });
         let mut engine = PolledEnv::new(space(), space(), &Metadata::default(), &address, options)?;
         while !agent.is_finished() {

@@ -57,7 +57,7 @@ impl Visit {
     }
 
     pub(super) fn goodbye(&mut self, said: &Error) {
-        self.goodbye = Some(said.to_string());
+        self.goodbye = Some(printable(&said.to_string()));
     }
 
     /// Says once that an agent has joined.
