@@ -97,13 +97,7 @@ impl Acceptor {
     /// `full` is what a host tells agents for whom there is no room. A host lets them in from `set_ready` on.
     #[new]
     #[pyo3(signature = (address, own_role, options, full=None))]
-    fn new(
-        py: Python<'_>,
-        address: &str,
-        own_role: &str,
-        options: Options,
-        full: Option<String>,
-    ) -> PyResult<Self> {
+    fn new(py: Python<'_>, address: &str, own_role: &str, options: Options, full: Option<String>) -> PyResult<Self> {
         let (role, options) = (role(own_role)?, options.to_core(py)?);
         let bound = py.detach(|| match (address.parse()?, role) {
             (address, Role::Env) => CoreAcceptor::bind_host(&address, &options, full),
@@ -201,12 +195,15 @@ impl Session {
         make: &Bound<'_, PyAny>,
         stop: &Stop,
         tracebacks: bool,
-        env_ids: Vec<String>,
-        kwargs: Vec<String>,
+        offers: (Vec<String>, Vec<String>),
         history: &History,
     ) -> PyResult<()> {
         let mut connection = self.take(py)?;
-        let terms = host::Terms { tracebacks, offers: Offers { env_ids, kwargs }, history: history.0.clone() };
+        let terms = host::Terms {
+            tracebacks,
+            offers: Offers { env_ids: offers.0, kwargs: offers.1 },
+            history: history.0.clone(),
+        };
         let result = host::serve(py, &mut connection, make, &stop.0, terms);
         py.detach(|| drop(connection));
         result

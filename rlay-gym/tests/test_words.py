@@ -130,7 +130,7 @@ def test_what_hosts_and_dialers_log(caplog: pytest.LogCaptureFixture, host_proce
             with thread(env.reset):
                 reads(
                     said("waiting for an environment"),
-                    "waiting for an environment to dial in to tcp://…; start the game or ClientBackend with this address",
+                    "waiting for an environment to dial in to tcp://…; start the game or ClientBackend with this …",
                     "start the game",
                 )
                 game = rlay.ClientBackend("CartPole-v1", env.address).start()

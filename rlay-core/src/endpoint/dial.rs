@@ -45,7 +45,8 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
         let error = reason.insert(error);
         if started.elapsed() >= ABSENT && !std::mem::replace(&mut is_told, true) {
             let left = wait.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64());
-            let left = left.map_or_else(|| "for as long as it takes".to_owned(), |left| format!("for {left:.0} s more"));
+            let left =
+                left.map_or_else(|| "for as long as it takes".to_owned(), |left| format!("for {left:.0} s more"));
             wait.warn(&format!("{address}: still no connection ({error}); trying again {left}"));
         }
         match wait.sleep(pause) {

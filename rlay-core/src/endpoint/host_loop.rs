@@ -323,7 +323,8 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
     if !result.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionLost) {
         let _ = connection.close(last.deadline);
     }
-    let result = result.and(host.close_env());
+    let closed = host.close_env();
+    let result = result.and(closed);
     if !is_closing || host.visit.has_joined() {
         host.tell_end(&connection.peer(), &result, wait);
     }

@@ -155,7 +155,10 @@ impl Options {
     /// Refuses what no endpoint can have.
     pub(crate) fn check(&self) -> Result<()> {
         if self.max_sessions == 0 {
-            return Err(Error::new(ErrorKind::Usage, "max_sessions is 0; give the number of sessions there can be, from 1 on"));
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "max_sessions is 0; give the number of sessions there can be, from 1 on",
+            ));
         }
         self.limits.check()
     }

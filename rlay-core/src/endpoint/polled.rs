@@ -379,7 +379,10 @@ impl RawPoll {
     fn gone(&mut self, why: &Error, wait: &mut Wait<'_>) -> Option<RawTurn> {
         if let Link::Open(connection, _) = std::mem::replace(&mut self.link, Link::Idle) {
             let result = match why.kind() {
-                ErrorKind::Closed => Ok(self.visit.goodbye(why)),
+                ErrorKind::Closed => {
+                    self.visit.goodbye(why);
+                    Ok(())
+                }
                 _ => Err(why.clone()),
             };
             if let Some((is_warning, text)) = self.visit.end(&connection.peer(), &result, &self.history) {

@@ -42,7 +42,8 @@ impl Running {
         }
         let mut state = self.state();
         if *state != State::Idle {
-            let text = "the backend serves already; call run() or start() once, and make another one for another address";
+            let text =
+                "the backend serves already; call run() or start() once, and make another one for another address";
             return Err(Error::new(ErrorKind::Usage, text));
         }
         *state = State::Claimed;

@@ -159,7 +159,7 @@ class _Backend:
     def _serve(self, session: _rlay.Session, make: Any) -> None:
         """Host one session on this thread; what ends it is logged, not raised."""
         with contextlib.suppress(Error):
-            session.serve(make, self._stop, self._tracebacks, *self._offers, self._history)
+            session.serve(make, self._stop, self._tracebacks, self._offers, self._history)
 
 
 class ServerBackend(_Backend):

@@ -49,7 +49,7 @@ class Session:
     @property
     def peer(self) -> str | None: ...
     def serve(
-        self, make: Any, stop: Stop, tracebacks: bool, env_ids: list[str], kwargs: list[str], history: History
+        self, make: Any, stop: Stop, tracebacks: bool, offers: tuple[list[str], list[str]], history: History
     ) -> None: ...
 
 class Agent:

@@ -79,7 +79,8 @@ pub async fn serve(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
     if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionLost) {
         let _ = time::timeout(GOODBYE_TIME, line.close()).await;
     }
-    let result = result.and(host.close_env());
+    let closed = host.close_env();
+    let result = result.and(closed);
     host.tell_end(&line.peer(), &result, &mut Wait::default());
     result
 }
