@@ -1,7 +1,7 @@
 //! Agent: one session with a remote environment, as `ClientEnv` and `ServerEnv` hold it.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard},
 };
 
@@ -10,7 +10,7 @@ use pyo3::{
     types::{PyBool, PyDict, PyInt, PyTuple},
 };
 use rlay_core::{
-    Error, ErrorKind, Value,
+    ErrorKind, Value,
     endpoint::{self, Agent as CoreAgent, Answer, Connection, Wait},
     session::Call,
     wire::{Make, Seed},
@@ -97,6 +97,19 @@ fn seed(seed: &Bound<'_, PyInt>) -> PyResult<Seed> {
     Ok(Seed(bytes.into()))
 }
 
+impl Drop for State {
+    /// Waits for nothing, for the interpreter is not let go meanwhile.
+    fn drop(&mut self) {
+        self.agent.leave();
+    }
+}
+
+/// Waits until every program that was launched and is not needed any more has ended.
+#[pyfunction]
+pub(crate) fn await_programs(py: Python<'_>) -> PyResult<()> {
+    wait(py, None, endpoint::await_programs)
+}
+
 impl State {
     /// Sends a request and waits for its answer; a wait that is broken off leaves the answer late.
     fn exchange(
@@ -118,10 +131,7 @@ impl State {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 if error.kind() == ErrorKind::Timeout {
-                    self.agent.give_up();
-                    let text = "the environment did not answer before the timeout; its answer may still come: \
-                                late() fetches it, reset() drops it";
-                    return Err(error::new(py, ErrorKind::Timeout, text));
+                    return Err(raise(py, &self.agent.overdue()));
                 }
                 Err(raise(py, &error))
             }
@@ -244,13 +254,17 @@ impl Agent {
         state.result(py, call, answer)
     }
 
-    /// Closes the environment and ends the session, within two seconds. What the environment raised in
-    /// its `close` is raised here.
+    /// Closes the environment and ends the session, within two seconds; a program that was launched is waited for. What
+    /// the environment raised in its `close` is raised here.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let mut state = self.lock(py)?;
         let agent = &mut state.agent;
-        let result = py.detach(|| agent.close());
-        result.map_err(|e: Error| raise(py, &e))
+        wait(py, None, |wait| agent.close_unless(wait))
+    }
+
+    /// Where the log lies of a program that was launched.
+    fn log(&self, py: Python<'_>) -> PyResult<Option<PathBuf>> {
+        Ok(self.lock(py)?.agent.log().map(Path::to_path_buf))
     }
 
     /// Whether the connection was lost.

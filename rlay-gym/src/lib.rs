@@ -32,7 +32,7 @@ mod _rlay {
     #[pymodule_export]
     use crate::{
         acceptor::{Acceptor, Session, Stop, dial},
-        agent::{Agent, launch},
+        agent::{Agent, await_programs, launch},
         array::Memory,
         options::check,
         polled::Poll,

@@ -1,6 +1,9 @@
 //! Agent: a session and its channel, as the deciding side uses them. One env slot, blocking.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 #[cfg(unix)]
 use super::program::Program;
@@ -42,6 +45,7 @@ pub struct Agent {
     /// The program at the other end, if this side started it.
     #[cfg(unix)]
     program: Option<Program>,
+    log: Option<PathBuf>,
 }
 
 /// An observation in the frame it arrived in.
@@ -111,6 +115,7 @@ impl Agent {
             heard: ("the handshake", Instant::now()),
             #[cfg(unix)]
             program: None,
+            log: None,
         };
         agent.send(wait)?;
         let frame = agent.next_frame(wait).map_err(|error| match error.kind() {
@@ -145,7 +150,14 @@ impl Agent {
     /// From now on the program ends with the session, and errors say how it ended.
     #[cfg(unix)]
     pub(super) fn run_by(&mut self, program: Program) {
+        self.log = Some(program.log().to_path_buf());
         self.program = Some(program);
+    }
+
+    /// Where the log lies of the program at the other end, if this side launched it. After an end in good order it is
+    /// there no more, unless it was asked for.
+    pub fn log(&self) -> Option<&Path> {
+        self.log.as_deref()
     }
 
     /// Whether the connection was lost. Then every call fails.
@@ -176,6 +188,21 @@ impl Agent {
     /// Nobody waits for the answer under way any more.
     pub fn give_up(&mut self) {
         self.session.give_up();
+    }
+
+    /// The same because it did not come in time; the error that says so.
+    pub fn overdue(&mut self) -> Error {
+        self.session.give_up();
+        let error = Error::plain(
+            ErrorKind::Timeout,
+            "the environment did not answer before the timeout; its answer may still come: late() fetches it, reset() \
+             drops it",
+        );
+        #[cfg(unix)]
+        if let Some(program) = &self.program {
+            return error.advice(&program.last_words());
+        }
+        error
     }
 
     /// Asks for an episode.
@@ -238,18 +265,32 @@ impl Agent {
         Ok(Answer::Row(row, Received::new(frame, at, packed, self.limits)))
     }
 
-    /// Closes the environment and ends the session, within two seconds; a program that was launched has as long
-    /// again to leave. What the environment's own `close` raised is the error.
+    /// Closes the environment and ends the session, within two seconds. What the environment's own `close` raised is
+    /// the error.
+    ///
+    /// A program that was launched is waited for until it has ended, and made to at last
+    /// ([`Options::close_timeout`](super::Options::close_timeout)). So that several end side by side, the wait is short
+    /// while this process has others whose environments are open: a thread goes on with it, and closing the last of
+    /// them waits for all. What the environment raises later than that is lost.
     pub fn close(&mut self) -> Result<()> {
-        let result = self.end();
-        #[cfg(unix)]
-        if let Some(program) = self.program.take() {
-            program.close();
-        }
-        result
+        self.close_unless(&mut Wait::default())
     }
 
-    fn end(&mut self) -> Result<()> {
+    /// The same for as long as `wait` allows. Where that is over first, a program that was launched is killed.
+    pub fn close_unless(&mut self, wait: &mut Wait<'_>) -> Result<()> {
+        #[cfg(unix)]
+        if let Some(program) = self.program.take() {
+            if self.is_lost() {
+                return program.end(Duration::MAX, "its connection is lost", wait);
+            }
+            let began = Instant::now();
+            let result = self.end(program.answer_time(), wait);
+            return result.and(program.close(began, wait));
+        }
+        self.end(CLOSE_TIME, wait)
+    }
+
+    fn end(&mut self, patience: Duration, wait: &mut Wait<'_>) -> Result<()> {
         if self.session.is_over() || self.over.is_some() {
             return Ok(());
         }
@@ -258,9 +299,9 @@ impl Agent {
         let mut result = Ok(());
         let asked = self.turn_page().and_then(|()| self.session.close(&mut self.out));
         self.action.clear();
-        if asked.is_ok() && self.send(&mut Wait::new(Some(CLOSE_TIME))).is_ok() {
+        if asked.is_ok() && self.send(&mut wait.within(patience)).is_ok() {
             // Answers to requests that were given up may come first.
-            let mut wait = Wait::new(Some(CLOSE_TIME));
+            let mut wait = wait.within(patience);
             loop {
                 let waited_for = self.waiting();
                 match self.receive(&mut wait) {
@@ -293,6 +334,26 @@ impl Agent {
     pub(super) fn release(&mut self) {
         let _ = self.close();
         self.connection.abandon();
+    }
+
+    /// Says goodbye but waits for nothing. A thread sees to the end of a program that was launched.
+    pub fn leave(&mut self) {
+        self.part();
+        #[cfg(unix)]
+        if let Some(program) = self.program.take() {
+            program.leave();
+        }
+    }
+
+    fn part(&mut self) {
+        if self.over.is_none() && !self.session.is_over() {
+            let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
+            if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
+                // Once the connection is shut nobody is to miss it.
+                self.connection.forgo();
+                let _ = self.connection.send(&self.out, &[], &mut Wait::new(Some(Duration::from_millis(20))));
+            }
+        }
     }
 
     fn say_goodbye(&mut self) {
@@ -415,16 +476,10 @@ impl Agent {
 }
 
 impl Drop for Agent {
-    /// Says goodbye but waits for nothing; `close` is the orderly way.
+    /// Says goodbye, but waits for nothing, other than for the end of a program that was launched; `close` is the
+    /// orderly way.
     fn drop(&mut self) {
-        if self.over.is_none() && !self.session.is_over() {
-            let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
-            if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
-                // Once the connection is shut nobody is to miss it.
-                self.connection.forgo();
-                let _ = self.connection.send(&self.out, &[], &mut Wait::new(Some(Duration::from_millis(20))));
-            }
-        }
+        self.part();
     }
 }
 

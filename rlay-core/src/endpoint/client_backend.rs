@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Host, Options, Wait, dial, serve,
+    Host, Options, Wait, dial, dial_next, serve,
     server_backend::{Maker, join, maker},
 };
 use crate::{
@@ -61,6 +61,8 @@ struct Inner {
 struct Sessions {
     /// Those that an agent has taken.
     active: usize,
+    /// Whether one was let in.
+    have_begun: bool,
     /// What became of the spare one; `None` while it dials and waits.
     spare: Option<Result<()>>,
 }
@@ -92,7 +94,8 @@ impl ClientBackend {
     }
 
     /// Serves until [`close`](Self::close), or until nobody listens at the address for `connect_timeout`
-    /// and no session is left; the latter is the error it returns.
+    /// and no session is left; the latter is the error it returns. If an agent launched this program, which it tells by
+    /// the variable [`ADDRESS_VARIABLE`](super::ADDRESS_VARIABLE), it returns as soon as that has closed the environment.
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
         let inner = &self.0;
@@ -103,9 +106,10 @@ impl ClientBackend {
             self.spawn()?;
             let spare = inner.wait_until(|sessions| sessions.spare.is_some()).map(|mut sessions| sessions.spare.take());
             match spare {
-                Ok(Some(Err(error))) if !has_ended(&error) => {
+                Ok(Some(Err(error))) => {
                     // The listener is gone. Sessions under way go on; when the last ends, so does this.
-                    return inner.wait_until(|sessions| sessions.active == 0).map_or(Ok(()), |_| Err(error));
+                    let is_closed = inner.wait_until(|sessions| sessions.active == 0).is_err();
+                    return if is_closed || has_ended(&error) { Ok(()) } else { Err(error) };
                 }
                 Ok(Some(Ok(()))) => {}
                 _ => return Ok(()),
@@ -122,10 +126,17 @@ impl ClientBackend {
         let inner = self.0.clone();
         let spawned = thread::Builder::new().name("rlay-session".into()).spawn(move || {
             let mut wait = Wait::new(Some(inner.options.connect_timeout)).unless(&inner.stop);
-            let mut connection = match dial(&inner.address, Role::Env, &inner.options, &mut wait) {
+            let (address, options) = (&inner.address, &inner.options);
+            let have_begun = inner.sessions().have_begun;
+            let dialed = match have_begun {
+                false => dial(address, Role::Env, options, &mut wait),
+                true => dial_next(address, options, &mut wait),
+            };
+            let mut connection = match dialed {
                 Ok(connection) => connection,
                 Err(error) => return inner.change(|sessions| sessions.spare = Some(Err(error))),
             };
+            inner.sessions().have_begun = true;
             let is_spare = Cell::new(true);
             let mut factory = |make: &Make| {
                 if is_spare.replace(false) {

@@ -3,6 +3,8 @@
 mod acceptor;
 mod agent;
 mod client_backend;
+#[cfg(unix)]
+mod command;
 mod connection;
 mod dial;
 mod host_loop;
@@ -10,15 +12,22 @@ mod journal;
 mod keeper;
 #[cfg(unix)]
 mod launch;
+mod launched;
 mod options;
+#[cfg(unix)]
+mod output;
 mod policy_server;
 mod polled;
+#[cfg(unix)]
+mod process;
 #[cfg(unix)]
 mod program;
 mod reception;
 mod remote_env;
 mod seat;
 mod server_backend;
+#[cfg(unix)]
+mod siblings;
 mod source;
 mod wait;
 
@@ -28,15 +37,18 @@ pub use acceptor::Acceptor;
 pub use agent::{Agent, Answer, Received};
 pub use client_backend::ClientBackend;
 pub use connection::Connection;
-pub use dial::dial;
+pub use dial::{dial, dial_next};
 pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
 #[cfg(unix)]
-pub use launch::{command, launch};
+pub use command::command;
+#[cfg(unix)]
+pub use launch::launch;
+pub use launched::ADDRESS_VARIABLE;
 pub use options::{Contract, OnLoss, Options};
 pub use policy_server::PolicyServer;
 pub use polled::{PolledEnv, RawPoll, RawTurn, Turn};
-#[cfg(unix)]
-pub use program::ADDRESS_VARIABLE;
 pub use remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
 pub use server_backend::ServerBackend;
+#[cfg(unix)]
+pub use siblings::await_programs;
 pub use wait::{Notice, Wait};

@@ -9,7 +9,7 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Connection, Options, Received, Wait, dial,
+    Connection, Options, Received, Wait, dial, dial_next,
     host_loop::{check_render_mode, check_size},
     journal::{Journal, Last},
 };
@@ -83,6 +83,8 @@ pub struct RawPoll {
     body: Vec<u8>,
     /// The frames before it that the agent may not have.
     journal: Journal,
+    /// Whether it was let in.
+    has_begun: bool,
     /// The request that the engine has yet to answer.
     owed: Option<(u64, Call)>,
 }
@@ -100,16 +102,17 @@ impl RawPoll {
         let address: Address = address.parse()?;
         options.registry.find(&address)?;
         refuse_inside_tokio()?;
-        let (link, stop, owed) = (Link::Idle, Stop::default(), None);
+        let (link, stop, owed, has_begun) = (Link::Idle, Stop::default(), None, false);
         let (out, body, journal) = (Vec::new(), Vec::new(), Journal::default());
-        Ok(Self { spec, address, options, link, stop, out, body, journal, owed })
+        Ok(Self { spec, address, options, link, stop, out, body, journal, has_begun, owed })
     }
 
     /// What the agent wants; `None` if nothing by the deadline of `wait`. One in the past waits for nothing; only an
     /// answer whose connection was lost is sent again first, which takes as long as the network does.
     ///
     /// Dialing goes on in the background. If nobody listens for `connect_timeout` that is an error,
-    /// and the next call dials again.
+    /// and the next call dials again. After [`RawTurn::Close`], if an agent launched this program and wants no other
+    /// environment, the error's kind is [`Closed`](ErrorKind::Closed).
     pub fn turn(&mut self, wait: &mut Wait<'_>) -> Result<Option<RawTurn>> {
         if self.owed.is_some() {
             return Err(Error::new(ErrorKind::Usage, "the last turn is not answered yet; call reply() first"));
@@ -132,6 +135,7 @@ impl RawPoll {
                     });
                     match connection {
                         Ok(Ok(connection)) => {
+                            self.has_begun = true;
                             self.journal = Journal::default();
                             self.link = Link::Open(Box::new(connection), EnvSession::new());
                         }
@@ -303,9 +307,13 @@ impl RawPoll {
         let (sender, dialed) = mpsc::sync_channel(1);
         self.stop = Stop::default();
         let (address, options, stop) = (self.address.clone(), self.options.clone(), self.stop.clone());
+        let has_begun = self.has_begun;
         let run = move || {
             let mut wait = Wait::new(Some(options.connect_timeout)).unless(&stop);
-            let _ = sender.send(dial(&address, Role::Env, &options, &mut wait));
+            let _ = sender.send(match has_begun {
+                false => dial(&address, Role::Env, &options, &mut wait),
+                true => dial_next(&address, &options, &mut wait),
+            });
         };
         let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);
         spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
@@ -391,7 +399,9 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     }
 
     /// What the agent wants, waited for at most `timeout`; `None` if nothing yet. Zero waits for nothing;
-    /// only an answer whose connection was lost is sent again first, which takes as long as the network does.
+    /// only an answer whose connection was lost is sent again first, which takes as long as the network does. An error
+    /// of kind [`Closed`](ErrorKind::Closed) after [`Turn::Close`] says that the agent which launched this program wants
+    /// no other environment.
     pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
         let mut wait = Wait::new(Some(timeout));
         loop {

@@ -270,19 +270,23 @@ class ClientBackend(_Backend):
     def run(self) -> None:
         """Serve until `close` or Ctrl-C, or until nobody listens any more; the latter raises ConnectionLost.
 
-        An instance is served on this very thread.
+        In a program that an agent launched it returns as soon as that has closed the environment, so that what follows
+        it is done before the program ends. An instance is served on this very thread.
         """
+        was_there = False
         try:
             while not self._stop.is_set():
                 try:
-                    session = _rlay.dial(self.address, "env", self._options, self._stop)
+                    session = _rlay.dial(self.address, "env", self._options, self._stop, was_there)
                 except ConnectionLost:
                     self._wait(lambda: self._active == 0)
                     if self._stop.is_set():
                         return
                     raise
                 if session is None:
+                    self._wait(lambda: self._active == 0)
                     return
+                was_there = True
                 if self._one:
                     self._serve(session, self._make)
                     continue
@@ -326,7 +330,8 @@ class ClientBackend(_Backend):
 
         This is the poll form, for an engine's own loop. With ``timeout=0`` it waits for nothing, and dialing goes on
         in the background; only an answer whose connection was lost is sent again first, which takes as long as the
-        network does. Every `Reset` and `Step` is answered with `reply`.
+        network does. Every `Reset` and `Step` is answered with `reply`. After a `Close`, in a program that an agent
+        launched, it raises `Closed`: the agent wants no other environment, and the program may end.
         """
         if self._poll is None:
             if any(self._offers):

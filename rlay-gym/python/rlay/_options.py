@@ -24,6 +24,7 @@ class Options:
     max_sessions: int = 1
     handshake_timeout: float = 5.0
     max_handshakes: int = 64
+    close_timeout: float = 10.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -32,6 +33,8 @@ class Options:
                 f"max_frame={self.max_frame}: give a number of bytes from {_FRAMES[0]} (64 KiB) to {_FRAMES[-1]}, "
                 "or None for 64 MiB"
             )
+        if not self.close_timeout >= 0:
+            raise ValueError(f"close_timeout={self.close_timeout}: give seconds, 0.0 or more")
 
     def settled(self) -> Options:
         """Return these with the token that ``RLAY_TOKEN`` holds now, if they have none; raise if it cannot be one."""
