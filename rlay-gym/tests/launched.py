@@ -4,7 +4,7 @@
 
 Moods: ``raise``, ``exit``, ``crash``, ``babble`` and ``hang`` at the third step; ``early`` before it dials in; ``never``
 dials. ``save`` takes 2 s to save while the environment is closed, ``afterwards`` saves after that and at exit, ``poll``
-the same in the poll form; ``stay`` goes on, and saves at SIGTERM; ``deaf`` ignores that. ``late`` says so, and does not
+the same in the poll form; ``sorry`` cannot close; ``stay`` goes on, and saves at SIGTERM; ``deaf`` ignores that. ``late`` says so, and does not
 dial in until FILE is gone. What is saved goes to FILE.
 """
 
@@ -51,6 +51,8 @@ class Game(gym.Env[int, int]):
         if MOOD == "save":
             time.sleep(2.0)
             save("saved")
+        if MOOD == "sorry":
+            raise OSError("the disk is full")
 
 
 def end() -> None:

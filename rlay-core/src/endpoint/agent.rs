@@ -23,6 +23,9 @@ use crate::{
 
 /// How long `close` waits for the environment's answer, and for the channel's.
 const CLOSE_TIME: Duration = Duration::from_millis(1500);
+/// How long a goodbye may take, and how long where other programs are to be told, too.
+const GOODBYE_TIME: Duration = Duration::from_millis(500);
+const SHORT_GOODBYE_TIME: Duration = Duration::from_millis(50);
 
 /// A session with one environment, below typed spaces and Python objects.
 ///
@@ -132,13 +135,13 @@ impl Agent {
                 agent.heard = ("its description", Instant::now());
                 agent.connection.begun(true);
                 if fit.is_err() {
-                    agent.say_goodbye();
+                    agent.say_goodbye(GOODBYE_TIME);
                 }
                 fit.map(|()| agent)
             }
             Ok(AgentEvent::Failed { fault, .. }) => {
                 let error = fault.into_error();
-                agent.say_goodbye();
+                agent.say_goodbye(GOODBYE_TIME);
                 Err(error)
             }
             Ok(AgentEvent::Over(error)) => Err(error),
@@ -281,7 +284,7 @@ impl Agent {
         #[cfg(unix)]
         if let Some(program) = self.program.take() {
             if self.is_lost() {
-                return program.end(Duration::MAX, "its connection is lost", wait);
+                return program.end(Duration::MAX, "after its connection was lost", wait);
             }
             let began = Instant::now();
             let result = self.end(program.answer_time(), wait);
@@ -296,7 +299,7 @@ impl Agent {
         }
         // An environment that would have to dial in is not waited for to be told that it is over.
         self.connection.begun(self.connection.is_dialed());
-        let mut result = Ok(());
+        let (mut result, mut is_answered) = (Ok(()), false);
         let asked = self.turn_page().and_then(|()| self.session.close(&mut self.out));
         self.action.clear();
         if asked.is_ok() && self.send(&mut wait.within(patience)).is_ok() {
@@ -305,7 +308,10 @@ impl Agent {
             loop {
                 let waited_for = self.waiting();
                 match self.receive(&mut wait) {
-                    Ok(Answer::Closed) => break,
+                    Ok(Answer::Closed) => {
+                        is_answered = true;
+                        break;
+                    }
                     Ok(_) => {}
                     Err(_) if waited_for.is_some() && self.waiting().is_none() => {}
                     Err(error) => {
@@ -317,7 +323,8 @@ impl Agent {
                 }
             }
         }
-        self.say_goodbye();
+        // What takes its time to close does so after a goodbye, too.
+        self.say_goodbye(if is_answered || patience >= CLOSE_TIME { GOODBYE_TIME } else { SHORT_GOODBYE_TIME });
         result
     }
 
@@ -356,11 +363,11 @@ impl Agent {
         }
     }
 
-    fn say_goodbye(&mut self) {
+    fn say_goodbye(&mut self, time: Duration) {
         let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
         if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
             self.connection.forgo();
-            let mut wait = Wait::new(Some(Duration::from_millis(500)));
+            let mut wait = Wait::new(Some(time));
             if self.connection.send(&self.out, &[], &mut wait).is_ok() {
                 let _ = self.connection.close(wait.deadline);
             }

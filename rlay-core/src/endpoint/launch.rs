@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     Acceptor, Agent, Options, Wait,
     launched::ADDRESS_VARIABLE,
-    program::Program,
+    program::{Program, title},
     wait::{QUIET, SLICE},
 };
 use crate::{
@@ -37,7 +37,7 @@ pub fn launch(command: &[String], options: &Options, wait: &mut Wait<'_>) -> Res
     let (log, later) = (options.log.as_deref(), wait.told_later());
     let program = Program::start(command, variables, log, options.close_timeout, later)?;
     let mut has_dialed = false;
-    let met = meet(&acceptor, &program, (&command[0], options), &mut has_dialed, wait);
+    let met = meet(&acceptor, &program, (&title(command), options), &mut has_dialed, wait);
     // What it dials from now on is refused, and tells it that it is not needed.
     acceptor.close();
     match met {
@@ -47,7 +47,7 @@ pub fn launch(command: &[String], options: &Options, wait: &mut Wait<'_>) -> Res
         }
         Err(error) => {
             let patience = if has_dialed { PARTING_TIME } else { Duration::ZERO };
-            let _ = program.end(patience, "its launch has failed", &mut wait.undated());
+            let _ = program.end(patience, "after its launch has failed", &mut wait.undated());
             Err(error)
         }
     }

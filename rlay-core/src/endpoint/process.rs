@@ -149,16 +149,16 @@ impl Process {
         }
     }
 
-    /// Has it end if it does not by itself within `patience`. `why` says what it is to end for.
+    /// Has it end if it does not by itself within `patience`. `why` says since what it is to.
     pub(super) fn end(&self, patience: Duration, why: &str) {
         // The signals that are sent to what it left behind are sent by `bury`.
         let is_ended = |state: &State| state.end.is_some();
         if !is_ended(&self.wait(patience, is_ended)) {
             self.signal(Signal::TERM);
-            self.warn(&format!("it still runs, though {why}; sending SIGTERM"));
+            self.warn(&format!("it still runs {why}; sending SIGTERM"));
             if !is_ended(&self.wait(TERM_TIME, is_ended)) {
                 self.signal(Signal::KILL);
-                self.warn(&format!("it still runs, {TERM_TIME:?} after SIGTERM; sending SIGKILL, and what it has not saved is lost"));
+                self.warn(&format!("it still runs {TERM_TIME:?} after SIGTERM; sending SIGKILL, what it has not saved is lost"));
             }
         }
         let is_ended = is_ended(&self.wait(KILL_TIME, is_ended));

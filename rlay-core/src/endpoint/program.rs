@@ -26,6 +26,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// How long a program whose connection is gone is given to end, so that the error can say how.
 const DYING_TIME: Duration = Duration::from_secs(1);
 
+/// So many characters of a command are shown.
+const TITLE: usize = 80;
+
 /// A child process. It ends when this is dropped, with those of its own that it has not made independent, and on Linux
 /// also when this process is killed.
 #[derive(Debug)]
@@ -50,6 +53,7 @@ impl Program {
     ) -> Result<Self> {
         let (name, arguments) =
             command.split_first().ok_or_else(|| Error::new(ErrorKind::Usage, "there is no command to launch"))?;
+        let title = title(command);
         let cannot = |e: &dyn fmt::Display| Error::new(ErrorKind::Usage, format!("cannot launch {name:?}: {e}"));
         check_script(name).map_err(|why| cannot(&why))?;
         let log = Log::new(log);
@@ -62,7 +66,7 @@ impl Program {
         command.process_group(0);
         die_with_parent(&mut command);
 
-        let process = Arc::new(Process::new(name.clone(), log, tell));
+        let process = Arc::new(Process::new(title, log, tell));
         let (for_reader, for_keeper) = (process.clone(), process.clone());
         let (started, is_started) = mpsc::channel();
         // The kernel takes the end of the thread that started a child for the end of its parent, so this one stays.
@@ -155,7 +159,8 @@ impl Program {
     }
 
     fn begin_to_end(&mut self, began: Instant) -> bool {
-        let why = format!("its environment was closed {:?} ago, which is close_timeout", self.close_timeout);
+        let time = self.close_timeout;
+        let why = format!("{time:?} after its environment was closed; raise close_timeout if it needs longer");
         self.tell_to_end(self.close_timeout.saturating_sub(began.elapsed()), why)
     }
 
@@ -176,6 +181,16 @@ impl Drop for Program {
             let _ = wait_for(&self.process, None, &mut Wait::default());
         }
     }
+}
+
+/// A command as people know it, on one line that is not too long.
+pub(crate) fn title(command: &[String]) -> String {
+    let words = shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default();
+    let mut title: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TITLE).collect();
+    if words.chars().count() > TITLE {
+        title.push('…');
+    }
+    title
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {

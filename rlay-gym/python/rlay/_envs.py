@@ -385,9 +385,13 @@ def launch(command: Sequence[str | os.PathLike[str]], **kwargs: Any) -> ClientEn
         (0, {'prob': 1})
         >>> env.close()
     """
+    what = "the command is a list of words, such as ['./game', '--headless']"
     if isinstance(command, str | bytes | os.PathLike):
-        raise TypeError("the command is a list of words, such as ['./game', '--headless']")
-    words = [word if isinstance(word, str) else os.fspath(word) for word in command]
+        raise TypeError(what)
+    for word in command:
+        if not isinstance(word, str | os.PathLike):
+            raise TypeError(f"{what}; {word!r} is of type {type(word).__name__}: give {str(word)!r}")
+    words = [os.fspath(word) for word in command]
     return ClientEnv("exec:" + shlex.join(words), **kwargs)
 
 
