@@ -75,7 +75,7 @@ pub struct Options {
     pub offers: Offers,
     /// Agents: bounds one reset, step or render. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,
-    /// Bounds the time until there is a peer.
+    /// Bounds the time until there is a peer; for agents: and until it has made the environment.
     pub connect_timeout: Duration,
     /// Bounds a handshake, from the connection on. Who is not through by then is let go.
     pub handshake_timeout: Duration,

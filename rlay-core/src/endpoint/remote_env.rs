@@ -142,7 +142,7 @@ impl ServerEnv {
 impl RemoteEnv {
     fn open(source: Source) -> Result<Self> {
         let Options { timeout, contract, on_loss, .. } = *source.options();
-        let agent = source.open(timeout)?;
+        let agent = source.open()?;
         let spec = agent.spec();
         Ok(Self {
             observation_space: spec.observation_space.clone(),
@@ -211,7 +211,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     /// Goes on with another environment if this one is lost and that is wanted; whether it does.
     fn replace(&mut self) -> Result<bool> {
         let Some(source) = &mut self.source else { return Ok(false) };
-        let another = source.another(&mut self.agent, self.timeout)?;
+        let another = source.another(&mut self.agent)?;
         Ok(another.map(|agent| self.agent = agent).is_some())
     }
 
