@@ -375,7 +375,7 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
         };
         extra.0.retain(|(key, _)| !matches!(key.as_str(), Some("render_modes" | "render_fps")));
         Metadata {
-            render_modes: render_modes(&spec.metadata).into_iter().map(str::to_owned).collect(),
+            render_modes: render_modes(&spec.metadata).unwrap_or_default().into_iter().map(str::to_owned).collect(),
             render_fps: number(get(&spec.metadata, "render_fps")),
             reward_threshold: number(get(&spec.details, "reward_threshold")),
             nondeterministic: get(&spec.details, "nondeterministic") == Some(Value::Bool(true)),
