@@ -178,7 +178,7 @@ def test_observations_that_no_value_holds_are_the_environments_error(hosted: Hos
 
 
 def test_frames_are_data_too(hosted: Hosted, paradigm: str) -> None:
-    """An array of another library is an array; an object is an error, but in ``human``, which returns nothing of use."""
+    """An array of another library is an array; an object is an error, but for the mode ``human``."""
     remote = hosted("odd_envs:holder:alone", paradigm, chosen=True, render_mode="rgb_array")
     remote.reset(options={"observe": ("offered", "__array__")})
     assert difference(OFFERED["__array__"][1], remote.render()) is None

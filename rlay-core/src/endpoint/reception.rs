@@ -67,6 +67,9 @@ impl<C> Reception<C> {
             let seat = seat.ok_or_else(|| Error::gone("the session has ended; open a new one"))?;
             return Ok(Guest::Old { seat, heard: resume.received });
         }
+        // A session needs some, and so does a refusal that says why.
+        #[cfg(unix)]
+        crate::net::spare_descriptor()?;
         let most = self.max_sessions;
         if self.sessions.fetch_add(1, SeqCst) >= most {
             self.sessions.fetch_sub(1, SeqCst);

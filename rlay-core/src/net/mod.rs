@@ -4,6 +4,8 @@ mod names;
 #[cfg(unix)]
 mod patience;
 mod reach;
+#[cfg(unix)]
+mod reserve;
 mod stranger;
 #[cfg(unix)]
 mod user;
@@ -21,6 +23,8 @@ pub use names::{look_up, look_up_blocking, resolve};
 #[cfg(unix)]
 pub use patience::{Patience, Want, is_vain, wait_to_accept};
 pub use reach::dialable;
+#[cfg(unix)]
+pub use reserve::{Reserve, is_exhausted, spare_descriptor};
 pub use stranger::Stranger;
 #[cfg(unix)]
 pub use user::{check_user, own_uid};
