@@ -274,7 +274,7 @@ def test_a_listener_on_every_interface_says_where_to_dial(
     env.close()
 
 
-@pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
+@pytest.mark.timeout(900)  # builds the programs first, unless they are there
 def test_a_rust_program_that_fails_prints_a_sentence(start: Start) -> None:
     with start("agent", "--connect", "127.0.0.1:5005") as agent:
         assert agent.wait() == 1

@@ -55,7 +55,9 @@ pub fn explain_own_alert(peer: &str, alert: u8, text: &str) -> Error {
 fn no_tls(first: &[u8]) -> String {
     const HELLO: u8 = Kind::Hello as u8;
     match (Stranger::recognize(first), first) {
-        (Some(who), _) => format!("{who}, not a TLS peer; is its address a tls:// one? {}", who.advice()),
+        (Some(stranger), _) => {
+            format!("{stranger}, not a TLS peer; is its address a tls:// one? {}", stranger.advice())
+        }
         // A length, and the header that follows it (docs/wire.md, sections 1 and 2).
         (None, [_, _, 0, 0, HELLO, 0, 0, 0, ..]) => {
             "an RLay peer without TLS, not a TLS peer; is its address a tls:// one? Dial the address that is printed here"

@@ -1,4 +1,4 @@
-//! Whoever closes a host or a policy says goodbye first: `run` returns after that, so that a program may end then.
+//! A host or policy that is closed says goodbye to its peers before `run` returns, so that a program may end then.
 
 use std::{
     sync::{

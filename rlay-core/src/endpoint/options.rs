@@ -78,7 +78,7 @@ pub struct Options {
     pub offers: Offers,
     /// Agents: bounds one reset, step or render. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,
-    /// How long whoever dials tries again while nobody listens, and how long [`ServerEnv::accept`](super::ServerEnv::accept)
+    /// How long a dialer tries again while there is no listener, and how long [`ServerEnv::accept`](super::ServerEnv::accept)
     /// waits for an environment to dial in. A [`ServerBackend`](super::ServerBackend) waits for agents for ever.
     pub connect_timeout: Duration,
     /// Bounds a handshake, from the connection on. Who is not through by then is let go.
@@ -94,7 +94,7 @@ pub struct Options {
     pub max_handshake_frame: usize,
     /// Listeners: most handshakes under way at a time; when there are more, the oldest is given up.
     pub max_handshakes: usize,
-    /// Whoever listens, an agent too, and a [`ClientBackend`](super::ClientBackend): most sessions at a time.
+    /// Listeners, of either role, and a [`ClientBackend`](super::ClientBackend): most sessions at a time.
     pub max_sessions: usize,
     /// Bounds on what a peer can make this process hold.
     pub limits: Limits,

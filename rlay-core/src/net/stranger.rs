@@ -21,7 +21,7 @@ pub enum Stranger {
 }
 
 impl Stranger {
-    /// Who begins with these bytes; ten are enough. `None` while there are too few to tell.
+    /// The protocol that begins with these bytes; ten are enough. `None` while there are too few to tell.
     pub fn recognize(first: &[u8]) -> Option<Self> {
         const METHODS: [&[u8]; 7] = [b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP", b"PRI "];
         match first {

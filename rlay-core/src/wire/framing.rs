@@ -162,12 +162,12 @@ impl Framing {
     fn refuse(&self, len: usize) -> Error {
         let seen = self.block.as_ref().map_or(&[][..], |block| &block[self.at..self.at + self.filled.min(24)]);
         match Stranger::recognize(seen) {
-            Some(who @ Stranger::Http) => Error::protocol(format!(
-                "{who} on an RLay port (first bytes: {:?}); {}",
+            Some(stranger @ Stranger::Http) => Error::protocol(format!(
+                "{stranger} on an RLay port (first bytes: {:?}); {}",
                 String::from_utf8_lossy(seen),
-                who.advice()
+                stranger.advice()
             )),
-            Some(who) => Error::protocol(format!("{who} on an RLay port; {}", who.advice())),
+            Some(stranger) => Error::protocol(format!("{stranger} on an RLay port; {}", stranger.advice())),
             None if self.max_frame <= HANDSHAKE_FRAME => Error::protocol(format!(
                 "not an RLay peer (first bytes: {seen:02x?}); check the address and port at both ends"
             )),
