@@ -125,8 +125,10 @@ check-ruff: $(VENV)/.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-check-mypy: $(VENV)/.stamp
+# The stubs of the native module, too, are compared with what it has.
+check-mypy: build
 	cd rlay-gym && ../$(VENV)/bin/mypy --strict python/rlay
+	cd rlay-gym && MYPYPATH=python PYTHONPATH=python ../$(VENV)/bin/python -m mypy.stubtest rlay._rlay
 
 check-gymnasium: build server
 	cd rlay-gym && ../$(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal

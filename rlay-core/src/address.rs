@@ -66,7 +66,11 @@ impl FromStr for Address {
                 format!("{text:?} is not an address: {why}; an address looks like tcp://127.0.0.1:5005"),
             )
         };
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| bad("it has no ://"))?;
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| match text.chars().next() {
+            None => bad("it is empty"),
+            Some('/' | '.') => bad(&format!("it has no ://; for a Unix socket write \"unix://{text}\"")),
+            Some(_) => bad(&format!("it has no ://; write \"tcp://{text}\", or another transport before it")),
+        })?;
         let is_scheme = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '+';
         if scheme.is_empty() || !scheme.chars().all(is_scheme) {
             return Err(bad("a scheme is lower-case letters, digits and +"));

@@ -152,11 +152,22 @@ impl Metadata {
     }
 }
 
-/// The render modes that a `metadata` dict declares.
-pub fn render_modes(metadata: &Value) -> Vec<&str> {
-    let Value::Dict(map) = metadata else { return vec![] };
-    match map.get("render_modes") {
-        Some(Value::List(modes) | Value::Tuple(modes)) => modes.iter().filter_map(Value::as_str).collect(),
-        _ => vec![],
+/// The render modes that a `metadata` dict declares, as a list, a tuple, the keys of a dict, or a single string.
+/// `None`: it declares nothing, which is not the same as none.
+///
+/// ```
+/// use rlay::{Map, Value, render_modes};
+///
+/// let modes = vec![Value::from("ansi")];
+/// assert_eq!(render_modes(&Map::from([("render_modes", modes)]).into()), Some(vec!["ansi"]));
+/// assert_eq!(render_modes(&Value::Dict(Map::new())), None);
+/// ```
+pub fn render_modes(metadata: &Value) -> Option<Vec<&str>> {
+    let Value::Dict(map) = metadata else { return None };
+    match map.get("render_modes")? {
+        Value::List(modes) | Value::Tuple(modes) => Some(modes.iter().filter_map(Value::as_str).collect()),
+        Value::Dict(Map(modes)) => Some(modes.iter().filter_map(|(mode, _)| mode.as_str()).collect()),
+        Value::Str(mode) => Some(vec![mode]),
+        _ => None,
     }
 }

@@ -48,6 +48,7 @@ impl Offers {
     }
 }
 
+/// The agent's user reads this, and may be who runs the host, too.
 fn refusal(what: &str, name: &str, there_are: &[String]) -> Error {
     // It is a peer's, and may be as long as a frame.
     let name: String = name.chars().take(100).collect();
@@ -55,5 +56,10 @@ fn refusal(what: &str, name: &str, there_are: &[String]) -> Error {
         [] => "agents may ask for none".to_owned(),
         some => format!("agents may ask for {some:?}"),
     };
-    Error::new(ErrorKind::Usage, format!("this host offers no {what} {name:?}; {there_are}"))
+    let how = match what {
+        "environment" => format!("leave env_id out, or let the host offer it: ServerBackend({{{name:?}: ...}})"),
+        _ => format!("leave it out, or let the host allow it: ServerBackend(..., env_kwargs=[{name:?}])"),
+    };
+    let text = format!("this host offers no {what} {name:?}; {there_are}; {how}, in Rust Options::offers");
+    Error::new(ErrorKind::Usage, text)
 }

@@ -233,8 +233,8 @@ impl Agent {
         state.result(py, Call::Render, answer)
     }
 
-    /// The answer that came after its call had timed out or was interrupted.
-    fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    /// The answer that came after its call had timed out or was interrupted, and whether that was a reset or step.
+    fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyAny>, bool)> {
         let mut state = self.lock(py)?;
         let Some((call, true)) = state.agent.waiting() else {
             return Err(error::new(py, ErrorKind::Usage, "no answer is late; late() follows a call that timed out"));
@@ -242,7 +242,7 @@ impl Agent {
         let agent = &mut state.agent;
         let result = wait_raw(py, timeout, |wait| agent.receive(wait));
         let answer = state.settle(py, result)?;
-        state.result(py, call, answer)
+        Ok((state.result(py, call, answer)?, call != Call::Render))
     }
 
     /// Closes the environment and ends the session, within two seconds. What the environment raised in

@@ -108,37 +108,47 @@ impl Job<'_> {
 impl PyHostEnv {
     fn make(py: Python<'_>, make: &Bound<'_, PyAny>, request: &Make, interrupt: &Interrupt) -> Result<Self> {
         let build = || {
-            // (env, env id, observation space, action space, render mode, metadata, details, whether to close it)
             let kwargs = match &request.kwargs {
                 Value::None => PyDict::new(py).into_any(),
                 kwargs => from_value(py, kwargs)?,
             };
             let made = make.call1((request.render_mode.as_deref(), request.env_id.as_deref(), kwargs))?;
-            let get = |i: usize| made.get_item(i);
-            let spec = Spec {
-                env_id: get(1)?.extract()?,
-                observation_space: space::from_py(&get(2)?)?,
-                action_space: space::from_py(&get(3)?)?,
-                slots: 1,
-                render_mode: get(4)?.extract()?,
-                metadata: to_value(&get(5)?)?,
-                details: to_value(&get(6)?)?,
-            };
-            let env = get(0)?;
-            Ok(Self {
-                observations: Tree::new(py, &spec.observation_space)?,
-                actions: Tree::new(py, &spec.action_space)?,
-                spec,
-                step: env.getattr("step")?.unbind(),
-                announced: Announced::new(&env)?,
-                env: env.unbind(),
-                last: None,
-                last_bytes: (std::ptr::null(), 0),
-                interrupt: interrupt.clone(),
-                own_close: get(7)?.extract()?,
+            Self::described(py, &made, interrupt).map_err(|raised| {
+                let let_go = || {
+                    let (env, own) = (made.get_item(0)?, made.get_item(7)?);
+                    py.import("rlay._hosting")?.call_method1("let_go", (env, own, raised.value(py)))
+                };
+                let_go().err().unwrap_or(raised)
             })
         };
         build().map_err(|raised: PyErr| blame(py, raised, interrupt))
+    }
+
+    /// `made`: (env, env id, observation space, action space, render mode, metadata, details, whether to close it).
+    fn described(py: Python<'_>, made: &Bound<'_, PyAny>, interrupt: &Interrupt) -> PyResult<Self> {
+        let get = |i: usize| made.get_item(i);
+        let spec = Spec {
+            env_id: get(1)?.extract()?,
+            observation_space: space::from_py(&get(2)?)?,
+            action_space: space::from_py(&get(3)?)?,
+            slots: 1,
+            render_mode: get(4)?.extract()?,
+            metadata: to_value(&get(5)?)?,
+            details: to_value(&get(6)?)?,
+        };
+        let env = get(0)?;
+        Ok(Self {
+            observations: Tree::new(py, &spec.observation_space)?,
+            actions: Tree::new(py, &spec.action_space)?,
+            spec,
+            step: env.getattr("step")?.unbind(),
+            announced: Announced::new(&env)?,
+            env: env.unbind(),
+            last: None,
+            last_bytes: (std::ptr::null(), 0),
+            interrupt: interrupt.clone(),
+            own_close: get(7)?.extract()?,
+        })
     }
 
     /// Runs the environment's own code; what it raises is its failure.

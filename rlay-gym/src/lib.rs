@@ -30,12 +30,17 @@ mod _rlay {
         Ok(())
     }
 
+    /// The version of the package, which `pyproject.toml` takes from the crate, too.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
     #[pymodule_export]
     use crate::{
         acceptor::{Acceptor, Session, Stop, dial},
         agent::{Agent, launch},
         array::Memory,
-        options::check,
+        options::{check, check_address},
         polled::Poll,
         space::{difference, roundtrip, show_space},
         value::{check_data, roundtrip_value, show_value},

@@ -43,3 +43,10 @@ impl Options {
 pub(crate) fn check(py: Python<'_>, options: Options) -> PyResult<()> {
     options.to_core(py).map(drop)
 }
+
+/// Raises if there is no such address, or no transport for it.
+#[pyfunction]
+pub(crate) fn check_address(py: Python<'_>, address: &str) -> PyResult<()> {
+    let found = address.parse().and_then(|address| rlay::options().registry.find(&address).map(drop));
+    found.map_err(|e| raise(py, &e))
+}

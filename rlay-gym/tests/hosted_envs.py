@@ -102,6 +102,35 @@ def make_sampled(name: str, render_mode: str | None = None) -> Sampled:
     return Sampled(_SPACES[name], render_mode)
 
 
+class Hoarder(gym.Env[Any, Any]):
+    """Returns the same objects again and again, with other contents."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Dict(
+        {"near": spaces.Box(0, 255, (64, 64), np.uint8), "far": spaces.Tuple([spaces.Box(0, 255, (2,), np.float64)])}
+    )
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+        self.observation = {"near": np.zeros((64, 64), np.uint8), "far": (np.zeros(2),)}
+        self.info = {"rest": np.zeros(3), "more": {"of": "it"}}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self._write(0), self.info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self._write(int(self.observation["near"][0, 0]) + 1), 0.0, False, False, self.info
+
+    def _write(self, number: int) -> Any:
+        self.observation["near"][:] = self.observation["far"][0][:] = number
+        return self.observation
+
+    def render(self) -> Any:
+        return np.zeros((2, 2, 3), dtype=np.uint8)
+
+
 class Flawed(gym.Env[Any, Any]):
     """Breaks its contract in one way: what it returns is not what its spaces say."""
 

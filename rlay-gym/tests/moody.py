@@ -158,6 +158,13 @@ class Large(Moody):
         return *super().step(action)[:-1], {"much": bytes(48 << 20)}
 
 
+class Stuck(Moody):
+    """Cannot be closed."""
+
+    def close(self) -> None:
+        raise RuntimeError("the door is stuck")
+
+
 class Endless(Moody):
     """Says a word, but with its first step a long one: 50 MB, or what the options of ``reset`` call ``size``."""
 

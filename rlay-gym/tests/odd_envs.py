@@ -62,7 +62,12 @@ FOREIGN: dict[str, tuple[Callable[[], BaseException], str, str]] = {
     "without words": (lambda: Mute(), "odd_envs.Mute", "<str raised KeyError>"),
     "StopIteration": (lambda: StopIteration("over"), "StopIteration", "over"),
     "NumPy's": (lambda: np.linalg.LinAlgError("singular"), "numpy.linalg.LinAlgError", "singular"),
-    "SystemExit": (lambda: SystemExit(3), "SystemExit", "3"),
+    "SystemExit": (
+        lambda: SystemExit(3),
+        "SystemExit",
+        "the environment called sys.exit(3), which ended this call; let it raise an error that says why",
+    ),
+    "without a text": (lambda: Crash(), "odd_envs.Crash", "odd_envs.Crash, without a text"),
     "GeneratorExit": (lambda: GeneratorExit("x"), "GeneratorExit", "x"),
 }
 """Exceptions that arrive as EnvError alone: how, its ``remote_type`` and its text."""
@@ -205,6 +210,55 @@ class Recorder(gym.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.steps += 1
         return 0, 0.0, False, False, {"type": type(action).__name__, "action": action, "steps": self.steps}
+
+
+class OwnSpace(spaces.Space[Any]):
+    """A space that nobody else knows."""
+
+
+_closings: list[str] = []
+
+
+def closings() -> list[str]:
+    """Return which of the environments that are refused were closed since the last time, and forget them."""
+    taken, _closings[:] = _closings[:], []
+    return taken
+
+
+class Refused(gym.Env[Any, Any]):
+    """Has a space that cannot be told, and fails to close."""
+
+    observation_space: Any = OwnSpace()
+    action_space: Any = spaces.Discrete(2)
+
+    def close(self) -> None:
+        _closings.append(type(self).__name__)
+        raise RuntimeError("the window is stuck")
+
+
+class Spaceless(Refused):
+    """Has no space at all."""
+
+    @property
+    def observation_space(self) -> Any:  # type: ignore[override]
+        raise AttributeError("the world is not loaded")
+
+
+class Stepless:
+    """Is no environment, for there is no way to act in it."""
+
+    observation_space = action_space = spaces.Discrete(2)
+
+    def close(self) -> None:
+        _closings.append(type(self).__name__)
+        raise RuntimeError("the window is stuck")
+
+
+class Tidy(Refused):
+    """Has that space, and closes."""
+
+    def close(self) -> None:
+        _closings.append(type(self).__name__)
 
 
 ACTION_SPACES: dict[str, spaces.Space[Any]] = {

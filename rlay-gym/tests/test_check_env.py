@@ -9,10 +9,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.utils import env_checker
 from gymnasium.utils.env_checker import check_env
 
-from conftest import HostProcess, make
-from hosted_envs import FLAWED, OWN, builtin_ids
+import rlay
+from conftest import WAIT, HostProcess, make
+from hosted_envs import FLAWED, OWN, Hoarder, builtin_ids
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -108,3 +110,39 @@ def test_the_copy_of_a_server_env_listens_where_the_original_does(host_process: 
     env.close()
     copy.step(0)
     copy.close()
+
+
+NEWEST = "check_returned_data_not_reused"
+"""The check that Gymnasium has had last."""
+
+
+def test_the_checks_are_gymnasiums_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is run here includes it where there is one; see `test_own`, too."""
+    version = tuple(map(int, gym.__version__.split(".")[:2]))
+    assert hasattr(env_checker, NEWEST) == (version >= (1, 4))
+    ran = []
+    monkeypatch.setattr(env_checker, NEWEST, lambda env: ran.append(env), raising=False)
+    check_env(gym.make("FrozenLake-v1").unwrapped)
+    assert bool(ran) == (version >= (1, 4))
+
+
+@pytest.mark.parametrize("on_loss", ["raise", "truncate"])
+@pytest.mark.parametrize("scheme", ["tcp", "shm"])
+def test_no_data_is_handed_out_twice(
+    host_process: HostProcess, fresh: Callable[[str], str], paradigm: str, scheme: str, on_loss: Any
+) -> None:
+    """Not even of an environment that returns the same objects again and again, which Gymnasium refuses locally."""
+    if hasattr(env_checker, NEWEST):
+        with pytest.raises(AssertionError, match="share an object"):
+            check_env(Hoarder())
+    env: rlay.RemoteEnv
+    if paradigm == "client":
+        number, address = host_process.serve("hosted_envs:Hoarder", address=fresh(scheme))
+        env = rlay.ClientEnv(address, on_loss=on_loss)
+    else:
+        env = rlay.ServerEnv(fresh(scheme), on_loss=on_loss, connect_timeout=WAIT)
+        number, _ = host_process.dial("hosted_envs:Hoarder", env.address)
+    assert heard(lambda: check_env(env)) == []
+    with gym.wrappers.PassiveEnvChecker(env) as checked:
+        assert heard(lambda: (checked.reset(), checked.step(0), checked.step(0))) == []  # type: ignore[arg-type, return-value]
+    host_process.stop(number)

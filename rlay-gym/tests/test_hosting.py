@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,12 @@ import gymnasium as gym
 import pytest
 
 import moody
+import odd_envs
 import rlay
 from conftest import PARADIGMS, HostProcess
 from moods import Agent, Moods, backend
 from processes import WAIT, python
+from rlay import _hosting
 
 SOURCES: dict[str, Callable[[], Any]] = {
     "an id": lambda: "CartPole-v1",
@@ -113,3 +116,71 @@ def test_an_instance_has_one_session_at_a_time() -> None:
             rlay.ClientEnv(address, connect_timeout=1.0)
         env.close()
         rlay.ClientEnv(address, connect_timeout=WAIT).close()
+
+
+REFUSED = {
+    "Refused": (rlay.Error, "a space of class odd_envs.OwnSpace", True),
+    "Spaceless": (AttributeError, "the world is not loaded", True),
+    "Stepless": (AttributeError, "no attribute 'step'", True),
+    "Tidy": (rlay.Error, "a space of class odd_envs.OwnSpace", False),
+}
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+@pytest.mark.parametrize("name", REFUSED)
+def test_why_an_environment_is_refused_is_not_hidden_by_its_close(moods: Moods, paradigm: str, name: str) -> None:
+    """It is closed, since it was made for this session; what that raises stands beside the reason."""
+    error, text, is_stuck = REFUSED[name]
+    with pytest.raises(error) as caught:
+        moods.env(paradigm, f"odd_envs:{name}").reset()
+    assert isinstance(caught.value, rlay.Error)
+    assert text in str(caught.value) and "the window is stuck" not in str(caught.value)
+    assert ("the window is stuck" in caught.value.remote_traceback) == is_stuck  # type: ignore[attr-defined]
+    assert name in moods.host.tell("call", "odd_envs:closings")
+
+
+def test_an_instance_that_is_refused_is_not_closed() -> None:
+    odd_envs.closings()
+    with pytest.raises(rlay.Error, match="OwnSpace"):
+        _hosting.maker(odd_envs.Refused())(None, None, {})
+    assert odd_envs.closings() == []
+
+
+def test_the_story_of_two_errors_is_told_in_order() -> None:
+    """Whatever each came of itself, and where it said that this is not to be told."""
+
+    def fail(text: str, quietly: bool) -> BaseException:
+        try:
+            try:
+                raise KeyError(f"before {text}")
+            except KeyError as error:
+                if quietly:
+                    raise ValueError(text) from None
+                raise ValueError(text) from (error if text == "one" else None)
+        except ValueError as error:
+            return error
+
+    for quietly in (True, False):
+        why, besides = fail("one", quietly), fail("two", quietly)
+
+        class Stuck:
+            def close(self, besides: BaseException = besides) -> None:
+                raise besides
+
+        try:
+            raise why
+        except ValueError:
+            _hosting.let_go(Stuck(), True, why)
+        told = "".join(traceback.format_exception(why))
+        assert told.index("ValueError: two") < told.index("ValueError: one")
+        assert ("before one" in told) == (not quietly) and told.count("ValueError: two") == 1
+        before = why.__context__
+        _hosting.let_go(Stuck(), False, why)
+        assert why.__context__ is before, "it is not closed, for it is not its host's own"
+
+        class Same:
+            def close(self, why: BaseException = why) -> None:
+                raise why
+
+        _hosting.let_go(Same(), True, why)
+        assert "".join(traceback.format_exception(why)).count("ValueError: one") == 1

@@ -152,11 +152,11 @@ ENDPOINTS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_limits_that_cannot_be(name: str) -> None:
-    for limit in (0, -1, (64 << 10) - 1, (1 << 32) - 1, 1 << 70, False):
+    for limit in (0, -1, (64 << 10) - 1, (1 << 32) - 1, 1 << 70):
         with pytest.raises(ValueError, match=rf"max_frame={limit}: give .* from 65536 \(64 KiB\) to 4294967294"):
             ENDPOINTS[name](limit)
-    for limit in (1e6, "16 MB"):
-        with pytest.raises(TypeError):
+    for limit in (1e6, "16 MB", False):
+        with pytest.raises(TypeError, match="give an int: bytes"):
             ENDPOINTS[name](limit)
 
 

@@ -6,16 +6,19 @@ import contextlib
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.wrappers import PassiveEnvChecker
 
 import rlay
-from conftest import HostProcess
+from conftest import PARADIGMS, HostProcess
 from equal import difference
+from moods import moods_of
 from processes import WAIT, free_address, thread
 
 PATIENCE = 60.0
@@ -151,6 +154,40 @@ def test_cuts_cost_only_time_where_an_engine_polls(relay: Callable[[str], Relay]
     finally:
         is_over.set()
         thread.join(WAIT)
+
+
+@pytest.mark.parametrize("when", ["after reset", "after a step", "after a late reset"])
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_what_an_episode_that_is_lost_ends_with_is_nobody_elses(
+    spawn_host: Callable[[], HostProcess], paradigm: str, when: str
+) -> None:
+    """The last observation once more, but as an object of its own and as it came, whatever was done to the other."""
+    with moods_of(spawn_host()) as moods:
+        env = moods.env(paradigm, on_loss="truncate")
+        checked = PassiveEnvChecker(env)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            if when == "after a late reset":
+                env.timeout = 0.2
+                with pytest.raises(rlay.Timeout):
+                    env.reset(options={"wait_in": "reset"})
+                moods.release()
+                env.timeout = WAIT
+                observation = env.late(WAIT)[0]
+            else:
+                observation = checked.reset()[0]
+            if when == "after a step":
+                observation = checked.step(0)[0]
+            expected = observation.copy()
+            observation += 100
+            moods.host.kill()
+            moods.forsake()
+            last, reward, terminated, truncated, info = (checked if when != "after a late reset" else env).step(0)
+        assert np.array_equal(last, expected) and last.dtype == expected.dtype
+        assert not np.shares_memory(last, observation)
+        assert (reward, terminated, truncated) == (0.0, False, True) and "lost" in info
+        with pytest.raises(rlay.ConnectionLost):
+            env.step(0)
 
 
 @pytest.mark.parametrize("on_loss", ["raise", "replace", "truncate"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -93,6 +94,42 @@ def test_register_takes_what_gymnasium_takes(moods: Moods) -> None:
     env.reset(seed=0)
     assert [env.step(i % 2)[3] for i in range(5)] == [False] * 4 + [True]
     env.close()
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_register_takes_what_the_endpoint_takes(moods: Moods, paradigm: str) -> None:
+    """As arguments of its own or in ``kwargs``, as ``gymnasium.register`` would have them."""
+    several, allowed = {"pole": "CartPole-v1", "lake": "FrozenLake-v1"}, {"env_kwargs": ["is_slippery"]}
+    if paradigm == "client":
+        address = moods.serve(several, **allowed)  # type: ignore[arg-type]
+    else:
+        address = moods.server().address
+        moods.dial(address, several, **allowed)  # type: ignore[arg-type]
+    id, dry = f"DryLake{paradigm}-v0", {"is_slippery": False}
+    asked: Any = {"env_id": "lake", "env_kwargs": dry, "kwargs": {"timeout": 20.0, "connect_timeout": WAIT}}
+    rlay.register(id, address, entry=ENTRIES[paradigm], contract="strict", order_enforce=False, **asked)  # type: ignore[arg-type]
+    spec = gym.spec(id)
+    assert (spec.reward_threshold, spec.order_enforce) == (0.70, False)
+    assert spec.kwargs == {
+        "address": address, "env_id": "lake", "env_kwargs": dry, "timeout": 20.0, "connect_timeout": WAIT,
+        "contract": "strict",
+    }  # fmt: skip
+    env = gym.make(EnvSpec.from_json(spec.to_json()), timeout=19.0)
+    assert (env.unwrapped.timeout, env.unwrapped.contract) == (19.0, "strict")
+    env.reset(seed=1)
+    assert env.step(2)[0] == 1, "it does not slip"
+    env.close()
+
+
+def test_register_knows_what_belongs_to_neither() -> None:
+    with pytest.raises(TypeError, match="'size' is none; what is for the environment itself goes into env_kwargs"):
+        rlay.register("X-v0", "tcp://127.0.0.1:1", size=3)
+
+
+def test_register_is_not_kept_from_it_by_a_close_that_fails(moods: Moods, caplog: pytest.LogCaptureFixture) -> None:
+    rlay.register("Stuck-v0", moods.serve("moody:Stuck"))
+    assert any("failed to close: the door is stuck" in record.getMessage() for record in caplog.records)
+    assert gym.spec("Stuck-v0").entry_point == "rlay:make_client_env"
 
 
 def test_register_says_what_entries_there_are() -> None:
@@ -201,3 +238,66 @@ def test_every_mode_that_is_declared(moods: Moods, paradigm: str, mode: str | No
         assert (frame if mode == "ansi" else frame.shape) == expected
         assert mode == "ansi" or frame.dtype == np.uint8
     assert env.render_mode == mode
+
+
+def make_nothing(address: str, **kwargs: Any) -> None:
+    gym.make("rlay:ServerEnv-v0", address=address, **{"connect_timeout": 0.1, **kwargs})
+
+
+FAILURES: dict[str, tuple[type[BaseException], Callable[[str], None]]] = {
+    "nobody dials in": (rlay.Timeout, make_nothing),
+    "and nothing is checked": (rlay.Timeout, lambda address: make_nothing(address, disable_env_checker=True)),
+    "for people": (rlay.Timeout, lambda address: make_nothing(address, render_mode="human")),
+    "for a list": (rlay.Timeout, lambda address: make_nothing(address, render_mode="rgb_array_list")),
+    "on_loss": (ValueError, lambda address: make_nothing(address, on_loss="hope")),
+    "contract": (ValueError, lambda address: make_nothing(address, contract="strikt")),
+    "timeout": (TypeError, lambda address: make_nothing(address, timeout="5")),
+    "render_mode": (TypeError, lambda address: make_nothing(address, render_mode=7)),
+    "env_kwargs": (TypeError, lambda address: make_nothing(address, env_kwargs=["size"])),
+    "register": (rlay.Timeout, lambda address: rlay.register("X-v0", address, entry="ServerEnv", connect_timeout=0.1)),
+    "a class": (ValueError, lambda address: rlay.ServerEnv(address, contract="strikt")),  # type: ignore[arg-type, func-returns-value, return-value]
+}
+"""Ways in which a ServerEnv is not made, and what is raised then."""
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_is_not_made_keeps_no_port(name: str) -> None:
+    """While its exception is kept, and with it all the frames that it went through."""
+    error, fail = FAILURES[name]
+    address = free_address()
+    with pytest.raises(error) as kept:
+        fail(address)
+    rlay.ServerBackend("CartPole-v1", address).close()
+    assert kept.traceback
+
+
+class Refusal:
+    """Ways in which an environment that dials in is not what was asked for."""
+
+    custom = ("odd_envs:Refused", {})
+    mode = ("render_envs:make:list", {"render_mode": "depth"})
+    no_wrapper = ("render_envs:make:list", {"render_mode": "human"})
+    """Whose frames come too fast or too slowly, for nothing says at which speed."""
+
+
+@pytest.mark.parametrize("name", ["custom", "mode", "no_wrapper"])
+def test_an_environment_that_is_not_taken_leaves_no_port(moods: Moods, name: str) -> None:
+    source, kwargs = getattr(Refusal, name)
+    address = free_address()
+    moods.dial(address, source)
+    with pytest.raises((rlay.Error, AssertionError, ValueError)) as kept:
+        gym.make("rlay:ServerEnv-v0", address=address, connect_timeout=WAIT, **kwargs)
+    assert not isinstance(kept.value, rlay.Timeout)
+    rlay.ServerBackend("CartPole-v1", address).close()
+
+
+def test_an_interrupted_make_leaves_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(listener: Any, timeout: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rlay._listeners.Listener, "next", interrupted)
+    address = free_address()
+    for mode in (None, "human"):
+        with pytest.raises(KeyboardInterrupt):
+            gym.make("rlay:ServerEnv-v0", address=address, render_mode=mode)
+    rlay.ServerBackend("CartPole-v1", address).close()

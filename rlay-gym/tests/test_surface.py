@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.resources
 import inspect
 import json
 import pickle
 import pkgutil
+import re
+import typing
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 import pytest
+import typing_extensions
 
 import rlay
-from processes import python
-from rlay import _rlay, errors
+from conftest import PARADIGMS, ROOT
+from moods import Moods, backend
+from processes import free_address, python, thread
+from rlay import errors
 
 SIGNATURES = {
     "ClientEnv": (
         "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None, max_frame=None, "
-        "reconnect_timeout=None, on_loss='raise', env_id=None, env_kwargs=None, log=None, restarts=0)"
+        "reconnect_timeout=None, contract='warn', on_loss='raise', env_id=None, env_kwargs=None, log=None, restarts=0)"
     ),
     "ServerEnv": (
         "(address='tcp://127.0.0.1:0', *, render_mode=None, timeout=None, connect_timeout=60.0, token=None, "
-        "max_frame=None, reconnect_timeout=None, on_loss='raise', env_id=None, env_kwargs=None, max_sessions=4096, "
-        "handshake_timeout=5.0, max_handshakes=64)"
+        "max_frame=None, reconnect_timeout=None, contract='warn', on_loss='raise', env_id=None, env_kwargs=None, "
+        "max_sessions=4096, handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ServerBackend": (
         "(env, address='tcp://127.0.0.1:0', *, max_sessions=64, token=None, max_frame=None, "
@@ -96,11 +101,42 @@ def test_signatures(name: str) -> None:
 
 def test_exports() -> None:
     assert sorted(rlay.__all__) == list(rlay.__all__)
-    assert set(rlay.__all__) == {name.split(".")[0] for name in SIGNATURES} | set(BASES) - {
-        "ResetNeeded", "InvalidAction", "Closed", "ContractError",
-    }  # fmt: skip
+    classes = {name.split(".")[0] for name in SIGNATURES} | set(BASES)
+    assert set(rlay.__all__) == classes | {"RemoteEnv", "__version__"}
     public = {name for name in vars(rlay) if not name.startswith("_")}
     assert public - set(rlay.__all__) == {"errors"}
+
+
+def test_the_readme_has_a_row_for_every_error() -> None:
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"\w+", row)}
+    assert set(BASES) - {"Error"} <= named
+
+
+def test_the_version_is_the_crates() -> None:
+    found = re.search(r'^\[workspace\.package\].*?^version = "(.*?)"', (ROOT / "Cargo.toml").read_text(), re.M | re.S)
+    assert found is not None
+    assert rlay.__version__ == found[1]
+
+
+def test_what_returns_itself_says_so() -> None:
+    for function in (
+        rlay.ServerBackend.start,
+        rlay.ClientBackend.start,
+        rlay.ServerBackend.__enter__,
+        rlay.ClientEnv.__enter__,
+    ):
+        assert typing.get_type_hints(function)["return"] is typing_extensions.Self, function
+
+
+def test_launch_takes_what_a_client_env_takes() -> None:
+    """Its arguments are written down for type checkers, and none is forgotten."""
+    hints = typing.get_type_hints(rlay.launch)
+    assert typing_extensions.get_origin(hints["kwargs"]) is typing_extensions.Unpack
+    (arguments,) = typing_extensions.get_args(hints["kwargs"])
+    own = typing.get_type_hints(rlay.ClientEnv.__init__)
+    del own["address"], own["return"]
+    assert typing.get_type_hints(arguments) == own
 
 
 @pytest.mark.parametrize("name", [*rlay.__all__, *BASES])
@@ -145,34 +181,86 @@ def test_environments_are_gymnasiums(cls: type) -> None:
     assert cls.metadata == {"render_modes": []}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_an_environment_says_what_it_is(moods: Moods, paradigm: str) -> None:
+    name = "ClientEnv" if paradigm == "client" else "ServerEnv"
+    env = moods.env(paradigm, "CartPole-v1")
+    address = env.address
+    if paradigm == "server":
+        assert repr(env) == f"<ServerEnv {address}, not connected>"
+    env.reset()
+    assert repr(env) == str(env) == f"<{name}<CartPole-v1> {address}, open>"
+    assert str(gym.wrappers.TimeLimit(env, 5)) == f"<TimeLimit{env}>", "as Gymnasium's wrappers show theirs"
+    env.close()
+    assert repr(env) == f"<{name}<CartPole-v1> {address}, closed>"
+
+
+def test_an_environment_says_that_it_is_lost_or_busy(own_moods: Moods) -> None:
+    env = own_moods.env("client")
+    env.reset()
+    with thread(lambda: env.reset(options={"wait_in": "reset"})):
+        own_moods.wait_for("reset", 2)
+        assert repr(env).endswith(", in a call>")
+        own_moods.release()
+    own_moods.host.kill()
+    with pytest.raises(rlay.ConnectionLost):
+        env.step(0)
+    assert repr(env) == f"<ClientEnv {env.address}, lost>"
+
+
+def test_an_environment_that_was_not_made_says_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    halves: list[Any] = []
+    init = rlay.RemoteEnv.__init__
+
+    def kept(self: Any, *arguments: Any, **named: Any) -> None:
+        halves.append(self)
+        init(self, *arguments, **named)
+
+    monkeypatch.setattr(rlay.RemoteEnv, "__init__", kept)
+    address = free_address()
+    with pytest.raises(rlay.ConnectionLost):
+        rlay.ClientEnv(address, connect_timeout=0.1)
+    with pytest.raises(ValueError, match="on_loss"):
+        rlay.ServerEnv(on_loss="hope")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        rlay.ClientEnv(None)  # type: ignore[arg-type]
+    halves.append(rlay.ClientEnv.__new__(rlay.ClientEnv))
+    assert [repr(half) for half in halves] == [
+        f"<ClientEnv {address}, not connected>",
+        "<ServerEnv tcp://127.0.0.1:0, not connected>",
+        "<ClientEnv without an address, not connected>",
+        "<ClientEnv without an address, not connected>",
+    ]
+
+
+HOSTED: dict[str, tuple[Callable[[], Any], str]] = {
+    "an id": (lambda: "CartPole-v1", "CartPole-v1"),
+    "an EnvSpec": (lambda: gym.spec("CartPole-v1"), "CartPole-v1"),
+    "an instance": (lambda: gym.make("CartPole-v1"), "CartPole-v1"),
+    "a class": (lambda: gym.Env, "Env"),
+    "a function": (lambda: free_address, "free_address"),
+    "several": (lambda: {"pole": "CartPole-v1", "lake": "FrozenLake-v1"}, "pole, lake"),
+}
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+@pytest.mark.parametrize("what", HOSTED)
+def test_a_backend_says_what_it_is(paradigm: str, what: str) -> None:
+    make, title = HOSTED[what]
+    host = backend(paradigm, make())
+    begin = f"<{type(host).__name__}<{title}> {host.address}, "
+    assert repr(host) == f"{begin}not started>"
+    with host:
+        assert repr(host) == f"{begin}serving>"
+    assert repr(host) == f"{begin}closed>"
+    cls = type(host)
+    assert repr(cls.__new__(cls)) == f"<{cls.__name__}, not made>"
+
+
 def test_type_hints_are_shipped() -> None:
     files = importlib.resources.files(rlay)
     assert (files / "py.typed").is_file()
     assert (files / "_rlay.pyi").is_file()
-
-
-def parameters(function: ast.FunctionDef) -> list[str]:
-    arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-    return [argument.arg for argument in arguments]
-
-
-def test_the_stubs_name_what_the_native_module_has() -> None:
-    stubs = ast.parse((importlib.resources.files(rlay) / "_rlay.pyi").read_text("utf-8")).body
-    stubbed = {x.name: x for x in stubs if isinstance(x, ast.ClassDef | ast.FunctionDef)}
-    public = {name for name in vars(_rlay) if not name.startswith("_")}
-    assert set(stubbed) == public
-    for name, stub in stubbed.items():
-        native = getattr(_rlay, name)
-        if isinstance(stub, ast.FunctionDef):
-            assert parameters(stub) == list(inspect.signature(native).parameters), name
-            continue
-        methods = {x.name: x for x in stub.body if isinstance(x, ast.FunctionDef)}
-        assert {m for m in methods if m != "__init__"} == {m for m in vars(native) if not m.startswith("_")}, name
-        for method, function in methods.items():
-            of = native if method == "__init__" else getattr(native, method)
-            if not function.decorator_list:
-                expected = parameters(function)[1:] if method == "__init__" else parameters(function)
-                assert expected == list(inspect.signature(of).parameters), f"{name}.{method}"
 
 
 def test_every_module_can_be_imported_alone() -> None:

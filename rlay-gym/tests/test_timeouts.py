@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import moody
 import rlay
+from conftest import PARADIGMS
 from moods import Moods
-from processes import free_address, thread, until
+from processes import WAIT, free_address, thread, until
 
 SOON = 0.3
 
@@ -36,7 +39,7 @@ def test_a_timeout_is_an_argument_and_an_attribute(paradigm: str, moods: Moods) 
         assert env.step(moody.WAIT)[0] == [2]
 
 
-@pytest.mark.parametrize("timeout", [0, 0.0, -1.0, 0.01])
+@pytest.mark.parametrize("timeout", [0, 0.0, 0.01])
 def test_a_timeout_of_nothing_asks_and_does_not_wait(env: Any, moods: Moods, timeout: float) -> None:
     env.timeout = timeout
     with pytest.raises(rlay.Timeout):
@@ -207,8 +210,40 @@ def test_who_comes_late_is_still_welcome(moods: Moods) -> None:
     assert env.reset()[0] == [0]
 
 
-def test_an_environment_that_takes_long_to_make(moods: Moods) -> None:
-    with pytest.raises(rlay.Timeout, match="make") as caught:
-        moods.env("client", "moody:hesitant", timeout=SOON)
-    assert "timeout" in str(caught.value)
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_an_environment_that_is_not_made_within_connect_timeout(moods: Moods, paradigm: str) -> None:
+    with pytest.raises(rlay.Timeout, match="did not make the environment within connect_timeout") as caught:
+        moods.env(paradigm, "moody:hesitant", connect_timeout=1.0, timeout=WAIT).reset()
+    assert str(caught.value).endswith("raise connect_timeout")
     moods.release()
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_a_timeout_of_calls_does_not_bound_how_long_an_environment_is_made(moods: Moods, paradigm: str) -> None:
+    made: list[Any] = []
+    if paradigm == "client":
+        address, cls = moods.serve("moody:hesitant"), rlay.ClientEnv
+    else:
+        address, cls = moods.server().address, rlay.ServerEnv
+        moods.dial(address, "moody:hesitant")
+
+    def make() -> None:
+        env = cls(address, timeout=SOON, connect_timeout=WAIT)
+        assert env.observation_space is not None
+        made.append(env)
+
+    with thread(make) as beside:
+        moods.wait_for("hesitate")
+        # Much longer than a call may take.
+        beside.join(4 * SOON)
+        assert not made
+        moods.release()
+    made[0].timeout = WAIT
+    assert made[0].reset()[0] == [0]
+    made[0].close()
+
+
+def test_a_program_that_is_launched_has_connect_timeout_too(tmp_path: Path) -> None:
+    game = "import time, rlay; rlay.ClientBackend(lambda: time.sleep(600), None).run()"
+    with pytest.raises(rlay.Timeout, match="did not make the environment within connect_timeout"):
+        rlay.launch([sys.executable, "-c", game], connect_timeout=10.0, timeout=WAIT, log=tmp_path / "log")

@@ -58,7 +58,7 @@ fn renders_what_it_counts() {
     let mut env = CountingEnv::new(Some("ansi"));
     env.reset(None, &Value::None).unwrap();
     assert_eq!(env.render().unwrap(), "episode 1, step 0".into());
-    assert_eq!(rlay_core::render_modes(&env.metadata().to_value()), ["rgb_array", "ansi"]);
+    assert_eq!(rlay_core::render_modes(&env.metadata().to_value()), Some(vec!["rgb_array", "ansi"]));
 }
 
 #[test]

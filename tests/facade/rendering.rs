@@ -1,12 +1,16 @@
 //! Render modes: those the environment declares, and no other.
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, Options, ServerBackend, ServerEnv, Value,
+    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, Limits, Map, Options, Outcome,
+    ServerBackend, ServerEnv, Value,
+    endpoint::{Acceptor, Host, Wait, serve},
+    wire::{Make, Payload, Role, Seed, Spec},
 };
+use rlay_testkit::CountingEnv;
 
 use crate::{
     cartpole::CartPole,
-    support::{bounded, counting, fresh, patient},
+    support::{Deed, Trouble, WORDS, bounded, counting, fresh, patient},
 };
 
 fn mode(mode: &str) -> Options {
@@ -31,7 +35,7 @@ fn an_undeclared_mode_is_refused_with_a_list_of_the_declared_ones() {
         backend.close();
 
         let server = ServerEnv::bind(&fresh("tcp"), mode("human"))?;
-        let factory = |make: &rlay::wire::Make| Ok(CartPole::new(make.render_mode.as_deref()));
+        let factory = |make: &Make| Ok(CartPole::new(make.render_mode.as_deref()));
         let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
         backend.start();
         assert_lists_modes(&server.accept().unwrap_err());
@@ -60,7 +64,7 @@ fn to_render_one_needs_a_mode() {
 #[test]
 fn cartpole_draws_in_both_modes() {
     bounded(|| {
-        let factory = |make: &rlay::wire::Make| Ok(CartPole::new(make.render_mode.as_deref()));
+        let factory = |make: &Make| Ok(CartPole::new(make.render_mode.as_deref()));
         let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
         backend.start();
         let address = backend.address().to_string();
@@ -88,7 +92,7 @@ fn cartpole_draws_in_both_modes() {
 #[test]
 fn a_frame_too_large_to_send_is_an_error_and_the_session_goes_on() {
     bounded(|| {
-        let factory = |make: &rlay::wire::Make| Ok(CartPole::new(make.render_mode.as_deref()));
+        let factory = |make: &Make| Ok(CartPole::new(make.render_mode.as_deref()));
         let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
         backend.start();
         let limits = Limits { frame: 64 << 10, ..Limits::default() };
@@ -101,4 +105,116 @@ fn a_frame_too_large_to_send_is_an_error_and_the_session_goes_on() {
         Ok::<_, EnvError>(())
     })
     .unwrap();
+}
+
+#[test]
+fn why_an_environment_is_refused_stands_before_what_closing_it_raised() {
+    bounded(|| {
+        let factory = |_: &Make| Ok(Trouble { env: CountingEnv::new(None), deed: Deed::Fail, renders: 0 });
+        let assert_says_both = |error: &Error| {
+            let text = error.to_string();
+            let (first, second) = text.split_once("its close() failed besides: ").expect(&text);
+            assert!(first.contains("does not render in mode \"human\"") && second.contains(WORDS), "{text}");
+            assert_lists_modes(error);
+        };
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        backend.start();
+        let address = backend.address().to_string();
+        assert_says_both(&ClientEnv::connect(&address, mode("human")).unwrap_err());
+        backend.close();
+
+        let server = ServerEnv::bind(&fresh("tcp"), mode("human"))?;
+        let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
+        backend.start();
+        assert_says_both(&server.accept().unwrap_err());
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+/// A host's environment with metadata of its own.
+#[derive(Debug)]
+struct Says(Hosted<CountingEnv>, Value);
+
+impl HostEnv for Says {
+    fn spec(&self) -> Spec {
+        Spec { metadata: self.1.clone(), ..self.0.spec() }
+    }
+
+    fn reset_into(&mut self, seed: Option<&Seed>, options: &Value, outcome: &mut Outcome) -> rlay::Result<()> {
+        self.0.reset_into(seed, options, outcome)
+    }
+
+    fn step_into(&mut self, action: Payload<'_>, outcome: &mut Outcome) -> rlay::Result<()> {
+        self.0.step_into(action, outcome)
+    }
+
+    fn render(&mut self) -> rlay::Result<Value> {
+        self.0.render()
+    }
+
+    fn close(&mut self) -> rlay::Result<()> {
+        self.0.close()
+    }
+}
+
+/// Metadata of which `render_modes` are these.
+fn modes(modes: impl Into<Value>) -> Value {
+    Value::Dict(Map::from([("render_modes", modes)]))
+}
+
+#[test]
+fn a_declaration_is_one_in_any_container_and_without_one_the_environment_judges() {
+    let ansi = || Value::from("ansi");
+    let declared = [
+        ("list", modes(vec![ansi()])),
+        ("tuple", modes(Value::Tuple(vec![ansi()]))),
+        ("str", modes(ansi())),
+        ("dict", modes(Value::Dict(Map::from([("ansi", 1i64)])))),
+    ];
+    let undeclared = [
+        ("no metadata", Value::None),
+        ("an empty dict", Value::Dict(Map::new())),
+        ("None", modes(Value::None)),
+        ("the old key", Value::Dict(Map::from([("render.modes", vec![ansi()])]))),
+    ];
+    for (name, metadata) in declared {
+        assert_eq!(asked(&metadata, "ansi"), Ok(Some("episode 1, step 0".into())), "{name}");
+        let refusal = asked(&metadata, "rgb_array").unwrap_err();
+        assert!(refusal.ends_with("it declares [\"ansi\"]; choose one of these"), "{name}: {refusal}");
+    }
+    for (name, metadata) in undeclared {
+        assert_eq!(asked(&metadata, "ansi"), Ok(Some("episode 1, step 0".into())), "{name}");
+    }
+    let refusal = asked(&modes(vec![]), "ansi").unwrap_err();
+    assert!(refusal.contains("it declares none; leave render_mode out"), "{refusal}");
+}
+
+/// What an agent gets rendered that asks an environment with this metadata for this mode.
+fn asked(metadata: &Value, wanted: &str) -> Result<Option<Value>, String> {
+    let (metadata, wanted) = (metadata.clone(), wanted.to_owned());
+    bounded(move || {
+        let acceptor =
+            Acceptor::bind(&fresh("tcp").parse().expect("an address"), Role::Env, &patient()).expect("a port");
+        let address = acceptor.address().to_string();
+        let host = std::thread::spawn(move || {
+            let mut connection = acceptor.next(&mut Wait::default()).expect("an agent");
+            let mut factory = |make: &Make| {
+                let env = CountingEnv::new(make.render_mode.as_deref());
+                let says = Says(Hosted::new(env, make.render_mode.clone()), metadata.clone());
+                Ok(Box::new(says) as Box<dyn HostEnv>)
+            };
+            let limits = connection.limits();
+            serve(&mut connection, &mut Host::new(&mut factory, limits, true), &mut Wait::default())
+        });
+        let played = ClientEnv::connect(&address, mode(&wanted)).map_err(|error| error.to_string()).map(|mut env| {
+            env.reset(None, &Value::None).expect("a reset");
+            let frame = env.render().ok();
+            env.close().expect("a goodbye");
+            frame
+        });
+        host.join().expect("it does not panic").expect("it ends in order");
+        played
+    })
 }

@@ -1,9 +1,14 @@
 //! A deadline ends a call, not the session: the answer may be late, and is then nobody else's.
 
-use rlay::{BoxSpace, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Late, RemoteEnv, ServerBackend, Value};
+use std::time::Duration;
+
+use rlay::{
+    BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Late, Options, RemoteEnv,
+    ServerBackend, ServerEnv, Value, drive, wire::Make,
+};
 use rlay_testkit::CountingEnv;
 
-use crate::support::{Gate, Gated, HOLD, PATIENCE, Process, bounded, eventually, fresh, hasty};
+use crate::support::{Gate, Gated, HOLD, PATIENCE, Process, bounded, eventually, fresh, hasty, patient};
 
 type Counting = RemoteEnv<BoxSpace<f64, [f64; 4]>, Discrete>;
 
@@ -11,14 +16,13 @@ type Counting = RemoteEnv<BoxSpace<f64, [f64; 4]>, Discrete>;
 fn gated(scheme: &str) -> Result<(ServerBackend, Gate, Counting), EnvError> {
     let gate = Gate::default();
     let for_env = gate.clone();
-    let factory = move |make: &rlay::wire::Make| {
-        Ok(Gated { env: CountingEnv::new(make.render_mode.as_deref()), gate: for_env.clone() })
-    };
-    let options = rlay::Options { render_mode: Some("ansi".into()), ..hasty() };
+    let factory =
+        move |make: &Make| Ok(Gated { env: CountingEnv::new(make.render_mode.as_deref()), gate: for_env.clone() });
+    let options = Options { render_mode: Some("ansi".into()), ..hasty() };
     let backend = ServerBackend::bind(factory, &fresh(scheme), hasty())?;
     backend.start();
     // The first answer may take a while on a busy machine; only what is held up shall be late.
-    let patient = rlay::Options { timeout: Some(PATIENCE), ..options };
+    let patient = Options { timeout: Some(PATIENCE), ..options };
     let env = ClientEnv::connect(&backend.address().to_string(), patient)?;
     Ok((backend, gate, env.typed()?))
 }
@@ -129,7 +133,7 @@ fn a_request_that_a_stopped_peer_does_not_take_ends_the_session_unless_another_c
         let stopped = |scheme| {
             // Actions of CountingEnv are small; its options are not bounded.
             let host = Process::start(scheme, "host-counting", &fresh(scheme));
-            let mut env = ClientEnv::connect(&host.line(), rlay::Options { timeout: Some(PATIENCE), ..hasty() })?;
+            let mut env = ClientEnv::connect(&host.line(), Options { timeout: Some(PATIENCE), ..hasty() })?;
             env.reset(None, &Value::None)?;
             host.freeze();
             env.timeout = hasty().timeout;
@@ -151,4 +155,75 @@ fn a_request_that_a_stopped_peer_does_not_take_ends_the_session_unless_another_c
         Ok::<_, EnvError>(())
     })
     .unwrap();
+}
+
+/// Options of an agent in a hurry for an environment to be made, or for its answers.
+fn for_making() -> [Options; 2] {
+    let hurry = Some(Duration::from_millis(100));
+    [Options { connect_timeout: Duration::from_millis(500), ..patient() }, Options { timeout: hurry, ..patient() }]
+}
+
+/// Asserts that it is `connect_timeout` that an environment was not made within, and that says so.
+fn assert_not_made(error: &Error) {
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("did not make the environment within connect_timeout, of which "), "{text}");
+    assert!(text.ends_with("raise connect_timeout"), "{text}");
+}
+
+#[test]
+fn an_environment_is_made_within_connect_timeout_whoever_dials() {
+    for paradigm in ["client", "server", "tokio"] {
+        bounded(move || {
+            let gate = Gate::default();
+            let for_env = gate.clone();
+            let factory = move |_: &Make| {
+                for_env.pass();
+                Ok(CountingEnv::new(None))
+            };
+            let open = |address: &str, options: &Options| match paradigm {
+                "tokio" => {
+                    let runtime =
+                        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                    runtime.block_on(drive::AsyncEnv::connect(address, options)).map(drop)
+                }
+                _ => ClientEnv::connect(address, options.clone()).map(drop),
+            };
+            let [hasty, slow] = for_making();
+            let made_late = |open: &dyn Fn() -> rlay::Result<()>| {
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        // Far longer than a call may take.
+                        std::thread::sleep(Duration::from_millis(400));
+                        gate.open();
+                    });
+                    open()
+                })
+            };
+            if paradigm == "server" {
+                let server = ServerEnv::bind(&fresh("tcp"), hasty)?;
+                let backend = ClientBackend::new(factory.clone(), &server.address().to_string(), patient())?;
+                backend.start();
+                assert_not_made(&server.accept().unwrap_err());
+                server.close();
+                backend.close();
+                let server = ServerEnv::bind(&fresh("tcp"), slow)?;
+                let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
+                gate.open();
+                backend.start();
+                made_late(&|| server.accept().map(drop))?;
+                backend.close();
+            } else {
+                let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+                backend.start();
+                let address = backend.address().to_string();
+                assert_not_made(&open(&address, &hasty).unwrap_err());
+                gate.open();
+                made_late(&|| open(&address, &slow))?;
+                backend.close();
+            }
+            Ok::<_, EnvError>(())
+        })
+        .unwrap_or_else(|error| panic!("{paradigm}: {error}"));
+    }
 }

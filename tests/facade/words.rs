@@ -270,6 +270,40 @@ fn an_action_of_another_structure() {
     }
 }
 
+// -- arguments and the surface
+
+#[test]
+fn an_address_without_a_scheme() {
+    let words = |text: &str| text.parse::<rlay::Address>().unwrap_err();
+    reads(
+        words("localhost:5005"),
+        "\"localhost:5005\" is not an address: it has no ://; write …",
+        "\"tcp://localhost:5005\"",
+    );
+    reads(
+        words("/tmp/x.sock"),
+        "\"/tmp/x.sock\" is not an address: …",
+        "for a Unix socket write \"unix:///tmp/x.sock\"",
+    );
+    reads(words(""), "\"\" is not an address: it is empty; …", "an address looks like tcp://127.0.0.1:5005");
+}
+
+#[test]
+fn what_a_host_does_not_offer() {
+    let make = rlay::wire::Make { kwargs: Value::Dict(Map::from([("size", 5i64)])), ..rlay::wire::Make::default() };
+    reads(
+        rlay::Offers::default().check(&make).unwrap_err(),
+        "this host offers no keyword argument \"size\"; agents may ask for none; leave it out, or let the host allow it: …",
+        "ServerBackend(..., env_kwargs=[\"size\"]), in Rust Options::offers",
+    );
+    let make = rlay::wire::Make { env_id: Some("maze".into()), ..rlay::wire::Make::default() };
+    reads(
+        rlay::Offers::default().check(&make).unwrap_err(),
+        "this host offers no environment \"maze\"; agents may ask for none; leave env_id out, or let the host …",
+        "ServerBackend({\"maze\": ...}), in Rust Options::offers",
+    );
+}
+
 // -- hosting
 
 // -- launching

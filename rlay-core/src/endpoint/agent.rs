@@ -1,6 +1,9 @@
 //! Agent: a session and its channel, as the deciding side uses them. One env slot, blocking.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 #[cfg(unix)]
 use super::program::Program;
@@ -90,8 +93,9 @@ pub enum Answer {
 }
 
 impl Agent {
-    /// Asks for an environment over a channel whose handshake is over.
+    /// Asks for an environment over a channel whose handshake is over. `wait` is what is left of `connect_timeout`.
     pub fn open(mut connection: Connection, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
+        let asked = Instant::now();
         connection.attend(None);
         // Where environments dial in, others may be waiting, and one that is not gone dials anew.
         connection.begun(connection.is_dialed());
@@ -114,10 +118,7 @@ impl Agent {
         };
         agent.send(wait)?;
         let frame = agent.next_frame(wait).map_err(|error| match error.kind() {
-            ErrorKind::Timeout => Error::new(
-                ErrorKind::Timeout,
-                format!("{} did not make the environment before the timeout; raise it", agent.connection),
-            ),
+            ErrorKind::Timeout => not_made(&agent.connection, asked.elapsed()),
             _ => error,
         })?;
         match agent.session.handle(&frame, &limits) {
@@ -433,6 +434,16 @@ pub(super) const START_AGAIN: &str = "once it runs again, make a new environment
 /// The same where it breaks the protocol.
 pub(super) const REPORT: &str =
     "install matching releases at both ends; if they do match, report this to who made the other one";
+
+/// The error of an environment that is not there at the end of `connect_timeout`, of which so much was left for it.
+pub(super) fn not_made(peer: impl fmt::Display, waited: Duration) -> Error {
+    let waited = waited.as_secs_f64();
+    let text = format!(
+        "{peer} did not make the environment within connect_timeout, of which {waited:.1} s were left for that; raise \
+         connect_timeout"
+    );
+    Error::new(ErrorKind::Timeout, text)
+}
 
 /// Refuses spaces of which no value would fit a frame, before anybody writes their bounds out.
 pub(super) fn check_spaces(spec: &Spec, limits: &Limits) -> Result<()> {

@@ -113,8 +113,10 @@ impl<'m> Host<'m> {
             }
             Ok(EnvEvent::Make { request, make }) => {
                 let result = self.make(&make).and_then(|env| {
-                    self.session.spec(&env.spec(), &mut self.head)?;
-                    self.env = Some(env);
+                    match self.session.spec(&env.spec(), &mut self.head) {
+                        Ok(()) => self.env = Some(env),
+                        Err(error) => return Err(let_go(env, error)),
+                    }
                     Ok(())
                 });
                 self.settle(request, result)
@@ -211,12 +213,11 @@ impl<'m> Host<'m> {
 
     fn make(&mut self, make: &Make) -> Result<Box<dyn HostEnv + 'm>> {
         self.offers.check(make)?;
-        let mut env = (self.factory)(make)?;
-        if let Err(error) = check_render_mode(&env.spec().metadata, make) {
-            let _ = env.close();
-            return Err(error);
+        let env = (self.factory)(make)?;
+        match check_render_mode(&env.spec().metadata, make) {
+            Ok(()) => Ok(env),
+            Err(error) => Err(let_go(env, error)),
         }
-        Ok(env)
     }
 
     /// Writes the Result for what stands in the outcome.
@@ -274,6 +275,9 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
         let _ = connection.close(last.deadline);
     }
     let closed = host.close_env();
+    if let (Err(_), Err(besides)) = (&result, &closed) {
+        wait.warn(&format!("{connection}: the environment's close() failed: {besides}"));
+    }
     result.and(closed)
 }
 
@@ -357,14 +361,23 @@ fn what_came(event: &EnvEvent<'_>) -> &'static str {
     }
 }
 
-/// Refuses a mode that the environment does not declare.
+/// Refuses a mode that is none of those that the environment declares. One that declares nothing judges itself.
 pub(super) fn check_render_mode(metadata: &Value, make: &Make) -> Result<()> {
-    let declared = render_modes(metadata);
-    match &make.render_mode {
-        Some(mode) if !declared.contains(&mode.as_str()) => {
-            let text = format!("the environment does not render in mode {mode:?}; it declares {declared:?}");
-            Err(Error::new(ErrorKind::Usage, text))
-        }
-        _ => Ok(()),
+    let (Some(mode), Some(declared)) = (&make.render_mode, render_modes(metadata)) else { return Ok(()) };
+    if declared.contains(&mode.as_str()) {
+        return Ok(());
+    }
+    let there_are = match &declared[..] {
+        [] => "it declares none; leave render_mode out, or add the mode to its metadata".to_owned(),
+        some => format!("it declares {some:?}; choose one of these"),
+    };
+    Err(Error::new(ErrorKind::Usage, format!("the environment does not render in mode {mode:?}; {there_are}")))
+}
+
+/// Closes an environment that is not to be hosted. What that fails with is told after `error`, which is why.
+fn let_go(mut env: Box<dyn HostEnv + '_>, error: Error) -> Error {
+    match env.close() {
+        Ok(()) => error,
+        Err(besides) => error.advice(&format!("its close() failed besides: {besides}")),
     }
 }

@@ -79,7 +79,8 @@ pub struct Options {
     /// Agents: bounds one reset, step or render. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,
     /// How long a dialer tries again while there is no listener, and how long [`ServerEnv::accept`](super::ServerEnv::accept)
-    /// waits for an environment to dial in. A [`ServerBackend`](super::ServerBackend) waits for agents for ever.
+    /// waits for an environment to dial in; for agents: until the environment is made, too. A
+    /// [`ServerBackend`](super::ServerBackend) waits for agents for ever.
     pub connect_timeout: Duration,
     /// Bounds a handshake, from the connection on. Who is not through by then is let go.
     pub handshake_timeout: Duration,

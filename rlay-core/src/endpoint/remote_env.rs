@@ -138,7 +138,7 @@ impl ServerEnv {
 impl RemoteEnv {
     fn open(source: Source) -> Result<Self> {
         let Options { timeout, contract, on_loss, .. } = *source.options();
-        let agent = source.open(timeout)?;
+        let agent = source.open()?;
         let spec = agent.spec();
         Ok(Self {
             observation_space: spec.observation_space.clone(),
@@ -204,7 +204,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     /// Goes on with another environment if this one is lost and that is wanted; whether it does.
     fn replace(&mut self) -> Result<bool> {
         let Some(source) = &mut self.source else { return Ok(false) };
-        let another = source.another(&mut self.agent, self.timeout)?;
+        let another = source.another(&mut self.agent)?;
         Ok(another.map(|agent| self.agent = agent).is_some())
     }
 
@@ -355,7 +355,7 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
         };
         extra.0.retain(|(key, _)| !matches!(key.as_str(), Some("render_modes" | "render_fps")));
         Metadata {
-            render_modes: render_modes(&spec.metadata).into_iter().map(str::to_owned).collect(),
+            render_modes: render_modes(&spec.metadata).unwrap_or_default().into_iter().map(str::to_owned).collect(),
             render_fps: number(get(&spec.metadata, "render_fps")),
             reward_threshold: number(get(&spec.details, "reward_threshold")),
             nondeterministic: get(&spec.details, "nondeterministic") == Some(Value::Bool(true)),

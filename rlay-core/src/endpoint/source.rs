@@ -1,6 +1,6 @@
 //! Source: where an agent's environment comes from, and another one when that is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{Acceptor, Agent, Connection, OnLoss, Options, Wait, dial, wait::QUIET};
 use crate::{
@@ -37,13 +37,13 @@ impl Source {
         &self.options
     }
 
-    /// Takes an environment. `timeout` bounds how long one that was found may take to be made.
-    pub(super) fn open(&self, timeout: Option<Duration>) -> Result<Agent> {
+    /// Takes an environment, which is found and made within `connect_timeout`.
+    pub(super) fn open(&self) -> Result<Agent> {
         let (options, mut wait) = (&self.options, Wait::new(Some(self.options.connect_timeout)));
         match &self.whence {
             Whence::Dialed(address) => {
                 let connection = dial(address, Role::Agent, options, &mut wait)?;
-                Agent::open(connection, &options.make(), &mut Wait::new(timeout))
+                Agent::open(connection, &options.make(), &mut wait)
             }
             Whence::Listened(acceptor) => take_env(acceptor, options, &mut wait),
             #[cfg(unix)]
@@ -62,7 +62,7 @@ impl Source {
 
     /// Takes the environment that is to take the place of this one, if that is lost and another may. It must be of the
     /// same spaces.
-    pub(super) fn another(&mut self, lost: &mut Agent, timeout: Option<Duration>) -> Result<Option<Agent>> {
+    pub(super) fn another(&mut self, lost: &mut Agent) -> Result<Option<Agent>> {
         let Some(why) = lost.loss().filter(|_| self.may_replace()).cloned() else { return Ok(None) };
         // A program that lost its connection alone ends before it is launched again.
         lost.release();
@@ -76,7 +76,7 @@ impl Source {
             }
         };
         tracing::warn!("{name}: the environment is lost ({why}); {how}");
-        let agent = self.open(timeout)?;
+        let agent = self.open()?;
         let (before, after) = (lost.spec(), agent.spec());
         let of_observations = difference(&before.observation_space, &after.observation_space);
         let of_actions = || difference(&before.action_space, &after.action_space);

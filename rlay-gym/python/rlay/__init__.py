@@ -20,19 +20,24 @@ the **env** is hosted by      ``ClientBackend``  ``ServerBackend``
 """
 
 from rlay._backends import ClientBackend, Close, Render, Reset, ServerBackend, Step
-from rlay._envs import ClientEnv, ServerEnv, launch
+from rlay._envs import ClientEnv, RemoteEnv, ServerEnv, launch
 from rlay._policy import serve_policy
 from rlay._registration import make_client_env, make_server_env, register
+from rlay._rlay import __version__
 from rlay._spaces import register_space
 from rlay._values import Opaque
 from rlay.errors import (
     AddressError,
     Busy,
+    Closed,
     ConnectionLost,
+    ContractError,
     EnvError,
     Error,
     Incompatible,
+    InvalidAction,
     ProtocolError,
+    ResetNeeded,
     Timeout,
     Unauthorized,
 )
@@ -43,19 +48,25 @@ __all__ = [
     "ClientBackend",
     "ClientEnv",
     "Close",
+    "Closed",
     "ConnectionLost",
+    "ContractError",
     "EnvError",
     "Error",
     "Incompatible",
+    "InvalidAction",
     "Opaque",
     "ProtocolError",
+    "RemoteEnv",
     "Render",
     "Reset",
+    "ResetNeeded",
     "ServerBackend",
     "ServerEnv",
     "Step",
     "Timeout",
     "Unauthorized",
+    "__version__",
     "launch",
     "make_client_env",
     "make_server_env",

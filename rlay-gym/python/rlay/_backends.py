@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from rlay import _hosting, _lifetime, _listeners, _rlay
+from typing_extensions import Self
+
+from rlay import _hosting, _lifetime, _listeners, _options, _rlay
 from rlay._options import Options
 from rlay._threads import Threads
 from rlay.errors import ConnectionLost, Error, Timeout
@@ -52,9 +54,12 @@ class _Backend:
     """What both backends have in common: threads, start, close."""
 
     address: str
+    _inherited = False
+    _is_started = False
 
     def __init__(self, env: _hosting.Source, env_kwargs: Collection[str], max_sessions: int, tracebacks: bool) -> None:
         _hosting.check(env, env_kwargs)
+        self._title = _hosting.title(env)
         self._offers = (_hosting.offered(env), list(env_kwargs))
         self._make = _hosting.maker(env)
         self._one = _hosting.is_instance(env)
@@ -69,8 +74,22 @@ class _Backend:
     def run(self) -> None:
         raise NotImplementedError
 
-    def start(self) -> Any:
+    def __repr__(self) -> str:
+        """Return where it is, what it hosts, and in which state."""
+        told = vars(self)
+        if "address" not in told:
+            return f"<{type(self).__name__}, not made>"
+        if self._inherited:
+            state = "of the parent process"
+        elif self._stop.is_set():
+            state = "closed"
+        else:
+            state = "serving" if self._is_started else "not started"
+        return f"<{type(self).__name__}<{self._title}> {self.address}, {state}>"
+
+    def start(self) -> Self:
         """Serve in daemon threads and return this backend."""
+        self._is_started = True
         self._threads.start(self._run_quietly)
         return self
 
@@ -88,7 +107,7 @@ class _Backend:
         """Let nobody in any more, and wake who waits for somebody."""
         raise NotImplementedError
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         """Serve in daemon threads."""
         return self.start()
 
@@ -161,11 +180,10 @@ class ServerBackend(_Backend):
             handshake_timeout=handshake_timeout,
             max_handshakes=max_handshakes,
         )
-        self._acceptor = _rlay.Acceptor(address, "env", options.settled())
+        self._acceptor = _rlay.Acceptor(_options.address(address), "env", options.settled())
         self._descriptor = _lifetime.ListeningDescriptor(self._acceptor.descriptor)
         self.address = self._acceptor.address
         _listeners.say_where(address, self.address)
-        self._inherited = False
         _lifetime.watch(self)
 
     def run(self) -> None:
@@ -174,6 +192,7 @@ class ServerBackend(_Backend):
             raise Error(
                 "this backend was made before the process forked and belongs to the parent; make it in the child"
             )
+        self._is_started = True
         try:
             while not self._stop.is_set():
                 try:
@@ -253,9 +272,11 @@ class ClientBackend(_Backend):
             token=token, max_frame=max_frame, reconnect_timeout=reconnect_timeout, connect_timeout=connect_timeout
         )
         self._options = options.settled()
-        address = address or os.environ.get("RLAY_ADDRESS")
-        if not address:
+        address = address if address is not None else os.environ.get("RLAY_ADDRESS")
+        if not _options.address("" if address is None else address):
             raise Error("where to dial? give an address, or start this program by rlay.launch, which says where")
+        assert address is not None, "an empty one, see above"
+        _rlay.check_address(address)
         self.address = address
         _lifetime.watch(self)
 
@@ -271,6 +292,7 @@ class ClientBackend(_Backend):
 
         An instance is served on this very thread.
         """
+        self._is_started = True
         try:
             while not self._stop.is_set():
                 try:
@@ -331,6 +353,10 @@ class ClientBackend(_Backend):
             if any(self._offers):
                 raise Error("turn() plays one environment as it is; give one alone, and no env_kwargs")
             described = self._make(None, None, {})
+            # Nobody but the engine draws, and a mode that it has not declared is none that it expects.
+            if _hosting.render_modes(described[5]) is None:
+                described[5]["render_modes"] = []
+            self._is_started = True
             self._poll = _rlay.Poll(described, self.address, self._options, self._stop)
         turn = self._poll.turn(timeout)
         if turn is None:

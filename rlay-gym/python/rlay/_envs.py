@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import logging
 import os
 import shlex
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+from typing_extensions import Self, TypedDict, Unpack
 
-from rlay import _lifetime, _listeners, _rlay, _spaces
+from rlay import _lifetime, _listeners, _options, _rlay, _spaces
 from rlay._options import Options
 from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Incompatible, Timeout
 
@@ -23,6 +27,21 @@ _QUIET = 10.0
 
 _MOMENT = 1.0
 """Seconds after which the log says who dialed meanwhile and was no environment."""
+
+
+OnLoss = Literal["raise", "replace", "truncate"]
+Contract = Literal["strict", "warn", "off"]
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "render_mode": lambda name, value: _options.text(name, value, "rgb_array"),
+    "timeout": lambda name, value: _options.seconds(name, value, "as long as the peer is alive"),
+    "contract": lambda name, value: _options.choice(name, value, ("strict", "warn", "off")),
+    "on_loss": lambda name, value: _options.choice(name, value, ("raise", "replace", "truncate")),
+}
+"""What is an argument and an attribute, and how it is checked as either."""
+
+_OPENED = frozenset({"observation_space", "action_space", "address"})
+"""Attributes that a copy gets when it is opened."""
 
 
 class _Metadata:
@@ -39,69 +58,168 @@ class _Metadata:
 
 
 class RemoteEnv(gym.Env[Any, Any]):
-    """What `ClientEnv` and `ServerEnv` have in common.
+    """What `ClientEnv` and `ServerEnv` have in common, and what to ask ``isinstance`` for.
 
     Attributes:
         address: The address, with the real port.
+        render_mode: The mode in which the environment renders.
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
         contract: What to do about an environment that breaks its own contract, such as an
             observation outside its space: ``"strict"`` raises, ``"warn"`` logs a warning for the
             first results, ``"off"`` does nothing. Data is never altered.
         on_loss: What to do about an environment that vanished for good; see `ClientEnv`.
+
+    Example:
+        >>> import rlay
+        >>> with rlay.ServerBackend("FrozenLake-v1") as host, rlay.ClientEnv(host.address) as env:
+        ...     isinstance(env, rlay.RemoteEnv), env.spec.max_episode_steps
+        (True, 100)
     """
 
     metadata = _Metadata()
 
+    _registered: ClassVar[tuple[str, str]]
+    """Id and entry point with which ``gym.make`` makes one like it."""
+
     def __init__(
         self,
         address: str,
+        options: Options,
+        *,
         render_mode: str | None,
         timeout: float | None,
+        contract: Contract,
+        on_loss: OnLoss,
         env_id: str | None,
         env_kwargs: dict[str, Any] | None,
-        on_loss: str,
-        options: Options,
     ) -> None:
         """Keep what both endpoints are told."""
-        if on_loss not in ("raise", "replace", "truncate"):
-            raise ValueError(f"on_loss={on_loss!r}: it is 'raise', 'replace' or 'truncate'")
-        self.on_loss = on_loss
-        # Whether the environment that there was is gone and another is to take its place.
-        self._is_vacant = False
-        # The last observation of an episode that may have to be ended here.
-        self._last: Any = None
-        self.address = address
-        self.render_mode = render_mode
-        self.timeout = timeout
-        self.contract = "warn"
-        self._env_id = env_id
-        self._env_kwargs = dict(env_kwargs or {})
-        _rlay.check_data(self._env_kwargs, "env_kwargs")
-        # As they were given: a copy elsewhere may find another token in its surroundings.
-        self._options = options
         self._agent: _rlay.Agent | None = None
         self._opening = threading.Lock()
         self._closed = False
         self._inherited = False
+        # Whether the environment that there was is gone and another is to take its place.
+        self._is_vacant = False
+        # The last observation of an episode that may have to be ended here.
+        self._last: Any = None
         self._checks = 2
         # Whether the log says already that an observation is not in the space.
         self._told = False
         self._metadata: dict[str, Any] = {"render_modes": []}
         self._details: dict[str, Any] = {}
+        self._remote_id = ""
+        self._spec: EnvSpec | None = None
+        self.address = _options.address(address)
+        self.render_mode = render_mode
+        self.timeout = timeout
+        self.contract: Contract = contract
+        self.on_loss: OnLoss = on_loss
+        self._env_id = _options.text("env_id", env_id, "maze")
+        self._env_kwargs = _options.keywords(env_kwargs)
+        _rlay.check_data(self._env_kwargs, "env_kwargs")
+        # As they were given: a copy elsewhere may find another token in its surroundings.
+        self._options = options
         _lifetime.watch(self)
+
+    if not TYPE_CHECKING:
+        # To type checkers they would mean that there is any attribute, and of any type.
+
+        def __getattr__(self, name: str) -> Any:
+            """Wait for the environment when its spaces are first asked for."""
+            if name in ("observation_space", "action_space"):
+                self._connect()
+                return self.__dict__[name]
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Refuse what the attribute cannot be."""
+            check = _CHECKS.get(name)
+            super().__setattr__(name, value if check is None else check(name, value))
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What ``gym.make`` made it from, or can make another from, with what the host says of the environment.
+
+        That is ``max_episode_steps``, after which the remote environment truncates by itself,
+        ``reward_threshold`` and ``nondeterministic``; of a `ServerEnv`, once an environment has dialed in.
+        What is made from it has a time limit here, too, as ``gym.make`` does with every spec, and truncates with the
+        remote.
+        """
+        if self._spec is None and "_registered" in vars(type(self)):
+            id, entry_point = self._registered
+            self._spec = EnvSpec(id, entry_point, kwargs=self._given())
+            self._complete()
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = copy.copy(spec)
+        self._complete()
+
+    def _complete(self) -> None:
+        """Add to the spec what the host says and it does not."""
+        if (spec := self._spec) is None:
+            return
+        limit, threshold, nondeterministic = self._facts()
+        if spec.max_episode_steps is None:
+            spec.max_episode_steps = limit
+        if spec.reward_threshold is None:
+            spec.reward_threshold = threshold
+        spec.nondeterministic = spec.nondeterministic or nondeterministic
+
+    def _facts(self) -> tuple[int | None, float | None, bool]:
+        """Return what the host says, which may be anything, as far as it makes sense: limit, threshold, chance."""
+        details = self._details if isinstance(self._details, dict) else {}
+        limit, threshold = details.get("max_episode_steps"), details.get("reward_threshold")
+        return (
+            limit if type(limit) is int and limit > 0 else None,
+            threshold if type(threshold) in (int, float) else None,
+            details.get("nondeterministic") is True,
+        )
+
+    def __enter__(self) -> Self:
+        """Return the environment, which the end of the block closes."""
+        return self
+
+    def __repr__(self) -> str:
+        """Return where it is, which environment, and in which state."""
+        told = vars(self)
+        env_id = told.get("_remote_id") or told.get("_env_id")
+        name = type(self).__name__ + (f"<{env_id}>" if env_id else "")
+        return f"<{name} {told.get('address', 'without an address')}, {self._state(told)}>"
+
+    __str__ = __repr__
+
+    def _state(self, told: dict[str, Any]) -> str:
+        if told.get("_inherited"):
+            return "of the parent process"
+        if told.get("_closed"):
+            return "closed"
+        agent = told.get("_agent")
+        if agent is None:
+            return "lost" if told.get("_is_vacant") else "not connected"
+        try:
+            return "lost" if agent.is_lost() else "open"
+        except Busy:
+            return "in a call"
 
     # -- connecting ---------------------------------------------------------------------------
 
     def _open(self) -> _rlay.Agent:
         raise NotImplementedError
 
-    def _ask(self, session: _rlay.Session, timeout: float | None) -> _rlay.Agent:
-        """Ask for the environment."""
-        return session.agent(self.render_mode, self._env_id, self._env_kwargs, timeout)
+    def _ask(self, session: _rlay.Session, deadline: float) -> _rlay.Agent:
+        """Ask for the environment, which is to be made by then."""
+        left = max(0.1, deadline - time.monotonic())
+        return session.agent(self.render_mode, self._env_id, self._env_kwargs, left)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the arguments: the copy is a new session, with another environment that dials in or is made."""
-        return _again, (type(self), self._address_again(), self._arguments())
+        arguments = self._arguments()
+        kept = (*arguments, *_OPENED)
+        # What its user has set besides, and the spec.
+        attributes = {name: x for name, x in vars(self).items() if not name.startswith("_") and name not in kept}
+        return _again, (type(self), self._address_again(), arguments), {**attributes, "_spec": self._spec}
 
     def _address_again(self) -> str:
         return self.address
@@ -114,10 +232,21 @@ class RemoteEnv(gym.Env[Any, Any]):
             "token": self._options.token,
             "max_frame": self._options.max_frame,
             "reconnect_timeout": self._options.reconnect_timeout,
+            "contract": self.contract,
             "on_loss": self.on_loss,
             "env_id": self._env_id,
             "env_kwargs": self._env_kwargs,
         }
+
+    def _given(self) -> dict[str, Any]:
+        """Return the arguments that are not the default."""
+        defaults = {"env_kwargs": {}} | {
+            name: parameter.default
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+            if name != "env_kwargs"
+        }
+        given = {name: value for name, value in self._arguments().items() if value != defaults[name]}
+        return {"address": self._address_again(), **given}
 
     def _connect(self) -> _rlay.Agent:
         if self._agent is None:
@@ -138,27 +267,24 @@ class RemoteEnv(gym.Env[Any, Any]):
         return self._agent
 
     def _take(self, agent: _rlay.Agent) -> None:
-        _, observation_space, action_space, render_mode, metadata, details = agent.spec()
+        env_id, observation_space, action_space, render_mode, metadata, details = agent.spec()
         spaces = {"observation_space": _spaces.build(observation_space), "action_space": _spaces.build(action_space)}
         for name, space in spaces.items():
             if self._is_vacant and self.__dict__[name] != space:
-                agent.close()
+                try:
+                    agent.close()
+                except Error as besides:
+                    logger.warning("%s: the environment failed to close: %s", self.address, besides)
                 how = _rlay.difference(_spaces.describe(self.__dict__[name]), _spaces.describe(space))
                 raise Incompatible(f"{self.address} has another {name} than before: {how}; make a new environment")
-        self._metadata = metadata
-        self._details = details
+        self._metadata = metadata if isinstance(metadata, dict) else {"render_modes": []}
+        self._details, self._remote_id = details, env_id
+        self._complete()
         self.__dict__.update(spaces)
         self._is_vacant = False
         if render_mode is not None:
             self.render_mode = render_mode
         self._agent = agent
-
-    def __getattr__(self, name: str) -> Any:
-        """Wait for the environment when its spaces are first asked for."""
-        if name in ("observation_space", "action_space"):
-            self._connect()
-            return self.__dict__[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # -- Gymnasium's methods ------------------------------------------------------------------
 
@@ -180,7 +306,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         if self._checks or self.contract == "strict" or (not self._told and self._connect().is_odd()):
             self._check(result[0])
         if self.on_loss == "truncate":
-            self._last = result[0]
+            self._last = copy.deepcopy(result[0])
         return result
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -189,15 +315,16 @@ class RemoteEnv(gym.Env[Any, Any]):
         try:
             result: tuple[Any, float, bool, bool, dict[str, Any]] = agent.step(action, self.timeout)
         except ConnectionLost as error:
-            if self._last is None or not agent.is_lost():
+            if self.on_loss != "truncate" or self._last is None or not agent.is_lost():
                 raise
             last, self._last = self._last, None
             logger.warning("the environment is lost, and the episode ends: %s", error)
             return last, 0.0, False, True, {"lost": str(error)}
         if self._checks or self.contract == "strict":
             self._check(result[0])
-        if self._last is not None:
-            self._last = result[0]
+        if self.on_loss == "truncate":
+            # The agent may change its own in place.
+            self._last = copy.deepcopy(result[0])
         return result
 
     def render(self) -> Any:
@@ -215,7 +342,13 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     def late(self, timeout: float | None = None) -> Any:
         """Return what a call that timed out or was interrupted would have returned, waiting at most ``timeout``."""
-        return self._connect().late(timeout)
+        result, is_row = self._connect().late(_CHECKS["timeout"]("timeout", timeout))
+        if is_row:
+            if self._checks or self.contract == "strict":
+                self._check(result[0])
+            if self.on_loss == "truncate":
+                self._last = copy.deepcopy(result[0])
+        return result
 
     def close(self) -> None:
         """End the session, within two seconds. What the environment raised in its ``close`` is raised here."""
@@ -274,12 +407,15 @@ class ClientEnv(RemoteEnv):
             ``exec:./game --headless``: see `launch`. It is split as a shell would, but no shell sees it.
         render_mode: One of the modes that the remote environment declares.
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
-        connect_timeout: How long to try again while nobody listens.
+        connect_timeout: How long to try again while nobody listens, and to wait until the environment is made, in
+            seconds in all; ``math.inf`` waits for ever.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds; zero: the
             session ends with its connection. None: 2 s. A longer outage must be allowed for at both ends.
+        contract: What to do about an environment that breaks its own contract: ``"strict"`` raises, ``"warn"`` logs a
+            warning for the first results, ``"off"`` does nothing.
         on_loss: What to do about an environment that vanished for good. ``"raise"``: this call and every later one
             raise `ConnectionLost`. ``"replace"``: the call raises, and `reset` goes on with another environment,
             made as this one was. ``"truncate"``: besides, `step` does not raise but
@@ -299,6 +435,8 @@ class ClientEnv(RemoteEnv):
         (0, {'prob': 1})
     """
 
+    _registered = ("ClientEnv-v0", "rlay:make_client_env")
+
     def __init__(
         self,
         address: str,
@@ -309,28 +447,41 @@ class ClientEnv(RemoteEnv):
         token: str | None = None,
         max_frame: int | None = None,
         reconnect_timeout: float | None = None,
-        on_loss: Literal["raise", "replace", "truncate"] = "raise",
+        contract: Contract = "warn",
+        on_loss: OnLoss = "raise",
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
         log: str | os.PathLike[str] | None = None,
         restarts: int = 0,
     ) -> None:
         """Connect and make an environment."""
-        self._log = None if log is None else os.fspath(log)
-        self._restarts = restarts
+        if log is not None and not isinstance(log, str | bytes | os.PathLike):
+            raise TypeError(f"{_options.shown('log', log)} is a {type(log).__name__}; give the path of a file, or None")
+        self._log = None if log is None else os.fsdecode(log)
+        self._restarts = _options.count("restarts", restarts, 0, "how often reset() may start the program again")
         options = Options(
             token=token, max_frame=max_frame, reconnect_timeout=reconnect_timeout, connect_timeout=connect_timeout
         )
-        super().__init__(address, render_mode, timeout, env_id, env_kwargs, on_loss, options)
+        super().__init__(
+            address,
+            options,
+            render_mode=render_mode,
+            timeout=timeout,
+            contract=contract,
+            on_loss=on_loss,
+            env_id=env_id,
+            env_kwargs=env_kwargs,
+        )
         self._connect()
 
     def _open(self) -> _rlay.Agent:
         options = self._options.settled()
+        deadline = time.monotonic() + options.connect_timeout
         if self.address.startswith("exec:"):
             return _rlay.launch(self.address, self._log, self.render_mode, self._env_id, self._env_kwargs, options)
         session = _rlay.dial(self.address, "agent", options)
         assert session is not None, "without a stop flag dialing does not stop"
-        return self._ask(session, self.timeout)
+        return self._ask(session, deadline)
 
     def _may_replace(self) -> bool:
         if not self.address.startswith("exec:"):
@@ -345,7 +496,24 @@ class ClientEnv(RemoteEnv):
         return {**super()._arguments(), "log": self._log, "restarts": self._restarts}
 
 
-def launch(command: Sequence[str], **kwargs: Any) -> ClientEnv:
+class LaunchArguments(TypedDict, total=False):
+    """What `launch` takes besides the command: the keyword arguments of `ClientEnv`."""
+
+    render_mode: str | None
+    timeout: float | None
+    connect_timeout: float
+    token: str | None
+    max_frame: int | None
+    reconnect_timeout: float | None
+    contract: Contract
+    on_loss: OnLoss
+    env_id: str | None
+    env_kwargs: dict[str, Any] | None
+    log: str | os.PathLike[str] | None
+    restarts: int
+
+
+def launch(command: Sequence[str | os.PathLike[str]], **kwargs: Unpack[LaunchArguments]) -> ClientEnv:
     """Start a program that hosts an environment, and return that environment.
 
     The program finds in the environment variable ``RLAY_ADDRESS`` where to dial in, as `ClientBackend` does by
@@ -364,9 +532,12 @@ def launch(command: Sequence[str], **kwargs: Any) -> ClientEnv:
         (0, {'prob': 1})
         >>> env.close()
     """
-    if isinstance(command, str):
-        raise TypeError("the command is a list of words, such as ['./game', '--headless']")
-    return ClientEnv("exec:" + shlex.join(command), **kwargs)
+    words = [] if isinstance(command, str | bytes) or not isinstance(command, Sequence) else list(command)
+    if not words or not all(isinstance(word, str | os.PathLike) for word in words):
+        raise TypeError(
+            f"{_options.shown('command', command)}: the command is a list of words, such as ['./game', '--headless']"
+        )
+    return ClientEnv("exec:" + shlex.join(os.fsdecode(word) for word in words), **kwargs)
 
 
 class ServerEnv(RemoteEnv):
@@ -381,12 +552,15 @@ class ServerEnv(RemoteEnv):
         address: Where to listen; port 0 takes a free one, see the attribute ``address``.
         render_mode: One of the modes that the remote environment declares.
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
-        connect_timeout: How long to wait for an environment, in seconds.
+        connect_timeout: How long to wait for an environment that dials in and is made, in seconds in all; ``math.inf``
+            waits for ever.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds; zero: the
             session ends with its connection. None: 2 s. A longer outage must be allowed for at both ends.
+        contract: What to do about an environment that breaks its own contract: ``"strict"`` raises, ``"warn"`` logs a
+            warning for the first results, ``"off"`` does nothing.
         on_loss: What to do about an environment that vanished for good. ``"raise"``: this call and every later one
             raise `ConnectionLost`. ``"replace"``: the call raises, and `reset` goes on with another environment,
             the next that dials in. ``"truncate"``: besides, `step` does not raise but
@@ -407,6 +581,9 @@ class ServerEnv(RemoteEnv):
         >>> game.close()
     """
 
+    _registered = ("ServerEnv-v0", "rlay:make_server_env")
+    _listener: _listeners.Listener | None = None
+
     def __init__(
         self,
         address: str = "tcp://127.0.0.1:0",
@@ -417,7 +594,8 @@ class ServerEnv(RemoteEnv):
         token: str | None = None,
         max_frame: int | None = None,
         reconnect_timeout: float | None = None,
-        on_loss: Literal["raise", "replace", "truncate"] = "raise",
+        contract: Contract = "warn",
+        on_loss: OnLoss = "raise",
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
         max_sessions: int = 4096,
@@ -434,21 +612,31 @@ class ServerEnv(RemoteEnv):
             handshake_timeout=handshake_timeout,
             max_handshakes=max_handshakes,
         )
-        self._listener: _listeners.Listener | None = _listeners.take(address, options.settled())
-        self._again = self._listener.again
         # The environment that is to be taken, if that is settled already.
         self._session: _rlay.Session | None = None
-        super().__init__(self._listener.address, render_mode, timeout, env_id, env_kwargs, on_loss, options)
+        super().__init__(
+            address,
+            options,
+            render_mode=render_mode,
+            timeout=timeout,
+            contract=contract,
+            on_loss=on_loss,
+            env_id=env_id,
+            env_kwargs=env_kwargs,
+        )
+        # The last, for nothing would give the port back.
+        self._listener = _listeners.take(address, options.settled())
+        self.address, self._again = self._listener.address, self._listener.again
 
     def _open(self) -> _rlay.Agent:
+        patience = self._options.connect_timeout
+        deadline = time.monotonic() + patience
         if self._session is not None:
             taken, self._session = self._session, None
-            return self._ask(taken, self.timeout)
+            return self._ask(taken, deadline)
         listener = self._listener
         if listener is None:
             raise Closed("the environment was closed; make a new one")
-        patience = self._options.connect_timeout
-        deadline = time.monotonic() + patience
         quiet = time.monotonic() + _QUIET
         while True:
             try:
@@ -467,7 +655,7 @@ class ServerEnv(RemoteEnv):
             if session is None:
                 raise Closed("the environment was closed; make a new one")
             try:
-                return self._ask(session, max(0.1, deadline - time.monotonic()))
+                return self._ask(session, deadline)
             except ConnectionLost:
                 # It died while it waited in the queue; the next one may live.
                 continue

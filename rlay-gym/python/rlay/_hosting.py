@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from rlay import _rlay, _spaces
+from rlay._options import shown
 from rlay.errors import Error
 
 logger = logging.getLogger("rlay")
@@ -45,10 +46,16 @@ def check(source: Source, env_kwargs: Collection[str]) -> None:
     """Refuse what cannot be hosted, before anything listens."""
     if isinstance(env_kwargs, str):
         raise TypeError(f"env_kwargs are names, such as ({env_kwargs!r},), not one string")
-    if not all(isinstance(name, str) for name in env_kwargs):
-        raise TypeError("env_kwargs are names of keyword arguments, strings")
+    if isinstance(env_kwargs, Mapping):
+        raise TypeError(
+            f"{shown('env_kwargs', env_kwargs)}: a backend takes the names that agents may give, such as "
+            f"env_kwargs={list(env_kwargs)!r}; to set values here, give a function that makes the environment with them"
+        )
+    if not isinstance(env_kwargs, Iterable) or not all(isinstance(name, str) for name in env_kwargs):
+        raise TypeError(f"{shown('env_kwargs', env_kwargs)}: give names of keyword arguments, such as ['size']")
     if own := _NOT_THE_ENVIRONMENTS.intersection(env_kwargs):
         raise ValueError(f"{', '.join(sorted(own))} is not the environment's to take from an agent; leave it out")
+    check_single(source)
     if isinstance(source, Mapping):
         if not source or not all(isinstance(name, str) for name in source):
             raise TypeError("environments to choose from are a dict of names and what can be hosted")
@@ -65,6 +72,33 @@ def check(source: Source, env_kwargs: Collection[str]) -> None:
             f"cannot host {source!r}; give an environment id, an EnvSpec, a function that makes an environment, "
             "an environment, or a dict of those to choose from"
         )
+
+
+def check_single(env: Any) -> None:
+    """Refuse what is several environments or has several agents, which no session has room for."""
+    what = env if isinstance(env, type) else type(env)
+    name = f"{what.__module__}.{what.__qualname__}"
+    is_single = isinstance(env, gym.Env) or issubclass(what, gym.Env)
+    if issubclass(what, gym.vector.VectorEnv) or (not is_single and hasattr(env, "num_envs")):
+        raise TypeError(
+            f"cannot host {name}, which is a vector of environments; give one of them, by its id or a function that "
+            "makes it: an agent that wants several opens several, as in SyncVectorEnv([lambda: ClientEnv(address)] * 4)"
+        )
+    if not is_single and (hasattr(env, "possible_agents") or hasattr(env, "agents")):
+        raise TypeError(
+            f"cannot host {name}, which has several agents, as PettingZoo's environments have; give a gymnasium.Env "
+            "for one of them, in which the others are played"
+        )
+
+
+def title(source: Source) -> str:
+    """Return what ``source`` is called, for people."""
+    if isinstance(source, str):
+        return source
+    if isinstance(source, Mapping):
+        return ", ".join(source)
+    known = _fact(getattr(source, "spec", None), "id") if is_instance(source) else getattr(source, "id", None)
+    return str(known or getattr(source, "__qualname__", None) or type(source).__qualname__)
 
 
 Make = Callable[[str | None, str | None, dict[str, Any]], Described]
@@ -120,9 +154,26 @@ def _check_mode(source: str | EnvSpec, render_mode: str | None) -> None:
     creator: Any = spec.entry_point
     if isinstance(creator, str):
         creator = gym.envs.registration.load_env_creator(creator)
-    declared = getattr(creator, "metadata", {}).get("render_modes") if hasattr(creator, "metadata") else None
+    declared = render_modes(getattr(creator, "metadata", None))
     if declared is not None and render_mode not in declared:
-        raise Error(f"the environment does not render in mode {render_mode!r}; it declares {list(declared)}")
+        raise Error(
+            f"the environment does not render in mode {render_mode!r}; it declares {declared}; choose one of these"
+        )
+
+
+def render_modes(metadata: Any) -> list[str] | None:
+    """Return the modes that the metadata declare, in whatever kind of container; None if they declare nothing.
+
+    >>> render_modes({"render_modes": {"ansi": 1}}), render_modes({"render_modes": "ansi"}), render_modes({})
+    (['ansi'], ['ansi'], None)
+    """
+    modes = metadata.get("render_modes") if isinstance(metadata, Mapping) else None
+    if isinstance(modes, str):
+        return [modes]
+    if not isinstance(modes, Iterable):
+        return None
+    found = [str(mode) for mode in modes]
+    return sorted(found) if isinstance(modes, set | frozenset) else found
 
 
 def _takes_render_mode(source: Callable[..., Any]) -> bool:
@@ -170,31 +221,69 @@ class Announced:
             return str(error)
 
 
+def let_go(env: Any, own: bool, why: BaseException) -> None:
+    """Close an environment that is not to be hosted. What that raises is told after ``why``, as its context."""
+    if not own or not hasattr(env, "close"):
+        return
+    try:
+        env.close()
+    except (Exception, SystemExit) as besides:
+        first = _first(besides, why)
+        if first is not why:
+            first.__context__, first.__suppress_context__ = None, True
+            earliest = _first(why)
+            earliest.__context__, earliest.__suppress_context__ = besides, False
+
+
+def _first(error: BaseException, but: BaseException | None = None) -> BaseException:
+    """Return the exception with which the story of ``error`` begins, as its traceback tells it; not before ``but``."""
+    while before := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        if before is but:
+            break
+        error = before
+    return error
+
+
+def _fact(spec: Any, name: str) -> Any:
+    """Return what an environment's ``spec``, which may be anything, says of it."""
+    return spec.get(name) if isinstance(spec, Mapping) else getattr(spec, name, None)
+
+
+_FACTS = ("reward_threshold", "nondeterministic", "max_episode_steps")
+
+
 def describe(env: Any, render_mode: str | None, own: bool) -> Described:
     """Return all that the agent is told about ``env``."""
     try:
-        observation_space = _spaces.describe(env.observation_space, "observation_space")
-        action_space = _spaces.describe(env.action_space, "action_space")
-    except Error:
-        if own:
-            env.close()
+        check_single(env)
+        return _described(env, render_mode, own)
+    except BaseException as why:
+        let_go(env, own, why)
         raise
-    spec = getattr(env, "spec", None)
-    details: dict[str, Any] = {}
-    if spec is not None:
-        details = {
-            "reward_threshold": spec.reward_threshold,
-            "nondeterministic": spec.nondeterministic,
-            "max_episode_steps": spec.max_episode_steps,
-        }
-    metadata = dict(getattr(env, "metadata", None) or {})
+
+
+def _described(env: Any, render_mode: str | None, own: bool) -> Described:
+    observation_space = _spaces.describe(env.observation_space, "observation_space")
+    action_space = _spaces.describe(env.action_space, "action_space")
+    spec, metadata = getattr(env, "spec", None), getattr(env, "metadata", None)
+    if metadata is not None and not isinstance(metadata, Mapping):
+        logger.warning("the environment's metadata is a %s and no dict; it is left out", type(metadata).__name__)
+    metadata = dict(metadata) if isinstance(metadata, Mapping) else {}
+    declared = render_modes(metadata)
+    if declared is None and render_mode is not None:
+        logger.warning(
+            "the environment's metadata declare no render_modes; it is made for mode %r as it is asked for", render_mode
+        )
+    if declared is not None and not isinstance(metadata["render_modes"], list | tuple):
+        metadata["render_modes"] = declared
+    env_id, mode = _fact(spec, "id"), getattr(env, "render_mode", render_mode)
     return (
         env,
-        "" if spec is None else spec.id,
+        env_id if isinstance(env_id, str) else "",
         observation_space,
         action_space,
-        getattr(env, "render_mode", render_mode),
+        mode if isinstance(mode, str | None) else render_mode,
         metadata,
-        details,
+        {} if spec is None else {name: _fact(spec, name) for name in _FACTS},
         own,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import re
 import socket
@@ -10,9 +11,15 @@ import threading
 
 from rlay import _lifetime, _rlay
 from rlay._options import Options
-from rlay.errors import Error
+from rlay.errors import AddressError, Error
 
 logger = logging.getLogger("rlay")
+
+
+_WORKERS = (
+    "this is a worker process, as of AsyncVectorEnv, and several processes cannot listen at one port: hold the "
+    "ServerEnvs in one process, as SyncVectorEnv does, where they share a listener, or give each worker another port"
+)
 
 
 class Listener:
@@ -20,7 +27,12 @@ class Listener:
 
     def __init__(self, address: str, options: Options) -> None:
         """Bind ``address``."""
-        self.acceptor = _rlay.Acceptor(address, "agent", options)
+        try:
+            self.acceptor = _rlay.Acceptor(address, "agent", options)
+        except AddressError as error:
+            if "in use" in str(error) and multiprocessing.parent_process() is not None:
+                raise AddressError(f"{error}; {_WORKERS}") from None
+            raise
         self._descriptor = _lifetime.ListeningDescriptor(self.acceptor.descriptor)
         self.options = options
         self.address = self.acceptor.address

@@ -1,4 +1,4 @@
-"""Options: what every endpoint is told by its arguments, as the native module takes it."""
+"""Options: what every endpoint is told by its arguments, as the native module takes it; and what arguments can be."""
 
 from __future__ import annotations
 
@@ -6,11 +6,93 @@ import dataclasses
 import math
 import operator
 import os
+import reprlib
+from collections.abc import Collection, Mapping
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
 
 from rlay import _rlay
 
 _FRAMES = range(64 << 10, 2**32 - 1)
 """What `max_frame` can be: a handshake takes 64 KiB, and the length of a frame has 32 bits."""
+
+
+def shown(name: str, value: object) -> str:
+    """Return an argument as its error shows it, which is never long."""
+    return f"{name}={reprlib.repr(value)}"
+
+
+def _number(value: object) -> bool:
+    return hasattr(value, "__float__") and not isinstance(value, bool | np.bool_)
+
+
+def seconds(name: str, value: Any, without: str = "") -> Any:
+    """Return ``value`` if it is a time in seconds; None is one if ``without`` says what that means."""
+    if value is None and without:
+        return value
+    advice = f"give seconds as a number, 0 or more; {f'None: {without}' if without else 'math.inf waits for ever'}"
+    if not _number(value):
+        raise TypeError(f"{shown(name, value)} is a {type(value).__name__}; {advice}")
+    if not float(value) >= 0.0:
+        raise ValueError(f"{shown(name, value)}: {advice}")
+    return value
+
+
+def whole(name: str, value: Any, what: str) -> int:
+    """Return ``value`` as an int if it is a whole number."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        raise TypeError(f"{shown(name, value)} is a {type(value).__name__}; give an int: {what}")
+    return operator.index(value)
+
+
+def count(name: str, value: Any, least: int, what: str) -> Any:
+    """Return ``value`` if it is a whole number from ``least`` on."""
+    if whole(name, value, what) < least:
+        raise ValueError(f"{shown(name, value)}: give {what}, {least} or more")
+    return value
+
+
+def choice(name: str, value: Any, choices: Collection[str]) -> Any:
+    """Return ``value`` if it is one of these."""
+    if not isinstance(value, str) or value not in choices:
+        *others, last = map(repr, choices)
+        raise ValueError(f"{shown(name, value)}: it is {', '.join(others)} or {last}")
+    return value
+
+
+def text(name: str, value: Any, such_as: str) -> Any:
+    """Return ``value`` if it is a str or None."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{shown(name, value)} is a {type(value).__name__}; give a str such as {such_as!r}, or None")
+    return value
+
+
+def address(value: Any) -> str:
+    """Return ``value`` if it is a str, which is all that is known of an address here."""
+    if isinstance(value, str):
+        return value
+    such_as = "tcp://127.0.0.1:5005"
+    if isinstance(value, PurePath):
+        such_as = f"unix://{value}"
+    elif isinstance(value, bytes | bytearray):
+        such_as = bytes(value).decode(errors="replace")
+    elif isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(x, str | int) for x in value):
+        such_as = f"tcp://{value[0]}:{value[1]}"
+    raise TypeError(f"{shown('address', value)} is a {type(value).__name__}; give a str such as {such_as!r}")
+
+
+def keywords(value: Any) -> dict[str, Any]:
+    """Return the arguments that an agent gives an environment, as a dict of its own."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise TypeError(
+            f"{shown('env_kwargs', value)}: an agent gives names and values, such as env_kwargs={{'size': 5}}; "
+            "names alone, of what agents may give, are for the backend"
+        )
+    return dict(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +109,21 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        if self.max_frame is not None and operator.index(self.max_frame) not in _FRAMES:
+        if self.token is not None and not isinstance(self.token, str):
+            # Its value is a secret, and not for a log.
+            decoded = ", such as token.decode()" if isinstance(self.token, bytes) else ""
+            raise TypeError(f"token is a {type(self.token).__name__}; give a str{decoded}, or None for RLAY_TOKEN")
+        what = "bytes, such as 64 << 20, or None for 64 MiB"
+        if self.max_frame is not None and whole("max_frame", self.max_frame, what) not in _FRAMES:
             raise ValueError(
                 f"max_frame={self.max_frame}: give a number of bytes from {_FRAMES[0]} (64 KiB) to {_FRAMES[-1]}, "
                 "or None for 64 MiB"
             )
+        seconds("reconnect_timeout", self.reconnect_timeout, "2 s for an agent, 30 s for a backend")
+        seconds("connect_timeout", self.connect_timeout)
+        seconds("handshake_timeout", self.handshake_timeout)
+        count("max_sessions", self.max_sessions, 1, "how many sessions there may be at a time")
+        count("max_handshakes", self.max_handshakes, 1, "how many handshakes there may be at a time")
 
     def settled(self) -> Options:
         """Return these with the token that ``RLAY_TOKEN`` holds now, if they have none; raise if it cannot be one."""

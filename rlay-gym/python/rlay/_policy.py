@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rlay._envs import ServerEnv
+from rlay._options import shown
 from rlay._threads import Threads
 from rlay.errors import Error, Timeout
 
@@ -37,6 +38,8 @@ def serve_policy(
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         max_sessions: Most environments at a time.
     """
+    if not callable(policy):
+        raise TypeError(f"{shown('policy', policy)}: give a function of an observation that returns an action")
     holder = ServerEnv(address, token=token, max_frame=max_frame, max_sessions=max_sessions)
     listener = holder._listener
     assert listener is not None, "it is open"

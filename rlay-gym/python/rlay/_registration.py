@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import logging
+from typing import Any, Literal
 
 import gymnasium as gym
 from gymnasium.wrappers import HumanRendering, RenderCollection
 
 from rlay._envs import ClientEnv, RemoteEnv, ServerEnv
+from rlay._hosting import let_go
+from rlay._options import shown
 from rlay.errors import EnvError, Error
+
+logger = logging.getLogger("rlay")
+
+
+def _opened(env: RemoteEnv) -> RemoteEnv:
+    """Take the environment; without one, nothing is kept, least of all a port."""
+    try:
+        env._connect()
+    except BaseException as error:
+        let_go(env, True, error)
+        raise
+    return env
 
 
 def _wrapped(env_class: type[RemoteEnv], render_mode: str | None, **kwargs: Any) -> gym.Env[Any, Any]:
     """Make the environment, and render modes it does not declare as ``gym.make`` does for local ones."""
+    make: Any = env_class
     wrapper: Any
     if render_mode == "human":
         instead, wrapper = "rgb_array", HumanRendering
-    elif render_mode is not None and render_mode.endswith("_list"):
+    elif isinstance(render_mode, str) and render_mode.endswith("_list"):
         instead, wrapper = render_mode.removesuffix("_list"), RenderCollection
     else:
-        return env_class(render_mode=render_mode, **kwargs)
+        return _opened(make(render_mode=render_mode, **kwargs))
     env: RemoteEnv | None = None
     try:
-        env = env_class(render_mode=render_mode, **kwargs)
+        env = make(render_mode=render_mode, **kwargs)
         env._connect()
         return env
-    except Error as error:
+    except BaseException as error:
         if type(error) is not Error and not isinstance(error, EnvError):
             # Nobody was there to have an opinion on the mode.
             if env is not None:
-                env.close()
+                let_go(env, True, error)
             raise
         if env is None:
-            env = env_class(render_mode=instead, **kwargs)
+            env = make(render_mode=instead, **kwargs)
         else:
             # A listener keeps its port; the game that dials in next is asked for the other mode.
             env.render_mode = instead
+    _opened(env)
+    try:
         wrapped: gym.Env[Any, Any] = wrapper(env)
-        return wrapped
+    except BaseException as error:
+        let_go(env, True, error)
+        raise
+    return wrapped
 
 
 def make_client_env(render_mode: str | None = None, **kwargs: Any) -> gym.Env[Any, Any]:
@@ -53,7 +75,7 @@ def make_server_env(render_mode: str | None = None, **kwargs: Any) -> gym.Env[An
 _ENTRIES = {"ClientEnv": "rlay:make_client_env", "ServerEnv": "rlay:make_server_env"}
 
 
-def register(id: str, address: str, *, entry: str = "ClientEnv", **kwargs: Any) -> None:
+def register(id: str, address: str, *, entry: Literal["ClientEnv", "ServerEnv"] = "ClientEnv", **kwargs: Any) -> None:
     """Register the environment at ``address`` under an id of its own.
 
     The remote is asked once, for its reward threshold and whether it is nondeterministic. Its own
@@ -63,30 +85,37 @@ def register(id: str, address: str, *, entry: str = "ClientEnv", **kwargs: Any) 
         id: The id for ``gym.make``, such as ``"Arena-v0"``.
         address: As for `ClientEnv` or `ServerEnv`.
         entry: Which of the two.
-        **kwargs: Further arguments of ``gymnasium.register``, such as ``kwargs={"timeout": 5.0}``.
+        **kwargs: Further arguments of that one, such as ``timeout=5.0`` or ``env_kwargs={"size": 5}``, and of
+            ``gymnasium.register``, such as ``max_episode_steps=200``. As there, ``kwargs={"timeout": 5.0}`` is
+            another way to give the former.
 
     Example:
         >>> import gymnasium as gym, rlay
-        >>> with rlay.ServerBackend("CartPole-v1") as host:
-        ...     rlay.register("RemoteCartPole-v0", host.address)
-        ...     env = gym.make("RemoteCartPole-v0")
-        ...     env.spec.reward_threshold
+        >>> with rlay.ServerBackend("FrozenLake-v1", env_kwargs=["is_slippery"]) as host:
+        ...     rlay.register("DryLake-v0", host.address, timeout=5.0, env_kwargs={"is_slippery": False})
+        ...     env = gym.make("DryLake-v0")
+        ...     env.spec.reward_threshold, env.unwrapped.timeout
         ...     env.close()
-        475.0
+        (0.7, 5.0)
     """
     if entry not in _ENTRIES:
-        raise ValueError(f"entry is 'ClientEnv' or 'ServerEnv', not {entry!r}")
+        raise ValueError(f"{shown('entry', entry)}: entry is 'ClientEnv' or 'ServerEnv'")
+    env_class: Any = ClientEnv if entry == "ClientEnv" else ServerEnv
+    own = inspect.signature(env_class).parameters
     arguments = {"address": address, **kwargs.pop("kwargs", {})}
-    env_class = ClientEnv if entry == "ClientEnv" else ServerEnv
-    env = env_class(**arguments)
+    arguments |= {name: kwargs.pop(name) for name in tuple(kwargs) if name in own}
+    if unknown := kwargs.keys() - inspect.signature(gym.register).parameters.keys():
+        raise TypeError(
+            f"register() takes the keyword arguments of {entry} and of gymnasium.register, and {min(unknown)!r} is none"
+            "; what is for the environment itself goes into env_kwargs"
+        )
+    env = _opened(env_class(**arguments))
+    _, threshold, nondeterministic = env._facts()
+    facts = {"reward_threshold": threshold, "nondeterministic": nondeterministic}
     try:
-        env._connect()
-        facts = {
-            "reward_threshold": env._details.get("reward_threshold"),
-            "nondeterministic": bool(env._details.get("nondeterministic", False)),
-        }
-    finally:
         env.close()
+    except EnvError as error:
+        logger.warning("%s: the environment that was asked failed to close: %s", address, error)
     gym.register(id, entry_point=_ENTRIES[entry], kwargs=arguments, **{**facts, **kwargs})
 
 

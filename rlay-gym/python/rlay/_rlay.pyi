@@ -1,21 +1,52 @@
 """The native module. Private; see the package for the surface."""
 
-from typing import Any
+from typing import Any, final
+
+from typing_extensions import Self
 
 from rlay._hosting import Described
 from rlay._options import Options
 
+__all__ = [
+    "Acceptor",
+    "Agent",
+    "Poll",
+    "Session",
+    "Stop",
+    "_Memory",
+    "__version__",
+    "check",
+    "check_address",
+    "check_data",
+    "dial",
+    "difference",
+    "forked",
+    "launch",
+    "roundtrip",
+    "roundtrip_value",
+    "show_space",
+    "show_value",
+]
+
+__version__: str
+
+@final
+class _Memory:
+    """What an array was received in; its memory goes back to a pool with it."""
+
+@final
 class Stop:
     """A flag that ends the waits of the sessions it was given to."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def set(self) -> None: ...
     def is_set(self) -> bool: ...
 
+@final
 class Acceptor:
     """Listens at one address for peers of the other role."""
 
-    def __init__(self, address: str, own_role: str, options: Options) -> None: ...
+    def __new__(cls, address: str, own_role: str, options: Options) -> Self: ...
     @property
     def address(self) -> str: ...
     @property
@@ -27,6 +58,7 @@ class Acceptor:
     def close(self) -> None: ...
     def abandon(self) -> None: ...
 
+@final
 class Session:
     """A peer whose handshake is over."""
 
@@ -35,6 +67,7 @@ class Session:
     ) -> Agent: ...
     def serve(self, make: Any, stop: Stop, tracebacks: bool, env_ids: list[str], kwargs: list[str]) -> None: ...
 
+@final
 class Agent:
     """A session with one environment."""
 
@@ -44,17 +77,18 @@ class Agent:
     def reset(self, seed: int | None, options: Any, timeout: float | None) -> Any: ...
     def step(self, action: Any, timeout: float | None) -> Any: ...
     def render(self, timeout: float | None) -> Any: ...
-    def late(self, timeout: float | None) -> Any: ...
+    def late(self, timeout: float | None) -> tuple[Any, bool]: ...
     def close(self) -> None: ...
     def is_odd(self) -> bool: ...
     def violation(self, observation: Any) -> str | None: ...
     def is_lost(self) -> bool: ...
     def abandon(self) -> None: ...
 
+@final
 class Poll:
     """A session that is polled."""
 
-    def __init__(self, described: Described, address: str, options: Options, stop: Stop) -> None: ...
+    def __new__(cls, described: Described, address: str, options: Options, stop: Stop) -> Self: ...
     def turn(self, timeout: float) -> tuple[str, Any, Any] | None: ...
     def reply(self, observation: Any, reward: Any, terminated: Any, truncated: Any, info: Any) -> None: ...
     def reply_frame(self, frame: Any) -> None: ...
@@ -62,6 +96,7 @@ class Poll:
     def abandon(self) -> None: ...
 
 def check(options: Options) -> None: ...
+def check_address(address: str) -> None: ...
 def dial(address: str, own_role: str, options: Options, stop: Stop | None = None) -> Session | None: ...
 def launch(
     address: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import reprlib
 import traceback
 from typing import Any
 
@@ -121,7 +122,10 @@ def env_error(remote_type: str, message: str, remote_traceback: str) -> EnvError
     >>> isinstance(error, ValueError), isinstance(error, EnvError), str(error)
     (True, True, 'no such action')
     """
-    error = _classes.get(remote_type, EnvError)(message)
+    known = _classes.get(remote_type)
+    if known is None and not message:
+        message = f"{remote_type}, without a text"
+    error = (known or EnvError)(message)
     error._text = message
     error.remote_type = remote_type
     error.remote_traceback = remote_traceback
@@ -139,11 +143,22 @@ def describe(error: BaseException) -> tuple[str, str, str]:
     cls = type(error)
     name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     try:
-        text = str(error)
+        text = _words(error)
     except Exception as broken:
         text = f"<str raised {type(broken).__name__}>"
     lines = traceback.format_exception(cls, error, error.__traceback__)
     return name, _utf8(text), _utf8("".join(lines))
+
+
+def _words(error: BaseException) -> str:
+    """Return the text of an exception; of those that end programs, which say nothing themselves, what happened."""
+    if isinstance(error, SystemExit):
+        code = "" if error.code is None else reprlib.repr(error.code)
+        return f"the environment called sys.exit({code}), which ended this call; let it raise an error that says why"
+    if isinstance(error, KeyboardInterrupt):
+        besides = f" ({error})" if str(error) else ""
+        return f"the environment was interrupted in this call, as by Ctrl-C at its host{besides}; start the host again"
+    return str(error)
 
 
 def _utf8(text: str) -> str:

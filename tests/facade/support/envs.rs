@@ -32,7 +32,8 @@ impl Gate {
         self.0.2.load(SeqCst)
     }
 
-    fn pass(&self) {
+    /// Waits until it is opened.
+    pub(crate) fn pass(&self) {
         self.0.2.fetch_add(1, SeqCst);
         let mut passes = self.0.0.lock().expect("no one panics here");
         while *passes == 0 {

@@ -1,12 +1,14 @@
 //! AsyncEnv: an environment in another process, for an agent inside tokio.
 
+use std::time::{Duration, Instant};
+
 use smallvec::smallvec;
 use tokio::time;
 
 use super::{
     super::{
         Answer, Options, Received,
-        agent::{REPORT, START_AGAIN, check_spaces, nothing},
+        agent::{REPORT, START_AGAIN, check_spaces, not_made, nothing},
         contract::Judge,
         journal::Missing,
     },
@@ -52,14 +54,28 @@ pub struct AsyncEnv {
 }
 
 impl AsyncEnv {
-    /// Connects to a [`ServerBackend`](crate::ServerBackend) and makes an environment there.
+    /// Connects to a [`ServerBackend`](crate::ServerBackend) and makes an environment there, within
+    /// [`Options::connect_timeout`] in all.
     pub async fn connect(address: &str, options: &Options) -> Result<Self> {
-        Self::open(Line::dial(&address.parse()?, Role::Agent, options).await?, options).await
+        let began = Instant::now();
+        let line = Line::dial(&address.parse()?, Role::Agent, options).await?;
+        Self::make(line, options, options.connect_timeout.saturating_sub(began.elapsed())).await
     }
 
     /// Makes an environment over a line: with whoever was dialed, or with an environment that has dialed in to a
-    /// [`Lobby`](super::Lobby).
+    /// [`Lobby`](super::Lobby). It is made within [`Options::connect_timeout`].
     pub async fn open(line: Line, options: &Options) -> Result<Self> {
+        Self::make(line, options, options.connect_timeout).await
+    }
+
+    async fn make(line: Line, options: &Options, left: Duration) -> Result<Self> {
+        let peer = line.peer();
+        let made = time::timeout(left, Self::ask(line, options)).await;
+        made.unwrap_or_else(|_| Err(not_made(peer, left)))
+    }
+
+    /// Asks for the environment, for as long as that takes.
+    async fn ask(line: Line, options: &Options) -> Result<Self> {
         let (session, spec, judge) = (AgentSession::new(), Box::new(nothing()), Judge::new(options.contract));
         let mut env = Self { line, session, spec, judge, out: Vec::new(), action: Vec::new(), packed: Vec::new() };
         env.session.make(&options.make(), &mut env.out)?;

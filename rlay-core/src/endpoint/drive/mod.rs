@@ -80,6 +80,9 @@ pub async fn serve(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
         let _ = time::timeout(GOODBYE_TIME, line.close()).await;
     }
     let closed = host.close_env();
+    if let (Err(_), Err(besides)) = (&result, &closed) {
+        tracing::warn!("{}: the environment's close() failed: {besides}", line.peer());
+    }
     result.and(closed)
 }
 
