@@ -52,7 +52,7 @@ fn main() -> std::result::Result<(), rlay::EnvError> {
     let options = || Options { registry: Registry::default().with(Abstract), ..Options::default() };
     let counting = |_: &_| Ok(rlay_testkit::CountingEnv::new(None));
     let backend = ServerBackend::bind(counting, "abstract://rlay-example", options())?;
-    backend.start();
+    backend.start()?;
     let mut env = ClientEnv::connect("abstract://rlay-example", options())?;
     println!("{:?}", env.reset(Some(7), &rlay::Value::None)?.observation);
     backend.close();

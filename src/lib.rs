@@ -25,7 +25,7 @@
 //! # #[cfg(feature = "tcp")] {
 //! let coin = |_: &_| Ok(Coin { side: 0, sides: Discrete::new(2) });
 //! let backend = rlay::ServerBackend::bind(coin, "tcp://127.0.0.1:0", rlay::options())?;
-//! backend.start();
+//! backend.start()?;
 //!
 //! // An agent in Rust; it may as well be another program. In Python it is rlay.ClientEnv(address).
 //! let env = rlay::ClientEnv::connect(&backend.address().to_string(), rlay::options())?;

@@ -105,7 +105,7 @@ where
     O: Space + 'static,
 {
     let backend = ServerBackend::bind(move |_| Ok(Watched { env: make(), steps: 0 }), address, rlay::options())?;
-    backend.start();
+    backend.start()?;
     let env = ClientEnv::connect(&backend.address().to_string(), rlay::options())?;
     let mut env = env.typed::<O, Discrete>()?;
     let mut observation = env.reset(Some(7), &Value::None)?.observation;

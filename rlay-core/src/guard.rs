@@ -1,4 +1,4 @@
-//! Guard: runs an environment's own code, and makes an error of the environment out of whatever goes wrong in it.
+//! Guard: runs code of others, an environment's or a policy's, and makes an error out of whatever goes wrong in it.
 
 use std::{
     any::Any,
@@ -26,7 +26,7 @@ pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
             // What was panicked with on another thread and only went on here has its place there.
             let place = LAST.take().filter(|(last, _)| *last == message);
             let traceback = place.map(|(_, place)| format!("panicked at {place}")).unwrap_or_default();
-            tracing::error!("the environment's code failed: {message} ({traceback})");
+            tracing::error!("caught a panic: {message} ({traceback})");
             Err(EnvFailure { error_type: "panic".into(), message, traceback }.into())
         }
     }

@@ -1,11 +1,11 @@
 //! Listening and dialing from Python: peers whose handshake is over, to be made an agent of or hosted.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use rlay_core::{
     Error, ErrorKind, Offers,
-    endpoint::{self, Acceptor as CoreAcceptor, Connection},
+    endpoint::{self, Acceptor as CoreAcceptor, Connection, History as CoreHistory},
     wire::{Make, Role},
 };
 
@@ -46,17 +46,67 @@ impl Stop {
     }
 }
 
+/// What an endpoint remembers of sessions that ended: the back-off between those that come to nothing, and what was
+/// said in the log.
+#[pyclass(frozen, module = "rlay._rlay")]
+#[derive(Default)]
+pub(crate) struct History(pub(crate) Arc<CoreHistory>);
+
+#[pymethods]
+impl History {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Seconds to wait before the next session.
+    fn pause(&self) -> f64 {
+        self.0.pause().as_secs_f64()
+    }
+
+    fn played(&self) {
+        self.0.played();
+    }
+
+    fn came_to_nothing(&self) {
+        self.0.came_to_nothing();
+    }
+
+    fn has_played(&self) -> bool {
+        self.0.has_played()
+    }
+
+    /// How often `text` was to be said, if it is to be said once more.
+    fn count(&self, text: &str) -> Option<u64> {
+        self.0.count(text)
+    }
+
+    /// The line to log for `text` about `whom`, if it is to be said once more.
+    fn line(&self, whom: &str, text: &str) -> Option<String> {
+        self.0.line(whom, text).map(|(line, _)| line)
+    }
+}
+
 /// Listens at one address for peers of the other role.
 #[pyclass(frozen, module = "rlay._rlay")]
 pub(crate) struct Acceptor(CoreAcceptor);
 
 #[pymethods]
 impl Acceptor {
+    /// `full` is what a host tells agents for whom there is no room. A host lets them in from `set_ready` on.
     #[new]
-    fn new(py: Python<'_>, address: &str, own_role: &str, options: Options) -> PyResult<Self> {
+    #[pyo3(signature = (address, own_role, options, full=None))]
+    fn new(py: Python<'_>, address: &str, own_role: &str, options: Options, full: Option<String>) -> PyResult<Self> {
         let (role, options) = (role(own_role)?, options.to_core(py)?);
-        let bound = py.detach(|| CoreAcceptor::bind(&address.parse()?, role, &options));
+        let bound = py.detach(|| match (address.parse()?, role) {
+            (address, Role::Env) => CoreAcceptor::bind_host(&address, &options, full),
+            (address, Role::Agent) => CoreAcceptor::bind(&address, role, &options),
+        });
         bound.map(Self).map_err(|e: Error| raise(py, &e))
+    }
+
+    fn set_ready(&self) {
+        self.0.set_ready();
     }
 
     #[getter]
@@ -87,6 +137,11 @@ impl Acceptor {
     /// What went wrong with strangers since the last call.
     fn notices(&self) -> Vec<String> {
         self.0.notices()
+    }
+
+    /// The same, once there is something; None once the acceptor is closed.
+    fn next_notices(&self, py: Python<'_>) -> PyResult<Option<Vec<String>>> {
+        Ok(wait_raw(py, None, |wait| self.0.next_notices(wait))?.ok())
     }
 
     fn close(&self, py: Python<'_>) {
@@ -125,6 +180,12 @@ impl Session {
         agent::open(py, self.take(py)?, &make, timeout)
     }
 
+    /// Who is at the other end; None once the session was used.
+    #[getter]
+    fn peer(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Connection::peer)
+    }
+
     /// Hosts, on this thread, the environment that `make(render_mode, env_id, kwargs)` gives, until the session
     /// ends. Agents may ask for these ids and give these keyword arguments.
     fn serve(
@@ -133,11 +194,15 @@ impl Session {
         make: &Bound<'_, PyAny>,
         stop: &Stop,
         tracebacks: bool,
-        env_ids: Vec<String>,
-        kwargs: Vec<String>,
+        offers: (Vec<String>, Vec<String>),
+        history: &History,
     ) -> PyResult<()> {
         let mut connection = self.take(py)?;
-        let terms = host::Terms { tracebacks, offers: Offers { env_ids, kwargs } };
+        let terms = host::Terms {
+            tracebacks,
+            offers: Offers { env_ids: offers.0, kwargs: offers.1 },
+            history: history.0.clone(),
+        };
         let result = host::serve(py, &mut connection, make, &stop.0, terms);
         py.detach(|| drop(connection));
         result

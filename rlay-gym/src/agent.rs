@@ -267,6 +267,19 @@ impl Agent {
         Ok(violation(&self.lock(py)?.agent.spec().observation_space, &value, "observation"))
     }
 
+    /// Ends the session, and tells the host why: the environment cannot be used, or not any more.
+    fn leave(&self, py: Python<'_>, why: String) -> PyResult<()> {
+        let mut state = self.lock(py)?;
+        let agent = &mut state.agent;
+        py.detach(|| agent.leave(&Error::new(ErrorKind::Usage, why)));
+        Ok(())
+    }
+
+    /// Whether the environment has taken a step since this was last asked.
+    fn take_played(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.lock(py)?.agent.take_played())
+    }
+
     /// Whether the connection was lost.
     fn is_lost(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.lock(py)?.agent.is_lost())

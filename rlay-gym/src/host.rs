@@ -1,12 +1,12 @@
 //! Hosting: a Python environment as RLay's host sees one.
 
-use std::{cell::RefCell, fmt, rc::Rc};
+use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
 
 use numpy::PyUntypedArray;
 use pyo3::{prelude::*, types::PyDict};
 use rlay_core::{
     Error, ErrorKind, HostEnv, Offers, Outcome, Result, Stop, Value,
-    endpoint::{self, Connection, Host, Notice, Wait},
+    endpoint::{self, Connection, History, Host, Notice, Wait},
     wire::{Make, Payload, Seed, Spec},
 };
 
@@ -77,10 +77,11 @@ struct Job<'a> {
     terms: Terms,
 }
 
-/// What agents may ask for, and whether they are told everything.
+/// What agents may ask for, whether they are told everything, and what the host remembers of others.
 pub(crate) struct Terms {
     pub(crate) tracebacks: bool,
     pub(crate) offers: Offers,
+    pub(crate) history: Arc<History>,
 }
 
 impl Job<'_> {
@@ -93,6 +94,7 @@ impl Job<'_> {
         };
         let mut host =
             Host::new(&mut factory, self.connection.limits(), self.terms.tracebacks).offering(self.terms.offers);
+        host = host.recalling(&self.terms.history);
         let mut check = || look(&interrupt, || Error::new(ErrorKind::Closed, "interrupted"));
         let mut notice = |what: Notice<'_>| log(what, &interrupt);
         let mut wait = Wait::default().telling(&mut notice).unless(self.stop);

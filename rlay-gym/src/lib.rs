@@ -37,7 +37,7 @@ mod _rlay {
 
     #[pymodule_export]
     use crate::{
-        acceptor::{Acceptor, Session, Stop, dial},
+        acceptor::{Acceptor, History, Session, Stop, dial},
         agent::{Agent, launch},
         array::Memory,
         options::{check, check_address},

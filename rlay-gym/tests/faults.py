@@ -114,7 +114,8 @@ FAULTS = (
         everywhere(NOTHING, NOTHING, NEVER), "the session goes on; others are served meanwhile",
     )),
     Fault("the environment cannot be made", mishaps.fail_to_make, whoever_dials(
-        everywhere(raised(rlay.EnvError, OSError, says="no display"), NOTHING, AT_ONCE), "its place is free",
+        everywhere(raised(rlay.EnvError, OSError, says="no display"), Logged("no display"), AT_ONCE),
+        "its place is free",
     )),
     *map(fails, ("reset", "step", "render", "close")),
     Fault("the environment answers after the deadline", mishaps.answer_late, whoever_dials(

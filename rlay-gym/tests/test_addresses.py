@@ -119,15 +119,8 @@ def test_both_ends_in_one_role_are_told_apart(moods: Moods) -> None:
         rlay.ClientBackend("CartPole-v1", moods.serve()).run()
 
 
-@pytest.mark.parametrize("name", DIALERS)
+@pytest.mark.parametrize("name", ["ClientEnv", "ClientBackend"])  # turn() waits as long as it takes
 def test_nobody_is_there(name: str) -> None:
     address = free_address()
-    if name == "turn":
-        backend = rlay.ClientBackend("CartPole-v1", address, connect_timeout=0.3)
-        with pytest.raises(rlay.ConnectionLost, match=address):
-            backend.turn(20)
-        assert backend.turn() is None, "the next turn dials again"
-        backend.close()
-    else:
-        with pytest.raises(rlay.ConnectionLost, match=address):
-            DIALERS[name](address)
+    with pytest.raises(rlay.ConnectionLost, match=address):
+        DIALERS[name](address)

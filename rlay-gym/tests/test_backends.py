@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import moody
 import rlay
 from conftest import PARADIGMS, HostProcess
 from moods import Agent, Moods, backend
-from processes import WAIT, free_address, thread, until
+from processes import WAIT, free_address, python, thread, until
 
 PROMISED = 2.0
 """Seconds in which ``close`` returns."""
@@ -105,14 +106,66 @@ class TestClose:
 def test_close_ends_run(paradigm: str) -> None:
     host = backend(paradigm)
     with thread(host.run):
+        until(lambda: host._is_claimed, "it to run")
         host.close()
-    host.run()  # it is over and stays so
+    for again in (host.run, host.start):
+        with pytest.raises(rlay.Error, match="the backend was closed; make a new one"):
+            again()
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_a_backend_serves_once(host_process: HostProcess, paradigm: str) -> None:
+    with backend(paradigm).start() as host:  # which starts it no second time
+        for again in (host.run, host.start):
+            with pytest.raises(rlay.Error, match="serves already; call run"):
+                again()
+        assert Agent(host_process, paradigm, host.address).step(moody.WALK) == "[1]"
+
+
+@pytest.mark.parametrize("source", [moody.Moody, moody.Moody()], ids=["callable", "instance"])
+def test_a_host_that_does_not_serve_yet_lets_nobody_in(moods: Moods, source: Any) -> None:
+    host = rlay.ServerBackend(source)
+    with pytest.raises(rlay.Busy, match=r"does not serve yet; did it call run\(\) or start\(\)\?"):
+        rlay.ClientEnv(host.address, connect_timeout=0.5)
+    waiting = f"""
+        import sys, rlay
+        print("dialing")
+        env = rlay.ClientEnv("{host.address}", connect_timeout=30)
+        print("reset", env.reset()[0][0])
+        env.close()
+        """
+    with python(waiting) as agent:
+        agent.find("dialing")
+        until(lambda: any("still no connection" in line for line in agent.errors), "the agent to say that it waits")
+        with host:
+            assert agent.line() == "reset 0"
+            assert agent.wait() == 0
 
 
 def test_a_client_backend_gives_up_when_nobody_listens() -> None:
     host = rlay.ClientBackend(moody.Moody, free_address(), connect_timeout=1.0)
     with pytest.raises(rlay.ConnectionLost, match="no connection to"):
         host.run()
+
+
+@pytest.mark.parametrize("max_sessions", [1, 64])
+def test_a_game_that_was_played_ends_well_when_no_other_agent_comes(
+    caplog: pytest.LogCaptureFixture, max_sessions: int
+) -> None:
+    agent = """
+        import rlay
+        env = rlay.ServerEnv()
+        print(env.address)
+        env.reset()
+        env.step(0)
+        env.close()
+        """
+    with caplog.at_level(logging.INFO, "rlay"), python(agent) as program:
+        host = rlay.ClientBackend(moody.Moody, program.line(), max_sessions=max_sessions, connect_timeout=2.0)
+        host.run()
+    said = [record.getMessage() for record in caplog.records]
+    assert f"{host.address}: the agent left; waiting 2 s for another" in said
+    assert any("the agent left, and no other came" in line for line in said)
 
 
 def test_a_turn_ends_when_another_thread_closes_the_backend() -> None:

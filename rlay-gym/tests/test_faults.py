@@ -29,7 +29,7 @@ SIDES = ("agent", "host")
 
 # What is said of those who have to wait is no fault: when all places are taken an agent tries again, and whoever waits
 # for long says for what.
-PATIENCE = ("sessions are taken", "still waiting for", "waiting for an environment")
+PATIENCE = ("is taken;", "are taken;", "still waiting for", "waiting for an environment", "still no connection")
 
 
 def prove(fault: Fault, stage: Stage, record: Record) -> None:

@@ -233,9 +233,11 @@ def stand(siege: Siege, make: Callable[[], Crowd]) -> None:
     """Suffer two such crowds, and hold no more after the second than after the first."""
     crowd = make()
     assert len(crowd.quick) + len(crowd.silent) >= AT_LEAST
-    before = siege.suffer(crowd)
-    growth = siege.suffer(make()) - before
-    assert growth < GROWTH, f"{growth} KiB more"
+    held = [siege.suffer(crowd), siege.suffer(make())]
+    # What leaks does so each time, what the allocator keeps does not.
+    while (growth := held[-1] - held[-2]) >= GROWTH and len(held) < 4:
+        held.append(siege.suffer(make()))
+    assert growth < GROWTH, f"{held} KiB"
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +16,7 @@ import odd_envs
 import rlay
 from conftest import PARADIGMS, HostProcess
 from moods import Agent, Moods, backend
-from processes import WAIT, python
+from processes import WAIT, free_address, python, until
 from rlay import _hosting
 
 SOURCES: dict[str, Callable[[], Any]] = {
@@ -112,7 +114,7 @@ def test_an_instance_has_one_session_at_a_time() -> None:
     with python(source) as program:
         address = program.line()
         env = rlay.ClientEnv(address)
-        with pytest.raises(rlay.Busy, match="1 sessions are taken"):
+        with pytest.raises(rlay.Busy, match="serves one environment, which was made already"):
             rlay.ClientEnv(address, connect_timeout=1.0)
         env.close()
         rlay.ClientEnv(address, connect_timeout=WAIT).close()
@@ -184,3 +186,103 @@ def test_the_story_of_two_errors_is_told_in_order() -> None:
 
         _hosting.let_go(Same(), True, why)
         assert "".join(traceback.format_exception(why)).count("ValueError: one") == 1
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "2", True, None])
+@pytest.mark.parametrize("source", ["callable", "instance"])
+def test_how_many_sessions_there_can_be(source: str, number: Any) -> None:
+    env: Any = moody.Moody if source == "callable" else moody.Moody()
+    for make in (rlay.ServerBackend, lambda env, **kwargs: rlay.ClientBackend(env, free_address(), **kwargs)):
+        if number is None:
+            make(env, max_sessions=None).close()
+            continue
+        with pytest.raises((TypeError, ValueError), match="how many sessions"):
+            make(env, max_sessions=number)
+    if number is not None:
+        with pytest.raises((TypeError, ValueError), match="max_sessions"):
+            rlay.ServerEnv(max_sessions=number)
+
+
+THREAD = """
+    import asyncio, json, signal, sys, threading, moody, rlay
+
+    class OnMain(moody.Moody):
+        def __init__(self, render_mode=None):
+            super().__init__(render_mode)
+            signal.signal(signal.SIGUSR1, lambda *_: host.close())
+            self.loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self.loop)
+            assert asyncio.get_event_loop() is self.loop
+
+    import gymnasium
+    gymnasium.register("OnMain-v0", OnMain)
+    sources = {"id": "OnMain-v0", "callable": OnMain, "dict": {"only": OnMain}}
+    paradigm, source, address, end = sys.argv[1:]
+    source = sources[source]
+    if paradigm == "client":
+        host = rlay.ServerBackend(source, max_sessions=1)
+    else:
+        host = rlay.ClientBackend(source, address, max_sessions=1)
+    print(host.address)
+    def close():
+        if end == "thread":
+            sys.stdin.readline()
+            host.close()
+            print("closed", [name for name, _ in moody.journal()].count("close"))
+    closer = threading.Thread(target=close)
+    closer.start()
+    host.run()
+    closer.join()
+    print(json.dumps(sorted({(name, on) for name, on in moody.journal()})))
+    """
+
+
+@pytest.mark.parametrize("end", ["thread", "signal", "ctrl-c"])
+@pytest.mark.parametrize("source", ["id", "callable", "dict"])
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_one_environment_at_a_time_lives_on_the_thread_that_runs(paradigm: str, source: str, end: str) -> None:
+    """It may have what only a main thread can: signal handlers, an event loop, a window."""
+    holder = rlay.ServerEnv(connect_timeout=WAIT, env_id="only" if source == "dict" else None)
+    with python(THREAD, paradigm, source, holder.address, end) as program:
+        address = program.line()
+        for last in (False, True):  # one agent after the other
+            kwargs = {"env_id": holder._env_id, "connect_timeout": WAIT}
+            env = (rlay.ClientEnv if paradigm == "client" else rlay.ServerEnv)(address, **kwargs)
+            env.reset()
+            assert env.step(0)[0] == [1]
+            if not last:
+                env.close()
+        match end:
+            case "thread":
+                program.say("close")
+                program.find("closed 2")  # environments, by the time that it returns
+            case "signal":
+                program.process.send_signal(signal.SIGUSR1)
+            case "ctrl-c":
+                program.interrupt()
+        called = json.loads(program.find("["))
+        assert called == [["close", 0], ["make", 0], ["reset", 0], ["step", 0]]
+        assert program.wait() == 0
+        with pytest.raises(rlay.ConnectionLost):
+            env.step(0)
+        env.close()
+    holder.close()
+
+
+def test_a_full_host_of_one_session_says_so_while_it_serves() -> None:
+    source = """
+        import moody, rlay
+        host = rlay.ServerBackend(moody.Moody())
+        print(host.address)
+        host.run()
+        """
+    with python(source) as program:
+        address = program.line()
+        env = rlay.ClientEnv(address)
+        env.reset()
+        with pytest.raises(rlay.Busy, match="give the host a function that makes environments"):
+            rlay.ClientEnv(address, connect_timeout=2.0)
+        until(lambda: program.errors, "the host to say so")
+        assert len(program.errors) == 1, program.errors
+        assert "this host serves one environment" in program.errors[0]
+        env.close()

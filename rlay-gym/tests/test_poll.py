@@ -63,6 +63,22 @@ def test_a_turn_never_waits_for_an_agent() -> None:
     backend.close()
 
 
+def test_nobody_is_there_for_longer_than_the_engine_would_wait(caplog: pytest.LogCaptureFixture) -> None:
+    address = free_address()
+    backend = rlay.ClientBackend(World(), address, connect_timeout=0.1)
+    assert backend.turn(0.5) is None
+
+    def said() -> list[str]:
+        assert backend.turn() is None
+        return [record.getMessage() for record in caplog.records]
+
+    (line,) = until(said, "it to say what it waits for")
+    assert "still no connection" in line and "trying again for as long as it takes" in line
+    with python(AGENT.replace("rlay.ServerEnv(", "rlay.ServerEnv(sys.argv[2], "), "", address):
+        assert next(turns(backend)) == rlay.Reset(seed=7, options={"level": 3})
+        backend.close()
+
+
 def test_an_episode_in_the_loop_of_an_engine() -> None:
     with python(AGENT, "rgb_array") as agent:
         backend = rlay.ClientBackend(World(), agent.line())

@@ -19,7 +19,7 @@ import rlay
 from conftest import PARADIGMS, HostProcess
 from equal import difference
 from moods import moods_of
-from processes import WAIT, free_address, thread
+from processes import WAIT, free_address, python, thread
 
 PATIENCE = 60.0
 """How long both ends wait for another connection, where it must come."""
@@ -320,3 +320,33 @@ def test_zero_means_that_a_session_ends_with_its_connection(relay: Callable[[str
 def test_what_to_do_about_a_loss_is_one_of_three() -> None:
     with pytest.raises(ValueError, match="'raise', 'replace' or 'truncate'"):
         rlay.ServerEnv(on_loss="ignore")  # type: ignore[arg-type]
+
+
+def test_a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause(caplog: pytest.LogCaptureFixture) -> None:
+    source = """
+        import time, moody
+        from rlay import _hosting, _options, _rlay
+        acceptor = _rlay.Acceptor("tcp://127.0.0.1:0", "env", _options.Options())
+        acceptor.set_ready()
+        print(acceptor.address)
+        stop = _rlay.Stop()
+        def make(*what):
+            stop.set()  # it is over with the next request
+            return _hosting.maker(moody.Moody)(*what)
+        acceptor.next(None).serve(make, stop, True, ([], []), _rlay.History())
+        for _ in range(8):
+            session = acceptor.next(None)
+            del session
+            print(time.monotonic())
+        """
+    with python(source) as host:
+        env = rlay.ClientEnv(host.line(), on_loss="replace", connect_timeout=5.0)
+        dropped: list[float] = []
+        while len(dropped) < 8:
+            with contextlib.suppress(rlay.ConnectionLost):
+                env.reset()
+            dropped += [float(line) for line in host.printed()]
+        # Between them lie 20 ms, 40 ms and so on; a slow machine can only add to that.
+        assert dropped[7] - dropped[0] >= 0.02 * sum(2**n for n in range(6))
+    said = [record.getMessage() for record in caplog.records]
+    assert len([line for line in said if "the environment is lost" in line]) == 1

@@ -34,11 +34,11 @@ SIGNATURES = {
         "max_sessions=4096, handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ServerBackend": (
-        "(env, address='tcp://127.0.0.1:0', *, max_sessions=64, token=None, max_frame=None, "
+        "(env, address='tcp://127.0.0.1:0', *, max_sessions=None, token=None, max_frame=None, "
         "reconnect_timeout=None, tracebacks=True, env_kwargs=(), handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ClientBackend": (
-        "(env, address=None, *, max_sessions=64, connect_timeout=60.0, token=None, max_frame=None, "
+        "(env, address=None, *, max_sessions=None, connect_timeout=60.0, token=None, max_frame=None, "
         "reconnect_timeout=None, tracebacks=True, env_kwargs=())"
     ),
     "ClientBackend.turn": "(self, timeout=0.0)",

@@ -21,9 +21,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+import moody
 import rlay
-from conftest import Hosted, Start
-from processes import WAIT, free_address, until
+from conftest import Hosted, HostProcess, Start
+from moods import Agent
+from processes import WAIT, free_address, thread, until
 from rlay import _spaces, errors
 from value_envs import Capsule, Learning
 
@@ -226,6 +228,112 @@ def test_a_space_that_cannot_be_sent() -> None:
 # -- hosting ------------------------------------------------------------------------------------
 
 
+def test_a_host_that_does_not_serve_yet() -> None:
+    host = rlay.ServerBackend("CartPole-v1")
+    with pytest.raises(rlay.Busy) as caught:
+        rlay.ClientEnv(host.address, connect_timeout=0.5)
+    reads(
+        caught.value,
+        "no connection to tcp://… within … s (the listener refused the connection: the host listens but does not "
+        "serve yet; did it call run() or start()?); raise connect_timeout to wait for longer",
+        "did it call run() or start()?",
+    )
+    host.close()
+
+
+HOSTS: dict[str, tuple[Any, int | None, str, str]] = {
+    "an instance": (
+        moody.Moody(),
+        None,
+        "this host serves one environment, which was made already, and another agent has it; try again later, or "
+        "give the host a function that makes environments, to serve several agents at a time",
+        "give the host a function",
+    ),
+    "one": (
+        moody.Moody,
+        1,
+        "the one session there can be is taken; try again later, or raise max_sessions",
+        "raise max_sessions",
+    ),
+    "two": (moody.Moody, 2, "all 2 sessions are taken; try again later, or raise max_sessions", "raise max_sessions"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_host_that_is_full(host_process: HostProcess, name: str) -> None:
+    source, most, text, advice = HOSTS[name]
+    with rlay.ServerBackend(source, max_sessions=most) as host:
+        for _ in range(most or 1):
+            Agent(host_process, "client", host.address)
+        with pytest.raises(rlay.Busy) as caught:
+            rlay.ClientEnv(host.address, connect_timeout=0.5)
+    reads(caught.value, f"no connection to tcp://…(the listener refused the connection: {text}); raise …", advice)
+
+
+def test_a_backend_that_serves_already_or_was_closed() -> None:
+    host = rlay.ServerBackend("CartPole-v1").start()
+    with pytest.raises(rlay.Error) as caught:
+        host.start()
+    text = "the backend serves already; call run() or start() once, and make another one for another address"
+    reads(caught.value, text, "make another one")
+    host.close()
+    with pytest.raises(rlay.Error) as caught:
+        host.start()
+    reads(caught.value, "the backend was closed; make a new one", "make a new one")
+
+
+def test_what_hosts_and_dialers_log(caplog: pytest.LogCaptureFixture, host_process: HostProcess) -> None:
+    def said(text: str) -> str:
+        def lines() -> list[str]:
+            return [record.getMessage() for record in caplog.records if text in record.getMessage()]
+
+        until(lines, f"{text!r} to be logged")
+        return lines()[0]
+
+    with caplog.at_level(logging.INFO, "rlay"):
+        with rlay.ClientBackend("CartPole-v1", free_address()):
+            reads(
+                said("no connection"),
+                "tcp://…: still no connection (…); trying again for … s more",
+                "trying again",
+            )
+        with rlay.ServerEnv() as env:
+            with thread(env.reset):
+                reads(
+                    said("waiting for an environment"),
+                    "waiting for an environment to dial in to tcp://…; start the game or ClientBackend with this …",
+                    "start the game",
+                )
+                game = rlay.ClientBackend("CartPole-v1", env.address).start()
+            # Its spare session.
+            reads(
+                said("connected"),
+                "tcp://…: connected; waiting for the agent to ask for an environment, as reset() does there",
+                "as reset() does there",
+            )
+        reads(
+            said("the agent left"),
+            "tcp://…: the agent left after 0 steps in 1 episode: the agent said goodbye: the agent closed the …",
+            "said goodbye",
+        )
+        game.close()
+
+
+def test_why_a_session_came_to_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> moody.Moody:
+        raise OSError("no display")
+
+    with rlay.ServerBackend(broken) as host, pytest.raises(rlay.EnvError):
+        rlay.ClientEnv(host.address)
+    (line,) = [record.getMessage() for record in caplog.records]
+    reads(
+        line,
+        "tcp://…: no environment was made for the agent: OSError: no display\nTraceback (most recent call last):…"
+        "in broken…OSError: no display",
+        'raise OSError("no display")',
+    )
+
+
 # -- launching ----------------------------------------------------------------------------------
 
 
@@ -296,6 +404,7 @@ OF_LISTENERS: list[tuple[dict[str, Any], type[Exception], str, str]] = [
     ({"handshake_timeout": None}, TypeError, "handshake_timeout=None is a NoneType; …", "give seconds as a number"),
     ({"max_handshakes": 0}, ValueError, "max_handshakes=0: …", "how many handshakes there may be at a time, 1 or more"),
     ({"max_handshakes": 2.5}, TypeError, "max_handshakes=2.5 is a float; …", "give an int: how many handshakes"),
+    ({"max_sessions": 0}, ValueError, "max_sessions=0: …", "how many sessions there may be at a time, 1 or more"),
     ({"max_sessions": "4"}, TypeError, "max_sessions='4' is a str; …", "give an int: how many sessions"),
 ]
 """Arguments of those that listen."""
@@ -330,7 +439,7 @@ def test_an_argument_of_a_server_env(given: Any, error: type[Exception], pattern
 def test_an_argument_of_a_backend(given: Any, error: type[Exception], pattern: str, advice: str) -> None:
     """Of each of the two, as far as it has the argument; what agents may give are names there, and values here."""
     for cls in (rlay.ServerBackend, rlay.ClientBackend):
-        if given.keys() <= inspect.signature(cls).parameters.keys() - {"env_kwargs", "max_sessions"}:
+        if given.keys() <= inspect.signature(cls).parameters.keys() - {"env_kwargs"}:
             with pytest.raises(error) as caught:
                 cls("CartPole-v1", "tcp://127.0.0.1:0", **given)  # type: ignore[operator]
             reads(caught.value, pattern, advice)

@@ -84,14 +84,14 @@ fn cut_everywhere(who: Dialer, fault: &str, end: &str, cuts: Option<usize>) {
     let options = options(connect_timeout, patience);
     let backend = ServerBackend::bind(|_| Ok(Tally::new()), &format!("{name}-env"), options.clone());
     let (backend, server) = (backend.unwrap(), ServerEnv::bind(&format!("{name}-agent"), options.clone()).unwrap());
-    backend.start();
+    backend.start().unwrap();
     let session = |address: &str| -> Result<(), EnvError> {
         match who {
             Dialer::Agent => play(ClientEnv::connect(address, options.clone())?),
             Dialer::Env => {
                 let only = Options { max_sessions: 1, ..options.clone() };
                 let dialer = ClientBackend::new(|_| Ok(Tally::new()), address, only)?;
-                dialer.start();
+                dialer.start()?;
                 let played = server.accept().map_err(EnvError::from).and_then(play);
                 dialer.close();
                 played

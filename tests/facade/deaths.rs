@@ -62,7 +62,7 @@ fn an_agent_killed_while_its_env_is_busy_is_missed_when_the_env_answers() {
         let for_env = gate.clone();
         let factory = move |_: &_| Ok(Gated { env: rlay_testkit::CountingEnv::new(None), gate: for_env.clone() });
         let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
-        backend.start();
+        backend.start()?;
         let mut agent = Process::other("stepping-agent", &backend.address().to_string());
         eventually("the env is in its step", || gate.visits() == 1);
         agent.kill();
@@ -85,7 +85,7 @@ fn an_env_that_died_in_the_queue_is_passed_over() {
             dead.kill();
             let factory = |_: &_| Ok(rlay_testkit::CountingEnv::new(None));
             let backend = ClientBackend::new(factory, &address, patient())?;
-            backend.start();
+            backend.start()?;
             let mut env = server.accept()?;
             env.reset(None, &Value::None)?;
             env.close()?;

@@ -8,7 +8,7 @@ use rlay::{
 };
 use rlay_testkit::CountingEnv;
 
-use crate::support::{PATIENCE, bounded, fresh, patient};
+use crate::support::{PATIENCE, bounded, counting, fresh, patient};
 
 type Numbers = BoxSpace<f64, [f64; 4]>;
 
@@ -144,14 +144,15 @@ fn an_answer_too_large_to_send_is_news_to_both() {
 }
 
 #[test]
-fn an_engine_learns_that_nobody_listens() {
+fn an_engine_learns_that_it_is_refused() {
     bounded(|| {
-        let options = Options { connect_timeout: Duration::from_millis(100), ..rlay::options() };
-        let mut agent =
-            PolledEnv::new(Discrete::new(2), Discrete::new(2), &Metadata::default(), &fresh("unix"), options)?;
+        // One that hosts environments itself.
+        let (backend, address) = counting(&fresh("unix"))?;
+        let mut agent = engine(&address)?;
         for _ in 0..2 {
-            assert_eq!(agent.turn(PATIENCE).unwrap_err().kind(), ErrorKind::ConnectionLost, "and tries again");
+            assert_eq!(agent.turn(PATIENCE).unwrap_err().kind(), ErrorKind::Incompatible, "and tries again");
         }
+        backend.close();
         Ok::<_, EnvError>(())
     })
     .unwrap();

@@ -53,7 +53,7 @@ fn every_call_may_fail_and_panic() {
                     true => Ok(trouble(deed, make.render_mode.as_deref())),
                 };
                 let backend = ServerBackend::bind(factory, &fresh(scheme), patient())?;
-                backend.start();
+                backend.start()?;
                 let address = backend.address().to_string();
                 assert_env(&ClientEnv::connect(&address, with_ansi()).unwrap_err().into(), deed);
 
@@ -81,7 +81,7 @@ fn every_call_may_fail_and_panic_where_the_env_dials() {
                 true => Ok(trouble(deed, make.render_mode.as_deref())),
             };
             let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
-            backend.start();
+            backend.start()?;
             assert_env(&server.accept().unwrap_err().into(), deed);
             every_call(server.accept()?, deed)?;
             backend.close();
@@ -120,7 +120,7 @@ fn an_observation_of_another_shape_is_named() {
     bounded(|| {
         let short = |_: &_| Ok(Short(BoxSpace::new([3], -1.0, 1.0), Discrete::new(2)));
         let backend = ServerBackend::bind(short, &fresh("tcp"), patient())?;
-        backend.start();
+        backend.start()?;
         let mut env = ClientEnv::connect(&backend.address().to_string(), with_timeout())?;
         env.reset(None, &Value::None)?;
         let error = env.step(Value::Int(1)).unwrap_err().to_string();

@@ -116,7 +116,7 @@ fn a_policy_that_is_closed_leaves_its_environments() {
         });
         let factory = move |_: &_| Ok(Slow { env: CountingEnv::new(None), has_closed: flag.clone() });
         let backend = ClientBackend::new(factory, &address, patient())?;
-        backend.start();
+        backend.start()?;
         eventually("an episode is under way", || has_stepped.load(SeqCst));
         server.close();
         run.join().expect("runs")?;

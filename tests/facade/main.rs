@@ -13,6 +13,7 @@ mod engines;
 mod equality;
 mod failures;
 mod goodbyes;
+mod hosting;
 #[cfg(target_os = "linux")]
 mod launching;
 mod limits;

@@ -9,7 +9,7 @@ use crate::support::{Paradigm, bounded, counting, fresh, patient, remote};
 
 fn dial_in(address: &str, options: Options) -> rlay::Result<ClientBackend> {
     let backend = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), address, options)?;
-    backend.start();
+    backend.start()?;
     Ok(backend)
 }
 

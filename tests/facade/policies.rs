@@ -66,12 +66,12 @@ fn a_policy_answers_each_observation_over_many_episodes() {
 
         // An environment with other spaces is refused, and is in nobody's way.
         let other = ClientBackend::new(|_: &_| Ok(CartPole::new(None)), &address, patient())?;
-        other.start();
+        other.start()?;
         let (tell, told) = channel();
         let factory = move |_: &_| Ok(Told { env: CountingEnv::new(None), last: [0.0; 4], tell: tell.clone() });
         let options = rlay::Options { max_sessions: 1, ..patient() };
         let backend = ClientBackend::new(factory, &address, options)?;
-        backend.start();
+        backend.start()?;
 
         for call in 1..=35 {
             let (seen, action) = told.recv_timeout(PATIENCE)?;

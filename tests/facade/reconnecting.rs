@@ -60,7 +60,7 @@ fn behind<E: Env + 'static>(
     match paradigm {
         Paradigm::Client => {
             let backend = ServerBackend::bind(move |_| Ok(make()), &fresh(scheme), options.clone())?;
-            backend.start();
+            backend.start()?;
             let relay = Relay::to(&backend.address().to_string());
             Ok((ClientEnv::connect(relay.address(), options.clone())?, relay, Host::Server(backend)))
         }
@@ -69,7 +69,7 @@ fn behind<E: Env + 'static>(
             let relay = Relay::to(&server.address().to_string());
             let only = Options { max_sessions: 1, ..options.clone() };
             let backend = ClientBackend::new(move |_| Ok(make()), relay.address(), only)?;
-            backend.start();
+            backend.start()?;
             let env = server.accept()?;
             // The listener must outlive the session: it is where the environment comes back.
             std::mem::forget(server);
@@ -382,7 +382,7 @@ fn an_environment_that_is_cut_off_before_anybody_took_it_dials_anew() {
         let relay = Relay::to(&server.address().to_string());
         let only = Options { max_sessions: 1, ..enduring() };
         let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;
-        backend.start();
+        backend.start()?;
         for _ in 0..3 {
             // The environment waits to be taken; what is cut off comes back, or is replaced.
             eventually("the environment has dialed in", || relay.cut() > 0);

@@ -37,7 +37,7 @@ fn an_undeclared_mode_is_refused_with_a_list_of_the_declared_ones() {
         let server = ServerEnv::bind(&fresh("tcp"), mode("human"))?;
         let factory = |make: &Make| Ok(CartPole::new(make.render_mode.as_deref()));
         let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
-        backend.start();
+        backend.start()?;
         assert_lists_modes(&server.accept().unwrap_err());
         backend.close();
         Ok::<_, EnvError>(())
@@ -66,7 +66,7 @@ fn cartpole_draws_in_both_modes() {
     bounded(|| {
         let factory = |make: &Make| Ok(CartPole::new(make.render_mode.as_deref()));
         let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
-        backend.start();
+        backend.start()?;
         let address = backend.address().to_string();
         let mut env = ClientEnv::connect(&address, mode("rgb_array"))?;
         env.reset(Some(1), &Value::None)?;
@@ -94,7 +94,7 @@ fn a_frame_too_large_to_send_is_an_error_and_the_session_goes_on() {
     bounded(|| {
         let factory = |make: &Make| Ok(CartPole::new(make.render_mode.as_deref()));
         let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
-        backend.start();
+        backend.start()?;
         let limits = Limits { frame: 64 << 10, ..Limits::default() };
         let mut env = ClientEnv::connect(&backend.address().to_string(), Options { limits, ..mode("rgb_array") })?;
         env.reset(Some(1), &Value::None)?;
@@ -118,14 +118,14 @@ fn why_an_environment_is_refused_stands_before_what_closing_it_raised() {
             assert_lists_modes(error);
         };
         let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
-        backend.start();
+        backend.start()?;
         let address = backend.address().to_string();
         assert_says_both(&ClientEnv::connect(&address, mode("human")).unwrap_err());
         backend.close();
 
         let server = ServerEnv::bind(&fresh("tcp"), mode("human"))?;
         let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
-        backend.start();
+        backend.start()?;
         assert_says_both(&server.accept().unwrap_err());
         backend.close();
         Ok::<_, EnvError>(())

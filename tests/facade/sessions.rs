@@ -56,7 +56,7 @@ fn one_session_too_many_is_told_so() {
     bounded(|| {
         let options = Options { max_sessions: 2, ..patient() };
         let backend = rlay::ServerBackend::bind(|_: &_| Ok(CountingEnv::new(None)), &fresh("tcp"), options)?;
-        backend.start();
+        backend.start()?;
         let address = backend.address().to_string();
         let mut first = ClientEnv::connect(&address, patient())?;
         let _second = ClientEnv::connect(&address, patient())?;

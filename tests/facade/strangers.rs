@@ -204,7 +204,7 @@ fn the_wrong_role_is_told_the_right_one() {
 
         let factory = |_: &_| Ok(CountingEnv::new(None));
         let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
-        backend.start();
+        backend.start()?;
         let wrong = ClientBackend::new(factory, &backend.address().to_string(), patient())?;
         told(wrong.run().unwrap_err(), "connect with ClientEnv, not ClientBackend");
         backend.close();

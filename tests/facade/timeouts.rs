@@ -20,7 +20,7 @@ fn gated(scheme: &str) -> Result<(ServerBackend, Gate, Counting), EnvError> {
         move |make: &Make| Ok(Gated { env: CountingEnv::new(make.render_mode.as_deref()), gate: for_env.clone() });
     let options = Options { render_mode: Some("ansi".into()), ..hasty() };
     let backend = ServerBackend::bind(factory, &fresh(scheme), hasty())?;
-    backend.start();
+    backend.start()?;
     // The first answer may take a while on a busy machine; only what is held up shall be late.
     let patient = Options { timeout: Some(PATIENCE), ..options };
     let env = ClientEnv::connect(&backend.address().to_string(), patient)?;
@@ -203,19 +203,19 @@ fn an_environment_is_made_within_connect_timeout_whoever_dials() {
             if paradigm == "server" {
                 let server = ServerEnv::bind(&fresh("tcp"), hasty)?;
                 let backend = ClientBackend::new(factory.clone(), &server.address().to_string(), patient())?;
-                backend.start();
+                backend.start()?;
                 assert_not_made(&server.accept().unwrap_err());
                 server.close();
                 backend.close();
                 let server = ServerEnv::bind(&fresh("tcp"), slow)?;
                 let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
                 gate.open();
-                backend.start();
+                backend.start()?;
                 made_late(&|| server.accept().map(drop))?;
                 backend.close();
             } else {
                 let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
-                backend.start();
+                backend.start()?;
                 let address = backend.address().to_string();
                 assert_not_made(&open(&address, &hasty).unwrap_err());
                 gate.open();

@@ -127,7 +127,7 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
                 let relay = Relay::to(&listener.address().to_string());
                 let only = Options { max_sessions: 1, ..enduring() };
                 let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;
-                backend.start();
+                backend.start()?;
                 let line = lobby.receive(listener.accept().await?).await?.expect("nobody has been here before");
                 let (steps, every) = paces(scheme);
                 let play = async {

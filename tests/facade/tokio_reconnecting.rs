@@ -38,7 +38,7 @@ fn gated(scheme: &str) -> Result<(ServerBackend, Relay, Gate), EnvError> {
     let for_env = gate.clone();
     let make = move |_: &_| Ok(Gated { env: CountingEnv::new(None), gate: for_env.clone() });
     let backend = ServerBackend::bind(make, &fresh(scheme), enduring())?;
-    backend.start();
+    backend.start()?;
     let relay = Relay::to(&backend.address().to_string());
     Ok((backend, relay, gate))
 }

@@ -74,7 +74,7 @@ fn a_cancelled_call_leaves_no_answer_for_another() {
         let for_env = gate.clone();
         let factory = move |_: &Make| Ok(Gated { env: CountingEnv::new(None), gate: for_env.clone() });
         let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
-        backend.start();
+        backend.start()?;
         let address = backend.address().to_string();
         runtime().block_on(async {
             let mut env = drive::AsyncEnv::connect(&address, &patient()).await?;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Connection, Options, Wait,
+    Connection, History, Options, Wait,
     reception::{Guest, Reception},
     wait::SLICE,
 };
@@ -55,6 +55,8 @@ struct Shared {
     changed: Condvar,
     stop: Stop,
     reception: Reception<Box<dyn BlockingChannel>>,
+    /// Which dialers were told that they have to wait.
+    history: History,
 }
 
 #[derive(Debug, Default)]
@@ -70,8 +72,23 @@ struct State {
 impl Acceptor {
     /// Binds `address` for peers of the other role. Connections are accepted from now on.
     pub fn bind(address: &Address, role: Role, options: &Options) -> Result<Self> {
+        Self::listen(address, role, options, Reception::new(options))
+    }
+
+    /// Binds `address` for agents. Until [`set_ready`](Self::set_ready) they are told that the host does not serve yet,
+    /// and try again; `full` is what those are told for whom there is no room.
+    pub fn bind_host(address: &Address, options: &Options, full: Option<String>) -> Result<Self> {
+        Self::listen(address, Role::Env, options, Reception::of_host(options, full))
+    }
+
+    fn listen(
+        address: &Address,
+        role: Role,
+        options: &Options,
+        reception: Reception<Box<dyn BlockingChannel>>,
+    ) -> Result<Self> {
         refuse_inside_tokio()?;
-        options.limits.check()?;
+        options.check()?;
         let transport = options.registry.find(address)?;
         let listener = transport.listen_blocking(address, &options.for_transport())?;
         let (address, descriptor) = (listener.address().clone(), listener.descriptor());
@@ -82,12 +99,18 @@ impl Acceptor {
             state: Mutex::default(),
             changed: Condvar::new(),
             stop: Stop::default(),
-            reception: Reception::new(options),
+            reception,
+            history: History::default(),
         });
         let for_thread = shared.clone();
         let thread = thread::Builder::new().name("rlay-accept".into()).spawn(move || for_thread.accept(listener));
         let thread = thread.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
         Ok(Self { address, shared, thread: Mutex::new(Some(thread)), descriptor, abandoned: AtomicBool::new(false) })
+    }
+
+    /// Lets agents in from now on, where [`bind_host`](Self::bind_host) made this.
+    pub fn set_ready(&self) {
+        self.shared.reception.set_ready();
     }
 
     /// The address to dial, with the real port.
@@ -103,11 +126,16 @@ impl Acceptor {
 
     /// The next peer whose handshake is over.
     pub fn next(&self, wait: &mut Wait<'_>) -> Result<Connection> {
+        self.wait_for(wait, |state| state.ready.pop_front())
+    }
+
+    /// Waits until `look` finds something.
+    fn wait_for<T>(&self, wait: &mut Wait<'_>, mut look: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
         wait.run(|deadline| {
             let mut state = self.shared.state();
             loop {
-                if let Some(ready) = state.ready.pop_front() {
-                    return Ok(ready);
+                if let Some(found) = look(&mut state) {
+                    return Ok(found);
                 }
                 if self.shared.stop.is_set() {
                     return Err(Error::new(ErrorKind::Closed, format!("{}: the endpoint was closed", self.address)));
@@ -127,6 +155,11 @@ impl Acceptor {
     /// What went wrong with strangers since the last call, for a log.
     pub fn notices(&self) -> Vec<String> {
         self.shared.state().notices.drain(..).collect()
+    }
+
+    /// The same, once there is something; an error of kind [`Closed`](ErrorKind::Closed) once this is closed.
+    pub fn next_notices(&self, wait: &mut Wait<'_>) -> Result<Vec<String>> {
+        self.wait_for(wait, |state| (!state.notices.is_empty()).then(|| state.notices.drain(..).collect()))
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -201,7 +234,12 @@ impl Shared {
                 if let Err(error) = shared.shake(incoming, &own)
                     && !shared.stop.is_set()
                 {
-                    shared.notice(format!("{peer}: {error}"));
+                    // A dialer that has to wait tries again and again, which is one line.
+                    let line = match error.kind() {
+                        ErrorKind::Busy => shared.history.line(&peer, &error.to_string()).map(|(line, _)| line),
+                        _ => Some(format!("{peer}: {error}")),
+                    };
+                    line.into_iter().for_each(|line| shared.notice(line));
                 }
                 shared.end(&own);
             });

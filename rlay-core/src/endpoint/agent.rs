@@ -24,6 +24,9 @@ use crate::{
 /// How long `close` waits for the environment's answer, and for the channel's.
 const CLOSE_TIME: Duration = Duration::from_millis(1500);
 
+/// Most characters of what a host is told when an agent leaves.
+const LONGEST_REASON: usize = 2000;
+
 /// A session with one environment, below typed spaces and Python objects.
 ///
 /// Requests (`send_…`) and answers ([`receive`](Agent::receive)) are separate, so that a caller can
@@ -40,6 +43,8 @@ pub struct Agent {
     /// The frames before it that the peer may not have.
     journal: Journal,
     over: Option<Error>,
+    /// Whether a step was ever answered.
+    has_played: bool,
     /// What came last, and when.
     heard: (&'static str, Instant),
     /// The program at the other end, if this side started it.
@@ -112,6 +117,7 @@ impl Agent {
             action: Vec::new(),
             journal: Journal::default(),
             over: None,
+            has_played: false,
             heard: ("the handshake", Instant::now()),
             #[cfg(unix)]
             program: None,
@@ -127,8 +133,8 @@ impl Agent {
                 agent.spec = spec;
                 agent.heard = ("its description", Instant::now());
                 agent.connection.begun(true);
-                if fit.is_err() {
-                    agent.say_goodbye();
+                if let Err(error) = &fit {
+                    agent.leave(error);
                 }
                 fit.map(|()| agent)
             }
@@ -157,6 +163,11 @@ impl Agent {
     /// How the connection was lost, if it was.
     pub(super) fn loss(&self) -> Option<&Error> {
         self.over.as_ref().filter(|error| error.kind() == ErrorKind::ConnectionLost)
+    }
+
+    /// Whether the environment has taken a step since this was last asked.
+    pub fn take_played(&mut self) -> bool {
+        std::mem::take(&mut self.has_played)
     }
 
     /// Spaces, metadata and the rest of what the host told.
@@ -224,7 +235,8 @@ impl Agent {
         };
         self.heard = (what_came(&event), Instant::now());
         let (row, at, packed) = match event {
-            AgentEvent::Result { mut rows, payload, .. } => {
+            AgentEvent::Result { mut rows, payload, call, .. } => {
+                self.has_played |= call == Call::Step;
                 let row = rows.pop().ok_or_else(|| Error::protocol("a result without a row"))?;
                 (row, payload.reader.position(), payload.packed)
             }
@@ -297,7 +309,18 @@ impl Agent {
     }
 
     fn say_goodbye(&mut self) {
-        let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
+        self.part(Goodbye { code: 0, message: "the agent closed the environment".into() });
+    }
+
+    /// Ends the session, and tells the host why: the environment cannot be used, or not any more.
+    pub fn leave(&mut self, why: &Error) {
+        if self.over.is_none() {
+            let message = why.to_string().chars().take(LONGEST_REASON).collect();
+            self.part(Goodbye { code: why.kind().code(), message });
+        }
+    }
+
+    fn part(&mut self, goodbye: Goodbye) {
         if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
             self.connection.forgo();
             let mut wait = Wait::new(Some(Duration::from_millis(500)));

@@ -8,25 +8,34 @@ use std::{
 };
 
 use super::{
-    Host, Options, Wait, dial, serve,
-    server_backend::{Maker, Threads, end, maker},
+    Connection, History, Host, Options, Wait, dial,
+    running::Running,
+    serve,
+    server_backend::{CLOSE_TIME, Maker, Threads, end, maker, spawn},
+    wait::SLICE,
 };
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
     env::Env,
     error::{EnvError, Error, ErrorKind, Result},
+    host::HostEnv,
     stop::Stop,
     wire::{Make, Role},
 };
 
-/// Sessions dial no faster than this, so that an agent which sends every environment away keeps nobody busy.
+/// Sessions dial no faster than this; more slowly where they come to nothing, see [`History::pause`].
 const PACE: Duration = Duration::from_millis(20);
 
 /// The host's end where the environment dials, as a game does that is started by hand.
 ///
 /// One session waits for an agent at any time; as soon as it is taken, a spare one dials, up to
-/// `max_sessions`. So an agent that opens several environments gets them.
+/// `max_sessions`. So an agent that opens several environments gets them. Each is made, stepped and closed on one
+/// thread: its session's own, or where there is but one session ([`Options::max_sessions`]) the one that calls
+/// [`run`](Self::run).
+///
+/// Where sessions end before their first step, because the environment cannot be made or the agent does not want it,
+/// the next one dials after a pause of 20 ms, which doubles each time up to 5 s.
 ///
 /// ```no_run
 /// # use rlay::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
@@ -52,6 +61,8 @@ struct Inner {
     address: Address,
     options: Options,
     stop: Stop,
+    running: Running,
+    history: History,
     sessions: Mutex<Sessions>,
     changed: Condvar,
     threads: Threads,
@@ -63,6 +74,8 @@ struct Sessions {
     active: usize,
     /// What became of the spare one; `None` while it dials and waits.
     spare: Option<Result<()>>,
+    /// Whether the spare one dials.
+    is_dialing: bool,
 }
 
 impl std::fmt::Debug for ClientBackend {
@@ -80,22 +93,27 @@ impl ClientBackend {
     ) -> Result<Self> {
         let address: Address = address.parse()?;
         options.registry.find(&address)?;
+        options.check()?;
         Ok(Self(Arc::new(Inner {
             maker: maker(factory),
             address,
             options,
             stop: Stop::default(),
+            running: Running::default(),
+            history: History::default(),
             sessions: Mutex::default(),
             changed: Condvar::new(),
             threads: Mutex::default(),
         })))
     }
 
-    /// Serves until [`close`](Self::close), or until nobody listens at the address for `connect_timeout`
-    /// and no session is left; the latter is the error it returns. It returns once the agents were told; for Ctrl-C see
+    /// Serves until [`close`](Self::close), or until no agent is found at the address for `connect_timeout` and no
+    /// session is left. The latter is an error, unless a session has played before. A backend that was closed, or
+    /// serves already, is an error, too. It returns once the agents were told; for Ctrl-C see
     /// [`ServerBackend::run`](super::ServerBackend::run).
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
+        self.0.running.claim(&self.0.stop)?;
         let result = self.serve();
         if self.0.stop.is_set() {
             end(&self.0.threads, Instant::now());
@@ -105,73 +123,63 @@ impl ClientBackend {
 
     fn serve(&self) -> Result<()> {
         let inner = &self.0;
-        let has_ended = |error: &Error| error.kind() == ErrorKind::Closed;
+        let _running = inner.running.here();
         loop {
-            // One spare session at a time dials and waits.
             let dialed = Instant::now();
-            self.spawn()?;
-            let spare = inner.wait_until(|sessions| sessions.spare.is_some()).map(|mut sessions| sessions.spare.take());
-            match spare {
-                Ok(Some(Err(error))) if !has_ended(&error) => {
-                    // The listener is gone. Sessions under way go on; when the last ends, so does this.
-                    return inner.wait_until(|sessions| sessions.active == 0).map_or(Ok(()), |_| Err(error));
-                }
-                Ok(Some(Ok(()))) => {}
-                _ => return Ok(()),
+            let ended = match inner.options.max_sessions {
+                1 => inner.dial().map(|connection| inner.host(connection, || ())),
+                _ => self.spare(),
+            };
+            match ended {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+                // The listener is gone. Sessions under way go on; when the last ends, so does this.
+                Err(error) => return inner.give_up(error),
             }
-            thread::sleep(PACE.saturating_sub(dialed.elapsed()));
-            if inner.wait_until(|sessions| sessions.active < inner.options.max_sessions).is_err() {
+            if inner.wait_for_next(dialed).is_err() {
                 return Ok(());
             }
         }
     }
 
-    /// Starts a thread that dials, waits for an agent, says so, and serves it.
-    fn spawn(&self) -> Result<()> {
+    /// Has a thread dial and host one session, until an agent has taken that or it has ended.
+    fn spare(&self) -> Result<()> {
         let inner = self.0.clone();
-        let spawned = thread::Builder::new().name("rlay-session".into()).spawn(move || {
-            let mut wait = Wait::new(Some(inner.options.connect_timeout)).unless(&inner.stop);
-            let mut connection = match dial(&inner.address, Role::Env, &inner.options, &mut wait) {
+        let run = move || {
+            let connection = match inner.dial() {
                 Ok(connection) => connection,
                 Err(error) => return inner.change(|sessions| sessions.spare = Some(Err(error))),
             };
             let is_spare = Cell::new(true);
-            let mut factory = |make: &Make| {
+            inner.host(connection, || {
                 if is_spare.replace(false) {
                     inner.change(|sessions| (sessions.active, sessions.spare) = (sessions.active + 1, Some(Ok(()))));
                 }
-                (inner.maker)(make)
-            };
-            let mut host = Host::new(&mut factory, connection.limits(), inner.options.tracebacks);
-            host = host.offering(inner.options.offers.clone());
-            let result = serve(&mut connection, &mut host, &mut Wait::default().unless(&inner.stop));
-            drop(host);
-            if let Err(error) = &result {
-                tracing::warn!("{}: session ended: {error}", inner.address);
-            }
+            });
             inner.change(|sessions| match is_spare.get() {
                 true => sessions.spare = Some(Ok(())), // it is to be replaced
                 false => sessions.active -= 1,
             });
-        });
-        let thread = spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
+            inner.tell_wait();
+        };
         let mut threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
         threads.retain(|thread| !thread.is_finished());
-        threads.push(thread);
-        Ok(())
+        threads.push(spawn("rlay-session", run)?);
+        drop(threads);
+        let mut sessions = self.0.wait_until(|sessions| sessions.spare.is_some())?;
+        sessions.spare.take().unwrap_or(Ok(()))
     }
 
-    /// Serves on a thread of its own.
-    pub fn start(&self) {
+    /// Serves on a thread of its own. A backend that was closed, or serves already, is an error.
+    pub fn start(&self) -> Result<()> {
+        self.0.running.claim(&self.0.stop)?;
         let this = self.clone();
-        let spawned = thread::Builder::new().name("rlay-backend".into()).spawn(move || {
-            if let Err(error) = this.run() {
+        let spawned = spawn("rlay-backend", move || {
+            if let Err(error) = this.serve() {
                 tracing::error!("{}: {error}", this.0.address);
             }
         });
-        if let Err(error) = spawned {
-            tracing::error!("cannot start a thread: {error}");
-        }
+        spawned.map(drop).inspect_err(|_| self.0.running.end())
     }
 
     /// Ends every session and closes every environment that is not in the middle of a call; returns
@@ -180,6 +188,7 @@ impl ClientBackend {
         self.0.stop.set();
         let began = Instant::now();
         self.0.change(|_| ());
+        self.0.running.wait(began + CLOSE_TIME);
         end(&self.0.threads, began);
     }
 }
@@ -192,6 +201,64 @@ impl Inner {
     fn change(&self, change: impl FnOnce(&mut Sessions)) {
         change(&mut self.sessions());
         self.changed.notify_all();
+    }
+
+    fn dial(&self) -> Result<Connection> {
+        self.change(|sessions| sessions.is_dialing = true);
+        self.tell_wait();
+        let mut wait = Wait::new(Some(self.options.connect_timeout)).unless(&self.stop);
+        let dialed = dial(&self.address, Role::Env, &self.options, &mut wait);
+        self.change(|sessions| sessions.is_dialing = false);
+        dialed
+    }
+
+    /// Hosts one session on this thread; `taken` is called when an agent asks for its environment.
+    fn host(&self, mut connection: Connection, taken: impl Fn()) {
+        let mut factory = |make: &Make| -> Result<Box<dyn HostEnv>> {
+            taken();
+            (self.maker)(make)
+        };
+        let mut host = Host::new(&mut factory, connection.limits(), self.options.tracebacks);
+        host = host.offering(self.options.offers.clone()).recalling(&self.history);
+        // What ends it is told there.
+        let _ = serve(&mut connection, &mut host, &mut Wait::default().unless(&self.stop));
+    }
+
+    /// Says once in a while that the last agent has left and another one is looked for.
+    fn tell_wait(&self) {
+        let is_alone = {
+            let sessions = self.sessions();
+            sessions.active == 0 && sessions.is_dialing
+        };
+        if is_alone && self.history.has_played() && !self.stop.is_set() {
+            let wait = self.options.connect_timeout;
+            tracing::info!("{}: the agent left; waiting {wait:?} for another", self.address);
+        }
+    }
+
+    /// There is no agent at the address; `error` says so. After one that has played that is the end and no error.
+    fn give_up(&self, error: Error) -> Result<()> {
+        if self.wait_until(|sessions| sessions.active == 0).is_err() {
+            return Ok(());
+        }
+        if !self.history.has_played() || !matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Busy) {
+            return Err(error);
+        }
+        tracing::info!("{}: the agent left, and no other came: {error}", self.address);
+        Ok(())
+    }
+
+    /// Waits until there is room for another session and it is time to dial; an error once the backend was closed.
+    fn wait_for_next(&self, dialed: Instant) -> Result<()> {
+        loop {
+            drop(self.wait_until(|sessions| sessions.active < self.options.max_sessions)?);
+            // A session that begins to play ends the pause.
+            let left = self.history.pause().max(PACE).saturating_sub(dialed.elapsed());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::sleep(left.min(SLICE));
+        }
     }
 
     /// Waits until the sessions are as wanted; an error once the backend was closed.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, Options, Wait, wait::QUIET};
+use super::{Connection, Options, Wait, wait::ABSENT};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
@@ -43,19 +43,26 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
             _ => error,
         };
         let error = reason.insert(error);
-        if started.elapsed() >= QUIET && !std::mem::replace(&mut is_told, true) {
-            wait.warn(&format!("{address}: still no connection ({error}); trying again"));
+        if started.elapsed() >= ABSENT && !std::mem::replace(&mut is_told, true) {
+            let left = wait.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64());
+            let left =
+                left.map_or_else(|| "for as long as it takes".to_owned(), |left| format!("for {left:.0} s more"));
+            wait.warn(&format!("{address}: still no connection ({error}); trying again {left}"));
         }
         match wait.sleep(pause) {
             Ok(()) => pause = longer(pause),
             Err(over) if over.kind() == ErrorKind::Timeout => {
                 let waited = started.elapsed().as_secs_f64();
                 let (kind, advice) = match error.kind() {
-                    ErrorKind::Busy => (ErrorKind::Busy, "wait for a session to end"),
-                    _ => (ErrorKind::ConnectionLost, "start the other side first, or check the address"),
+                    // What the listener says of itself is advice, too.
+                    ErrorKind::Busy => (ErrorKind::Busy, "raise connect_timeout to wait for longer"),
+                    _ => {
+                        let advice = "start the other side first, or check the address, or raise connect_timeout";
+                        (ErrorKind::ConnectionLost, advice)
+                    }
                 };
                 let what = format!("no connection to {address} within {waited:.1} s ({error})");
-                return Err(Error::new(kind, format!("{what}; {advice}, or raise connect_timeout")));
+                return Err(Error::new(kind, format!("{what}; {advice}")));
             }
             Err(interrupted) => return Err(interrupted),
         }

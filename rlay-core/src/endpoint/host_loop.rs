@@ -8,8 +8,10 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Connection, Notice, Wait,
+    Connection, History, Notice, Wait,
     journal::{Journal, Last, Missing},
+    visit::Visit,
+    wait::ABSENT,
 };
 use crate::{
     env::render_modes,
@@ -42,6 +44,9 @@ pub struct Host<'m> {
     limits: Limits,
     tracebacks: bool,
     offers: Offers,
+    visit: Visit,
+    /// What the host remembers of other sessions; `None`: nothing.
+    history: Option<&'m History>,
     /// What the agent asked for last, for people.
     last: &'static str,
 }
@@ -84,8 +89,16 @@ impl<'m> Host<'m> {
             limits,
             tracebacks,
             offers: Offers::default(),
+            visit: Visit::default(),
+            history: None,
             last: "it has not begun yet",
         }
+    }
+
+    /// The same host, one of several that have a history in common.
+    #[must_use]
+    pub fn recalling(self, history: &'m History) -> Self {
+        Self { history: Some(history), ..self }
     }
 
     /// The same host, of which agents may ask for more than the environment as it is.
@@ -106,7 +119,10 @@ impl<'m> Host<'m> {
                 self.session.abort(&error, &mut self.head);
                 Turn::Abort(error)
             }
-            Ok(EnvEvent::Over(error)) => Turn::End(error),
+            Ok(EnvEvent::Over(error)) => {
+                self.visit.goodbye(&error);
+                Turn::End(error)
+            }
             Ok(EnvEvent::Refused { request, error }) => {
                 self.session.refusal(request, &error, &mut self.head);
                 Turn::Answer
@@ -119,6 +135,7 @@ impl<'m> Host<'m> {
                     }
                     Ok(())
                 });
+                self.visit.asked(&result);
                 self.settle(request, result)
             }
             Ok(EnvEvent::Reset { request, reset }) => {
@@ -128,6 +145,9 @@ impl<'m> Host<'m> {
                     None => Err(closed()),
                 };
                 let result = result.and_then(|()| self.row(request, true));
+                if result.is_ok() {
+                    self.visit.reset();
+                }
                 self.settle(request, result)
             }
             Ok(EnvEvent::Step { request, payload, .. }) => {
@@ -136,6 +156,12 @@ impl<'m> Host<'m> {
                     None => Err(closed()),
                 };
                 let result = result.and_then(|()| self.row(request, false));
+                if result.is_ok()
+                    && self.visit.step()
+                    && let Some(history) = self.history
+                {
+                    history.played();
+                }
                 self.settle(request, result)
             }
             Ok(EnvEvent::Render { request, .. }) => {
@@ -150,6 +176,7 @@ impl<'m> Host<'m> {
                 self.settle(request, result)
             }
             Ok(EnvEvent::Close { request }) => {
+                self.visit.closed();
                 let result = self.close_env().and_then(|()| self.session.closed(&mut self.head));
                 self.settle(request, result)
             }
@@ -206,6 +233,24 @@ impl<'m> Host<'m> {
         self.session.abort(error, &mut self.head);
     }
 
+    /// For people: the news that an agent has joined, once.
+    pub(super) fn news(&mut self, peer: impl FnOnce() -> String) -> Option<String> {
+        self.visit.news(peer)
+    }
+
+    /// For people: how the session with this peer ended, of which `result` came. Call it once.
+    pub(super) fn tell_end(&self, peer: &str, result: &Result<()>, wait: &mut Wait<'_>) {
+        let ended = match self.history {
+            Some(history) => self.visit.end(peer, result, history),
+            None => self.visit.end(peer, result, &History::default()),
+        };
+        match ended {
+            Some((true, text)) => wait.tell(Notice::Warning(&text)),
+            Some((false, text)) => wait.tell(Notice::Info(&text)),
+            None => {}
+        }
+    }
+
     /// Closes the environment, once.
     pub fn close_env(&mut self) -> Result<()> {
         self.env.take().map_or(Ok(()), |mut env| env.close())
@@ -257,16 +302,21 @@ fn closed() -> Error {
 
 /// Hosts one session on the calling thread until it ends. `Ok` if the agent said goodbye or `wait`
 /// ended it, by its flag or an error of kind [`Closed`](ErrorKind::Closed).
+///
+/// That an agent joined, and how it left, is told to [`Wait::notice`].
 pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
     connection.attend(wait.stop);
     let result = turn(connection, host, wait);
     // What follows has a bound of its own.
     let mut last = Wait::new(Some(GOODBYE_TIME));
+    let mut is_closing = false;
     let result = match result {
         Err(error) if error.kind() == ErrorKind::Closed => {
             if host.goodbye("the host is closing").is_ok() {
                 let _ = connection.send(host.answer().0, &[], &mut last);
             }
+            host.visit.is_ended_here();
+            is_closing = true;
             Ok(())
         }
         result => result,
@@ -278,7 +328,16 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
     if let (Err(_), Err(besides)) = (&result, &closed) {
         wait.warn(&format!("{connection}: the environment's close() failed: {besides}"));
     }
-    result.and(closed)
+    let result = result.and(closed);
+    if !is_closing || host.visit.has_joined() {
+        host.tell_end(&connection.peer(), &result, wait);
+    }
+    result
+}
+
+/// For people: that the agent has not asked for an environment yet.
+pub(super) fn waiting_for_agent(connection: &Connection) -> String {
+    format!("{connection}: connected; waiting for the agent to ask for an environment, as reset() does there")
 }
 
 /// A lull: the agent thinks. That may take hours, and people may want to know.
@@ -292,6 +351,11 @@ struct Lull {
 impl Lull {
     const LOOK: Duration = Duration::from_secs(5);
 
+    /// Of an agent that has asked for nothing yet.
+    fn first() -> Self {
+        Self { until: Instant::now().checked_add(ABSENT), looks: 0 }
+    }
+
     fn new() -> Self {
         Self { until: Instant::now().checked_add(Self::LOOK), looks: 0 }
     }
@@ -304,6 +368,12 @@ impl Lull {
                 Err(error) if error.kind() == ErrorKind::Timeout => {
                     wait.look()?;
                     *self = Self { looks: self.looks + 1, ..Self::new() };
+                    if !host.visit.has_asked() {
+                        if self.looks == 1 {
+                            wait.tell(Notice::Info(&waiting_for_agent(connection)));
+                        }
+                        continue;
+                    }
                     // By then it is two whole rounds, for the first may have begun before the last request.
                     if self.looks == 3 {
                         let text = format!(
@@ -320,7 +390,7 @@ impl Lull {
 }
 
 fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
-    let mut lull = Lull::new();
+    let mut lull = Lull::first();
     loop {
         let frame = match lull.next(connection, host, wait) {
             Err(error) if error.kind() == ErrorKind::Protocol => {
@@ -338,6 +408,9 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
                 let (head, body) = host.answer();
                 // The frame is sent in pieces if the agent reads slowly; the deadline is the agent's life.
                 connection.send(head, body, wait)?;
+                if let Some(text) = host.news(|| connection.peer()) {
+                    wait.tell(Notice::Info(&text));
+                }
             }
             Turn::End(error) => {
                 return if error.kind() == ErrorKind::Closed { Ok(()) } else { Err(error) };

@@ -6,6 +6,7 @@ mod client_backend;
 mod connection;
 mod contract;
 mod dial;
+mod history;
 mod host_loop;
 mod journal;
 mod keeper;
@@ -18,9 +19,11 @@ mod polled;
 mod program;
 mod reception;
 mod remote_env;
+mod running;
 mod seat;
 mod server_backend;
 mod source;
+mod visit;
 mod wait;
 
 pub mod drive;
@@ -30,6 +33,7 @@ pub use agent::{Agent, Answer, Received};
 pub use client_backend::ClientBackend;
 pub use connection::Connection;
 pub use dial::dial;
+pub use history::History;
 pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
 #[cfg(unix)]
 pub use launch::{command, launch};

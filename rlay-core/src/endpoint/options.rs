@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{
     channel::{Transport, TransportOptions},
+    error::{Error, ErrorKind, Result},
     offers::Offers,
     registry::Registry,
     session::Local,
@@ -80,7 +81,7 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How long a dialer tries again while there is no listener, and how long [`ServerEnv::accept`](super::ServerEnv::accept)
     /// waits for an environment to dial in; for agents: until the environment is made, too. A
-    /// [`ServerBackend`](super::ServerBackend) waits for agents for ever.
+    /// [`ServerBackend`](super::ServerBackend) waits for agents for ever, and the poll form as long as it takes.
     pub connect_timeout: Duration,
     /// Bounds a handshake, from the connection on. Who is not through by then is let go.
     pub handshake_timeout: Duration,
@@ -95,7 +96,8 @@ pub struct Options {
     pub max_handshake_frame: usize,
     /// Listeners: most handshakes under way at a time; when there are more, the oldest is given up.
     pub max_handshakes: usize,
-    /// Listeners, of either role, and a [`ClientBackend`](super::ClientBackend): most sessions at a time.
+    /// Listeners, of either role, and a [`ClientBackend`](super::ClientBackend): most sessions at a time, from 1 on. With
+    /// 1 a backend serves on the thread that calls its `run`, else each session has a thread of its own.
     pub max_sessions: usize,
     /// Bounds on what a peer can make this process hold.
     pub limits: Limits,
@@ -153,6 +155,17 @@ impl Options {
     /// ```
     pub fn over(transport: impl Transport + 'static) -> Self {
         Self { registry: Registry::default().with(transport), ..Self::default() }
+    }
+
+    /// Refuses what no endpoint can have.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.max_sessions == 0 {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "max_sessions is 0; give the number of sessions there can be, from 1 on",
+            ));
+        }
+        self.limits.check()
     }
 
     /// What the transport is told.

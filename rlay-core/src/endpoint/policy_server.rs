@@ -7,13 +7,15 @@ use std::{
 };
 
 use super::{
-    OnLoss, Options, RemoteEnv, ServerEnv,
+    Connection, History, OnLoss, Options, RemoteEnv, ServerEnv,
     server_backend::{Threads, end},
+    visit::count,
 };
 use crate::{
     address::Address,
     env::Env,
-    error::{EnvError, ErrorKind, Result},
+    error::{EnvError, EnvFailure, Error, ErrorKind, Result},
+    guard::guard,
     policy::Policy,
     space::Space,
     stop::Stop,
@@ -51,34 +53,35 @@ impl PolicyServer {
         self.server.address()
     }
 
-    /// Serves until [`close`](Self::close). An environment with other spaces than `O` and `A` is
-    /// refused with a warning that names the first leaf that differs. It returns once the environments were told; for
-    /// Ctrl-C see [`ServerBackend::run`](super::ServerBackend::run).
+    /// Serves until [`close`](Self::close). An environment with other spaces than `O` and `A` is refused: its host and
+    /// the log are told which leaf differs first. It returns once the environments were told; for Ctrl-C see
+    /// [`ServerBackend::run`](super::ServerBackend::run).
+    ///
+    /// The log says who joins and who leaves after how many steps; why an environment was not played, once for each
+    /// reason and machine.
     pub fn run<O, A, P>(&self, policy: impl Fn() -> P + Send + Sync + 'static) -> Result<()>
     where
         O: Space + 'static,
         A: Space + 'static,
         P: Policy<O::Element, A::Element>,
     {
-        let policy = Arc::new(policy);
+        let (policy, history) = (Arc::new(policy), Arc::new(History::default()));
         loop {
-            let env = match self.server.accept() {
-                Ok(env) => env,
+            let connection = match self.server.next() {
+                Ok(connection) => connection,
                 Err(error) if error.kind() == ErrorKind::Closed => {
                     end(&self.threads, Instant::now());
                     return Ok(());
                 }
-                Err(error) if error.kind() == ErrorKind::Timeout => continue,
-                Err(error) => {
-                    tracing::warn!("an environment was not taken: {error}");
-                    continue;
-                }
+                Err(error) => return Err(error),
             };
-            let (policy, stop) = (policy.clone(), self.stop.clone());
+            let (policy, history) = (policy.clone(), history.clone());
+            let (options, stop) = (self.server.options().clone(), self.stop.clone());
             // A session that cannot have a thread is dropped, which tells its environment.
             let spawned = thread::Builder::new().name("rlay-policy".into()).spawn(move || {
-                if let Err(error) = play::<O, A, P>(env, policy(), &stop) {
-                    tracing::warn!("an environment left: {error}");
+                let (peer, mut played) = (connection.peer(), Played::default());
+                if let Err(error) = play::<O, A, P>(connection, options, &*policy, &stop, &mut played) {
+                    tell_end(&peer, &played, &error, &history);
                 }
             });
             let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,20 +100,68 @@ impl PolicyServer {
     }
 }
 
+/// What was played in one environment.
+#[derive(Default)]
+struct Played {
+    steps: u64,
+    episodes: u64,
+}
+
+/// Plays until `stop`, or for as long as there is an environment; the error says why no longer.
 fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
-    env: RemoteEnv,
-    mut policy: P,
+    connection: Connection,
+    options: Options,
+    policy: impl Fn() -> P,
     stop: &Stop,
+    played: &mut Played,
+) -> Result<()> {
+    let peer = connection.peer();
+    let mut env = RemoteEnv::over(connection, options)?.typed::<O, A>()?;
+    tracing::info!("{peer}: an environment joined");
+    let Err(error) = rounds(&mut env, policy, stop, played) else { return Ok(()) };
+    let error = error.downcast::<Error>().map_or_else(|other| EnvFailure::from(other).into(), |error| *error);
+    env.leave(&error);
+    Err(error)
+}
+
+/// Plays episode after episode until `stop`.
+fn rounds<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
+    env: &mut RemoteEnv<O, A>,
+    policy: impl Fn() -> P,
+    stop: &Stop,
+    played: &mut Played,
 ) -> Result<(), EnvError> {
-    let mut env = env.typed::<O, A>()?;
-    let mut current = None;
+    let (mut policy, mut current) = (policy(), None);
     while !stop.is_set() {
         let observation = match current.take() {
             Some(observation) => observation,
-            None => env.reset(None, &Value::None)?.observation,
+            None => {
+                played.episodes += 1;
+                env.reset(None, &Value::None)?.observation
+            }
         };
-        let result = env.step(policy.act(&observation))?;
+        let action = guard(|| Ok(policy.act(&observation)));
+        let action = action.map_err(|panic| Error::new(ErrorKind::Usage, format!("the policy failed: {panic}")))?;
+        let result = env.step(action)?;
+        played.steps += 1;
         current = (!result.terminated && !result.truncated).then_some(result.observation);
     }
     env.close()
+}
+
+fn tell_end(peer: &str, played: &Played, error: &Error, history: &History) {
+    if played.steps == 0 {
+        if let Some((line, _)) = history.line(peer, &format!("the environment was not played: {error}")) {
+            tracing::warn!("{line}");
+        }
+        return;
+    }
+    let (steps, episodes) = (count(played.steps, "step"), count(played.episodes, "episode"));
+    let text = format!("the environment left after {steps} in {episodes}: {error}");
+    // Each is told, but what went wrong is a warning once. Games come and go.
+    match error.kind() {
+        ErrorKind::Closed | ErrorKind::ConnectionLost => tracing::info!("{peer}: {text}"),
+        _ if history.line(peer, &error.to_string()).is_none() => tracing::info!("{peer}: {text}"),
+        _ => tracing::warn!("{peer}: {text}"),
+    }
 }

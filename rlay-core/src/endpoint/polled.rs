@@ -9,9 +9,11 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Connection, Options, Received, Wait, dial,
-    host_loop::{check_render_mode, check_size},
+    Connection, History, Notice, Options, Received, Wait, dial,
+    host_loop::{check_render_mode, check_size, waiting_for_agent},
     journal::{Journal, Last},
+    visit::Visit,
+    wait::ABSENT,
 };
 use crate::{
     address::Address,
@@ -32,7 +34,12 @@ const LAST_WORD: Duration = Duration::from_millis(200);
 /// For those who say no deadline.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-type Dialed = Result<Connection>;
+/// What comes of dialing in the background.
+enum Dialed {
+    /// Something to tell people: a warning, or not.
+    Notice(bool, String),
+    Done(Result<Connection>),
+}
 
 /// What the agent wants of the engine; see [`PolledEnv`].
 #[derive(Debug, PartialEq)]
@@ -85,6 +92,10 @@ pub struct RawPoll {
     journal: Journal,
     /// The request that the engine has yet to answer.
     owed: Option<(u64, Call)>,
+    visit: Visit,
+    history: History,
+    /// Since when the agent could have asked for something, and has not.
+    unasked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -102,14 +113,15 @@ impl RawPoll {
         refuse_inside_tokio()?;
         let (link, stop, owed) = (Link::Idle, Stop::default(), None);
         let (out, body, journal) = (Vec::new(), Vec::new(), Journal::default());
-        Ok(Self { spec, address, options, link, stop, out, body, journal, owed })
+        let (visit, history) = (Visit::default(), History::default());
+        Ok(Self { spec, address, options, link, stop, out, body, journal, owed, visit, history, unasked: None })
     }
 
     /// What the agent wants; `None` if nothing by the deadline of `wait`. One in the past waits for nothing; only an
     /// answer whose connection was lost is sent again first, which takes as long as the network does.
     ///
-    /// Dialing goes on in the background. If nobody listens for `connect_timeout` that is an error,
-    /// and the next call dials again.
+    /// Dialing goes on in the background, for as long as nobody listens. It is an error only if the listener has
+    /// refused the connection for good, as over a wrong token; a later call dials again, after a pause.
     pub fn turn(&mut self, wait: &mut Wait<'_>) -> Result<Option<RawTurn>> {
         if self.owed.is_some() {
             return Err(Error::new(ErrorKind::Usage, "the last turn is not answered yet; call reply() first"));
@@ -121,7 +133,7 @@ impl RawPoll {
             match &mut self.link {
                 Link::Idle => self.link = Link::Dialing(self.dial()?),
                 Link::Dialing(dialed) => {
-                    let connection = wait.run(|deadline| {
+                    let news = wait.run(|deadline| {
                         let left = deadline.map_or(LONGEST, |end| end.saturating_duration_since(Instant::now()));
                         dialed.recv_timeout(left).map_err(|why| match why {
                             mpsc::RecvTimeoutError::Timeout => timeout(),
@@ -130,15 +142,20 @@ impl RawPoll {
                             }
                         })
                     });
-                    match connection {
-                        Ok(Ok(connection)) => {
-                            self.journal = Journal::default();
+                    match news {
+                        Ok(Dialed::Notice(is_warning, text)) => {
+                            wait.tell(if is_warning { Notice::Warning(&text) } else { Notice::Info(&text) });
+                        }
+                        Ok(Dialed::Done(Ok(connection))) => {
+                            (self.journal, self.visit) = (Journal::default(), Visit::default());
+                            self.unasked = Some(Instant::now());
                             self.link = Link::Open(Box::new(connection), EnvSession::new());
                         }
                         Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
                         Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
-                        Ok(Err(error)) | Err(error) => {
+                        Ok(Dialed::Done(Err(error))) | Err(error) => {
                             self.link = Link::Idle;
+                            self.history.came_to_nothing();
                             return Err(error);
                         }
                     }
@@ -150,16 +167,26 @@ impl RawPoll {
                     });
                     let frame = match next {
                         Ok(Some(frame)) => frame,
-                        Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
-                        Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
-                        Ok(None) => return Ok(Some(self.gone("the agent closed the connection".into()))),
-                        Err(error) if error.kind() == ErrorKind::Protocol => {
-                            session.abort(&error, &mut self.out);
-                            self.body.clear();
-                            let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
-                            return Ok(Some(self.gone(error.to_string())));
+                        Err(error) if error.kind() == ErrorKind::Timeout => {
+                            if self.unasked.take_if(|since| since.elapsed() >= ABSENT).is_some() {
+                                wait.tell(Notice::Info(&waiting_for_agent(connection)));
+                            }
+                            return Ok(None);
                         }
-                        Err(error) => return Ok(Some(self.gone(error.to_string()))),
+                        Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
+                        ended => {
+                            let closed = || Error::new(ErrorKind::Closed, "the agent closed the connection");
+                            let error = ended.err().unwrap_or_else(closed);
+                            if error.kind() == ErrorKind::Protocol {
+                                session.abort(&error, &mut self.out);
+                                self.body.clear();
+                                let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
+                            }
+                            match self.gone(&error, wait) {
+                                Some(turn) => return Ok(Some(turn)),
+                                None => continue,
+                            }
+                        }
                     };
                     let limits = connection.limits();
                     let event = session.handle(&frame, &limits);
@@ -170,7 +197,13 @@ impl RawPoll {
                     let (request, call, turn) = match event {
                         Ok(EnvEvent::Make { request, make }) => {
                             let offered = Offers::default().check(&make);
-                            match offered.and_then(|()| check_render_mode(&self.spec.metadata, &make)) {
+                            let offered = offered.and_then(|()| check_render_mode(&self.spec.metadata, &make));
+                            self.visit.asked(&offered);
+                            self.unasked = None;
+                            if let Some(text) = self.visit.news(|| connection.peer()) {
+                                wait.tell(Notice::Info(&text));
+                            }
+                            match offered {
                                 Err(error) => session.fail(request, &error, &mut self.out)?,
                                 Ok(()) => {
                                     self.spec.render_mode = make.render_mode;
@@ -186,13 +219,17 @@ impl RawPoll {
                             continue;
                         }
                         Ok(EnvEvent::Close { .. }) => {
+                            self.visit.closed();
                             session.closed(&mut self.out)?;
                             self.send(&mut wait.polling())?;
                             continue;
                         }
                         Ok(EnvEvent::Over(error)) => {
                             let _ = connection.close(Some(Instant::now() + LAST_WORD));
-                            return Ok(Some(self.gone(error.to_string())));
+                            match self.gone(&error, wait) {
+                                Some(turn) => return Ok(Some(turn)),
+                                None => continue,
+                            }
                         }
                         Ok(EnvEvent::Reset { request, mut reset }) => {
                             let seed = reset.rows.pop().and_then(|(_, seed)| seed);
@@ -211,7 +248,10 @@ impl RawPoll {
                         Err(error) => {
                             session.abort(&error, &mut self.out);
                             let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
-                            return Ok(Some(self.gone(error.to_string())));
+                            match self.gone(&error, wait) {
+                                Some(turn) => return Ok(Some(turn)),
+                                None => continue,
+                            }
                         }
                     };
                     self.owed = Some((request, call));
@@ -242,6 +282,11 @@ impl RawPoll {
         }
         let row = Row { slot: 0, first: call == Call::Reset, terminated, truncated, reward, info: Value::None };
         session.result(request, &[row], info, (packed, observation.len()), &mut self.out)?;
+        match call {
+            Call::Reset => self.visit.reset(),
+            _ if self.visit.step() => self.history.played(),
+            _ => {}
+        }
         self.owed = None;
         std::mem::swap(&mut self.body, observation);
         self.send(wait)
@@ -300,12 +345,21 @@ impl RawPoll {
     }
 
     fn dial(&mut self) -> Result<mpsc::Receiver<Dialed>> {
-        let (sender, dialed) = mpsc::sync_channel(1);
+        let (sender, dialed) = mpsc::channel();
+        let pause = self.history.pause();
         self.stop = Stop::default();
         let (address, options, stop) = (self.address.clone(), self.options.clone(), self.stop.clone());
         let run = move || {
-            let mut wait = Wait::new(Some(options.connect_timeout)).unless(&stop);
-            let _ = sender.send(dial(&address, Role::Env, &options, &mut wait));
+            let mut notice = |notice: Notice<'_>| {
+                let (is_warning, text) = match notice {
+                    Notice::Warning(text) => (true, text),
+                    Notice::Info(text) => (false, text),
+                };
+                let _ = sender.send(Dialed::Notice(is_warning, text.to_owned()));
+            };
+            let mut wait = Wait::new(None).unless(&stop).telling(&mut notice);
+            let dialed = wait.sleep(pause).and_then(|()| dial(&address, Role::Env, &options, &mut wait));
+            let _ = sender.send(Dialed::Done(dialed));
         };
         let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);
         spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
@@ -321,9 +375,21 @@ impl RawPoll {
         }
     }
 
-    fn gone(&mut self, reason: String) -> RawTurn {
-        self.link = Link::Idle;
-        RawTurn::Close(reason)
+    /// The session is over. No turn says so of an agent that has asked for nothing.
+    fn gone(&mut self, why: &Error, wait: &mut Wait<'_>) -> Option<RawTurn> {
+        if let Link::Open(connection, _) = std::mem::replace(&mut self.link, Link::Idle) {
+            let result = match why.kind() {
+                ErrorKind::Closed => {
+                    self.visit.goodbye(why);
+                    Ok(())
+                }
+                _ => Err(why.clone()),
+            };
+            if let Some((is_warning, text)) = self.visit.end(&connection.peer(), &result, &self.history) {
+                wait.tell(if is_warning { Notice::Warning(&text) } else { Notice::Info(&text) });
+            }
+        }
+        self.visit.has_asked().then(|| RawTurn::Close(why.to_string()))
     }
 }
 
@@ -390,8 +456,8 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
         Ok(Self { raw, observation_space, action_space, outcome: Outcome::default() })
     }
 
-    /// What the agent wants, waited for at most `timeout`; `None` if nothing yet. Zero waits for nothing;
-    /// only an answer whose connection was lost is sent again first, which takes as long as the network does.
+    /// What the agent wants, waited for at most `timeout`; `None` if nothing yet, or nobody is there. Zero waits for
+    /// nothing; only an answer whose connection was lost is sent again first, which takes as long as the network does.
     pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
         let mut wait = Wait::new(Some(timeout));
         loop {

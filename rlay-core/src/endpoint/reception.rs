@@ -24,6 +24,10 @@ use crate::{
 pub(super) struct Reception<C> {
     limits: Limits,
     max_sessions: usize,
+    /// What those are told for whom there is no room.
+    full: String,
+    /// Whether anybody is let in yet.
+    is_ready: AtomicBool,
     sessions: Arc<AtomicUsize>,
     /// Of sessions that may go on over another connection.
     seats: Seats<C>,
@@ -50,13 +54,30 @@ impl Drop for Place {
 
 impl<C> Reception<C> {
     pub(super) fn new(options: &Options) -> Self {
+        let full = match options.max_sessions {
+            1 => "the one session there can be is taken".to_owned(),
+            most => format!("all {most} sessions are taken"),
+        };
         Self {
             limits: options.limits,
             max_sessions: options.max_sessions,
+            full: format!("{full}; try again later, or raise max_sessions"),
+            is_ready: AtomicBool::new(true),
             sessions: Arc::default(),
             seats: Seats::default(),
             is_closed: AtomicBool::new(false),
         }
+    }
+
+    /// The same of a host that does not serve yet, and has words of its own for those for whom there is no room.
+    pub(super) fn of_host(options: &Options, full: Option<String>) -> Self {
+        let reception = Self { is_ready: AtomicBool::new(false), ..Self::new(options) };
+        Self { full: full.unwrap_or_else(|| reception.full.clone()), ..reception }
+    }
+
+    /// Lets dialers in from now on.
+    pub(super) fn set_ready(&self) {
+        self.is_ready.store(true, SeqCst);
     }
 
     /// Whether there is room for a dialer, or a session that it comes back to. `lasts`: whether new ones may go on over
@@ -67,13 +88,15 @@ impl<C> Reception<C> {
             let seat = seat.ok_or_else(|| Error::gone("the session has ended; open a new one"))?;
             return Ok(Guest::Old { seat, heard: resume.received });
         }
-        let most = self.max_sessions;
-        if self.sessions.fetch_add(1, SeqCst) >= most {
+        if !self.is_ready.load(SeqCst) {
+            let text = "the host listens but does not serve yet; did it call run() or start()?";
+            return Err(Error::new(ErrorKind::Busy, text));
+        }
+        if self.sessions.fetch_add(1, SeqCst) >= self.max_sessions {
             self.sessions.fetch_sub(1, SeqCst);
             // A session that only waits for its dialer makes room; this one asks again.
             self.seats.clear_one();
-            let text = format!("all {most} sessions are taken; try again later, or raise max_sessions");
-            return Err(Error::new(ErrorKind::Busy, text));
+            return Err(Error::new(ErrorKind::Busy, self.full.clone()));
         }
         let place = Place(self.sessions.clone());
         let limits = agree(self.limits, hello.max_frame);

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Acceptor, Agent, Answer, OnLoss, Options, Received, Wait,
+    Acceptor, Agent, Answer, Connection, OnLoss, Options, Received, Wait,
     contract::Judge,
     source::{Source, Whence},
 };
@@ -129,6 +129,15 @@ impl ServerEnv {
         RemoteEnv::open(Source::new(Whence::Listened(self.acceptor.clone()), self.options.clone()))
     }
 
+    /// The connection of the next environment that dials in, however long that takes.
+    pub(super) fn next(&self) -> Result<Connection> {
+        self.acceptor.next(&mut Wait::default())
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Stops listening. Environments that were accepted stay, but none comes back or is replaced.
     pub fn close(&self) {
         self.acceptor.close();
@@ -137,10 +146,21 @@ impl ServerEnv {
 
 impl RemoteEnv {
     fn open(source: Source) -> Result<Self> {
-        let Options { timeout, contract, on_loss, .. } = *source.options();
         let agent = source.open()?;
+        let env = Self::of(agent, source.options());
+        Ok(Self { source: source.may_replace().then(|| Box::new(source)), ..env })
+    }
+
+    /// Takes the environment at the other end of a connection, which nothing replaces.
+    pub(super) fn over(connection: Connection, options: Options) -> Result<Self> {
+        let agent = Agent::open(connection, &options.make(), &mut Wait::new(Some(options.connect_timeout)))?;
+        Ok(Self::of(agent, &options))
+    }
+
+    fn of(agent: Agent, options: &Options) -> Self {
+        let Options { timeout, contract, on_loss, .. } = *options;
         let spec = agent.spec();
-        Ok(Self {
+        Self {
             observation_space: spec.observation_space.clone(),
             action_space: spec.action_space.clone(),
             agent,
@@ -148,9 +168,9 @@ impl RemoteEnv {
             judge: Judge::new(contract),
             packed: Vec::new(),
             on_loss,
-            source: source.may_replace().then(|| Box::new(source)),
+            source: None,
             last: None,
-        })
+        }
     }
 
     /// The same environment with plain Rust types, if its spaces are of these classes.
@@ -163,9 +183,16 @@ impl RemoteEnv {
     /// let pole: [f32; 4] = env.reset(None, &Value::None)?.observation;
     /// # Ok::<(), rlay::EnvError>(())
     /// ```
-    pub fn typed<O: Space, A: Space>(self) -> Result<RemoteEnv<O, A>> {
-        let observation_space = O::from_any(&self.observation_space).map_err(|e| e.at("observation_space"))?;
-        let action_space = A::from_any(&self.action_space).map_err(|e| e.at("action_space"))?;
+    pub fn typed<O: Space, A: Space>(mut self) -> Result<RemoteEnv<O, A>> {
+        let observation_space = O::from_any(&self.observation_space).map_err(|e| e.at("observation_space"));
+        let action_space = A::from_any(&self.action_space).map_err(|e| e.at("action_space"));
+        let (observation_space, action_space) = match (observation_space, action_space) {
+            (Ok(observation_space), Ok(action_space)) => (observation_space, action_space),
+            (Err(error), _) | (_, Err(error)) => {
+                self.leave(&error);
+                return Err(error);
+            }
+        };
         Ok(RemoteEnv {
             agent: self.agent,
             observation_space,
@@ -199,6 +226,11 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
             },
             Answer::Closed => return Err(Error::protocol("Closed where a result was due")),
         })
+    }
+
+    /// Ends the session, and tells the environment's host why.
+    pub(super) fn leave(&mut self, why: &Error) {
+        self.agent.leave(why);
     }
 
     /// Goes on with another environment if this one is lost and that is wanted; whether it does.

@@ -1,4 +1,4 @@
-//! ServerBackend: hosts environments for every agent that connects, each on a thread of its own.
+//! ServerBackend: hosts environments for every agent that connects.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Acceptor, Host, Options, Wait, serve};
+use super::{Acceptor, Connection, History, Host, Options, Wait, running::Running, serve};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
@@ -15,11 +15,11 @@ use crate::{
     guard::guard,
     host::{HostEnv, Hosted},
     stop::Stop,
-    wire::{Make, Role},
+    wire::Make,
 };
 
 /// How long `close` waits for sessions whose environment is busy.
-const CLOSE_TIME: Duration = Duration::from_millis(1500);
+pub(super) const CLOSE_TIME: Duration = Duration::from_millis(1500);
 
 /// Makes an environment for each session.
 pub(super) type Maker = Arc<dyn Fn(&Make) -> Result<Box<dyn HostEnv>> + Send + Sync>;
@@ -32,7 +32,11 @@ pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvEr
     })
 }
 
-/// The host's end where the agent dials. Every session has its own environment and its own thread.
+/// The host's end where the agent dials. Every session has its own environment, which is made, stepped and closed on
+/// one thread: that session's own, or where there is but one ([`Options::max_sessions`]) the one that calls
+/// [`run`](Self::run).
+///
+/// Agents that dial before [`run`](Self::run) or [`start`](Self::start) wait, and are told so.
 ///
 /// ```
 /// # use rlay::{Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
@@ -52,7 +56,7 @@ pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvEr
 /// use rlay::{ClientEnv, ServerBackend};
 ///
 /// let backend = ServerBackend::bind(|_| Ok(Coin(Discrete::new(2))), "mem://coin", rlay::options())?;
-/// backend.start();
+/// backend.start()?;
 /// let mut env = ClientEnv::connect("mem://coin", rlay::options())?;
 /// env.reset(Some(1), &Value::None)?;
 /// assert_eq!(env.step(Value::Int(1))?.reward, 1.0);
@@ -67,6 +71,8 @@ struct Inner {
     acceptor: Acceptor,
     options: Options,
     stop: Stop,
+    running: Running,
+    history: History,
     threads: Threads,
 }
 
@@ -83,9 +89,16 @@ impl ServerBackend {
         address: &str,
         options: Options,
     ) -> Result<Self> {
-        let acceptor = Acceptor::bind(&address.parse()?, Role::Env, &options)?;
-        let (stop, threads) = (Stop::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { maker: maker(factory), acceptor, options, stop, threads })))
+        let acceptor = Acceptor::bind_host(&address.parse()?, &options, None)?;
+        Ok(Self(Arc::new(Inner {
+            maker: maker(factory),
+            acceptor,
+            options,
+            stop: Stop::default(),
+            running: Running::default(),
+            history: History::default(),
+            threads: Mutex::default(),
+        })))
     }
 
     /// The address for agents to dial, with the real port.
@@ -99,16 +112,23 @@ impl ServerBackend {
     }
 
     /// Serves on the calling thread until [`close`](Self::close), and returns once the agents were told, so that a
-    /// program may end then.
+    /// program may end then. A backend that was closed, or serves already, is an error.
     ///
     /// Ctrl-C ends a Rust program where it stands, without a word to the agents, unless that closes the backend. A
     /// library installs no signal handlers; in a program the crate `ctrlc` does, by
     /// `ctrlc::set_handler(move || closing.close())`, where `closing` is a clone of the backend.
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
+        self.0.running.claim(&self.0.stop)?;
+        self.serve()
+    }
+
+    fn serve(&self) -> Result<()> {
         let inner = &self.0;
+        let _running = inner.running.here();
+        inner.acceptor.set_ready();
         loop {
-            let mut connection = match inner.acceptor.next(&mut Wait::default()) {
+            let connection = match inner.acceptor.next(&mut Wait::default()) {
                 Ok(connection) => connection,
                 Err(error) if error.kind() == ErrorKind::Closed => {
                     end(&inner.threads, Instant::now());
@@ -116,28 +136,28 @@ impl ServerBackend {
                 }
                 Err(error) => return Err(error),
             };
-            let (maker, stop) = (inner.maker.clone(), inner.stop.clone());
-            let (tracebacks, offers) = (inner.options.tracebacks, inner.options.offers.clone());
+            if inner.options.max_sessions == 1 {
+                inner.host(connection);
+                continue;
+            }
+            let for_thread = inner.clone();
             let mut threads = inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
             threads.retain(|thread| !thread.is_finished());
-            let spawned = thread::Builder::new().name("rlay-session".into()).spawn(move || {
-                let mut factory = |make: &Make| maker(make);
-                let mut host = Host::new(&mut factory, connection.limits(), tracebacks).offering(offers);
-                if let Err(error) = serve(&mut connection, &mut host, &mut Wait::default().unless(&stop)) {
-                    tracing::warn!("{connection}: session ended: {error}");
-                }
-            });
-            threads.push(spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?);
+            threads.push(spawn("rlay-session", move || for_thread.host(connection))?);
         }
     }
 
-    /// Serves on a thread of its own until [`close`](Self::close).
-    pub fn start(&self) {
+    /// Serves on a thread of its own until [`close`](Self::close). A backend that was closed, or serves already, is an
+    /// error.
+    pub fn start(&self) -> Result<()> {
+        self.0.running.claim(&self.0.stop)?;
         let this = self.clone();
-        let spawned = thread::Builder::new().name("rlay-backend".into()).spawn(move || this.run());
-        if let Err(error) = spawned {
-            tracing::error!("cannot start a thread: {error}");
-        }
+        let spawned = spawn("rlay-backend", move || {
+            if let Err(error) = this.serve() {
+                tracing::error!("{}: {error}", this.address());
+            }
+        });
+        spawned.map(drop).inspect_err(|_| self.0.running.end())
     }
 
     /// Stops listening, says goodbye to every agent and closes every environment that is not in the
@@ -146,8 +166,26 @@ impl ServerBackend {
         self.0.stop.set();
         let began = Instant::now();
         self.0.acceptor.close();
+        self.0.running.wait(began + CLOSE_TIME);
         end(&self.0.threads, began);
     }
+}
+
+impl Inner {
+    /// Hosts one session on this thread.
+    fn host(&self, mut connection: Connection) {
+        let mut factory = |make: &Make| (self.maker)(make);
+        let mut host = Host::new(&mut factory, connection.limits(), self.options.tracebacks);
+        host = host.offering(self.options.offers.clone()).recalling(&self.history);
+        // What ends it is told there.
+        let _ = serve(&mut connection, &mut host, &mut Wait::default().unless(&self.stop));
+    }
+}
+
+/// Starts a thread of a backend.
+pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
+    let spawned = thread::Builder::new().name(name.into()).spawn(run);
+    spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))
 }
 
 /// The threads of an endpoint's sessions.

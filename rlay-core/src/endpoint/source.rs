@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Acceptor, Agent, Connection, OnLoss, Options, Wait, dial, wait::QUIET};
+use super::{Acceptor, Agent, Connection, History, OnLoss, Options, Wait, dial, wait::ABSENT};
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
@@ -15,6 +15,7 @@ use crate::{
 pub(super) struct Source {
     whence: Whence,
     options: Options,
+    history: History,
 }
 
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(super) enum Whence {
 
 impl Source {
     pub(super) fn new(whence: Whence, options: Options) -> Self {
-        Self { whence, options }
+        Self { whence, options, history: History::default() }
     }
 
     pub(super) fn options(&self) -> &Options {
@@ -61,7 +62,7 @@ impl Source {
     }
 
     /// Takes the environment that is to take the place of this one, if that is lost and another may. It must be of the
-    /// same spaces.
+    /// same spaces. After one that was lost before its first step there is a pause, for the next may be, too.
     pub(super) fn another(&mut self, lost: &mut Agent) -> Result<Option<Agent>> {
         let Some(why) = lost.loss().filter(|_| self.may_replace()).cloned() else { return Ok(None) };
         // A program that lost its connection alone ends before it is launched again.
@@ -75,7 +76,14 @@ impl Source {
                 (command[0].clone(), format!("launching it again, at most {restarts} times more"))
             }
         };
-        tracing::warn!("{name}: the environment is lost ({why}); {how}");
+        match lost.take_played() {
+            true => self.history.played(),
+            false => self.history.came_to_nothing(),
+        }
+        if let Some((line, _)) = self.history.line(&name, &format!("the environment is lost ({why}); {how}")) {
+            tracing::warn!("{line}");
+        }
+        let _ = Wait::new(Some(self.options.connect_timeout)).sleep(self.history.pause());
         let agent = self.open()?;
         let (before, after) = (lost.spec(), agent.spec());
         let of_observations = difference(&before.observation_space, &after.observation_space);
@@ -91,9 +99,10 @@ impl Source {
 
 /// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
 fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
+    let mut gone: Option<Error> = None;
     loop {
-        let connection = next(acceptor, wait).map_err(|error| match error.kind() {
-            ErrorKind::Timeout => Error::new(
+        let connection = next(acceptor, wait).map_err(|error| match (error.kind(), &gone) {
+            (ErrorKind::Timeout, None) => Error::new(
                 ErrorKind::Timeout,
                 format!(
                     "no environment dialed in to {}; start the game or ClientBackend with this address, \
@@ -101,11 +110,26 @@ fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'_>) -> Resu
                     acceptor.address()
                 ),
             ),
+            (ErrorKind::Timeout, Some(gone)) => Error::new(
+                ErrorKind::Timeout,
+                format!(
+                    "whatever dialed in to {} was gone before it had made an environment ({gone}); look at the log of \
+                     the game",
+                    acceptor.address()
+                ),
+            ),
             _ => error,
         })?;
+        let peer = connection.peer();
         match Agent::open(connection, &options.make(), wait) {
             Ok(agent) => return Ok(agent),
-            Err(error) if error.kind() == ErrorKind::ConnectionLost => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionLost => {
+                if gone.is_none() {
+                    let text = format!("{peer}: it dialed in and was gone before it had made an environment: {error}");
+                    wait.warn(&text);
+                }
+                gone = Some(error);
+            }
             Err(error) => return Err(error),
         }
     }
@@ -113,10 +137,11 @@ fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'_>) -> Resu
 
 /// The next one from the queue; says so if that takes long.
 fn next(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
-    match acceptor.next(&mut wait.within(QUIET)) {
+    match acceptor.next(&mut wait.within(ABSENT)) {
         Err(error) if error.kind() == ErrorKind::Timeout => {
             wait.look()?;
-            wait.warn(&format!("waiting for an environment to dial in to {}", acceptor.address()));
+            let advice = "start the game or ClientBackend with this address";
+            wait.warn(&format!("waiting for an environment to dial in to {}; {advice}", acceptor.address()));
             acceptor.next(wait)
         }
         next => next,

@@ -15,7 +15,10 @@ use crate::{
 /// How often a waiting call looks up, if it has something to look at.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
-/// A wait that has lasted so long is mentioned to people.
+/// A peer that is not there after so long is mentioned to people.
+pub(crate) const ABSENT: Duration = Duration::from_secs(1);
+
+/// A wait for an answer that has lasted so long is mentioned to people.
 pub(crate) const QUIET: Duration = Duration::from_secs(10);
 
 /// What people may want to know of a wait, for a log.
@@ -23,7 +26,7 @@ pub(crate) const QUIET: Duration = Duration::from_secs(10);
 pub enum Notice<'n> {
     /// Something may be wrong.
     Warning(&'n str),
-    /// Nothing is wrong, but it lasts.
+    /// Nothing is wrong.
     Info(&'n str),
 }
 
@@ -35,7 +38,8 @@ pub struct Wait<'a> {
     pub deadline: Option<Instant>,
     /// Called while waiting; its error ends the wait.
     pub check: Option<&'a mut dyn FnMut() -> Result<()>>,
-    /// Told what a long wait is for, and what becomes of a connection that is lost; by default `tracing` is.
+    /// Told what a long wait is for, what becomes of a connection that is lost, and of agents that join a host and
+    /// leave it; by default `tracing` is.
     pub notice: Option<&'a mut dyn FnMut(Notice<'_>)>,
     /// Ends the wait with an error of kind [`Closed`](ErrorKind::Closed) once it is set.
     pub stop: Option<&'a Stop>,
@@ -65,7 +69,8 @@ impl<'a> Wait<'a> {
         Self { check: Some(check), ..self }
     }
 
-    /// Tells `notice` what a wait is for that has lasted ten seconds, and of a connection that is lost or regained.
+    /// Tells `notice` what a wait is for that has lasted, of a connection that is lost or regained, and of agents that
+    /// join a host and leave it.
     #[must_use]
     pub fn telling(self, notice: &'a mut dyn FnMut(Notice<'_>)) -> Self {
         Self { notice: Some(notice), ..self }

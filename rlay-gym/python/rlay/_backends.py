@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -14,8 +15,8 @@ from typing_extensions import Self
 
 from rlay import _hosting, _lifetime, _listeners, _options, _rlay
 from rlay._options import Options
-from rlay._threads import Threads
-from rlay.errors import ConnectionLost, Error, Timeout
+from rlay._threads import CLOSE_TIME, Threads
+from rlay.errors import Busy, Closed, ConnectionLost, Error, Timeout
 
 logger = logging.getLogger("rlay")
 
@@ -50,29 +51,61 @@ class Close:
     reason: str
 
 
+_MADE_ALREADY = (
+    "this host serves one environment, which was made already, and another agent has it; try again later, or give the "
+    "host a function that makes environments, to serve several agents at a time"
+)
+
+
 class _Backend:
     """What both backends have in common: threads, start, close."""
 
     address: str
     _inherited = False
-    _is_started = False
 
-    def __init__(self, env: _hosting.Source, env_kwargs: Collection[str], max_sessions: int, tracebacks: bool) -> None:
+    def __init__(
+        self, env: _hosting.Source, env_kwargs: Collection[str], max_sessions: int | None, tracebacks: bool
+    ) -> None:
         _hosting.check(env, env_kwargs)
         self._title = _hosting.title(env)
         self._offers = (_hosting.offered(env), list(env_kwargs))
         self._make = _hosting.maker(env)
         self._one = _hosting.is_instance(env)
-        self._max_sessions = 1 if self._one else max_sessions
+        if max_sessions is None:
+            max_sessions = 1 if self._one else 64
+        self._max_sessions: int = _options.count(
+            "max_sessions", max_sessions, 1, "how many sessions there may be at a time"
+        )
+        if self._one and self._max_sessions > 1:
+            raise ValueError(
+                f"max_sessions={max_sessions!r}: an environment that is made already serves one agent at a time; "
+                "give a function that makes environments, or leave max_sessions out"
+            )
         self._tracebacks = tracebacks
         self._begin()
 
     def _begin(self) -> None:
         self._stop = _rlay.Stop()
         self._threads = Threads("rlay-session")
+        self._history = _rlay.History()
+        self._claiming = threading.RLock()
+        # Whether it serves, on which thread if that called `run`, and the end of that.
+        self._is_claimed = False
+        self._runner: int | None = None
+        self._ended = threading.Event()
 
     def run(self) -> None:
-        raise NotImplementedError
+        self._claim()
+        self._ended.clear()
+        self._runner = threading.get_ident()
+        try:
+            self._serve_all()
+        except KeyboardInterrupt:
+            self.close()
+        finally:
+            self._runner = None
+            self._is_claimed = False
+            self._ended.set()
 
     def __repr__(self) -> str:
         """Return where it is, what it hosts, and in which state."""
@@ -84,14 +117,34 @@ class _Backend:
         elif self._stop.is_set():
             state = "closed"
         else:
-            state = "serving" if self._is_started else "not started"
+            state = "serving" if self._is_serving() else "not started"
         return f"<{type(self).__name__}<{self._title}> {self.address}, {state}>"
 
+    def _is_serving(self) -> bool:
+        return self._is_claimed
+
     def start(self) -> Self:
-        """Serve in daemon threads and return this backend."""
-        self._is_started = True
+        """Serve in daemon threads and return this backend.
+
+        A backend that serves already, or was closed, raises.
+        """
+        self._claim()
         self._threads.start(self._run_quietly)
         return self
+
+    def _claim(self) -> None:
+        """Begin to serve, once at a time."""
+        if self._stop.is_set():
+            raise Closed("the backend was closed; make a new one")
+        with self._claiming:
+            if self._is_claimed:
+                raise Error(
+                    "the backend serves already; call run() or start() once, and make another one for another address"
+                )
+            self._is_claimed = True
+
+    def _serve_all(self) -> None:
+        raise NotImplementedError
 
     def close(self) -> None:
         """Let nobody in any more, end every session and close every environment that is not in a call.
@@ -102,14 +155,16 @@ class _Backend:
         self._stop.set()
         self._release()
         self._threads.join(asked)
+        if self._runner not in (None, threading.get_ident()):
+            self._ended.wait(max(0.0, asked + CLOSE_TIME - time.monotonic()))
 
     def _release(self) -> None:
         """Let nobody in any more, and wake who waits for somebody."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        """Serve in daemon threads."""
-        return self.start()
+        """Serve in daemon threads, unless it serves already."""
+        return self if self._is_claimed else self.start()
 
     def __exit__(self, *exception: object) -> None:
         """Close."""
@@ -117,27 +172,31 @@ class _Backend:
 
     def _run_quietly(self) -> None:
         try:
-            self.run()
+            self._serve_all()
         except Error as error:
             logger.error("%s: %s", self.address, error)
+        finally:
+            self._is_claimed = False
 
     def _serve(self, session: _rlay.Session, make: Any) -> None:
         """Host one session on this thread; what ends it is logged, not raised."""
-        try:
-            session.serve(make, self._stop, self._tracebacks, *self._offers)
-        except Error as error:
-            logger.warning("%s: a session ended: %s", self.address, error)
+        with contextlib.suppress(Error):
+            session.serve(make, self._stop, self._tracebacks, self._offers, self._history)
 
 
 class ServerBackend(_Backend):
     """Hosts environments for every agent that connects: the agent dials.
+
+    Each environment is made, stepped, rendered and closed on one thread. That is the one that calls `run` where
+    there is one session at a time (an instance, or ``max_sessions=1``); else each session has a thread of its own.
+    Agents that dial before `run` or `start` wait, and are told so.
 
     Args:
         env: An environment id or ``EnvSpec``; or a callable (an ``Env`` class too), called as
             ``env(render_mode=mode)`` once per session; or an ``Env`` instance, which serves one
             session at a time and is not closed; or a dict of several, of which agents name one.
         address: Where to listen; port 0 takes a free one, see the attribute ``address``.
-        max_sessions: Most agents at a time.
+        max_sessions: Most agents at a time. None: 64, or 1 for an instance, which cannot have more.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
@@ -161,7 +220,7 @@ class ServerBackend(_Backend):
         env: _hosting.Source,
         address: str = "tcp://127.0.0.1:0",
         *,
-        max_sessions: int = 64,
+        max_sessions: int | None = None,
         token: str | None = None,
         max_frame: int | None = None,
         reconnect_timeout: float | None = None,
@@ -180,38 +239,52 @@ class ServerBackend(_Backend):
             handshake_timeout=handshake_timeout,
             max_handshakes=max_handshakes,
         )
-        self._acceptor = _rlay.Acceptor(_options.address(address), "env", options.settled())
+        one = _MADE_ALREADY if self._one else None
+        self._acceptor = _rlay.Acceptor(_options.address(address), "env", options.settled(), one)
         self._descriptor = _lifetime.ListeningDescriptor(self._acceptor.descriptor)
         self.address = self._acceptor.address
         _listeners.say_where(address, self.address)
         _lifetime.watch(self)
 
     def run(self) -> None:
-        """Serve until `close` or Ctrl-C. An instance is served on this very thread."""
+        """Serve until `close` or Ctrl-C. Where there is one session at a time that is on this very thread.
+
+        A backend that serves already, or was closed, raises.
+        """
+        super().run()
+
+    def _claim(self) -> None:
         if self._inherited:
             raise Error(
                 "this backend was made before the process forked and belongs to the parent; make it in the child"
             )
-        self._is_started = True
-        try:
-            while not self._stop.is_set():
-                try:
-                    session = self._acceptor.next(1.0)
-                except Timeout:
-                    self._log_notices()
-                    continue
-                self._log_notices()
-                if session is None:
-                    return
-                if self._one:
-                    self._serve(session, self._make)
-                else:
-                    self._threads.start(self._serve, session, self._make)
-        except KeyboardInterrupt:
-            self.close()
+        super()._claim()
 
-    def _log_notices(self) -> None:
-        for notice in self._acceptor.notices():
+    def _serve_all(self) -> None:
+        self._acceptor.set_ready()
+        if self._max_sessions == 1:
+            # This thread has no time for it.
+            self._threads.start(self._log_all_notices)
+        while not self._stop.is_set():
+            try:
+                session = self._acceptor.next(1.0)
+            except Timeout:
+                self._log(self._acceptor.notices())
+                continue
+            self._log(self._acceptor.notices())
+            if session is None:
+                return
+            if self._max_sessions == 1:
+                self._serve(session, self._make)
+            else:
+                self._threads.start(self._serve, session, self._make)
+
+    def _log_all_notices(self) -> None:
+        while (notices := self._acceptor.next_notices()) is not None:
+            self._log(notices)
+
+    def _log(self, notices: list[str]) -> None:
+        for notice in notices:
             logger.warning("%s: %s", self.address, notice)
 
     def _release(self) -> None:
@@ -228,15 +301,20 @@ class ClientBackend(_Backend):
     """Hosts environments by dialing in to agents that listen, as a game does that is started by hand.
 
     One session waits for an agent at any time; as soon as it is taken, a spare one dials, up to
-    ``max_sessions``. So an agent that opens several environments gets them.
+    ``max_sessions``. So an agent that opens several environments gets them. Where sessions end before their first
+    step, because the environment cannot be made or the agent does not want it, the next one dials after a pause of
+    20 ms, which doubles each time up to 5 s. The log says why.
+
+    Each environment is made, stepped, rendered and closed on one thread. That is the one that calls `run` where
+    there is one session at a time (an instance, or ``max_sessions=1``); else each session has a thread of its own.
 
     Args:
         env: As for `ServerBackend`. For the poll form (`turn` and `reply`) any object with
             ``observation_space`` and ``action_space`` will do.
         address: Where the `ServerEnv` listens; None takes the environment variable ``RLAY_ADDRESS``, which whoever
             launches this program sets (see `launch`).
-        max_sessions: Most sessions at a time.
-        connect_timeout: How long to try again while nobody listens.
+        max_sessions: Most sessions at a time. None: 64, or 1 for an instance, which cannot have more.
+        connect_timeout: How long to try again while nobody listens. `turn` waits as long as it takes.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
@@ -258,7 +336,7 @@ class ClientBackend(_Backend):
         env: _hosting.Source,
         address: str | None = None,
         *,
-        max_sessions: int = 64,
+        max_sessions: int | None = None,
         connect_timeout: float = 60.0,
         token: str | None = None,
         max_frame: int | None = None,
@@ -283,35 +361,58 @@ class ClientBackend(_Backend):
     def _begin(self) -> None:
         super()._begin()
         self._active = 0
+        self._is_dialing = False
         self._changed = threading.Condition()
         self._poll: _rlay.Poll | None = None
         self._frame_due = False
 
-    def run(self) -> None:
-        """Serve until `close` or Ctrl-C, or until nobody listens any more; the latter raises ConnectionLost.
+    def _is_serving(self) -> bool:
+        return self._is_claimed or self._poll is not None
 
-        An instance is served on this very thread.
+    def run(self) -> None:
+        """Serve until `close` or Ctrl-C, or until nobody has listened for ``connect_timeout`` and no session is left.
+
+        The latter raises `ConnectionLost`, unless a session has played before. Where there is one session at a time
+        it is served on this very thread. A backend that serves already, or was closed, raises.
         """
-        self._is_started = True
-        try:
-            while not self._stop.is_set():
-                try:
-                    session = _rlay.dial(self.address, "env", self._options, self._stop)
-                except ConnectionLost:
-                    self._wait(lambda: self._active == 0)
-                    if self._stop.is_set():
-                        return
-                    raise
-                if session is None:
+        super().run()
+
+    def _serve_all(self) -> None:
+        while not self._stop.is_set():
+            dialed = time.monotonic()
+            try:
+                session = self._dial()
+            except (ConnectionLost, Busy) as error:
+                self._wait(lambda: self._active == 0)
+                if self._stop.is_set():
                     return
-                if self._one:
-                    self._serve(session, self._make)
-                    continue
+                if not self._history.has_played():
+                    raise
+                logger.info("%s: the agent left, and no other came: %s", self.address, error)
+                return
+            if session is None:
+                return
+            if self._max_sessions == 1:
+                self._serve(session, self._make)
+            else:
                 taken = threading.Event()
                 self._threads.start(self._serve_spare, session, taken)
                 self._wait_for_next(taken)
-        except KeyboardInterrupt:
-            self.close()
+            self._pause(dialed)
+
+    def _dial(self) -> _rlay.Session | None:
+        self._is_dialing = True
+        try:
+            self._tell_wait()
+            return _rlay.dial(self.address, "env", self._options, self._stop)
+        finally:
+            self._is_dialing = False
+
+    def _tell_wait(self) -> None:
+        """Say that the last agent has left and another one is looked for, if that is so."""
+        if self._is_dialing and self._active == 0 and self._history.has_played() and not self._stop.is_set():
+            patience = self._options.connect_timeout
+            logger.info("%s: the agent left; waiting %g s for another", self.address, patience)
 
     def _serve_spare(self, session: _rlay.Session, taken: threading.Event) -> None:
         def make(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any]) -> _hosting.Described:
@@ -330,10 +431,17 @@ class ClientBackend(_Backend):
                     self._active -= 1
                 taken.set()
                 self._changed.notify_all()
+            self._tell_wait()
 
     def _wait_for_next(self, taken: threading.Event) -> None:
         """Wait until the spare session is taken and there is room for one more."""
         self._wait(lambda: taken.is_set() and self._active < self._max_sessions)
+
+    def _pause(self, dialed: float) -> None:
+        """Wait until it is time to dial again. A session that begins to play ends the pause."""
+        with self._changed:
+            while not self._stop.is_set() and (left := dialed + self._history.pause() - time.monotonic()) > 0:
+                self._changed.wait(min(_SLICE, left))
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         """Wait until the sessions are as wanted, or for `close`."""
@@ -346,8 +454,8 @@ class ClientBackend(_Backend):
         """Return what the agent wants, waiting at most ``timeout`` seconds, or None if nothing yet.
 
         This is the poll form, for an engine's own loop. With ``timeout=0`` it waits for nothing, and dialing goes on
-        in the background; only an answer whose connection was lost is sent again first, which takes as long as the
-        network does. Every `Reset` and `Step` is answered with `reply`.
+        in the background for as long as nobody listens; only an answer whose connection was lost is sent again first,
+        which takes as long as the network does. Every `Reset` and `Step` is answered with `reply`.
         """
         if self._poll is None:
             if any(self._offers):
@@ -356,7 +464,6 @@ class ClientBackend(_Backend):
             # Nobody but the engine draws, and a mode that it has not declared is none that it expects.
             if _hosting.render_modes(described[5]) is None:
                 described[5]["render_modes"] = []
-            self._is_started = True
             self._poll = _rlay.Poll(described, self.address, self._options, self._stop)
         turn = self._poll.turn(timeout)
         if turn is None:

@@ -22,8 +22,8 @@ from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Inco
 
 logger = logging.getLogger("rlay")
 
-_QUIET = 10.0
-"""Seconds after which a wait is mentioned in the log."""
+_QUIET = 1.0
+"""Seconds after which a wait for an environment is mentioned in the log."""
 
 _MOMENT = 1.0
 """Seconds after which the log says who dialed meanwhile and was no environment."""
@@ -107,6 +107,8 @@ class RemoteEnv(gym.Env[Any, Any]):
         self._told = False
         self._metadata: dict[str, Any] = {"render_modes": []}
         self._details: dict[str, Any] = {}
+        # How often an environment that took the place of another was gone before its first step.
+        self._history = _rlay.History()
         self._remote_id = ""
         self._spec: EnvSpec | None = None
         self.address = _options.address(address)
@@ -268,15 +270,19 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     def _take(self, agent: _rlay.Agent) -> None:
         env_id, observation_space, action_space, render_mode, metadata, details = agent.spec()
-        spaces = {"observation_space": _spaces.build(observation_space), "action_space": _spaces.build(action_space)}
-        for name, space in spaces.items():
-            if self._is_vacant and self.__dict__[name] != space:
-                try:
-                    agent.close()
-                except Error as besides:
-                    logger.warning("%s: the environment failed to close: %s", self.address, besides)
-                how = _rlay.difference(_spaces.describe(self.__dict__[name]), _spaces.describe(space))
-                raise Incompatible(f"{self.address} has another {name} than before: {how}; make a new environment")
+        try:
+            spaces = {
+                "observation_space": _spaces.build(observation_space),
+                "action_space": _spaces.build(action_space),
+            }
+            for name, space in spaces.items():
+                if self._is_vacant and self.__dict__[name] != space:
+                    how = _rlay.difference(_spaces.describe(self.__dict__[name]), _spaces.describe(space))
+                    raise Incompatible(f"{self.address} has another {name} than before: {how}; make a new environment")
+        except Error as error:
+            # Its host is to know why it is not played.
+            agent.leave(str(error))
+            raise
         self._metadata = metadata if isinstance(metadata, dict) else {"render_modes": []}
         self._details, self._remote_id = details, env_id
         self._complete()
@@ -371,8 +377,15 @@ class RemoteEnv(gym.Env[Any, Any]):
         """Go on with another environment, which must be of the same spaces, if that is wanted; whether it is."""
         if not self._may_replace():
             return False
-        logger.warning("%s: the environment is lost; waiting for another", self.address)
+        if self._agent is not None and self._agent.take_played():
+            self._history.played()
+        else:
+            self._history.came_to_nothing()
+        if line := self._history.line(self.address, "the environment is lost; waiting for another"):
+            logger.warning("%s", line)
         self._agent, self._is_vacant = None, True
+        # One after the other may be lost before its first step.
+        time.sleep(self._history.pause())
         self._connect()
         return True
 
@@ -649,15 +662,19 @@ class ServerEnv(RemoteEnv):
                         "game or ClientBackend with this address, or raise connect_timeout"
                     ) from None
                 if now >= quiet:
-                    logger.warning("waiting for an environment to dial in to %s", self.address)
+                    advice = "start the game or ClientBackend with this address"
+                    logger.warning("waiting for an environment to dial in to %s; %s", self.address, advice)
                     quiet = deadline
                 continue
             if session is None:
                 raise Closed("the environment was closed; make a new one")
             try:
                 return self._ask(session, deadline)
-            except ConnectionLost:
+            except ConnectionLost as error:
                 # It died while it waited in the queue; the next one may live.
+                gone = f"whatever dialed in was gone before it had made an environment ({error})"
+                if line := self._history.line(self.address, gone):
+                    logger.warning("%s", line)
                 continue
 
     def close(self) -> None:

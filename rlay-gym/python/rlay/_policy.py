@@ -6,13 +6,15 @@ import contextlib
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
+from rlay import _rlay
 from rlay._envs import ServerEnv
 from rlay._options import shown
 from rlay._threads import Threads
-from rlay.errors import Error, Timeout
+from rlay.errors import Closed, ConnectionLost, EnvError, Error, Timeout
 
 logger = logging.getLogger("rlay")
 
@@ -28,7 +30,10 @@ def serve_policy(
     """Listen at ``address`` and play episode after episode with every environment that dials in.
 
     Each environment has a thread of its own, so ``policy`` may be called from several at once.
-    Runs until Ctrl-C. The address that was bound is logged at level INFO to the logger ``rlay``.
+    Runs until Ctrl-C. The logger ``rlay`` is told, at level INFO, the address that was bound, who joins, and who
+    leaves after how many steps; at level WARNING, once for each reason and machine, why an environment was not
+    played. A policy that raises lets its environment go, which is told why; the traceback is logged once for each
+    place where it raises.
 
     Args:
         policy: Called as ``policy(observation)``; returns an action.
@@ -46,6 +51,7 @@ def serve_policy(
     logger.info("serving the policy at %s", holder.address)
     stop = threading.Event()
     threads = Threads("rlay-policy")
+    history = _rlay.History()
     try:
         while True:
             try:
@@ -56,7 +62,7 @@ def serve_policy(
                 return
             env = ServerEnv(holder.address, token=token, max_frame=max_frame)
             env._session = session
-            threads.start(_play, policy, env, stop)
+            threads.start(_play, policy, env, session.peer or holder.address, history, stop)
     except KeyboardInterrupt:
         return
     finally:
@@ -66,18 +72,67 @@ def serve_policy(
         threads.join(asked)
 
 
-def _play(policy: Callable[[Any], Any], env: ServerEnv, stop: threading.Event) -> None:
+class _PolicyError(Error):
+    """The policy raised."""
+
+
+def _play(
+    policy: Callable[[Any], Any], env: ServerEnv, peer: str, history: _rlay.History, stop: threading.Event
+) -> None:
+    steps = episodes = 0
     try:
-        done = True
-        while not stop.is_set():
-            if done:
-                observation, _ = env.reset()
-            observation, _, terminated, truncated, _ = env.step(policy(observation))
-            done = terminated or truncated
+        agent = env._connect()
+        logger.info("%s: an environment joined", peer)
+        try:
+            done = True
+            while not stop.is_set():
+                if done:
+                    observation, _ = env.reset()
+                    episodes += 1
+                observation, _, terminated, truncated, _ = env.step(_act(policy, observation, history))
+                steps += 1
+                done = terminated or truncated
+        except Error as error:
+            # Its host is to know why it is let go.
+            agent.leave(_text(error))
+            raise
     except Error as error:
-        logger.info("an environment left: %s", error)
-    except Exception:
-        logger.exception("the policy failed; its environment is let go")
+        _tell_end(peer, (steps, episodes), error, history)
     finally:
         with contextlib.suppress(Error):
             env.close()
+
+
+def _act(policy: Callable[[Any], Any], observation: Any, history: _rlay.History) -> Any:
+    try:
+        return policy(observation)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        times = history.count(f"{type(error).__qualname__} in {place.filename}, line {place.lineno}")
+        if times == 1:
+            logger.exception("the policy failed; its environment is let go")
+        elif times is not None:
+            logger.error("the policy failed (%d times so far): %r", times, error)
+        raise _PolicyError(f"the policy failed: {type(error).__qualname__}: {error}") from error
+
+
+def _tell_end(peer: str, played: tuple[int, int], error: Error, history: _rlay.History) -> None:
+    steps, episodes = played
+    if steps == 0 and not isinstance(error, _PolicyError):
+        if line := history.line(peer, f"the environment was not played: {_text(error)}"):
+            logger.warning("%s", line)
+        return
+    # Each is told, but what went wrong is a warning once. Games come and go, and of the policy's error it was said.
+    is_wrong = not isinstance(error, Closed | ConnectionLost | _PolicyError)
+    is_news = is_wrong and history.line(peer, _text(error)) is not None
+    level = logging.WARNING if is_news else logging.INFO
+    stay = f"{_count(steps, 'step')} in {_count(episodes, 'episode')}"
+    logger.log(level, "%s: the environment left after %s: %s", peer, stay, _text(error))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _text(error: Error) -> str:
+    return f"{error.remote_type}: {error}" if isinstance(error, EnvError) else str(error)

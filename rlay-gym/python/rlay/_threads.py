@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-_CLOSE_TIME = 1.5
+CLOSE_TIME = 1.5
+"""How long whoever closes waits for threads that are in a call, in seconds."""
 
 
 class Threads:
@@ -31,7 +32,7 @@ class Threads:
 
     def join(self, asked: float) -> None:
         """Wait for all that were asked to end then, though not for long: one may be in a call that does not end."""
-        deadline = asked + _CLOSE_TIME
+        deadline = asked + CLOSE_TIME
         with self._lock:
             known = list(self._known)
         for thread in known:

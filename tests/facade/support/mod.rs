@@ -3,6 +3,7 @@
 #[cfg(feature = "tls")]
 mod authority;
 mod envs;
+mod log;
 mod process;
 mod relay;
 
@@ -23,6 +24,7 @@ use rlay_testkit::CountingEnv;
 #[cfg(feature = "tls")]
 pub(crate) use authority::{Authority, Folder, Years};
 pub(crate) use envs::{Deed, Gate, Gated, HOLD, Mortal, Trouble, WORDS};
+pub(crate) use log::Log;
 pub(crate) use process::{Process, launch_command};
 pub(crate) use relay::Relay;
 
@@ -85,7 +87,7 @@ pub(crate) fn counting(address: &str) -> Result<(ServerBackend, String)> {
 pub(crate) fn counting_with(address: &str, options: Options) -> Result<(ServerBackend, String)> {
     let factory = |make: &rlay::wire::Make| Ok(CountingEnv::new(make.render_mode.as_deref()));
     let backend = ServerBackend::bind(factory, address, options)?;
-    backend.start();
+    backend.start()?;
     let address = backend.address().to_string();
     Ok((backend, address))
 }

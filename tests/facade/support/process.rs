@@ -197,7 +197,7 @@ fn host<E: Env + 'static>(
     until_told: &dyn Fn(),
 ) -> Result<(), EnvError> {
     let backend = ServerBackend::bind(move |options: &Make| Ok(make(options)), address, patient())?;
-    backend.start();
+    backend.start()?;
     say(backend.address().to_string());
     until_told();
     backend.close();
@@ -210,7 +210,7 @@ fn dial_in<E: Env + 'static>(
     until_told: &dyn Fn(),
 ) -> Result<(), EnvError> {
     let backend = ClientBackend::new(move |options: &Make| Ok(make(options)), address, patient())?;
-    backend.start();
+    backend.start()?;
     until_told();
     backend.close();
     Ok(())

@@ -86,7 +86,7 @@ impl Soak {
         // Those of a holder that was killed take their time to go.
         let options = Options { max_sessions: 2 * dialing, reconnect_timeout: Some(KEPT), ..rlay::options() };
         let backend = ServerBackend::bind(tally.maker(), address, options)?;
-        backend.start();
+        backend.start()?;
         let (holders, first) = (Vec::new(), None);
         let mut this = Self { backend, is_cut, tally, holders, killed: 0, first, last: Held::now() };
         for number in 0..HOLDERS {

@@ -83,7 +83,13 @@ impl AsyncEnv {
         let frame = env.next().await?;
         match env.session.handle(&frame, env.line.limits()) {
             Ok(AgentEvent::Spec(spec)) => {
-                check_spaces(&spec, env.line.limits())?;
+                if let Err(error) = check_spaces(&spec, env.line.limits()) {
+                    // Its host is to know why it is not played.
+                    let goodbye = Goodbye { code: error.kind().code(), message: error.to_string() };
+                    env.session.goodbye(&goodbye, &mut env.out)?;
+                    let _ = time::timeout(GOODBYE_TIME, env.line.finish(&env.out)).await;
+                    return Err(error);
+                }
                 env.spec = spec;
                 Ok(env)
             }

@@ -66,7 +66,7 @@ impl Drop for Inner {
 impl Lobby {
     /// Listens at `address` as `role`. Nobody is accepted yet.
     pub async fn listen(address: &Address, role: Role, options: &Options) -> Result<(Box<dyn Listener>, Self)> {
-        options.limits.check()?;
+        options.check()?;
         let transport = options.registry.find(address)?;
         let listener = transport.listen(address, &options.for_transport()).await?;
         let (is_network, reception) = (transport.is_network(address.scheme()), Reception::new(options));

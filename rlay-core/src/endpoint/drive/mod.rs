@@ -13,7 +13,7 @@ pub use line::Line;
 pub use lobby::Lobby;
 
 use super::{
-    Host, HostTurn, Options,
+    Host, HostTurn, Notice, Options, Wait,
     dial::{agree, hello, unanswered},
 };
 use crate::{
@@ -83,7 +83,9 @@ pub async fn serve(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
     if let (Err(_), Err(besides)) = (&result, &closed) {
         tracing::warn!("{}: the environment's close() failed: {besides}", line.peer());
     }
-    result.and(closed)
+    let result = result.and(closed);
+    host.tell_end(&line.peer(), &result, &mut Wait::default());
+    result
 }
 
 async fn turn(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
@@ -104,6 +106,9 @@ async fn turn(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
             HostTurn::Answer => {
                 drop(frame);
                 line.send(host.answer().into()).await?;
+                if let Some(text) = host.news(|| line.peer()) {
+                    Wait::default().tell(Notice::Info(&text));
+                }
             }
             HostTurn::End(error) if error.kind() == ErrorKind::Closed => return Ok(()),
             HostTurn::End(error) => return Err(error),

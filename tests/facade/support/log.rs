@@ -1,0 +1,78 @@
+//! What is logged in this process, for tests of what is said.
+
+use std::{
+    fmt,
+    sync::{Mutex, OnceLock},
+};
+
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+use super::eventually;
+
+/// The lines of this process, of all its tests: each looks for an address of its own.
+pub(crate) struct Log(Mutex<Vec<(Level, String)>>);
+
+impl Log {
+    /// Keeps what is logged from now on.
+    pub(crate) fn keep() -> &'static Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            tracing::subscriber::set_global_default(Keeper).expect("no test sets another");
+            Self(Mutex::default())
+        })
+    }
+
+    /// The lines of this level, or of a more serious one, that hold each of these texts.
+    pub(crate) fn lines(&self, level: Level, texts: &[&str]) -> Vec<String> {
+        let lines = self.0.lock().expect("no one panics here");
+        let is_it = |line: &&(Level, String)| line.0 <= level && texts.iter().all(|text| line.1.contains(text));
+        lines.iter().filter(is_it).map(|(_, line)| line.clone()).collect()
+    }
+
+    /// The first such line, once there is one.
+    pub(crate) fn find(&self, level: Level, texts: &[&str]) -> String {
+        eventually(&format!("{texts:?} is logged"), || !self.lines(level, texts).is_empty());
+        self.lines(level, texts).remove(0)
+    }
+}
+
+struct Keeper;
+
+impl Subscriber for Keeper {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        Log::keep().0.lock().expect("no one panics here").push((*event.metadata().level(), text.0));
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
