@@ -209,21 +209,27 @@ impl Session {
     }
 }
 
-/// Dials `address` as `own_role`, trying again while nobody listens, up to `connect_timeout`. None once `stop` is set.
+/// Dials `address` as `own_role`, trying again while nobody listens, up to `connect_timeout`. None once `stop` is set,
+/// and for a host that `was_there` if the agent that launched this program wants no other environment.
 #[pyfunction]
-#[pyo3(signature = (address, own_role, options, stop=None))]
+#[pyo3(signature = (address, own_role, options, stop=None, was_there=false))]
 pub(crate) fn dial(
     py: Python<'_>,
     address: &str,
     own_role: &str,
     options: Options,
     stop: Option<&Stop>,
+    was_there: bool,
 ) -> PyResult<Option<Session>> {
     let role = role(own_role)?;
     let core = options.to_core(py)?;
     let address: rlay_core::Address = address.parse().map_err(|e: Error| raise(py, &e))?;
     let stop = stop.map(|stop| &stop.0);
-    match wait_unless(py, stop, Some(options.connect_timeout), |wait| endpoint::dial(&address, role, &core, wait))? {
+    let dialed = wait_unless(py, stop, Some(options.connect_timeout), |wait| match was_there {
+        false => endpoint::dial(&address, role, &core, wait),
+        true => endpoint::dial_next(&address, &core, wait),
+    });
+    match dialed? {
         Ok(connection) => Ok(Some(Session(Mutex::new(Some(connection))))),
         Err(error) if error.kind() == ErrorKind::Closed => Ok(None),
         Err(error) => Err(raise(py, &error)),

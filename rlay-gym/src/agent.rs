@@ -1,7 +1,7 @@
 //! Agent: one session with a remote environment, as `ClientEnv` and `ServerEnv` hold it.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard},
 };
 
@@ -105,6 +105,19 @@ fn seed(seed: &Bound<'_, PyInt>) -> PyResult<Seed> {
     Ok(Seed(bytes.into()))
 }
 
+impl Drop for State {
+    /// Waits for nothing, for the interpreter is not let go meanwhile.
+    fn drop(&mut self) {
+        self.agent.let_go();
+    }
+}
+
+/// Waits until every program that was launched and is not needed any more has ended.
+#[pyfunction]
+pub(crate) fn await_programs(py: Python<'_>) -> PyResult<()> {
+    wait(py, None, endpoint::await_programs)
+}
+
 impl State {
     /// Sends a request and waits for its answer; a wait that is broken off leaves the answer late.
     fn exchange(
@@ -126,10 +139,7 @@ impl State {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 if error.kind() == ErrorKind::Timeout {
-                    self.agent.give_up();
-                    let text = "the environment did not answer before the timeout; its answer may still come: \
-                                late() fetches it, reset() drops it";
-                    return Err(error::new(py, ErrorKind::Timeout, text));
+                    return Err(raise(py, &self.agent.overdue()));
                 }
                 Err(raise(py, &error))
             }
@@ -245,13 +255,17 @@ impl Agent {
         Ok((state.result(py, call, answer)?, call != Call::Render))
     }
 
-    /// Closes the environment and ends the session, within two seconds. What the environment raised in
-    /// its `close` is raised here.
+    /// Closes the environment and ends the session, within two seconds; a program that was launched is waited for. What
+    /// the environment raised in its `close` is raised here.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let mut state = self.lock(py)?;
         let agent = &mut state.agent;
-        let result = py.detach(|| agent.close());
-        result.map_err(|e: Error| raise(py, &e))
+        wait(py, None, |wait| agent.close_unless(wait))
+    }
+
+    /// Where the log lies of a program that was launched.
+    fn log(&self, py: Python<'_>) -> PyResult<Option<PathBuf>> {
+        Ok(self.lock(py)?.agent.log().map(Path::to_path_buf))
     }
 
     /// Whether the last observation is of another dtype, shape or type than was declared: it could have been packed and

@@ -38,7 +38,7 @@ mod _rlay {
     #[pymodule_export]
     use crate::{
         acceptor::{Acceptor, History, Session, Stop, dial},
-        agent::{Agent, launch},
+        agent::{Agent, await_programs, launch},
         array::Memory,
         options::{check, check_address},
         polled::Poll,

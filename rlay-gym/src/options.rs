@@ -17,6 +17,7 @@ pub(crate) struct Options {
     max_sessions: usize,
     handshake_timeout: f64,
     max_handshakes: usize,
+    close_timeout: f64,
 }
 
 impl Options {
@@ -33,6 +34,7 @@ impl Options {
             max_sessions: self.max_sessions,
             handshake_timeout: duration(self.handshake_timeout),
             max_handshakes: self.max_handshakes,
+            close_timeout: duration(self.close_timeout),
             ..rlay::options()
         })
     }

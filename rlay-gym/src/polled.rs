@@ -86,7 +86,9 @@ impl Poll {
             let (raw, stop) = (&mut state.raw, &self.stop.get().0);
             let turn = wait_unless(py, Some(stop), Some(timeout), |wait| raw.turn(wait))?;
             let turn = turn.map_err(|error| match error.kind() {
-                ErrorKind::Closed => error::new(py, ErrorKind::Closed, "the backend was closed; make a new one"),
+                ErrorKind::Closed if stop.is_set() => {
+                    error::new(py, ErrorKind::Closed, "the backend was closed; make a new one")
+                }
                 _ => raise(py, &error),
             })?;
             let none = || py.None().into_bound(py);

@@ -73,6 +73,7 @@ pub(crate) fn wait_unless<T: Send>(
         let mut notice = |what: Notice<'_>| log(what, &interrupt);
         let mut wait = Wait::new(seconds(timeout)).telling(&mut notice);
         wait.stop = stop;
+        wait.later = Some(log_later);
         if is_main {
             wait = wait.checking(&mut check);
         }
@@ -85,18 +86,24 @@ pub(crate) fn wait_unless<T: Send>(
 /// Writes into the log of the package. What goes wrong with that is no reason to end a wait, but what a signal handler
 /// raises meanwhile is: it is put into `interrupt`.
 pub(crate) fn log(what: Notice<'_>, interrupt: &RefCell<Option<PyErr>>) {
+    Python::attach(|py| match write(py, what) {
+        Err(raised) if !raised.is_instance_of::<PyException>(py) => *interrupt.borrow_mut() = Some(raised),
+        _ => {}
+    });
+}
+
+/// The same from a thread of the library, unless the interpreter is ending.
+fn log_later(what: Notice<'_>) {
+    let _ = Python::try_attach(|py| write(py, what));
+}
+
+fn write(py: Python<'_>, what: Notice<'_>) -> PyResult<()> {
     let (method, text) = match what {
         Notice::Warning(text) => ("warning", text),
         Notice::Info(text) => ("info", text),
     };
-    let write = |py: Python<'_>| -> PyResult<()> {
-        py.import("logging")?.call_method1("getLogger", ("rlay",))?.call_method1(method, ("%s", text))?;
-        Ok(())
-    };
-    Python::attach(|py| match write(py) {
-        Err(raised) if !raised.is_instance_of::<PyException>(py) => *interrupt.borrow_mut() = Some(raised),
-        _ => {}
-    });
+    py.import("logging")?.call_method1("getLogger", ("rlay",))?.call_method1(method, ("%s", text))?;
+    Ok(())
 }
 
 /// Looks at Python's signals, and fails with `over` once a handler has raised something, which is put into `interrupt`.

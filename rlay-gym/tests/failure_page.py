@@ -69,6 +69,21 @@ ELSEWHERE = (
         "test_launch.py::test_a_full_disk_does_not_stop_it",
     ),
     Elsewhere(
+        "a launched game takes its time to save when the environment is closed", "launch", NOTHING, GONE,
+        "up to `close_timeout`", "`close()` waits for it; several end side by side",
+        "test_launch.py::test_programs_end_side_by_side",
+    ),
+    Elsewhere(
+        "a launched game does not end", "launch", "log: SIGTERM, SIGKILL", GONE,
+        "after `close_timeout`, and 5 s more", "it has ended when `close()` returns",
+        "test_launch.py::test_one_that_does_not_end_is_ended",
+    ),
+    Elsewhere(
+        "a launcher script puts the game into the background and ends", "launch", "`ConnectionLost`", GONE,
+        "at once", "the game is ended; the script is to let it take its place",
+        "test_launch.py::test_a_script_that_puts_the_game_into_the_background",
+    ),
+    Elsewhere(
         "who dials says nothing", "all", GONE, "log", "after 5 s", "the host serves others meanwhile",
         "test_transport_failures.py::test_clients_that_say_nothing",
     ),
@@ -90,7 +105,8 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 - **The other side is gone.** The call raises `ConnectionLost`, and so does every call after it. Close the environment
   and make a new one, once somebody listens again; with `on_loss="replace"` (in Rust `OnLoss::Replace`) `reset()` does
   that, and with `"truncate"` the step does not raise but ends the episode. A host closes the environments of an agent
-  that is gone, and serves the next one; `restarts=` lets an agent start the game again that it launched.
+  that is gone, and serves the next one; `restarts=` lets an agent start the game again that it launched. A host
+  that was launched ends: `run()` returns once the agent that launched it has closed the environment.
 - **Only the connection is gone**, and both sides live: over networks (`tcp`, `tls`, `zmq`, `quic`) the session goes on
   over another one, every step is taken once, and nobody sees anything. An agent's call waits 2 s for that before it
   says that the other side is gone, unless nobody has the port; a host keeps an environment for 30 s, and less if it

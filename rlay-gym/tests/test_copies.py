@@ -41,6 +41,7 @@ GIVEN: dict[str, Any] = {
     "env_kwargs": {"render_mode_is_odd": [1, (2, None)]},
     "log": "somewhere",
     "restarts": 2,
+    "close_timeout": 7.0,
     "max_sessions": 17,
     "handshake_timeout": 4.0,
     "max_handshakes": 9,

@@ -78,13 +78,8 @@ def test_arguments_are_split_without_a_shell() -> None:
     spaced = "exec:'" + sys.executable + "'   " + shlex.quote(GAME[1]) + " '$(touch /nowhere); `false` | *'"
     with rlay.ClientEnv(spaced, connect_timeout=WAIT) as env:
         env.reset()
-    for bad, text in {"exec:": "names no command", "exec:a 'b": "not closed"}.items():
-        with pytest.raises(rlay.AddressError, match=text):
-            rlay.ClientEnv(bad)
-    with pytest.raises(TypeError, match="list of words"):
-        rlay.launch("./game --headless")
-    with pytest.raises(rlay.Error, match="cannot launch"):
-        rlay.launch(["./no-such-game"])
+    with rlay.launch([Path(sys.executable), Path(GAME[1])], connect_timeout=WAIT) as env:
+        env.reset()
 
 
 ENDS = {
@@ -161,6 +156,237 @@ def test_it_is_started_again_as_often_as_is_allowed() -> None:
         assert len(pids) == 3
         with pytest.raises(rlay.ConnectionLost, match="exit code 3"):
             env.reset()
+
+
+def test_what_it_does_at_its_end_is_waited_for(tmp_path: Path) -> None:
+    for mood, saved in {"save": ["saved"], "afterwards": ["after run", "at exit"]}.items():
+        file = tmp_path / mood
+        with game(mood, str(file)) as env:
+            play(env, 1)
+        assert file.read_text().splitlines() == saved
+
+
+def test_the_poll_form_learns_that_no_other_is_wanted(tmp_path: Path) -> None:
+    file = tmp_path / "saved"
+    with game("poll", str(file), close_timeout=WAIT) as env:
+        play(env, 1)
+    closed, over = file.read_text().splitlines()
+    assert "the agent closed the environment" in closed and "launched this program" in over
+
+
+def test_its_environments_error_at_the_end_is_raised() -> None:
+    with game("sorry") as env:
+        play(env, 1)
+        with pytest.raises(rlay.EnvError, match="the disk is full"):
+            env.close()
+    assert env.log is not None and not Path(env.log).exists(), "it did end in good order"
+
+
+def test_one_that_does_not_end_is_ended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "saved"
+    with game("stay", str(file), close_timeout=0.5) as env:
+        play(env, 1)
+    assert file.read_text() == "stopped\n"
+    assert "sending SIGTERM" in caplog.messages[-1] and env.log in caplog.messages[-1]
+    assert Path(env.log).exists(), "that was no end in good order"
+    with game("deaf", close_timeout=0.0) as env:
+        pid = env.reset()[1]["pid"]
+    assert not is_running(pid)
+    said = [message for message in caplog.messages if "launched.py deaf" in message]
+    assert ["sending SIGTERM" in said[0], "sending SIGKILL" in said[1], len(said)] == [True, True, 2]
+
+
+def test_an_end_in_disorder_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with game("afterwards", "/no/such/directory") as env:
+        play(env, 1)
+    assert "it ended with exit code 1" in caplog.messages[-1] and env.log in caplog.messages[-1]
+    assert "No such file" in Path(env.log).read_text()
+
+
+def test_ctrl_c_ends_the_wait_for_its_end() -> None:
+    source = f"""
+        import rlay
+        env = rlay.launch({GAME!r} + ["deaf"], connect_timeout={WAIT}, close_timeout={2 * WAIT})
+        print("pid", env.reset()[1]["pid"])
+        try:
+            print("closing")
+            env.close()
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    with python(source) as program:
+        pid = int(program.find("pid").split()[-1])
+        program.find("closing")
+        time.sleep(0.5)  # not before it waits
+        program.interrupt()
+        program.find("interrupted")
+        assert not is_running(pid)
+        assert program.wait() == 0
+
+
+def test_ctrl_c_ends_a_launch_and_the_wait_at_exit(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    source = f"""
+        import rlay
+        env = rlay.launch({GAME!r} + ["deaf"], connect_timeout={WAIT}, close_timeout={2 * WAIT})
+        print("pid", env.reset()[1]["pid"])
+        try:
+            print("launching")
+            rlay.launch({GAME!r} + ["late", {str(gate)!r}], connect_timeout={2 * WAIT}, log={str(tmp_path / "log")!r})
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    with python(source) as program:
+        pid = int(program.find("pid").split()[-1])
+        until(lambda: "loading" in (tmp_path / "log").read_text() if (tmp_path / "log").exists() else "", "the launch")
+        program.interrupt()
+        program.find("interrupted")
+        assert is_running(pid)
+        time.sleep(0.5)  # now it waits for the first one
+        program.interrupt()
+        program.wait()
+        until(lambda: not is_running(pid), "the game to end")
+
+
+def test_programs_end_side_by_side(tmp_path: Path) -> None:
+    """Each of six takes 2 s to save. In a row they take 12 s."""
+    files = [tmp_path / str(number) for number in range(6)]
+    address = [f"exec:{shlex.join([*GAME, 'save', str(file)])}" for file in files]
+    make = [lambda a=a: gym.make("rlay:ClientEnv-v0", address=a, connect_timeout=WAIT) for a in address]
+    envs = gym.vector.SyncVectorEnv(make)
+    _, infos = envs.reset()
+    began = time.monotonic()
+    envs.close()
+    took = time.monotonic() - began
+    assert all(file.read_text() == "saved\n" for file in files), "the last one waits for all"
+    assert not any(map(is_running, infos["pid"]))
+    assert took < 2.0 * len(files), f"they end one after the other, in {took} s"
+
+
+EXITS = {
+    "open": "",
+    "forgotten": "del envs, env",
+    "closed, where another is open": "envs.pop().close(); env = None",
+}
+
+
+@pytest.mark.parametrize("way", EXITS)
+def test_the_end_of_the_interpreter_waits_for_all(way: str, tmp_path: Path) -> None:
+    source = f"""
+        import rlay
+        envs = [
+            rlay.launch({GAME!r} + ["save", {str(tmp_path)!r} + "/" + str(number)], connect_timeout={WAIT})
+            for number in range(3)
+        ]
+        for env in envs:
+            env.reset()
+        {EXITS[way]}
+        """
+    with python(source) as program:
+        assert program.wait() == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["0", "1", "2"]
+
+
+def test_a_forgotten_one_ends_without_keeping_anyone_waiting(tmp_path: Path) -> None:
+    file = tmp_path / "saved"
+    env = game("save", str(file))
+    env.reset()
+    began = time.monotonic()
+    del env
+    assert time.monotonic() - began < 1.5, "the interpreter stands still meanwhile"
+    until(file.exists, "the game to save")
+
+
+def test_a_forked_child_leaves_it_to_its_parent(tmp_path: Path) -> None:
+    file = tmp_path / "saved"
+    source = f"""
+        import os, rlay
+        env = rlay.launch({GAME!r} + ["save", {str(file)!r}], connect_timeout={WAIT})
+        env.reset()
+        if not (child := os.fork()):
+            own = rlay.launch({GAME!r}, connect_timeout={WAIT})
+            own.reset()
+            own.close()
+            env.close()
+            del env
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        print("step", env.step(0)[0])
+        env.close()
+        """
+    with python(source) as program:
+        program.find("step 1")
+        assert program.wait() == 0
+    assert file.read_text() == "saved\n"
+
+
+def test_its_log_is_public(playing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "listening" not in Path(playing.log).read_text()
+    play(playing, 1)
+    playing.close()
+    assert not Path(playing.log).exists(), "nobody asked for it"
+    wanted = tmp_path / "log"
+    with game(log=wanted) as env:
+        play(env, 1)
+    assert env.log == str(wanted) and wanted.exists()
+    with rlay.ServerBackend("CartPole-v1") as host, rlay.ClientEnv(host.address) as other:
+        assert other.log is None
+
+
+def test_a_timeout_tells_what_it_printed_last() -> None:
+    with game("hang", timeout=2.0, close_timeout=0.0) as env:
+        play(env, 2)
+        with pytest.raises(rlay.Timeout, match=f"about to hang(.|\n)*{env.log}"):
+            env.step(0)
+        with pytest.raises(rlay.Timeout, match="about to hang"):
+            env.late(0.1)
+    with pytest.raises(rlay.Timeout, match="thinking"):
+        game("never", connect_timeout=2.0)
+
+
+def script(directory: Path, text: str) -> str:
+    """Write a launcher script."""
+    path = directory / "start.sh"
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_script_that_becomes_the_game(tmp_path: Path) -> None:
+    with rlay.launch([script(tmp_path, "exec " + shlex.join(GAME))], connect_timeout=WAIT) as env:
+        play(env, 1)
+
+
+def test_a_script_that_waits_for_the_game(tmp_path: Path) -> None:
+    file = tmp_path / "saved"
+    start = script(tmp_path, shlex.join([*GAME, "save", str(file)]) + "\necho over")
+    with rlay.launch([start], connect_timeout=WAIT) as env:
+        play(env, 1)
+    assert file.read_text() == "saved\n"
+    # Asked to end, the shell is gone at once, and the game has its time.
+    start = script(tmp_path, shlex.join([*GAME, "stay", str(file)]) + "\necho over")
+    with rlay.launch([start], connect_timeout=WAIT, close_timeout=0.2) as env:
+        pid = env.reset()[1]["pid"]
+    assert file.read_text() == "saved\nstopped\n"
+    until(lambda: not is_running(pid), "the game to end")
+
+
+def test_a_script_that_puts_the_game_into_the_background(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    with pytest.raises(rlay.ConnectionLost, match=r"exec \./game without &(.|\n)*on its way"):
+        rlay.launch([script(tmp_path, shlex.join([*GAME, "late", str(gate)]) + " &\necho on its way")])
+    until(lambda: not games("late"), "the game to end")
+    # One that dials in first is an environment for as long as the script stays, and no longer.
+    start = script(tmp_path, shlex.join(GAME) + f" &\nwhile [ -e {shlex.quote(str(gate))} ]; do sleep 0.05; done")
+    with rlay.launch([start], connect_timeout=WAIT) as env:
+        pid = env.reset()[1]["pid"]
+        gate.unlink()
+        with pytest.raises(rlay.ConnectionLost, match=r"exec \./game without &"):
+            while True:
+                env.step(0)
+        until(lambda: not is_running(pid), "the game to end")
 
 
 def test_a_token_reaches_it() -> None:

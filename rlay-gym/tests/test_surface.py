@@ -26,7 +26,8 @@ from rlay import errors
 SIGNATURES = {
     "ClientEnv": (
         "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None, max_frame=None, "
-        "reconnect_timeout=None, contract='warn', on_loss='raise', env_id=None, env_kwargs=None, log=None, restarts=0)"
+        "reconnect_timeout=None, contract='warn', on_loss='raise', env_id=None, env_kwargs=None, log=None, restarts=0, "
+        "close_timeout=10.0)"
     ),
     "ServerEnv": (
         "(address='tcp://127.0.0.1:0', *, render_mode=None, timeout=None, connect_timeout=60.0, token=None, "

@@ -7,6 +7,7 @@ import logging
 import math
 import multiprocessing
 import re
+import shlex
 import sys
 import threading
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from conftest import Hosted, HostProcess, Start
 from moods import Agent
 from processes import WAIT, free_address, thread, until
 from rlay import _spaces, errors
+from test_launch import GAME, game, script
 from value_envs import Capsule, Learning
 
 
@@ -337,6 +339,101 @@ def test_why_a_session_came_to_nothing(caplog: pytest.LogCaptureFixture) -> None
 # -- launching ----------------------------------------------------------------------------------
 
 
+def test_commands_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {"plain": "", "bad": "#!/no/such/python\n", "game.py": "import rlay\n", "tool": "#!/bin/sh\n", "sad.py": ""}
+    for name, text in files.items():
+        Path(name).write_text(text)
+        if name not in ("plain", "sad.py"):
+            Path(name).chmod(0o755)
+    Path("levels").mkdir()
+    Path("link").symlink_to("nowhere")
+    for command, pattern, advice in [
+        ("no-such-game", "…command not found; none of the directories in PATH …", "install it, or give its path"),
+        ("tool", "…command not found; …", "the one in the working directory is ./tool"),
+        ("./no-such-game", "…no such file in the working directory, …", f"{tmp_path}; give the whole path"),
+        ("/no/such/game", "cannot launch \"/no/such/game\": there is no such file; …", "check the path"),
+        ("./plain", "…it is not executable; …", "chmod +x ./plain"),
+        ("./sad.py", "…not executable; …", "launch it by its interpreter, as in python3 ./sad.py"),
+        ("./game.py", "…its first line does not say what runs it; …", "launch it by that, as in python3 ./game.py"),
+        ("./bad", "…its first line, \"#!/no/such/python\", names an interpreter that is not …", "correct that line"),
+        ("./link", "…it is a link to what is not there; …", "correct that"),
+        ("./levels", "…it is a directory; …", "name the program in it"),
+    ]:  # fmt: skip
+        with pytest.raises(rlay.Error) as raised:
+            rlay.launch([command])
+        reads(raised.value, pattern, advice)
+    for address, pattern, advice in [
+        ("exec:", '"exec:" names no command, …', "as in exec:./game"),
+        ("exec:./game --name O'Neill", "…a quotation mark or backslash is not closed; …", "put a backslash before one"),
+    ]:
+        with pytest.raises(rlay.AddressError) as raised_by_address:
+            rlay.ClientEnv(address)
+        reads(raised_by_address.value, pattern, advice)
+
+
+def test_programs_that_are_no_environment(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    background = script(tmp_path, shlex.join([*GAME, "late", str(gate)]) + " &\necho on its way")
+    for command, kind, pattern, advice in [
+        (["true"], rlay.ConnectionLost, "before it dialed in, true ended, but it must dial in …; it printed nothing…",
+         "by exec ./game"),
+        (["sh", "-c", "echo no display; exit 3"], rlay.ConnectionLost,
+         "before it dialed in, sh -c …ended with exit code 3; it printed last:\n  no display…", "all of it: /"),
+        ([background], rlay.ConnectionLost,
+         f"before it dialed in, {background} ended, and what it had put into the background was ended with it: …",
+         "by exec ./game without &"),
+        ([*GAME, "never"], rlay.Timeout, "…launched.py never did not dial in to tcp://…\n  thinking\n(all of it: …)",
+         "does it host an environment, as with ClientBackend? or raise connect_timeout"),
+    ]:  # fmt: skip
+        with pytest.raises(kind) as raised:
+            rlay.launch(command, connect_timeout=5.0)
+        reads(raised.value, pattern, advice)
+        assert re.search(r"all of it: (\S+)\)", str(raised.value)), "there is a log to read"
+
+
+def test_what_a_launched_game_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    with game("hang", timeout=2.0, close_timeout=0.1) as env:
+        env.reset()
+        env.step(0)
+        env.step(0)
+        with pytest.raises(rlay.Timeout) as raised:
+            env.step(0)
+    reads(
+        raised.value,
+        "the environment did not answer before the timeout; …; it printed last:\n  about to hang\n(all of it: …)",
+        "late() fetches it, reset() drops it",
+    )
+    reads(
+        caplog.messages[-1],
+        "…launched.py hang: it still runs 100ms after its environment was closed; …; sending SIGTERM (…)",
+        "raise close_timeout if it needs longer",
+    )
+    caplog.clear()
+    with game("deaf", close_timeout=0.0) as env:
+        env.reset()
+    reads(
+        caplog.messages[-1],
+        "…launched.py deaf: it still runs 5s after SIGTERM; sending SIGKILL, what it has not saved is lost (…)",
+        f"what it printed: {env.log}",
+    )
+    with game("afterwards", "/no/such/directory") as env:
+        env.reset()
+    reads(
+        caplog.messages[-1],
+        "…: it ended with exit code 1 while its environment was closed (…)",
+        f"what it printed: {env.log}",
+    )
+
+
+def test_the_poll_form_of_a_launched_game(tmp_path: Path) -> None:
+    with game("poll", str(tmp_path / "said")) as env:
+        env.reset()
+    message = (tmp_path / "said").read_text().splitlines()[-1]
+    reads(message, "tcp://…: the agent that launched this program has closed the environment; …", "end it")
+
+
 # -- arguments and the surface ------------------------------------------------------------------
 
 ADDRESSES: list[tuple[Any, str, str]] = [
@@ -412,6 +509,8 @@ OF_LISTENERS: list[tuple[dict[str, Any], type[Exception], str, str]] = [
 OF_PROGRAMS: list[tuple[dict[str, Any], type[Exception], str, str]] = [
     ({"restarts": -1}, ValueError, "restarts=-1: …", "how often reset() may start the program again, 0 or more"),
     ({"restarts": "3"}, TypeError, "restarts='3' is a str; …", "give an int: how often reset()"),
+    ({"close_timeout": None}, TypeError, "close_timeout=None is a NoneType; …", "math.inf waits for ever"),
+    ({"close_timeout": -1}, ValueError, "close_timeout=-1: …", "give seconds as a number, 0 or more"),
     ({"log": 1}, TypeError, "log=1 is a int; …", "give the path of a file, or None"),
     ({"log": sys.stderr}, TypeError, "log=<…", "give the path of a file, or None"),
 ]

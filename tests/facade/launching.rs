@@ -1,10 +1,15 @@
 //! A program that the agent starts: it dials in, its end is told, and it ends with the agent.
 
-use std::{collections::HashSet, path::PathBuf, process::Command};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use rlay::{ClientEnv, Discrete, Env, ErrorKind, OnLoss, Options, ResetResult, Value};
 
-use crate::support::{bounded, eventually, launch_command, patient};
+use crate::support::{PATIENCE, bounded, eventually, launch_command, patient, saving_command};
 
 /// The observation of `launched` is its process's id at first; the third step ends it with exit code 7.
 fn pid(result: &ResetResult<Value>) -> i64 {
@@ -29,8 +34,9 @@ fn a_launched_program_is_an_environment() {
         assert!(is_running(first));
         let step = env.step(Value::Int(1)).expect("steps");
         assert_eq!(step.observation.as_i64(), Some(1));
+        assert_eq!(env.log(), Some(log("plays").as_path()));
         drop(env);
-        eventually("the program has ended", || !is_running(first));
+        assert!(!is_running(first), "it is waited for");
         let _ = std::fs::remove_file(log("plays"));
     });
 }
@@ -94,6 +100,115 @@ fn a_reset_launches_a_killed_program_again_at_once() {
         env.step(Value::Int(0)).expect("steps");
         env.close().expect("closes");
         let _ = std::fs::remove_file(log("killed"));
+    });
+}
+
+/// Where a program saves what it has.
+fn file(name: &str) -> PathBuf {
+    let file = std::env::temp_dir().join(format!("rlay-launching-{}-{name}.saved", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    file
+}
+
+/// What it has saved.
+fn saved(file: &Path) -> String {
+    let saved = std::fs::read_to_string(file).unwrap_or_default();
+    let _ = std::fs::remove_file(file);
+    saved
+}
+
+#[test]
+fn what_it_does_at_its_end_is_waited_for() {
+    bounded(|| {
+        for way in ["close", "drop"] {
+            let file = file(way);
+            let command = saving_command("launched-saver", &file);
+            let mut env = ClientEnv::launch(command, patient()).expect("it dials in");
+            env.reset(None, &Value::None).expect("resets");
+            let log = env.log().expect("it has one").to_path_buf();
+            assert!(log.exists());
+            if way == "close" {
+                env.close().expect("closes");
+            }
+            drop(env);
+            // Where tests share a process, another one of it may have one open, and this one ends beside that.
+            eventually("it has saved, and its log is gone", || file.exists() && !log.exists());
+            assert_eq!(saved(&file), "saved", "{way}");
+        }
+    });
+}
+
+#[test]
+fn an_engine_learns_that_no_other_is_wanted() {
+    bounded(|| {
+        let file = file("engine");
+        let mut env = ClientEnv::launch(
+            saving_command("launched-engine", &file),
+            Options { close_timeout: PATIENCE, ..patient() },
+        )
+        .expect("it dials in");
+        env.reset(None, &Value::None).expect("resets");
+        env.close().expect("closes");
+        eventually("it has saved", || file.exists());
+        let why = saved(&file);
+        assert!(why.contains("the agent that launched this program has closed the environment"), "{why}");
+    });
+}
+
+#[test]
+fn programs_end_side_by_side() {
+    bounded(|| {
+        let files: Vec<_> = (0..5).map(|number| file(&format!("beside-{number}"))).collect();
+        let launch = |file: &PathBuf| ClientEnv::launch(saving_command("launched-saver", file), patient());
+        let mut envs: Vec<_> = files.iter().map(|file| launch(file).expect("it dials in")).collect();
+        envs.iter_mut().for_each(|env| drop(env.reset(None, &Value::None).expect("resets")));
+        let began = Instant::now();
+        envs.iter_mut().for_each(|env| env.close().expect("closes"));
+        eventually("all have saved", || files.iter().all(|file| file.exists()));
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(2) * 5, "they end one after the other, in {took:?}");
+        assert!(files.iter().all(|file| saved(file) == "saved"));
+    });
+}
+
+#[test]
+fn one_that_does_not_end_is_ended() {
+    bounded(|| {
+        let file = file("deaf");
+        let deaf = ["sh", "-c", "trap '' TERM; exec \"$@\"", "sh"].map(str::to_owned);
+        let command: Vec<_> = deaf.into_iter().chain(saving_command("launched-saver", &file)).collect();
+        let options = Options { close_timeout: Duration::ZERO, log: Some(log("deaf")), ..patient() };
+        let mut env = ClientEnv::launch(command, options).expect("it dials in");
+        let first = pid(&env.reset(None, &Value::None).expect("resets"));
+        env.close().expect("closes");
+        eventually("it has ended", || !is_running(first));
+        assert_eq!(saved(&file), "saved", "it has ignored SIGTERM, and had five seconds more");
+        assert!(log("deaf").exists(), "it was asked for");
+        let _ = std::fs::remove_file(log("deaf"));
+        let options = Options { close_timeout: Duration::ZERO, connect_timeout: Duration::from_secs(1), ..patient() };
+        let error = ClientEnv::launch(launch_command("launched-dreamer"), options).expect_err("it dials nowhere");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!(error.to_string().contains("dreaming"), "{error}");
+    });
+}
+
+#[test]
+fn a_timeout_tells_what_it_printed_last() {
+    bounded(|| {
+        // The shell says something and lets the game take its place, which is stopped then.
+        let script = ["sh", "-c", "echo dozing; exec \"$@\"", "sh"].map(str::to_owned);
+        let command: Vec<_> = script.into_iter().chain(launch_command("launched")).collect();
+        let options = Options { timeout: Some(Duration::from_secs(1)), close_timeout: Duration::ZERO, ..patient() };
+        let mut env = ClientEnv::launch(command, options).expect("it dials in");
+        let first = pid(&env.reset(None, &Value::None).expect("resets"));
+        let stopped = Command::new("kill").args(["-STOP", &first.to_string()]).status().expect("a command");
+        assert!(stopped.success());
+        let error = env.step(Value::Int(0)).expect_err("it stands still").to_string();
+        let log = env.log().expect("it was launched").display().to_string();
+        assert!(error.contains("dozing") && error.contains(&log) && error.contains("late() fetches it"), "{error}");
+        env.close().expect("closes");
+        eventually("it has ended", || !is_running(first));
+        let _ = std::fs::remove_file(log);
     });
 }
 

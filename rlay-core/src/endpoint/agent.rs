@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,9 @@ use crate::{
 
 /// How long `close` waits for the environment's answer, and for the channel's.
 const CLOSE_TIME: Duration = Duration::from_millis(1500);
+/// How long a goodbye may take, and how long where other programs are to be told, too.
+const GOODBYE_TIME: Duration = Duration::from_millis(500);
+const SHORT_GOODBYE_TIME: Duration = Duration::from_millis(50);
 
 /// Most characters of what a host is told when an agent leaves.
 const LONGEST_REASON: usize = 2000;
@@ -50,6 +54,7 @@ pub struct Agent {
     /// The program at the other end, if this side started it.
     #[cfg(unix)]
     program: Option<Program>,
+    log: Option<PathBuf>,
 }
 
 /// An observation in the frame it arrived in.
@@ -121,6 +126,7 @@ impl Agent {
             heard: ("the handshake", Instant::now()),
             #[cfg(unix)]
             program: None,
+            log: None,
         };
         agent.send(wait)?;
         let frame = agent.next_frame(wait).map_err(|error| match error.kind() {
@@ -140,7 +146,7 @@ impl Agent {
             }
             Ok(AgentEvent::Failed { fault, .. }) => {
                 let error = fault.into_error();
-                agent.say_goodbye();
+                agent.say_goodbye(GOODBYE_TIME);
                 Err(error)
             }
             Ok(AgentEvent::Over(error)) => Err(error),
@@ -152,7 +158,14 @@ impl Agent {
     /// From now on the program ends with the session, and errors say how it ended.
     #[cfg(unix)]
     pub(super) fn run_by(&mut self, program: Program) {
+        self.log = Some(program.log().to_path_buf());
         self.program = Some(program);
+    }
+
+    /// Where the log lies of the program at the other end, if this side launched it. After an end in good order it is
+    /// there no more, unless it was asked for.
+    pub fn log(&self) -> Option<&Path> {
+        self.log.as_deref()
     }
 
     /// Whether the connection was lost. Then every call fails.
@@ -188,6 +201,21 @@ impl Agent {
     /// Nobody waits for the answer under way any more.
     pub fn give_up(&mut self) {
         self.session.give_up();
+    }
+
+    /// The same because it did not come in time; the error that says so.
+    pub fn overdue(&mut self) -> Error {
+        self.session.give_up();
+        let error = Error::plain(
+            ErrorKind::Timeout,
+            "the environment did not answer before the timeout; its answer may still come: late() fetches it, reset() \
+             drops it",
+        );
+        #[cfg(unix)]
+        if let Some(program) = &self.program {
+            return error.advice(&program.last_words());
+        }
+        error
     }
 
     /// Asks for an episode.
@@ -251,33 +279,51 @@ impl Agent {
         Ok(Answer::Row(row, Received::new(frame, at, packed, self.limits)))
     }
 
-    /// Closes the environment and ends the session, within two seconds; a program that was launched has as long
-    /// again to leave. What the environment's own `close` raised is the error.
+    /// Closes the environment and ends the session, within two seconds. What the environment's own `close` raised is
+    /// the error.
+    ///
+    /// A program that was launched is waited for until it has ended, and is made to in the end
+    /// ([`Options::close_timeout`](super::Options::close_timeout)). So that several end side by side, the wait is short
+    /// while this process has others whose environments are open: a thread goes on with it, and closing the last of
+    /// them waits for all. What the environment raises later than that is lost.
     pub fn close(&mut self) -> Result<()> {
-        let result = self.end();
-        #[cfg(unix)]
-        if let Some(program) = self.program.take() {
-            program.close();
-        }
-        result
+        self.close_unless(&mut Wait::default())
     }
 
-    fn end(&mut self) -> Result<()> {
+    /// The same for as long as `wait` allows. Where that is over first, a program that was launched is killed.
+    pub fn close_unless(&mut self, wait: &mut Wait<'_>) -> Result<()> {
+        #[cfg(unix)]
+        if let Some(program) = self.program.take() {
+            if self.is_lost() {
+                return program.end(Duration::MAX, "after its connection was lost", wait);
+            }
+            let began = Instant::now();
+            let result = self.end(program.answer_time(), wait);
+            let ended = program.close(began, wait);
+            return result.and(ended);
+        }
+        self.end(CLOSE_TIME, wait)
+    }
+
+    fn end(&mut self, patience: Duration, wait: &mut Wait<'_>) -> Result<()> {
         if self.session.is_over() || self.over.is_some() {
             return Ok(());
         }
         // An environment that would have to dial in is not waited for to be told that it is over.
         self.connection.begun(self.connection.is_dialed());
-        let mut result = Ok(());
+        let (mut result, mut is_answered) = (Ok(()), false);
         let asked = self.turn_page().and_then(|()| self.session.close(&mut self.out));
         self.action.clear();
-        if asked.is_ok() && self.send(&mut Wait::new(Some(CLOSE_TIME))).is_ok() {
+        if asked.is_ok() && self.send(&mut wait.within(patience)).is_ok() {
             // Answers to requests that were given up may come first.
-            let mut wait = Wait::new(Some(CLOSE_TIME));
+            let mut wait = wait.within(patience);
             loop {
                 let waited_for = self.waiting();
                 match self.receive(&mut wait) {
-                    Ok(Answer::Closed) => break,
+                    Ok(Answer::Closed) => {
+                        is_answered = true;
+                        break;
+                    }
                     Ok(_) => {}
                     Err(_) if waited_for.is_some() && self.waiting().is_none() => {}
                     Err(error) => {
@@ -289,7 +335,8 @@ impl Agent {
                 }
             }
         }
-        self.say_goodbye();
+        // What takes its time to close does so after a goodbye, too.
+        self.say_goodbye(if is_answered || patience >= CLOSE_TIME { GOODBYE_TIME } else { SHORT_GOODBYE_TIME });
         result
     }
 
@@ -308,22 +355,42 @@ impl Agent {
         self.connection.abandon();
     }
 
-    fn say_goodbye(&mut self) {
-        self.part(Goodbye { code: 0, message: "the agent closed the environment".into() });
+    fn say_goodbye(&mut self, time: Duration) {
+        self.part(&Goodbye { code: 0, message: "the agent closed the environment".into() }, time);
     }
 
     /// Ends the session, and tells the host why: the environment cannot be used, or not any more.
     pub fn leave(&mut self, why: &Error) {
         if self.over.is_none() {
             let message = why.to_string().chars().take(LONGEST_REASON).collect();
-            self.part(Goodbye { code: why.kind().code(), message });
+            self.part(&Goodbye { code: why.kind().code(), message }, GOODBYE_TIME);
         }
     }
 
-    fn part(&mut self, goodbye: Goodbye) {
-        if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
+    /// Says goodbye but waits for nothing. A thread sees to the end of a program that was launched.
+    pub fn let_go(&mut self) {
+        self.say_dropped();
+        #[cfg(unix)]
+        if let Some(program) = self.program.take() {
+            program.leave();
+        }
+    }
+
+    fn say_dropped(&mut self) {
+        if self.over.is_none() && !self.session.is_over() {
+            let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
+            if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
+                // Once the connection is shut nobody is to miss it.
+                self.connection.forgo();
+                let _ = self.connection.send(&self.out, &[], &mut Wait::new(Some(Duration::from_millis(20))));
+            }
+        }
+    }
+
+    fn part(&mut self, goodbye: &Goodbye, time: Duration) {
+        if self.session.goodbye(goodbye, &mut self.out).is_ok() {
             self.connection.forgo();
-            let mut wait = Wait::new(Some(Duration::from_millis(500)));
+            let mut wait = Wait::new(Some(time));
             if self.connection.send(&self.out, &[], &mut wait).is_ok() {
                 let _ = self.connection.close(wait.deadline);
             }
@@ -439,16 +506,10 @@ impl Agent {
 }
 
 impl Drop for Agent {
-    /// Says goodbye but waits for nothing; `close` is the orderly way.
+    /// Says goodbye, but waits for nothing, other than for the end of a program that was launched; `close` is the
+    /// orderly way.
     fn drop(&mut self) {
-        if self.over.is_none() && !self.session.is_over() {
-            let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
-            if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
-                // Once the connection is shut nobody is to miss it.
-                self.connection.forgo();
-                let _ = self.connection.send(&self.out, &[], &mut Wait::new(Some(Duration::from_millis(20))));
-            }
-        }
+        self.say_dropped();
     }
 }
 

@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    Connection, History, Host, Options, Wait, dial,
+    Connection, History, Host, Options, Wait, dial, dial_next,
+    launched::is_launcher,
     running::Running,
     serve,
     server_backend::{CLOSE_TIME, Maker, Threads, end, maker, spawn},
@@ -72,6 +73,8 @@ struct Inner {
 struct Sessions {
     /// Those that an agent has taken.
     active: usize,
+    /// Whether one was let in.
+    have_begun: bool,
     /// What became of the spare one; `None` while it dials and waits.
     spare: Option<Result<()>>,
     /// Whether the spare one dials.
@@ -111,6 +114,9 @@ impl ClientBackend {
     /// session is left. The latter is an error, unless a session has played before. A backend that was closed, or
     /// serves already, is an error, too. It returns once the agents were told; for Ctrl-C see
     /// [`ServerBackend::run`](super::ServerBackend::run).
+    ///
+    /// If an agent launched this program, whose address is that in [`ADDRESS_VARIABLE`](super::ADDRESS_VARIABLE), it
+    /// returns as soon as the agent has closed the environment.
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
         self.0.running.claim(&self.0.stop)?;
@@ -132,7 +138,11 @@ impl ClientBackend {
             };
             match ended {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+                // It was closed, or the agent that launched this program wants no other environment.
+                Err(error) if error.kind() == ErrorKind::Closed => {
+                    drop(inner.wait_until(|sessions| sessions.active == 0));
+                    return Ok(());
+                }
                 // The listener is gone. Sessions under way go on; when the last ends, so does this.
                 Err(error) => return inner.give_up(error),
             }
@@ -207,8 +217,15 @@ impl Inner {
         self.change(|sessions| sessions.is_dialing = true);
         self.tell_wait();
         let mut wait = Wait::new(Some(self.options.connect_timeout)).unless(&self.stop);
-        let dialed = dial(&self.address, Role::Env, &self.options, &mut wait);
-        self.change(|sessions| sessions.is_dialing = false);
+        let have_begun = self.sessions().have_begun;
+        let dialed = match have_begun {
+            false => dial(&self.address, Role::Env, &self.options, &mut wait),
+            true => dial_next(&self.address, &self.options, &mut wait),
+        };
+        self.change(|sessions| {
+            sessions.is_dialing = false;
+            sessions.have_begun |= dialed.is_ok();
+        });
         dialed
     }
 
@@ -230,7 +247,7 @@ impl Inner {
             let sessions = self.sessions();
             sessions.active == 0 && sessions.is_dialing
         };
-        if is_alone && self.history.has_played() && !self.stop.is_set() {
+        if is_alone && self.history.has_played() && !self.stop.is_set() && !is_launcher(&self.address) {
             let wait = self.options.connect_timeout;
             tracing::info!("{}: the agent left; waiting {wait:?} for another", self.address);
         }

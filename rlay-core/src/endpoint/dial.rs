@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, Options, Wait, wait::ABSENT};
+use super::{Connection, Options, Wait, launched::is_launcher, wait::ABSENT};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
@@ -22,6 +22,24 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Connects to `address` as `role` and shakes hands, trying again until `wait` is over while nobody
 /// listens there or the listener is full.
 pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_>) -> Result<Connection> {
+    dial_unless(address, role, options, wait, false)
+}
+
+/// The same for a host that has been let in there before. If the agent at `address` launched this program
+/// ([`ADDRESS_VARIABLE`](super::ADDRESS_VARIABLE)) and does not listen any more, it has closed the environment and
+/// wants no other: that is an error of kind [`Closed`](ErrorKind::Closed), at once.
+pub fn dial_next(address: &Address, options: &Options, wait: &mut Wait<'_>) -> Result<Connection> {
+    dial_unless(address, Role::Env, options, wait, is_launcher(address))
+}
+
+/// Dials until `wait` is over; where the listener is not to come back, until it is gone.
+fn dial_unless(
+    address: &Address,
+    role: Role,
+    options: &Options,
+    wait: &mut Wait<'_>,
+    ends_with_listener: bool,
+) -> Result<Connection> {
     refuse_inside_tokio()?;
     options.limits.check()?;
     let dialer = Dialer { transport: options.registry.find(address)?.as_ref(), address, role, options };
@@ -36,6 +54,10 @@ pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_
         };
         if !matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Busy | ErrorKind::Timeout) {
             return Err(error);
+        }
+        if ends_with_listener && error.is_gone() {
+            let text = format!("{address}: the agent that launched this program has closed the environment; end it");
+            return Err(Error::new(ErrorKind::Closed, text));
         }
         // An attempt that the deadline cut short says less than the one before it.
         let error = match (wait.look(), reason.take()) {

@@ -1,11 +1,12 @@
 //! Launch: starts an environment's program, which dials in, and takes it as the environment.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     Acceptor, Agent, Options, Wait,
-    program::{ADDRESS_VARIABLE, Program},
-    wait::SLICE,
+    launched::ADDRESS_VARIABLE,
+    program::{Program, title},
+    wait::{QUIET, SLICE},
 };
 use crate::{
     address::Address,
@@ -14,69 +15,87 @@ use crate::{
     wire::Role,
 };
 
-/// What stands before a command where an address is expected.
-const EXEC: &str = "exec:";
 /// Where a program that is launched dials in.
 const LISTEN: &str = "tcp://127.0.0.1:0";
-
-/// The command behind `exec:`, split into arguments as a shell would, without one: nothing is expanded.
-///
-/// ```
-/// use rlay::endpoint::command;
-///
-/// assert_eq!(command("exec:./game --level 'the first'")?.unwrap(), ["./game", "--level", "the first"]);
-/// assert_eq!(command("tcp://127.0.0.1:5005")?, None);
-/// # Ok::<(), rlay::Error>(())
-/// ```
-pub fn command(address: &str) -> Result<Option<Vec<String>>> {
-    let Some(text) = address.strip_prefix(EXEC) else { return Ok(None) };
-    match shlex::split(text) {
-        Some(words) if !words.is_empty() => Ok(Some(words)),
-        Some(_) => Err(Error::new(ErrorKind::Address, format!("{address:?} names no command, as in exec:./game"))),
-        None => Err(Error::new(ErrorKind::Address, format!("{address:?}: a quotation mark is not closed"))),
-    }
-}
+/// How long a program has to end by itself that did dial in but is no environment to use.
+const PARTING_TIME: Duration = Duration::from_secs(1);
 
 /// Starts `command` and makes the environment that dials in, waited for at most `options.connect_timeout` in all.
 ///
 /// The program finds the address to dial in the environment variable `RLAY_ADDRESS`, and the token, if there is one,
-/// in `RLAY_TOKEN`. What it prints goes to `options.log`. It is ended with the [`Agent`] that this gives, and errors of a lost connection say how it ended and what it printed last.
+/// in `RLAY_TOKEN`. What it prints goes to `options.log`. It ends with the [`Agent`] that this gives, and errors of a
+/// lost connection say how it ended and what it printed last. It must be this program that stays: where it ends, what
+/// it has left in its process group is ended, too.
 pub fn launch(command: &[String], options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
     let listen: Address = LISTEN.parse()?;
     // One session: a spare that the program dials has nobody to wait for. Its connection ends with the program.
     let own = Options { max_sessions: 1, reconnect_timeout: Some(Duration::ZERO), ..options.clone() };
     let acceptor = Acceptor::bind(&listen, Role::Agent, &own)?;
     let address = acceptor.address().to_string();
-    let mut variables = vec![(ADDRESS_VARIABLE, address.clone().into())];
+    let mut variables = vec![(ADDRESS_VARIABLE, address.into())];
     variables.extend(options.token.as_ref().map(|token| (TOKEN_VARIABLE, token.secret())));
-    let program = Program::start(command, variables, options.log.as_deref())?;
+    let (log, later) = (options.log.as_deref(), wait.told_later());
+    let program = Program::start(command, variables, log, options.close_timeout, later)?;
+    let mut has_dialed = false;
+    let met = meet(&acceptor, &program, (&title(command), options), &mut has_dialed, wait);
+    // What it dials from now on is refused, and tells it that it is not needed.
+    acceptor.close();
+    match met {
+        Ok(mut agent) => {
+            agent.run_by(program);
+            Ok(agent)
+        }
+        Err(error) => {
+            let patience = if has_dialed { PARTING_TIME } else { Duration::ZERO };
+            let _ = program.end(patience, "after its launch has failed", &mut wait.undated());
+            Err(error)
+        }
+    }
+}
+
+/// Waits for the program to dial in, and asks it for its environment.
+fn meet(
+    acceptor: &Acceptor,
+    program: &Program,
+    (name, options): (&str, &Options),
+    has_dialed: &mut bool,
+    wait: &mut Wait<'_>,
+) -> Result<Agent> {
+    let (began, mut is_told) = (Instant::now(), false);
     loop {
         match acceptor.next(&mut wait.within(SLICE)) {
-            Ok(connection) => match Agent::open(connection, &options.make(), wait) {
-                Ok(mut agent) => {
-                    acceptor.close();
-                    agent.run_by(program);
-                    return Ok(agent);
-                }
-                Err(error) if error.kind() == ErrorKind::ConnectionLost => return Err(program.explain(&error)),
-                Err(error) => return Err(error),
-            },
+            Ok(connection) => {
+                *has_dialed = true;
+                let agent = Agent::open(connection, &options.make(), wait).map_err(|error| match error.kind() {
+                    ErrorKind::ConnectionLost => program.explain(&error),
+                    ErrorKind::Timeout => error.advice(&program.last_words()),
+                    _ => error,
+                })?;
+                return match program.obituary(true) {
+                    None => Ok(agent),
+                    Some(end) => Err(Error::new(ErrorKind::ConnectionLost, end)),
+                };
+            }
             Err(error) if error.kind() == ErrorKind::Timeout => {}
             Err(error) => return Err(error),
         }
-        if let Some(end) = program.obituary() {
+        if let Some(end) = program.obituary(false) {
             return Err(Error::new(ErrorKind::ConnectionLost, format!("before it dialed in, {end}")));
         }
         wait.look().map_err(|error| match error.kind() {
             ErrorKind::Timeout => Error::new(
                 ErrorKind::Timeout,
                 format!(
-                    "{} did not dial in to {address}, which it finds in {ADDRESS_VARIABLE}; does it host an \
-                     environment, as with ClientBackend? or raise connect_timeout",
-                    command[0]
+                    "{name} did not dial in to {}, which it finds in {ADDRESS_VARIABLE}; does it host an environment, \
+                     as with ClientBackend? or raise connect_timeout; {}",
+                    acceptor.address(),
+                    program.last_words()
                 ),
             ),
             _ => error,
         })?;
+        if began.elapsed() >= QUIET && !std::mem::replace(&mut is_told, true) {
+            wait.warn(&format!("still waiting for {name} to dial in; {}", program.last_words()));
+        }
     }
 }

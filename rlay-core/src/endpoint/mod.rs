@@ -3,6 +3,8 @@
 mod acceptor;
 mod agent;
 mod client_backend;
+#[cfg(unix)]
+mod command;
 mod connection;
 mod contract;
 mod dial;
@@ -12,9 +14,14 @@ mod journal;
 mod keeper;
 #[cfg(unix)]
 mod launch;
+mod launched;
 mod options;
+#[cfg(unix)]
+mod output;
 mod policy_server;
 mod polled;
+#[cfg(unix)]
+mod process;
 #[cfg(unix)]
 mod program;
 mod reception;
@@ -22,6 +29,8 @@ mod remote_env;
 mod running;
 mod seat;
 mod server_backend;
+#[cfg(unix)]
+mod siblings;
 mod source;
 mod visit;
 mod wait;
@@ -31,17 +40,20 @@ pub mod drive;
 pub use acceptor::Acceptor;
 pub use agent::{Agent, Answer, Received};
 pub use client_backend::ClientBackend;
+#[cfg(unix)]
+pub use command::command;
 pub use connection::Connection;
-pub use dial::dial;
+pub use dial::{dial, dial_next};
 pub use history::History;
 pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
 #[cfg(unix)]
-pub use launch::{command, launch};
+pub use launch::launch;
+pub use launched::ADDRESS_VARIABLE;
 pub use options::{Contract, OnLoss, Options};
 pub use policy_server::PolicyServer;
 pub use polled::{PolledEnv, RawPoll, RawTurn, Turn};
-#[cfg(unix)]
-pub use program::ADDRESS_VARIABLE;
 pub use remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
 pub use server_backend::ServerBackend;
+#[cfg(unix)]
+pub use siblings::await_programs;
 pub use wait::{Notice, Wait};

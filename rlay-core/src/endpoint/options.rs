@@ -111,10 +111,13 @@ pub struct Options {
     /// Hosts: whether the tracebacks of errors are sent to the agent.
     pub tracebacks: bool,
     /// Agents that launch a program: the file that takes what it prints; by default a new one among the temporary
-    /// files. Errors name it.
+    /// files, which is removed if the program ends in good order. Errors name it.
     pub log: Option<PathBuf>,
     /// Agents that launch a program: how often `reset` may launch it again after it has ended, whatever `on_loss` is.
     pub restarts: u32,
+    /// Agents that launch a program: how long it has to end after its environment was closed, before SIGTERM asks it
+    /// to and, five seconds later, SIGKILL ends it.
+    pub close_timeout: Duration,
     /// The transports there are: by default `mem` alone, and in `rlay::options()` those of the enabled features.
     pub registry: Registry,
 }
@@ -141,6 +144,7 @@ impl Default for Options {
             tracebacks: true,
             log: None,
             restarts: 0,
+            close_timeout: Duration::from_secs(10),
             registry: Registry::default(),
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Connection, History, Notice, Options, Received, Wait, dial,
+    Connection, History, Notice, Options, Received, Wait, dial, dial_next,
     host_loop::{check_render_mode, check_size, waiting_for_agent},
     journal::{Journal, Last},
     visit::Visit,
@@ -90,6 +90,8 @@ pub struct RawPoll {
     body: Vec<u8>,
     /// The frames before it that the agent may not have.
     journal: Journal,
+    /// Whether it was let in.
+    has_begun: bool,
     /// The request that the engine has yet to answer.
     owed: Option<(u64, Call)>,
     visit: Visit,
@@ -111,17 +113,33 @@ impl RawPoll {
         let address: Address = address.parse()?;
         options.registry.find(&address)?;
         refuse_inside_tokio()?;
-        let (link, stop, owed) = (Link::Idle, Stop::default(), None);
+        let (link, stop, owed, has_begun) = (Link::Idle, Stop::default(), None, false);
         let (out, body, journal) = (Vec::new(), Vec::new(), Journal::default());
         let (visit, history) = (Visit::default(), History::default());
-        Ok(Self { spec, address, options, link, stop, out, body, journal, owed, visit, history, unasked: None })
+        Ok(Self {
+            spec,
+            address,
+            options,
+            link,
+            stop,
+            out,
+            body,
+            journal,
+            has_begun,
+            owed,
+            visit,
+            history,
+            unasked: None,
+        })
     }
 
     /// What the agent wants; `None` if nothing by the deadline of `wait`. One in the past waits for nothing; only an
     /// answer whose connection was lost is sent again first, which takes as long as the network does.
     ///
     /// Dialing goes on in the background, for as long as nobody listens. It is an error only if the listener has
-    /// refused the connection for good, as over a wrong token; a later call dials again, after a pause.
+    /// refused the connection for good, as over a wrong token; a later call dials again, after a pause. After
+    /// [`RawTurn::Close`], if an agent launched this program and wants no other environment, the error's kind is
+    /// [`Closed`](ErrorKind::Closed).
     pub fn turn(&mut self, wait: &mut Wait<'_>) -> Result<Option<RawTurn>> {
         if self.owed.is_some() {
             return Err(Error::new(ErrorKind::Usage, "the last turn is not answered yet; call reply() first"));
@@ -147,6 +165,7 @@ impl RawPoll {
                             wait.tell(if is_warning { Notice::Warning(&text) } else { Notice::Info(&text) });
                         }
                         Ok(Dialed::Done(Ok(connection))) => {
+                            self.has_begun = true;
                             (self.journal, self.visit) = (Journal::default(), Visit::default());
                             self.unasked = Some(Instant::now());
                             self.link = Link::Open(Box::new(connection), EnvSession::new());
@@ -349,6 +368,7 @@ impl RawPoll {
         let pause = self.history.pause();
         self.stop = Stop::default();
         let (address, options, stop) = (self.address.clone(), self.options.clone(), self.stop.clone());
+        let has_begun = self.has_begun;
         let run = move || {
             let mut notice = |notice: Notice<'_>| {
                 let (is_warning, text) = match notice {
@@ -358,7 +378,10 @@ impl RawPoll {
                 let _ = sender.send(Dialed::Notice(is_warning, text.to_owned()));
             };
             let mut wait = Wait::new(None).unless(&stop).telling(&mut notice);
-            let dialed = wait.sleep(pause).and_then(|()| dial(&address, Role::Env, &options, &mut wait));
+            let dialed = wait.sleep(pause).and_then(|()| match has_begun {
+                false => dial(&address, Role::Env, &options, &mut wait),
+                true => dial_next(&address, &options, &mut wait),
+            });
             let _ = sender.send(Dialed::Done(dialed));
         };
         let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);
@@ -457,7 +480,9 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     }
 
     /// What the agent wants, waited for at most `timeout`; `None` if nothing yet, or nobody is there. Zero waits for
-    /// nothing; only an answer whose connection was lost is sent again first, which takes as long as the network does.
+    /// nothing; only an answer whose connection was lost is sent again first, which takes as long as the network does. An
+    /// error of kind [`Closed`](ErrorKind::Closed) after [`Turn::Close`] says that the agent which launched this program
+    /// wants no other environment.
     pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
         let mut wait = Wait::new(Some(timeout));
         loop {

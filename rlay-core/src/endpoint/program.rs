@@ -1,76 +1,63 @@
 //! Program: an environment's program as a child process, with what it printed and how it ended.
 
 use std::{
-    collections::VecDeque,
     ffi::OsString,
     fmt,
-    fs::File,
-    io::{PipeReader, Read, Write},
-    os::unix::process::{CommandExt, ExitStatusExt},
-    path::{Path, PathBuf},
-    process::{self, Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc,
-    },
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{self, Command, Stdio},
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::Signal;
 
+use super::{
+    Wait,
+    command::{check_script, why_not},
+    output::Log,
+    process::{Process, State},
+    siblings::{GRACE, Siblings, wait_for},
+    wait::Tell,
+};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The environment variable in which a program that was launched finds the address to dial.
-pub const ADDRESS_VARIABLE: &str = "RLAY_ADDRESS";
-
-/// Of what a program printed last, so many lines are kept for errors, each cut to so many bytes.
-const LINES: usize = 10;
-const LINE: usize = 500;
-/// A log is not written further than this; the last lines are kept all the same.
-const LONGEST_LOG: u64 = 64 << 20;
 /// How long a program whose connection is gone is given to end, so that the error can say how.
 const DYING_TIME: Duration = Duration::from_secs(1);
-/// How long it is given to leave when it is not needed any more, and once more when it was asked to.
-const LEAVING_TIME: Duration = Duration::from_secs(1);
 
-/// A child process. It is killed when this is dropped, with those of its own that it has not made independent, and
-/// on Linux also when this process is killed.
+/// So many characters of a command are shown: of its beginning, and of its end.
+const TITLE: (usize, usize) = (30, 60);
+
+/// A child process. It ends when this is dropped, with those of its own that it has not made independent, and on Linux
+/// also when this process is killed.
 #[derive(Debug)]
 pub(crate) struct Program {
-    name: String,
-    log: PathBuf,
-    shared: Arc<Shared>,
+    process: Arc<Process>,
+    close_timeout: Duration,
     /// The process that started it; a forked child must let it live.
     owner: u32,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// While it runs.
-    pid: Option<Pid>,
-    status: Option<ExitStatus>,
-    tail: Tail,
-    /// Whether all it printed has been read.
-    is_silent: bool,
+    /// Whether it is still to be told to end.
+    is_open: bool,
 }
 
 impl Program {
     /// Starts `command` with `variables` in its environment. What it prints goes to the file `log`, by default to
-    /// one of its own among the temporary files.
-    pub(crate) fn start(command: &[String], variables: Vec<(&str, OsString)>, log: Option<&Path>) -> Result<Self> {
+    /// one of its own among the temporary files; what becomes of it later is told `tell`.
+    pub(crate) fn start(
+        command: &[String],
+        variables: Vec<(&str, OsString)>,
+        log: Option<&Path>,
+        close_timeout: Duration,
+        tell: Tell,
+    ) -> Result<Self> {
         let (name, arguments) =
             command.split_first().ok_or_else(|| Error::new(ErrorKind::Usage, "there is no command to launch"))?;
+        let title = title(command);
         let cannot = |e: &dyn fmt::Display| Error::new(ErrorKind::Usage, format!("cannot launch {name:?}: {e}"));
-        let log = log.map_or_else(fresh_log, Path::to_path_buf);
-        let file = create(&log).map_err(|e| cannot(&format_args!("the log {}: {e}", log.display())))?;
+        check_script(name).map_err(|why| cannot(&why))?;
+        let log = Log::new(log);
+        let file = log.create().map_err(|e| cannot(&format_args!("the log {}: {e}", log.path.display())))?;
         let (output, theirs) = std::io::pipe().map_err(|e| cannot(&e))?;
         let mut command = Command::new(name);
         command.args(arguments).envs(variables);
@@ -79,8 +66,8 @@ impl Program {
         command.process_group(0);
         die_with_parent(&mut command);
 
-        let shared = Arc::<Shared>::default();
-        let (for_reader, for_keeper) = (shared.clone(), shared.clone());
+        let process = Arc::new(Process::new(title, log, tell));
+        let (for_reader, for_keeper) = (process.clone(), process.clone());
         let (started, is_started) = mpsc::channel();
         // The kernel takes the end of the thread that started a child for the end of its parent, so this one stays.
         let keep = move || {
@@ -88,7 +75,7 @@ impl Program {
             drop(command); // and with it this process's ends of the pipe
             match child {
                 Ok(child) => {
-                    for_keeper.state().pid = Pid::from_raw(child.id() as i32);
+                    for_keeper.has_started(&child);
                     let _ = started.send(Ok(()));
                     for_keeper.bury(child);
                 }
@@ -96,174 +83,118 @@ impl Program {
             }
         };
         spawn("rlay-program", keep).map_err(|e| cannot(&e))?;
-        is_started.recv().map_err(|e| cannot(&e))?.map_err(|e| cannot(&e))?;
+        is_started.recv().map_err(|e| cannot(&e))?.map_err(|e| {
+            process.log.discard();
+            cannot(&why_not(name, &e))
+        })?;
         spawn("rlay-output", move || for_reader.read(output, file)).map_err(|e| cannot(&e))?;
-        Ok(Self { name: name.clone(), log, shared, owner: process::id() })
+        Siblings::here().open();
+        Ok(Self { process, close_timeout, owner: process::id(), is_open: true })
+    }
+
+    /// Where its log lies.
+    pub(crate) fn log(&self) -> &Path {
+        &self.process.log.path
     }
 
     /// How it ended, if it has.
-    pub(crate) fn obituary(&self) -> Option<String> {
-        self.shared.state().status?;
-        let state = self.shared.wait(DYING_TIME, State::is_over);
-        state.status.map(|status| self.describe(status, &state.tail))
+    pub(crate) fn obituary(&self, has_dialed: bool) -> Option<String> {
+        self.process.state().end?;
+        Some(self.process.describe(&self.process.wait(DYING_TIME, State::is_told), has_dialed))
+    }
+
+    /// What it printed last, and where all of it is.
+    pub(crate) fn last_words(&self) -> String {
+        self.process.last_words(&self.process.state())
     }
 
     /// Adds to the error of a lost connection how the program ended.
     pub(crate) fn explain(&self, error: &Error) -> Error {
-        let state = self.shared.wait(DYING_TIME, State::is_over);
-        let text = match state.status {
-            Some(status) => self.describe(status, &state.tail),
-            None => format!("{} still runs, but its connection is gone ({error})", self.name),
+        let mut state = self.process.wait(DYING_TIME, State::is_told);
+        state.is_explained = true;
+        let text = match state.end {
+            Some(_) => self.process.describe(&state, true),
+            None => format!(
+                "{} still runs, but its connection is gone ({error}); {}",
+                self.process.name,
+                self.process.last_words(&state)
+            ),
         };
         Error::new(error.kind(), text)
     }
 
-    /// Waits for it to end by itself, asks it to, and at last ends it.
-    pub(crate) fn close(&self) {
-        if self.owner != process::id() {
-            return;
-        }
-        for signal in [Signal::TERM, Signal::KILL] {
-            if self.shared.wait(LEAVING_TIME, |state| state.status.is_some()).status.is_some() {
-                return;
-            }
-            self.signal(signal);
-        }
-        drop(self.shared.wait(LEAVING_TIME, |state| state.status.is_some()));
+    /// How long its environment has to answer that it is closed.
+    pub(crate) fn answer_time(&self) -> Duration {
+        if Siblings::here().has_open(1) { GRACE.min(self.close_timeout) } else { self.close_timeout }
     }
 
-    /// To its process group: a script may have started the program that matters.
-    fn signal(&self, signal: Signal) {
-        // Under the lock, so that the number is not another process's by now.
-        if let Some(pid) = self.shared.state().pid {
-            let _ = kill_process_group(pid, signal);
+    /// Waits for it to end, since its environment was told so at `began`; in the end it is made to. If other programs
+    /// still have an environment that is open, the wait is short, and whichever is closed last waits for all. Where
+    /// `wait` is over first, it is killed.
+    pub(crate) fn close(mut self, began: Instant, wait: &mut Wait<'_>) -> Result<()> {
+        if !self.begin_to_end(began) {
+            return Ok(());
+        }
+        let siblings = Siblings::here();
+        if siblings.has_open(0) {
+            wait_for(&self.process, Some(GRACE.saturating_sub(began.elapsed())), wait)
+        } else {
+            siblings.wait_for_all(wait)
         }
     }
 
-    fn describe(&self, status: ExitStatus, tail: &Tail) -> String {
-        let how = match (status.code(), status.signal()) {
-            (Some(0), _) => "ended".to_owned(),
-            (Some(code), _) => format!("ended with exit code {code}"),
-            (None, Some(number)) => match SIGNALS.iter().find(|(signal, _)| signal.as_raw() == number) {
-                Some((_, name)) => format!("was killed by {name}"),
-                None => format!("was killed by signal {number}"),
-            },
-            (None, None) => format!("ended ({status})"),
-        };
-        let last = tail.lines().map(|line| format!("\n  {line}")).collect::<String>();
-        let said = if last.is_empty() { "it printed nothing".to_owned() } else { format!("it printed last:{last}") };
-        format!("{} {how}; {said}\n(all of it: {})", self.name, self.log.display())
+    /// The same, but waits for nothing: a thread sees to its end.
+    pub(crate) fn leave(mut self) {
+        self.begin_to_end(Instant::now());
+    }
+
+    /// Waits for the end of one that is no environment, or none any more, whatever others are open. `patience` bounds
+    /// how long it may take to end by itself.
+    pub(crate) fn end(mut self, patience: Duration, why: &str, wait: &mut Wait<'_>) -> Result<()> {
+        self.process.state().is_explained = true;
+        if self.tell_to_end(patience.min(self.close_timeout), why.to_owned()) {
+            wait_for(&self.process, None, wait)?;
+        }
+        Ok(())
+    }
+
+    fn begin_to_end(&mut self, began: Instant) -> bool {
+        let time = self.close_timeout;
+        let why = format!("{time:?} after its environment was closed; raise close_timeout if it needs longer");
+        self.tell_to_end(self.close_timeout.saturating_sub(began.elapsed()), why)
+    }
+
+    /// Has a thread see to its end; whether it was open and this process's.
+    fn tell_to_end(&mut self, patience: Duration, why: String) -> bool {
+        let is_ours = std::mem::take(&mut self.is_open) && self.owner == process::id();
+        if is_ours {
+            Siblings::here().end(self.process.clone(), patience, why);
+        }
+        is_ours
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        if self.owner == process::id() {
-            self.signal(Signal::KILL);
+        let is_ours = self.begin_to_end(Instant::now());
+        if is_ours {
+            let _ = wait_for(&self.process, None, &mut Wait::default());
         }
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait(&self, patience: Duration, is_done: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let deadline = Instant::now() + patience;
-        let mut state = self.state();
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if is_done(&state) || left.is_zero() {
-                return state;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// Waits for the child to end. Its number stays taken until the lock is held.
-    fn bury(&self, mut child: Child) {
-        let pid = Pid::from_raw(child.id() as i32).expect("a process has a number");
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), options) {}
-        let mut state = self.state();
-        state.pid = None;
-        // Those it left behind in its group.
-        let _ = kill_process_group(pid, Signal::KILL);
-        state.status = child.wait().ok();
-        self.changed.notify_all();
-    }
-
-    /// Reads what is printed until nobody is left to print.
-    fn read(&self, mut output: PipeReader, mut log: File) {
-        let (mut bytes, mut written) = ([0; 8192], 0);
-        while let Ok(n @ 1..) = output.read(&mut bytes) {
-            self.state().tail.add(&bytes[..n]);
-            // A full disk is no reason to stop a program that would wait for its output to be taken.
-            if written < LONGEST_LOG {
-                let _ = log.write_all(&bytes[..n]);
-                written += n as u64;
-            }
-        }
-        self.state().is_silent = true;
-        self.changed.notify_all();
-    }
-}
-
-impl State {
-    /// Whether it has ended, and all that it printed was read.
-    fn is_over(&self) -> bool {
-        self.status.is_some() && self.is_silent
-    }
-}
-
-/// The last lines of what was printed.
-#[derive(Debug, Default)]
-struct Tail {
-    lines: VecDeque<Vec<u8>>,
-    is_amid_line: bool,
-}
-
-impl Tail {
-    fn add(&mut self, bytes: &[u8]) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if !self.is_amid_line {
-                if self.lines.len() == LINES {
-                    self.lines.pop_front();
-                }
-                self.lines.push_back(vec![]);
-            }
-            let line = self.lines.back_mut().expect("one was just begun");
-            let room = LINE.saturating_sub(line.len());
-            line.extend_from_slice(&piece[..piece.len().min(room)]);
-            self.is_amid_line = !piece.ends_with(b"\n");
-        }
-    }
-
-    /// Without what a terminal would take for a command.
-    fn lines(&self) -> impl Iterator<Item = String> {
-        self.lines.iter().map(|line| {
-            let text = String::from_utf8_lossy(line).trim_end().replace('\t', "    ");
-            text.chars().filter(|c| !c.is_control()).collect()
-        })
+/// A command as people know it, on one line that is not too long.
+pub(crate) fn title(command: &[String]) -> String {
+    let words = shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default();
+    let words: Vec<char> = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match words.len().checked_sub(TITLE.0 + TITLE.1) {
+        None | Some(0) => words.into_iter().collect(),
+        Some(over) => words[..TITLE.0].iter().chain(&['…']).chain(&words[TITLE.0 + over..]).collect(),
     }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     thread::Builder::new().name(name.into()).spawn(run).map(drop)
-}
-
-fn fresh_log() -> PathBuf {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let name = format!("rlay-launch-{}-{}.log", process::id(), NEXT.fetch_add(1, Relaxed));
-    std::env::temp_dir().join(name)
-}
-
-/// A log that only its user can read. One that is there is begun anew, unless it is another user's or a link.
-fn create(log: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    File::options().write(true).create(true).truncate(true).mode(0o600).custom_flags(no_follow).open(log)
 }
 
 /// Has the kernel end the child when this process ends, however that is.
@@ -284,41 +215,16 @@ fn die_with_parent(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_: &mut Command) {}
 
-/// The names of the signals that end programs (signal(7)).
-const SIGNALS: [(Signal, &str); 15] = [
-    (Signal::HUP, "SIGHUP"),
-    (Signal::INT, "SIGINT"),
-    (Signal::QUIT, "SIGQUIT"),
-    (Signal::ILL, "SIGILL"),
-    (Signal::TRAP, "SIGTRAP"),
-    (Signal::ABORT, "SIGABRT"),
-    (Signal::BUS, "SIGBUS"),
-    (Signal::FPE, "SIGFPE"),
-    (Signal::KILL, "SIGKILL"),
-    (Signal::SEGV, "SIGSEGV"),
-    (Signal::PIPE, "SIGPIPE"),
-    (Signal::ALARM, "SIGALRM"),
-    (Signal::TERM, "SIGTERM"),
-    (Signal::XCPU, "SIGXCPU"),
-    (Signal::SYS, "SIGSYS"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_kept_and_no_more() {
-        let mut tail = Tail::default();
-        for i in 0..100 {
-            tail.add(format!("line {i}\nand ").as_bytes());
-            tail.add(&vec![b'x'; 2 * LINE]);
-        }
-        let lines: Vec<_> = tail.lines().collect();
-        assert_eq!(lines.len(), LINES);
-        assert!(lines.iter().all(|line| line.len() <= LINE), "{lines:?}");
-        assert!(lines[LINES - 1].starts_with("and xxx"), "{lines:?}");
-        tail.add(b"\n\x1b[31mred\n");
-        assert_eq!(tail.lines().last().as_deref(), Some("[31mred"));
+    fn a_title_shows_the_beginning_and_the_end() {
+        let title = |words: &[&str]| title(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(title(&["./game", "--name", "my own\n"]), "./game --name 'my own '");
+        let long = title(&["/usr/bin/python3", &"x".repeat(200), "game.py", "--hard"]);
+        assert_eq!(long.chars().count(), TITLE.0 + 1 + TITLE.1);
+        assert!(long.starts_with("/usr/bin/python3 xxx") && long.ends_with("xxx game.py --hard"), "{long}");
     }
 }

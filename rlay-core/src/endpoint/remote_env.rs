@@ -1,6 +1,6 @@
 //! RemoteEnv: what an agent holds in either paradigm, and the two ways to get one.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use super::{
     Acceptor, Agent, Answer, Connection, OnLoss, Options, Received, Wait,
@@ -76,8 +76,13 @@ impl ClientEnv {
     /// `RLAY_ADDRESS` where to dial in, as with [`ClientBackend`](super::ClientBackend).
     ///
     /// What it prints goes to `options.log`. If it ends, the error of the call under way says how, and what it
-    /// printed last; `reset` then launches it again, at most `options.restarts` times. It is ended by `close`, and
-    /// when the environment is dropped; on Linux also when this process is killed.
+    /// printed last; `reset` then launches it again, at most `options.restarts` times. It must be this program that
+    /// stays: a script lets its game take its place (`exec ./game`), for what it leaves running is ended with it.
+    ///
+    /// `close`, or dropping the environment, tells the program to end and waits for that, at most
+    /// `options.close_timeout`; then come SIGTERM and, five seconds later, SIGKILL. While this process has launched
+    /// others whose environments are still open, `close` returns after a quarter of a second, and closing the last one
+    /// waits for all, so that they end side by side. On Linux the program is killed when this process is.
     ///
     /// ```no_run
     /// use rlay::{ClientEnv, Options};
@@ -213,6 +218,11 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
         self.agent.spec()
     }
 
+    /// Where the log lies of a program that was [launched](ClientEnv::launch); `None` for what was not.
+    pub fn log(&self) -> Option<&Path> {
+        self.agent.log()
+    }
+
     /// The answer to a call that ran into its deadline, waited for at most `timeout`.
     pub fn late(&mut self, timeout: Option<Duration>) -> Result<Late<O::Element>> {
         let Some((call, true)) = self.agent.waiting() else {
@@ -289,14 +299,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     /// Says what to do about an answer that may still come.
     fn late_yet(&mut self, error: Error) -> Error {
         match error.kind() {
-            ErrorKind::Timeout => {
-                self.agent.give_up();
-                Error::plain(
-                    ErrorKind::Timeout,
-                    "the environment did not answer before the timeout; its answer may still come: \
-                     late() fetches it, reset() drops it",
-                )
-            }
+            ErrorKind::Timeout => self.agent.overdue(),
             _ => error,
         }
     }

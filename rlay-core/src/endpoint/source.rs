@@ -73,7 +73,7 @@ impl Source {
             #[cfg(unix)]
             Whence::Launched { command, restarts } => {
                 *restarts -= 1;
-                (command[0].clone(), format!("launching it again, at most {restarts} times more"))
+                (super::program::title(command), format!("launching it again, at most {restarts} times more"))
             }
         };
         match lost.take_played() {

@@ -30,6 +30,16 @@ pub enum Notice<'n> {
     Info(&'n str),
 }
 
+/// Takes notices.
+pub(crate) type Tell = fn(Notice<'_>);
+
+fn trace(what: Notice<'_>) {
+    match what {
+        Notice::Warning(text) => tracing::warn!("{text}"),
+        Notice::Info(text) => tracing::info!("{text}"),
+    }
+}
+
 /// A deadline, a flag, and a check made every tenth of a second while waiting, as for signals. A check
 /// that has failed once must go on failing.
 #[derive(Default)]
@@ -41,6 +51,8 @@ pub struct Wait<'a> {
     /// Told what a long wait is for, what becomes of a connection that is lost, and of agents that join a host and
     /// leave it; by default `tracing` is.
     pub notice: Option<&'a mut dyn FnMut(Notice<'_>)>,
+    /// Told what becomes, after the call, of a program that it launched; by default `tracing` is. From any thread.
+    pub later: Option<fn(Notice<'_>)>,
     /// Ends the wait with an error of kind [`Closed`](ErrorKind::Closed) once it is set.
     pub stop: Option<&'a Stop>,
     /// Ends the wait as the deadline does, but nothing that is sent meanwhile.
@@ -81,11 +93,14 @@ impl<'a> Wait<'a> {
     }
 
     pub(crate) fn tell(&mut self, what: Notice<'_>) {
-        match (&mut self.notice, what) {
-            (Some(notice), what) => notice(what),
-            (None, Notice::Warning(text)) => tracing::warn!("{text}"),
-            (None, Notice::Info(text)) => tracing::info!("{text}"),
+        match &mut self.notice {
+            Some(notice) => notice(what),
+            None => trace(what),
         }
+    }
+
+    pub(crate) fn told_later(&self) -> Tell {
+        self.later.unwrap_or(trace)
     }
 
     /// Waits no longer once `stop` is set.
@@ -115,8 +130,13 @@ impl<'a> Wait<'a> {
         self.like(None, self.deadline)
     }
 
+    /// The same without any deadline.
+    pub(crate) fn undated(&mut self) -> Wait<'_> {
+        self.like(None, None)
+    }
+
     fn like(&mut self, deadline: Option<Instant>, near: Option<Instant>) -> Wait<'_> {
-        let mut like = Wait { deadline, near, stop: self.stop, ..Wait::default() };
+        let mut like = Wait { deadline, near, stop: self.stop, later: self.later, ..Wait::default() };
         if let Some(check) = &mut self.check {
             like.check = Some(&mut **check);
         }

@@ -362,6 +362,8 @@ class ClientBackend(_Backend):
         super()._begin()
         self._active = 0
         self._is_dialing = False
+        # Whether an agent has let it in.
+        self._was_there = False
         self._changed = threading.Condition()
         self._poll: _rlay.Poll | None = None
         self._frame_due = False
@@ -374,6 +376,9 @@ class ClientBackend(_Backend):
 
         The latter raises `ConnectionLost`, unless a session has played before. Where there is one session at a time
         it is served on this very thread. A backend that serves already, or was closed, raises.
+
+        In a program that an agent launched, which dials what ``RLAY_ADDRESS`` says, it returns as soon as the agent has
+        closed the environment, so that what follows it is done before the program ends.
         """
         super().run()
 
@@ -391,7 +396,9 @@ class ClientBackend(_Backend):
                 logger.info("%s: the agent left, and no other came: %s", self.address, error)
                 return
             if session is None:
+                self._wait(lambda: self._active == 0)
                 return
+            self._was_there = True
             if self._max_sessions == 1:
                 self._serve(session, self._make)
             else:
@@ -404,13 +411,14 @@ class ClientBackend(_Backend):
         self._is_dialing = True
         try:
             self._tell_wait()
-            return _rlay.dial(self.address, "env", self._options, self._stop)
+            return _rlay.dial(self.address, "env", self._options, self._stop, self._was_there)
         finally:
             self._is_dialing = False
 
     def _tell_wait(self) -> None:
         """Say that the last agent has left and another one is looked for, if that is so."""
-        if self._is_dialing and self._active == 0 and self._history.has_played() and not self._stop.is_set():
+        is_alone = self._is_dialing and self._active == 0 and self._history.has_played() and not self._stop.is_set()
+        if is_alone and self.address != os.environ.get("RLAY_ADDRESS"):
             patience = self._options.connect_timeout
             logger.info("%s: the agent left; waiting %g s for another", self.address, patience)
 
@@ -455,7 +463,9 @@ class ClientBackend(_Backend):
 
         This is the poll form, for an engine's own loop. With ``timeout=0`` it waits for nothing, and dialing goes on
         in the background for as long as nobody listens; only an answer whose connection was lost is sent again first,
-        which takes as long as the network does. Every `Reset` and `Step` is answered with `reply`.
+        which takes as long as the network does. Every `Reset` and `Step` is answered with `reply`. After a `Close`, in
+        a program that an agent launched, it raises `Closed`: the agent wants no other environment, and the program may
+        end.
         """
         if self._poll is None:
             if any(self._offers):

@@ -357,7 +357,10 @@ class RemoteEnv(gym.Env[Any, Any]):
         return result
 
     def close(self) -> None:
-        """End the session, within two seconds. What the environment raised in its ``close`` is raised here."""
+        """End the session, within two seconds. What the environment raised in its ``close`` is raised here.
+
+        A program that was launched is waited for until it has ended: see `launch`.
+        """
         agent, self._agent, self._closed = self._agent, None, True
         if agent is None:
             return
@@ -435,8 +438,14 @@ class ClientEnv(RemoteEnv):
             ends the episode: the last observation once more, reward 0.0, truncated, and ``info["lost"]`` says why.
         env_id: Which environment, where the host has several.
         env_kwargs: Keyword arguments for the environment, as far as the host allows them.
-        log: For a command: the file that takes what it prints; by default a new one among the temporary files.
+        log: For a command: the file that takes what it prints; by default a new one among the temporary files, which
+            is removed after an end in good order. The attribute ``log`` says where it lies.
         restarts: For a command: how often `reset` may start it again after it has ended, whatever ``on_loss`` is.
+        close_timeout: For a command: how long it has to end after its environment was closed, in seconds, before
+            SIGTERM asks it to and, five seconds later, SIGKILL ends it.
+
+    Attributes:
+        log: For a command: the path of the file that takes what it prints. None for what was not launched.
 
     Example:
         >>> import rlay
@@ -466,14 +475,20 @@ class ClientEnv(RemoteEnv):
         env_kwargs: dict[str, Any] | None = None,
         log: str | os.PathLike[str] | None = None,
         restarts: int = 0,
+        close_timeout: float = 10.0,
     ) -> None:
         """Connect and make an environment."""
         if log is not None and not isinstance(log, str | bytes | os.PathLike):
             raise TypeError(f"{_options.shown('log', log)} is a {type(log).__name__}; give the path of a file, or None")
         self._log = None if log is None else os.fsdecode(log)
         self._restarts = _options.count("restarts", restarts, 0, "how often reset() may start the program again")
+        self.log: str | None = None
         options = Options(
-            token=token, max_frame=max_frame, reconnect_timeout=reconnect_timeout, connect_timeout=connect_timeout
+            token=token,
+            max_frame=max_frame,
+            reconnect_timeout=reconnect_timeout,
+            connect_timeout=connect_timeout,
+            close_timeout=close_timeout,
         )
         super().__init__(
             address,
@@ -491,7 +506,9 @@ class ClientEnv(RemoteEnv):
         options = self._options.settled()
         deadline = time.monotonic() + options.connect_timeout
         if self.address.startswith("exec:"):
-            return _rlay.launch(self.address, self._log, self.render_mode, self._env_id, self._env_kwargs, options)
+            agent = _rlay.launch(self.address, self._log, self.render_mode, self._env_id, self._env_kwargs, options)
+            self.log = os.fspath(agent.log() or "")
+            return agent
         session = _rlay.dial(self.address, "agent", options)
         assert session is not None, "without a stop flag dialing does not stop"
         return self._ask(session, deadline)
@@ -503,10 +520,14 @@ class ClientEnv(RemoteEnv):
             return False
         self._restarts -= 1
         logger.warning("%s ended; starting it again, at most %d times more", self.address, self._restarts)
+        if self._agent is not None:
+            # One that lost its connection alone ends before it is started again.
+            self._agent.close()
         return True
 
     def _arguments(self) -> dict[str, Any]:
-        return {**super()._arguments(), "log": self._log, "restarts": self._restarts}
+        own = {"log": self._log, "restarts": self._restarts, "close_timeout": self._options.close_timeout}
+        return {**super()._arguments(), **own}
 
 
 class LaunchArguments(TypedDict, total=False):
@@ -524,6 +545,7 @@ class LaunchArguments(TypedDict, total=False):
     env_kwargs: dict[str, Any] | None
     log: str | os.PathLike[str] | None
     restarts: int
+    close_timeout: float
 
 
 def launch(command: Sequence[str | os.PathLike[str]], **kwargs: Unpack[LaunchArguments]) -> ClientEnv:
@@ -531,11 +553,19 @@ def launch(command: Sequence[str | os.PathLike[str]], **kwargs: Unpack[LaunchArg
 
     The program finds in the environment variable ``RLAY_ADDRESS`` where to dial in, as `ClientBackend` does by
     itself. If it ends, the call under way raises `ConnectionLost`, which says how it ended and what it printed last.
-    It is ended by ``close()``, and with this process: on Linux even if that is killed.
+    It must be this program that stays: a script lets its game take its place (``exec ./game``), for what it leaves
+    running when it ends is ended with it.
+
+    ``close()`` tells the program to end and waits until it has: ``ClientBackend.run()`` returns there, and what follows
+    it is done. After ``close_timeout`` comes SIGTERM, after five seconds more SIGKILL; Ctrl-C kills it at once. While
+    this process has launched others whose environments are still open, ``close()`` returns after a quarter of a second,
+    a thread sees to the end, and closing the last of them waits for all: so the programs of a `SyncVectorEnv` end side
+    by side. The end of the interpreter closes all that are open and waits for them. On Linux a program is killed when
+    this process is.
 
     Args:
         command: The program and its arguments. No shell sees them.
-        **kwargs: As for `ClientEnv`, such as ``log``, ``restarts`` and ``connect_timeout``.
+        **kwargs: As for `ClientEnv`, such as ``log``, ``restarts``, ``connect_timeout`` and ``close_timeout``.
 
     Example:
         >>> import sys, rlay

@@ -67,6 +67,8 @@ def _at_exit() -> None:
     for endpoint in list(_open):
         with contextlib.suppress(Exception):
             endpoint.close()
+    with contextlib.suppress(Exception):
+        _rlay.await_programs()
 
 
 os.register_at_fork(after_in_child=_in_child)

@@ -106,6 +106,7 @@ class Options:
     max_sessions: int = 1
     handshake_timeout: float = 5.0
     max_handshakes: int = 64
+    close_timeout: float = 10.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -122,6 +123,7 @@ class Options:
         seconds("reconnect_timeout", self.reconnect_timeout, "2 s for an agent, 30 s for a backend")
         seconds("connect_timeout", self.connect_timeout)
         seconds("handshake_timeout", self.handshake_timeout)
+        seconds("close_timeout", self.close_timeout)
         count("max_sessions", self.max_sessions, 1, "how many sessions there may be at a time")
         count("max_handshakes", self.max_handshakes, 1, "how many handshakes there may be at a time")
 

@@ -3,16 +3,19 @@
 use std::{
     env,
     io::{BufRead, BufReader, Read, Write, stdin, stdout},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
         mpsc::{Receiver, Sender, channel},
     },
     thread,
+    time::Duration,
 };
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, ServerBackend, Value,
+    ClientBackend, ClientEnv, Discrete, Env, EnvError, ErrorKind, Map, Metadata, PolledEnv, ResetResult, ServerBackend,
+    Turn, Value,
     endpoint::{Wait, dial},
     wire::{Make, Role},
 };
@@ -23,6 +26,8 @@ use crate::cartpole::CartPole;
 
 /// Tells the other process which role to play, at which address.
 const ROLE: &str = "RLAY_TEST_ROLE";
+/// Tells a program that is launched where to save.
+const FILE: &str = "RLAY_TEST_FILE";
 /// Says something to the test.
 type Say = Arc<dyn Fn(String) + Send + Sync>;
 
@@ -126,6 +131,13 @@ pub(crate) fn launch_command(role: &str) -> Vec<String> {
     ["env", &role, &program, "--exact", "support::process::another_process", "--nocapture"].map(str::to_owned).to_vec()
 }
 
+/// The same for one that saves to `file`.
+pub(crate) fn saving_command(role: &str, file: &Path) -> Vec<String> {
+    let mut command = launch_command(role);
+    command.insert(1, format!("{FILE}={}", file.display()));
+    command
+}
+
 /// Not a test: what a process does that was started by [`Process::other`].
 #[test]
 #[allow(clippy::print_stdout)]
@@ -150,6 +162,35 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
         "host-stuck" => host(address, stuck(say.clone()), say, until_told),
         "dial-stuck" => dial_in(address, stuck(say.clone()), until_told),
         "launched" => Ok(ClientBackend::new(|_| Ok(Mortal::default()), &env::var(address)?, patient())?.run()?),
+        // Takes two seconds to save what it has, once its agent wants no more.
+        "launched-saver" => {
+            ClientBackend::new(|_| Ok(Mortal::default()), &env::var(address)?, patient())?.run()?;
+            thread::sleep(Duration::from_secs(2));
+            Ok(std::fs::write(env::var(FILE)?, "saved")?)
+        }
+        // The same from a loop of its own.
+        "launched-engine" => {
+            let (spaces, address) = (Discrete::new(1000), env::var(address)?);
+            let mut engine = PolledEnv::new(spaces, Discrete::new(2), &Metadata::default(), &address, patient())?;
+            let why = loop {
+                match engine.turn(Duration::from_millis(100)) {
+                    Ok(Some(Turn::Reset { .. })) => {
+                        engine.reply_reset(&ResetResult { observation: 0, info: Map::new() })?;
+                    }
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::Closed => break error,
+                    Err(error) => return Err(error.into()),
+                }
+            };
+            Ok(std::fs::write(env::var(FILE)?, why.to_string())?)
+        }
+        // Says so, and does not dial in.
+        "launched-dreamer" => {
+            say("dreaming".to_owned());
+            until_told();
+            thread::sleep(PATIENCE);
+            Ok(())
+        }
         // An environment that dialed in, waits for an agent and does nothing.
         "wait-in-queue" => {
             let open = dial(&address.parse()?, Role::Env, &patient(), &mut Wait::new(Some(PATIENCE)))?;

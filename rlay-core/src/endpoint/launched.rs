@@ -1,0 +1,12 @@
+//! Launched: what a program knows of the agent that started it.
+
+use crate::address::Address;
+
+/// The environment variable in which a program that was launched finds the address to dial.
+pub const ADDRESS_VARIABLE: &str = "RLAY_ADDRESS";
+
+/// Whether the agent that launched this program listens at `address`.
+pub(super) fn is_launcher(address: &Address) -> bool {
+    let launcher = std::env::var(ADDRESS_VARIABLE).ok().and_then(|text| text.parse::<Address>().ok());
+    launcher.as_ref() == Some(address)
+}
