@@ -84,6 +84,11 @@ ELSEWHERE = (
         "test_launch.py::test_a_script_that_puts_the_game_into_the_background",
     ),
     Elsewhere(
+        "who listens has no descriptors left", "all", "`Busy`", "log", "at `connect_timeout`",
+        "what is open goes on, and others are let in once there are some",
+        "test_exhaustion.py::test_a_host_without_descriptors",
+    ),
+    Elsewhere(
         "who dials says nothing", "all", GONE, "log", "after 5 s", "the host serves others meanwhile",
         "test_transport_failures.py::test_clients_that_say_nothing",
     ),

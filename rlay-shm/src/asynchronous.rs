@@ -1,11 +1,11 @@
 //! The async form, for code inside tokio. It never spins: the thread has other tasks.
 
-use std::{io, os::fd::AsRawFd, time::Duration};
+use std::{io, os::fd::AsRawFd};
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, Channel, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{goodbye, lost},
+    Address, Channel, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
+    net::{Reserve, cannot_connect, goodbye, lost},
 };
 use tokio::{io::Interest, net, time};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
-    let cannot = |e: io::Error| lost(format_args!("cannot connect to {address}"), e);
+    let cannot = |e: io::Error| cannot_connect(address, &e);
     let socket = rendezvous::dial(address)?;
     socket.set_nonblocking(true).map_err(cannot)?;
     let bell = net::UnixStream::from_std(socket.try_clone().map_err(cannot)?).map_err(cannot)?;
@@ -126,7 +126,12 @@ impl Channel for ShmChannel {
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
     let socket = net::UnixListener::from_std(rendezvous::listen(address)?);
     let socket = socket.map_err(|e| rlay_core::net::bind_error(address, &e))?;
-    Ok(Box::new(ShmListener { socket, address: address.clone(), options: options.clone() }))
+    Ok(Box::new(ShmListener {
+        socket,
+        address: address.clone(),
+        options: options.clone(),
+        reserve: Reserve::of(rendezvous::DESCRIPTORS),
+    }))
 }
 
 #[derive(Debug)]
@@ -134,6 +139,7 @@ struct ShmListener {
     socket: net::UnixListener,
     address: Address,
     options: TransportOptions,
+    reserve: Reserve,
 }
 
 #[async_trait]
@@ -142,11 +148,19 @@ impl Listener for ShmListener {
         loop {
             match self.socket.accept().await.and_then(|(socket, _)| socket.into_std()) {
                 Ok(socket) => match Accepted::new(socket, &self.address, &self.options) {
-                    Ok(accepted) => return Ok(Box::new(accepted)),
-                    Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
+                    Ok(accepted) => {
+                        self.reserve.regain();
+                        return Ok(Box::new(accepted));
+                    }
+                    Err(error) => {
+                        tracing::warn!("a connection to {} was refused: {error}", self.address);
+                        if error.kind() == ErrorKind::Busy {
+                            time::sleep(self.reserve.spend()).await;
+                        }
+                    }
                 },
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
-                Err(_) => time::sleep(Duration::from_millis(1)).await,
+                Err(error) => time::sleep(self.reserve.refused(&error, &self.socket)).await,
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    net::{Patience, Want, goodbye, is_vain, lost, wait_to_accept},
+    net::{Patience, Reserve, Want, cannot_connect, goodbye, is_vain, lost, wait_to_accept},
 };
 
 use crate::{
@@ -88,7 +88,7 @@ pub(crate) fn connect(
     deadline: Option<Instant>,
 ) -> Result<Box<dyn BlockingChannel>> {
     let socket = rendezvous::dial(address)?;
-    let cannot = |e: io::Error| lost(format_args!("cannot connect to {address}"), e);
+    let cannot = |e: io::Error| cannot_connect(address, &e);
     let left = deadline.map_or(HAND_OVER, |deadline| deadline.saturating_duration_since(Instant::now()));
     let patience = left.clamp(Duration::from_millis(1), HAND_OVER);
     socket.set_read_timeout(Some(patience)).map_err(cannot)?;
@@ -248,7 +248,13 @@ impl BlockingChannel for ShmChannel {
 
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
     let socket = rendezvous::listen(address)?;
-    Ok(Box::new(ShmListener { socket, address: address.clone(), options: options.clone(), stop: None }))
+    Ok(Box::new(ShmListener {
+        socket,
+        address: address.clone(),
+        options: options.clone(),
+        stop: None,
+        reserve: Reserve::of(rendezvous::DESCRIPTORS),
+    }))
 }
 
 #[derive(Debug)]
@@ -257,6 +263,7 @@ struct ShmListener {
     address: Address,
     options: TransportOptions,
     stop: Option<Stop>,
+    reserve: Reserve,
 }
 
 impl BlockingListener for ShmListener {
@@ -264,12 +271,20 @@ impl BlockingListener for ShmListener {
         loop {
             match self.socket.accept() {
                 Ok((socket, _)) => match Accepted::new(socket, &self.address, &self.options) {
-                    Ok(accepted) => return Ok(Box::new(accepted)),
-                    Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
+                    Ok(accepted) => {
+                        self.reserve.regain();
+                        return Ok(Box::new(accepted));
+                    }
+                    Err(error) => {
+                        tracing::warn!("a connection to {} was refused: {error}", self.address);
+                        if error.kind() == ErrorKind::Busy {
+                            std::thread::sleep(self.reserve.spend());
+                        }
+                    }
                 },
                 Err(error) if is_vain(&error) => {}
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
-                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+                Err(error) => std::thread::sleep(self.reserve.refused(&error, &self.socket)),
             }
             wait_to_accept(&self.socket, deadline, self.stop.as_ref())?;
         }

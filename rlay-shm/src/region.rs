@@ -2,7 +2,6 @@
 #![allow(unsafe_code)] // shared memory; every block says why it is sound
 
 use std::{
-    fs::File,
     io,
     os::fd::{AsFd, OwnedFd},
     sync::atomic::{AtomicU32, AtomicU64},
@@ -73,8 +72,7 @@ impl Region {
     }
 
     fn map(memory: std::os::fd::BorrowedFd<'_>) -> io::Result<Self> {
-        let file = File::from(memory.try_clone_to_owned()?);
-        Ok(Self(MmapOptions::new().len(LEN).map_raw(&file)?))
+        Ok(Self(MmapOptions::new().len(LEN).map_raw(&memory)?))
     }
 
     pub(crate) fn words(&self, side: Side) -> Words<'_> {

@@ -12,7 +12,7 @@ use std::{
 
 use rlay_core::{
     Address, Result,
-    net::{bind_error, check_user, in_use, lost, own_uid},
+    net::{bind_error, cannot_connect, check_descriptors, check_user, in_use, lost, own_uid},
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -23,6 +23,8 @@ use crate::region::Region;
 
 /// What comes with the memory: who speaks, and the layout's number.
 const GREETING: &[u8; 8] = b"RLAYSHM0";
+/// Descriptors that a connection takes until it is handed over: its socket, and the memory.
+pub(crate) const DESCRIPTORS: usize = 2;
 /// What an abstract name can hold beside what is added to it (unix(7)).
 const LONGEST: usize = 80;
 
@@ -48,7 +50,7 @@ pub(crate) fn listen(address: &Address) -> Result<UnixListener> {
 
 pub(crate) fn dial(address: &Address) -> Result<UnixStream> {
     let socket = UnixStream::connect_addr(&socket_name(address)?);
-    let socket = socket.map_err(|e| lost(format_args!("cannot connect to {address}"), e))?;
+    let socket = socket.map_err(|e| cannot_connect(address, &e))?;
     check_user(&socket)?;
     Ok(socket)
 }
@@ -65,7 +67,9 @@ pub(crate) fn hand_over(socket: &UnixStream) -> Result<Region> {
         sendmsg(socket, &[IoSlice::new(GREETING)], &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
         io::Result::Ok(region)
     };
-    hand_over().map_err(|e| lost("the shared memory could not be handed over", e))
+    hand_over().map_err(|e| {
+        check_descriptors(&e).err().unwrap_or_else(|| lost("the shared memory could not be handed over", e))
+    })
 }
 
 /// The dialer's part: takes the memory. `WouldBlock` if it has not come yet.

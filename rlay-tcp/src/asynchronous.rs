@@ -2,14 +2,15 @@
 
 use std::{
     io::{self, IoSlice},
+    os::fd::{AsFd, BorrowedFd},
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use async_trait::async_trait;
 use rlay_core::{
     Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{LAST_WORD, LINGER, cannot_connect, check_user, file, goodbye, look_up},
+    net::{LAST_WORD, LINGER, Reserve, cannot_connect, check_user, file, goodbye, look_up},
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -310,13 +311,22 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
     };
     let sockets = run().map_err(|e: io::Error| lost("cannot listen", &e))?;
     let (options, owner) = (options.clone(), Owner::new());
-    Ok(Box::new(StreamListener { sockets, address, path, security, options, owner }))
+    Ok(Box::new(StreamListener { sockets, address, path, security, options, owner, reserve: Reserve::default() }))
 }
 
 #[derive(Debug)]
 enum Sockets {
     Tcp(TcpListener),
     Unix(UnixListener),
+}
+
+impl AsFd for Sockets {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -327,6 +337,7 @@ struct StreamListener {
     security: Security,
     options: TransportOptions,
     owner: Owner,
+    reserve: Reserve,
 }
 
 #[async_trait]
@@ -343,11 +354,12 @@ impl Listener for StreamListener {
             };
             match accepted {
                 Ok(socket) => {
+                    self.reserve.regain();
                     let (options, security) = (self.options.clone(), self.security.clone());
                     return Ok(Box::new(Accepted { socket, options, security }));
                 }
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
-                Err(_) => time::sleep(Duration::from_millis(1)).await,
+                Err(error) => time::sleep(self.reserve.refused(&error, &self.sockets)).await,
             }
         }
     }

@@ -15,7 +15,7 @@ use rlay_core::{
     Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
     Watch,
     net::{
-        LAST_WORD, LINGER, Patience, Want, cannot_connect, check_user, goodbye, is_vain, look_up_blocking,
+        LAST_WORD, LINGER, Patience, Reserve, Want, cannot_connect, check_user, goodbye, is_vain, look_up_blocking,
         wait_to_accept,
     },
     timeout_error,
@@ -385,7 +385,13 @@ impl Drop for StreamChannel {
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
     let listening = socket::listen(address, options)?;
     listening.socket.set_nonblocking(true).map_err(|e| lost("cannot listen", &e))?;
-    Ok(Box::new(StreamListener { listening, options: options.clone(), owner: Owner::new(), stop: None }))
+    Ok(Box::new(StreamListener {
+        listening,
+        options: options.clone(),
+        owner: Owner::new(),
+        stop: None,
+        reserve: Reserve::default(),
+    }))
 }
 
 #[derive(Debug)]
@@ -394,6 +400,7 @@ struct StreamListener {
     options: TransportOptions,
     owner: Owner,
     stop: Option<Stop>,
+    reserve: Reserve,
 }
 
 impl BlockingListener for StreamListener {
@@ -401,12 +408,13 @@ impl BlockingListener for StreamListener {
         loop {
             match self.listening.socket.accept() {
                 Ok((socket, _)) => {
+                    self.reserve.regain();
                     let (options, security) = (self.options.clone(), self.listening.security.clone());
                     return Ok(Box::new(Accepted { socket, options, security }));
                 }
                 Err(error) if is_vain(&error) => {}
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
-                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+                Err(error) => std::thread::sleep(self.reserve.refused(&error, &self.listening.socket)),
             }
             wait_to_accept(&self.listening.socket, deadline, self.stop.as_ref())?;
         }

@@ -11,7 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FusedStream};
-use rlay_core::{Error, Result, net::lost};
+use rlay_core::{
+    Error, Result,
+    net::{Reserve, lost},
+};
 use tokio::{sync::mpsc, task, time};
 use zeromq::{
     DealerRecvHalf, DealerSendHalf, RouterRecvHalf, RouterSendHalf, SocketEvent, SocketRecv, SocketSend, ZmqError,
@@ -101,6 +104,7 @@ pub(crate) struct Door {
     pub(crate) accepted: mpsc::Sender<Arrival>,
     pub(crate) max_frame: usize,
     pub(crate) name: String,
+    pub(crate) reserve: Reserve,
 }
 
 /// A queue for accepted connections.
@@ -160,6 +164,16 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
                         self.disconnected(&if self.door.is_some() { identity.into() } else { Bytes::new() });
                     }
                     SocketEvent::AcceptFailed(ZmqError::Codec(error)) => self.turned_away(&error.to_string()),
+                    SocketEvent::AcceptFailed(ZmqError::Network(error)) => {
+                        if let Some(door) = &mut self.door {
+                            door.reserve.refused_elsewhere(&error);
+                        }
+                    }
+                    SocketEvent::Accepted(..) => {
+                        if let Some(door) = &mut self.door {
+                            door.reserve.regain();
+                        }
+                    }
                     _ => {}
                 },
                 _ = look.tick() => self.look(),
@@ -243,6 +257,9 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
 
     /// Asks those who are silent, gives up those who stay so, and forgets those who are gone.
     fn look(&mut self) {
+        if let Some(door) = &mut self.door {
+            door.reserve.regain();
+        }
         let mut ask = vec![];
         let mut keep = |identity: &Bytes, link: &Arc<Link>| {
             let mut state = link.state();

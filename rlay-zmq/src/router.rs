@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use rlay_core::{
     Address, BlockingChannel, Channel, Error, ErrorKind, Incoming, Listener, Result, TransportOptions,
-    net::{self, ALLOW_REMOTE},
+    net::{self, ALLOW_REMOTE, Reserve},
 };
 use socket2::{Domain, SockAddr, Type};
 use tokio::sync::mpsc;
@@ -35,7 +35,8 @@ pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Res
     let listening: Box<dyn Any + Send + Sync> = Box::new(std::sync::Mutex::new(std::mem::take(socket.binds())));
     let (writer, reader) = socket.split();
     let (accepted, backlog) = backlog();
-    let door = Some(Door { accepted, max_frame: options.max_frame, name: address.to_string() });
+    let door =
+        Some(Door { accepted, max_frame: options.max_frame, name: address.to_string(), reserve: Reserve::default() });
     let (reader, writer, links) = (Reader::Router(reader), Writer::Router(writer), Links::default());
     let hub = Hub { reader, writer, events, links, door, liveness: options.liveness };
     Ok(Box::new(ZmqListener {

@@ -68,7 +68,9 @@ impl Driver {
     /// A new runtime, with a keeper if its tasks have work to do while nobody waits.
     pub(super) fn new(is_kept: bool) -> Result<Self> {
         refuse_inside_tokio()?;
-        let cannot = |e: std::io::Error| Error::new(ErrorKind::Usage, format!("cannot start a runtime: {e}"));
+        let cannot = |e: std::io::Error| {
+            Error::new(ErrorKind::Usage, format!("cannot start a runtime: {}", crate::net::why(&e)))
+        };
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         let shared = Arc::new(Shared {
             runtime: Some(runtime),

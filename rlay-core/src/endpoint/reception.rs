@@ -92,6 +92,9 @@ impl<C> Reception<C> {
             let text = "the host listens but does not serve yet; did it call run() or start()?";
             return Err(Error::new(ErrorKind::Busy, text));
         }
+        // A session needs some, and so does a refusal that says why.
+        #[cfg(unix)]
+        crate::net::spare_descriptor()?;
         if self.sessions.fetch_add(1, SeqCst) >= self.max_sessions {
             self.sessions.fetch_sub(1, SeqCst);
             // A session that only waits for its dialer makes room; this one asks again.

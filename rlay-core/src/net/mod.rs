@@ -4,6 +4,8 @@ mod names;
 #[cfg(unix)]
 mod patience;
 mod reach;
+#[cfg(unix)]
+mod reserve;
 mod stranger;
 #[cfg(unix)]
 mod user;
@@ -21,6 +23,10 @@ pub use names::{look_up, look_up_blocking, resolve};
 #[cfg(unix)]
 pub use patience::{Patience, Want, is_vain, wait_to_accept};
 pub use reach::dialable;
+#[cfg(unix)]
+pub(crate) use reserve::why;
+#[cfg(unix)]
+pub use reserve::{Reserve, check_descriptors, spare_descriptor};
 pub use stranger::Stranger;
 #[cfg(unix)]
 pub use user::{check_user, own_uid};
@@ -58,11 +64,17 @@ pub fn check_exposure(
     Ok(())
 }
 
+/// What an error of the system says.
+#[cfg(not(unix))]
+pub(crate) fn why(error: &io::Error) -> String {
+    error.to_string()
+}
+
 /// The error of a listener that could not be bound.
 pub fn bind_error(address: &Address, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::AddrInUse => in_use(address),
-        _ => address.error(format_args!("cannot listen: {error}")),
+        _ => address.error(format_args!("cannot listen: {}", why(error))),
     }
 }
 
@@ -81,7 +93,7 @@ pub fn lost(what: impl fmt::Display, why: impl fmt::Display) -> Error {
 
 /// The error of a connection to `address` that could not be made.
 pub fn cannot_connect(address: &Address, error: &io::Error) -> Error {
-    let text = format!("cannot connect to {address}: {error}");
+    let text = format!("cannot connect to {address}: {}", why(error));
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Error::gone(text),
         _ => Error::new(ErrorKind::ConnectionLost, text),

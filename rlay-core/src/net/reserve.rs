@@ -1,0 +1,119 @@
+//! Reserve: the descriptor that a listener keeps for the day on which the process has no others left.
+
+use std::{fs::File, io, os::fd::AsFd, time::Duration};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::error::{Error, ErrorKind};
+
+/// How long a listener waits before it accepts again where no descriptor is left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What each connection that a listener accepts goes through, so that the listener outlasts a process that has run out
+/// of descriptors: it neither spins nor goes silent. The reserve is spent on the next dialer, which an endpoint then
+/// tells to try again ([`spare_descriptor`]); more dialers wait in the kernel's queue.
+#[derive(Debug)]
+pub struct Reserve {
+    kept: Vec<File>,
+    /// How many a connection takes while it is accepted.
+    size: usize,
+    /// Whether the log says already that there are none.
+    is_told: bool,
+}
+
+impl Default for Reserve {
+    fn default() -> Self {
+        Self::of(1)
+    }
+}
+
+impl Reserve {
+    /// One for connections that take so many descriptors.
+    pub fn of(size: usize) -> Self {
+        let mut reserve = Self { kept: Vec::with_capacity(size), size, is_told: false };
+        reserve.regain();
+        reserve
+    }
+
+    /// Keeps what is to be kept again, as far as there is some. Call after a connection was accepted, or time has passed.
+    pub fn regain(&mut self) {
+        while self.kept.len() < self.size {
+            let Ok(file) = open() else { return };
+            self.kept.push(file);
+        }
+        self.is_told = false;
+    }
+
+    /// Call after a connection could not be accepted. Returns how long to wait before the next attempt.
+    pub fn refused(&mut self, error: &io::Error, listener: impl AsFd) -> Duration {
+        if !is_exhausted(error) {
+            // The dialer went away while it waited.
+            return Duration::from_millis(1);
+        }
+        let mut waiting = [PollFd::new(&listener, PollFlags::IN)];
+        if poll(&mut waiting, Some(&Timespec::default())).is_ok_and(|ready| ready == 0) {
+            // The kernel looks for a descriptor before it looks for a dialer.
+            return PAUSE;
+        }
+        self.tell(error);
+        self.spend()
+    }
+
+    /// The same for a listener that is hidden in a library, which will accept again at once.
+    pub fn refused_elsewhere(&mut self, error: &io::Error) {
+        if is_exhausted(error) {
+            self.tell(error);
+            self.spend();
+        }
+    }
+
+    fn tell(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.is_told, true) {
+            tracing::warn!("a listener has no descriptors left ({error}); raise the limit of open files (ulimit -n)");
+        }
+    }
+
+    /// Call after a dialer was turned away for want of them. Returns how long to wait before the next attempt.
+    pub fn spend(&mut self) -> Duration {
+        match std::mem::take(&mut self.kept).is_empty() {
+            true => PAUSE,
+            false => Duration::ZERO,
+        }
+    }
+}
+
+fn open() -> io::Result<File> {
+    File::open("/dev/null")
+}
+
+/// Whether `error` says that the process or the system has no descriptors left.
+fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// An error of kind [`Busy`](ErrorKind::Busy) if `error` says that a listener has no descriptors left, for who dials it.
+pub fn check_descriptors(error: &io::Error) -> Result<(), Error> {
+    let text = "the listener has no descriptors left";
+    match is_exhausted(error) {
+        true => Err(Error::new(
+            ErrorKind::Busy,
+            format!("{text} ({error}); raise its limit of open files (ulimit -n), or lower max_sessions"),
+        )),
+        false => Ok(()),
+    }
+}
+
+/// The same if there is none to spare now for what a session needs.
+pub fn spare_descriptor() -> Result<(), Error> {
+    open().err().map_or(Ok(()), |error| check_descriptors(&error))
+}
+
+/// The error of a process that cannot connect, or nothing else that needs a descriptor, in words; with what to do about
+/// it if there are none.
+pub(crate) fn why(error: &io::Error) -> String {
+    match is_exhausted(error) {
+        true => format!("{error}; raise this process's limit of open files (ulimit -n), or close what is not needed"),
+        false => error.to_string(),
+    }
+}
