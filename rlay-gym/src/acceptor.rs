@@ -76,6 +76,11 @@ impl History {
         self.0.has_played()
     }
 
+    /// Whether any session has played since this was last asked.
+    fn take_played(&self) -> bool {
+        self.0.take_played()
+    }
+
     /// How often `text` was to be said, if it is to be said once more.
     fn count(&self, text: &str) -> Option<u64> {
         self.0.count(text)

@@ -164,7 +164,7 @@ def test_a_game_that_was_played_ends_well_when_no_other_agent_comes(
         host = rlay.ClientBackend(moody.Moody, program.line(), max_sessions=max_sessions, connect_timeout=2.0)
         host.run()
     said = [record.getMessage() for record in caplog.records]
-    assert f"{host.address}: the agent left; waiting 2 s for another" in said
+    assert said.count(f"{host.address}: the agent left; waiting 2 s for another") == 1
     assert any("the agent left, and no other came" in line for line in said)
 
 

@@ -21,9 +21,10 @@ LISTENER = """
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
     if sys.argv[1] == "host":
         here = rlay.ServerBackend(moody.Moody, sys.argv[2], max_sessions=1000).start()
-    else:
+    elif sys.argv[1] == "agent":
         here = rlay.ServerEnv(sys.argv[2])
-    print(here.address)
+    if sys.argv[1] in ("host", "agent"):
+        print(here.address)
     spent = []
     for line in sys.stdin:
         if line == "spend\\n":
@@ -33,9 +34,19 @@ LISTENER = """
                 while True:
                     spent.append(os.open("/dev/null", os.O_RDONLY))
             except OSError as error:
+                for descriptor in spent[-int(sys.argv[3]):] if sys.argv[3:] else []:
+                    os.close(spent.pop())
                 print(error)
         elif line == "reset\\n":
             print("first", here.reset()[0])
+        elif line == "dial\\n":
+            try:
+                rlay.ClientEnv(sys.argv[2], connect_timeout=1.0).close()
+                print("in")
+            except rlay.Error as error:
+                print(type(error).__name__, error)
+        elif line == "serve\\n":
+            served = rlay.ClientBackend(moody.Moody, sys.argv[2], connect_timeout=60.0).start()
         else:
             for descriptor in spent:
                 os.close(descriptor)
@@ -140,3 +151,44 @@ def test_a_rust_host_without_descriptors(scheme: str, fresh: Callable[[str], str
         again = rlay.ClientEnv(address, connect_timeout=WAIT)
         again.reset()
         again.close()
+
+
+@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_dialer_without_descriptors(scheme: str, left: int, fresh: Callable[[str], str]) -> None:
+    with rlay.ServerBackend(moody.Moody, fresh(scheme)) as host:
+        with python(LISTENER, "dialer", host.address, *([str(left)] if left else [])) as dialer:
+            dialer.say("dial")
+            assert dialer.line() == "in"
+            dialer.say("spend")
+            assert "Too many open files" in dialer.line()
+            dialer.say("dial")
+            text = dialer.line()
+            if not (text == "in" and left):
+                assert text.startswith("Busy ")
+                reads(text, "Busy …Too many open files…", "raise this process's limit of open files (ulimit -n)")
+            dialer.say("free")
+            dialer.find("free")
+            dialer.say("dial")
+            assert dialer.line() == "in"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_game_goes_on_where_its_spare_session_has_no_descriptors(scheme: str, fresh: Callable[[str], str]) -> None:
+    with rlay.ServerEnv(fresh(scheme), connect_timeout=WAIT) as env:
+        with python(LISTENER, "dialer", env.address) as game:
+            game.say("serve")
+            assert env.reset()[0] == [0]
+            env.step(0)
+            game.say("spend")
+            assert "Too many open files" in game.line()
+            second = rlay.ServerEnv(env.address, connect_timeout=WAIT)
+            second.reset()  # by the spare; the next one cannot dial
+            time.sleep(1.0)
+            assert env.step(0)[0] == [2], "it plays on"
+            game.say("free")
+            game.find("free")
+            third = rlay.ServerEnv(env.address, connect_timeout=WAIT)
+            assert third.reset()[0] == [0]
+            second.close()
+            third.close()

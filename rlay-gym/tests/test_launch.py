@@ -158,6 +158,19 @@ def test_it_is_started_again_as_often_as_is_allowed() -> None:
             env.reset()
 
 
+def test_a_log_keeps_what_the_one_before_has_printed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with game("exit", restarts=1, log=log) as env:
+        env.reset()
+        with pytest.raises(rlay.ConnectionLost):
+            for _ in range(3):
+                env.step(0)
+        before = log.read_text()
+        assert before
+        env.reset()
+        assert log.read_text().startswith(before)
+
+
 def test_what_it_does_at_its_end_is_waited_for(tmp_path: Path) -> None:
     for mood, saved in {"save": ["saved"], "afterwards": ["after run", "at exit"]}.items():
         file = tmp_path / mood

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+import moody
 import rlay
 from processes import WAIT, free_address, python, until
 from value_envs import Offers
@@ -168,6 +169,21 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(rlay.Error, match="nothing to reply to"):
         backend.reply(here(0.0))
     backend.close()
+
+
+def test_one_environment_is_polled_or_served() -> None:
+    """Else two agents would play in it."""
+    with rlay.ServerEnv() as env:
+        game = rlay.ClientBackend(World(), env.address)
+        assert game.turn() is None
+        for serve in (game.start, game.run):
+            with pytest.raises(rlay.Error, match=r"or turn\(\) alone"):
+                serve()
+        assert repr(game).endswith(", serving>")
+        game.close()
+        with rlay.ClientBackend(moody.Moody(), env.address) as served:
+            with pytest.raises(rlay.Error, match=r"call turn\(\) without run\(\), start\(\) and with"):
+                served.turn()
 
 
 def test_a_mode_that_the_engine_does_not_declare() -> None:

@@ -4,7 +4,7 @@ use std::{io, os::fd::AsRawFd};
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, Channel, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
+    Address, Channel, Frame, Incoming, Listener, Result, TransportOptions,
     net::{Reserve, cannot_connect, goodbye, lost},
 };
 use tokio::{io::Interest, net, time};
@@ -147,19 +147,13 @@ impl Listener for ShmListener {
     async fn accept(&mut self) -> Result<Box<dyn Incoming>> {
         loop {
             match self.socket.accept().await.and_then(|(socket, _)| socket.into_std()) {
-                Ok(socket) => match Accepted::new(socket, &self.address, &self.options) {
+                Ok(socket) => match Accepted::new(socket, &mut self.reserve, &self.address, &self.options) {
                     Ok(accepted) => {
                         self.reserve.regain();
                         return Ok(Box::new(accepted));
                     }
-                    Err(error) => {
-                        tracing::warn!("a connection to {} was refused: {error}", self.address);
-                        if error.kind() == ErrorKind::Busy {
-                            time::sleep(self.reserve.spend()).await;
-                        }
-                    }
+                    Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
                 },
-                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
                 Err(error) => time::sleep(self.reserve.refused(&error, &self.socket)).await,
             }
         }

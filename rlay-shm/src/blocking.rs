@@ -270,17 +270,12 @@ impl BlockingListener for ShmListener {
     fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
         loop {
             match self.socket.accept() {
-                Ok((socket, _)) => match Accepted::new(socket, &self.address, &self.options) {
+                Ok((socket, _)) => match Accepted::new(socket, &mut self.reserve, &self.address, &self.options) {
                     Ok(accepted) => {
                         self.reserve.regain();
                         return Ok(Box::new(accepted));
                     }
-                    Err(error) => {
-                        tracing::warn!("a connection to {} was refused: {error}", self.address);
-                        if error.kind() == ErrorKind::Busy {
-                            std::thread::sleep(self.reserve.spend());
-                        }
-                    }
+                    Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
                 },
                 Err(error) if is_vain(&error) => {}
                 // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
@@ -313,10 +308,17 @@ pub(crate) struct Accepted {
 impl Accepted {
     pub(crate) fn new(
         socket: std::os::unix::net::UnixStream,
+        reserve: &mut Reserve,
         address: &Address,
         options: &TransportOptions,
     ) -> Result<Self> {
-        let region = rendezvous::hand_over(&socket)?;
+        let region = match rendezvous::hand_over(&socket) {
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                reserve.spend();
+                rendezvous::hand_over(&socket)?
+            }
+            region => region?,
+        };
         Ok(Self { stream: Stream::new(region, Side::Listener, socket, address.to_string(), options) })
     }
 }

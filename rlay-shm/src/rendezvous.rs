@@ -15,8 +15,8 @@ use rlay_core::{
     net::{bind_error, cannot_connect, check_descriptors, check_user, in_use, lost, own_uid},
 };
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 
 use crate::region::Region;
@@ -84,6 +84,9 @@ pub(crate) fn take_over(socket: &UnixStream) -> io::Result<Region> {
     });
     if message.bytes == 0 {
         return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the listener refused the connection"));
+    }
+    if message.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(rustix::io::Errno::MFILE.into()); // of this process: there was no room for the memory's descriptor
     }
     let strange = || io::Error::new(io::ErrorKind::InvalidData, "who listens there is no RLay of this release");
     if message.bytes != GREETING.len() || greeting != *GREETING {

@@ -16,7 +16,10 @@ use std::{
 use tokio::{runtime, sync::Notify, task, task::coop, time};
 
 use super::timeout;
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    net::{is_exhausted, why},
+};
 
 /// The keeper drives once nobody has for this long.
 const IDLE: Duration = Duration::from_millis(5);
@@ -69,7 +72,8 @@ impl Driver {
     pub(super) fn new(is_kept: bool) -> Result<Self> {
         refuse_inside_tokio()?;
         let cannot = |e: std::io::Error| {
-            Error::new(ErrorKind::Usage, format!("cannot start a runtime: {}", crate::net::why(&e)))
+            let kind = if is_exhausted(&e) { ErrorKind::Busy } else { ErrorKind::Usage };
+            Error::new(kind, format!("cannot start a runtime: {}", why(&e)))
         };
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         let shared = Arc::new(Shared {

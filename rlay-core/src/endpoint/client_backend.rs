@@ -247,7 +247,7 @@ impl Inner {
             let sessions = self.sessions();
             sessions.active == 0 && sessions.is_dialing
         };
-        if is_alone && self.history.has_played() && !self.stop.is_set() && !is_launcher(&self.address) {
+        if is_alone && !self.stop.is_set() && !is_launcher(&self.address) && self.history.take_played() {
             let wait = self.options.connect_timeout;
             tracing::info!("{}: the agent left; waiting {wait:?} for another", self.address);
         }

@@ -40,6 +40,8 @@ pub struct History {
     /// Sessions in a row that came to nothing.
     failures: AtomicU32,
     has_played: AtomicBool,
+    /// Whether one has since that was last asked.
+    is_played_anew: AtomicBool,
     /// Hashes of what was said, how often it would have been, and when last.
     said: Mutex<HashMap<u64, (u64, Instant)>>,
     hashes: RandomState,
@@ -57,6 +59,7 @@ impl History {
     /// A session has taken its first step.
     pub fn played(&self) {
         self.has_played.store(true, SeqCst);
+        self.is_played_anew.store(true, SeqCst);
         self.failures.store(0, SeqCst);
     }
 
@@ -68,6 +71,11 @@ impl History {
     /// Whether any session has played yet.
     pub fn has_played(&self) -> bool {
         self.has_played.load(SeqCst)
+    }
+
+    /// Whether any session has played since this was last asked.
+    pub fn take_played(&self) -> bool {
+        self.is_played_anew.swap(false, SeqCst)
     }
 
     /// Counts what is to be said: how often that is now, if it is to be said once more. That is the first time, the

@@ -33,11 +33,11 @@ impl Log {
         Self { path: wanted.map_or_else(fresh, Path::to_path_buf), is_temporary: wanted.is_none() }
     }
 
-    /// Makes a file that only its user can read. One that is there is begun anew, unless it is another user's or a
-    /// link.
+    /// Makes a file that only its user can read. To one that is there is added, unless it is another user's or a link:
+    /// it may hold why the program has ended that this one takes the place of, or be that of several programs.
     pub(super) fn create(&self) -> io::Result<File> {
         let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-        File::options().write(true).create(true).truncate(true).mode(0o600).custom_flags(no_follow).open(&self.path)
+        File::options().append(true).create(true).mode(0o600).custom_flags(no_follow).open(&self.path)
     }
 
     /// Removes a temporary one.

@@ -24,9 +24,9 @@ pub use names::{look_up, look_up_blocking, resolve};
 pub use patience::{Patience, Want, is_vain, wait_to_accept};
 pub use reach::dialable;
 #[cfg(unix)]
-pub(crate) use reserve::why;
-#[cfg(unix)]
 pub use reserve::{Reserve, check_descriptors, spare_descriptor};
+#[cfg(unix)]
+pub(crate) use reserve::{is_exhausted, why};
 pub use stranger::Stranger;
 #[cfg(unix)]
 pub use user::{check_user, own_uid};
@@ -64,6 +64,12 @@ pub fn check_exposure(
     Ok(())
 }
 
+/// Whether `error` says that the process or the system has no descriptors left.
+#[cfg(not(unix))]
+pub(crate) fn is_exhausted(_: &io::Error) -> bool {
+    false
+}
+
 /// What an error of the system says.
 #[cfg(not(unix))]
 pub(crate) fn why(error: &io::Error) -> String {
@@ -96,6 +102,7 @@ pub fn cannot_connect(address: &Address, error: &io::Error) -> Error {
     let text = format!("cannot connect to {address}: {}", why(error));
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Error::gone(text),
+        _ if is_exhausted(error) => Error::new(ErrorKind::Busy, text),
         _ => Error::new(ErrorKind::ConnectionLost, text),
     }
 }

@@ -73,7 +73,7 @@ impl Reserve {
         }
     }
 
-    /// Call after a dialer was turned away for want of them. Returns how long to wait before the next attempt.
+    /// Gives it up, for a dialer that needs it. Returns how long to wait before the next attempt.
     pub fn spend(&mut self) -> Duration {
         match std::mem::take(&mut self.kept).is_empty() {
             true => PAUSE,
@@ -87,7 +87,7 @@ fn open() -> io::Result<File> {
 }
 
 /// Whether `error` says that the process or the system has no descriptors left.
-fn is_exhausted(error: &io::Error) -> bool {
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

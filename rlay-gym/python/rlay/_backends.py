@@ -117,11 +117,8 @@ class _Backend:
         elif self._stop.is_set():
             state = "closed"
         else:
-            state = "serving" if self._is_serving() else "not started"
+            state = "serving" if self._is_claimed else "not started"
         return f"<{type(self).__name__}<{self._title}> {self.address}, {state}>"
-
-    def _is_serving(self) -> bool:
-        return self._is_claimed
 
     def start(self) -> Self:
         """Serve in daemon threads and return this backend.
@@ -139,7 +136,8 @@ class _Backend:
         with self._claiming:
             if self._is_claimed:
                 raise Error(
-                    "the backend serves already; call run() or start() once, and make another one for another address"
+                    "the backend serves already; call run() or start() once, or turn() alone, and make another one for "
+                    "another address"
                 )
             self._is_claimed = True
 
@@ -368,9 +366,6 @@ class ClientBackend(_Backend):
         self._poll: _rlay.Poll | None = None
         self._frame_due = False
 
-    def _is_serving(self) -> bool:
-        return self._is_claimed or self._poll is not None
-
     def run(self) -> None:
         """Serve until `close` or Ctrl-C, or until nobody has listened for ``connect_timeout`` and no session is left.
 
@@ -417,8 +412,8 @@ class ClientBackend(_Backend):
 
     def _tell_wait(self) -> None:
         """Say that the last agent has left and another one is looked for, if that is so."""
-        is_alone = self._is_dialing and self._active == 0 and self._history.has_played() and not self._stop.is_set()
-        if is_alone and self.address != os.environ.get("RLAY_ADDRESS"):
+        is_alone = self._is_dialing and self._active == 0 and not self._stop.is_set()
+        if is_alone and self.address != os.environ.get("RLAY_ADDRESS") and self._history.take_played():
             patience = self._options.connect_timeout
             logger.info("%s: the agent left; waiting %g s for another", self.address, patience)
 
@@ -467,15 +462,7 @@ class ClientBackend(_Backend):
         a program that an agent launched, it raises `Closed`: the agent wants no other environment, and the program may
         end.
         """
-        if self._poll is None:
-            if any(self._offers):
-                raise Error("turn() plays one environment as it is; give one alone, and no env_kwargs")
-            described = self._make(None, None, {})
-            # Nobody but the engine draws, and a mode that it has not declared is none that it expects.
-            if _hosting.render_modes(described[5]) is None:
-                described[5]["render_modes"] = []
-            self._poll = _rlay.Poll(described, self.address, self._options, self._stop)
-        turn = self._poll.turn(timeout)
+        turn = (self._poll or self._begin_to_poll()).turn(timeout)
         if turn is None:
             return None
         kind, first, second = turn
@@ -485,6 +472,22 @@ class ClientBackend(_Backend):
         if kind == "step":
             return Step(first)
         return Render() if kind == "render" else Close(first)
+
+    def _begin_to_poll(self) -> _rlay.Poll:
+        with self._claiming:
+            if self._poll is not None:
+                return self._poll
+            if any(self._offers):
+                raise Error("turn() plays one environment as it is; give one alone, and no env_kwargs")
+            if self._is_claimed:
+                raise Error("the backend serves already; call turn() without run(), start() and with")
+            described = self._make(None, None, {})
+            # Nobody but the engine draws, and a mode that it has not declared is none that it expects.
+            if _hosting.render_modes(described[5]) is None:
+                described[5]["render_modes"] = []
+            self._poll = _rlay.Poll(described, self.address, self._options, self._stop)
+            self._is_claimed = True
+            return self._poll
 
     def reply(
         self,

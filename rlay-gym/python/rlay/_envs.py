@@ -6,6 +6,7 @@ import copy
 import inspect
 import logging
 import os
+import re
 import shlex
 import threading
 import time
@@ -438,8 +439,8 @@ class ClientEnv(RemoteEnv):
             ends the episode: the last observation once more, reward 0.0, truncated, and ``info["lost"]`` says why.
         env_id: Which environment, where the host has several.
         env_kwargs: Keyword arguments for the environment, as far as the host allows them.
-        log: For a command: the file that takes what it prints; by default a new one among the temporary files, which
-            is removed after an end in good order. The attribute ``log`` says where it lies.
+        log: For a command: the file to which what it prints is added; by default a new one among the temporary
+            files, which is removed after an end in good order. The attribute ``log`` says where it lies.
         restarts: For a command: how often `reset` may start it again after it has ended, whatever ``on_loss`` is.
         close_timeout: For a command: how long it has to end after its environment was closed, in seconds, before
             SIGTERM asks it to and, five seconds later, SIGKILL ends it.
@@ -702,7 +703,9 @@ class ServerEnv(RemoteEnv):
                 return self._ask(session, deadline)
             except ConnectionLost as error:
                 # It died while it waited in the queue; the next one may live.
-                gone = f"whatever dialed in was gone before it had made an environment ({error})"
+                # Each had a port of its own, which is no news.
+                why = re.sub(r"^\S+://\S+: ", "", str(error))
+                gone = f"whatever dialed in was gone before it had made an environment ({why})"
                 if line := self._history.line(self.address, gone):
                     logger.warning("%s", line)
                 continue

@@ -64,10 +64,11 @@ def _in_child() -> None:
 
 
 def _at_exit() -> None:
+    # Ctrl-C ends the wait for one of them, not the goodbyes of the others.
     for endpoint in list(_open):
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, KeyboardInterrupt):
             endpoint.close()
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception, KeyboardInterrupt):
         _rlay.await_programs()
 
 
