@@ -177,7 +177,7 @@ def test_one_environment_is_polled_or_served() -> None:
         game = rlay.ClientBackend(World(), env.address)
         assert game.turn() is None
         for serve in (game.start, game.run):
-            with pytest.raises(rlay.Error, match=r"or turn\(\) alone"):
+            with pytest.raises(rlay.Error, match=r"do without run\(\), start\(\) and with, or make another one"):
                 serve()
         assert repr(game).endswith(", serving>")
         game.close()

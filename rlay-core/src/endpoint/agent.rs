@@ -398,10 +398,13 @@ impl Agent {
     }
 
     fn alive(&self) -> Result<()> {
-        match &self.over {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
+        let Some(error) = &self.over else { return Ok(()) };
+        #[cfg(unix)]
+        if let Some(end) = self.program.as_ref().filter(|_| self.is_lost()).and_then(|program| program.obituary(true)) {
+            // It may have run on for a while when its connection was lost.
+            return Err(Error::new(error.kind(), end));
         }
+        Err(error.clone())
     }
 
     /// Call before another request is written where the last one stands.

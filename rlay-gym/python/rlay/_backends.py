@@ -136,8 +136,7 @@ class _Backend:
         with self._claiming:
             if self._is_claimed:
                 raise Error(
-                    "the backend serves already; call run() or start() once, or turn() alone, and make another one for "
-                    "another address"
+                    "the backend serves already; call run() or start() once, and make another one for another address"
                 )
             self._is_claimed = True
 
@@ -376,6 +375,13 @@ class ClientBackend(_Backend):
         closed the environment, so that what follows it is done before the program ends.
         """
         super().run()
+
+    def _claim(self) -> None:
+        if self._poll is not None and not self._stop.is_set():
+            raise Error(
+                "turn() plays this environment already; do without run(), start() and with, or make another one"
+            )
+        super()._claim()
 
     def _serve_all(self) -> None:
         while not self._stop.is_set():
