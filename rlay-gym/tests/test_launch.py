@@ -171,6 +171,33 @@ def test_a_log_keeps_what_the_one_before_has_printed(tmp_path: Path) -> None:
         assert log.read_text().startswith(before)
 
 
+LINGERS = """
+import atexit, time
+atexit.register(time.sleep, 3.0)  # runs after the goodbye, which the package says at exit
+import moody, rlay
+game = rlay.ClientBackend(moody.Moody())
+while not isinstance(game.turn(1.0), rlay.Reset):
+    pass
+game.reply([0])
+while not isinstance(game.turn(1.0), rlay.Step):
+    pass
+raise RuntimeError("no more levels")
+"""
+
+
+def test_one_that_runs_on_is_said_to_have_ended_once_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
+    with rlay.launch([sys.executable, "-c", LINGERS], connect_timeout=WAIT) as env:
+        env.reset()
+
+        def said() -> str:
+            with pytest.raises(rlay.ConnectionLost, match="no more levels") as caught:
+                env.step(0)
+            return str(caught.value)
+
+        until(lambda: "ended with exit code 1" in said(), "it to end")
+
+
 def test_what_it_does_at_its_end_is_waited_for(tmp_path: Path) -> None:
     for mood, saved in {"save": ["saved"], "afterwards": ["after run", "at exit"]}.items():
         file = tmp_path / mood
