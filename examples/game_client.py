@@ -42,7 +42,7 @@ class Corridor(gym.Env[int, int]):
 
 
 def main(address: str = "tcp://127.0.0.1:5005") -> None:
-    """Play until nobody listens at the address any more; it is an error if nobody ever did."""
+    """Play until the address has no listener any more; raise if it never had one."""
     rlay.ClientBackend(Corridor, address, connect_timeout=10).run()
     print("the game is over: the agent left, and no other came")
 

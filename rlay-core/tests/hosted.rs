@@ -9,26 +9,18 @@ use rlay_core::{
     AnySpace, BoxSpace, Discrete, Env, EnvError, ErrorKind, HostEnv, Hosted, Map, Outcome, ResetResult, Space,
     StepResult, Value,
 };
-use tracing::{Event, Metadata, Subscriber, field, span};
+use tracing::{Event, Subscriber, field};
+use tracing_subscriber::{
+    Layer, Registry,
+    layer::{Context, SubscriberExt},
+};
 
 /// Keeps the texts of what is logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
-impl Subscriber for Log {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         struct Text<'a>(&'a Log);
         impl field::Visit for Text<'_> {
             fn record_debug(&mut self, _: &field::Field, value: &dyn fmt::Debug) {
@@ -37,16 +29,12 @@ impl Subscriber for Log {
         }
         event.record(&mut Text(self));
     }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
 }
 
 /// What is logged while `run` runs.
 fn logged(run: impl FnOnce()) -> Vec<String> {
     let log = Log::default();
-    tracing::subscriber::with_default(log.clone(), run);
+    tracing::subscriber::with_default(Registry::default().with(log.clone()), run);
     log.0.lock().unwrap().clone()
 }
 

@@ -86,9 +86,9 @@ impl History {
         self.0.count(text)
     }
 
-    /// The line to log for `text` about `whom`, if it is to be said once more.
-    fn line(&self, whom: &str, text: &str) -> Option<String> {
-        self.0.line(whom, text).map(|(line, _)| line)
+    /// The line to log for `text` about `peer`, if it is due again.
+    fn line(&self, peer: &str, text: &str) -> Option<String> {
+        self.0.line(peer, text).map(|(line, _)| line)
     }
 }
 

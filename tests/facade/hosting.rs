@@ -37,6 +37,15 @@ impl Attempts {
         self.0.lock().expect("no one panics here").len()
     }
 
+    /// A factory that notes each environment it makes, or cannot make.
+    fn making<E, F: Fn() -> Result<E, EnvError>>(&self, make: F) -> impl Fn(&Make) -> Result<E, EnvError> + use<E, F> {
+        let attempts = self.clone();
+        move |_| {
+            attempts.note();
+            make()
+        }
+    }
+
     /// Waits for eight more than `first`. Between them lie 20 ms, 40 ms and so on, which add up; a slow machine can
     /// only add to that.
     fn back_off_after(&self, first: usize) {
@@ -46,6 +55,12 @@ impl Attempts {
         // The first gap may be the one of a session that was dialed before the first attempt had failed.
         assert!(took >= Duration::from_millis(20 * (1 + 2 + 4 + 8 + 16 + 32)), "eight attempts within {took:?}");
     }
+}
+
+/// Serves a policy on a thread of its own.
+fn serving(server: &PolicyServer, policy: fn(&[f64; 4]) -> i64) -> thread::JoinHandle<Result<(), rlay::Error>> {
+    let server = server.clone();
+    thread::spawn(move || server.run::<Numbers, Discrete, _>(move || policy))
 }
 
 fn only() -> Options {
@@ -59,17 +74,13 @@ fn a_policy_server_and_a_game_that_do_not_fit_say_so_once_and_back_off() {
         bounded(move || {
             let server = PolicyServer::bind(&fresh("tcp"), patient())?;
             let address = server.address().to_string();
-            let serving = {
-                let server = server.clone();
-                thread::spawn(move || server.run::<Numbers, Discrete, _>(|| |_: &[f64; 4]| 0))
-            };
+            let serving = serving(&server, |_| 0);
             let attempts = Attempts::default();
-            let for_factory = attempts.clone();
-            let factory = move |_: &_| {
-                for_factory.note();
-                Ok(CartPole::new(None))
-            };
-            let game = ClientBackend::new(factory, &address, Options { max_sessions, ..patient() })?;
+            let game = ClientBackend::new(
+                attempts.making(|| Ok(CartPole::new(None))),
+                &address,
+                Options { max_sessions, ..patient() },
+            )?;
             game.start()?;
             attempts.back_off_after(0);
             let host = log.find(Level::WARN, &[&address, "the agent left before its first step"]);
@@ -94,19 +105,9 @@ fn a_policy_that_panics_says_so_at_the_other_end() {
     bounded(move || {
         let server = PolicyServer::bind(&fresh("tcp"), patient())?;
         let address = server.address().to_string();
-        let serving = {
-            let server = server.clone();
-            thread::spawn(move || {
-                server.run::<Numbers, Discrete, _>(|| |_: &[f64; 4]| -> i64 { panic!("at its wits' end") })
-            })
-        };
+        let serving = serving(&server, |_| panic!("at its wits' end"));
         let attempts = Attempts::default();
-        let for_factory = attempts.clone();
-        let factory = move |_: &_| {
-            for_factory.note();
-            Ok(CountingEnv::new(None))
-        };
-        let game = ClientBackend::new(factory, &address, only())?;
+        let game = ClientBackend::new(attempts.making(|| Ok(CountingEnv::new(None))), &address, only())?;
         game.start()?;
         attempts.back_off_after(0);
         let text = "the policy failed: panic: at its wits' end";
@@ -126,17 +127,10 @@ fn an_environment_that_cannot_be_made_says_why_at_both_ends() {
     bounded(move || {
         let server = PolicyServer::bind(&fresh("tcp"), patient())?;
         let address = server.address().to_string();
-        let serving = {
-            let server = server.clone();
-            thread::spawn(move || server.run::<Numbers, Discrete, _>(|| |_: &[f64; 4]| 0))
-        };
+        let serving = serving(&server, |_| 0);
         let attempts = Attempts::default();
-        let for_factory = attempts.clone();
-        let factory = move |_: &_| -> Result<CountingEnv, EnvError> {
-            for_factory.note();
-            Err(EnvFailure::new("OSError", "no display for the test").into())
-        };
-        let game = ClientBackend::new(factory, &address, patient())?;
+        let failing = || Err::<CountingEnv, _>(EnvFailure::new("OSError", "no display for the test").into());
+        let game = ClientBackend::new(attempts.making(failing), &address, patient())?;
         game.start()?;
         attempts.back_off_after(0);
         let text = "OSError: no display for the test";
@@ -452,10 +446,7 @@ fn an_environment_that_takes_long_to_make_keeps_no_other_waiting() {
     bounded(|| {
         let server = PolicyServer::bind(&fresh("tcp"), patient())?;
         let address = server.address().to_string();
-        let serving = {
-            let server = server.clone();
-            thread::spawn(move || server.run::<Numbers, Discrete, _>(|| |_: &[f64; 4]| 0))
-        };
+        let serving = serving(&server, |_| 0);
         let (release, until) = mpsc::channel::<()>();
         let (begun, has_begun) = mpsc::channel();
         let until = Mutex::new(until);

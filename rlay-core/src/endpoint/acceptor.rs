@@ -76,7 +76,7 @@ impl Acceptor {
     }
 
     /// Binds `address` for agents. Until [`set_ready`](Self::set_ready) they are told that the host does not serve yet,
-    /// and try again; `full` is what those are told for whom there is no room.
+    /// and try again; `full` is what refused agents are told when all sessions are taken.
     pub fn bind_host(address: &Address, options: &Options, full: Option<String>) -> Result<Self> {
         Self::listen(address, Role::Env, options, Reception::of_host(options, full))
     }

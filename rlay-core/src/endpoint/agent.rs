@@ -213,7 +213,7 @@ impl Agent {
         );
         #[cfg(unix)]
         if let Some(program) = &self.program {
-            return error.advice(&program.last_words());
+            return error.advice(&program.last_lines());
         }
         error
     }
@@ -379,28 +379,32 @@ impl Agent {
     fn say_dropped(&mut self) {
         if self.over.is_none() && !self.session.is_over() {
             let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
-            if self.session.goodbye(&goodbye, &mut self.out).is_ok() {
-                // Once the connection is shut nobody is to miss it.
-                self.connection.forgo();
-                let _ = self.connection.send(&self.out, &[], &mut Wait::new(Some(Duration::from_millis(20))));
-            }
+            self.send_goodbye(&goodbye, &mut Wait::new(Some(Duration::from_millis(20))));
         }
     }
 
     fn part(&mut self, goodbye: &Goodbye, time: Duration) {
-        if self.session.goodbye(goodbye, &mut self.out).is_ok() {
-            self.connection.forgo();
-            let mut wait = Wait::new(Some(time));
-            if self.connection.send(&self.out, &[], &mut wait).is_ok() {
-                let _ = self.connection.close(wait.deadline);
-            }
+        let mut wait = Wait::new(Some(time));
+        if self.send_goodbye(goodbye, &mut wait) {
+            let _ = self.connection.close(wait.deadline);
         }
+    }
+
+    /// Sends a goodbye, after which a closed connection is no loss; returns whether it was sent.
+    fn send_goodbye(&mut self, goodbye: &Goodbye, wait: &mut Wait<'_>) -> bool {
+        if self.session.goodbye(goodbye, &mut self.out).is_err() {
+            return false;
+        }
+        self.connection.forgo();
+        self.connection.send(&self.out, &[], wait).is_ok()
     }
 
     fn alive(&self) -> Result<()> {
         let Some(error) = &self.over else { return Ok(()) };
         #[cfg(unix)]
-        if let Some(end) = self.program.as_ref().filter(|_| self.is_lost()).and_then(|program| program.obituary(true)) {
+        if let Some(end) =
+            self.program.as_ref().filter(|_| self.is_lost()).and_then(|program| program.exit_report(true))
+        {
             // It may have run on for a while when its connection was lost.
             return Err(Error::new(error.kind(), end));
         }

@@ -8,11 +8,10 @@ use std::{
 };
 
 use super::{
-    Connection, History, Host, Options, Wait, dial, dial_next,
+    Connection, History, Options, Wait, dial, dial_next,
     launched::is_launcher,
     running::Running,
-    serve,
-    server_backend::{CLOSE_TIME, Maker, Threads, end, maker, spawn},
+    server_backend::{CLOSE_TIME, Maker, Threads, end, host, maker, spawn},
     wait::SLICE,
 };
 use crate::{
@@ -20,7 +19,6 @@ use crate::{
     bridge::refuse_inside_tokio,
     env::Env,
     error::{EnvError, Error, ErrorKind, Result},
-    host::HostEnv,
     stop::Stop,
     wire::{Make, Role},
 };
@@ -230,18 +228,15 @@ impl Inner {
     }
 
     /// Hosts one session on this thread; `taken` is called when an agent asks for its environment.
-    fn host(&self, mut connection: Connection, taken: impl Fn()) {
-        let mut factory = |make: &Make| -> Result<Box<dyn HostEnv>> {
+    fn host(&self, connection: Connection, taken: impl Fn()) {
+        let mut factory = |make: &Make| {
             taken();
             (self.maker)(make)
         };
-        let mut host = Host::new(&mut factory, connection.limits(), self.options.tracebacks);
-        host = host.offering(self.options.offers.clone()).recalling(&self.history);
-        // What ends it is told there.
-        let _ = serve(&mut connection, &mut host, &mut Wait::default().unless(&self.stop));
+        host(connection, &mut factory, &self.options, &self.history, &self.stop);
     }
 
-    /// Says once in a while that the last agent has left and another one is looked for.
+    /// Logs, once after each session that played, that its agent has left and another one is awaited.
     fn tell_wait(&self) {
         let is_alone = {
             let sessions = self.sessions();

@@ -94,13 +94,13 @@ impl History {
         is_power_of_ten(*times).then_some(*times)
     }
 
-    /// The line to log for `text` about `whom`, if it is to be said once more, and how often it has happened.
+    /// The line to log for `text` about `peer`, if it is due again, and how often it has happened.
     /// Connections of one machine are the same, whatever their ports.
-    pub fn line(&self, whom: &str, text: &str) -> Option<(String, u64)> {
-        let machine = whom.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-        let times = self.count(&format!("{}: {text}", machine.map_or(whom, |(machine, _)| machine)))?;
+    pub fn line(&self, peer: &str, text: &str) -> Option<(String, u64)> {
+        let machine = peer.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+        let times = self.count(&format!("{}: {text}", machine.map_or(peer, |(machine, _)| machine)))?;
         let so_far = if times == 1 { String::new() } else { format!(" ({times} times so far)") };
-        Some((format!("{whom}: {text}{so_far}"), times))
+        Some((format!("{peer}: {text}{so_far}"), times))
     }
 }
 

@@ -251,6 +251,15 @@ impl<'m> Host<'m> {
         }
     }
 
+    /// Closes the environment of a session of which `result` came. What fails besides is logged.
+    pub(super) fn finish(&mut self, peer: &str, result: Result<()>, wait: &mut Wait<'_>) -> Result<()> {
+        let closed = self.close_env();
+        if let (Err(_), Err(besides)) = (&result, &closed) {
+            wait.warn(&format!("{peer}: the environment's close() failed: {besides}"));
+        }
+        result.and(closed)
+    }
+
     /// Closes the environment, once.
     pub fn close_env(&mut self) -> Result<()> {
         self.env.take().map_or(Ok(()), |mut env| env.close())
@@ -324,11 +333,7 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
     if !result.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionLost) {
         let _ = connection.close(last.deadline);
     }
-    let closed = host.close_env();
-    if let (Err(_), Err(besides)) = (&result, &closed) {
-        wait.warn(&format!("{connection}: the environment's close() failed: {besides}"));
-    }
-    let result = result.and(closed);
+    let result = host.finish(&connection.peer(), result, wait);
     if !is_closing || host.visit.has_joined() {
         host.tell_end(&connection.peer(), &result, wait);
     }

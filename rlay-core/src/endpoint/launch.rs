@@ -68,10 +68,10 @@ fn meet(
                 *has_dialed = true;
                 let agent = Agent::open(connection, &options.make(), wait).map_err(|error| match error.kind() {
                     ErrorKind::ConnectionLost => program.explain(&error),
-                    ErrorKind::Timeout => error.advice(&program.last_words()),
+                    ErrorKind::Timeout => error.advice(&program.last_lines()),
                     _ => error,
                 })?;
-                return match program.obituary(true) {
+                return match program.exit_report(true) {
                     None => Ok(agent),
                     Some(end) => Err(Error::new(ErrorKind::ConnectionLost, end)),
                 };
@@ -79,7 +79,7 @@ fn meet(
             Err(error) if error.kind() == ErrorKind::Timeout => {}
             Err(error) => return Err(error),
         }
-        if let Some(end) = program.obituary(false) {
+        if let Some(end) = program.exit_report(false) {
             return Err(Error::new(ErrorKind::ConnectionLost, format!("before it dialed in, {end}")));
         }
         wait.look().map_err(|error| match error.kind() {
@@ -89,13 +89,13 @@ fn meet(
                     "{name} did not dial in to {}, which it finds in {ADDRESS_VARIABLE}; does it host an environment, \
                      as with ClientBackend? or raise connect_timeout; {}",
                     acceptor.address(),
-                    program.last_words()
+                    program.last_lines()
                 ),
             ),
             _ => error,
         })?;
         if began.elapsed() >= QUIET && !std::mem::replace(&mut is_told, true) {
-            wait.warn(&format!("still waiting for {name} to dial in; {}", program.last_words()));
+            wait.warn(&format!("still waiting for {name} to dial in; {}", program.last_lines()));
         }
     }
 }

@@ -115,7 +115,7 @@ impl Process {
     }
 
     /// Waits for the child to end, and ends what it leaves in its process group. Its number stays taken until then.
-    pub(super) fn bury(&self, mut child: Child) {
+    pub(super) fn reap(&self, mut child: Child) {
         let pid = Pid::from_raw(child.id() as i32).expect("a process has a number");
         let end = loop {
             match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
@@ -151,7 +151,7 @@ impl Process {
 
     /// Has it end if it does not by itself within `patience`. `why` says since what it is to.
     pub(super) fn end(&self, patience: Duration, why: &str) {
-        // The signals that are sent to what it left behind are sent by `bury`.
+        // The signals that are sent to what it left behind are sent by `reap`.
         let is_ended = |state: &State| state.end.is_some();
         if !is_ended(&self.wait(patience, is_ended)) {
             self.signal(Signal::TERM);
@@ -210,11 +210,11 @@ impl Process {
             Some(0) if !has_dialed => EARLY,
             _ => "",
         };
-        format!("{} {how}{advice}; {}", self.name, self.last_words(state))
+        format!("{} {how}{advice}; {}", self.name, self.last_lines(state))
     }
 
     /// What it printed last, and where all of it is.
-    pub(super) fn last_words(&self, state: &State) -> String {
+    pub(super) fn last_lines(&self, state: &State) -> String {
         let last = state.tail.lines().map(|line| format!("\n  {line}")).collect::<String>();
         let said = if last.is_empty() { "it printed nothing".to_owned() } else { format!("it printed last:{last}") };
         format!("{said}\n(all of it: {})", self.log.path.display())

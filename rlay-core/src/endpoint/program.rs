@@ -77,7 +77,7 @@ impl Program {
                 Ok(child) => {
                     for_keeper.has_started(&child);
                     let _ = started.send(Ok(()));
-                    for_keeper.bury(child);
+                    for_keeper.reap(child);
                 }
                 Err(error) => drop(started.send(Err(error))),
             }
@@ -98,14 +98,14 @@ impl Program {
     }
 
     /// How it ended, if it has.
-    pub(crate) fn obituary(&self, has_dialed: bool) -> Option<String> {
+    pub(crate) fn exit_report(&self, has_dialed: bool) -> Option<String> {
         self.process.state().end?;
         Some(self.process.describe(&self.process.wait(DYING_TIME, State::is_told), has_dialed))
     }
 
     /// What it printed last, and where all of it is.
-    pub(crate) fn last_words(&self) -> String {
-        self.process.last_words(&self.process.state())
+    pub(crate) fn last_lines(&self) -> String {
+        self.process.last_lines(&self.process.state())
     }
 
     /// Adds to the error of a lost connection how the program ended.
@@ -117,7 +117,7 @@ impl Program {
             None => format!(
                 "{} still runs, but its connection is gone ({error}); {}",
                 self.process.name,
-                self.process.last_words(&state)
+                self.process.last_lines(&state)
             ),
         };
         Error::new(error.kind(), text)

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Acceptor, Connection, History, Host, Options, Wait, running::Running, serve};
+use super::{Acceptor, Connection, Factory, History, Host, Options, Wait, running::Running, serve};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
@@ -172,14 +172,23 @@ impl ServerBackend {
 }
 
 impl Inner {
-    /// Hosts one session on this thread.
-    fn host(&self, mut connection: Connection) {
-        let mut factory = |make: &Make| (self.maker)(make);
-        let mut host = Host::new(&mut factory, connection.limits(), self.options.tracebacks);
-        host = host.offering(self.options.offers.clone()).recalling(&self.history);
-        // What ends it is told there.
-        let _ = serve(&mut connection, &mut host, &mut Wait::default().unless(&self.stop));
+    fn host(&self, connection: Connection) {
+        host(connection, &mut |make| (self.maker)(make), &self.options, &self.history, &self.stop);
     }
+}
+
+/// Hosts one session on this thread, with an environment that `factory` makes.
+pub(super) fn host<'m>(
+    mut connection: Connection,
+    factory: &'m mut Factory<'m>,
+    options: &Options,
+    history: &'m History,
+    stop: &Stop,
+) {
+    let mut host = Host::new(factory, connection.limits(), options.tracebacks);
+    host = host.offering(options.offers.clone()).recalling(history);
+    // `serve` logs what ends it.
+    let _ = serve(&mut connection, &mut host, &mut Wait::default().unless(stop));
 }
 
 /// Starts a thread of a backend.

@@ -1,4 +1,4 @@
-//! Reserve: the descriptor that a listener keeps for the day on which the process has no others left.
+//! Reserve: descriptors that a listener keeps back, to accept the next dialer of a process that has no others left.
 
 use std::{fs::File, io, os::fd::AsFd, time::Duration};
 

@@ -6,9 +6,12 @@ use std::{
 };
 
 use tracing::{
-    Event, Level, Metadata, Subscriber,
+    Event, Level, Subscriber,
     field::{Field, Visit},
-    span,
+};
+use tracing_subscriber::{
+    Layer, Registry,
+    layer::{Context, SubscriberExt},
 };
 
 use super::eventually;
@@ -21,7 +24,7 @@ impl Log {
     pub(crate) fn keep() -> &'static Self {
         static LOG: OnceLock<Log> = OnceLock::new();
         LOG.get_or_init(|| {
-            tracing::subscriber::set_global_default(Keeper).expect("no test sets another");
+            tracing::subscriber::set_global_default(Registry::default().with(Keeper)).expect("no test sets another");
             Self(Mutex::default())
         })
     }
@@ -42,28 +45,12 @@ impl Log {
 
 struct Keeper;
 
-impl Subscriber for Keeper {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
+impl<S: Subscriber> Layer<S> for Keeper {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text::default();
         event.record(&mut text);
         Log::keep().0.lock().expect("no one panics here").push((*event.metadata().level(), text.0));
     }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
 }
 
 #[derive(Default)]

@@ -79,12 +79,9 @@ pub async fn serve(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
     if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionLost) {
         let _ = time::timeout(GOODBYE_TIME, line.close()).await;
     }
-    let closed = host.close_env();
-    if let (Err(_), Err(besides)) = (&result, &closed) {
-        tracing::warn!("{}: the environment's close() failed: {besides}", line.peer());
-    }
-    let result = result.and(closed);
-    host.tell_end(&line.peer(), &result, &mut Wait::default());
+    let (peer, mut wait) = (line.peer(), Wait::default());
+    let result = host.finish(&peer, result, &mut wait);
+    host.tell_end(&peer, &result, &mut wait);
     result
 }
 
