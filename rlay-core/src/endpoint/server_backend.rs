@@ -120,13 +120,13 @@ impl ServerBackend {
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
         self.0.running.claim(&self.0.stop)?;
+        self.0.acceptor.set_ready();
         self.serve()
     }
 
     fn serve(&self) -> Result<()> {
         let inner = &self.0;
         let _running = inner.running.here();
-        inner.acceptor.set_ready();
         loop {
             let connection = match inner.acceptor.next(&mut Wait::default()) {
                 Ok(connection) => connection,
@@ -157,7 +157,8 @@ impl ServerBackend {
                 tracing::error!("{}: {error}", this.address());
             }
         });
-        spawned.map(drop).inspect_err(|_| self.0.running.end())
+        // Agents that dial once this has returned are let in, whenever the thread begins.
+        spawned.map(|_| self.0.acceptor.set_ready()).inspect_err(|_| self.0.running.end())
     }
 
     /// Stops listening, says goodbye to every agent and closes every environment that is not in the

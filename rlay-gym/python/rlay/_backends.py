@@ -256,9 +256,10 @@ class ServerBackend(_Backend):
                 "this backend was made before the process forked and belongs to the parent; make it in the child"
             )
         super()._claim()
+        # Agents that dial once start() has returned are let in, whenever its thread begins.
+        self._acceptor.set_ready()
 
     def _serve_all(self) -> None:
-        self._acceptor.set_ready()
         if self._max_sessions == 1:
             # This thread has no time for it.
             self._threads.start(self._log_all_notices)
