@@ -332,9 +332,8 @@ def test_a_forgotten_one_ends_without_keeping_anyone_waiting(tmp_path: Path) -> 
     file = tmp_path / "saved"
     env = game("save", str(file))
     env.reset()
-    began = time.monotonic()
     del env
-    assert time.monotonic() - began < 1.5, "the interpreter stands still meanwhile"
+    assert not file.exists(), "the interpreter stands still for the two seconds that this takes"
     until(file.exists, "the game to save")
 
 

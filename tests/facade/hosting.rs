@@ -150,16 +150,18 @@ fn a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause() {
         let acceptor = Acceptor::bind(&fresh("unix").parse()?, Role::Env, &patient())?;
         let (address, attempts) = (acceptor.address().to_string(), Attempts::default());
         let for_host = attempts.clone();
+        let (over, is_over) = mpsc::channel();
         let host = thread::spawn(move || {
             let mut connection = acceptor.next(&mut Wait::default())?;
             let stop = rlay::Stop::default();
             let for_env = stop.clone();
             let mut factory = move |_: &Make| {
-                for_env.set(); // it is over with the next request
+                for_env.set();
                 Ok(Box::new(Hosted::new(CountingEnv::new(None), None)) as Box<dyn rlay::HostEnv>)
             };
             let mut host = Host::new(&mut factory, connection.limits(), true);
             serve(&mut connection, &mut host, &mut Wait::default().unless(&stop))?;
+            over.send(())?;
             while for_host.count() < 8 {
                 drop(acceptor.next(&mut Wait::default())?);
                 for_host.note();
@@ -170,8 +172,7 @@ fn a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause() {
         let connect_timeout = Duration::from_secs(5);
         let options = Options { on_loss: OnLoss::Replace, connect_timeout, ..rlay::options() };
         let mut env = ClientEnv::connect(&address, options)?;
-        // The host may answer the first before it notices that it is to end.
-        let _ = env.reset(None, &Value::None);
+        is_over.recv_timeout(PATIENCE)?;
         while !host.is_finished() {
             assert!(env.reset(None, &Value::None).is_err());
         }
