@@ -117,13 +117,13 @@ What you see at the agent, what you see at the host, how soon, and what you can 
   says that the other side is gone, unless nobody has the port; a host keeps an environment for 30 s, and less if it
   is full. `reconnect_timeout=` says how long; at the host it is 0 in the rows below on killed agents, and 4 s in those
   on hosts that stand still.
-- **It lasts.** Who finds no peer for a second says so in the log, and who waits for an answer for ten seconds says for
-  which, and what came last: as a warning, for something may be wrong. A host whose agent asks for nothing says that as
-  information, for agents think. The logger is `rlay`, in Rust `tracing`.
+- **It lasts.** An endpoint that finds no peer for a second logs that, and one that waits for an answer for ten seconds
+  logs for which, and what came last: as a warning, for something may be wrong. A host whose agent asks for nothing says
+  that as information, for agents think. The logger is `rlay`, in Rust `tracing`.
 - **Sessions that come to nothing.** Where an environment cannot be made, or the agent does not want it, both logs say
   why: once, and then how often it has happened. A host that dials pauses for 20 ms after such a session, twice as long
   after each further one, and at most for 5 s; so does an agent's `reset()` that takes another environment because one
-  was lost before its first step. Who joins a host and who leaves it, after how many steps and why, is information.
+  was lost before its first step. That an agent joins a host, or leaves it, after how many steps and why, is information.
 - **Somebody else is at the door.** Whoever listens writes a warning to the logger `rlay`, closes the connection and
   goes on. `zmq` and `quic` drop what is not theirs without a word, and over `zmq` a stranger may do worse: see
   [SECURITY.md](../SECURITY.md).
