@@ -11,6 +11,7 @@ PIP := --quiet --disable-pip-version-check --no-compile
 WORKERS := 4
 # What `make fuzz` tries, and for how long each. A single frame should ask for little memory.
 FUZZ := addresses frames messages sessions
+FUZZ_PYTHON := spaces values
 SECONDS ?= 450
 FUZZING := -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=64 -print_final_stats=1
 # Where cargo puts what it builds, whichever way it was told.
@@ -55,11 +56,15 @@ soak: server ## ten minutes of sessions that are killed and replaced, or lose th
 	$(SOAK) 600
 
 # Begins with the golden vectors, the seeds and what earlier runs found; with the versions that everything else has.
-fuzz: ## half an hour of made-up bytes (SECONDS=60: of each kind), with a nightly toolchain and cargo-fuzz
+fuzz: build ## most of an hour of made-up bytes (SECONDS=60: of each kind); fuzz/README.md says what it needs
 	RLAY_WRITE_CORPUS=1 cargo test --quiet -p rlay-testkit --test fuzz corpus
 	cp Cargo.lock fuzz/
 	set -e; for target in $(FUZZ); do \
 		cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- $(FUZZING); \
+	done; \
+	for target in $(FUZZ_PYTHON); do \
+		$(VENV)/bin/python fuzz/python_targets/$$target.py fuzz/corpus/$$target fuzz/seeds/$$target \
+			-artifact_prefix=fuzz/artifacts/$$target- $(FUZZING); \
 	done
 
 fmt: $(VENV)/.stamp ## format Rust and Python

@@ -1,7 +1,7 @@
 //! How long RLay's frames are, so that the raw ping-pong moves exactly as many bytes.
 
 use rlay_core::{
-    Discrete, Space, Value,
+    Discrete, Map, Space, Value,
     session::{AgentSession, EnvSession},
     wire::{Limits, Make, Reset, Row, Spec, payload_head},
 };
@@ -19,8 +19,8 @@ pub(crate) fn lengths(observation: usize) -> (usize, usize) {
         action_space: space,
         slots: 1,
         render_mode: None,
-        metadata: Value::None,
-        details: Value::None,
+        metadata: Map::new().into(),
+        details: Map::new().into(),
     };
     agent.make(&Make::default(), &mut frame).expect("first");
     env.handle(&frame, &limits).expect("Make");
@@ -30,7 +30,7 @@ pub(crate) fn lengths(observation: usize) -> (usize, usize) {
     agent.reset(&reset, &mut frame).expect("open");
     env.handle(&frame, &limits).expect("Reset");
     let mut info = Vec::new();
-    rlay_core::wire::put_value(&mut info, &Value::Dict(rlay_core::Map::new()));
+    rlay_core::wire::put_value(&mut info, &Value::Dict(Map::new()));
     let row = Row { slot: 0, first: true, terminated: false, truncated: false, reward: 0.0, info: Value::None };
     env.result(2, &[row], &info, (true, observation), &mut frame).expect("answers Reset");
     let result = PREFIX + frame.len() + observation;

@@ -43,6 +43,20 @@ impl DType {
         Self::F64,
     ];
 
+    /// Whether this is an integer type that has `x`. For `uint64`, `x` are the bits of the number.
+    pub fn has(self, x: i64) -> bool {
+        match self {
+            Self::I8 => i8::try_from(x).is_ok(),
+            Self::I16 => i16::try_from(x).is_ok(),
+            Self::I32 => i32::try_from(x).is_ok(),
+            Self::U8 => u8::try_from(x).is_ok(),
+            Self::U16 => u16::try_from(x).is_ok(),
+            Self::U32 => u32::try_from(x).is_ok(),
+            Self::I64 | Self::U64 => true,
+            Self::Bool | Self::F16 | Self::F32 | Self::F64 => false,
+        }
+    }
+
     /// The type with this code on the wire.
     pub fn from_code(code: u32) -> Option<Self> {
         Self::ALL.get(code as usize).copied()

@@ -65,6 +65,15 @@ impl ErrorKind {
             _ => Self::Protocol,
         }
     }
+
+    /// The kind that a peer may claim in an Error, Reject or Goodbye with this code. What only this end can know, such as
+    /// that its own deadline has passed, is not believed.
+    pub(crate) fn told(code: u32) -> Self {
+        match Self::from_code(code) {
+            Self::Address | Self::ConnectionLost | Self::Timeout | Self::AddressInUse => Self::Protocol,
+            kind => kind,
+        }
+    }
 }
 
 /// Everything that can go wrong in RLay: a [`kind`](Error::kind) to match on and a sentence to read.

@@ -8,7 +8,7 @@ use crate::{
     guard::guard,
     space::{Space, difference},
     value::{Map, Value},
-    wire::{Payload, Seed, Spec, put_map_value, put_value},
+    wire::{Keys, Payload, Seed, Spec, put_map_value, put_value},
 };
 
 /// What a reset or step left, in buffers that are used again for the next one.
@@ -84,8 +84,7 @@ impl<E: Env> Hosted<E> {
 
     fn observe(&mut self, observation: Observation<E>, info: &Map, outcome: &mut Outcome) -> Result<(), EnvError> {
         let space = self.env.observation_space();
-        outcome.info.clear();
-        put_map_value(&mut outcome.info, info);
+        write_info(info, outcome)?;
         if self.fixed && space.slab(&observation).is_some_and(|bytes| bytes.len() >= IN_PLACE) {
             outcome.observation.clear();
             outcome.packed = true;
@@ -119,6 +118,14 @@ impl<E: Env> Hosted<E> {
             );
         }
     }
+}
+
+/// Writes `info`.
+pub(crate) fn write_info(info: &Map, outcome: &mut Outcome) -> Result<(), EnvFailure> {
+    Keys::check_map(info).map_err(|why| EnvFailure::new("TypeError", format!("info: {why}")))?;
+    outcome.info.clear();
+    put_map_value(&mut outcome.info, info);
+    Ok(())
 }
 
 /// Writes an observation, packed if it has a packed form. What only stands for an object is none.

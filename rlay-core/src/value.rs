@@ -4,7 +4,10 @@ use std::ops::Index;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dtype::{DType, Scalar};
+use crate::{
+    dtype::{DType, Scalar},
+    wire::Keys,
+};
 
 /// A value as Python sees it: `True`, `1`, `1.0`, `np.int64(1)` and `np.array(1)` are five different ones.
 ///
@@ -273,7 +276,7 @@ impl Value {
         }
     }
 
-    /// Says where in the value there is an [`Opaque`](Self::Opaque), which `name` must not hold.
+    /// Says where in the value there is an [`Opaque`](Self::Opaque), which `name` must not hold, or a key that is none.
     pub(crate) fn check_held(&self, name: &str) -> Result<(), String> {
         /// The path from the leaf up.
         fn find(value: &Value) -> Option<Vec<String>> {
@@ -298,7 +301,7 @@ impl Value {
                 _ => None,
             }
         }
-        let Some(path) = find(self) else { return Ok(()) };
+        let Some(path) = find(self) else { return Keys::check(self).map_err(|why| format!("{name}: {why}")) };
         let path: String = path.iter().rev().map(String::as_str).collect();
         Err(format!(
             "{name}{path}: an Opaque only stands for an object that did not cross the wire; give numbers, text, bytes, \

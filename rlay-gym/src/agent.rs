@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard},
+    time::Instant,
 };
 
 use pyo3::{
@@ -18,12 +19,13 @@ use rlay_core::{
 };
 
 use crate::{
+    building::{Builder, Unbuilt, from_value},
     error::{self, raise},
     options::Options,
-    packing::Tree,
+    packing::{Tree, read_value},
     space::to_py,
-    value::{from_value, to_data, to_value},
-    waiting::{wait, wait_raw},
+    value::{to_data, to_value},
+    waiting::{seconds, wait, wait_raw},
 };
 
 /// A session with one environment. One thread at a time; a second one is told that it is busy.
@@ -41,6 +43,8 @@ struct State {
     action: Vec<u8>,
     /// Whether the last observation came as the space packs it.
     packed: bool,
+    /// An answer that has come, and of which no objects were built yet.
+    unbuilt: Option<(Call, Answer)>,
 }
 
 /// Asks for an environment over a channel whose handshake is over.
@@ -76,7 +80,7 @@ impl Agent {
     fn new(py: Python<'_>, agent: CoreAgent) -> PyResult<Self> {
         let observations = Tree::new(py, &agent.spec().observation_space)?;
         let actions = Tree::new(py, &agent.spec().action_space)?;
-        let state = State { agent, observations, actions, action: Vec::new(), packed: true };
+        let state = State { agent, observations, actions, action: Vec::new(), packed: true, unbuilt: None };
         Ok(Self { state: Mutex::new(state), pid: std::process::id() })
     }
 
@@ -150,26 +154,64 @@ impl State {
         }
     }
 
-    /// The tuple that `reset` or `step` returns, or the frame that `render` does.
-    fn result<'py>(&mut self, py: Python<'py>, call: Call, answer: Answer) -> PyResult<Bound<'py, PyAny>> {
-        let (row, received) = match answer {
-            Answer::Row(row, received) => (row, received),
-            Answer::Frame(frame) => return from_value(py, &frame),
-            Answer::Closed => return Err(error::new(py, ErrorKind::Protocol, "Closed where a result was due")),
+    /// The objects that `answer` to a `call` stands for. If they cannot be built by `deadline`, or a signal handler raises
+    /// meanwhile, the answer is late.
+    fn result<'py>(
+        &mut self,
+        py: Python<'py>,
+        call: Call,
+        answer: Answer,
+        deadline: Option<Instant>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.unbuilt = Some((call, answer));
+        let built = self.build(&Builder::new(py, deadline));
+        match built {
+            Err(Unbuilt::Late) => return Err(raise(py, &self.agent.overdue())),
+            Err(Unbuilt::Interrupted(raised)) => return Err(raised),
+            _ => {}
+        }
+        self.unbuilt = None;
+        built.map_err(|unbuilt| unbuilt.into_error(py))
+    }
+
+    /// The tuple that `reset` or `step` returns, or the frame that `render` does, of the answer that is not built yet.
+    fn build<'py>(&mut self, builder: &Builder<'py>) -> Result<Bound<'py, PyAny>, Unbuilt> {
+        let py = builder.py();
+        let (row, received) = match &self.unbuilt {
+            Some((_, Answer::Row(row, received))) => (row, received),
+            Some((_, Answer::Frame(frame))) => return builder.build(frame),
+            _ => return Err(error::new(py, ErrorKind::Protocol, "Closed where a result was due").into()),
         };
-        self.packed = received.packed;
-        let observation = self.observations.read(py, received)?;
         let info = match &row.info {
             Value::Dict(map) if map.is_empty() => PyDict::new(py).into_any(),
-            info => from_value(py, info)?,
+            info => builder.build(info)?,
+        };
+        self.packed = received.packed;
+        let as_value = match received.packed {
+            true => None,
+            false => Some(builder.build(&read_value(py, &received.payload())?)?),
+        };
+        let Some((call, Answer::Row(row, received))) = self.unbuilt.take() else {
+            unreachable!("it is one, see above")
+        };
+        let observation = match as_value {
+            Some(observation) => observation,
+            None => self.observations.read_packed(py, received)?,
         };
         if call == Call::Reset {
             return Ok(PyTuple::new(py, [observation, info])?.into_any());
         }
         let flag = |x: bool| PyBool::new(py, x).to_owned().into_any();
-        let reward = row.reward.into_pyobject(py)?.into_any();
-        let items = [observation, reward, flag(row.terminated), flag(row.truncated), info];
+        let Ok(reward) = row.reward.into_pyobject(py);
+        let items = [observation, reward.into_any(), flag(row.terminated), flag(row.truncated), info];
         Ok(PyTuple::new(py, items)?.into_any())
+    }
+
+    /// No other call may take the place of an answer that has come and was not built.
+    fn check_built(&self, py: Python<'_>) -> PyResult<()> {
+        let Some((call, _)) = &self.unbuilt else { return Ok(()) };
+        let text = format!("the answer to an earlier {call:?} was not fetched; late() fetches it, reset() drops it");
+        Err(error::new(py, ErrorKind::Busy, text))
     }
 }
 
@@ -197,7 +239,9 @@ impl Agent {
         options: &Bound<'py, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let deadline = Builder::deadline(seconds(timeout));
         let mut state = self.lock(py)?;
+        state.unbuilt = None;
         let seed = seed.map(|x| self::seed(&x)).transpose()?;
         let options = to_data(options, "options").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
         let answer = state.exchange(py, timeout, |agent, wait| {
@@ -212,7 +256,7 @@ impl Agent {
             }
             agent.send_reset(seed, &options, wait)
         })?;
-        state.result(py, Call::Reset, answer)
+        state.result(py, Call::Reset, answer, deadline)
     }
 
     fn step<'py>(
@@ -221,8 +265,10 @@ impl Agent {
         action: &Bound<'py, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let deadline = Builder::deadline(seconds(timeout));
         let mut guard = self.lock(py)?;
         let state = &mut *guard;
+        state.check_built(py)?;
         let packed = state.actions.write(action, &mut state.action, "action");
         let packed = packed.map_err(|refusal| refusal.into_error(py, ErrorKind::InvalidAction))?;
         if !packed && let Some(text) = state.actions.check_structure(action)? {
@@ -234,25 +280,31 @@ impl Agent {
             agent.receive(wait)
         });
         let answer = state.settle(py, result)?;
-        state.result(py, Call::Step, answer)
+        state.result(py, Call::Step, answer, deadline)
     }
 
     fn render<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let deadline = Builder::deadline(seconds(timeout));
         let mut state = self.lock(py)?;
+        state.check_built(py)?;
         let answer = state.exchange(py, timeout, |agent, wait| agent.send_render(wait))?;
-        state.result(py, Call::Render, answer)
+        state.result(py, Call::Render, answer, deadline)
     }
 
     /// The answer that came after its call had timed out or was interrupted, and whether that was a reset or step.
     fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyAny>, bool)> {
+        let deadline = Builder::deadline(seconds(timeout));
         let mut state = self.lock(py)?;
+        if let Some((call, answer)) = state.unbuilt.take() {
+            return Ok((state.result(py, call, answer, deadline)?, call != Call::Render));
+        }
         let Some((call, true)) = state.agent.waiting() else {
             return Err(error::new(py, ErrorKind::Usage, "no answer is late; late() follows a call that timed out"));
         };
         let agent = &mut state.agent;
         let result = wait_raw(py, timeout, |wait| agent.receive(wait));
         let answer = state.settle(py, result)?;
-        Ok((state.result(py, call, answer)?, call != Call::Render))
+        Ok((state.result(py, call, answer, deadline)?, call != Call::Render))
     }
 
     /// Closes the environment and ends the session, within two seconds; a program that was launched is waited for. What

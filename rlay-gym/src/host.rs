@@ -11,11 +11,13 @@ use rlay_core::{
 };
 
 use crate::{
-    array, error,
+    array,
+    building::{Builder, Unbuilt},
+    error,
     packing::{Tree, matching},
     results::{self, Announced},
     space,
-    value::{from_value, to_value},
+    value::to_value,
     waiting::{is_main, log, look},
 };
 
@@ -109,11 +111,11 @@ impl Job<'_> {
 
 impl PyHostEnv {
     fn make(py: Python<'_>, make: &Bound<'_, PyAny>, request: &Make, interrupt: &Interrupt) -> Result<Self> {
+        let kwargs = match &request.kwargs {
+            Value::None => PyDict::new(py).into_any(),
+            kwargs => Builder::new(py, None).build(kwargs).map_err(|unbuilt| refuse(py, unbuilt, interrupt))?,
+        };
         let build = || {
-            let kwargs = match &request.kwargs {
-                Value::None => PyDict::new(py).into_any(),
-                kwargs => from_value(py, kwargs)?,
-            };
             let made = make.call1((request.render_mode.as_deref(), request.env_id.as_deref(), kwargs))?;
             Self::described(py, &made, interrupt).map_err(|raised| {
                 let let_go = || {
@@ -193,12 +195,25 @@ fn blame(py: Python<'_>, raised: PyErr, interrupt: &Interrupt) -> Error {
     failure
 }
 
+/// The agent's doing, if what it sent could not be built; Ctrl-C besides ends the session.
+fn refuse(py: Python<'_>, unbuilt: Unbuilt, interrupt: &Interrupt) -> Error {
+    match unbuilt {
+        Unbuilt::Interrupted(raised) => blame(py, raised, interrupt),
+        unbuilt => Error::protocol(unbuilt.into_error(py).value(py).to_string()),
+    }
+}
+
 impl HostEnv for PyHostEnv {
     fn spec(&self) -> Spec {
         self.spec.clone()
     }
 
     fn reset_into(&mut self, seed: Option<&Seed>, options: &Value, outcome: &mut Outcome) -> Result<()> {
+        let interrupt = self.interrupt.clone();
+        let options = Python::attach(|py| {
+            let built = Builder::new(py, None).build(options).map(Bound::unbind);
+            built.map_err(|unbuilt| refuse(py, unbuilt, &interrupt))
+        })?;
         self.call(|this, py| {
             let kwargs = PyDict::new(py);
             let seed = match seed {
@@ -209,7 +224,7 @@ impl HostEnv for PyHostEnv {
                 },
             };
             kwargs.set_item("seed", seed)?;
-            kwargs.set_item("options", from_value(py, options)?)?;
+            kwargs.set_item("options", options)?;
             let result = this.env.bind(py).call_method("reset", (), Some(&kwargs))?;
             let result = results::items(&result, "reset", &RESET)?;
             (outcome.reward, outcome.terminated, outcome.truncated) = (0.0, false, false);
@@ -223,8 +238,7 @@ impl HostEnv for PyHostEnv {
         let interrupt = self.interrupt.clone();
         Python::attach(|py| {
             // Bytes that do not fit the space are the agent's doing and not the environment's.
-            let action = self.actions.read_payload(py, &action);
-            let action = action.map_err(|raised| Error::protocol(raised.value(py).to_string()))?;
+            let action = self.actions.read_payload(py, &action).map_err(|unbuilt| refuse(py, unbuilt, &interrupt))?;
             self.step(py, &action, outcome).map_err(|raised| blame(py, raised, &interrupt))
         })
     }

@@ -4,6 +4,7 @@
 mod acceptor;
 mod agent;
 mod array;
+mod building;
 mod error;
 mod host;
 mod options;
@@ -40,9 +41,10 @@ mod _rlay {
         acceptor::{Acceptor, History, Session, Stop, dial},
         agent::{Agent, await_programs, launch},
         array::Memory,
+        building::read_value,
         options::{check, check_address},
         polled::Poll,
-        space::{difference, roundtrip, show_space},
+        space::{difference, read_space, roundtrip, show_space},
         value::{check_data, roundtrip_value, show_value},
         waiting::forked,
     };

@@ -4,12 +4,13 @@ use pyo3::{
     prelude::*,
     types::{PyDict, PyInt, PyList, PyTuple, PyType},
 };
-use rlay_core::{AnySpace, DType, ErrorKind, endpoint::Received, wire::Payload};
+use rlay_core::{AnySpace, DType, ErrorKind, Value, endpoint::Received, wire::Payload};
 
 use crate::{
     array::{self, Leaves},
+    building::{Builder, Unbuilt, from_value},
     error,
-    value::{Refusal, array_like, from_value, kind, part, to_data},
+    value::{Refusal, array_like, kind, part, to_data},
 };
 
 /// A space with what packing needs at hand.
@@ -34,6 +35,24 @@ enum Node {
     Dict(Vec<(Py<PyAny>, Tree)>),
     /// Text, Sequence, Graph, OneOf: always values.
     Variable(&'static str),
+}
+
+fn malformed(py: Python<'_>, what: impl Into<String>) -> PyErr {
+    error::new(py, ErrorKind::Protocol, what)
+}
+
+fn check_zeros(py: Python<'_>, padding: &[u8]) -> PyResult<()> {
+    if padding.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(malformed(py, "padding that is not zero")) }
+}
+
+/// Most bytes of a value that is read while the interpreter stands still.
+const SHORT: usize = 64 << 10;
+
+/// The value that a payload in the values form is.
+pub(crate) fn read_value(py: Python<'_>, payload: &Payload<'_>) -> PyResult<Value> {
+    let read = || payload.value();
+    let value = if payload.reader.remaining() <= SHORT { read() } else { py.detach(read) };
+    value.map_err(|e| error::raise(py, &e))
 }
 
 /// Rounds up to the next leaf.
@@ -62,12 +81,8 @@ impl Tree {
                 spaces
                     .iter()
                     .map(|(key, space)| {
-                        let key = match key.as_str() {
-                            // Keys of the dicts that are looked into at every step.
-                            Some(text) => pyo3::types::PyString::intern(py, text).into_any(),
-                            None => from_value(py, key)?,
-                        };
-                        Ok((key.unbind(), Self::new(py, space)?))
+                        // Not interned, for a peer may have chosen it.
+                        Ok((from_value(py, key)?.unbind(), Self::new(py, space)?))
                     })
                     .collect::<PyResult<_>>()?,
             ),
@@ -171,31 +186,32 @@ impl Tree {
         }
     }
 
-    /// The observation or action in a frame.
-    pub(crate) fn read<'py>(&self, py: Python<'py>, received: Received) -> PyResult<Bound<'py, PyAny>> {
-        if !received.packed {
-            let value = received.payload().value().map_err(|e| error::raise(py, &e))?;
-            return from_value(py, &value);
-        }
-        if !self.is_fixed || self.size() != received.frame.len() - received.at {
-            return Err(error::new(py, ErrorKind::Protocol, "a packed payload that does not fit the space"));
-        }
+    /// The observation or action in a frame, in the packed form.
+    pub(crate) fn read_packed<'py>(&self, py: Python<'py>, received: Received) -> PyResult<Bound<'py, PyAny>> {
+        self.check_size(py, received.frame.len() - received.at)?;
         let mut at = received.at;
-        let mut leaves = Leaves::new(received.frame);
-        self.unpack(py, &mut leaves, &mut at)
+        self.unpack(py, &mut Leaves::new(received.frame), &mut at)
     }
 
     /// The action in a payload that stays in its frame.
-    pub(crate) fn read_payload<'py>(&self, py: Python<'py>, payload: &Payload<'_>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn read_payload<'py>(
+        &self,
+        py: Python<'py>,
+        payload: &Payload<'_>,
+    ) -> Result<Bound<'py, PyAny>, Unbuilt> {
         if !payload.packed {
-            let value = payload.value().map_err(|e| error::raise(py, &e))?;
-            return from_value(py, &value);
+            return Builder::new(py, None).build(&read_value(py, payload)?);
         }
         let bytes = payload.reader.rest();
-        if !self.is_fixed || self.size() != bytes.len() {
-            return Err(error::new(py, ErrorKind::Protocol, "a packed payload that does not fit the space"));
+        self.check_size(py, bytes.len())?;
+        Ok(self.unpack(py, &mut Leaves::copying(bytes), &mut 0)?)
+    }
+
+    fn check_size(&self, py: Python<'_>, size: usize) -> PyResult<()> {
+        if self.is_fixed && self.size() == size {
+            return Ok(());
         }
-        self.unpack(py, &mut Leaves::copying(bytes), &mut 0)
+        Err(malformed(py, "a packed payload that does not fit the space"))
     }
 
     /// Bytes of the packed form.
@@ -213,8 +229,9 @@ impl Tree {
         match &self.node {
             Node::Array { dtype, shape, size } => {
                 if *dtype == DType::Bool && leaves.bytes(*at, *size).iter().any(|byte| *byte > 1) {
-                    return Err(error::new(py, ErrorKind::Protocol, "a bool that is neither 0 nor 1"));
+                    return Err(malformed(py, "a bool that is neither 0 nor 1"));
                 }
+                check_zeros(py, leaves.bytes(*at + *size, padded(*size) - *size))?;
                 let array = leaves.array(py, *dtype, shape, *at, *size);
                 *at += padded(*size);
                 array
@@ -222,11 +239,13 @@ impl Tree {
             Node::Discrete { dtype, .. } => {
                 let bytes = leaves.bytes(*at, 16);
                 let (x, numpy) = (i64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")), bytes[8]);
+                check_zeros(py, &bytes[9..])?;
                 *at += 16;
                 match numpy {
                     0 => array::object(py, x),
-                    1 => array::scalar(py, *dtype, false, &x.to_le_bytes()[..dtype.size()]),
-                    _ => Err(error::new(py, ErrorKind::Protocol, "a Discrete mark that is neither 0 nor 1")),
+                    1 if dtype.has(x) => array::scalar(py, *dtype, false, &x.to_le_bytes()[..dtype.size()]),
+                    1 => Err(malformed(py, "an integer that the space's type does not have")),
+                    _ => Err(malformed(py, "a Discrete mark that is neither 0 nor 1")),
                 }
             }
             Node::Tuple(members) => {
@@ -240,9 +259,7 @@ impl Tree {
                 }
                 Ok(dict.into_any())
             }
-            Node::Variable(class) => {
-                Err(error::new(py, ErrorKind::Protocol, format!("a packed payload for a {class} space")))
-            }
+            Node::Variable(class) => Err(malformed(py, format!("a packed payload for a {class} space"))),
         }
     }
 

@@ -8,19 +8,20 @@ use pyo3::{
     types::{PyBytes, PyString},
 };
 use rlay_core::{
-    Error, ErrorKind, Outcome,
+    Error, ErrorKind, Outcome, Value,
     endpoint::{RawPoll, RawTurn},
-    wire::Spec,
+    wire::{Seed, Spec},
 };
 
 use crate::{
     acceptor::Stop,
+    building::{Builder, Unbuilt},
     error::{self, raise},
     options::Options,
     packing::Tree,
     results::{self, Announced},
     space,
-    value::{from_value, to_value},
+    value::to_value,
     waiting::wait_unless,
 };
 
@@ -46,6 +47,19 @@ impl Poll {
         let locked = self.state.try_lock();
         locked.map_err(|_| error::new(py, ErrorKind::Busy, "another thread is in a call of this backend"))
     }
+}
+
+/// A reset as an engine is told of it.
+fn reset<'py>(
+    py: Python<'py>,
+    seed: Option<&Seed>,
+    options: &Value,
+) -> Result<(&'static str, Bound<'py, PyAny>, Bound<'py, PyAny>), Unbuilt> {
+    let seed = match seed {
+        None => py.None().into_bound(py),
+        Some(seed) => py.import("rlay._values")?.call_method1("seed_from_bytes", (PyBytes::new(py, &seed.0),))?,
+    };
+    Ok(("reset", seed, Builder::new(py, None).build(options)?))
 }
 
 #[pymethods]
@@ -92,33 +106,30 @@ impl Poll {
                 _ => raise(py, &error),
             })?;
             let none = || py.None().into_bound(py);
-            return Ok(Some(match turn {
+            let built = match turn {
                 None => return Ok(None),
                 Some(RawTurn::Reset { seed, options }) => {
                     state.resets = true;
-                    let seed = match seed {
-                        None => none(),
-                        Some(seed) => {
-                            let bytes = PyBytes::new(py, &seed.0);
-                            py.import("rlay._values")?.call_method1("seed_from_bytes", (bytes,))?
-                        }
-                    };
-                    ("reset", seed, from_value(py, &options)?).into_bound_py_any(py)?
+                    reset(py, seed.as_ref(), &options)
                 }
-                Some(RawTurn::Step(action)) => match state.actions.read(py, action) {
-                    Ok(action) => ("step", action, none()).into_bound_py_any(py)?,
-                    Err(raised) => {
-                        // Bytes that do not fit the space are the agent's doing.
-                        let error = Error::protocol(raised.value(py).to_string());
-                        let raw = &mut state.raw;
-                        wait_unless(py, Some(stop), None, |wait| raw.reply_error(error, wait))?
-                            .map_err(|e| raise(py, &e))?;
-                        continue;
-                    }
-                },
-                Some(RawTurn::Render) => ("render", none(), none()).into_bound_py_any(py)?,
-                Some(RawTurn::Close(reason)) => ("close", PyString::new(py, &reason), none()).into_bound_py_any(py)?,
-            }));
+                Some(RawTurn::Step(action)) => {
+                    state.actions.read_payload(py, &action.payload()).map(|action| ("step", action, none()))
+                }
+                Some(RawTurn::Render) => Ok(("render", none(), none())),
+                Some(RawTurn::Close(reason)) => Ok(("close", PyString::new(py, &reason).into_any(), none())),
+            };
+            let (error, interrupt) = match built {
+                Ok(turn) => return turn.into_bound_py_any(py).map(Some),
+                Err(Unbuilt::Interrupted(raised)) => (error::failure(py, &raised), Some(raised)),
+                // Bytes that stand for no object, or do not fit the space, are the agent's doing.
+                Err(unbuilt) => (Error::protocol(unbuilt.into_error(py).value(py).to_string()), None),
+            };
+            // The engine never learns of this request, so nobody else answers it.
+            let (raw, stop) = (&mut state.raw, &self.stop.get().0);
+            wait_unless(py, Some(stop), None, |wait| raw.reply_error(error, wait))?.map_err(|e| raise(py, &e))?;
+            if let Some(raised) = interrupt {
+                return Err(raised);
+            }
         }
     }
 

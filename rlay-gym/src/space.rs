@@ -6,16 +6,21 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyTuple},
 };
-use rlay_core::{AnyBox, AnySpace, Bound as SpaceBound, DType, Discrete, Limits, MultiBinary, MultiDiscrete, Text};
-
-use crate::{
-    error,
-    value::{from_value, to_value},
+use rlay_core::{
+    AnyBox, AnySpace, Bound as SpaceBound, DType, Discrete, Limits, MultiBinary, MultiDiscrete, Text, wire::Spec,
 };
+
+use crate::{building::from_value, error, value::to_value};
 
 fn dtype(name: &str) -> PyResult<DType> {
     let found = DType::ALL.into_iter().find(|dtype| dtype.name() == name);
     found.ok_or_else(|| PyValueError::new_err(format!("no space has the dtype {name}")))
+}
+
+/// Little-endian numbers of eight bytes.
+fn numbers(bytes: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    let (numbers, _) = bytes.cast::<PyBytes>()?.as_bytes().as_chunks();
+    Ok(numbers.iter().map(|number| i64::from_le_bytes(*number)).collect())
 }
 
 /// The description that a tuple from `_spaces.describe` holds.
@@ -51,8 +56,8 @@ pub(crate) fn from_py(tuple: &Bound<'_, PyAny>) -> PyResult<AnySpace> {
             dtype: dtype(&get(1)?.extract::<String>()?)?,
             big_endian: get(2)?.extract()?,
             shape: get(3)?.extract()?,
-            nvec: get(4)?.extract()?,
-            start: get(5)?.extract()?,
+            nvec: numbers(&get(4)?)?,
+            start: numbers(&get(5)?)?,
         }),
         "Text" => AnySpace::Text(Text {
             min_length: get(1)?.extract()?,
@@ -81,20 +86,24 @@ pub(crate) fn to_py<'py>(py: Python<'py>, space: &AnySpace) -> PyResult<Bound<'p
     };
     match space {
         AnySpace::Box(b) => {
-            let len = b.len();
+            // One element and one mark where all are alike.
             let bytes = |values: &[u8], bounded: Vec<u8>| (PyBytes::new(py, values), PyBytes::new(py, &bounded));
             let bound = |bound: &SpaceBound| match bound {
-                SpaceBound::Uniform { value, bounded } => bytes(&value.repeat(len), vec![(*bounded).into(); len]),
+                SpaceBound::Uniform { value, bounded } => bytes(value, vec![(*bounded).into()]),
                 SpaceBound::Each { values, bounded } => bytes(values, bounded.iter().map(|b| (*b).into()).collect()),
             };
             let (low, below) = bound(&b.low);
             let (high, above) = bound(&b.high);
-            ("Box", b.dtype.name(), b.big_endian, &b.shape, low, below, high, above).into_bound_py_any(py)
+            let (dtype, is_shared) = (b.dtype.name(), b.is_shared());
+            ("Box", dtype, b.big_endian, &b.shape, low, below, high, above, is_shared).into_bound_py_any(py)
         }
         AnySpace::Discrete(d) => ("Discrete", d.dtype.name(), d.n, d.start).into_bound_py_any(py),
         AnySpace::MultiBinary(m) => ("MultiBinary", &m.shape, m.n_is_int).into_bound_py_any(py),
         AnySpace::MultiDiscrete(m) => {
-            ("MultiDiscrete", m.dtype.name(), m.big_endian, &m.shape, &m.nvec, &m.start).into_bound_py_any(py)
+            let bytes =
+                |numbers: &[i64]| PyBytes::new(py, &numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>());
+            ("MultiDiscrete", m.dtype.name(), m.big_endian, &m.shape, bytes(&m.nvec), bytes(&m.start))
+                .into_bound_py_any(py)
         }
         AnySpace::Text(t) => ("Text", t.min_length, t.max_length, &t.charset).into_bound_py_any(py),
         AnySpace::Tuple(spaces) => ("Tuple", all(spaces)?).into_bound_py_any(py),
@@ -121,6 +130,18 @@ pub(crate) fn difference(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult
 #[pyfunction]
 pub(crate) fn show_space(tuple: &Bound<'_, PyAny>) -> PyResult<String> {
     Ok(from_py(tuple)?.to_string())
+}
+
+/// The description of the space that `bytes` are on the wire, as an agent takes it: for tests that make bytes up.
+#[pyfunction]
+pub(crate) fn read_space<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let limits = Limits::default();
+    let mut reader = rlay_core::wire::Reader::new(bytes, 0, &limits);
+    let read = reader.space().and_then(|observation_space| {
+        let spec = Spec { observation_space, ..Spec::default() };
+        spec.check_spaces(&limits).map(|()| spec.observation_space)
+    });
+    to_py(py, &read.map_err(|e| error::raise(py, &e))?)
 }
 
 /// What the description of a space becomes when it crosses the wire, for tests and curious people.

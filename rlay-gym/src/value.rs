@@ -1,28 +1,29 @@
 //! Python objects as values and back, types kept apart.
 
+use std::cell::{Cell, RefCell};
+
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::{
-    IntoPyObjectExt,
     exceptions::PyTypeError,
     intern,
     prelude::*,
     sync::PyOnceLock,
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyModule, PyString, PyTuple, PyType},
 };
-use rlay_core::{Array, ErrorKind, Graph, Limits, Map, Value};
+use rlay_core::{Array, ErrorKind, Graph, Limits, Map, Value, wire::Keys};
 
-use crate::{array, error};
+use crate::{array, building::from_value, error};
 
 /// Levels of containers in a value. One more, and the peer would refuse the frame: its limit counts
 /// the items of the innermost container too.
 const DEPTH: u32 = 31;
 
-fn support(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+pub(crate) fn support(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     MODULE.get_or_try_init(py, || py.import("rlay._values").map(Bound::unbind)).map(|module| module.bind(py))
 }
 
-fn graph_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+pub(crate) fn graph_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     TYPE.import(py, "gymnasium.spaces", "GraphInstance")
 }
@@ -117,14 +118,26 @@ impl Refusal {
 
 type Converted = Result<Value, Refusal>;
 
+/// What is converted for: what becomes of the rest, and how many more keys there may be.
+struct Sending {
+    rest: Rest,
+    keys: RefCell<Keys>,
+}
+
+impl Sending {
+    fn new(rest: Rest) -> Self {
+        Self { rest, keys: RefCell::new(Keys::of_a_value()) }
+    }
+}
+
 /// `object` as a value. What no value holds becomes `Opaque`, with a warning in the log.
 pub(crate) fn to_value(object: &Bound<'_, PyAny>) -> PyResult<Value> {
-    convert(object, None, Rest::Named).map_err(Refusal::into_type_error)
+    convert(object, None, &Sending::new(Rest::Named)).map_err(Refusal::into_type_error)
 }
 
 /// `object` as a value, if one holds all of it. In errors it is called `name`.
 pub(crate) fn to_data(object: &Bound<'_, PyAny>, name: &str) -> Converted {
-    convert(object, None, Rest::Refused).map_err(|refusal| refusal.at(|| Ok(name.to_owned())))
+    convert(object, None, &Sending::new(Rest::Refused)).map_err(|refusal| refusal.at(|| Ok(name.to_owned())))
 }
 
 /// Raises if an agent cannot send `object`, which is called `name`, to an environment.
@@ -133,7 +146,7 @@ pub(crate) fn check_data(object: &Bound<'_, PyAny>, name: &str) -> PyResult<()> 
     to_data(object, name).map(drop).map_err(|refusal| refusal.into_error(object.py(), ErrorKind::Usage))
 }
 
-fn convert<'py>(object: &Bound<'py, PyAny>, outer: Option<&Inside<'_, 'py>>, rest: Rest) -> Converted {
+fn convert<'py>(object: &Bound<'py, PyAny>, outer: Option<&Inside<'_, 'py>>, sending: &Sending) -> Converted {
     let py = object.py();
     if object.is_none() {
         return Ok(Value::None);
@@ -148,29 +161,29 @@ fn convert<'py>(object: &Bound<'py, PyAny>, outer: Option<&Inside<'_, 'py>>, res
         return Ok(Value::Float(x.value()));
     }
     if let Ok(x) = object.cast_exact::<PyString>() {
-        return string(x, rest);
+        return string(x, sending);
     }
     if let Ok(x) = object.cast_exact::<PyBytes>() {
         return Ok(Value::Bytes(x.as_bytes().to_vec()));
     }
     if let Some(x) = array::exact(object) {
-        return array(x, rest);
+        return array(x, sending);
     }
     if object.is_instance(generic_type(py)?)? {
-        return scalar(object, rest);
+        return scalar(object, sending);
     }
     if object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>() || object.is_instance_of::<PyDict>() {
         return match Inside::enter(object, outer) {
-            Ok(here) => container(object, &here, rest),
-            Err(why) => unheld(object, rest, why),
+            Ok(here) => container(object, &here, sending),
+            Err(why) => unheld(object, sending, why),
         };
     }
-    subclass(object, rest)
+    subclass(object, sending)
 }
 
 /// A list, tuple or dict, or an instance of a subclass of theirs, such as a `GraphInstance`.
-fn container<'py>(object: &Bound<'py, PyAny>, here: &Inside<'_, 'py>, rest: Rest) -> Converted {
-    let item = |item: Bound<'py, PyAny>| convert(&item, Some(here), rest);
+fn container<'py>(object: &Bound<'py, PyAny>, here: &Inside<'_, 'py>, sending: &Sending) -> Converted {
+    let item = |item: Bound<'py, PyAny>| convert(&item, Some(here), sending);
     if object.get_type().is(graph_type(object.py())?) {
         let part = |name: &str| item(object.getattr(name)?).map_err(|refusal| refusal.at(|| Ok(format!(".{name}"))));
         let graph = Graph { nodes: part("nodes")?, edges: part("edges")?, edge_links: part("edge_links")? };
@@ -194,20 +207,31 @@ fn container<'py>(object: &Bound<'py, PyAny>, here: &Inside<'_, 'py>, rest: Rest
     } else {
         object.call_method0("items")?
     };
+    let excess = Cell::new(None);
     let entry = |pair: Bound<'py, PyAny>| {
         let found = pair.get_item(0)?;
-        let mut key = match convert(&found, Some(here), rest) {
+        let mut key = match convert(&found, Some(here), sending) {
             Err(Refusal::Leaf(_, why)) => return Err(Refusal::Leaf(vec![], format!("of its keys, {why}"))),
             key => key?,
         };
-        if !is_hashable(&key) {
-            key = unheld(&found, rest, "a key that is none at the other end")?;
+        let taken = sending.keys.borrow_mut().take(&key);
+        if let Err(why) = taken {
+            match unheld(&found, sending, &format!("cannot be sent as a key: {why}")) {
+                Err(Refusal::Leaf(_, why)) => return Err(Refusal::Leaf(vec![], format!("of its keys, {why}"))),
+                named => key = named?,
+            }
+            // Not even the name of it may be one more.
+            let taken = sending.keys.borrow_mut().take(&key);
+            taken.map_err(|why| excess.set(Some(why))).map_err(|()| Refusal::Leaf(vec![], String::new()))?;
         }
         let value = item(pair.get_item(1)?).map_err(|refusal| refusal.at(|| part(&found)))?;
         Ok((key, value))
     };
-    let entries: Vec<(Value, Value)> = items.try_iter()?.map(|pair| entry(pair?)).collect::<Result<_, Refusal>>()?;
-    Ok(Value::Dict(Map(entries)))
+    let entries = items.try_iter()?.map(|pair| entry(pair?)).collect::<Result<Vec<(Value, Value)>, Refusal>>();
+    match excess.take() {
+        Some(why) => unheld(object, sending, &format!("has {why}")),
+        None => Ok(Value::Dict(Map(entries?))),
+    }
 }
 
 /// The part of a path that leads to the item under `key`, such as `["goal"]` or `[3]`.
@@ -220,18 +244,8 @@ pub(crate) fn kind(object: &Bound<'_, PyAny>) -> PyResult<String> {
     support(object.py())?.call_method1("kind", (object,))?.extract()
 }
 
-/// Whether what `key` becomes at the other end can be the key of a dict, even if the class it had
-/// here is not known there.
-fn is_hashable(key: &Value) -> bool {
-    match key {
-        Value::List(_) | Value::Dict(_) | Value::Array(_) | Value::Graph(_) => false,
-        Value::Tuple(items) => items.iter().all(is_hashable),
-        _ => true,
-    }
-}
-
 /// An instance of a subclass of what has a value, as that, and what offers an array, as the array.
-fn subclass(object: &Bound<'_, PyAny>, rest: Rest) -> Converted {
+fn subclass(object: &Bound<'_, PyAny>, sending: &Sending) -> Converted {
     if let Ok(x) = object.cast::<PyInt>() {
         note_subclass(object, false, "int")?;
         return int(x);
@@ -241,7 +255,7 @@ fn subclass(object: &Bound<'_, PyAny>, rest: Rest) -> Converted {
         return Ok(Value::Float(x.value()));
     }
     if let Ok(x) = object.cast::<PyString>() {
-        let value = string(x, rest)?;
+        let value = string(x, sending)?;
         note_subclass(object, matches!(value, Value::Opaque { .. }), "str")?;
         return Ok(value);
     }
@@ -250,17 +264,17 @@ fn subclass(object: &Bound<'_, PyAny>, rest: Rest) -> Converted {
         return Ok(Value::Bytes(x.as_bytes().to_vec()));
     }
     if let Ok(x) = object.cast::<PyUntypedArray>() {
-        let value = array(x, rest)?;
+        let value = array(x, sending)?;
         note_subclass(object, matches!(value, Value::Opaque { .. }), "numpy.ndarray")?;
         return Ok(value);
     }
     match array_like(object) {
         Ok(Some(found)) => match array::exact(&found) {
-            Some(x) => array(x, rest),
-            None => unheld(object, rest, NO_VALUE),
+            Some(x) => array(x, sending),
+            None => unheld(object, sending, NO_VALUE),
         },
-        Ok(None) => unheld(object, rest, NO_VALUE),
-        Err(Refusal::Leaf(_, why)) => unheld(object, rest, &why),
+        Ok(None) => unheld(object, sending, NO_VALUE),
+        Err(Refusal::Leaf(_, why)) => unheld(object, sending, &why),
         Err(raised) => Err(raised),
     }
 }
@@ -296,15 +310,15 @@ fn int(x: &Bound<'_, PyInt>) -> Converted {
 }
 
 /// A lone surrogate is no UTF-8; a str with one travels by name.
-fn string(x: &Bound<'_, PyString>, rest: Rest) -> Converted {
+fn string(x: &Bound<'_, PyString>, sending: &Sending) -> Converted {
     match x.to_str() {
         Ok(text) => Ok(Value::Str(text.to_owned())),
-        Err(_) => unheld(x, rest, "has a lone surrogate, which no text has"),
+        Err(_) => unheld(x, sending, "has a lone surrogate, which no text has"),
     }
 }
 
-fn array(x: &Bound<'_, PyUntypedArray>, rest: Rest) -> Converted {
-    let Some((dtype, big_endian)) = array::dtype_of(x)? else { return unheld(x, rest, NO_VALUE) };
+fn array(x: &Bound<'_, PyUntypedArray>, sending: &Sending) -> Converted {
+    let Some((dtype, big_endian)) = array::dtype_of(x)? else { return unheld(x, sending, NO_VALUE) };
     let shape = x.shape().iter().map(|n| *n as u64).collect();
     let data = match array::bytes(x).filter(|_| !big_endian) {
         Some(bytes) => bytes.to_vec(),
@@ -313,21 +327,21 @@ fn array(x: &Bound<'_, PyUntypedArray>, rest: Rest) -> Converted {
     Ok(Value::Array(Array { dtype, big_endian, shape, data }))
 }
 
-fn scalar(object: &Bound<'_, PyAny>, rest: Rest) -> Converted {
+fn scalar(object: &Bound<'_, PyAny>, sending: &Sending) -> Converted {
     let descr = object.getattr("dtype")?;
     let supported = match descr.cast::<numpy::PyArrayDescr>() {
         Ok(descr) => array::from_descr(descr)?,
         Err(_) => None,
     };
     // np.str_ and np.bytes_ are str and bytes too.
-    let Some((dtype, big_endian)) = supported else { return subclass(object, rest) };
+    let Some((dtype, big_endian)) = supported else { return subclass(object, sending) };
     let data: Vec<u8> = support(object.py())?.call_method1("little_endian_bytes", (object,))?.extract()?;
     Ok(Value::Scalar(Array { dtype, big_endian, shape: vec![], data }))
 }
 
 /// An object that no value holds.
-fn unheld(object: &Bound<'_, PyAny>, rest: Rest, why: &str) -> Converted {
-    if rest == Rest::Refused {
+fn unheld(object: &Bound<'_, PyAny>, sending: &Sending, why: &str) -> Converted {
+    if sending.rest == Rest::Refused {
         return Err(Refusal::Leaf(vec![], format!("{} {why}", kind(object)?)));
     }
     let (type_name, repr) = support(object.py())?.call_method1("describe_opaque", (object,))?.extract()?;
@@ -340,47 +354,6 @@ fn note_subclass(object: &Bound<'_, PyAny>, is_kept: bool, base: &str) -> PyResu
         support(object.py())?.call_method1("note_subclass", (object.get_type(), base))?;
     }
     Ok(())
-}
-
-/// The Python object that `value` stands for.
-pub(crate) fn from_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
-    match value {
-        Value::None => Ok(py.None().into_bound(py)),
-        Value::Bool(x) => x.into_bound_py_any(py),
-        Value::Int(x) => x.into_bound_py_any(py),
-        Value::BigInt(bytes) => support(py)?.call_method1("int_from_bytes", (PyBytes::new(py, bytes),)),
-        Value::Float(x) => x.into_bound_py_any(py),
-        Value::Str(text) => text.into_bound_py_any(py),
-        Value::Bytes(bytes) => Ok(PyBytes::new(py, bytes).into_any()),
-        Value::List(items) => Ok(PyList::new(py, all(py, items)?)?.into_any()),
-        Value::Tuple(items) => Ok(PyTuple::new(py, all(py, items)?)?.into_any()),
-        Value::Dict(map) => Ok(dict(py, map)?.into_any()),
-        Value::Array(a) => array::copy(py, a.dtype, a.big_endian, &a.shape, &a.data),
-        Value::Scalar(a) => array::scalar(py, a.dtype, a.big_endian, &a.data),
-        Value::Graph(graph) => {
-            let part = |value| from_value(py, value);
-            graph_type(py)?.call1((part(&graph.nodes)?, part(&graph.edges)?, part(&graph.edge_links)?))
-        }
-        Value::Opaque { type_name, repr } => support(py)?.getattr("Opaque")?.call1((type_name, repr)),
-    }
-}
-
-fn all<'py>(py: Python<'py>, items: &[Value]) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    items.iter().map(|item| from_value(py, item)).collect()
-}
-
-fn dict<'py>(py: Python<'py>, map: &Map) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    for (key, value) in &map.0 {
-        if !is_hashable(key) {
-            return Err(error::new(py, ErrorKind::Protocol, "a dict with a key that cannot be one"));
-        }
-        match key.as_str() {
-            Some(text) => dict.set_item(PyString::intern(py, text), from_value(py, value)?)?,
-            None => dict.set_item(from_value(py, key)?, from_value(py, value)?)?,
-        }
-    }
-    Ok(dict)
 }
 
 /// What `object` becomes when it crosses the wire, for tests and curious people.

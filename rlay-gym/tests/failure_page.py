@@ -123,7 +123,8 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 - **Sessions that come to nothing.** Where an environment cannot be made, or the agent does not want it, both logs say
   why: once, and then how often it has happened. A host that dials pauses for 20 ms after such a session, twice as long
   after each further one, and at most for 5 s; so does an agent's `reset()` that takes another environment because one
-  was lost before its first step. That an agent joins a host, or leaves it, after how many steps and why, is information.
+  was lost before its first step. That an agent joins a host, or leaves it, after how many steps and why, is
+  information.
 - **Somebody else is at the door.** Whoever listens writes a warning to the logger `rlay`, closes the connection and
   goes on. `zmq` and `quic` drop what is not theirs without a word, and over `zmq` a stranger may do worse: see
   [SECURITY.md](../SECURITY.md).

@@ -356,8 +356,14 @@ def _within_itself() -> Any:
 
 
 ODD: dict[str, tuple[Callable[[], Any], str]] = {
-    "a key that is none elsewhere": (lambda: {Frozen(a=1): 1}, ": a value_envs.Frozen of 1 a key that is none"),
-    "a key with such a member": (lambda: {(1, Frozen(a=1)): 1}, ": a tuple of 2 a key that is none"),
+    "a key that is none elsewhere": (
+        lambda: {Frozen(a=1): 1},
+        ": of its keys, a value_envs.Frozen of 1 cannot be sent as a key",
+    ),
+    "a key with such a member": (
+        lambda: {(1, Frozen(a=1)): 1},
+        ": of its keys, a tuple of 2 cannot be sent as a key",
+    ),
     "too deep": (_too_deep, "[0]" * 30 + ": a list of 1 lies deeper than 31 containers"),
     "within itself": (_within_itself, "[0][0]: a tuple of 2 contains itself"),
 }

@@ -121,6 +121,7 @@ def error(r: Reader) -> Json:
 
 def seed(r: Reader) -> Json:
     raw = r.blob()
+    require(len(raw) <= 4096, "too long a seed")
     require(raw[-1:] != b"\0", "a seed with zeros at its end")
     return raw.hex()
 
@@ -134,7 +135,7 @@ def row(r: Reader) -> Json:
 
 def result(r: Reader) -> Json:
     rows = r.items(13, lambda: r.nested(lambda: row(r)))
-    return [json | {"info": r.value()} for json in rows]
+    return [json | {"info": r.mapping()} for json in rows]
 
 
 BODIES: dict[str, Callable[[Reader], Json]] = {
@@ -152,7 +153,7 @@ BODIES: dict[str, Callable[[Reader], Json]] = {
     },
     "Spec": lambda r: {
         "env_id": r.text(1024), "observation_space": r.space(), "action_space": r.space(), "slots": r.u32(),
-        "render_mode": r.option(lambda: r.text(256)), "metadata": r.value(), "details": r.value(),
+        "render_mode": r.option(lambda: r.text(256)), "metadata": r.mapping(), "details": r.mapping(),
     },
     "Reset": lambda r: {
         "rows": r.items(5, lambda: r.nested(lambda: [r.u32(), r.option(lambda: seed(r))])), "options": r.value(),

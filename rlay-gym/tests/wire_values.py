@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +32,7 @@ class Reader:
     """A place in the bytes of a frame, and what may still be nested and counted."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.at, self.depth, self.count = data, 0, 32, 1 << 20
+        self.data, self.at, self.depth, self.count, self.keys = data, 0, 32, 1 << 20, 4096
 
     def left(self) -> int:
         return len(self.data) - self.at
@@ -123,6 +124,21 @@ class Reader:
     def value(self) -> Json:
         return self.nested(self._value)
 
+    def key(self) -> Json:
+        start = self.at
+        key = self.value()
+        require(is_hashable(key), "a key that cannot be one")
+        if key == "None" or next(iter(key)) not in ("Str", "Int"):
+            require("Opaque" in key or self.at - start <= 256, "too long a key")
+            self.keys -= 1
+            require(self.keys >= 0, "too many keys that are neither Str nor Int")
+        return key
+
+    def mapping(self) -> Json:
+        value = self.value()
+        require("Dict" in value, "a value that is no Dict")
+        return value
+
     def _value(self) -> Json:
         tag = self.u32()
         require(tag <= 13, f"unknown value tag {tag}")
@@ -146,7 +162,7 @@ class Reader:
         if tag in (7, 8):
             return {"List" if tag == 7 else "Tuple": self.items(4, self.value)}
         if tag == 9:
-            return {"Dict": self.items(8, lambda: [self.value(), self.value()])}
+            return {"Dict": self.items(8, lambda: [self.key(), self.value()])}
         if tag == 10:
             dtype, big = self.dtype()
             shape = self.shape()
@@ -199,7 +215,7 @@ class Reader:
         if tag == 5:
             return {"Tuple": self.items(4, self.space)}
         if tag == 6:
-            return {"Dict": self.items(8, lambda: [self.value(), self.space()])}
+            return {"Dict": self.items(8, lambda: [self.key(), self.space()])}
         if tag == 7:
             stack = self.flag()
             return {"Sequence": {"space": self.space(), "stack": stack}}
@@ -222,17 +238,20 @@ def array(dtype: str, big: bool, shape: list[int], data: bytes) -> Json:
     return {"dtype": dtype, "big_endian": big, "shape": shape, "data": data.hex()}
 
 
-def product(shape: list[int], start: int) -> int:
-    for n in shape:
-        start *= n
-        require(start < 1 << 64, "a shape of too many elements")
-    return start
+def is_hashable(key: Json) -> bool:
+    if "Tuple" in key:
+        return all(map(is_hashable, key["Tuple"]))
+    return not any(kind in key for kind in ("List", "Dict", "Array", "Graph"))
+
+
+def product(shape: list[int], size: int) -> int:
+    require(size * math.prod(n for n in shape if n > 0) < 1 << 63, "a shape of too many elements")
+    return size * math.prod(shape)
 
 
 def believable(shape: list[int], size: int) -> int:
-    n = product(shape, 1)
-    require(n * size <= 1 << 40, "a space too large to be believed")
-    return n
+    require(product(shape, size) <= 1 << 40, "a space too large to be believed")
+    return math.prod(shape)
 
 
 def members(space: Json) -> list[Json] | None:

@@ -117,7 +117,7 @@ impl Agent {
             connection,
             session,
             limits,
-            spec: Box::new(nothing()),
+            spec: Box::default(),
             out,
             action: Vec::new(),
             journal: Journal::default(),
@@ -135,7 +135,7 @@ impl Agent {
         })?;
         match agent.session.handle(&frame, &limits) {
             Ok(AgentEvent::Spec(spec)) => {
-                let fit = check_spaces(&spec, &limits);
+                let fit = spec.check_spaces(&limits);
                 agent.spec = spec;
                 agent.heard = ("its description", Instant::now());
                 agent.connection.begun(true);
@@ -536,12 +536,6 @@ pub(super) fn not_made(peer: impl fmt::Display, waited: Duration) -> Error {
     Error::new(ErrorKind::Timeout, text)
 }
 
-/// Refuses spaces of which no value would fit a frame, before anybody writes their bounds out.
-pub(super) fn check_spaces(spec: &Spec, limits: &Limits) -> Result<()> {
-    limits.fit(ErrorKind::Incompatible, "observation space", spec.observation_space.box_bytes())?;
-    limits.fit(ErrorKind::Incompatible, "action space", spec.action_space.box_bytes())
-}
-
 /// Gymnasium's word for a call.
 fn name(call: Call) -> &'static str {
     match call {
@@ -559,19 +553,5 @@ fn what_came(event: &AgentEvent<'_>) -> &'static str {
         AgentEvent::Frames { .. } => "the answer to render",
         AgentEvent::Failed { .. } => "an error",
         AgentEvent::Closed | AgentEvent::Over(_) => "a goodbye",
-    }
-}
-
-/// Stands for what is not told yet.
-pub(super) fn nothing() -> Spec {
-    use crate::space::AnySpace;
-    Spec {
-        env_id: String::new(),
-        observation_space: AnySpace::Tuple(vec![]),
-        action_space: AnySpace::Tuple(vec![]),
-        slots: 1,
-        render_mode: None,
-        metadata: Value::None,
-        details: Value::None,
     }
 }

@@ -20,13 +20,13 @@ use crate::{
     bridge::{refuse_inside_tokio, timeout},
     env::{Metadata, ResetResult, StepResult},
     error::{EnvFailure, Error, ErrorKind, Result},
-    host::{Outcome, check_frame, no_render_mode, of_action, small_seed, write_observation},
+    host::{Outcome, check_frame, no_render_mode, of_action, small_seed, write_info, write_observation},
     offers::Offers,
     session::{Call, EnvEvent, EnvSession},
     space::Space,
     stop::Stop,
     value::{Map, Value},
-    wire::{Frames, Goodbye, Role, Row, Seed, Spec, put_map_value, put_value},
+    wire::{Frames, Goodbye, Role, Row, Seed, Spec, put_value},
 };
 
 /// How long it may take to tell an agent that it broke the protocol, or to close after it has said goodbye.
@@ -543,10 +543,8 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     }
 
     fn send(&mut self, observation: &O::Element, info: &Map) -> Result<()> {
-        let outcome = &mut self.outcome;
-        outcome.info.clear();
-        put_map_value(&mut outcome.info, info);
-        write_observation(&self.observation_space, true, observation, outcome)?;
+        write_info(info, &mut self.outcome)?;
+        write_observation(&self.observation_space, true, observation, &mut self.outcome)?;
         self.raw.reply(&mut self.outcome, &mut Wait::default())
     }
 }

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     wire::{
-        EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset, Rows, Spec,
-        Writer, put_request,
+        EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset, Rows, SEED,
+        Spec, Writer, put_request,
     },
 };
 
@@ -146,6 +146,10 @@ impl AgentSession {
     /// Command: start episodes in the slots of `reset`.
     pub fn reset(&mut self, reset: &Reset, out: &mut Vec<u8>) -> Result<()> {
         reset.options.check_held("options").map_err(|text| Error::new(ErrorKind::Usage, text))?;
+        if reset.rows.iter().any(|(_, seed)| seed.as_ref().is_some_and(|seed| seed.0.len() > SEED)) {
+            let text = format!("a seed of more than {SEED} bytes; choose a smaller one");
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
         let slots: SmallVec<[u32; 1]> = reset.rows.iter().map(|(slot, _)| *slot).collect();
         self.request(Call::Reset, &slots)?.begin(out);
         reset.put(&mut Writer(out));
@@ -379,7 +383,7 @@ impl AgentSession {
                 self.state = State::Over;
                 let kind = match goodbye.code {
                     0 => ErrorKind::ConnectionLost,
-                    code => ErrorKind::from_code(code),
+                    code => ErrorKind::told(code),
                 };
                 Ok(AgentEvent::Over(Error::new(
                     kind,

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use rlay::session::{AgentEvent, AgentSession, EnvEvent, EnvSession};
-//! use rlay::{Discrete, Space, Value, wire::{Limits, Make, Spec}};
+//! use rlay::{Discrete, Map, Space, wire::{Limits, Make, Spec}};
 //!
 //! let (mut agent, mut env) = (AgentSession::new(), EnvSession::new());
 //! let (limits, mut frame) = (Limits::default(), Vec::new());
@@ -18,7 +18,7 @@
 //! let space = Discrete::new(2).describe();
 //! let spec = Spec {
 //!     env_id: String::new(), observation_space: space.clone(), action_space: space, slots: 1,
-//!     render_mode: None, metadata: Value::None, details: Value::None,
+//!     render_mode: None, metadata: Map::new().into(), details: Map::new().into(),
 //! };
 //! env.spec(&spec, &mut frame)?;
 //! assert!(matches!(agent.handle(&frame, &limits)?, AgentEvent::Spec(_)));

@@ -152,8 +152,8 @@ impl World {
             action_space: space,
             slots: SLOTS,
             render_mode: None,
-            metadata: Value::None,
-            details: Value::None,
+            metadata: Map::new().into(),
+            details: Map::new().into(),
         };
         env.spec(&spec, &mut frame).expect("answers Make");
         agent.handle(&frame, &limits()).expect("Spec");
@@ -355,7 +355,7 @@ impl World {
                     terminated: job.request.is_multiple_of(3),
                     truncated: false,
                     reward: 0.0,
-                    info: Value::None,
+                    info: Map::new().into(),
                 };
                 let mut info = vec![];
                 put_value(&mut info, &Value::Dict(Map::new()));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Discrete, MultiBinary, MultiDiscrete, Text, composite::MOST_MEMBERS};
+use super::{Discrete, MultiBinary, MultiDiscrete, Text, composite::MOST_MEMBERS, memory::SHARED};
 use crate::{dtype::DType, value::Value};
 
 /// Any of Gymnasium's ten spaces, nested as deep as the depth limit allows. It prints in Gymnasium's notation.
@@ -97,24 +97,6 @@ impl AnySpace {
             Self::Text(_) | Self::Sequence { .. } | Self::Graph { .. } | Self::OneOf(_) => false,
         }
     }
-
-    /// Bytes of one array of each `Box` in the tree, added up. A few bytes can announce terabytes of them, which
-    /// whoever writes bounds out element by element, as Gymnasium does, would have to hold.
-    pub(crate) fn box_bytes(&self) -> usize {
-        let sum = |spaces: &mut dyn Iterator<Item = &Self>| {
-            spaces.fold(0, |sum: usize, space| sum.saturating_add(space.box_bytes()))
-        };
-        match self {
-            Self::Box(space) => space.byte_len(),
-            Self::Tuple(spaces) | Self::OneOf(spaces) => sum(&mut spaces.iter()),
-            Self::Dict(spaces) => sum(&mut spaces.iter().map(|(_, space)| space)),
-            Self::Sequence { space, .. } => space.box_bytes(),
-            Self::Graph { node, edge } => {
-                sum(&mut [Some(node), edge.as_ref()].into_iter().flatten().map(|space| &**space))
-            }
-            Self::Discrete(_) | Self::MultiBinary(_) | Self::MultiDiscrete(_) | Self::Text(_) => 0,
-        }
-    }
 }
 
 /// The description of a `Box` space.
@@ -147,6 +129,12 @@ impl AnyBox {
     /// Bytes of one array.
     pub fn byte_len(&self) -> usize {
         self.len() * self.dtype.size()
+    }
+
+    /// Whether its arrays are so large, and the bounds of all elements so alike, that nobody need hold both in full.
+    pub fn is_shared(&self) -> bool {
+        let is_alike = |bound: &Bound| matches!(bound, Bound::Uniform { .. });
+        self.byte_len() > SHARED && is_alike(&self.low) && is_alike(&self.high)
     }
 }
 

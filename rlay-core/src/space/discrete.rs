@@ -48,20 +48,6 @@ impl Discrete {
         self.dtype.write_i128(x, &mut data);
         Value::Scalar(Array { dtype: self.dtype, big_endian: false, shape: vec![], data })
     }
-
-    /// Whether this space's type has `x`.
-    fn has(&self, x: i64) -> bool {
-        match self.dtype {
-            DType::I8 => i8::try_from(x).is_ok(),
-            DType::I16 => i16::try_from(x).is_ok(),
-            DType::I32 => i32::try_from(x).is_ok(),
-            DType::U8 => u8::try_from(x).is_ok(),
-            DType::U16 => u16::try_from(x).is_ok(),
-            DType::U32 => u32::try_from(x).is_ok(),
-            DType::I64 | DType::U64 => true, // the bits of a uint64 travel as an i64
-            DType::Bool | DType::F16 | DType::F32 | DType::F64 => false,
-        }
-    }
 }
 
 impl Space for Discrete {
@@ -119,7 +105,7 @@ impl Space for Discrete {
             return Err(input.error("a Discrete mark that is neither 0 nor 1, ending"));
         }
         skip8(input, 1)?;
-        if numpy == 1 && !self.has(x) {
+        if numpy == 1 && !self.dtype.has(x) {
             return Err(input.error("an integer that the space's type does not have, ending"));
         }
         Ok(x)

@@ -5,7 +5,7 @@
 
 use bincode::{Decode, Encode, config};
 
-use super::HANDSHAKE_FRAME;
+use super::{HANDSHAKE_FRAME, Keys};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bounds on what a peer can make this process hold while one frame is decoded.
@@ -110,12 +110,13 @@ pub struct Reader<'a> {
     at: usize,
     depth: u32,
     count: u32,
+    pub(super) keys: Keys,
 }
 
 impl<'a> Reader<'a> {
     /// Starts at byte `at` of `frame`.
     pub fn new(frame: &'a [u8], at: usize, limits: &Limits) -> Self {
-        Self { frame, at: at.min(frame.len()), depth: limits.depth, count: limits.count }
+        Self { frame, at: at.min(frame.len()), depth: limits.depth, count: limits.count, keys: Keys::of_a_frame() }
     }
 
     /// Where in the frame the next byte is.

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{Header, Kind, Payload, Reader, Writer};
+use super::{Header, Kind, Limits, Payload, RAISE, Reader, Writer};
 use crate::{
     error::{EnvFailure, Error, ErrorKind, Result},
     space::AnySpace,
-    value::Value,
+    value::{Map, Value},
 };
 
 /// Env slots that a request is about; nearly always one.
@@ -16,7 +16,10 @@ pub type Slots = SmallVec<[u32; 1]>;
 /// The rows of a result; nearly always one.
 pub type Rows = SmallVec<[Row; 1]>;
 
-/// A seed: a non-negative integer of any size, little-endian without zeros at the end.
+/// Most bytes of a seed. NumPy takes time by the square of their number.
+pub const SEED: usize = 4096;
+
+/// A seed: a non-negative integer of at most [`SEED`] bytes, little-endian without zeros at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Seed(#[serde(with = "crate::value::hex")] pub SmallVec<[u8; 16]>);
 
@@ -167,7 +170,7 @@ pub struct Fault {
 impl Fault {
     /// The error a caller sees.
     pub fn into_error(self) -> Error {
-        match ErrorKind::from_code(self.code) {
+        match ErrorKind::told(self.code) {
             ErrorKind::Env => self.failure.into(),
             kind => Error::new(kind, self.failure.message),
         }
@@ -190,6 +193,9 @@ pub struct Make {
     /// Gymnasium's render mode.
     pub render_mode: Option<String>,
 }
+
+/// What Gymnasium may allocate to make both spaces, if the frame limit does not allow more.
+const SPACES: usize = 64 << 20;
 
 /// The environment that was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -434,7 +440,40 @@ impl Make {
     }
 }
 
+/// Stands for what is not told yet.
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            env_id: String::new(),
+            observation_space: AnySpace::Tuple(vec![]),
+            action_space: AnySpace::Tuple(vec![]),
+            slots: 1,
+            render_mode: None,
+            metadata: Map::new().into(),
+            details: Map::new().into(),
+        }
+    }
+}
+
 impl Spec {
+    /// Refuses spaces of which no value would fit a frame, and such as take Gymnasium more memory to make than they say,
+    /// before anybody makes them.
+    pub fn check_spaces(&self, limits: &Limits) -> Result<()> {
+        let (observations, actions) = (&self.observation_space, &self.action_space);
+        limits.fit(ErrorKind::Incompatible, "observation space", observations.element_bytes())?;
+        limits.fit(ErrorKind::Incompatible, "action space", actions.element_bytes())?;
+        let bytes = observations.gymnasium_bytes().saturating_add(actions.gymnasium_bytes());
+        let most = limits.frame.max(SPACES);
+        if bytes <= most {
+            return Ok(());
+        }
+        let text = format!(
+            "Gymnasium would allocate about {bytes} bytes to make the spaces, more than {most}; use smaller spaces, or \
+             {RAISE}"
+        );
+        Err(Error::new(ErrorKind::Incompatible, text))
+    }
+
     /// Appends the message.
     pub fn put(&self, w: &mut Writer<'_>) {
         w.str(&self.env_id);
@@ -453,8 +492,8 @@ impl Spec {
             action_space: r.space()?,
             slots: r.get()?,
             render_mode: r.option(|r| short(r, 256))?,
-            metadata: r.value()?,
-            details: r.value()?,
+            metadata: r.dict("metadata")?,
+            details: r.dict("details")?,
         })
     }
 }
@@ -473,6 +512,9 @@ impl Reset {
         let seed = |r: &mut Reader<'_>| {
             let start = r.clone();
             let bytes = r.bytes()?;
+            if bytes.len() > SEED {
+                return Err(start.error(format_args!("a seed of {} bytes, of which {SEED} are the most", bytes.len())));
+            }
             if bytes.last() == Some(&0) {
                 return Err(start.error("a seed with zeros at its end"));
             }
@@ -561,7 +603,7 @@ impl<'a> Message<'a> {
             Kind::Result => {
                 let mut rows: Rows = r.list(13, |r| r.nested(Row::get))?;
                 for row in &mut rows {
-                    row.info = r.value()?;
+                    row.info = r.dict("an info")?;
                 }
                 return Ok(Message::Result(rows, Payload::read(r)?));
             }

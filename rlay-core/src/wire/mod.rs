@@ -3,6 +3,7 @@
 mod codec;
 mod framing;
 mod header;
+mod keys;
 mod message;
 mod payload;
 mod space;
@@ -12,9 +13,10 @@ pub(crate) use codec::RAISE;
 pub use codec::{Limits, Reader, Writer};
 pub use framing::{END, Framing};
 pub use header::{HEADER_LEN, Header, Kind};
+pub use keys::Keys;
 pub use message::{
     Challenge, EnvClose, Fault, Frames, Goodbye, Hello, LASTING, Make, Message, Proof, RESUMING, Reject, Reset, Resume,
-    Role, Row, Rows, Seed, Slots, Spec, Ticket, Welcome,
+    Role, Row, Rows, SEED, Seed, Slots, Spec, Ticket, Welcome,
 };
 pub(crate) use message::{put_request, put_rows};
 pub use payload::{Payload, payload_head};

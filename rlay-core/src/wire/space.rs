@@ -2,7 +2,7 @@
 
 use super::{
     Reader, Writer,
-    value::{MIN_VALUE, check_bools},
+    value::{MIN_VALUE, check_bools, product},
 };
 use crate::{
     dtype::DType,
@@ -143,7 +143,7 @@ impl Reader<'_> {
                     AnySpace::Text(Text { min_length, max_length, charset: r.str()?.to_owned() })
                 }
                 5 => AnySpace::Tuple(r.list(MIN_SPACE, Self::space)?),
-                6 => AnySpace::Dict(r.list(MIN_VALUE + MIN_SPACE, |r| Ok((r.value()?, r.space()?)))?),
+                6 => AnySpace::Dict(r.list(MIN_VALUE + MIN_SPACE, |r| Ok((r.key()?, r.space()?)))?),
                 7 => {
                     let stack = r.get()?;
                     AnySpace::Sequence { space: Box::new(r.space()?), stack }
@@ -160,8 +160,9 @@ impl Reader<'_> {
 
     /// Number of elements of an array of this shape, unless it is absurd.
     fn product(&self, shape: &[u64], size: usize) -> Result<u64> {
-        let len = shape.iter().try_fold(1u64, |len, n| len.checked_mul(*n));
-        len.filter(|len| len.checked_mul(size as u64).is_some_and(|bytes| bytes <= MAX_BYTES))
+        product(shape, size)
+            .filter(|bytes| *bytes <= MAX_BYTES)
+            .map(|bytes| bytes / size as u64)
             .ok_or_else(|| self.error(format_args!("a space of shape {shape:?}, ending")))
     }
 

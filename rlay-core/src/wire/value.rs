@@ -115,8 +115,7 @@ impl Reader<'_> {
                     let (dtype, big_endian) = r.dtype()?;
                     let shape = r.shape()?;
                     let data = r.bytes()?.to_vec();
-                    let len = shape.iter().try_fold(dtype.size() as u64, |len, n| len.checked_mul(*n));
-                    if len != Some(data.len() as u64) {
+                    if product(&shape, dtype.size()) != Some(data.len() as u64) {
                         return Err(start.error("an array whose shape does not hold its data"));
                     }
                     check_bools(dtype, &data, &start)?;
@@ -136,7 +135,25 @@ impl Reader<'_> {
     }
 
     pub(super) fn map(&mut self) -> Result<Map> {
-        Ok(Map(self.list(2 * MIN_VALUE, |r| Ok((r.value()?, r.value()?)))?))
+        Ok(Map(self.list(2 * MIN_VALUE, |r| Ok((r.key()?, r.value()?)))?))
+    }
+
+    /// One value that is a key of a dict or of a Dict space.
+    pub(super) fn key(&mut self) -> Result<Value> {
+        let start = self.clone();
+        let key = self.value()?;
+        let len = self.position() - start.position();
+        self.keys.take_written(&key, || len).map_err(|why| start.error(why))?;
+        Ok(key)
+    }
+
+    /// A value that must be a dict; in errors it is called `name`.
+    pub(super) fn dict(&mut self, name: &str) -> Result<Value> {
+        let start = self.clone();
+        match self.value()? {
+            dict @ Value::Dict(_) => Ok(dict),
+            other => Err(start.error(format_args!("{name} that is a {} and no Dict", other.type_name()))),
+        }
     }
 
     pub(super) fn dtype(&mut self) -> Result<(DType, bool)> {
@@ -158,6 +175,13 @@ impl Reader<'_> {
         }
         Ok(shape)
     }
+}
+
+/// Bytes of an array, unless they are more than NumPy can address. A 0 does not make up for the other dimensions.
+pub(super) fn product(shape: &[u64], size: usize) -> Option<u64> {
+    let most = shape.iter().filter(|n| **n > 0).try_fold(size as u64, |len, n| len.checked_mul(*n));
+    let is_empty = shape.contains(&0);
+    most.filter(|len| *len <= i64::MAX as u64).map(|len| if is_empty { 0 } else { len })
 }
 
 /// A byte that is neither 0 nor 1 is no bool, and must not become one in somebody's memory.

@@ -1,7 +1,7 @@
 //! The limits of one frame: depth and count are exact, and counts cost nothing before they are checked.
 
 use rlay_core::{
-    AnySpace, Discrete, Limits, Space, Value,
+    AnySpace, Discrete, Limits, Map, Space, Value,
     wire::{Header, Kind, Message, Reader, Row, Writer, payload_head, put_value},
 };
 
@@ -9,6 +9,10 @@ const LIMITS: Limits = Limits { frame: 1 << 20, depth: 4, count: 10 };
 
 fn lists(depth: usize) -> Value {
     (1..depth).fold(Value::None, |inner, _| Value::List(vec![inner]))
+}
+
+fn tuples(depth: usize) -> Value {
+    (1..depth).fold(Value::None, |inner, _| Value::Tuple(vec![inner]))
 }
 
 fn read(value: &Value) -> bool {
@@ -28,7 +32,7 @@ fn depth_is_exact() {
     };
     assert!(read(&spaces(4)) && !read(&spaces(5)));
     // The key of a Dict space is one level below it.
-    let keyed = |depth| AnySpace::Dict(vec![(lists(depth), Discrete::new(1).describe())]);
+    let keyed = |depth| AnySpace::Dict(vec![(tuples(depth), Discrete::new(1).describe())]);
     assert!(read(&keyed(3)) && !read(&keyed(4)));
 }
 
@@ -36,7 +40,7 @@ fn depth_is_exact() {
 fn count_is_exact_and_counts_containers() {
     let items = |n| Value::List(vec![Value::None; n]);
     assert!(read(&items(9)) && !read(&items(10)));
-    let pairs = |n| Value::Dict(rlay_core::Map(vec![(Value::None, Value::None); n]));
+    let pairs = |n| Value::Dict(Map(vec![(Value::None, Value::None); n]));
     assert!(read(&pairs(4)) && !read(&pairs(5)));
 }
 
@@ -47,7 +51,7 @@ fn result(n: usize, info: bool) -> Vec<u8> {
     let row = Row { slot: 0, first: false, terminated: false, truncated: false, reward: 0.0, info: Value::None };
     Writer(&mut out).list(&vec![row; n], |w, row| row.put(w));
     for _ in 0..if info { n } else { 0 } {
-        put_value(&mut out, &Value::None);
+        put_value(&mut out, &Map::new().into());
     }
     payload_head(&mut out, true, 0);
     out
@@ -91,4 +95,21 @@ fn a_reader_beyond_the_end_of_its_frame_reads_nothing() {
     assert_eq!((reader.remaining(), reader.rest()), (0, &[][..]));
     assert!(reader.get::<u8>().is_err() && reader.take(1).is_err());
     assert!(reader.take(u64::MAX).is_err());
+}
+
+#[test]
+fn keys_that_are_neither_str_nor_int_are_few() {
+    let read = |keys: &dyn Fn(i64) -> Value, n: i64| {
+        let map = Map((0..n).map(|i| (keys(i), Value::None)).collect());
+        let mut bytes = Vec::new();
+        put_value(&mut bytes, &Value::List(vec![Map::new().into(), map.into()]));
+        Reader::new(&bytes, 0, &Limits::default()).value().is_ok()
+    };
+    let pair = |i| Value::Tuple(vec![Value::Int(i), Value::Int(-i)]);
+    assert!(read(&pair, 4096) && !read(&pair, 4097));
+    assert!(!read(&|i| Value::Float(i as f64), 4097));
+    assert!(read(&Value::Int, 20_000) && read(&|i| i.to_string().into(), 20_000));
+    // The bytes of a key count, too: 12 of its head, and 12 for each Int.
+    let tuple = |n| move |_| Value::Tuple(vec![Value::Int(1); n]);
+    assert!(read(&tuple(20), 1) && !read(&tuple(21), 1));
 }

@@ -154,7 +154,7 @@ pub(crate) fn spec(slots: u32) -> Spec {
         action_space: space,
         slots,
         render_mode: None,
-        metadata: Value::None,
-        details: Value::None,
+        metadata: Map::new().into(),
+        details: Map::new().into(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use rlay_core::{
-    AnySpace, Array, BoxSpace, Discrete, Error, ErrorKind, Limits, Result, Space, Value,
+    AnySpace, Array, BoxSpace, Discrete, Error, ErrorKind, Limits, Map, Result, Space, Value,
     session::{AgentEvent, AgentSession, Call, EnvEvent, EnvSession},
     wire::{Frames, Make, Payload, Reset, Row, Slots, Spec, payload_head, put_value},
 };
@@ -35,7 +35,7 @@ impl Counter {
     pub(crate) fn row(self, slot: u32, first: bool) -> Row {
         let reward = if first { 0.0 } else { (100 * self.step + self.action) as f64 };
         let terminated = !first && self.step % 10 == 0;
-        let info = Value::Int(self.episode * 1000 + self.step);
+        let info = Map::from([("time", self.episode * 1000 + self.step)]).into();
         Row { slot, first, terminated, truncated: false, reward, info }
     }
 }
@@ -93,8 +93,8 @@ impl World {
             action_space: actions(),
             slots,
             render_mode: None,
-            metadata: Value::None,
-            details: Value::None,
+            metadata: Map::new().into(),
+            details: Map::new().into(),
         };
         env.spec(&spec, &mut frame).unwrap();
         let AgentEvent::Spec(heard) = agent.handle(&frame, &Limits::default()).unwrap() else { panic!() };

@@ -157,8 +157,8 @@ fn replies() -> Vec<(&'static str, Frame<'static>)> {
         env_id: String::new(),
         render_mode: None,
         slots: 64,
-        metadata: Value::None,
-        details: Value::None,
+        metadata: Map::new().into(),
+        details: Map::new().into(),
         ..self::spec(spaces::dict(), AnySpace::Tuple(vec![discrete.clone()]))
     };
     let info = Value::Dict(Map(vec![("lives".into(), Value::Int(3)), ("TimeLimit.truncated".into(), true.into())]));

@@ -108,6 +108,21 @@ fn values() -> Vec<Vector> {
         ("tuple-count-bomb", "a count of 2^64-1", bomb(8)),
         ("dict-count-bomb", "a count of 2^64-1", bomb(9)),
         ("dict-without-a-value", "a key alone", raw(|w| w.put((9u32, 1u64, 0u32)))),
+        ("dict-key-list", "a list is no key", raw(|w| w.put((9u32, 1u64, 7u32, 0u64, 0u32)))),
+        ("dict-key-dict", "a dict is no key", raw(|w| w.put((9u32, 1u64, 9u32, 0u64, 0u32)))),
+        ("dict-key-tuple-of-a-list", "a list is no key", raw(|w| w.put((9u32, 1u64, 8u32, 1u64, 7u32, 0u64, 0u32)))),
+        ("dict-key-array", "an array is no key", {
+            let mut dict = raw(|w| w.put((9u32, 1u64)));
+            dict.extend(array(5, &[], &[0]));
+            with(dict, &[0; 4])
+        }),
+        ("dict-key-of-257-bytes", "256 bytes are the most of a key that is neither Str nor Int", {
+            raw(|w| {
+                w.put((9u32, 1u64, 6u32));
+                w.bytes(&[0; 245]);
+                w.put(0u32);
+            })
+        }),
         ("array-dtype-12", "unknown dtype", array(12, &[], &[0])),
         ("array-big-endian-uint8", "one byte has no order", array(0x105, &[1], &[0])),
         ("array-unknown-dtype-bit", "unknown dtype", array(0x205, &[1], &[0])),
@@ -115,7 +130,9 @@ fn values() -> Vec<Vector> {
         ("array-0-dimensional-of-two", "one element announced, two there", array(5, &[], &[0, 0])),
         ("array-shape-wraps-to-the-data", "2^61 float64 are 2^64 bytes, not 0", array(11, &[1 << 61], &[])),
         ("array-shape-overflow", "2^64 elements", array(5, &[1 << 32, 1 << 32], &[])),
-        ("array-overflow-before-the-zero", "multiplied in order, 2^64 comes before 0", array(5, &[1 << 63, 2, 0], &[])),
+        ("array-overflow-before-the-zero", "a 0 does not make up for 2^64", array(5, &[1 << 63, 2, 0], &[])),
+        ("array-overflow-behind-the-zero", "a 0 does not make up for 2^64-1", array(5, &[0, u64::MAX], &[])),
+        ("array-of-2^63-bytes", "2^63-1 are the most", array(11, &[0, 1 << 60], &[])),
         ("array-65-dimensions", "64 are the most", array(5, &[1; 65], &[0])),
         ("array-shape-count-bomb", "a count of 2^64-1", raw(|w| w.put((10u32, 5u32, BOMB)))),
         ("array-bool-2", "a bool is 0 or 1", array(0, &[2], &[1, 2])),
@@ -175,6 +192,7 @@ fn spaces() -> Vec<Vector> {
         ("box-cut", "the last bound is missing", cut(bools, 6)),
         ("box-absurd-shape", "more than 2^40 bytes", shaped(5, &[(1 << 40) + 1])),
         ("box-shape-overflow", "2^64 elements", shaped(5, &[1 << 32, 1 << 32])),
+        ("box-shape-overflow-and-a-zero", "a 0 does not make up for 2^64-1", shaped(5, &[0, u64::MAX])),
         ("box-65-dimensions", "64 are the most", shaped(5, &[1; 65])),
         ("discrete-of-nothing", "n is at least 1", discrete(4, 0)),
         ("discrete-float32", "the dtype is an integer", discrete(10, 2)),
@@ -193,6 +211,14 @@ fn spaces() -> Vec<Vector> {
         ("tuple-count-bomb", "a count of 2^64-1", raw(|w| w.put((5u32, BOMB)))),
         ("dict-count-bomb", "a count of 2^64-1", raw(|w| w.put((6u32, BOMB)))),
         ("dict-without-a-space", "a key alone", raw(|w| w.put((6u32, 1u64, 0u32)))),
+        (
+            "dict-key-list",
+            "a list is no key",
+            raw(|w| {
+                w.put((6u32, 1u64, 7u32, 0u64));
+                w.space(&Discrete::new(2).describe())
+            }),
+        ),
         (
             "sequence-stack-2",
             "a bool is 0 or 1",
@@ -272,6 +298,11 @@ fn frames() -> Vec<Vector> {
     let step = frames::step(&[0], frames::action(1)).bytes();
     let head = |len: u64, pad: u32, rest: &[u8]| frame(0x22, &with(raw(|w| w.put((1u64, 0u32, 0u32, len, pad))), rest));
     let two = frames::step(&[0, 1], Content::Values(vec![Value::None, Value::None])).bytes();
+    // An environment of two Tuples of nothing, with metadata and details of these tags and no items.
+    let spec = |metadata: u32, details: u32| {
+        let spaces = raw(|w| w.put((0u64, 5u32, 0u64, 5u32, 0u64, 1u32, 0u8)));
+        frame(0x40, &with(spaces, &raw(|w| w.put((metadata, 0u64, details, 0u64)))))
+    };
     // Count of rows at 32, the slot at 40, its flags at 44, its reward at 45, its info from 53 on.
     let result = frames::result(&[frames::row(0, 1.0)], frames::action(1)).bytes();
     [
@@ -344,6 +375,16 @@ fn frames() -> Vec<Vector> {
                 }),
             )
         }),
+        ("reset-seed-of-4097-bytes", "4096 bytes are the most", {
+            frame(
+                0x21,
+                &raw(|w| {
+                    w.put((1u64, 0u32, 1u8));
+                    w.bytes(&[1; 4097]);
+                    w.put(0u32)
+                }),
+            )
+        }),
         ("reset-count-bomb", "a count of 2^64-1", frame(0x21, &raw(|w| w.put((BOMB, 0u32))))),
         ("reset-without-options", "the options are missing", frame(0x21, &raw(|w| w.put((1u64, 0u32, 0u8))))),
         ("step-count-bomb", "a count of 2^64-1", frame(0x22, &raw(|w| w.put(BOMB)))),
@@ -364,6 +405,12 @@ fn frames() -> Vec<Vector> {
         ("spec-unknown-space", "space tag 10", frame(0x40, &raw(|w| w.put((0u64, 10u32, 10u32))))),
         ("result-flag-8", "unknown flags", patch(result.clone(), 44, &[8])),
         ("result-count-bomb", "a count of 2^64-1", patch(result.clone(), 32, &[255; 8])),
+        ("result-info-none", "an info is a Dict", {
+            let form = result[65..].to_vec();
+            [result[..53].to_vec(), vec![0; 4], form].concat()
+        }),
+        ("spec-metadata-list", "metadata is a Dict", spec(7, 9)),
+        ("spec-details-list", "details are a Dict", spec(9, 7)),
         ("result-without-an-info", "three of the four bytes of the tag of an info", cut(result, 88)),
         ("frames-count-bomb", "a count of 2^64-1", frame(0x42, &raw(|w| w.put(BOMB)))),
         ("frames-without-a-value", "a slot alone", frame(0x42, &raw(|w| w.put((1u64, 0u32))))),

@@ -111,10 +111,10 @@ def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[An
     if cls is spaces.MultiDiscrete:
         assert isinstance(space, spaces.MultiDiscrete)
         name, big_endian = _dtype(np.dtype(space.dtype))
-        nvec, start = (np.asarray(a).astype(np.int64).ravel().tolist() for a in (space.nvec, space.start))
-        if any(n < 0 for n in nvec):
+        nvec, start = (np.asarray(a).astype("<i8").ravel() for a in (space.nvec, space.start))
+        if (nvec < 0).any():
             raise _refuse(path, space, "has an nvec beyond int64, which cannot be sent; use fewer values")
-        return ("MultiDiscrete", name, big_endian, list(space.shape), nvec, start)
+        return ("MultiDiscrete", name, big_endian, list(space.shape), nvec.tobytes(), start.tobytes())
     if cls is spaces.Text:
         assert isinstance(space, spaces.Text)
         charset = "".join(space.character_list)
@@ -174,20 +174,32 @@ def _box(
     below: bytes,
     high: bytes,
     above: bytes,
+    is_shared: bool = False,
 ) -> _Space:
+    """Make a Box of its bounds; where those of all elements are alike, each is one element and one mark.
+
+    A Box that ``is_shared`` is large, and its bounds are read-only arrays of which every element is the same memory.
+    """
     dtype = np.dtype(name).newbyteorder(">") if big_endian else np.dtype(name)
-    little = dtype.newbyteorder("<")
 
-    def bound(data: bytes) -> Any:
-        return np.frombuffer(data, dtype=little).reshape(shape).astype(dtype)
+    def whole(data: bytes, of: np.dtype[Any]) -> Any:
+        found = np.frombuffer(data, dtype=of.newbyteorder("<")).astype(of)
+        if len(found) != 1:
+            return found.reshape(shape)
+        spread = np.broadcast_to(found.reshape(()), shape)
+        return spread if is_shared else spread.copy()
 
-    def is_bounded(data: bytes) -> Any:
-        return np.frombuffer(data, dtype=bool).reshape(shape).copy()
-
-    space = spaces.Box(low=bound(low), high=bound(high), shape=tuple(shape), dtype=dtype)
+    lowest, highest = whole(low, dtype), whole(high, dtype)
+    if is_shared:
+        # Gymnasium writes bounds out in full, so it makes a Box of one element, which prints the same bounds.
+        first = (0,) * len(shape)
+        space = spaces.Box(low=lowest[first], high=highest[first], shape=(), dtype=dtype)
+        space._shape = tuple(shape)
+    else:
+        space = spaces.Box(low=lowest, high=highest, shape=tuple(shape), dtype=dtype)
     # An integer Box made with -inf stores its dtype's smallest value and is unbounded all the same.
-    space.low, space.high = bound(low), bound(high)
-    space.bounded_below, space.bounded_above = is_bounded(below), is_bounded(above)
+    space.low, space.high = lowest, highest
+    space.bounded_below, space.bounded_above = (whole(marks, np.dtype(bool)) for marks in (below, above))
     return space
 
 
@@ -199,9 +211,9 @@ def _discrete(name: str, n: int, start: int) -> _Space:
     return spaces.Discrete(n, start=start, dtype=np.dtype(name).type)
 
 
-def _multi_discrete(name: str, big_endian: bool, shape: list[int], nvec: list[int], start: list[int]) -> _Space:
+def _multi_discrete(name: str, big_endian: bool, shape: list[int], nvec: bytes, start: bytes) -> _Space:
     dtype = np.dtype(name).newbyteorder(">") if big_endian else np.dtype(name)
-    counts, first = (np.array(a, dtype=np.int64).astype(dtype).reshape(shape) for a in (nvec, start))
+    counts, first = (np.frombuffer(a, dtype="<i8").astype(dtype).reshape(shape) for a in (nvec, start))
     return spaces.MultiDiscrete(counts, dtype=dtype, start=first)
 
 

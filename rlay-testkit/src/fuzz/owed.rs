@@ -1,7 +1,7 @@
 //! Owed: what a host has been asked, and the answer it gives.
 
 use rlay_core::{
-    Discrete, Result, Space, Value,
+    Discrete, Map, Result, Space, Value,
     session::EnvSession,
     wire::{Frames, Row, Slots, Spec, put_value},
 };
@@ -34,13 +34,13 @@ impl Owed {
                 let rows: Vec<Row> = slots
                     .iter()
                     .map(|slot| {
-                        put_value(&mut values, &Value::None);
+                        put_value(&mut values, &Map::new().into());
                         let (slot, first) = (*slot, *first);
                         Row { slot, first, terminated, truncated: false, reward: 1.0, info: Value::None }
                     })
                     .collect();
                 env.result(*request, &rows, &values, (false, 0), out)?;
-                out.extend(values); // the observations: None, as the infos are
+                out.extend(values); // the observations are dicts, too
                 Ok(())
             }
             Self::Frames { request, slots } => {
@@ -59,7 +59,7 @@ fn spec() -> Spec {
         action_space: space,
         slots: SLOTS,
         render_mode: None,
-        metadata: Value::None,
-        details: Value::None,
+        metadata: Map::new().into(),
+        details: Map::new().into(),
     }
 }

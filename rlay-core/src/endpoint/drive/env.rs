@@ -8,7 +8,7 @@ use tokio::time;
 use super::{
     super::{
         Answer, Options, Received,
-        agent::{REPORT, START_AGAIN, check_spaces, not_made, nothing},
+        agent::{REPORT, START_AGAIN, not_made},
         contract::Judge,
         journal::Missing,
     },
@@ -76,14 +76,14 @@ impl AsyncEnv {
 
     /// Asks for the environment, for as long as that takes.
     async fn ask(line: Line, options: &Options) -> Result<Self> {
-        let (session, spec, judge) = (AgentSession::new(), Box::new(nothing()), Judge::new(options.contract));
+        let (session, spec, judge) = (AgentSession::new(), Box::default(), Judge::new(options.contract));
         let mut env = Self { line, session, spec, judge, out: Vec::new(), action: Vec::new(), packed: Vec::new() };
         env.session.make(&options.make(), &mut env.out)?;
         env.send().await?;
         let frame = env.next().await?;
         match env.session.handle(&frame, env.line.limits()) {
             Ok(AgentEvent::Spec(spec)) => {
-                if let Err(error) = check_spaces(&spec, env.line.limits()) {
+                if let Err(error) = spec.check_spaces(env.line.limits()) {
                     // Its host is to know why it is not played.
                     let goodbye = Goodbye { code: error.kind().code(), message: error.to_string() };
                     env.session.goodbye(&goodbye, &mut env.out)?;

@@ -1,0 +1,28 @@
+"""What the targets in Python share: a corpus made of the golden vectors, bytes bent a little, and the loop."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+
+VECTORS = Path(__file__).resolve().parents[2] / "docs" / "vectors"
+
+
+def seed(corpus: Path, what: str) -> None:
+    """Write the golden vectors of a kind into the corpus, refused ones included."""
+    corpus.mkdir(parents=True, exist_ok=True)
+    vectors = [vector for file in VECTORS.glob("*.json") for vector in json.loads(file.read_text("utf-8"))]
+    for vector in vectors:
+        if vector["what"] == what:
+            (corpus / vector["name"].replace("/", "-")).write_bytes(bytes.fromhex(vector["hex"]))
+
+
+def run(target: Callable[[bytes], None], what: str) -> None:
+    """Fuzz ``target`` as the command line says; its first argument is the folder of the corpus."""
+    seed(Path(sys.argv[1]), what)
+    atheris.Setup(sys.argv, target)
+    atheris.Fuzz()

@@ -1,0 +1,109 @@
+//! Keys of dicts: which values can be one, and how many a peer may choose freely.
+//!
+//! A peer can choose numbers and tuples of numbers that all have the same hash in Python, where a dict then takes time
+//! by the square of their number. The hash of a `str` is not known to it, and few `int`s of 64 bits share one.
+
+use super::put_value;
+use crate::value::{Map, Value};
+
+/// Most bytes of a key that is neither Str nor Int, as it is written, so that two are soon compared.
+const LONGEST: usize = 256;
+
+/// How many more keys there may be that are neither Str nor Int.
+///
+/// ```
+/// use rlay::{Value, wire::Keys};
+///
+/// let mut keys = Keys::of_a_value();
+/// assert!(keys.take(&Value::from("lives")).is_ok());
+/// assert!(keys.take(&Value::Tuple(vec![1.into(), 2.into()])).is_ok());
+/// assert_eq!(keys.take(&Value::List(vec![])), Err("a list can be no key of a dict".to_owned()));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Keys {
+    most: u32,
+    taken: u32,
+}
+
+impl Keys {
+    /// For what is received in a frame.
+    pub(super) fn of_a_frame() -> Self {
+        Self { most: 4096, taken: 0 }
+    }
+
+    /// For a value that is to be sent. A frame has at most two that are large, observation and info.
+    pub fn of_a_value() -> Self {
+        Self { most: 2048, taken: 0 }
+    }
+
+    /// Takes `key`, or says why it can be none.
+    pub fn take(&mut self, key: &Value) -> Result<(), String> {
+        self.take_written(key, || {
+            let mut bytes = Vec::new();
+            put_value(&mut bytes, key);
+            bytes.len()
+        })
+    }
+
+    /// Says why a dict in `value` has a key that cannot be sent.
+    pub(crate) fn check(value: &Value) -> Result<(), String> {
+        Self::of_a_value().take_all(value)
+    }
+
+    /// The same of a dict.
+    pub(crate) fn check_map(map: &Map) -> Result<(), String> {
+        Self::of_a_value().take_map(map)
+    }
+
+    fn take_all(&mut self, value: &Value) -> Result<(), String> {
+        match value {
+            Value::List(items) | Value::Tuple(items) => items.iter().try_for_each(|item| self.take_all(item)),
+            Value::Dict(map) => self.take_map(map),
+            Value::Graph(graph) => {
+                [&graph.nodes, &graph.edges, &graph.edge_links].into_iter().try_for_each(|part| self.take_all(part))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take_map(&mut self, map: &Map) -> Result<(), String> {
+        map.0.iter().try_for_each(|(key, value)| {
+            self.take(key)?;
+            self.take_all(value)
+        })
+    }
+
+    /// As [`take`](Self::take), of a key that is known to have as many bytes as `len` gives.
+    pub(super) fn take_written(&mut self, key: &Value, len: impl FnOnce() -> usize) -> Result<(), String> {
+        match key {
+            Value::Str(_) | Value::Int(_) => return Ok(()),
+            // Its hash is that of two strings, which are bounded where it is made.
+            Value::Opaque { .. } => {}
+            _ => {
+                if let Some(part) = unhashable(key) {
+                    return Err(format!("a {} can be no key of a dict", part.type_name()));
+                }
+                let len = len();
+                if len > LONGEST {
+                    return Err(format!(
+                        "a key of {len} bytes that is neither str nor int, where {LONGEST} bytes are the most; use str or int"
+                    ));
+                }
+            }
+        }
+        if self.taken == self.most {
+            return Err(format!("more than {} keys of dicts that are neither str nor int; use str or int", self.most));
+        }
+        self.taken += 1;
+        Ok(())
+    }
+}
+
+/// What in `key` keeps it from being the key of a dict in Python.
+fn unhashable(key: &Value) -> Option<&Value> {
+    match key {
+        Value::List(_) | Value::Dict(_) | Value::Array(_) | Value::Graph(_) => Some(key),
+        Value::Tuple(items) => items.iter().find_map(unhashable),
+        _ => None,
+    }
+}
