@@ -10,6 +10,7 @@ with atheris.instrument_imports(include=["rlay", "gymnasium.spaces", "gymnasium.
     from rlay import _rlay, _spaces
 
 import common
+
 from rlay.errors import Error, Incompatible, ProtocolError
 
 MOST = 4 * (64 << 20)
@@ -17,6 +18,7 @@ MOST = 4 * (64 << 20)
 
 
 def target(data: bytes) -> None:
+    """Read the bytes as an agent does, and make what they are."""
     try:
         description = _rlay.read_space(data)
     except (ProtocolError, Incompatible):

@@ -10,6 +10,7 @@ with atheris.instrument_imports(include=["rlay"]):
     from rlay import _rlay
 
 import common
+
 from rlay.errors import ProtocolError
 
 MOST = 0.5
@@ -17,6 +18,7 @@ MOST = 0.5
 
 
 def target(data: bytes) -> None:
+    """Read the bytes as an agent does, and make what they are."""
     began = time.monotonic()
     try:
         _rlay.read_value(data)
