@@ -24,5 +24,6 @@ def seed(corpus: Path, what: str) -> None:
 def run(target: Callable[[bytes], None], what: str) -> None:
     """Fuzz ``target`` as the command line says; its first argument is the folder of the corpus."""
     seed(Path(sys.argv[1]), what)
-    atheris.Setup(sys.argv, target)
+    # Long inputs from the beginning, for what costs is large.
+    atheris.Setup([sys.argv[0], "-len_control=0", "-max_len=4096", *sys.argv[1:]], target)
     atheris.Fuzz()
