@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -14,6 +14,8 @@ pub const TOKEN_VARIABLE: &str = "RLAY_TOKEN";
 pub(crate) const PROOF: usize = 32;
 /// Random bytes that make each proof another one.
 pub(crate) const NONCE: usize = 32;
+/// So many characters that one can see a token has at least.
+const SHORTEST: usize = 8;
 
 /// A secret that both ends know. It is never sent and never shown; `{:?}` prints `Token(…)`.
 ///
@@ -30,26 +32,48 @@ pub(crate) const NONCE: usize = 32;
 pub struct Token(Arc<[u8]>);
 
 impl Token {
-    /// The token `secret`, which must not be empty.
+    /// The token `secret`. It must have at least eight characters that are visible: neither white space nor control
+    /// characters.
     pub fn new(secret: &str) -> Result<Self> {
-        Self::from_bytes(secret.as_bytes()).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "an empty token protects nothing; make one of at least 16 random characters")
-        })
+        let token = Self(secret.as_bytes().into());
+        token.check().map(|()| token)
     }
 
-    /// The token in the environment variable [`RLAY_TOKEN`](TOKEN_VARIABLE), if it is set and not empty.
+    /// The token in the environment variable [`RLAY_TOKEN`](TOKEN_VARIABLE), if it is set and not empty. One that
+    /// [`new`](Self::new) would refuse is refused by the endpoint that is given it.
     pub fn from_env() -> Option<Self> {
-        std::env::var_os(TOKEN_VARIABLE).and_then(|secret| Self::from_bytes(secret.as_encoded_bytes()))
+        let secret = std::env::var_os(TOKEN_VARIABLE).filter(|secret| !secret.is_empty());
+        secret.map(|secret| Self(secret.as_encoded_bytes().into()))
+    }
+
+    /// One that nobody can guess.
+    #[cfg(unix)]
+    pub(crate) fn random() -> Result<Self> {
+        let digits = nonce()?.map(|byte| format!("{byte:02x}"));
+        Self::new(&digits.concat())
+    }
+
+    /// Refuses one that could be guessed at once.
+    pub(crate) fn check(&self) -> Result<()> {
+        let is_visible = |c: &char| !c.is_whitespace() && !c.is_control();
+        let why = match std::str::from_utf8(&self.0) {
+            Ok(text) if text.chars().filter(is_visible).count() >= SHORTEST => return Ok(()),
+            Ok(_) => "has less than eight visible characters",
+            Err(_) => "is no text in UTF-8",
+        };
+        Err(Error::new(
+            ErrorKind::Usage,
+            format!(
+                "the token, of token= or {TOKEN_VARIABLE}, {why}; make a long and random one: \
+                 python3 -c 'import secrets; print(secrets.token_urlsafe(24))'"
+            ),
+        ))
     }
 
     /// The secret as an environment variable holds it, for a child process.
     #[cfg(unix)]
     pub(crate) fn secret(&self) -> std::ffi::OsString {
         std::os::unix::ffi::OsStringExt::from_vec(self.0.to_vec())
-    }
-
-    fn from_bytes(secret: &[u8]) -> Option<Self> {
-        (!secret.is_empty()).then(|| Self(secret.into()))
     }
 
     /// What `who` sends to prove that it knows the token, in the handshake of these two frames.
@@ -63,7 +87,7 @@ impl Token {
     }
 
     fn mac(&self, who: Prover, hello: &[u8], challenge: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key may have any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key()).expect("a key may have any length");
         mac.update(match who {
             Prover::Dialer => b"rlay dialer",
             Prover::Listener => b"rlay listener",
@@ -71,6 +95,12 @@ impl Token {
         mac.update(hello);
         mac.update(challenge);
         mac
+    }
+
+    /// The key of its proofs. To HMAC a key is the same with zeros behind it, and a long one the same as its hash.
+    fn key(&self) -> [u8; 32] {
+        let length = (self.0.len() as u64).to_le_bytes();
+        Sha256::new().chain_update(length).chain_update(&self.0).finalize().into()
     }
 }
 
@@ -101,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_proof_is_of_one_token_one_side_and_one_handshake() {
-        let token = Token::new("secret").unwrap();
+        let token = Token::new("a secret").unwrap();
         let proof = token.prove(Prover::Dialer, b"hello", b"challenge");
         assert!(token.is_proven(Prover::Dialer, b"hello", b"challenge", &proof));
         assert!(!token.is_proven(Prover::Listener, b"hello", b"challenge", &proof));
@@ -109,11 +139,63 @@ mod tests {
         assert!(!token.is_proven(Prover::Dialer, b"other", b"challenge", &proof));
         assert!(!token.is_proven(Prover::Dialer, b"hello", b"challenge", &proof[..31]));
         assert!(!token.is_proven(Prover::Dialer, b"hello", b"challenge", &[]));
-        assert!(!Token::new("Secret").unwrap().is_proven(Prover::Dialer, b"hello", b"challenge", &proof));
+        assert!(!Token::new("A secret").unwrap().is_proven(Prover::Dialer, b"hello", b"challenge", &proof));
     }
 
     #[test]
-    fn an_empty_token_is_refused() {
-        assert_eq!(Token::new("").unwrap_err().kind(), ErrorKind::Usage);
+    fn tokens_that_differ_have_different_proofs() {
+        let token = |secret: &str| Token::new(secret).unwrap();
+        let long = "long enough ".repeat(8);
+        // HMAC alone takes the second of each pair for the first.
+        for (one, other) in [("12345678", "12345678\0"), ("12345678\0", "12345678\0\0"), (&long, &format!("{long}\0"))]
+        {
+            let proof = token(one).prove(Prover::Dialer, b"hello", b"challenge");
+            assert!(!token(other).is_proven(Prover::Dialer, b"hello", b"challenge", &proof), "{one:?}, {other:?}");
+        }
+    }
+
+    #[test]
+    fn a_proof_is_that_of_the_specification() {
+        let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let read = |file: &str| std::fs::read_to_string(docs.join(file)).expect("a file of the repository");
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let vectors: Vec<serde_json::Value> = serde_json::from_str(&read("vectors/frames.json")).expect("vectors");
+        let frame = |name: &str| {
+            let vector = vectors.iter().find(|vector| vector["name"] == name).expect("a vector");
+            let hex = vector["hex"].as_str().expect("a text");
+            (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hex")).collect::<Vec<_>>()
+        };
+        let (hello, challenge) = (frame("frame/hello/with-a-token"), frame("frame/challenge"));
+        let (token, page) = (Token::new("an example of a token").unwrap(), read("wire.md"));
+        assert!(page.contains(&format!("| key | `{}` |", hex(&token.key()))));
+        for (who, name) in [(Prover::Dialer, "dialer"), (Prover::Listener, "listener")] {
+            let proof = hex(&token.prove(who, &hello, &challenge));
+            assert!(page.contains(&format!("| the {name}'s proof | `{proof}` |")), "{name}: {proof}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_could_be_guessed_is_refused() {
+        for weak in ["", " ", "1234567", "1234567 ", "        ", "\0\0\0\0\0\0\0\0", "1 2 3 4 5 6 7\n\u{a0}"] {
+            let error = Token::new(weak).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(error.to_string().contains("token_urlsafe"), "{error}");
+            // An endpoint refuses it wherever it comes from.
+            let options = crate::Options { token: Some(Token(weak.as_bytes().into())), ..Default::default() };
+            let kind = |result: Result<()>| result.unwrap_err().kind();
+            assert_eq!(kind(crate::ServerEnv::bind("mem://weak", options.clone()).map(drop)), ErrorKind::Usage);
+            assert_eq!(kind(crate::ClientEnv::connect("mem://weak", options).map(drop)), ErrorKind::Usage);
+        }
+        for good in ["12345678", "ein Schlüssel", "八个字符就够了吗"] {
+            assert!(Token::new(good).is_ok(), "{good}");
+        }
+        assert!(Token(Arc::from(&b"12345678\xff"[..])).check().unwrap_err().to_string().contains("UTF-8"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn random_ones_are() {
+        let (one, other) = (Token::random().unwrap(), Token::random().unwrap());
+        assert!(one != other && one.secret().len() == 2 * NONCE);
     }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import struct
 from collections.abc import Callable
@@ -61,6 +62,11 @@ def hashed(hello: bytes, challenge: bytes) -> bytes:
     return hashlib.sha256(SECRET.encode() + b"rlay dialer" + hello + challenge).digest()
 
 
+def unhashed(hello: bytes, challenge: bytes) -> bytes:
+    """The proof with the token itself as key."""
+    return hmac.new(SECRET.encode(), b"rlay dialer" + hello + challenge, hashlib.sha256).digest()
+
+
 def enter(stranger: Stranger) -> None:
     """Prove it, and be let in."""
     prove(right)(stranger)
@@ -78,6 +84,8 @@ TOKEN: Openings = {
     "a proof of another token": prove(lambda *words: proof("not invited", b"rlay dialer", *words)),
     "a proof of an empty token": prove(lambda *words: proof("", b"rlay dialer", *words)),
     "a proof of the token and a space": prove(lambda *words: proof(SECRET + " ", b"rlay dialer", *words)),
+    "a proof of the token and a zero": prove(lambda *words: proof(SECRET + "\0", b"rlay dialer", *words)),
+    "a proof with the token as key": prove(unhashed),
     "a proof for the listener": prove(lambda *words: proof(SECRET, b"rlay listener", *words)),
     "a proof for nobody": prove(lambda *words: proof(SECRET, b"", *words)),
     "a proof without HMAC": prove(hashed),

@@ -54,7 +54,9 @@ def result(first: bool, packed: bytes) -> Json:
 
 def proof(token: str, who: bytes, hello: bytes, challenge: bytes) -> bytes:
     """What proves that ``who`` knows the token, after the frames of Hello and Challenge."""
-    return hmac.new(token.encode(), who + hello + challenge, hashlib.sha256).digest()
+    secret = token.encode()
+    key = hashlib.sha256(struct.pack("<Q", len(secret)) + secret).digest()
+    return hmac.new(key, who + hello + challenge, hashlib.sha256).digest()
 
 
 class Stranger:

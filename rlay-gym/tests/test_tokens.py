@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,22 +118,51 @@ def test_the_token_is_settled_when_an_endpoint_is_made(monkeypatch: pytest.Monke
             env.reset()
 
 
-def test_an_empty_token_is_refused() -> None:
-    calls = (
-        lambda: rlay.ClientEnv("tcp://127.0.0.1:1", token=""),
-        lambda: rlay.ServerEnv(token=""),
-        lambda: rlay.ServerBackend("CartPole-v1", token=""),
-        lambda: rlay.ClientBackend("CartPole-v1", "tcp://127.0.0.1:1", token=""),
-    )
+WEAK = ["", " ", "12345678 "[:7], "        ", "1 2 3 4 5 6 7", "\0" * 16, "four\n\n\n\n"]
+"""Tokens that are none: of less than eight characters that one can see."""
+
+
+@pytest.mark.parametrize("token", WEAK)
+def test_a_weak_token_is_refused(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Callable[..., Any]] = [
+        lambda **given: rlay.ClientEnv("tcp://127.0.0.1:1", **given),
+        lambda **given: rlay.ServerEnv(**given),
+        lambda **given: rlay.ServerBackend("CartPole-v1", **given),
+        lambda **given: rlay.ClientBackend("CartPole-v1", "tcp://127.0.0.1:1", **given),
+        lambda **given: rlay.serve_policy(lambda observation: 0, "tcp://127.0.0.1:0", **given),
+        lambda **given: rlay.launch(["true"], **given),
+    ]
     for call in calls:
-        with pytest.raises(rlay.Error, match="an empty token protects nothing"):
-            call()
+        with pytest.raises(rlay.Error, match="less than eight visible characters.*secrets.token_urlsafe"):
+            call(token=token)
+        if token and "\0" not in token:
+            monkeypatch.setenv("RLAY_TOKEN", token)
+            with pytest.raises(rlay.Error, match="RLAY_TOKEN.*less than eight visible characters"):
+                call()
+            monkeypatch.delenv("RLAY_TOKEN")
+
+
+def test_tokens_that_differ_in_what_hmac_pads_are_two(moods: Moods) -> None:
+    address = moods.serve(token=SECRET)
+    for other in (SECRET + "\0", SECRET + "\0" * 8):
+        with pytest.raises(rlay.Unauthorized, match="the token is wrong"):
+            rlay.ClientEnv(address, token=other)
 
 
 def test_other_machines_may_dial_where_there_is_a_token() -> None:
     with pytest.raises(rlay.AddressError, match="RLAY_TOKEN"):
         rlay.ServerBackend("CartPole-v1", "tcp://0.0.0.0:0")
     rlay.ServerBackend("CartPole-v1", "tcp://0.0.0.0:0", token=SECRET).close()
+
+
+def test_a_proof_is_that_of_the_specification() -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    frames = {vector["name"]: vector for vector in json.loads((docs / "vectors" / "frames.json").read_text("utf-8"))}
+    hello, challenge = (bytes.fromhex(frames[f"frame/{name}"]["hex"]) for name in ("hello/with-a-token", "challenge"))
+    page = (docs / "wire.md").read_text("utf-8")
+    for who in ("dialer", "listener"):
+        proof = strangers.proof("an example of a token", f"rlay {who}".encode(), hello, challenge)
+        assert f"| the {who}'s proof | `{proof.hex()}` |" in page
 
 
 def test_a_proof_made_by_hand(moods: Moods) -> None:

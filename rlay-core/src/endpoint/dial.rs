@@ -41,7 +41,7 @@ fn dial_unless(
     ends_with_listener: bool,
 ) -> Result<Connection> {
     refuse_inside_tokio()?;
-    options.limits.check()?;
+    options.check_dialer()?;
     let dialer = Dialer { transport: options.registry.find(address)?.as_ref(), address, role, options };
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;

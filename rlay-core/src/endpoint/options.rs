@@ -102,7 +102,7 @@ pub struct Options {
     /// Bounds on what a peer can make this process hold.
     pub limits: Limits,
     /// A secret that the peer must prove to know, and that is proven to it. By default what the environment
-    /// variable `RLAY_TOKEN` holds, if anything.
+    /// variable `RLAY_TOKEN` holds, if anything. An agent that launches a program and has none gives it one of its own.
     pub token: Option<Token>,
     /// For the transport. `limits.frame` takes the place of its `max_frame`, and `token` of `is_authenticated`.
     pub transport: TransportOptions,
@@ -110,8 +110,9 @@ pub struct Options {
     pub contract: Contract,
     /// Hosts: whether the tracebacks of errors are sent to the agent.
     pub tracebacks: bool,
-    /// Agents that launch a program: the file that takes what it prints; by default a new one among the temporary
-    /// files, which is removed if the program ends in good order. Errors name it.
+    /// Agents that launch a program: the file that takes what it prints, one of this user's own or a device; by default
+    /// a new one in a new folder among the temporary files, which is removed if the program ends in good order and
+    /// nothing has named it. Errors name it.
     pub log: Option<PathBuf>,
     /// Agents that launch a program: how often `reset` may launch it again after it has ended, whatever `on_loss` is.
     pub restarts: u32,
@@ -161,7 +162,7 @@ impl Options {
         Self { registry: Registry::default().with(transport), ..Self::default() }
     }
 
-    /// Refuses what no endpoint can have.
+    /// Refuses what no endpoint can have that takes sessions.
     pub(crate) fn check(&self) -> Result<()> {
         if self.max_sessions == 0 {
             return Err(Error::new(
@@ -169,6 +170,12 @@ impl Options {
                 "max_sessions is 0; give the number of sessions there can be, from 1 on",
             ));
         }
+        self.check_dialer()
+    }
+
+    /// Refuses what no endpoint can have.
+    pub(crate) fn check_dialer(&self) -> Result<()> {
+        self.token.as_ref().map_or(Ok(()), Token::check)?;
         self.limits.check()
     }
 

@@ -198,7 +198,7 @@ fn meet(dialer: &Local, listener: &Local) -> std::result::Result<Vec<Vec<u8>>, (
 
 #[test]
 fn both_prove_that_they_know_the_token() {
-    let (agent, env) = (secretive(Role::Agent, "secret"), secretive(Role::Env, "secret"));
+    let (agent, env) = (secretive(Role::Agent, "a secret"), secretive(Role::Env, "a secret"));
     let frames = meet(&agent, &env).unwrap();
     assert_eq!(frames.len(), 4);
     let told = frames.concat();
@@ -208,8 +208,8 @@ fn both_prove_that_they_know_the_token() {
 
 #[test]
 fn a_token_that_is_missing_or_wrong() {
-    let (known, other) = (secretive(Role::Agent, "secret"), secretive(Role::Agent, "secreT"));
-    let env = secretive(Role::Env, "secret");
+    let (known, other) = (secretive(Role::Agent, "a secret"), secretive(Role::Agent, "a secreT"));
+    let env = secretive(Role::Env, "a secret");
     let unauthorized = Err(("listener", ErrorKind::Unauthorized));
     assert_eq!(meet(&other, &env).map(|_| ()), unauthorized);
     assert_eq!(meet(&local(Role::Agent), &env).map(|_| ()), unauthorized);
@@ -219,7 +219,7 @@ fn a_token_that_is_missing_or_wrong() {
 #[test]
 fn a_listener_that_proves_nothing_is_not_believed() {
     let mut out = Vec::new();
-    let dialer = secretive(Role::Agent, "secret");
+    let dialer = secretive(Role::Agent, "a secret");
     let mut hello = Vec::new();
     let mut dialing = Dialing::begin(dialer.clone(), [1; 32], &mut hello);
 
@@ -228,7 +228,7 @@ fn a_listener_that_proves_nothing_is_not_believed() {
     assert_eq!(dialing.clone().take(&out.clone(), &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
 
     // It asks for a proof, to send it back or to know nothing itself.
-    let mut rogue = Greeting::new(secretive(Role::Env, "a guess"), [2; 32]);
+    let mut rogue = Greeting::new(secretive(Role::Env, "a wild guess"), [2; 32]);
     rogue.take(&hello, &mut out).unwrap();
     let mut proof = Vec::new();
     assert!(dialing.take(&out, &mut proof).unwrap().is_none());
@@ -242,7 +242,7 @@ fn a_listener_that_proves_nothing_is_not_believed() {
 
 #[test]
 fn a_proof_is_good_for_one_handshake() {
-    let (agent, env) = (secretive(Role::Agent, "secret"), secretive(Role::Env, "secret"));
+    let (agent, env) = (secretive(Role::Agent, "a secret"), secretive(Role::Env, "a secret"));
     let frames = meet(&agent, &env).unwrap();
     let mut out = Vec::new();
     let mut later = Greeting::new(env.clone(), [3; 32]);
@@ -258,7 +258,7 @@ fn a_proof_is_good_for_one_handshake() {
 
 #[test]
 fn a_challenge_to_who_knows_no_token_is_a_violation() {
-    let (agent, env) = (secretive(Role::Agent, "secret"), secretive(Role::Env, "secret"));
+    let (agent, env) = (secretive(Role::Agent, "a secret"), secretive(Role::Env, "a secret"));
     let frames = meet(&agent, &env).unwrap();
     assert_eq!(receive_welcome(&frames[1]).unwrap_err().kind(), ErrorKind::Protocol);
 

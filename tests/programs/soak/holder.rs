@@ -94,7 +94,7 @@ impl Holder {
         command.args(["hold", paradigm.word(), address]).stdin(Stdio::piped()).stdout(Stdio::piped());
         // The port of one that was killed may be given to the next, while environments still dial it: none of them
         // knows this.
-        let secret = format!("holder {}", tally.holders.fetch_add(1, Relaxed));
+        let secret = format!("the secret of holder {}", tally.holders.fetch_add(1, Relaxed));
         if paradigm == Paradigm::Listen {
             command.env(rlay::TOKEN_VARIABLE, &secret);
         }

@@ -39,7 +39,7 @@ async fn dial(
     local: Local,
     options: &Options,
 ) -> Result<(Box<dyn Channel>, Limits, Option<Ticket>)> {
-    options.limits.check()?;
+    options.check_dialer()?;
     let transport = options.registry.find(address)?;
     let meet = async {
         let mut channel = transport.connect(address, &options.for_transport()).await?;
