@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import re
@@ -18,7 +19,8 @@ import gymnasium as gym
 import pytest
 
 import rlay
-from processes import HERE, WAIT, python, until
+import strangers
+from processes import HERE, WAIT, python, thread, until
 
 GAME = [sys.executable, str(HERE / "launched.py")]
 
@@ -362,9 +364,12 @@ def test_a_forked_child_leaves_it_to_its_parent(tmp_path: Path) -> None:
 
 def test_its_log_is_public(playing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "listening" not in Path(playing.log).read_text()
+    folder = Path(playing.log).parent
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, Path(playing.log))] == [0o700, 0o600]
+    assert str(os.getpid()) not in folder.name or len(folder.name) > 30, "it can be foretold"
     play(playing, 1)
     playing.close()
-    assert not Path(playing.log).exists(), "nobody asked for it"
+    assert not folder.exists(), "nobody asked for it"
     wanted = tmp_path / "log"
     with game(log=wanted) as env:
         play(env, 1)
@@ -428,9 +433,68 @@ def test_a_script_that_puts_the_game_into_the_background(tmp_path: Path) -> None
         until(lambda: not is_running(pid), "the game to end")
 
 
-def test_a_token_reaches_it() -> None:
+def test_a_token_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RLAY_TOKEN", raising=False)
     with game(token="for the two of us") as env:
         assert env.reset()[1]["token"] == "for the two of us"
+    with game(restarts=1) as env:
+        tokens = {env.reset()[1]["token"]}
+        os.kill(env.reset()[1]["pid"], signal.SIGKILL)
+        with contextlib.suppress(rlay.ConnectionLost):
+            env.reset()
+        tokens.add(env.reset()[1]["token"])
+        assert len(tokens) == 2 and all(len(token) >= 32 for token in tokens), "each launch has its own"
+        assert not any(token in repr(env) + Path(env.log).read_text() for token in tokens)
+    assert "RLAY_TOKEN" not in os.environ
+    monkeypatch.setenv("RLAY_TOKEN", "between all of us")
+    with game() as env:
+        assert env.reset()[1]["token"] == "between all of us"
+
+
+def test_nobody_else_becomes_the_environment(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told, go = tmp_path / "told", tmp_path / "go"
+    start = f"echo $RLAY_ADDRESS > {told}.new; mv {told}.new {told}; while [ ! -e {go} ]; do sleep 0.02; done; "
+    envs: list[Any] = []
+    start = script(tmp_path, start + "exec " + shlex.join(GAME))
+    with thread(lambda: envs.append(rlay.launch([start], connect_timeout=WAIT))):
+        until(told.exists, "the program to be told where to dial")
+        address = told.read_text().strip()
+        for token in (None, "a guess of somebody's"):
+            with rlay.ClientBackend("CartPole-v1", address, token=token) as intruder:
+                with pytest.raises(rlay.Unauthorized):
+                    while True:
+                        intruder.turn(WAIT)
+        with strangers.dial(address) as stranger:
+            stranger.send("Hello", strangers.HELLO | {"role": "Env"})
+            answer = stranger.receive()
+            assert answer is not None and answer["kind"] == "Reject" and answer["body"]["code"] == 13
+        go.touch()
+        until(lambda: envs, "the program to dial in")
+    with envs[0] as env:
+        assert is_running(env.reset()[1]["pid"])
+
+
+def test_one_that_dials_without_the_token_is_told_of(tmp_path: Path) -> None:
+    for end, kind in {"exit 3": rlay.ConnectionLost, "exec sleep 60": rlay.Timeout}.items():
+        start = script(tmp_path, f"env -u RLAY_TOKEN {shlex.join(GAME)}\n{end}")
+        with pytest.raises(kind, match="dialed without the launch's token") as caught:
+            rlay.launch([start], connect_timeout=5.0, close_timeout=0.0)
+        assert "a token is needed here" in str(caught.value), "the program was told, and said so"
+
+
+def test_a_log_that_is_none_of_this_users_files_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "theirs").touch()
+    rows = {"fifo": "it is a FIFO", "link": "it is a link", "": "it is a directory", "no/log": "No such file"}
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "theirs", 65534, -1)
+        rows["theirs"] = "it is a file of user 65534"
+    for name, why in rows.items():
+        began = time.monotonic()
+        with pytest.raises(rlay.Error, match=f"{re.escape(str(tmp_path / name))}.*{why}"):
+            rlay.launch(["sleep", "60"], log=tmp_path / name, connect_timeout=1.0)
+        assert time.monotonic() - began < 10.0
 
 
 def test_its_own_children_end_with_it(tmp_path: Path) -> None:

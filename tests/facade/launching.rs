@@ -2,12 +2,18 @@
 
 use std::{
     collections::HashSet,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
-use rlay::{ClientEnv, Discrete, Env, ErrorKind, OnLoss, Options, ResetResult, Value};
+use rlay::{
+    ClientEnv, Discrete, Env, ErrorKind, OnLoss, Options, ResetResult, Token, Value,
+    endpoint::{Wait, dial},
+    wire::Role,
+};
 
 use crate::support::{PATIENCE, bounded, eventually, launch_command, patient, saving_command};
 
@@ -227,5 +233,152 @@ fn a_program_that_is_none_or_does_not_dial_in_is_an_error() {
         assert!(error.contains("before it dialed in") && error.contains("killed by SIGSEGV"), "{error}");
         assert!(error.contains("the disk is missing"), "{error}");
         let _ = std::fs::remove_file(log("fails"));
+    });
+}
+
+/// The command, once the file is gone in which it says where it is to dial.
+fn gated(file: &Path, command: Vec<String>) -> Vec<String> {
+    const SCRIPT: &str = "echo $RLAY_ADDRESS > $0.new; mv $0.new $0; while [ -e $0 ]; do sleep 0.02; done; exec \"$@\"";
+    let start = ["sh", "-c", SCRIPT, &file.display().to_string()].map(str::to_owned);
+    start.into_iter().chain(command).collect()
+}
+
+#[test]
+fn nobody_else_becomes_the_environment() {
+    bounded(|| {
+        let file = file("gate");
+        let command = gated(&file, launch_command("launched"));
+        let launching = thread::spawn(move || ClientEnv::launch(command, Options { token: None, ..patient() }));
+        eventually("it is told where to dial", || file.exists());
+        let address = std::fs::read_to_string(&file).expect("an address").trim().parse().expect("an address");
+        for token in [None, Some(Token::new("a guess of somebody's").expect("long enough"))] {
+            let options = Options { token, ..patient() };
+            let dialed = dial(&address, Role::Env, &options, &mut Wait::new(Some(PATIENCE))).map(drop);
+            assert_eq!(dialed.expect_err("it is not the program").kind(), ErrorKind::Unauthorized);
+        }
+        std::fs::remove_file(&file).expect("it is there");
+        let mut env = launching.join().expect("it does not panic").expect("it dials in");
+        assert!(is_running(pid(&env.reset(None, &Value::None).expect("resets"))));
+    });
+}
+
+#[test]
+fn one_that_dials_without_the_token_is_told_of() {
+    bounded(|| {
+        let without = |then: &str| {
+            let script = format!("unset RLAY_TOKEN; \"$@\"; {then}");
+            let start = ["sh", "-c", &script, "sh"].map(str::to_owned);
+            let command: Vec<_> = start.into_iter().chain(launch_command("launched")).collect();
+            let (token, connect_timeout) = (None, Duration::from_secs(3));
+            let options = Options { token, connect_timeout, close_timeout: Duration::ZERO, ..patient() };
+            ClientEnv::launch(command, options).expect_err("it is not let in")
+        };
+        for (then, kind) in [("exit 3", ErrorKind::ConnectionLost), ("exec sleep 60", ErrorKind::Timeout)] {
+            let error = without(then);
+            assert_eq!(error.kind(), kind, "{error}");
+            let error = error.to_string();
+            assert!(error.contains("dialed without the launch's token") && error.contains("RLAY_TOKEN"), "{error}");
+            // The program was told, too.
+            assert!(error.contains("a token is needed here"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn its_log_is_nobody_elses() {
+    bounded(|| {
+        let launch = || ClientEnv::launch(launch_command("launched"), patient()).expect("it dials in");
+        let envs = [launch(), launch()];
+        let logs = envs.each_ref().map(|env| env.log().expect("it has one").to_path_buf());
+        let folders = logs.each_ref().map(|log| log.parent().expect("a folder").to_path_buf());
+        for (log, folder) in logs.iter().zip(&folders) {
+            assert_eq!(log.metadata().expect("it is there").permissions().mode() & 0o777, 0o600);
+            assert_eq!(folder.metadata().expect("it is there").permissions().mode() & 0o777, 0o700);
+            let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+            assert!(!name.contains(&std::process::id().to_string()) || name.len() > 30, "{name} can be foretold");
+        }
+        assert_ne!(folders[0], folders[1]);
+        drop(envs);
+        eventually("nothing is left of them", || !folders.iter().any(|folder| folder.exists()));
+    });
+}
+
+#[test]
+fn a_log_that_is_none_of_this_users_files_is_refused() {
+    let folder = std::env::temp_dir().join(format!("rlay-launching-{}-logs", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).expect("a folder");
+    let at = |name: &str| folder.join(name);
+    assert!(Command::new("mkfifo").arg(at("fifo")).status().expect("a command").success());
+    assert!(Command::new("mkfifo").arg(at("read")).status().expect("a command").success());
+    let _reader = std::fs::File::options().read(true).write(true).open(at("read")).expect("opens");
+    std::fs::write(at("own"), "before\n").expect("writes");
+    std::os::unix::fs::symlink(at("own"), at("link")).expect("links");
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("binds");
+    std::fs::write(at("theirs"), "").expect("writes");
+    // Only root can give a file away.
+    let is_given = std::os::unix::fs::chown(at("theirs"), Some(65534), None).is_ok();
+    let mut rows = vec![
+        ("fifo", "it is a FIFO"),
+        ("read", "it is a FIFO"),
+        ("link", "it is a link"),
+        ("socket", "it is a socket"),
+        ("", "it is a directory"),
+    ];
+    if is_given {
+        rows.push(("theirs", "it is a file of user 65534"));
+    }
+    for (name, why) in rows {
+        let log = at(name);
+        bounded(move || {
+            let began = Instant::now();
+            let options = Options { log: Some(log.clone()), connect_timeout: Duration::from_secs(1), ..patient() };
+            let error = ClientEnv::launch(["sleep", "60"], options).expect_err("it cannot be the log");
+            assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+            let error = error.to_string();
+            assert!(error.contains(why) && error.contains(&log.display().to_string()), "{error}");
+            assert!(began.elapsed() < Duration::from_secs(10), "it waits");
+        });
+    }
+    assert_eq!(std::fs::read_to_string(at("own")).expect("a file"), "before\n");
+    std::fs::remove_dir_all(&folder).expect("it is there");
+}
+
+/// How many threads read what programs print, and how many ends of pipes this process has.
+#[cfg(target_os = "linux")]
+fn held() -> (usize, usize) {
+    let names = |folder: &str, name: &str| {
+        let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+        entries
+            .map(|entry| {
+                std::fs::read_link(entry.path()).map_or_else(
+                    |_| std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default(),
+                    |path| path.display().to_string(),
+                )
+            })
+            .filter(|found| found.starts_with(name))
+            .count()
+    };
+    (names("/proc/self/task", "rlay-output"), names("/proc/self/fd", "pipe:"))
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_it_leaves_behind_costs_nothing() {
+    bounded(|| {
+        let before = held();
+        // What is no member of its process group is not ended with it.
+        let start = ["sh", "-c", "setsid sleep 50 & exec \"$@\"", "sh"].map(str::to_owned);
+        let command: Vec<_> = start.into_iter().chain(launch_command("launched")).collect();
+        let mut env = ClientEnv::launch(command, patient()).expect("it dials in");
+        env.reset(None, &Value::None).expect("resets");
+        let log = env.log().expect("it was launched").to_path_buf();
+        let during = held();
+        assert!(during.0 > before.0 && during.1 > before.1, "{before:?} {during:?}");
+        env.close().expect("closes");
+        drop(env);
+        eventually("its output is given up", || held() == before);
+        assert!(log.exists(), "a warning has named it");
+        std::fs::remove_dir_all(log.parent().expect("a folder")).expect("it is there");
     });
 }

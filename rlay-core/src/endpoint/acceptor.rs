@@ -67,6 +67,7 @@ struct State {
     /// Those, and others that are being ended.
     threads: usize,
     notices: VecDeque<String>,
+    unauthorized: Option<Error>,
 }
 
 impl Acceptor {
@@ -160,6 +161,11 @@ impl Acceptor {
     /// The same, once there is something; an error of kind [`Closed`](ErrorKind::Closed) once this is closed.
     pub fn next_notices(&self, wait: &mut Wait<'_>) -> Result<Vec<String>> {
         self.wait_for(wait, |state| (!state.notices.is_empty()).then(|| state.notices.drain(..).collect()))
+    }
+
+    /// Why the last one was refused that lacked the token, or a certificate.
+    pub(super) fn unauthorized(&self) -> Option<Error> {
+        self.shared.state().unauthorized.clone()
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -313,6 +319,9 @@ impl Shared {
         let guest = match hello.and_then(|hello| self.reception.admit(hello, lasts)) {
             Ok(guest) => guest,
             Err(error) => {
+                if error.kind() == ErrorKind::Unauthorized {
+                    self.state().unauthorized = Some(error.clone());
+                }
                 // A stranger gets no answer; a peer of another version or role deserves a reason.
                 if error.kind() != ErrorKind::Protocol {
                     reject(&error, &mut answer);

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
-    token::TOKEN_VARIABLE,
+    token::{TOKEN_VARIABLE, Token},
     wire::Role,
 };
 
@@ -22,24 +22,29 @@ const PARTING_TIME: Duration = Duration::from_secs(1);
 
 /// Starts `command` and makes the environment that dials in, waited for at most `options.connect_timeout` in all.
 ///
-/// The program finds the address to dial in the environment variable `RLAY_ADDRESS`, and the token, if there is one,
-/// in `RLAY_TOKEN`. What it prints goes to `options.log`. It ends with the [`Agent`] that this gives, and errors of a
-/// lost connection say how it ended and what it printed last. It must be this program that stays: where it ends, what
-/// it has left in its process group is ended, too.
+/// The program finds the address to dial in the environment variable `RLAY_ADDRESS`, and in `RLAY_TOKEN` the token that
+/// lets it in and nobody else: that of `options`, or one that is made for this launch. What it prints goes to
+/// `options.log`. It ends with the [`Agent`] that this gives, and errors of a lost connection say how it ended and what
+/// it printed last. It must be this program that stays: where it ends, what it has left in its process group is ended,
+/// too. What it leaves outside of that is read no further once the program has ended and its environment is closed.
 pub fn launch(command: &[String], options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
     let listen: Address = LISTEN.parse()?;
+    // Every user of this machine can dial a port of it.
+    let token = options.token.clone().map_or_else(Token::random, Ok)?;
+    let variable = token.secret();
     // One session: a spare that the program dials has nobody to wait for. Its connection ends with the program.
-    let own = Options { max_sessions: 1, reconnect_timeout: Some(Duration::ZERO), ..options.clone() };
+    let own =
+        Options { max_sessions: 1, reconnect_timeout: Some(Duration::ZERO), token: Some(token), ..options.clone() };
     let acceptor = Acceptor::bind(&listen, Role::Agent, &own)?;
     let address = acceptor.address().to_string();
-    let mut variables = vec![(ADDRESS_VARIABLE, address.into())];
-    variables.extend(options.token.as_ref().map(|token| (TOKEN_VARIABLE, token.secret())));
+    let variables = vec![(ADDRESS_VARIABLE, address.into()), (TOKEN_VARIABLE, variable)];
     let (log, later) = (options.log.as_deref(), wait.told_later());
     let program = Program::start(command, variables, log, options.close_timeout, later)?;
     let mut has_dialed = false;
     let met = meet(&acceptor, &program, (&title(command), options), &mut has_dialed, wait);
     // What it dials from now on is refused, and tells it that it is not needed.
     acceptor.close();
+    repeat_notices(&acceptor, wait);
     match met {
         Ok(mut agent) => {
             agent.run_by(program);
@@ -79,23 +84,34 @@ fn meet(
             Err(error) if error.kind() == ErrorKind::Timeout => {}
             Err(error) => return Err(error),
         }
+        repeat_notices(acceptor, wait);
         if let Some(end) = program.exit_report(false) {
+            let end = without_token(acceptor).map_or_else(|| end.clone(), |why| format!("{why}; {end}"));
             return Err(Error::new(ErrorKind::ConnectionLost, format!("before it dialed in, {end}")));
         }
         wait.look().map_err(|error| match error.kind() {
-            ErrorKind::Timeout => Error::new(
-                ErrorKind::Timeout,
-                format!(
-                    "{name} did not dial in to {}, which it finds in {ADDRESS_VARIABLE}; does it host an environment, \
-                     as with ClientBackend? or raise connect_timeout; {}",
-                    acceptor.address(),
-                    program.last_lines()
-                ),
-            ),
+            ErrorKind::Timeout => {
+                let advice = "does it host an environment, as with ClientBackend? or raise connect_timeout";
+                let advice = without_token(acceptor).unwrap_or_else(|| advice.to_owned());
+                let (address, last) = (acceptor.address(), program.last_lines());
+                let text = format!("{name} did not dial in to {address}, which it finds in {ADDRESS_VARIABLE}");
+                Error::new(ErrorKind::Timeout, format!("{text}; {advice}; {last}"))
+            }
             _ => error,
         })?;
         if began.elapsed() >= QUIET && !std::mem::replace(&mut is_told, true) {
-            wait.warn(&format!("still waiting for {name} to dial in; {}", program.last_lines()));
+            wait.warn(&format!("still waiting for {name} to dial in; {}", program.printed()));
         }
     }
+}
+
+/// That somebody has dialed who does not know the token, if so.
+fn without_token(acceptor: &Acceptor) -> Option<String> {
+    let error = acceptor.unauthorized()?;
+    Some(format!("a program dialed without the launch's token, which it finds in {TOKEN_VARIABLE} ({error})"))
+}
+
+/// Tells of those that were refused where `tracing` is not what people read.
+fn repeat_notices(acceptor: &Acceptor, wait: &mut Wait<'_>) {
+    acceptor.notices().iter().for_each(|line| wait.repeat(line));
 }

@@ -2,7 +2,8 @@
 
 use crate::address::Address;
 
-/// The environment variable in which a program that was launched finds the address to dial.
+/// The environment variable in which a program that was launched finds the address to dial; the token that it has to
+/// have is in [`TOKEN_VARIABLE`](crate::TOKEN_VARIABLE).
 pub const ADDRESS_VARIABLE: &str = "RLAY_ADDRESS";
 
 /// Whether the agent that launched this program listens at `address`.

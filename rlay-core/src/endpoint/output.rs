@@ -2,13 +2,15 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
-    io,
-    os::unix::fs::OpenOptionsExt,
+    fs::{DirBuilder, File, Metadata},
+    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
+
+use rustix::{fs::OFlags, process::geteuid};
+
+use crate::token::nonce;
 
 /// Of what a program printed last, so many lines are kept for errors, each cut to so many bytes.
 const LINES: usize = 10;
@@ -18,34 +20,88 @@ const LINE: usize = 500;
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) path: PathBuf,
-    /// Whether it is of no more use after a clean end.
-    is_temporary: bool,
+    /// That of one which nobody asked for. Both are of no more use after a clean end, unless people were told of them.
+    folder: Option<PathBuf>,
+    is_named: AtomicBool,
 }
 
 impl Log {
-    /// The one that the user wants, by default a new one among the temporary files.
-    pub(super) fn new(wanted: Option<&Path>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let fresh = || {
-            let name = format!("rlay-launch-{}-{}.log", process::id(), NEXT.fetch_add(1, Relaxed));
-            std::env::temp_dir().join(name)
-        };
-        Self { path: wanted.map_or_else(fresh, Path::to_path_buf), is_temporary: wanted.is_none() }
-    }
-
-    /// Makes a file that only its user can read. To one that is there is added, unless it is another user's or a link:
-    /// it may hold why the program has ended that this one takes the place of, or be that of several programs.
-    pub(super) fn create(&self) -> io::Result<File> {
-        let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-        File::options().append(true).create(true).mode(0o600).custom_flags(no_follow).open(&self.path)
-    }
-
-    /// Removes a temporary one.
-    pub(super) fn discard(&self) {
-        if self.is_temporary {
-            let _ = std::fs::remove_file(&self.path);
+    /// Opens the one that the user wants, by default a new one in a new folder among the temporary files, which others
+    /// can neither foretell nor look into. The error says which it was to be.
+    pub(super) fn open(wanted: Option<&Path>) -> Result<(Self, File), String> {
+        let folder = wanted.is_none().then(new_folder).transpose()?;
+        let path = folder.as_ref().map(|folder| folder.join("output.log"));
+        let path = path.or_else(|| wanted.map(Path::to_path_buf)).unwrap_or_default();
+        let log = Self { path, folder, is_named: AtomicBool::new(false) };
+        match log.create() {
+            Ok(file) => Ok((log, file)),
+            Err(why) => {
+                log.discard();
+                Err(format!("the log {}: {why}", log.path.display()))
+            }
         }
     }
+
+    /// Makes a file that only its user can read. To one that is there is added, if it is the user's own: it may hold why
+    /// the program has ended that this one takes the place of, or be that of several programs.
+    fn create(&self) -> Result<File, String> {
+        // A FIFO is opened once somebody reads from it, unless that is not waited for.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let mut options = File::options();
+        options.append(true).create(true).create_new(self.folder.is_some());
+        let opened = options.mode(0o600).custom_flags(flags.bits() as i32).open(&self.path);
+        let found = match &opened {
+            Ok(file) => file.metadata(),
+            Err(_) => self.path.symlink_metadata(),
+        };
+        match found.ok().and_then(|found| unfit(&found)) {
+            Some(what) => {
+                Err(format!("it is {what}; give the path of a file of your own, or of one that is not there"))
+            }
+            None => opened.map_err(|e| e.to_string()),
+        }
+    }
+
+    /// Its path for people, who may look there from now on.
+    pub(super) fn name(&self) -> String {
+        self.is_named.store(true, Relaxed);
+        self.path.display().to_string()
+    }
+
+    /// Removes it, if nobody asked for it and nobody was told of it.
+    pub(super) fn discard(&self) {
+        if let Some(folder) = self.folder.as_ref().filter(|_| !self.is_named.load(Relaxed)) {
+            let _ = std::fs::remove_file(&self.path);
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Makes a folder that only this user can look into, among the temporary files of everybody.
+fn new_folder() -> Result<PathBuf, String> {
+    let random = nonce().map_err(|e| e.to_string())?.map(|byte| format!("{byte:02x}")).concat();
+    let folder = std::env::temp_dir().join(format!("rlay-launch-{}", &random[..32]));
+    // It is an error if something is there, be it a link to nowhere.
+    let made = DirBuilder::new().mode(0o700).create(&folder);
+    made.map_err(|e| format!("a folder for its log, {}: {e}", folder.display()))?;
+    Ok(folder)
+}
+
+/// What it is that can be no log: it would keep its writer waiting, or is another user's. Devices, such as /dev/null, are
+/// the system's.
+fn unfit(found: &Metadata) -> Option<String> {
+    let (kind, user) = (found.file_type(), found.uid());
+    let is_own = user == geteuid().as_raw() || (kind.is_char_device() && user == 0);
+    let what = match kind {
+        _ if kind.is_fifo() => "a FIFO",
+        _ if kind.is_dir() => "a directory",
+        _ if kind.is_symlink() => "a link",
+        _ if kind.is_socket() => "a socket",
+        _ if kind.is_block_device() => "a disk",
+        _ if is_own => return None,
+        _ => return Some(format!("a file of user {user}")),
+    };
+    Some(what.to_owned())
 }
 
 /// The last lines of what was printed.

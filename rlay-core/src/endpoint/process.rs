@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
+};
 
 use super::{
     output::{Log, Tail},
@@ -23,6 +27,9 @@ const TERM_TIME: Duration = Duration::from_secs(5);
 const KILL_TIME: Duration = Duration::from_secs(2);
 /// How long the last that was printed may take to be read. What is still open then, another process holds.
 const READING_TIME: Duration = Duration::from_millis(300);
+
+/// How often whoever reads looks up whether there is any need to, while nothing is printed.
+const LOOK_UP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// A child process, the leader of a process group of its own.
 #[derive(Debug)]
@@ -119,7 +126,7 @@ impl Process {
         let pid = Pid::from_raw(child.id() as i32).expect("a process has a number");
         let end = loop {
             match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Ok(Some(status)) => break End { code: status.exit_status(), signal: status.terminating_signal() },
                 _ => break End::default(),
             }
@@ -184,14 +191,21 @@ impl Process {
 
     /// Warns in the agent's log.
     fn warn(&self, text: &str) {
-        let log = self.log.path.display();
+        let log = self.log.name();
         (self.tell)(Notice::Warning(&format!("{}: {text} (what it printed: {log})", self.name)));
     }
 
-    /// Reads what is printed until nothing is left that could print.
+    /// Reads what is printed until nothing is left that could print, or the program has ended and is done with: a daemon
+    /// that it has left may hold its output for ever.
     pub(super) fn read(&self, mut output: PipeReader, mut log: File) {
         let (mut bytes, mut written) = ([0; 8192], 0);
-        while let Ok(n @ 1..) = output.read(&mut bytes) {
+        while !self.state().is_done {
+            match poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&LOOK_UP)) {
+                Ok(0) | Err(Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(_) => break,
+            }
+            let Ok(n @ 1..) = output.read(&mut bytes) else { break };
             self.state().tail.add(&bytes[..n]);
             // A full disk is no reason to stop a program that would wait for its output to be taken.
             if written < LONGEST_LOG {
@@ -215,9 +229,17 @@ impl Process {
 
     /// What it printed last, and where all of it is.
     pub(super) fn last_lines(&self, state: &State) -> String {
+        let where_all_is = match self.log.path.exists() {
+            true => format!("all of it: {}", self.log.name()),
+            false => format!("its log, {}, was removed", self.log.path.display()),
+        };
+        format!("{}\n({where_all_is})", self.printed(state))
+    }
+
+    /// What it printed last.
+    pub(super) fn printed(&self, state: &State) -> String {
         let last = state.tail.lines().map(|line| format!("\n  {line}")).collect::<String>();
-        let said = if last.is_empty() { "it printed nothing".to_owned() } else { format!("it printed last:{last}") };
-        format!("{said}\n(all of it: {})", self.log.path.display())
+        if last.is_empty() { "it printed nothing".to_owned() } else { format!("it printed last:{last}") }
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts `command` with `variables` in its environment. What it prints goes to the file `log`, by default to
-    /// one of its own among the temporary files; what becomes of it later is told `tell`.
+    /// one in a folder of its own among the temporary files; what becomes of it later is told `tell`.
     pub(crate) fn start(
         command: &[String],
         variables: Vec<(&str, OsString)>,
@@ -56,8 +56,7 @@ impl Program {
         let title = title(command);
         let cannot = |e: &dyn fmt::Display| Error::new(ErrorKind::Usage, format!("cannot launch {name:?}: {e}"));
         check_script(name).map_err(|why| cannot(&why))?;
-        let log = Log::new(log);
-        let file = log.create().map_err(|e| cannot(&format_args!("the log {}: {e}", log.path.display())))?;
+        let (log, file) = Log::open(log).map_err(|why| cannot(&why))?;
         let (output, theirs) = std::io::pipe().map_err(|e| cannot(&e))?;
         let mut command = Command::new(name);
         command.args(arguments).envs(variables);
@@ -87,9 +86,10 @@ impl Program {
             process.log.discard();
             cannot(&why_not(name, &e))
         })?;
-        spawn("rlay-output", move || for_reader.read(output, file)).map_err(|e| cannot(&e))?;
         Siblings::here().open();
-        Ok(Self { process, close_timeout, owner: process::id(), is_open: true })
+        let program = Self { process, close_timeout, owner: process::id(), is_open: true };
+        spawn("rlay-output", move || for_reader.read(output, file)).map_err(|e| cannot(&e))?;
+        Ok(program)
     }
 
     /// Where its log lies.
@@ -101,6 +101,11 @@ impl Program {
     pub(crate) fn exit_report(&self, has_dialed: bool) -> Option<String> {
         self.process.state().end?;
         Some(self.process.describe(&self.process.wait(DYING_TIME, State::is_told), has_dialed))
+    }
+
+    /// What it printed last.
+    pub(crate) fn printed(&self) -> String {
+        self.process.printed(&self.process.state())
     }
 
     /// What it printed last, and where all of it is.

@@ -99,6 +99,13 @@ impl<'a> Wait<'a> {
         }
     }
 
+    /// Tells what `tracing` has been told already.
+    pub(crate) fn repeat(&mut self, text: &str) {
+        if let Some(notice) = &mut self.notice {
+            notice(Notice::Warning(text));
+        }
+    }
+
     pub(crate) fn told_later(&self) -> Tell {
         self.later.unwrap_or(trace)
     }

@@ -310,7 +310,7 @@ class ClientBackend(_Backend):
         env: As for `ServerBackend`. For the poll form (`turn` and `reply`) any object with
             ``observation_space`` and ``action_space`` will do.
         address: Where the `ServerEnv` listens; None takes the environment variable ``RLAY_ADDRESS``, which whoever
-            launches this program sets (see `launch`).
+            launches this program sets (see `launch`), and with it ``RLAY_TOKEN``.
         max_sessions: Most sessions at a time. None: 64, or 1 for an instance, which cannot have more.
         connect_timeout: How long to try again while nobody listens. `turn` waits as long as it takes.
         token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.

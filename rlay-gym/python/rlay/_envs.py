@@ -439,8 +439,9 @@ class ClientEnv(RemoteEnv):
             ends the episode: the last observation once more, reward 0.0, truncated, and ``info["lost"]`` says why.
         env_id: Which environment, where the host has several.
         env_kwargs: Keyword arguments for the environment, as far as the host allows them.
-        log: For a command: the file to which what it prints is added; by default a new one among the temporary
-            files, which is removed after an end in good order. The attribute ``log`` says where it lies.
+        log: For a command: the file to which what it prints is added, one of this user's own or a device; by default a
+            new one in a new folder among the temporary files, which is removed after an end in good order unless an
+            error has named it. The attribute ``log`` says where it lies.
         restarts: For a command: how often `reset` may start it again after it has ended, whatever ``on_loss`` is.
         close_timeout: For a command: how long it has to end after its environment was closed, in seconds, before
             SIGTERM asks it to and, five seconds later, SIGKILL ends it.
@@ -552,8 +553,9 @@ class LaunchArguments(TypedDict, total=False):
 def launch(command: Sequence[str | os.PathLike[str]], **kwargs: Unpack[LaunchArguments]) -> ClientEnv:
     """Start a program that hosts an environment, and return that environment.
 
-    The program finds in the environment variable ``RLAY_ADDRESS`` where to dial in, as `ClientBackend` does by
-    itself. If it ends, the call under way raises `ConnectionLost`, which says how it ended and what it printed last.
+    The program finds in the environment variable ``RLAY_ADDRESS`` where to dial in, and in ``RLAY_TOKEN`` the token
+    that lets it in and nobody else, as `ClientBackend` does by itself: that of ``token=`` or of this process's own
+    ``RLAY_TOKEN``, otherwise a new one. If it ends, the call under way raises `ConnectionLost`, which says how it ended and what it printed last.
     It must be this program that stays: a script lets its game take its place (``exec ./game``), for what it leaves
     running when it ends is ended with it.
 
