@@ -1,7 +1,7 @@
 //! Belief: which certificates of the other end are taken.
 
 use std::{
-    fmt, fs,
+    fmt,
     path::Path,
     sync::{Arc, OnceLock},
 };
@@ -23,7 +23,7 @@ use rustls::{
 
 use crate::{
     Pin,
-    files::{Watched, in_words, unusable},
+    files::{Watched, in_words, read, unusable},
     provider,
 };
 
@@ -51,7 +51,7 @@ fn refuse(why: String) -> rustls::Error {
 /// The certificates of CAs in `file`.
 fn authorities(file: &Path) -> Result<Arc<RootCertStore>> {
     let mut store = RootCertStore::empty();
-    let pem = fs::read(file).map_err(|e| unusable(file, e))?;
+    let pem = read(file).map_err(|e| unusable(file, e))?;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|e| unusable(file, in_words(&e)))?;
         store.add(certificate).map_err(|_| unusable(file, "it holds something that is no certificate of a CA"))?;
@@ -161,7 +161,8 @@ impl OfDialers {
 /// The pins in `file`: one on a line, then space and whatever one likes; empty lines and those that begin with # do
 /// not count.
 fn listed(file: &Path) -> Result<Vec<Pin>> {
-    let text = fs::read_to_string(file).map_err(|e| unusable(file, e))?;
+    let text = read(file).map_err(|e| unusable(file, e))?;
+    let text = String::from_utf8(text).map_err(|_| unusable(file, "it is no text in UTF-8"))?;
     let words = text.lines().enumerate().filter_map(|(i, line)| Some((i, line.split_whitespace().next()?)));
     let words = words.filter(|(_, word)| !word.starts_with('#'));
     words.map(|(i, word)| word.parse().map_err(|e| unusable(file, format_args!("line {}: {e}", i + 1)))).collect()

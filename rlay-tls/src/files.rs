@@ -2,66 +2,154 @@
 
 use std::{
     fmt, fs,
+    io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
 use rlay_core::{Error, ErrorKind, Result};
 use rustls::pki_types::pem;
+
+/// No file that is read here is longer, in bytes.
+const LONGEST: u64 = 4 << 20;
+/// How long a handshake waits for its files to be looked at; those of a network may keep whoever reads them for ever.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a file holds. Whatever stands in its place, this does not wait: not for somebody to write to a FIFO, and not for
+/// the end of a device.
+pub(crate) fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut options = fs::File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    let opened = options.open(file)?;
+    let found = opened.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is no regular file; put one in its place"));
+    }
+    let mut bytes = vec![];
+    opened.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(io::Error::other(format!("it is longer than {LONGEST} bytes; take out what is not needed")));
+    }
+    Ok(bytes)
+}
 
 /// What tells one state of a file from the next: its size, and when it was written. Where files are copied with
 /// their times, as by backups and package managers, a new one is told by its number and by when that was changed.
 type Stamp = Option<(u64, SystemTime, [i64; 4])>;
 
 /// What some files hold.
-pub(crate) struct Watched<T> {
+pub(crate) struct Watched<T>(Arc<Shared<T>>);
+
+struct Shared<T> {
     files: Vec<PathBuf>,
     load: Box<dyn Fn() -> Result<T> + Send + Sync>,
-    state: Mutex<(Vec<Stamp>, Arc<T>)>,
+    state: Mutex<State<T>>,
+    looked: Condvar,
 }
 
-impl<T> Watched<T> {
+struct State<T> {
+    stamps: Vec<Stamp>,
+    value: Arc<T>,
+    /// Why they could not be used when they were looked at last.
+    failure: Option<String>,
+    /// Whether a thread is looking at them.
+    is_looking: bool,
+    /// Whether that takes so long that nobody waits for it.
+    is_slow: bool,
+}
+
+impl<T: Send + Sync + 'static> Watched<T> {
     /// Reads `files` by `load`. They must be there and good now.
     pub(crate) fn new(files: &[&Path], load: impl Fn() -> Result<T> + Send + Sync + 'static) -> Result<Self> {
         let files: Vec<_> = files.iter().map(|file| file.to_path_buf()).collect();
         let stamps = stamps(&files);
         let value = Arc::new(load()?);
-        Ok(Self { files, load: Box::new(load), state: Mutex::new((stamps, value)) })
+        let state = State { stamps, value, failure: None, is_looking: false, is_slow: false };
+        Ok(Self(Arc::new(Shared { files, load: Box::new(load), state: Mutex::new(state), looked: Condvar::new() })))
     }
 
-    /// What they hold now; if that cannot be used, what they held before.
+    /// What they hold now; if that cannot be used, or not be read in time, what they held before.
     pub(crate) fn current(&self) -> Arc<T> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = &self.0;
+        let (mut state, deadline) = (shared.state(), Instant::now() + PATIENCE);
+        if shared.files.is_empty() || (state.is_looking && state.is_slow) {
+            return state.value.clone();
+        }
+        // A look that has begun already may miss what has changed since.
+        state = shared.wait(state, deadline);
+        if !state.is_looking {
+            let for_thread = shared.clone();
+            let spawned = thread::Builder::new().name("rlay-files".into()).spawn(move || for_thread.look());
+            state.is_looking = spawned.is_ok();
+            state = shared.wait(state, deadline);
+        }
+        if state.is_looking && !std::mem::replace(&mut state.is_slow, true) {
+            tracing::warn!("{self}: what was read before stays in use: reading takes more than {PATIENCE:?}");
+        }
+        state.value.clone()
+    }
+}
+
+impl<T> Shared<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody is looking, or until `deadline`.
+    fn wait<'a>(&self, state: MutexGuard<'a, State<T>>, deadline: Instant) -> MutexGuard<'a, State<T>> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.looked.wait_timeout_while(state, left, |state| state.is_looking);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Reads them if they have changed, and whoever else looks waits for that.
+    fn look(&self) {
         let stamps = stamps(&self.files);
-        if stamps != state.0 {
-            match (self.load)() {
-                Ok(value) => {
-                    tracing::info!("{self}: read again");
-                    *state = (stamps, Arc::new(value));
+        let has_changed = stamps != self.state().stamps;
+        let loaded = has_changed.then(|| (self.load)());
+        let mut state = self.state();
+        match loaded {
+            None => {}
+            Some(Ok(value)) => {
+                tracing::info!("{self}: read again");
+                (state.stamps, state.value, state.failure) = (stamps, Arc::new(value), None);
+            }
+            // It is tried again the next time, for the reason may pass without a change of the file.
+            Some(Err(error)) => {
+                let why = error.to_string();
+                if state.failure.as_ref() != Some(&why) {
+                    tracing::warn!("{self}: what was read before stays in use: {why}");
                 }
-                // It is tried again the next time, for the reason may pass without a change of the file.
-                Err(error) => {
-                    tracing::warn!("{self}: what was read before stays in use: {error}");
-                    state.0.clear();
-                }
+                state.stamps.clear();
+                state.failure = Some(why);
             }
         }
-        state.1.clone()
+        (state.is_looking, state.is_slow) = (false, false);
+        self.looked.notify_all();
     }
 }
 
 /// The names of the files.
-impl<T> fmt::Display for Watched<T> {
+impl<T> fmt::Display for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
         f.write_str(&names.join(" and "))
     }
 }
 
+impl<T> fmt::Display for Watched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 impl<T> fmt::Debug for Watched<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.files).finish()
+        f.debug_list().entries(&self.0.files).finish()
     }
 }
 
@@ -100,9 +188,9 @@ pub(crate) fn in_words(error: &pem::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::atomic::{AtomicBool, Ordering::SeqCst},
-        time::Duration,
+    use std::sync::{
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
     };
 
     use super::*;
@@ -130,7 +218,7 @@ mod tests {
         fs::rename(&aside, &file).unwrap();
         assert_eq!(*watched.current(), "two", "another file of the same size and time");
 
-        std::thread::sleep(Duration::from_millis(20)); // for clocks that tick slowly
+        thread::sleep(Duration::from_millis(20)); // for clocks that tick slowly
         write(&file, "six");
         fails.store(true, SeqCst);
         assert_eq!(*watched.current(), "two", "what was read before stays");
@@ -138,5 +226,53 @@ mod tests {
         assert_eq!(*watched.current(), "six", "the file is good although it has not changed since");
         fs::remove_file(&file).unwrap();
         assert_eq!(*watched.current(), "six");
+    }
+
+    #[test]
+    fn nobody_waits_for_one_that_takes_for_ever() {
+        let file = std::env::temp_dir().join(format!("rlay-tls-slow-{}", std::process::id()));
+        fs::write(&file, "one").unwrap();
+        let (go, gate) = mpsc::channel::<()>();
+        let (path, gate, is_first) = (file.clone(), Mutex::new(gate), AtomicBool::new(true));
+        let watched = Watched::new(&[&file], move || {
+            if !is_first.swap(false, SeqCst) {
+                let _ = gate.lock().unwrap().recv();
+            }
+            fs::read_to_string(&path).map_err(|e| unusable(&path, e))
+        });
+        let watched = watched.unwrap();
+        fs::write(&file, "another").unwrap();
+        let began = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(*watched.current(), "one");
+        }
+        assert!(began.elapsed() < 10 * PATIENCE, "each of them waits");
+        drop(go);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while *watched.current() != "another" {
+            assert!(Instant::now() < deadline, "it is read in the end");
+        }
+        fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn only_regular_files_of_some_length_are_read() {
+        let folder = std::env::temp_dir().join(format!("rlay-tls-kinds-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let at = |name: &str| folder.join(name);
+        fs::write(at("good"), "good").unwrap();
+        assert_eq!(read(&at("good")).unwrap(), b"good");
+        fs::File::create(at("long")).unwrap().set_len(1 << 42).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
+        for (bad, why) in [
+            (at("long"), "longer than"),
+            (at("fifo"), "regular"),
+            (folder.clone(), "regular"),
+            ("/dev/zero".into(), "regular"),
+        ] {
+            let error = read(&bad).unwrap_err().to_string();
+            assert!(error.contains(why), "{}: {error}", bad.display());
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

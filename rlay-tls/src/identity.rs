@@ -14,7 +14,7 @@ use rustls::{
 
 use crate::{
     Pin,
-    files::{in_words, unusable},
+    files::{in_words, read, unusable},
     provider,
 };
 
@@ -23,7 +23,7 @@ const NAME: &str = "rlay";
 
 /// The certificate in `cert` and those that follow it there, and its key in `key`.
 pub(crate) fn from_files(cert: &Path, key: &Path) -> Result<CertifiedKey> {
-    let pem = |file: &Path| fs::read(file).map_err(|e| unusable(file, e));
+    let pem = |file: &Path| read(file).map_err(|e| unusable(file, e));
     certified(&pem(cert)?, &pem(key)?).map_err(|why| {
         let key = if cert == key { String::new() } else { format!(" with the key in {}", key.display()) };
         unusable(cert, format_args!("{why}{key}"))
@@ -98,26 +98,28 @@ fn directory() -> Option<PathBuf> {
 fn kept(directory: &Path) -> io::Result<String> {
     const FILE: &str = "certificate.pem";
     let file = directory.join(FILE);
-    match fs::read_to_string(&file) {
+    let pem = || String::from_utf8(read(&file)?).map_err(io::Error::other);
+    match pem() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         found => return found,
     }
     fs::create_dir_all(directory)?;
-    let pem = generate().map_err(io::Error::other)?;
+    let made = generate().map_err(io::Error::other)?;
     // Written aside and linked, so that nobody reads half of it and two processes agree on one.
     let aside = directory.join(format!("{FILE}.{}", std::process::id()));
-    let written = write_private(&aside, &pem).and_then(|()| match fs::hard_link(&aside, &file) {
+    let _ = fs::remove_file(&aside); // of one that was killed
+    let written = write_private(&aside, &made).and_then(|()| match fs::hard_link(&aside, &file) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,
     });
     let _ = fs::remove_file(&aside);
     written?;
-    fs::read_to_string(&file)
+    pem()
 }
 
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     io::Write::write_all(&mut options.open(file)?, text.as_bytes())

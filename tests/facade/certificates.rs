@@ -215,11 +215,46 @@ fn a_certificate_is_rotated_without_a_restart() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_keeps_nobody_waiting() {
+    each(|scheme| {
+        let (folder, authority) = (Folder::new(), Authority::new("ours"));
+        let own = authority.vouch(&folder, "own.pem", "127.0.0.1", Good);
+        let dialer = authority.vouch(&folder, "dialer.pem", "dialer", Good);
+        let (cert, key) = (folder.write("cert.pem", &own.pem), folder.write("key.pem", &own.key));
+        let (ca, clients) = (folder.write("ca.pem", &authority.pem()), folder.write("clients", &dialer.pin));
+        let options = [("cert", &cert), ("key", &key), ("ca", &ca), ("clients", &clients)];
+        let options = options.map(|(option, file)| format!("{option}={}", file.display())).join("&");
+        let listener = Listener::new(scheme, &options);
+        let with = format!("pin={}&cert={}", own.pin, dialer.path());
+        listener.lets_in("all is well", &with);
+        for file in [&cert, &key, &ca, &clients] {
+            let good = fs::read_to_string(file).expect("a file");
+            fs::remove_file(file).expect("it is there");
+            assert!(std::process::Command::new("mkfifo").arg(file).status().expect("a command").success());
+            for time in ["a FIFO", "a FIFO still"] {
+                listener.lets_in(&format!("{}: {time}", file.display()), &with);
+            }
+            fs::remove_file(file).expect("it is there");
+            // It takes no room on the disk.
+            fs::File::create(file).and_then(|long| long.set_len(1 << 42)).expect("a long file");
+            listener.lets_in(&format!("{}: too long", file.display()), &with);
+            fs::remove_file(file).expect("it is there");
+            fs::write(file, good).expect("writes");
+            listener.lets_in("all is well again", &with);
+        }
+        fs::write(&clients, "").expect("writes");
+        listener.refuses("it was taken off the list", &with, "refuses this end's certificate");
+    });
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_before_anything_is_sent() {
     each(|scheme| {
         let folder = Folder::new();
         let (empty, missing) = (folder.write("empty", ""), folder.write("there", "").with_file_name("missing"));
-        let (empty, missing) = (empty.display(), missing.display());
+        let fifo = missing.with_file_name("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("a command").success());
+        let (empty, missing, fifo) = (empty.display(), missing.display(), fifo.display());
         let pin = format!("pin=sha256:{}", "0".repeat(64));
         for (options, text) in [
             (String::new(), "whose certificate is expected?"),
@@ -231,6 +266,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
             (format!("{pin}&cert={missing}"), "No such file"),
             (format!("{pin}&cert={empty}"), "no certificate in PEM form"),
             (format!("ca={empty}"), "no certificate in PEM form"),
+            (format!("ca={fifo}"), "it is no regular file"),
+            (format!("{pin}&cert={fifo}"), "it is no regular file"),
             (format!("{pin}&name=two words"), "no name"),
             (format!("{pin}&colour=blue"), "there is no option colour=blue"),
             ("pin=".into(), "pin is empty"),
@@ -243,6 +280,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
             ("insecure_skip_verification=yes".to_owned(), "an option of dialers"),
             ("name=learner.test".into(), "an option of dialers"),
             (format!("clients={missing}"), "No such file"),
+            (format!("clients={fifo}"), "it is no regular file"),
             (format!("clients={}", folder.write("clients", "sha256:00").display()), "line 1"),
             (pin.clone(), "the certificate here is"),
         ] {
