@@ -84,6 +84,16 @@ ELSEWHERE = (
         "test_launch.py::test_a_script_that_puts_the_game_into_the_background",
     ),
     Elsewhere(
+        "somebody else dials where a launched game is to dial", "launch", "log", GONE, AT_ONCE,
+        "they are refused, and the game becomes the environment",
+        "test_launch.py::test_nobody_else_becomes_the_environment",
+    ),
+    Elsewhere(
+        "a certificate's file turns into a FIFO, or is not read in time", "tls, quic", NOTHING, "log", "",
+        "what was read before stays in use",
+        "tests/facade/certificates.rs::a_file_that_cannot_be_read_keeps_nobody_waiting",
+    ),
+    Elsewhere(
         "who listens has no descriptors left", "all", "`Busy`", "log", "at `connect_timeout`",
         "what is open goes on, and others are let in once there are some",
         "test_exhaustion.py::test_a_host_without_descriptors",

@@ -460,10 +460,10 @@ def test_nobody_else_becomes_the_environment(tmp_path: Path, caplog: pytest.LogC
         until(told.exists, "the program to be told where to dial")
         address = told.read_text().strip()
         for token in (None, "a guess of somebody's"):
-            with rlay.ClientBackend("CartPole-v1", address, token=token) as intruder:
-                with pytest.raises(rlay.Unauthorized):
-                    while True:
-                        intruder.turn(WAIT)
+            intruder = rlay.ClientBackend("CartPole-v1", address, token=token)
+            with pytest.raises(rlay.Unauthorized):
+                intruder.turn(WAIT)
+            intruder.close()
         with strangers.dial(address) as stranger:
             stranger.send("Hello", strangers.HELLO | {"role": "Env"})
             answer = stranger.receive()
@@ -472,6 +472,7 @@ def test_nobody_else_becomes_the_environment(tmp_path: Path, caplog: pytest.LogC
         until(lambda: envs, "the program to dial in")
     with envs[0] as env:
         assert is_running(env.reset()[1]["pid"])
+    assert "a token is needed here" in caplog.text and "the token is wrong" in caplog.text
 
 
 def test_one_that_dials_without_the_token_is_told_of(tmp_path: Path) -> None:

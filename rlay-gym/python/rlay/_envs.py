@@ -555,9 +555,9 @@ def launch(command: Sequence[str | os.PathLike[str]], **kwargs: Unpack[LaunchArg
 
     The program finds in the environment variable ``RLAY_ADDRESS`` where to dial in, and in ``RLAY_TOKEN`` the token
     that lets it in and nobody else, as `ClientBackend` does by itself: that of ``token=`` or of this process's own
-    ``RLAY_TOKEN``, otherwise a new one. If it ends, the call under way raises `ConnectionLost`, which says how it ended and what it printed last.
-    It must be this program that stays: a script lets its game take its place (``exec ./game``), for what it leaves
-    running when it ends is ended with it.
+    ``RLAY_TOKEN``, otherwise a new one. If it ends, the call under way raises `ConnectionLost`, which says how it ended
+    and what it printed last. It must be this program that stays: a script lets its game take its place
+    (``exec ./game``), for what it leaves running when it ends is ended with it.
 
     ``close()`` tells the program to end and waits until it has: ``ClientBackend.run()`` returns there, and what follows
     it is done. After ``close_timeout`` comes SIGTERM, after five seconds more SIGKILL; Ctrl-C kills it at once. While
