@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_proof_is_of_one_token_one_side_and_one_handshake() {
-        let token = Token::new("a secret").unwrap();
+        let token = Token::new("the secret").unwrap();
         let proof = token.prove(Prover::Dialer, b"hello", b"challenge");
         assert!(token.is_proven(Prover::Dialer, b"hello", b"challenge", &proof));
         assert!(!token.is_proven(Prover::Listener, b"hello", b"challenge", &proof));
@@ -139,7 +139,7 @@ mod tests {
         assert!(!token.is_proven(Prover::Dialer, b"other", b"challenge", &proof));
         assert!(!token.is_proven(Prover::Dialer, b"hello", b"challenge", &proof[..31]));
         assert!(!token.is_proven(Prover::Dialer, b"hello", b"challenge", &[]));
-        assert!(!Token::new("A secret").unwrap().is_proven(Prover::Dialer, b"hello", b"challenge", &proof));
+        assert!(!Token::new("The secret").unwrap().is_proven(Prover::Dialer, b"hello", b"challenge", &proof));
     }
 
     #[test]

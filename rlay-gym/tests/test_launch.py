@@ -366,7 +366,7 @@ def test_its_log_is_public(playing: Any, tmp_path: Path, monkeypatch: pytest.Mon
     assert "listening" not in Path(playing.log).read_text()
     folder = Path(playing.log).parent
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, Path(playing.log))] == [0o700, 0o600]
-    assert str(os.getpid()) not in folder.name or len(folder.name) > 30, "it can be foretold"
+    assert len(folder.name) > 40, "it can be foretold"
     play(playing, 1)
     playing.close()
     assert not folder.exists(), "nobody asked for it"

@@ -88,7 +88,10 @@ impl Program {
         })?;
         Siblings::here().open();
         let program = Self { process, close_timeout, owner: process::id(), is_open: true };
-        spawn("rlay-output", move || for_reader.read(output, file)).map_err(|e| cannot(&e))?;
+        if let Err(error) = spawn("rlay-output", move || for_reader.read(output, file)) {
+            let _ = program.end(Duration::ZERO, "although nothing can be read from it", &mut Wait::default());
+            return Err(cannot(&error));
+        }
         Ok(program)
     }
 

@@ -145,7 +145,7 @@ fn sessions_survive_every_mutant() {
             let donor = &frames[rng.below(frames.len() as u64) as usize];
             let mut bytes = mutant(frame, donor, &mut rng);
             let local = |role, token| Local { role, limits, token, lasts: false };
-            let token = || Some(Token::new("a secret").unwrap());
+            let token = || Some(Token::new("the secret").unwrap());
             for token in [None, token()] {
                 let mut out = Vec::new();
                 let mut dialing = Dialing::begin(local(Role::Agent, token.clone()), [1; 32], &mut out);

@@ -198,7 +198,7 @@ fn meet(dialer: &Local, listener: &Local) -> std::result::Result<Vec<Vec<u8>>, (
 
 #[test]
 fn both_prove_that_they_know_the_token() {
-    let (agent, env) = (secretive(Role::Agent, "a secret"), secretive(Role::Env, "a secret"));
+    let (agent, env) = (secretive(Role::Agent, "the secret"), secretive(Role::Env, "the secret"));
     let frames = meet(&agent, &env).unwrap();
     assert_eq!(frames.len(), 4);
     let told = frames.concat();
@@ -208,8 +208,8 @@ fn both_prove_that_they_know_the_token() {
 
 #[test]
 fn a_token_that_is_missing_or_wrong() {
-    let (known, other) = (secretive(Role::Agent, "a secret"), secretive(Role::Agent, "a secreT"));
-    let env = secretive(Role::Env, "a secret");
+    let (known, other) = (secretive(Role::Agent, "the secret"), secretive(Role::Agent, "the secreT"));
+    let env = secretive(Role::Env, "the secret");
     let unauthorized = Err(("listener", ErrorKind::Unauthorized));
     assert_eq!(meet(&other, &env).map(|_| ()), unauthorized);
     assert_eq!(meet(&local(Role::Agent), &env).map(|_| ()), unauthorized);
@@ -219,7 +219,7 @@ fn a_token_that_is_missing_or_wrong() {
 #[test]
 fn a_listener_that_proves_nothing_is_not_believed() {
     let mut out = Vec::new();
-    let dialer = secretive(Role::Agent, "a secret");
+    let dialer = secretive(Role::Agent, "the secret");
     let mut hello = Vec::new();
     let mut dialing = Dialing::begin(dialer.clone(), [1; 32], &mut hello);
 
@@ -242,7 +242,7 @@ fn a_listener_that_proves_nothing_is_not_believed() {
 
 #[test]
 fn a_proof_is_good_for_one_handshake() {
-    let (agent, env) = (secretive(Role::Agent, "a secret"), secretive(Role::Env, "a secret"));
+    let (agent, env) = (secretive(Role::Agent, "the secret"), secretive(Role::Env, "the secret"));
     let frames = meet(&agent, &env).unwrap();
     let mut out = Vec::new();
     let mut later = Greeting::new(env.clone(), [3; 32]);
@@ -258,7 +258,7 @@ fn a_proof_is_good_for_one_handshake() {
 
 #[test]
 fn a_challenge_to_who_knows_no_token_is_a_violation() {
-    let (agent, env) = (secretive(Role::Agent, "a secret"), secretive(Role::Env, "a secret"));
+    let (agent, env) = (secretive(Role::Agent, "the secret"), secretive(Role::Env, "the secret"));
     let frames = meet(&agent, &env).unwrap();
     assert_eq!(receive_welcome(&frames[1]).unwrap_err().kind(), ErrorKind::Protocol);
 

@@ -194,7 +194,8 @@ class ServerBackend(_Backend):
             session at a time and is not closed; or a dict of several, of which agents name one.
         address: Where to listen; port 0 takes a free one, see the attribute ``address``.
         max_sessions: Most agents at a time. None: 64, or 1 for an instance, which cannot have more.
-        token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        token: A secret that both ends must have, with eight visible characters or more; None takes the environment
+            variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         reconnect_timeout: How long an agent whose connection was lost over a network may take to come back, in seconds;
@@ -313,7 +314,8 @@ class ClientBackend(_Backend):
             launches this program sets (see `launch`), and with it ``RLAY_TOKEN``.
         max_sessions: Most sessions at a time. None: 64, or 1 for an instance, which cannot have more.
         connect_timeout: How long to try again while nobody listens. `turn` waits as long as it takes.
-        token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        token: A secret that both ends must have, with eight visible characters or more; None takes the environment
+            variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         reconnect_timeout: How long an agent whose connection was lost over a network may take to come back, in seconds;

@@ -426,7 +426,8 @@ class ClientEnv(RemoteEnv):
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to try again while nobody listens, and to wait until the environment is made, in
             seconds in all; ``math.inf`` waits for ever.
-        token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        token: A secret that both ends must have, with eight visible characters or more; None takes the environment
+            variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds; zero: the
@@ -600,7 +601,8 @@ class ServerEnv(RemoteEnv):
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to wait for an environment that dials in and is made, in seconds in all; ``math.inf``
             waits for ever.
-        token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        token: A secret that both ends must have, with eight visible characters or more; None takes the environment
+            variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds; zero: the

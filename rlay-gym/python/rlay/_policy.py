@@ -38,7 +38,8 @@ def serve_policy(
     Args:
         policy: Called as ``policy(observation)``; returns an action.
         address: Where to listen, such as ``tcp://127.0.0.1:5005``.
-        token: A secret that both ends must have; None takes the environment variable ``RLAY_TOKEN``, if set.
+        token: A secret that both ends must have, with eight visible characters or more; None takes the environment
+            variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         max_sessions: Most environments at a time.
