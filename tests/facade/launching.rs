@@ -314,6 +314,8 @@ fn a_log_that_is_none_of_this_users_files_is_refused() {
     let _reader = std::fs::File::options().read(true).write(true).open(at("read")).expect("opens");
     std::fs::write(at("own"), "before\n").expect("writes");
     std::os::unix::fs::symlink(at("own"), at("link")).expect("links");
+    std::fs::write(at("precious"), "").expect("writes");
+    std::fs::hard_link(at("precious"), at("hard")).expect("links");
     let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("binds");
     std::fs::write(at("theirs"), "").expect("writes");
     // Only root can give a file away.
@@ -322,6 +324,7 @@ fn a_log_that_is_none_of_this_users_files_is_refused() {
         ("fifo", "it is a FIFO"),
         ("read", "it is a FIFO"),
         ("link", "it is a link"),
+        ("hard", "a hard link"),
         ("socket", "it is a socket"),
         ("", "it is a directory"),
     ];

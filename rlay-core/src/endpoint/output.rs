@@ -98,6 +98,8 @@ fn unfit(found: &Metadata) -> Option<String> {
         _ if kind.is_symlink() => "a link",
         _ if kind.is_socket() => "a socket",
         _ if kind.is_block_device() => "a disk",
+        // Where the system lets others give a second name to a file, that may be one which is precious.
+        _ if kind.is_file() && found.nlink() > 1 => "a file with a second name, a hard link",
         _ if is_own => return None,
         _ => return Some(format!("a file of user {user}")),
     };
