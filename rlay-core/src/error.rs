@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable;
+
 /// What every fallible function of RLay returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -86,6 +88,8 @@ impl ErrorKind {
 /// assert_eq!(error.to_string(), "step before reset; call reset() first");
 /// ```
 ///
+/// Its texts are [printable](crate::printable::text), whoever they are from.
+///
 /// `Debug` prints the sentence, too, and below it the traceback of a remote environment if there is one: that is what
 /// a `main` shows which returns the error.
 #[derive(Clone)]
@@ -99,7 +103,12 @@ pub struct Error {
 impl Error {
     /// An error of `kind` whose text should say what to try next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into().into(), failure: None, is_gone: false }
+        Self { kind, message: own(message.into()), failure: None, is_gone: false }
+    }
+
+    /// An error of `kind` with the words of a peer, behind what they are.
+    pub(crate) fn said(kind: ErrorKind, what: &str, words: &str) -> Self {
+        Self::new(kind, format!("{what}: {}", printable::sentence(words)))
     }
 
     /// An error of kind [`ConnectionLost`](ErrorKind::ConnectionLost) that is known to last: nobody has the port, or
@@ -136,7 +145,7 @@ impl Error {
     /// The same error with `prefix` before its text, to say where it happened.
     #[must_use]
     pub fn context(mut self, prefix: impl fmt::Display) -> Self {
-        self.message = format!("{prefix}: {}", self.message).into();
+        self.message = own(format!("{prefix}: {}", self.message));
         self
     }
 
@@ -144,15 +153,23 @@ impl Error {
     #[must_use]
     pub(crate) fn at(mut self, part: impl fmt::Display) -> Self {
         let colon = if self.message.starts_with(['[', '.']) { "" } else { ": " };
-        self.message = format!("{part}{colon}{}", self.message).into();
+        self.message = own(format!("{part}{colon}{}", self.message));
         self
     }
 
     /// The same error with what to try next after its text.
     #[must_use]
     pub(crate) fn advice(mut self, next: &str) -> Self {
-        self.message = format!("{}; {next}", self.message).into();
+        self.message = own(format!("{}; {next}", self.message));
         self
+    }
+}
+
+/// A text that stands in an error.
+fn own(text: String) -> Cow<'static, str> {
+    match printable::text(&text) {
+        Cow::Borrowed(_) => text.into(),
+        Cow::Owned(shown) => shown.into(),
     }
 }
 
@@ -172,9 +189,16 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
+/// Texts that are too long are cut, with a mark where ([`printable::LONGEST`]).
 impl From<EnvFailure> for Error {
     fn from(failure: EnvFailure) -> Self {
-        let message = failure.to_string().into();
+        let EnvFailure { error_type, message, traceback } = failure;
+        let failure = EnvFailure {
+            error_type: printable::sentence(&error_type).into_owned(),
+            message: own(message).into(),
+            traceback: own(traceback).into(),
+        };
+        let message = own(failure.to_string());
         Self { kind: ErrorKind::Env, message, failure: Some(Box::new(failure)), is_gone: false }
     }
 }

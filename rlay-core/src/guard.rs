@@ -8,7 +8,10 @@ use std::{
     thread,
 };
 
-use crate::error::{EnvError, EnvFailure, Result};
+use crate::{
+    error::{EnvError, EnvFailure, Result},
+    printable::log_entry,
+};
 
 thread_local! {
     /// The text and the place of this thread's last panic.
@@ -26,7 +29,7 @@ pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
             // What was panicked with on another thread and only went on here has its place there.
             let place = LAST.take().filter(|(last, _)| *last == message);
             let traceback = place.map(|(_, place)| format!("panicked at {place}")).unwrap_or_default();
-            tracing::error!("caught a panic: {message} ({traceback})");
+            tracing::error!("{}", log_entry(&format!("caught a panic: {message} ({traceback})")));
             Err(EnvFailure { error_type: "panic".into(), message, traceback }.into())
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     env::{Env, Observation, StepResult},
     error::{EnvError, EnvFailure, Error, ErrorKind, Result},
     guard::guard,
+    printable::log_entry,
     space::{Space, difference},
     value::{Map, Value},
     wire::{Keys, Payload, Seed, Spec, put_map_value, put_value},
@@ -112,9 +113,10 @@ impl<E: Env> Hosted<E> {
         if let Some(how) = difference(before, &after) {
             self.told = true;
             tracing::warn!(
-                "{}: reset() has changed {name}, from before to after: {how}; the agent keeps the first spaces, so \
+                "{}: reset() has changed {name}, from before to after: {}; the agent keeps the first spaces, so \
                  make a new session for others",
-                std::any::type_name::<E>()
+                std::any::type_name::<E>(),
+                log_entry(&how)
             );
         }
     }

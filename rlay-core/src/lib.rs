@@ -23,6 +23,7 @@ mod mem;
 pub mod net;
 mod offers;
 mod policy;
+pub mod printable;
 mod registry;
 mod repr;
 mod rng;

@@ -6,6 +6,7 @@ use half::f16;
 
 use crate::{
     dtype::{DType, Scalar},
+    printable,
     value::{Array, Map, Value},
 };
 
@@ -45,20 +46,12 @@ pub(crate) fn string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_char(quote)?;
     for character in text.chars() {
         match character {
-            '\n' => f.write_str("\\n")?,
-            '\r' => f.write_str("\\r")?,
-            '\t' => f.write_str("\\t")?,
             '\\' => f.write_str("\\\\")?,
             _ if character == quote => write!(f, "\\{quote}")?,
             _ if character == '\'' || character == '"' || character.escape_debug().len() == 1 => {
                 f.write_char(character)?;
             }
-            // Nothing to be seen.
-            _ => match character as u32 {
-                code @ 0..0x100 => write!(f, "\\x{code:02x}")?,
-                code @ 0x100..0x10000 => write!(f, "\\u{code:04x}")?,
-                code => write!(f, "\\U{code:08x}")?,
-            },
+            _ => printable::escape(f, character)?,
         }
     }
     f.write_char(quote)
@@ -435,9 +428,9 @@ impl fmt::Debug for Value {
             ),
             Self::Opaque { type_name, repr } => {
                 f.write_str("Opaque(type=")?;
-                string(f, type_name)?;
+                string(f, &cut(type_name, printable::SENTENCE))?;
                 f.write_str(", repr=")?;
-                string(f, repr)?;
+                string(f, &cut(repr, printable::SENTENCE))?;
                 f.write_char(')')
             }
         }

@@ -12,7 +12,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
-use rlay_core::{ErrorKind, Map, Value};
+use rlay_core::{ErrorKind, Map, Value, printable};
 
 use crate::{
     array, error,
@@ -108,7 +108,10 @@ impl<'py> Builder<'py> {
                 let parts = (self.build(&graph.nodes)?, self.build(&graph.edges)?, self.build(&graph.edge_links)?);
                 graph_type(py)?.call1(parts)?
             }
-            Value::Opaque { type_name, repr } => support(py)?.getattr("Opaque")?.call1((type_name, repr))?,
+            Value::Opaque { type_name, repr } => {
+                let shown = (printable::sentence(type_name), printable::text(repr));
+                support(py)?.getattr("Opaque")?.call1(shown)?
+            }
         })
     }
 

@@ -10,6 +10,7 @@ mod host;
 mod options;
 mod packing;
 mod polled;
+mod printable;
 mod results;
 mod space;
 mod value;
@@ -44,6 +45,7 @@ mod _rlay {
         building::read_value,
         options::{check, check_address},
         polled::Poll,
+        printable::{indented, log_entry, printable_text, sentence},
         space::{difference, read_space, roundtrip, show_space},
         value::{check_data, roundtrip_value, show_value},
         waiting::forked,

@@ -384,7 +384,7 @@ def test_programs_that_are_no_environment(tmp_path: Path) -> None:
         ([background], rlay.ConnectionLost,
          f"before it dialed in, {background} ended, and what it had put into the background was ended with it: …",
          "by exec ./game without &"),
-        ([*GAME, "never"], rlay.Timeout, "…launched.py never did not dial in to tcp://…\n  thinking\n(all of it: …)",
+        ([*GAME, "never"], rlay.Timeout, "…launched.py never did not dial in to tcp://…\n  thinking\n  (all of it: …)",
          "does it host an environment, as with ClientBackend? or raise connect_timeout"),
     ]:  # fmt: skip
         with pytest.raises(kind) as raised:
@@ -402,7 +402,7 @@ def test_what_a_launched_game_is_waited_for(caplog: pytest.LogCaptureFixture) ->
             env.step(0)
     reads(
         raised.value,
-        "the environment did not answer before the timeout; …; it printed last:\n  about to hang\n(all of it: …)",
+        "the environment did not answer before the timeout; …; it printed last:\n  about to hang\n  (all of it: …)",
         "late() fetches it, reset() drops it",
     )
     reads(

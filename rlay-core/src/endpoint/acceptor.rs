@@ -21,6 +21,7 @@ use crate::{
     channel::{BlockingChannel, BlockingListener, Incoming},
     error::{Error, ErrorKind, Result},
     net::LAST_WORD,
+    printable::log_entry,
     session::{Admission, Greeting, reject},
     stop::Stop,
     token::nonce,
@@ -231,7 +232,7 @@ impl Shared {
             let slice = (!is_heeded).then(|| Instant::now() + SLICE);
             let Ok(incoming) = listener.accept(slice) else { continue };
             let Some(handshake) = self.begin() else {
-                self.notice(format!("{}: turned away, too many handshakes are under way", incoming.peer()));
+                self.notice(&format!("{}: turned away, too many handshakes are under way", incoming.peer()));
                 continue;
             };
             let shared = self.clone();
@@ -245,7 +246,7 @@ impl Shared {
                         ErrorKind::Busy => shared.history.line(&peer, &error.to_string()).map(|(line, _)| line),
                         _ => Some(format!("{peer}: {error}")),
                     };
-                    line.into_iter().for_each(|line| shared.notice(line));
+                    line.into_iter().for_each(|line| shared.notice(&line));
                 }
                 shared.end(&own);
             });
@@ -283,7 +284,8 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn notice(&self, text: String) {
+    fn notice(&self, text: &str) {
+        let text = log_entry(text).into_owned();
         tracing::warn!("{text}");
         let mut state = self.state();
         if state.notices.len() == NOTICES {

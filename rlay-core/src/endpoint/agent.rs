@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
+    printable,
     session::{AgentEvent, AgentSession, Call},
     space::Space,
     value::Value,
@@ -27,9 +28,6 @@ const CLOSE_TIME: Duration = Duration::from_millis(1500);
 /// How long a goodbye may take, and how long where other programs are to be told, too.
 const GOODBYE_TIME: Duration = Duration::from_millis(500);
 const SHORT_GOODBYE_TIME: Duration = Duration::from_millis(50);
-
-/// Most characters of what a host is told when an agent leaves.
-const LONGEST_REASON: usize = 2000;
 
 /// A session with one environment, below typed spaces and Python objects.
 ///
@@ -362,7 +360,7 @@ impl Agent {
     /// Ends the session, and tells the host why: the environment cannot be used, or not any more.
     pub fn leave(&mut self, why: &Error) {
         if self.over.is_none() {
-            let message = why.to_string().chars().take(LONGEST_REASON).collect();
+            let message = printable::sentence(&why.to_string()).into_owned();
             self.part(&Goodbye { code: why.kind().code(), message }, GOODBYE_TIME);
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     bridge::refuse_inside_tokio,
     env::Env,
     error::{EnvError, Error, ErrorKind, Result},
+    printable::log_entry,
     stop::Stop,
     wire::{Make, Role},
 };
@@ -184,7 +185,7 @@ impl ClientBackend {
         let this = self.clone();
         let spawned = spawn("rlay-backend", move || {
             if let Err(error) = this.serve() {
-                tracing::error!("{}: {error}", this.0.address);
+                tracing::error!("{}: {}", this.0.address, log_entry(&error.to_string()));
             }
         });
         spawned.map(drop).inspect_err(|_| self.0.running.end())
@@ -256,7 +257,8 @@ impl Inner {
         if !self.history.has_played() || !matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Busy) {
             return Err(error);
         }
-        tracing::info!("{}: the agent left, and no other came: {error}", self.address);
+        let why = error.to_string();
+        tracing::info!("{}: the agent left, and no other came: {}", self.address, log_entry(&why));
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use crate::{
     channel::BlockingChannel,
     error::{Error, ErrorKind, Result},
     frame::Frame,
+    printable::log_entry,
     stop::Stop,
     wire::{Limits, Role, Ticket},
 };
@@ -100,7 +101,7 @@ impl Connection {
             match Keeper::new(Redial { address, role, options, ticket }, seat.clone(), watch) {
                 Ok(keeper) => Some((seat, keeper)),
                 Err(error) => {
-                    tracing::warn!("{error}; the session ends with its connection");
+                    tracing::warn!("{}; the session ends with its connection", log_entry(&error.to_string()));
                     None
                 }
             }

@@ -3,6 +3,7 @@
 use super::{Contract, Received};
 use crate::{
     error::{Error, ErrorKind, Result},
+    printable::log_entry,
     space::{AnySpace, Space, short, violation},
 };
 
@@ -58,6 +59,7 @@ impl Judge {
                 return Err(Error::new(ErrorKind::Env, format!("{BROKEN}: {why}; {MEND}, or take Contract::Warn")));
             }
             self.told = true;
+            let why = log_entry(&why);
             tracing::warn!("{BROKEN}: {why}; it is passed on as it is; {MEND}, or take Contract::Off");
         }
         Ok(observation)

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::{fs::OFlags, process::geteuid};
 
-use crate::token::nonce;
+use crate::{printable::sentence, token::nonce};
 
 /// Of what a program printed last, so many lines are kept for errors, each cut to so many bytes.
 const LINES: usize = 10;
@@ -129,11 +129,10 @@ impl Tail {
         }
     }
 
-    /// Without what a terminal would take for a command.
     pub(super) fn lines(&self) -> impl Iterator<Item = String> {
         self.lines.iter().map(|line| {
             let text = String::from_utf8_lossy(line).trim_end().replace('\t', "    ");
-            text.chars().filter(|c| !c.is_control()).collect()
+            sentence(&text).into_owned()
         })
     }
 }
@@ -154,6 +153,6 @@ mod tests {
         assert!(lines.iter().all(|line| line.len() <= LINE), "{lines:?}");
         assert!(lines[LINES - 1].starts_with("and xxx"), "{lines:?}");
         tail.add(b"\n\x1b[31mred\n");
-        assert_eq!(tail.lines().last().as_deref(), Some("[31mred"));
+        assert_eq!(tail.lines().last().as_deref(), Some("\\x1b[31mred"));
     }
 }

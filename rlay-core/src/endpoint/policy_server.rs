@@ -17,6 +17,7 @@ use crate::{
     error::{EnvError, EnvFailure, Error, ErrorKind, Result},
     guard::guard,
     policy::Policy,
+    printable::sentence,
     space::Space,
     stop::Stop,
     value::Value,
@@ -150,18 +151,20 @@ fn rounds<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
 }
 
 fn tell_end(peer: &str, played: &Played, error: &Error, history: &History) {
+    let why = error.to_string();
+    let why = sentence(&why);
     if played.steps == 0 {
-        if let Some((line, _)) = history.line(peer, &format!("the environment was not played: {error}")) {
+        if let Some((line, _)) = history.line(peer, &format!("the environment was not played: {why}")) {
             tracing::warn!("{line}");
         }
         return;
     }
     let (steps, episodes) = (count(played.steps, "step"), count(played.episodes, "episode"));
-    let text = format!("the environment left after {steps} in {episodes}: {error}");
+    let text = format!("the environment left after {steps} in {episodes}: {why}");
     // Each is told, but what went wrong is a warning once. Games come and go.
     match error.kind() {
         ErrorKind::Closed | ErrorKind::ConnectionLost => tracing::info!("{peer}: {text}"),
-        _ if history.line(peer, &error.to_string()).is_none() => tracing::info!("{peer}: {text}"),
+        _ if history.line(peer, &why).is_none() => tracing::info!("{peer}: {text}"),
         _ => tracing::warn!("{peer}: {text}"),
     }
 }

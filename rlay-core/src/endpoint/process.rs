@@ -233,7 +233,7 @@ impl Process {
             true => format!("all of it: {}", self.log.name()),
             false => format!("its log, {}, was removed", self.log.path.display()),
         };
-        format!("{}\n({where_all_is})", self.printed(state))
+        format!("{}\n  ({where_all_is})", self.printed(state))
     }
 
     /// What it printed last.

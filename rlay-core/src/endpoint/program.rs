@@ -21,7 +21,10 @@ use super::{
     siblings::{GRACE, Siblings, wait_for},
     wait::Tell,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    printable::sentence,
+};
 
 /// How long a program whose connection is gone is given to end, so that the error can say how.
 const DYING_TIME: Duration = Duration::from_secs(1);
@@ -194,7 +197,7 @@ impl Drop for Program {
 /// A command as people know it, on one line that is not too long.
 pub(crate) fn title(command: &[String]) -> String {
     let words = shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default();
-    let words: Vec<char> = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let words: Vec<char> = sentence(&words).chars().collect();
     match words.len().checked_sub(TITLE.0 + TITLE.1) {
         None | Some(0) => words.into_iter().collect(),
         Some(over) => words[..TITLE.0].iter().chain(&['…']).chain(&words[TITLE.0 + over..]).collect(),
@@ -230,7 +233,7 @@ mod tests {
     #[test]
     fn a_title_shows_the_beginning_and_the_end() {
         let title = |words: &[&str]| title(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
-        assert_eq!(title(&["./game", "--name", "my own\n"]), "./game --name 'my own '");
+        assert_eq!(title(&["./game", "--name", "my own\n"]), "./game --name 'my own\\n'");
         let long = title(&["/usr/bin/python3", &"x".repeat(200), "game.py", "--hard"]);
         assert_eq!(long.chars().count(), TITLE.0 + 1 + TITLE.1);
         assert!(long.starts_with("/usr/bin/python3 xxx") && long.ends_with("xxx game.py --hard"), "{long}");

@@ -11,6 +11,7 @@ use crate::{
     address::Address,
     env::{Env, Metadata, ResetResult, StepResult, render_modes},
     error::{EnvError, Error, ErrorKind, Result},
+    printable::log_entry,
     session::Call,
     space::{AnySpace, Space, check_action},
     value::{Map, Value},
@@ -284,8 +285,9 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     fn truncate(&mut self, error: Error) -> Result<StepResult<O::Element>> {
         match self.last.take_if(|_| self.agent.is_lost()) {
             Some(last) => {
-                tracing::warn!("the environment is lost, and the episode ends: {error}");
-                let info = [("lost", Value::from(error.to_string()))].into();
+                let why = error.to_string();
+                tracing::warn!("the environment is lost, and the episode ends: {}", log_entry(&why));
+                let info = [("lost", Value::from(why))].into();
                 let observation = last.element(&self.observation_space)?;
                 Ok(StepResult { observation, reward: 0.0, terminated: false, truncated: true, info })
             }

@@ -14,6 +14,7 @@ use crate::{
     error::{EnvError, Error, ErrorKind, Result},
     guard::guard,
     host::{HostEnv, Hosted},
+    printable::log_entry,
     stop::Stop,
     wire::Make,
 };
@@ -154,7 +155,7 @@ impl ServerBackend {
         let this = self.clone();
         let spawned = spawn("rlay-backend", move || {
             if let Err(error) = this.serve() {
-                tracing::error!("{}: {error}", this.address());
+                tracing::error!("{}: {}", this.address(), log_entry(&error.to_string()));
             }
         });
         // Agents that dial once this has returned are let in, whenever the thread begins.

@@ -6,6 +6,7 @@ use super::{Acceptor, Agent, Connection, History, OnLoss, Options, Wait, dial, w
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
+    printable::log_entry,
     space::difference,
     wire::Role,
 };
@@ -81,7 +82,7 @@ impl Source {
             false => self.history.came_to_nothing(),
         }
         if let Some((line, _)) = self.history.line(&name, &format!("the environment is lost ({why}); {how}")) {
-            tracing::warn!("{line}");
+            tracing::warn!("{}", log_entry(&line));
         }
         let _ = Wait::new(Some(self.options.connect_timeout)).sleep(self.history.pause());
         let agent = self.open()?;

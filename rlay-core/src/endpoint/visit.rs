@@ -1,10 +1,10 @@
 //! Visit: what a host knows of one agent's stay, and says of it in the log: that it joined, and how it left.
 
 use super::History;
-use crate::error::{Error, Result};
-
-/// Most characters that a line takes from what a peer says.
-const LONGEST: usize = 500;
+use crate::{
+    error::{Error, Result},
+    printable::{indented, sentence},
+};
 
 /// One agent's stay with a host.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Visit {
     }
 
     pub(super) fn goodbye(&mut self, said: &Error) {
-        self.goodbye = Some(printable(&said.to_string()));
+        self.goodbye = Some(said.to_string());
     }
 
     /// Says once that an agent has joined.
@@ -81,11 +81,11 @@ impl Visit {
             (Ok(()), Some(said)) => said.clone(),
             (Ok(()), None) => "the connection was closed".into(),
         };
-        let why = printable(&why);
+        let why = sentence(&why);
         let text = match &self.asked {
             None => format!("the session ended before the agent asked for an environment: {why}"),
             Some(Err(error)) => {
-                format!("no environment was made for the agent: {}", printable(&error.to_string()))
+                format!("no environment was made for the agent: {}", sentence(&error.to_string()))
             }
             Some(Ok(())) if comes_to_nothing => format!("the agent left before its first step: {why}"),
             Some(Ok(())) => {
@@ -107,15 +107,10 @@ impl Visit {
     fn traceback(&self) -> String {
         let error = self.asked.as_ref().and_then(|made| made.as_ref().err());
         match error.and_then(Error::env_failure) {
-            Some(failure) if !failure.traceback.is_empty() => format!("\n{}", failure.traceback.trim_end()),
+            Some(failure) if !failure.traceback.is_empty() => indented(&failure.traceback),
             _ => String::new(),
         }
     }
-}
-
-/// What a peer may write into a log: nothing that a terminal takes for a command, and not much.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
 }
 
 pub(super) fn count(n: u64, what: &str) -> String {
@@ -135,8 +130,9 @@ mod tests {
         visit.goodbye(&Error::new(ErrorKind::Closed, format!("bye\x1b[2J\n{}", "x".repeat(1 << 20))));
         let (is_warning, line) = visit.end("tcp://a:1", &Ok(()), &History::default()).expect("it is told");
         assert!(!is_warning);
-        assert!(line.starts_with("tcp://a:1: the agent left after 1 step in 0 episodes: bye [2J xxx"), "{line}");
-        assert!(line.len() < 2 * LONGEST && !line.contains(char::is_control));
+        let beginning = r"tcp://a:1: the agent left after 1 step in 0 episodes: bye\x1b[2J\nxxx";
+        assert!(line.starts_with(beginning), "{line}");
+        assert!(line.len() < 3000 && !line.contains(char::is_control));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
     bridge::timeout,
     channel::BlockingChannel,
     error::{ErrorKind, Result},
+    printable::log_entry,
     stop::Stop,
 };
 
@@ -35,8 +36,8 @@ pub(crate) type Tell = fn(Notice<'_>);
 
 fn trace(what: Notice<'_>) {
     match what {
-        Notice::Warning(text) => tracing::warn!("{text}"),
-        Notice::Info(text) => tracing::info!("{text}"),
+        Notice::Warning(text) => tracing::warn!("{}", log_entry(text)),
+        Notice::Info(text) => tracing::info!("{}", log_entry(text)),
     }
 }
 
@@ -94,7 +95,10 @@ impl<'a> Wait<'a> {
 
     pub(crate) fn tell(&mut self, what: Notice<'_>) {
         match &mut self.notice {
-            Some(notice) => notice(what),
+            Some(notice) => match what {
+                Notice::Warning(text) => notice(Notice::Warning(&log_entry(text))),
+                Notice::Info(text) => notice(Notice::Info(&log_entry(text))),
+            },
             None => trace(what),
         }
     }

@@ -385,10 +385,7 @@ impl AgentSession {
                     0 => ErrorKind::ConnectionLost,
                     code => ErrorKind::told(code),
                 };
-                Ok(AgentEvent::Over(Error::new(
-                    kind,
-                    format!("the environment's host said goodbye: {}", goodbye.message),
-                )))
+                Ok(AgentEvent::Over(Error::said(kind, "the environment's host said goodbye", &goodbye.message)))
             }
             _ => Err(illegal(&header)),
         }

@@ -197,7 +197,7 @@ impl EnvSession {
             (Message::Goodbye(goodbye), _) => {
                 self.state = State::Over;
                 let kind = if goodbye.code == 0 { ErrorKind::Closed } else { ErrorKind::told(goodbye.code) };
-                Ok(EnvEvent::Over(Error::new(kind, format!("the agent said goodbye: {}", goodbye.message))))
+                Ok(EnvEvent::Over(Error::said(kind, "the agent said goodbye", &goodbye.message)))
             }
             (Message::Error(fault), _) if fault.fatal => {
                 self.state = State::Over;

@@ -138,16 +138,14 @@ impl Dialing {
     }
 }
 
-/// What a refusal says, as far as a stranger may say it: nothing that looks like an end on one's own side, and
-/// nothing that a terminal takes for a command.
+/// What a refusal says, as far as a stranger may say it: nothing that looks like an end on one's own side.
 fn refused(reject: &Reject, is_resuming: bool) -> Error {
     let kind = match ErrorKind::from_code(reject.code) {
         ErrorKind::ConnectionLost if is_resuming => return Error::gone("the listener has ended the session"),
         kind @ (ErrorKind::Busy | ErrorKind::Incompatible | ErrorKind::Unauthorized) => kind,
         _ => ErrorKind::Protocol,
     };
-    let reason: String = reject.message.chars().filter(|c| !c.is_control()).take(500).collect();
-    Error::new(kind, format!("the listener refused the connection: {reason}"))
+    Error::said(kind, "the listener refused the connection", &reject.message)
 }
 
 /// The listener's side of a handshake.

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::{Header, Kind, Limits, Payload, RAISE, Reader, Writer};
 use crate::{
     error::{EnvFailure, Error, ErrorKind, Result},
+    printable,
     space::AnySpace,
     value::{Map, Value},
 };
@@ -172,7 +173,7 @@ impl Fault {
     pub fn into_error(self) -> Error {
         match ErrorKind::told(self.code) {
             ErrorKind::Env => self.failure.into(),
-            kind => Error::new(kind, self.failure.message),
+            kind => Error::new(kind, printable::log_entry(&self.failure.message)),
         }
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -14,11 +13,10 @@ from typing import Any
 from typing_extensions import Self
 
 from rlay import _hosting, _lifetime, _listeners, _options, _rlay
+from rlay._log import logger
 from rlay._options import Options
 from rlay._threads import CLOSE_TIME, Threads
 from rlay.errors import Busy, Closed, ConnectionLost, Error, Timeout
-
-logger = logging.getLogger("rlay")
 
 _SLICE = 0.1
 """How often a wait looks at signals, in seconds."""

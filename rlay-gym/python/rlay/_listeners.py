@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import re
@@ -10,11 +9,9 @@ import socket
 import threading
 
 from rlay import _lifetime, _rlay
+from rlay._log import logger
 from rlay._options import Options
 from rlay.errors import AddressError, Error
-
-logger = logging.getLogger("rlay")
-
 
 _WORKERS = (
     "this is a worker process, as of AsyncVectorEnv, and several processes cannot listen at one port: hold the "

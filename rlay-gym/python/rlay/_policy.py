@@ -12,11 +12,10 @@ from typing import Any
 
 from rlay import _rlay
 from rlay._envs import ServerEnv
+from rlay._log import logger
 from rlay._options import shown
 from rlay._threads import Threads
 from rlay.errors import Closed, ConnectionLost, EnvError, Error, Timeout
-
-logger = logging.getLogger("rlay")
 
 
 def serve_policy(
@@ -136,4 +135,4 @@ def _count(number: int, what: str) -> str:
 
 
 def _text(error: Error) -> str:
-    return f"{error.remote_type}: {error}" if isinstance(error, EnvError) else str(error)
+    return _rlay.sentence(f"{error.remote_type}: {error}" if isinstance(error, EnvError) else str(error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -11,10 +10,9 @@ from gymnasium.wrappers import HumanRendering, RenderCollection
 
 from rlay._envs import ClientEnv, RemoteEnv, ServerEnv
 from rlay._hosting import let_go
+from rlay._log import logger
 from rlay._options import shown
 from rlay.errors import EnvError, Error
-
-logger = logging.getLogger("rlay")
 
 
 def _opened(env: RemoteEnv) -> RemoteEnv:

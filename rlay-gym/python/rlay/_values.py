@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-logger = logging.getLogger("rlay")
+from rlay._log import logger
 
 _warned: set[str] = set()
 
@@ -21,7 +20,7 @@ class Opaque:
 
     Attributes:
         type: Qualified name of the object's type.
-        repr: Its ``repr``, cut at 256 characters.
+        repr: Its ``repr``, cut at 256 characters. Control characters but newlines and tabs are shown as ``repr`` does.
     """
 
     type: str

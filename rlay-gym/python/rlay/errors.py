@@ -9,9 +9,15 @@ from typing import Any
 
 import gymnasium.error
 
+from rlay import _rlay
+
 
 class Error(Exception):
-    """The base of everything RLay raises."""
+    """The base of everything RLay raises. Nothing in its text acts on a terminal."""
+
+    def __str__(self) -> str:
+        """Return the text, with control characters shown as ``repr`` does, but for newlines and tabs."""
+        return _rlay.printable_text(super().__str__())
 
 
 class EnvError(Error):
@@ -38,7 +44,7 @@ class EnvError(Error):
         """Pickle with all that came from the remote, as `gymnasium.vector.AsyncVectorEnv` does."""
         if not self.remote_type:
             return type(self), self.args
-        return env_error, (self.remote_type, self._text, self.remote_traceback)
+        return _env_error, (type(self), self.remote_type, self._text, self.remote_traceback)
 
 
 class ConnectionLost(Error, ConnectionError):
@@ -122,10 +128,13 @@ def env_error(remote_type: str, message: str, remote_traceback: str) -> EnvError
     >>> isinstance(error, ValueError), isinstance(error, EnvError), str(error)
     (True, True, 'no such action')
     """
-    known = _classes.get(remote_type)
-    if known is None and not message:
+    return _env_error(_classes.get(remote_type, EnvError), remote_type, message, remote_traceback)
+
+
+def _env_error(cls: type[EnvError], remote_type: str, message: str, remote_traceback: str) -> EnvError:
+    if cls is EnvError and not message:
         message = f"{remote_type}, without a text"
-    error = (known or EnvError)(message)
+    error = cls(message)
     error._text = message
     error.remote_type = remote_type
     error.remote_traceback = remote_traceback
@@ -133,6 +142,18 @@ def env_error(remote_type: str, message: str, remote_traceback: str) -> EnvError
         where = f"\nremote traceback:\n{remote_traceback}" if remote_traceback else ""
         error.add_note(f"raised by the remote environment as {remote_type}{where}")
     return error
+
+
+def no_attribute_error(error: AttributeError) -> Error:
+    """Make an exception of ``error`` that Python does not take for the news that there is no such attribute.
+
+    What an attribute raises that asks the environment first would else end in ``__getattr__`` or ``hasattr``.
+    """
+    if isinstance(error, EnvError):
+        return _env_error(EnvError, error.remote_type, str(error), error.remote_traceback)
+    own = Error(f"AttributeError: {error}")
+    own.__cause__ = error
+    return own
 
 
 def describe(error: BaseException) -> tuple[str, str, str]:

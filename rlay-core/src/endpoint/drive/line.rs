@@ -26,6 +26,7 @@ use crate::{
     channel::{Channel, Transport, TransportOptions},
     error::{Error, ErrorKind, Result},
     frame::Frame,
+    printable::log_entry,
     session::Local,
     stream::StreamChannel,
     wire::{Limits, Resume, Role, Ticket},
@@ -249,7 +250,8 @@ impl Line {
 
     fn lose(&mut self, error: Error) {
         if !matches!(self.source, Source::Nowhere) {
-            tracing::warn!("{}: {error}; waiting for another connection", self.channel.peer());
+            let why = error.to_string();
+            tracing::warn!("{}: {}; waiting for another connection", self.channel.peer(), log_entry(&why));
             // A peer that counts on it yet is to notice.
             self.channel = nobody(self.channel.peer());
         }
