@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import logging
 import os
 import re
 import shlex
@@ -18,10 +17,9 @@ from gymnasium.envs.registration import EnvSpec
 from typing_extensions import Self, TypedDict, Unpack
 
 from rlay import _lifetime, _listeners, _options, _rlay, _spaces
+from rlay._log import logger
 from rlay._options import Options
-from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Incompatible, Timeout
-
-logger = logging.getLogger("rlay")
+from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Incompatible, Timeout, no_attribute_error
 
 _QUIET = 1.0
 """Seconds after which a wait for an environment is mentioned in the log."""
@@ -51,7 +49,7 @@ class _Metadata:
     def __get__(self, env: RemoteEnv | None, cls: type) -> dict[str, Any]:
         if env is None:
             return {"render_modes": []}
-        env._connect()
+        env._ask_first()
         return env._metadata
 
     def __set__(self, env: RemoteEnv, value: dict[str, Any]) -> None:
@@ -130,7 +128,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         def __getattr__(self, name: str) -> Any:
             """Wait for the environment when its spaces are first asked for."""
             if name in ("observation_space", "action_space"):
-                self._connect()
+                self._ask_first()
                 return self.__dict__[name]
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -187,7 +185,7 @@ class RemoteEnv(gym.Env[Any, Any]):
     def __repr__(self) -> str:
         """Return where it is, which environment, and in which state."""
         told = vars(self)
-        env_id = told.get("_remote_id") or told.get("_env_id")
+        env_id = _rlay.sentence(told.get("_remote_id") or told.get("_env_id") or "")
         name = type(self).__name__ + (f"<{env_id}>" if env_id else "")
         return f"<{name} {told.get('address', 'without an address')}, {self._state(told)}>"
 
@@ -268,6 +266,13 @@ class RemoteEnv(gym.Env[Any, Any]):
                 self._opening.release()
         assert self._agent is not None
         return self._agent
+
+    def _ask_first(self) -> None:
+        """Connect for an attribute that the environment is to say."""
+        try:
+            self._connect()
+        except AttributeError as error:
+            raise no_attribute_error(error) from error.__cause__
 
     def _take(self, agent: _rlay.Agent) -> None:
         env_id, observation_space, action_space, render_mode, metadata, details = agent.spec()

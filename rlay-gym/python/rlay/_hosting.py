@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -12,10 +11,9 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from rlay import _rlay, _spaces
+from rlay._log import logger
 from rlay._options import shown
 from rlay.errors import Error
-
-logger = logging.getLogger("rlay")
 
 One = str | EnvSpec | gym.Env[Any, Any] | Callable[..., gym.Env[Any, Any]]
 """An environment that can be hosted."""
@@ -37,9 +35,29 @@ def offered(source: Source) -> list[str]:
 
 def is_instance(source: Source) -> bool:
     """Whether ``source`` is an environment rather than a way to make one."""
-    return isinstance(source, gym.Env) or (
-        not isinstance(source, str | EnvSpec | type) and hasattr(source, "observation_space") and not callable(source)
-    )
+    if isinstance(source, gym.Env):
+        return True
+    if isinstance(source, str | EnvSpec | type) or callable(source):
+        return False
+    return hasattr(source, "observation_space") or _has(source, "observation_space")
+
+
+_MISSING = object()
+
+
+def _has(thing: Any, name: str) -> bool:
+    """Whether ``thing`` has the attribute, which may raise."""
+    return inspect.getattr_static(thing, name, _MISSING) is not _MISSING
+
+
+def _attribute(thing: Any, name: str, default: Any) -> Any:
+    """Return the attribute, or ``default`` if there is none; what a property raises is no such news."""
+    try:
+        return getattr(thing, name)
+    except AttributeError:
+        if _has(thing, name):
+            raise
+        return default
 
 
 def check(source: Source, env_kwargs: Collection[str]) -> None:
@@ -120,7 +138,7 @@ def maker(source: Source) -> Make:
     def make(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any]) -> Described:
         if is_instance(source):
             assert not isinstance(source, str | EnvSpec)
-            mode = getattr(source, "render_mode", None)
+            mode = _attribute(source, "render_mode", None)
             if render_mode not in (None, mode):
                 raise Error(f"the hosted environment renders in mode {mode!r}, not {render_mode!r}")
             return describe(source, mode, False)
@@ -265,7 +283,7 @@ def describe(env: Any, render_mode: str | None, own: bool) -> Described:
 def _described(env: Any, render_mode: str | None, own: bool) -> Described:
     observation_space = _spaces.describe(env.observation_space, "observation_space")
     action_space = _spaces.describe(env.action_space, "action_space")
-    spec, metadata = getattr(env, "spec", None), getattr(env, "metadata", None)
+    spec, metadata = _attribute(env, "spec", None), _attribute(env, "metadata", None)
     if metadata is not None and not isinstance(metadata, Mapping):
         logger.warning("the environment's metadata is a %s and no dict; it is left out", type(metadata).__name__)
     metadata = dict(metadata) if isinstance(metadata, Mapping) else {}
@@ -276,7 +294,7 @@ def _described(env: Any, render_mode: str | None, own: bool) -> Described:
         )
     if declared is not None and not isinstance(metadata["render_modes"], list | tuple):
         metadata["render_modes"] = declared
-    env_id, mode = _fact(spec, "id"), getattr(env, "render_mode", render_mode)
+    env_id, mode = _fact(spec, "id"), _attribute(env, "render_mode", render_mode)
     return (
         env,
         env_id if isinstance(env_id, str) else "",
