@@ -1,11 +1,12 @@
-//! Frames and the pool their memory comes from: aligned, reused, never freed while warm.
+//! Frames and the pool their memory comes from: aligned, reused, never freed while warm, and there only once it is used.
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
 };
 
 use bytemuck::{Pod, Zeroable};
+use memmap2::MmapMut;
 
 /// Frames start at a multiple of this many bytes in memory, and packed payloads at one in the frame.
 pub const ALIGNMENT: usize = 64;
@@ -19,9 +20,63 @@ const KEEP_BYTES: usize = 128 << 20;
 #[repr(C, align(64))]
 struct Line([u8; ALIGNMENT]);
 
-/// Memory for frames. Clones share it. A frame returns its memory when dropped, on whatever thread.
+/// From this size on a block is a mapping of its own: the kernel gives it memory as bytes arrive, whatever was announced,
+/// and takes that back at once. The allocator would keep it for blocks to come.
+const MAPPED: usize = 256 << 10;
+
+/// Memory that is zero until it is written to.
+enum Block {
+    Small(Vec<Line>),
+    Large(MmapMut),
+}
+
+impl Block {
+    fn new(lines: usize) -> Self {
+        let bytes = lines * ALIGNMENT;
+        // Where nothing can be mapped, the allocator may yet have something.
+        match (bytes >= MAPPED).then(|| MmapMut::map_anon(bytes)) {
+            Some(Ok(map)) => {
+                // A huge page is memory that is there for a single byte. Whether the kernel heeds that is up to it.
+                #[cfg(target_os = "linux")]
+                let _ = map.advise(memmap2::Advice::NoHugePage);
+                Self::Large(map)
+            }
+            _ => Self::Small(vec![Line::zeroed(); lines]),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Small(lines) => bytemuck::cast_slice(lines),
+            Self::Large(map) => map,
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Small(lines) => bytemuck::cast_slice_mut(lines),
+            Self::Large(map) => map,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Small(lines) => lines.len() * ALIGNMENT,
+            Self::Large(map) => map.len(),
+        }
+    }
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self::Small(vec![])
+    }
+}
+
+/// Memory for frames. Clones share it. A frame returns its memory when dropped, on whatever thread, as long as there is a
+/// clone: frames that outlive their channel keep no memory for others that will not come.
 #[derive(Clone, Default)]
-pub struct Pool(Arc<Mutex<Vec<Vec<Line>>>>);
+pub struct Pool(Arc<Mutex<Vec<Block>>>);
 
 impl Pool {
     /// An empty pool.
@@ -35,24 +90,26 @@ impl Pool {
         // A block of up to twice the size will do; a larger one would pin memory that nobody uses. The one
         // that was dropped last is the likeliest to be in a cache.
         let found = self.0.try_lock().ok().and_then(|mut free| {
-            let fits = |block: &Vec<Line>| block.len() >= lines && block.len() <= 2 * lines + 8;
+            let fits = |block: &Block| {
+                let has = block.len() / ALIGNMENT;
+                has >= lines && has <= 2 * lines + 8
+            };
             free.iter().rposition(fits).map(|i| free.swap_remove(i))
         });
-        let lines = found.unwrap_or_else(|| vec![Line::zeroed(); lines.next_power_of_two().min(lines + lines / 8 + 8)]);
-        Frame { lines, start: 0, end: len, pool: self.clone() }
+        let block = found.unwrap_or_else(|| Block::new(lines.next_power_of_two().min(lines + lines / 8 + 8)));
+        Frame { block, start: 0, end: len, pool: Arc::downgrade(&self.0) }
     }
 
-    fn give(&self, lines: Vec<Line>) {
-        let bytes = |block: &Vec<Line>| block.len() * ALIGNMENT;
-        if bytes(&lines) > KEEP_BYTES {
+    fn give(&self, block: Block) {
+        if block.len() > KEEP_BYTES {
             return;
         }
         // `try_lock`: after a fork the lock may be held by a thread that no longer exists.
         if let Ok(mut free) = self.0.try_lock() {
-            free.push(lines);
-            let mut held: usize = free.iter().map(bytes).sum();
+            free.push(block);
+            let mut held: usize = free.iter().map(Block::len).sum();
             while free.len() > KEEP_BLOCKS || held > KEEP_BYTES {
-                held -= bytes(&free.remove(0)); // the oldest
+                held -= free.remove(0).len(); // the oldest
             }
         }
     }
@@ -66,28 +123,28 @@ impl std::fmt::Debug for Pool {
 
 /// One frame as it was received: bytes at an address that is a multiple of [`ALIGNMENT`].
 pub struct Frame {
-    lines: Vec<Line>,
-    /// Where the frame's own bytes start and end in `lines`.
+    block: Block,
+    /// Where the frame's own bytes start and end in `block`.
     start: usize,
     end: usize,
-    pool: Pool,
+    pool: Weak<Mutex<Vec<Block>>>,
 }
 
 impl Frame {
     /// Bytes the frame can hold without another allocation.
     pub fn capacity(&self) -> usize {
-        self.lines.len() * ALIGNMENT - self.start
+        self.block.len() - self.start
     }
 
     /// Bytes of memory the frame keeps in use, whatever its length.
     pub fn footprint(&self) -> usize {
-        self.lines.len() * ALIGNMENT
+        self.block.len()
     }
 
     /// Makes the frame `len` bytes long; what it held up to there stays.
     pub fn resize(&mut self, len: usize) {
         if len > self.capacity() {
-            let mut larger = self.pool.take(len);
+            let mut larger = self.pool().take(len);
             larger[..self.len()].copy_from_slice(self);
             *self = larger;
         }
@@ -100,7 +157,12 @@ impl Frame {
         debug_assert!(self.start <= self.end);
     }
 
-    /// A copy of `bytes` in memory of this frame's pool.
+    /// The pool that its memory is of, or a new one if that is gone.
+    fn pool(&self) -> Pool {
+        self.pool.upgrade().map(Pool).unwrap_or_default()
+    }
+
+    /// A copy of `bytes` in memory of `pool`.
     pub fn copy_of(pool: &Pool, bytes: &[u8]) -> Self {
         let mut frame = pool.take(bytes.len());
         frame.copy_from_slice(bytes);
@@ -111,26 +173,28 @@ impl Frame {
 impl Deref for Frame {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lines)[self.start..self.end]
+        &self.block.bytes()[self.start..self.end]
     }
 }
 
 impl DerefMut for Frame {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[self.start..self.end]
+        &mut self.block.bytes_mut()[self.start..self.end]
     }
 }
 
 /// The copy's memory is of the same pool.
 impl Clone for Frame {
     fn clone(&self) -> Self {
-        Self::copy_of(&self.pool, self)
+        Self::copy_of(&self.pool(), self)
     }
 }
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.lines));
+        if let Some(pool) = self.pool.upgrade() {
+            Pool(pool).give(std::mem::take(&mut self.block));
+        }
     }
 }
 
@@ -168,7 +232,7 @@ mod tests {
         for sizes in [&[1000; 40][..], &[1000, 60 << 20, 60 << 20, 60 << 20], &[1000, 130 << 20]] {
             drop(sizes.iter().map(|size| pool.take(*size)).collect::<Vec<_>>());
             let mut free = pool.0.lock().unwrap();
-            let held: usize = free.iter().map(|block| block.len() * ALIGNMENT).sum();
+            let held: usize = free.iter().map(Block::len).sum();
             assert!(
                 (1..=KEEP_BLOCKS).contains(&free.len()) && held <= KEEP_BYTES,
                 "{} blocks, {held} bytes",
@@ -176,6 +240,34 @@ mod tests {
             );
             free.clear();
         }
+    }
+
+    #[test]
+    fn a_frame_that_outlives_its_pool_keeps_nothing_else() {
+        let pool = Pool::new();
+        let free = Arc::downgrade(&pool.0);
+        let held = pool.take(1 << 20);
+        drop((pool.take(1 << 20), pool));
+        assert!(free.upgrade().is_none(), "what was free is not");
+        drop((held.clone(), held));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_is_there_once_it_is_used() {
+        let resident = || {
+            let status = std::fs::read_to_string("/proc/self/status").expect("it is Linux");
+            let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("it tells");
+            kib.trim_end_matches("kB").trim().parse::<usize>().expect("a number") << 10
+        };
+        let (pool, before) = (Pool::new(), resident());
+        let mut frames: Vec<Frame> = (0..64).map(|_| pool.take(64 << 20)).collect();
+        frames.iter_mut().for_each(|frame| frame[100] = 1);
+        assert!(resident() < before + (16 << 20), "{} bytes", resident() - before);
+        frames[0].fill(1);
+        assert!(resident() > before + (60 << 20));
+        drop((frames, pool));
+        assert!(resident() < before + (16 << 20), "{} bytes", resident() - before);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod rendering;
 mod rows;
 mod sessions;
 mod strangers;
+mod texts;
 mod timeouts;
 mod tokens;
 mod tokio_lobby;

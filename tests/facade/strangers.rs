@@ -109,6 +109,35 @@ fn strangers_are_dropped_without_an_answer() {
     }
 }
 
+/// Bytes of memory that this process has for itself.
+#[cfg(target_os = "linux")]
+fn own_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("it is Linux");
+    let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("it tells");
+    kib.trim_end_matches("kB").trim().parse::<usize>().expect("a number") << 10
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_announced_takes_no_memory() {
+    in_good_company(|address| {
+        let before = own_memory();
+        let strangers: Vec<Stranger> = (0..56)
+            .map(|_| {
+                let mut stranger = Stranger::dial(address);
+                stranger.say_frame(&greeting());
+                assert!(receive_welcome(&stranger.hear().expect("an answer")).is_ok());
+                stranger.say(&[&(64_u32 << 20).to_le_bytes()[..], &[0; 77]].concat());
+                stranger
+            })
+            .collect();
+        // What was said is read at some time or other.
+        thread::sleep(Duration::from_millis(300));
+        assert!(own_memory() < before + (32 << 20), "{} bytes more", own_memory() - before);
+        drop(strangers);
+    });
+}
+
 #[test]
 fn the_listener_says_who_came() {
     bounded(|| {
