@@ -19,8 +19,7 @@ use crate::{
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
     let cannot = |e: io::Error| cannot_connect(address, &e);
-    let socket = rendezvous::dial(address)?;
-    socket.set_nonblocking(true).map_err(cannot)?;
+    let socket = rendezvous::dial_async(address).await?;
     let bell = net::UnixStream::from_std(socket.try_clone().map_err(cannot)?).map_err(cannot)?;
     let region = loop {
         bell.readable().await.map_err(cannot)?;

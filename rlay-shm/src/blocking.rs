@@ -87,10 +87,11 @@ pub(crate) fn connect(
     options: &TransportOptions,
     deadline: Option<Instant>,
 ) -> Result<Box<dyn BlockingChannel>> {
-    let socket = rendezvous::dial(address)?;
+    let socket = rendezvous::dial(address, deadline)?;
     let cannot = |e: io::Error| cannot_connect(address, &e);
     let left = deadline.map_or(HAND_OVER, |deadline| deadline.saturating_duration_since(Instant::now()));
     let patience = left.clamp(Duration::from_millis(1), HAND_OVER);
+    socket.set_nonblocking(false).map_err(cannot)?;
     socket.set_read_timeout(Some(patience)).map_err(cannot)?;
     let region = rendezvous::take_over(&socket).map_err(cannot)?;
     ShmChannel::open(Stream::new(region, Side::Dialer, socket, address.to_string(), options))

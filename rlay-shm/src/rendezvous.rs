@@ -8,11 +8,14 @@ use std::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixListener, UnixStream},
     },
+    time::Instant,
 };
 
 use rlay_core::{
     Address, Result,
-    net::{bind_error, cannot_connect, check_descriptors, check_user, in_use, lost, own_uid},
+    net::{
+        bind_error, cannot_connect, check_descriptors, check_user, dial_local, dial_local_async, in_use, lost, own_uid,
+    },
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -48,8 +51,15 @@ pub(crate) fn listen(address: &Address) -> Result<UnixListener> {
     Ok(listener)
 }
 
-pub(crate) fn dial(address: &Address) -> Result<UnixStream> {
-    let socket = UnixStream::connect_addr(&socket_name(address)?);
+pub(crate) fn dial(address: &Address, deadline: Option<Instant>) -> Result<UnixStream> {
+    dialed(address, dial_local(&socket_name(address)?, deadline))
+}
+
+pub(crate) async fn dial_async(address: &Address) -> Result<UnixStream> {
+    dialed(address, dial_local_async(&socket_name(address)?).await)
+}
+
+fn dialed(address: &Address, socket: io::Result<UnixStream>) -> Result<UnixStream> {
     let socket = socket.map_err(|e| cannot_connect(address, &e))?;
     check_user(&socket)?;
     Ok(socket)

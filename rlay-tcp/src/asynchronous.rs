@@ -3,14 +3,16 @@
 use std::{
     io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd},
-    path::PathBuf,
+    os::unix::net::SocketAddr,
     time::Instant,
 };
 
 use async_trait::async_trait;
 use rlay_core::{
     Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{LAST_WORD, LINGER, Reserve, cannot_connect, check_user, file, goodbye, look_up},
+    net::{
+        LAST_WORD, LINGER, Reserve, SocketFile, cannot_connect, check_user, dial_local_async, file, goodbye, look_up,
+    },
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -31,7 +33,8 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     let failed = |e: io::Error| cannot_connect(address, &e);
     let stream = match address.scheme() {
         "unix" => {
-            let stream = UnixStream::connect(file(address)?).await.map_err(failed)?;
+            let to = SocketAddr::from_pathname(file(address)?).map_err(failed)?;
+            let stream = dial_local_async(&to).await.and_then(UnixStream::from_std).map_err(failed)?;
             check_user(&stream)?;
             Stream::Unix(stream)
         }
@@ -300,18 +303,18 @@ impl Drop for StreamChannel {
 }
 
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-    let Listening { socket, address, path, security } = socket::listen(address, options)?;
+    let Listening { socket, address, file, security } = socket::listen(address, options)?;
     let run = || {
         socket.set_nonblocking(true)?;
-        if path.is_some() {
+        if file.is_some() {
             Ok(Sockets::Unix(UnixListener::from_std(socket.into())?))
         } else {
             Ok(Sockets::Tcp(TcpListener::from_std(socket.into())?))
         }
     };
     let sockets = run().map_err(|e: io::Error| lost("cannot listen", &e))?;
-    let (options, owner) = (options.clone(), Owner::new());
-    Ok(Box::new(StreamListener { sockets, address, path, security, options, owner, reserve: Reserve::default() }))
+    let options = options.clone();
+    Ok(Box::new(StreamListener { sockets, address, _file: file, security, options, reserve: Reserve::default() }))
 }
 
 #[derive(Debug)]
@@ -333,10 +336,9 @@ impl AsFd for Sockets {
 struct StreamListener {
     sockets: Sockets,
     address: Address,
-    path: Option<PathBuf>,
+    _file: Option<SocketFile>,
     security: Security,
     options: TransportOptions,
-    owner: Owner,
     reserve: Reserve,
 }
 
@@ -366,13 +368,5 @@ impl Listener for StreamListener {
 
     fn address(&self) -> &Address {
         &self.address
-    }
-}
-
-impl Drop for StreamListener {
-    fn drop(&mut self) {
-        if let Some(path) = self.path.as_ref().filter(|_| self.owner.is_this_process()) {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }

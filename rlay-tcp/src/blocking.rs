@@ -15,13 +15,13 @@ use rlay_core::{
     Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
     Watch,
     net::{
-        LAST_WORD, LINGER, Patience, Reserve, Want, cannot_connect, check_user, goodbye, is_vain, look_up_blocking,
-        wait_to_accept,
+        LAST_WORD, LINGER, Patience, Reserve, Want, cannot_connect, check_user, dial_local, goodbye, is_vain,
+        look_up_blocking, wait_to_accept,
     },
     timeout_error,
     wire::{END, Framing},
 };
-use socket2::{SockRef, Socket};
+use socket2::{SockAddr, SockRef, Socket};
 
 use crate::{
     layer::{Layer, Security},
@@ -38,17 +38,7 @@ pub(crate) fn connect(
     let mut last = None;
     let target = Target::new(address, |address| look_up_blocking(address, deadline))?;
     for to in target.candidates(address)? {
-        let connected = socket::new_socket(&to, options).and_then(|socket| {
-            match deadline {
-                Some(deadline) if !to.is_unix() => {
-                    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-                    socket.connect_timeout(&to, left)?;
-                }
-                _ => socket.connect(&to)?,
-            }
-            Ok(socket)
-        });
-        match connected {
+        match dial(&to, options, deadline) {
             Ok(socket) => {
                 if to.is_unix() {
                     check_user(&socket)?;
@@ -60,6 +50,21 @@ pub(crate) fn connect(
     }
     let error = last.unwrap_or_else(|| io::ErrorKind::NotFound.into());
     Err(cannot_connect(address, &error))
+}
+
+fn dial(to: &SockAddr, options: &TransportOptions, deadline: Option<Instant>) -> io::Result<Socket> {
+    if let Some(to) = to.as_unix() {
+        return dial_local(&to, deadline).map(Socket::from);
+    }
+    let socket = socket::new_socket(to, options)?;
+    match deadline {
+        Some(deadline) => {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            socket.connect_timeout(to, left)?;
+        }
+        None => socket.connect(to)?,
+    }
+    Ok(socket)
 }
 
 pub(crate) fn open(
@@ -385,20 +390,13 @@ impl Drop for StreamChannel {
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
     let listening = socket::listen(address, options)?;
     listening.socket.set_nonblocking(true).map_err(|e| lost("cannot listen", &e))?;
-    Ok(Box::new(StreamListener {
-        listening,
-        options: options.clone(),
-        owner: Owner::new(),
-        stop: None,
-        reserve: Reserve::default(),
-    }))
+    Ok(Box::new(StreamListener { listening, options: options.clone(), stop: None, reserve: Reserve::default() }))
 }
 
 #[derive(Debug)]
 struct StreamListener {
     listening: Listening,
     options: TransportOptions,
-    owner: Owner,
     stop: Option<Stop>,
     reserve: Reserve,
 }
@@ -432,13 +430,5 @@ impl BlockingListener for StreamListener {
     fn descriptor(&self) -> Option<i32> {
         use std::os::fd::AsRawFd;
         Some(self.listening.socket.as_raw_fd())
-    }
-}
-
-impl Drop for StreamListener {
-    fn drop(&mut self) {
-        if let Some(path) = self.listening.path.as_ref().filter(|_| self.owner.is_this_process()) {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }

@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub(crate) use rlay_core::net::{broken, lost};
-use rlay_core::{Address, BlockingChannel, Channel, Error, Incoming, Result, TransportOptions, net};
+use rlay_core::{
+    Address, BlockingChannel, Channel, Error, Incoming, Result, TransportOptions,
+    net::{self, SocketFile},
+};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::layer::Security;
@@ -65,8 +68,8 @@ pub(crate) struct Listening {
     pub(crate) socket: Socket,
     /// With the real port, and what else a dialer must know.
     pub(crate) address: Address,
-    /// The file to remove in the end.
-    pub(crate) path: Option<PathBuf>,
+    /// The file it has, if it has one.
+    pub(crate) file: Option<SocketFile>,
     pub(crate) security: Security,
 }
 
@@ -82,8 +85,8 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Li
             bind().map_err(|e| net::bind_error(address, &e))?
         }
         Target::Unix(path) => {
-            let (socket, path) = (net::bind_file(address, path, bind)?, Some(path.clone()));
-            return Ok(Listening { socket, address: address.clone(), path, security });
+            let (socket, file) = net::bind_file(address, path, bind)?;
+            return Ok(Listening { socket, address: address.clone(), file: Some(file), security });
         }
     };
     let local = socket.local_addr().map_err(|e| net::bind_error(address, &e))?;
@@ -94,7 +97,7 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Li
         Security::Listener(tls) => format!("tls://{local}?pin={}", tls.pin).parse()?,
         _ => Address::new("tcp", local.to_string()),
     };
-    Ok(Listening { socket, address, path: None, security })
+    Ok(Listening { socket, address, file: None, security })
 }
 
 fn bind(to: &SockAddr, options: &TransportOptions) -> io::Result<Socket> {

@@ -1,6 +1,6 @@
 //! The end that dials.
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{collections::HashMap, io, os::unix::net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -29,7 +29,9 @@ async fn endpoint(address: &Address) -> Result<String> {
     let cannot = |e: io::Error| net::cannot_connect(address, &e);
     if address.scheme() == "zmq+ipc" {
         let path = net::file(address)?;
-        let mut stream = UnixStream::connect(path).await.map_err(cannot)?;
+        let to = SocketAddr::from_pathname(path).map_err(cannot)?;
+        let stream = net::dial_local_async(&to).await.and_then(UnixStream::from_std);
+        let mut stream = stream.map_err(cannot)?;
         net::check_user(&stream)?;
         greet(address, &mut stream).await?;
         return Ok(format!("ipc://{}", path.display()));

@@ -6,7 +6,7 @@ use std::{
     net::TcpListener,
     os::fd::AsRawFd,
     os::unix::net::UnixListener,
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use rlay_core::{
     Address, BlockingChannel, Channel, Error, ErrorKind, Incoming, Listener, Result, TransportOptions,
-    net::{self, ALLOW_REMOTE, Reserve},
+    net::{self, ALLOW_REMOTE, Reserve, SocketFile},
 };
 use socket2::{Domain, SockAddr, Type};
 use tokio::sync::mpsc;
@@ -26,7 +26,7 @@ use crate::hub::{Arrival, Door, Hub, Links, Outbox, Reader, Writer, backlog};
 const BACKLOG: i32 = 1024;
 
 pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-    let (listener, descriptor, address, path) = bind(address)?;
+    let (listener, descriptor, address, file) = bind(address)?;
     let unusable = |e: zeromq::ZmqError| address.error(format_args!("cannot listen: {e}"));
     let mut socket = RouterSocket::new();
     let events = socket.monitor().fuse();
@@ -39,19 +39,11 @@ pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Res
         Some(Door { accepted, max_frame: options.max_frame, name: address.to_string(), reserve: Reserve::default() });
     let (reader, writer, links) = (Reader::Router(reader), Writer::Router(writer), Links::default());
     let hub = Hub { reader, writer, events, links, door, liveness: options.liveness };
-    Ok(Box::new(ZmqListener {
-        backlog,
-        address,
-        path,
-        descriptor,
-        pid: std::process::id(),
-        _listening: listening,
-        _outbox: hub.spawn(),
-    }))
+    Ok(Box::new(ZmqListener { backlog, address, descriptor, _file: file, _listening: listening, _outbox: hub.spawn() }))
 }
 
-/// A bound socket, its descriptor, the address with the real port, and the socket file.
-fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<PathBuf>)> {
+/// A bound socket, its descriptor, the address with the real port, and the file it has.
+fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<SocketFile>)> {
     let allow_remote = match address.options().collect::<Vec<_>>()[..] {
         [] => false,
         [(ALLOW_REMOTE, "yes")] if address.scheme() == "zmq" => true,
@@ -59,9 +51,9 @@ fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<Pat
     };
     if address.scheme() == "zmq+ipc" {
         let path = net::file(address)?;
-        let listener = net::bind_file(address, path, || bind_under_another_name(path))?;
+        let (listener, file) = net::bind_file(address, path, || bind_under_another_name(path))?;
         let descriptor = listener.as_raw_fd();
-        return Ok((listener.into(), descriptor, address.clone(), Some(path.to_owned())));
+        return Ok((listener.into(), descriptor, address.clone(), Some(file)));
     }
     let found = net::resolve(address)?;
     let lacks = "nothing here authenticates or encrypts, and a stranger can end the process";
@@ -96,9 +88,8 @@ fn bind_under_another_name(path: &Path) -> io::Result<UnixListener> {
 struct ZmqListener {
     backlog: mpsc::Receiver<Arrival>,
     address: Address,
-    path: Option<PathBuf>,
     descriptor: i32,
-    pid: u32,
+    _file: Option<SocketFile>,
     _listening: Box<dyn Any + Send + Sync>,
     _outbox: Outbox,
 }
@@ -140,15 +131,6 @@ impl Incoming for TurnedAway {
 
     fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {
         Err(self.error)
-    }
-}
-
-impl Drop for ZmqListener {
-    fn drop(&mut self) {
-        // A forked child leaves the parent's file alone.
-        if let Some(path) = self.path.as_ref().filter(|_| self.pid == std::process::id()) {
-            let _ = fs::remove_file(path);
-        }
     }
 }
 

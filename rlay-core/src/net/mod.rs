@@ -1,5 +1,7 @@
 //! What transports over sockets share: where an address leads, who may listen where, errors in plain words.
 
+#[cfg(unix)]
+mod local;
 mod names;
 #[cfg(unix)]
 mod patience;
@@ -18,6 +20,8 @@ use crate::{
     wire::RAISE,
 };
 
+#[cfg(unix)]
+pub use local::{SocketFile, bind_file, dial_local, dial_local_async, owner_only};
 pub(crate) use names::unheard;
 pub use names::{look_up, look_up_blocking, resolve};
 #[cfg(unix)]
@@ -26,7 +30,7 @@ pub use reach::dialable;
 #[cfg(unix)]
 pub use reserve::{Reserve, check_descriptors, spare_descriptor};
 #[cfg(unix)]
-pub(crate) use reserve::{is_exhausted, why};
+pub(crate) use reserve::{is_exhausted, spare_for_handshake, why};
 pub use stranger::Stranger;
 #[cfg(unix)]
 pub use user::{check_user, own_uid};
@@ -120,33 +124,6 @@ pub fn goodbye(said: Result<()>) -> Result<()> {
 /// The error of a frame of `len` bytes, `whose` is "own" or "peer's".
 pub fn too_large(whose: &str, len: usize, limit: usize) -> Error {
     Error::protocol(format!("the {whose} frame of {len} bytes is larger than the limit of {limit}; {RAISE}"))
-}
-
-/// Makes a socket file one that only this user can open. Call it between `bind` and `listen`.
-#[cfg(unix)]
-pub fn owner_only(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-}
-
-/// Binds a socket file. One that nobody answers on, left behind by a listener that was killed, is replaced.
-#[cfg(unix)]
-pub fn bind_file<T>(address: &Address, path: &Path, bind: impl Fn() -> io::Result<T>) -> Result<T> {
-    use std::os::unix::{fs::FileTypeExt, net::UnixStream};
-    let bound = match bind() {
-        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            if !std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
-                return Err(address.error("there is a file of this name that is not a socket; choose another path"));
-            }
-            if UnixStream::connect(path).is_ok() {
-                return Err(in_use(address));
-            }
-            std::fs::remove_file(path).map_err(|e| bind_error(address, &e))?;
-            bind()
-        }
-        bound => bound,
-    };
-    bound.map_err(|e| bind_error(address, &e))
 }
 
 /// The path in an address that names a socket file.

@@ -1,8 +1,16 @@
 //! Reserve: descriptors that a listener keeps back, to accept the next dialer of a process that has no others left.
 
-use std::{fs::File, io, os::fd::AsFd, time::Duration};
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, AsRawFd},
+    time::Duration,
+};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Resource, getrlimit},
+};
 
 use crate::error::{Error, ErrorKind};
 
@@ -104,9 +112,39 @@ pub fn check_descriptors(error: &io::Error) -> Result<(), Error> {
     }
 }
 
-/// The same if there is none to spare now for what a session needs.
+/// The same if there is none to spare now for what a session needs: a part of them is kept back for what the program
+/// opens besides.
 pub fn spare_descriptor() -> Result<(), Error> {
-    open().err().map_or(Ok(()), |error| check_descriptors(&error))
+    match open() {
+        Ok(lowest) => check_kept_back(&lowest, 1),
+        Err(error) => check_descriptors(&error),
+    }
+}
+
+/// The same for a handshake, which may take half of those that are kept back: whoever is refused is to hear why.
+pub(crate) fn spare_for_handshake() -> Result<(), Error> {
+    // Where there are none at all, the reserve of the listener is for that.
+    open().map_or(Ok(()), |lowest| check_kept_back(&lowest, 2))
+}
+
+/// Fails if this file, the last that was opened, is one of those that are kept back, or of such a part of them.
+fn check_kept_back(lowest: &File, part: u64) -> Result<(), Error> {
+    let Some(most) = getrlimit(Resource::Nofile).current else { return Ok(()) };
+    let kept = kept_back(most);
+    // The system gives out the lowest number that is free.
+    if (lowest.as_raw_fd() as u64) < most - kept / part {
+        return Ok(());
+    }
+    let text = format!(
+        "the listener has no descriptors left (but {kept} of {most}, which are kept for its program's own files); raise \
+         its limit of open files (ulimit -n), or lower max_sessions"
+    );
+    Err(Error::new(ErrorKind::Busy, text))
+}
+
+/// How many descriptors of so many are not for sessions: a quarter of all but the first 128, at most 256.
+fn kept_back(most: u64) -> u64 {
+    (most.saturating_sub(128) / 4).min(256)
 }
 
 /// The error of a process that cannot connect, or nothing else that needs a descriptor, in words; with what to do about
