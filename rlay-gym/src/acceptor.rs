@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use rlay_core::{
     Error, ErrorKind, Offers,
-    endpoint::{self, Acceptor as CoreAcceptor, Connection, History as CoreHistory},
+    endpoint::{self, Acceptor as CoreAcceptor, Connection, History as CoreHistory, Wait},
     wire::{Make, Role},
 };
 
@@ -135,6 +135,27 @@ impl Acceptor {
         match wait_raw(py, timeout, |wait| self.0.next(wait))? {
             Ok(connection) => Ok(Some(Session(Mutex::new(Some(connection))))),
             Err(error) if error.kind() == ErrorKind::Closed => Ok(None),
+            Err(error) => Err(raise(py, &error)),
+        }
+    }
+
+    /// An agent of the next environment that dials in and is made, or None once the acceptor is closed. Raises Timeout at
+    /// the timeout.
+    fn take(
+        &self,
+        py: Python<'_>,
+        render_mode: Option<String>,
+        env_id: Option<String>,
+        kwargs: &Bound<'_, PyDict>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Agent>> {
+        let make = Make { env_id, kwargs: agent::env_kwargs(kwargs)?, render_mode };
+        let mut tell = |wait: &mut Wait<'_>| {
+            self.0.notices().iter().for_each(|notice| wait.warn(&format!("{}: {notice}", self.0.address())));
+        };
+        match wait_raw(py, timeout, |wait| endpoint::take(&self.0, &make, wait, &mut tell))? {
+            Ok(taken) => Agent::new(py, taken).map(Some),
+            Err(error) if error.kind() == ErrorKind::Closed && self.0.is_closed() => Ok(None),
             Err(error) => Err(raise(py, &error)),
         }
     }

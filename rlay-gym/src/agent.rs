@@ -77,7 +77,7 @@ pub(crate) fn env_kwargs(kwargs: &Bound<'_, PyDict>) -> PyResult<Value> {
 }
 
 impl Agent {
-    fn new(py: Python<'_>, agent: CoreAgent) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, agent: CoreAgent) -> PyResult<Self> {
         let observations = Tree::new(py, &agent.spec().observation_space)?;
         let actions = Tree::new(py, &agent.spec().action_space)?;
         let state = State { agent, observations, actions, action: Vec::new(), packed: true, unbuilt: None };
@@ -120,6 +120,18 @@ impl Drop for State {
 #[pyfunction]
 pub(crate) fn await_programs(py: Python<'_>) -> PyResult<()> {
     wait(py, None, endpoint::await_programs)
+}
+
+/// Closes environments side by side, but for those that another thread has in a call, and programs that were launched.
+#[pyfunction]
+pub(crate) fn close_all(py: Python<'_>, agents: Vec<Py<Agent>>) -> PyResult<()> {
+    let states = agents.iter().filter_map(|agent| agent.get().state.try_lock().ok());
+    let mut states: Vec<_> = states.filter(|state| state.agent.log().is_none()).collect();
+    let agents: Vec<_> = states.iter_mut().map(|state| &mut state.agent).collect();
+    wait(py, None, |wait| {
+        endpoint::close_all(agents, wait);
+        Ok(())
+    })
 }
 
 impl State {

@@ -40,7 +40,7 @@ mod _rlay {
     #[pymodule_export]
     use crate::{
         acceptor::{Acceptor, History, Session, Stop, dial},
-        agent::{Agent, await_programs, launch},
+        agent::{Agent, await_programs, close_all, launch},
         array::Memory,
         building::read_value,
         options::{check, check_address},

@@ -6,6 +6,7 @@ mod cartpole;
 mod support;
 
 mod addresses;
+mod admission;
 #[cfg(feature = "tls")]
 mod certificates;
 mod deaths;

@@ -34,8 +34,8 @@ async fn serve<E: Env + 'static>(mut line: Line, make: impl Fn() -> E) -> rlay::
 }
 
 /// A host whose sessions are tasks of one thread.
-struct Hosting {
-    address: String,
+pub(crate) struct Hosting {
+    pub(crate) address: String,
     lobby: Lobby,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -71,7 +71,7 @@ impl Hosting {
         Self { address, lobby, stop: Some(stop), thread: Some(thread) }
     }
 
-    fn counting(scheme: &str, options: Options) -> Self {
+    pub(crate) fn counting(scheme: &str, options: Options) -> Self {
         Self::start(scheme, options, || CountingEnv::new(None))
     }
 }

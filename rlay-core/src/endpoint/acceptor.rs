@@ -15,6 +15,8 @@ use super::{
     reception::{Guest, Reception},
     wait::SLICE,
 };
+#[cfg(unix)]
+use crate::net::spare_for_handshake;
 use crate::{
     address::Address,
     bridge::{refuse_inside_tokio, timeout},
@@ -22,10 +24,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     net::LAST_WORD,
     printable::log_entry,
-    session::{Admission, Greeting, reject},
+    session::{Admission, AgentSession, EnvSession, Greeting, reject},
     stop::Stop,
     token::nonce,
-    wire::{HANDSHAKE_FRAME, Role},
+    wire::{Goodbye, HANDSHAKE_FRAME, Role},
 };
 
 /// How long a peer that nobody took may take over its goodbye, and all of them together.
@@ -74,7 +76,7 @@ struct State {
 impl Acceptor {
     /// Binds `address` for peers of the other role. Connections are accepted from now on.
     pub fn bind(address: &Address, role: Role, options: &Options) -> Result<Self> {
-        Self::listen(address, role, options, Reception::new(options))
+        Self::listen(address, role, options, Reception::new(role, options))
     }
 
     /// Binds `address` for agents. Until [`set_ready`](Self::set_ready) they are told that the host does not serve yet,
@@ -128,7 +130,16 @@ impl Acceptor {
 
     /// The next peer whose handshake is over.
     pub fn next(&self, wait: &mut Wait<'_>) -> Result<Connection> {
-        self.wait_for(wait, |state| state.ready.pop_front())
+        let keeps = self.shared.role == Role::Agent;
+        self.wait_for(wait, |state| {
+            loop {
+                let mut connection = state.ready.pop_front()?;
+                // An environment keeps its place from now on; an agent has to ask for one first.
+                if !keeps || connection.keep_place().is_ok() {
+                    return Some(connection);
+                }
+            }
+        })
     }
 
     /// Waits until `look` finds something.
@@ -172,6 +183,11 @@ impl Acceptor {
     /// Whether [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
         self.shared.stop.is_set()
+    }
+
+    /// [`Options::handshake_timeout`].
+    pub(super) fn handshake_timeout(&self) -> Duration {
+        self.shared.options.handshake_timeout
     }
 
     /// Sessions under way, queued ones included.
@@ -231,6 +247,13 @@ impl Shared {
         while !self.stop.is_set() {
             let slice = (!is_heeded).then(|| Instant::now() + SLICE);
             let Ok(incoming) = listener.accept(slice) else { continue };
+            #[cfg(unix)]
+            if let Err(error) = spare_for_handshake() {
+                if let Some((line, _)) = self.history.line(&incoming.peer(), &format!("turned away: {error}")) {
+                    self.notice(&line);
+                }
+                continue;
+            }
             let Some(handshake) = self.begin() else {
                 self.notice(&format!("{}: turned away, too many handshakes are under way", incoming.peer()));
                 continue;
@@ -282,6 +305,27 @@ impl Shared {
         state.threads -= 1;
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// Ends the sessions in the queue whose place another one has now.
+    fn make_room(&self) {
+        let mut state = self.state();
+        let queue = std::mem::take(&mut state.ready).into_iter();
+        let (ready, lost): (Vec<_>, Vec<_>) = queue.partition(|connection| connection.check_place().is_ok());
+        state.ready = VecDeque::from(ready);
+        drop(state);
+        for mut connection in lost {
+            let Err(why) = connection.check_place() else { continue };
+            let (goodbye, mut frame) = (Goodbye { code: why.kind().code(), message: why.to_string() }, Vec::new());
+            let written = match self.role {
+                Role::Agent => AgentSession::new().goodbye(&goodbye, &mut frame),
+                Role::Env => EnvSession::new().goodbye(&goodbye, &mut frame),
+            };
+            let mut wait = Wait::new(Some(GOODBYE_TIME));
+            if written.is_ok() && connection.send(&frame, &[], &mut wait).is_ok() {
+                let _ = connection.close(wait.deadline);
+            }
+        }
     }
 
     fn notice(&self, text: &str) {
@@ -346,6 +390,7 @@ impl Shared {
             }
             Guest::New { limits, place, admission, seat } => (limits, place, admission, seat),
         };
+        self.make_room();
         greeting.welcome(admission, &mut answer);
         channel.send(&answer, &[], deadline)?;
         channel.set_max_frame(limits.frame);

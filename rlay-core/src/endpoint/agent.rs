@@ -29,6 +29,9 @@ const CLOSE_TIME: Duration = Duration::from_millis(1500);
 const GOODBYE_TIME: Duration = Duration::from_millis(500);
 const SHORT_GOODBYE_TIME: Duration = Duration::from_millis(50);
 
+/// How long the goodbye of a session may take that is dropped.
+const DROP_TIME: Duration = Duration::from_millis(20);
+
 /// A session with one environment, below typed spaces and Python objects.
 ///
 /// Requests (`send_…`) and answers ([`receive`](Agent::receive)) are separate, so that a caller can
@@ -102,8 +105,17 @@ pub enum Answer {
 
 impl Agent {
     /// Asks for an environment over a channel whose handshake is over. `wait` is what is left of `connect_timeout`.
-    pub fn open(mut connection: Connection, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
-        let asked = Instant::now();
+    pub fn open(connection: Connection, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
+        let mut agent = Self::ask(connection, make, wait)?;
+        agent.take_spec(wait).map_err(|error| match error.kind() {
+            ErrorKind::Timeout => agent.not_made(),
+            _ => error,
+        })?;
+        Ok(agent)
+    }
+
+    /// The same without waiting for the environment, which [`take_spec`](Self::take_spec) does.
+    pub(super) fn ask(mut connection: Connection, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
         connection.attend(None);
         // Where environments dial in, others may be waiting, and one that is not gone dials anew.
         connection.begun(connection.is_dialed());
@@ -127,30 +139,50 @@ impl Agent {
             log: None,
         };
         agent.send(wait)?;
-        let frame = agent.next_frame(wait).map_err(|error| match error.kind() {
-            ErrorKind::Timeout => not_made(&agent.connection, asked.elapsed()),
-            _ => error,
-        })?;
-        match agent.session.handle(&frame, &limits) {
+        Ok(agent)
+    }
+
+    /// Waits for the environment that was asked for. At the deadline the error's kind is
+    /// [`Timeout`](ErrorKind::Timeout) and it may still come; after any other error there is none.
+    pub(super) fn take_spec(&mut self, wait: &mut Wait<'_>) -> Result<()> {
+        let frame = self.next_frame(wait)?;
+        match self.session.handle(&frame, &self.limits) {
             Ok(AgentEvent::Spec(spec)) => {
-                let fit = spec.check_spaces(&limits);
-                agent.spec = spec;
-                agent.heard = ("its description", Instant::now());
-                agent.connection.begun(true);
+                let fit = spec.check_spaces(&self.limits);
+                self.spec = spec;
+                self.heard = ("its description", Instant::now());
+                self.connection.begun(true);
                 if let Err(error) = &fit {
-                    agent.leave(error);
+                    self.leave(error);
                 }
-                fit.map(|()| agent)
+                fit
             }
             Ok(AgentEvent::Failed { fault, .. }) => {
                 let error = fault.into_error();
-                agent.say_goodbye(GOODBYE_TIME);
+                self.say_goodbye(GOODBYE_TIME);
                 Err(error)
             }
             Ok(AgentEvent::Over(error)) => Err(error),
             Ok(_) => Err(Error::protocol("the environment's host answered Make with something else")),
-            Err(error) => Err(agent.abort(error)),
+            Err(error) => Err(self.abort(error)),
         }
+    }
+
+    /// The error of an environment that was asked for and is not there in time.
+    pub(super) fn not_made(&self) -> Error {
+        let (_, asked) = self.heard;
+        not_made(&self.connection, asked.elapsed())
+    }
+
+    /// Who is at the other end, for messages to people.
+    pub(super) fn peer(&self) -> String {
+        self.connection.peer()
+    }
+
+    /// Ends the session, for another one is taken, and waits for nothing.
+    pub(super) fn turn_away(&mut self, why: &Error) {
+        let goodbye = Goodbye { code: why.kind().code(), message: why.to_string() };
+        self.send_goodbye(&goodbye, &mut Wait::new(Some(DROP_TIME)));
     }
 
     /// From now on the program ends with the session, and errors say how it ended.
@@ -377,7 +409,7 @@ impl Agent {
     fn say_dropped(&mut self) {
         if self.over.is_none() && !self.session.is_over() {
             let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
-            self.send_goodbye(&goodbye, &mut Wait::new(Some(Duration::from_millis(20))));
+            self.send_goodbye(&goodbye, &mut Wait::new(Some(DROP_TIME)));
         }
     }
 
@@ -469,7 +501,7 @@ impl Agent {
     }
 
     /// What a long wait is for.
-    fn what_is_awaited(&self) -> String {
+    pub(super) fn what_is_awaited(&self) -> String {
         let (peer, (last, when)) = (self.connection.peer(), self.heard);
         let what = match self.waiting() {
             _ if self.connection.is_lost() => "another connection, for it has lost its own".to_owned(),

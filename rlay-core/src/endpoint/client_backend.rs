@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Sessions dial no faster than this; more slowly where they come to nothing, see [`History::pause`].
-const PACE: Duration = Duration::from_millis(20);
+pub(super) const PACE: Duration = Duration::from_millis(20);
 
 /// The host's end where the environment dials, as a game does that is started by hand.
 ///

@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    Options, Wait,
+    History, Options, Wait,
     journal::Missing,
     keeper::{Keeper, Redial},
-    reception::Place,
+    places::Place,
     seat::{Bell, Seat},
 };
 use crate::{
@@ -45,8 +45,10 @@ pub struct Connection {
     /// Of a listener: what tells that a dialer has come back, and what was heard of it.
     bell: Option<Bell>,
     ring: Option<Stop>,
+    /// What the log says of its connections.
+    history: History,
     /// The place among the sessions of a listener, given back with the connection.
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 /// A connection that came back and lasted no longer, with nothing that arrived over it, is none.
@@ -74,7 +76,7 @@ impl Connection {
         let (seat, keeper, role) = (None, None, Role::Agent);
         let (reconnect_timeout, handshake_timeout) = (Duration::ZERO, Duration::ZERO);
         let (state, stop, is_heeded) = (State::Whole, None, false);
-        let (is_begun, bell, ring, _place) = (true, None, None, None);
+        let (is_begun, bell, ring, history, place) = (true, None, None, History::default(), None);
         Self {
             channel,
             limits,
@@ -89,7 +91,8 @@ impl Connection {
             is_heeded,
             bell,
             ring,
-            _place,
+            history,
+            place,
         }
     }
 
@@ -118,7 +121,7 @@ impl Connection {
         (bell, seat): (Option<Bell>, Option<Seat>),
         place: Place,
     ) -> Self {
-        Self { seat, bell, _place: Some(place), ..self.with(role, options) }
+        Self { seat, bell, place: Some(place), ..self.with(role, options) }
     }
 
     fn with(self, role: Role, options: &Options) -> Self {
@@ -144,6 +147,17 @@ impl Connection {
     /// Whether it is this side that dials again.
     pub(super) fn is_dialed(&self) -> bool {
         self.keeper.is_some()
+    }
+
+    /// The session has begun, and keeps its place at a listener; an error of kind [`Busy`](ErrorKind::Busy) if another one
+    /// has that already.
+    pub(super) fn keep_place(&mut self) -> Result<()> {
+        self.place.as_mut().map_or(Ok(()), Place::keep)
+    }
+
+    /// An error of kind [`Busy`](ErrorKind::Busy) if another session has the place of this one.
+    pub(super) fn check_place(&self) -> Result<()> {
+        self.place.as_ref().map_or(Ok(()), Place::check)
     }
 
     /// Says whether the session has begun: until then it ends with its channel, for nothing is lost with it.
@@ -282,7 +296,9 @@ impl Connection {
     }
 
     fn lose(&mut self, error: Error, wait: &mut Wait<'_>) {
-        wait.warn(&format!("{error}; waiting for another connection"));
+        if let Some(line) = self.history.again("lost", &format!("{error}; waiting for another connection")) {
+            wait.warn(&line);
+        }
         let waited = match self.state {
             State::Lost { waited, .. } => waited,
             // A connection that breaks again and again brings nothing, though there is always another.
@@ -324,7 +340,10 @@ impl Connection {
                 self.channel = channel;
                 self.heed();
                 self.state = State::Regained { waited, at: Instant::now() };
-                wait.warn(&format!("{}: the session goes on over another connection", self.channel.peer()));
+                let text = format!("{}: the session goes on over another connection", self.channel.peer());
+                if let Some(line) = self.history.again("regained", &text) {
+                    wait.warn(&line);
+                }
                 return Ok(heard);
             }
             Err(error) if error.kind() == ErrorKind::Timeout => {

@@ -141,6 +141,25 @@ pub(super) fn longer(pause: Duration) -> Duration {
     (pause * 2).min(LONGEST_PAUSE)
 }
 
+/// The pauses before a session dials again: none, unless nothing has arrived over the connection that it lost.
+#[derive(Debug, Default)]
+pub(super) struct Pauses {
+    /// What had arrived when the session was last to dial again.
+    received: Option<u64>,
+    last: Duration,
+}
+
+impl Pauses {
+    /// The pause before the next connection of a session at which so many frames have arrived.
+    pub(super) fn next(&mut self, received: u64) -> Duration {
+        self.last = match self.received.replace(received) {
+            Some(before) if before == received => longer(self.last).max(FIRST_PAUSE),
+            _ => Duration::ZERO,
+        };
+        self.last
+    }
+}
+
 /// Begins the handshake for a new session, or for one that goes on.
 pub(super) fn hello(local: Local, session: Option<Resume>, out: &mut Vec<u8>) -> Result<Dialing> {
     Ok(match session {

@@ -99,9 +99,17 @@ impl History {
     pub fn line(&self, peer: &str, text: &str) -> Option<(String, u64)> {
         let machine = peer.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
         let times = self.count(&format!("{}: {text}", machine.map_or(peer, |(machine, _)| machine)))?;
-        let so_far = if times == 1 { String::new() } else { format!(" ({times} times so far)") };
-        Some((format!("{peer}: {text}{so_far}"), times))
+        Some((format!("{peer}: {text}{}", so_far(times)), times))
     }
+
+    /// What to log of something that `what` names, whoever it happens to, if it is due again.
+    pub(super) fn again(&self, what: &str, text: &str) -> Option<String> {
+        self.count(what).map(|times| format!("{text}{}", so_far(times)))
+    }
+}
+
+fn so_far(times: u64) -> String {
+    if times == 1 { String::new() } else { format!(" ({times} times so far)") }
 }
 
 fn is_power_of_ten(n: u64) -> bool {

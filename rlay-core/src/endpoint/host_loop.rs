@@ -21,7 +21,7 @@ use crate::{
     offers::Offers,
     session::{EnvEvent, EnvSession},
     value::Value,
-    wire::{Frames, Goodbye, Limits, Make, Row, put_value},
+    wire::{Frames, Goodbye, Kind, Limits, Make, Row, put_value},
 };
 
 /// How long the last frame of a session may take.
@@ -223,8 +223,22 @@ impl<'m> Host<'m> {
 
     /// Command: end the session. The frame to send is [`answer`](Self::answer), unless the session is over already.
     pub fn goodbye(&mut self, message: &str) -> Result<()> {
+        self.say_goodbye(0, message.to_owned())
+    }
+
+    /// The same because of an error, which the agent is told.
+    pub(super) fn part(&mut self, why: &Error) -> Result<()> {
+        self.say_goodbye(why.kind().code(), why.to_string())
+    }
+
+    fn say_goodbye(&mut self, code: u32, message: String) -> Result<()> {
         self.body = Body::Nothing;
-        self.session.goodbye(&Goodbye { code: 0, message: message.to_owned() }, &mut self.head)
+        self.session.goodbye(&Goodbye { code, message }, &mut self.head)
+    }
+
+    /// Whether the agent has asked for an environment yet.
+    pub(super) fn was_asked(&self) -> bool {
+        self.visit.has_asked()
     }
 
     /// Command: end the session, for what arrived is no frame. The frame to send is [`answer`](Self::answer).
@@ -328,6 +342,13 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
             is_closing = true;
             Ok(())
         }
+        // Another session has its place.
+        Err(error) if error.kind() == ErrorKind::Busy => {
+            if host.part(&error).is_ok() {
+                let _ = connection.send(host.answer().0, &[], &mut last);
+            }
+            Err(error)
+        }
         result => result,
     };
     if !result.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionLost) {
@@ -338,6 +359,11 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
         host.tell_end(&connection.peer(), &result, wait);
     }
     result
+}
+
+/// Whether a frame asks for an environment.
+pub(super) fn is_make(frame: &[u8]) -> bool {
+    frame.first() == Some(&(Kind::Make as u8))
 }
 
 /// For people: that the agent has not asked for an environment yet.
@@ -372,13 +398,17 @@ impl Lull {
             match host.next(connection, &mut wait.glancing(self.until)) {
                 Err(error) if error.kind() == ErrorKind::Timeout => {
                     wait.look()?;
-                    *self = Self { looks: self.looks + 1, ..Self::new() };
-                    if !host.visit.has_asked() {
-                        if self.looks == 1 {
+                    let looks = self.looks + 1;
+                    if !host.was_asked() {
+                        // Its place may be needed.
+                        *self = Self { looks, ..Self::first() };
+                        connection.check_place()?;
+                        if looks == 1 {
                             wait.tell(Notice::Info(&waiting_for_agent(connection)));
                         }
                         continue;
                     }
+                    *self = Self { looks, ..Self::new() };
                     // By then it is two whole rounds, for the first may have begun before the last request.
                     if self.looks == 3 {
                         let text = format!(
@@ -407,6 +437,13 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
         };
         // An agent that closes without a goodbye is gone all the same.
         let Some(frame) = frame else { return Ok(()) };
+        if !host.was_asked() {
+            match is_make(&frame) {
+                true => connection.keep_place()?,
+                // It may ask for other things without end.
+                false => connection.check_place()?,
+            }
+        }
         match host.handle(&frame) {
             Turn::Answer => {
                 drop(frame);

@@ -2,7 +2,11 @@
 
 use std::{process, thread, time::Duration};
 
-use super::{Options, Wait, dial, seat::Seat};
+use super::{
+    Options, Wait,
+    dial::{self, Pauses},
+    seat::Seat,
+};
 use crate::{
     address::Address,
     channel::Watch,
@@ -38,11 +42,15 @@ impl Keeper {
         let keeper = Self { seat: seat.clone(), stop: Stop::default(), pid: process::id() };
         let stop = keeper.stop.clone();
         let run = move || {
+            let mut pauses = Pauses::default();
             while seat.is_missed(LOOK, &mut watch) {
                 let (visit, received) = seat.meet();
                 let session = Resume { ticket: redial.ticket, received };
                 // For as long as the session lasts: how long it waits is its own affair.
                 let mut wait = Wait::default().unless(&stop);
+                if let Err(over) = wait.sleep(pauses.next(received)) {
+                    return seat.close(over);
+                }
                 match dial::again(&redial.address, redial.role, &redial.options, session, seat.limits(), &mut wait) {
                     Ok((channel, heard)) => {
                         watch = channel.watch();

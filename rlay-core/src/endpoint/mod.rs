@@ -3,6 +3,7 @@
 mod acceptor;
 mod agent;
 mod client_backend;
+mod closing;
 #[cfg(unix)]
 mod command;
 mod connection;
@@ -18,6 +19,7 @@ mod launched;
 mod options;
 #[cfg(unix)]
 mod output;
+mod places;
 mod policy_server;
 mod polled;
 #[cfg(unix)]
@@ -32,6 +34,7 @@ mod server_backend;
 #[cfg(unix)]
 mod siblings;
 mod source;
+mod take;
 mod visit;
 mod wait;
 
@@ -40,6 +43,7 @@ pub mod drive;
 pub use acceptor::Acceptor;
 pub use agent::{Agent, Answer, Received};
 pub use client_backend::ClientBackend;
+pub use closing::close_all;
 #[cfg(unix)]
 pub use command::command;
 pub use connection::Connection;
@@ -56,4 +60,5 @@ pub use remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
 pub use server_backend::ServerBackend;
 #[cfg(unix)]
 pub use siblings::await_programs;
+pub use take::take;
 pub use wait::{Notice, Wait};

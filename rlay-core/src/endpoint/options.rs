@@ -83,7 +83,8 @@ pub struct Options {
     /// waits for an environment to dial in; for agents: until the environment is made, too. A
     /// [`ServerBackend`](super::ServerBackend) waits for agents for ever, and the poll form as long as it takes.
     pub connect_timeout: Duration,
-    /// Bounds a handshake, from the connection on. Who is not through by then is let go.
+    /// Bounds a handshake, from the connection on. Who is not through by then is let go. And how long a session that was let
+    /// in keeps its place before its agent asks for an environment or an agent takes it, where others dial in vain.
     pub handshake_timeout: Duration,
     /// How long a connection that was lost may take to come back, over a network; zero: it never does. By default two
     /// seconds for agents, whose calls wait for it, and thirty for hosts, where nobody waits; a longer outage is

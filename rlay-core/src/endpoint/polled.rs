@@ -9,7 +9,9 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Connection, History, Notice, Options, Received, Wait, dial, dial_next,
+    Connection, History, Notice, Options, Received, Wait,
+    client_backend::PACE,
+    dial, dial_next,
     host_loop::{check_render_mode, check_size, waiting_for_agent},
     journal::{Journal, Last},
     visit::Visit,
@@ -38,7 +40,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 enum Dialed {
     /// Something to tell people: a warning, or not.
     Notice(bool, String),
-    Done(Result<Connection>),
+    Done(Result<Box<Connection>>),
 }
 
 /// What the agent wants of the engine; see [`PolledEnv`].
@@ -96,6 +98,8 @@ pub struct RawPoll {
     owed: Option<(u64, Call)>,
     visit: Visit,
     history: History,
+    /// When it last dialed.
+    dialed: Option<Instant>,
     /// Since when the agent could have asked for something, and has not.
     unasked: Option<Instant>,
 }
@@ -129,6 +133,7 @@ impl RawPoll {
             owed,
             visit,
             history,
+            dialed: None,
             unasked: None,
         })
     }
@@ -168,7 +173,7 @@ impl RawPoll {
                             self.has_begun = true;
                             (self.journal, self.visit) = (Journal::default(), Visit::default());
                             self.unasked = Some(Instant::now());
-                            self.link = Link::Open(Box::new(connection), EnvSession::new());
+                            self.link = Link::Open(connection, EnvSession::new());
                         }
                         Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
                         Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
@@ -365,7 +370,9 @@ impl RawPoll {
 
     fn dial(&mut self) -> Result<mpsc::Receiver<Dialed>> {
         let (sender, dialed) = mpsc::channel();
-        let pause = self.history.pause();
+        let since = self.dialed.map_or(PACE, |dialed| dialed.elapsed());
+        let pause = self.history.pause().max(PACE.saturating_sub(since));
+        self.dialed = Some(Instant::now() + pause);
         self.stop = Stop::default();
         let (address, options, stop) = (self.address.clone(), self.options.clone(), self.stop.clone());
         let has_begun = self.has_begun;
@@ -382,7 +389,7 @@ impl RawPoll {
                 false => dial(&address, Role::Env, &options, &mut wait),
                 true => dial_next(&address, &options, &mut wait),
             });
-            let _ = sender.send(Dialed::Done(dialed));
+            let _ = sender.send(Dialed::Done(dialed.map(Box::new)));
         };
         let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);
         spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;

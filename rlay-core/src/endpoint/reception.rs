@@ -2,33 +2,30 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-    },
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
 };
 
 use super::{
     Options,
     dial::agree,
+    places::{Place, Places},
     seat::{Bell, Seat, Seats},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     session::Admission,
     token::nonce,
-    wire::{Hello, LASTING, Limits},
+    wire::{Hello, LASTING, Limits, Role},
 };
 
 /// The sessions of a listener, whose channels are of the kind `C`.
 pub(super) struct Reception<C> {
     limits: Limits,
-    max_sessions: usize,
-    /// What those are told for whom there is no room.
-    full: String,
+    /// What a host tells those for whom there is no room; `None`: that all sessions are taken.
+    full: Option<String>,
     /// Whether anybody is let in yet.
     is_ready: AtomicBool,
-    sessions: Arc<AtomicUsize>,
+    places: Places,
     /// Of sessions that may go on over another connection.
     seats: Seats<C>,
     is_closed: AtomicBool,
@@ -42,28 +39,14 @@ pub(super) enum Guest<C> {
     Old { seat: Seat<C>, heard: u64 },
 }
 
-/// A place among `max_sessions`; free again when dropped.
-#[derive(Debug)]
-pub(super) struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
-}
-
 impl<C> Reception<C> {
-    pub(super) fn new(options: &Options) -> Self {
-        let full = match options.max_sessions {
-            1 => "the one session there can be is taken".to_owned(),
-            most => format!("all {most} sessions are taken"),
-        };
+    /// Of a listener of this role.
+    pub(super) fn new(role: Role, options: &Options) -> Self {
         Self {
             limits: options.limits,
-            max_sessions: options.max_sessions,
-            full: format!("{full}; try again later, or raise max_sessions"),
+            full: None,
             is_ready: AtomicBool::new(true),
-            sessions: Arc::default(),
+            places: Places::new(role, options),
             seats: Seats::default(),
             is_closed: AtomicBool::new(false),
         }
@@ -71,8 +54,7 @@ impl<C> Reception<C> {
 
     /// The same of a host that does not serve yet, and has words of its own for those for whom there is no room.
     pub(super) fn of_host(options: &Options, full: Option<String>) -> Self {
-        let reception = Self { is_ready: AtomicBool::new(false), ..Self::new(options) };
-        Self { full: full.unwrap_or_else(|| reception.full.clone()), ..reception }
+        Self { full, is_ready: AtomicBool::new(false), ..Self::new(Role::Env, options) }
     }
 
     /// Lets dialers in from now on.
@@ -95,13 +77,11 @@ impl<C> Reception<C> {
         // A session needs some, and so does a refusal that says why.
         #[cfg(unix)]
         crate::net::spare_descriptor()?;
-        if self.sessions.fetch_add(1, SeqCst) >= self.max_sessions {
-            self.sessions.fetch_sub(1, SeqCst);
+        let Some(place) = self.places.take() else {
             // A session that only waits for its dialer makes room; this one asks again.
             self.seats.clear_one();
-            return Err(Error::new(ErrorKind::Busy, self.full.clone()));
-        }
-        let place = Place(self.sessions.clone());
+            return Err(Error::new(ErrorKind::Busy, self.full.clone().unwrap_or_else(|| self.places.full())));
+        };
         let limits = agree(self.limits, hello.max_frame);
         // Its dialer may come back before anybody has taken it.
         let (admission, seat) = match lasts && hello.features & LASTING != 0 {
@@ -116,7 +96,7 @@ impl<C> Reception<C> {
 
     /// Sessions under way, those included that nobody has taken yet.
     pub(super) fn sessions(&self) -> usize {
-        self.sessions.load(SeqCst)
+        self.places.taken()
     }
 
     /// What wakes the sessions when a dialer has come back.
@@ -136,6 +116,6 @@ impl<C> Reception<C> {
 
 impl<C> fmt::Debug for Reception<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reception({} of {})", self.sessions(), self.max_sessions)
+        write!(f, "Reception({:?})", self.places)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Acceptor, Agent, Connection, History, OnLoss, Options, Wait, dial, wait::ABSENT};
+use super::{Acceptor, Agent, History, OnLoss, Options, Wait, dial, take};
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
@@ -47,7 +47,7 @@ impl Source {
                 let connection = dial(address, Role::Agent, options, &mut wait)?;
                 Agent::open(connection, &options.make(), &mut wait)
             }
-            Whence::Listened(acceptor) => take_env(acceptor, options, &mut wait),
+            Whence::Listened(acceptor) => take(acceptor, &options.make(), &mut wait, &mut |_| ()),
             #[cfg(unix)]
             Whence::Launched { command, .. } => super::launch(command, options, &mut wait),
         }
@@ -95,56 +95,5 @@ impl Source {
             return Err(Error::new(ErrorKind::Incompatible, text));
         }
         Ok(Some(agent))
-    }
-}
-
-/// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
-fn take_env(acceptor: &Acceptor, options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
-    let mut gone: Option<Error> = None;
-    loop {
-        let connection = next(acceptor, wait).map_err(|error| match (error.kind(), &gone) {
-            (ErrorKind::Timeout, None) => Error::new(
-                ErrorKind::Timeout,
-                format!(
-                    "no environment dialed in to {}; start the game or ClientBackend with this address, \
-                     or raise connect_timeout",
-                    acceptor.address()
-                ),
-            ),
-            (ErrorKind::Timeout, Some(gone)) => Error::new(
-                ErrorKind::Timeout,
-                format!(
-                    "whatever dialed in to {} was gone before it had made an environment ({gone}); look at the log of \
-                     the game",
-                    acceptor.address()
-                ),
-            ),
-            _ => error,
-        })?;
-        let peer = connection.peer();
-        match Agent::open(connection, &options.make(), wait) {
-            Ok(agent) => return Ok(agent),
-            Err(error) if error.kind() == ErrorKind::ConnectionLost => {
-                if gone.is_none() {
-                    let text = format!("{peer}: it dialed in and was gone before it had made an environment: {error}");
-                    wait.warn(&text);
-                }
-                gone = Some(error);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// The next one from the queue; says so if that takes long.
-fn next(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
-    match acceptor.next(&mut wait.within(ABSENT)) {
-        Err(error) if error.kind() == ErrorKind::Timeout => {
-            wait.look()?;
-            let advice = "start the game or ClientBackend with this address";
-            wait.warn(&format!("waiting for an environment to dial in to {}; {advice}", acceptor.address()));
-            acceptor.next(wait)
-        }
-        next => next,
     }
 }

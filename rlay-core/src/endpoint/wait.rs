@@ -89,7 +89,8 @@ impl<'a> Wait<'a> {
         Self { notice: Some(notice), ..self }
     }
 
-    pub(crate) fn warn(&mut self, text: &str) {
+    /// Tells people that something may be wrong.
+    pub fn warn(&mut self, text: &str) {
         self.tell(Notice::Warning(text));
     }
 

@@ -21,6 +21,9 @@ from rlay.errors import Busy, Closed, ConnectionLost, Error, Timeout
 _SLICE = 0.1
 """How often a wait looks at signals, in seconds."""
 
+_PACE = 0.02
+"""Sessions dial no faster than this, in seconds; more slowly where they come to nothing."""
+
 
 @dataclass(frozen=True)
 class Reset:
@@ -91,6 +94,8 @@ class _Backend:
         self._is_claimed = False
         self._runner: int | None = None
         self._ended = threading.Event()
+        # When it was asked to end by `_part` alone.
+        self._asked: float | None = None
 
     def run(self) -> None:
         self._claim()
@@ -121,7 +126,8 @@ class _Backend:
     def start(self) -> Self:
         """Serve in daemon threads and return this backend.
 
-        A backend that serves already, or was closed, raises.
+        They serve until `close` or the end of the process, whether or not somebody holds the backend. One that serves
+        already, or was closed, raises.
         """
         self._claim()
         self._threads.start(self._run_quietly)
@@ -146,12 +152,17 @@ class _Backend:
 
         That takes two seconds at most.
         """
-        asked = time.monotonic()
-        self._stop.set()
-        self._release()
+        self._part()
+        asked, self._asked = self._asked or time.monotonic(), None
         self._threads.join(asked)
         if self._runner not in (None, threading.get_ident()):
             self._ended.wait(max(0.0, asked + CLOSE_TIME - time.monotonic()))
+
+    def _part(self) -> None:
+        """Begin to close."""
+        self._asked = self._asked or time.monotonic()
+        self._stop.set()
+        self._release()
 
     def _release(self) -> None:
         """Let nobody in any more, and wake who waits for somebody."""
@@ -200,7 +211,8 @@ class ServerBackend(_Backend):
             zero: its session ends with its connection. None: 30 s.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
-        handshake_timeout: How long whoever dials may take to say who it is, in seconds.
+        handshake_timeout: How long whoever dials may take to say who it is, in seconds. And how long it keeps its place
+            without asking for an environment, where others dial in vain.
         max_handshakes: Most of those at a time; when there are more, the oldest is let go.
 
     Example:
@@ -450,7 +462,10 @@ class ClientBackend(_Backend):
     def _pause(self, dialed: float) -> None:
         """Wait until it is time to dial again. A session that begins to play ends the pause."""
         with self._changed:
-            while not self._stop.is_set() and (left := dialed + self._history.pause() - time.monotonic()) > 0:
+            while not self._stop.is_set():
+                left = dialed + max(_PACE, self._history.pause()) - time.monotonic()
+                if left <= 0:
+                    return
                 self._changed.wait(min(_SLICE, left))
 
     def _wait(self, ready: Callable[[], bool]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-import re
 import shlex
 import threading
 import time
@@ -19,14 +18,7 @@ from typing_extensions import Self, TypedDict, Unpack
 from rlay import _lifetime, _listeners, _options, _rlay, _spaces
 from rlay._log import logger
 from rlay._options import Options
-from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Incompatible, Timeout, no_attribute_error
-
-_QUIET = 1.0
-"""Seconds after which a wait for an environment is mentioned in the log."""
-
-_MOMENT = 1.0
-"""Seconds after which the log says who dialed meanwhile and was no environment."""
-
+from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Incompatible, no_attribute_error
 
 OnLoss = Literal["raise", "replace", "truncate"]
 Contract = Literal["strict", "warn", "off"]
@@ -412,6 +404,10 @@ class RemoteEnv(gym.Env[Any, Any]):
         self._told = True
         logger.warning("%s; it is passed on as it is; %s, or set contract to 'off'", text, mend)
 
+    def _part(self) -> _rlay.Agent | None:
+        """Return what is to be closed beside others."""
+        return self._agent
+
     def _abandon(self) -> None:
         self._inherited = True
         if self._agent is not None:
@@ -620,8 +616,9 @@ class ServerEnv(RemoteEnv):
             ends the episode: the last observation once more, reward 0.0, truncated, and ``info["lost"]`` says why.
         env_id: Which environment, where the game that dials in has several.
         env_kwargs: Keyword arguments for the environment, as far as the game allows them.
-        max_sessions: Most environments at a time, with those that dialed in and wait to be taken.
-        handshake_timeout: How long whoever dials may take to say who it is, in seconds.
+        max_sessions: Most environments at a time, with those that dialed in and wait to be taken, at most 64 of them.
+        handshake_timeout: How long whoever dials may take to say who it is, in seconds. And how long it keeps its place
+            in the queue where others dial in vain, or goes unanswered before the next in the queue is asked, too.
         max_handshakes: Most of those at a time; when there are more, the oldest is let go.
 
     Example:
@@ -683,41 +680,16 @@ class ServerEnv(RemoteEnv):
 
     def _open(self) -> _rlay.Agent:
         patience = self._options.connect_timeout
-        deadline = time.monotonic() + patience
         if self._session is not None:
-            taken, self._session = self._session, None
-            return self._ask(taken, deadline)
+            session, self._session = self._session, None
+            return self._ask(session, time.monotonic() + patience)
         listener = self._listener
         if listener is None:
             raise Closed("the environment was closed; make a new one")
-        quiet = time.monotonic() + _QUIET
-        while True:
-            try:
-                session = listener.next(max(0.0, min(_MOMENT, deadline - time.monotonic())))
-            except Timeout:
-                now = time.monotonic()
-                if now >= deadline:
-                    raise Timeout(
-                        f"no environment dialed in to {self.address} within {patience:g} s; start the "
-                        "game or ClientBackend with this address, or raise connect_timeout"
-                    ) from None
-                if now >= quiet:
-                    advice = "start the game or ClientBackend with this address"
-                    logger.warning("waiting for an environment to dial in to %s; %s", self.address, advice)
-                    quiet = deadline
-                continue
-            if session is None:
-                raise Closed("the environment was closed; make a new one")
-            try:
-                return self._ask(session, deadline)
-            except ConnectionLost as error:
-                # It died while it waited in the queue; the next one may live.
-                # Each had a port of its own, which is no news.
-                why = re.sub(r"^\S+://\S+: ", "", str(error))
-                gone = f"whatever dialed in was gone before it had made an environment ({why})"
-                if line := self._history.line(self.address, gone):
-                    logger.warning("%s", line)
-                continue
+        taken = listener.take(self.render_mode, self._env_id, self._env_kwargs, patience)
+        if taken is None:
+            raise Closed("the environment was closed; make a new one")
+        return taken
 
     def close(self) -> None:
         """End the session and stop listening, unless other ServerEnvs use the same address."""

@@ -12,10 +12,10 @@ use tokio::{io, runtime::Handle, time};
 
 use super::{
     super::{
-        Options,
-        dial::{CONNECT_TIME, FIRST_PAUSE, is_final, longer},
+        History, Options,
+        dial::{CONNECT_TIME, FIRST_PAUSE, Pauses, is_final, longer},
         journal::Missing,
-        reception::Place,
+        places::Place,
         seat::Seat,
     },
     GOODBYE_TIME, dial, shake,
@@ -48,10 +48,13 @@ pub struct Line {
     reconnect_timeout: Duration,
     handshake_timeout: Duration,
     state: State,
+    /// The pauses before it is dialed again, and what the log says of that.
+    pauses: Pauses,
+    history: History,
     /// Set while a frame is on its way; still set at the next call if that one was cancelled.
     is_sending: bool,
     /// The place among the sessions of a listener, given back with the line.
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 /// Where another channel comes from when this one is lost.
@@ -90,9 +93,21 @@ struct Redial {
 impl Line {
     /// One that ends with its channel.
     pub fn new(channel: Box<dyn Channel>, limits: Limits) -> Self {
-        let (source, state, is_sending, _place) = (Source::Nowhere, State::Whole, false, None);
+        let (source, state, is_sending, place) = (Source::Nowhere, State::Whole, false, None);
         let (reconnect_timeout, handshake_timeout) = (Duration::ZERO, Duration::ZERO);
-        Self { channel, limits, source, reconnect_timeout, handshake_timeout, state, is_sending, _place }
+        let (pauses, history) = (Pauses::default(), History::default());
+        Self {
+            channel,
+            limits,
+            source,
+            reconnect_timeout,
+            handshake_timeout,
+            state,
+            pauses,
+            history,
+            is_sending,
+            place,
+        }
     }
 
     fn with(self, source: Source, role: Role, options: &Options) -> Self {
@@ -118,7 +133,7 @@ impl Line {
         options: &Options,
     ) -> Self {
         let source = seat.map_or(Source::Nowhere, Source::Seat);
-        Self { _place: Some(place), ..self.with(source, role, options) }
+        Self { place: Some(place), ..self.with(source, role, options) }
     }
 
     /// The limits both sides accept.
@@ -129,6 +144,11 @@ impl Line {
     /// Who is at the other end, for messages to people.
     pub fn peer(&self) -> String {
         self.channel.peer()
+    }
+
+    /// The session has begun, and keeps its place at a listener; an error if another one has that already.
+    pub(super) fn keep_place(&mut self) -> Result<()> {
+        self.place.as_mut().map_or(Ok(()), Place::keep)
     }
 
     /// Whether a frame can be sent as things are.
@@ -169,7 +189,11 @@ impl Line {
     {
         loop {
             self.mend(received, &missing).await?;
-            let frame = unless_moved(&self.source, self.channel.recv()).await;
+            let receive = unless_moved(&self.source, self.channel.recv());
+            let frame = match &self.place {
+                Some(place) => place.unless_lost(receive).await,
+                None => receive.await,
+            };
             match (frame, &self.source) {
                 (Ok(Some(_)), Source::Seat(seat)) if !seat.admit(received) => self.lose(seat.why()),
                 (Ok(frame), _) => {
@@ -200,7 +224,14 @@ impl Line {
             let left = most.saturating_sub(*clock.sum);
             let back = match &self.source {
                 Source::Nowhere => return Err(error.clone()),
-                Source::Redial(redial) => time::timeout(left, redial.again(received, self.limits)).await,
+                Source::Redial(redial) => {
+                    let pause = self.pauses.next(received);
+                    let again = async {
+                        time::sleep(pause).await;
+                        redial.again(received, self.limits).await
+                    };
+                    time::timeout(left, again).await
+                }
                 Source::Seat(seat) => time::timeout(left, seat.wait_for_return()).await,
             };
             drop(clock);
@@ -224,7 +255,10 @@ impl Line {
                     };
                     match unless_moved(&self.source, sent).await {
                         Ok(()) => {
-                            tracing::warn!("{}: the session goes on over another connection", channel.peer());
+                            let text = format!("{}: the session goes on over another connection", channel.peer());
+                            if let Some(line) = self.history.again("regained", &text) {
+                                tracing::warn!("{line}");
+                            }
                             self.channel = channel;
                             self.state = State::Regained { waited, at: Instant::now() };
                         }
@@ -251,7 +285,10 @@ impl Line {
     fn lose(&mut self, error: Error) {
         if !matches!(self.source, Source::Nowhere) {
             let why = error.to_string();
-            tracing::warn!("{}: {}; waiting for another connection", self.channel.peer(), log_entry(&why));
+            let text = format!("{}: {}; waiting for another connection", self.channel.peer(), log_entry(&why));
+            if let Some(line) = self.history.again("lost", &text) {
+                tracing::warn!("{line}");
+            }
             // A peer that counts on it yet is to notice.
             self.channel = nobody(self.channel.peer());
         }

@@ -69,7 +69,7 @@ impl Lobby {
         options.check()?;
         let transport = options.registry.find(address)?;
         let listener = transport.listen(address, &options.for_transport()).await?;
-        let (is_network, reception) = (transport.is_network(address.scheme()), Reception::new(options));
+        let (is_network, reception) = (transport.is_network(address.scheme()), Reception::new(role, options));
         Ok((listener, Self(Arc::new(Inner { role, options: options.clone(), is_network, reception }))))
     }
 
@@ -104,7 +104,11 @@ impl Lobby {
             }
         };
         match hello.and_then(|hello| reception.admit(hello, lasts)) {
-            Ok(Guest::New { limits, place, admission, seat }) => {
+            Ok(Guest::New { limits, mut place, admission, seat }) => {
+                if *role == Role::Agent {
+                    // Who takes it when is up to the caller.
+                    place.keep()?;
+                }
                 greeting.welcome(admission, &mut answer);
                 channel.send(&answer, &[]).await?;
                 channel.set_max_frame(limits.frame);

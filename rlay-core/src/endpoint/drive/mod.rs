@@ -15,6 +15,7 @@ pub use lobby::Lobby;
 use super::{
     Host, HostTurn, Notice, Options, Wait,
     dial::{agree, hello, unanswered},
+    host_loop::is_make,
 };
 use crate::{
     address::Address,
@@ -76,6 +77,13 @@ async fn shake(channel: &mut dyn Channel, local: Local, session: Option<Resume>)
 /// dials, the agent waits for the call's end before another one comes, and may give up first.
 pub async fn serve(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
     let result = turn(line, host).await;
+    if let Err(error) = &result
+        && error.kind() == ErrorKind::Busy
+        && host.part(error).is_ok()
+    {
+        // Another session has its place.
+        let _ = time::timeout(GOODBYE_TIME, line.send(host.answer().into())).await;
+    }
     if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionLost) {
         let _ = time::timeout(GOODBYE_TIME, line.close()).await;
     }
@@ -99,6 +107,9 @@ async fn turn(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
         };
         // An agent that closes without a goodbye is gone all the same.
         let Some(frame) = frame else { return Ok(()) };
+        if !host.was_asked() && is_make(&frame) {
+            line.keep_place()?;
+        }
         match host.handle(&frame) {
             HostTurn::Answer => {
                 drop(frame);

@@ -1,0 +1,30 @@
+//! Closing: several environments at a time, so that hosts which do not answer are waited for together.
+
+use std::{sync::mpsc, thread};
+
+use super::{Agent, Wait, wait::SLICE};
+use crate::stop::Stop;
+
+/// Closes environments side by side, within two seconds in all, but for programs that were launched; see
+/// [`Agent::close`]. What the environments raise is lost. Once `wait` is over nothing is waited for but goodbyes.
+pub fn close_all(agents: Vec<&mut Agent>, wait: &mut Wait<'_>) {
+    let stop = Stop::default();
+    thread::scope(|scope| {
+        let (open, closed) = mpsc::channel::<()>();
+        for agent in agents {
+            let (stop, open) = (stop.clone(), open.clone());
+            let close = move || {
+                let _ = agent.close_unless(&mut Wait::default().unless(&stop));
+                drop(open);
+            };
+            // One that cannot have a thread is left as it is.
+            let _ = thread::Builder::new().name("rlay-close".into()).spawn_scoped(scope, close);
+        }
+        drop(open);
+        while closed.recv_timeout(SLICE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if wait.look().is_err() {
+                stop.set();
+            }
+        }
+    });
+}

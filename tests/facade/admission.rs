@@ -1,0 +1,170 @@
+//! Who is let in and says nothing, or is let in again and again, keeps nobody else out.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use rlay::{
+    ClientBackend, ClientEnv, Env, EnvError, ErrorKind, Limits, Options, Result, ServerEnv, Value,
+    drive::AsyncEnv,
+    endpoint::{Connection, Wait, dial},
+    session::{Admission, Greeting, Local},
+    wire::{Framing, HANDSHAKE_FRAME, Role},
+};
+use rlay_testkit::CountingEnv;
+use tracing::Level;
+
+use crate::{
+    support::{Log, PATIENCE, bounded, counting_with, fresh, patient},
+    tokio_lobby::Hosting,
+    tokio_reconnecting::on_tokio,
+};
+
+/// How long a silent session has its place to itself.
+const SOON: Duration = Duration::from_millis(300);
+const TRANSPORTS: [&str; 6] = ["mem", "tcp", "unix", "zmq", "quic", "shm"];
+
+/// The options of a listener for so many sessions.
+fn few(max_sessions: usize) -> Options {
+    Options { max_sessions, handshake_timeout: SOON, ..patient() }
+}
+
+/// Dials, is let in, and says nothing.
+fn silent(address: &str, role: Role) -> Result<Connection> {
+    dial(&address.parse()?, role, &patient(), &mut Wait::new(Some(PATIENCE)))
+}
+
+/// Plays as an honest agent, which is let in soon.
+fn plays(address: &str) -> Result<(), EnvError> {
+    let mut env = ClientEnv::connect(address, Options { connect_timeout: PATIENCE / 4, ..rlay::options() })?;
+    env.reset(None, &Value::None)?;
+    assert_eq!(env.step(Value::Int(1))?.reward, 101.0);
+    env.close()
+}
+
+#[test]
+fn silent_agents_make_room() {
+    for (scheme, most) in TRANSPORTS.into_iter().flat_map(|scheme| [(scheme, 1), (scheme, 3)]) {
+        bounded(move || {
+            let (backend, address) = counting_with(&fresh(scheme), few(most))?;
+            let silent = (0..most).map(|_| silent(&address, Role::Agent)).collect::<Result<Vec<_>>>()?;
+            plays(&address)?;
+            drop(silent);
+            backend.close();
+            Ok::<_, EnvError>(())
+        })
+        .unwrap_or_else(|error| panic!("over {scheme}, with {most} sessions: {error}"));
+    }
+}
+
+#[test]
+fn silent_agents_make_room_in_a_lobby() {
+    for scheme in ["tcp", "unix"] {
+        bounded(move || {
+            let host = Hosting::counting(scheme, few(2));
+            let silent = [silent(&host.address, Role::Agent)?, silent(&host.address, Role::Agent)?];
+            plays(&host.address)?;
+            drop(silent);
+            Ok::<_, EnvError>(())
+        })
+        .unwrap_or_else(|error| panic!("over {scheme}: {error}"));
+    }
+}
+
+#[test]
+fn an_agent_with_an_environment_keeps_its_place() {
+    bounded(|| {
+        let (backend, address) = counting_with(&fresh("tcp"), few(1))?;
+        let mut env = ClientEnv::connect(&address, patient())?;
+        let soon = Options { connect_timeout: 4 * SOON, ..rlay::options() };
+        let error = ClientEnv::connect(&address, soon).expect_err("it has no room");
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        env.reset(None, &Value::None)?;
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn silent_environments_are_passed_over() {
+    bounded(|| {
+        let server = ServerEnv::bind(&fresh("tcp"), Options { connect_timeout: PATIENCE / 4, ..few(64) })?;
+        let address = server.address().to_string();
+        let silent = (0..5).map(|_| silent(&address, Role::Env)).collect::<Result<Vec<_>>>()?;
+        let game = ClientBackend::new(|_| Ok(CountingEnv::new(None)), &address, patient())?;
+        game.start()?;
+        server.accept()?.reset(None, &Value::None)?;
+        game.close();
+        drop(silent);
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+/// Welcomes and drops everybody, and counts them.
+fn dropping() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let count = dropped.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let _ = welcome(stream);
+            count.fetch_add(1, SeqCst);
+        }
+    });
+    (address, dropped)
+}
+
+fn welcome(mut stream: TcpStream) -> Result<(), EnvError> {
+    let mut framing = Framing::new(HANDSHAKE_FRAME);
+    let hello = loop {
+        match framing.take()? {
+            Some(frame) => break frame,
+            None => {
+                let n = stream.read(framing.space())?;
+                framing.filled(n);
+            }
+        }
+    };
+    let local = Local { role: Role::Env, limits: Limits::default(), token: None, lasts: true };
+    let (mut greeting, mut answer) = (Greeting::new(local, [1; 32]), Vec::new());
+    let again = greeting.take(&hello, &mut answer)?.is_some_and(|hello| hello.resume.is_some());
+    let admission = if again { Admission::Again { received: 0 } } else { Admission::Lasting([7; 32]) };
+    greeting.welcome(admission, &mut answer);
+    stream.write_all(&framing.prefix(answer.len())?)?;
+    stream.write_all(&answer)?;
+    Ok(())
+}
+
+#[test]
+fn a_connection_that_breaks_at_once_is_regained_with_pauses() {
+    type Dials = fn(&str, Options) -> Result<(), EnvError>;
+    let dials: [(&str, Dials); 2] = [
+        ("blocking", |address, options| Ok(ClientEnv::connect(address, options).map(drop)?)),
+        ("async", |address, options| {
+            on_tokio(async move { Ok(AsyncEnv::connect(address, &options).await.map(drop)?) })
+        }),
+    ];
+    for (form, dial) in dials {
+        bounded(move || {
+            let log = Log::keep();
+            let (address, dropped) = dropping();
+            let patience = Duration::from_secs(2);
+            let options = Options { connect_timeout: patience, reconnect_timeout: Some(patience), ..rlay::options() };
+            dial(&address, options).expect_err("nobody plays there");
+            // Pauses of 20 ms that double make eight in two seconds.
+            let (count, lines) = (dropped.load(SeqCst), log.lines(Level::WARN, &[&address]));
+            assert!((2..80).contains(&count), "{form}: {count}");
+            assert!(lines.len() < 80, "{form}: {lines:?}");
+        });
+    }
+}
