@@ -15,6 +15,7 @@ class Endpoint(Protocol):
     """Something that holds a connection or a listener."""
 
     def _abandon(self) -> None: ...
+    def _part(self) -> _rlay.Agent | None: ...
     def close(self) -> None: ...
 
 
@@ -64,8 +65,16 @@ def _in_child() -> None:
 
 
 def _at_exit() -> None:
+    # Each may have to wait for a peer that does not answer, or an environment in a call: they do so side by side.
+    endpoints, agents = list(_open), []
+    for endpoint in endpoints:
+        with contextlib.suppress(Exception, KeyboardInterrupt):
+            if (agent := endpoint._part()) is not None:
+                agents.append(agent)
     # Ctrl-C ends the wait for one of them, not the goodbyes of the others.
-    for endpoint in list(_open):
+    with contextlib.suppress(Exception, KeyboardInterrupt):
+        _rlay.close_all(agents)
+    for endpoint in endpoints:
         with contextlib.suppress(Exception, KeyboardInterrupt):
             endpoint.close()
     with contextlib.suppress(Exception, KeyboardInterrupt):

@@ -7,6 +7,8 @@ import os
 import re
 import socket
 import threading
+import weakref
+from typing import Any
 
 from rlay import _lifetime, _rlay
 from rlay._log import logger
@@ -20,7 +22,10 @@ _WORKERS = (
 
 
 class Listener:
-    """A listening socket with a count of who uses it; the last one closes it."""
+    """A listening socket with a count of who uses it.
+
+    The last one closes it. So does whoever drops the last reference: nothing else here holds one.
+    """
 
     def __init__(self, address: str, options: Options) -> None:
         """Bind ``address``."""
@@ -37,6 +42,12 @@ class Listener:
         say_where(address, self.address)
         self.users = 0
 
+    def take(
+        self, render_mode: str | None, env_id: str | None, env_kwargs: dict[str, Any], timeout: float
+    ) -> _rlay.Agent | None:
+        """Return the next environment that dials in and is made, None once closed; raise Timeout at the timeout."""
+        return self.acceptor.take(render_mode, env_id, env_kwargs, timeout)
+
     def next(self, timeout: float | None) -> _rlay.Session | None:
         """Return the next environment that dials in, None once closed; raise Timeout at the timeout."""
         try:
@@ -44,6 +55,9 @@ class Listener:
         finally:
             for notice in self.acceptor.notices():
                 logger.warning("%s: %s", self.address, notice)
+
+    def _part(self) -> None:
+        """Leave it to `close`, which waits for nobody."""
 
     def _abandon(self) -> None:
         """Leave the listener to the parent: this is a forked child."""
@@ -80,7 +94,7 @@ def say_where(asked: str, address: str) -> None:
 
 
 _lock = threading.Lock()
-_by_address: dict[str, Listener] = {}
+_by_address: weakref.WeakValueDictionary[str, Listener] = weakref.WeakValueDictionary()
 
 
 _ALIKE = ("token", "max_frame", "reconnect_timeout")

@@ -1,0 +1,117 @@
+"""What is dropped or left open goes: nothing of it stays behind, and the interpreter ends without adding up waits."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+import moody
+import rlay
+from processes import held, python, until
+
+HOST = """
+    import sys, moody, rlay
+    host = rlay.ServerBackend(moody.Moody, max_sessions=64).start()
+    print(host.address)
+    input()
+    """
+
+
+def test_the_end_of_the_interpreter_waits_for_all_at_once() -> None:
+    source = """
+        import sys, time, atexit
+        atexit.register(lambda: print("end", time.monotonic()))
+        import rlay
+        envs = [rlay.ClientEnv(sys.argv[1]) for _ in range(8)]
+        for env in envs:
+            env.reset()
+        print("open")
+        input()
+        print("begin", time.monotonic())
+        """
+    with python(HOST) as host, python(source, host.line()) as agent:
+        agent.find("open")
+        os.kill(host.pid, signal.SIGSTOP)
+        agent.say("")
+        began = float(agent.find("begin").split()[1])
+        ended = float(agent.find("end").split()[1])
+    assert ended - began < 8.0, "eight times two seconds"
+
+
+def test_the_end_of_the_interpreter_waits_for_busy_environments_at_once() -> None:
+    source = """
+        import sys, time, atexit
+        atexit.register(lambda: print("end", time.monotonic()))
+        import rlay, moody
+        hosts = [rlay.ServerBackend(moody.Moody).start() for _ in range(8)]
+        print(*[host.address for host in hosts])
+        input()
+        print("begin", time.monotonic())
+        """
+    with python(source) as hosts:
+        envs = [rlay.ClientEnv(address, timeout=0.2) for address in hosts.line().split()]
+        for env in envs:
+            env.reset()
+            with pytest.raises(rlay.Timeout):
+                env.step(moody.WAIT)
+        hosts.say("")
+        began = float(hosts.find("begin").split()[1])
+        ended = float(hosts.find("end").split()[1])
+        for env in envs:
+            with contextlib.suppress(rlay.Error):
+                env.close()
+    assert ended - began < 6.0, "eight times a second and a half"
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "unix", "shm"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_server_env_that_is_dropped_gives_back_all_it_had(
+    scheme: str, count: int, fresh: Callable[[str], str]
+) -> None:
+    address = fresh(scheme)
+    rlay.ServerEnv(address).close()
+    before = held(os.getpid())[:2]
+    envs = [rlay.ServerEnv(address)]
+    address = envs[0].address
+    envs += [rlay.ServerEnv(address) for _ in range(count - 1)]
+    with rlay.ClientBackend(moody.Moody, address, max_sessions=1):
+        envs[0].reset()
+    del envs
+    gc.collect()
+    until(lambda: held(os.getpid())[:2] == before, "descriptors and threads to go", 5.0)
+    rlay.ServerBackend(moody.Moody, address).close()
+
+
+def test_a_backend_that_is_dropped_before_it_serves_gives_back_all_it_had() -> None:
+    before = held(os.getpid())[:2]
+    host = rlay.ServerBackend(moody.Moody)
+    address = host.address
+    del host
+    gc.collect()
+    until(lambda: held(os.getpid())[:2] == before, "descriptors and threads to go", 5.0)
+    rlay.ServerBackend(moody.Moody, address).close()
+
+
+def test_a_backend_that_was_started_serves_on_whoever_holds_it() -> None:
+    address = rlay.ServerBackend(moody.Moody).start().address
+    gc.collect()
+    time.sleep(0.1)
+    env = rlay.ClientEnv(address)
+    assert env.reset()[0] == [0]
+    env.close()
+
+
+def test_a_game_that_is_dropped_while_an_engine_polls_it_leaves() -> None:
+    before = held(os.getpid())[:2]
+    with rlay.ServerEnv() as env:
+        game = rlay.ClientBackend(moody.Moody(), env.address)
+        game.turn(0.5)
+        del game
+        gc.collect()
+    until(lambda: held(os.getpid())[:2] == before, "descriptors and threads to go", 5.0)
