@@ -120,7 +120,7 @@ CROWD = """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (400, most))
     if sys.argv[1] == "host":
-        here = rlay.ServerBackend(moody.Moody, "tcp://127.0.0.1:0", max_sessions=4096).start()
+        here = rlay.ServerBackend(moody.Moody, "tcp://127.0.0.1:0", max_sessions=4096, handshake_timeout=2.0).start()
     else:
         here = rlay.ServerEnv(connect_timeout=20.0)
     print(here.address)
@@ -151,8 +151,10 @@ def test_a_crowd_leaves_descriptors_for_the_program_itself(role: str) -> None:
         assert told[-1]["body"]["code"] == 5
         program.say("")
         program.find("opened")
-        stack.close()
-        if role == "agent":
+        if role == "host":
+            plays(address)
+        else:
+            stack.close()
             with rlay.ClientBackend(moody.Moody, address):
                 program.find("first [0]")
 
@@ -290,6 +292,18 @@ def test_a_listener_that_welcomes_and_drops_is_dialed_with_pauses(
     # Pauses of 20 ms that double make seven in two seconds.
     assert 1 <= len(dropped) < 70
     assert len(caplog.records) < 70
+
+
+def test_a_dialer_that_comes_back_again_and_again_is_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with rlay.ServerBackend(moody.Moody) as host:
+        with strangers.dial(host.address) as stranger:
+            stranger.send("Hello", HELLO | {"features": 1})
+            ticket = stranger.receive()["body"]["ticket"]
+        for _ in range(200):
+            with strangers.dial(host.address) as stranger:
+                stranger.send("Hello", HELLO | {"features": 3, "resume": {"ticket": ticket, "received": 0}})
+                assert stranger.receive()["kind"] == "Welcome"
+    assert 0 < len(caplog.records) < 20
 
 
 def test_a_host_whose_agents_only_look_in_is_not_dialed_without_pause() -> None:

@@ -22,7 +22,7 @@ use rlay_testkit::CountingEnv;
 use tracing::Level;
 
 use crate::{
-    support::{Log, PATIENCE, bounded, counting_with, fresh, patient},
+    support::{Log, PATIENCE, bounded, counting_with, eventually, fresh, patient},
     tokio_lobby::Hosting,
     tokio_reconnecting::on_tokio,
 };
@@ -107,6 +107,21 @@ fn silent_environments_are_passed_over() {
         Ok::<_, EnvError>(())
     })
     .unwrap();
+}
+
+#[test]
+fn a_listener_that_is_dropped_frees_its_address() {
+    for scheme in ["tcp", "unix", "zmq+ipc", "shm"] {
+        bounded(move || {
+            let server = ServerEnv::bind(&fresh(scheme), patient())?;
+            let address = server.address().to_string();
+            let _queued = silent(&address, Role::Env)?;
+            drop(server);
+            eventually("the address is free", || ServerEnv::bind(&address, patient()).is_ok());
+            Ok::<_, EnvError>(())
+        })
+        .unwrap_or_else(|error| panic!("over {scheme}: {error}"));
+    }
 }
 
 /// Welcomes and drops everybody, and counts them.

@@ -58,10 +58,11 @@ impl Places {
         Self(Arc::new(Inner { is_queue, most, most_waiting, patience, state, changed }))
     }
 
-    /// A place for a session that waits, if there is one or another session has to make room.
-    pub(super) fn take(&self) -> Option<Place> {
+    /// A place for a session that waits, if there is one or another session has to make room. `may_grow`: whether there may
+    /// be more sessions than there are.
+    pub(super) fn take(&self, may_grow: bool) -> Option<Place> {
         let (mut state, now) = (self.0.state(), Instant::now());
-        if state.taken() >= self.0.most || state.waiting.len() >= self.0.most_waiting {
+        if !may_grow || state.taken() >= self.0.most || state.waiting.len() >= self.0.most_waiting {
             state.waiting.front().filter(|(_, since)| now.duration_since(*since) >= self.0.patience)?;
             state.waiting.pop_front();
             self.0.changed.notify_waiters();
@@ -201,15 +202,15 @@ mod tests {
     #[test]
     fn one_that_waits_too_long_makes_room_and_one_that_has_begun_does_not() {
         let places = places(Role::Env, 2, Duration::ZERO);
-        let (mut begun, mut silent) = (places.take().unwrap(), places.take().unwrap());
+        let (mut begun, mut silent) = (places.take(true).unwrap(), places.take(true).unwrap());
         begun.keep().unwrap();
-        let mut third = places.take().expect("the silent one makes room");
+        let mut third = places.take(true).expect("the silent one makes room");
         assert_eq!(places.taken(), 2);
         assert_eq!(silent.keep().unwrap_err().kind(), ErrorKind::Busy);
         assert!(silent.check().is_err());
         drop(silent);
         third.keep().unwrap();
-        assert!(places.take().is_none());
+        assert!(places.take(true).is_none());
         drop((begun, third));
         assert_eq!(places.taken(), 0);
     }
@@ -217,15 +218,25 @@ mod tests {
     #[test]
     fn one_that_has_not_waited_for_long_keeps_its_place() {
         let places = places(Role::Env, 1, Duration::from_secs(60));
-        let waits = places.take().unwrap();
-        assert!(places.take().is_none());
+        let waits = places.take(true).unwrap();
+        assert!(places.take(true).is_none());
         waits.check().unwrap();
+    }
+
+    #[test]
+    fn where_there_can_be_no_more_sessions_one_takes_the_place_of_another() {
+        let places = places(Role::Env, 9, Duration::ZERO);
+        assert!(places.take(false).is_none());
+        let silent = places.take(true).unwrap();
+        let _other = places.take(false).expect("the silent one makes room");
+        assert!(silent.check().is_err());
+        assert_eq!(places.taken(), 1);
     }
 
     #[test]
     fn a_queue_is_short() {
         let places = places(Role::Agent, 4096, Duration::from_secs(60));
-        let queue: Vec<_> = std::iter::from_fn(|| places.take()).collect();
+        let queue: Vec<_> = std::iter::from_fn(|| places.take(true)).collect();
         assert_eq!(queue.len(), LONGEST_QUEUE);
         assert!(places.full().contains("wait to be taken"));
     }

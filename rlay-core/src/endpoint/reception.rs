@@ -76,10 +76,13 @@ impl<C> Reception<C> {
         }
         // A session needs some, and so does a refusal that says why.
         #[cfg(unix)]
-        crate::net::spare_descriptor()?;
-        let Some(place) = self.places.take() else {
+        let spare = crate::net::spare_descriptor();
+        #[cfg(not(unix))]
+        let spare = Ok(());
+        let Some(place) = self.places.take(spare.is_ok()) else {
             // A session that only waits for its dialer makes room; this one asks again.
             self.seats.clear_one();
+            spare?;
             return Err(Error::new(ErrorKind::Busy, self.full.clone().unwrap_or_else(|| self.places.full())));
         };
         let limits = agree(self.limits, hello.max_frame);
