@@ -292,10 +292,10 @@ def test_an_environment_that_is_not_taken_leaves_no_port(moods: Moods, name: str
 
 
 def test_an_interrupted_make_leaves_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(listener: Any, timeout: float) -> None:
+    def interrupted(listener: Any, *arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rlay._listeners.Listener, "next", interrupted)
+    monkeypatch.setattr(rlay._listeners.Listener, "take", interrupted)
     address = free_address()
     for mode in (None, "human"):
         with pytest.raises(KeyboardInterrupt):
