@@ -141,19 +141,22 @@ pub(super) fn longer(pause: Duration) -> Duration {
     (pause * 2).min(LONGEST_PAUSE)
 }
 
+/// A connection that has lasted for so long was one, though nothing has arrived over it.
+const STEADY: Duration = Duration::from_secs(10);
+
 /// The pauses before a session dials again: none, unless nothing has arrived over the connection that it lost.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
-    /// What had arrived when the session was last to dial again.
-    received: Option<u64>,
+    /// What had arrived when the session was last to dial again, and when that was.
+    before: Option<(u64, Instant)>,
     last: Duration,
 }
 
 impl Pauses {
     /// The pause before the next connection of a session at which so many frames have arrived.
     pub(super) fn next(&mut self, received: u64) -> Duration {
-        self.last = match self.received.replace(received) {
-            Some(before) if before == received => longer(self.last).max(FIRST_PAUSE),
+        self.last = match self.before.replace((received, Instant::now())) {
+            Some((before, when)) if before == received && when.elapsed() < STEADY => longer(self.last).max(FIRST_PAUSE),
             _ => Duration::ZERO,
         };
         self.last
@@ -237,4 +240,18 @@ pub(super) fn unanswered(error: Error, peer: &str) -> Error {
 /// The limits of a session: one's own, and no frame longer than the peer accepts.
 pub(crate) fn agree(own: Limits, max_frame: u64) -> Limits {
     Limits { frame: usize::try_from(max_frame).unwrap_or(usize::MAX).min(own.frame).max(HANDSHAKE_FRAME), ..own }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_brings_nothing_is_followed_by_a_pause() {
+        let mut pauses = Pauses::default();
+        let next = |pauses: &mut Pauses, received| pauses.next(received).as_millis();
+        assert_eq!([0; 4].map(|_| next(&mut pauses, 3)), [0, 20, 40, 80]);
+        assert_eq!(next(&mut pauses, 4), 0);
+        assert_eq!([0; 8].map(|_| next(&mut pauses, 4)), [20, 40, 80, 160, 320, 640, 1000, 1000]);
+    }
 }

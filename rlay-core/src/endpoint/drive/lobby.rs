@@ -80,8 +80,9 @@ impl Lobby {
 
     /// Shakes hands with one that was accepted. `None`: it came back to its session, which goes on.
     ///
-    /// There are at most [`Options::max_sessions`] sessions; further dialers are told to try again. A session's place
-    /// is free when its line is dropped.
+    /// There are at most [`Options::max_sessions`] sessions; further dialers are told to try again, unless an agent has
+    /// asked for no environment within [`Options::handshake_timeout`]: its line then fails, and makes room. A session's
+    /// place is free when its line is dropped.
     pub async fn receive(&self, incoming: Box<dyn Incoming>) -> Result<Option<Line>> {
         let late = |_| Err(Error::new(ErrorKind::Timeout, "the peer did not finish the handshake"));
         time::timeout(self.0.options.handshake_timeout, self.shake(incoming)).await.unwrap_or_else(late)
