@@ -78,7 +78,7 @@ impl<C> Reception<C> {
         #[cfg(unix)]
         let spare = crate::net::spare_descriptor();
         #[cfg(not(unix))]
-        let spare = Ok(());
+        let spare: Result<()> = Ok(());
         let Some(place) = self.places.take(spare.is_ok()) else {
             // A session that only waits for its dialer makes room; this one asks again.
             self.seats.clear_one();
