@@ -7,7 +7,7 @@ use std::{
 
 /// Most bytes of a text in an error, such as a traceback. A failure has two of these, and fits the smallest frame limit.
 pub const LONGEST: usize = 16 << 10;
-/// Most bytes of what a peer says of itself, and of what a line of a log takes from any text.
+/// Most bytes of what a peer says of itself.
 pub const SENTENCE: usize = 500;
 /// What the lines after the first begin with, in a log.
 const INDENT: &str = "\n  ";
@@ -45,6 +45,7 @@ pub fn log_entry(text: &str) -> Cow<'_, str> {
     if !text.contains(INDENT) {
         return filter(text, LONGEST, acts);
     }
+    let text = self::text(text);
     let lines: Vec<_> = text.split(INDENT).map(|line| filter(line, LONGEST, acts)).collect();
     Cow::Owned(lines.join(INDENT))
 }

@@ -44,7 +44,7 @@ struct State {
     /// Whether the last observation came as the space packs it.
     packed: bool,
     /// An answer that has come, and of which no objects were built yet.
-    unbuilt: Option<(Call, Answer)>,
+    received: Option<(Call, Answer)>,
 }
 
 /// Asks for an environment over a channel whose handshake is over.
@@ -80,7 +80,7 @@ impl Agent {
     pub(crate) fn new(py: Python<'_>, agent: CoreAgent) -> PyResult<Self> {
         let observations = Tree::new(py, &agent.spec().observation_space)?;
         let actions = Tree::new(py, &agent.spec().action_space)?;
-        let state = State { agent, observations, actions, action: Vec::new(), packed: true, unbuilt: None };
+        let state = State { agent, observations, actions, action: Vec::new(), packed: true, received: None };
         Ok(Self { state: Mutex::new(state), pid: std::process::id() })
     }
 
@@ -175,21 +175,18 @@ impl State {
         answer: Answer,
         deadline: Option<Instant>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.unbuilt = Some((call, answer));
+        self.received = Some((call, answer));
         let built = self.build(&Builder::new(py, deadline));
-        match built {
-            Err(Unbuilt::Late) => return Err(raise(py, &self.agent.overdue())),
-            Err(Unbuilt::Interrupted(raised)) => return Err(raised),
-            _ => {}
+        if !matches!(built, Err(Unbuilt::Late | Unbuilt::Interrupted(_))) {
+            self.received = None;
         }
-        self.unbuilt = None;
         built.map_err(|unbuilt| unbuilt.into_error(py))
     }
 
     /// The tuple that `reset` or `step` returns, or the frame that `render` does, of the answer that is not built yet.
     fn build<'py>(&mut self, builder: &Builder<'py>) -> Result<Bound<'py, PyAny>, Unbuilt> {
         let py = builder.py();
-        let (row, received) = match &self.unbuilt {
+        let (row, received) = match &self.received {
             Some((_, Answer::Row(row, received))) => (row, received),
             Some((_, Answer::Frame(frame))) => return builder.build(frame),
             _ => return Err(error::new(py, ErrorKind::Protocol, "Closed where a result was due").into()),
@@ -203,7 +200,7 @@ impl State {
             true => None,
             false => Some(builder.build(&read_value(py, &received.payload())?)?),
         };
-        let Some((call, Answer::Row(row, received))) = self.unbuilt.take() else {
+        let Some((call, Answer::Row(row, received))) = self.received.take() else {
             unreachable!("it is one, see above")
         };
         let observation = match as_value {
@@ -221,7 +218,7 @@ impl State {
 
     /// No other call may take the place of an answer that has come and was not built.
     fn check_built(&self, py: Python<'_>) -> PyResult<()> {
-        let Some((call, _)) = &self.unbuilt else { return Ok(()) };
+        let Some((call, _)) = &self.received else { return Ok(()) };
         let text = format!("the answer to an earlier {call:?} was not fetched; late() fetches it, reset() drops it");
         Err(error::new(py, ErrorKind::Busy, text))
     }
@@ -253,9 +250,9 @@ impl Agent {
     ) -> PyResult<Bound<'py, PyAny>> {
         let deadline = Builder::deadline(seconds(timeout));
         let mut state = self.lock(py)?;
-        state.unbuilt = None;
         let seed = seed.map(|x| self::seed(&x)).transpose()?;
         let options = to_data(options, "options").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
+        state.received = None;
         let answer = state.exchange(py, timeout, |agent, wait| {
             if let Some((_, true)) = agent.waiting() {
                 // A late answer is dropped, whatever it was, for the new episode makes it void.
@@ -307,7 +304,7 @@ impl Agent {
     fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyAny>, bool)> {
         let deadline = Builder::deadline(seconds(timeout));
         let mut state = self.lock(py)?;
-        if let Some((call, answer)) = state.unbuilt.take() {
+        if let Some((call, answer)) = state.received.take() {
             return Ok((state.result(py, call, answer, deadline)?, call != Call::Render));
         }
         let Some((call, true)) = state.agent.waiting() else {

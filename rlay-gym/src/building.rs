@@ -8,7 +8,7 @@ use std::{
 
 use pyo3::{
     IntoPyObjectExt,
-    exceptions::PyMemoryError,
+    exceptions::{PyException, PyMemoryError},
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
@@ -20,10 +20,10 @@ use crate::{
 };
 
 /// After so many objects others have their turn; some milliseconds pass meanwhile.
-const TURN: u32 = 4096;
+const OBJECTS_PER_LOOK: u32 = 4096;
 
-/// A key that may share its hash with thousands of others counts as so many objects.
-const DEAR: u32 = 64;
+/// A key that may collide with thousands of others counts as so many objects.
+const OBJECTS_PER_KEY: u32 = 64;
 
 /// Why an object was not built.
 #[derive(Debug)]
@@ -37,20 +37,28 @@ pub(crate) enum Unbuilt {
 }
 
 impl From<PyErr> for Unbuilt {
+    /// Python's own code looks at signals, too, and Ctrl-C is nobody's mistake.
     fn from(raised: PyErr) -> Self {
-        Self::Malformed(raised)
+        match Python::attach(|py| raised.is_instance_of::<PyException>(py)) {
+            true => Self::Malformed(raised),
+            false => Self::Interrupted(raised),
+        }
     }
 }
 
 impl Unbuilt {
-    /// The exception where there is no deadline.
+    /// The exception for it.
     pub(crate) fn into_error(self, py: Python<'_>) -> PyErr {
         match self {
-            Self::Late => {
-                error::new(py, ErrorKind::Timeout, "the timeout passed while what came was made into objects")
-            }
+            Self::Late => error::new(
+                py,
+                ErrorKind::Timeout,
+                "the timeout passed while objects were made of what had come; late() fetches it, reset() drops it",
+            ),
             Self::Interrupted(raised) => raised,
-            Self::Malformed(raised) if raised.is_instance_of::<PyMemoryError>(py) => raised,
+            Self::Malformed(raised) if raised.is_instance_of::<PyMemoryError>(py) || error::is_own(py, &raised) => {
+                raised
+            }
             Self::Malformed(raised) => {
                 let text = format!("the peer sent what Python cannot hold: {}", raised.value(py));
                 error::new(py, ErrorKind::Protocol, text)
@@ -75,7 +83,7 @@ pub(crate) fn from_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<
 
 impl<'py> Builder<'py> {
     pub(crate) fn new(py: Python<'py>, deadline: Option<Instant>) -> Self {
-        Self { py, deadline, left: Cell::new(TURN) }
+        Self { py, deadline, left: Cell::new(OBJECTS_PER_LOOK) }
     }
 
     pub(crate) fn py(&self) -> Python<'py> {
@@ -125,9 +133,8 @@ impl<'py> Builder<'py> {
             // Never interned: from Python 3.12 on, what was interned stays for good.
             let key = match key {
                 Value::Str(text) => PyString::new(self.py, text).into_any(),
-                Value::Int(_) => self.build(key)?,
                 _ => {
-                    self.count(DEAR)?;
+                    self.count(OBJECTS_PER_KEY)?;
                     self.build(key)?
                 }
             };
@@ -142,7 +149,7 @@ impl<'py> Builder<'py> {
             self.left.set(left);
             return Ok(());
         }
-        self.left.set(TURN);
+        self.left.set(OBJECTS_PER_LOOK);
         // Python gives the interpreter to whoever has asked for it meanwhile.
         self.py.detach(|| ());
         self.py.check_signals().map_err(Unbuilt::Interrupted)?;

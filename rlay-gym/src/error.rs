@@ -56,6 +56,11 @@ pub(crate) fn failure(py: Python<'_>, exception: &PyErr) -> Error {
     }
 }
 
+/// Whether `exception` is one of RLay's own.
+pub(crate) fn is_own(py: Python<'_>, exception: &PyErr) -> bool {
+    module(py).and_then(|errors| errors.getattr("Error")).is_ok_and(|class| exception.is_instance(py, &class))
+}
+
 /// Whether `exception` is Ctrl-C.
 pub(crate) fn is_interrupt(py: Python<'_>, exception: &PyErr) -> bool {
     exception.is_instance_of::<PyKeyboardInterrupt>(py)

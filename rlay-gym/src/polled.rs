@@ -113,7 +113,11 @@ impl Poll {
                     reset(py, seed.as_ref(), &options)
                 }
                 Some(RawTurn::Step(action)) => {
-                    state.actions.read_payload(py, &action.payload()).map(|action| ("step", action, none()))
+                    let action = match action.packed {
+                        true => state.actions.read_packed(py, action).map_err(Unbuilt::from),
+                        false => state.actions.read_payload(py, &action.payload()),
+                    };
+                    action.map(|action| ("step", action, none()))
                 }
                 Some(RawTurn::Render) => Ok(("render", none(), none())),
                 Some(RawTurn::Close(reason)) => Ok(("close", PyString::new(py, &reason).into_any(), none())),

@@ -47,7 +47,7 @@ EXCEPTIONS: dict[str, Callable[[], Exception]] = {
     "ImportError": lambda: ImportError("No module named 'simulator'"),
     "UnicodeError": lambda: UnicodeError("a name"),
     "lone surrogate": lambda: ValueError("a\ud800b"),
-    "long text": lambda: ValueError("x" * 100_000),
+    "long text": lambda: ValueError("x" * 16_000),
     "gymnasium Error": lambda: gym.error.Error("of Gymnasium's own"),
     "gymnasium InvalidAction": lambda: gym.error.InvalidAction("of Gymnasium's own"),
     "gymnasium ResetNeeded": lambda: gym.error.ResetNeeded("of Gymnasium's own"),

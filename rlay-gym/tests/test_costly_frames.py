@@ -152,7 +152,21 @@ def test_keys_that_collide_are_few_at_a_host(cart_pole: str, where: str) -> None
 
 def test_keys_that_collide_are_few_at_an_agent() -> None:
     with strangers.listen(telling(colliding(4097))) as address, rlay.ClientEnv(address) as env:
-        with pytest.raises(rlay.ProtocolError, match="more than 4096 keys of dicts that are neither str nor int"):
+        with pytest.raises(rlay.ProtocolError, match="more than 4096 keys of dicts that are neither str nor an int"):
+            env.reset()
+
+
+@pytest.mark.parametrize("start", [-5000, 16384, 1 << 40])
+def test_ints_that_may_be_chosen_are_few(start: int) -> None:
+    """An int of 64 bits can be chosen so that it tries the places of all others; the first ones have their own."""
+
+    def play(n: int) -> Callable[[Stranger], None]:
+        return telling({"Dict": [[{"Int": i}, "None"] for i in [*range(9999), *range(start, start + n)]]})
+
+    with strangers.listen(play(4096)) as address, rlay.ClientEnv(address) as env:
+        env.reset()
+    with strangers.listen(play(5001)) as address, rlay.ClientEnv(address) as env:
+        with pytest.raises(rlay.ProtocolError, match="more than 4096 keys"):
             env.reset()
 
 
@@ -167,7 +181,7 @@ def test_others_run_while_keys_collide() -> None:
 def test_an_agent_is_told_before_it_sends_too_many(cart_pole: str) -> None:
     with rlay.ClientEnv(cart_pole) as env:
         env.reset(options={"cells": {(i, -i): None for i in range(2048)}, "names": {str(i): i for i in range(9999)}})
-        with pytest.raises(rlay.Error, match=r"options\[\"cells\"\].*more than 2048 keys .* neither str nor int"):
+        with pytest.raises(rlay.Error, match=r"options\[\"cells\"\].*more than 2048 keys .* neither str nor an int"):
             env.reset(options={"cells": {(i, -i): None for i in range(2049)}})
         with pytest.raises(rlay.Error, match="a key of .* bytes that is neither str nor int"):
             env.reset(options={tuple(range(99)): 1})

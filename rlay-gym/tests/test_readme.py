@@ -39,7 +39,7 @@ def test_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
         assert re.fullmatch(r"tls://[0-9.]+:[1-9][0-9]*\?pin=sha256:[0-9a-f]{64}", address)
         with python(program("far_agent.py", address)) as agent:
             assert agent.wait() == 0, agent.errors
-        monkeypatch.setenv("RLAY_TOKEN", "another")
+        monkeypatch.setenv("RLAY_TOKEN", "another long text")
         with python(program("far_agent.py", address)) as stranger:
             assert stranger.wait() != 0
             assert "the token is wrong" in "\n".join(stranger.errors)

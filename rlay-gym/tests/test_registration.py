@@ -167,8 +167,8 @@ def test_a_stand_in_keeps_the_free_port_that_was_asked_for(moods: Moods, monkeyp
     bound: list[str] = []
     take = rlay._listeners.take
 
-    def take_and_dial(address: str, options: Any) -> Any:
-        listener = take(address, options)
+    def take_and_dial(address: str, options: Any, user: Any) -> Any:
+        listener = take(address, options, user)
         if not bound:
             moods.dial(listener.address)
         bound.append(listener.address)

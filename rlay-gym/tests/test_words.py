@@ -330,7 +330,7 @@ def test_why_a_session_came_to_nothing(caplog: pytest.LogCaptureFixture) -> None
     (line,) = [record.getMessage() for record in caplog.records]
     reads(
         line,
-        "tcp://…: no environment was made for the agent: OSError: no display\nTraceback (most recent call last):…"
+        "tcp://…: no environment was made for the agent: OSError: no display\n  Traceback (most recent call last):…"
         "in broken…OSError: no display",
         'raise OSError("no display")',
     )

@@ -128,10 +128,10 @@ class Reader:
         start = self.at
         key = self.value()
         require(is_hashable(key), "a key that cannot be one")
-        if key == "None" or next(iter(key)) not in ("Str", "Int"):
+        if key == "None" or not ("Str" in key or ("Int" in key and 0 <= key["Int"] < 16384)):
             require("Opaque" in key or self.at - start <= 256, "too long a key")
             self.keys -= 1
-            require(self.keys >= 0, "too many keys that are neither Str nor Int")
+            require(self.keys >= 0, "too many keys that can be made to collide")
         return key
 
     def mapping(self) -> Json:

@@ -334,9 +334,10 @@ impl AsFd for Sockets {
 
 #[derive(Debug)]
 struct StreamListener {
+    /// Dropped before the socket, for then its inode may be another file's.
+    _file: Option<SocketFile>,
     sockets: Sockets,
     address: Address,
-    _file: Option<SocketFile>,
     security: Security,
     options: TransportOptions,
     reserve: Reserve,

@@ -65,11 +65,11 @@ pub(crate) fn configure(socket: &Socket, options: &TransportOptions) -> io::Resu
 /// A socket that listens.
 #[derive(Debug)]
 pub(crate) struct Listening {
+    /// The file it has, if it has one. Dropped before the socket, for then its inode may be another file's.
+    pub(crate) file: Option<SocketFile>,
     pub(crate) socket: Socket,
     /// With the real port, and what else a dialer must know.
     pub(crate) address: Address,
-    /// The file it has, if it has one.
-    pub(crate) file: Option<SocketFile>,
     pub(crate) security: Security,
 }
 

@@ -85,6 +85,9 @@ impl<T: Send + Sync + 'static> Watched<T> {
             let for_thread = shared.clone();
             let spawned = thread::Builder::new().name("rlay-files".into()).spawn(move || for_thread.look());
             state.is_looking = spawned.is_ok();
+            if let Err(error) = spawned {
+                tracing::warn!("{self}: what was read before stays in use: a thread cannot be started: {error}");
+            }
             state = shared.wait(state, deadline);
         }
         if state.is_looking && !std::mem::replace(&mut state.is_slow, true) {

@@ -7,6 +7,7 @@ mod support;
 
 mod addresses;
 mod admission;
+mod bounds;
 #[cfg(feature = "tls")]
 mod certificates;
 mod deaths;

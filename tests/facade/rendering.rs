@@ -174,7 +174,6 @@ fn a_declaration_is_one_in_any_container_and_without_one_the_environment_judges(
         ("dict", modes(Value::Dict(Map::from([("ansi", 1i64)])))),
     ];
     let undeclared = [
-        ("no metadata", Value::None),
         ("an empty dict", Value::Dict(Map::new())),
         ("None", modes(Value::None)),
         ("the old key", Value::Dict(Map::from([("render.modes", vec![ansi()])]))),

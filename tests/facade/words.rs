@@ -445,12 +445,12 @@ mod launching {
                 ),
                 (
                     "echo loading; exec sleep 60",
-                    "sh -c … did not dial in to tcp://…, which it finds in RLAY_ADDRESS; …:\n  loading\n(all of it: …)",
+                    "sh -c … did not dial in to tcp://…, which it finds in RLAY_ADDRESS; …:\n  loading\n  (all of it: …)",
                     "does it host an environment, as with ClientBackend? or raise connect_timeout",
                 ),
                 (
                     "echo no display; exit 3",
-                    "…ended with exit code 3; …:\n  no display\n(all of it: …)",
+                    "…ended with exit code 3; …:\n  no display\n  (all of it: …)",
                     "all of it: /",
                 ),
             ] {

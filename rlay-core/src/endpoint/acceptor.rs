@@ -131,15 +131,14 @@ impl Acceptor {
     /// The next peer whose handshake is over.
     pub fn next(&self, wait: &mut Wait<'_>) -> Result<Connection> {
         let keeps = self.shared.role == Role::Agent;
-        self.wait_for(wait, |state| {
-            loop {
-                let mut connection = state.ready.pop_front()?;
-                // An environment keeps its place from now on; an agent has to ask for one first.
-                if !keeps || connection.keep_place().is_ok() {
-                    return Some(connection);
-                }
+        loop {
+            let mut connection = self.wait_for(wait, |state| state.ready.pop_front())?;
+            // An environment keeps its place from now on; an agent has to ask for one first.
+            match if keeps { connection.keep_place() } else { Ok(()) } {
+                Ok(()) => return Ok(connection),
+                Err(why) => self.shared.turn_away(connection, &why),
             }
-        })
+        }
     }
 
     /// Waits until `look` finds something.
@@ -233,7 +232,15 @@ impl Drop for Acceptor {
     fn drop(&mut self) {
         self.shared.stop.set();
         self.shared.changed.notify_all();
-        self.shared.reception.close(!self.abandoned.load(SeqCst));
+        let is_abandoned = self.abandoned.load(SeqCst);
+        self.shared.reception.close(!is_abandoned);
+        // The address is free once the thread has ended, and whoever drops a listener may want it for another one. Not
+        // joined, for a fork has no such thread.
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let end = Instant::now() + 2 * SLICE;
+        while !is_abandoned && thread.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -314,17 +321,23 @@ impl Shared {
         let (ready, lost): (Vec<_>, Vec<_>) = queue.partition(|connection| connection.check_place().is_ok());
         state.ready = VecDeque::from(ready);
         drop(state);
-        for mut connection in lost {
-            let Err(why) = connection.check_place() else { continue };
-            let (goodbye, mut frame) = (Goodbye { code: why.kind().code(), message: why.to_string() }, Vec::new());
-            let written = match self.role {
-                Role::Agent => AgentSession::new().goodbye(&goodbye, &mut frame),
-                Role::Env => EnvSession::new().goodbye(&goodbye, &mut frame),
-            };
-            let mut wait = Wait::new(Some(GOODBYE_TIME));
-            if written.is_ok() && connection.send(&frame, &[], &mut wait).is_ok() {
-                let _ = connection.close(wait.deadline);
+        for connection in lost {
+            if let Err(why) = connection.check_place() {
+                self.turn_away(connection, &why);
             }
+        }
+    }
+
+    /// Ends a session that nobody has taken, and says why.
+    fn turn_away(&self, mut connection: Connection, why: &Error) {
+        let (goodbye, mut frame) = (Goodbye { code: why.kind().code(), message: why.to_string() }, Vec::new());
+        let written = match self.role {
+            Role::Agent => AgentSession::new().goodbye(&goodbye, &mut frame),
+            Role::Env => EnvSession::new().goodbye(&goodbye, &mut frame),
+        };
+        let mut wait = Wait::new(Some(GOODBYE_TIME));
+        if written.is_ok() && connection.send(&frame, &[], &mut wait).is_ok() {
+            let _ = connection.close(wait.deadline);
         }
     }
 

@@ -228,11 +228,13 @@ impl Inner {
         dialed
     }
 
-    /// Hosts one session on this thread; `taken` is called when an agent asks for its environment.
+    /// Hosts one session on this thread; `taken` is called when its environment is made. Not before, for an agent that
+    /// waits long for that asks whoever else has dialed in, and one program would make the same environment many times.
     fn host(&self, connection: Connection, taken: impl Fn()) {
         let mut factory = |make: &Make| {
+            let made = (self.maker)(make);
             taken();
-            (self.maker)(make)
+            made
         };
         host(connection, &mut factory, &self.options, &self.history, &self.stop);
     }

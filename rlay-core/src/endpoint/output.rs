@@ -8,7 +8,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use rustix::{fs::OFlags, process::geteuid};
+use rustix::{
+    fs::{OFlags, makedev},
+    process::geteuid,
+};
 
 use crate::{printable::sentence, token::nonce};
 
@@ -91,7 +94,9 @@ fn new_folder() -> Result<PathBuf, String> {
 /// the system's.
 fn unfit(found: &Metadata) -> Option<String> {
     let (kind, user) = (found.file_type(), found.uid());
-    let is_own = user == geteuid().as_raw() || (kind.is_char_device() && user == 0);
+    // Where users have a namespace of their own, the system's devices are nobody's.
+    let is_null = kind.is_char_device() && found.rdev() == makedev(1, 3);
+    let is_own = user == geteuid().as_raw() || (kind.is_char_device() && user == 0) || is_null;
     let what = match kind {
         _ if kind.is_fifo() => "a FIFO",
         _ if kind.is_dir() => "a directory",

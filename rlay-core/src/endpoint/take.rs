@@ -63,11 +63,16 @@ pub fn take(
         {
             wait.warn(&first.what_is_awaited());
         }
-        for _ in 0..more {
-            let Ok(connection) = acceptor.next(&mut Wait::new(Some(Duration::ZERO))) else { break };
+        let mut asked = 0;
+        while asked < more
+            && let Ok(connection) = acceptor.next(&mut Wait::new(Some(Duration::ZERO)))
+        {
             search.ask(connection, wait)?;
+            asked += 1;
         }
-        more = (2 * more).min(LONGEST_QUEUE);
+        if asked == more {
+            more = (2 * more).min(LONGEST_QUEUE);
+        }
     }
 }
 

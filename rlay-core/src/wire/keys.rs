@@ -1,15 +1,19 @@
 //! Keys of dicts: which values can be one, and how many a peer may choose freely.
 //!
-//! A peer can choose numbers and tuples of numbers that all have the same hash in Python, where a dict then takes time
-//! by the square of their number. The hash of a `str` is not known to it, and few `int`s of 64 bits share one.
+//! A peer can choose numbers and tuples of numbers that all have the same hash in Python, or that all try the same places
+//! of a dict one after the other, which then takes time by the square of their number. It does not know the hash of a
+//! `str`, and small `int`s have places of their own.
 
 use super::put_value;
 use crate::value::{Map, Value};
 
-/// Most bytes of a key that is neither Str nor Int, as it is written, so that two are soon compared.
+/// Most bytes of a key that is no Str, as it is written, so that two are soon compared.
 const LONGEST: usize = 256;
 
-/// How many more keys there may be that are neither Str nor Int.
+/// Such ints, from 0 on, are free.
+const SMALL: i64 = 1 << 14;
+
+/// How many more keys there may be that a peer could have chosen so that they collide.
 ///
 /// ```
 /// use rlay::{Value, wire::Keys};
@@ -76,7 +80,7 @@ impl Keys {
     /// As [`take`](Self::take), of a key that is known to have as many bytes as `len` gives.
     pub(super) fn take_written(&mut self, key: &Value, len: impl FnOnce() -> usize) -> Result<(), String> {
         match key {
-            Value::Str(_) | Value::Int(_) => return Ok(()),
+            Value::Str(_) | Value::Int(0..SMALL) => return Ok(()),
             // Its hash is that of two strings, which are bounded where it is made.
             Value::Opaque { .. } => {}
             _ => {
@@ -86,13 +90,17 @@ impl Keys {
                 let len = len();
                 if len > LONGEST {
                     return Err(format!(
-                        "a key of {len} bytes that is neither str nor int, where {LONGEST} bytes are the most; use str or int"
+                        "a key of {len} bytes that is neither str nor int, where {LONGEST} bytes are the most; use str"
                     ));
                 }
             }
         }
         if self.taken == self.most {
-            return Err(format!("more than {} keys of dicts that are neither str nor int; use str or int", self.most));
+            return Err(format!(
+                "more than {} keys of dicts that are neither str nor an int from 0 to {}; use str",
+                self.most,
+                SMALL - 1
+            ));
         }
         self.taken += 1;
         Ok(())

@@ -108,7 +108,9 @@ fn keys_that_are_neither_str_nor_int_are_few() {
     let pair = |i| Value::Tuple(vec![Value::Int(i), Value::Int(-i)]);
     assert!(read(&pair, 4096) && !read(&pair, 4097));
     assert!(!read(&|i| Value::Float(i as f64), 4097));
-    assert!(read(&Value::Int, 20_000) && read(&|i| i.to_string().into(), 20_000));
+    assert!(read(&Value::Int, 16384 + 4096) && !read(&Value::Int, 16384 + 4097));
+    assert!(!read(&|i| Value::Int(-1 - i), 4097));
+    assert!(read(&|i| i.to_string().into(), 20_000));
     // The bytes of a key count, too: 12 of its head, and 12 for each Int.
     let tuple = |n| move |_| Value::Tuple(vec![Value::Int(1); n]);
     assert!(read(&tuple(20), 1) && !read(&tuple(21), 1));

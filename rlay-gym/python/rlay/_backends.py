@@ -438,12 +438,16 @@ class ClientBackend(_Backend):
 
     def _serve_spare(self, session: _rlay.Session, taken: threading.Event) -> None:
         def make(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any]) -> _hosting.Described:
-            with self._changed:
-                if not taken.is_set():
-                    self._active += 1
-                    taken.set()
-                    self._changed.notify_all()
-            return self._make(render_mode, env_id, kwargs)
+            try:
+                return self._make(render_mode, env_id, kwargs)
+            finally:
+                # Not before, for an agent that waits long asks whoever else has dialed in, and one program would make
+                # the same environment many times.
+                with self._changed:
+                    if not taken.is_set():
+                        self._active += 1
+                        taken.set()
+                        self._changed.notify_all()
 
         try:
             self._serve(session, make)

@@ -264,7 +264,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         try:
             self._connect()
         except AttributeError as error:
-            raise no_attribute_error(error) from error.__cause__
+            raise no_attribute_error(error) from error
 
     def _take(self, agent: _rlay.Agent) -> None:
         env_id, observation_space, action_space, render_mode, metadata, details = agent.spec()
@@ -675,7 +675,7 @@ class ServerEnv(RemoteEnv):
             env_kwargs=env_kwargs,
         )
         # The last, for nothing would give the port back.
-        self._listener = _listeners.take(address, options.settled())
+        self._listener = _listeners.take(address, options.settled(), self)
         self.address, self._again = self._listener.address, self._listener.again
 
     def _open(self) -> _rlay.Agent:
@@ -699,7 +699,7 @@ class ServerEnv(RemoteEnv):
             listener = self._listener
             if self._closed and listener is not None:
                 self._listener = None
-                _listeners.give_back(listener)
+                _listeners.give_back(listener, self)
 
     def _abandon(self) -> None:
         super()._abandon()

@@ -22,7 +22,7 @@ _WORKERS = (
 
 
 class Listener:
-    """A listening socket with a count of who uses it.
+    """A listening socket, and who uses it.
 
     The last one closes it. So does whoever drops the last reference: nothing else here holds one.
     """
@@ -40,7 +40,7 @@ class Listener:
         self.address = self.acceptor.address
         self.again = again(address, self.address)
         say_where(address, self.address)
-        self.users = 0
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
     def take(
         self, render_mode: str | None, env_id: str | None, env_kwargs: dict[str, Any], timeout: float
@@ -101,8 +101,8 @@ _ALIKE = ("token", "max_frame", "reconnect_timeout")
 """Options that the listener settles for every session, and of which none can have another."""
 
 
-def take(address: str, options: Options) -> Listener:
-    """Return the listener for ``address``, as it was asked for or as it turned out.
+def take(address: str, options: Options, user: object) -> Listener:
+    """Return the listener for ``address``, as it was asked for or as it turned out, to one more user.
 
     One that is there already keeps its own bounds on sessions and handshakes.
     """
@@ -118,15 +118,15 @@ def take(address: str, options: Options) -> Listener:
         for name in _ALIKE:
             if getattr(listener.options, name) != getattr(options, name):
                 raise Error(f"another ServerEnv of this process listens at {listener.address} with another {name}")
-        listener.users += 1
+        listener.users.add(user)
         return listener
 
 
-def give_back(listener: Listener) -> None:
-    """Say that one user of ``listener`` is gone."""
+def give_back(listener: Listener, user: object) -> None:
+    """Say that ``user`` of ``listener`` is gone; one that was dropped is gone without this."""
     with _lock:
-        listener.users -= 1
-        if listener.users > 0:
+        listener.users.discard(user)
+        if listener.users:
             return
         for address in [a for a, known in _by_address.items() if known is listener]:
             del _by_address[address]

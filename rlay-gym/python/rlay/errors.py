@@ -151,9 +151,7 @@ def no_attribute_error(error: AttributeError) -> Error:
     """
     if isinstance(error, EnvError):
         return _env_error(EnvError, error.remote_type, str(error), error.remote_traceback)
-    own = Error(f"AttributeError: {error}")
-    own.__cause__ = error
-    return own
+    return Error(f"AttributeError: {error}")
 
 
 def describe(error: BaseException) -> tuple[str, str, str]:

@@ -50,6 +50,8 @@ pub struct Line {
     state: State,
     /// The pauses before it is dialed again, and what the log says of that.
     pauses: Pauses,
+    /// When it is dialed again, once its connection is lost.
+    dials_at: Option<Instant>,
     history: History,
     /// Set while a frame is on its way; still set at the next call if that one was cancelled.
     is_sending: bool,
@@ -104,6 +106,7 @@ impl Line {
             handshake_timeout,
             state,
             pauses,
+            dials_at: None,
             history,
             is_sending,
             place,
@@ -225,9 +228,11 @@ impl Line {
             let back = match &self.source {
                 Source::Nowhere => return Err(error.clone()),
                 Source::Redial(redial) => {
-                    let pause = self.pauses.next(received);
+                    // Once for each connection that was lost: a call that is cancelled begins no other pause.
+                    let pauses = &mut self.pauses;
+                    let at = *self.dials_at.get_or_insert_with(|| Instant::now() + pauses.next(received));
                     let again = async {
-                        time::sleep(pause).await;
+                        time::sleep(at.saturating_duration_since(Instant::now())).await;
                         redial.again(received, self.limits).await
                     };
                     time::timeout(left, again).await
@@ -299,6 +304,7 @@ impl Line {
             _ => Duration::ZERO,
         };
         self.state = State::Lost { waited, error };
+        self.dials_at = None;
     }
 
     /// Delivers what was sent, then tells the peer that nothing follows.
