@@ -339,7 +339,9 @@ impl Agent {
     /// Which leaf of `observation` is not in its space and why, as far as it is known here.
     fn violation(&self, py: Python<'_>, observation: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
         let value = to_value(observation)?;
-        Ok(violation(&self.lock(py)?.agent.spec().observation_space, &value, "observation"))
+        let state = self.lock(py)?;
+        let space = &state.agent.spec().observation_space;
+        Ok(py.detach(|| violation(space, &value, "observation")))
     }
 
     /// Ends the session, and tells the host why: the environment cannot be used, or not any more.

@@ -60,7 +60,7 @@ impl Unbuilt {
                 raised
             }
             Self::Malformed(raised) => {
-                let text = format!("the peer sent what Python cannot hold: {}", raised.value(py));
+                let text = format!("the peer sent what Python cannot hold: {}", error::text(py, &raised));
                 error::new(py, ErrorKind::Protocol, text)
             }
         }

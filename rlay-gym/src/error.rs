@@ -56,6 +56,13 @@ pub(crate) fn failure(py: Python<'_>, exception: &PyErr) -> Error {
     }
 }
 
+/// The text that an exception of ours or of NumPy's was made with. `str` would run Python, and signal handlers with it.
+pub(crate) fn text(py: Python<'_>, exception: &PyErr) -> String {
+    let value = exception.value(py);
+    let text = value.getattr("args").and_then(|args| args.get_item(0)).and_then(|text| text.extract());
+    text.or_else(|_| exception.get_type(py).name().map(|name| name.to_string())).unwrap_or_default()
+}
+
 /// Whether `exception` is one of RLay's own.
 pub(crate) fn is_own(py: Python<'_>, exception: &PyErr) -> bool {
     module(py).and_then(|errors| errors.getattr("Error")).is_ok_and(|class| exception.is_instance(py, &class))

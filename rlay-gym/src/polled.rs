@@ -1,6 +1,9 @@
 //! Poll: the form of `ClientBackend` that an engine's own loop asks, every frame, without blocking.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use pyo3::{
     IntoPyObjectExt,
@@ -22,8 +25,11 @@ use crate::{
     results::{self, Announced},
     space,
     value::to_value,
-    waiting::wait_unless,
+    waiting::{seconds, wait_unless},
 };
+
+/// So many requests that cannot be built are answered in a turn, whatever its deadline.
+const ROUNDS: usize = 16;
 
 /// A session that is polled.
 #[pyclass(frozen, module = "rlay._rlay")]
@@ -96,9 +102,15 @@ impl Poll {
     fn turn<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut guard = self.lock(py)?;
         let state = &mut *guard;
-        loop {
+        let end = Builder::deadline(seconds(Some(timeout)));
+        for round in 0.. {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if round >= ROUNDS && left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
             let (raw, stop) = (&mut state.raw, &self.stop.get().0);
-            let turn = wait_unless(py, Some(stop), Some(timeout), |wait| raw.turn(wait))?;
+            let left = left.map_or(timeout, |left| left.as_secs_f64());
+            let turn = wait_unless(py, Some(stop), Some(left), |wait| raw.turn(wait))?;
             let turn = turn.map_err(|error| match error.kind() {
                 ErrorKind::Closed if stop.is_set() => {
                     error::new(py, ErrorKind::Closed, "the backend was closed; make a new one")
@@ -126,15 +138,19 @@ impl Poll {
                 Ok(turn) => return turn.into_bound_py_any(py).map(Some),
                 Err(Unbuilt::Interrupted(raised)) => (error::failure(py, &raised), Some(raised)),
                 // Bytes that stand for no object, or do not fit the space, are the agent's doing.
-                Err(unbuilt) => (Error::protocol(unbuilt.into_error(py).value(py).to_string()), None),
+                Err(unbuilt) => (Error::protocol(error::text(py, &unbuilt.into_error(py))), None),
             };
             // The engine never learns of this request, so nobody else answers it.
-            let (raw, stop) = (&mut state.raw, &self.stop.get().0);
-            wait_unless(py, Some(stop), None, |wait| raw.reply_error(error, wait))?.map_err(|e| raise(py, &e))?;
+            let raw = &mut state.raw;
+            let gone = wait_unless(py, Some(stop), None, |wait| raw.refuse(error, wait))?.map_err(|e| raise(py, &e))?;
             if let Some(raised) = interrupt {
                 return Err(raised);
             }
+            if let Some(RawTurn::Close(reason)) = gone {
+                return ("close", reason, none()).into_bound_py_any(py).map(Some);
+            }
         }
+        Ok(None)
     }
 
     /// Answers a reset or step. What a hosted environment may not return is refused; another answer may follow.

@@ -325,6 +325,8 @@ LARGE: dict[str, Json] = {
     "stacked Sequences of each other": levels(28, stacked),
     "Graphs of each other": levels(28, lambda space: {"Graph": {"node": space, "edge": None}}),
     "spaces without number": {"Tuple": [DISCRETE] * 70_000},
+    "64 dimensions, many times": {"Tuple": [{"MultiBinary": {"shape": [1] * 64, "n_is_int": False}}] * 9000},
+    "a text that is never short": {"Text": {"min_length": 1 << 30, "max_length": 1 << 30, "charset": "a"}},
     "a charset without end": {"Text": {"min_length": 0, "max_length": 9, "charset": "ab" * (1 << 19)}},
 }
 
@@ -506,3 +508,50 @@ def test_a_host_refuses_what_the_specification_calls_malformed(vector: Json) -> 
         assert (answer["kind"], answer["body"]["code"], answer["body"]["fatal"]) == ("Error", 8, False)
         stranger.send("Reset", RESET)
         assert stranger.receive()["kind"] == "Result", "a bad payload is the end of a request, not of the session"
+
+
+def flood(reads: bool, played: threading.Event) -> Callable[[Stranger], None]:
+    """Be an agent that sends steps which no action is in, for as long as anybody takes them."""
+
+    def play(stranger: Stranger) -> None:
+        stranger.receive()
+        stranger.send("Welcome", WELCOME)
+        stranger.send("Make", MAKE)
+        stranger.receive()
+        stranger.send("Reset", RESET)
+        stranger.receive()
+        played.set()
+        stranger.socket.settimeout(3)
+        end = time.monotonic() + 3
+        with contextlib.suppress(OSError):
+            while time.monotonic() < end:
+                frames = b""
+                for _ in range(100):
+                    frame = stranger.head(0x22) + struct.pack("<QI", 1, 0)
+                    frame += payload(len(frame), bytes(8))
+                    frames += struct.pack("<I", len(frame)) + frame
+                stranger.socket.sendall(frames)
+                if reads:
+                    for _ in range(100):
+                        stranger.receive()
+
+    return play
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_poll_loop_outlasts_a_flood(reads: bool) -> None:
+    """A turn that waits for nothing returns, whether the agent reads the answers to its nonsense or not."""
+    played = threading.Event()
+    with strangers.listen(flood(reads, played)) as address:
+        backend = rlay.ClientBackend(World(), address)
+        turn = until(backend.turn, "a turn")
+        assert isinstance(turn, rlay.Reset)
+        backend.reply(0, 0.0, False, False, {})
+        assert played.wait(WAIT)
+        longest, end = 0.0, time.monotonic() + 2
+        while time.monotonic() < end:
+            began = time.monotonic()
+            backend.turn()
+            longest = max(longest, time.monotonic() - began)
+        assert longest < 1
+        backend.close()

@@ -33,6 +33,8 @@ use crate::{
 
 /// How long it may take to tell an agent that it broke the protocol, or to close after it has said goodbye.
 const LAST_WORD: Duration = Duration::from_millis(200);
+/// So many requests that the engine does not learn of are answered in a turn, whatever its deadline: the next turn is soon.
+const ROUNDS: usize = 16;
 /// For those who say no deadline.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -152,7 +154,11 @@ impl RawPoll {
         if let Some(stop) = wait.stop {
             stop.check()?;
         }
+        let mut answered = 0;
         loop {
+            if answered >= ROUNDS && is_over(wait)? {
+                return Ok(None);
+            }
             match &mut self.link {
                 Link::Idle => self.link = Link::Dialing(self.dial()?),
                 Link::Dialing(dialed) => {
@@ -234,17 +240,22 @@ impl RawPoll {
                                     session.spec(&self.spec, &mut self.out)?;
                                 }
                             }
+                            answered += 1;
                             self.send(&mut wait.polling())?;
                             continue;
                         }
                         Ok(EnvEvent::Refused { request, error }) => {
                             session.refusal(request, &error, &mut self.out);
-                            self.send(&mut wait.polling())?;
-                            continue;
+                            answered += 1;
+                            match self.deliver(wait)? {
+                                Some(turn) => return Ok(Some(turn)),
+                                None => continue,
+                            }
                         }
                         Ok(EnvEvent::Close { .. }) => {
                             self.visit.closed();
                             session.closed(&mut self.out)?;
+                            answered += 1;
                             self.send(&mut wait.polling())?;
                             continue;
                         }
@@ -265,8 +276,11 @@ impl RawPoll {
                         }
                         Ok(EnvEvent::Render { request, .. }) if self.spec.render_mode.is_none() => {
                             session.fail(request, &no_render_mode(), &mut self.out)?;
-                            self.send(&mut wait.polling())?;
-                            continue;
+                            answered += 1;
+                            match self.deliver(wait)? {
+                                Some(turn) => return Ok(Some(turn)),
+                                None => continue,
+                            }
                         }
                         Ok(EnvEvent::Render { request, .. }) => (request, Call::Render, RawTurn::Render),
                         Err(error) => {
@@ -342,6 +356,27 @@ impl RawPoll {
         session.fail(request, &error.into(), &mut self.out)?;
         self.owed = None;
         self.send(wait)
+    }
+
+    /// Answers a request that the engine is not to learn of, with the news that it failed. Does not wait for an agent that
+    /// takes no answers in: that one is gone, which is the turn then.
+    pub fn refuse(&mut self, error: impl Into<Error>, wait: &mut Wait<'_>) -> Result<Option<RawTurn>> {
+        let (request, _) = self.owed()?;
+        let Link::Open(_, session) = &mut self.link else { return Ok(None) };
+        session.fail(request, &error.into(), &mut self.out)?;
+        self.owed = None;
+        self.deliver(wait)
+    }
+
+    /// Sends an answer that nobody here waits for; the turn if the agent does not take it in.
+    fn deliver(&mut self, wait: &mut Wait<'_>) -> Result<Option<RawTurn>> {
+        match self.send(&mut Wait::new(Some(LAST_WORD))) {
+            Err(error) if error.kind() == ErrorKind::Timeout => {
+                let why = Error::new(ErrorKind::ConnectionLost, "the agent asks and takes no answers in");
+                Ok(self.gone(&why, wait))
+            }
+            sent => sent.map(|()| None),
+        }
     }
 
     /// Ends the session; a later [`turn`](Self::turn) dials again.
@@ -423,6 +458,14 @@ impl RawPoll {
     }
 }
 
+/// Whether the deadline of `wait` has passed; an error if something else ends it.
+pub(super) fn is_over(wait: &mut Wait<'_>) -> Result<bool> {
+    match wait.look() {
+        Err(error) if error.kind() == ErrorKind::Timeout => Ok(true),
+        looked => looked.map(|()| false),
+    }
+}
+
 impl Drop for RawPoll {
     fn drop(&mut self) {
         self.close();
@@ -492,27 +535,28 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     /// wants no other environment.
     pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
         let mut wait = Wait::new(Some(timeout));
-        loop {
-            return Ok(Some(match self.raw.turn(&mut wait)? {
-                None => return Ok(None),
+        for round in 0.. {
+            if round >= ROUNDS && is_over(&mut wait)? {
+                break;
+            }
+            let refusal: Error = match self.raw.turn(&mut wait)? {
+                None => break,
                 Some(RawTurn::Reset { seed, options }) => match seed.as_ref().map(small_seed).transpose() {
-                    Ok(seed) => Turn::Reset { seed, options },
-                    Err(failure) => {
-                        self.raw.reply_error(failure, &mut wait.polling())?;
-                        continue;
-                    }
+                    Ok(seed) => return Ok(Some(Turn::Reset { seed, options })),
+                    Err(failure) => failure.into(),
                 },
                 Some(RawTurn::Step(action)) => match action.element(&self.action_space).map_err(of_action) {
-                    Ok(action) => Turn::Step(action),
-                    Err(error) => {
-                        self.raw.reply_error(error, &mut wait.polling())?;
-                        continue;
-                    }
+                    Ok(action) => return Ok(Some(Turn::Step(action))),
+                    Err(error) => error,
                 },
-                Some(RawTurn::Render) => Turn::Render,
-                Some(RawTurn::Close(reason)) => Turn::Close(reason),
-            }));
+                Some(RawTurn::Render) => return Ok(Some(Turn::Render)),
+                Some(RawTurn::Close(reason)) => return Ok(Some(Turn::Close(reason))),
+            };
+            if let Some(RawTurn::Close(reason)) = self.raw.refuse(refusal, &mut wait)? {
+                return Ok(Some(Turn::Close(reason)));
+            }
         }
+        Ok(None)
     }
 
     /// The mode that the agent wants frames in.

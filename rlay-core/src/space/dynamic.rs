@@ -1,6 +1,6 @@
 //! AnySpace as a space over [`Value`], for code that does not know its spaces when it is compiled.
 
-use super::{AnyBox, AnySpace, Space, mismatch, pad8, skip8, violation};
+use super::{AnyBox, AnySpace, Space, lookup::Lookup, mismatch, pad8, skip8, violation};
 use crate::{
     dtype::DType,
     error::Result,
@@ -158,10 +158,6 @@ fn fits(space: &AnyBox, array: &Array) -> bool {
     array.dtype == space.dtype && array.shape == space.shape && !array.big_endian && !space.big_endian
 }
 
-fn find<'a>(map: &'a Map, key: &Value) -> Option<&'a Value> {
-    map.0.iter().find(|(k, _)| k == key).map(|(_, x)| x)
-}
-
 /// Structure only: keys, arity, shape.
 fn check(space: &AnySpace, value: &Value) -> Result<()> {
     let bad = || mismatch(space, value);
@@ -171,8 +167,9 @@ fn check(space: &AnySpace, value: &Value) -> Result<()> {
             each.try_for_each(|(i, (space, x))| check(space, x).map_err(|e| e.at(format_args!("[{i}]"))))
         }
         (AnySpace::Dict(spaces), Value::Dict(map)) if spaces.len() == map.len() => {
-            spaces.iter().try_for_each(|(key, space)| {
-                let x = find(map, key).ok_or_else(bad)?;
+            let found = Lookup::new(map);
+            spaces.iter().zip(0..).try_for_each(|((key, space), i)| {
+                let x = found.at(key, i).ok_or_else(bad)?;
                 check(space, x).map_err(|e| e.at(violation::part(key)))
             })
         }
@@ -228,16 +225,20 @@ fn stacked(space: &AnySpace, items: Vec<Value>) -> Value {
                 })
                 .collect(),
         ),
-        AnySpace::Dict(spaces) => Value::Dict(Map(spaces
-            .iter()
-            .map(|(key, space)| {
-                let column = items.iter().filter_map(|item| match item {
-                    Value::Dict(map) => find(map, key).cloned(),
+        AnySpace::Dict(spaces) => {
+            let found: Vec<_> = items
+                .iter()
+                .filter_map(|item| match item {
+                    Value::Dict(map) => Some(Lookup::new(map)),
                     _ => None,
-                });
+                })
+                .collect();
+            let column = |i: usize, (key, space): &(Value, AnySpace)| {
+                let column = found.iter().filter_map(|lookup| lookup.at(key, i).cloned());
                 (key.clone(), stacked(space, column.collect()))
-            })
-            .collect())),
+            };
+            Value::Dict(Map(spaces.iter().enumerate().map(|(i, entry)| column(i, entry)).collect()))
+        }
         _ => Value::Tuple(items),
     }
 }
@@ -275,7 +276,8 @@ fn rows(space: &AnySpace, batch: &Value) -> Option<Rows> {
             equal(spaces.iter().zip(columns).map(|(space, column)| rows(space, column)))
         }
         (AnySpace::Dict(spaces), Value::Dict(map)) if spaces.len() == map.len() => {
-            equal(spaces.iter().map(|(key, space)| rows(space, find(map, key)?)))
+            let found = Lookup::new(map);
+            equal(spaces.iter().zip(0..).map(|((key, space), i)| rows(space, found.at(key, i)?)))
         }
         (_, Value::Tuple(items)) => {
             items.iter().all(|x| space.contains(x)).then_some(Rows::Exactly(items.len() as u64))

@@ -7,8 +7,12 @@
 
 use super::AnySpace;
 
-/// Bytes of an object without arrays, roughly.
+/// Bytes of an object without arrays, roughly, and of each of its dimensions.
 const OBJECT: usize = 1 << 10;
+const DIMENSION: usize = 128;
+
+/// A copy counts as so many bytes, for it takes as long as to make several objects.
+const COPY: usize = 8 << 10;
 
 /// Bytes of a character in a charset: it stands in a set, a tuple, a dict and a str.
 const CHARACTER: usize = 128;
@@ -28,8 +32,11 @@ struct Cost {
 }
 
 impl Cost {
-    fn all(bytes: usize) -> Self {
-        Self { made: bytes, copied: bytes, batched: bytes }
+    /// Of an object with so many dimensions that takes `more` beside them.
+    fn of(dimensions: usize, more: usize) -> Self {
+        let bytes = (dimensions * DIMENSION).saturating_add(more);
+        let copied = bytes.saturating_add(COPY);
+        Self { made: bytes.saturating_add(OBJECT), copied, batched: copied }
     }
 
     fn and(self, other: Self) -> Self {
@@ -42,7 +49,7 @@ impl Cost {
 
     /// The sum of what is inside a container, and the container.
     fn sum(costs: impl IntoIterator<Item = Self>) -> Self {
-        costs.into_iter().fold(Self::all(OBJECT), Self::and)
+        costs.into_iter().fold(Self::of(0, 0), Self::and)
     }
 
     /// Of a space whose batch is a tuple of copies.
@@ -57,7 +64,7 @@ impl Cost {
 }
 
 impl AnySpace {
-    /// Bytes of one array of each leaf that is one, added up.
+    /// Bytes of one element of each leaf that is an array or a text, added up: as few as there can be.
     pub(crate) fn element_bytes(&self) -> usize {
         let bytes = |shape: &[u64], size: usize| (shape.iter().product::<u64>() as usize).saturating_mul(size);
         let sum = |spaces: &mut dyn Iterator<Item = &Self>| {
@@ -73,7 +80,9 @@ impl AnySpace {
             Self::Graph { node, edge } => {
                 sum(&mut [Some(node), edge.as_ref()].into_iter().flatten().map(|space| &**space))
             }
-            Self::Discrete(_) | Self::Text(_) => 0,
+            // A character has at least one byte.
+            Self::Text(space) => space.min_length as usize,
+            Self::Discrete(_) => 0,
         }
     }
 
@@ -83,25 +92,26 @@ impl AnySpace {
     }
 
     fn cost(&self) -> Cost {
-        let leaf = OBJECT;
         match self {
             Self::Box(space) => {
                 // Two bounds, and a mask of one byte for each.
-                let full = space.len().saturating_mul(2 * space.dtype.size() + 2).saturating_add(leaf);
-                let made = if space.is_shared() { leaf } else { full };
-                Cost { made, copied: full, batched: full.saturating_mul(2) }
+                let full = space.len().saturating_mul(2 * space.dtype.size() + 2);
+                let leaf = Cost::of(space.shape.len(), full);
+                let made = if space.is_shared() { Cost::of(space.shape.len(), 0).made } else { leaf.made };
+                Cost { made, batched: leaf.batched.saturating_mul(2), ..leaf }
             }
             // A batch of it is a Box of int8.
             Self::MultiBinary(space) => {
-                let batched = (space.shape.iter().product::<u64>() as usize).saturating_mul(8).saturating_add(leaf);
-                Cost { made: leaf, copied: leaf, batched }
+                let batch = (space.shape.iter().product::<u64>() as usize).saturating_mul(8);
+                let leaf = Cost::of(space.shape.len(), 0);
+                Cost { batched: leaf.batched.saturating_add(batch), ..leaf }
             }
             Self::MultiDiscrete(space) => {
-                let made = space.nvec.len().saturating_mul(2 * space.dtype.size()).saturating_add(leaf);
-                Cost { made, copied: made, batched: made.saturating_mul(4) }
+                let leaf = Cost::of(space.shape.len(), space.nvec.len().saturating_mul(2 * space.dtype.size()));
+                Cost { batched: leaf.batched.saturating_mul(4), ..leaf }
             }
-            Self::Discrete(_) => Cost::all(leaf),
-            Self::Text(space) => Cost::all(space.charset.len().saturating_mul(CHARACTER).saturating_add(leaf)),
+            Self::Discrete(_) => Cost::of(0, 0),
+            Self::Text(space) => Cost::of(0, space.charset.len().saturating_mul(CHARACTER)),
             Self::Tuple(spaces) => Cost::sum(spaces.iter().map(Self::cost)),
             Self::Dict(spaces) => Cost::sum(spaces.iter().map(|(_, space)| space.cost())),
             Self::OneOf(spaces) => Cost::sum(spaces.iter().map(Self::cost)).not_batched(),

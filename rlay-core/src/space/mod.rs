@@ -11,6 +11,7 @@ mod discrete;
 mod display;
 mod dynamic;
 mod frame_array;
+mod lookup;
 mod memory;
 mod text;
 mod variable;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{
     AnyBox, AnySpace, Discrete, MultiBinary, MultiDiscrete, Space, Text, box_space::can_cast, display::short, dynamic,
+    lookup::Lookup,
 };
 use crate::{
     dtype::DType,
@@ -81,13 +82,16 @@ pub(super) fn find<'a>(space: &'a AnySpace, value: &Value) -> Option<Found<'a>> 
         (AnySpace::Tuple(spaces), Value::Tuple(items)) if spaces.len() == items.len() => {
             spaces.iter().zip(items).enumerate().find_map(|(i, (space, x))| below(find(space, x), || format!("[{i}]")))
         }
-        (AnySpace::Dict(spaces), Value::Dict(map)) => match keys(spaces.iter().map(|(key, _)| key), map) {
-            None => spaces.iter().zip(0..).find_map(|((key, space), i)| {
-                let x = at(map, key, i)?;
-                below(find(space, x), || part(key))
-            }),
-            why => here(why),
-        },
+        (AnySpace::Dict(spaces), Value::Dict(map)) => {
+            let found = Lookup::new(map);
+            match keys(spaces.iter().map(|(key, _)| key), map, &found) {
+                None => spaces.iter().zip(0..).find_map(|((key, space), i)| {
+                    let x = found.at(key, i)?;
+                    below(find(space, x), || part(key))
+                }),
+                why => here(why),
+            }
+        }
         (AnySpace::Sequence { space, stack: false }, Value::Tuple(items)) => {
             items.iter().enumerate().find_map(|(i, x)| below(find(space, x), || format!("[{i}]")))
         }
@@ -112,24 +116,20 @@ fn below<'a>(found: Option<Found<'a>>, part: impl FnOnce() -> String) -> Option<
     })
 }
 
-/// The value under `key`, which is mostly the `i`th.
-fn at<'a>(map: &'a Map, key: &Value, i: usize) -> Option<&'a Value> {
-    match map.0.get(i) {
-        Some((k, x)) if k == key => Some(x),
-        _ => map.0.iter().find(|(k, _)| k == key).map(|(_, x)| x),
-    }
-}
-
 /// More keys are only counted, for looking for each among the others takes long.
 const MANY_KEYS: usize = 1000;
 
 /// What is wrong with the keys of `map`.
-fn keys<'a>(declared: impl ExactSizeIterator<Item = &'a Value> + Clone, map: &Map) -> Option<String> {
+fn keys<'a>(
+    declared: impl ExactSizeIterator<Item = &'a Value> + Clone,
+    map: &Map,
+    lookup: &Lookup<'_>,
+) -> Option<String> {
     let (count, found) = (declared.len(), map.len());
     if count != found && count.max(found) > MANY_KEYS {
         return Some(format!("{found} keys where {count} were declared"));
     }
-    if let Some((key, _)) = declared.clone().zip(0..).find(|(key, i)| at(map, key, *i).is_none()) {
+    if let Some((key, _)) = declared.clone().zip(0..).find(|(key, i)| lookup.at(key, *i).is_none()) {
         return Some(format!("the key {} is missing", cut_key(key)));
     }
     if count == found {
@@ -244,7 +244,9 @@ impl fmt::Display for Unreadable<'_> {
         let Self(space, value) = self;
         write!(f, "{} is no element of {}", kind(value), short(space))?;
         let why = match (space, value) {
-            (AnySpace::Dict(spaces), Value::Dict(map)) => keys(spaces.iter().map(|(key, _)| key), map),
+            (AnySpace::Dict(spaces), Value::Dict(map)) => {
+                keys(spaces.iter().map(|(key, _)| key), map, &Lookup::new(map))
+            }
             _ => None,
         };
         why.map_or(Ok(()), |why| write!(f, ": {why}"))

@@ -1,5 +1,7 @@
 //! The limits of one frame: depth and count are exact, and counts cost nothing before they are checked.
 
+use std::time::{Duration, Instant};
+
 use rlay_core::{
     AnySpace, Discrete, Limits, Map, Space, Value,
     wire::{Header, Kind, Message, Reader, Row, Writer, payload_head, put_value},
@@ -114,4 +116,15 @@ fn keys_that_are_neither_str_nor_int_are_few() {
     // The bytes of a key count, too: 12 of its head, and 12 for each Int.
     let tuple = |n| move |_| Value::Tuple(vec![Value::Int(1); n]);
     assert!(read(&tuple(20), 1) && !read(&tuple(21), 1));
+}
+
+#[test]
+fn keys_in_another_order_take_no_longer_by_the_square() {
+    let key = |i: usize| Value::Str(format!("{}{i}", "x".repeat(400)));
+    let space = AnySpace::Dict((0..40_000).map(|i| (key(i), Discrete::new(2).describe())).collect());
+    let map = |last: i64| Map((0..40_000).rev().map(|i| (key(i), Value::Int(if i == 0 { last } else { 0 }))).collect());
+    let began = Instant::now();
+    assert!(space.contains(&map(0).into()) && !space.contains(&map(7).into()));
+    assert!(space.from_value(&map(0).into()).is_ok());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
