@@ -43,7 +43,17 @@ pub fn take(
             search.ask(next?, wait)?;
             more = 1;
         }
-        match search.made(&mut wait.within(patience)) {
+        let asked_at = Instant::now();
+        let made = loop {
+            let left = patience.saturating_sub(asked_at.elapsed());
+            let made = search.made(&mut wait.within(left.min(ABSENT)));
+            let is_early = made.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) && left > ABSENT;
+            if !is_early || wait.look().is_err() {
+                break made;
+            }
+            meanwhile(wait);
+        };
+        match made {
             Ok(Some(agent)) => return Ok(agent),
             Ok(None) => continue,
             Err(error) if error.kind() == ErrorKind::Timeout => {}

@@ -94,7 +94,7 @@ class _Backend:
         self._is_claimed = False
         self._runner: int | None = None
         self._ended = threading.Event()
-        # When it was asked to end by `_part` alone.
+        # When it was asked to end.
         self._asked: float | None = None
 
     def run(self) -> None:
@@ -152,13 +152,14 @@ class _Backend:
 
         That takes two seconds at most.
         """
-        self._part()
+        self._begin_to_close()
+        # Another thread may have closed it meanwhile.
         asked, self._asked = self._asked or time.monotonic(), None
         self._threads.join(asked)
         if self._runner not in (None, threading.get_ident()):
             self._ended.wait(max(0.0, asked + CLOSE_TIME - time.monotonic()))
 
-    def _part(self) -> None:
+    def _begin_to_close(self) -> None:
         """Begin to close."""
         self._asked = self._asked or time.monotonic()
         self._stop.set()

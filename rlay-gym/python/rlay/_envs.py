@@ -404,7 +404,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         self._told = True
         logger.warning("%s; it is passed on as it is; %s, or set contract to 'off'", text, mend)
 
-    def _part(self) -> _rlay.Agent | None:
+    def _begin_to_close(self) -> _rlay.Agent | None:
         """Return what is to be closed beside others."""
         return self._agent
 

@@ -15,7 +15,7 @@ class Endpoint(Protocol):
     """Something that holds a connection or a listener."""
 
     def _abandon(self) -> None: ...
-    def _part(self) -> _rlay.Agent | None: ...
+    def _begin_to_close(self) -> _rlay.Agent | None: ...  # the agent that is to be closed beside others
     def close(self) -> None: ...
 
 
@@ -69,7 +69,7 @@ def _at_exit() -> None:
     endpoints, agents = list(_open), []
     for endpoint in endpoints:
         with contextlib.suppress(Exception, KeyboardInterrupt):
-            if (agent := endpoint._part()) is not None:
+            if (agent := endpoint._begin_to_close()) is not None:
                 agents.append(agent)
     # Ctrl-C ends the wait for one of them, not the goodbyes of the others.
     with contextlib.suppress(Exception, KeyboardInterrupt):

@@ -56,7 +56,7 @@ class Listener:
             for notice in self.acceptor.notices():
                 logger.warning("%s: %s", self.address, notice)
 
-    def _part(self) -> None:
+    def _begin_to_close(self) -> None:
         """Leave it to `close`, which waits for nobody."""
 
     def _abandon(self) -> None:
