@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,32 @@ def test_an_agent_that_asks_for_no_environment_makes_room() -> None:
 
         with thread(ask):
             plays(host.address)
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "unix"])
+def test_agents_that_take_no_answers_in_cost_nothing(scheme: str, fresh: Callable[[str], str]) -> None:
+    """They ask for what is refused, for as long as there is room for that, and read no refusal."""
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    def close_without_end(stranger: Stranger) -> None:
+        stranger.socket.settimeout(1)
+        with contextlib.suppress(OSError):
+            while True:
+                stranger.socket.sendall(
+                    b"".join(struct.pack("<I", 40) + stranger.head(0x25) + bytes(8) for _ in range(1000))
+                )
+
+    options = {"max_sessions": 2, "handshake_timeout": SOON}
+    with rlay.ServerBackend(moody.Moody, fresh(scheme), **options) as host, contextlib.ExitStack() as stack:
+        plays(host.address)
+        before = descriptors()
+        for n in range(1, 4):
+            close_without_end(enter(host.address, stack))
+            plays(host.address)
+            plays(host.address)
+            until(lambda n=n: descriptors() <= before + n + 1, "the host to let go of it")
 
 
 def test_an_agent_with_an_environment_keeps_its_place() -> None:

@@ -16,7 +16,7 @@ use rlay::{
     drive::AsyncEnv,
     endpoint::{Connection, Wait, dial},
     session::{Admission, Greeting, Local},
-    wire::{Framing, HANDSHAKE_FRAME, Role},
+    wire::{Framing, HANDSHAKE_FRAME, Header, Hello, Kind, Role, Writer},
 };
 use rlay_testkit::CountingEnv;
 use tracing::Level;
@@ -62,6 +62,55 @@ fn silent_agents_make_room() {
         })
         .unwrap_or_else(|error| panic!("over {scheme}, with {most} sessions: {error}"));
     }
+}
+
+/// An agent that asks for what is refused, for as long as there is room for that, and reads no refusal.
+fn deaf(address: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address.trim_start_matches("tcp://")).expect("somebody listens");
+    let write = |kind: Kind, seq: u64, body: &dyn Fn(&mut Writer<'_>)| {
+        let mut frame = Vec::new();
+        Header { kind, seq, ack: 0, re: 0 }.begin(&mut frame);
+        body(&mut Writer(&mut frame));
+        [&(frame.len() as u32).to_le_bytes()[..], &frame].concat()
+    };
+    let hello = Hello {
+        wire_min: 0,
+        wire_max: 0,
+        role: Role::Agent,
+        auth: 0,
+        features: 0,
+        max_frame: 1 << 20,
+        peer: "deaf".into(),
+        nonce: None,
+        resume: None,
+    };
+    stream.write_all(&write(Kind::Hello, 0, &|w| hello.put(w))).expect("there is room");
+    stream.set_write_timeout(Some(SOON)).expect("a timeout");
+    let mut numbers = 1..;
+    let close = |seq| write(Kind::Close, seq, &|w| w.put(0u64));
+    while stream.write_all(&numbers.by_ref().take(1000).flat_map(close).collect::<Vec<_>>()).is_ok() {}
+    stream
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("Linux").count()
+}
+
+#[test]
+fn agents_that_take_no_answers_in_cost_a_lobby_nothing() {
+    bounded(move || {
+        let host = Hosting::counting("tcp", few(2));
+        plays(&host.address)?;
+        let (before, mut deaf_ones) = (descriptors(), vec![]);
+        for n in 1..4 {
+            deaf_ones.push(deaf(&host.address));
+            plays(&host.address)?;
+            plays(&host.address)?;
+            eventually("the host lets go of it", || descriptors() <= before + n + 1);
+        }
+        Ok::<_, EnvError>(())
+    })
+    .expect("good company goes on");
 }
 
 #[test]

@@ -32,7 +32,10 @@ const ROWS: &[(&str, Row)] = &[
             ],
         ),
     ),
-    ("the time for which Python makes objects", ("4096 objects", &[("rlay-gym/src/building.rs", "TURN: u32 = 4096;")])),
+    (
+        "the time for which Python makes objects",
+        ("4096 objects", &[("rlay-gym/src/building.rs", "OBJECTS_PER_LOOK: u32 = 4096;")]),
+    ),
     ("levels of a value or space", ("32", &[(CODEC, "depth: 32,")])),
     ("values, spaces and rows in a frame", ("2^20", &[(CODEC, "count: 1 << 20")])),
     (

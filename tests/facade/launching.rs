@@ -198,6 +198,15 @@ fn one_that_does_not_end_is_ended() {
     });
 }
 
+/// Whether a signal to stop has reached every thread of a process.
+fn stands_still(pid: i64) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
 #[test]
 fn a_timeout_tells_what_it_printed_last() {
     bounded(|| {
@@ -209,6 +218,7 @@ fn a_timeout_tells_what_it_printed_last() {
         let first = pid(&env.reset(None, &Value::None).expect("resets"));
         let stopped = Command::new("kill").args(["-STOP", &first.to_string()]).status().expect("a command");
         assert!(stopped.success());
+        eventually("all its threads stand still", || stands_still(first));
         let error = env.step(Value::Int(0)).expect_err("it stands still").to_string();
         let log = env.log().expect("it was launched").display().to_string();
         assert!(error.contains("dozing") && error.contains(&log) && error.contains("late() fetches it"), "{error}");

@@ -196,10 +196,11 @@ impl Connection {
 
     /// The same over this channel alone, for as long as it is the session's.
     fn send_here(&mut self, head: &[u8], body: &[u8], wait: &mut Wait<'_>) -> Result<()> {
-        let seat = self.seat.as_ref();
+        let (seat, place) = (self.seat.as_ref(), self.place.as_ref());
         self.channel.send_while(head, body, wait.deadline, &mut || match seat.filter(|seat| seat.has_moved()) {
             Some(seat) => Err(seat.why()),
-            None => wait.look(),
+            // Who takes no answers in has asked for no environment either, where another one has its place.
+            None => place.map_or(Ok(()), Place::check).and_then(|()| wait.look()),
         })
     }
 

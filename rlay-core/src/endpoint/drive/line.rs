@@ -179,7 +179,11 @@ impl Line {
             return Ok(());
         }
         self.is_sending = true;
-        let sent = unless_moved(&self.source, self.channel.send(head, body)).await;
+        let send = unless_moved(&self.source, self.channel.send(head, body));
+        let sent = match &self.place {
+            Some(place) => place.unless_lost(send).await,
+            None => send.await,
+        };
         self.is_sending = false;
         sent.or_else(|error| if error.kind() == ErrorKind::ConnectionLost { Ok(()) } else { Err(error) })
     }
