@@ -64,7 +64,7 @@ fuzz: build ## most of an hour of made-up bytes (SECONDS=60: of each kind); fuzz
 	done; \
 	for target in $(FUZZ_PYTHON); do \
 		$(VENV)/bin/python fuzz/python_targets/$$target.py fuzz/corpus/$$target fuzz/seeds/$$target \
-			-artifact_prefix=fuzz/artifacts/$$target- $(FUZZING); \
+			-artifact_prefix=fuzz/artifacts/$$target- $(FUZZING) -timeout=100; \
 	done
 
 fmt: $(VENV)/.stamp ## format Rust and Python
