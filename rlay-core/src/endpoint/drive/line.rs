@@ -262,7 +262,12 @@ impl Line {
                         }
                         Ok::<_, Error>(())
                     };
-                    match unless_moved(&self.source, sent).await {
+                    let sent = unless_moved(&self.source, sent);
+                    let sent = match &self.place {
+                        Some(place) => place.unless_lost(sent).await,
+                        None => sent.await,
+                    };
+                    match sent {
                         Ok(()) => {
                             let text = format!("{}: the session goes on over another connection", channel.peer());
                             if let Some(line) = self.history.again("regained", &text) {
