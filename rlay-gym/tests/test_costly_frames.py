@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 import json
 import signal
 import struct
@@ -459,7 +460,15 @@ def test_a_code_that_is_never_sent_is_not_believed(code: int, fatal: bool) -> No
 # Packed payloads
 
 VECTORS = json.loads((Path(__file__).resolve().parents[2] / "docs" / "vectors" / "negative.json").read_text("utf-8"))
-PAYLOADS = [vector for vector in VECTORS if vector["what"] == "payload" and vector["rows"] == 1]
+HAS_DTYPES = "dtype" in inspect.signature(spaces.Discrete).parameters
+"""Whether this Gymnasium has Discrete spaces of more than one dtype."""
+PAYLOADS = [
+    vector
+    for vector in VECTORS
+    if vector["what"] == "payload"
+    and vector["rows"] == 1
+    and (HAS_DTYPES or vector["space"].get("Discrete", DISCRETE["Discrete"])["dtype"] == "i64")
+]
 
 
 def name_of(vector: Json) -> str:
