@@ -6,7 +6,7 @@ use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use rlay_core::{
     Error, ErrorKind, Offers,
     endpoint::{self, Acceptor as CoreAcceptor, Connection, History as CoreHistory, Wait},
-    wire::{Make, Role},
+    wire::Role,
 };
 
 use crate::{
@@ -62,6 +62,11 @@ impl History {
     /// Seconds to wait before the next session.
     fn pause(&self) -> f64 {
         self.0.pause().as_secs_f64()
+    }
+
+    /// Seconds after a session was dialed until the next may be.
+    fn pace(&self) -> f64 {
+        self.0.pace().as_secs_f64()
     }
 
     fn played(&self) {
@@ -149,7 +154,7 @@ impl Acceptor {
         kwargs: &Bound<'_, PyDict>,
         timeout: Option<f64>,
     ) -> PyResult<Option<Agent>> {
-        let make = Make { env_id, kwargs: agent::env_kwargs(kwargs)?, render_mode };
+        let make = agent::make(render_mode, env_id, kwargs)?;
         let mut tell = |wait: &mut Wait<'_>| {
             self.0.notices().iter().for_each(|notice| wait.warn(&format!("{}: {notice}", self.0.address())));
         };
@@ -202,7 +207,7 @@ impl Session {
         kwargs: &Bound<'_, PyDict>,
         timeout: Option<f64>,
     ) -> PyResult<Agent> {
-        let make = Make { env_id, kwargs: agent::env_kwargs(kwargs)?, render_mode };
+        let make = agent::make(render_mode, env_id, kwargs)?;
         agent::open(py, self.take(py)?, &make, timeout)
     }
 

@@ -71,8 +71,13 @@ pub(crate) fn launch(
     Agent::new(py, agent)
 }
 
+/// The request for an environment.
+pub(crate) fn make(render_mode: Option<String>, env_id: Option<String>, kwargs: &Bound<'_, PyDict>) -> PyResult<Make> {
+    Ok(Make { env_id, kwargs: env_kwargs(kwargs)?, render_mode })
+}
+
 /// Keyword arguments for the environment.
-pub(crate) fn env_kwargs(kwargs: &Bound<'_, PyDict>) -> PyResult<Value> {
+fn env_kwargs(kwargs: &Bound<'_, PyDict>) -> PyResult<Value> {
     to_data(kwargs, "env_kwargs").map_err(|refusal| refusal.into_error(kwargs.py(), ErrorKind::Usage))
 }
 

@@ -12,7 +12,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
-use rlay_core::{ErrorKind, Map, Value, printable};
+use rlay_core::{Error, ErrorKind, Map, Value, printable};
 
 use crate::{
     array, error,
@@ -64,6 +64,11 @@ impl Unbuilt {
                 error::new(py, ErrorKind::Protocol, text)
             }
         }
+    }
+
+    /// What the peer is told that sent it.
+    pub(crate) fn into_refusal(self, py: Python<'_>) -> Error {
+        Error::protocol(error::text(py, &self.into_error(py)))
     }
 }
 

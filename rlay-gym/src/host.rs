@@ -199,7 +199,7 @@ fn blame(py: Python<'_>, raised: PyErr, interrupt: &Interrupt) -> Error {
 fn refuse(py: Python<'_>, unbuilt: Unbuilt, interrupt: &Interrupt) -> Error {
     match unbuilt {
         Unbuilt::Interrupted(raised) => blame(py, raised, interrupt),
-        unbuilt => Error::protocol(error::text(py, &unbuilt.into_error(py))),
+        unbuilt => unbuilt.into_refusal(py),
     }
 }
 

@@ -1,9 +1,6 @@
 //! Poll: the form of `ClientBackend` that an engine's own loop asks, every frame, without blocking.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::{
     IntoPyObjectExt,
@@ -11,7 +8,7 @@ use pyo3::{
     types::{PyBytes, PyString},
 };
 use rlay_core::{
-    Error, ErrorKind, Outcome, Value,
+    ErrorKind, Outcome, Value,
     endpoint::{RawPoll, RawTurn},
     wire::{Seed, Spec},
 };
@@ -25,11 +22,8 @@ use crate::{
     results::{self, Announced},
     space,
     value::to_value,
-    waiting::{seconds, wait_unless},
+    waiting::wait_unless,
 };
-
-/// So many requests that cannot be built are answered in a turn, whatever its deadline.
-const ROUNDS: usize = 16;
 
 /// A session that is polled.
 #[pyclass(frozen, module = "rlay._rlay")]
@@ -55,17 +49,38 @@ impl Poll {
     }
 }
 
-/// A reset as an engine is told of it.
-fn reset<'py>(
-    py: Python<'py>,
-    seed: Option<&Seed>,
-    options: &Value,
-) -> Result<(&'static str, Bound<'py, PyAny>, Bound<'py, PyAny>), Unbuilt> {
-    let seed = match seed {
-        None => py.None().into_bound(py),
-        Some(seed) => py.import("rlay._values")?.call_method1("seed_from_bytes", (PyBytes::new(py, &seed.0),))?,
+/// What an engine is asked for: the kind of a turn, and what comes with it.
+type Asked = (&'static str, Py<PyAny>, Py<PyAny>);
+
+/// What a turn asks an engine for. The inner error is what a signal handler raised; the outer one is the agent's doing:
+/// bytes that stand for no object, or do not fit the space.
+fn asked(py: Python<'_>, actions: &Tree, turn: RawTurn) -> rlay_core::Result<PyResult<Asked>> {
+    let built = match turn {
+        RawTurn::Reset { seed, options } => reset(py, seed.as_ref(), &options),
+        RawTurn::Step(action) => match action.packed {
+            true => actions.read_packed(py, action).map_err(Unbuilt::from),
+            false => actions.read_payload(py, &action.payload()),
+        }
+        .map(|action| ("step", action.unbind(), py.None())),
+        RawTurn::Render => Ok(("render", py.None(), py.None())),
+        RawTurn::Close(reason) => Ok(("close", PyString::new(py, &reason).into_any().unbind(), py.None())),
     };
-    Ok(("reset", seed, Builder::new(py, None).build(options)?))
+    match built {
+        Ok(asked) => Ok(Ok(asked)),
+        Err(Unbuilt::Interrupted(raised)) => Ok(Err(raised)),
+        Err(unbuilt) => Err(unbuilt.into_refusal(py)),
+    }
+}
+
+/// A reset as an engine is told of it.
+fn reset(py: Python<'_>, seed: Option<&Seed>, options: &Value) -> Result<Asked, Unbuilt> {
+    let seed = match seed {
+        None => py.None(),
+        Some(seed) => {
+            py.import("rlay._values")?.call_method1("seed_from_bytes", (PyBytes::new(py, &seed.0),))?.unbind()
+        }
+    };
+    Ok(("reset", seed, Builder::new(py, None).build(options)?.unbind()))
 }
 
 #[pymethods]
@@ -101,56 +116,24 @@ impl Poll {
     /// What the agent wants as (kind, a, b), waited for at most `timeout` seconds. Raises Closed once `stop` is set.
     fn turn<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut guard = self.lock(py)?;
-        let state = &mut *guard;
-        let end = Builder::deadline(seconds(Some(timeout)));
-        for round in 0.. {
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if round >= ROUNDS && left.is_some_and(|left| left.is_zero()) {
-                break;
-            }
-            let (raw, stop) = (&mut state.raw, &self.stop.get().0);
-            let left = left.map_or(timeout, |left| left.as_secs_f64());
-            let turn = wait_unless(py, Some(stop), Some(left), |wait| raw.turn(wait))?;
-            let turn = turn.map_err(|error| match error.kind() {
-                ErrorKind::Closed if stop.is_set() => {
-                    error::new(py, ErrorKind::Closed, "the backend was closed; make a new one")
-                }
-                _ => raise(py, &error),
-            })?;
-            let none = || py.None().into_bound(py);
-            let built = match turn {
-                None => return Ok(None),
-                Some(RawTurn::Reset { seed, options }) => {
-                    state.resets = true;
-                    reset(py, seed.as_ref(), &options)
-                }
-                Some(RawTurn::Step(action)) => {
-                    let action = match action.packed {
-                        true => state.actions.read_packed(py, action).map_err(Unbuilt::from),
-                        false => state.actions.read_payload(py, &action.payload()),
-                    };
-                    action.map(|action| ("step", action, none()))
-                }
-                Some(RawTurn::Render) => Ok(("render", none(), none())),
-                Some(RawTurn::Close(reason)) => Ok(("close", PyString::new(py, &reason).into_any(), none())),
-            };
-            let (error, interrupt) = match built {
-                Ok(turn) => return turn.into_bound_py_any(py).map(Some),
-                Err(Unbuilt::Interrupted(raised)) => (error::failure(py, &raised), Some(raised)),
-                // Bytes that stand for no object, or do not fit the space, are the agent's doing.
-                Err(unbuilt) => (Error::protocol(error::text(py, &unbuilt.into_error(py))), None),
-            };
-            // The engine never learns of this request, so nobody else answers it.
-            let raw = &mut state.raw;
-            let gone = wait_unless(py, Some(stop), None, |wait| raw.refuse(error, wait))?.map_err(|e| raise(py, &e))?;
-            if let Some(raised) = interrupt {
+        let (State { raw, actions, resets, .. }, stop) = (&mut *guard, &self.stop.get().0);
+        let mut build = |turn| Python::attach(|py| asked(py, actions, turn));
+        let turn = match wait_unless(py, Some(stop), Some(timeout), |wait| raw.turn_as(wait, &mut build))? {
+            Ok(None) => return Ok(None),
+            Ok(Some(Ok(turn))) => turn,
+            Ok(Some(Err(raised))) => {
+                // The engine never learns of this request, so nothing else answers it.
+                let failure = error::failure(py, &raised);
+                wait_unless(py, Some(stop), None, |wait| raw.reply_error(failure, wait))?.map_err(|e| raise(py, &e))?;
                 return Err(raised);
             }
-            if let Some(RawTurn::Close(reason)) = gone {
-                return ("close", reason, none()).into_bound_py_any(py).map(Some);
+            Err(error) if error.kind() == ErrorKind::Closed && stop.is_set() => {
+                return Err(error::new(py, ErrorKind::Closed, "the backend was closed; make a new one"));
             }
-        }
-        Ok(None)
+            Err(error) => return Err(raise(py, &error)),
+        };
+        *resets |= turn.0 == "reset";
+        turn.into_bound_py_any(py).map(Some)
     }
 
     /// Answers a reset or step. What a hosted environment may not return is refused; another answer may follow.

@@ -7,7 +7,8 @@ use pyo3::{
     types::{PyBytes, PyTuple},
 };
 use rlay_core::{
-    AnyBox, AnySpace, Bound as SpaceBound, DType, Discrete, Limits, MultiBinary, MultiDiscrete, Text, wire::Spec,
+    AnyBox, AnySpace, Bound as SpaceBound, DType, Discrete, ErrorKind, Limits, MultiBinary, MultiDiscrete, Text,
+    wire::{Keys, Spec},
 };
 
 use crate::{building::from_value, error, value::to_value};
@@ -25,10 +26,13 @@ fn numbers(bytes: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
 
 /// The description that a tuple from `_spaces.describe` holds.
 pub(crate) fn from_py(tuple: &Bound<'_, PyAny>) -> PyResult<AnySpace> {
+    described(tuple, &mut Keys::of_a_value())
+}
+
+/// The same of a space in another one, whose keys count with those before them.
+fn described(tuple: &Bound<'_, PyAny>, keys: &mut Keys) -> PyResult<AnySpace> {
     let class: String = tuple.get_item(0)?.extract()?;
     let get = |i: usize| tuple.get_item(i);
-    let nested = |i: usize| from_py(&get(i)?);
-    let list = |i: usize| get(i)?.try_iter()?.map(|item| from_py(&item?)).collect::<PyResult<Vec<_>>>();
     Ok(match class.as_str() {
         "Box" => {
             let dtype = dtype(&get(1)?.extract::<String>()?)?;
@@ -64,19 +68,28 @@ pub(crate) fn from_py(tuple: &Bound<'_, PyAny>) -> PyResult<AnySpace> {
             max_length: get(2)?.extract()?,
             charset: get(3)?.extract()?,
         }),
-        "Tuple" => AnySpace::Tuple(list(1)?),
-        "OneOf" => AnySpace::OneOf(list(1)?),
+        "Tuple" => AnySpace::Tuple(all(&get(1)?, keys)?),
+        "OneOf" => AnySpace::OneOf(all(&get(1)?, keys)?),
         "Dict" => {
-            let entry = |pair: Bound<'_, PyAny>| Ok((to_value(&pair.get_item(0)?)?, from_py(&pair.get_item(1)?)?));
+            let mut entry = |pair: Bound<'_, PyAny>| {
+                let key = to_value(&pair.get_item(0)?)?;
+                keys.take(&key)
+                    .map_err(|why| error::new(tuple.py(), ErrorKind::Usage, format!("a Dict space: {why}")))?;
+                Ok((key, described(&pair.get_item(1)?, keys)?))
+            };
             AnySpace::Dict(get(1)?.try_iter()?.map(|pair| entry(pair?)).collect::<PyResult<_>>()?)
         }
-        "Sequence" => AnySpace::Sequence { space: Box::new(nested(1)?), stack: get(2)?.extract()? },
+        "Sequence" => AnySpace::Sequence { space: Box::new(described(&get(1)?, keys)?), stack: get(2)?.extract()? },
         "Graph" => {
-            let edge = if get(2)?.is_none() { None } else { Some(Box::new(nested(2)?)) };
-            AnySpace::Graph { node: Box::new(nested(1)?), edge }
+            let edge = if get(2)?.is_none() { None } else { Some(Box::new(described(&get(2)?, keys)?)) };
+            AnySpace::Graph { node: Box::new(described(&get(1)?, keys)?), edge }
         }
         other => return Err(PyValueError::new_err(format!("no space is called {other}"))),
     })
+}
+
+fn all(tuples: &Bound<'_, PyAny>, keys: &mut Keys) -> PyResult<Vec<AnySpace>> {
+    tuples.try_iter()?.map(|tuple| described(&tuple?, keys)).collect()
 }
 
 /// The tuple that `_spaces.build` makes a space of.

@@ -145,6 +145,22 @@ def dial_and_shake(address: str) -> Iterator[Stranger]:
         yield stranger
 
 
+def host(stranger: Stranger, spec: Json = SPEC) -> None:
+    """Play an honest host that an agent has dialed, up to and including Spec."""
+    stranger.receive()
+    stranger.send("Welcome", WELCOME)
+    make = stranger.receive()
+    stranger.send("Spec", spec, re=make["seq"])
+
+
+def ask(stranger: Stranger) -> None:
+    """Play an honest agent that an environment has dialed, up to and including Spec."""
+    stranger.receive()
+    stranger.send("Welcome", WELCOME)
+    stranger.send("Make", MAKE)
+    assert stranger.receive()["kind"] == "Spec"
+
+
 @contextlib.contextmanager
 def listen(play: Callable[[Stranger], None]) -> Iterator[str]:
     """Yield an address where ``play`` answers one connection."""

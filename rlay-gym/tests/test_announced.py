@@ -16,7 +16,7 @@ import rlay
 import strangers
 from conftest import HostProcess
 from processes import own_memory, until
-from strangers import HELLO, MAKE, RESET, SPEC, WELCOME, Stranger
+from strangers import HELLO, MAKE, RESET, Stranger
 
 LONGEST = 64 << 20
 """Bytes of the longest frame that hosts and agents take."""
@@ -82,10 +82,7 @@ def test_what_large_frames_took_is_given_back(
 
 def test_an_agent_takes_no_memory_for_what_a_host_announces() -> None:
     def play(stranger: Stranger) -> None:
-        stranger.receive()
-        stranger.send("Welcome", WELCOME)
-        make = stranger.receive()
-        stranger.send("Spec", SPEC, re=make["seq"])
+        strangers.host(stranger)
         stranger.receive()
         stranger.socket.sendall(struct.pack("<I", LONGEST) + bytes(77))
         stranger.socket.recv(1)

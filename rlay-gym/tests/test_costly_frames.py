@@ -24,7 +24,7 @@ from gymnasium import spaces
 import rlay
 import strangers
 from processes import WAIT, until
-from strangers import DISCRETE, MAKE, RESET, SPEC, WELCOME, Stranger, result
+from strangers import DISCRETE, MAKE, RESET, SPEC, WELCOME, Stranger, ask, host, result
 from wire_reference import encode
 
 Json = Any
@@ -43,14 +43,6 @@ def big(x: int) -> Json:
 def colliding(n: int) -> Json:
     """A dict of ``n`` keys with the same hash."""
     return {"Dict": [[big((i + 9) * PRIME + 1), "None"] for i in range(n)]}
-
-
-def host(stranger: Stranger, spec: Json = SPEC) -> None:
-    """Play an honest host up to and including Spec."""
-    stranger.receive()
-    stranger.send("Welcome", WELCOME)
-    make = stranger.receive()
-    stranger.send("Spec", spec, re=make["seq"])
 
 
 def telling(info: Json, then: Callable[[Stranger], None] = lambda stranger: None) -> Callable[[Stranger], None]:
@@ -198,6 +190,15 @@ class Cells(gym.Env[Any, Any]):
         return 0, {"cells": {(i, -i): i for i in range(5000)}, "lives": 3}
 
 
+def test_a_space_with_too_many_is_refused_where_it_is_described() -> None:
+    class Grid(Cells):
+        observation_space = spaces.Dict([((i, -i), spaces.Discrete(2)) for i in range(2049)])
+
+    backend = rlay.ServerBackend(Grid)
+    with contextlib.closing(backend.start()), pytest.raises(rlay.EnvError, match=r"a Dict space: more than 2048 keys"):
+        rlay.ClientEnv(backend.address)
+
+
 def test_an_info_with_too_many_is_named() -> None:
     backend = rlay.ServerBackend(Cells)
     with contextlib.closing(backend.start()), rlay.ClientEnv(backend.address) as env:
@@ -223,8 +224,8 @@ def test_keys_of_a_peer_are_not_interned() -> None:
 
 # Large values
 
-MANY = 200_000
-"""Objects that take Python much longer to build than their bytes take to arrive."""
+MANY = 1_000_000
+"""Objects that take Python much longer to build than their bytes take to arrive: nearly as many as a frame may have."""
 
 
 def payload(at: int, packed: bytes) -> bytes:
@@ -395,14 +396,8 @@ BAD_OPTIONS: dict[str, Json] = {
 def test_a_poll_loop_outlasts_a_reset(name: str) -> None:
     """The agent that asked for nonsense is told, and the next one plays."""
 
-    def begin(stranger: Stranger) -> None:
-        stranger.receive()
-        stranger.send("Welcome", WELCOME)
-        stranger.send("Make", MAKE)
-        assert stranger.receive()["kind"] == "Spec"
-
     def nonsense(stranger: Stranger) -> None:
-        begin(stranger)
+        ask(stranger)
         refused(stranger, "Reset", RESET | {"options": BAD_OPTIONS[name]})
 
     with strangers.listen(nonsense) as address:
@@ -523,10 +518,7 @@ def flood(reads: bool, played: threading.Event) -> Callable[[Stranger], None]:
     """Be an agent that sends steps which no action is in, for as long as anybody takes them."""
 
     def play(stranger: Stranger) -> None:
-        stranger.receive()
-        stranger.send("Welcome", WELCOME)
-        stranger.send("Make", MAKE)
-        stranger.receive()
+        ask(stranger)
         stranger.send("Reset", RESET)
         stranger.receive()
         played.set()

@@ -11,7 +11,7 @@ import pytest
 
 import rlay
 import strangers
-from strangers import DISCRETE, HELLO, RESET, SPEC, WELCOME, Stranger, result
+from strangers import DISCRETE, HELLO, RESET, SPEC, WELCOME, Stranger, host, result
 
 ANSWERS = {
     "HTTP": (b"HTTP/1.1 400 Bad Request\r\n\r\n", "an HTTP peer on an RLay port"),
@@ -57,14 +57,6 @@ def test_a_server_that_does_not_fit(name: str) -> None:
 
     with strangers.listen(play) as address, pytest.raises(error, match=text):
         rlay.ClientEnv(address)
-
-
-def host(stranger: Stranger, spec: Any = SPEC) -> None:
-    """Play an honest host up to and including Spec."""
-    stranger.receive()
-    stranger.send("Welcome", WELCOME)
-    make = stranger.receive()
-    stranger.send("Spec", spec, re=make["seq"])
 
 
 def test_a_host_by_hand() -> None:

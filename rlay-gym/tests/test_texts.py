@@ -15,7 +15,7 @@ import pytest
 import rlay
 import strangers
 from processes import until
-from strangers import HELLO, MAKE, RESET, SPEC, WELCOME, Stranger, result
+from strangers import HELLO, MAKE, RESET, SPEC, Stranger, host, result
 
 LONG = 5 << 20
 """More than any error or line of a log should hold, and less than a frame may."""
@@ -73,10 +73,7 @@ def test_an_agent_shows_what_a_host_says(name: str) -> None:
     kind, body = LIES[name]
 
     def play(stranger: Stranger) -> None:
-        stranger.receive()
-        stranger.send("Welcome", WELCOME)
-        make = stranger.receive()
-        stranger.send("Spec", SPEC | {"env_id": FORGED}, re=make["seq"])
+        host(stranger, SPEC | {"env_id": FORGED})
         reset = stranger.receive()
         is_end = kind == "Goodbye" or body["fatal"]
         stranger.send(kind, body, re=0 if is_end else reset["seq"])

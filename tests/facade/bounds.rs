@@ -90,7 +90,13 @@ const ROWS: &[(&str, Row)] = &[
             &[(OPTIONS, "Role::Agent => Duration::from_secs(2),"), (OPTIONS, "Role::Env => Duration::from_secs(30),")],
         ),
     ),
-    ("frames that are kept until", ("up to a frame", &[("rlay-core/src/endpoint/journal.rs", "MOST")])),
+    (
+        "frames that are kept until",
+        (
+            "up to a frame",
+            &[("rlay-core/src/endpoint/host_loop.rs", "self.session.unacknowledged(), self.limits.frame")],
+        ),
+    ),
     ("handshakes under way", ("64", &[(OPTIONS, "max_handshakes: 64,")])),
     ("the time of each", ("5 s", &[(OPTIONS, "handshake_timeout: Duration::from_secs(5),")])),
     ("a frame of it", ("64 KiB", &[("rlay-core/src/wire/mod.rs", "HANDSHAKE_FRAME: usize = 64 << 10;")])),
@@ -141,7 +147,18 @@ const ROWS: &[(&str, Row)] = &[
             ],
         ),
     ),
-    ("a daemon that a launched program leaves", ("about 8 s", &[("rlay-core/src/endpoint/process.rs", "TERM_TIME")])),
+    (
+        "a daemon that a launched program leaves",
+        // The sum of these, and a look once a second.
+        (
+            "about 8 s",
+            &[
+                ("rlay-core/src/endpoint/process.rs", "TERM_TIME: Duration = Duration::from_secs(5);"),
+                ("rlay-core/src/endpoint/process.rs", "KILL_TIME: Duration = Duration::from_secs(2);"),
+                ("rlay-core/src/endpoint/process.rs", "READING_TIME: Duration = Duration::from_millis(300);"),
+            ],
+        ),
+    ),
     ("a file of certificates", ("4 MiB", &[("rlay-tls/src/files.rs", "LONGEST: u64 = 4 << 20;")])),
     (
         "the time that a handshake waits for each such file",

@@ -2,38 +2,23 @@
 
 use rlay::{
     ClientBackend, ClientEnv, Discrete, Env, EnvError, EnvFailure, Error, ErrorKind, Limits, Map, Options, RemoteEnv,
-    ResetResult, ServerBackend, ServerEnv, StepResult, Value,
+    ServerBackend, ServerEnv, StepResult, Value,
     printable::LONGEST,
     session::{AgentSession, EnvSession},
     wire::{Fault, Goodbye},
 };
+use rlay_testkit::CountingEnv;
 use tracing::Level;
 
-use crate::support::{Log, bounded, fresh, patient};
+use crate::support::{Log, Stepping, bounded, fresh, patient};
 
 const FORGED: &str = "\x1b[2J\u{202e}\nWARN forged";
 const SHOWN: &str = r"\x1b[2J\u202e";
 
 /// Fails with a text of as many letters as its action says.
-#[derive(Debug)]
-struct Wordy(Discrete);
-
-impl Env for Wordy {
-    type ObservationSpace = Discrete;
-    type ActionSpace = Discrete;
-    fn observation_space(&self) -> &Discrete {
-        &self.0
-    }
-    fn action_space(&self) -> &Discrete {
-        &self.0
-    }
-    fn reset(&mut self, _: Option<u64>, _: &Value) -> Result<ResetResult<i64>, EnvError> {
-        Ok(ResetResult { observation: 0, info: Map::new() })
-    }
-    fn step(&mut self, action: i64) -> Result<StepResult<i64>, EnvError> {
-        let text = "x".repeat(action as usize);
-        Err(EnvFailure { error_type: text.clone(), message: text.clone(), traceback: text }.into())
-    }
+fn wordy(action: i64) -> Result<StepResult<i64>, EnvError> {
+    let text = "x".repeat(action as usize);
+    Err(EnvFailure { error_type: text.clone(), message: text.clone(), traceback: text }.into())
 }
 
 fn cut(env: &mut RemoteEnv) -> Result<(), EnvError> {
@@ -53,7 +38,7 @@ fn cut(env: &mut RemoteEnv) -> Result<(), EnvError> {
 fn a_failure_that_no_frame_holds_is_cut() {
     bounded(|| {
         let options = || Options { limits: Limits { frame: 64 << 10, ..Limits::default() }, ..patient() };
-        let make = |_: &_| Ok(Wordy(Discrete::new(2)));
+        let make = |_: &_| Ok(Stepping(Discrete::new(2), wordy));
         let backend = ServerBackend::bind(make, &fresh("tcp"), options())?;
         backend.start()?;
         cut(&mut ClientEnv::connect(&backend.address().to_string(), patient())?)?;
@@ -73,7 +58,7 @@ fn a_failure_that_no_frame_holds_is_cut() {
 fn a_host_that_logs_what_its_environment_repeats_forges_nothing() {
     let log = Log::keep();
     bounded(|| {
-        let make = |make: &rlay::wire::Make| -> Result<Wordy, EnvError> {
+        let make = |make: &rlay::wire::Make| -> Result<CountingEnv, EnvError> {
             let traceback = format!("at line 1\n{FORGED}");
             Err(EnvFailure { error_type: "ValueError".into(), message: format!("{:?}", make.kwargs), traceback }.into())
         };

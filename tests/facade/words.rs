@@ -11,7 +11,7 @@ use rlay::{
 use rlay_testkit::CountingEnv;
 use tracing::Level;
 
-use crate::support::{Log, PATIENCE, bounded, counting_with, eventually, fresh, patient};
+use crate::support::{Log, PATIENCE, Stepping, bounded, counting_with, eventually, fresh, patient};
 
 /// Asserts that `message` reads as `pattern`, where … stands for any text, and says to do `advice`.
 #[allow(dead_code)]
@@ -83,24 +83,9 @@ fn a_main_that_fails_prints_a_sentence() {
     reads(printed, "ValueError: …\n\nremote traceback:\n  File \"game.py\", line 3", "choose one below 2");
 }
 
-/// An environment whose step panics in this file.
-struct Brittle(Discrete);
-
-impl Env for Brittle {
-    type ObservationSpace = Discrete;
-    type ActionSpace = Discrete;
-    fn observation_space(&self) -> &Discrete {
-        &self.0
-    }
-    fn action_space(&self) -> &Discrete {
-        &self.0
-    }
-    fn reset(&mut self, _: Option<u64>, _: &Value) -> Result<ResetResult<i64>, EnvError> {
-        Ok(ResetResult { observation: 0, info: Map::new() })
-    }
-    fn step(&mut self, action: i64) -> Result<StepResult<i64>, EnvError> {
-        panic!("the pole broke at {action}")
-    }
+/// A step that panics in this file.
+fn breaks(action: i64) -> Result<StepResult<i64>, EnvError> {
+    panic!("the pole broke at {action}")
 }
 
 #[test]
@@ -108,7 +93,7 @@ fn a_panic_arrives_with_file_and_line() {
     let failed = |tracebacks| {
         bounded(move || {
             let options = Options { tracebacks, ..patient() };
-            let backend = ServerBackend::bind(|_: &_| Ok(Brittle(Discrete::new(2))), &fresh("tcp"), options)?;
+            let backend = ServerBackend::bind(|_: &_| Ok(Stepping(Discrete::new(2), breaks)), &fresh("tcp"), options)?;
             backend.start()?;
             let mut env = ClientEnv::connect(&backend.address().to_string(), patient())?;
             env.reset(None, &Value::None)?;

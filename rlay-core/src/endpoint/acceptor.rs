@@ -234,8 +234,8 @@ impl Drop for Acceptor {
         self.shared.changed.notify_all();
         let is_abandoned = self.abandoned.load(SeqCst);
         self.shared.reception.close(!is_abandoned);
-        // The address is free once the thread has ended, and whoever drops a listener may want it for another one. Not
-        // joined, for a fork has no such thread.
+        // Frees the address before it returns, so that the next listener can bind it. Polls rather than joins: a forked
+        // child has no such thread.
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let end = Instant::now() + 2 * SLICE;
         while !is_abandoned && thread.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < end {
@@ -328,9 +328,9 @@ impl Shared {
         }
     }
 
-    /// Ends a session that nobody has taken, and says why.
+    /// Ends a session of the queue with a goodbye that gives the reason.
     fn turn_away(&self, mut connection: Connection, why: &Error) {
-        let (goodbye, mut frame) = (Goodbye { code: why.kind().code(), message: why.to_string() }, Vec::new());
+        let (goodbye, mut frame) = (Goodbye::because(why), Vec::new());
         let written = match self.role {
             Role::Agent => AgentSession::new().goodbye(&goodbye, &mut frame),
             Role::Env => EnvSession::new().goodbye(&goodbye, &mut frame),

@@ -16,7 +16,6 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
-    printable,
     session::{AgentEvent, AgentSession, Call},
     space::Space,
     value::Value,
@@ -174,15 +173,14 @@ impl Agent {
         not_made(&self.connection, asked.elapsed())
     }
 
-    /// Who is at the other end, for messages to people.
+    /// The address of the peer, for messages.
     pub(super) fn peer(&self) -> String {
         self.connection.peer()
     }
 
     /// Ends the session, for another one is taken, and waits for nothing.
     pub(super) fn turn_away(&mut self, why: &Error) {
-        let goodbye = Goodbye { code: why.kind().code(), message: why.to_string() };
-        self.send_goodbye(&goodbye, &mut Wait::new(Some(DROP_TIME)));
+        self.send_goodbye(&Goodbye::because(why), &mut Wait::new(Some(DROP_TIME)));
     }
 
     /// From now on the program ends with the session, and errors say how it ended.
@@ -392,8 +390,7 @@ impl Agent {
     /// Ends the session, and tells the host why: the environment cannot be used, or not any more.
     pub fn leave(&mut self, why: &Error) {
         if self.over.is_none() {
-            let message = printable::sentence(&why.to_string()).into_owned();
-            self.part(&Goodbye { code: why.kind().code(), message }, GOODBYE_TIME);
+            self.part(&Goodbye::because(why), GOODBYE_TIME);
         }
     }
 

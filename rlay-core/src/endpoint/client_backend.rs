@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
@@ -23,9 +23,6 @@ use crate::{
     stop::Stop,
     wire::{Make, Role},
 };
-
-/// Sessions dial no faster than this; more slowly where they come to nothing, see [`History::pause`].
-pub(super) const PACE: Duration = Duration::from_millis(20);
 
 /// The host's end where the environment dials, as a game does that is started by hand.
 ///
@@ -228,8 +225,8 @@ impl Inner {
         dialed
     }
 
-    /// Hosts one session on this thread; `taken` is called when its environment is made. Not before, for an agent that
-    /// waits long for that asks whoever else has dialed in, and one program would make the same environment many times.
+    /// Hosts one session on this thread; `taken` is called when its environment is made. Not before: an agent that waits
+    /// long for an environment asks the next session in its queue, which must not be the spare one of the same program.
     fn host(&self, connection: Connection, taken: impl Fn()) {
         let mut factory = |make: &Make| {
             let made = (self.maker)(make);
@@ -269,7 +266,7 @@ impl Inner {
         loop {
             drop(self.wait_until(|sessions| sessions.active < self.options.max_sessions)?);
             // A session that begins to play ends the pause.
-            let left = self.history.pause().max(PACE).saturating_sub(dialed.elapsed());
+            let left = self.history.pace().saturating_sub(dialed.elapsed());
             if left.is_zero() {
                 return Ok(());
             }

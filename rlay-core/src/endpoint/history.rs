@@ -10,8 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The first pause after a session that came to nothing; each further one doubles it.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The first pause after a session that came to nothing; each further one doubles it. No session is dialed sooner after
+/// another.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What was not said for so long is news again.
 const MEMORY: Duration = Duration::from_secs(60);
@@ -54,6 +55,11 @@ impl History {
             0 => Duration::ZERO,
             n => FIRST_PAUSE.saturating_mul(1 << (n - 1).min(16)).min(LONGEST_PAUSE),
         }
+    }
+
+    /// How long after one session was dialed the next may be, by a host that dials: 20 ms, or [`pause`](Self::pause).
+    pub fn pace(&self) -> Duration {
+        self.pause().max(FIRST_PAUSE)
     }
 
     /// A session has taken its first step.

@@ -223,17 +223,17 @@ impl<'m> Host<'m> {
 
     /// Command: end the session. The frame to send is [`answer`](Self::answer), unless the session is over already.
     pub fn goodbye(&mut self, message: &str) -> Result<()> {
-        self.say_goodbye(0, message.to_owned())
+        self.say_goodbye(&Goodbye { code: 0, message: message.to_owned() })
     }
 
     /// The same because of an error, which the agent is told.
     pub(super) fn part(&mut self, why: &Error) -> Result<()> {
-        self.say_goodbye(why.kind().code(), why.to_string())
+        self.say_goodbye(&Goodbye::because(why))
     }
 
-    fn say_goodbye(&mut self, code: u32, message: String) -> Result<()> {
+    fn say_goodbye(&mut self, goodbye: &Goodbye) -> Result<()> {
         self.body = Body::Nothing;
-        self.session.goodbye(&Goodbye { code, message }, &mut self.head)
+        self.session.goodbye(goodbye, &mut self.head)
     }
 
     /// Whether the agent has asked for an environment yet.

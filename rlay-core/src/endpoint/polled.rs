@@ -9,9 +9,8 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Connection, History, Notice, Options, Received, Wait,
-    client_backend::PACE,
-    dial, dial_next,
+    Connection, History, Notice, Options, Received, Wait, dial, dial_next,
+    history::FIRST_PAUSE,
     host_loop::{check_render_mode, check_size, waiting_for_agent},
     journal::{Journal, Last},
     visit::Visit,
@@ -148,6 +147,18 @@ impl RawPoll {
     /// [`RawTurn::Close`], if an agent launched this program and wants no other environment, the error's kind is
     /// [`Closed`](ErrorKind::Closed).
     pub fn turn(&mut self, wait: &mut Wait<'_>) -> Result<Option<RawTurn>> {
+        self.turn_as(wait, Ok)
+    }
+
+    /// The same as `build` makes it. What that refuses is answered with its error, and the engine never learns of it.
+    ///
+    /// However many such requests an agent sends, this returns soon after the deadline; and an agent that takes none of
+    /// the answers in is let go.
+    pub fn turn_as<T>(
+        &mut self,
+        wait: &mut Wait<'_>,
+        mut build: impl FnMut(RawTurn) -> Result<T>,
+    ) -> Result<Option<T>> {
         if self.owed.is_some() {
             return Err(Error::new(ErrorKind::Usage, "the last turn is not answered yet; call reply() first"));
         }
@@ -213,7 +224,7 @@ impl RawPoll {
                                 let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
                             }
                             match self.gone(&error, wait) {
-                                Some(turn) => return Ok(Some(turn)),
+                                Some(turn) => return build(turn).map(Some),
                                 None => continue,
                             }
                         }
@@ -248,7 +259,7 @@ impl RawPoll {
                             session.refusal(request, &error, &mut self.out);
                             answered += 1;
                             match self.deliver(wait)? {
-                                Some(turn) => return Ok(Some(turn)),
+                                Some(turn) => return build(turn).map(Some),
                                 None => continue,
                             }
                         }
@@ -262,7 +273,7 @@ impl RawPoll {
                         Ok(EnvEvent::Over(error)) => {
                             let _ = connection.close(Some(Instant::now() + LAST_WORD));
                             match self.gone(&error, wait) {
-                                Some(turn) => return Ok(Some(turn)),
+                                Some(turn) => return build(turn).map(Some),
                                 None => continue,
                             }
                         }
@@ -278,7 +289,7 @@ impl RawPoll {
                             session.fail(request, &no_render_mode(), &mut self.out)?;
                             answered += 1;
                             match self.deliver(wait)? {
-                                Some(turn) => return Ok(Some(turn)),
+                                Some(turn) => return build(turn).map(Some),
                                 None => continue,
                             }
                         }
@@ -287,13 +298,25 @@ impl RawPoll {
                             session.abort(&error, &mut self.out);
                             let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
                             match self.gone(&error, wait) {
-                                Some(turn) => return Ok(Some(turn)),
+                                Some(turn) => return build(turn).map(Some),
                                 None => continue,
                             }
                         }
                     };
-                    self.owed = Some((request, call));
-                    return Ok(Some(turn));
+                    match build(turn) {
+                        Ok(turn) => {
+                            self.owed = Some((request, call));
+                            return Ok(Some(turn));
+                        }
+                        Err(error) => {
+                            session.fail(request, &error, &mut self.out)?;
+                            answered += 1;
+                            match self.deliver(wait)? {
+                                Some(turn) => return build(turn).map(Some),
+                                None => continue,
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -358,17 +381,7 @@ impl RawPoll {
         self.send(wait)
     }
 
-    /// Answers a request that the engine is not to learn of, with the news that it failed. Does not wait for an agent that
-    /// takes no answers in: that one is gone, which is the turn then.
-    pub fn refuse(&mut self, error: impl Into<Error>, wait: &mut Wait<'_>) -> Result<Option<RawTurn>> {
-        let (request, _) = self.owed()?;
-        let Link::Open(_, session) = &mut self.link else { return Ok(None) };
-        session.fail(request, &error.into(), &mut self.out)?;
-        self.owed = None;
-        self.deliver(wait)
-    }
-
-    /// Sends an answer that nobody here waits for; the turn if the agent does not take it in.
+    /// Sends an answer of which the engine does not learn; the turn if the agent does not take it in.
     fn deliver(&mut self, wait: &mut Wait<'_>) -> Result<Option<RawTurn>> {
         match self.send(&mut Wait::new(Some(LAST_WORD))) {
             Err(error) if error.kind() == ErrorKind::Timeout => {
@@ -405,8 +418,8 @@ impl RawPoll {
 
     fn dial(&mut self) -> Result<mpsc::Receiver<Dialed>> {
         let (sender, dialed) = mpsc::channel();
-        let since = self.dialed.map_or(PACE, |dialed| dialed.elapsed());
-        let pause = self.history.pause().max(PACE.saturating_sub(since));
+        let since = self.dialed.map_or(FIRST_PAUSE, |dialed| dialed.elapsed());
+        let pause = self.history.pause().max(FIRST_PAUSE.saturating_sub(since));
         self.dialed = Some(Instant::now() + pause);
         self.stop = Stop::default();
         let (address, options, stop) = (self.address.clone(), self.options.clone(), self.stop.clone());
@@ -459,7 +472,7 @@ impl RawPoll {
 }
 
 /// Whether the deadline of `wait` has passed; an error if something else ends it.
-pub(super) fn is_over(wait: &mut Wait<'_>) -> Result<bool> {
+fn is_over(wait: &mut Wait<'_>) -> Result<bool> {
     match wait.look() {
         Err(error) if error.kind() == ErrorKind::Timeout => Ok(true),
         looked => looked.map(|()| false),
@@ -534,29 +547,17 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     /// error of kind [`Closed`](ErrorKind::Closed) after [`Turn::Close`] says that the agent which launched this program
     /// wants no other environment.
     pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
-        let mut wait = Wait::new(Some(timeout));
-        for round in 0.. {
-            if round >= ROUNDS && is_over(&mut wait)? {
-                break;
-            }
-            let refusal: Error = match self.raw.turn(&mut wait)? {
-                None => break,
-                Some(RawTurn::Reset { seed, options }) => match seed.as_ref().map(small_seed).transpose() {
-                    Ok(seed) => return Ok(Some(Turn::Reset { seed, options })),
-                    Err(failure) => failure.into(),
-                },
-                Some(RawTurn::Step(action)) => match action.element(&self.action_space).map_err(of_action) {
-                    Ok(action) => return Ok(Some(Turn::Step(action))),
-                    Err(error) => error,
-                },
-                Some(RawTurn::Render) => return Ok(Some(Turn::Render)),
-                Some(RawTurn::Close(reason)) => return Ok(Some(Turn::Close(reason))),
-            };
-            if let Some(RawTurn::Close(reason)) = self.raw.refuse(refusal, &mut wait)? {
-                return Ok(Some(Turn::Close(reason)));
-            }
-        }
-        Ok(None)
+        let actions = &self.action_space;
+        self.raw.turn_as(&mut Wait::new(Some(timeout)), |turn| {
+            Ok(match turn {
+                RawTurn::Reset { seed, options } => {
+                    Turn::Reset { seed: seed.as_ref().map(small_seed).transpose()?, options }
+                }
+                RawTurn::Step(action) => Turn::Step(action.element(actions).map_err(of_action)?),
+                RawTurn::Render => Turn::Render,
+                RawTurn::Close(reason) => Turn::Close(reason),
+            })
+        })
     }
 
     /// The mode that the agent wants frames in.

@@ -394,6 +394,11 @@ impl Reject {
 }
 
 impl Goodbye {
+    /// The end because of an error, in a sentence that is not too long.
+    pub fn because(why: &Error) -> Self {
+        Self { code: why.kind().code(), message: printable::sentence(&why.to_string()).into_owned() }
+    }
+
     /// Appends the message.
     pub fn put(&self, w: &mut Writer<'_>) {
         w.put(self.code);

@@ -21,9 +21,6 @@ from rlay.errors import Busy, Closed, ConnectionLost, Error, Timeout
 _SLICE = 0.1
 """How often a wait looks at signals, in seconds."""
 
-_PACE = 0.02
-"""Sessions dial no faster than this, in seconds; more slowly where they come to nothing."""
-
 
 @dataclass(frozen=True)
 class Reset:
@@ -442,8 +439,8 @@ class ClientBackend(_Backend):
             try:
                 return self._make(render_mode, env_id, kwargs)
             finally:
-                # Not before, for an agent that waits long asks whoever else has dialed in, and one program would make
-                # the same environment many times.
+                # Not before: an agent that waits long for an environment asks the next session in its queue, which must
+                # not be the spare one of the same program.
                 with self._changed:
                     if not taken.is_set():
                         self._active += 1
@@ -468,7 +465,7 @@ class ClientBackend(_Backend):
         """Wait until it is time to dial again. A session that begins to play ends the pause."""
         with self._changed:
             while not self._stop.is_set():
-                left = dialed + max(_PACE, self._history.pause()) - time.monotonic()
+                left = dialed + self._history.pace() - time.monotonic()
                 if left <= 0:
                     return
                 self._changed.wait(min(_SLICE, left))

@@ -54,11 +54,6 @@ _KEYS = str | bytes | bool | int | float | np.bool_ | np.number | None
 
 _NAMES = {np.dtype(name).name for name in ("bool", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")}
 
-
-_SMALL = 1 << 14
-_KEYS_MOST = 2048
-"""Ints that are free as keys, and how many others there may be in a space: see "Keys" in ``docs/wire.md``."""
-
 _OWN: dict[type, str] = {
     spaces.Box: "space.low, space.high, dtype=space.dtype",
     spaces.Discrete: "space.n, start=space.start",
@@ -137,12 +132,6 @@ def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[An
             if not _is_key(key):
                 kind = type(key).__qualname__
                 raise _refuse(path, space, f"has the key {key!r} of type {kind}, which cannot be sent; use a str")
-        if (
-            sum(not (isinstance(key, str) or (type(key) is int and 0 <= key < _SMALL)) for key in space.spaces)
-            > _KEYS_MOST
-        ):
-            why = f"has more than {_KEYS_MOST} keys that are neither str nor an int from 0 to {_SMALL - 1}"
-            raise _refuse(path, space, f"{why}, which cannot be sent; use str")
         return ("Dict", tuple((key, nested(sub, _values.part(key))) for key, sub in space.spaces.items()))
     if cls is spaces.Sequence:
         assert isinstance(space, spaces.Sequence)

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use rlay::{BoxSpace, Discrete, Env, EnvError, EnvFailure, Metadata, ResetResult, StepResult, Value};
+use rlay::{BoxSpace, Discrete, Env, EnvError, EnvFailure, Map, Metadata, ResetResult, StepResult, Value};
 use rlay_testkit::CountingEnv;
 
 /// The action, and the seed, that make a [`Gated`] environment wait and a [`Trouble`] fail.
@@ -193,7 +193,7 @@ impl Env for Mortal {
 
     fn reset(&mut self, _: Option<u64>, _: &Value) -> Result<ResetResult<i64>, EnvError> {
         self.steps = 0;
-        Ok(ResetResult { observation: std::process::id().into(), info: rlay::Map::new() })
+        Ok(ResetResult { observation: std::process::id().into(), info: Map::new() })
     }
 
     #[allow(clippy::print_stderr)]
@@ -203,7 +203,27 @@ impl Env for Mortal {
             eprintln!("no more coins");
             std::process::exit(7);
         }
-        let (observation, info) = (self.steps, rlay::Map::new());
+        let (observation, info) = (self.steps, Map::new());
         Ok(StepResult { observation, reward: 1.0, terminated: false, truncated: false, info })
+    }
+}
+
+/// An environment of one space for observations and actions, whose step is a function of the action.
+pub(crate) struct Stepping<F>(pub(crate) Discrete, pub(crate) F);
+
+impl<F: FnMut(i64) -> Result<StepResult<i64>, EnvError>> Env for Stepping<F> {
+    type ObservationSpace = Discrete;
+    type ActionSpace = Discrete;
+    fn observation_space(&self) -> &Discrete {
+        &self.0
+    }
+    fn action_space(&self) -> &Discrete {
+        &self.0
+    }
+    fn reset(&mut self, _: Option<u64>, _: &Value) -> Result<ResetResult<i64>, EnvError> {
+        Ok(ResetResult { observation: 0, info: Map::new() })
+    }
+    fn step(&mut self, action: i64) -> Result<StepResult<i64>, EnvError> {
+        self.1(action)
     }
 }

@@ -23,7 +23,7 @@ use rlay_testkit::CountingEnv;
 
 #[cfg(feature = "tls")]
 pub(crate) use authority::{Authority, Folder, Years};
-pub(crate) use envs::{Deed, Gate, Gated, HOLD, Mortal, Trouble, WORDS};
+pub(crate) use envs::{Deed, Gate, Gated, HOLD, Mortal, Stepping, Trouble, WORDS};
 pub(crate) use log::Log;
 pub(crate) use process::{Process, launch_command, saving_command};
 pub(crate) use relay::Relay;

@@ -85,8 +85,7 @@ impl AsyncEnv {
             Ok(AgentEvent::Spec(spec)) => {
                 if let Err(error) = spec.check_spaces(env.line.limits()) {
                     // Its host is to know why it is not played.
-                    let goodbye = Goodbye { code: error.kind().code(), message: error.to_string() };
-                    env.session.goodbye(&goodbye, &mut env.out)?;
+                    env.session.goodbye(&Goodbye::because(&error), &mut env.out)?;
                     let _ = time::timeout(GOODBYE_TIME, env.line.finish(&env.out)).await;
                     return Err(error);
                 }

@@ -179,11 +179,7 @@ impl Line {
             return Ok(());
         }
         self.is_sending = true;
-        let send = unless_moved(&self.source, self.channel.send(head, body));
-        let sent = match &self.place {
-            Some(place) => place.unless_lost(send).await,
-            None => send.await,
-        };
+        let sent = unless_replaced(&self.source, &self.place, self.channel.send(head, body)).await;
         self.is_sending = false;
         sent.or_else(|error| if error.kind() == ErrorKind::ConnectionLost { Ok(()) } else { Err(error) })
     }
@@ -196,11 +192,7 @@ impl Line {
     {
         loop {
             self.mend(received, &missing).await?;
-            let receive = unless_moved(&self.source, self.channel.recv());
-            let frame = match &self.place {
-                Some(place) => place.unless_lost(receive).await,
-                None => receive.await,
-            };
+            let frame = unless_replaced(&self.source, &self.place, self.channel.recv()).await;
             match (frame, &self.source) {
                 (Ok(Some(_)), Source::Seat(seat)) if !seat.admit(received) => self.lose(seat.why()),
                 (Ok(frame), _) => {
@@ -262,12 +254,7 @@ impl Line {
                         }
                         Ok::<_, Error>(())
                     };
-                    let sent = unless_moved(&self.source, sent);
-                    let sent = match &self.place {
-                        Some(place) => place.unless_lost(sent).await,
-                        None => sent.await,
-                    };
-                    match sent {
+                    match unless_replaced(&self.source, &self.place, sent).await {
                         Ok(()) => {
                             let text = format!("{}: the session goes on over another connection", channel.peer());
                             if let Some(line) = self.history.again("regained", &text) {
@@ -357,15 +344,25 @@ fn nobody(peer: String) -> Box<dyn Channel> {
     Box::new(StreamChannel::new(io::empty(), io::empty(), peer, &TransportOptions::default()))
 }
 
-/// Runs a call on a channel, unless a dialer has come back by another one: then this one is lost.
-async fn unless_moved<T>(source: &Source, call: impl Future<Output = Result<T>>) -> Result<T> {
-    let Source::Seat(seat) = source else { return call.await };
-    let (mut call, mut moved) = (pin!(call), pin!(seat.moved()));
-    poll_fn(|context| match moved.as_mut().poll(context) {
-        Poll::Ready(why) => Poll::Ready(Err(why)),
-        Poll::Pending => call.as_mut().poll(context),
-    })
-    .await
+/// Runs a call on a channel, until another channel or another session has the place of this one.
+async fn unless_replaced<T>(
+    source: &Source,
+    place: &Option<Place>,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let call = async {
+        let Source::Seat(seat) = source else { return call.await };
+        let (mut call, mut moved) = (pin!(call), pin!(seat.moved()));
+        poll_fn(|context| match moved.as_mut().poll(context) {
+            Poll::Ready(why) => Poll::Ready(Err(why)),
+            Poll::Pending => call.as_mut().poll(context),
+        })
+        .await
+    };
+    match place {
+        Some(place) => place.unless_lost(call).await,
+        None => call.await,
+    }
 }
 
 impl Redial {
