@@ -45,7 +45,7 @@
 //! | **agent** holds | [`ClientEnv`] | [`ServerEnv`] |
 //! | **env** is hosted by | [`ClientBackend`] | [`ServerBackend`] |
 //!
-//! An engine that must not give up its own loop uses [`PolledEnv`], code inside tokio [`drive`], and a
+//! An engine that must not give up its own loop uses [`PolledEnv`], code inside tokio [`asynchronous`], and a
 //! policy that waits for environments [`PolicyServer`].
 //!
 //! # Features

@@ -41,7 +41,7 @@ pub use channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener
 pub use dtype::{DType, Scalar};
 pub use endpoint::{
     ClientBackend, ClientEnv, Contract, Late, OnLoss, Options, PolicyServer, PolledEnv, RemoteEnv, ServerBackend,
-    ServerEnv, Turn, drive,
+    ServerEnv, Turn, asynchronous,
 };
 pub use env::{Action, Env, Metadata, Observation, ResetResult, StepResult, render_modes};
 pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};

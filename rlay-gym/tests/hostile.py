@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from strangers import HELLO, MAKE, RESET, Stranger
-from wire_reference import LASTING, RESUMING, encode
+from wire_reference import RESUMABLE, RESUMING, encode
 from wire_values import KINDS
 
 Opening = Callable[[Stranger], None]
@@ -299,10 +299,10 @@ INSIDE: Openings = {
     "no frame at all": then(frames(hello(max_frame=0)), linger),
     "frames without a limit": then(frames(hello(max_frame=(1 << 64) - 1)), linger),
     "features of all kinds": then(frames(hello(features=(1 << 64) - 1 ^ RESUMING)), linger),
-    "a session that may last, and gone": then(frames(hello(features=LASTING)), crash),
+    "a session that may last, and gone": then(frames(hello(features=RESUMABLE)), crash),
     "a session of nobody": then(frames(hello(features=RESUMING, resume={"ticket": [7] * 32, "received": 0})), linger),
     "a session of nobody, of the last number": frames(
-        hello(features=LASTING | RESUMING, resume={"ticket": [0] * 32, "received": (1 << 64) - 1})
+        hello(features=RESUMABLE | RESUMING, resume={"ticket": [0] * 32, "received": (1 << 64) - 1})
     ),
     "a session that is not named": frames(hello(features=RESUMING)),
     "every wire number": then(frames(hello(wire_min=0, wire_max=65535)), linger),

@@ -92,7 +92,7 @@ def frame(reader: Reader) -> Json:
     return json
 
 
-LASTING, RESUMING = 1, 2  # feature bits
+RESUMABLE, RESUMING = 1, 2  # feature bits
 
 
 def hello(r: Reader) -> Json:
@@ -110,7 +110,7 @@ def hello(r: Reader) -> Json:
 def welcome(r: Reader) -> Json:
     json: dict[str, Json] = {"wire": r.u16(), "features": r.u64(), "max_frame": r.u64(), "peer": r.text(256)}
     json["proof"] = r.option(lambda: list(r.take(32)))
-    json["ticket"] = list(r.take(32)) if json["features"] & LASTING else None
+    json["ticket"] = list(r.take(32)) if json["features"] & RESUMABLE else None
     return json | {"received": r.u64() if json["features"] & RESUMING else None}
 
 

@@ -13,9 +13,9 @@ use std::{
 
 use rlay::{
     ClientBackend, ClientEnv, Env, EnvError, ErrorKind, Limits, Options, Result, ServerEnv, Value,
-    drive::AsyncEnv,
+    asynchronous::AsyncEnv,
     endpoint::{Connection, Wait, dial},
-    session::{Admission, Greeting, Local},
+    session::{Grant, ServerHandshake, Local},
     wire::{Framing, HANDSHAKE_FRAME, Header, Hello, Kind, Role, Writer},
 };
 use rlay_testkit::CountingEnv;
@@ -199,10 +199,10 @@ fn welcome(mut stream: TcpStream) -> Result<(), EnvError> {
             }
         }
     };
-    let local = Local { role: Role::Env, limits: Limits::default(), token: None, lasts: true };
-    let (mut greeting, mut answer) = (Greeting::new(local, [1; 32]), Vec::new());
+    let local = Local { role: Role::Env, limits: Limits::default(), token: None, is_resumable: true };
+    let (mut greeting, mut answer) = (ServerHandshake::new(local, [1; 32]), Vec::new());
     let again = greeting.take(&hello, &mut answer)?.is_some_and(|hello| hello.resume.is_some());
-    let admission = if again { Admission::Again { received: 0 } } else { Admission::Lasting([7; 32]) };
+    let admission = if again { Grant::Resumed { received: 0 } } else { Grant::New { ticket: Some([7; 32]) } };
     greeting.welcome(admission, &mut answer);
     stream.write_all(&framing.prefix(answer.len())?)?;
     stream.write_all(&answer)?;

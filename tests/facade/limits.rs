@@ -1,7 +1,7 @@
 //! Frame limits that cannot be are refused before anything listens or dials; what is too long for one is not sent.
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, Options, ServerBackend, ServerEnv, Value, drive,
+    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, Options, ServerBackend, ServerEnv, Value, asynchronous,
 };
 use rlay_testkit::CountingEnv;
 
@@ -24,7 +24,7 @@ fn limits_that_cannot_be() {
                 ServerEnv::bind(&address, options()).unwrap_err(),
                 ServerBackend::bind(counting, &address, options()).unwrap_err(),
                 ClientBackend::new(counting, &address, options()).and_then(|backend| backend.run()).unwrap_err(),
-                runtime.block_on(drive::AsyncEnv::connect(&address, &options())).unwrap_err(),
+                runtime.block_on(asynchronous::AsyncEnv::connect(&address, &options())).unwrap_err(),
             ] {
                 assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
                 assert!(error.to_string().contains("from 65536 to 4294967294 in Options::limits"), "{error}");
@@ -59,7 +59,7 @@ fn what_does_not_fit_is_not_sent_in_async_code_either() {
     bounded(|| {
         let (backend, address) = counting(&fresh("tcp"))?;
         let play = async {
-            let mut env = drive::AsyncEnv::connect(&address, &limited(64 << 10)).await?;
+            let mut env = asynchronous::AsyncEnv::connect(&address, &limited(64 << 10)).await?;
             let error = env.reset(None, &Value::Bytes(vec![0; 64 << 10])).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
             env.reset(Some(3), &Value::None).await?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rlay::{
     ErrorKind, Limits, Result, TransportOptions,
     endpoint::{Acceptor, Wait, dial},
-    session::{Dialing, Local},
+    session::{ClientHandshake, Local},
     wire::{HANDSHAKE_FRAME, Header, Hello, Kind, Role, Writer},
 };
 
@@ -60,8 +60,8 @@ fn attempt(scheme: &str, role: Role) -> Result<()> {
     channel.set_max_frame(HANDSHAKE_FRAME);
     channel.send(&hello(role), &[], soon())?;
     let answer = channel.recv(soon())?.expect("an answer");
-    let local = Local { role, limits: Limits::default(), token: None, lasts: false };
-    let error = Dialing::begin(local, [0; 32], &mut vec![]).take(&answer, &mut vec![]).unwrap_err();
+    let local = Local { role, limits: Limits::default(), token: None, is_resumable: false };
+    let error = ClientHandshake::begin(local, [0; 32], &mut vec![]).take(&answer, &mut vec![]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible, "{scheme}: {error}");
     let text = "this side speaks wire 0, the dialer speaks 7 to 9; install matching releases of rlay";
     assert!(error.to_string().contains(text), "{scheme}: {error}");

@@ -12,7 +12,7 @@ use rlay::{
     ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, Options, RemoteEnv, Result, ServerBackend,
     ServerEnv, Value,
     endpoint::{Acceptor, Wait},
-    session::{Dialing, Local},
+    session::{ClientHandshake, Local},
     wire::{END, Framing, HANDSHAKE_FRAME, Header, Kind, Message, Reader, Role, Welcome},
 };
 use rlay_testkit::CountingEnv;
@@ -67,8 +67,8 @@ fn greeting() -> Vec<u8> {
     frame
 }
 
-fn dialing(hello: &mut Vec<u8>) -> Dialing {
-    Dialing::begin(Local { role: Role::Agent, limits: Limits::default(), token: None, lasts: false }, [0; 32], hello)
+fn dialing(hello: &mut Vec<u8>) -> ClientHandshake {
+    ClientHandshake::begin(Local { role: Role::Agent, limits: Limits::default(), token: None, is_resumable: false }, [0; 32], hello)
 }
 
 fn receive_welcome(frame: &[u8]) -> Result<Option<Welcome>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rlay::{
     BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Late, Options, RemoteEnv,
-    ServerBackend, ServerEnv, Value, drive, wire::Make,
+    ServerBackend, ServerEnv, Value, asynchronous, wire::Make,
 };
 use rlay_testkit::CountingEnv;
 
@@ -185,7 +185,7 @@ fn an_environment_is_made_within_connect_timeout_whoever_dials() {
                 "tokio" => {
                     let runtime =
                         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-                    runtime.block_on(drive::AsyncEnv::connect(address, options)).map(drop)
+                    runtime.block_on(asynchronous::AsyncEnv::connect(address, options)).map(drop)
                 }
                 _ => ClientEnv::connect(address, options.clone()).map(drop),
             };

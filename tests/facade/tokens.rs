@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rlay::{
     Address, BlockingChannel, Error, ErrorKind, Limits, Options, Result, Token, TransportOptions,
     endpoint::{Acceptor, Wait},
-    session::{Dialing, Local},
+    session::{ClientHandshake, Local},
     wire::{HANDSHAKE_FRAME, Role, Welcome},
 };
 
@@ -15,13 +15,13 @@ const SECRET: &str = "between the two of us";
 
 fn local(role: Role, token: Option<&str>) -> Local {
     let token = token.map(|secret| Token::new(secret).expect("not empty"));
-    Local { role, limits: Limits::default(), token, lasts: false }
+    Local { role, limits: Limits::default(), token, is_resumable: false }
 }
 
 /// A dialer by hand.
 struct Dialer {
     channel: Box<dyn BlockingChannel>,
-    dialing: Dialing,
+    dialing: ClientHandshake,
     frame: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ impl Dialer {
         let mut channel = transport.connect_blocking(address, &TransportOptions::default(), soon())?;
         channel.set_max_frame(HANDSHAKE_FRAME);
         let mut frame = vec![];
-        let dialing = Dialing::begin(local, nonce, &mut frame);
+        let dialing = ClientHandshake::begin(local, nonce, None, &mut frame);
         channel.send(&frame, &[], soon())?;
         Ok(Self { channel, dialing, frame })
     }
@@ -109,7 +109,7 @@ fn attempt(scheme: &str, own: Role) {
     let mut hasty = Dialer::hello(address, local(role, Some(SECRET)), [5; 32]).expect("connects");
     assert!(hasty.take().expect("a challenge").is_none());
     let mut hello = vec![];
-    Dialing::begin(local(role, Some(SECRET)), [5; 32], &mut hello);
+    ClientHandshake::begin(local(role, Some(SECRET)), [5; 32], None, &mut hello);
     assert_eq!(verdict(hasty.prove(&hello)), Some(ErrorKind::ConnectionLost), "{scheme}: no proof at all");
     note("did not answer the challenge");
 

@@ -9,7 +9,7 @@ use std::{
 
 use rlay::{
     ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, Options, ServerEnv, Token, Value,
-    drive::{self, AsyncEnv, Line, Lobby},
+    asynchronous::{self, AsyncEnv, AsyncConnection, AsyncAcceptor},
     endpoint::Host,
     wire::{Make, Role},
 };
@@ -27,16 +27,16 @@ use crate::{
 };
 
 /// Hosts one session of an environment of this factory on this task.
-async fn serve<E: Env + 'static>(mut line: Line, make: impl Fn() -> E) -> rlay::Result<()> {
+async fn serve<E: Env + 'static>(mut line: AsyncConnection, make: impl Fn() -> E) -> rlay::Result<()> {
     let mut make = |asked: &Make| Ok(Box::new(Hosted::new(make(), asked.render_mode.clone())) as Box<dyn HostEnv>);
     let limits = *line.limits();
-    drive::serve(&mut line, &mut Host::new(&mut make, limits, true)).await
+    asynchronous::serve(&mut line, &mut Host::new(&mut make, limits, true)).await
 }
 
 /// A host whose sessions are tasks of one thread.
 pub(crate) struct Hosting {
     pub(crate) address: String,
-    lobby: Lobby,
+    acceptor: AsyncAcceptor,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -47,18 +47,18 @@ impl Hosting {
         let (stop, mut stopped) = oneshot::channel();
         let address = fresh(scheme);
         let accept = move || async move {
-            let (mut listener, lobby) = Lobby::listen(&address.parse()?, Role::Env, &options).await?;
-            tell.send((listener.address().to_string(), lobby.clone())).expect("somebody waits for it");
+            let (mut listener, acceptor) = AsyncAcceptor::listen(&address.parse()?, Role::Env, &options).await?;
+            tell.send((listener.address().to_string(), acceptor.clone())).expect("somebody waits for it");
             let make = Rc::new(make);
             loop {
                 let incoming = tokio::select! {
                     incoming = listener.accept() => incoming?,
                     _ = &mut stopped => return Ok(()),
                 };
-                let (lobby, make) = (lobby.clone(), make.clone());
+                let (acceptor, make) = (acceptor.clone(), make.clone());
                 task::spawn_local(async move {
                     // What goes wrong is for the agents to see.
-                    if let Ok(Some(line)) = lobby.receive(incoming).await {
+                    if let Ok(Some(line)) = acceptor.handshake(incoming).await {
                         let _ = serve(line, &*make).await;
                     }
                 });
@@ -67,8 +67,8 @@ impl Hosting {
         let thread = thread::spawn(move || {
             on_tokio(async { LocalSet::new().run_until(accept()).await }).expect("a listener");
         });
-        let (address, lobby) = told.recv_timeout(PATIENCE).expect("it listens");
-        Self { address, lobby, stop: Some(stop), thread: Some(thread) }
+        let (address, acceptor) = told.recv_timeout(PATIENCE).expect("it listens");
+        Self { address, acceptor, stop: Some(stop), thread: Some(thread) }
     }
 
     pub(crate) fn counting(scheme: &str, options: Options) -> Self {
@@ -97,7 +97,7 @@ fn the_sessions_of_a_host_outlast_their_connections() {
             let relay = Relay::to(&host.address);
             let (steps, every) = paces(scheme);
             walk(ClientEnv::connect(relay.address(), enduring())?, &relay, steps, every)?;
-            eventually("the session has ended", || host.lobby.sessions() == 0);
+            eventually("the session has ended", || host.acceptor.sessions() == 0);
             Ok::<_, EnvError>(())
         })
         .unwrap_or_else(|error| panic!("over {scheme}: {error}"));
@@ -123,12 +123,12 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
     for scheme in NETWORKS {
         bounded(move || {
             on_tokio(async {
-                let (mut listener, lobby) = Lobby::listen(&fresh(scheme).parse()?, Role::Agent, &enduring()).await?;
+                let (mut listener, acceptor) = AsyncAcceptor::listen(&fresh(scheme).parse()?, Role::Agent, &enduring()).await?;
                 let relay = Relay::to(&listener.address().to_string());
                 let only = Options { max_sessions: 1, ..enduring() };
                 let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;
                 backend.start()?;
-                let line = lobby.receive(listener.accept().await?).await?.expect("nobody has been here before");
+                let line = acceptor.handshake(listener.accept().await?).await?.expect("nobody has been here before");
                 let (steps, every) = paces(scheme);
                 let play = async {
                     let mut env = AsyncEnv::open(line, &enduring()).await?;
@@ -146,7 +146,7 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
                 };
                 let receive = async {
                     loop {
-                        let back = lobby.receive(listener.accept().await?).await;
+                        let back = acceptor.handshake(listener.accept().await?).await;
                         // What the relay cut in the middle of a handshake is an error.
                         assert!(!matches!(back, Ok(Some(_))), "it comes back to its own session");
                     }
@@ -172,7 +172,7 @@ fn an_environment_that_dials_comes_back() {
             let to = relay.address().parse()?;
             let hosting = thread::spawn(move || {
                 on_tokio(async move {
-                    let line = drive::connect(&to, Role::Env, &enduring()).await?;
+                    let line = asynchronous::connect(&to, Role::Env, &enduring()).await?;
                     Ok(serve(line, || CountingEnv::new(None)).await?)
                 })
             });
@@ -249,7 +249,7 @@ fn nobody_waits_for_longer_than_reconnect_timeout() {
         env.reset(None, &Value::None)?;
         let began = Instant::now();
         relay.shut();
-        eventually("the environment was given up", || host.lobby.sessions() == 0);
+        eventually("the environment was given up", || host.acceptor.sessions() == 0);
         assert!((1..10).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
         relay.open();
         // It is told that there is no such session any more, and does not try for a minute.
@@ -265,17 +265,17 @@ fn nobody_waits_for_longer_than_reconnect_timeout() {
 fn a_lobby_that_is_closed_brings_nobody_back() {
     bounded(|| {
         on_tokio(async {
-            let (mut listener, lobby) = Lobby::listen(&fresh("tcp").parse()?, Role::Agent, &enduring()).await?;
+            let (mut listener, acceptor) = AsyncAcceptor::listen(&fresh("tcp").parse()?, Role::Agent, &enduring()).await?;
             let relay = Relay::to(&listener.address().to_string());
             let to = relay.address().parse()?;
-            let dialed = tokio::spawn(async move { drive::connect(&to, Role::Env, &enduring()).await });
-            let line = lobby.receive(listener.accept().await?).await?.expect("nobody has been here before");
+            let dialed = tokio::spawn(async move { asynchronous::connect(&to, Role::Env, &enduring()).await });
+            let line = acceptor.handshake(listener.accept().await?).await?.expect("nobody has been here before");
             let dialed = dialed.await??;
-            drop(lobby);
+            drop(acceptor);
             relay.shut();
             let error = AsyncEnv::open(line, &enduring()).await.expect_err("nobody comes back");
             assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
-            assert!(error.to_string().contains("takes nobody back any more"), "{error}");
+            assert!(error.to_string().contains("takes no dialer back any more"), "{error}");
             drop(dialed);
             Ok(())
         })

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use rlay::{
     Address, Channel, Env, EnvError, ErrorKind, Frame, Listener, Options, Registry, ServerBackend, Space, Tcp, Token,
-    Transport, TransportOptions, Value, drive::AsyncEnv,
+    Transport, TransportOptions, Value, asynchronous::AsyncEnv,
 };
 use rlay_testkit::CountingEnv;
 use tokio::{runtime::Builder, time};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rlay::{
     ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, PolicyServer, PolledEnv, ServerBackend,
-    ServerEnv, Space, Value, drive,
+    ServerEnv, Space, Value, asynchronous,
     endpoint::Host,
     wire::{Make, Role},
 };
@@ -21,19 +21,19 @@ fn runtime() -> Runtime {
 }
 
 /// One session of a counting environment, hosted by whichever task this is.
-async fn host(mut listener: Box<dyn rlay::Listener>, lobby: drive::Lobby) -> rlay::Result<()> {
-    let mut line = lobby.receive(listener.accept().await?).await?.expect("nobody has been here before");
+async fn host(mut listener: Box<dyn rlay::Listener>, acceptor: asynchronous::AsyncAcceptor) -> rlay::Result<()> {
+    let mut line = acceptor.handshake(listener.accept().await?).await?.expect("nobody has been here before");
     let mut make = |make: &Make| {
         let env = CountingEnv::new(make.render_mode.as_deref());
         Ok(Box::new(Hosted::new(env, make.render_mode.clone())) as Box<dyn HostEnv>)
     };
     let limits = *line.limits();
-    drive::serve(&mut line, &mut Host::new(&mut make, limits, true)).await
+    asynchronous::serve(&mut line, &mut Host::new(&mut make, limits, true)).await
 }
 
 async fn play(address: String) -> Result<(), EnvError> {
     let options = rlay::Options { render_mode: Some("ansi".into()), ..patient() };
-    let mut env = drive::AsyncEnv::connect(&address, &options).await?;
+    let mut env = asynchronous::AsyncEnv::connect(&address, &options).await?;
     let mut local = CountingEnv::new(None);
     let space = local.observation_space().clone();
     for seed in [Some(5), None] {
@@ -56,9 +56,9 @@ fn agent_and_host_share_a_current_thread_runtime() {
     for scheme in ["mem", "tcp", "unix"] {
         bounded(move || {
             runtime().block_on(async {
-                let (listener, lobby) = drive::Lobby::listen(&fresh(scheme).parse()?, Role::Env, &patient()).await?;
+                let (listener, acceptor) = asynchronous::AsyncAcceptor::listen(&fresh(scheme).parse()?, Role::Env, &patient()).await?;
                 let address = listener.address().to_string();
-                let (hosted, played) = tokio::join!(host(listener, lobby), play(address));
+                let (hosted, played) = tokio::join!(host(listener, acceptor), play(address));
                 hosted?;
                 played
             })
@@ -77,7 +77,7 @@ fn a_cancelled_call_leaves_no_answer_for_another() {
         backend.start()?;
         let address = backend.address().to_string();
         runtime().block_on(async {
-            let mut env = drive::AsyncEnv::connect(&address, &patient()).await?;
+            let mut env = asynchronous::AsyncEnv::connect(&address, &patient()).await?;
             env.reset(Some(1), &Value::None).await?;
             let step = time::timeout(Duration::from_millis(50), env.step(&Value::Int(HOLD)));
             step.await.expect_err("the env waits at the gate");

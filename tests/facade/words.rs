@@ -507,7 +507,7 @@ fn inside_tokio_they_are_recognized_as_well() {
         let acceptor = acceptor.expect("listens");
         let address = format!("tcp://{}", acceptor.address().rest());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let error = runtime.block_on(rlay::drive::AsyncEnv::connect(&address, &patient())).unwrap_err();
+        let error = runtime.block_on(rlay::asynchronous::AsyncEnv::connect(&address, &patient())).unwrap_err();
         reads(error, "tcp://…: a ZeroMQ peer on an RLay port; …", "use zmq:// at both ends");
     });
 }

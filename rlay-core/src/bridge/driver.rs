@@ -285,7 +285,7 @@ pub(crate) fn refuse_inside_tokio() -> Result<()> {
         return Err(Error::new(
             ErrorKind::Usage,
             "this call blocks, and the thread runs a tokio runtime; \
-             use tokio::task::spawn_blocking, or rlay::drive for the async form",
+             use tokio::task::spawn_blocking, or rlay::asynchronous for the async form",
         ));
     }
     Ok(())

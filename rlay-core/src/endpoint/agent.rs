@@ -9,17 +9,19 @@ use std::{
 #[cfg(unix)]
 use super::program::Program;
 use super::{
-    Connection, Wait,
-    journal::{Journal, Last},
-    wait::QUIET,
+    connect::connection::Connection,
+    wait::{QUIET, Wait},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
-    session::{AgentEvent, AgentSession, Call},
-    space::Space,
+    session::{
+        Call,
+        agent_core::{AgentCore, Reply},
+        received::Received,
+    },
     value::Value,
-    wire::{Goodbye, Limits, Make, Payload, Reader, Reset, Row, Seed, Spec, payload_head, put_value},
+    wire::{Goodbye, Limits, Make, Row, Seed, Spec},
 };
 
 /// How long `close` waits for the environment's answer, and for the channel's.
@@ -38,14 +40,7 @@ const DROP_TIME: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Agent {
     connection: Connection,
-    session: AgentSession,
-    limits: Limits,
-    spec: Box<Spec>,
-    /// The last frame, kept until the peer has it: all but the action, and that.
-    out: Vec<u8>,
-    action: Vec<u8>,
-    /// The frames before it that the peer may not have.
-    journal: Journal,
+    core: AgentCore,
     over: Option<Error>,
     /// Whether a step was ever answered.
     has_played: bool,
@@ -55,40 +50,6 @@ pub struct Agent {
     #[cfg(unix)]
     program: Option<Program>,
     log: Option<PathBuf>,
-}
-
-/// An observation in the frame it arrived in.
-#[derive(Debug, Clone)]
-pub struct Received {
-    /// The frame.
-    pub frame: Frame,
-    /// Where the payload starts in it.
-    pub at: usize,
-    /// Whether it is packed.
-    pub packed: bool,
-    limits: Limits,
-}
-
-impl Received {
-    pub(super) fn new(frame: Frame, at: usize, packed: bool, limits: Limits) -> Self {
-        Self { frame, at, packed, limits }
-    }
-
-    /// The payload, to read from.
-    pub fn payload(&self) -> Payload<'_> {
-        Payload { packed: self.packed, reader: Reader::new(&self.frame, self.at, &self.limits) }
-    }
-
-    /// The element of `space` that was received; in the frame's own memory, if its type can live there.
-    pub fn element<S: Space + ?Sized>(mut self, space: &S) -> Result<S::Element> {
-        if self.packed {
-            match space.adopt(self.frame, self.at) {
-                Ok(element) => return Ok(element),
-                Err(frame) => self.frame = frame,
-            }
-        }
-        self.payload().element(space)
-    }
 }
 
 /// The answer to a request.
@@ -117,19 +78,12 @@ impl Agent {
     pub(super) fn ask(mut connection: Connection, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
         connection.attend(None);
         // Where environments dial in, others may be waiting, and one that is not gone dials anew.
-        connection.begun(connection.is_dialed());
-        let mut session = AgentSession::new();
-        let mut out = Vec::new();
-        session.make(make, &mut out)?;
-        let limits = connection.limits();
+        connection.set_resumable(connection.is_dialed());
+        let mut core = AgentCore::new(connection.limits());
+        core.make(make)?;
         let mut agent = Self {
             connection,
-            session,
-            limits,
-            spec: Box::default(),
-            out,
-            action: Vec::new(),
-            journal: Journal::default(),
+            core,
             over: None,
             has_played: false,
             heard: ("the handshake", Instant::now()),
@@ -145,23 +99,21 @@ impl Agent {
     /// [`Timeout`](ErrorKind::Timeout) and it may still come; after any other error there is none.
     pub(super) fn take_spec(&mut self, wait: &mut Wait<'_>) -> Result<()> {
         let frame = self.next_frame(wait)?;
-        match self.session.handle(&frame, &self.limits) {
-            Ok(AgentEvent::Spec(spec)) => {
-                let fit = spec.check_spaces(&self.limits);
-                self.spec = spec;
+        match self.core.handle(frame) {
+            Ok(Reply::Made) => {
+                let fit = self.spec().check_spaces(self.limits());
                 self.heard = ("its description", Instant::now());
-                self.connection.begun(true);
+                self.connection.set_resumable(true);
                 if let Err(error) = &fit {
                     self.leave(error);
                 }
                 fit
             }
-            Ok(AgentEvent::Failed { fault, .. }) => {
-                let error = fault.into_error();
+            Ok(Reply::Failed(error)) => {
                 self.say_goodbye(GOODBYE_TIME);
                 Err(error)
             }
-            Ok(AgentEvent::Over(error)) => Err(error),
+            Ok(Reply::Over(error)) => Err(error),
             Ok(_) => Err(Error::protocol("the environment's host answered Make with something else")),
             Err(error) => Err(self.abort(error)),
         }
@@ -213,27 +165,27 @@ impl Agent {
 
     /// Spaces, metadata and the rest of what the host told.
     pub fn spec(&self) -> &Spec {
-        &self.spec
+        self.core.spec()
     }
 
     /// The bounds of this session.
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        self.core.limits()
     }
 
     /// The request under way, and whether it was given up.
     pub fn waiting(&self) -> Option<(Call, bool)> {
-        self.session.waiting(0)
+        self.core.waiting()
     }
 
     /// Nobody waits for the answer under way any more.
     pub fn give_up(&mut self) {
-        self.session.give_up();
+        self.core.give_up();
     }
 
     /// The same because it did not come in time; the error that says so.
     pub fn overdue(&mut self) -> Error {
-        self.session.give_up();
+        self.core.give_up();
         let error = Error::plain(
             ErrorKind::Timeout,
             "the environment did not answer before the timeout; its answer may still come: late() fetches it, reset() \
@@ -248,36 +200,36 @@ impl Agent {
 
     /// Asks for an episode.
     pub fn send_reset(&mut self, seed: Option<Seed>, options: &Value, wait: &mut Wait<'_>) -> Result<()> {
-        self.turn_page()?;
-        if !matches!(options, Value::None) {
-            // Not where the last frame stands, which may be needed again.
-            let mut measured = Vec::new();
-            put_value(&mut measured, options);
-            self.limits.fit(ErrorKind::Usage, "reset", measured.len())?;
-        }
-        let reset = Reset { rows: smallvec::smallvec![(0, seed)], options: options.clone() };
-        self.session.reset(&reset, &mut self.out)?;
-        self.action.clear();
+        self.alive()?;
+        self.core.reset(seed, options)?;
         self.send(wait)
     }
 
     /// Asks for a step. `action` is packed or an encoded value; another buffer, of any content, is left in its place
     /// if the request is made.
     pub fn send_step(&mut self, packed: bool, action: &mut Vec<u8>, wait: &mut Wait<'_>) -> Result<()> {
-        self.turn_page()?;
-        self.limits.fit(ErrorKind::InvalidAction, "action", action.len())?;
-        self.session.step(&[0], &mut self.out)?;
-        payload_head(&mut self.out, packed, action.len());
-        std::mem::swap(&mut self.action, action);
+        self.alive()?;
+        self.core.step(packed, action)?;
         self.send(wait)
     }
 
     /// Asks for a rendered frame.
     pub fn send_render(&mut self, wait: &mut Wait<'_>) -> Result<()> {
-        self.turn_page()?;
-        self.session.render(&[0], &mut self.out)?;
-        self.action.clear();
+        self.alive()?;
+        self.core.render()?;
         self.send(wait)
+    }
+
+    /// Receives and drops the answer to a request that was given up, whatever it is: a new episode makes it void.
+    pub fn drop_late(&mut self, wait: &mut Wait<'_>) -> Result<()> {
+        while self.core.is_late() {
+            if let Err(error) = self.receive(wait)
+                && self.core.is_late()
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// The answer to the request under way. At the deadline the error's kind is
@@ -285,26 +237,22 @@ impl Agent {
     pub fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Answer> {
         self.alive()?;
         let frame = self.next_frame(wait)?;
-        let event = match self.session.handle(&frame, &self.limits) {
-            Ok(event) => event,
+        let reply = match self.core.handle(frame) {
+            Ok(reply) => reply,
             Err(error) => return Err(self.abort(error)),
         };
-        self.heard = (what_came(&event), Instant::now());
-        let (row, at, packed) = match event {
-            AgentEvent::Result { mut rows, payload, call, .. } => {
+        self.heard = (what_came(&reply), Instant::now());
+        match reply {
+            Reply::Row(call, row, received) => {
                 self.has_played |= call == Call::Step;
-                let row = rows.pop().ok_or_else(|| Error::protocol("a result without a row"))?;
-                (row, payload.reader.position(), payload.packed)
+                Ok(Answer::Row(row, received))
             }
-            AgentEvent::Frames { mut frames, .. } => {
-                return Ok(Answer::Frame(frames.0.pop().map(|(_, frame)| frame).unwrap_or_default()));
-            }
-            AgentEvent::Failed { fault, .. } => return Err(fault.into_error()),
-            AgentEvent::Closed => return Ok(Answer::Closed),
-            AgentEvent::Over(error) => return Err(self.lost(error)),
-            AgentEvent::Spec(_) => return Err(self.abort(Error::protocol("a second Spec"))),
-        };
-        Ok(Answer::Row(row, Received::new(frame, at, packed, self.limits)))
+            Reply::Frame(frame) => Ok(Answer::Frame(frame)),
+            Reply::Closed => Ok(Answer::Closed),
+            Reply::Failed(error) => Err(error),
+            Reply::Over(error) => Err(self.lost(error)),
+            Reply::Made => Err(self.abort(Error::protocol("a second Spec"))),
+        }
     }
 
     /// Closes the environment and ends the session, within two seconds. What the environment's own `close` raised is
@@ -334,14 +282,13 @@ impl Agent {
     }
 
     fn end(&mut self, patience: Duration, wait: &mut Wait<'_>) -> Result<()> {
-        if self.session.is_over() || self.over.is_some() {
+        if self.core.is_over() || self.over.is_some() {
             return Ok(());
         }
         // An environment that would have to dial in is not waited for to be told that it is over.
-        self.connection.begun(self.connection.is_dialed());
+        self.connection.set_resumable(self.connection.is_dialed());
         let (mut result, mut is_answered) = (Ok(()), false);
-        let asked = self.turn_page().and_then(|()| self.session.close(&mut self.out));
-        self.action.clear();
+        let asked = self.alive().and_then(|()| self.core.close());
         if asked.is_ok() && self.send(&mut wait.within(patience)).is_ok() {
             // Answers to requests that were given up may come first.
             let mut wait = wait.within(patience);
@@ -404,7 +351,7 @@ impl Agent {
     }
 
     fn say_dropped(&mut self) {
-        if self.over.is_none() && !self.session.is_over() {
+        if self.over.is_none() && !self.core.is_over() {
             let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
             self.send_goodbye(&goodbye, &mut Wait::new(Some(DROP_TIME)));
         }
@@ -419,11 +366,12 @@ impl Agent {
 
     /// Sends a goodbye, after which a closed connection is no loss; returns whether it was sent.
     fn send_goodbye(&mut self, goodbye: &Goodbye, wait: &mut Wait<'_>) -> bool {
-        if self.session.goodbye(goodbye, &mut self.out).is_err() {
+        if self.core.goodbye(goodbye).is_err() {
             return false;
         }
-        self.connection.forgo();
-        self.connection.send(&self.out, &[], wait).is_ok()
+        self.connection.disable_reconnect();
+        let [head, body] = self.core.request();
+        self.connection.send(head, body, wait).is_ok()
     }
 
     fn alive(&self) -> Result<()> {
@@ -438,16 +386,9 @@ impl Agent {
         Err(error.clone())
     }
 
-    /// Call before another request is written where the last one stands.
-    fn turn_page(&mut self) -> Result<()> {
-        self.alive()?;
-        let last = Last { number: self.session.last_sent(), head: &self.out, body: &self.action };
-        self.journal.turn_page(last, self.session.unacknowledged(), self.limits.frame);
-        Ok(())
-    }
-
     fn send(&mut self, wait: &mut Wait<'_>) -> Result<()> {
-        let sent = self.connection.send(&self.out, &self.action, wait);
+        let [head, body] = self.core.request();
+        let sent = self.connection.send(head, body, wait);
         sent.map_err(|error| {
             // Another connection brings it, so its answer may come yet.
             if self.connection.is_lost() {
@@ -455,8 +396,8 @@ impl Agent {
             }
             // Before it went, the peer may have said why.
             let last = match self.receive_frame(&mut Wait::new(Some(Duration::ZERO))) {
-                Ok(Some(frame)) => match self.session.handle(&frame, &self.limits) {
-                    Ok(AgentEvent::Over(reason)) => reason,
+                Ok(Some(frame)) => match self.core.handle(frame) {
+                    Ok(Reply::Over(reason)) => reason,
                     _ => error,
                 },
                 // Not a late answer: there is none to a request that was not sent.
@@ -474,9 +415,8 @@ impl Agent {
     }
 
     fn receive_frame(&mut self, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
-        let Self { connection, session, journal, out, action, .. } = self;
-        let last = Last { number: session.last_sent(), head: out, body: action };
-        connection.next(wait, session.received(), |heard| journal.missing(last, session.unheard(heard)?))
+        let Self { connection, core, .. } = self;
+        connection.next(wait, core.received(), |peer_received| core.to_retransmit(peer_received))
     }
 
     fn next_frame(&mut self, wait: &mut Wait<'_>) -> Result<Frame> {
@@ -519,18 +459,19 @@ impl Agent {
             ErrorKind::ConnectionLost => explained.unwrap_or_else(|| error.advice(START_AGAIN)),
             _ => explained.unwrap_or(error),
         };
-        let _ = self.session.goodbye(&Goodbye { code: 0, message: String::new() }, &mut self.out);
-        self.connection.forgo();
+        let _ = self.core.goodbye(&Goodbye { code: 0, message: String::new() });
+        self.connection.disable_reconnect();
         self.over = Some(error.clone());
         error
     }
 
     /// Ends the session because the peer broke the protocol, and tells it so.
     fn abort(&mut self, error: Error) -> Error {
-        self.session.abort(&error, &mut self.out);
-        self.connection.forgo();
+        self.core.abort(&error);
+        self.connection.disable_reconnect();
         let mut wait = Wait::new(Some(Duration::from_millis(200)));
-        if self.connection.send(&self.out, &[], &mut wait).is_ok() {
+        let [head, body] = self.core.request();
+        if self.connection.send(head, body, &mut wait).is_ok() {
             let _ = self.connection.close(wait.deadline);
         }
         let error = error.advice(REPORT);
@@ -572,13 +513,13 @@ fn name(call: Call) -> &'static str {
     }
 }
 
-fn what_came(event: &AgentEvent<'_>) -> &'static str {
-    match event {
-        AgentEvent::Spec(_) => "its description",
-        AgentEvent::Result { call: Call::Reset, .. } => "the answer to reset",
-        AgentEvent::Result { .. } => "the answer to step",
-        AgentEvent::Frames { .. } => "the answer to render",
-        AgentEvent::Failed { .. } => "an error",
-        AgentEvent::Closed | AgentEvent::Over(_) => "a goodbye",
+fn what_came(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::Made => "its description",
+        Reply::Row(Call::Reset, ..) => "the answer to reset",
+        Reply::Row(..) => "the answer to step",
+        Reply::Frame(_) => "the answer to render",
+        Reply::Failed(_) => "an error",
+        Reply::Closed | Reply::Over(_) => "a goodbye",
     }
 }

@@ -5,23 +5,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smallvec::smallvec;
-
 use super::{
-    Connection, History, Notice, Wait,
-    journal::{Journal, Last, Missing},
-    visit::Visit,
-    wait::ABSENT,
+    connect::connection::Connection,
+    history::History,
+    host_core::{HostCore, Request, check_render_mode},
+    wait::{ABSENT, Notice, Wait},
 };
 use crate::{
-    env::render_modes,
-    error::{EnvFailure, Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     frame::Frame,
     host::{HostEnv, Outcome},
     offers::Offers,
-    session::{EnvEvent, EnvSession},
-    value::Value,
-    wire::{Frames, Goodbye, Kind, Limits, Make, Row, put_value},
+    session::retransmit::ToRetransmit,
+    wire::{Goodbye, Kind, Limits, Make},
 };
 
 /// How long the last frame of a session may take.
@@ -32,23 +28,14 @@ pub type Factory<'m> = dyn FnMut(&Make) -> Result<Box<dyn HostEnv + 'm>> + 'm;
 
 /// Answers the requests of one session from one environment. It sees no channel: any loop can turn it.
 pub struct Host<'m> {
-    session: EnvSession,
+    core: HostCore,
     factory: &'m mut Factory<'m>,
     env: Option<Box<dyn HostEnv + 'm>>,
     outcome: Outcome,
-    head: Vec<u8>,
-    /// What follows `head` in the answer, which stays until there is another.
+    /// Where the body of the last answer is, which stays until there is another.
     body: Body,
-    /// The answers before it that the agent may not have.
-    journal: Journal,
-    limits: Limits,
-    tracebacks: bool,
-    offers: Offers,
-    visit: Visit,
     /// What the host remembers of other sessions; `None`: nothing.
     history: Option<&'m History>,
-    /// What the agent asked for last, for people.
-    last: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,28 +58,15 @@ pub enum Turn {
 
 impl fmt::Debug for Host<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("session", &self.session).field("env", &self.env).finish_non_exhaustive()
+        f.debug_struct("Host").field("core", &self.core).field("env", &self.env).finish_non_exhaustive()
     }
 }
 
 impl<'m> Host<'m> {
     /// A host whose environment `factory` makes once the agent asks for it.
     pub fn new(factory: &'m mut Factory<'m>, limits: Limits, tracebacks: bool) -> Self {
-        Self {
-            session: EnvSession::new(),
-            factory,
-            env: None,
-            outcome: Outcome::default(),
-            head: Vec::new(),
-            body: Body::Nothing,
-            journal: Journal::default(),
-            limits,
-            tracebacks,
-            offers: Offers::default(),
-            visit: Visit::default(),
-            history: None,
-            last: "it has not begun yet",
-        }
+        let (core, outcome) = (HostCore::new(limits, tracebacks), Outcome::default());
+        Self { core, factory, env: None, outcome, body: Body::Nothing, history: None }
     }
 
     /// The same host, one of several that have a history in common.
@@ -104,80 +78,52 @@ impl<'m> Host<'m> {
     /// The same host, of which agents may ask for more than the environment as it is.
     #[must_use]
     pub fn offering(self, offers: Offers) -> Self {
-        Self { offers, ..self }
+        Self { core: self.core.offering(offers), ..self }
     }
 
     /// Input: a frame arrived.
     pub fn handle(&mut self, frame: &[u8]) -> Turn {
-        let event = self.session.handle(frame, &self.limits);
-        if let Ok(event) = &event {
-            self.last = what_came(event);
-        }
-        self.turn_page();
-        match event {
-            Err(error) => {
-                self.session.abort(&error, &mut self.head);
-                Turn::Abort(error)
-            }
-            Ok(EnvEvent::Over(error)) => {
-                self.visit.goodbye(&error);
-                Turn::End(error)
-            }
-            Ok(EnvEvent::Refused { request, error }) => {
-                self.session.refusal(request, &error, &mut self.head);
-                Turn::Answer
-            }
-            Ok(EnvEvent::Make { request, make }) => {
-                let result = self.make(&make).and_then(|env| {
-                    match self.session.spec(&env.spec(), &mut self.head) {
-                        Ok(()) => self.env = Some(env),
-                        Err(error) => return Err(let_go(env, error)),
+        let request = self.core.take(frame, body(self.body, &self.outcome, self.env.as_deref()));
+        self.body = Body::Nothing;
+        match request {
+            Request::Refused => Turn::Answer,
+            Request::End(error) => Turn::End(error),
+            Request::Abort(error) => Turn::Abort(error),
+            Request::Make(request, make) => {
+                let result = self.make(&make).and_then(|env| match self.core.spec(&env.spec()) {
+                    Ok(()) => {
+                        self.env = Some(env);
+                        Ok(())
                     }
-                    Ok(())
+                    Err(error) => Err(let_go(env, error)),
                 });
-                self.visit.asked(&result);
+                self.core.visit.asked(&result);
                 self.settle(request, result)
             }
-            Ok(EnvEvent::Reset { request, reset }) => {
+            Request::Reset(request, reset) => {
                 let seed = reset.rows.first().and_then(|(_, seed)| seed.as_ref());
                 let result = match &mut self.env {
                     Some(env) => env.reset_into(seed, &reset.options, &mut self.outcome),
                     None => Err(closed()),
                 };
                 let result = result.and_then(|()| self.row(request, true));
-                if result.is_ok() {
-                    self.visit.reset();
-                }
                 self.settle(request, result)
             }
-            Ok(EnvEvent::Step { request, payload, .. }) => {
+            Request::Step(request, payload) => {
                 let result = match &mut self.env {
                     Some(env) => env.step_into(payload, &mut self.outcome),
                     None => Err(closed()),
                 };
                 let result = result.and_then(|()| self.row(request, false));
-                if result.is_ok()
-                    && self.visit.step()
-                    && let Some(history) = self.history
-                {
-                    history.played();
-                }
                 self.settle(request, result)
             }
-            Ok(EnvEvent::Render { request, .. }) => {
+            Request::Render(request) => {
                 let result = self.env.as_mut().map_or_else(|| Err(closed()), |env| env.render());
-                let result = result.and_then(|frame| {
-                    // Measured before it has a number, for a numbered message must be sent.
-                    self.outcome.observation.clear();
-                    put_value(&mut self.outcome.observation, &frame);
-                    check_size(self.outcome.observation.len(), &self.limits)?;
-                    self.session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.head)
-                });
+                let result = result.and_then(|frame| self.core.frame(request, frame));
                 self.settle(request, result)
             }
-            Ok(EnvEvent::Close { request }) => {
-                self.visit.closed();
-                let result = self.close_env().and_then(|()| self.session.closed(&mut self.head));
+            Request::Close(request) => {
+                let result = self.close_env().and_then(|()| self.core.closed());
                 self.settle(request, result)
             }
         }
@@ -185,40 +131,22 @@ impl<'m> Host<'m> {
 
     /// Output: the frame to send, in two parts.
     pub fn answer(&self) -> (&[u8], &[u8]) {
-        let body = match self.body {
-            Body::Nothing => None,
-            Body::Outcome => Some(&self.outcome.observation[..]),
-            Body::InPlace => self.env.as_ref().and_then(|env| env.observation()),
-        };
-        (&self.head, body.unwrap_or_default())
+        (self.core.head(), body(self.body, &self.outcome, self.env.as_deref()))
     }
 
-    fn last(&self) -> Last<'_> {
-        let (head, body) = self.answer();
-        Last { number: self.session.last_sent(), head, body }
-    }
-
-    /// Makes room for another answer.
-    fn turn_page(&mut self) {
-        let mut journal = std::mem::take(&mut self.journal);
-        journal.turn_page(self.last(), self.session.unacknowledged(), self.limits.frame);
-        self.journal = journal;
-        self.body = Body::Nothing;
-    }
-
-    /// How many frames have arrived.
+    /// The number of the last frame that was received.
     pub(super) fn received(&self) -> u64 {
-        self.session.received()
+        self.core.received()
     }
 
-    /// What a new channel is to bring at whose other end `heard` frames have arrived.
-    pub(super) fn missing(&self, heard: u64) -> Result<Missing<'_>> {
-        self.journal.missing(self.last(), self.session.unheard(heard)?)
+    /// The frames to send over a new connection whose other end has received the frames up to number `peer_received`.
+    pub(super) fn to_retransmit(&self, peer_received: u64) -> Result<ToRetransmit<'_>> {
+        self.core.to_retransmit(self.answer().1, peer_received)
     }
 
     /// The next request, over as many channels as that takes.
     fn next(&self, connection: &mut Connection, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
-        connection.next(wait, self.received(), |heard| self.missing(heard))
+        connection.next(wait, self.received(), |peer_received| self.to_retransmit(peer_received))
     }
 
     /// Command: end the session. The frame to send is [`answer`](Self::answer), unless the session is over already.
@@ -233,30 +161,30 @@ impl<'m> Host<'m> {
 
     fn say_goodbye(&mut self, goodbye: &Goodbye) -> Result<()> {
         self.body = Body::Nothing;
-        self.session.goodbye(goodbye, &mut self.head)
+        self.core.goodbye(goodbye)
     }
 
     /// Whether the agent has asked for an environment yet.
     pub(super) fn was_asked(&self) -> bool {
-        self.visit.has_asked()
+        self.core.visit.has_asked()
     }
 
     /// Command: end the session, for what arrived is no frame. The frame to send is [`answer`](Self::answer).
     pub fn abort(&mut self, error: &Error) {
         self.body = Body::Nothing;
-        self.session.abort(error, &mut self.head);
+        self.core.abort(error);
     }
 
     /// For people: the news that an agent has joined, once.
     pub(super) fn news(&mut self, peer: impl FnOnce() -> String) -> Option<String> {
-        self.visit.news(peer)
+        self.core.visit.news(peer)
     }
 
     /// For people: how the session with this peer ended, of which `result` came. Call it once.
     pub(super) fn tell_end(&self, peer: &str, result: &Result<()>, wait: &mut Wait<'_>) {
         let ended = match self.history {
-            Some(history) => self.visit.end(peer, result, history),
-            None => self.visit.end(peer, result, &History::default()),
+            Some(history) => self.core.visit.end(peer, result, history),
+            None => self.core.visit.end(peer, result, &History::default()),
         };
         match ended {
             Some((true, text)) => wait.tell(Notice::Warning(&text)),
@@ -280,7 +208,7 @@ impl<'m> Host<'m> {
     }
 
     fn make(&mut self, make: &Make) -> Result<Box<dyn HostEnv + 'm>> {
-        self.offers.check(make)?;
+        self.core.check_offered(make)?;
         let env = (self.factory)(make)?;
         match check_render_mode(&env.spec().metadata, make) {
             Ok(()) => Ok(env),
@@ -288,35 +216,36 @@ impl<'m> Host<'m> {
         }
     }
 
-    /// Writes the Result for what stands in the outcome.
+    /// Answers with what stands in the outcome.
     fn row(&mut self, request: u64, first: bool) -> Result<()> {
         let in_place = self.env.as_ref().and_then(|env| env.observation());
         let len = in_place.map_or(self.outcome.observation.len(), <[u8]>::len);
-        check_size(len + self.outcome.info.len(), &self.limits)?;
-        self.body = if in_place.is_some() { Body::InPlace } else { Body::Outcome };
-        let Outcome { reward, terminated, truncated, packed, ref info, .. } = self.outcome;
-        let row = Row { slot: 0, first, terminated, truncated, reward, info: Value::None };
-        self.session.result(request, &[row], info, (packed, len), &mut self.head)
+        let at = if in_place.is_some() { Body::InPlace } else { Body::Outcome };
+        let is_first_step = self.core.row(request, first, &self.outcome, len)?;
+        self.body = at;
+        if let Some(history) = self.history.filter(|_| is_first_step) {
+            history.played();
+        }
+        Ok(())
     }
 
     /// Turns a failed request into the answer that says so.
     fn settle(&mut self, request: u64, result: Result<()>) -> Turn {
         let Err(error) = result else { return Turn::Answer };
-        self.body = Body::Nothing;
-        let error = match error.env_failure() {
-            Some(failure) if !self.tracebacks => EnvFailure { traceback: String::new(), ..failure.clone() }.into(),
-            _ => error,
-        };
-        match self.session.fail(request, &error, &mut self.head) {
+        match self.core.fail(request, error) {
             Ok(()) => Turn::Answer,
             Err(error) => Turn::End(error),
         }
     }
 }
 
-/// Whether info, observation or frames of `len` bytes fit an answer.
-pub(super) fn check_size(len: usize, limits: &Limits) -> Result<()> {
-    limits.fit(ErrorKind::Usage, "answer", len)
+/// The body of the last answer.
+fn body<'b>(at: Body, outcome: &'b Outcome, env: Option<&'b (dyn HostEnv + '_)>) -> &'b [u8] {
+    match at {
+        Body::Nothing => &[],
+        Body::Outcome => &outcome.observation,
+        Body::InPlace => env.and_then(HostEnv::observation).unwrap_or_default(),
+    }
 }
 
 fn closed() -> Error {
@@ -338,11 +267,11 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
             if host.goodbye("the host is closing").is_ok() {
                 let _ = connection.send(host.answer().0, &[], &mut last);
             }
-            host.visit.is_ended_here();
+            host.core.visit.is_ended_here();
             is_closing = true;
             Ok(())
         }
-        // Another session has its place.
+        // Another session has its permit.
         Err(error) if error.kind() == ErrorKind::Busy => {
             if host.part(&error).is_ok() {
                 let _ = connection.send(host.answer().0, &[], &mut last);
@@ -355,7 +284,7 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
         let _ = connection.close(last.deadline);
     }
     let result = host.finish(&connection.peer(), result, wait);
-    if !is_closing || host.visit.has_joined() {
+    if !is_closing || host.core.visit.has_joined() {
         host.tell_end(&connection.peer(), &result, wait);
     }
     result
@@ -371,15 +300,15 @@ pub(super) fn waiting_for_agent(connection: &Connection) -> String {
     format!("{connection}: connected; waiting for the agent to ask for an environment, as reset() does there")
 }
 
-/// A lull: the agent thinks. That may take hours, and people may want to know.
-struct Lull {
+/// Tells people of an agent that asks for nothing: it may think for hours.
+struct IdleNotice {
     /// Look again then. It is not counted from each request on, which would cost a look at the clock.
     until: Option<Instant>,
     /// Looks since the last request.
     looks: u32,
 }
 
-impl Lull {
+impl IdleNotice {
     const LOOK: Duration = Duration::from_secs(5);
 
     /// Of an agent that has asked for nothing yet.
@@ -400,9 +329,9 @@ impl Lull {
                     wait.look()?;
                     let looks = self.looks + 1;
                     if !host.was_asked() {
-                        // Its place may be needed.
+                        // Its permit may be needed.
                         *self = Self { looks, ..Self::first() };
-                        connection.check_place()?;
+                        connection.check_permit()?;
                         if looks == 1 {
                             wait.tell(Notice::Info(&waiting_for_agent(connection)));
                         }
@@ -413,7 +342,7 @@ impl Lull {
                     if self.looks == 3 {
                         let text = format!(
                             "{connection}: for more than ten seconds the agent has asked for nothing; {}",
-                            host.last
+                            host.core.last_request()
                         );
                         wait.tell(Notice::Info(&text));
                     }
@@ -425,9 +354,9 @@ impl Lull {
 }
 
 fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
-    let mut lull = Lull::first();
+    let mut idle = IdleNotice::first();
     loop {
-        let frame = match lull.next(connection, host, wait) {
+        let frame = match idle.next(connection, host, wait) {
             Err(error) if error.kind() == ErrorKind::Protocol => {
                 host.abort(&error);
                 let _ = connection.send(host.answer().0, &[], &mut Wait::new(Some(GOODBYE_TIME)));
@@ -439,9 +368,9 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
         let Some(frame) = frame else { return Ok(()) };
         if !host.was_asked() {
             match is_make(&frame) {
-                true => connection.keep_place()?,
+                true => connection.keep_permit()?,
                 // It may ask for other things without end.
-                false => connection.check_place()?,
+                false => connection.check_permit()?,
             }
         }
         match host.handle(&frame) {
@@ -463,30 +392,6 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
             }
         }
     }
-}
-
-fn what_came(event: &EnvEvent<'_>) -> &'static str {
-    match event {
-        EnvEvent::Make { .. } => "the last was to make an environment",
-        EnvEvent::Reset { .. } => "the last was a reset",
-        EnvEvent::Step { .. } => "the last was a step",
-        EnvEvent::Render { .. } => "the last was a render",
-        EnvEvent::Refused { .. } => "the last was refused",
-        EnvEvent::Close { .. } | EnvEvent::Over(_) => "the last was a goodbye",
-    }
-}
-
-/// Refuses a mode that is none of those that the environment declares. One that declares nothing judges itself.
-pub(super) fn check_render_mode(metadata: &Value, make: &Make) -> Result<()> {
-    let (Some(mode), Some(declared)) = (&make.render_mode, render_modes(metadata)) else { return Ok(()) };
-    if declared.contains(&mode.as_str()) {
-        return Ok(());
-    }
-    let there_are = match &declared[..] {
-        [] => "it declares none; leave render_mode out, or add the mode to its metadata".to_owned(),
-        some => format!("it declares {some:?}; choose one of these"),
-    };
-    Err(Error::new(ErrorKind::Usage, format!("the environment does not render in mode {mode:?}; {there_are}")))
 }
 
 /// Closes an environment that is not to be hosted. What that fails with is told after `error`, which is why.

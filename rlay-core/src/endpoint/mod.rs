@@ -1,35 +1,30 @@
 //! The four endpoints, the poll form, the policy server and the async form, on top of sessions and channels.
 
-mod acceptor;
+mod accept;
 mod agent;
 mod client_backend;
 mod closing;
 #[cfg(unix)]
 mod command;
-mod connection;
+mod connect;
 mod contract;
-mod dial;
 mod history;
+mod host_core;
 mod host_loop;
-mod journal;
-mod keeper;
 #[cfg(unix)]
 mod launch;
 mod launched;
 mod options;
 #[cfg(unix)]
 mod output;
-mod places;
 mod policy_server;
 mod polled;
 #[cfg(unix)]
 mod process;
 #[cfg(unix)]
 mod program;
-mod reception;
 mod remote_env;
 mod running;
-mod seat;
 mod server_backend;
 #[cfg(unix)]
 mod siblings;
@@ -38,16 +33,19 @@ mod take;
 mod visit;
 mod wait;
 
-pub mod drive;
+pub mod asynchronous;
 
-pub use acceptor::Acceptor;
-pub use agent::{Agent, Answer, Received};
+pub use crate::session::received::Received;
+pub use accept::acceptor::Acceptor;
+pub use agent::{Agent, Answer};
 pub use client_backend::ClientBackend;
 pub use closing::close_all;
 #[cfg(unix)]
 pub use command::command;
-pub use connection::Connection;
-pub use dial::{dial, dial_next};
+pub use connect::{
+    connection::Connection,
+    dial::{dial, dial_next},
+};
 pub use history::History;
 pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
 #[cfg(unix)]

@@ -202,7 +202,7 @@ impl Options {
 
     /// What the handshake says of an endpoint with these options; `is_network`: whether its connections can be lost.
     pub(crate) fn local(&self, role: Role, is_network: bool) -> Local {
-        let lasts = is_network && !self.reconnects_for(role).is_zero();
-        Local { role, limits: self.limits, token: self.token.clone(), lasts }
+        let is_resumable = is_network && !self.reconnects_for(role).is_zero();
+        Local { role, limits: self.limits, token: self.token.clone(), is_resumable }
     }
 }

@@ -6,28 +6,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smallvec::smallvec;
-
 use super::{
-    Connection, History, Notice, Options, Received, Wait, dial, dial_next,
-    history::FIRST_PAUSE,
-    host_loop::{check_render_mode, check_size, waiting_for_agent},
-    journal::{Journal, Last},
-    visit::Visit,
-    wait::ABSENT,
+    connect::{
+        connection::Connection,
+        dial::{dial, dial_next},
+    },
+    history::{FIRST_PAUSE, History},
+    host_core::{HostCore, Request, check_render_mode},
+    host_loop::waiting_for_agent,
+    options::Options,
+    wait::{ABSENT, Notice, Wait},
 };
 use crate::{
     address::Address,
     bridge::{refuse_inside_tokio, timeout},
     env::{Metadata, ResetResult, StepResult},
     error::{EnvFailure, Error, ErrorKind, Result},
+    frame::Frame,
     host::{Outcome, check_frame, no_render_mode, of_action, small_seed, write_info, write_observation},
-    offers::Offers,
-    session::{Call, EnvEvent, EnvSession},
+    session::{Call, received::Received},
     space::Space,
     stop::Stop,
     value::{Map, Value},
-    wire::{Frames, Goodbye, Role, Row, Seed, Spec, put_value},
+    wire::{Goodbye, Role, Seed, Spec},
 };
 
 /// How long it may take to tell an agent that it broke the protocol, or to close after it has said goodbye.
@@ -86,18 +87,14 @@ pub struct RawPoll {
     spec: Spec,
     address: Address,
     options: Options,
-    link: Link,
+    state: State,
     stop: Stop,
-    /// The last frame, kept until the agent has it: all but the observation, and that.
-    out: Vec<u8>,
+    /// The body of the last answer, kept until the agent has it.
     body: Vec<u8>,
-    /// The frames before it that the agent may not have.
-    journal: Journal,
     /// Whether it was let in.
     has_begun: bool,
     /// The request that the engine has yet to answer.
     owed: Option<(u64, Call)>,
-    visit: Visit,
     history: History,
     /// When it last dialed.
     dialed: Option<Instant>,
@@ -106,10 +103,22 @@ pub struct RawPoll {
 }
 
 #[derive(Debug)]
-enum Link {
+enum State {
     Idle,
     Dialing(mpsc::Receiver<Dialed>),
-    Open(Box<Connection>, EnvSession),
+    Open(Box<Connection>, Box<HostCore>),
+}
+
+/// What comes of a frame.
+enum Step {
+    /// A request for the engine, with its number.
+    Ask(u64, Call, RawTurn),
+    /// An answer to send.
+    Answered,
+    /// Nothing more to do.
+    Sent,
+    /// The end of the session.
+    Ended(Error),
 }
 
 impl RawPoll {
@@ -118,22 +127,16 @@ impl RawPoll {
         let address: Address = address.parse()?;
         options.registry.find(&address)?;
         refuse_inside_tokio()?;
-        let (link, stop, owed, has_begun) = (Link::Idle, Stop::default(), None, false);
-        let (out, body, journal) = (Vec::new(), Vec::new(), Journal::default());
-        let (visit, history) = (Visit::default(), History::default());
         Ok(Self {
             spec,
             address,
             options,
-            link,
-            stop,
-            out,
-            body,
-            journal,
-            has_begun,
-            owed,
-            visit,
-            history,
+            state: State::Idle,
+            stop: Stop::default(),
+            body: Vec::new(),
+            has_begun: false,
+            owed: None,
+            history: History::default(),
             dialed: None,
             unasked: None,
         })
@@ -170,9 +173,9 @@ impl RawPoll {
             if answered >= ROUNDS && is_over(wait)? {
                 return Ok(None);
             }
-            match &mut self.link {
-                Link::Idle => self.link = Link::Dialing(self.dial()?),
-                Link::Dialing(dialed) => {
+            match &mut self.state {
+                State::Idle => self.state = State::Dialing(self.dial()?),
+                State::Dialing(dialed) => {
                     let news = wait.run(|deadline| {
                         let left = deadline.map_or(LONGEST, |end| end.saturating_duration_since(Instant::now()));
                         dialed.recv_timeout(left).map_err(|why| match why {
@@ -188,23 +191,23 @@ impl RawPoll {
                         }
                         Ok(Dialed::Done(Ok(connection))) => {
                             self.has_begun = true;
-                            (self.journal, self.visit) = (Journal::default(), Visit::default());
                             self.unasked = Some(Instant::now());
-                            self.link = Link::Open(connection, EnvSession::new());
+                            self.body.clear();
+                            let core = HostCore::new(connection.limits(), true);
+                            self.state = State::Open(connection, Box::new(core));
                         }
                         Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
                         Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
                         Ok(Dialed::Done(Err(error))) | Err(error) => {
-                            self.link = Link::Idle;
+                            self.state = State::Idle;
                             self.history.came_to_nothing();
                             return Err(error);
                         }
                     }
                 }
-                Link::Open(connection, session) => {
-                    let last = Last { number: session.last_sent(), head: &self.out, body: &self.body };
-                    let next = connection.next(&mut wait.polling(), session.received(), |heard| {
-                        self.journal.missing(last, session.unheard(heard)?)
+                State::Open(connection, core) => {
+                    let next = connection.next(&mut wait.polling(), core.received(), |peer_received| {
+                        core.to_retransmit(&self.body, peer_received)
                     });
                     let frame = match next {
                         Ok(Some(frame)) => frame,
@@ -219,7 +222,7 @@ impl RawPoll {
                             let closed = || Error::new(ErrorKind::Closed, "the agent closed the connection");
                             let error = ended.err().unwrap_or_else(closed);
                             if error.kind() == ErrorKind::Protocol {
-                                session.abort(&error, &mut self.out);
+                                core.abort(&error);
                                 self.body.clear();
                                 let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
                             }
@@ -229,97 +232,84 @@ impl RawPoll {
                             }
                         }
                     };
-                    let limits = connection.limits();
-                    let event = session.handle(&frame, &limits);
-                    // What is written next takes the place of the last frame.
-                    let last = Last { number: session.last_sent(), head: &self.out, body: &self.body };
-                    self.journal.turn_page(last, session.unacknowledged(), limits.frame);
-                    self.body.clear();
-                    let (request, call, turn) = match event {
-                        Ok(EnvEvent::Make { request, make }) => {
-                            let offered = Offers::default().check(&make);
-                            let offered = offered.and_then(|()| check_render_mode(&self.spec.metadata, &make));
-                            self.visit.asked(&offered);
-                            self.unasked = None;
-                            if let Some(text) = self.visit.news(|| connection.peer()) {
-                                wait.tell(Notice::Info(&text));
+                    let step = match self.request(frame, wait)? {
+                        Step::Ask(request, call, turn) => match build(turn) {
+                            Ok(turn) => {
+                                self.owed = Some((request, call));
+                                return Ok(Some(turn));
                             }
-                            match offered {
-                                Err(error) => session.fail(request, &error, &mut self.out)?,
-                                Ok(()) => {
-                                    self.spec.render_mode = make.render_mode;
-                                    session.spec(&self.spec, &mut self.out)?;
-                                }
+                            Err(error) => {
+                                self.fail(request, error)?;
+                                Step::Answered
                             }
-                            answered += 1;
-                            self.send(&mut wait.polling())?;
-                            continue;
-                        }
-                        Ok(EnvEvent::Refused { request, error }) => {
-                            session.refusal(request, &error, &mut self.out);
-                            answered += 1;
-                            match self.deliver(wait)? {
-                                Some(turn) => return build(turn).map(Some),
-                                None => continue,
-                            }
-                        }
-                        Ok(EnvEvent::Close { .. }) => {
-                            self.visit.closed();
-                            session.closed(&mut self.out)?;
-                            answered += 1;
-                            self.send(&mut wait.polling())?;
-                            continue;
-                        }
-                        Ok(EnvEvent::Over(error)) => {
-                            let _ = connection.close(Some(Instant::now() + LAST_WORD));
-                            match self.gone(&error, wait) {
-                                Some(turn) => return build(turn).map(Some),
-                                None => continue,
-                            }
-                        }
-                        Ok(EnvEvent::Reset { request, mut reset }) => {
-                            let seed = reset.rows.pop().and_then(|(_, seed)| seed);
-                            (request, Call::Reset, RawTurn::Reset { seed, options: reset.options })
-                        }
-                        Ok(EnvEvent::Step { request, payload, .. }) => {
-                            let (at, packed) = (payload.reader.position(), payload.packed);
-                            (request, Call::Step, RawTurn::Step(Received::new(frame, at, packed, limits)))
-                        }
-                        Ok(EnvEvent::Render { request, .. }) if self.spec.render_mode.is_none() => {
-                            session.fail(request, &no_render_mode(), &mut self.out)?;
-                            answered += 1;
-                            match self.deliver(wait)? {
-                                Some(turn) => return build(turn).map(Some),
-                                None => continue,
-                            }
-                        }
-                        Ok(EnvEvent::Render { request, .. }) => (request, Call::Render, RawTurn::Render),
-                        Err(error) => {
-                            session.abort(&error, &mut self.out);
-                            let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
-                            match self.gone(&error, wait) {
-                                Some(turn) => return build(turn).map(Some),
-                                None => continue,
-                            }
-                        }
+                        },
+                        step => step,
                     };
-                    match build(turn) {
-                        Ok(turn) => {
-                            self.owed = Some((request, call));
-                            return Ok(Some(turn));
-                        }
-                        Err(error) => {
-                            session.fail(request, &error, &mut self.out)?;
-                            answered += 1;
-                            match self.deliver(wait)? {
-                                Some(turn) => return build(turn).map(Some),
-                                None => continue,
-                            }
-                        }
+                    answered += 1;
+                    let gone = match step {
+                        Step::Ended(error) => self.gone(&error, wait),
+                        Step::Answered => self.deliver(wait)?,
+                        Step::Ask(..) | Step::Sent => None,
+                    };
+                    if let Some(turn) = gone {
+                        return build(turn).map(Some);
                     }
                 }
             }
         }
+    }
+
+    /// Takes a frame of the agent, and answers what the engine need not learn of.
+    fn request(&mut self, frame: Frame, wait: &mut Wait<'_>) -> Result<Step> {
+        let State::Open(connection, core) = &mut self.state else { return Ok(Step::Answered) };
+        let request = core.take(&frame, &self.body);
+        self.body.clear();
+        Ok(match request {
+            Request::Make(request, make) => {
+                let offered = core.check_offered(&make).and_then(|()| check_render_mode(&self.spec.metadata, &make));
+                core.visit.asked(&offered);
+                self.unasked = None;
+                if let Some(text) = core.visit.news(|| connection.peer()) {
+                    wait.tell(Notice::Info(&text));
+                }
+                match offered {
+                    Err(error) => core.fail(request, error)?,
+                    Ok(()) => {
+                        self.spec.render_mode = make.render_mode;
+                        core.spec(&self.spec)?;
+                    }
+                }
+                self.send(&mut wait.polling())?;
+                Step::Sent
+            }
+            Request::Refused => Step::Answered,
+            Request::Close(_) => {
+                core.closed()?;
+                self.send(&mut wait.polling())?;
+                Step::Sent
+            }
+            Request::End(error) => {
+                let _ = connection.close(Some(Instant::now() + LAST_WORD));
+                Step::Ended(error)
+            }
+            Request::Abort(error) => {
+                let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
+                Step::Ended(error)
+            }
+            Request::Reset(request, mut reset) => {
+                let seed = reset.rows.pop().and_then(|(_, seed)| seed);
+                Step::Ask(request, Call::Reset, RawTurn::Reset { seed, options: reset.options })
+            }
+            Request::Step(request, payload) => {
+                let (at, packed, limits) = (payload.reader.position(), payload.packed, core.limits());
+                Step::Ask(request, Call::Step, RawTurn::Step(Received::new(frame, at, packed, limits)))
+            }
+            Request::Render(request) if self.spec.render_mode.is_none() => {
+                core.fail(request, no_render_mode())?;
+                Step::Answered
+            }
+            Request::Render(request) => Step::Ask(request, Call::Render, RawTurn::Render),
+        })
     }
 
     /// The mode that the agent wants frames in.
@@ -334,23 +324,21 @@ impl RawPoll {
         if call == Call::Render {
             return Err(Error::new(ErrorKind::Usage, "the agent asked for a frame; answer with reply_frame()"));
         }
-        let Link::Open(connection, session) = &mut self.link else { return Ok(()) };
-        let Outcome { reward, terminated, truncated, packed, ref info, ref mut observation } = *outcome;
-        if let Err(error) = check_size(info.len() + observation.len(), &connection.limits()) {
-            session.fail(request, &error, &mut self.out)?;
-            self.owed = None;
-            return self.send(wait).and(Err(error));
-        }
-        let row = Row { slot: 0, first: call == Call::Reset, terminated, truncated, reward, info: Value::None };
-        session.result(request, &[row], info, (packed, observation.len()), &mut self.out)?;
-        match call {
-            Call::Reset => self.visit.reset(),
-            _ if self.visit.step() => self.history.played(),
-            _ => {}
-        }
+        let State::Open(_, core) = &mut self.state else { return Ok(()) };
         self.owed = None;
-        std::mem::swap(&mut self.body, observation);
-        self.send(wait)
+        match core.row(request, call == Call::Reset, outcome, outcome.observation.len()) {
+            Ok(is_first_step) => {
+                if is_first_step {
+                    self.history.played();
+                }
+                std::mem::swap(&mut self.body, &mut outcome.observation);
+                self.send(wait)
+            }
+            Err(error) => {
+                core.fail(request, error.clone())?;
+                self.send(wait).and(Err(error))
+            }
+        }
     }
 
     /// Answers a render. If the frame is too large to send, the agent is told, too.
@@ -359,14 +347,10 @@ impl RawPoll {
         if call != Call::Render {
             return Err(Error::new(ErrorKind::Usage, "the agent did not ask for a frame; answer with reply()"));
         }
-        let Link::Open(connection, session) = &mut self.link else { return Ok(()) };
-        // Measured before it has a number, for a numbered message must be sent.
-        self.out.clear();
-        put_value(&mut self.out, &frame);
-        let fits = check_size(self.out.len(), &connection.limits());
-        match &fits {
-            Ok(()) => session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.out)?,
-            Err(error) => session.fail(request, error, &mut self.out)?,
+        let State::Open(_, core) = &mut self.state else { return Ok(()) };
+        let fits = core.frame(request, frame);
+        if let Err(error) = &fits {
+            core.fail(request, error.clone())?;
         }
         self.owed = None;
         self.send(wait).and(fits)
@@ -375,10 +359,14 @@ impl RawPoll {
     /// Answers any request with the news that it failed.
     pub fn reply_error(&mut self, error: impl Into<Error>, wait: &mut Wait<'_>) -> Result<()> {
         let (request, _) = self.owed()?;
-        let Link::Open(_, session) = &mut self.link else { return Ok(()) };
-        session.fail(request, &error.into(), &mut self.out)?;
+        self.fail(request, error.into())?;
         self.owed = None;
         self.send(wait)
+    }
+
+    fn fail(&mut self, request: u64, error: Error) -> Result<()> {
+        let State::Open(_, core) = &mut self.state else { return Ok(()) };
+        core.fail(request, error)
     }
 
     /// Sends an answer of which the engine does not learn; the turn if the agent does not take it in.
@@ -396,20 +384,20 @@ impl RawPoll {
     pub fn close(&mut self) {
         self.stop.set();
         self.owed = None;
-        if let Link::Open(connection, session) = &mut self.link {
+        if let State::Open(connection, core) = &mut self.state {
             let mut wait = Wait::new(Some(Duration::from_millis(500)));
             let goodbye = Goodbye { code: 0, message: "the environment closed".into() };
-            if session.goodbye(&goodbye, &mut self.out).is_ok() && connection.send(&self.out, &[], &mut wait).is_ok() {
+            if core.goodbye(&goodbye).is_ok() && connection.send(core.head(), &[], &mut wait).is_ok() {
                 let _ = connection.close(wait.deadline);
             }
         }
-        self.link = Link::Idle;
+        self.state = State::Idle;
     }
 
     /// Forgets the connection without a word to the agent, for a forked child: it is still the parent's.
     pub fn abandon(&mut self) {
         self.owed = None;
-        self.link = Link::Idle;
+        self.state = State::Idle;
     }
 
     fn owed(&self) -> Result<(u64, Call)> {
@@ -444,10 +432,10 @@ impl RawPoll {
         Ok(dialed)
     }
 
-    /// Sends `out` and `body`. A peer that is gone shows at the next turn.
+    /// Sends the last answer. A peer that is gone shows at the next turn.
     fn send(&mut self, wait: &mut Wait<'_>) -> Result<()> {
-        let Link::Open(connection, ..) = &mut self.link else { return Ok(()) };
-        match connection.send(&self.out, &self.body, wait) {
+        let State::Open(connection, core) = &mut self.state else { return Ok(()) };
+        match connection.send(core.head(), &self.body, wait) {
             Err(error) if error.kind() != ErrorKind::ConnectionLost => Err(error),
             _ => Ok(()),
         }
@@ -455,19 +443,18 @@ impl RawPoll {
 
     /// The session is over. No turn says so of an agent that has asked for nothing.
     fn gone(&mut self, why: &Error, wait: &mut Wait<'_>) -> Option<RawTurn> {
-        if let Link::Open(connection, _) = std::mem::replace(&mut self.link, Link::Idle) {
-            let result = match why.kind() {
-                ErrorKind::Closed => {
-                    self.visit.goodbye(why);
-                    Ok(())
-                }
-                _ => Err(why.clone()),
-            };
-            if let Some((is_warning, text)) = self.visit.end(&connection.peer(), &result, &self.history) {
-                wait.tell(if is_warning { Notice::Warning(&text) } else { Notice::Info(&text) });
+        let State::Open(connection, mut core) = std::mem::replace(&mut self.state, State::Idle) else { return None };
+        let result = match why.kind() {
+            ErrorKind::Closed => {
+                core.visit.goodbye(why);
+                Ok(())
             }
+            _ => Err(why.clone()),
+        };
+        if let Some((is_warning, text)) = core.visit.end(&connection.peer(), &result, &self.history) {
+            wait.tell(if is_warning { Notice::Warning(&text) } else { Notice::Info(&text) });
         }
-        self.visit.has_asked().then(|| RawTurn::Close(why.to_string()))
+        core.visit.has_asked().then(|| RawTurn::Close(why.to_string()))
     }
 }
 

@@ -255,15 +255,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     /// Begins an episode in the environment that there is.
     fn begin(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<O::Element>> {
         let mut wait = Wait::new(self.timeout);
-        if let Some((_, true)) = self.agent.waiting() {
-            // A late answer is dropped, whatever it was, for the new episode makes it void.
-            match self.receive(&mut wait) {
-                Err(error) if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::ConnectionLost) => {
-                    return Err(error);
-                }
-                _ => {}
-            }
-        }
+        self.agent.drop_late(&mut wait).map_err(|error| self.late_yet(error))?;
         self.agent.send_reset(seed.map(Into::into), options, &mut wait).map_err(|error| self.late_yet(error))?;
         match self.receive(&mut wait)? {
             Answer::Row(row, observation) => self.reset_result(row, observation),

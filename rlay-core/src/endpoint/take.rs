@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Acceptor, Agent, Connection, Wait,
-    places::LONGEST_QUEUE,
+    accept::permits::LONGEST_QUEUE,
     wait::{ABSENT, QUIET},
 };
 use crate::{

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{
-    link::{Link, over},
+    numbering::{Numbering, over},
     mutant::{Mutant, is},
 };
 use crate::{
@@ -111,7 +111,7 @@ pub enum AgentEvent<'f> {
 /// The agent's side of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AgentSession {
-    link: Link,
+    numbering: Numbering,
     state: State,
     slots: SmallVec<[Slot; 1]>,
 }
@@ -125,7 +125,7 @@ impl Default for AgentSession {
 impl AgentSession {
     /// A session whose handshake is over and whose environment is yet to be made.
     pub fn new() -> Self {
-        Self { link: Link::default(), state: State::NoSpec, slots: SmallVec::new() }
+        Self { numbering: Numbering::default(), state: State::NoSpec, slots: SmallVec::new() }
     }
 
     /// Command: make an environment.
@@ -136,7 +136,7 @@ impl AgentSession {
             State::Over => return Err(over()),
             _ => return Err(Error::new(ErrorKind::Usage, "the environment is made already; one session makes one")),
         }
-        let header = self.link.next(Kind::Make, 0);
+        let header = self.numbering.next(Kind::Make, 0);
         self.state = State::Making { request: header.seq };
         header.begin(out);
         make.put(&mut Writer(out));
@@ -173,7 +173,7 @@ impl AgentSession {
     /// Command: close the environment. The answer is [`AgentEvent::Closed`] or a failure.
     pub fn close(&mut self, out: &mut Vec<u8>) -> Result<()> {
         self.check_open()?;
-        let header = self.link.next(Kind::Close, 0);
+        let header = self.numbering.next(Kind::Close, 0);
         self.state = State::Closing { request: header.seq };
         header.begin(out);
         EnvClose(SmallVec::new()).put(&mut Writer(out));
@@ -186,7 +186,7 @@ impl AgentSession {
             return Err(over());
         }
         self.state = State::Over;
-        self.link.next(Kind::Goodbye, 0).begin(out);
+        self.numbering.next(Kind::Goodbye, 0).begin(out);
         goodbye.put(&mut Writer(out));
         Ok(())
     }
@@ -194,7 +194,7 @@ impl AgentSession {
     /// Command: tell the peer that it broke the protocol, and end the session.
     pub fn abort(&mut self, error: &Error, out: &mut Vec<u8>) {
         self.state = State::Over;
-        self.link.next(Kind::Error, 0).begin(out);
+        self.numbering.next(Kind::Error, 0).begin(out);
         Fault::from_error(error, true).put(&mut Writer(out));
     }
 
@@ -218,24 +218,24 @@ impl AgentSession {
 
     /// Number of the last frame received.
     pub fn received(&self) -> u64 {
-        self.link.received()
+        self.numbering.received()
     }
 
     /// Number of the last frame sent.
     pub fn last_sent(&self) -> u64 {
-        self.link.last_sent()
+        self.numbering.last_sent()
     }
 
-    /// How many of the last frames sent the peer has not acknowledged. Whoever wants to go on over another
-    /// connection keeps them.
+    /// How many of the last frames sent the peer has not acknowledged. They are kept for another
+    /// connection.
     pub fn unacknowledged(&self) -> u64 {
-        self.link.unacknowledged()
+        self.numbering.unacknowledged()
     }
 
     /// How many of the last frames are to be sent again over a new connection whose other end has received the
-    /// frames up to number `heard`.
-    pub fn unheard(&self, heard: u64) -> Result<u64> {
-        self.link.unheard(heard)
+    /// frames up to number `peer_received`.
+    pub fn frames_to_retransmit(&self, peer_received: u64) -> Result<u64> {
+        self.numbering.frames_to_retransmit(peer_received)
     }
 
     /// Whether the session is over.
@@ -298,7 +298,7 @@ impl AgentSession {
             Call::Step => Kind::Step,
             Call::Render => Kind::Render,
         };
-        let header = self.link.next(kind, 0);
+        let header = self.numbering.next(kind, 0);
         for slot in slots {
             let before = match self.slots[*slot as usize] {
                 Slot::Idle => Before::Idle,
@@ -325,7 +325,7 @@ impl AgentSession {
     fn on<'f>(&mut self, frame: &'f [u8], limits: &Limits) -> Result<AgentEvent<'f>> {
         let mut reader = Reader::new(frame, 0, limits);
         let header = Header::read(&mut reader)?;
-        self.link.receive(&header)?;
+        self.numbering.receive(&header)?;
         match (Message::read(header, reader)?, self.state) {
             (Message::Spec(spec), State::Making { request }) if header.re == request => {
                 if spec.slots == 0 || spec.slots > limits.count {

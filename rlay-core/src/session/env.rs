@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{
-    link::{Link, over},
+    numbering::{Numbering, over},
     mutant::{Mutant, is},
 };
 use crate::{
@@ -93,7 +93,7 @@ pub enum EnvEvent<'f> {
 /// The host's side of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EnvSession {
-    link: Link,
+    numbering: Numbering,
     state: State,
     slots: SmallVec<[Slot; 1]>,
 }
@@ -107,24 +107,24 @@ impl Default for EnvSession {
 impl EnvSession {
     /// A session whose handshake is over.
     pub fn new() -> Self {
-        Self { link: Link::default(), state: State::NoEnv, slots: SmallVec::new() }
+        Self { numbering: Numbering::default(), state: State::NoEnv, slots: SmallVec::new() }
     }
 
     /// Number of the last frame received.
     pub fn received(&self) -> u64 {
-        self.link.received()
+        self.numbering.received()
     }
 
-    /// How many of the last frames sent the peer has not acknowledged. Whoever wants to go on over another
-    /// connection keeps them.
+    /// How many of the last frames sent the peer has not acknowledged. They are kept for another
+    /// connection.
     pub fn unacknowledged(&self) -> u64 {
-        self.link.unacknowledged()
+        self.numbering.unacknowledged()
     }
 
     /// How many of the last frames are to be sent again over a new connection whose other end has received the
-    /// frames up to number `heard`.
-    pub fn unheard(&self, heard: u64) -> Result<u64> {
-        self.link.unheard(heard)
+    /// frames up to number `peer_received`.
+    pub fn frames_to_retransmit(&self, peer_received: u64) -> Result<u64> {
+        self.numbering.frames_to_retransmit(peer_received)
     }
 
     /// Whether the session is over.
@@ -147,7 +147,7 @@ impl EnvSession {
     fn on<'f>(&mut self, frame: &'f [u8], limits: &Limits) -> Result<EnvEvent<'f>> {
         let mut reader = Reader::new(frame, 0, limits);
         let header = Header::read(&mut reader)?;
-        self.link.receive(&header)?;
+        self.numbering.receive(&header)?;
         let request = header.seq;
         let message = Message::read(header, reader)?;
         let refused = |error| Ok(EnvEvent::Refused { request, error });
@@ -247,7 +247,7 @@ impl EnvSession {
         let State::Making { request } = self.state else { return Err(no_request(self.state)) };
         self.slots = SmallVec::from_elem(Slot::Idle, spec.slots as usize);
         self.state = State::Open;
-        self.link.next(Kind::Spec, request).begin(out);
+        self.numbering.next(Kind::Spec, request).begin(out);
         spec.put(&mut Writer(out));
         Ok(())
     }
@@ -266,7 +266,7 @@ impl EnvSession {
         if is(Mutant::KeepsTheRow) && rows.iter().any(|row| !row.first) {
             return Ok(());
         }
-        self.link.next(Kind::Result, request).begin(out);
+        self.numbering.next(Kind::Result, request).begin(out);
         put_rows(&mut Writer(out), rows, infos);
         payload_head(out, packed, len);
         Ok(())
@@ -275,7 +275,7 @@ impl EnvSession {
     /// Reply: rendered frames.
     pub fn frames(&mut self, request: u64, frames: &Frames, out: &mut Vec<u8>) -> Result<()> {
         self.release(request, false)?;
-        self.link.next(Kind::Frames, request).begin(out);
+        self.numbering.next(Kind::Frames, request).begin(out);
         frames.put(&mut Writer(out));
         Ok(())
     }
@@ -287,7 +287,7 @@ impl EnvSession {
         if is(Mutant::NeverCloses) {
             return Ok(());
         }
-        self.link.next(Kind::Closed, request).begin(out);
+        self.numbering.next(Kind::Closed, request).begin(out);
         EnvClose(SmallVec::new()).put(&mut Writer(out));
         Ok(())
     }
@@ -310,7 +310,7 @@ impl EnvSession {
 
     /// Reply: the request was refused by [`handle`](Self::handle) itself.
     pub fn refusal(&mut self, request: u64, error: &Error, out: &mut Vec<u8>) {
-        self.link.next(Kind::Error, request).begin(out);
+        self.numbering.next(Kind::Error, request).begin(out);
         Fault::from_error(error, false).put(&mut Writer(out));
     }
 
@@ -320,7 +320,7 @@ impl EnvSession {
             return Err(over());
         }
         self.state = State::Over;
-        self.link.next(Kind::Goodbye, 0).begin(out);
+        self.numbering.next(Kind::Goodbye, 0).begin(out);
         goodbye.put(&mut Writer(out));
         Ok(())
     }
@@ -328,7 +328,7 @@ impl EnvSession {
     /// Command: tell the peer that it broke the protocol, and end the session.
     pub fn abort(&mut self, error: &Error, out: &mut Vec<u8>) {
         self.state = State::Over;
-        self.link.next(Kind::Error, 0).begin(out);
+        self.numbering.next(Kind::Error, 0).begin(out);
         Fault::from_error(error, true).put(&mut Writer(out));
     }
 
@@ -360,7 +360,7 @@ impl EnvSession {
 
     /// Number of the last frame sent.
     pub fn last_sent(&self) -> u64 {
-        self.link.last_sent()
+        self.numbering.last_sent()
     }
 }
 

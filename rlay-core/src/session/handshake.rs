@@ -2,9 +2,10 @@
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    frame::Frame,
     token::{NONCE, Prover, Token},
     wire::{
-        Challenge, HANDSHAKE_FRAME, Header, Hello, Kind, LASTING, Limits, Message, Proof, RESUMING, Reader, Reject,
+        Challenge, HANDSHAKE_FRAME, Header, Hello, Kind, Limits, Message, Proof, RESUMABLE, RESUMING, Reader, Reject,
         Resume, Role, Ticket, WIRE, Welcome, Writer,
     },
 };
@@ -19,19 +20,21 @@ pub struct Local {
     /// What the peer must prove to know.
     pub token: Option<Token>,
     /// Whether its sessions may go on over another connection.
-    pub lasts: bool,
+    pub is_resumable: bool,
 }
 
-/// What the listener lets a dialer do.
+/// What the listener grants a dialer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// Begin a session that ends with its connection.
-    Once,
-    /// Begin a session that may go on over another connection, which names it.
-    Lasting(Ticket),
-    /// Go on with its session, in which the listener has received this many frames.
-    Again {
-        /// The number of the last frame received.
+pub enum Grant {
+    /// A new session. Without a ticket it ends with its connection; with one it may go on over another, which names the
+    /// ticket.
+    New {
+        /// Names the session.
+        ticket: Option<Ticket>,
+    },
+    /// To go on with its session.
+    Resumed {
+        /// The number of the last frame that the listener has received.
         received: u64,
     },
 }
@@ -44,24 +47,24 @@ const BY_TOKEN: u8 = 1;
 /// The dialer's side of a handshake.
 ///
 /// ```
-/// use rlay::{Limits, Token, session::{Admission, Dialing, Greeting, Local}, wire::Role};
+/// use rlay::{Limits, Token, session::{ClientHandshake, Grant, Local, ServerHandshake}, wire::Role};
 ///
 /// let token = Some(Token::new("a long and random text")?);
-/// let local = |role| Local { role, limits: Limits::default(), token: token.clone(), lasts: false };
+/// let local = |role| Local { role, limits: Limits::default(), token: token.clone(), is_resumable: false };
 /// let (mut to_listener, mut to_dialer) = (Vec::new(), Vec::new());
 ///
 /// // In earnest the nonces are random.
-/// let mut dialing = Dialing::begin(local(Role::Agent), [1; 32], &mut to_listener);
-/// let mut greeting = Greeting::new(local(Role::Env), [2; 32]);
-/// while greeting.take(&to_listener, &mut to_dialer)?.is_none() {
-///     assert!(dialing.take(&to_dialer, &mut to_listener)?.is_none()); // the challenge and the proof
+/// let mut client = ClientHandshake::begin(local(Role::Agent), [1; 32], None, &mut to_listener);
+/// let mut server = ServerHandshake::new(local(Role::Env), [2; 32]);
+/// while server.take(&to_listener, &mut to_dialer)?.is_none() {
+///     assert!(client.take(&to_dialer, &mut to_listener)?.is_none()); // the challenge and the proof
 /// }
-/// greeting.welcome(Admission::Once, &mut to_dialer);
-/// assert!(dialing.take(&to_dialer, &mut to_listener)?.is_some());
+/// server.welcome(Grant::New { ticket: None }, &mut to_dialer);
+/// assert!(client.take(&to_dialer, &mut to_listener)?.is_some());
 /// # Ok::<(), rlay::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Dialing {
+pub struct ClientHandshake {
     local: Local,
     is_resuming: bool,
     hello: Vec<u8>,
@@ -69,18 +72,10 @@ pub struct Dialing {
     challenge: Option<Vec<u8>>,
 }
 
-impl Dialing {
-    /// Begins a handshake by writing the Hello. No two may have the same nonce.
-    pub fn begin(local: Local, nonce: [u8; NONCE], out: &mut Vec<u8>) -> Self {
-        Self::start(local, nonce, None, out)
-    }
-
-    /// The same for a session that goes on.
-    pub fn resume(local: Local, nonce: [u8; NONCE], session: Resume, out: &mut Vec<u8>) -> Self {
-        Self::start(local, nonce, Some(session), out)
-    }
-
-    fn start(local: Local, nonce: [u8; NONCE], resume: Option<Resume>, out: &mut Vec<u8>) -> Self {
+impl ClientHandshake {
+    /// Begins a handshake by writing the Hello: for a new session, or for one that goes on. No two may have the same
+    /// nonce.
+    pub fn begin(local: Local, nonce: [u8; NONCE], resume: Option<Resume>, out: &mut Vec<u8>) -> Self {
         let is_resuming = resume.is_some();
         begin(Kind::Hello, out);
         let hello = Hello {
@@ -88,7 +83,7 @@ impl Dialing {
             wire_max: WIRE,
             role: local.role,
             auth: if local.token.is_some() { BY_TOKEN } else { 0 },
-            features: bit(local.lasts, LASTING) | bit(is_resuming, RESUMING),
+            features: bit(local.is_resumable, RESUMABLE) | bit(is_resuming, RESUMING),
             max_frame: local.limits.frame as u64,
             peer: PEER.to_owned(),
             nonce: local.token.is_some().then_some(nonce),
@@ -96,6 +91,18 @@ impl Dialing {
         };
         hello.put(&mut Writer(out));
         Self { local, is_resuming, hello: out.clone(), challenge: None }
+    }
+
+    /// The same with what came of receiving that frame from `peer`.
+    pub(crate) fn take_answer(
+        &mut self,
+        answer: Result<Option<Frame>>,
+        peer: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Welcome>> {
+        let answer = answer.map_err(|error| unanswered(error, peer))?;
+        let closed = || Error::new(ErrorKind::ConnectionLost, "the listener closed the connection");
+        self.take(&answer.ok_or_else(closed)?, out)
     }
 
     /// Takes the listener's next frame: its Welcome, or `None` if `out` is the answer to send.
@@ -113,7 +120,7 @@ impl Dialing {
             }
             (Message::Welcome(welcome), ..)
                 if welcome.received.is_some() != self.is_resuming
-                    || (welcome.ticket.is_some() && (self.is_resuming || !self.local.lasts)) =>
+                    || (welcome.ticket.is_some() && (self.is_resuming || !self.local.is_resumable)) =>
             {
                 Err(Error::protocol("the listener took a new session for an old one, or the other way round"))
             }
@@ -138,6 +145,23 @@ impl Dialing {
     }
 }
 
+/// The error of a handshake that `peer` did not answer, or not as an endpoint does.
+fn unanswered(error: Error, peer: &str) -> Error {
+    match error.kind() {
+        ErrorKind::ConnectionLost | ErrorKind::Timeout => {
+            error.context(format_args!("{peer} did not answer the handshake; is it an RLay endpoint?"))
+        }
+        // TLS says so itself.
+        _ if error.to_string().starts_with(peer) => error,
+        _ => error.context(peer),
+    }
+}
+
+/// The limits of a session: this end's own, and no frame longer than the peer accepts.
+pub(crate) fn agree(own: Limits, max_frame: u64) -> Limits {
+    Limits { frame: usize::try_from(max_frame).unwrap_or(usize::MAX).min(own.frame).max(HANDSHAKE_FRAME), ..own }
+}
+
 /// What a refusal says, as far as a stranger may say it: nothing that looks like an end on one's own side.
 fn refused(reject: &Reject, is_resuming: bool) -> Error {
     let kind = match ErrorKind::from_code(reject.code) {
@@ -150,14 +174,14 @@ fn refused(reject: &Reject, is_resuming: bool) -> Error {
 
 /// The listener's side of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Greeting {
+pub struct ServerHandshake {
     local: Local,
     nonce: [u8; NONCE],
     /// Hello as it was read and as it came, and the challenge, once that was sent.
     challenged: Option<(Hello, Vec<u8>, Vec<u8>)>,
 }
 
-impl Greeting {
+impl ServerHandshake {
     /// For one dialer. No two may have the same nonce.
     pub fn new(local: Local, nonce: [u8; NONCE]) -> Self {
         Self { local, nonce, challenged: None }
@@ -182,7 +206,7 @@ impl Greeting {
         let Message::Proof(Proof { proof }) = Message::read(header, reader)? else {
             return Err(Error::protocol("the dialer did not answer the challenge"));
         };
-        let token = self.local.token.as_ref().expect("who has none does not challenge");
+        let token = self.local.token.as_ref().expect("a challenge was sent, which needs a token");
         if token.is_proven(Prover::Dialer, first, challenge, &proof) {
             return Ok(Some(hello.clone()));
         }
@@ -190,17 +214,16 @@ impl Greeting {
     }
 
     /// Writes the Welcome, after [`take`](Self::take) said who it is for.
-    pub fn welcome(&self, admission: Admission, out: &mut Vec<u8>) {
-        let (ticket, received) = match admission {
-            Admission::Once => (None, None),
-            Admission::Lasting(ticket) => (Some(ticket), None),
-            Admission::Again { received } => (None, Some(received)),
+    pub fn welcome(&self, grant: Grant, out: &mut Vec<u8>) {
+        let (ticket, received) = match grant {
+            Grant::New { ticket } => (ticket, None),
+            Grant::Resumed { received } => (None, Some(received)),
         };
         begin(Kind::Welcome, out);
         let proof = self.local.token.as_ref().zip(self.challenged.as_ref());
         Welcome {
             wire: WIRE,
-            features: bit(ticket.is_some(), LASTING) | bit(received.is_some(), RESUMING),
+            features: bit(ticket.is_some(), RESUMABLE) | bit(received.is_some(), RESUMING),
             max_frame: self.local.limits.frame as u64,
             peer: PEER.to_owned(),
             ticket,

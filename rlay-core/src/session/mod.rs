@@ -26,13 +26,20 @@
 //! ```
 
 mod agent;
+pub(crate) mod agent_core;
 mod env;
 mod handshake;
-mod link;
 #[cfg(test)]
 mod model;
 mod mutant;
+mod numbering;
+pub(crate) mod received;
+pub(crate) mod recovery;
+pub(crate) mod redial;
+pub(crate) mod retransmit;
+pub(crate) mod takeover;
 
 pub use agent::{AgentEvent, AgentSession, Call};
 pub use env::{EnvEvent, EnvSession};
-pub use handshake::{Admission, Dialing, Greeting, Local, reject};
+pub(crate) use handshake::agree;
+pub use handshake::{ClientHandshake, Grant, Local, ServerHandshake, reject};

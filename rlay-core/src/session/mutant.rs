@@ -34,6 +34,20 @@ pub(super) enum Mutant {
     ForgetsWhatWasLost,
     /// Takes a handshake that was overtaken by a later one for a violation.
     AccusesTheOvertaken,
+    /// Counts a frame that came over a connection which was given up.
+    CountsLateFrames,
+    /// Takes nothing that comes over the connection with which it goes on.
+    StaysGivenUp,
+    /// Takes the connection of an attempt after which another has begun.
+    TakesAnyOffer,
+    /// Keeps no frame but the last for another connection.
+    KeepsNothing,
+    /// Renews the reconnect budget for a connection that delivers nothing.
+    RenewsTheBudget,
+    /// Does not count the time for which a call has waited for another connection.
+    WaitsForEver,
+    /// Counts the time between an agent's calls, too.
+    CountsWhatAnAgentThinks,
 }
 
 /// Whether the sessions of this process are wrong in this way.

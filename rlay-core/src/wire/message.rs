@@ -71,7 +71,7 @@ pub struct Hello {
     pub role: Role,
     /// How the dialer proves who it is: 0, not at all; 1, by the token. Others are reserved.
     pub auth: u8,
-    /// What the dialer can do: [`LASTING`], and [`RESUMING`] if `resume` is there; unknown bits are ignored.
+    /// What the dialer can do: [`RESUMABLE`], and [`RESUMING`] if `resume` is there; unknown bits are ignored.
     pub features: u64,
     /// Longest frame the dialer accepts.
     pub max_frame: u64,
@@ -84,7 +84,7 @@ pub struct Hello {
 }
 
 /// Feature bit: a session may go on over another connection when its own is lost.
-pub const LASTING: u64 = 1;
+pub const RESUMABLE: u64 = 1;
 /// Feature bit: this connection is for a session that has lost its own.
 pub const RESUMING: u64 = 2;
 
@@ -119,7 +119,7 @@ pub struct Proof {
 pub struct Welcome {
     /// The wire number both will speak.
     pub wire: u16,
-    /// What both sides can do: [`LASTING`] if `ticket` is there, [`RESUMING`] if `received` is.
+    /// What both sides can do: [`RESUMABLE`] if `ticket` is there, [`RESUMING`] if `received` is.
     pub features: u64,
     /// Longest frame the listener accepts.
     pub max_frame: u64,
@@ -374,7 +374,7 @@ impl Welcome {
     fn get(r: &mut Reader<'_>) -> Result<Self> {
         let (wire, features, max_frame): (u16, u64, u64) = r.get()?;
         let (peer, proof) = (short(r, 256)?, r.option(Reader::get)?);
-        let ticket = if features & LASTING == 0 { None } else { Some(r.get()?) };
+        let ticket = if features & RESUMABLE == 0 { None } else { Some(r.get()?) };
         let received = if features & RESUMING == 0 { None } else { Some(r.get()?) };
         Ok(Self { wire, features, max_frame, peer, proof, ticket, received })
     }

@@ -15,7 +15,7 @@ pub use framing::{END, Framing};
 pub use header::{HEADER_LEN, Header, Kind};
 pub use keys::Keys;
 pub use message::{
-    Challenge, EnvClose, Fault, Frames, Goodbye, Hello, LASTING, Make, Message, Proof, RESUMING, Reject, Reset, Resume,
+    Challenge, EnvClose, Fault, Frames, Goodbye, Hello, RESUMABLE, Make, Message, Proof, RESUMING, Reject, Reset, Resume,
     Role, Row, Rows, SEED, Seed, Slots, Spec, Ticket, Welcome,
 };
 pub(crate) use message::{put_request, put_rows};

@@ -10,7 +10,7 @@ use std::fs;
 use common::{FILES, Item, Vector, What, load};
 use rlay_core::{
     AnySpace, Limits, Rng, Space, Token, Value,
-    session::{AgentSession, Dialing, EnvSession, Greeting, Local},
+    session::{AgentSession, ClientHandshake, EnvSession, ServerHandshake, Local},
     wire::{HEADER_LEN, Make, Role},
 };
 
@@ -144,12 +144,12 @@ fn sessions_survive_every_mutant() {
         for _ in 0..MUTANTS {
             let donor = &frames[rng.below(frames.len() as u64) as usize];
             let mut bytes = mutant(frame, donor, &mut rng);
-            let local = |role, token| Local { role, limits, token, lasts: false };
+            let local = |role, token| Local { role, limits, token, is_resumable: false };
             let token = || Some(Token::new("the secret").unwrap());
             for token in [None, token()] {
                 let mut out = Vec::new();
-                let mut dialing = Dialing::begin(local(Role::Agent, token.clone()), [1; 32], &mut out);
-                let mut greeting = Greeting::new(local(Role::Env, token.clone()), [2; 32]);
+                let mut dialing = ClientHandshake::begin(local(Role::Agent, token.clone()), [1; 32], None, &mut out);
+                let mut greeting = ServerHandshake::new(local(Role::Env, token.clone()), [2; 32]);
                 let mut proven = greeting.clone();
                 assert_eq!(proven.take(&out.clone(), &mut out).unwrap().is_some(), token.is_none());
                 let welcomed = dialing.take(&bytes, &mut out).is_ok_and(|welcome| welcome.is_some());

@@ -2,14 +2,14 @@
 
 use rlay_core::{
     ErrorKind, Limits, Result, Token,
-    session::{Admission, Dialing, Greeting, Local, reject},
-    wire::{Header, Hello, Kind, LASTING, RESUMING, Resume, Role, Welcome, Writer},
+    session::{Grant, ClientHandshake, ServerHandshake, Local, reject},
+    wire::{Header, Hello, Kind, RESUMABLE, RESUMING, Resume, Role, Welcome, Writer},
 };
 
 use super::wire::Numbers;
 
 fn local(role: Role) -> Local {
-    Local { role, limits: Limits { frame: 100_000, ..Limits::default() }, token: None, lasts: false }
+    Local { role, limits: Limits { frame: 100_000, ..Limits::default() }, token: None, is_resumable: false }
 }
 
 /// The same with a token.
@@ -19,13 +19,13 @@ fn secretive(role: Role, token: &str) -> Local {
 
 /// What a listener without a token makes of its first frame.
 fn receive_hello(local: &Local, frame: &[u8]) -> Result<Hello> {
-    let hello = Greeting::new(local.clone(), [2; 32]).take(frame, &mut Vec::new())?;
+    let hello = ServerHandshake::new(local.clone(), [2; 32]).take(frame, &mut Vec::new())?;
     Ok(hello.expect("nothing is to be proven"))
 }
 
 /// What a dialer without a token makes of the answer.
 fn receive_welcome(frame: &[u8]) -> Result<Welcome> {
-    let welcome = Dialing::begin(local(Role::Agent), [1; 32], &mut Vec::new()).take(frame, &mut Vec::new())?;
+    let welcome = ClientHandshake::begin(local(Role::Agent), [1; 32], None, &mut Vec::new()).take(frame, &mut Vec::new())?;
     Ok(welcome.expect("nothing is to be proven"))
 }
 
@@ -61,11 +61,11 @@ fn plain() -> Welcome {
 fn both_roles_may_dial() {
     for role in [Role::Agent, Role::Env] {
         let mut out = Vec::new();
-        let mut dialing = Dialing::begin(local(role), [1; 32], &mut out);
-        let mut greeting = Greeting::new(local(role.other()), [2; 32]);
+        let mut dialing = ClientHandshake::begin(local(role), [1; 32], None, &mut out);
+        let mut greeting = ServerHandshake::new(local(role.other()), [2; 32]);
         let heard = greeting.take(&out, &mut Vec::new()).unwrap().unwrap();
         assert_eq!((heard.role, heard.max_frame), (role, 100_000));
-        greeting.welcome(Admission::Once, &mut out);
+        greeting.welcome(Grant::New { ticket: None }, &mut out);
         assert_eq!(dialing.take(&out, &mut Vec::new()).unwrap().unwrap().max_frame, 100_000);
     }
 }
@@ -132,26 +132,26 @@ fn a_dialer_believes_nothing_but_welcome_and_reject() {
 
 #[test]
 fn a_session_goes_on_if_both_say_so() {
-    let lasting = Local { lasts: true, ..local(Role::Agent) };
+    let lasting = Local { is_resumable: true, ..local(Role::Agent) };
     let (mut hello, mut answer) = (Vec::new(), Vec::new());
     // A new session, which may last.
-    let mut dialing = Dialing::begin(lasting.clone(), [1; 32], &mut hello);
-    let mut greeting = Greeting::new(local(Role::Env), [2; 32]);
+    let mut dialing = ClientHandshake::begin(lasting.clone(), [1; 32], None, &mut hello);
+    let mut greeting = ServerHandshake::new(local(Role::Env), [2; 32]);
     let heard = greeting.take(&hello, &mut answer).unwrap().unwrap();
-    assert_eq!((heard.features, &heard.resume), (LASTING, &None));
-    greeting.welcome(Admission::Lasting([7; 32]), &mut answer);
+    assert_eq!((heard.features, &heard.resume), (RESUMABLE, &None));
+    greeting.welcome(Grant::New { ticket: Some([7; 32]) }, &mut answer);
     let welcome = dialing.take(&answer, &mut hello).unwrap().unwrap();
     assert_eq!((welcome.ticket, welcome.received), (Some([7; 32]), None));
     // The same, over another connection.
     let resume = Resume { ticket: [7; 32], received: 5 };
-    let mut dialing = Dialing::resume(lasting.clone(), [3; 32], resume.clone(), &mut hello);
-    let heard = Greeting::new(local(Role::Env), [4; 32]).take(&hello, &mut answer).unwrap().unwrap();
-    assert_eq!((heard.features, &heard.resume), (LASTING | RESUMING, &Some(resume.clone())));
-    greeting.welcome(Admission::Again { received: 9 }, &mut answer);
+    let mut dialing = ClientHandshake::begin(lasting.clone(), [3; 32], Some(resume.clone()), &mut hello);
+    let heard = ServerHandshake::new(local(Role::Env), [4; 32]).take(&hello, &mut answer).unwrap().unwrap();
+    assert_eq!((heard.features, &heard.resume), (RESUMABLE | RESUMING, &Some(resume.clone())));
+    greeting.welcome(Grant::Resumed { received: 9 }, &mut answer);
     let welcome = dialing.take(&answer, &mut hello).unwrap().unwrap();
     assert_eq!((welcome.ticket, welcome.received), (None, Some(9)));
     // The session is not there any more.
-    let mut dialing = Dialing::resume(lasting, [3; 32], resume, &mut hello);
+    let mut dialing = ClientHandshake::begin(lasting, [3; 32], Some(resume), &mut hello);
     reject(&rlay_core::Error::gone("it has ended"), &mut answer);
     assert!(dialing.take(&answer, &mut hello).unwrap_err().is_gone());
 }
@@ -159,16 +159,16 @@ fn a_session_goes_on_if_both_say_so() {
 #[test]
 fn a_dialer_does_not_take_one_session_for_another() {
     let resume = Resume { ticket: [7; 32], received: 5 };
-    let new = |lasts| Dialing::begin(Local { lasts, ..local(Role::Agent) }, [1; 32], &mut Vec::new());
-    let old = || Dialing::resume(Local { lasts: true, ..local(Role::Agent) }, [1; 32], resume.clone(), &mut Vec::new());
+    let new = |is_resumable| ClientHandshake::begin(Local { is_resumable, ..local(Role::Agent) }, [1; 32], None, &mut Vec::new());
+    let old = || ClientHandshake::begin(Local { is_resumable: true, ..local(Role::Agent) }, [1; 32], Some(resume.clone()), &mut Vec::new());
     for (mut dialing, admission) in [
-        (new(false), Admission::Lasting([7; 32])),
-        (new(true), Admission::Again { received: 0 }),
-        (old(), Admission::Once),
-        (old(), Admission::Lasting([7; 32])),
+        (new(false), Grant::New { ticket: Some([7; 32]) }),
+        (new(true), Grant::Resumed { received: 0 }),
+        (old(), Grant::New { ticket: None }),
+        (old(), Grant::New { ticket: Some([7; 32]) }),
     ] {
         let mut answer = Vec::new();
-        Greeting::new(local(Role::Env), [2; 32]).welcome(admission, &mut answer);
+        ServerHandshake::new(local(Role::Env), [2; 32]).welcome(admission, &mut answer);
         let error = dialing.take(&answer, &mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{admission:?}: {error}");
     }
@@ -181,13 +181,13 @@ fn a_dialer_does_not_take_one_session_for_another() {
 /// Hello, Challenge and Proof of a dialer and a listener; the error of whoever refuses, and who that was.
 fn meet(dialer: &Local, listener: &Local) -> std::result::Result<Vec<Vec<u8>>, (&'static str, ErrorKind)> {
     let (mut frame, mut frames) = (Vec::new(), Vec::new());
-    let mut dialing = Dialing::begin(dialer.clone(), [1; 32], &mut frame);
-    let mut greeting = Greeting::new(listener.clone(), [2; 32]);
+    let mut dialing = ClientHandshake::begin(dialer.clone(), [1; 32], None, &mut frame);
+    let mut greeting = ServerHandshake::new(listener.clone(), [2; 32]);
     loop {
         frames.push(frame.clone());
         let heard = greeting.take(&frame.clone(), &mut frame).map_err(|e| ("listener", e.kind()))?;
         if heard.is_some() {
-            greeting.welcome(Admission::Once, &mut frame);
+            greeting.welcome(Grant::New { ticket: None }, &mut frame);
         }
         frames.push(frame.clone());
         if dialing.take(&frame.clone(), &mut frame).map_err(|e| ("dialer", e.kind()))?.is_some() {
@@ -221,19 +221,19 @@ fn a_listener_that_proves_nothing_is_not_believed() {
     let mut out = Vec::new();
     let dialer = secretive(Role::Agent, "the secret");
     let mut hello = Vec::new();
-    let mut dialing = Dialing::begin(dialer.clone(), [1; 32], &mut hello);
+    let mut dialing = ClientHandshake::begin(dialer.clone(), [1; 32], None, &mut hello);
 
     // It lets everybody in.
-    Greeting::new(local(Role::Env), [2; 32]).welcome(Admission::Once, &mut out);
+    ServerHandshake::new(local(Role::Env), [2; 32]).welcome(Grant::New { ticket: None }, &mut out);
     assert_eq!(dialing.clone().take(&out.clone(), &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
 
     // It asks for a proof, to send it back or to know nothing itself.
-    let mut rogue = Greeting::new(secretive(Role::Env, "a wild guess"), [2; 32]);
+    let mut rogue = ServerHandshake::new(secretive(Role::Env, "a wild guess"), [2; 32]);
     rogue.take(&hello, &mut out).unwrap();
     let mut proof = Vec::new();
     assert!(dialing.take(&out, &mut proof).unwrap().is_none());
     assert!(rogue.take(&proof, &mut out).is_err());
-    rogue.welcome(Admission::Once, &mut out);
+    rogue.welcome(Grant::New { ticket: None }, &mut out);
     assert_eq!(dialing.clone().take(&out.clone(), &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
     let at = out.len() - 32;
     out[at..].copy_from_slice(&proof[32..]);
@@ -245,12 +245,12 @@ fn a_proof_is_good_for_one_handshake() {
     let (agent, env) = (secretive(Role::Agent, "the secret"), secretive(Role::Env, "the secret"));
     let frames = meet(&agent, &env).unwrap();
     let mut out = Vec::new();
-    let mut later = Greeting::new(env.clone(), [3; 32]);
+    let mut later = ServerHandshake::new(env.clone(), [3; 32]);
     assert!(later.take(&frames[0], &mut out).unwrap().is_none());
     assert_eq!(later.take(&frames[2], &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
 
     for len in 0..frames[2].len() {
-        let mut truncated = Greeting::new(env.clone(), [2; 32]);
+        let mut truncated = ServerHandshake::new(env.clone(), [2; 32]);
         truncated.take(&frames[0], &mut out).unwrap();
         assert_eq!(truncated.take(&frames[2][..len], &mut out).unwrap_err().kind(), ErrorKind::Protocol);
     }
@@ -264,7 +264,7 @@ fn a_challenge_to_who_knows_no_token_is_a_violation() {
 
     // And so is a second one.
     let mut out = Vec::new();
-    let mut dialing = Dialing::begin(agent, [1; 32], &mut out);
+    let mut dialing = ClientHandshake::begin(agent, [1; 32], None, &mut out);
     assert!(dialing.take(&frames[1], &mut out).unwrap().is_none());
     assert_eq!(dialing.take(&frames[1], &mut out).unwrap_err().kind(), ErrorKind::Protocol);
 }

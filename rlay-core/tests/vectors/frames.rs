@@ -3,7 +3,7 @@
 use rlay_core::{
     AnySpace, Array, Discrete, EnvFailure, ErrorKind, Limits, Map, Space, Text, Value,
     wire::{
-        Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, LASTING, Make, Message, Payload, Proof,
+        Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, RESUMABLE, Make, Message, Payload, Proof,
         RESUMING, Reader, Reject, Reset, Resume, Role, Row, Seed, Slots, Spec, Welcome,
     },
 };
@@ -117,7 +117,7 @@ fn requests() -> Vec<(&'static str, Frame<'static>)> {
                 (0, 0, 0),
                 Message::Hello(Hello {
                     auth: 1,
-                    features: LASTING | RESUMING,
+                    features: RESUMABLE | RESUMING,
                     nonce: Some(bytes32(1)),
                     resume: Some(Resume { ticket: bytes32(5), received: 41 }),
                     ..hello()
@@ -176,7 +176,7 @@ fn replies() -> Vec<(&'static str, Frame<'static>)> {
     let (peer, proof, ticket, received) = ("rlay 0.1.0".into(), None, None, None);
     let welcome = Welcome { wire: 0, features: 0, max_frame: 64 << 20, peer, proof, ticket, received };
     let proven = Welcome { proof: Some(bytes32(4)), ..welcome.clone() };
-    let lasting = Welcome { features: LASTING, ticket: Some(bytes32(5)), ..proven.clone() };
+    let lasting = Welcome { features: RESUMABLE, ticket: Some(bytes32(5)), ..proven.clone() };
     let resumed = Welcome { features: RESUMING, received: Some(40), ..proven.clone() };
     let reject = Reject { code: ErrorKind::Incompatible.code(), wire_min: 0, wire_max: 0, message: "no".into() };
     let goodbye = |code, message: &str| {

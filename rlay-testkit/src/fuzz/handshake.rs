@@ -2,8 +2,8 @@
 
 use rlay_core::{
     ErrorKind, Limits, Token,
-    session::{Admission, Dialing, Greeting, Local, reject},
-    wire::{LASTING, Resume, Role},
+    session::{Grant, ClientHandshake, ServerHandshake, Local, reject},
+    wire::{RESUMABLE, Resume, Role},
 };
 
 use super::Input;
@@ -11,7 +11,7 @@ use super::Input;
 /// What one of the two sides says of itself: one of three tokens, and whether its sessions last.
 fn local(role: Role, what: u8) -> Local {
     let token = ["", "the token", "another token"][usize::from(what % 3)];
-    Local { role, limits: Limits::default(), token: Token::new(token).ok(), lasts: what / 3 % 2 == 1 }
+    Local { role, limits: Limits::default(), token: Token::new(token).ok(), is_resumable: what / 3 % 2 == 1 }
 }
 
 /// Lets a dialer and a listener shake hands. If no frame was changed, they agree when they should; if both must
@@ -24,10 +24,10 @@ pub(super) fn run(input: &mut Input<'_>) {
     let (mut up, mut down) = (vec![], vec![]);
     let lasts = listener.lasts;
     let mut dialing = match ours / 6 % 2 {
-        0 => Dialing::begin(dialer, [1; 32], &mut up),
-        _ => Dialing::resume(dialer, [1; 32], Resume { ticket: [3; 32], received: 7 }, &mut up),
+        0 => ClientHandshake::begin(dialer, [1; 32], None, &mut up),
+        _ => ClientHandshake::begin(dialer, [1; 32], Some(Resume { ticket: [3; 32], received: 7 }), &mut up),
     };
-    let mut greeting = Greeting::new(listener, [2; 32]);
+    let mut greeting = ServerHandshake::new(listener, [2; 32]);
     // Of Hello and Challenge, and of any frame.
     let (mut is_forged, mut is_changed) = (false, false);
     for round in 0.. {
@@ -39,9 +39,9 @@ pub(super) fn run(input: &mut Input<'_>) {
                 assert!(is_match || is_changed, "these two have nothing to say to each other");
                 assert!(!listener_asks || !is_changed, "the listener took a proof of something else");
                 let admission = match hello.resume {
-                    Some(_) => Admission::Again { received: 9 },
-                    None if lasts && hello.features & LASTING != 0 => Admission::Lasting([3; 32]),
-                    None => Admission::Once,
+                    Some(_) => Grant::Resumed { received: 9 },
+                    None if lasts && hello.features & RESUMABLE != 0 => Grant::New { ticket: Some([3; 32]) },
+                    None => Grant::New { ticket: None },
                 };
                 greeting.welcome(admission, &mut down);
             }

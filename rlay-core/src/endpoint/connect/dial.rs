@@ -2,22 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, Options, Wait, launched::is_launcher, wait::ABSENT};
+use super::connection::Connection;
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
     channel::{BlockingChannel, Transport},
+    endpoint::{
+        launched::is_launcher,
+        options::Options,
+        wait::{ABSENT, Wait},
+    },
     error::{Error, ErrorKind, Result},
     net::unheard,
-    session::{Dialing, Local},
+    session::{
+        ClientHandshake, agree,
+        redial::{Backoff, Redial},
+    },
     token::nonce,
     wire::{HANDSHAKE_FRAME, Limits, Resume, Role, Welcome},
 };
 
 /// One attempt to connect takes no longer, for nothing else is looked at meanwhile; the next one follows.
-pub(super) const CONNECT_TIME: Duration = Duration::from_millis(1500);
-pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(in crate::endpoint) const CONNECT_TIME: Duration = Duration::from_millis(1500);
 
 /// Connects to `address` as `role` and shakes hands, trying again until `wait` is over while nobody
 /// listens there or the listener is full.
@@ -44,7 +50,7 @@ fn dial_unless(
     options.check_dialer()?;
     let dialer = Dialer { transport: options.registry.find(address)?.as_ref(), address, role, options };
     let started = Instant::now();
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::default();
     let mut reason: Option<Error> = None;
     let mut is_told = false;
     loop {
@@ -71,8 +77,8 @@ fn dial_unless(
                 left.map_or_else(|| "for as long as it takes".to_owned(), |left| format!("for {left:.0} s more"));
             wait.warn(&format!("{address}: still no connection ({error}); trying again {left}"));
         }
-        match wait.sleep(pause) {
-            Ok(()) => pause = longer(pause),
+        match wait.sleep(backoff.next()) {
+            Ok(()) => {}
             Err(over) if over.kind() == ErrorKind::Timeout => {
                 let waited = started.elapsed().as_secs_f64();
                 let (kind, advice) = match error.kind() {
@@ -91,9 +97,9 @@ fn dial_unless(
     }
 }
 
-/// Connects for a session that goes on, trying again until `wait` is over unless its listener is gone. Gives the
-/// channel and the number of the last frame that the listener has received.
-pub(super) fn again(
+/// Connects for a session that goes on, trying again until `wait` is over unless that is pointless. Gives the channel and
+/// the number of the last frame that the listener has received.
+pub(super) fn resume(
     address: &Address,
     role: Role,
     options: &Options,
@@ -102,11 +108,11 @@ pub(super) fn again(
     wait: &mut Wait<'_>,
 ) -> Result<(Box<dyn BlockingChannel>, u64)> {
     let dialer = Dialer { transport: options.registry.find(address)?.as_ref(), address, role, options };
-    let mut pause = FIRST_PAUSE;
+    let mut redial = Redial::new(options.reconnect_timeout);
     loop {
         wait.look()?;
         let (error, is_connected) = match dialer.connect(wait) {
-            Ok(mut channel) => match dialer.shake(channel.as_mut(), Some(session.clone()), wait) {
+            Ok(mut channel) => match dialer.handshake(channel.as_mut(), Some(session.clone()), wait) {
                 Ok(welcome) => {
                     channel.set_max_frame(limits.frame);
                     return Ok((channel, welcome.received.unwrap_or_default()));
@@ -115,63 +121,13 @@ pub(super) fn again(
             },
             Err(error) => (error, false),
         };
-        if is_final(&error, is_connected, options) {
-            return Err(error);
-        }
+        let pause = redial.failed(error, is_connected)?;
         wait.look()?;
         wait.sleep(pause)?;
-        pause = longer(pause);
     }
 }
 
-/// Whether a session that goes on need not try again after this error, of connecting or of the handshake after that.
-pub(super) fn is_final(error: &Error, is_connected: bool, options: &Options) -> bool {
-    match error.kind() {
-        ErrorKind::Unauthorized | ErrorKind::Incompatible | ErrorKind::Closed => true,
-        // The session has ended, or nobody has the port. The latter is final for those who did not say how long to
-        // wait; others may know of a tunnel that is being restarted.
-        _ if error.is_gone() => is_connected || options.reconnect_timeout.is_none(),
-        // All else has worked once, and may again: names are not found while a network changes.
-        _ => false,
-    }
-}
-
-/// The pause after this one.
-pub(super) fn longer(pause: Duration) -> Duration {
-    (pause * 2).min(LONGEST_PAUSE)
-}
-
-/// A connection that has lasted for so long was one, though nothing has arrived over it.
-const STEADY: Duration = Duration::from_secs(10);
-
-/// The pauses before a session dials again: none, unless nothing has arrived over the connection that it lost.
-#[derive(Debug, Default)]
-pub(super) struct Pauses {
-    /// What had arrived when the session was last to dial again, and when that was.
-    before: Option<(u64, Instant)>,
-    last: Duration,
-}
-
-impl Pauses {
-    /// The pause before the next connection of a session at which so many frames have arrived.
-    pub(super) fn next(&mut self, received: u64) -> Duration {
-        self.last = match self.before.replace((received, Instant::now())) {
-            Some((before, when)) if before == received && when.elapsed() < STEADY => longer(self.last).max(FIRST_PAUSE),
-            _ => Duration::ZERO,
-        };
-        self.last
-    }
-}
-
-/// Begins the handshake for a new session, or for one that goes on.
-pub(super) fn hello(local: Local, session: Option<Resume>, out: &mut Vec<u8>) -> Result<Dialing> {
-    Ok(match session {
-        None => Dialing::begin(local, nonce()?, out),
-        Some(session) => Dialing::resume(local, nonce()?, session, out),
-    })
-}
-
-/// Who dials where.
+/// Dials an address in a role.
 struct Dialer<'a> {
     transport: &'a dyn Transport,
     address: &'a Address,
@@ -182,7 +138,7 @@ struct Dialer<'a> {
 impl Dialer<'_> {
     fn attempt(&self, wait: &mut Wait<'_>) -> Result<(Box<dyn BlockingChannel>, Welcome)> {
         let mut channel = self.connect(wait)?;
-        let welcome = self.shake(channel.as_mut(), None, wait)?;
+        let welcome = self.handshake(channel.as_mut(), None, wait)?;
         Ok((channel, welcome))
     }
 
@@ -195,7 +151,7 @@ impl Dialer<'_> {
         })
     }
 
-    fn shake(
+    fn handshake(
         &self,
         channel: &mut dyn BlockingChannel,
         session: Option<Resume>,
@@ -204,15 +160,13 @@ impl Dialer<'_> {
         let mut wait = wait.within(self.options.handshake_timeout);
         let local = self.options.local(self.role, self.transport.is_network(self.address.scheme()));
         let mut frame = Vec::new();
-        let mut dialing = hello(local, session, &mut frame)?;
+        let mut handshake = ClientHandshake::begin(local, nonce()?, session, &mut frame);
         channel.set_max_frame(HANDSHAKE_FRAME);
         loop {
             // Over TLS the first one waits for the peer's part in its handshake.
             wait.run(|deadline| channel.send(&frame, &[], deadline))?;
-            let answer = wait.run(|deadline| channel.recv(deadline)).map_err(|e| unanswered(e, &channel.peer()))?;
-            let answer =
-                answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed the connection"))?;
-            if let Some(welcome) = dialing.take(&answer, &mut frame)? {
+            let answer = wait.run(|deadline| channel.recv(deadline));
+            if let Some(welcome) = handshake.take_answer(answer, &channel.peer(), &mut frame)? {
                 return Ok(welcome);
             }
         }
@@ -222,36 +176,5 @@ impl Dialer<'_> {
         let limits = agree(self.options.limits, welcome.max_frame);
         channel.set_max_frame(limits.frame);
         Connection::new(channel, limits).dialed(self.address, self.role, self.options, welcome.ticket)
-    }
-}
-
-/// The error of a handshake that `peer` did not answer, or not as one does.
-pub(super) fn unanswered(error: Error, peer: &str) -> Error {
-    match error.kind() {
-        ErrorKind::ConnectionLost | ErrorKind::Timeout => {
-            error.context(format_args!("{peer} did not answer the handshake; is it an RLay endpoint?"))
-        }
-        // TLS says so itself.
-        _ if error.to_string().starts_with(peer) => error,
-        _ => error.context(peer),
-    }
-}
-
-/// The limits of a session: one's own, and no frame longer than the peer accepts.
-pub(crate) fn agree(own: Limits, max_frame: u64) -> Limits {
-    Limits { frame: usize::try_from(max_frame).unwrap_or(usize::MAX).min(own.frame).max(HANDSHAKE_FRAME), ..own }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_that_brings_nothing_is_followed_by_a_pause() {
-        let mut pauses = Pauses::default();
-        let next = |pauses: &mut Pauses, received| pauses.next(received).as_millis();
-        assert_eq!([0; 4].map(|_| next(&mut pauses, 3)), [0, 20, 40, 80]);
-        assert_eq!(next(&mut pauses, 4), 0);
-        assert_eq!([0; 8].map(|_| next(&mut pauses, 4)), [20, 40, 80, 160, 320, 640, 1000, 1000]);
     }
 }

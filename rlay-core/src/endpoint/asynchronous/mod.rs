@@ -1,28 +1,29 @@
 //! The async form of agent and host, for code inside tokio. The session is the same; only the loop differs.
 
+mod acceptor;
+mod connection;
 mod env;
-mod line;
-mod lobby;
 
 use std::time::Duration;
 
 use tokio::time;
 
+pub use acceptor::AsyncAcceptor;
+pub use connection::AsyncConnection;
 pub use env::AsyncEnv;
-pub use line::Line;
-pub use lobby::Lobby;
 
-use super::{
-    Host, HostTurn, Notice, Options, Wait,
-    dial::{agree, hello, unanswered},
-    host_loop::is_make,
-};
 use crate::{
     address::Address,
     channel::Channel,
+    endpoint::{
+        host_loop::{Host, Turn, is_make},
+        options::Options,
+        wait::{Notice, Wait},
+    },
     error::{Error, ErrorKind, Result},
     net::unheard,
-    session::Local,
+    session::{ClientHandshake, Local, agree},
+    token::nonce,
     wire::{HANDSHAKE_FRAME, Limits, Resume, Role, Ticket, Welcome},
 };
 
@@ -30,8 +31,8 @@ use crate::{
 const GOODBYE_TIME: Duration = Duration::from_millis(500);
 
 /// Dials once and shakes hands as `role`.
-pub async fn connect(address: &Address, role: Role, options: &Options) -> Result<Line> {
-    Line::dial(address, role, options).await
+pub async fn connect(address: &Address, role: Role, options: &Options) -> Result<AsyncConnection> {
+    AsyncConnection::dial(address, role, options).await
 }
 
 /// Dials once and shakes hands. There is a ticket if the session may go on over another connection.
@@ -44,7 +45,7 @@ async fn dial(
     let transport = options.registry.find(address)?;
     let meet = async {
         let mut channel = transport.connect(address, &options.for_transport()).await?;
-        let welcome = shake(channel.as_mut(), local, None).await?;
+        let welcome = handshake(channel.as_mut(), local, None).await?;
         let limits = agree(options.limits, welcome.max_frame);
         channel.set_max_frame(limits.frame);
         Ok((channel, limits, welcome.ticket))
@@ -56,15 +57,14 @@ async fn dial(
 }
 
 /// Shakes hands over a channel that was dialed, for a new session or for one that goes on.
-async fn shake(channel: &mut dyn Channel, local: Local, session: Option<Resume>) -> Result<Welcome> {
+async fn handshake(channel: &mut dyn Channel, local: Local, session: Option<Resume>) -> Result<Welcome> {
     channel.set_max_frame(HANDSHAKE_FRAME);
     let mut frame = Vec::new();
-    let mut dialing = hello(local, session, &mut frame)?;
+    let mut handshake = ClientHandshake::begin(local, nonce()?, session, &mut frame);
     loop {
         channel.send(&frame, &[]).await?;
-        let answer = channel.recv().await.map_err(|e| unanswered(e, &channel.peer()))?;
-        let answer = answer.ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "the listener closed"))?;
-        if let Some(welcome) = dialing.take(&answer, &mut frame)? {
+        let answer = channel.recv().await;
+        if let Some(welcome) = handshake.take_answer(answer, &channel.peer(), &mut frame)? {
             return Ok(welcome);
         }
     }
@@ -75,32 +75,32 @@ async fn shake(channel: &mut dyn Channel, local: Local, session: Option<Resume>)
 ///
 /// While the environment is in a call nobody looks at the connection. If that is lost meanwhile, and it is this side that
 /// dials, the agent waits for the call's end before another one comes, and may give up first.
-pub async fn serve(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
-    let result = turn(line, host).await;
+pub async fn serve(connection: &mut AsyncConnection, host: &mut Host<'_>) -> Result<()> {
+    let result = turn(connection, host).await;
     if let Err(error) = &result
         && error.kind() == ErrorKind::Busy
         && host.part(error).is_ok()
     {
         // Another session has its place.
-        let _ = time::timeout(GOODBYE_TIME, line.send(host.answer().into())).await;
+        let _ = time::timeout(GOODBYE_TIME, connection.send(host.answer().into())).await;
     }
     if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionLost) {
-        let _ = time::timeout(GOODBYE_TIME, line.close()).await;
+        let _ = time::timeout(GOODBYE_TIME, connection.close()).await;
     }
-    let (peer, mut wait) = (line.peer(), Wait::default());
+    let (peer, mut wait) = (connection.peer(), Wait::default());
     let result = host.finish(&peer, result, &mut wait);
     host.tell_end(&peer, &result, &mut wait);
     result
 }
 
-async fn turn(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
+async fn turn(connection: &mut AsyncConnection, host: &mut Host<'_>) -> Result<()> {
     // An earlier call may have been cancelled in the middle of an answer.
-    line.begin()?;
+    connection.begin()?;
     loop {
-        let frame = match line.next(host.received(), |heard| host.missing(heard)).await {
+        let frame = match connection.next(host.received(), |peer_received| host.to_retransmit(peer_received)).await {
             Err(error) if error.kind() == ErrorKind::Protocol => {
                 host.abort(&error);
-                let _ = time::timeout(GOODBYE_TIME, line.send(host.answer().into())).await;
+                let _ = time::timeout(GOODBYE_TIME, connection.send(host.answer().into())).await;
                 return Err(error);
             }
             result => result?,
@@ -108,20 +108,20 @@ async fn turn(line: &mut Line, host: &mut Host<'_>) -> Result<()> {
         // An agent that closes without a goodbye is gone all the same.
         let Some(frame) = frame else { return Ok(()) };
         if !host.was_asked() && is_make(&frame) {
-            line.keep_place()?;
+            connection.keep_permit()?;
         }
         match host.handle(&frame) {
-            HostTurn::Answer => {
+            Turn::Answer => {
                 drop(frame);
-                line.send(host.answer().into()).await?;
-                if let Some(text) = host.news(|| line.peer()) {
+                connection.send(host.answer().into()).await?;
+                if let Some(text) = host.news(|| connection.peer()) {
                     Wait::default().tell(Notice::Info(&text));
                 }
             }
-            HostTurn::End(error) if error.kind() == ErrorKind::Closed => return Ok(()),
-            HostTurn::End(error) => return Err(error),
-            HostTurn::Abort(error) => {
-                let _ = time::timeout(GOODBYE_TIME, line.send(host.answer().into())).await;
+            Turn::End(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+            Turn::End(error) => return Err(error),
+            Turn::Abort(error) => {
+                let _ = time::timeout(GOODBYE_TIME, connection.send(host.answer().into())).await;
                 return Err(error);
             }
         }

@@ -11,9 +11,8 @@ use std::{
 };
 
 use super::{
-    Connection, History, Options, Wait,
-    reception::{Guest, Reception},
-    wait::SLICE,
+    admission::{Admission, NewSession},
+    handshake::{ListenerHandshake, Next},
 };
 #[cfg(unix)]
 use crate::net::spare_for_handshake;
@@ -21,13 +20,18 @@ use crate::{
     address::Address,
     bridge::{refuse_inside_tokio, timeout},
     channel::{BlockingChannel, BlockingListener, Incoming},
+    endpoint::{
+        connect::connection::Connection,
+        history::History,
+        options::Options,
+        wait::{SLICE, Wait},
+    },
     error::{Error, ErrorKind, Result},
     net::LAST_WORD,
     printable::log_entry,
-    session::{Admission, AgentSession, EnvSession, Greeting, reject},
+    session::{AgentSession, EnvSession},
     stop::Stop,
-    token::nonce,
-    wire::{Goodbye, HANDSHAKE_FRAME, Role},
+    wire::{Goodbye, Role},
 };
 
 /// How long a peer that nobody took may take over its goodbye, and all of them together.
@@ -57,7 +61,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     stop: Stop,
-    reception: Reception<Box<dyn BlockingChannel>>,
+    admission: Admission<Box<dyn BlockingChannel>>,
     /// Which dialers were told that they have to wait.
     history: History,
 }
@@ -76,20 +80,20 @@ struct State {
 impl Acceptor {
     /// Binds `address` for peers of the other role. Connections are accepted from now on.
     pub fn bind(address: &Address, role: Role, options: &Options) -> Result<Self> {
-        Self::listen(address, role, options, Reception::new(role, options))
+        Self::listen(address, role, options, Admission::new(role, options))
     }
 
     /// Binds `address` for agents. Until [`set_ready`](Self::set_ready) they are told that the host does not serve yet,
     /// and try again; `full` is what refused agents are told when all sessions are taken.
     pub fn bind_host(address: &Address, options: &Options, full: Option<String>) -> Result<Self> {
-        Self::listen(address, Role::Env, options, Reception::of_host(options, full))
+        Self::listen(address, Role::Env, options, Admission::of_host(options, full))
     }
 
     fn listen(
         address: &Address,
         role: Role,
         options: &Options,
-        reception: Reception<Box<dyn BlockingChannel>>,
+        admission: Admission<Box<dyn BlockingChannel>>,
     ) -> Result<Self> {
         refuse_inside_tokio()?;
         options.check()?;
@@ -103,7 +107,7 @@ impl Acceptor {
             state: Mutex::default(),
             changed: Condvar::new(),
             stop: Stop::default(),
-            reception,
+            admission,
             history: History::default(),
         });
         let for_thread = shared.clone();
@@ -114,7 +118,7 @@ impl Acceptor {
 
     /// Lets agents in from now on, where [`bind_host`](Self::bind_host) made this.
     pub fn set_ready(&self) {
-        self.shared.reception.set_ready();
+        self.shared.admission.set_ready();
     }
 
     /// The address to dial, with the real port.
@@ -134,7 +138,7 @@ impl Acceptor {
         loop {
             let mut connection = self.wait_for(wait, |state| state.ready.pop_front())?;
             // An environment keeps its place from now on; an agent has to ask for one first.
-            match if keeps { connection.keep_place() } else { Ok(()) } {
+            match if keeps { connection.keep_permit() } else { Ok(()) } {
                 Ok(()) => return Ok(connection),
                 Err(why) => self.shared.turn_away(connection, &why),
             }
@@ -175,7 +179,7 @@ impl Acceptor {
     }
 
     /// Why the last one was refused that lacked the token, or a certificate.
-    pub(super) fn unauthorized(&self) -> Option<Error> {
+    pub(in crate::endpoint) fn unauthorized(&self) -> Option<Error> {
         self.shared.state().unauthorized.clone()
     }
 
@@ -185,13 +189,13 @@ impl Acceptor {
     }
 
     /// [`Options::handshake_timeout`].
-    pub(super) fn handshake_timeout(&self) -> Duration {
+    pub(in crate::endpoint) fn handshake_timeout(&self) -> Duration {
         self.shared.options.handshake_timeout
     }
 
     /// Sessions under way, queued ones included.
     pub fn sessions(&self) -> usize {
-        self.shared.reception.sessions()
+        self.shared.admission.sessions()
     }
 
     /// Forgets the queue without a word to the peers, for a forked child; see [`descriptor`](Self::descriptor).
@@ -217,7 +221,7 @@ impl Acceptor {
         for mut connection in queued {
             let _ = connection.close(Some(began + GOODBYE_TIME));
         }
-        self.shared.reception.close(true);
+        self.shared.admission.close(true);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
@@ -233,7 +237,7 @@ impl Drop for Acceptor {
         self.shared.stop.set();
         self.shared.changed.notify_all();
         let is_abandoned = self.abandoned.load(SeqCst);
-        self.shared.reception.close(!is_abandoned);
+        self.shared.admission.close(!is_abandoned);
         // Frees the address before it returns, so that the next listener can bind it. Polls rather than joins: a forked
         // child has no such thread.
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -268,7 +272,7 @@ impl Shared {
             let shared = self.clone();
             let (peer, own) = (incoming.peer(), handshake.clone());
             let spawned = thread::Builder::new().name("rlay-handshake".into()).spawn(move || {
-                if let Err(error) = shared.shake(incoming, &own)
+                if let Err(error) = shared.handshake(incoming, &own)
                     && !shared.stop.is_set()
                 {
                     // A dialer that has to wait tries again and again, which is one line.
@@ -318,11 +322,11 @@ impl Shared {
     fn make_room(&self) {
         let mut state = self.state();
         let queue = std::mem::take(&mut state.ready).into_iter();
-        let (ready, lost): (Vec<_>, Vec<_>) = queue.partition(|connection| connection.check_place().is_ok());
+        let (ready, lost): (Vec<_>, Vec<_>) = queue.partition(|connection| connection.check_permit().is_ok());
         state.ready = VecDeque::from(ready);
         drop(state);
         for connection in lost {
-            if let Err(why) = connection.check_place() {
+            if let Err(why) = connection.check_permit() {
                 self.turn_away(connection, &why);
             }
         }
@@ -353,63 +357,50 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn shake(&self, incoming: Box<dyn Incoming>, handshake: &Stop) -> Result<()> {
+    fn handshake(&self, incoming: Box<dyn Incoming>, handshake: &Stop) -> Result<()> {
         let mut wait = Wait::new(Some(self.options.handshake_timeout)).unless(handshake);
         let deadline = wait.deadline;
         let mut channel = incoming.open_blocking()?;
         wait.on(channel.as_mut());
-        channel.set_max_frame(self.options.max_handshake_frame.min(HANDSHAKE_FRAME));
-        let local = self.options.local(self.role, self.is_network);
-        let lasts = local.lasts;
-        let mut greeting = Greeting::new(local, nonce()?);
+        channel.set_max_frame(ListenerHandshake::<Box<dyn BlockingChannel>>::max_frame(&self.options));
+        let (role, options, is_network) = (self.role, &self.options, self.is_network);
+        let mut handshake = ListenerHandshake::new(&self.admission, role, options, is_network)?;
         let mut answer = Vec::new();
-        let hello = loop {
+        let session = loop {
             let frame = wait.run(|deadline| channel.recv(deadline)).map_err(|e| match e.kind() {
                 ErrorKind::Closed => Error::new(ErrorKind::Busy, "handshake ended: too many newer ones are under way"),
                 _ => e.context("handshake failed"),
             })?;
-            let frame = frame.ok_or_else(|| Error::protocol("handshake failed: the peer closed without a word"))?;
-            match greeting.take(&frame, &mut answer) {
-                Ok(None) => channel.send(&answer, &[], deadline)?,
-                Ok(Some(hello)) => break Ok(hello),
-                Err(error) => break Err(error),
-            }
-        };
-        let guest = match hello.and_then(|hello| self.reception.admit(hello, lasts)) {
-            Ok(guest) => guest,
-            Err(error) => {
-                if error.kind() == ErrorKind::Unauthorized {
-                    self.state().unauthorized = Some(error.clone());
+            match handshake.take(frame.as_deref(), &mut answer) {
+                Next::Receive => channel.send(&answer, &[], deadline)?,
+                Next::New(session) => break session,
+                Next::Resume { slot, attempt, peer_received } => {
+                    channel.send(&answer, &[], deadline)?;
+                    channel.set_max_frame(slot.limits().frame);
+                    channel.heed(None);
+                    slot.offer(attempt, channel, peer_received);
+                    return Ok(());
                 }
-                // A stranger gets no answer; a peer of another version or role deserves a reason.
-                if error.kind() != ErrorKind::Protocol {
-                    reject(&error, &mut answer);
-                    // Whether or not it is still there to hear of it, that is what happened.
-                    let _ = channel.send(&answer, &[], deadline);
-                    let _ = channel.close(Some(Instant::now() + LAST_WORD));
+                Next::Refuse(error) => {
+                    if error.kind() == ErrorKind::Unauthorized {
+                        self.state().unauthorized = Some(error.clone());
+                    }
+                    if !answer.is_empty() {
+                        // Whether or not the dialer is still there to learn of it, that is what happened.
+                        let _ = channel.send(&answer, &[], deadline);
+                        let _ = channel.close(Some(Instant::now() + LAST_WORD));
+                    }
+                    return Err(error);
                 }
-                return Err(error.context("handshake refused"));
             }
-        };
-        let (limits, place, admission, seat) = match guest {
-            Guest::Old { seat, heard } => {
-                let (visit, received) = seat.meet();
-                greeting.welcome(Admission::Again { received }, &mut answer);
-                channel.send(&answer, &[], deadline)?;
-                channel.set_max_frame(seat.limits().frame);
-                channel.heed(None);
-                seat.seat_again(visit, channel, heard);
-                return Ok(());
-            }
-            Guest::New { limits, place, admission, seat } => (limits, place, admission, seat),
         };
         self.make_room();
-        greeting.welcome(admission, &mut answer);
         channel.send(&answer, &[], deadline)?;
+        let NewSession { limits, permit, slot, .. } = session;
         channel.set_max_frame(limits.frame);
         channel.heed(None);
-        let bell = self.is_network.then(|| self.reception.bell());
-        let mut connection = Connection::new(channel, limits).accepted(self.role, &self.options, (bell, seat), place);
+        let wake_group = is_network.then(|| self.admission.wake_group());
+        let mut connection = Connection::new(channel, limits).accepted(role, options, (wake_group, slot), permit);
         // `close` sets the flag before it empties the queue, so nothing is left in it for ever.
         let mut state = self.state();
         if self.stop.is_set() {

@@ -8,14 +8,14 @@ use crate::{
 
 /// Counters of one side of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct Link {
+pub(super) struct Numbering {
     sent: u64,
     received: u64,
     /// The highest of one's own that the peer has said it received.
     acknowledged: u64,
 }
 
-impl Link {
+impl Numbering {
     /// The header of the next frame.
     pub(super) fn next(&mut self, kind: Kind, re: u64) -> Header {
         if !(is(Mutant::CountsBadly) && kind == Kind::Frames) {
@@ -52,25 +52,25 @@ impl Link {
         self.sent - self.acknowledged
     }
 
-    /// How many of the last frames are to be sent again over a new connection, at the other end of which `heard`
-    /// frames have arrived so far. An error of kind `ConnectionLost` says that they are more by now: the connection is
-    /// an old one, whose handshake was overtaken by that of another.
-    pub(super) fn unheard(&self, heard: u64) -> Result<u64> {
-        if is(Mutant::SendsAgain) && heard > 0 && heard == self.sent {
+    /// How many of the last frames are to be sent again over a new connection whose other end has received the frames up
+    /// to number `peer_received`. An error of kind `ConnectionLost` says that it has received more by now: the connection
+    /// is an old one, whose handshake was overtaken by that of another.
+    pub(super) fn frames_to_retransmit(&self, peer_received: u64) -> Result<u64> {
+        if is(Mutant::SendsAgain) && peer_received > 0 && peer_received == self.sent {
             return Ok(1);
         }
         if is(Mutant::ForgetsWhatWasLost) {
             return Ok(0);
         }
-        if heard > self.sent {
-            let text = format!("the peer goes on after frame {heard}, and {} were sent", self.sent);
+        if peer_received > self.sent {
+            let text = format!("the peer goes on after frame {peer_received}, and {} were sent", self.sent);
             return Err(Error::protocol(text));
         }
-        if heard < self.acknowledged {
+        if peer_received < self.acknowledged {
             let kind = if is(Mutant::AccusesTheOvertaken) { ErrorKind::Protocol } else { ErrorKind::ConnectionLost };
             return Err(Error::plain(kind, "a handshake was overtaken by that of another connection"));
         }
-        Ok(self.sent - heard)
+        Ok(self.sent - peer_received)
     }
 
     pub(super) fn last_sent(&self) -> u64 {

@@ -2,26 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use smallvec::smallvec;
 use tokio::time;
 
-use super::{
-    super::{
-        Answer, Options, Received,
-        agent::{REPORT, START_AGAIN, not_made},
-        contract::Judge,
-        journal::Missing,
-    },
-    GOODBYE_TIME, Line,
-};
+use super::{GOODBYE_TIME, connection::AsyncConnection};
 use crate::{
+    endpoint::{
+        agent::{Answer, REPORT, START_AGAIN, not_made},
+        contract::Judge,
+        options::Options,
+    },
     env::{ResetResult, StepResult},
     error::{Error, ErrorKind, Result},
     frame::Frame,
-    session::{AgentEvent, AgentSession},
+    session::agent_core::{AgentCore, Reply},
     space::{AnySpace, Space, check_action},
     value::{Map, Value},
-    wire::{Goodbye, Reset, Role, Row, Spec, payload_head, put_value},
+    wire::{Goodbye, Role, Row, Spec, put_value},
 };
 
 /// An environment in another process, for an agent inside tokio. Spaces are dynamic.
@@ -33,7 +29,7 @@ use crate::{
 ///
 /// ```no_run
 /// # async fn train() -> Result<(), rlay::Error> {
-/// use rlay::{Value, drive::AsyncEnv};
+/// use rlay::{Value, asynchronous::AsyncEnv};
 ///
 /// let mut env = AsyncEnv::connect("mem://cartpole", &rlay::options()).await?;
 /// env.reset(Some(7), &Value::None).await?;
@@ -42,13 +38,9 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct AsyncEnv {
-    line: Line,
-    session: AgentSession,
-    spec: Box<Spec>,
+    connection: AsyncConnection,
+    core: AgentCore,
     judge: Judge,
-    /// The last request, kept until it is answered: all but the action, and that.
-    out: Vec<u8>,
-    action: Vec<u8>,
     /// Where the next action is written.
     packed: Vec<u8>,
 }
@@ -58,42 +50,43 @@ impl AsyncEnv {
     /// [`Options::connect_timeout`] in all.
     pub async fn connect(address: &str, options: &Options) -> Result<Self> {
         let began = Instant::now();
-        let line = Line::dial(&address.parse()?, Role::Agent, options).await?;
-        Self::make(line, options, options.connect_timeout.saturating_sub(began.elapsed())).await
+        let connection = AsyncConnection::dial(&address.parse()?, Role::Agent, options).await?;
+        Self::make(connection, options, options.connect_timeout.saturating_sub(began.elapsed())).await
     }
 
-    /// Makes an environment over a line: with whoever was dialed, or with an environment that has dialed in to a
-    /// [`Lobby`](super::Lobby). It is made within [`Options::connect_timeout`].
-    pub async fn open(line: Line, options: &Options) -> Result<Self> {
-        Self::make(line, options, options.connect_timeout).await
+    /// Makes an environment over a connection that was dialed, or that an environment has dialed to an
+    /// [`AsyncAcceptor`](super::AsyncAcceptor). It is made within [`Options::connect_timeout`].
+    pub async fn open(connection: AsyncConnection, options: &Options) -> Result<Self> {
+        Self::make(connection, options, options.connect_timeout).await
     }
 
-    async fn make(line: Line, options: &Options, left: Duration) -> Result<Self> {
-        let peer = line.peer();
-        let made = time::timeout(left, Self::ask(line, options)).await;
+    async fn make(connection: AsyncConnection, options: &Options, left: Duration) -> Result<Self> {
+        let peer = connection.peer();
+        let made = time::timeout(left, Self::ask(connection, options)).await;
         made.unwrap_or_else(|_| Err(not_made(peer, left)))
     }
 
     /// Asks for the environment, for as long as that takes.
-    async fn ask(line: Line, options: &Options) -> Result<Self> {
-        let (session, spec, judge) = (AgentSession::new(), Box::default(), Judge::new(options.contract));
-        let mut env = Self { line, session, spec, judge, out: Vec::new(), action: Vec::new(), packed: Vec::new() };
-        env.session.make(&options.make(), &mut env.out)?;
+    async fn ask(mut connection: AsyncConnection, options: &Options) -> Result<Self> {
+        // Where environments dial in, others may be waiting, and one that is not gone dials anew.
+        connection.set_resumable(connection.is_dialed());
+        let (mut core, judge) = (AgentCore::new(*connection.limits()), Judge::new(options.contract));
+        core.make(&options.make())?;
+        let mut env = Self { connection, core, judge, packed: Vec::new() };
         env.send().await?;
         let frame = env.next().await?;
-        match env.session.handle(&frame, env.line.limits()) {
-            Ok(AgentEvent::Spec(spec)) => {
-                if let Err(error) = spec.check_spaces(env.line.limits()) {
+        match env.core.handle(frame) {
+            Ok(Reply::Made) => {
+                if let Err(error) = env.spec().check_spaces(env.core.limits()) {
                     // Its host is to know why it is not played.
-                    env.session.goodbye(&Goodbye::because(&error), &mut env.out)?;
-                    let _ = time::timeout(GOODBYE_TIME, env.line.finish(&env.out)).await;
+                    env.core.goodbye(&Goodbye::because(&error))?;
+                    let _ = time::timeout(GOODBYE_TIME, env.connection.finish(env.core.request()[0])).await;
                     return Err(error);
                 }
-                env.spec = spec;
+                env.connection.set_resumable(true);
                 Ok(env)
             }
-            Ok(AgentEvent::Failed { fault, .. }) => Err(fault.into_error()),
-            Ok(AgentEvent::Over(error)) => Err(error),
+            Ok(Reply::Failed(error) | Reply::Over(error)) => Err(error),
             Ok(_) => Err(Error::protocol("the environment's host answered Make with something else")),
             Err(error) => Err(env.abort(error).await),
         }
@@ -101,26 +94,21 @@ impl AsyncEnv {
 
     /// Spaces, metadata and the rest of what the host told.
     pub fn spec(&self) -> &Spec {
-        &self.spec
+        self.core.spec()
     }
 
     /// Gymnasium's `reset`. Cancelling it leaves the answer late; the next `reset` drops it.
     pub async fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Value>> {
         self.begin()?;
-        while self.session.waiting(0).is_some() {
+        while self.core.is_late() {
             // A late answer is dropped, whatever it was, for the new episode makes it void.
             if let Err(error) = self.receive().await
-                && self.session.waiting(0).is_some()
+                && self.core.is_late()
             {
                 return Err(error);
             }
         }
-        self.packed.clear();
-        put_value(&mut self.packed, options);
-        self.line.limits().fit(ErrorKind::Usage, "reset", self.packed.len())?;
-        let reset = Reset { rows: smallvec![(0, seed.map(Into::into))], options: options.clone() };
-        self.session.reset(&reset, &mut self.out)?;
-        self.action.clear();
+        self.core.reset(seed.map(Into::into), options)?;
         let (row, observation) = self.exchange(true).await?;
         Ok(ResetResult { observation, info: info(row.info) })
     }
@@ -128,7 +116,7 @@ impl AsyncEnv {
     /// Gymnasium's `step`. After a cancelled one only `reset` goes on; the action is taken all the same.
     pub async fn step(&mut self, action: &Value) -> Result<StepResult<Value>> {
         self.begin()?;
-        let space: &AnySpace = &self.spec.action_space;
+        let space: &AnySpace = &self.core.spec().action_space;
         self.packed.clear();
         let packed = space.pack(action, &mut self.packed);
         if !packed {
@@ -136,10 +124,7 @@ impl AsyncEnv {
             self.packed.clear();
             put_value(&mut self.packed, action);
         }
-        self.line.limits().fit(ErrorKind::InvalidAction, "action", self.packed.len())?;
-        self.session.step(&[0], &mut self.out)?;
-        payload_head(&mut self.out, packed, self.packed.len());
-        std::mem::swap(&mut self.action, &mut self.packed);
+        self.core.step(packed, &mut self.packed)?;
         let (row, observation) = self.exchange(false).await?;
         let Row { reward, terminated, truncated, .. } = row;
         Ok(StepResult { observation, reward, terminated, truncated, info: info(row.info) })
@@ -148,8 +133,7 @@ impl AsyncEnv {
     /// Gymnasium's `render`.
     pub async fn render(&mut self) -> Result<Value> {
         self.begin()?;
-        self.session.render(&[0], &mut self.out)?;
-        self.action.clear();
+        self.core.render()?;
         self.send().await?;
         match self.receive().await? {
             Answer::Frame(frame) => Ok(frame),
@@ -160,30 +144,30 @@ impl AsyncEnv {
     /// Ends the session. A host that does not listen is left after half a second.
     pub async fn close(mut self) -> Result<()> {
         let leave = async {
-            self.line.begin()?;
+            let Self { connection, core, .. } = &mut self;
+            connection.begin()?;
             // A host whose connection is lost would keep the environment for long.
-            self.line.mend(self.session.received(), &missing(&self.session, [&self.out, &self.action])).await?;
-            let goodbye = Goodbye { code: 0, message: "the agent closed the environment".into() };
-            self.session.goodbye(&goodbye, &mut self.out)?;
-            self.line.finish(&self.out).await
+            connection.recover(core.received(), &|peer_received| core.to_retransmit(peer_received)).await?;
+            core.goodbye(&Goodbye { code: 0, message: "the agent closed the environment".into() })?;
+            connection.finish(core.request()[0]).await
         };
         time::timeout(GOODBYE_TIME, leave).await.unwrap_or(Ok(()))
     }
 
     /// Answers still to come belong to calls that were cancelled.
     fn begin(&mut self) -> Result<()> {
-        self.line.begin()?;
-        self.session.give_up();
+        self.connection.begin()?;
+        self.core.give_up();
         Ok(())
     }
 
     async fn send(&mut self) -> Result<()> {
-        self.line.send([&self.out, &self.action]).await
+        self.connection.send(self.core.request()).await
     }
 
     async fn next(&mut self) -> Result<Frame> {
-        let missing = missing(&self.session, [&self.out, &self.action]);
-        match self.line.next(self.session.received(), missing).await {
+        let Self { connection, core, .. } = self;
+        match connection.next(core.received(), |peer_received| core.to_retransmit(peer_received)).await {
             Ok(Some(frame)) => Ok(frame),
             Ok(None) => {
                 Err(self.lost(Error::new(ErrorKind::ConnectionLost, "the environment's host closed the connection")))
@@ -198,7 +182,7 @@ impl AsyncEnv {
         self.send().await?;
         match self.receive().await? {
             Answer::Row(row, received) => {
-                let space = &self.spec.observation_space;
+                let space = &self.core.spec().observation_space;
                 Ok((row, self.judge.element(received, space, space, is_first)?))
             }
             _ => Err(Error::protocol("a request was answered with something else")),
@@ -208,34 +192,29 @@ impl AsyncEnv {
     /// The answer to the request under way.
     async fn receive(&mut self) -> Result<Answer> {
         let frame = self.next().await?;
-        let limits = *self.line.limits();
-        let (mut rows, at, packed) = match self.session.handle(&frame, &limits) {
-            Ok(AgentEvent::Result { rows, payload, .. }) => (rows, payload.reader.position(), payload.packed),
-            Ok(AgentEvent::Frames { mut frames, .. }) => {
-                return Ok(Answer::Frame(frames.0.pop().map(|(_, frame)| frame).unwrap_or_default()));
-            }
-            Ok(AgentEvent::Failed { fault, .. }) => return Err(fault.into_error()),
-            Ok(AgentEvent::Over(error)) => return Err(self.lost(error)),
-            Ok(AgentEvent::Closed | AgentEvent::Spec(_)) => return Err(Error::protocol("an answer to no request")),
-            Err(error) => return Err(self.abort(error).await),
-        };
-        let row = rows.pop().ok_or_else(|| Error::protocol("a result without a row"))?;
-        Ok(Answer::Row(row, Received::new(frame, at, packed, limits)))
+        match self.core.handle(frame) {
+            Ok(Reply::Row(_, row, received)) => Ok(Answer::Row(row, received)),
+            Ok(Reply::Frame(frame)) => Ok(Answer::Frame(frame)),
+            Ok(Reply::Failed(error)) => Err(error),
+            Ok(Reply::Over(error)) => Err(self.lost(error)),
+            Ok(Reply::Closed | Reply::Made) => Err(Error::protocol("an answer to no request")),
+            Err(error) => Err(self.abort(error).await),
+        }
     }
 
     /// Ends the session because the connection did.
     fn lost(&mut self, error: Error) -> Error {
         let error = if error.kind() == ErrorKind::ConnectionLost { error.advice(START_AGAIN) } else { error };
-        self.line.end(error.clone());
+        self.connection.end(error.clone());
         error
     }
 
     /// Ends the session because the peer broke the protocol, and tells it so.
     async fn abort(&mut self, error: Error) -> Error {
-        self.session.abort(&error, &mut self.out);
+        self.core.abort(&error);
         let error = error.advice(REPORT);
-        self.line.end(error.clone());
-        let _ = time::timeout(GOODBYE_TIME, self.line.finish(&self.out)).await;
+        self.connection.end(error.clone());
+        let _ = time::timeout(GOODBYE_TIME, self.connection.finish(self.core.request()[0])).await;
         error
     }
 }
@@ -244,16 +223,10 @@ impl Drop for AsyncEnv {
     /// Says goodbye but waits for nothing; `close` is the orderly way, and the only one outside of the runtime.
     fn drop(&mut self) {
         let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
-        if self.line.is_whole() && self.session.goodbye(&goodbye, &mut self.out).is_ok() {
-            self.line.finish_later(std::mem::take(&mut self.out));
+        if self.connection.is_ready() && self.core.goodbye(&goodbye).is_ok() {
+            self.connection.finish_later(self.core.request()[0].to_vec());
         }
     }
-}
-
-/// Says what a new channel is to bring. An agent here makes no request before the last is answered, so that one is all
-/// that can be missing.
-fn missing<'a>(session: &'a AgentSession, last: [&'a [u8]; 2]) -> impl Fn(u64) -> Result<Missing<'a>> {
-    move |heard| Ok(if session.unheard(heard)? == 0 { Missing::new() } else { smallvec![last] })
 }
 
 fn info(info: Value) -> Map {

@@ -1,4 +1,4 @@
-//! Places: the sessions that a listener has room for, and which of them makes room for another.
+//! SessionPermits: how many sessions a listener may have, and which of them makes room for another.
 
 use std::{
     collections::VecDeque,
@@ -12,30 +12,30 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::Options;
 use crate::{
+    endpoint::options::Options,
     error::{Error, ErrorKind, Result},
     wire::Role,
 };
 
 /// Most environments that wait at a listener for an agent to take them.
-pub(super) const LONGEST_QUEUE: usize = 64;
+pub(in crate::endpoint) const LONGEST_QUEUE: usize = 64;
 
-/// The places of a listener. A session has one from the handshake on, and keeps it once it has begun; before that it
+/// The permits of a listener. A session has one from the handshake on, and keeps it once it has begun; before that it
 /// waits, for its agent to ask for an environment or for an agent to take it, and one that has waited for longer than
-/// [`Options::handshake_timeout`] makes room for whoever dials when there is no other.
+/// [`Options::handshake_timeout`] loses its permit to the next dialer when no other is left.
 #[derive(Clone)]
-pub(super) struct Places(Arc<Inner>);
+pub(super) struct SessionPermits(Arc<Inner>);
 
 struct Inner {
-    /// Whether its sessions wait for somebody here, and not for their dialers.
+    /// Whether its sessions wait for an agent of this process, and not for their dialers.
     is_queue: bool,
     /// Most sessions, and most of those that wait.
     most: usize,
     most_waiting: usize,
     patience: Duration,
     state: Mutex<State>,
-    /// Tells tasks that a place was taken away.
+    /// Tells tasks that a permit was taken away.
     changed: Notify,
 }
 
@@ -44,11 +44,11 @@ struct State {
     begun: usize,
     /// Those that wait, by their numbers, and since when; the first is the oldest.
     waiting: VecDeque<(u64, Instant)>,
-    /// The number of the last place.
+    /// The number of the last permit.
     last: u64,
 }
 
-impl Places {
+impl SessionPermits {
     /// For a listener of this role.
     pub(super) fn new(role: Role, options: &Options) -> Self {
         let is_queue = role == Role::Agent;
@@ -58,11 +58,11 @@ impl Places {
         Self(Arc::new(Inner { is_queue, most, most_waiting, patience, state, changed }))
     }
 
-    /// A place for a session that waits, if there is one or another session has to make room. `may_grow`: whether there may
+    /// A permit for a session that waits, if there is one or another session has to make room. `may_grow`: whether there may
     /// be more sessions than there are.
-    pub(super) fn take(&self, may_grow: bool) -> Option<Place> {
+    pub(super) fn acquire(&self, may_grow: bool) -> Option<SessionPermit> {
         let (mut state, now) = (self.0.state(), Instant::now());
-        if !may_grow || state.taken() >= self.0.most || state.waiting.len() >= self.0.most_waiting {
+        if !may_grow || state.acquired() >= self.0.most || state.waiting.len() >= self.0.most_waiting {
             state.waiting.front().filter(|(_, since)| now.duration_since(*since) >= self.0.patience)?;
             state.waiting.pop_front();
             self.0.changed.notify_waiters();
@@ -70,13 +70,13 @@ impl Places {
         state.last += 1;
         let number = state.last;
         state.waiting.push_back((number, now));
-        Some(Place { inner: self.0.clone(), number, is_kept: false })
+        Some(SessionPermit { inner: self.0.clone(), number, is_kept: false })
     }
 
-    /// Why there is no place.
+    /// Why there is no permit.
     pub(super) fn full(&self) -> String {
         let most = self.0.most;
-        if self.0.is_queue && self.0.state().taken() < most {
+        if self.0.is_queue && self.0.state().acquired() < most {
             return "as many environments wait to be taken as may; try again later".to_owned();
         }
         let full = match most {
@@ -86,15 +86,15 @@ impl Places {
         format!("{full}; try again later, or raise max_sessions")
     }
 
-    /// How many are taken.
-    pub(super) fn taken(&self) -> usize {
-        self.0.state().taken()
+    /// How many are acquired.
+    pub(super) fn acquired(&self) -> usize {
+        self.0.state().acquired()
     }
 }
 
-impl fmt::Debug for Places {
+impl fmt::Debug for SessionPermits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.taken(), self.0.most)
+        write!(f, "{} of {}", self.acquired(), self.0.most)
     }
 }
 
@@ -105,7 +105,7 @@ impl Inner {
 }
 
 impl State {
-    fn taken(&self) -> usize {
+    fn acquired(&self) -> usize {
         self.begun + self.waiting.len()
     }
 
@@ -114,16 +114,16 @@ impl State {
     }
 }
 
-/// A session's place; free again when dropped.
-pub(super) struct Place {
+/// A session's permit; free again when dropped.
+pub(in crate::endpoint) struct SessionPermit {
     inner: Arc<Inner>,
     number: u64,
     is_kept: bool,
 }
 
-impl Place {
-    /// The session begins, and keeps its place from now on; an error if another has that already.
-    pub(super) fn keep(&mut self) -> Result<()> {
+impl SessionPermit {
+    /// Keeps the permit of a session that begins; an error if another has it already.
+    pub(in crate::endpoint) fn keep(&mut self) -> Result<()> {
         if !self.is_kept {
             let mut state = self.inner.state();
             let at = state.position(self.number).ok_or_else(|| self.why())?;
@@ -134,14 +134,14 @@ impl Place {
         Ok(())
     }
 
-    /// An error if another session has the place.
-    pub(super) fn check(&self) -> Result<()> {
+    /// An error if another session has the permit.
+    pub(in crate::endpoint) fn check(&self) -> Result<()> {
         let is_lost = !self.is_kept && self.inner.state().position(self.number).is_none();
         if is_lost { Err(self.why()) } else { Ok(()) }
     }
 
-    /// Runs a call of a session in a task, until another one has the place.
-    pub(super) async fn unless_lost<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Runs a call of a session in a task, until another one has the permit.
+    pub(in crate::endpoint) async fn unless_lost<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         if self.is_kept {
             return call.await;
         }
@@ -174,7 +174,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for SessionPermit {
     fn drop(&mut self) {
         let mut state = self.inner.state();
         if self.is_kept {
@@ -185,9 +185,9 @@ impl Drop for Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for SessionPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Place({})", self.number)
+        write!(f, "SessionPermit({})", self.number)
     }
 }
 
@@ -195,49 +195,49 @@ impl fmt::Debug for Place {
 mod tests {
     use super::*;
 
-    fn places(role: Role, max_sessions: usize, handshake_timeout: Duration) -> Places {
-        Places::new(role, &Options { max_sessions, handshake_timeout, ..Options::default() })
+    fn permits(role: Role, max_sessions: usize, handshake_timeout: Duration) -> SessionPermits {
+        SessionPermits::new(role, &Options { max_sessions, handshake_timeout, ..Options::default() })
     }
 
     #[test]
     fn one_that_waits_too_long_makes_room_and_one_that_has_begun_does_not() {
-        let places = places(Role::Env, 2, Duration::ZERO);
-        let (mut begun, mut silent) = (places.take(true).unwrap(), places.take(true).unwrap());
+        let permits = permits(Role::Env, 2, Duration::ZERO);
+        let (mut begun, mut silent) = (permits.acquire(true).unwrap(), permits.acquire(true).unwrap());
         begun.keep().unwrap();
-        let mut third = places.take(true).expect("the silent one makes room");
-        assert_eq!(places.taken(), 2);
+        let mut third = permits.acquire(true).expect("the silent one makes room");
+        assert_eq!(permits.acquired(), 2);
         assert_eq!(silent.keep().unwrap_err().kind(), ErrorKind::Busy);
         assert!(silent.check().is_err());
         drop(silent);
         third.keep().unwrap();
-        assert!(places.take(true).is_none());
+        assert!(permits.acquire(true).is_none());
         drop((begun, third));
-        assert_eq!(places.taken(), 0);
+        assert_eq!(permits.acquired(), 0);
     }
 
     #[test]
     fn one_that_has_not_waited_for_long_keeps_its_place() {
-        let places = places(Role::Env, 1, Duration::from_secs(60));
-        let waits = places.take(true).unwrap();
-        assert!(places.take(true).is_none());
+        let permits = permits(Role::Env, 1, Duration::from_secs(60));
+        let waits = permits.acquire(true).unwrap();
+        assert!(permits.acquire(true).is_none());
         waits.check().unwrap();
     }
 
     #[test]
     fn where_there_can_be_no_more_sessions_one_takes_the_place_of_another() {
-        let places = places(Role::Env, 9, Duration::ZERO);
-        assert!(places.take(false).is_none());
-        let silent = places.take(true).unwrap();
-        let _other = places.take(false).expect("the silent one makes room");
+        let permits = permits(Role::Env, 9, Duration::ZERO);
+        assert!(permits.acquire(false).is_none());
+        let silent = permits.acquire(true).unwrap();
+        let _other = permits.acquire(false).expect("the silent one makes room");
         assert!(silent.check().is_err());
-        assert_eq!(places.taken(), 1);
+        assert_eq!(permits.acquired(), 1);
     }
 
     #[test]
     fn a_queue_is_short() {
-        let places = places(Role::Agent, 4096, Duration::from_secs(60));
-        let queue: Vec<_> = std::iter::from_fn(|| places.take(true)).collect();
+        let permits = permits(Role::Agent, 4096, Duration::from_secs(60));
+        let queue: Vec<_> = std::iter::from_fn(|| permits.acquire(true)).collect();
         assert_eq!(queue.len(), LONGEST_QUEUE);
-        assert!(places.full().contains("wait to be taken"));
+        assert!(permits.full().contains("wait to be taken"));
     }
 }

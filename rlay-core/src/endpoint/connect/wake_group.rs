@@ -1,0 +1,40 @@
+//! WakeGroup: wakes all sessions of a listener that wait on their channels, when the dialer of one has come back.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::stop::Stop;
+
+/// The sessions of a listener. That a dialer comes back is rare, and a flag for each session would cost each two
+/// descriptors; so all are woken, and those that need no other channel wait on.
+#[derive(Debug, Clone, Default)]
+pub(in crate::endpoint) struct WakeGroup(Arc<Mutex<Vec<Subscription>>>);
+
+/// A flag that is set when the group is woken, and with the stop of those that wait for it.
+#[derive(Debug)]
+struct Subscription {
+    stop: Option<Stop>,
+    flag: Stop,
+}
+
+impl WakeGroup {
+    fn subscriptions(&self) -> MutexGuard<'_, Vec<Subscription>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The flag for those whose waits also end with `stop`.
+    pub(in crate::endpoint) fn subscribe(&self, stop: Option<&Stop>) -> Stop {
+        let mut subscriptions = self.subscriptions();
+        subscriptions.retain(|subscription| !subscription.flag.is_set());
+        if let Some(same) = subscriptions.iter().find(|subscription| subscription.stop.as_ref() == stop) {
+            return same.flag.clone();
+        }
+        let flag = stop.map_or_else(Stop::default, Stop::child);
+        subscriptions.push(Subscription { stop: stop.cloned(), flag: flag.clone() });
+        flag
+    }
+
+    /// Wakes all, once: each waits for another flag from then on.
+    pub(in crate::endpoint) fn wake_all(&self) {
+        self.subscriptions().drain(..).for_each(|subscription| subscription.flag.set());
+    }
+}

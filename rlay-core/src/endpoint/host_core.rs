@@ -1,0 +1,220 @@
+//! HostCore: a host's session with one agent and the frames that it keeps, for any loop to drive.
+
+use smallvec::smallvec;
+
+use super::visit::Visit;
+use crate::{
+    env::render_modes,
+    error::{EnvFailure, Error, ErrorKind, Result},
+    host::Outcome,
+    offers::Offers,
+    session::{
+        EnvEvent, EnvSession,
+        retransmit::{LastFrame, RetransmitBuffer, ToRetransmit},
+    },
+    value::Value,
+    wire::{Frames, Goodbye, Limits, Make, Payload, Reset, Row, Spec, put_value},
+};
+
+/// The host's side of a session with one env slot. What arrives is for [`take`](Self::take); a request is answered by the
+/// method that has the name of its answer, which writes the [`head`](Self::head) of a frame. The caller has the body: the
+/// observation.
+#[derive(Debug)]
+pub(super) struct HostCore {
+    session: EnvSession,
+    head: Vec<u8>,
+    /// The answers before the last that the agent may not have.
+    kept: RetransmitBuffer,
+    limits: Limits,
+    tracebacks: bool,
+    offers: Offers,
+    pub(super) visit: Visit,
+    /// What the agent asked for last, for people.
+    last_request: &'static str,
+}
+
+/// What a frame asks of the host.
+#[derive(Debug)]
+pub(super) enum Request<'f> {
+    /// To make an environment; answer with [`HostCore::spec`].
+    Make(u64, Make),
+    /// To start an episode; answer with [`HostCore::row`].
+    Reset(u64, Reset),
+    /// To take an action; answer with [`HostCore::row`].
+    Step(u64, Payload<'f>),
+    /// To draw a frame; answer with [`HostCore::frame`].
+    Render(u64),
+    /// To close the environment; answer with [`HostCore::closed`].
+    Close(u64),
+    /// Nothing: it is refused already, and the answer is to be sent.
+    Refused,
+    /// Nothing: the agent ended the session.
+    End(Error),
+    /// Nothing: the agent broke the protocol. The answer is to be sent, then the session ends.
+    Abort(Error),
+}
+
+impl HostCore {
+    /// For a connection with these limits. `tracebacks`: whether those of errors are sent to the agent.
+    pub(super) fn new(limits: Limits, tracebacks: bool) -> Self {
+        Self {
+            session: EnvSession::new(),
+            head: Vec::new(),
+            kept: RetransmitBuffer::default(),
+            limits,
+            tracebacks,
+            offers: Offers::default(),
+            visit: Visit::default(),
+            last_request: "it has not begun yet",
+        }
+    }
+
+    /// The same, of which agents may ask for more than the environment as it is.
+    pub(super) fn offering(self, offers: Offers) -> Self {
+        Self { offers, ..self }
+    }
+
+    /// The bounds of the session.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What the agent asked for last, for people.
+    pub(super) fn last_request(&self) -> &'static str {
+        self.last_request
+    }
+
+    /// The frame that was written last, without its body.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The number of the last frame that was received.
+    pub(super) fn received(&self) -> u64 {
+        self.session.received()
+    }
+
+    /// The frames to send over a new connection whose other end has received the frames up to number `peer_received`.
+    /// `body` is that of the last answer.
+    pub(super) fn to_retransmit<'a>(&'a self, body: &'a [u8], peer_received: u64) -> Result<ToRetransmit<'a>> {
+        let last = LastFrame { number: self.session.last_sent(), head: &self.head, body };
+        self.kept.last_frames(last, self.session.frames_to_retransmit(peer_received)?)
+    }
+
+    /// Takes a frame. `body` is that of the last answer, whose place another one takes.
+    pub(super) fn take<'f>(&mut self, frame: &'f [u8], body: &[u8]) -> Request<'f> {
+        let event = self.session.handle(frame, &self.limits);
+        if let Ok(event) = &event {
+            self.last_request = what_came(event);
+        }
+        let last = LastFrame { number: self.session.last_sent(), head: &self.head, body };
+        self.kept.retain_unacked(last, self.session.unacknowledged(), self.limits.frame);
+        match event {
+            Ok(EnvEvent::Make { request, make }) => Request::Make(request, make),
+            Ok(EnvEvent::Reset { request, reset }) => Request::Reset(request, reset),
+            Ok(EnvEvent::Step { request, payload, .. }) => Request::Step(request, payload),
+            Ok(EnvEvent::Render { request, .. }) => Request::Render(request),
+            Ok(EnvEvent::Close { request }) => {
+                self.visit.closed();
+                Request::Close(request)
+            }
+            Ok(EnvEvent::Refused { request, error }) => {
+                self.session.refusal(request, &error, &mut self.head);
+                Request::Refused
+            }
+            Ok(EnvEvent::Over(error)) => {
+                self.visit.goodbye(&error);
+                Request::End(error)
+            }
+            Err(error) => {
+                self.session.abort(&error, &mut self.head);
+                Request::Abort(error)
+            }
+        }
+    }
+
+    /// Whether the host offers what an agent asks for.
+    pub(super) fn check_offered(&self, make: &Make) -> Result<()> {
+        self.offers.check(make)
+    }
+
+    /// Answers that the environment is made.
+    pub(super) fn spec(&mut self, spec: &Spec) -> Result<()> {
+        self.session.spec(spec, &mut self.head)
+    }
+
+    /// Answers a reset (`first`) or step with what stands in `outcome`, and an observation of so many bytes. Whether it is
+    /// the first step of the session.
+    pub(super) fn row(&mut self, request: u64, first: bool, outcome: &Outcome, len: usize) -> Result<bool> {
+        check_size(len + outcome.info.len(), &self.limits)?;
+        let Outcome { reward, terminated, truncated, packed, ref info, .. } = *outcome;
+        let row = Row { slot: 0, first, terminated, truncated, reward, info: Value::None };
+        self.session.result(request, &[row], info, (packed, len), &mut self.head)?;
+        if first {
+            self.visit.reset();
+        }
+        Ok(!first && self.visit.step())
+    }
+
+    /// Answers a render.
+    pub(super) fn frame(&mut self, request: u64, frame: Value) -> Result<()> {
+        // Measured before it has a number, for a numbered message must be sent.
+        self.head.clear();
+        put_value(&mut self.head, &frame);
+        check_size(self.head.len(), &self.limits)?;
+        self.session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.head)
+    }
+
+    /// Answers that the environment is closed.
+    pub(super) fn closed(&mut self) -> Result<()> {
+        self.session.closed(&mut self.head)
+    }
+
+    /// Answers that a request has failed. An error says that the session cannot go on.
+    pub(super) fn fail(&mut self, request: u64, error: Error) -> Result<()> {
+        let error = match error.env_failure() {
+            Some(failure) if !self.tracebacks => EnvFailure { traceback: String::new(), ..failure.clone() }.into(),
+            _ => error,
+        };
+        self.session.fail(request, &error, &mut self.head)
+    }
+
+    /// Ends the session, unless it is over already.
+    pub(super) fn goodbye(&mut self, goodbye: &Goodbye) -> Result<()> {
+        self.session.goodbye(goodbye, &mut self.head)
+    }
+
+    /// Ends the session, for what arrived is no frame.
+    pub(super) fn abort(&mut self, error: &Error) {
+        self.session.abort(error, &mut self.head);
+    }
+}
+
+/// Whether info, observation or frames of `len` bytes fit an answer.
+fn check_size(len: usize, limits: &Limits) -> Result<()> {
+    limits.fit(ErrorKind::Usage, "answer", len)
+}
+
+/// Refuses a mode that is none of those that the environment declares. One that declares nothing judges itself.
+pub(super) fn check_render_mode(metadata: &Value, make: &Make) -> Result<()> {
+    let (Some(mode), Some(declared)) = (&make.render_mode, render_modes(metadata)) else { return Ok(()) };
+    if declared.contains(&mode.as_str()) {
+        return Ok(());
+    }
+    let there_are = match &declared[..] {
+        [] => "it declares none; leave render_mode out, or add the mode to its metadata".to_owned(),
+        some => format!("it declares {some:?}; choose one of these"),
+    };
+    Err(Error::new(ErrorKind::Usage, format!("the environment does not render in mode {mode:?}; {there_are}")))
+}
+
+fn what_came(event: &EnvEvent<'_>) -> &'static str {
+    match event {
+        EnvEvent::Make { .. } => "the last was to make an environment",
+        EnvEvent::Reset { .. } => "the last was a reset",
+        EnvEvent::Step { .. } => "the last was a step",
+        EnvEvent::Render { .. } => "the last was a render",
+        EnvEvent::Refused { .. } => "the last was refused",
+        EnvEvent::Close { .. } | EnvEvent::Over(_) => "the last was a goodbye",
+    }
+}

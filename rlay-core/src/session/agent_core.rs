@@ -1,0 +1,198 @@
+//! AgentCore: an agent's session with one environment and the frames that it keeps, for any loop to drive.
+
+use super::{
+    agent::{AgentEvent, AgentSession, Call},
+    received::Received,
+    retransmit::{LastFrame, RetransmitBuffer, ToRetransmit},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    frame::Frame,
+    value::Value,
+    wire::{Goodbye, Limits, Make, Reset, Row, Seed, Spec, payload_head, put_value},
+};
+
+/// The agent's side of a session with one env slot. A request is written by a method that has its name, and is to be sent
+/// as [`request`](Self::request) says; what arrives is for [`handle`](Self::handle).
+///
+/// A request that was given up stays under way until its answer has arrived, which is then *late*: it answers no other
+/// call. A new episode makes it void: a reset receives and drops it first, for as long as [`is_late`](Self::is_late).
+#[derive(Debug)]
+pub(crate) struct AgentCore {
+    session: AgentSession,
+    limits: Limits,
+    /// What the host has told of the environment.
+    spec: Box<Spec>,
+    /// The last frame, kept until the peer has it: all but the action, and that.
+    head: Vec<u8>,
+    action: Vec<u8>,
+    /// The frames before it that the peer may not have.
+    kept: RetransmitBuffer,
+}
+
+/// What a frame meant to the agent.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The environment was made.
+    Made,
+    /// The answer to a reset or step.
+    Row(Call, Row, Received),
+    /// The answer to a render.
+    Frame(Value),
+    /// The environment was closed.
+    Closed,
+    /// The request has failed.
+    Failed(Error),
+    /// The peer ended the session.
+    Over(Error),
+}
+
+impl AgentCore {
+    /// For a connection with these limits.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            session: AgentSession::new(),
+            limits,
+            spec: Box::default(),
+            head: Vec::new(),
+            action: Vec::new(),
+            kept: RetransmitBuffer::default(),
+        }
+    }
+
+    /// The bounds of the session.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What the host has told of the environment.
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The request under way, and whether it was given up.
+    pub(crate) fn waiting(&self) -> Option<(Call, bool)> {
+        self.session.waiting(0)
+    }
+
+    /// Whether the request under way was given up: its answer is to be fetched or dropped before the next request.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(self.waiting(), Some((_, true)))
+    }
+
+    /// Whether the session is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.session.is_over()
+    }
+
+    /// Gives up the request under way.
+    pub(crate) fn give_up(&mut self) {
+        self.session.give_up();
+    }
+
+    /// The number of the last frame that was received.
+    pub(crate) fn received(&self) -> u64 {
+        self.session.received()
+    }
+
+    /// The frame that was written last, in two parts.
+    pub(crate) fn request(&self) -> [&[u8]; 2] {
+        [&self.head, &self.action]
+    }
+
+    fn last_frame(&self) -> LastFrame<'_> {
+        LastFrame { number: self.session.last_sent(), head: &self.head, body: &self.action }
+    }
+
+    /// The frames to send over a new connection whose other end has received the frames up to number `peer_received`.
+    pub(crate) fn to_retransmit(&self, peer_received: u64) -> Result<ToRetransmit<'_>> {
+        self.kept.last_frames(self.last_frame(), self.session.frames_to_retransmit(peer_received)?)
+    }
+
+    /// Keeps the last frame, if need be, before another is written in its place.
+    fn retain_unacked(&mut self) {
+        let last = LastFrame { number: self.session.last_sent(), head: &self.head, body: &self.action };
+        self.kept.retain_unacked(last, self.session.unacknowledged(), self.limits.frame);
+    }
+
+    /// Asks for an environment.
+    pub(crate) fn make(&mut self, make: &Make) -> Result<()> {
+        self.session.make(make, &mut self.head)
+    }
+
+    /// Asks for an episode.
+    pub(crate) fn reset(&mut self, seed: Option<Seed>, options: &Value) -> Result<()> {
+        self.retain_unacked();
+        if !matches!(options, Value::None) {
+            // Not where the last frame stands, which may be needed again.
+            let mut measured = Vec::new();
+            put_value(&mut measured, options);
+            self.limits.fit(ErrorKind::Usage, "reset", measured.len())?;
+        }
+        let reset = Reset { rows: smallvec::smallvec![(0, seed)], options: options.clone() };
+        self.session.reset(&reset, &mut self.head)?;
+        self.action.clear();
+        Ok(())
+    }
+
+    /// Asks for a step. `action` is packed or an encoded value; another buffer, of any content, is left in its place if the
+    /// request is made.
+    pub(crate) fn step(&mut self, packed: bool, action: &mut Vec<u8>) -> Result<()> {
+        self.retain_unacked();
+        self.limits.fit(ErrorKind::InvalidAction, "action", action.len())?;
+        self.session.step(&[0], &mut self.head)?;
+        payload_head(&mut self.head, packed, action.len());
+        std::mem::swap(&mut self.action, action);
+        Ok(())
+    }
+
+    /// Asks for a rendered frame.
+    pub(crate) fn render(&mut self) -> Result<()> {
+        self.retain_unacked();
+        self.session.render(&[0], &mut self.head)?;
+        self.action.clear();
+        Ok(())
+    }
+
+    /// Asks the host to close the environment.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        self.retain_unacked();
+        self.session.close(&mut self.head)?;
+        self.action.clear();
+        Ok(())
+    }
+
+    /// Ends the session.
+    pub(crate) fn goodbye(&mut self, goodbye: &Goodbye) -> Result<()> {
+        self.session.goodbye(goodbye, &mut self.head)?;
+        self.action.clear();
+        Ok(())
+    }
+
+    /// Ends the session because the peer broke the protocol.
+    pub(crate) fn abort(&mut self, error: &Error) {
+        self.session.abort(error, &mut self.head);
+        self.action.clear();
+    }
+
+    /// Takes a frame. An error says that the peer broke the protocol: [`abort`](Self::abort) writes what to tell it.
+    pub(crate) fn handle(&mut self, frame: Frame) -> Result<Reply> {
+        let (call, row, at, packed) = match self.session.handle(&frame, &self.limits)? {
+            AgentEvent::Result { mut rows, payload, call, .. } => {
+                let row = rows.pop().ok_or_else(|| Error::protocol("a result without a row"))?;
+                (call, row, payload.reader.position(), payload.packed)
+            }
+            AgentEvent::Frames { mut frames, .. } => {
+                return Ok(Reply::Frame(frames.0.pop().map(|(_, frame)| frame).unwrap_or_default()));
+            }
+            AgentEvent::Spec(spec) => {
+                self.spec = spec;
+                return Ok(Reply::Made);
+            }
+            AgentEvent::Failed { fault, .. } => return Ok(Reply::Failed(fault.into_error())),
+            AgentEvent::Closed => return Ok(Reply::Closed),
+            AgentEvent::Over(error) => return Ok(Reply::Over(error)),
+        };
+        Ok(Reply::Row(call, row, Received::new(frame, at, packed, self.limits)))
+    }
+}
