@@ -15,7 +15,7 @@ use rlay::{
     ClientBackend, ClientEnv, Env, EnvError, ErrorKind, Limits, Options, Result, ServerEnv, Value,
     asynchronous::AsyncEnv,
     endpoint::{Connection, Wait, dial},
-    session::{Grant, ServerHandshake, Local},
+    session::{Grant, Local, ServerHandshake},
     wire::{Framing, HANDSHAKE_FRAME, Header, Hello, Kind, Role, Writer},
 };
 use rlay_testkit::CountingEnv;

@@ -1,7 +1,8 @@
 //! Frame limits that cannot be are refused before anything listens or dials; what is too long for one is not sent.
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, Options, ServerBackend, ServerEnv, Value, asynchronous,
+    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, Options, ServerBackend, ServerEnv, Value,
+    asynchronous,
 };
 use rlay_testkit::CountingEnv;
 

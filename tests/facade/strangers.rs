@@ -68,7 +68,11 @@ fn greeting() -> Vec<u8> {
 }
 
 fn dialing(hello: &mut Vec<u8>) -> ClientHandshake {
-    ClientHandshake::begin(Local { role: Role::Agent, limits: Limits::default(), token: None, is_resumable: false }, [0; 32], hello)
+    ClientHandshake::begin(
+        Local { role: Role::Agent, limits: Limits::default(), token: None, is_resumable: false },
+        [0; 32],
+        hello,
+    )
 }
 
 fn receive_welcome(frame: &[u8]) -> Result<Option<Welcome>> {

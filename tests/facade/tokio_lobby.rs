@@ -9,7 +9,7 @@ use std::{
 
 use rlay::{
     ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, Options, ServerEnv, Token, Value,
-    asynchronous::{self, AsyncEnv, AsyncConnection, AsyncAcceptor},
+    asynchronous::{self, AsyncAcceptor, AsyncConnection, AsyncEnv},
     endpoint::Host,
     wire::{Make, Role},
 };
@@ -123,7 +123,8 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
     for scheme in NETWORKS {
         bounded(move || {
             on_tokio(async {
-                let (mut listener, acceptor) = AsyncAcceptor::listen(&fresh(scheme).parse()?, Role::Agent, &enduring()).await?;
+                let (mut listener, acceptor) =
+                    AsyncAcceptor::listen(&fresh(scheme).parse()?, Role::Agent, &enduring()).await?;
                 let relay = Relay::to(&listener.address().to_string());
                 let only = Options { max_sessions: 1, ..enduring() };
                 let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;
@@ -265,7 +266,8 @@ fn nobody_waits_for_longer_than_reconnect_timeout() {
 fn a_lobby_that_is_closed_brings_nobody_back() {
     bounded(|| {
         on_tokio(async {
-            let (mut listener, acceptor) = AsyncAcceptor::listen(&fresh("tcp").parse()?, Role::Agent, &enduring()).await?;
+            let (mut listener, acceptor) =
+                AsyncAcceptor::listen(&fresh("tcp").parse()?, Role::Agent, &enduring()).await?;
             let relay = Relay::to(&listener.address().to_string());
             let to = relay.address().parse()?;
             let dialed = tokio::spawn(async move { asynchronous::connect(&to, Role::Env, &enduring()).await });

@@ -56,7 +56,8 @@ fn agent_and_host_share_a_current_thread_runtime() {
     for scheme in ["mem", "tcp", "unix"] {
         bounded(move || {
             runtime().block_on(async {
-                let (listener, acceptor) = asynchronous::AsyncAcceptor::listen(&fresh(scheme).parse()?, Role::Env, &patient()).await?;
+                let (listener, acceptor) =
+                    asynchronous::AsyncAcceptor::listen(&fresh(scheme).parse()?, Role::Env, &patient()).await?;
                 let address = listener.address().to_string();
                 let (hosted, played) = tokio::join!(host(listener, acceptor), play(address));
                 hosted?;

@@ -3,8 +3,8 @@
 use smallvec::SmallVec;
 
 use super::{
-    numbering::{Numbering, over},
     mutant::{Mutant, is},
+    numbering::{Numbering, over},
 };
 use crate::{
     error::{Error, ErrorKind, Result},

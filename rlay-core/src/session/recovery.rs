@@ -214,7 +214,9 @@ mod for_the_model_checker {
             let zero = Duration::ZERO;
             match self {
                 Self::Connected => (0, zero, None, zero, false),
-                Self::Lost { waited, since, budget, is_waiting, .. } => (1, *waited, Some(*since), *budget, *is_waiting),
+                Self::Lost { waited, since, budget, is_waiting, .. } => {
+                    (1, *waited, Some(*since), *budget, *is_waiting)
+                }
                 Self::Replaced { waited, at } => (2, *waited, Some(*at), zero, false),
                 Self::Failed(_) => (3, zero, None, zero, false),
             }

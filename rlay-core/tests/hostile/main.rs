@@ -10,7 +10,7 @@ use std::fs;
 use common::{FILES, Item, Vector, What, load};
 use rlay_core::{
     AnySpace, Limits, Rng, Space, Token, Value,
-    session::{AgentSession, ClientHandshake, EnvSession, ServerHandshake, Local},
+    session::{AgentSession, ClientHandshake, EnvSession, Local, ServerHandshake},
     wire::{HEADER_LEN, Make, Role},
 };
 

@@ -2,7 +2,7 @@
 
 use rlay_core::{
     ErrorKind, Limits, Result, Token,
-    session::{Grant, ClientHandshake, ServerHandshake, Local, reject},
+    session::{ClientHandshake, Grant, Local, ServerHandshake, reject},
     wire::{Header, Hello, Kind, RESUMABLE, RESUMING, Resume, Role, Welcome, Writer},
 };
 
@@ -25,7 +25,8 @@ fn receive_hello(local: &Local, frame: &[u8]) -> Result<Hello> {
 
 /// What a dialer without a token makes of the answer.
 fn receive_welcome(frame: &[u8]) -> Result<Welcome> {
-    let welcome = ClientHandshake::begin(local(Role::Agent), [1; 32], None, &mut Vec::new()).take(frame, &mut Vec::new())?;
+    let welcome =
+        ClientHandshake::begin(local(Role::Agent), [1; 32], None, &mut Vec::new()).take(frame, &mut Vec::new())?;
     Ok(welcome.expect("nothing is to be proven"))
 }
 
@@ -159,8 +160,17 @@ fn a_session_goes_on_if_both_say_so() {
 #[test]
 fn a_dialer_does_not_take_one_session_for_another() {
     let resume = Resume { ticket: [7; 32], received: 5 };
-    let new = |is_resumable| ClientHandshake::begin(Local { is_resumable, ..local(Role::Agent) }, [1; 32], None, &mut Vec::new());
-    let old = || ClientHandshake::begin(Local { is_resumable: true, ..local(Role::Agent) }, [1; 32], Some(resume.clone()), &mut Vec::new());
+    let new = |is_resumable| {
+        ClientHandshake::begin(Local { is_resumable, ..local(Role::Agent) }, [1; 32], None, &mut Vec::new())
+    };
+    let old = || {
+        ClientHandshake::begin(
+            Local { is_resumable: true, ..local(Role::Agent) },
+            [1; 32],
+            Some(resume.clone()),
+            &mut Vec::new(),
+        )
+    };
     for (mut dialing, admission) in [
         (new(false), Grant::New { ticket: Some([7; 32]) }),
         (new(true), Grant::Resumed { received: 0 }),

@@ -3,7 +3,7 @@
 use rlay_core::{
     AnySpace, Array, Discrete, EnvFailure, ErrorKind, Limits, Map, Space, Text, Value,
     wire::{
-        Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, RESUMABLE, Make, Message, Payload, Proof,
+        Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Message, Payload, Proof, RESUMABLE,
         RESUMING, Reader, Reject, Reset, Resume, Role, Row, Seed, Slots, Spec, Welcome,
     },
 };

@@ -2,7 +2,7 @@
 
 use rlay_core::{
     ErrorKind, Limits, Token,
-    session::{Grant, ClientHandshake, ServerHandshake, Local, reject},
+    session::{ClientHandshake, Grant, Local, ServerHandshake, reject},
     wire::{RESUMABLE, Resume, Role},
 };
 

@@ -51,19 +51,7 @@ impl Connection {
         let (slot, reconnector) = (None, None);
         let (recovery, history) = (Recovery::disabled(), History::default());
         let (stop, is_heeded, wake_group, woken, permit) = (None, false, None, None, None);
-        Self {
-            channel,
-            limits,
-            recovery,
-            slot,
-            reconnector,
-            stop,
-            is_heeded,
-            wake_group,
-            woken,
-            history,
-            permit,
-        }
+        Self { channel, limits, recovery, slot, reconnector, stop, is_heeded, wake_group, woken, history, permit }
     }
 
     /// The same, dialed at `address`, for a session that the ticket names.
@@ -266,9 +254,7 @@ impl Connection {
             let (channel, slot, woken) = (&mut self.channel, &self.slot, &self.woken);
             let mut is_woken = false;
             let result = wait.run(|deadline| match (channel.recv(deadline), slot) {
-                (Err(error), Some(slot)) if error.kind() == ErrorKind::Timeout && slot.is_given_up() => {
-                    Err(slot.why())
-                }
+                (Err(error), Some(slot)) if error.kind() == ErrorKind::Timeout && slot.is_given_up() => Err(slot.why()),
                 (Err(error), _) if error.kind() == ErrorKind::Timeout && woken.as_ref().is_some_and(Stop::is_set) => {
                     is_woken = true;
                     Err(Error::plain(ErrorKind::ConnectionLost, "the wake group was woken"))

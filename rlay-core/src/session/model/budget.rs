@@ -108,6 +108,9 @@ impl Model for Budget {
                 state.without_frame += u32::from(self.role == Role::Env);
             }
             Act::Replace => {
+                // A call finds it there.
+                state.recovery.begin_wait(1, self.at(state.now));
+                state.recovery.end_wait(self.at(state.now));
                 state.recovery.replace(self.at(state.now));
                 state.replaced_at = Some(state.now);
             }
@@ -147,11 +150,9 @@ fn the_reconnect_budget_is_used_up_in_time_and_not_before() {
 #[test]
 #[allow(clippy::print_stderr)]
 fn whatever_breaks_the_reconnect_budget_is_found() {
-    for (mutant, property) in [
-        (Mutant::RenewsTheBudget, "B2"),
-        (Mutant::WaitsForEver, "B2"),
-        (Mutant::CountsWhatAnAgentThinks, "B1"),
-    ] {
+    for (mutant, property) in
+        [(Mutant::RenewsTheBudget, "B2"), (Mutant::WaitsForEver, "B2"), (Mutant::CountsWhatAnAgentThinks, "B1")]
+    {
         let _wrong = Wrong::with(Some(mutant));
         let enough = HasDiscoveries::AnyOf([property].into());
         let checker = budget(Role::Agent).checker().finish_when(enough).spawn_bfs().join();

@@ -28,7 +28,7 @@ pub(super) const SLOTS: u32 = 2;
 
 /// How much of each may happen, which is what makes the model finite.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+struct Bounds {
     pub(super) calls: u8,
     /// Deadlines that pass.
     pub(super) deadlines: u8,
@@ -304,7 +304,10 @@ impl Bounds {
         let mut acts = vec![];
         self.actions(world, &mut acts);
         acts.retain(|act| {
-            !matches!(act, Act::Call(..) | Act::Deadline | Act::Lose | Act::LoseHandshake | Act::Cut | Act::Lie | Act::Close)
+            !matches!(
+                act,
+                Act::Call(..) | Act::Deadline | Act::Lose | Act::LoseHandshake | Act::Cut | Act::Lie | Act::Close
+            )
         });
         acts.into_iter().all(|act| self.next_state(world, act).is_none())
     }
@@ -347,7 +350,6 @@ fn overtaken_of_env() -> Bounds {
 fn trouble() -> Bounds {
     Bounds { failures: 0, cut: false, repeat: true, lie: true, ..peace() }
 }
-
 
 #[allow(clippy::print_stderr)]
 fn keep_every_property(bounds: Bounds) {
