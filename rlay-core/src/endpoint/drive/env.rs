@@ -56,6 +56,10 @@ pub struct AsyncEnv {
 impl AsyncEnv {
     /// Connects to a [`ServerBackend`](crate::ServerBackend) and makes an environment there, within
     /// [`Options::connect_timeout`] in all.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, so are the connection and the session; see [`open`](Self::open).
     pub async fn connect(address: &str, options: &Options) -> Result<Self> {
         let began = Instant::now();
         let line = Line::dial(&address.parse()?, Role::Agent, options).await?;
@@ -64,6 +68,11 @@ impl AsyncEnv {
 
     /// Makes an environment over a line: with whoever was dialed, or with an environment that has dialed in to a
     /// [`Lobby`](super::Lobby). It is made within [`Options::connect_timeout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the session ends. The host is told so by a goodbye, unless the request for the
+    /// environment was half sent; then it finds that the connection is lost.
     pub async fn open(line: Line, options: &Options) -> Result<Self> {
         Self::make(line, options, options.connect_timeout).await
     }
@@ -104,7 +113,15 @@ impl AsyncEnv {
         &self.spec
     }
 
-    /// Gymnasium's `reset`. Cancelling it leaves the answer late; the next `reset` drops it.
+    /// Gymnasium's `reset`.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before the request is sent, which is while it waits for an earlier late answer, nothing
+    /// was asked. If it is dropped while the request is sent, the connection is lost: over a network the next call has
+    /// the request sent over another one, elsewhere the session is over. If it is dropped while it waits for the answer,
+    /// that is late: the next `reset` drops it, and until then `step` and `render` fail with
+    /// [`Busy`](ErrorKind::Busy).
     pub async fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Value>> {
         self.begin()?;
         while self.session.waiting(0).is_some() {
@@ -125,7 +142,12 @@ impl AsyncEnv {
         Ok(ResetResult { observation, info: info(row.info) })
     }
 
-    /// Gymnasium's `step`. After a cancelled one only `reset` goes on; the action is taken all the same.
+    /// Gymnasium's `step`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`reset`](Self::reset): an answer that was waited for is late, and only `reset` goes on. The environment takes
+    /// the action all the same, once.
     pub async fn step(&mut self, action: &Value) -> Result<StepResult<Value>> {
         self.begin()?;
         let space: &AnySpace = &self.spec.action_space;
@@ -146,6 +168,10 @@ impl AsyncEnv {
     }
 
     /// Gymnasium's `render`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`step`](Self::step).
     pub async fn render(&mut self) -> Result<Value> {
         self.begin()?;
         self.session.render(&[0], &mut self.out)?;
@@ -158,6 +184,12 @@ impl AsyncEnv {
     }
 
     /// Ends the session. A host that does not listen is left after half a second.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before the goodbye is written, the environment says it as when it is dropped. If it is
+    /// dropped while the goodbye is sent, the host may find that the connection is lost, and over a network keeps the
+    /// environment for its [`Options::reconnect_timeout`].
     pub async fn close(mut self) -> Result<()> {
         let leave = async {
             self.line.begin()?;
