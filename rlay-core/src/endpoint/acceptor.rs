@@ -108,7 +108,7 @@ impl Acceptor {
         });
         let for_thread = shared.clone();
         let thread = thread::Builder::new().name("rlay-accept".into()).spawn(move || for_thread.accept(listener));
-        let thread = thread.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
+        let thread = thread.map_err(Error::no_thread)?;
         Ok(Self { address, shared, thread: Mutex::new(Some(thread)), descriptor, abandoned: AtomicBool::new(false) })
     }
 
@@ -273,7 +273,9 @@ impl Shared {
                 {
                     // A dialer that has to wait tries again and again, which is one line.
                     let line = match error.kind() {
-                        ErrorKind::Busy => shared.history.line(&peer, &error.to_string()).map(|(line, _)| line),
+                        ErrorKind::Busy | ErrorKind::ResourceExhausted => {
+                            shared.history.line(&peer, &error.to_string()).map(|(line, _)| line)
+                        }
                         _ => Some(format!("{peer}: {error}")),
                     };
                     line.into_iter().for_each(|line| shared.notice(&line));
@@ -365,7 +367,9 @@ impl Shared {
         let mut answer = Vec::new();
         let hello = loop {
             let frame = wait.run(|deadline| channel.recv(deadline)).map_err(|e| match e.kind() {
-                ErrorKind::Closed => Error::new(ErrorKind::Busy, "handshake ended: too many newer ones are under way"),
+                ErrorKind::Closed => {
+                    Error::new(ErrorKind::Busy, "handshake ended: too many newer ones are under way").with_source(e)
+                }
                 _ => e.context("handshake failed"),
             })?;
             let frame = frame.ok_or_else(|| Error::protocol("handshake failed: the peer closed without a word"))?;

@@ -357,7 +357,7 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
             Err(error) => error.to_string(),
         };
-        let error = Error::new(ErrorKind::ConnectionLost, format!("{error}; {why}"));
+        let error = Error::new(ErrorKind::ConnectionLost, format!("{error}; {why}")).with_source(error.clone());
         self.forgo();
         self.state = State::Lost { waited, at: Instant::now(), error: error.clone() };
         Err(error)

@@ -61,7 +61,7 @@ impl Keeper {
             }
         };
         let spawned = thread::Builder::new().name("rlay-redial".into()).spawn(run);
-        spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
+        spawned.map_err(Error::no_thread)?;
         Ok(keeper)
     }
 }

@@ -271,7 +271,7 @@ impl Line {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("no other connection came within {most:?}; see reconnect_timeout"),
             };
-            let error = Error::new(ErrorKind::ConnectionLost, format!("{error}; {why}"));
+            let error = Error::new(ErrorKind::ConnectionLost, format!("{error}; {why}")).with_source(error.clone());
             self.end(error);
         }
         Ok(())
