@@ -262,7 +262,7 @@ def test_a_launch_without_descriptors() -> None:
             line = program.line()
         words.append(line.split()[0])
         if words[-1] != "ResourceExhausted":
-            reads(line, "ConnectionLost before it dialed in, …exited…", "…")
+            assert line.startswith("ConnectionLost before it dialed in, true ended")
             break
         assert "Too many open files" in line
     assert words[-1] == "ConnectionLost" and len(words) > 5, words
