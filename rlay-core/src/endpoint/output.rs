@@ -9,10 +9,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use rustix::{
-    fs::{OFlags, makedev},
-    process::geteuid,
-};
+use rustix::{fs::OFlags, process::geteuid};
 
 use crate::{net::why, printable::sentence, token::nonce};
 
@@ -98,9 +95,7 @@ fn new_folder() -> Result<PathBuf, Unopened> {
 /// the system's.
 fn unfit(found: &Metadata) -> Option<String> {
     let (kind, user) = (found.file_type(), found.uid());
-    // Where users have a namespace of their own, the system's devices are nobody's.
-    let is_null = kind.is_char_device() && found.rdev() == makedev(1, 3);
-    let is_own = user == geteuid().as_raw() || (kind.is_char_device() && user == 0) || is_null;
+    let is_own = user == geteuid().as_raw() || (kind.is_char_device() && user == 0) || is_null(found);
     let what = match kind {
         _ if kind.is_fifo() => "a FIFO",
         _ if kind.is_dir() => "a directory",
@@ -113,6 +108,18 @@ fn unfit(found: &Metadata) -> Option<String> {
         _ => return Some(format!("a file of user {user}")),
     };
     Some(what.to_owned())
+}
+
+/// Whether it is `/dev/null`. In a user namespace the system's devices belong to a user that the namespace does not have.
+#[cfg(target_os = "linux")]
+fn is_null(found: &Metadata) -> bool {
+    found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3)
+}
+
+/// Elsewhere there are no user namespaces.
+#[cfg(not(target_os = "linux"))]
+fn is_null(_: &Metadata) -> bool {
+    false
 }
 
 /// The last lines of what was printed.
