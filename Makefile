@@ -67,6 +67,11 @@ fuzz: build ## most of an hour of made-up bytes (SECONDS=60: of each kind); fuzz
 			-artifact_prefix=fuzz/artifacts/$$target- $(FUZZING) -timeout=100; \
 	done
 
+.PHONY: deny
+deny: ## what the crates may be, by deny.toml, where cargo-deny is installed
+	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny --workspace --all-features check bans licenses sources; \
+	else echo "nothing was checked: cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
+
 fmt: $(VENV)/.stamp ## format Rust and Python
 	cargo fmt --all
 	$(VENV)/bin/ruff check --fix --quiet .

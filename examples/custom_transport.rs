@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout)]
 
 use async_trait::async_trait;
-use rlay::net::{bind_error, lost};
+use rlay::net::{bind_error, lost_by};
 use rlay::{Address, Channel, Incoming, Listener, Result, StreamChannel, Transport, TransportOptions};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -25,11 +25,11 @@ impl Transport for Abstract {
         true // what a listener accepts lives on the listener's runtime
     }
     async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
-        let (read, write) = UnixStream::connect(name(address)).await.map_err(|e| lost(address, e))?.into_split();
+        let (read, write) = UnixStream::connect(name(address)).await.map_err(|e| lost_by(address, e))?.into_split();
         Ok(Box::new(StreamChannel::new(read, write, address.rest(), options)))
     }
     async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-        let listener = UnixListener::bind(name(address)).map_err(|e| bind_error(address, &e))?;
+        let listener = UnixListener::bind(name(address)).map_err(|e| bind_error(address, e))?;
         Ok(Box::new(AbstractListener(listener, address.clone(), options.clone())))
     }
 }
@@ -37,7 +37,7 @@ impl Transport for Abstract {
 #[async_trait]
 impl Listener for AbstractListener {
     async fn accept(&mut self) -> Result<Box<dyn Incoming>> {
-        let (read, write) = self.0.accept().await.map_err(|e| lost(&self.1, e))?.0.into_split();
+        let (read, write) = self.0.accept().await.map_err(|e| lost_by(&self.1, e))?.0.into_split();
         Ok(Box::new(StreamChannel::new(read, write, self.1.rest(), &self.2)))
     }
     fn address(&self) -> &Address {

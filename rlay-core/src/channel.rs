@@ -48,13 +48,28 @@ pub type Watch = Box<dyn FnMut() -> Result<()> + Send>;
 #[async_trait]
 pub trait Channel: Send + Debug {
     /// Sends one frame, `head` followed by `body`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel-safe. If the future is dropped after a part of the frame was sent, the channel is broken: every later
+    /// call fails with [`ConnectionLost`](crate::ErrorKind::ConnectionLost). If nothing was sent yet, the channel is as
+    /// it was, and the frame is not sent.
     async fn send(&mut self, head: &[u8], body: &[u8]) -> Result<()>;
 
-    /// The next frame; `None` once the peer has closed the channel on purpose. Cancel-safe.
+    /// The next frame; `None` once the peer has closed the channel on purpose.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe. What has arrived of a frame stays in the channel for the next call.
     async fn recv(&mut self) -> Result<Option<Frame>>;
 
     /// Delivers what was sent, then tells the peer that nothing follows. A slow peer is waited for as long
     /// as it is alive.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel-safe. If the future is dropped, the peer may have been told that nothing follows or may not, and frames
+    /// that were sent may be lost. What is left to do with the channel is to drop it.
     async fn close(&mut self) -> Result<()>;
 
     /// Changes the longest frame that is sent or received.
@@ -129,7 +144,11 @@ pub trait Incoming: Send + Debug {
 /// Accepts connections, for code inside tokio.
 #[async_trait]
 pub trait Listener: Send + Debug {
-    /// The next connection. Cancel-safe.
+    /// The next connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe. A connection that has arrived waits for the next call.
     async fn accept(&mut self) -> Result<Box<dyn Incoming>>;
 
     /// The address to dial, with the real port; for a listener on every interface see
@@ -189,9 +208,18 @@ pub trait Transport: Send + Sync + Debug {
     fn schemes(&self) -> &'static [&'static str];
 
     /// Dials.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, so is the connection. The listener may have accepted it; then it ends there without a
+    /// clean close.
     async fn connect(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>>;
 
     /// Listens.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing listens, and the address can be bound again.
     async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>>;
 
     /// Whether a connection over `scheme` can be lost while both of its ends live, as in a network. Then a session

@@ -1,6 +1,6 @@
 //! The one error type of RLay, sorted by blame: yours, the peer's, the environment's, the world's.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, error, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,9 @@ pub enum ErrorKind {
     AddressInUse = 12,
     /// Yours: a token or certificate is missing or wrong, at this end or the other.
     Unauthorized = 13,
+    /// The world's: the system refused this process a thread, a descriptor or a child process. The
+    /// [source](std::error::Error::source) says why.
+    ResourceExhausted = 14,
 }
 
 impl ErrorKind {
@@ -64,6 +67,7 @@ impl ErrorKind {
             11 => Self::Timeout,
             12 => Self::AddressInUse,
             13 => Self::Unauthorized,
+            14 => Self::ResourceExhausted,
             _ => Self::Protocol,
         }
     }
@@ -72,7 +76,9 @@ impl ErrorKind {
     /// that its own deadline has passed, is not believed.
     pub(crate) fn told(code: u32) -> Self {
         match Self::from_code(code) {
-            Self::Address | Self::ConnectionLost | Self::Timeout | Self::AddressInUse => Self::Protocol,
+            Self::Address | Self::ConnectionLost | Self::Timeout | Self::AddressInUse | Self::ResourceExhausted => {
+                Self::Protocol
+            }
             kind => kind,
         }
     }
@@ -88,7 +94,21 @@ impl ErrorKind {
 /// assert_eq!(error.to_string(), "step before reset; call reset() first");
 /// ```
 ///
-/// Its texts are [printable](crate::printable::text), whoever they are from.
+/// Its texts are [printable](crate::printable::text), also those that a peer has sent.
+///
+/// [`source`](std::error::Error::source) is the error that led to this one, where there is one: the `std::io::Error` of
+/// a socket that failed, the [`EnvFailure`] of an environment. The text says what people need of the source, too, so that
+/// it can be shown alone.
+///
+/// ```
+/// use std::{error::Error as _, io};
+/// use rlay::{Error, ErrorKind};
+///
+/// let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+/// let error = Error::new(ErrorKind::ConnectionLost, format!("cannot connect: {refused}")).with_source(refused);
+/// let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+/// assert_eq!(cause, Some(io::ErrorKind::ConnectionRefused));
+/// ```
 ///
 /// `Debug` prints the sentence, too, and below it the traceback of a remote environment if there is one: that is what
 /// a `main` shows which returns the error.
@@ -96,14 +116,14 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: Cow<'static, str>,
-    failure: Option<Box<EnvFailure>>,
+    source: Option<Arc<dyn error::Error + Send + Sync>>,
     is_gone: bool,
 }
 
 impl Error {
     /// An error of `kind` whose text should say what to try next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: own(message.into()), failure: None, is_gone: false }
+        Self { kind, message: own(message.into()), source: None, is_gone: false }
     }
 
     /// An error of `kind` with the words of a peer, behind what they are.
@@ -119,12 +139,17 @@ impl Error {
 
     /// An error that costs no allocation, for what happens all the time.
     pub(crate) const fn plain(kind: ErrorKind, message: &'static str) -> Self {
-        Self { kind, message: Cow::Borrowed(message), failure: None, is_gone: false }
+        Self { kind, message: Cow::Borrowed(message), source: None, is_gone: false }
     }
 
     /// Shorthand for a violation of the protocol by the peer.
     pub fn protocol(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Protocol, message)
+    }
+
+    /// The error of a thread that the system did not start.
+    pub(crate) fn no_thread(refused: std::io::Error) -> Self {
+        Self::new(ErrorKind::ResourceExhausted, format!("cannot start a thread: {refused}")).with_source(refused)
     }
 
     /// Whose doing it is.
@@ -139,7 +164,22 @@ impl Error {
 
     /// What the remote environment raised, if that is what happened.
     pub fn env_failure(&self) -> Option<&EnvFailure> {
-        self.failure.as_deref()
+        self.source.as_ref()?.downcast_ref()
+    }
+
+    /// The same error with `source` as the error that led to it. The text should say what people need of `source`: many
+    /// programs show the text alone.
+    #[must_use]
+    pub fn with_source(mut self, source: impl error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// The same with a source that other errors have, too.
+    #[must_use]
+    pub(crate) fn with_shared_source(mut self, source: Arc<dyn error::Error + Send + Sync>) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// The same error with `prefix` before its text, to say where it happened.
@@ -183,11 +223,15 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        self.failure.as_ref().map_or(Ok(()), |failure| failure.write_traceback(f))
+        self.env_failure().map_or(Ok(()), |failure| failure.write_traceback(f))
     }
 }
 
-impl std::error::Error for Error {}
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
 
 /// Texts that are too long are cut, with a mark where ([`printable::LONGEST`]).
 impl From<EnvFailure> for Error {
@@ -199,12 +243,12 @@ impl From<EnvFailure> for Error {
             traceback: own(traceback).into(),
         };
         let message = own(failure.to_string());
-        Self { kind: ErrorKind::Env, message, failure: Some(Box::new(failure)), is_gone: false }
+        Self { kind: ErrorKind::Env, message, source: Some(Arc::new(failure)), is_gone: false }
     }
 }
 
 /// What an environment's own code may return: any error at all, so that `?` works on everything.
-pub type EnvError = Box<dyn std::error::Error + Send + Sync>;
+pub type EnvError = Box<dyn error::Error + Send + Sync>;
 
 /// An environment's error in the form in which it crosses the wire.
 ///
@@ -257,7 +301,7 @@ impl fmt::Debug for EnvFailure {
     }
 }
 
-impl std::error::Error for EnvFailure {}
+impl error::Error for EnvFailure {}
 
 impl From<EnvError> for EnvFailure {
     fn from(error: EnvError) -> Self {

@@ -91,6 +91,10 @@ impl Stop {
     }
 
     /// Waits until it is set, for code inside a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: waiting changes nothing, and a flag that was set stays set.
     pub async fn wait(&self) {
         let mut told = std::pin::pin!(self.0.tasks.notified());
         // From here on no `set` is missed.

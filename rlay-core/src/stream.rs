@@ -13,7 +13,7 @@ use crate::{
     channel::{BlockingChannel, Channel, Incoming, TransportOptions},
     error::{Error, ErrorKind, Result},
     frame::Frame,
-    net::{LINGER, broken, goodbye, lost},
+    net::{LINGER, broken, goodbye, lost, lost_by},
     wire::{END, Framing},
 };
 
@@ -83,7 +83,7 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin> StreamChannel<R,
         .await;
         // If the peer has gone, what it had sent can still be read.
         self.is_sending = false;
-        written.map_err(|e| lost(&self.peer, e))
+        written.map_err(|e| lost_by(&self.peer, e))
     }
 }
 
@@ -106,7 +106,7 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin> Channel for Stre
             match self.read.read(self.framing.space()).await {
                 Ok(0) => return Err(lost(&self.peer, "the stream ended without a goodbye")),
                 Ok(n) => self.framing.filled(n),
-                Err(error) => return Err(lost(&self.peer, error)),
+                Err(error) => return Err(lost_by(&self.peer, error)),
             }
         }
     }

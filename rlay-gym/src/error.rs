@@ -27,6 +27,7 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
             ErrorKind::Timeout => "Timeout",
             ErrorKind::Closed => "Closed",
             ErrorKind::Unauthorized => "Unauthorized",
+            ErrorKind::ResourceExhausted => "ResourceExhausted",
             ErrorKind::Env => "ContractError",
             _ => "Error",
         };

@@ -165,8 +165,11 @@ def test_a_dialer_without_descriptors(scheme: str, left: int, fresh: Callable[[s
             dialer.say("dial")
             text = dialer.line()
             if not (text == "in" and left):
-                assert text.startswith("Busy ")
-                reads(text, "Busy …Too many open files…", "raise this process's limit of open files (ulimit -n)")
+                assert text.startswith("ResourceExhausted ")
+                reads(
+                    text, "ResourceExhausted …Too many open files…",
+                    "raise this process's limit of open files (ulimit -n)",
+                )  # fmt: skip
             dialer.say("free")
             dialer.find("free")
             dialer.say("dial")
@@ -193,3 +196,73 @@ def test_a_game_goes_on_where_its_spare_session_has_no_descriptors(scheme: str, 
             assert third.reset()[0] == [0]
             second.close()
             third.close()
+
+
+REFUSED = """
+    import os, resource, sys
+    import rlay
+    host = rlay.ServerBackend("CartPole-v1")
+    def attempts():
+        yield lambda: rlay.ServerBackend("CartPole-v1")
+        yield lambda: rlay.ServerEnv()
+        yield lambda: rlay.launch(["true"])
+        yield host.start
+    if sys.argv[1] == "threads":
+        # The limit does not bind root.
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+    else:
+        most = 1 + max(int(name) for name in os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        held = []
+        try:
+            while True:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError as error:
+            pass
+    for attempt in list(attempts())[: 4 if sys.argv[1] == "threads" else 3]:
+        try:
+            attempt()
+            print("no error")
+        except OSError as error:
+            print(type(error).__name__, isinstance(error, rlay.Error), error)
+    os._exit(0)
+    """
+
+
+@pytest.mark.parametrize(
+    ("what", "says"), [("threads", "cannot start a thread: "), ("descriptors", "Too many open files")]
+)
+def test_what_the_system_refuses_is_an_error_of_its_own(what: str, says: str) -> None:
+    with python(REFUSED, what) as program:
+        for _ in range(4 if what == "threads" else 3):
+            line = program.line()
+            assert line.startswith("ResourceExhausted True ") and says in line
+        assert program.wait() == 0
+
+
+LAUNCHER = """
+    import os, resource, sys
+    import rlay
+    most = int(sys.argv[1]) + 1 + max(int(name) for name in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    try:
+        rlay.launch(["true"], connect_timeout=10.0)
+    except rlay.Error as error:
+        print(type(error).__name__, error)
+    """
+
+
+def test_a_launch_without_descriptors() -> None:
+    """However many there are: one for each step of a launch at which they can run out."""
+    words = []
+    for left in range(20):
+        with python(LAUNCHER, str(left)) as program:
+            line = program.line()
+        words.append(line.split()[0])
+        if words[-1] != "ResourceExhausted":
+            assert line.startswith("ConnectionLost before it dialed in, true ended")
+            break
+        assert "Too many open files" in line
+    assert words[-1] == "ConnectionLost" and len(words) > 5, words

@@ -78,6 +78,7 @@ BASES = {
     "AddressError": (rlay.Error, ValueError),
     "Unauthorized": (rlay.Error, PermissionError),
     "Busy": (rlay.Error,),
+    "ResourceExhausted": (rlay.Error, OSError),
     "ResetNeeded": (rlay.Error, gym.error.ResetNeeded),
     "InvalidAction": (rlay.Error, ValueError, gym.error.InvalidAction),
     "Closed": (rlay.Error, gym.error.ClosedEnvironmentError),
@@ -118,6 +119,12 @@ def test_the_version_is_the_crates() -> None:
     found = re.search(r'^\[workspace\.package\].*?^version = "(.*?)"', (ROOT / "Cargo.toml").read_text(), re.M | re.S)
     assert found is not None
     assert rlay.__version__ == found[1]
+
+
+def test_the_distribution_is_not_the_abandoned_one() -> None:
+    """Its name in the package index is taken; what is imported is ``rlay`` all the same."""
+    project = (ROOT / "rlay-gym" / "pyproject.toml").read_text()
+    assert re.findall(r'^(?:name|module-name) = "(.*)"$', project, re.M) == ["rlay-gym", "rlay._rlay"]
 
 
 def test_what_returns_itself_says_so() -> None:

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use rlay_core::{
     Channel, Error, ErrorKind, Frame, Result, TransportOptions, Watch,
-    net::{broken, goodbye, lost},
+    net::{broken, goodbye, lost, lost_by},
     wire::{END, Framing},
 };
 use rlay_tls::{explain_alert, explain_own_alert};
@@ -125,14 +125,14 @@ impl QuicChannel {
         self.is_sending = false;
         result.map_err(|error| match error {
             WriteError::ConnectionLost(reason) => explain(&self.peer, &reason),
-            other => explain_or(&self.peer, connection, &other),
+            other => explain_or(&self.peer, connection, other),
         })
     }
 }
 
 /// Why a connection is over, in plain words. This end closes none that it still uses, unless it gives it up.
 pub(crate) fn explain(peer: &str, reason: &ConnectionError) -> Error {
-    match reason {
+    let error = match reason {
         ConnectionError::TimedOut | ConnectionError::LocallyClosed => {
             lost(peer, "nothing was heard for too long; its machine or the network is gone, or it was killed")
         }
@@ -159,13 +159,14 @@ pub(crate) fn explain(peer: &str, reason: &ConnectionError) -> Error {
             Error::protocol(format!("{peer}: it speaks another version of QUIC; is it an RLay endpoint?"))
         }
         other => lost(peer, other),
-    }
+    };
+    error.with_source(reason.clone())
 }
 
-fn explain_or(peer: &str, connection: &Connection, error: &dyn std::fmt::Display) -> Error {
+fn explain_or(peer: &str, connection: &Connection, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     match connection.close_reason() {
         Some(reason) => explain(peer, &reason),
-        None => lost(peer, error),
+        None => lost_by(peer, error),
     }
 }
 
@@ -201,7 +202,7 @@ impl Channel for QuicChannel {
                 Ok(Some(n)) => self.framing.filled(n),
                 Ok(None) => return Err(lost(&self.peer, "the stream ended without a goodbye")),
                 Err(ReadError::ConnectionLost(reason)) => return Err(explain(&self.peer, &reason)),
-                Err(error) => return Err(explain_or(&self.peer, connection, &error)),
+                Err(error) => return Err(explain_or(&self.peer, connection, error)),
             }
         }
     }

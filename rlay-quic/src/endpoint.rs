@@ -15,7 +15,7 @@ use quinn::{
 };
 use rlay_core::{
     Address, BlockingChannel, Channel, Error, ErrorKind, Incoming, Listener, Result, TransportOptions,
-    net::{self, lost},
+    net::{self, lost, lost_by},
     open_bridged,
 };
 use rlay_tls::explain;
@@ -53,15 +53,16 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     let mut last = None;
     for to in &parsed.sockets {
         let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let cannot = |e: &dyn std::fmt::Display| lost(format_args!("cannot connect to {address}"), e);
-        let socket = socket(SocketAddr::new(any, 0)).map_err(|e| cannot(&e))?;
-        let endpoint =
-            Endpoint::new(parsed.endpoint(), None, socket, Arc::new(TokioRuntime)).map_err(|e| cannot(&e))?;
-        let connecting = endpoint.connect_with(config.clone(), *to, &dialer.name.to_str()).map_err(|e| cannot(&e))?;
+        let cannot = |e: io::Error| net::cannot_connect(address, e);
+        let what = || format!("cannot connect to {address}");
+        let socket = socket(SocketAddr::new(any, 0)).map_err(cannot)?;
+        let endpoint = Endpoint::new(parsed.endpoint(), None, socket, Arc::new(TokioRuntime)).map_err(cannot)?;
+        let connecting = endpoint.connect_with(config.clone(), *to, &dialer.name.to_str());
+        let connecting = connecting.map_err(|e| lost_by(what(), e))?;
         let met = tokio::select! {
             met = time::timeout(HANDSHAKE_TIME, connecting) => met,
             error = refused(*to, any) => {
-                last = Some(net::cannot_connect(address, &error));
+                last = Some(cannot(error));
                 continue;
             }
         };
@@ -69,12 +70,12 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
             Ok(Ok(connection)) => {
                 let peer = format!("quic://{to}");
                 // A listener that refuses this end's certificate says so only now.
-                let refused = |_: &dyn std::fmt::Display| match connection.close_reason() {
+                let refused = || match connection.close_reason() {
                     Some(reason) => explain_end(&peer, &reason),
-                    None => cannot(&"the connection ended at once"),
+                    None => lost(what(), "the connection ended at once"),
                 };
-                let (mut send, receive) = connection.open_bi().await.map_err(|e| refused(&e))?;
-                send.write_all(&[OPENING]).await.map_err(|e| refused(&e))?;
+                let (mut send, receive) = connection.open_bi().await.map_err(|_| refused())?;
+                send.write_all(&[OPENING]).await.map_err(|_| refused())?;
                 let streams = Streams::new(connection, (send, receive), options.liveness);
                 return Ok(Box::new(QuicChannel::open(streams, peer, options)));
             }
@@ -84,7 +85,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
                 }
                 last = Some(explain_end(&address.to_string(), &error));
             }
-            Err(_) => last = Some(cannot(&format_args!("no answer within {HANDSHAKE_TIME:?}"))),
+            Err(_) => last = Some(lost(what(), format_args!("no answer within {HANDSHAKE_TIME:?}"))),
         }
     }
     Err(last.expect("there is an address"))
@@ -109,16 +110,15 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
     let parsed = Parsed::new(address, net::resolve(address)?)?;
     let tls = parsed.tls.listen(address)?;
     tls.check_exposure(address, &parsed.sockets, options.is_authenticated)?;
-    let unusable = |e: &dyn std::fmt::Display| address.error(format_args!("cannot listen: {e}"));
     let crypto = QuicServerConfig::try_from(tls.config).expect("ring has the initial cipher suite");
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(parsed.transport_for_strangers(options)));
 
-    let socket = socket(parsed.sockets[0]).map_err(|e| net::bind_error(address, &e))?;
+    let socket = socket(parsed.sockets[0]).map_err(|e| net::bind_error(address, e))?;
     let descriptor = socket.as_raw_fd();
     let endpoint = Endpoint::new(parsed.endpoint(), Some(config), socket, Arc::new(TokioRuntime));
-    let endpoint = endpoint.map_err(|e| unusable(&e))?;
-    let local = net::dialable("quic", endpoint.local_addr().map_err(|e| unusable(&e))?);
+    let endpoint = endpoint.map_err(|e| net::bind_error(address, e))?;
+    let local = net::dialable("quic", endpoint.local_addr().map_err(|e| net::bind_error(address, e))?);
     let mtu = parsed.mtu.map(|mtu| format!("&mtu={mtu}")).unwrap_or_default();
     let address = format!("quic://{local}?pin={}{mtu}", tls.pin).parse()?;
     Ok(Box::new(QuicListener { endpoint, address, options: options.clone(), descriptor }))

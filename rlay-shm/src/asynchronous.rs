@@ -5,7 +5,7 @@ use std::{io, os::fd::AsRawFd};
 use async_trait::async_trait;
 use rlay_core::{
     Address, Channel, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{Reserve, cannot_connect, goodbye, lost},
+    net::{Reserve, cannot_connect, goodbye, lost_by},
 };
 use tokio::{io::Interest, net, time};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
-    let cannot = |e: io::Error| cannot_connect(address, &e);
+    let cannot = |e: io::Error| cannot_connect(address, e);
     let socket = rendezvous::dial_async(address).await?;
     let bell = net::UnixStream::from_std(socket.try_clone().map_err(cannot)?).map_err(cannot)?;
     let region = loop {
@@ -37,7 +37,7 @@ pub(crate) fn open(stream: Stream) -> Result<Box<dyn Channel>> {
         stream.socket.set_nonblocking(true)?;
         net::UnixStream::from_std(stream.socket.try_clone()?)
     };
-    let bell = set_up().map_err(|e| lost("cannot use the connection", e))?;
+    let bell = set_up().map_err(|e| lost_by("cannot use the connection", e))?;
     Ok(Box::new(ShmChannel { bell, stream }))
 }
 
@@ -53,11 +53,11 @@ impl ShmChannel {
     async fn wait(&mut self, need: Need) -> Result<()> {
         self.stream.pipe.doze(need);
         if !self.stream.pipe.has(need)? {
-            let unusable = |e: io::Error| lost("cannot use the connection", e);
+            let unusable = |e: io::Error| lost_by("cannot use the connection", e);
             self.bell.readable().await.map_err(unusable)?;
             match self.bell.try_io(Interest::READABLE, || self.stream.answer_bell()) {
                 Err(e) if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                    return Err(lost(self.stream.peer(), e));
+                    return Err(lost_by(self.stream.peer(), e));
                 }
                 _ => {}
             }
@@ -124,7 +124,7 @@ impl Channel for ShmChannel {
 
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
     let socket = net::UnixListener::from_std(rendezvous::listen(address)?);
-    let socket = socket.map_err(|e| rlay_core::net::bind_error(address, &e))?;
+    let socket = socket.map_err(|e| rlay_core::net::bind_error(address, e))?;
     Ok(Box::new(ShmListener {
         socket,
         address: address.clone(),

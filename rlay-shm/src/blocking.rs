@@ -9,7 +9,7 @@ use std::{
 
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    net::{Patience, Reserve, Want, cannot_connect, goodbye, is_vain, lost, wait_to_accept},
+    net::{Patience, Reserve, Want, cannot_connect, goodbye, is_vain, lost_by, wait_to_accept},
 };
 
 use crate::{
@@ -88,7 +88,7 @@ pub(crate) fn connect(
     deadline: Option<Instant>,
 ) -> Result<Box<dyn BlockingChannel>> {
     let socket = rendezvous::dial(address, deadline)?;
-    let cannot = |e: io::Error| cannot_connect(address, &e);
+    let cannot = |e: io::Error| cannot_connect(address, e);
     let left = deadline.map_or(HAND_OVER, |deadline| deadline.saturating_duration_since(Instant::now()));
     let patience = left.clamp(Duration::from_millis(1), HAND_OVER);
     socket.set_nonblocking(false).map_err(cannot)?;
@@ -116,7 +116,7 @@ impl ShmChannel {
             stream.socket.set_nonblocking(false)?;
             stream.socket.set_read_timeout(Some(Patience::TICK))
         };
-        set_up().map_err(|e| lost("cannot use the connection", e))?;
+        set_up().map_err(|e| lost_by("cannot use the connection", e))?;
         Ok(Box::new(Self {
             stream,
             spin: Spin::new(),
@@ -157,7 +157,7 @@ impl ShmChannel {
                 Ok(())
             }
             Err(error) if is_vain(&error) => patience.after(deadline),
-            Err(error) => Err(lost(self.stream.peer(), error)),
+            Err(error) => Err(lost_by(self.stream.peer(), error)),
         }
     }
 

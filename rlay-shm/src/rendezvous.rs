@@ -13,9 +13,7 @@ use std::{
 
 use rlay_core::{
     Address, Result,
-    net::{
-        bind_error, cannot_connect, check_descriptors, check_user, dial_local, dial_local_async, in_use, lost, own_uid,
-    },
+    net::{bind_error, cannot_connect, check_descriptors, check_user, dial_local, dial_local_async, lost_by, own_uid},
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -39,15 +37,13 @@ fn socket_name(address: &Address) -> Result<SocketAddr> {
         return Err(address
             .error(format_args!("a name has 1 to {LONGEST} printable characters without spaces, as in shm://arena")));
     }
-    SocketAddr::from_abstract_name(format!("rlay-shm-{}-{name}", own_uid())).map_err(|e| address.error(e))
+    SocketAddr::from_abstract_name(format!("rlay-shm-{}-{name}", own_uid()))
+        .map_err(|e| address.error(&e).with_source(e))
 }
 
 pub(crate) fn listen(address: &Address) -> Result<UnixListener> {
-    let listener = UnixListener::bind_addr(&socket_name(address)?).map_err(|e| match e.kind() {
-        io::ErrorKind::AddrInUse => in_use(address),
-        _ => bind_error(address, &e),
-    })?;
-    listener.set_nonblocking(true).map_err(|e| bind_error(address, &e))?;
+    let listener = UnixListener::bind_addr(&socket_name(address)?).map_err(|e| bind_error(address, e))?;
+    listener.set_nonblocking(true).map_err(|e| bind_error(address, e))?;
     Ok(listener)
 }
 
@@ -60,7 +56,7 @@ pub(crate) async fn dial_async(address: &Address) -> Result<UnixStream> {
 }
 
 fn dialed(address: &Address, socket: io::Result<UnixStream>) -> Result<UnixStream> {
-    let socket = socket.map_err(|e| cannot_connect(address, &e))?;
+    let socket = socket.map_err(|e| cannot_connect(address, e))?;
     check_user(&socket)?;
     Ok(socket)
 }
@@ -78,7 +74,7 @@ pub(crate) fn hand_over(socket: &UnixStream) -> Result<Region> {
         io::Result::Ok(region)
     };
     hand_over().map_err(|e| {
-        check_descriptors(&e).err().unwrap_or_else(|| lost("the shared memory could not be handed over", e))
+        check_descriptors(&e).err().unwrap_or_else(|| lost_by("the shared memory could not be handed over", e))
     })
 }
 

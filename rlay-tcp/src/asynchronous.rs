@@ -24,13 +24,13 @@ use tokio::{
 
 use crate::{
     layer::{Layer, Security},
-    socket::{self, Accepted, Listening, Owner, broken, crashed, lost},
+    socket::{self, Accepted, Listening, Owner, broken, crashed, lost_by},
     vigil::Vigil,
 };
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
     let security = Security::dial(address)?;
-    let failed = |e: io::Error| cannot_connect(address, &e);
+    let failed = |e: io::Error| cannot_connect(address, e);
     let stream = match address.scheme() {
         "unix" => {
             let to = SocketAddr::from_pathname(file(address)?).map_err(failed)?;
@@ -55,7 +55,7 @@ pub(crate) fn open(socket: Socket, options: &TransportOptions, security: &Securi
             Ok(Stream::Tcp(TcpStream::from_std(socket.into())?))
         }
     };
-    let stream = run().map_err(|e: io::Error| lost("cannot use the connection", &e))?;
+    let stream = run().map_err(|e: io::Error| lost_by("cannot use the connection", e))?;
     Ok(Box::new(stream.channel(options, security)?))
 }
 
@@ -68,7 +68,7 @@ enum Stream {
 impl Stream {
     fn channel(self, options: &TransportOptions, security: &Security) -> Result<StreamChannel> {
         let (peer, layer) = (socket::peer_name(&self.socket(), security), security.layer()?);
-        socket::configure(&self.socket(), options).map_err(|e| lost("cannot use the connection", &e))?;
+        socket::configure(&self.socket(), options).map_err(|e| lost_by("cannot use the connection", e))?;
         let framing = Framing::new(options.max_frame);
         let vigil = Vigil::new(&self.socket(), options.liveness);
         Ok(StreamChannel { stream: self, layer, framing, peer, is_sending: false, vigil, owner: Owner::new() })
@@ -173,7 +173,7 @@ impl StreamChannel {
                     // sent can still be read.
                     self.is_sending &= total == 0;
                     self.layer.give_up();
-                    return Err(result.map_or_else(|e| lost(&self.peer, &e), |_| crashed(&self.peer)));
+                    return Err(result.map_or_else(|e| lost_by(&self.peer, e), |_| crashed(&self.peer)));
                 }
             }
         }
@@ -193,7 +193,7 @@ impl StreamChannel {
                     self.layer.filled(&mut self.framing, n);
                     return Ok(());
                 }
-                Ok(Err(error)) => return Err(lost(&self.peer, &error)),
+                Ok(Err(error)) => return Err(lost_by(&self.peer, error)),
             }
         }
     }
@@ -312,7 +312,7 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
             Ok(Sockets::Tcp(TcpListener::from_std(socket.into())?))
         }
     };
-    let sockets = run().map_err(|e: io::Error| lost("cannot listen", &e))?;
+    let sockets = run().map_err(|e: io::Error| lost_by("cannot listen", e))?;
     let options = options.clone();
     Ok(Box::new(StreamListener { sockets, address, _file: file, security, options, reserve: Reserve::default() }))
 }

@@ -25,7 +25,7 @@ use socket2::{SockAddr, SockRef, Socket};
 
 use crate::{
     layer::{Layer, Security},
-    socket::{self, Accepted, Listening, Owner, Target, broken, crashed, lost},
+    socket::{self, Accepted, Listening, Owner, Target, broken, crashed, lost_by},
     vigil::Vigil,
 };
 
@@ -49,7 +49,7 @@ pub(crate) fn connect(
         }
     }
     let error = last.unwrap_or_else(|| io::ErrorKind::NotFound.into());
-    Err(cannot_connect(address, &error))
+    Err(cannot_connect(address, error))
 }
 
 fn dial(to: &SockAddr, options: &TransportOptions, deadline: Option<Instant>) -> io::Result<Socket> {
@@ -78,7 +78,7 @@ pub(crate) fn open(
         socket.set_write_timeout(Some(Patience::TICK))?;
         socket::configure(&socket, options)
     };
-    set_up().map_err(|e| lost("cannot use the connection", &e))?;
+    set_up().map_err(|e| lost_by("cannot use the connection", e))?;
     let (peer, layer) = (socket::peer_name(&socket, security), security.layer()?);
     let framing = Framing::new(options.max_frame);
     let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
@@ -131,9 +131,9 @@ impl StreamChannel {
     }
 
     /// Takes the error of a read or write; `Ok` says that the call is to be made again.
-    fn again(&mut self, want: Want, error: &io::Error, deadline: Option<Instant>) -> Result<()> {
-        if !is_vain(error) {
-            return Err(lost(&self.peer, error));
+    fn again(&mut self, want: Want, error: io::Error, deadline: Option<Instant>) -> Result<()> {
+        if !is_vain(&error) {
+            return Err(lost_by(&self.peer, error));
         }
         // Whatever the kernel may hear yet: a frame may be half sent.
         let verdict = self.vigil.look(&SockRef::from(&*self.socket), &self.peer, Instant::now());
@@ -189,7 +189,7 @@ impl StreamChannel {
                     }
                 }
                 Err(error) => {
-                    self.again(Want::Write, &error, deadline).inspect_err(|error| {
+                    self.again(Want::Write, error, deadline).inspect_err(|error| {
                         if error.kind() != ErrorKind::Timeout {
                             self.layer.give_up();
                         }
@@ -220,7 +220,7 @@ impl StreamChannel {
                     self.layer.filled(&mut self.framing, n);
                     return Ok(());
                 }
-                Err(error) => self.again(Want::Read, &error, deadline)?,
+                Err(error) => self.again(Want::Read, error, deadline)?,
             }
         }
     }
@@ -366,7 +366,7 @@ impl BlockingChannel for StreamChannel {
                 Ok(0) => Err(crashed(&peer)),
                 Ok(_) => Ok(()),
                 Err(error) if is_vain(&error) => vigil.look(&SockRef::from(&*socket), &peer, Instant::now()),
-                Err(error) => Err(lost(&peer, error)),
+                Err(error) => Err(lost_by(&peer, error)),
             }
         }))
     }
@@ -389,7 +389,7 @@ impl Drop for StreamChannel {
 
 pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
     let listening = socket::listen(address, options)?;
-    listening.socket.set_nonblocking(true).map_err(|e| lost("cannot listen", &e))?;
+    listening.socket.set_nonblocking(true).map_err(|e| lost_by("cannot listen", e))?;
     Ok(Box::new(StreamListener { listening, options: options.clone(), stop: None, reserve: Reserve::default() }))
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
-pub(crate) use rlay_core::net::{broken, lost};
+pub(crate) use rlay_core::net::{broken, lost_by};
 use rlay_core::{
     Address, BlockingChannel, Channel, Error, Incoming, Result, TransportOptions,
     net::{self, SocketFile},
@@ -34,7 +34,7 @@ impl Target {
     pub(crate) fn candidates(&self, address: &Address) -> Result<Vec<SockAddr>> {
         match self {
             Self::Tcp(found) => Ok(found.iter().map(|a| SockAddr::from(*a)).collect()),
-            Self::Unix(path) => Ok(vec![SockAddr::unix(path).map_err(|e| address.error(e))?]),
+            Self::Unix(path) => Ok(vec![SockAddr::unix(path).map_err(|e| address.error(&e).with_source(e))?]),
         }
     }
 }
@@ -82,14 +82,14 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Li
     let socket = match &target {
         Target::Tcp(found) => {
             security.check_exposure(address, found, options.is_authenticated)?;
-            bind().map_err(|e| net::bind_error(address, &e))?
+            bind().map_err(|e| net::bind_error(address, e))?
         }
         Target::Unix(path) => {
             let (socket, file) = net::bind_file(address, path, bind)?;
             return Ok(Listening { socket, address: address.clone(), file: Some(file), security });
         }
     };
-    let local = socket.local_addr().map_err(|e| net::bind_error(address, &e))?;
+    let local = socket.local_addr().map_err(|e| net::bind_error(address, e))?;
     let local = local.as_socket().ok_or_else(|| address.error("not an internet address"))?;
     let local = net::dialable(security.scheme(), local);
     let address = match &security {
@@ -116,7 +116,7 @@ fn bind(to: &SockAddr, options: &TransportOptions) -> io::Result<Socket> {
 
 /// The error of a stream that ended without the peer's word that nothing follows.
 pub(crate) fn crashed(peer: &str) -> Error {
-    lost(peer, "the connection ended without a goodbye; the process at the other end was killed or crashed")
+    net::lost(peer, "the connection ended without a goodbye; the process at the other end was killed or crashed")
 }
 
 /// The name of the other end, for messages.

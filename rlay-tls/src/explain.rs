@@ -14,7 +14,7 @@ pub fn explain(peer: &str, error: &TlsError) -> Error {
 
 /// The same where it is known by which bytes the peer began.
 pub(crate) fn explain_to(peer: &str, error: &TlsError, first: &[u8]) -> Error {
-    match error {
+    let explained = match error {
         TlsError::InvalidCertificate(why) => unauthorized(peer, &certificate(why)),
         TlsError::AlertReceived(alert) => {
             explain_alert(peer, u8::from(*alert)).unwrap_or_else(|| lost(peer, format_args!("it ended TLS: {error}")))
@@ -30,7 +30,8 @@ pub(crate) fn explain_to(peer: &str, error: &TlsError, first: &[u8]) -> Error {
             "{peer}: it speaks TLS, but not RLay inside; check the address and port at both ends"
         )),
         other => Error::protocol(format!("{peer}: TLS failed: {other}; check the address and port at both ends")),
-    }
+    };
+    explained.with_source(error.clone())
 }
 
 /// The error for what this end found wrong with `peer`, of which it told it by `alert`, where it is known only in words.

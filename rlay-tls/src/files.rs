@@ -175,6 +175,11 @@ fn identity(_: &fs::Metadata) -> [i64; 4] {
     [0; 4]
 }
 
+/// The error of a file that cannot be read.
+pub(crate) fn unreadable(file: &Path, why: io::Error) -> Error {
+    unusable(file, &why).with_source(why)
+}
+
 /// The error of a file that cannot be used.
 pub(crate) fn unusable(file: &Path, why: impl fmt::Display) -> Error {
     Error::new(ErrorKind::Usage, format!("{} cannot be used: {why}", file.display()))
@@ -211,7 +216,7 @@ mod tests {
         let (path, is_failing) = (file.clone(), fails.clone());
         let watched = Watched::new(&[&file], move || match is_failing.load(SeqCst) {
             true => Err(unusable(&path, "no descriptors are left")),
-            false => fs::read_to_string(&path).map_err(|e| unusable(&path, e)),
+            false => fs::read_to_string(&path).map_err(|e| unreadable(&path, e)),
         });
         let watched = watched.unwrap();
         assert_eq!(*watched.current(), "one");
@@ -241,7 +246,7 @@ mod tests {
             if !is_first.swap(false, SeqCst) {
                 let _ = gate.lock().unwrap().recv();
             }
-            fs::read_to_string(&path).map_err(|e| unusable(&path, e))
+            fs::read_to_string(&path).map_err(|e| unreadable(&path, e))
         });
         let watched = watched.unwrap();
         fs::write(&file, "another").unwrap();

@@ -14,7 +14,7 @@ use rustls::{
 
 use crate::{
     Pin,
-    files::{in_words, read, unusable},
+    files::{in_words, read, unreadable, unusable},
     provider,
 };
 
@@ -23,7 +23,7 @@ const NAME: &str = "rlay";
 
 /// The certificate in `cert` and those that follow it there, and its key in `key`.
 pub(crate) fn from_files(cert: &Path, key: &Path) -> Result<CertifiedKey> {
-    let pem = |file: &Path| read(file).map_err(|e| unusable(file, e));
+    let pem = |file: &Path| read(file).map_err(|e| unreadable(file, e));
     certified(&pem(cert)?, &pem(key)?).map_err(|why| {
         let key = if cert == key { String::new() } else { format!(" with the key in {}", key.display()) };
         unusable(cert, format_args!("{why}{key}"))
@@ -53,7 +53,7 @@ pub(crate) fn own() -> Result<CertifiedKey> {
                 "the development certificate is good for this process only, and so is the pin in its address: {why}; \
                  let XDG_STATE_HOME name a folder that can be written to"
             );
-            generate().map_err(|e| unusable(e.to_string()))?
+            generate().map_err(|e| unusable(e.to_string()).with_source(e))?
         }
     };
     let identity = certified(pem.as_bytes(), pem.as_bytes()).map_err(unusable)?;

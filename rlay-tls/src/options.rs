@@ -92,7 +92,7 @@ impl Listening {
 }
 
 fn impossible(error: rustls::Error) -> Error {
-    Error::new(ErrorKind::Usage, format!("TLS cannot begin: {error}"))
+    Error::new(ErrorKind::Usage, format!("TLS cannot begin: {error}")).with_source(error)
 }
 
 impl TlsOptions {

@@ -26,7 +26,7 @@ const SIGNATURE: [u8; 10] = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f];
 
 /// What the `zeromq` crate calls the address, if ZeroMQ is spoken there: it would try again for ever and never say why.
 async fn endpoint(address: &Address) -> Result<String> {
-    let cannot = |e: io::Error| net::cannot_connect(address, &e);
+    let cannot = |e: io::Error| net::cannot_connect(address, e);
     if address.scheme() == "zmq+ipc" {
         let path = net::file(address)?;
         let to = SocketAddr::from_pathname(path).map_err(cannot)?;
@@ -64,10 +64,14 @@ async fn greet(address: &Address, stream: &mut (impl AsyncRead + AsyncWrite + Un
             Err(Error::protocol(format!("{address}: what listens there speaks no ZeroMQ; check the address and port")))
         }
         None => {
-            let why = greeted.err().map_or_else(|| "it hung up".to_owned(), |error| error.to_string());
+            let why = greeted.as_ref().err().map_or_else(|| "it hung up".to_owned(), ToString::to_string);
             let text =
                 format!("{why} when it was greeted as ZeroMQ does; if it is no zmq listener, dial it as tcp or tls");
-            Err(lost(format_args!("cannot connect to {address}"), text))
+            let error = lost(format_args!("cannot connect to {address}"), text);
+            Err(match greeted {
+                Ok(()) => error,
+                Err(cause) => error.with_source(cause),
+            })
         }
     }
 }
@@ -78,7 +82,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     let mut socket = DealerSocket::new();
     let events = socket.monitor().fuse();
     let failed = |e| match e {
-        ZmqError::Network(error) => net::cannot_connect(address, &error),
+        ZmqError::Network(error) => net::cannot_connect(address, error),
         // It began as ZeroMQ does, and went on otherwise.
         _ => lost(format_args!("cannot connect to {address}"), "what listens there is no ZeroMQ socket of RLay's"),
     };

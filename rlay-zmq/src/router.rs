@@ -59,8 +59,8 @@ fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<Soc
     let lacks = "nothing here authenticates or encrypts, and a stranger can end the process";
     net::check_exposure(address, &found, allow_remote, lacks, "")?;
     // The standard library's listener has SO_REUSEADDR.
-    let listener = TcpListener::bind(found[0]).map_err(|e| net::bind_error(address, &e))?;
-    let local = net::dialable("zmq", listener.local_addr().map_err(|e| net::bind_error(address, &e))?);
+    let listener = TcpListener::bind(found[0]).map_err(|e| net::bind_error(address, e))?;
+    let local = net::dialable("zmq", listener.local_addr().map_err(|e| net::bind_error(address, e))?);
     let descriptor = listener.as_raw_fd();
     Ok((listener.into(), descriptor, Address::new("zmq", local.to_string()), None))
 }

@@ -8,11 +8,14 @@ mod support;
 mod addresses;
 mod admission;
 mod bounds;
+mod causes;
 #[cfg(feature = "tls")]
 mod certificates;
 mod deaths;
 mod engines;
 mod equality;
+#[cfg(target_os = "linux")]
+mod exhaustion;
 mod failures;
 mod goodbyes;
 mod hosting;

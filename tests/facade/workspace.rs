@@ -83,3 +83,30 @@ fn no_example_of_the_documentation_needs_the_core() {
     }
     assert!(examples > 20, "{examples} examples");
 }
+
+/// A branch that moves would run code here which no commit of ours has chosen.
+#[test]
+fn every_action_of_the_workflows_is_pinned_to_a_tag() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows");
+    let mut actions = 0;
+    for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        let text = fs::read_to_string(&path).expect("it is text");
+        for action in text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: ")) {
+            let (_, tag) = action.split_once('@').unwrap_or_else(|| panic!("{action} has no version"));
+            let numbers: Vec<_> = tag.strip_prefix('v').unwrap_or_default().split('.').collect();
+            let is_pinned = numbers.len() == 3 && numbers.iter().all(|number| number.parse::<u32>().is_ok());
+            assert!(is_pinned, "{}: {action} is not pinned to a tag", path.display());
+            actions += 1;
+        }
+    }
+    assert!(actions > 5, "{actions} actions");
+}
+
+/// `ci.yml` reads the version of the oldest Rust from a line of this form.
+#[test]
+fn the_oldest_rust_is_named_where_the_workflow_looks() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("it is text");
+    let named: Vec<_> = manifest.lines().filter_map(|line| line.strip_prefix("rust-version = ")).collect();
+    assert_eq!(named, [format!("{:?}", env!("CARGO_PKG_RUST_VERSION"))]);
+}

@@ -18,7 +18,7 @@ use tokio::{runtime, sync::Notify, task, task::coop, time};
 use super::timeout;
 use crate::{
     error::{Error, ErrorKind, Result},
-    net::{is_exhausted, why},
+    net::why,
 };
 
 /// The keeper drives once nobody has for this long.
@@ -72,8 +72,7 @@ impl Driver {
     pub(super) fn new(is_kept: bool) -> Result<Self> {
         refuse_inside_tokio()?;
         let cannot = |e: std::io::Error| {
-            let kind = if is_exhausted(&e) { ErrorKind::Busy } else { ErrorKind::Usage };
-            Error::new(kind, format!("cannot start a runtime: {}", why(&e)))
+            Error::new(ErrorKind::ResourceExhausted, format!("cannot start a runtime: {}", why(&e))).with_source(e)
         };
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         let shared = Arc::new(Shared {

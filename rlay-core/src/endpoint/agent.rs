@@ -381,7 +381,7 @@ impl Agent {
             self.program.as_ref().filter(|_| self.is_lost()).and_then(|program| program.exit_report(true))
         {
             // It may have run on for a while when its connection was lost.
-            return Err(Error::new(error.kind(), end));
+            return Err(Error::new(error.kind(), end).with_source(error.clone()));
         }
         Err(error.clone())
     }
@@ -401,10 +401,11 @@ impl Agent {
                     _ => error,
                 },
                 // Not a late answer: there is none to a request that was not sent.
-                _ if error.kind() == ErrorKind::Timeout => Error::new(
-                    ErrorKind::ConnectionLost,
-                    format!("{} did not take the whole request in time; the session is over", self.connection),
-                ),
+                _ if error.kind() == ErrorKind::Timeout => {
+                    let text =
+                        format!("{} did not take the whole request in time; the session is over", self.connection);
+                    Error::new(ErrorKind::ConnectionLost, text).with_source(error)
+                }
                 _ => error,
             };
             let last = self.lost(last);

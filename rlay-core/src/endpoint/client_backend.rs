@@ -253,7 +253,9 @@ impl Inner {
         if self.wait_until(|sessions| sessions.active == 0).is_err() {
             return Ok(());
         }
-        if !self.history.has_played() || !matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Busy) {
+        if !self.history.has_played()
+            || !matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Busy | ErrorKind::ResourceExhausted)
+        {
             return Err(error);
         }
         let why = error.to_string();

@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    net::why,
+};
 
 /// What stands before a command where an address is expected.
 const EXEC: &str = "exec:";
@@ -87,7 +90,7 @@ pub(super) fn why_not(name: &str, error: &io::Error) -> String {
             let by = interpreter(path).map(|by| format!("launch it by its interpreter, as in {by} {name}"));
             format!("{error}; {}", by.unwrap_or_else(|| "get the program for this system and processor".to_owned()))
         }
-        _ => error.to_string(),
+        _ => why(error),
     }
 }
 

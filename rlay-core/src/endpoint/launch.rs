@@ -95,7 +95,7 @@ fn meet(
                 let advice = without_token(acceptor).unwrap_or_else(|| advice.to_owned());
                 let (address, last) = (acceptor.address(), program.last_lines());
                 let text = format!("{name} did not dial in to {address}, which it finds in {ADDRESS_VARIABLE}");
-                Error::new(ErrorKind::Timeout, format!("{text}; {advice}; {last}"))
+                Error::new(ErrorKind::Timeout, format!("{text}; {advice}; {last}")).with_source(error)
             }
             _ => error,
         })?;

@@ -3,21 +3,22 @@
 use std::{
     collections::VecDeque,
     fs::{DirBuilder, File, Metadata},
+    io,
     os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use rustix::{
-    fs::{OFlags, makedev},
-    process::geteuid,
-};
+use rustix::{fs::OFlags, process::geteuid};
 
-use crate::{printable::sentence, token::nonce};
+use crate::{net::why, printable::sentence, token::nonce};
 
 /// Of what a program printed last, so many lines are kept for errors, each cut to so many bytes.
 const LINES: usize = 10;
 const LINE: usize = 500;
+
+/// Why there is no log, and the error of the system that led to it, if one did.
+type Unopened = (String, Option<io::Error>);
 
 /// Where the log of a program lies.
 #[derive(Debug)]
@@ -31,23 +32,23 @@ pub(super) struct Log {
 impl Log {
     /// Opens the one that the user wants, by default a new one in a new folder among the temporary files, which others
     /// can neither foretell nor look into. The error says which it was to be.
-    pub(super) fn open(wanted: Option<&Path>) -> Result<(Self, File), String> {
+    pub(super) fn open(wanted: Option<&Path>) -> Result<(Self, File), Unopened> {
         let folder = wanted.is_none().then(new_folder).transpose()?;
         let path = folder.as_ref().map(|folder| folder.join("output.log"));
         let path = path.or_else(|| wanted.map(Path::to_path_buf)).unwrap_or_default();
         let log = Self { path, folder, is_named: AtomicBool::new(false) };
         match log.create() {
             Ok(file) => Ok((log, file)),
-            Err(why) => {
+            Err((why, cause)) => {
                 log.discard();
-                Err(format!("the log {}: {why}", log.path.display()))
+                Err((format!("the log {}: {why}", log.path.display()), cause))
             }
         }
     }
 
     /// Makes a file that only its user can read. To one that is there is added, if it is the user's own: it may hold why
     /// the program has ended that this one takes the place of, or be that of several programs.
-    fn create(&self) -> Result<File, String> {
+    fn create(&self) -> Result<File, Unopened> {
         // A FIFO is opened once somebody reads from it, unless that is not waited for.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let mut options = File::options();
@@ -59,9 +60,9 @@ impl Log {
         };
         match found.ok().and_then(|found| unfit(&found)) {
             Some(what) => {
-                Err(format!("it is {what}; give the path of a file of your own, or of one that is not there"))
+                Err((format!("it is {what}; give the path of a file of your own, or of one that is not there"), None))
             }
-            None => opened.map_err(|e| e.to_string()),
+            None => opened.map_err(|e| (why(&e), Some(e))),
         }
     }
 
@@ -81,12 +82,12 @@ impl Log {
 }
 
 /// Makes a folder that only this user can look into, among the temporary files of everybody.
-fn new_folder() -> Result<PathBuf, String> {
-    let random = nonce().map_err(|e| e.to_string())?.map(|byte| format!("{byte:02x}")).concat();
+fn new_folder() -> Result<PathBuf, Unopened> {
+    let random = nonce().map_err(|e| (e.to_string(), None))?.map(|byte| format!("{byte:02x}")).concat();
     let folder = std::env::temp_dir().join(format!("rlay-launch-{}", &random[..32]));
     // It is an error if something is there, be it a link to nowhere.
     let made = DirBuilder::new().mode(0o700).create(&folder);
-    made.map_err(|e| format!("a folder for its log, {}: {e}", folder.display()))?;
+    made.map_err(|e| (format!("a folder for its log, {}: {e}", folder.display()), Some(e)))?;
     Ok(folder)
 }
 
@@ -94,9 +95,7 @@ fn new_folder() -> Result<PathBuf, String> {
 /// the system's.
 fn unfit(found: &Metadata) -> Option<String> {
     let (kind, user) = (found.file_type(), found.uid());
-    // Where users have a namespace of their own, the system's devices are nobody's.
-    let is_null = kind.is_char_device() && found.rdev() == makedev(1, 3);
-    let is_own = user == geteuid().as_raw() || (kind.is_char_device() && user == 0) || is_null;
+    let is_own = user == geteuid().as_raw() || (kind.is_char_device() && user == 0) || is_null(found);
     let what = match kind {
         _ if kind.is_fifo() => "a FIFO",
         _ if kind.is_dir() => "a directory",
@@ -109,6 +108,18 @@ fn unfit(found: &Metadata) -> Option<String> {
         _ => return Some(format!("a file of user {user}")),
     };
     Some(what.to_owned())
+}
+
+/// Whether it is `/dev/null`. In a user namespace the system's devices belong to a user that the namespace does not have.
+#[cfg(target_os = "linux")]
+fn is_null(found: &Metadata) -> bool {
+    found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3)
+}
+
+/// Elsewhere there are no user namespaces.
+#[cfg(not(target_os = "linux"))]
+fn is_null(_: &Metadata) -> bool {
+    false
 }
 
 /// The last lines of what was printed.

@@ -428,7 +428,7 @@ impl RawPoll {
             let _ = sender.send(Dialed::Done(dialed.map(Box::new)));
         };
         let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);
-        spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
+        spawned.map_err(Error::no_thread)?;
         Ok(dialed)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fmt,
+    io,
     os::unix::process::CommandExt,
     path::Path,
     process::{self, Command, Stdio},
@@ -10,8 +10,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-use rustix::process::Signal;
 
 use super::{
     Wait,
@@ -23,6 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    net::{is_exhausted, why},
     printable::sentence,
 };
 
@@ -57,13 +56,22 @@ impl Program {
         let (name, arguments) =
             command.split_first().ok_or_else(|| Error::new(ErrorKind::Usage, "there is no command to launch"))?;
         let title = title(command);
-        let cannot = |e: &dyn fmt::Display| Error::new(ErrorKind::Usage, format!("cannot launch {name:?}: {e}"));
-        check_script(name).map_err(|why| cannot(&why))?;
-        let (log, file) = Log::open(log).map_err(|why| cannot(&why))?;
-        let (output, theirs) = std::io::pipe().map_err(|e| cannot(&e))?;
+        let cannot = |why: String, cause: Option<io::Error>| {
+            let kind = match &cause {
+                Some(cause) if is_refused(cause) => ErrorKind::ResourceExhausted,
+                _ => ErrorKind::Usage,
+            };
+            let error = Error::new(kind, format!("cannot launch {name:?}: {why}"));
+            cause.into_iter().fold(error, Error::with_source)
+        };
+        let refused = |e: io::Error| cannot(why(&e), Some(e));
+        check_script(name).map_err(|why| cannot(why, None))?;
+        let (output, theirs) = io::pipe().map_err(refused)?;
+        let errors = theirs.try_clone().map_err(refused)?;
+        let (log, file) = Log::open(log).map_err(|(why, cause)| cannot(why, cause))?;
         let mut command = Command::new(name);
         command.args(arguments).envs(variables);
-        command.stdin(Stdio::null()).stdout(theirs.try_clone().map_err(|e| cannot(&e))?).stderr(theirs);
+        command.stdin(Stdio::null()).stdout(theirs).stderr(errors);
         // Of a group of its own: Ctrl-C in a terminal is this process's affair, which then closes the environment.
         command.process_group(0);
         die_with_parent(&mut command);
@@ -84,16 +92,19 @@ impl Program {
                 Err(error) => drop(started.send(Err(error))),
             }
         };
-        spawn("rlay-program", keep).map_err(|e| cannot(&e))?;
-        is_started.recv().map_err(|e| cannot(&e))?.map_err(|e| {
+        spawn("rlay-program", keep).map_err(|e| {
             process.log.discard();
-            cannot(&why_not(name, &e))
+            refused(e)
+        })?;
+        is_started.recv().map_err(|e| cannot(e.to_string(), None))?.map_err(|e| {
+            process.log.discard();
+            cannot(why_not(name, &e), Some(e))
         })?;
         Siblings::here().open();
         let program = Self { process, close_timeout, owner: process::id(), is_open: true };
         if let Err(error) = spawn("rlay-output", move || for_reader.read(output, file)) {
             let _ = program.end(Duration::ZERO, "although nothing can be read from it", &mut Wait::default());
-            return Err(cannot(&error));
+            return Err(refused(error));
         }
         Ok(program)
     }
@@ -131,7 +142,7 @@ impl Program {
                 self.process.last_lines(&state)
             ),
         };
-        Error::new(error.kind(), text)
+        Error::new(error.kind(), text).with_source(error.clone())
     }
 
     /// How long its environment has to answer that it is closed.
@@ -204,8 +215,13 @@ pub(crate) fn title(command: &[String]) -> String {
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.into()).spawn(run).map(drop)
+}
+
+/// Whether `error` says that the system has no process, memory or descriptor for a child (fork(2)).
+fn is_refused(error: &io::Error) -> bool {
+    is_exhausted(error) || matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory)
 }
 
 /// Has the kernel end the child when this process ends, however that is.
@@ -214,9 +230,9 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()>
 fn die_with_parent(command: &mut Command) {
     let parent = rustix::process::getpid();
     let prepare = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
         // It may have ended before that was said.
-        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     };
     // SAFETY: between fork and exec it makes two system calls and allocates nothing.
     unsafe { command.pre_exec(prepare) };

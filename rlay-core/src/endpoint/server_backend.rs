@@ -196,7 +196,7 @@ pub(super) fn host<'m>(
 /// Starts a thread of a backend.
 pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
     let spawned = thread::Builder::new().name(name.into()).spawn(run);
-    spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))
+    spawned.map_err(Error::no_thread)
 }
 
 /// The threads of an endpoint's sessions.

@@ -161,7 +161,8 @@ impl Search<'_> {
                  the game"
             ),
         };
-        Error::new(ErrorKind::Timeout, text)
+        let error = Error::new(ErrorKind::Timeout, text);
+        self.gone.iter().fold(error, |error, gone| error.with_source(gone.clone()))
     }
 }
 

@@ -49,6 +49,10 @@ pub fn dial_local(to: &SocketAddr, deadline: Option<Instant>) -> io::Result<Unix
 }
 
 /// The same inside tokio, for half a second at most.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, there is no connection: it waits only between attempts, each of which is over at once.
 pub async fn dial_local_async(to: &SocketAddr) -> io::Result<UnixStream> {
     let deadline = Instant::now() + TRY;
     loop {
@@ -123,13 +127,13 @@ pub fn bind_file<T>(address: &Address, path: &Path, bind: impl Fn() -> io::Resul
             if !probed.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
                 return Err(in_use(address));
             }
-            fs::remove_file(path).map_err(|e| bind_error(address, &e))?;
+            fs::remove_file(path).map_err(|e| bind_error(address, e))?;
             bind()
         }
         bound => bound,
     };
     let file = |bound| SocketFile::new(path).map(|file| (bound, file));
-    bound.and_then(file).map_err(|e: io::Error| -> Error { bind_error(address, &e) })
+    bound.and_then(file).map_err(|e: io::Error| -> Error { bind_error(address, e) })
 }
 
 /// The file of a socket that listens, which is removed when this is dropped: unless that happens in a forked child, or

@@ -81,11 +81,14 @@ pub(crate) fn why(error: &io::Error) -> String {
 }
 
 /// The error of a listener that could not be bound.
-pub fn bind_error(address: &Address, error: &io::Error) -> Error {
-    match error.kind() {
+pub fn bind_error(address: &Address, error: io::Error) -> Error {
+    let text = format!("cannot listen: {}", why(&error));
+    let refused = match error.kind() {
         io::ErrorKind::AddrInUse => in_use(address),
-        _ => address.error(format_args!("cannot listen: {}", why(error))),
-    }
+        _ if is_exhausted(&error) => Error::new(ErrorKind::ResourceExhausted, format!("{address}: {text}")),
+        _ => address.error(text),
+    };
+    refused.with_source(error)
 }
 
 /// The error of an address that another listener has.
@@ -101,14 +104,20 @@ pub fn lost(what: impl fmt::Display, why: impl fmt::Display) -> Error {
     Error::new(ErrorKind::ConnectionLost, format!("{what}: {why}"))
 }
 
+/// The same where `cause` is the error that ended the connection; it becomes the [source](std::error::Error::source).
+pub fn lost_by(what: impl fmt::Display, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    lost(what, &cause).with_source(cause)
+}
+
 /// The error of a connection to `address` that could not be made.
-pub fn cannot_connect(address: &Address, error: &io::Error) -> Error {
-    let text = format!("cannot connect to {address}: {}", why(error));
-    match error.kind() {
+pub fn cannot_connect(address: &Address, error: io::Error) -> Error {
+    let text = format!("cannot connect to {address}: {}", why(&error));
+    let failed = match error.kind() {
         io::ErrorKind::ConnectionRefused => Error::gone(text),
-        _ if is_exhausted(error) => Error::new(ErrorKind::Busy, text),
+        _ if is_exhausted(&error) => Error::new(ErrorKind::ResourceExhausted, text),
         _ => Error::new(ErrorKind::ConnectionLost, text),
-    }
+    };
+    failed.with_source(error)
 }
 
 /// The error of every call on a channel that broke before.

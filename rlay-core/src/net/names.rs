@@ -1,10 +1,10 @@
 //! Names: where `host:port` leads. The system's resolver may take half a minute, so a dialer leaves it to a thread.
 
 use std::{
-    mem,
+    io, mem,
     net::{SocketAddr, ToSocketAddrs},
     process,
-    sync::{Mutex, MutexGuard, TryLockError},
+    sync::{Arc, Mutex, MutexGuard, TryLockError},
     thread,
     time::{Duration, Instant},
 };
@@ -15,23 +15,28 @@ use super::lost;
 use crate::{
     address::Address,
     bridge,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
 };
 
 /// Whoever tries again looks for the answer within this time. Names move, so it is not kept for longer.
 const KEPT: Duration = Duration::from_secs(2);
 
 /// What the resolver says, and when: the sockets, or why there are none.
-type Answer = (Instant, Result<Vec<SocketAddr>, String>);
-type Resolver = fn(&str) -> Result<Vec<SocketAddr>, String>;
+type Answer = (Instant, Found);
+type Found = Result<Vec<SocketAddr>, Arc<io::Error>>;
+type Resolver = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
 /// The sockets behind `host:port`, never none, for a listener. Takes as long as the system's resolver does.
 pub fn resolve(address: &Address) -> Result<Vec<SocketAddr>> {
-    told(address, ask_system(address.rest()))
+    told(address, ask_system(address.rest()).map_err(Arc::new))
 }
 
-/// The same for a dialer inside tokio. Cancel-safe: if the resolver takes long, whoever asks again, once or many times,
-/// waits for the same answer.
+/// The same for a dialer inside tokio.
+///
+/// # Cancel safety
+///
+/// Cancel-safe. The resolver's thread goes on, and the next call for this name, within two seconds of the answer, takes
+/// the same answer.
 pub async fn look_up(address: &Address) -> Result<Vec<SocketAddr>> {
     look_up_with(address, ask_system).await
 }
@@ -60,7 +65,8 @@ async fn look_up_with(address: &Address, resolver: Resolver) -> Result<Vec<Socke
     }
     let mut answer = ask(address.rest(), resolver)?;
     let heard = answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
-    let (_, answer) = heard.unwrap_or_else(|| (Instant::now(), Err("the system's resolver failed".into())));
+    let (_, answer) =
+        heard.unwrap_or_else(|| (Instant::now(), Err(Arc::new(io::Error::other("the system's resolver failed")))));
     told(address, answer)
 }
 
@@ -69,17 +75,18 @@ fn literal(address: &Address) -> Option<Vec<SocketAddr>> {
     address.rest().parse().ok().map(|socket| vec![socket])
 }
 
-fn ask_system(name: &str) -> Result<Vec<SocketAddr>, String> {
-    name.to_socket_addrs().map(Iterator::collect).map_err(|e| e.to_string())
+fn ask_system(name: &str) -> io::Result<Vec<SocketAddr>> {
+    name.to_socket_addrs().map(Iterator::collect)
 }
 
-fn told(address: &Address, answer: Result<Vec<SocketAddr>, String>) -> Result<Vec<SocketAddr>> {
+fn told(address: &Address, answer: Found) -> Result<Vec<SocketAddr>> {
     let scheme = address.scheme();
     match answer {
         Ok(found) if found.is_empty() => Err(address.error("the host has no address")),
         Ok(found) => Ok(found),
         Err(why) => Err(address
-            .error(format_args!("{why}; a {scheme} address holds host and port, such as {scheme}://127.0.0.1:5005"))),
+            .error(format_args!("{why}; a {scheme} address holds host and port, such as {scheme}://127.0.0.1:5005"))
+            .with_shared_source(why)),
     }
 }
 
@@ -126,11 +133,11 @@ fn ask(name: &str, resolver: Resolver) -> Result<watch::Receiver<Option<Answer>>
     let (tell, answer) = watch::channel(None);
     let asked = name.to_owned();
     let run = move || {
-        let answer = resolver(&asked);
+        let answer = resolver(&asked).map_err(Arc::new);
         tell.send_replace(Some((Instant::now(), answer)));
     };
     let spawned = thread::Builder::new().name("rlay-names".into()).spawn(run);
-    spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
+    spawned.map_err(Error::no_thread)?;
     if let Some(registry) = &mut registry {
         registry.names.push((name.to_owned(), answer.clone()));
     }
@@ -139,11 +146,15 @@ fn ask(name: &str, resolver: Resolver) -> Result<watch::Receiver<Option<Answer>>
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::{
+        error::Error as _,
+        sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    };
 
     use tokio::time;
 
     use super::*;
+    use crate::error::ErrorKind;
 
     const SLOW: Duration = Duration::from_millis(1000);
 
@@ -187,9 +198,10 @@ mod tests {
         let told = async |name: &str, resolver: Resolver| {
             let error = look_up_with(&format!("tcp://{name}.example:5").parse().unwrap(), resolver).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Address, "{error}");
+            assert!(name == "empty" || error.source().is_some_and(|source| source.is::<io::Error>()), "{error}");
             error.to_string()
         };
-        let unknown = told("unknown", |_| Err("Name or service not known".into())).await;
+        let unknown = told("unknown", |_| Err(io::Error::other("Name or service not known"))).await;
         assert!(unknown.contains("Name or service not known"), "{unknown}");
         let empty = told("empty", |_| Ok(vec![])).await;
         assert!(empty.contains("the host has no address"), "{empty}");

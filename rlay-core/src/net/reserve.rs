@@ -9,6 +9,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Resource, getrlimit},
 };
 
@@ -96,20 +97,19 @@ fn open() -> io::Result<File> {
 
 /// Whether `error` says that the process or the system has no descriptors left.
 pub(crate) fn is_exhausted(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+    exhausted(error).is_some()
+}
+
+fn exhausted(error: &io::Error) -> Option<Errno> {
+    Errno::from_io_error(error).filter(|errno| matches!(*errno, Errno::MFILE | Errno::NFILE))
 }
 
 /// An error of kind [`Busy`](ErrorKind::Busy) if `error` says that a listener has no descriptors left, for who dials it.
 pub fn check_descriptors(error: &io::Error) -> Result<(), Error> {
-    let text = "the listener has no descriptors left";
-    match is_exhausted(error) {
-        true => Err(Error::new(
-            ErrorKind::Busy,
-            format!("{text} ({error}); raise its limit of open files (ulimit -n), or lower max_sessions"),
-        )),
-        false => Ok(()),
-    }
+    let Some(errno) = exhausted(error) else { return Ok(()) };
+    let advice = "raise its limit of open files (ulimit -n), or lower max_sessions";
+    let text = format!("the listener has no descriptors left ({error}); {advice}");
+    Err(Error::new(ErrorKind::Busy, text).with_source(io::Error::from(errno)))
 }
 
 /// The same if there is none to spare now for what a session needs: a part of them is kept back for what the program

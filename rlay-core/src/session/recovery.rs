@@ -191,7 +191,7 @@ impl Recovery {
             },
             Error::to_string,
         );
-        let error = Error::new(ErrorKind::ConnectionLost, format!("{error}; {why}"));
+        let error = Error::new(ErrorKind::ConnectionLost, format!("{error}; {why}")).with_source(error.clone());
         self.fail(error.clone());
         error
     }

@@ -38,6 +38,7 @@ from rlay.errors import (
     InvalidAction,
     ProtocolError,
     ResetNeeded,
+    ResourceExhausted,
     Timeout,
     Unauthorized,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Render",
     "Reset",
     "ResetNeeded",
+    "ResourceExhausted",
     "ServerBackend",
     "ServerEnv",
     "Step",

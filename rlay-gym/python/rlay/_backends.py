@@ -16,7 +16,7 @@ from rlay import _hosting, _lifetime, _listeners, _options, _rlay
 from rlay._log import logger
 from rlay._options import Options
 from rlay._threads import CLOSE_TIME, Threads
-from rlay.errors import Busy, Closed, ConnectionLost, Error, Timeout
+from rlay.errors import Busy, Closed, ConnectionLost, Error, ResourceExhausted, Timeout
 
 _SLICE = 0.1
 """How often a wait looks at signals, in seconds."""
@@ -399,7 +399,7 @@ class ClientBackend(_Backend):
             dialed = time.monotonic()
             try:
                 session = self._dial()
-            except (ConnectionLost, Busy) as error:
+            except (ConnectionLost, Busy, ResourceExhausted) as error:
                 self._wait(lambda: self._active == 0)
                 if self._stop.is_set():
                     return

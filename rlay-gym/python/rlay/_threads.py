@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rlay.errors import ResourceExhausted
+
 CLOSE_TIME = 1.5
 """How long whoever closes waits for threads that are in a call, in seconds."""
 
@@ -28,7 +30,10 @@ class Threads:
         with self._lock:
             self._known = [known for known in self._known if known.is_alive()]
             self._known.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise ResourceExhausted(f"cannot start a thread: {error}") from error
 
     def join(self, asked: float) -> None:
         """Wait for all that were asked to end then, though not for long: one may be in a call that does not end."""

@@ -75,6 +75,10 @@ class Busy(Error):
     """Another call is under way, or the answer to an earlier one is still to come."""
 
 
+class ResourceExhausted(Error, OSError):
+    """The system refused this process a thread, a descriptor or a child process."""
+
+
 class ResetNeeded(Error, gymnasium.error.ResetNeeded):
     """``step()`` before the first ``reset()``."""
 

@@ -2,7 +2,8 @@
 
 use std::{
     env,
-    io::{BufRead, BufReader, Read, Write, stdin, stdout},
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write, stdin, stdout},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
@@ -14,8 +15,8 @@ use std::{
 };
 
 use rlay::{
-    ClientBackend, ClientEnv, Discrete, Env, EnvError, ErrorKind, Map, Metadata, PolledEnv, ResetResult, ServerBackend,
-    Turn, Value,
+    ClientBackend, ClientEnv, Discrete, Env, EnvError, ErrorKind, Map, Metadata, Options, PolledEnv, ResetResult,
+    ServerBackend, Turn, Value,
     endpoint::{Wait, dial},
     wire::{Make, Role},
 };
@@ -65,7 +66,18 @@ impl Process {
 
     /// Starts `role` in another process.
     pub(crate) fn other(role: &str, address: &str) -> Self {
-        let mut child = Command::new(env::current_exe().expect("a test binary has a path"))
+        Self::run(Command::new(env::current_exe().expect("a test binary has a path")), role, address)
+    }
+
+    /// The same behind what a shell does first, such as `ulimit -n 64`.
+    pub(crate) fn after(shell: &str, role: &str, address: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")]).arg(env::current_exe().expect("it has a path"));
+        Self::run(command, role, address)
+    }
+
+    fn run(mut command: Command, role: &str, address: &str) -> Self {
+        let mut child = command
             .args(["--exact", "support::process::another_process", "--nocapture"])
             .env(ROLE, format!("{role} {address}"))
             .stdin(Stdio::piped())
@@ -214,8 +226,40 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
             env.step(Value::Int(HOLD))?;
             env.close()
         }
+        // Asks for threads and descriptors where there are none, and says how that failed.
+        "refused" => refused(address, say),
+        "refused-descriptors" => {
+            let mut held = Vec::new();
+            let last = loop {
+                match File::open("/dev/null") {
+                    Ok(file) => held.push(file),
+                    Err(error) => break error,
+                }
+            };
+            say(format!("{last}"));
+            refused(address, say)
+        }
         _ => Err(format!("there is no role {role}").into()),
     }
+}
+
+/// Has each endpoint ask for what the system refuses, and says the kind of each error and that of its cause.
+fn refused(address: &str, say: &Say) -> Result<(), EnvError> {
+    let options = Options { connect_timeout: Duration::from_millis(300), ..patient() };
+    let bound = ServerBackend::bind(|_| Ok(Mortal::default()), "tcp://127.0.0.1:0", options.clone()).map(drop);
+    let launched = ClientEnv::launch(["true"], options.clone()).map(drop);
+    let dialed = ClientEnv::connect(address, options).map(drop);
+    for refused in [bound, launched, dialed] {
+        let error = refused.expect_err("it has too little");
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        let code = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        say(format!("{:?} {code:?}", error.kind()));
+    }
+    say("done".to_owned());
+    Ok(())
 }
 
 /// Makes environments that say when they are held up, for ever.

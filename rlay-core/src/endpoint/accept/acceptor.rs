@@ -112,7 +112,7 @@ impl Acceptor {
         });
         let for_thread = shared.clone();
         let thread = thread::Builder::new().name("rlay-accept".into()).spawn(move || for_thread.accept(listener));
-        let thread = thread.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
+        let thread = thread.map_err(Error::no_thread)?;
         Ok(Self { address, shared, thread: Mutex::new(Some(thread)), descriptor, abandoned: AtomicBool::new(false) })
     }
 
@@ -277,7 +277,9 @@ impl Shared {
                 {
                     // A dialer that has to wait tries again and again, which is one line.
                     let line = match error.kind() {
-                        ErrorKind::Busy => shared.history.line(&peer, &error.to_string()).map(|(line, _)| line),
+                        ErrorKind::Busy | ErrorKind::ResourceExhausted => {
+                            shared.history.line(&peer, &error.to_string()).map(|(line, _)| line)
+                        }
                         _ => Some(format!("{peer}: {error}")),
                     };
                     line.into_iter().for_each(|line| shared.notice(&line));
@@ -368,7 +370,9 @@ impl Shared {
         let mut answer = Vec::new();
         let session = loop {
             let frame = wait.run(|deadline| channel.recv(deadline)).map_err(|e| match e.kind() {
-                ErrorKind::Closed => Error::new(ErrorKind::Busy, "handshake ended: too many newer ones are under way"),
+                ErrorKind::Closed => {
+                    Error::new(ErrorKind::Busy, "handshake ended: too many newer ones are under way").with_source(e)
+                }
                 _ => e.context("handshake failed"),
             })?;
             match handshake.take(frame.as_deref(), &mut answer) {

@@ -64,6 +64,10 @@ impl Drop for Inner {
 
 impl AsyncAcceptor {
     /// Listens at `address` as `role`. No connection is accepted yet.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing listens.
     pub async fn listen(address: &Address, role: Role, options: &Options) -> Result<(Box<dyn Listener>, Self)> {
         options.check()?;
         let transport = options.registry.find(address)?;
@@ -82,6 +86,12 @@ impl AsyncAcceptor {
     /// There are at most [`Options::max_sessions`] sessions; further dialers are told to try again, unless an agent has
     /// asked for no environment within [`Options::handshake_timeout`]: its connection then fails, and makes room. A session's
     /// permit is free when its connection is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, so are the connection and the permit of a new session; the dialer finds that the
+    /// connection is lost. A session that the connection was to carry on waits for another one, for as long as it would
+    /// have waited for this one.
     pub async fn handshake(&self, incoming: Box<dyn Incoming>) -> Result<Option<AsyncConnection>> {
         let late = |_| Err(Error::new(ErrorKind::Timeout, "the peer did not finish the handshake"));
         time::timeout(self.0.options.handshake_timeout, self.admit(incoming)).await.unwrap_or_else(late)

@@ -48,6 +48,10 @@ pub struct AsyncEnv {
 impl AsyncEnv {
     /// Connects to a [`ServerBackend`](crate::ServerBackend) and makes an environment there, within
     /// [`Options::connect_timeout`] in all.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, so are the connection and the session; see [`open`](Self::open).
     pub async fn connect(address: &str, options: &Options) -> Result<Self> {
         let began = Instant::now();
         let connection = AsyncConnection::dial(&address.parse()?, Role::Agent, options).await?;
@@ -56,6 +60,11 @@ impl AsyncEnv {
 
     /// Makes an environment over a connection that was dialed, or that an environment has dialed to an
     /// [`AsyncAcceptor`](super::AsyncAcceptor). It is made within [`Options::connect_timeout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the session ends. The host is told so by a goodbye, unless the request for the
+    /// environment was half sent; then it finds that the connection is lost.
     pub async fn open(connection: AsyncConnection, options: &Options) -> Result<Self> {
         Self::make(connection, options, options.connect_timeout).await
     }
@@ -97,7 +106,15 @@ impl AsyncEnv {
         self.core.spec()
     }
 
-    /// Gymnasium's `reset`. Cancelling it leaves the answer late; the next `reset` drops it.
+    /// Gymnasium's `reset`.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before the request is sent, which is while it waits for an earlier late answer, nothing
+    /// was asked. If it is dropped while the request is sent, the connection is lost: over a network the next call has
+    /// the request sent over another one, elsewhere the session is over. If it is dropped while it waits for the answer,
+    /// that is late: the next `reset` drops it, and until then `step` and `render` fail with
+    /// [`Busy`](ErrorKind::Busy).
     pub async fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Value>> {
         self.begin()?;
         while self.core.is_late() {
@@ -113,7 +130,12 @@ impl AsyncEnv {
         Ok(ResetResult { observation, info: info(row.info) })
     }
 
-    /// Gymnasium's `step`. After a cancelled one only `reset` goes on; the action is taken all the same.
+    /// Gymnasium's `step`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`reset`](Self::reset): an answer that was waited for is late, and only `reset` goes on. The environment takes
+    /// the action all the same, once.
     pub async fn step(&mut self, action: &Value) -> Result<StepResult<Value>> {
         self.begin()?;
         let space: &AnySpace = &self.core.spec().action_space;
@@ -131,6 +153,10 @@ impl AsyncEnv {
     }
 
     /// Gymnasium's `render`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`step`](Self::step).
     pub async fn render(&mut self) -> Result<Value> {
         self.begin()?;
         self.core.render()?;
@@ -142,6 +168,12 @@ impl AsyncEnv {
     }
 
     /// Ends the session. A host that does not listen is left after half a second.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before the goodbye is written, the environment says it as when it is dropped. If it is
+    /// dropped while the goodbye is sent, the host may find that the connection is lost, and over a network keeps the
+    /// environment for its [`Options::reconnect_timeout`].
     pub async fn close(mut self) -> Result<()> {
         let leave = async {
             let Self { connection, core, .. } = &mut self;

@@ -58,12 +58,12 @@ fn dial_unless(
             Ok((channel, welcome)) => return Ok(dialer.connection(channel, &welcome)),
             Err(error) => error,
         };
-        if !matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Busy | ErrorKind::Timeout) {
+        if !may_pass(error.kind()) {
             return Err(error);
         }
         if ends_with_listener && error.is_gone() {
             let text = format!("{address}: the agent that launched this program has closed the environment; end it");
-            return Err(Error::new(ErrorKind::Closed, text));
+            return Err(Error::new(ErrorKind::Closed, text).with_source(error));
         }
         // An attempt that the deadline cut short says less than the one before it.
         let error = match (wait.look(), reason.take()) {
@@ -83,18 +83,26 @@ fn dial_unless(
                 let waited = started.elapsed().as_secs_f64();
                 let (kind, advice) = match error.kind() {
                     // What the listener says of itself is advice, too.
-                    ErrorKind::Busy => (ErrorKind::Busy, "raise connect_timeout to wait for longer"),
+                    kind @ (ErrorKind::Busy | ErrorKind::ResourceExhausted) => {
+                        (kind, "raise connect_timeout to wait for longer")
+                    }
                     _ => {
                         let advice = "start the other side first, or check the address, or raise connect_timeout";
                         (ErrorKind::ConnectionLost, advice)
                     }
                 };
                 let what = format!("no connection to {address} within {waited:.1} s ({error})");
-                return Err(Error::new(kind, format!("{what}; {advice}")));
+                return Err(Error::new(kind, format!("{what}; {advice}")).with_source(error.clone()));
             }
             Err(interrupted) => return Err(interrupted),
         }
     }
+}
+
+/// Whether the next attempt to connect may succeed after an error of this kind.
+fn may_pass(kind: ErrorKind) -> bool {
+    use ErrorKind::{Busy, ConnectionLost, ResourceExhausted, Timeout};
+    matches!(kind, ConnectionLost | Busy | ResourceExhausted | Timeout)
 }
 
 /// Connects for a session that goes on, trying again until `wait` is over unless that is pointless. Gives the channel and

@@ -63,7 +63,7 @@ impl Reconnector {
             }
         };
         let spawned = thread::Builder::new().name("rlay-redial".into()).spawn(run);
-        spawned.map_err(|e| Error::new(ErrorKind::Usage, format!("cannot start a thread: {e}")))?;
+        spawned.map_err(Error::no_thread)?;
         Ok(reconnector)
     }
 }
