@@ -21,6 +21,7 @@ mod launching;
 mod limits;
 mod losses;
 mod meeting;
+mod options;
 mod policies;
 mod reconnecting;
 mod releases;

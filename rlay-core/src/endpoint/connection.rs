@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    History, Options, Wait,
+    ConnectionOptions, History, Wait,
     journal::Missing,
     keeper::{Keeper, Redial},
     places::Place,
@@ -97,7 +97,13 @@ impl Connection {
     }
 
     /// The same, dialed at `address`, for a session that the ticket names.
-    pub(super) fn dialed(self, address: &Address, role: Role, options: &Options, ticket: Option<Ticket>) -> Self {
+    pub(super) fn dialed(
+        self,
+        address: &Address,
+        role: Role,
+        options: &ConnectionOptions,
+        ticket: Option<Ticket>,
+    ) -> Self {
         let (limits, watch) = (self.limits, self.channel.watch());
         let keep = |ticket| {
             let (address, options, seat) = (address.clone(), options.clone(), Seat::of_a_dialer(limits));
@@ -117,14 +123,14 @@ impl Connection {
     pub(super) fn accepted(
         self,
         role: Role,
-        options: &Options,
+        options: &ConnectionOptions,
         (bell, seat): (Option<Bell>, Option<Seat>),
         place: Place,
     ) -> Self {
         Self { seat, bell, place: Some(place), ..self.with(role, options) }
     }
 
-    fn with(self, role: Role, options: &Options) -> Self {
+    fn with(self, role: Role, options: &ConnectionOptions) -> Self {
         let (reconnect_timeout, handshake_timeout) = (options.reconnects_for(role), options.handshake_timeout);
         Self { role, reconnect_timeout, handshake_timeout, ..self }
     }

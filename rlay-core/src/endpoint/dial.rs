@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, Options, Wait, launched::is_launcher, wait::ABSENT};
+use super::{Connection, ConnectionOptions, Wait, launched::is_launcher, wait::ABSENT};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
@@ -21,14 +21,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Connects to `address` as `role` and shakes hands, trying again until `wait` is over while nobody
 /// listens there or the listener is full.
-pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_>) -> Result<Connection> {
+pub fn dial(address: &Address, role: Role, options: &ConnectionOptions, wait: &mut Wait<'_>) -> Result<Connection> {
     dial_unless(address, role, options, wait, false)
 }
 
 /// The same for a host that has been let in there before. If the agent at `address` launched this program
 /// ([`ADDRESS_VARIABLE`](super::ADDRESS_VARIABLE)) and does not listen any more, it has closed the environment and
 /// wants no other: that is an error of kind [`Closed`](ErrorKind::Closed), at once.
-pub fn dial_next(address: &Address, options: &Options, wait: &mut Wait<'_>) -> Result<Connection> {
+pub fn dial_next(address: &Address, options: &ConnectionOptions, wait: &mut Wait<'_>) -> Result<Connection> {
     dial_unless(address, Role::Env, options, wait, is_launcher(address))
 }
 
@@ -36,7 +36,7 @@ pub fn dial_next(address: &Address, options: &Options, wait: &mut Wait<'_>) -> R
 fn dial_unless(
     address: &Address,
     role: Role,
-    options: &Options,
+    options: &ConnectionOptions,
     wait: &mut Wait<'_>,
     ends_with_listener: bool,
 ) -> Result<Connection> {
@@ -96,7 +96,7 @@ fn dial_unless(
 pub(super) fn again(
     address: &Address,
     role: Role,
-    options: &Options,
+    options: &ConnectionOptions,
     session: Resume,
     limits: Limits,
     wait: &mut Wait<'_>,
@@ -125,7 +125,7 @@ pub(super) fn again(
 }
 
 /// Whether a session that goes on need not try again after this error, of connecting or of the handshake after that.
-pub(super) fn is_final(error: &Error, is_connected: bool, options: &Options) -> bool {
+pub(super) fn is_final(error: &Error, is_connected: bool, options: &ConnectionOptions) -> bool {
     match error.kind() {
         ErrorKind::Unauthorized | ErrorKind::Incompatible | ErrorKind::Closed => true,
         // The session has ended, or nobody has the port. The latter is final for those who did not say how long to
@@ -176,7 +176,7 @@ struct Dialer<'a> {
     transport: &'a dyn Transport,
     address: &'a Address,
     role: Role,
-    options: &'a Options,
+    options: &'a ConnectionOptions,
 }
 
 impl Dialer<'_> {

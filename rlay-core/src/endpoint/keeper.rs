@@ -3,7 +3,7 @@
 use std::{process, thread, time::Duration};
 
 use super::{
-    Options, Wait,
+    ConnectionOptions, Wait,
     dial::{self, Pauses},
     seat::Seat,
 };
@@ -32,7 +32,7 @@ pub(super) struct Keeper {
 pub(super) struct Redial {
     pub address: Address,
     pub role: Role,
-    pub options: Options,
+    pub options: ConnectionOptions,
     pub ticket: Ticket,
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::Options;
+use super::ConnectionOptions;
 use crate::{
     error::{Error, ErrorKind, Result},
     wire::Role,
@@ -23,7 +23,7 @@ pub(super) const LONGEST_QUEUE: usize = 64;
 
 /// The places of a listener. A session has one from the handshake on, and keeps it once it has begun; before that it
 /// waits, for its agent to ask for an environment or for an agent to take it, and one that has waited for longer than
-/// [`Options::handshake_timeout`] makes room for whoever dials when there is no other.
+/// [`ConnectionOptions::handshake_timeout`] makes room for whoever dials when there is no other.
 #[derive(Clone)]
 pub(super) struct Places(Arc<Inner>);
 
@@ -50,7 +50,7 @@ struct State {
 
 impl Places {
     /// For a listener of this role.
-    pub(super) fn new(role: Role, options: &Options) -> Self {
+    pub(super) fn new(role: Role, options: &ConnectionOptions) -> Self {
         let is_queue = role == Role::Agent;
         let most = options.max_sessions;
         let most_waiting = if is_queue { most.min(LONGEST_QUEUE) } else { most };
@@ -194,9 +194,15 @@ impl fmt::Debug for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Registry;
 
     fn places(role: Role, max_sessions: usize, handshake_timeout: Duration) -> Places {
-        Places::new(role, &Options { max_sessions, handshake_timeout, ..Options::default() })
+        Places::new(
+            role,
+            &ConnectionOptions::new(Registry::default())
+                .max_sessions(max_sessions)
+                .handshake_timeout(handshake_timeout),
+        )
     }
 
     #[test]

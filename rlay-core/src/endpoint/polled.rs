@@ -9,7 +9,7 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Connection, History, Notice, Options, Received, Wait, dial, dial_next,
+    Connection, History, HostOptions, Notice, Received, Wait, dial, dial_next,
     history::FIRST_PAUSE,
     host_loop::{check_render_mode, check_size, waiting_for_agent},
     journal::{Journal, Last},
@@ -85,7 +85,7 @@ pub enum RawTurn {
 pub struct RawPoll {
     spec: Spec,
     address: Address,
-    options: Options,
+    options: HostOptions,
     link: Link,
     stop: Stop,
     /// The last frame, kept until the agent has it: all but the observation, and that.
@@ -114,9 +114,9 @@ enum Link {
 
 impl RawPoll {
     /// Will dial `address` and offer an environment of this description.
-    pub fn new(spec: Spec, address: &str, options: Options) -> Result<Self> {
+    pub fn new(spec: Spec, address: &str, options: HostOptions) -> Result<Self> {
         let address: Address = address.parse()?;
-        options.registry.find(&address)?;
+        options.connection.registry.find(&address)?;
         refuse_inside_tokio()?;
         let (link, stop, owed, has_begun) = (Link::Idle, Stop::default(), None, false);
         let (out, body, journal) = (Vec::new(), Vec::new(), Journal::default());
@@ -422,7 +422,7 @@ impl RawPoll {
         let pause = self.history.pause().max(FIRST_PAUSE.saturating_sub(since));
         self.dialed = Some(Instant::now() + pause);
         self.stop = Stop::default();
-        let (address, options, stop) = (self.address.clone(), self.options.clone(), self.stop.clone());
+        let (address, options, stop) = (self.address.clone(), self.options.connection.clone(), self.stop.clone());
         let has_begun = self.has_begun;
         let run = move || {
             let mut notice = |notice: Notice<'_>| {
@@ -491,7 +491,7 @@ impl Drop for RawPoll {
 /// use rlay::{Discrete, Map, Metadata, PolledEnv, StepResult, ResetResult, Turn};
 /// use std::time::Duration;
 ///
-/// let mut agent = PolledEnv::new(Discrete::new(10), Discrete::new(2), &Metadata::default(), "mem://arena", rlay::options())?;
+/// let mut agent = PolledEnv::new(Discrete::new(10), Discrete::new(2), &Metadata::default(), "mem://arena", rlay::host_options())?;
 /// let mut world = 0;
 /// loop { // the engine's own loop
 ///     match agent.turn(Duration::ZERO)? {
@@ -527,7 +527,7 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
         action_space: A,
         metadata: &Metadata,
         address: &str,
-        options: Options,
+        options: HostOptions,
     ) -> Result<Self> {
         let spec = Spec {
             env_id: String::new(),

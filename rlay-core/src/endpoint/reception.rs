@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Options,
+    ConnectionOptions,
     dial::agree,
     places::{Place, Places},
     seat::{Bell, Seat, Seats},
@@ -41,7 +41,7 @@ pub(super) enum Guest<C> {
 
 impl<C> Reception<C> {
     /// Of a listener of this role.
-    pub(super) fn new(role: Role, options: &Options) -> Self {
+    pub(super) fn new(role: Role, options: &ConnectionOptions) -> Self {
         Self {
             limits: options.limits,
             full: None,
@@ -53,7 +53,7 @@ impl<C> Reception<C> {
     }
 
     /// The same of a host that does not serve yet, and has words of its own for those for whom there is no room.
-    pub(super) fn of_host(options: &Options, full: Option<String>) -> Self {
+    pub(super) fn of_host(options: &ConnectionOptions, full: Option<String>) -> Self {
         Self { full, is_ready: AtomicBool::new(false), ..Self::new(Role::Env, options) }
     }
 

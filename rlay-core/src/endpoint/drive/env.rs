@@ -7,7 +7,7 @@ use tokio::time;
 
 use super::{
     super::{
-        Answer, Options, Received,
+        AgentOptions, Answer, Received,
         agent::{REPORT, START_AGAIN, not_made},
         contract::Judge,
         journal::Missing,
@@ -29,13 +29,13 @@ use crate::{
 /// Every call may be cancelled. Its answer is then late: the next `reset` drops it, and until then other calls are
 /// refused. Over a network the session goes on when its connection is lost and both ends live, as in the blocking
 /// form; here it is a call that sees to another connection, which it waits for no longer than
-/// [`Options::reconnect_timeout`].
+/// [`AgentOptions::reconnect_timeout`].
 ///
 /// ```no_run
 /// # async fn train() -> Result<(), rlay::Error> {
 /// use rlay::{Value, drive::AsyncEnv};
 ///
-/// let mut env = AsyncEnv::connect("mem://cartpole", &rlay::options()).await?;
+/// let mut env = AsyncEnv::connect("mem://cartpole", &rlay::agent_options()).await?;
 /// env.reset(Some(7), &Value::None).await?;
 /// let result = env.step(&Value::Int(1)).await?;
 /// # Ok(()) }
@@ -55,27 +55,27 @@ pub struct AsyncEnv {
 
 impl AsyncEnv {
     /// Connects to a [`ServerBackend`](crate::ServerBackend) and makes an environment there, within
-    /// [`Options::connect_timeout`] in all.
-    pub async fn connect(address: &str, options: &Options) -> Result<Self> {
+    /// [`AgentOptions::connect_timeout`] in all.
+    pub async fn connect(address: &str, options: &AgentOptions) -> Result<Self> {
         let began = Instant::now();
-        let line = Line::dial(&address.parse()?, Role::Agent, options).await?;
-        Self::make(line, options, options.connect_timeout.saturating_sub(began.elapsed())).await
+        let line = Line::dial(&address.parse()?, Role::Agent, &options.connection).await?;
+        Self::make(line, options, options.connection.connect_timeout.saturating_sub(began.elapsed())).await
     }
 
     /// Makes an environment over a line: with whoever was dialed, or with an environment that has dialed in to a
-    /// [`Lobby`](super::Lobby). It is made within [`Options::connect_timeout`].
-    pub async fn open(line: Line, options: &Options) -> Result<Self> {
-        Self::make(line, options, options.connect_timeout).await
+    /// [`Lobby`](super::Lobby). It is made within [`AgentOptions::connect_timeout`].
+    pub async fn open(line: Line, options: &AgentOptions) -> Result<Self> {
+        Self::make(line, options, options.connection.connect_timeout).await
     }
 
-    async fn make(line: Line, options: &Options, left: Duration) -> Result<Self> {
+    async fn make(line: Line, options: &AgentOptions, left: Duration) -> Result<Self> {
         let peer = line.peer();
         let made = time::timeout(left, Self::ask(line, options)).await;
         made.unwrap_or_else(|_| Err(not_made(peer, left)))
     }
 
     /// Asks for the environment, for as long as that takes.
-    async fn ask(line: Line, options: &Options) -> Result<Self> {
+    async fn ask(line: Line, options: &AgentOptions) -> Result<Self> {
         let (session, spec, judge) = (AgentSession::new(), Box::default(), Judge::new(options.contract));
         let mut env = Self { line, session, spec, judge, out: Vec::new(), action: Vec::new(), packed: Vec::new() };
         env.session.make(&options.make(), &mut env.out)?;

@@ -12,7 +12,7 @@ use tokio::{io, runtime::Handle, time};
 
 use super::{
     super::{
-        History, Options,
+        ConnectionOptions, History,
         dial::{CONNECT_TIME, FIRST_PAUSE, Pauses, is_final, longer},
         journal::Missing,
         places::Place,
@@ -88,7 +88,7 @@ enum State {
 struct Redial {
     address: Address,
     role: Role,
-    options: Options,
+    options: ConnectionOptions,
     ticket: Ticket,
 }
 
@@ -113,13 +113,13 @@ impl Line {
         }
     }
 
-    fn with(self, source: Source, role: Role, options: &Options) -> Self {
+    fn with(self, source: Source, role: Role, options: &ConnectionOptions) -> Self {
         let (reconnect_timeout, handshake_timeout) = (options.reconnects_for(role), options.handshake_timeout);
         Self { source, reconnect_timeout, handshake_timeout, ..self }
     }
 
     /// Dials once. If the connection is one that can be lost, the session may go on over another.
-    pub(super) async fn dial(address: &Address, role: Role, options: &Options) -> Result<Self> {
+    pub(super) async fn dial(address: &Address, role: Role, options: &ConnectionOptions) -> Result<Self> {
         let local = local(options.registry.find(address)?.as_ref(), address, role, options);
         let (channel, limits, ticket) = dial(address, local, options).await?;
         let redial = |ticket| Box::new(Redial { address: address.clone(), role, options: options.clone(), ticket });
@@ -133,7 +133,7 @@ impl Line {
         seat: Option<Seat<Box<dyn Channel>>>,
         place: Place,
         role: Role,
-        options: &Options,
+        options: &ConnectionOptions,
     ) -> Self {
         let source = seat.map_or(Source::Nowhere, Source::Seat);
         Self { place: Some(place), ..self.with(source, role, options) }
@@ -410,7 +410,7 @@ impl Drop for Clock<'_> {
 }
 
 /// What the handshake says of whoever dials `address`.
-fn local(transport: &dyn Transport, address: &Address, role: Role, options: &Options) -> Local {
+fn local(transport: &dyn Transport, address: &Address, role: Role, options: &ConnectionOptions) -> Local {
     options.local(role, transport.is_network(address.scheme()))
 }
 

@@ -6,7 +6,7 @@ use tokio::time;
 
 use super::{
     super::{
-        Options,
+        ConnectionOptions,
         reception::{Guest, Reception},
     },
     Line,
@@ -24,15 +24,15 @@ use crate::{
 ///
 /// Who accepts, and on which task each handshake and each session is, is up to the caller. As long as there are sessions
 /// whose dialers may come back somebody must accept, and no handshake should have to wait for another: strangers take
-/// [`Options::handshake_timeout`] over theirs.
+/// [`ConnectionOptions::handshake_timeout`] over theirs.
 ///
 /// ```no_run
 /// use rlay::{Value, drive::{AsyncEnv, Lobby}, wire::Role};
 ///
 /// # async fn serve() -> Result<(), rlay::Error> {
 /// // A learner that listens, and plays with every environment that dials in.
-/// let options = rlay::options();
-/// let (mut listener, lobby) = Lobby::listen(&"mem://arena".parse()?, Role::Agent, &options).await?;
+/// let options = rlay::agent_options();
+/// let (mut listener, lobby) = Lobby::listen(&"mem://arena".parse()?, Role::Agent, options.connection()).await?;
 /// loop {
 ///     let (incoming, lobby, options) = (listener.accept().await?, lobby.clone(), options.clone());
 ///     tokio::spawn(async move {
@@ -51,7 +51,7 @@ pub struct Lobby(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     role: Role,
-    options: Options,
+    options: ConnectionOptions,
     /// Whether its connections can be lost.
     is_network: bool,
     reception: Reception<Box<dyn Channel>>,
@@ -65,7 +65,11 @@ impl Drop for Inner {
 
 impl Lobby {
     /// Listens at `address` as `role`. Nobody is accepted yet.
-    pub async fn listen(address: &Address, role: Role, options: &Options) -> Result<(Box<dyn Listener>, Self)> {
+    pub async fn listen(
+        address: &Address,
+        role: Role,
+        options: &ConnectionOptions,
+    ) -> Result<(Box<dyn Listener>, Self)> {
         options.check()?;
         let transport = options.registry.find(address)?;
         let listener = transport.listen(address, &options.for_transport()).await?;
@@ -80,9 +84,9 @@ impl Lobby {
 
     /// Shakes hands with one that was accepted. `None`: it came back to its session, which goes on.
     ///
-    /// There are at most [`Options::max_sessions`] sessions; further dialers are told to try again, unless an agent has
-    /// asked for no environment within [`Options::handshake_timeout`]: its line then fails, and makes room. A session's
-    /// place is free when its line is dropped.
+    /// There are at most [`max_sessions`](ConnectionOptions::max_sessions); further dialers are told to try again, unless
+    /// an agent has asked for no environment within [`handshake_timeout`](ConnectionOptions::handshake_timeout): its line
+    /// then fails, and makes room. A session's place is free when its line is dropped.
     pub async fn receive(&self, incoming: Box<dyn Incoming>) -> Result<Option<Line>> {
         let late = |_| Err(Error::new(ErrorKind::Timeout, "the peer did not finish the handshake"));
         time::timeout(self.0.options.handshake_timeout, self.shake(incoming)).await.unwrap_or_else(late)
@@ -91,7 +95,7 @@ impl Lobby {
     async fn shake(&self, incoming: Box<dyn Incoming>) -> Result<Option<Line>> {
         let Inner { role, options, is_network, reception } = &*self.0;
         let mut channel = incoming.open()?;
-        channel.set_max_frame(options.max_handshake_frame.min(HANDSHAKE_FRAME));
+        channel.set_max_frame(options.listener.max_handshake_frame.min(HANDSHAKE_FRAME));
         let local = options.local(*role, *is_network);
         let lasts = local.lasts;
         let mut greeting = Greeting::new(local, nonce()?);

@@ -13,7 +13,7 @@ pub use line::Line;
 pub use lobby::Lobby;
 
 use super::{
-    Host, HostTurn, Notice, Options, Wait,
+    ConnectionOptions, Host, HostTurn, Notice, Wait,
     dial::{agree, hello, unanswered},
     host_loop::is_make,
 };
@@ -30,7 +30,7 @@ use crate::{
 const GOODBYE_TIME: Duration = Duration::from_millis(500);
 
 /// Dials once and shakes hands as `role`.
-pub async fn connect(address: &Address, role: Role, options: &Options) -> Result<Line> {
+pub async fn connect(address: &Address, role: Role, options: &ConnectionOptions) -> Result<Line> {
     Line::dial(address, role, options).await
 }
 
@@ -38,7 +38,7 @@ pub async fn connect(address: &Address, role: Role, options: &Options) -> Result
 async fn dial(
     address: &Address,
     local: Local,
-    options: &Options,
+    options: &ConnectionOptions,
 ) -> Result<(Box<dyn Channel>, Limits, Option<Ticket>)> {
     options.check_dialer()?;
     let transport = options.registry.find(address)?;
