@@ -54,6 +54,7 @@ impl Registry {
         self.0.iter().find(|transport| transport.schemes().contains(&scheme)).ok_or_else(|| {
             let mut known: Vec<_> = self.0.iter().flat_map(|transport| transport.schemes()).copied().collect();
             known.sort_unstable();
+            known.dedup(); // a transport that took the place of another
             let hint = FEATURES.iter().find(|(known, ..)| *known == scheme).map(|(_, feature, transport)| {
                 format!(
                     "; take rlay::agent_options() or rlay::host_options(), with the feature {feature:?} of the crate \

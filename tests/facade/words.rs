@@ -62,7 +62,7 @@ fn options_without_a_transport_say_which_have_it() {
         ("quic://127.0.0.1:1", "quic", "rlay_quic::Quic"),
         ("shm://x", "shm", "rlay_shm::Shm"),
     ] {
-        let pattern = format!("{address}: no transport for …; there are: mem; …{feature:?}…registry.with({with})");
+        let pattern = format!("{address}: no transport for …; there are: mem; …{feature:?}…by .transport({with})");
         reads(ClientEnv::connect(address, AgentOptions::over(Mem)).unwrap_err(), &pattern, advice);
         reads(ServerEnv::bind(address, AgentOptions::over(Mem)).unwrap_err(), &pattern, advice);
     }
