@@ -12,14 +12,14 @@
 
 use std::time::{Duration, Instant};
 
-use rlay::{BoxSpace, ClientEnv, Discrete, Env, EnvError, Options, ServerEnv, Value};
+use rlay::{BoxSpace, ClientEnv, Discrete, Env, EnvError, ServerEnv, Value};
 
 mod arguments;
 
 fn main() -> Result<(), EnvError> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init(); // what RLay logs
     let steps: u64 = arguments::value("--steps").map_or(Ok(100_000), |steps| steps.parse())?;
-    let options = Options { connect_timeout: Duration::from_secs(60), ..rlay::options() };
+    let options = rlay::agent_options().connect_timeout(Duration::from_secs(60));
     let env = if let Some(address) = arguments::value("--connect") {
         ClientEnv::connect(&address, options)?
     } else if let Some(address) = arguments::value("--listen") {

@@ -78,9 +78,9 @@ impl Env for Counted {
 
 fn main() -> Result<(), EnvError> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init(); // what RLay logs
-    let mut options = rlay::options();
+    let mut options = rlay::host_options();
     if let Some(sessions) = arguments::value("--max-sessions") {
-        options.max_sessions = sessions.parse()?;
+        options = options.max_sessions(sessions.parse()?);
     }
     let factory = |make: &Make| Ok(Counted { env: CartPole::new(make.render_mode.as_deref()), steps: 0 });
     let served = if let Some(address) = arguments::value("--listen") {

@@ -47,13 +47,12 @@ impl Listener for AbstractListener {
 
 #[allow(dead_code)] // the tests have a main of their own
 fn main() -> std::result::Result<(), rlay::EnvError> {
-    use rlay::{ClientEnv, Env, Options, Registry, ServerBackend};
+    use rlay::{AgentOptions, ClientEnv, Env, HostOptions, ServerBackend};
     tracing_subscriber::fmt().with_writer(std::io::stderr).init(); // what RLay logs
-    let options = || Options { registry: Registry::default().with(Abstract), ..Options::default() };
     let counting = |_: &_| Ok(rlay_testkit::CountingEnv::new(None));
-    let backend = ServerBackend::bind(counting, "abstract://rlay-example", options())?;
+    let backend = ServerBackend::bind(counting, "abstract://rlay-example", HostOptions::over(Abstract))?;
     backend.start()?;
-    let mut env = ClientEnv::connect("abstract://rlay-example", options())?;
+    let mut env = ClientEnv::connect("abstract://rlay-example", AgentOptions::over(Abstract))?;
     println!("{:?}", env.reset(Some(7), &rlay::Value::None)?.observation);
     backend.close();
     env.close()

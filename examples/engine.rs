@@ -30,7 +30,7 @@ fn main() -> Result<(), EnvError> {
     let address = arguments::value("--dial").ok_or("usage: engine --dial ADDRESS")?;
     let mut world = cartpole::CartPole::new(Some("ansi"));
     let (observations, actions) = (world.observation_space().clone(), world.action_space().clone());
-    let mut agent = PolledEnv::new(observations, actions, &world.metadata(), &address, rlay::options())?;
+    let mut agent = PolledEnv::new(observations, actions, &world.metadata(), &address, rlay::host_options())?;
 
     ctrlc::set_handler(|| IS_OVER.store(true, Relaxed))?;
     let (mut frames, mut frames_since_turn) = (0_u64, 0_u64);

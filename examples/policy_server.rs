@@ -16,7 +16,7 @@ mod arguments;
 fn main() -> Result<(), EnvError> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init(); // what RLay logs
     let address = arguments::value("--listen").ok_or("usage: policy_server --listen ADDRESS")?;
-    let server = PolicyServer::bind(&address, rlay::options())?;
+    let server = PolicyServer::bind(&address, rlay::agent_options())?;
     println!("listening at {}", server.address());
     let closing = server.clone();
     ctrlc::set_handler(move || closing.close())?;

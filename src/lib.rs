@@ -24,11 +24,11 @@
 //!
 //! # #[cfg(feature = "tcp")] {
 //! let coin = |_: &_| Ok(Coin { side: 0, sides: Discrete::new(2) });
-//! let backend = rlay::ServerBackend::bind(coin, "tcp://127.0.0.1:0", rlay::options())?;
+//! let backend = rlay::ServerBackend::bind(coin, "tcp://127.0.0.1:0", rlay::host_options())?;
 //! backend.start()?;
 //!
 //! // An agent in Rust; it may as well be another program. In Python it is rlay.ClientEnv(address).
-//! let env = rlay::ClientEnv::connect(&backend.address().to_string(), rlay::options())?;
+//! let env = rlay::ClientEnv::connect(&backend.address().to_string(), rlay::agent_options())?;
 //! let mut env = env.typed::<Discrete, Discrete>()?;
 //! let side = env.reset(Some(7), &Value::None)?.observation;
 //! assert_eq!(env.step(side)?.reward, 1.0);
@@ -71,17 +71,37 @@ pub use rlay_tcp::Tcp;
 #[cfg(feature = "zmq")]
 pub use rlay_zmq::Zmq;
 
-/// The default options of every endpoint, with every transport that this crate was built with.
+/// The default options of what holds an environment that is elsewhere, with every transport that this crate was built
+/// with.
 ///
 /// ```
 /// use std::time::Duration;
 ///
-/// let patient = rlay::Options { connect_timeout: Duration::from_secs(60), ..rlay::options() };
+/// let patient = rlay::agent_options().connect_timeout(Duration::from_secs(60));
+/// ```
+pub fn agent_options() -> AgentOptions {
+    AgentOptions::new(connection_options())
+}
+
+/// The default options of what hosts an environment, with every transport that this crate was built with.
+///
+/// ```
+/// // A game that is played by one agent at a time.
+/// let options = rlay::host_options().max_sessions(1);
+/// ```
+pub fn host_options() -> HostOptions {
+    HostOptions::new(connection_options())
+}
+
+/// What [`agent_options`] and [`host_options`] begin with: the default options of connections, with every transport that
+/// this crate was built with.
+///
+/// ```
 /// # #[cfg(feature = "tcp")]
-/// assert!(patient.registry.find(&"tcp://127.0.0.1:5005".parse()?).is_ok());
+/// assert!(rlay::connection_options().registry().find(&"tcp://127.0.0.1:5005".parse()?).is_ok());
 /// # Ok::<(), rlay::Error>(())
 /// ```
-pub fn options() -> Options {
+pub fn connection_options() -> ConnectionOptions {
     let registry = Registry::default();
     #[cfg(feature = "tcp")]
     let registry = registry.with(Tcp);
@@ -91,7 +111,7 @@ pub fn options() -> Options {
     let registry = registry.with(Quic);
     #[cfg(feature = "shm")]
     let registry = registry.with(Shm);
-    Options { registry, ..Options::default() }
+    ConnectionOptions::new(registry)
 }
 
 /// The code of docs/custom-transport.md compiles and runs.

@@ -104,9 +104,9 @@ where
     E: Env + Send + 'static,
     O: Space + 'static,
 {
-    let backend = ServerBackend::bind(move |_| Ok(Watched { env: make(), steps: 0 }), address, rlay::options())?;
+    let backend = ServerBackend::bind(move |_| Ok(Watched { env: make(), steps: 0 }), address, rlay::host_options())?;
     backend.start()?;
-    let env = ClientEnv::connect(&backend.address().to_string(), rlay::options())?;
+    let env = ClientEnv::connect(&backend.address().to_string(), rlay::agent_options())?;
     let mut env = env.typed::<O, Discrete>()?;
     let mut observation = env.reset(Some(7), &Value::None)?.observation;
     for step in 1..=WARM + STEPS {

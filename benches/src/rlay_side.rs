@@ -1,6 +1,9 @@
 //! RLay's side of the comparison: an environment that counts, and an agent that checks the count.
 
-use rlay_core::{BoxSpace, ClientEnv, Discrete, Env, FrameArray, Options, Result, ServerBackend, Token, Value};
+use rlay_core::{
+    AgentOptions, BoxSpace, ClientEnv, ConnectionOptions, Discrete, Env, FrameArray, HostOptions, Result,
+    ServerBackend, Token, Value,
+};
 use rlay_testkit::ImageEnv;
 
 use crate::{
@@ -14,18 +17,18 @@ const KEPT: usize = 4;
 /// Hosts [`ImageEnv`], whose every observation starts with the number of steps so far.
 pub(crate) fn serve(address: &str, shape: &str, token: &str) {
     let shape: Vec<u64> = shape.split('x').map(|n| n.parse().expect("a number")).collect();
-    run(ServerBackend::bind(move |_| Ok(ImageEnv::new(shape.clone())), address, options(token)));
+    run(ServerBackend::bind(move |_| Ok(ImageEnv::new(shape.clone())), address, HostOptions::new(options(token))));
 }
 
 /// Hosts the CartPole of the examples.
 pub(crate) fn serve_cartpole(address: &str) {
-    run(ServerBackend::bind(|_| Ok(CartPole::new(None)), address, rlay::options()));
+    run(ServerBackend::bind(|_| Ok(CartPole::new(None)), address, rlay::host_options()));
 }
 
 /// With a token, unless it is empty.
-fn options(token: &str) -> Options {
+fn options(token: &str) -> ConnectionOptions {
     let token = (!token.is_empty()).then(|| Token::new(token).expect("it is not empty"));
-    Options { token, ..rlay::options() }
+    rlay::connection_options().token(token)
 }
 
 fn run(backend: Result<ServerBackend>) {
@@ -36,7 +39,7 @@ fn run(backend: Result<ServerBackend>) {
 
 /// Steps the environment at `address`; fails if an observation is not the answer to its own step.
 pub(crate) fn step(address: &str, token: &str) {
-    let env = ClientEnv::connect(address, options(token)).expect("the env listens");
+    let env = ClientEnv::connect(address, AgentOptions::new(options(token))).expect("the env listens");
     let mut env = env.typed::<BoxSpace<u8, FrameArray<u8>>, Discrete>().expect("ImageEnv's spaces");
     env.reset(Some(0), &Value::None).expect("an episode");
     let mut kept = std::array::from_fn::<_, KEPT, _>(|_| None);

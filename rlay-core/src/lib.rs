@@ -40,8 +40,8 @@ pub use bridge::{open as open_bridged, timeout as timeout_error};
 pub use channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Transport, TransportOptions, Watch};
 pub use dtype::{DType, Scalar};
 pub use endpoint::{
-    ClientBackend, ClientEnv, Contract, Late, OnLoss, Options, PolicyServer, PolledEnv, RemoteEnv, ServerBackend,
-    ServerEnv, Turn, asynchronous,
+    AgentOptions, ClientBackend, ClientEnv, ConnectionOptions, Contract, HostOptions, Late, ListenerOptions, OnLoss,
+    PolicyServer, PolledEnv, RemoteEnv, ServerBackend, ServerEnv, Turn, asynchronous,
 };
 pub use env::{Action, Env, Metadata, Observation, ResetResult, StepResult, render_modes};
 pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};

@@ -60,6 +60,6 @@ fn refusal(what: &str, name: &str, there_are: &[String]) -> Error {
         "environment" => format!("leave env_id out, or let the host offer it: ServerBackend({{{name:?}: ...}})"),
         _ => format!("leave it out, or let the host allow it: ServerBackend(..., env_kwargs=[{name:?}])"),
     };
-    let text = format!("this host offers no {what} {name:?}; {there_are}; {how}, in Rust Options::offers");
+    let text = format!("this host offers no {what} {name:?}; {there_are}; {how}, in Rust HostOptions::offers");
     Error::new(ErrorKind::Usage, text)
 }

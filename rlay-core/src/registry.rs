@@ -9,8 +9,9 @@ use crate::{
     mem::Mem,
 };
 
-/// The transports that endpoints may use. The default has `mem` alone; that of `rlay::options()` has those of the
-/// features that the crate `rlay` was built with.
+/// The transports that endpoints may use. The default has `mem` alone; the options that
+/// `rlay::agent_options()` and `rlay::host_options()` make have those of the features that the crate `rlay` was built
+/// with.
 ///
 /// ```
 /// use rlay::Registry;
@@ -53,10 +54,11 @@ impl Registry {
         self.0.iter().find(|transport| transport.schemes().contains(&scheme)).ok_or_else(|| {
             let mut known: Vec<_> = self.0.iter().flat_map(|transport| transport.schemes()).copied().collect();
             known.sort_unstable();
+            known.dedup(); // a transport that took the place of another
             let hint = FEATURES.iter().find(|(known, ..)| *known == scheme).map(|(_, feature, transport)| {
                 format!(
-                    "; take rlay::options() in place of Options::default(), with the feature {feature:?} of the crate \
-                     rlay, which enables {scheme}://, or add the transport by registry.with({transport})"
+                    "; take rlay::agent_options() or rlay::host_options(), with the feature {feature:?} of the crate \
+                     rlay, which enables {scheme}://, or add the transport by .transport({transport})"
                 )
             });
             Error::new(

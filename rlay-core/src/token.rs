@@ -128,6 +128,7 @@ pub(crate) fn nonce() -> Result<[u8; NONCE]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AgentOptions, ClientEnv, HostOptions, Mem, ServerEnv, endpoint::Acceptor};
 
     #[test]
     fn a_proof_is_of_one_token_one_side_and_one_handshake() {
@@ -181,10 +182,13 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Usage);
             assert!(error.to_string().contains("token_urlsafe"), "{error}");
             // An endpoint refuses it wherever it comes from.
-            let options = crate::Options { token: Some(Token(weak.as_bytes().into())), ..Default::default() };
+            let weak = Token(weak.as_bytes().into());
+            let (agent, host) = (AgentOptions::over(Mem).token(weak.clone()), HostOptions::over(Mem).token(weak));
             let kind = |result: Result<()>| result.unwrap_err().kind();
-            assert_eq!(kind(crate::ServerEnv::bind("mem://weak", options.clone()).map(drop)), ErrorKind::Usage);
-            assert_eq!(kind(crate::ClientEnv::connect("mem://weak", options).map(drop)), ErrorKind::Usage);
+            assert_eq!(kind(ServerEnv::bind("mem://weak", agent.clone()).map(drop)), ErrorKind::Usage);
+            assert_eq!(kind(ClientEnv::connect("mem://weak", agent).map(drop)), ErrorKind::Usage);
+            let address = "mem://weak".parse().unwrap();
+            assert_eq!(kind(Acceptor::bind_host(&address, host.connection(), None).map(drop)), ErrorKind::Usage);
         }
         for good in ["12345678", "ein Schlüssel", "八个字符就够了吗"] {
             assert!(Token::new(good).is_ok(), "{good}");

@@ -11,7 +11,7 @@ use pyo3::{
     types::{PyBool, PyDict, PyInt, PyTuple},
 };
 use rlay_core::{
-    Error, ErrorKind, Value,
+    AgentOptions, Error, ErrorKind, Value,
     endpoint::{self, Agent as CoreAgent, Answer, Connection, Wait},
     session::Call,
     violation,
@@ -21,7 +21,7 @@ use rlay_core::{
 use crate::{
     building::{Builder, Unbuilt, from_value},
     error::{self, raise},
-    options::Options,
+    options::{Options, duration},
     packing::{Tree, read_value},
     space::to_py,
     value::{to_data, to_value},
@@ -66,7 +66,17 @@ pub(crate) fn launch(
 ) -> PyResult<Agent> {
     let command = endpoint::command(address).map_err(|e| raise(py, &e))?.unwrap_or_default();
     let Value::Dict(kwargs) = env_kwargs(kwargs)? else { unreachable!("a dict is one") };
-    let core = rlay_core::Options { log, render_mode, env_id, kwargs, ..options.to_core(py)? };
+    let mut core = AgentOptions::new(options.to_core(py)?).kwargs(kwargs);
+    core = core.close_timeout(duration(options.close_timeout));
+    if let Some(log) = log {
+        core = core.log(log);
+    }
+    if let Some(render_mode) = render_mode {
+        core = core.render_mode(render_mode);
+    }
+    if let Some(env_id) = env_id {
+        core = core.env_id(env_id);
+    }
     let agent = wait(py, Some(options.connect_timeout), |wait| endpoint::launch(&command, &core, wait))?;
     Agent::new(py, agent)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rlay_core::{Limits, Token};
+use rlay_core::{ConnectionOptions, Limits, ListenerOptions, Token};
 
 use crate::{error::raise, waiting::seconds};
 
@@ -17,27 +17,29 @@ pub(crate) struct Options {
     max_sessions: usize,
     handshake_timeout: f64,
     max_handshakes: usize,
-    close_timeout: f64,
+    pub(crate) close_timeout: f64,
 }
 
 impl Options {
     /// The same for the library, with every transport the package is built with.
-    pub(crate) fn to_core(&self, py: Python<'_>) -> PyResult<rlay_core::Options> {
-        let duration = |timeout| seconds(Some(timeout)).unwrap_or(Duration::MAX);
+    pub(crate) fn to_core(&self, py: Python<'_>) -> PyResult<ConnectionOptions> {
         let limits = Limits::default();
-        Ok(rlay_core::Options {
-            // Where it may come from otherwise is settled in Python, when an endpoint is made.
-            token: self.token.as_deref().map(Token::new).transpose().map_err(|e| raise(py, &e))?,
-            limits: Limits { frame: self.max_frame.unwrap_or(limits.frame), ..limits },
-            reconnect_timeout: self.reconnect_timeout.map(duration),
-            connect_timeout: duration(self.connect_timeout),
-            max_sessions: self.max_sessions,
-            handshake_timeout: duration(self.handshake_timeout),
-            max_handshakes: self.max_handshakes,
-            close_timeout: duration(self.close_timeout),
-            ..rlay::options()
-        })
+        // Where it may come from otherwise is settled in Python, when an endpoint is made.
+        let token = self.token.as_deref().map(Token::new).transpose().map_err(|e| raise(py, &e))?;
+        Ok(rlay::connection_options()
+            .token(token)
+            .limits(Limits { frame: self.max_frame.unwrap_or(limits.frame), ..limits })
+            .reconnect_timeout(self.reconnect_timeout.map(duration))
+            .connect_timeout(duration(self.connect_timeout))
+            .max_sessions(self.max_sessions)
+            .handshake_timeout(duration(self.handshake_timeout))
+            .listener(ListenerOptions::default().max_handshakes(self.max_handshakes)))
     }
+}
+
+/// A time in seconds, which may be for ever.
+pub(crate) fn duration(timeout: f64) -> Duration {
+    seconds(Some(timeout)).unwrap_or(Duration::MAX)
 }
 
 /// Raises if no endpoint can have these options.
@@ -49,6 +51,6 @@ pub(crate) fn check(py: Python<'_>, options: Options) -> PyResult<()> {
 /// Raises if there is no such address, or no transport for it.
 #[pyfunction]
 pub(crate) fn check_address(py: Python<'_>, address: &str) -> PyResult<()> {
-    let found = address.parse().and_then(|address| rlay::options().registry.find(&address).map(drop));
+    let found = address.parse().and_then(|address| rlay::connection_options().registry().find(&address).map(drop));
     found.map_err(|e| raise(py, &e))
 }

@@ -8,7 +8,7 @@ use pyo3::{
     types::{PyBytes, PyString},
 };
 use rlay_core::{
-    ErrorKind, Outcome, Value,
+    ErrorKind, HostOptions, Outcome, Value,
     endpoint::{RawPoll, RawTurn},
     wire::{Seed, Spec},
 };
@@ -106,7 +106,7 @@ impl Poll {
         };
         let observations = Tree::new(py, &spec.observation_space)?;
         let actions = Tree::new(py, &spec.action_space)?;
-        let raw = RawPoll::new(spec, address, options.to_core(py)?).map_err(|e| raise(py, &e))?;
+        let raw = RawPoll::new(spec, address, HostOptions::new(options.to_core(py)?)).map_err(|e| raise(py, &e))?;
         let announced = Announced::new(&get(0)?)?;
         let outcome = Outcome::default();
         let state = State { raw, observations, actions, outcome, announced, resets: false };

@@ -124,7 +124,7 @@ FAULTS = (
     )),
     Fault("an observation of 50 MB, limit 16 MB", mishaps.say_too_much, whoever_dials(
         everywhere(raised(rlay.Error, says="larger than the frame limit of 16000000; raise the frame limit at both "
-                          "ends (max_frame in Python, Options::limits in Rust)"), NOTHING, AT_ONCE),
+                          "ends (max_frame in Python, ConnectionOptions::limits in Rust)"), NOTHING, AT_ONCE),
         "the session goes on",
     )),
     Fault("the address is taken", intruders.take_the_address, to_the_listener(

@@ -4,17 +4,18 @@
 use std::time::{Duration, Instant};
 
 use rlay_core::{
-    ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Map, Options, RemoteEnv, ResetResult,
-    ServerBackend, ServerEnv, StepResult, Value,
+    AgentOptions, ClientBackend, ClientEnv, ConnectionOptions, Discrete, Env, EnvError, Error, ErrorKind, HostOptions,
+    Map, Registry, RemoteEnv, ResetResult, ServerBackend, ServerEnv, StepResult, Value,
 };
 use rlay_testkit::Faulty;
 
 /// How long an agent's calls wait for another connection.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn options(connect_timeout: u64, reconnect_timeout: Duration) -> Options {
-    let reconnect_timeout = Some(reconnect_timeout);
-    Options { connect_timeout: Duration::from_millis(connect_timeout), reconnect_timeout, ..Options::over(Faulty) }
+fn options(connect_timeout: u64, reconnect_timeout: Duration) -> ConnectionOptions {
+    ConnectionOptions::new(Registry::default().with(Faulty))
+        .connect_timeout(Duration::from_millis(connect_timeout))
+        .reconnect_timeout(reconnect_timeout)
 }
 
 /// An environment that says little, for every byte is cut: the observation tells episode, step and last action.
@@ -82,14 +83,15 @@ fn cut_everywhere(who: Dialer, fault: &str, end: &str, cuts: Option<usize>) {
     let name = format!("faulty://session-{who:?}-{fault}-{end}-{}", cuts.unwrap_or_default());
     let (connect_timeout, patience) = if cuts.is_some() { (20_000, PATIENCE) } else { (30, Duration::from_millis(30)) };
     let options = options(connect_timeout, patience);
-    let backend = ServerBackend::bind(|_| Ok(Tally::new()), &format!("{name}-env"), options.clone());
-    let (backend, server) = (backend.unwrap(), ServerEnv::bind(&format!("{name}-agent"), options.clone()).unwrap());
+    let backend = ServerBackend::bind(|_| Ok(Tally::new()), &format!("{name}-env"), HostOptions::new(options.clone()));
+    let (backend, server) =
+        (backend.unwrap(), ServerEnv::bind(&format!("{name}-agent"), AgentOptions::new(options.clone())).unwrap());
     backend.start().unwrap();
     let session = |address: &str| -> Result<(), EnvError> {
         match who {
-            Dialer::Agent => play(ClientEnv::connect(address, options.clone())?),
+            Dialer::Agent => play(ClientEnv::connect(address, AgentOptions::new(options.clone()))?),
             Dialer::Env => {
-                let only = Options { max_sessions: 1, ..options.clone() };
+                let only = HostOptions::new(options.clone()).max_sessions(1);
                 let dialer = ClientBackend::new(|_| Ok(Tally::new()), address, only)?;
                 dialer.start()?;
                 let played = server.accept().map_err(EnvError::from).and_then(play);

@@ -5,12 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rlay::{Address, ClientBackend, ClientEnv, Env, EnvError, ErrorKind, Options, ServerEnv, TransportOptions, Value};
+use rlay::{
+    Address, AgentOptions, ClientBackend, ClientEnv, Env, EnvError, ErrorKind, Mem, ServerEnv, TransportOptions, Value,
+};
 use rlay_testkit::CountingEnv;
 
 use crate::{
     releases::SCHEMES,
-    support::{PATIENCE, Process, bounded, counting, eventually, fresh, patient},
+    support::{PATIENCE, Process, bounded, counting, eventually, fresh, patient, patient_host},
 };
 
 #[test]
@@ -19,7 +21,7 @@ fn an_unknown_scheme_lists_those_there_are() {
         for error in [
             ClientEnv::connect("pigeon://roof", patient()).unwrap_err(),
             ServerEnv::bind("pigeon://roof", patient()).unwrap_err(),
-            ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), "pigeon://roof", patient()).unwrap_err(),
+            ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), "pigeon://roof", patient_host()).unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::Address);
             let there_are = error.to_string().split("there are: ").last().expect("text").to_owned();
@@ -28,7 +30,7 @@ fn an_unknown_scheme_lists_those_there_are() {
             }
         }
         // A transport that was left out is one that can be had.
-        let error = ClientEnv::connect("tcp://127.0.0.1:1", Options::default()).unwrap_err().to_string();
+        let error = ClientEnv::connect("tcp://127.0.0.1:1", AgentOptions::over(Mem)).unwrap_err().to_string();
         assert!(error.contains("the feature \"tcp\" of the crate rlay"), "{error}");
         for malformed in ["127.0.0.1:5005", "tcp:/127.0.0.1", "tcp://127.0.0.1", "unix://relative/path", "TCP://x:1"] {
             let error = ServerEnv::bind(malformed, patient()).unwrap_err();
@@ -78,7 +80,7 @@ fn again_and_again(scheme: &str) -> Result<(), EnvError> {
         env.reset(None, &Value::None)?;
         // Somebody else is in the middle of a handshake.
         let (options, deadline) = (patient(), Some(Instant::now() + PATIENCE));
-        let transport = options.registry.find(&to)?;
+        let transport = options.connection().registry().find(&to)?;
         let _stranger = transport.connect_blocking(&to, &TransportOptions::default(), deadline)?;
         backend.close();
         let closed = Instant::now();

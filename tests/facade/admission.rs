@@ -12,7 +12,8 @@ use std::{
 };
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, ErrorKind, Limits, Options, Result, ServerEnv, Value,
+    AgentOptions, ClientBackend, ClientEnv, ConnectionOptions, Env, EnvError, ErrorKind, HostOptions, Limits, Result,
+    ServerEnv, Value,
     asynchronous::AsyncEnv,
     endpoint::{Connection, Wait, dial},
     session::{Grant, Local, ServerHandshake},
@@ -22,7 +23,7 @@ use rlay_testkit::CountingEnv;
 use tracing::Level;
 
 use crate::{
-    support::{Log, PATIENCE, bounded, counting_with, eventually, fresh, patient},
+    support::{Log, PATIENCE, bounded, counting_with, eventually, fresh, patient, patient_host},
     tokio_lobby::Hosting,
     tokio_reconnecting::on_tokio,
 };
@@ -32,18 +33,18 @@ const SOON: Duration = Duration::from_millis(300);
 const TRANSPORTS: [&str; 6] = ["mem", "tcp", "unix", "zmq", "quic", "shm"];
 
 /// The options of a listener for so many sessions.
-fn few(max_sessions: usize) -> Options {
-    Options { max_sessions, handshake_timeout: SOON, ..patient() }
+fn few(max_sessions: usize) -> ConnectionOptions {
+    patient().connection().clone().max_sessions(max_sessions).handshake_timeout(SOON)
 }
 
 /// Dials, is let in, and says nothing.
 fn silent(address: &str, role: Role) -> Result<Connection> {
-    dial(&address.parse()?, role, &patient(), &mut Wait::new(Some(PATIENCE)))
+    dial(&address.parse()?, role, patient().connection(), &mut Wait::new(Some(PATIENCE)))
 }
 
 /// Plays as an honest agent, which is let in soon.
 fn plays(address: &str) -> Result<(), EnvError> {
-    let mut env = ClientEnv::connect(address, Options { connect_timeout: PATIENCE / 4, ..rlay::options() })?;
+    let mut env = ClientEnv::connect(address, rlay::agent_options().connect_timeout(PATIENCE / 4))?;
     env.reset(None, &Value::None)?;
     assert_eq!(env.step(Value::Int(1))?.reward, 101.0);
     env.close()
@@ -53,7 +54,7 @@ fn plays(address: &str) -> Result<(), EnvError> {
 fn silent_agents_make_room() {
     for (scheme, most) in TRANSPORTS.into_iter().flat_map(|scheme| [(scheme, 1), (scheme, 3)]) {
         bounded(move || {
-            let (backend, address) = counting_with(&fresh(scheme), few(most))?;
+            let (backend, address) = counting_with(&fresh(scheme), HostOptions::new(few(most)))?;
             let silent = (0..most).map(|_| silent(&address, Role::Agent)).collect::<Result<Vec<_>>>()?;
             plays(&address)?;
             drop(silent);
@@ -130,9 +131,9 @@ fn silent_agents_make_room_in_a_lobby() {
 #[test]
 fn an_agent_with_an_environment_keeps_its_place() {
     bounded(|| {
-        let (backend, address) = counting_with(&fresh("tcp"), few(1))?;
+        let (backend, address) = counting_with(&fresh("tcp"), HostOptions::new(few(1)))?;
         let mut env = ClientEnv::connect(&address, patient())?;
-        let soon = Options { connect_timeout: 4 * SOON, ..rlay::options() };
+        let soon = rlay::agent_options().connect_timeout(4 * SOON);
         let error = ClientEnv::connect(&address, soon).expect_err("it has no room");
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         env.reset(None, &Value::None)?;
@@ -145,10 +146,10 @@ fn an_agent_with_an_environment_keeps_its_place() {
 #[test]
 fn silent_environments_are_passed_over() {
     bounded(|| {
-        let server = ServerEnv::bind(&fresh("tcp"), Options { connect_timeout: PATIENCE / 4, ..few(64) })?;
+        let server = ServerEnv::bind(&fresh("tcp"), AgentOptions::new(few(64)).connect_timeout(PATIENCE / 4))?;
         let address = server.address().to_string();
         let silent = (0..5).map(|_| silent(&address, Role::Env)).collect::<Result<Vec<_>>>()?;
-        let game = ClientBackend::new(|_| Ok(CountingEnv::new(None)), &address, patient())?;
+        let game = ClientBackend::new(|_| Ok(CountingEnv::new(None)), &address, patient_host())?;
         game.start()?;
         server.accept()?.reset(None, &Value::None)?;
         game.close();
@@ -211,7 +212,7 @@ fn welcome(mut stream: TcpStream) -> Result<(), EnvError> {
 
 #[test]
 fn a_connection_that_breaks_at_once_is_regained_with_pauses() {
-    type Dials = fn(&str, Options) -> Result<(), EnvError>;
+    type Dials = fn(&str, AgentOptions) -> Result<(), EnvError>;
     let dials: [(&str, Dials); 2] = [
         ("blocking", |address, options| Ok(ClientEnv::connect(address, options).map(drop)?)),
         ("async", |address, options| {
@@ -223,7 +224,7 @@ fn a_connection_that_breaks_at_once_is_regained_with_pauses() {
             let log = Log::keep();
             let (address, dropped) = dropping();
             let patience = Duration::from_secs(2);
-            let options = Options { connect_timeout: patience, reconnect_timeout: Some(patience), ..rlay::options() };
+            let options = rlay::agent_options().connect_timeout(patience).reconnect_timeout(patience);
             dial(&address, options).expect_err("nobody plays there");
             // Pauses of 20 ms that double make eight in two seconds.
             let (count, lines) = (dropped.load(SeqCst), log.lines(Level::WARN, &[&address]));

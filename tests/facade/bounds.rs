@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// What the second cell of a row says, and the lines of code that it is about. Rows of RLay's own defaults are compared
-/// with `Options::default()` by the names of its fields.
+/// with the lines that set them.
 type Row = (&'static str, &'static [(&'static str, &'static str)]);
 
-const OPTIONS: &str = "rlay-core/src/endpoint/options.rs";
+const OPTIONS: &str = "rlay-core/src/endpoint/options";
 const CODEC: &str = "rlay-core/src/wire/codec.rs";
 
 /// By the beginning of the first cell.

@@ -27,7 +27,7 @@ struct Listener {
 impl Listener {
     fn new(scheme: &str, options: &str) -> Self {
         let address = format!("{scheme}://127.0.0.1:0?{options}").parse().expect("an address");
-        let acceptor = Acceptor::bind(&address, Role::Env, &rlay::options()).expect("listens");
+        let acceptor = Acceptor::bind(&address, Role::Env, &rlay::connection_options()).expect("listens");
         let bare = format!("{scheme}://{}", acceptor.address().rest());
         Self { acceptor, bare }
     }
@@ -69,7 +69,7 @@ fn in_plain_words(text: &str) {
 /// What comes of a handshake.
 fn shake(address: &str) -> Result<()> {
     let mut wait = Wait::new(Some(PATIENCE));
-    dial(&address.parse()?, Role::Agent, &rlay::options(), &mut wait).map(drop)
+    dial(&address.parse()?, Role::Agent, &rlay::connection_options(), &mut wait).map(drop)
 }
 
 /// Both transports.
@@ -285,7 +285,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
             (pin.clone(), "the certificate here is"),
         ] {
             let address = format!("{scheme}://127.0.0.1:0?{options}").parse().expect("an address");
-            let error = Acceptor::bind(&address, Role::Env, &rlay::options()).expect_err(&options);
+            let error = Acceptor::bind(&address, Role::Env, &rlay::connection_options()).expect_err(&options);
             assert!(error.to_string().contains(text), "{options}: {error}");
         }
     });
@@ -297,7 +297,7 @@ fn other_machines_may_dial_where_somebody_is_authenticated() {
         let folder = Folder::new();
         let bind = |options: &str| {
             let address = format!("{scheme}://0.0.0.0:0{options}").parse().expect("an address");
-            Acceptor::bind(&address, Role::Env, &rlay::options())
+            Acceptor::bind(&address, Role::Env, &rlay::connection_options())
         };
         let refused = bind("").expect_err("nobody is authenticated").to_string();
         assert!(refused.contains("RLAY_TOKEN") && refused.contains("clients=FILE"), "{refused}");
@@ -319,7 +319,7 @@ fn a_dialer_whose_handshake_hangs_can_be_stopped() {
         });
         let start = Instant::now();
         let mut wait = Wait::new(Some(PATIENCE)).unless(&stop);
-        let error = dial(&address.parse().expect("an address"), Role::Agent, &rlay::options(), &mut wait);
+        let error = dial(&address.parse().expect("an address"), Role::Agent, &rlay::connection_options(), &mut wait);
         assert_eq!(error.expect_err("nobody answers").kind(), ErrorKind::Closed);
         assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
     });
@@ -331,7 +331,7 @@ fn tls_and_plain_tcp_tell_each_other_apart() {
         let tls = Listener::new("tls", "");
         let plain = Listener::new("tcp", "");
         let within = |connect_timeout, address: &str| {
-            let options = rlay::Options { connect_timeout, ..rlay::options() };
+            let options = rlay::connection_options().connect_timeout(connect_timeout);
             let mut wait = Wait::new(Some(connect_timeout));
             dial(&address.parse().expect("an address"), Role::Agent, &options, &mut wait).map(drop)
         };

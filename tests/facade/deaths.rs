@@ -4,7 +4,9 @@ use std::thread;
 
 use rlay::{ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, ServerBackend, ServerEnv, Value};
 
-use crate::support::{Gate, Gated, HOLD, Paradigm, Process, bounded, counting, eventually, fresh, patient, remote};
+use crate::support::{
+    Gate, Gated, HOLD, Paradigm, Process, bounded, counting, eventually, fresh, patient, patient_host, remote,
+};
 
 fn lost(error: &EnvError) -> bool {
     error.downcast_ref::<Error>().expect("an error of RLay").kind() == ErrorKind::ConnectionLost
@@ -61,7 +63,7 @@ fn an_agent_killed_while_its_env_is_busy_is_missed_when_the_env_answers() {
         let gate = Gate::default();
         let for_env = gate.clone();
         let factory = move |_: &_| Ok(Gated { env: rlay_testkit::CountingEnv::new(None), gate: for_env.clone() });
-        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient_host())?;
         backend.start()?;
         let mut agent = Process::other("stepping-agent", &backend.address().to_string());
         eventually("the env is in its step", || gate.visits() == 1);
@@ -84,7 +86,7 @@ fn an_env_that_died_in_the_queue_is_passed_over() {
             assert_eq!(dead.line(), "dialed");
             dead.kill();
             let factory = |_: &_| Ok(rlay_testkit::CountingEnv::new(None));
-            let backend = ClientBackend::new(factory, &address, patient())?;
+            let backend = ClientBackend::new(factory, &address, patient_host())?;
             backend.start()?;
             let mut env = server.accept()?;
             env.reset(None, &Value::None)?;

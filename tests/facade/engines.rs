@@ -3,19 +3,19 @@
 use std::{thread, time::Duration};
 
 use rlay::{
-    BoxSpace, Discrete, Env, EnvError, EnvFailure, Error, ErrorKind, Limits, Metadata, Options, PolledEnv, RemoteEnv,
-    ServerEnv, Turn, Value,
+    BoxSpace, Discrete, Env, EnvError, EnvFailure, Error, ErrorKind, Limits, Metadata, PolledEnv, RemoteEnv, ServerEnv,
+    Turn, Value,
 };
 use rlay_testkit::CountingEnv;
 
-use crate::support::{PATIENCE, bounded, counting, fresh, patient};
+use crate::support::{PATIENCE, bounded, counting, fresh, patient, patient_host};
 
 type Numbers = BoxSpace<f64, [f64; 4]>;
 
 fn engine(address: &str) -> rlay::Result<PolledEnv<Numbers, Discrete>> {
     let world = CountingEnv::new(None);
     let (observations, actions) = (world.observation_space().clone(), world.action_space().clone());
-    PolledEnv::new(observations, actions, &world.metadata(), address, patient())
+    PolledEnv::new(observations, actions, &world.metadata(), address, patient_host())
 }
 
 /// An engine's loop around a counting world, until `agents` of them have left.
@@ -49,7 +49,7 @@ fn run(mut agent: PolledEnv<Numbers, Discrete>, agents: usize) -> rlay::Result<(
 fn an_engine_serves_one_agent_after_the_other() {
     for scheme in ["mem", "tcp", "unix"] {
         bounded(move || {
-            let options = Options { render_mode: Some("ansi".into()), ..patient() };
+            let options = patient().render_mode("ansi");
             let server = ServerEnv::bind(&fresh(scheme), options)?;
             let agent = engine(&server.address().to_string())?;
             let engine = thread::spawn(move || run(agent, 2));
@@ -118,11 +118,12 @@ fn a_turn_of_no_time_never_waits() {
 fn an_answer_too_large_to_send_is_news_to_both() {
     bounded(|| {
         let limits = Limits { frame: 64 << 10, ..Limits::default() };
-        let options = Options { limits, timeout: Some(PATIENCE), ..patient() };
+        let options = patient().limits(limits).timeout(PATIENCE);
         let server = ServerEnv::bind(&fresh("tcp"), options)?;
         let space = BoxSpace::<u8>::new([100, 600], 0, 255);
         let metadata = Metadata::default();
-        let mut agent = PolledEnv::new(space, Discrete::new(2), &metadata, &server.address().to_string(), patient())?;
+        let mut agent =
+            PolledEnv::new(space, Discrete::new(2), &metadata, &server.address().to_string(), patient_host())?;
         let playing = thread::spawn(move || {
             let mut env = server.accept()?;
             let error = env.reset(None, &Value::None).unwrap_err();

@@ -11,7 +11,7 @@ fn said(limit: &str, role: &str, address: &str) -> Vec<String> {
     lines
 }
 
-/// EAGAIN. No stack can be as large, so the system starts no thread; the limit of processes would not bind root. Dialing
+/// EAGAIN. No stack can be as large, so the system starts no thread; the limit of processes would not bind root. ClientHandshake
 /// needs one to look up a name.
 #[test]
 fn no_thread() {

@@ -3,15 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use rlay::{
-    BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Map, Options, RemoteEnv,
+    AgentOptions, BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Map, RemoteEnv,
     ResetResult, ServerBackend, ServerEnv, StepResult, Value,
 };
 use rlay_testkit::CountingEnv;
 
-use crate::support::{Deed, HOLD, PATIENCE, Trouble, WORDS, bounded, fresh, patient};
+use crate::support::{Deed, HOLD, PATIENCE, Trouble, WORDS, bounded, fresh, patient, patient_host};
 
-fn with_ansi() -> Options {
-    Options { render_mode: Some("ansi".into()), timeout: Some(PATIENCE), ..patient() }
+fn with_ansi() -> AgentOptions {
+    patient().render_mode("ansi").timeout(PATIENCE)
 }
 
 /// That the remote environment did `deed`.
@@ -52,7 +52,7 @@ fn every_call_may_fail_and_panic() {
                     false => Err(deed.happen()),
                     true => Ok(trouble(deed, make.render_mode.as_deref())),
                 };
-                let backend = ServerBackend::bind(factory, &fresh(scheme), patient())?;
+                let backend = ServerBackend::bind(factory, &fresh(scheme), patient_host())?;
                 backend.start()?;
                 let address = backend.address().to_string();
                 assert_env(&ClientEnv::connect(&address, with_ansi()).unwrap_err().into(), deed);
@@ -80,7 +80,7 @@ fn every_call_may_fail_and_panic_where_the_env_dials() {
                 false => Err(deed.happen()),
                 true => Ok(trouble(deed, make.render_mode.as_deref())),
             };
-            let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
+            let backend = ClientBackend::new(factory, &server.address().to_string(), patient_host())?;
             backend.start()?;
             assert_env(&server.accept().unwrap_err().into(), deed);
             every_call(server.accept()?, deed)?;
@@ -119,7 +119,7 @@ impl Env for Short {
 fn an_observation_of_another_shape_is_named() {
     bounded(|| {
         let short = |_: &_| Ok(Short(BoxSpace::new([3], -1.0, 1.0), Discrete::new(2)));
-        let backend = ServerBackend::bind(short, &fresh("tcp"), patient())?;
+        let backend = ServerBackend::bind(short, &fresh("tcp"), patient_host())?;
         backend.start()?;
         let mut env = ClientEnv::connect(&backend.address().to_string(), with_timeout())?;
         env.reset(None, &Value::None)?;
@@ -135,8 +135,8 @@ fn an_observation_of_another_shape_is_named() {
     .unwrap();
 }
 
-fn with_timeout() -> Options {
-    Options { timeout: Some(PATIENCE), ..patient() }
+fn with_timeout() -> AgentOptions {
+    patient().timeout(PATIENCE)
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn an_answer_larger_than_a_frame_is_an_error_and_the_session_goes_on() {
     bounded(|| {
         let (backend, address) = crate::support::counting(&fresh("tcp"))?;
         let small = rlay::Limits { frame: 64 << 10, ..rlay::Limits::default() };
-        let mut env = ClientEnv::connect(&address, Options { limits: small, ..patient() })?;
+        let mut env = ClientEnv::connect(&address, patient().limits(small))?;
         let options = Value::Bytes(vec![0; (64 << 10) - 200]); // comes back in `info`, which then is too large
         let error = env.reset(Some(1), &options).unwrap_err();
         assert_eq!(error.downcast_ref::<Error>().expect("of RLay").kind(), ErrorKind::Usage, "{error}");

@@ -15,7 +15,7 @@ use rlay::{
 };
 use rlay_testkit::CountingEnv;
 
-use crate::support::{bounded, eventually, fresh, patient};
+use crate::support::{bounded, eventually, fresh, patient, patient_host};
 
 /// An environment that takes a moment to close.
 struct Slow {
@@ -67,7 +67,7 @@ fn run_returns_when_the_agents_were_told() {
         let has_closed = Arc::new(AtomicBool::new(false));
         let flag = has_closed.clone();
         let factory = move |_: &_| Ok(Slow { env: CountingEnv::new(None), has_closed: flag.clone() });
-        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient_host())?;
         let (running, closing, address) = (backend.clone(), backend.clone(), backend.address().to_string());
         let run = thread::spawn(move || running.run());
         let mut env = ClientEnv::connect(&address, patient())?;
@@ -85,7 +85,7 @@ fn so_it_does_where_the_environment_dials() {
         let flag = has_closed.clone();
         let factory = move |_: &_| Ok(Slow { env: CountingEnv::new(None), has_closed: flag.clone() });
         let server = ServerEnv::bind(&fresh("tcp"), patient())?;
-        let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
+        let backend = ClientBackend::new(factory, &server.address().to_string(), patient_host())?;
         let (running, closing) = (backend.clone(), backend.clone());
         let run = thread::spawn(move || running.run());
         let mut env = server.accept()?;
@@ -115,7 +115,7 @@ fn a_policy_that_is_closed_leaves_its_environments() {
             })
         });
         let factory = move |_: &_| Ok(Slow { env: CountingEnv::new(None), has_closed: flag.clone() });
-        let backend = ClientBackend::new(factory, &address, patient())?;
+        let backend = ClientBackend::new(factory, &address, patient_host())?;
         backend.start()?;
         eventually("an episode is under way", || has_stepped.load(SeqCst));
         server.close();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rlay::{
-    BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, EnvFailure, ErrorKind, Metadata, OnLoss, Options,
+    BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, EnvFailure, ErrorKind, HostOptions, Metadata, OnLoss,
     PolicyServer, PolledEnv, ServerBackend, ServerEnv, Turn, Value,
     endpoint::{Acceptor, Host, Wait, serve},
     host::Hosted,
@@ -19,7 +19,7 @@ use tracing::Level;
 
 use crate::{
     cartpole::CartPole,
-    support::{Log, PATIENCE, bounded, counting, eventually, fresh, patient},
+    support::{Log, PATIENCE, bounded, counting, eventually, fresh, patient, patient_host},
 };
 
 type Numbers = BoxSpace<f64, [f64; 4]>;
@@ -63,8 +63,8 @@ fn serving(server: &PolicyServer, policy: fn(&[f64; 4]) -> i64) -> thread::JoinH
     thread::spawn(move || server.run::<Numbers, Discrete, _>(move || policy))
 }
 
-fn only() -> Options {
-    Options { max_sessions: 1, ..patient() }
+fn only() -> HostOptions {
+    patient_host().max_sessions(1)
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_policy_server_and_a_game_that_do_not_fit_say_so_once_and_back_off() {
             let game = ClientBackend::new(
                 attempts.making(|| Ok(CartPole::new(None))),
                 &address,
-                Options { max_sessions, ..patient() },
+                patient_host().max_sessions(max_sessions),
             )?;
             game.start()?;
             attempts.back_off_after(0);
@@ -130,7 +130,7 @@ fn an_environment_that_cannot_be_made_says_why_at_both_ends() {
         let serving = serving(&server, |_| 0);
         let attempts = Attempts::default();
         let failing = || Err::<CountingEnv, _>(EnvFailure::new("OSError", "no display for the test").into());
-        let game = ClientBackend::new(attempts.making(failing), &address, patient())?;
+        let game = ClientBackend::new(attempts.making(failing), &address, patient_host())?;
         game.start()?;
         attempts.back_off_after(0);
         let text = "OSError: no display for the test";
@@ -147,7 +147,7 @@ fn an_environment_that_cannot_be_made_says_why_at_both_ends() {
 #[test]
 fn a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause() {
     bounded(|| {
-        let acceptor = Acceptor::bind(&fresh("unix").parse()?, Role::Env, &patient())?;
+        let acceptor = Acceptor::bind(&fresh("unix").parse()?, Role::Env, patient().connection())?;
         let (address, attempts) = (acceptor.address().to_string(), Attempts::default());
         let for_host = attempts.clone();
         let (over, is_over) = mpsc::channel();
@@ -170,7 +170,7 @@ fn a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause() {
         });
         // When the host has seen enough, nobody listens.
         let connect_timeout = Duration::from_secs(5);
-        let options = Options { on_loss: OnLoss::Replace, connect_timeout, ..rlay::options() };
+        let options = rlay::agent_options().on_loss(OnLoss::Replace).connect_timeout(connect_timeout);
         let mut env = ClientEnv::connect(&address, options)?;
         is_over.recv_timeout(PATIENCE)?;
         while !host.is_finished() {
@@ -187,12 +187,13 @@ fn a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause() {
 fn the_poll_form_backs_off_and_never_fails_while_nobody_is_there() {
     let log = Log::keep();
     bounded(move || {
-        let options = Options { connect_timeout: Duration::from_millis(100), ..rlay::options() };
+        let connect_timeout = Duration::from_millis(100);
+        let options = rlay::host_options().connect_timeout(connect_timeout);
         let address = fresh("tcp").replace(":0", ":1"); // where nobody listens
         let space = || Discrete::new(2);
         let mut engine = PolledEnv::new(space(), space(), &Metadata::default(), &address, options.clone())?;
         let began = Instant::now();
-        while began.elapsed() < 3 * options.connect_timeout {
+        while began.elapsed() < 3 * connect_timeout {
             assert_eq!(engine.turn(Duration::from_millis(10))?, None);
         }
         eventually("it says what it waits for", || {
@@ -202,7 +203,7 @@ fn the_poll_form_backs_off_and_never_fails_while_nobody_is_there() {
         drop(engine);
 
         // One whose agents leave at once.
-        let acceptor = Acceptor::bind(&fresh("unix").parse()?, Role::Agent, &patient())?;
+        let acceptor = Acceptor::bind(&fresh("unix").parse()?, Role::Agent, patient().connection())?;
         let (address, attempts) = (acceptor.address().to_string(), Attempts::default());
         let for_agent = attempts.clone();
         let agent = thread::spawn(move || {
@@ -231,7 +232,7 @@ fn the_poll_form_says_who_joins_and_leaves() {
         let world = CountingEnv::new(None);
         let spaces = (world.observation_space().clone(), world.action_space().clone());
         let address = server.address().to_string();
-        let mut engine = PolledEnv::new(spaces.0, spaces.1, &world.metadata(), &address, patient())?;
+        let mut engine = PolledEnv::new(spaces.0, spaces.1, &world.metadata(), &address, patient_host())?;
         let agent = thread::spawn(move || {
             let mut env = server.accept()?;
             env.reset(None, &Value::None)?;
@@ -260,7 +261,7 @@ fn a_host_says_who_joins_and_who_leaves() {
     let log = Log::keep();
     for max_sessions in [1, 64] {
         bounded(move || {
-            let options = Options { max_sessions, ..patient() };
+            let options = patient_host().max_sessions(max_sessions);
             let backend = ServerBackend::bind(|_: &_| Ok(CountingEnv::new(None)), &fresh("mem"), options)?;
             backend.start()?;
             let address = backend.address().to_string();
@@ -289,7 +290,7 @@ fn one_that_waits_at_a_full_host_is_one_line() {
         backend.start()?;
         let address = backend.address().to_string();
         let _first = ClientEnv::connect(&address, patient())?;
-        let soon = Options { connect_timeout: Duration::from_secs(2), ..rlay::options() };
+        let soon = rlay::agent_options().connect_timeout(Duration::from_secs(2));
         ClientEnv::connect(&address, soon).unwrap_err();
         assert_eq!(log.lines(Level::WARN, &["the one session there can be is taken; try again later"]).len(), 2);
         assert_eq!(log.lines(Level::WARN, &[&address, "still no connection"]).len(), 1, "that is the dialer's");
@@ -305,7 +306,7 @@ fn a_game_says_what_it_waits_for_once_it_is_connected() {
     bounded(move || {
         let server = ServerEnv::bind(&fresh("tcp"), patient())?;
         let address = server.address().to_string();
-        let game = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &address, patient())?;
+        let game = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &address, patient_host())?;
         game.start()?;
         log.find(Level::INFO, &[&address, "connected; waiting for the agent to ask for an environment"]);
         server.accept()?.close()?;
@@ -319,9 +320,9 @@ fn a_game_says_what_it_waits_for_once_it_is_connected() {
 fn a_host_that_does_not_serve_yet_lets_nobody_in() {
     for scheme in ["mem", "tcp", "unix"] {
         bounded(move || {
-            let backend = ServerBackend::bind(|_: &_| Ok(CountingEnv::new(None)), &fresh(scheme), patient())?;
+            let backend = ServerBackend::bind(|_: &_| Ok(CountingEnv::new(None)), &fresh(scheme), patient_host())?;
             let address = backend.address().to_string();
-            let soon = Options { connect_timeout: Duration::from_millis(300), ..rlay::options() };
+            let soon = rlay::agent_options().connect_timeout(Duration::from_millis(300));
             let error = ClientEnv::connect(&address, soon).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
             assert!(error.to_string().contains("did it call run() or start()?"), "{error}");
@@ -343,7 +344,7 @@ fn a_backend_serves_once() {
         let (server, address) = counting(&fresh("tcp"))?;
         let listener = ServerEnv::bind(&fresh("tcp"), patient())?;
         let dialed = listener.address().to_string();
-        let client = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &dialed, patient())?;
+        let client = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &dialed, patient_host())?;
         client.start()?;
         let twice = [server.start(), server.run(), client.start(), client.run()];
         for error in twice.map(Result::unwrap_err) {
@@ -365,12 +366,12 @@ fn a_backend_serves_once() {
 
 #[test]
 fn no_session_at_all_is_refused() {
-    let none = || Options { max_sessions: 0, ..rlay::options() };
+    let none = || rlay::host_options().max_sessions(0);
     let make = |_: &Make| Ok(CountingEnv::new(None));
     let refused = [
         ServerBackend::bind(make, &fresh("mem"), none()).map(drop),
         ClientBackend::new(make, &fresh("mem"), none()).map(drop),
-        ServerEnv::bind(&fresh("mem"), none()).map(drop),
+        ServerEnv::bind(&fresh("mem"), rlay::agent_options().max_sessions(0)).map(drop),
     ];
     for error in refused.map(Result::unwrap_err) {
         assert_eq!(error.kind(), ErrorKind::Usage);
@@ -424,7 +425,7 @@ fn a_game_that_was_played_ends_well_when_no_other_agent_comes() {
         bounded(move || {
             let listener = ServerEnv::bind(&fresh("tcp"), patient())?;
             let address = listener.address().to_string();
-            let options = Options { max_sessions, connect_timeout: Duration::from_secs(2), ..rlay::options() };
+            let options = rlay::host_options().max_sessions(max_sessions).connect_timeout(Duration::from_secs(2));
             let game = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &address, options.clone())?;
             let running = thread::spawn(move || game.run());
             let mut env = listener.accept()?;

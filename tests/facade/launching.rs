@@ -10,7 +10,7 @@ use std::{
 };
 
 use rlay::{
-    ClientEnv, Discrete, Env, ErrorKind, OnLoss, Options, ResetResult, Token, Value,
+    ClientEnv, Discrete, Env, ErrorKind, OnLoss, ResetResult, Token, Value,
     endpoint::{Wait, dial},
     wire::Role,
 };
@@ -34,7 +34,7 @@ fn log(name: &str) -> PathBuf {
 #[test]
 fn a_launched_program_is_an_environment() {
     bounded(|| {
-        let options = Options { log: Some(log("plays")), ..patient() };
+        let options = patient().log(log("plays"));
         let mut env = ClientEnv::launch(launch_command("launched"), options).expect("it dials in");
         let first = pid(&env.reset(None, &Value::None).expect("resets"));
         assert!(is_running(first));
@@ -50,7 +50,7 @@ fn a_launched_program_is_an_environment() {
 #[test]
 fn its_end_is_told_and_it_is_launched_again() {
     bounded(|| {
-        let options = Options { log: Some(log("ends")), restarts: 1, ..patient() };
+        let options = patient().log(log("ends")).restarts(1);
         // As an address, it is split into words again.
         let command = launch_command("launched").iter().map(|word| format!("'{word}' ")).collect::<String>();
         let mut env = ClientEnv::connect(&format!("exec:{command}"), options).expect("it dials in");
@@ -73,7 +73,7 @@ fn its_end_is_told_and_it_is_launched_again() {
 #[test]
 fn its_end_may_end_the_episode_alone() {
     bounded(|| {
-        let options = Options { log: Some(log("truncates")), restarts: 1, on_loss: OnLoss::Truncate, ..patient() };
+        let options = patient().log(log("truncates")).restarts(1).on_loss(OnLoss::Truncate);
         let env = ClientEnv::launch(launch_command("launched"), options).expect("it dials in");
         let mut env = env.typed::<Discrete, Discrete>().expect("its spaces");
         let mut seen = HashSet::new();
@@ -96,7 +96,7 @@ fn its_end_may_end_the_episode_alone() {
 #[test]
 fn a_reset_launches_a_killed_program_again_at_once() {
     bounded(|| {
-        let options = Options { log: Some(log("killed")), restarts: 1, ..patient() };
+        let options = patient().log(log("killed")).restarts(1);
         let mut env = ClientEnv::launch(launch_command("launched"), options).expect("it dials in");
         let first = pid(&env.reset(None, &Value::None).expect("resets"));
         let killed = Command::new("kill").args(["-KILL", &first.to_string()]).status().expect("a command");
@@ -148,11 +148,8 @@ fn what_it_does_at_its_end_is_waited_for() {
 fn an_engine_learns_that_no_other_is_wanted() {
     bounded(|| {
         let file = file("engine");
-        let mut env = ClientEnv::launch(
-            saving_command("launched-engine", &file),
-            Options { close_timeout: PATIENCE, ..patient() },
-        )
-        .expect("it dials in");
+        let mut env = ClientEnv::launch(saving_command("launched-engine", &file), patient().close_timeout(PATIENCE))
+            .expect("it dials in");
         env.reset(None, &Value::None).expect("resets");
         env.close().expect("closes");
         eventually("it has saved", || file.exists());
@@ -183,7 +180,7 @@ fn one_that_does_not_end_is_ended() {
         let file = file("deaf");
         let deaf = ["sh", "-c", "trap '' TERM; exec \"$@\"", "sh"].map(str::to_owned);
         let command: Vec<_> = deaf.into_iter().chain(saving_command("launched-saver", &file)).collect();
-        let options = Options { close_timeout: Duration::ZERO, log: Some(log("deaf")), ..patient() };
+        let options = patient().close_timeout(Duration::ZERO).log(log("deaf"));
         let mut env = ClientEnv::launch(command, options).expect("it dials in");
         let first = pid(&env.reset(None, &Value::None).expect("resets"));
         env.close().expect("closes");
@@ -191,7 +188,7 @@ fn one_that_does_not_end_is_ended() {
         assert_eq!(saved(&file), "saved", "it has ignored SIGTERM, and had five seconds more");
         assert!(log("deaf").exists(), "it was asked for");
         let _ = std::fs::remove_file(log("deaf"));
-        let options = Options { close_timeout: Duration::ZERO, connect_timeout: Duration::from_secs(1), ..patient() };
+        let options = patient().close_timeout(Duration::ZERO).connect_timeout(Duration::from_secs(1));
         let error = ClientEnv::launch(launch_command("launched-dreamer"), options).expect_err("it dials nowhere");
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
         assert!(error.to_string().contains("dreaming"), "{error}");
@@ -213,7 +210,7 @@ fn a_timeout_tells_what_it_printed_last() {
         // The shell says something and lets the game take its place, which is stopped then.
         let script = ["sh", "-c", "echo dozing; exec \"$@\"", "sh"].map(str::to_owned);
         let command: Vec<_> = script.into_iter().chain(launch_command("launched")).collect();
-        let options = Options { timeout: Some(Duration::from_secs(1)), close_timeout: Duration::ZERO, ..patient() };
+        let options = patient().timeout(Duration::from_secs(1)).close_timeout(Duration::ZERO);
         let mut env = ClientEnv::launch(command, options).expect("it dials in");
         let first = pid(&env.reset(None, &Value::None).expect("resets"));
         let stopped = Command::new("kill").args(["-STOP", &first.to_string()]).status().expect("a command");
@@ -232,7 +229,7 @@ fn a_timeout_tells_what_it_printed_last() {
 fn a_program_that_is_none_or_does_not_dial_in_is_an_error() {
     bounded(|| {
         let launch = |command: &[&str]| {
-            let options = Options { log: Some(log("fails")), ..patient() };
+            let options = patient().log(log("fails"));
             ClientEnv::launch(command.iter().copied(), options).expect_err("it fails")
         };
         let error = launch(&["./no-such-program"]);
@@ -258,12 +255,12 @@ fn nobody_else_becomes_the_environment() {
     bounded(|| {
         let file = file("gate");
         let command = gated(&file, launch_command("launched"));
-        let launching = thread::spawn(move || ClientEnv::launch(command, Options { token: None, ..patient() }));
+        let launching = thread::spawn(move || ClientEnv::launch(command, patient().token(None)));
         eventually("it is told where to dial", || file.exists());
         let address = std::fs::read_to_string(&file).expect("an address").trim().parse().expect("an address");
         for token in [None, Some(Token::new("a guess of somebody's").expect("long enough"))] {
-            let options = Options { token, ..patient() };
-            let dialed = dial(&address, Role::Env, &options, &mut Wait::new(Some(PATIENCE))).map(drop);
+            let options = patient().token(token);
+            let dialed = dial(&address, Role::Env, options.connection(), &mut Wait::new(Some(PATIENCE))).map(drop);
             assert_eq!(dialed.expect_err("it is not the program").kind(), ErrorKind::Unauthorized);
         }
         std::fs::remove_file(&file).expect("it is there");
@@ -280,7 +277,7 @@ fn one_that_dials_without_the_token_is_told_of() {
             let start = ["sh", "-c", &script, "sh"].map(str::to_owned);
             let command: Vec<_> = start.into_iter().chain(launch_command("launched")).collect();
             let (token, connect_timeout) = (None, Duration::from_secs(3));
-            let options = Options { token, connect_timeout, close_timeout: Duration::ZERO, ..patient() };
+            let options = patient().token(token).connect_timeout(connect_timeout).close_timeout(Duration::ZERO);
             ClientEnv::launch(command, options).expect_err("it is not let in")
         };
         for (then, kind) in [("exit 3", ErrorKind::ConnectionLost), ("exec sleep 60", ErrorKind::Timeout)] {
@@ -345,7 +342,7 @@ fn a_log_that_is_none_of_this_users_files_is_refused() {
         let log = at(name);
         bounded(move || {
             let began = Instant::now();
-            let options = Options { log: Some(log.clone()), connect_timeout: Duration::from_secs(1), ..patient() };
+            let options = patient().log(log.clone()).connect_timeout(Duration::from_secs(1));
             let error = ClientEnv::launch(["sleep", "60"], options).expect_err("it cannot be the log");
             assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
             let error = error.to_string();

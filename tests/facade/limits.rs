@@ -1,16 +1,21 @@
 //! Frame limits that cannot be are refused before anything listens or dials; what is too long for one is not sent.
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, Options, ServerBackend, ServerEnv, Value,
-    asynchronous,
+    AgentOptions, ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostOptions, Limits, ServerBackend,
+    ServerEnv, Value, asynchronous,
 };
 use rlay_testkit::CountingEnv;
 
 use crate::support::{PATIENCE, bounded, counting, fresh, patient};
 
-/// Options with a frame limit of so many bytes.
-fn limited(frame: usize) -> Options {
-    Options { limits: Limits { frame, ..Limits::default() }, timeout: Some(PATIENCE), ..patient() }
+/// Options of an agent with a frame limit of so many bytes.
+fn limited(frame: usize) -> AgentOptions {
+    patient().limits(Limits { frame, ..Limits::default() }).timeout(PATIENCE)
+}
+
+/// The same for a host.
+fn limited_host(frame: usize) -> HostOptions {
+    HostOptions::new(limited(frame).connection().clone())
 }
 
 #[test]
@@ -18,21 +23,21 @@ fn limits_that_cannot_be() {
     bounded(|| {
         let counting = |_: &_| Ok(CountingEnv::new(None));
         for frame in [0, (64 << 10) - 1, u32::MAX as usize] {
-            let (address, options) = (fresh("tcp"), || limited(frame));
+            let address = fresh("tcp");
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             for error in [
-                ClientEnv::connect(&address, options()).unwrap_err(),
-                ServerEnv::bind(&address, options()).unwrap_err(),
-                ServerBackend::bind(counting, &address, options()).unwrap_err(),
-                ClientBackend::new(counting, &address, options()).and_then(|backend| backend.run()).unwrap_err(),
-                runtime.block_on(asynchronous::AsyncEnv::connect(&address, &options())).unwrap_err(),
+                ClientEnv::connect(&address, limited(frame)).unwrap_err(),
+                ServerEnv::bind(&address, limited(frame)).unwrap_err(),
+                ServerBackend::bind(counting, &address, limited_host(frame)).unwrap_err(),
+                ClientBackend::new(counting, &address, limited_host(frame)).map(drop).unwrap_err(),
+                runtime.block_on(asynchronous::AsyncEnv::connect(&address, &limited(frame))).unwrap_err(),
             ] {
                 assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
-                assert!(error.to_string().contains("from 65536 to 4294967294 in Options::limits"), "{error}");
+                assert!(error.to_string().contains("from 65536 to 4294967294 in ConnectionOptions::limits"), "{error}");
             }
         }
         for frame in [64 << 10, u32::MAX as usize - 1] {
-            let (backend, address) = crate::support::counting_with(&fresh("tcp"), limited(frame)).unwrap();
+            let (backend, address) = crate::support::counting_with(&fresh("tcp"), limited_host(frame)).unwrap();
             ClientEnv::connect(&address, limited(frame)).unwrap();
             backend.close();
         }

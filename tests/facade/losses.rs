@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use rlay::{
-    BoxSpace, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, FrameArray, OnLoss, Options, RemoteEnv, ServerEnv,
-    Space, Value,
+    AgentOptions, BoxSpace, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, FrameArray, OnLoss, RemoteEnv,
+    ServerEnv, Space, Value,
 };
 use rlay_testkit::CountingEnv;
 
@@ -16,9 +16,9 @@ fn kind(error: &EnvError) -> ErrorKind {
     error.downcast_ref::<Error>().expect("an error of RLay").kind()
 }
 
-fn on_loss(on_loss: OnLoss) -> Options {
+fn on_loss(on_loss: OnLoss) -> AgentOptions {
     // What is lost takes no place away from what comes after it.
-    Options { on_loss, max_sessions: 1, ..patient() }
+    patient().on_loss(on_loss).max_sessions(1)
 }
 
 /// Where games of one kind are, one at a time.
@@ -30,7 +30,7 @@ struct Place {
 
 impl Place {
     /// An environment of a counting game, in a process of its own.
-    fn meet(paradigm: Paradigm, options: Options) -> Result<(RemoteEnv, Self), EnvError> {
+    fn meet(paradigm: Paradigm, options: AgentOptions) -> Result<(RemoteEnv, Self), EnvError> {
         Ok(match paradigm {
             Paradigm::Client => {
                 let game = Process::other("host-counting", &fresh("tcp"));
@@ -181,7 +181,7 @@ fn another_environment_has_the_same_spaces() {
 fn another_environment_is_waited_for_no_longer_than_connect_timeout() {
     for paradigm in BOTH {
         bounded(move || {
-            let options = Options { connect_timeout: Duration::from_secs(5), ..on_loss(OnLoss::Replace) };
+            let options = on_loss(OnLoss::Replace).connect_timeout(Duration::from_secs(5));
             let (mut env, mut place) = Place::meet(paradigm, options)?;
             env.reset(None, &Value::None)?;
             place.kill();

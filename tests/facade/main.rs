@@ -24,6 +24,7 @@ mod launching;
 mod limits;
 mod losses;
 mod meeting;
+mod options;
 mod policies;
 mod reconnecting;
 mod releases;

@@ -2,12 +2,12 @@
 
 use std::{thread, time::Duration};
 
-use rlay::{BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, ErrorKind, Options, ServerEnv, Value};
+use rlay::{BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, ErrorKind, HostOptions, ServerEnv, Value};
 use rlay_testkit::CountingEnv;
 
-use crate::support::{Paradigm, bounded, counting, fresh, patient, remote};
+use crate::support::{Paradigm, bounded, counting, fresh, patient, patient_host, remote};
 
-fn dial_in(address: &str, options: Options) -> rlay::Result<ClientBackend> {
+fn dial_in(address: &str, options: HostOptions) -> rlay::Result<ClientBackend> {
     let backend = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), address, options)?;
     backend.start()?;
     Ok(backend)
@@ -18,7 +18,7 @@ fn the_env_may_come_before_the_agent_listens() {
     for scheme in ["mem", "unix"] {
         bounded(move || {
             let address = fresh(scheme); // known before anybody listens, which a free port is not
-            let backend = dial_in(&address, patient())?;
+            let backend = dial_in(&address, patient_host())?;
             let server = ServerEnv::bind(&address, patient())?;
             server.accept()?.reset(None, &Value::None)?;
             backend.close();
@@ -37,7 +37,7 @@ fn the_env_may_come_before_and_after_the_agent_waits() {
                 let server = server.clone();
                 thread::spawn(move || server.accept())
             };
-            let backend = dial_in(&server.address().to_string(), patient())?;
+            let backend = dial_in(&server.address().to_string(), patient_host())?;
             waiting.join().expect("it does not panic")?.reset(None, &Value::None)?;
             // By now the next one stands in the queue, or soon will.
             server.accept()?.reset(None, &Value::None)?;
@@ -69,7 +69,7 @@ fn every_accept_gets_another_env_from_one_backend() {
     for scheme in ["mem", "tcp"] {
         bounded(move || {
             let server = ServerEnv::bind(&fresh(scheme), patient())?;
-            let backend = dial_in(&server.address().to_string(), patient())?;
+            let backend = dial_in(&server.address().to_string(), patient_host())?;
             // Spare sessions come as they are needed.
             let mut envs = vec![];
             for _ in 0..5 {
@@ -93,9 +93,8 @@ fn every_accept_gets_another_env_from_one_backend() {
 #[test]
 fn a_backend_offers_no_more_sessions_than_it_may() {
     bounded(|| {
-        let server =
-            ServerEnv::bind(&fresh("tcp"), Options { connect_timeout: Duration::from_millis(300), ..patient() })?;
-        let backend = dial_in(&server.address().to_string(), Options { max_sessions: 1, ..patient() })?;
+        let server = ServerEnv::bind(&fresh("tcp"), patient().connect_timeout(Duration::from_millis(300)))?;
+        let backend = dial_in(&server.address().to_string(), patient_host().max_sessions(1))?;
         let mut only = loop {
             // The backend may take longer than the little that the agent waits here.
             match server.accept() {
@@ -137,7 +136,7 @@ fn two_processes_are_two_envs() {
 fn an_agent_that_waits_in_vain_learns_where_it_waited() {
     bounded(|| {
         for scheme in ["mem", "tcp", "unix"] {
-            let options = Options { connect_timeout: Duration::from_millis(100), ..rlay::options() };
+            let options = rlay::agent_options().connect_timeout(Duration::from_millis(100));
             let server = ServerEnv::bind(&fresh(scheme), options.clone())?;
             let error = server.accept().unwrap_err();
             let address = server.address().to_string();

@@ -10,7 +10,7 @@ use rlay_testkit::CountingEnv;
 
 use crate::{
     cartpole::CartPole,
-    support::{PATIENCE, bounded, fresh, patient},
+    support::{PATIENCE, bounded, fresh, patient, patient_host},
 };
 
 /// Tells which action it was given after which observation.
@@ -65,11 +65,11 @@ fn a_policy_answers_each_observation_over_many_episodes() {
         };
 
         // An environment with other spaces is refused, and is in nobody's way.
-        let other = ClientBackend::new(|_: &_| Ok(CartPole::new(None)), &address, patient())?;
+        let other = ClientBackend::new(|_: &_| Ok(CartPole::new(None)), &address, patient_host())?;
         other.start()?;
         let (tell, told) = channel();
         let factory = move |_: &_| Ok(Told { env: CountingEnv::new(None), last: [0.0; 4], tell: tell.clone() });
-        let options = rlay::Options { max_sessions: 1, ..patient() };
+        let options = patient_host().max_sessions(1);
         let backend = ClientBackend::new(factory, &address, options)?;
         backend.start()?;
 

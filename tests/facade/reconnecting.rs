@@ -8,8 +8,8 @@ use std::{
 };
 
 use rlay::{
-    BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Options, RemoteEnv, ServerBackend,
-    ServerEnv, Token, Value,
+    AgentOptions, BoxSpace, ClientBackend, ClientEnv, ConnectionOptions, Discrete, Env, EnvError, Error, ErrorKind,
+    HostOptions, RemoteEnv, ServerBackend, ServerEnv, Token, Value,
 };
 use rlay_testkit::CountingEnv;
 
@@ -29,10 +29,8 @@ pub(crate) const NETWORKS: &[&str] = &[
 ];
 
 /// Options that notice soon that nothing comes any more, and wait long for another connection.
-pub(crate) fn enduring() -> Options {
-    let mut options = Options { reconnect_timeout: Some(PATIENCE), ..patient() };
-    options.transport.liveness = Duration::from_secs(2);
-    options
+pub(crate) fn enduring() -> ConnectionOptions {
+    patient().connection().clone().reconnect_timeout(PATIENCE).liveness(Duration::from_secs(2))
 }
 
 /// Whoever hosts, for as long as the environment is needed.
@@ -54,20 +52,20 @@ impl Host {
 fn behind<E: Env + 'static>(
     scheme: &str,
     paradigm: Paradigm,
-    options: &Options,
+    options: &ConnectionOptions,
     make: impl Fn() -> E + Send + Sync + 'static,
 ) -> Result<(RemoteEnv, Relay, Host), EnvError> {
     match paradigm {
         Paradigm::Client => {
-            let backend = ServerBackend::bind(move |_| Ok(make()), &fresh(scheme), options.clone())?;
+            let backend = ServerBackend::bind(move |_| Ok(make()), &fresh(scheme), HostOptions::new(options.clone()))?;
             backend.start()?;
             let relay = Relay::to(&backend.address().to_string());
-            Ok((ClientEnv::connect(relay.address(), options.clone())?, relay, Host::Server(backend)))
+            Ok((ClientEnv::connect(relay.address(), AgentOptions::new(options.clone()))?, relay, Host::Server(backend)))
         }
         Paradigm::Server => {
-            let server = ServerEnv::bind(&fresh(scheme), options.clone())?;
+            let server = ServerEnv::bind(&fresh(scheme), AgentOptions::new(options.clone()))?;
             let relay = Relay::to(&server.address().to_string());
-            let only = Options { max_sessions: 1, ..options.clone() };
+            let only = HostOptions::new(options.clone()).max_sessions(1);
             let backend = ClientBackend::new(move |_| Ok(make()), relay.address(), only)?;
             backend.start()?;
             let env = server.accept()?;
@@ -112,7 +110,7 @@ fn a_session_outlasts_its_connections() {
 #[test]
 fn a_token_is_proven_again() {
     bounded(|| {
-        let options = Options { token: Some(Token::new("correct horse battery staple")?), ..enduring() };
+        let options = enduring().token(Token::new("correct horse battery staple")?);
         let (env, relay, host) = behind("tcp", Paradigm::Client, &options, || CountingEnv::new(None))?;
         walk(env, &relay, 20, 5)?;
         host.close();
@@ -160,8 +158,7 @@ fn a_step_that_is_under_way_is_taken_once() {
 fn a_listener_that_does_not_know_of_the_loss_is_told_by_the_return() {
     bounded(|| {
         // Nothing else would tell it for a minute.
-        let mut options = enduring();
-        options.transport.liveness = PATIENCE;
+        let options = enduring().liveness(PATIENCE);
         for paradigm in [Paradigm::Client, Paradigm::Server] {
             let (env, relay, host) = behind("tcp", paradigm, &options, || CountingEnv::new(None))?;
             let mut env = env.typed::<BoxSpace<f64, [f64; 4]>, Discrete>()?;
@@ -239,10 +236,10 @@ fn an_answer_that_takes_long_is_brought_again_whole() {
 #[test]
 fn an_agent_that_is_closed_while_its_connection_is_away_never_comes_back() {
     bounded(|| {
-        let options = Options { reconnect_timeout: None, ..enduring() };
-        let (backend, address) = counting_with(&fresh("tcp"), options.clone())?;
+        let options = enduring().reconnect_timeout(None);
+        let (backend, address) = counting_with(&fresh("tcp"), HostOptions::new(options.clone()))?;
         let relay = Relay::to(&address);
-        let mut env = ClientEnv::connect(relay.address(), options)?;
+        let mut env = ClientEnv::connect(relay.address(), AgentOptions::new(options))?;
         env.reset(None, &Value::None)?;
         relay.shut();
         env.close()?;
@@ -261,8 +258,8 @@ fn an_agent_that_is_closed_while_its_connection_is_away_never_comes_back() {
 }
 
 /// Options with which nobody waits longer than four seconds.
-fn impatient() -> Options {
-    Options { reconnect_timeout: Some(Duration::from_secs(4)), ..enduring() }
+fn impatient() -> ConnectionOptions {
+    enduring().reconnect_timeout(Duration::from_secs(4))
 }
 
 /// Longer than anybody waits, with all that a busy machine may add.
@@ -321,7 +318,7 @@ fn an_agent_comes_back_while_it_thinks() {
 #[test]
 fn with_zero_a_session_ends_with_its_connection() {
     bounded(|| {
-        let options = Options { reconnect_timeout: Some(Duration::ZERO), ..patient() };
+        let options = patient().connection().clone().reconnect_timeout(Duration::ZERO);
         for paradigm in [Paradigm::Client, Paradigm::Server] {
             let (mut env, relay, host) = behind("tcp", paradigm, &options, || CountingEnv::new(None))?;
             env.reset(None, &Value::None)?;
@@ -340,9 +337,9 @@ fn an_environment_that_is_gone_is_not_waited_for() {
     for scheme in NETWORKS {
         bounded(move || {
             // Whoever waits would wait for a minute.
-            let (backend, address) = counting_with(&fresh(scheme), enduring())?;
+            let (backend, address) = counting_with(&fresh(scheme), HostOptions::new(enduring()))?;
             let relay = Relay::to(&address);
-            let mut env = ClientEnv::connect(relay.address(), enduring())?;
+            let mut env = ClientEnv::connect(relay.address(), AgentOptions::new(enduring()))?;
             env.reset(None, &Value::None)?;
             backend.close();
             let start = Instant::now();
@@ -357,14 +354,14 @@ fn an_environment_that_is_gone_is_not_waited_for() {
 #[test]
 fn a_session_that_waits_for_its_agent_makes_room_for_another() {
     bounded(|| {
-        let options = Options { max_sessions: 1, ..enduring() };
+        let options = HostOptions::new(enduring()).max_sessions(1);
         let (backend, address) = counting_with(&fresh("tcp"), options)?;
         let relay = Relay::to(&address);
-        let mut first = ClientEnv::connect(relay.address(), enduring())?;
+        let mut first = ClientEnv::connect(relay.address(), AgentOptions::new(enduring()))?;
         first.reset(None, &Value::None)?;
         // As if its agent had been killed.
         relay.shut();
-        let mut second = ClientEnv::connect(&address, enduring())?;
+        let mut second = ClientEnv::connect(&address, AgentOptions::new(enduring()))?;
         second.reset(None, &Value::None)?;
         second.close()?;
         drop(first);
@@ -378,9 +375,9 @@ fn a_session_that_waits_for_its_agent_makes_room_for_another() {
 #[test]
 fn an_environment_that_is_cut_off_before_anybody_took_it_dials_anew() {
     bounded(|| {
-        let server = ServerEnv::bind(&fresh("tcp"), enduring())?;
+        let server = ServerEnv::bind(&fresh("tcp"), AgentOptions::new(enduring()))?;
         let relay = Relay::to(&server.address().to_string());
-        let only = Options { max_sessions: 1, ..enduring() };
+        let only = HostOptions::new(enduring()).max_sessions(1);
         let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;
         backend.start()?;
         for _ in 0..3 {

@@ -50,12 +50,12 @@ fn hello(role: Role) -> Vec<u8> {
 
 /// Lets one of another release dial a listener of the other role, and then one of this release.
 fn attempt(scheme: &str, role: Role) -> Result<()> {
-    let acceptor = Acceptor::bind(&fresh(scheme).parse()?, role.other(), &patient())?;
+    let acceptor = Acceptor::bind(&fresh(scheme).parse()?, role.other(), patient().connection())?;
     let address = acceptor.address();
     let soon = || Some(Instant::now() + PATIENCE);
 
     let options = patient();
-    let transport = options.registry.find(address)?;
+    let transport = options.connection().registry().find(address)?;
     let mut channel = transport.connect_blocking(address, &TransportOptions::default(), soon())?;
     channel.set_max_frame(HANDSHAKE_FRAME);
     channel.send(&hello(role), &[], soon())?;
@@ -69,7 +69,7 @@ fn attempt(scheme: &str, role: Role) -> Result<()> {
     eventually("the listener notes it", || acceptor.notices().iter().any(|notice| notice.contains(text)));
 
     let (address, options) = (address.clone(), patient());
-    let good = std::thread::spawn(move || dial(&address, role, &options, &mut Wait::new(Some(PATIENCE))));
+    let good = std::thread::spawn(move || dial(&address, role, options.connection(), &mut Wait::new(Some(PATIENCE))));
     acceptor.next(&mut Wait::new(Some(PATIENCE)))?;
     good.join().expect("no panic")?;
     acceptor.close();

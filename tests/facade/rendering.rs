@@ -1,7 +1,7 @@
 //! Render modes: those the environment declares, and no other.
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, Limits, Map, Options, Outcome,
+    AgentOptions, ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, Limits, Map, Outcome,
     ServerBackend, ServerEnv, Value,
     endpoint::{Acceptor, Host, Wait, serve},
     wire::{Make, Payload, Role, Seed, Spec},
@@ -10,11 +10,11 @@ use rlay_testkit::CountingEnv;
 
 use crate::{
     cartpole::CartPole,
-    support::{Deed, Trouble, WORDS, bounded, counting, fresh, patient},
+    support::{Deed, Trouble, WORDS, bounded, counting, fresh, patient, patient_host},
 };
 
-fn mode(mode: &str) -> Options {
-    Options { render_mode: Some(mode.into()), ..patient() }
+fn mode(mode: &str) -> AgentOptions {
+    patient().render_mode(mode)
 }
 
 /// That the error names the mode and lists those there are.
@@ -36,7 +36,7 @@ fn an_undeclared_mode_is_refused_with_a_list_of_the_declared_ones() {
 
         let server = ServerEnv::bind(&fresh("tcp"), mode("human"))?;
         let factory = |make: &Make| Ok(CartPole::new(make.render_mode.as_deref()));
-        let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
+        let backend = ClientBackend::new(factory, &server.address().to_string(), patient_host())?;
         backend.start()?;
         assert_lists_modes(&server.accept().unwrap_err());
         backend.close();
@@ -65,7 +65,7 @@ fn to_render_one_needs_a_mode() {
 fn cartpole_draws_in_both_modes() {
     bounded(|| {
         let factory = |make: &Make| Ok(CartPole::new(make.render_mode.as_deref()));
-        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient_host())?;
         backend.start()?;
         let address = backend.address().to_string();
         let mut env = ClientEnv::connect(&address, mode("rgb_array"))?;
@@ -93,10 +93,10 @@ fn cartpole_draws_in_both_modes() {
 fn a_frame_too_large_to_send_is_an_error_and_the_session_goes_on() {
     bounded(|| {
         let factory = |make: &Make| Ok(CartPole::new(make.render_mode.as_deref()));
-        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient_host())?;
         backend.start()?;
         let limits = Limits { frame: 64 << 10, ..Limits::default() };
-        let mut env = ClientEnv::connect(&backend.address().to_string(), Options { limits, ..mode("rgb_array") })?;
+        let mut env = ClientEnv::connect(&backend.address().to_string(), mode("rgb_array").limits(limits))?;
         env.reset(Some(1), &Value::None)?;
         let error = env.render().unwrap_err().to_string();
         assert!(error.contains("frame limit"), "{error}");
@@ -117,14 +117,14 @@ fn why_an_environment_is_refused_stands_before_what_closing_it_raised() {
             assert!(first.contains("does not render in mode \"human\"") && second.contains(WORDS), "{text}");
             assert_lists_modes(error);
         };
-        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient_host())?;
         backend.start()?;
         let address = backend.address().to_string();
         assert_says_both(&ClientEnv::connect(&address, mode("human")).unwrap_err());
         backend.close();
 
         let server = ServerEnv::bind(&fresh("tcp"), mode("human"))?;
-        let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
+        let backend = ClientBackend::new(factory, &server.address().to_string(), patient_host())?;
         backend.start()?;
         assert_says_both(&server.accept().unwrap_err());
         backend.close();
@@ -194,8 +194,8 @@ fn a_declaration_is_one_in_any_container_and_without_one_the_environment_judges(
 fn asked(metadata: &Value, wanted: &str) -> Result<Option<Value>, String> {
     let (metadata, wanted) = (metadata.clone(), wanted.to_owned());
     bounded(move || {
-        let acceptor =
-            Acceptor::bind(&fresh("tcp").parse().expect("an address"), Role::Env, &patient()).expect("a port");
+        let acceptor = Acceptor::bind(&fresh("tcp").parse().expect("an address"), Role::Env, patient().connection())
+            .expect("a port");
         let address = acceptor.address().to_string();
         let host = std::thread::spawn(move || {
             let mut connection = acceptor.next(&mut Wait::default()).expect("an agent");

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rlay::{BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Options, ServerEnv, Value};
+use rlay::{BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, ServerEnv, Value};
 use rlay_testkit::CountingEnv;
 
-use crate::support::{PATIENCE, bounded, counting, eventually, fresh, patient};
+use crate::support::{PATIENCE, bounded, counting, eventually, fresh, patient, patient_host};
 
 /// `close` promises two seconds; a busy machine gets ten.
 const CLOSES: Duration = Duration::from_secs(10);
@@ -54,13 +54,13 @@ fn each_session_has_an_env_of_its_own() {
 #[test]
 fn one_session_too_many_is_told_so() {
     bounded(|| {
-        let options = Options { max_sessions: 2, ..patient() };
+        let options = patient_host().max_sessions(2);
         let backend = rlay::ServerBackend::bind(|_: &_| Ok(CountingEnv::new(None)), &fresh("tcp"), options)?;
         backend.start()?;
         let address = backend.address().to_string();
         let mut first = ClientEnv::connect(&address, patient())?;
         let _second = ClientEnv::connect(&address, patient())?;
-        let soon = Options { connect_timeout: Duration::from_secs(3), ..rlay::options() };
+        let soon = rlay::agent_options().connect_timeout(Duration::from_secs(3));
         let error = ClientEnv::connect(&address, soon).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         assert!(error.to_string().contains("all 2 sessions are taken"), "{error}");
@@ -131,7 +131,8 @@ fn closing_reaches_an_agent_that_waits_for_its_env() {
 fn closing_a_client_backend_ends_its_sessions_and_its_run() {
     bounded(|| {
         let server = ServerEnv::bind(&fresh("tcp"), patient())?;
-        let backend = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &server.address().to_string(), patient())?;
+        let backend =
+            ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &server.address().to_string(), patient_host())?;
         let running = {
             let backend = backend.clone();
             thread::spawn(move || backend.run())
@@ -159,7 +160,7 @@ fn a_client_backend_gives_up_when_nobody_listens() {
             server.close();
             server.address().to_string()
         };
-        let options = Options { connect_timeout: Duration::from_millis(200), ..rlay::options() };
+        let options = rlay::host_options().connect_timeout(Duration::from_millis(200));
         let error = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &address, options)?.run().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionLost);
         assert!(error.to_string().contains(&address), "{error}");
@@ -172,7 +173,7 @@ fn a_client_backend_gives_up_when_nobody_listens() {
 fn an_env_that_is_dropped_ends_its_session() {
     bounded(|| {
         let (backend, address) = counting(&fresh("tcp"))?;
-        let env = ClientEnv::connect(&address, Options { timeout: Some(PATIENCE), ..patient() })?;
+        let env = ClientEnv::connect(&address, patient().timeout(PATIENCE))?;
         assert_eq!(backend.sessions(), 1);
         drop(env);
         eventually("the session has ended", || backend.sessions() == 0);

@@ -9,15 +9,15 @@ use std::{
 };
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, Options, RemoteEnv, Result, ServerBackend,
-    ServerEnv, Value,
+    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Limits, RemoteEnv, Result, ServerBackend, ServerEnv,
+    Value,
     endpoint::{Acceptor, Wait},
     session::{ClientHandshake, Local},
     wire::{END, Framing, HANDSHAKE_FRAME, Header, Kind, Message, Reader, Role, Welcome},
 };
 use rlay_testkit::CountingEnv;
 
-use crate::support::{PATIENCE, bounded, counting, counting_with, eventually, fresh, patient};
+use crate::support::{PATIENCE, bounded, counting, counting_with, eventually, fresh, patient, patient_host};
 
 /// A raw connection.
 struct Stranger {
@@ -145,7 +145,7 @@ fn what_is_announced_takes_no_memory() {
 #[test]
 fn the_listener_says_who_came() {
     bounded(|| {
-        let acceptor = Acceptor::bind(&fresh("tcp").parse()?, Role::Env, &patient())?;
+        let acceptor = Acceptor::bind(&fresh("tcp").parse()?, Role::Env, patient().connection())?;
         let address = acceptor.address().to_string();
         for (words, who) in [(HTTP, "an HTTP peer"), (TLS, "a TLS peer"), (GARBAGE, "not an RLay peer")] {
             Stranger::dial(&address).say(words);
@@ -236,9 +236,9 @@ fn the_wrong_role_is_told_the_right_one() {
         told(error, "connect with ClientBackend, not ClientEnv");
 
         let factory = |_: &_| Ok(CountingEnv::new(None));
-        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient_host())?;
         backend.start()?;
-        let wrong = ClientBackend::new(factory, &backend.address().to_string(), patient())?;
+        let wrong = ClientBackend::new(factory, &backend.address().to_string(), patient_host())?;
         told(wrong.run().unwrap_err(), "connect with ClientEnv, not ClientBackend");
         backend.close();
         Ok::<_, EnvError>(())
@@ -279,7 +279,7 @@ fn an_agent_that_dials_something_else_says_so() {
         // A listener that never answers costs the time that was allowed for it.
         let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = format!("tcp://{}", silent.local_addr()?);
-        let options = Options { connect_timeout: Duration::from_millis(200), ..rlay::options() };
+        let options = rlay::agent_options().connect_timeout(Duration::from_millis(200));
         let error = ClientEnv::connect(&address, options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
         assert!(error.to_string().contains(&address) && error.to_string().contains("handshake"), "{error}");
@@ -291,7 +291,7 @@ fn an_agent_that_dials_something_else_says_so() {
 #[test]
 fn an_acceptor_hands_out_who_passed() {
     bounded(|| {
-        let acceptor = Acceptor::bind(&fresh("tcp").parse()?, Role::Env, &patient())?;
+        let acceptor = Acceptor::bind(&fresh("tcp").parse()?, Role::Env, patient().connection())?;
         let mut peer = Stranger::dial(&acceptor.address().to_string());
         peer.say_frame(&greeting());
         let ready = acceptor.next(&mut Wait::new(Some(PATIENCE)))?;
@@ -308,7 +308,7 @@ fn an_acceptor_hands_out_who_passed() {
 fn a_flood_of_silent_connections_keeps_nobody_out() {
     bounded(|| {
         // Each silent one would be given longer than the test takes.
-        let options = Options { handshake_timeout: PATIENCE, ..patient() };
+        let options = patient_host().handshake_timeout(PATIENCE);
         let (backend, address) = counting_with(&fresh("tcp"), options)?;
         let target = address.strip_prefix("tcp://").expect("a tcp address").to_owned();
         let mut silent: Vec<_> = (0..100).map(|_| TcpStream::connect(&target)).collect();
@@ -321,7 +321,7 @@ fn a_flood_of_silent_connections_keeps_nobody_out() {
             }
         });
         for _ in 0..3 {
-            let soon = Options { connect_timeout: PATIENCE / 4, ..rlay::options() };
+            let soon = rlay::agent_options().connect_timeout(PATIENCE / 4);
             let mut env = ClientEnv::connect(&address, soon)?;
             env.reset(None, &Value::None)?;
         }

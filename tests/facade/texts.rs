@@ -1,7 +1,7 @@
 //! Texts of peers and environments: nothing in them acts on a terminal or forges a line of a log, and they fit a frame.
 
 use rlay::{
-    ClientBackend, ClientEnv, Discrete, Env, EnvError, EnvFailure, Error, ErrorKind, Limits, Map, Options, RemoteEnv,
+    ClientBackend, ClientEnv, Discrete, Env, EnvError, EnvFailure, Error, ErrorKind, Limits, Map, RemoteEnv,
     ServerBackend, ServerEnv, StepResult, Value,
     printable::LONGEST,
     session::{AgentSession, EnvSession},
@@ -10,7 +10,7 @@ use rlay::{
 use rlay_testkit::CountingEnv;
 use tracing::Level;
 
-use crate::support::{Log, Stepping, bounded, fresh, patient};
+use crate::support::{Log, Stepping, bounded, fresh, patient, patient_host};
 
 const FORGED: &str = "\x1b[2J\u{202e}\nWARN forged";
 const SHOWN: &str = r"\x1b[2J\u202e";
@@ -37,15 +37,15 @@ fn cut(env: &mut RemoteEnv) -> Result<(), EnvError> {
 #[test]
 fn a_failure_that_no_frame_holds_is_cut() {
     bounded(|| {
-        let options = || Options { limits: Limits { frame: 64 << 10, ..Limits::default() }, ..patient() };
+        let limits = Limits { frame: 64 << 10, ..Limits::default() };
         let make = |_: &_| Ok(Stepping(Discrete::new(2), wordy));
-        let backend = ServerBackend::bind(make, &fresh("tcp"), options())?;
+        let backend = ServerBackend::bind(make, &fresh("tcp"), patient_host().limits(limits))?;
         backend.start()?;
         cut(&mut ClientEnv::connect(&backend.address().to_string(), patient())?)?;
         backend.close();
 
-        let server = ServerEnv::bind(&fresh("tcp"), options())?;
-        let backend = ClientBackend::new(make, &server.address().to_string(), patient())?;
+        let server = ServerEnv::bind(&fresh("tcp"), patient().limits(limits))?;
+        let backend = ClientBackend::new(make, &server.address().to_string(), patient_host())?;
         backend.start()?;
         cut(&mut server.accept()?)?;
         backend.close();
@@ -63,10 +63,10 @@ fn a_host_that_logs_what_its_environment_repeats_forges_nothing() {
             Err(EnvFailure { error_type: "ValueError".into(), message: format!("{:?}", make.kwargs), traceback }.into())
         };
         let offers = rlay::Offers { kwargs: vec!["level".into()], ..Default::default() };
-        let backend = ServerBackend::bind(make, &fresh("tcp"), Options { offers, ..patient() })?;
+        let backend = ServerBackend::bind(make, &fresh("tcp"), patient_host().offers(offers))?;
         backend.start()?;
         let kwargs = Map::from([("level", FORGED)]);
-        let error = ClientEnv::connect(&backend.address().to_string(), Options { kwargs, ..patient() }).unwrap_err();
+        let error = ClientEnv::connect(&backend.address().to_string(), patient().kwargs(kwargs)).unwrap_err();
         assert!(format!("{error:?}").contains(SHOWN) && !format!("{error:?}").contains(['\x1b', '\u{202e}']));
         backend.close();
         Ok::<_, EnvError>(())

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use rlay::{
-    BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Late, Options, RemoteEnv,
+    AgentOptions, BoxSpace, ClientBackend, ClientEnv, Discrete, Env, EnvError, Error, ErrorKind, Late, RemoteEnv,
     ServerBackend, ServerEnv, Value, asynchronous, wire::Make,
 };
 use rlay_testkit::CountingEnv;
 
-use crate::support::{Gate, Gated, HOLD, PATIENCE, Process, bounded, eventually, fresh, hasty, patient};
+use crate::support::{
+    Gate, Gated, HOLD, HURRY, PATIENCE, Process, bounded, eventually, fresh, hasty, patient, patient_host,
+};
 
 type Counting = RemoteEnv<BoxSpace<f64, [f64; 4]>, Discrete>;
 
@@ -18,18 +20,18 @@ fn gated(scheme: &str) -> Result<(ServerBackend, Gate, Counting), EnvError> {
     let for_env = gate.clone();
     let factory =
         move |make: &Make| Ok(Gated { env: CountingEnv::new(make.render_mode.as_deref()), gate: for_env.clone() });
-    let options = Options { render_mode: Some("ansi".into()), ..hasty() };
-    let backend = ServerBackend::bind(factory, &fresh(scheme), hasty())?;
+    let options = hasty().render_mode("ansi");
+    let backend = ServerBackend::bind(factory, &fresh(scheme), patient_host())?;
     backend.start()?;
     // The first answer may take a while on a busy machine; only what is held up shall be late.
-    let patient = Options { timeout: Some(PATIENCE), ..options };
+    let patient = options.timeout(PATIENCE);
     let env = ClientEnv::connect(&backend.address().to_string(), patient)?;
     Ok((backend, gate, env.typed()?))
 }
 
 /// Makes a call that times out because the gate is closed.
 fn late<T: std::fmt::Debug>(env: &mut Counting, call: impl FnOnce(&mut Counting) -> Result<T, EnvError>) {
-    env.timeout = hasty().timeout;
+    env.timeout = Some(HURRY);
     let error = kind(call(env).unwrap_err());
     assert_eq!(error, ErrorKind::Timeout);
     env.timeout = Some(PATIENCE);
@@ -51,7 +53,7 @@ fn a_late_answer_is_fetched_or_in_nobodys_way() {
             // Nothing else is asked while the answer is to come.
             assert_eq!(kind(env.step(2).unwrap_err()), ErrorKind::Busy);
             assert_eq!(kind(env.render().unwrap_err()), ErrorKind::Busy);
-            assert_eq!(env.late(hasty().timeout).unwrap_err().kind(), ErrorKind::Timeout, "it is still to come");
+            assert_eq!(env.late(Some(HURRY)).unwrap_err().kind(), ErrorKind::Timeout, "it is still to come");
             gate.open();
             let Late::Step(result) = env.late(Some(PATIENCE))? else { panic!("not a step") };
             assert_eq!((result.observation, result.reward), ([1.0, 1.0, 2.0, 13.0], 213.0));
@@ -133,10 +135,10 @@ fn a_request_that_a_stopped_peer_does_not_take_ends_the_session_unless_another_c
         let stopped = |scheme| {
             // Actions of CountingEnv are small; its options are not bounded.
             let host = Process::start(scheme, "host-counting", &fresh(scheme));
-            let mut env = ClientEnv::connect(&host.line(), Options { timeout: Some(PATIENCE), ..hasty() })?;
+            let mut env = ClientEnv::connect(&host.line(), hasty().timeout(PATIENCE))?;
             env.reset(None, &Value::None)?;
             host.freeze();
-            env.timeout = hasty().timeout;
+            env.timeout = Some(HURRY);
             Ok::<_, EnvError>((host, env))
         };
         let (host, mut env) = stopped("tcp")?;
@@ -158,9 +160,9 @@ fn a_request_that_a_stopped_peer_does_not_take_ends_the_session_unless_another_c
 }
 
 /// Options of an agent in a hurry for an environment to be made, or for its answers.
-fn for_making() -> [Options; 2] {
+fn for_making() -> [AgentOptions; 2] {
     let hurry = Some(Duration::from_millis(100));
-    [Options { connect_timeout: Duration::from_millis(500), ..patient() }, Options { timeout: hurry, ..patient() }]
+    [patient().connect_timeout(Duration::from_millis(500)), patient().timeout(hurry)]
 }
 
 /// Asserts that it is `connect_timeout` that an environment was not made within, and that says so.
@@ -181,7 +183,7 @@ fn an_environment_is_made_within_connect_timeout_whoever_dials() {
                 for_env.pass();
                 Ok(CountingEnv::new(None))
             };
-            let open = |address: &str, options: &Options| match paradigm {
+            let open = |address: &str, options: &AgentOptions| match paradigm {
                 "tokio" => {
                     let runtime =
                         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -202,19 +204,19 @@ fn an_environment_is_made_within_connect_timeout_whoever_dials() {
             };
             if paradigm == "server" {
                 let server = ServerEnv::bind(&fresh("tcp"), hasty)?;
-                let backend = ClientBackend::new(factory.clone(), &server.address().to_string(), patient())?;
+                let backend = ClientBackend::new(factory.clone(), &server.address().to_string(), patient_host())?;
                 backend.start()?;
                 assert_not_made(&server.accept().unwrap_err());
                 server.close();
                 backend.close();
                 let server = ServerEnv::bind(&fresh("tcp"), slow)?;
-                let backend = ClientBackend::new(factory, &server.address().to_string(), patient())?;
+                let backend = ClientBackend::new(factory, &server.address().to_string(), patient_host())?;
                 gate.open();
                 backend.start()?;
                 made_late(&|| server.accept().map(drop))?;
                 backend.close();
             } else {
-                let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+                let backend = ServerBackend::bind(factory, &fresh("tcp"), patient_host())?;
                 backend.start()?;
                 let address = backend.address().to_string();
                 assert_not_made(&open(&address, &hasty).unwrap_err());

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rlay::{
-    Address, BlockingChannel, Error, ErrorKind, Limits, Options, Result, Token, TransportOptions,
+    Address, BlockingChannel, Error, ErrorKind, Limits, Result, Token, TransportOptions,
     endpoint::{Acceptor, Wait},
     session::{ClientHandshake, Local},
     wire::{HANDSHAKE_FRAME, Role, Welcome},
@@ -28,8 +28,8 @@ struct Dialer {
 impl Dialer {
     /// Connects and says hello.
     fn hello(address: &Address, local: Local, nonce: [u8; 32]) -> Result<Self> {
-        let options = rlay::options();
-        let transport = options.registry.find(address)?;
+        let options = rlay::connection_options();
+        let transport = options.registry().find(address)?;
         let mut channel = transport.connect_blocking(address, &TransportOptions::default(), soon())?;
         channel.set_max_frame(HANDSHAKE_FRAME);
         let mut frame = vec![];
@@ -72,7 +72,7 @@ fn verdict<T>(result: Result<T>) -> Option<ErrorKind> {
 
 /// What each kind of dialer sees, and what the listener notes of it.
 fn attempt(scheme: &str, own: Role) {
-    let options = Options { token: Some(Token::new(SECRET).expect("not empty")), ..rlay::options() };
+    let options = rlay::connection_options().token(Token::new(SECRET).expect("not empty"));
     let address = fresh(scheme).parse().expect("an address");
     let acceptor = Acceptor::bind(&address, own, &options).expect("listens");
     let address = acceptor.address();
@@ -168,8 +168,8 @@ fn over_shm() {
 #[test]
 fn with_a_token_others_may_dial() {
     let everywhere = "tcp://0.0.0.0:0".parse().expect("an address");
-    let refused = Acceptor::bind(&everywhere, Role::Env, &rlay::options()).expect_err("without a token");
+    let refused = Acceptor::bind(&everywhere, Role::Env, &rlay::connection_options()).expect_err("without a token");
     assert!(refused.to_string().contains("RLAY_TOKEN"), "{refused}");
-    let options = Options { token: Some(Token::new(SECRET).expect("not empty")), ..rlay::options() };
+    let options = rlay::connection_options().token(Token::new(SECRET).expect("not empty"));
     Acceptor::bind(&everywhere, Role::Env, &options).expect("with a token").close();
 }

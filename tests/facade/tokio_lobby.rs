@@ -8,7 +8,8 @@ use std::{
 };
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, Options, ServerEnv, Token, Value,
+    AgentOptions, ClientBackend, ClientEnv, ConnectionOptions, Env, EnvError, Error, ErrorKind, HostEnv, HostOptions,
+    Hosted, ServerEnv, Token, Value,
     asynchronous::{self, AsyncAcceptor, AsyncConnection, AsyncEnv},
     endpoint::Host,
     wire::{Make, Role},
@@ -42,7 +43,11 @@ pub(crate) struct Hosting {
 }
 
 impl Hosting {
-    fn start<E: Env + 'static>(scheme: &str, options: Options, make: impl Fn() -> E + Send + 'static) -> Self {
+    fn start<E: Env + 'static>(
+        scheme: &str,
+        options: ConnectionOptions,
+        make: impl Fn() -> E + Send + 'static,
+    ) -> Self {
         let (tell, told) = mpsc::channel();
         let (stop, mut stopped) = oneshot::channel();
         let address = fresh(scheme);
@@ -71,7 +76,7 @@ impl Hosting {
         Self { address, acceptor, stop: Some(stop), thread: Some(thread) }
     }
 
-    pub(crate) fn counting(scheme: &str, options: Options) -> Self {
+    pub(crate) fn counting(scheme: &str, options: ConnectionOptions) -> Self {
         Self::start(scheme, options, || CountingEnv::new(None))
     }
 }
@@ -96,7 +101,7 @@ fn the_sessions_of_a_host_outlast_their_connections() {
             let host = Hosting::counting(scheme, enduring());
             let relay = Relay::to(&host.address);
             let (steps, every) = paces(scheme);
-            walk(ClientEnv::connect(relay.address(), enduring())?, &relay, steps, every)?;
+            walk(ClientEnv::connect(relay.address(), AgentOptions::new(enduring()))?, &relay, steps, every)?;
             eventually("the session has ended", || host.acceptor.sessions() == 0);
             Ok::<_, EnvError>(())
         })
@@ -107,11 +112,11 @@ fn the_sessions_of_a_host_outlast_their_connections() {
 #[test]
 fn a_token_is_proven_again() {
     bounded(|| {
-        let options = Options { token: Some(Token::new("correct horse battery staple")?), ..enduring() };
+        let options = enduring().token(Token::new("correct horse battery staple")?);
         let host = Hosting::counting("tcp", options.clone());
         let relay = Relay::to(&host.address);
-        walk(ClientEnv::connect(relay.address(), options)?, &relay, 20, 5)?;
-        let error = ClientEnv::connect(&host.address, enduring()).expect_err("it has no token");
+        walk(ClientEnv::connect(relay.address(), AgentOptions::new(options))?, &relay, 20, 5)?;
+        let error = ClientEnv::connect(&host.address, AgentOptions::new(enduring())).expect_err("it has no token");
         assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
         Ok::<_, EnvError>(())
     })
@@ -126,13 +131,13 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
                 let (mut listener, acceptor) =
                     AsyncAcceptor::listen(&fresh(scheme).parse()?, Role::Agent, &enduring()).await?;
                 let relay = Relay::to(&listener.address().to_string());
-                let only = Options { max_sessions: 1, ..enduring() };
+                let only = HostOptions::new(enduring()).max_sessions(1);
                 let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;
                 backend.start()?;
                 let line = acceptor.handshake(listener.accept().await?).await?.expect("nobody has been here before");
                 let (steps, every) = paces(scheme);
                 let play = async {
-                    let mut env = AsyncEnv::open(line, &enduring()).await?;
+                    let mut env = AsyncEnv::open(line, &AgentOptions::new(enduring())).await?;
                     tokio_reconnecting::walk(&mut env, steps, every, || assert_ne!(relay.cut(), 0)).await?;
                     // A call that is cancelled while nobody is there is followed by others.
                     for seed in 0..3 {
@@ -168,7 +173,7 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
 fn an_environment_that_dials_comes_back() {
     for scheme in NETWORKS {
         bounded(move || {
-            let server = ServerEnv::bind(&fresh(scheme), enduring())?;
+            let server = ServerEnv::bind(&fresh(scheme), AgentOptions::new(enduring()))?;
             let relay = Relay::to(&server.address().to_string());
             let to = relay.address().parse()?;
             let hosting = thread::spawn(move || {
@@ -194,7 +199,7 @@ fn a_step_that_is_under_way_is_taken_once() {
         let make = move || Gated { env: CountingEnv::new(None), gate: for_env.clone() };
         let host = Hosting::start("tcp", enduring(), make);
         let relay = Relay::to(&host.address);
-        let mut env = ClientEnv::connect(relay.address(), enduring())?;
+        let mut env = ClientEnv::connect(relay.address(), AgentOptions::new(enduring()))?;
         env.reset(None, &Value::None)?;
         let waiting = thread::spawn(move || env.step(Value::Int(HOLD)).map(|result| (env, result.observation)));
         eventually("the environment steps", || gate.visits() == 1);
@@ -216,7 +221,7 @@ fn a_handshake_that_was_overtaken_costs_only_time() {
     bounded(|| {
         let host = Hosting::counting("tcp", enduring());
         let relay = Relay::to(&host.address);
-        walk_among_the_overtaken(ClientEnv::connect(relay.address(), enduring())?, &relay)
+        walk_among_the_overtaken(ClientEnv::connect(relay.address(), AgentOptions::new(enduring()))?, &relay)
     })
     .unwrap();
 }
@@ -224,16 +229,16 @@ fn a_handshake_that_was_overtaken_costs_only_time() {
 #[test]
 fn there_are_at_most_max_sessions() {
     bounded(|| {
-        let host = Hosting::counting("tcp", Options { max_sessions: 1, ..enduring() });
+        let host = Hosting::counting("tcp", enduring().max_sessions(1));
         let relay = Relay::to(&host.address);
-        let mut first = ClientEnv::connect(relay.address(), enduring())?;
+        let mut first = ClientEnv::connect(relay.address(), AgentOptions::new(enduring()))?;
         first.reset(None, &Value::None)?;
-        let hasty = Options { connect_timeout: Duration::from_secs(2), ..patient() };
+        let hasty = patient().connect_timeout(Duration::from_secs(2));
         let error = ClientEnv::connect(&host.address, hasty).expect_err("it is full");
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         // As if its agent had been killed: a session that waits for it makes room.
         relay.shut();
-        let mut second = ClientEnv::connect(&host.address, enduring())?;
+        let mut second = ClientEnv::connect(&host.address, AgentOptions::new(enduring()))?;
         second.reset(None, &Value::None)?;
         second.close()?;
         Ok::<_, EnvError>(())
@@ -244,9 +249,9 @@ fn there_are_at_most_max_sessions() {
 #[test]
 fn nobody_waits_for_longer_than_reconnect_timeout() {
     bounded(|| {
-        let host = Hosting::counting("tcp", Options { reconnect_timeout: Some(Duration::from_secs(1)), ..enduring() });
+        let host = Hosting::counting("tcp", enduring().reconnect_timeout(Duration::from_secs(1)));
         let relay = Relay::to(&host.address);
-        let mut env = ClientEnv::connect(relay.address(), enduring())?;
+        let mut env = ClientEnv::connect(relay.address(), AgentOptions::new(enduring()))?;
         env.reset(None, &Value::None)?;
         let began = Instant::now();
         relay.shut();
@@ -275,7 +280,7 @@ fn a_lobby_that_is_closed_brings_nobody_back() {
             let dialed = dialed.await??;
             drop(acceptor);
             relay.shut();
-            let error = AsyncEnv::open(line, &enduring()).await.expect_err("nobody comes back");
+            let error = AsyncEnv::open(line, &AgentOptions::new(enduring())).await.expect_err("nobody comes back");
             assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
             assert!(error.to_string().contains("takes no dialer back any more"), "{error}");
             drop(dialed);

@@ -11,8 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use rlay::{
-    Address, Channel, Env, EnvError, ErrorKind, Frame, Listener, Options, Registry, ServerBackend, Space, Tcp, Token,
-    Transport, TransportOptions, Value, asynchronous::AsyncEnv,
+    Address, AgentOptions, Channel, ConnectionOptions, Env, EnvError, ErrorKind, Frame, HostOptions, Listener,
+    ServerBackend, Space, Tcp, Token, Transport, TransportOptions, Value, asynchronous::AsyncEnv,
 };
 use rlay_testkit::CountingEnv;
 use tokio::{runtime::Builder, time};
@@ -27,8 +27,8 @@ pub(crate) fn on_tokio(test: impl Future<Output = Result<(), EnvError>>) -> Resu
 }
 
 /// A counting environment behind a relay.
-fn behind(scheme: &str, options: Options) -> Result<(ServerBackend, Relay), EnvError> {
-    let (backend, address) = counting_with(&fresh(scheme), options)?;
+fn behind(scheme: &str, options: ConnectionOptions) -> Result<(ServerBackend, Relay), EnvError> {
+    let (backend, address) = counting_with(&fresh(scheme), HostOptions::new(options))?;
     Ok((backend, Relay::to(&address)))
 }
 
@@ -37,7 +37,7 @@ fn gated(scheme: &str) -> Result<(ServerBackend, Relay, Gate), EnvError> {
     let gate = Gate::default();
     let for_env = gate.clone();
     let make = move |_: &_| Ok(Gated { env: CountingEnv::new(None), gate: for_env.clone() });
-    let backend = ServerBackend::bind(make, &fresh(scheme), enduring())?;
+    let backend = ServerBackend::bind(make, &fresh(scheme), HostOptions::new(enduring()))?;
     backend.start()?;
     let relay = Relay::to(&backend.address().to_string());
     Ok((backend, relay, gate))
@@ -67,7 +67,7 @@ fn a_session_outlasts_its_connections() {
             // Over datagrams a cut is silence, which takes its time to be noticed.
             let (steps, every) = if *scheme == "quic" { (20, 10) } else { (200, 5) };
             on_tokio(async {
-                let mut env = AsyncEnv::connect(relay.address(), &enduring()).await?;
+                let mut env = AsyncEnv::connect(relay.address(), &AgentOptions::new(enduring())).await?;
                 walk(&mut env, steps, every, || assert_ne!(relay.cut(), 0, "there is nothing to cut")).await?;
                 Ok(env.close().await?)
             })?;
@@ -82,8 +82,8 @@ fn a_session_outlasts_its_connections() {
 #[test]
 fn a_token_is_proven_again() {
     bounded(|| {
-        let options = Options { token: Some(Token::new("correct horse battery staple")?), ..enduring() };
-        let (backend, relay) = behind("tcp", options.clone())?;
+        let options = AgentOptions::new(enduring()).token(Token::new("correct horse battery staple")?);
+        let (backend, relay) = behind("tcp", options.connection().clone())?;
         on_tokio(async {
             let mut env = AsyncEnv::connect(relay.address(), &options).await?;
             walk(&mut env, 20, 5, || assert_ne!(relay.cut(), 0)).await?;
@@ -101,7 +101,7 @@ fn a_step_that_is_under_way_is_taken_once() {
         bounded(move || {
             let (backend, relay, gate) = gated(scheme)?;
             on_tokio(async {
-                let mut env = AsyncEnv::connect(relay.address(), &enduring()).await?;
+                let mut env = AsyncEnv::connect(relay.address(), &AgentOptions::new(enduring())).await?;
                 env.reset(None, &Value::None).await?;
                 let disturb = async {
                     while gate.visits() == 0 {
@@ -134,7 +134,7 @@ fn a_call_that_is_cancelled_while_it_dials_again_can_be_followed_by_others() {
     bounded(|| {
         let (backend, relay) = behind("tcp", enduring())?;
         on_tokio(async {
-            let mut env = AsyncEnv::connect(relay.address(), &enduring()).await?;
+            let mut env = AsyncEnv::connect(relay.address(), &AgentOptions::new(enduring())).await?;
             env.reset(Some(1), &Value::None).await?;
             for round in 0..3 {
                 relay.shut();
@@ -236,7 +236,7 @@ fn a_call_that_is_cancelled_while_it_sends_is_healed_by_another_connection() {
         bounded(move || {
             let (backend, _, gate) = gated("tcp")?;
             let sticky = Sticky::default();
-            let options = Options { registry: Registry::default().with(sticky.clone()), ..enduring() };
+            let options = AgentOptions::new(enduring()).transport(sticky.clone());
             on_tokio(async {
                 let mut env = AsyncEnv::connect(&backend.address().to_string(), &options).await?;
                 env.reset(Some(1), &Value::None).await?;
@@ -262,8 +262,8 @@ fn a_call_that_is_cancelled_while_it_sends_is_healed_by_another_connection() {
 #[test]
 fn with_zero_a_session_ends_with_its_connection() {
     bounded(|| {
-        let options = Options { reconnect_timeout: Some(Duration::ZERO), ..patient() };
-        let (backend, relay) = behind("tcp", options.clone())?;
+        let options = patient().reconnect_timeout(Duration::ZERO);
+        let (backend, relay) = behind("tcp", options.connection().clone())?;
         on_tokio(async {
             let mut env = AsyncEnv::connect(relay.address(), &options).await?;
             env.reset(None, &Value::None).await?;
@@ -287,7 +287,7 @@ fn with_zero_a_session_ends_with_its_connection() {
 fn nobody_waits_for_longer_than_reconnect_timeout() {
     bounded(|| {
         let (backend, relay) = behind("tcp", enduring())?;
-        let options = Options { reconnect_timeout: Some(Duration::from_secs(1)), ..patient() };
+        let options = patient().reconnect_timeout(Duration::from_secs(1));
         on_tokio(async {
             for is_cancelled in [false, true] {
                 let mut env = AsyncEnv::connect(relay.address(), &options).await?;
@@ -319,9 +319,9 @@ fn an_environment_that_is_gone_is_not_waited_for() {
     bounded(|| {
         // Whoever waits would wait for a minute, or for two seconds.
         for reconnect_timeout in [Some(PATIENCE), None] {
-            let (backend, address) = counting_with(&fresh("tcp"), enduring())?;
+            let (backend, address) = counting_with(&fresh("tcp"), HostOptions::new(enduring()))?;
             on_tokio(async {
-                let options = Options { reconnect_timeout, ..patient() };
+                let options = patient().reconnect_timeout(reconnect_timeout);
                 let mut env = AsyncEnv::connect(&address, &options).await?;
                 env.reset(None, &Value::None).await?;
                 backend.close();
@@ -341,9 +341,9 @@ fn an_environment_that_is_gone_is_not_waited_for() {
 fn an_environment_that_is_dropped_is_not_kept() {
     for scheme in NETWORKS {
         bounded(move || {
-            let (backend, address) = counting_with(&fresh(scheme), enduring())?;
+            let (backend, address) = counting_with(&fresh(scheme), HostOptions::new(enduring()))?;
             on_tokio(async {
-                let mut env = AsyncEnv::connect(&address, &enduring()).await?;
+                let mut env = AsyncEnv::connect(&address, &AgentOptions::new(enduring())).await?;
                 env.reset(None, &Value::None).await?;
                 drop(env);
                 let began = Instant::now();

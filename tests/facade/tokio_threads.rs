@@ -14,7 +14,7 @@ use tokio::{
     task, time,
 };
 
-use crate::support::{Gate, Gated, HOLD, PATIENCE, bounded, counting, eventually, fresh, patient};
+use crate::support::{Gate, Gated, HOLD, PATIENCE, bounded, counting, eventually, fresh, patient, patient_host};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
@@ -32,7 +32,7 @@ async fn host(mut listener: Box<dyn rlay::Listener>, acceptor: asynchronous::Asy
 }
 
 async fn play(address: String) -> Result<(), EnvError> {
-    let options = rlay::Options { render_mode: Some("ansi".into()), ..patient() };
+    let options = patient().render_mode("ansi");
     let mut env = asynchronous::AsyncEnv::connect(&address, &options).await?;
     let mut local = CountingEnv::new(None);
     let space = local.observation_space().clone();
@@ -57,7 +57,8 @@ fn agent_and_host_share_a_current_thread_runtime() {
         bounded(move || {
             runtime().block_on(async {
                 let (listener, acceptor) =
-                    asynchronous::AsyncAcceptor::listen(&fresh(scheme).parse()?, Role::Env, &patient()).await?;
+                    asynchronous::AsyncAcceptor::listen(&fresh(scheme).parse()?, Role::Env, patient().connection())
+                        .await?;
                 let address = listener.address().to_string();
                 let (hosted, played) = tokio::join!(host(listener, acceptor), play(address));
                 hosted?;
@@ -74,7 +75,7 @@ fn a_cancelled_call_leaves_no_answer_for_another() {
         let gate = Gate::default();
         let for_env = gate.clone();
         let factory = move |_: &Make| Ok(Gated { env: CountingEnv::new(None), gate: for_env.clone() });
-        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient_host())?;
         backend.start()?;
         let address = backend.address().to_string();
         runtime().block_on(async {
@@ -105,9 +106,9 @@ fn blocking_calls(address: &str) -> Vec<Error> {
     vec![
         ClientEnv::connect(address, patient()).expect_err("it blocks"),
         ServerEnv::bind(&fresh("mem"), patient()).expect_err("it blocks"),
-        ServerBackend::bind(factory, &fresh("tcp"), patient()).expect_err("it blocks"),
-        ClientBackend::new(factory, address, patient()).and_then(|backend| backend.run()).expect_err("it blocks"),
-        PolledEnv::new(space(), space(), &metadata, address, patient()).expect_err("it blocks"),
+        ServerBackend::bind(factory, &fresh("tcp"), patient_host()).expect_err("it blocks"),
+        ClientBackend::new(factory, address, patient_host()).and_then(|backend| backend.run()).expect_err("it blocks"),
+        PolledEnv::new(space(), space(), &metadata, address, patient_host()).expect_err("it blocks"),
         PolicyServer::bind(&fresh("tcp"), patient()).expect_err("it blocks"),
     ]
 }
@@ -139,7 +140,7 @@ fn blocking_endpoints_work_where_the_refusal_sends_them() {
             runtime().block_on(async move {
                 let playing = task::spawn_blocking(move || {
                     let (backend, address) = counting(&fresh(scheme))?;
-                    let mut env = ClientEnv::connect(&address, rlay::Options { timeout: Some(PATIENCE), ..patient() })?;
+                    let mut env = ClientEnv::connect(&address, patient().timeout(PATIENCE))?;
                     env.reset(Some(1), &Value::None)?;
                     let reward = env.step(Value::Int(1))?.reward;
                     env.close()?;

@@ -3,15 +3,15 @@
 use std::{fmt::Display, thread, time::Duration};
 
 use rlay::{
-    AnySpace, BoxSpace, ClientBackend, ClientEnv, Contract, Dict, Discrete, Env, EnvError, EnvFailure, Error,
-    ErrorKind, Map, Options, RemoteEnv, ResetResult, ServerBackend, ServerEnv, Space, StepResult, Value,
+    AgentOptions, AnySpace, BoxSpace, ClientBackend, ClientEnv, Contract, Dict, Discrete, Env, EnvError, EnvFailure,
+    Error, ErrorKind, Map, Mem, RemoteEnv, ResetResult, ServerBackend, ServerEnv, Space, StepResult, Value,
     endpoint::{Acceptor, Wait, dial},
     wire::Role,
 };
 use rlay_testkit::CountingEnv;
 use tracing::Level;
 
-use crate::support::{Log, PATIENCE, Stepping, bounded, counting_with, eventually, fresh, patient};
+use crate::support::{Log, PATIENCE, Stepping, bounded, counting_with, eventually, fresh, patient, patient_host};
 
 /// Asserts that `message` reads as `pattern`, where … stands for any text, and says to do `advice`.
 #[allow(dead_code)]
@@ -53,7 +53,7 @@ fn a_pattern_tells_texts_apart() {
 
 #[test]
 fn options_without_a_transport_say_which_have_it() {
-    let advice = "take rlay::options() in place of Options::default(), with the feature";
+    let advice = "take rlay::agent_options() or rlay::host_options(), with the feature";
     for (address, feature, with) in [
         ("tcp://127.0.0.1:1", "tcp", "rlay_tcp::Tcp"),
         ("unix:///tmp/x", "tcp", "rlay_tcp::Tcp"),
@@ -62,12 +62,12 @@ fn options_without_a_transport_say_which_have_it() {
         ("quic://127.0.0.1:1", "quic", "rlay_quic::Quic"),
         ("shm://x", "shm", "rlay_shm::Shm"),
     ] {
-        let pattern = format!("{address}: no transport for …; there are: mem; …{feature:?}…registry.with({with})");
-        reads(ClientEnv::connect(address, Options::default()).unwrap_err(), &pattern, advice);
-        reads(ServerEnv::bind(address, Options::default()).unwrap_err(), &pattern, advice);
+        let pattern = format!("{address}: no transport for …; there are: mem; …{feature:?}…by .transport({with})");
+        reads(ClientEnv::connect(address, AgentOptions::over(Mem)).unwrap_err(), &pattern, advice);
+        reads(ServerEnv::bind(address, AgentOptions::over(Mem)).unwrap_err(), &pattern, advice);
     }
     // What this project does not know, no feature brings.
-    let error = ClientEnv::connect("pigeon://roof", Options::default()).unwrap_err();
+    let error = ClientEnv::connect("pigeon://roof", AgentOptions::over(Mem)).unwrap_err();
     assert!(error.to_string().ends_with("there are: mem"), "{error}");
 }
 
@@ -92,7 +92,7 @@ fn breaks(action: i64) -> Result<StepResult<i64>, EnvError> {
 fn a_panic_arrives_with_file_and_line() {
     let failed = |tracebacks| {
         bounded(move || {
-            let options = Options { tracebacks, ..patient() };
+            let options = patient_host().tracebacks(tracebacks);
             let backend = ServerBackend::bind(|_: &_| Ok(Stepping(Discrete::new(2), breaks)), &fresh("tcp"), options)?;
             backend.start()?;
             let mut env = ClientEnv::connect(&backend.address().to_string(), patient())?;
@@ -142,9 +142,9 @@ fn flawed(contract: Contract) -> Result<(ServerBackend, RemoteEnv), Error> {
         let space = Dict::new(["lives", "image"], (Discrete::new(4), BoxSpace::new([2, 2], 0, 9)));
         Ok(Flawed { space, actions: Discrete::new(100) })
     };
-    let backend = ServerBackend::bind(make, &fresh("mem"), patient())?;
+    let backend = ServerBackend::bind(make, &fresh("mem"), patient_host())?;
     backend.start()?;
-    let env = ClientEnv::connect(&backend.address().to_string(), Options { contract, ..patient() })?;
+    let env = ClientEnv::connect(&backend.address().to_string(), patient().contract(contract))?;
     Ok((backend, env))
 }
 
@@ -232,7 +232,7 @@ fn nothing_that_stands_for_something_else_is_sent_to_an_environment() {
         reads(error, &format!("action[0][\"goal\"]: {what}"), advice);
         assert_eq!(env.step(2.into())?.reward, 0.0, "the session goes on");
         let kwargs = Map::from([("size", opaque())]);
-        let refused = ClientEnv::connect(&backend.address().to_string(), Options { kwargs, ..patient() });
+        let refused = ClientEnv::connect(&backend.address().to_string(), patient().kwargs(kwargs));
         reads(refused.unwrap_err(), &format!("env_kwargs[\"size\"]: {what}"), advice);
         backend.close();
         Ok::<_, EnvError>(())
@@ -281,13 +281,13 @@ fn what_a_host_does_not_offer() {
     reads(
         rlay::Offers::default().check(&make).unwrap_err(),
         "this host offers no keyword argument \"size\"; agents may ask for none; leave it out, or let the host allow it: …",
-        "ServerBackend(..., env_kwargs=[\"size\"]), in Rust Options::offers",
+        "ServerBackend(..., env_kwargs=[\"size\"]), in Rust HostOptions::offers",
     );
     let make = rlay::wire::Make { env_id: Some("maze".into()), ..rlay::wire::Make::default() };
     reads(
         rlay::Offers::default().check(&make).unwrap_err(),
         "this host offers no environment \"maze\"; agents may ask for none; leave env_id out, or let the host …",
-        "ServerBackend({\"maze\": ...}), in Rust Options::offers",
+        "ServerBackend({\"maze\": ...}), in Rust HostOptions::offers",
     );
 }
 
@@ -295,13 +295,13 @@ fn what_a_host_does_not_offer() {
 
 /// What an agent is told that dials in vain for a moment.
 fn in_vain(address: &str) -> Error {
-    let soon = Options { connect_timeout: Duration::from_millis(300), ..rlay::options() };
+    let soon = rlay::agent_options().connect_timeout(Duration::from_millis(300));
     ClientEnv::connect(address, soon).unwrap_err()
 }
 
 #[test]
 fn a_host_that_does_not_serve_yet() {
-    let host = ServerBackend::bind(|_: &_| Ok(CountingEnv::new(None)), &fresh("tcp"), rlay::options()).unwrap();
+    let host = ServerBackend::bind(|_: &_| Ok(CountingEnv::new(None)), &fresh("tcp"), rlay::host_options()).unwrap();
     reads(
         in_vain(&host.address().to_string()),
         "no connection to tcp://… within … s (the listener refused the connection: the host listens but does not \
@@ -313,7 +313,7 @@ fn a_host_that_does_not_serve_yet() {
 #[test]
 fn a_host_that_is_full() {
     for (max_sessions, taken) in [(1, "the one session there can be is taken"), (2, "all 2 sessions are taken")] {
-        let options = Options { max_sessions, ..rlay::options() };
+        let options = rlay::host_options().max_sessions(max_sessions);
         let (host, address) = counting_with(&fresh("tcp"), options).unwrap();
         let _those: Vec<_> = (0..max_sessions).map(|_| ClientEnv::connect(&address, patient()).unwrap()).collect();
         let pattern = format!("no connection to …: {taken}; try again later, or raise max_sessions); raise …");
@@ -324,7 +324,7 @@ fn a_host_that_is_full() {
 
 #[test]
 fn a_backend_that_serves_already_or_was_closed() {
-    let (host, _) = counting_with(&fresh("tcp"), patient()).unwrap();
+    let (host, _) = counting_with(&fresh("tcp"), patient_host()).unwrap();
     reads(
         host.start().unwrap_err(),
         "the backend serves already; call run() or start() once, and make another one for another address",
@@ -336,7 +336,7 @@ fn a_backend_that_serves_already_or_was_closed() {
 
 #[test]
 fn no_sessions() {
-    let options = Options { max_sessions: 0, ..rlay::options() };
+    let options = rlay::agent_options().max_sessions(0);
     reads(
         ServerEnv::bind(&fresh("mem"), options).unwrap_err(),
         "max_sessions is 0; give the number of sessions there can be, from 1 on",
@@ -349,7 +349,7 @@ fn what_hosts_and_dialers_log() {
     let log = Log::keep();
     let said = |texts: &[&str]| log.find(Level::INFO, texts);
     let address = fresh("tcp").replace(":0", ":2"); // where nobody listens yet
-    let game = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &address, patient()).unwrap();
+    let game = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &address, patient_host()).unwrap();
     game.start().unwrap();
     reads(
         said(&[&address, "no connection"]),
@@ -368,7 +368,7 @@ fn what_hosts_and_dialers_log() {
         "waiting for an environment to dial in to unix://…; start the game or ClientBackend with this address",
         "start the game",
     );
-    let game = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &server.address().to_string(), patient());
+    let game = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &server.address().to_string(), patient_host());
     let game = game.unwrap();
     game.start().unwrap();
     let mut env = waiting.join().unwrap().unwrap();
@@ -388,13 +388,13 @@ fn what_hosts_and_dialers_log() {
 mod launching {
     use std::{path::Path, time::Duration};
 
-    use rlay::{ClientEnv, Env, Options, Value};
+    use rlay::{AgentOptions, ClientEnv, Env, Mem, Value};
 
     use super::reads;
     use crate::support::{bounded, patient, saving_command};
 
     fn refused(command: &[&str]) -> String {
-        let options = Options { connect_timeout: Duration::from_secs(2), ..patient() };
+        let options = patient().connect_timeout(Duration::from_secs(2));
         ClientEnv::launch(command.iter().copied(), options).expect_err("it is none").to_string()
     }
 
@@ -414,7 +414,7 @@ mod launching {
             ("exec:", "\"exec:\" names no command, …", "as in exec:./game"),
             ("exec:./game 'a", "…a quotation mark or backslash is not closed; …", "put a backslash before one"),
         ] {
-            reads(ClientEnv::connect(address, Options::default()).expect_err("it is none"), pattern, advice);
+            reads(ClientEnv::connect(address, AgentOptions::over(Mem)).expect_err("it is none"), pattern, advice);
         }
     }
 
@@ -482,13 +482,14 @@ fn transports_that_speak_another_protocol_are_recognized() {
     for (dialed, listening, pattern, advice, noted) in pairs {
         bounded(move || {
             let at = format!("{listening}://127.0.0.1:0").parse().expect("an address");
-            let acceptor = Acceptor::bind(&at, Role::Env, &patient()).expect("listens");
+            let acceptor = Acceptor::bind(&at, Role::Env, patient().connection()).expect("listens");
             let place = acceptor.address().rest();
             let pin = if dialed == "tls" { "?insecure_skip_verification=yes" } else { "" };
             let address = format!("{dialed}://{place}{pin}").parse().expect("an address");
             let is_told_at_once = !pattern.starts_with("no connection");
             let patience = if is_told_at_once { PATIENCE } else { Duration::from_secs(1) };
-            let error = dial(&address, Role::Agent, &rlay::options(), &mut Wait::new(Some(patience))).unwrap_err();
+            let error =
+                dial(&address, Role::Agent, &rlay::connection_options(), &mut Wait::new(Some(patience))).unwrap_err();
             assert_eq!(error.kind() == ErrorKind::Protocol, is_told_at_once, "{error}");
             reads(error, pattern, advice);
             let mut notices = vec![];
@@ -503,7 +504,8 @@ fn transports_that_speak_another_protocol_are_recognized() {
 #[test]
 fn inside_tokio_they_are_recognized_as_well() {
     bounded(|| {
-        let acceptor = Acceptor::bind(&"zmq://127.0.0.1:0".parse().expect("an address"), Role::Env, &patient());
+        let acceptor =
+            Acceptor::bind(&"zmq://127.0.0.1:0".parse().expect("an address"), Role::Env, patient().connection());
         let acceptor = acceptor.expect("listens");
         let address = format!("tcp://{}", acceptor.address().rest());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -518,12 +520,12 @@ fn a_listener_on_every_interface_says_an_address_that_can_be_dialed() {
         for host in ["0.0.0.0", "[::]"] {
             bounded(move || {
                 let bound = format!("{scheme}://{host}:0?insecure_allow_remote=yes").parse().expect("an address");
-                let acceptor = Acceptor::bind(&bound, Role::Env, &patient()).expect("listens");
+                let acceptor = Acceptor::bind(&bound, Role::Env, patient().connection()).expect("listens");
                 let socket: std::net::SocketAddr = acceptor.address().rest().parse().expect("a socket");
                 let expected = rlay::net::dialable(scheme, format!("{host}:1").parse().expect("a socket"));
                 assert_eq!(socket.ip(), expected.ip(), "{scheme}");
                 let address = acceptor.address();
-                let connection = dial(address, Role::Agent, &patient(), &mut Wait::new(Some(PATIENCE)));
+                let connection = dial(address, Role::Agent, patient().connection(), &mut Wait::new(Some(PATIENCE)));
                 connection.unwrap_or_else(|error| panic!("{address}: {error}"));
             });
         }
@@ -541,11 +543,11 @@ fn certificates_are_refused_in_plain_words() {
             let ca = folder.write("ca.pem", &authority.pem()).display().to_string();
             let bind = |options: &str| {
                 let at = format!("{scheme}://127.0.0.1:0?{options}").parse().expect("an address");
-                Acceptor::bind(&at, Role::Env, &patient())
+                Acceptor::bind(&at, Role::Env, patient().connection())
             };
             let refused = |acceptor: &Acceptor, options: &str| {
                 let to = format!("{scheme}://{}?{options}", acceptor.address().rest()).parse().expect("an address");
-                dial(&to, Role::Agent, &rlay::options(), &mut Wait::new(Some(PATIENCE))).unwrap_err()
+                dial(&to, Role::Agent, &rlay::connection_options(), &mut Wait::new(Some(PATIENCE))).unwrap_err()
             };
             let paper = authority.vouch(&folder, "a.pem", "learner.test", Good);
             let named = bind(&format!("cert={}", paper.path())).expect("listens");

@@ -19,8 +19,8 @@ fn main() -> Result<(), EnvError> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [address, count] = &words[..] else { return Err("usage: see the source".into()) };
     let (address, count): (Address, usize) = (address.parse()?, count.parse()?);
-    let options = rlay::options();
-    let transport = options.registry.find(&address)?;
+    let options = rlay::connection_options();
+    let transport = options.registry().find(&address)?;
     let connect = || {
         let deadline = Some(Instant::now() + Duration::from_secs(20));
         transport.connect_blocking(&address, &rlay::TransportOptions::default(), deadline)

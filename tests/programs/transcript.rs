@@ -9,9 +9,7 @@
 //! What was seen is printed as the SHA-256 of a text that Python's side of the tests writes alike.
 #![allow(clippy::print_stdout, missing_docs)] // a program that prints
 
-use rlay::{
-    Array, ClientBackend, ClientEnv, Env, EnvError, Options, ServerBackend, ServerEnv, Space, Value, wire::Make,
-};
+use rlay::{Array, ClientBackend, ClientEnv, Env, EnvError, ServerBackend, ServerEnv, Space, Value, wire::Make};
 use rlay_testkit::CountingEnv;
 
 #[path = "../../examples/arguments/mod.rs"]
@@ -46,16 +44,16 @@ fn main() -> Result<(), EnvError> {
 fn host<E: Env + 'static>(make: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static) -> Result<(), EnvError> {
     if let Some(address) = arguments::value("--dial") {
         println!("dialing {address}");
-        return Ok(ClientBackend::new(make, &address, rlay::options())?.run()?);
+        return Ok(ClientBackend::new(make, &address, rlay::host_options())?.run()?);
     }
     let address = arguments::value("--listen").ok_or("where?")?;
-    let backend = ServerBackend::bind(make, &address, rlay::options())?;
+    let backend = ServerBackend::bind(make, &address, rlay::host_options())?;
     println!("listening at {}", backend.address());
     Ok(backend.run()?)
 }
 
 fn play() -> Result<(), EnvError> {
-    let options = Options { connect_timeout: std::time::Duration::from_secs(30), ..rlay::options() };
+    let options = rlay::agent_options().connect_timeout(std::time::Duration::from_secs(30));
     let mut env = if let Some(address) = arguments::value("--connect") {
         ClientEnv::connect(&address, options)?
     } else {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Connection, History, Options, Wait, dial, dial_next,
+    Connection, History, HostOptions, Wait, dial, dial_next,
     launched::is_launcher,
     running::Running,
     server_backend::{CLOSE_TIME, Maker, Threads, end, host, maker, spawn},
@@ -28,7 +28,7 @@ use crate::{
 ///
 /// One session waits for an agent at any time; as soon as it is taken, a spare one dials, up to
 /// `max_sessions`. So an agent that opens several environments gets them. Each is made, stepped and closed on one
-/// thread: its session's own, or where there is but one session ([`Options::max_sessions`]) the one that calls
+/// thread: its session's own, or where there is but one session ([`HostOptions::max_sessions`]) the one that calls
 /// [`run`](Self::run).
 ///
 /// Where sessions end before their first step, because the environment cannot be made or the agent does not want it,
@@ -47,7 +47,7 @@ use crate::{
 /// # }
 /// use rlay::ClientBackend;
 ///
-/// ClientBackend::new(|_| Ok(Coin(Discrete::new(2))), "mem://arena", rlay::options())?.run()?;
+/// ClientBackend::new(|_| Ok(Coin(Discrete::new(2))), "mem://arena", rlay::host_options())?.run()?;
 /// # Ok::<(), EnvError>(())
 /// ```
 #[derive(Clone)]
@@ -56,7 +56,7 @@ pub struct ClientBackend(Arc<Inner>);
 struct Inner {
     maker: Maker,
     address: Address,
-    options: Options,
+    options: HostOptions,
     stop: Stop,
     running: Running,
     history: History,
@@ -88,11 +88,11 @@ impl ClientBackend {
     pub fn new<E: Env + 'static>(
         factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
         address: &str,
-        options: Options,
+        options: HostOptions,
     ) -> Result<Self> {
         let address: Address = address.parse()?;
-        options.registry.find(&address)?;
-        options.check()?;
+        options.connection.registry.find(&address)?;
+        options.connection.check()?;
         Ok(Self(Arc::new(Inner {
             maker: maker(factory),
             address,
@@ -128,7 +128,7 @@ impl ClientBackend {
         let _running = inner.running.here();
         loop {
             let dialed = Instant::now();
-            let ended = match inner.options.max_sessions {
+            let ended = match inner.options.connection.max_sessions {
                 1 => inner.dial().map(|connection| inner.host(connection, || ())),
                 _ => self.spare(),
             };
@@ -212,11 +212,11 @@ impl Inner {
     fn dial(&self) -> Result<Connection> {
         self.change(|sessions| sessions.is_dialing = true);
         self.tell_wait();
-        let mut wait = Wait::new(Some(self.options.connect_timeout)).unless(&self.stop);
+        let mut wait = Wait::new(Some(self.options.connection.connect_timeout)).unless(&self.stop);
         let have_begun = self.sessions().have_begun;
         let dialed = match have_begun {
-            false => dial(&self.address, Role::Env, &self.options, &mut wait),
-            true => dial_next(&self.address, &self.options, &mut wait),
+            false => dial(&self.address, Role::Env, &self.options.connection, &mut wait),
+            true => dial_next(&self.address, &self.options.connection, &mut wait),
         };
         self.change(|sessions| {
             sessions.is_dialing = false;
@@ -243,7 +243,7 @@ impl Inner {
             sessions.active == 0 && sessions.is_dialing
         };
         if is_alone && !self.stop.is_set() && !is_launcher(&self.address) && self.history.take_played() {
-            let wait = self.options.connect_timeout;
+            let wait = self.options.connection.connect_timeout;
             tracing::info!("{}: the agent left; waiting {wait:?} for another", self.address);
         }
     }
@@ -266,7 +266,7 @@ impl Inner {
     /// Waits until there is room for another session and it is time to dial; an error once the backend was closed.
     fn wait_for_next(&self, dialed: Instant) -> Result<()> {
         loop {
-            drop(self.wait_until(|sessions| sessions.active < self.options.max_sessions)?);
+            drop(self.wait_until(|sessions| sessions.active < self.options.connection.max_sessions)?);
             // A session that begins to play ends the pause.
             let left = self.history.pace().saturating_sub(dialed.elapsed());
             if left.is_zero() {

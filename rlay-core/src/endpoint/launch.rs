@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Acceptor, Agent, Options, Wait,
+    Acceptor, Agent, AgentOptions, Wait,
     launched::ADDRESS_VARIABLE,
     program::{Program, title},
     wait::{QUIET, SLICE},
@@ -20,21 +20,21 @@ const LISTEN: &str = "tcp://127.0.0.1:0";
 /// How long a program has to end by itself that did dial in but is no environment to use.
 const PARTING_TIME: Duration = Duration::from_secs(1);
 
-/// Starts `command` and makes the environment that dials in, waited for at most `options.connect_timeout` in all.
+/// Starts `command` and makes the environment that dials in, waited for at most `connect_timeout` in all.
 ///
 /// The program finds the address to dial in the environment variable `RLAY_ADDRESS`, and in `RLAY_TOKEN` the token that
 /// lets it in and nobody else: that of `options`, or one that is made for this launch. What it prints goes to
-/// `options.log`. It ends with the [`Agent`] that this gives, and errors of a lost connection say how it ended and what
-/// it printed last. It must be this program that stays: where it ends, what it has left in its process group is ended,
-/// too. What it leaves outside of that is read no further once the program has ended and its environment is closed.
-pub fn launch(command: &[String], options: &Options, wait: &mut Wait<'_>) -> Result<Agent> {
+/// [`log`](AgentOptions::log). It ends with the [`Agent`] that this gives, and errors of a lost connection say how it
+/// ended and what it printed last. It must be this program that stays: where it ends, what it has left in its process
+/// group is ended, too. What it leaves outside of that is read no further once the program has ended and its
+/// environment is closed.
+pub fn launch(command: &[String], options: &AgentOptions, wait: &mut Wait<'_>) -> Result<Agent> {
     let listen: Address = LISTEN.parse()?;
     // Every user of this machine can dial a port of it.
-    let token = options.token.clone().map_or_else(Token::random, Ok)?;
+    let token = options.connection.token.clone().map_or_else(Token::random, Ok)?;
     let variable = token.secret();
     // One session: a spare that the program dials has nobody to wait for. Its connection ends with the program.
-    let own =
-        Options { max_sessions: 1, reconnect_timeout: Some(Duration::ZERO), token: Some(token), ..options.clone() };
+    let own = options.connection.clone().max_sessions(1).reconnect_timeout(Duration::ZERO).token(token);
     let acceptor = Acceptor::bind(&listen, Role::Agent, &own)?;
     let address = acceptor.address().to_string();
     let variables = vec![(ADDRESS_VARIABLE, address.into()), (TOKEN_VARIABLE, variable)];
@@ -62,7 +62,7 @@ pub fn launch(command: &[String], options: &Options, wait: &mut Wait<'_>) -> Res
 fn meet(
     acceptor: &Acceptor,
     program: &Program,
-    (name, options): (&str, &Options),
+    (name, options): (&str, &AgentOptions),
     has_dialed: &mut bool,
     wait: &mut Wait<'_>,
 ) -> Result<Agent> {

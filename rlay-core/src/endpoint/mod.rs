@@ -51,7 +51,7 @@ pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
 #[cfg(unix)]
 pub use launch::launch;
 pub use launched::ADDRESS_VARIABLE;
-pub use options::{Contract, OnLoss, Options};
+pub use options::{AgentOptions, ConnectionOptions, Contract, HostOptions, ListenerOptions, OnLoss};
 pub use policy_server::PolicyServer;
 pub use polled::{PolledEnv, RawPoll, RawTurn, Turn};
 pub use remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Connection, History, OnLoss, Options, RemoteEnv, ServerEnv,
+    AgentOptions, Connection, History, OnLoss, RemoteEnv, ServerEnv,
     server_backend::{Threads, end},
     visit::count,
 };
@@ -29,7 +29,7 @@ use crate::{
 /// ```no_run
 /// use rlay::{BoxSpace, Discrete, PolicyServer};
 ///
-/// let server = PolicyServer::bind("mem://brain", rlay::options())?;
+/// let server = PolicyServer::bind("mem://brain", rlay::agent_options())?;
 /// println!("games may dial {}", server.address());
 /// server.run::<BoxSpace<f32, [f32; 4]>, Discrete, _>(|| |pole: &[f32; 4]| i64::from(pole[2] > 0.0))?;
 /// # Ok::<(), rlay::Error>(())
@@ -43,9 +43,9 @@ pub struct PolicyServer {
 
 impl PolicyServer {
     /// Listens at `address`.
-    pub fn bind(address: &str, options: Options) -> Result<Self> {
+    pub fn bind(address: &str, options: AgentOptions) -> Result<Self> {
         // Each game that dials in is one's own already; none takes the place of another.
-        let server = ServerEnv::bind(address, Options { on_loss: OnLoss::Raise, ..options })?;
+        let server = ServerEnv::bind(address, options.on_loss(OnLoss::Raise))?;
         Ok(Self { server, stop: Stop::default(), threads: Arc::default() })
     }
 
@@ -111,7 +111,7 @@ struct Played {
 /// Plays until `stop`, or for as long as there is an environment; the error says why no longer.
 fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
     connection: Connection,
-    options: Options,
+    options: AgentOptions,
     policy: impl Fn() -> P,
     stop: &Stop,
     played: &mut Played,

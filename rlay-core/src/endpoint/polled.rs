@@ -14,7 +14,7 @@ use super::{
     history::{FIRST_PAUSE, History},
     host_core::{HostCore, Request, check_render_mode},
     host_loop::waiting_for_agent,
-    options::Options,
+    options::HostOptions,
     wait::{ABSENT, Notice, Wait},
 };
 use crate::{
@@ -86,7 +86,7 @@ pub enum RawTurn {
 pub struct RawPoll {
     spec: Spec,
     address: Address,
-    options: Options,
+    options: HostOptions,
     state: State,
     stop: Stop,
     /// The body of the last answer, kept until the agent has it.
@@ -123,9 +123,9 @@ enum Step {
 
 impl RawPoll {
     /// Will dial `address` and offer an environment of this description.
-    pub fn new(spec: Spec, address: &str, options: Options) -> Result<Self> {
+    pub fn new(spec: Spec, address: &str, options: HostOptions) -> Result<Self> {
         let address: Address = address.parse()?;
-        options.registry.find(&address)?;
+        options.connection.registry.find(&address)?;
         refuse_inside_tokio()?;
         Ok(Self {
             spec,
@@ -410,7 +410,7 @@ impl RawPoll {
         let pause = self.history.pause().max(FIRST_PAUSE.saturating_sub(since));
         self.dialed = Some(Instant::now() + pause);
         self.stop = Stop::default();
-        let (address, options, stop) = (self.address.clone(), self.options.clone(), self.stop.clone());
+        let (address, options, stop) = (self.address.clone(), self.options.connection.clone(), self.stop.clone());
         let has_begun = self.has_begun;
         let run = move || {
             let mut notice = |notice: Notice<'_>| {
@@ -478,7 +478,7 @@ impl Drop for RawPoll {
 /// use rlay::{Discrete, Map, Metadata, PolledEnv, StepResult, ResetResult, Turn};
 /// use std::time::Duration;
 ///
-/// let mut agent = PolledEnv::new(Discrete::new(10), Discrete::new(2), &Metadata::default(), "mem://arena", rlay::options())?;
+/// let mut agent = PolledEnv::new(Discrete::new(10), Discrete::new(2), &Metadata::default(), "mem://arena", rlay::host_options())?;
 /// let mut world = 0;
 /// loop { // the engine's own loop
 ///     match agent.turn(Duration::ZERO)? {
@@ -514,7 +514,7 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
         action_space: A,
         metadata: &Metadata,
         address: &str,
-        options: Options,
+        options: HostOptions,
     ) -> Result<Self> {
         let spec = Spec {
             env_id: String::new(),

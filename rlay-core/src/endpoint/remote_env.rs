@@ -3,7 +3,7 @@
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use super::{
-    Acceptor, Agent, Answer, Connection, OnLoss, Options, Received, Wait,
+    Acceptor, Agent, AgentOptions, Answer, Connection, OnLoss, Received, Wait,
     contract::Judge,
     source::{Source, Whence},
 };
@@ -58,14 +58,14 @@ impl ClientEnv {
     /// ```no_run
     /// use rlay::{ClientEnv, Env, Value};
     ///
-    /// let mut env = ClientEnv::connect("mem://cartpole", rlay::options())?;
+    /// let mut env = ClientEnv::connect("mem://cartpole", rlay::agent_options())?;
     /// let first = env.reset(Some(7), &Value::None)?;
     /// # Ok::<(), rlay::EnvError>(())
     /// ```
     ///
     /// An address that begins with `exec:`, as in `exec:./game --headless`, is a command: see [`launch`](Self::launch).
     /// It is split as a shell would, but no shell sees it.
-    pub fn connect(address: &str, options: Options) -> Result<RemoteEnv> {
+    pub fn connect(address: &str, options: AgentOptions) -> Result<RemoteEnv> {
         #[cfg(unix)]
         if let Some(command) = super::command(address)? {
             return Self::launch(command, options);
@@ -77,23 +77,23 @@ impl ClientEnv {
     /// `RLAY_ADDRESS` where to dial in, as with [`ClientBackend`](super::ClientBackend), and in `RLAY_TOKEN` the token
     /// that lets it in and nobody else: that of `options`, otherwise a new one.
     ///
-    /// What it prints goes to `options.log`. If it ends, the error of the call under way says how, and what it
-    /// printed last; `reset` then launches it again, at most `options.restarts` times. It must be this program that
-    /// stays: a script lets its game take its place (`exec ./game`), for what it leaves running is ended with it.
+    /// What it prints goes to [`AgentOptions::log`]. If it ends, the error of the call under way says how, and what it
+    /// printed last; `reset` then launches it again, at most [`AgentOptions::restarts`] times. It must be this program
+    /// that stays: a script lets its game take its place (`exec ./game`), for what it leaves running is ended with it.
     ///
     /// `close`, or dropping the environment, tells the program to end and waits for that, at most
-    /// `options.close_timeout`; then come SIGTERM and, five seconds later, SIGKILL. While this process has launched
-    /// others whose environments are still open, `close` returns after a quarter of a second, and closing the last one
-    /// waits for all, so that they end side by side. On Linux the program is killed when this process is.
+    /// [`AgentOptions::close_timeout`]; then come SIGTERM and, five seconds later, SIGKILL. While this process has
+    /// launched others whose environments are still open, `close` returns after a quarter of a second, and closing the
+    /// last one waits for all, so that they end side by side. On Linux the program is killed when this process is.
     ///
     /// ```no_run
-    /// use rlay::{ClientEnv, Options};
+    /// use rlay::ClientEnv;
     ///
-    /// let mut env = ClientEnv::launch(["./game", "--headless"], Options { restarts: 3, ..rlay::options() })?;
+    /// let mut env = ClientEnv::launch(["./game", "--headless"], rlay::agent_options().restarts(3))?;
     /// # Ok::<(), rlay::Error>(())
     /// ```
     #[cfg(unix)]
-    pub fn launch(command: impl IntoIterator<Item = impl Into<String>>, options: Options) -> Result<RemoteEnv> {
+    pub fn launch(command: impl IntoIterator<Item = impl Into<String>>, options: AgentOptions) -> Result<RemoteEnv> {
         let (command, restarts) = (command.into_iter().map(Into::into).collect(), options.restarts);
         RemoteEnv::open(Source::new(Whence::Launched { command, restarts }, options))
     }
@@ -107,7 +107,7 @@ impl ClientEnv {
 /// ```no_run
 /// use rlay::{Env, ServerEnv, Value};
 ///
-/// let server = ServerEnv::bind("mem://arena", rlay::options())?;
+/// let server = ServerEnv::bind("mem://arena", rlay::agent_options())?;
 /// println!("waiting for a game at {}", server.address());
 /// let mut env = server.accept()?;
 /// env.reset(None, &Value::None)?;
@@ -116,13 +116,13 @@ impl ClientEnv {
 #[derive(Debug, Clone)]
 pub struct ServerEnv {
     acceptor: Arc<Acceptor>,
-    options: Options,
+    options: AgentOptions,
 }
 
 impl ServerEnv {
     /// Listens at `address` for environments that dial in.
-    pub fn bind(address: &str, options: Options) -> Result<Self> {
-        let acceptor = Arc::new(Acceptor::bind(&address.parse()?, Role::Agent, &options)?);
+    pub fn bind(address: &str, options: AgentOptions) -> Result<Self> {
+        let acceptor = Arc::new(Acceptor::bind(&address.parse()?, Role::Agent, &options.connection)?);
         Ok(Self { acceptor, options })
     }
 
@@ -141,7 +141,7 @@ impl ServerEnv {
         self.acceptor.next(&mut Wait::default())
     }
 
-    pub(super) fn options(&self) -> &Options {
+    pub(super) fn options(&self) -> &AgentOptions {
         &self.options
     }
 
@@ -159,13 +159,13 @@ impl RemoteEnv {
     }
 
     /// Takes the environment at the other end of a connection, which nothing replaces.
-    pub(super) fn over(connection: Connection, options: Options) -> Result<Self> {
-        let agent = Agent::open(connection, &options.make(), &mut Wait::new(Some(options.connect_timeout)))?;
+    pub(super) fn over(connection: Connection, options: AgentOptions) -> Result<Self> {
+        let agent = Agent::open(connection, &options.make(), &mut Wait::new(Some(options.connection.connect_timeout)))?;
         Ok(Self::of(agent, &options))
     }
 
-    fn of(agent: Agent, options: &Options) -> Self {
-        let Options { timeout, contract, on_loss, .. } = *options;
+    fn of(agent: Agent, options: &AgentOptions) -> Self {
+        let AgentOptions { timeout, contract, on_loss, .. } = *options;
         let spec = agent.spec();
         Self {
             observation_space: spec.observation_space.clone(),
@@ -185,7 +185,7 @@ impl RemoteEnv {
     ///
     /// ```no_run
     /// # use rlay::{BoxSpace, ClientEnv, Discrete, Env, Value};
-    /// let env = ClientEnv::connect("mem://cartpole", rlay::options())?;
+    /// let env = ClientEnv::connect("mem://cartpole", rlay::agent_options())?;
     /// let mut env = env.typed::<BoxSpace<f32, [f32; 4]>, Discrete>()?;
     /// let pole: [f32; 4] = env.reset(None, &Value::None)?.observation;
     /// # Ok::<(), rlay::EnvError>(())

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Acceptor, Connection, Factory, History, Host, Options, Wait, running::Running, serve};
+use super::{Acceptor, Connection, Factory, History, Host, HostOptions, Wait, running::Running, serve};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
@@ -34,7 +34,7 @@ pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvEr
 }
 
 /// The host's end where the agent dials. Every session has its own environment, which is made, stepped and closed on
-/// one thread: that session's own, or where there is but one ([`Options::max_sessions`]) the one that calls
+/// one thread: that session's own, or where there is but one ([`HostOptions::max_sessions`]) the one that calls
 /// [`run`](Self::run).
 ///
 /// Agents that dial before [`run`](Self::run) or [`start`](Self::start) wait, and are told so.
@@ -56,9 +56,9 @@ pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvEr
 /// # }
 /// use rlay::{ClientEnv, ServerBackend};
 ///
-/// let backend = ServerBackend::bind(|_| Ok(Coin(Discrete::new(2))), "mem://coin", rlay::options())?;
+/// let backend = ServerBackend::bind(|_| Ok(Coin(Discrete::new(2))), "mem://coin", rlay::host_options())?;
 /// backend.start()?;
-/// let mut env = ClientEnv::connect("mem://coin", rlay::options())?;
+/// let mut env = ClientEnv::connect("mem://coin", rlay::agent_options())?;
 /// env.reset(Some(1), &Value::None)?;
 /// assert_eq!(env.step(Value::Int(1))?.reward, 1.0);
 /// backend.close();
@@ -70,7 +70,7 @@ pub struct ServerBackend(Arc<Inner>);
 struct Inner {
     maker: Maker,
     acceptor: Acceptor,
-    options: Options,
+    options: HostOptions,
     stop: Stop,
     running: Running,
     history: History,
@@ -88,9 +88,9 @@ impl ServerBackend {
     pub fn bind<E: Env + 'static>(
         factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
         address: &str,
-        options: Options,
+        options: HostOptions,
     ) -> Result<Self> {
-        let acceptor = Acceptor::bind_host(&address.parse()?, &options, None)?;
+        let acceptor = Acceptor::bind_host(&address.parse()?, &options.connection, None)?;
         Ok(Self(Arc::new(Inner {
             maker: maker(factory),
             acceptor,
@@ -137,7 +137,7 @@ impl ServerBackend {
                 }
                 Err(error) => return Err(error),
             };
-            if inner.options.max_sessions == 1 {
+            if inner.options.connection.max_sessions == 1 {
                 inner.host(connection);
                 continue;
             }
@@ -183,7 +183,7 @@ impl Inner {
 pub(super) fn host<'m>(
     mut connection: Connection,
     factory: &'m mut Factory<'m>,
-    options: &Options,
+    options: &HostOptions,
     history: &'m History,
     stop: &Stop,
 ) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Acceptor, Agent, History, OnLoss, Options, Wait, dial, take};
+use super::{Acceptor, Agent, AgentOptions, History, OnLoss, Wait, dial, take};
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Source {
     whence: Whence,
-    options: Options,
+    options: AgentOptions,
     history: History,
 }
 
@@ -31,20 +31,20 @@ pub(super) enum Whence {
 }
 
 impl Source {
-    pub(super) fn new(whence: Whence, options: Options) -> Self {
+    pub(super) fn new(whence: Whence, options: AgentOptions) -> Self {
         Self { whence, options, history: History::default() }
     }
 
-    pub(super) fn options(&self) -> &Options {
+    pub(super) fn options(&self) -> &AgentOptions {
         &self.options
     }
 
     /// Takes an environment, which is found and made within `connect_timeout`.
     pub(super) fn open(&self) -> Result<Agent> {
-        let (options, mut wait) = (&self.options, Wait::new(Some(self.options.connect_timeout)));
+        let (options, mut wait) = (&self.options, Wait::new(Some(self.options.connection.connect_timeout)));
         match &self.whence {
             Whence::Dialed(address) => {
-                let connection = dial(address, Role::Agent, options, &mut wait)?;
+                let connection = dial(address, Role::Agent, &options.connection, &mut wait)?;
                 Agent::open(connection, &options.make(), &mut wait)
             }
             Whence::Listened(acceptor) => take(acceptor, &options.make(), &mut wait, &mut |_| ()),
@@ -84,7 +84,7 @@ impl Source {
         if let Some((line, _)) = self.history.line(&name, &format!("the environment is lost ({why}); {how}")) {
             tracing::warn!("{}", log_entry(&line));
         }
-        let _ = Wait::new(Some(self.options.connect_timeout)).sleep(self.history.pause());
+        let _ = Wait::new(Some(self.options.connection.connect_timeout)).sleep(self.history.pause());
         let agent = self.open()?;
         let (before, after) = (lost.spec(), agent.spec());
         let of_observations = difference(&before.observation_space, &after.observation_space);

@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
 ///
 /// To make one may take long, and who says nothing may be busy with that or never answer. So where others wait, one that
-/// has not answered for [`handshake_timeout`](super::Options::handshake_timeout), or for a sixth of the time left if that is
+/// has not answered for [`handshake_timeout`](super::ConnectionOptions::handshake_timeout), or for a sixth of the time left if that is
 /// shorter, has the next one asked besides, then two more, and so on; the first that is made is taken, and the others are
 /// told to dial again. `meanwhile` is called about every second.
 pub fn take(

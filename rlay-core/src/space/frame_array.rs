@@ -18,7 +18,7 @@ use crate::{
 /// ```no_run
 /// use rlay::{BoxSpace, ClientEnv, Discrete, Env, FrameArray};
 ///
-/// let env = ClientEnv::connect("mem://camera", rlay::options())?;
+/// let env = ClientEnv::connect("mem://camera", rlay::agent_options())?;
 /// let mut env = env.typed::<BoxSpace<u8, FrameArray<u8>>, Discrete>()?;
 /// let image = env.step(1)?.observation;
 /// println!("the first pixel is {}", image[0]);

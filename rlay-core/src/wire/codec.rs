@@ -26,7 +26,8 @@ const HEAD: usize = 256;
 const LONGEST_FRAME: usize = u32::MAX as usize - 1;
 
 /// What helps where something does not fit a frame, for errors that people of both languages read.
-pub(crate) const RAISE: &str = "raise the frame limit at both ends (max_frame in Python, Options::limits in Rust)";
+pub(crate) const RAISE: &str =
+    "raise the frame limit at both ends (max_frame in Python, ConnectionOptions::limits in Rust)";
 
 impl Limits {
     /// An error of kind [`Usage`](ErrorKind::Usage) if no frame can be as long as `frame` says.
@@ -35,7 +36,7 @@ impl Limits {
             return Ok(());
         }
         let text = format!(
-            "a frame limit of {} bytes cannot be; set one from {HANDSHAKE_FRAME} to {LONGEST_FRAME} in Options::limits",
+            "a frame limit of {} bytes cannot be; set one from {HANDSHAKE_FRAME} to {LONGEST_FRAME} in ConnectionOptions::limits",
             self.frame
         );
         Err(Error::new(ErrorKind::Usage, text))

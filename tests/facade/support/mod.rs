@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rlay::{ClientEnv, Options, RemoteEnv, Result, ServerBackend, ServerEnv};
+use rlay::{AgentOptions, ClientEnv, HostOptions, RemoteEnv, Result, ServerBackend, ServerEnv};
 use rlay_testkit::CountingEnv;
 
 #[cfg(feature = "tls")]
@@ -68,23 +68,31 @@ pub(crate) fn fresh(scheme: &str) -> String {
     }
 }
 
-/// Options with which nothing is given up because the machine is busy.
-pub(crate) fn patient() -> Options {
-    Options { connect_timeout: PATIENCE, ..rlay::options() }
+/// Options of an agent with which nothing is given up because the machine is busy.
+pub(crate) fn patient() -> AgentOptions {
+    rlay::agent_options().connect_timeout(PATIENCE)
 }
 
+/// The same for a host.
+pub(crate) fn patient_host() -> HostOptions {
+    rlay::host_options().connect_timeout(PATIENCE)
+}
+
+/// How long a call of an agent with [`hasty`] options may take.
+pub(crate) const HURRY: Duration = Duration::from_millis(50);
+
 /// Options with which a call that is not answered times out soon.
-pub(crate) fn hasty() -> Options {
-    Options { timeout: Some(Duration::from_millis(50)), ..patient() }
+pub(crate) fn hasty() -> AgentOptions {
+    patient().timeout(HURRY)
 }
 
 /// A backend that serves counting environments, and its address.
 pub(crate) fn counting(address: &str) -> Result<(ServerBackend, String)> {
-    counting_with(address, patient())
+    counting_with(address, patient_host())
 }
 
 /// The same with other options.
-pub(crate) fn counting_with(address: &str, options: Options) -> Result<(ServerBackend, String)> {
+pub(crate) fn counting_with(address: &str, options: HostOptions) -> Result<(ServerBackend, String)> {
     let factory = |make: &rlay::wire::Make| Ok(CountingEnv::new(make.render_mode.as_deref()));
     let backend = ServerBackend::bind(factory, address, options)?;
     backend.start()?;

@@ -22,7 +22,7 @@ use rlay::{
 };
 use rlay_testkit::CountingEnv;
 
-use super::{Gate, Gated, HOLD, Mortal, PATIENCE, eventually, patient};
+use super::{Gate, Gated, HOLD, Mortal, PATIENCE, eventually, patient, patient_host};
 use crate::cartpole::CartPole;
 
 /// Tells the other process which role to play, at which address.
@@ -173,17 +173,17 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
         "dial-cartpole" => dial_in(address, |make| CartPole::new(make.render_mode.as_deref()), until_told),
         "host-stuck" => host(address, stuck(say.clone()), say, until_told),
         "dial-stuck" => dial_in(address, stuck(say.clone()), until_told),
-        "launched" => Ok(ClientBackend::new(|_| Ok(Mortal::default()), &env::var(address)?, patient())?.run()?),
+        "launched" => Ok(ClientBackend::new(|_| Ok(Mortal::default()), &env::var(address)?, patient_host())?.run()?),
         // Takes two seconds to save what it has, once its agent wants no more.
         "launched-saver" => {
-            ClientBackend::new(|_| Ok(Mortal::default()), &env::var(address)?, patient())?.run()?;
+            ClientBackend::new(|_| Ok(Mortal::default()), &env::var(address)?, patient_host())?.run()?;
             thread::sleep(Duration::from_secs(2));
             Ok(std::fs::write(env::var(FILE)?, "saved")?)
         }
         // The same from a loop of its own.
         "launched-engine" => {
             let (spaces, address) = (Discrete::new(1000), env::var(address)?);
-            let mut engine = PolledEnv::new(spaces, Discrete::new(2), &Metadata::default(), &address, patient())?;
+            let mut engine = PolledEnv::new(spaces, Discrete::new(2), &Metadata::default(), &address, patient_host())?;
             let why = loop {
                 match engine.turn(Duration::from_millis(100)) {
                     Ok(Some(Turn::Reset { .. })) => {
@@ -205,7 +205,7 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
         }
         // An environment that dialed in, waits for an agent and does nothing.
         "wait-in-queue" => {
-            let open = dial(&address.parse()?, Role::Env, &patient(), &mut Wait::new(Some(PATIENCE)))?;
+            let open = dial(&address.parse()?, Role::Env, patient().connection(), &mut Wait::new(Some(PATIENCE)))?;
             say("dialed".to_owned());
             until_told();
             drop(open);
@@ -281,7 +281,7 @@ fn host<E: Env + 'static>(
     say: &Say,
     until_told: &dyn Fn(),
 ) -> Result<(), EnvError> {
-    let backend = ServerBackend::bind(move |options: &Make| Ok(make(options)), address, patient())?;
+    let backend = ServerBackend::bind(move |options: &Make| Ok(make(options)), address, patient_host())?;
     backend.start()?;
     say(backend.address().to_string());
     until_told();
@@ -294,7 +294,7 @@ fn dial_in<E: Env + 'static>(
     make: impl Fn(&Make) -> E + Send + Sync + 'static,
     until_told: &dyn Fn(),
 ) -> Result<(), EnvError> {
-    let backend = ClientBackend::new(move |options: &Make| Ok(make(options)), address, patient())?;
+    let backend = ClientBackend::new(move |options: &Make| Ok(make(options)), address, patient_host())?;
     backend.start()?;
     until_told();
     backend.close();

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use rlay::{BoxSpace, ClientEnv, Discrete, Env, EnvError, Options, RemoteEnv, ServerEnv, Value};
+use rlay::{BoxSpace, ClientEnv, Discrete, Env, EnvError, RemoteEnv, ServerEnv, Value};
 
 use crate::relay::Relay;
 
@@ -142,7 +142,8 @@ impl Session {
 
     fn open(&self, paradigm: Paradigm, address: &str) -> Result<(RemoteEnv, Option<ServerEnv>), EnvError> {
         let (timeout, reconnect_timeout) = (Some(PATIENCE), Some(PATIENCE));
-        let options = Options { timeout, reconnect_timeout, connect_timeout: 3 * PATIENCE, ..rlay::options() };
+        let options =
+            rlay::agent_options().timeout(timeout).reconnect_timeout(reconnect_timeout).connect_timeout(3 * PATIENCE);
         let server = match paradigm {
             Paradigm::Dial => None,
             Paradigm::Listen => Some(ServerEnv::bind(address, options.clone())?),

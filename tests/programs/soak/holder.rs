@@ -12,9 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rlay::{
-    BoxSpace, ClientBackend, Discrete, Env, EnvError, Options, ResetResult, Rng, StepResult, Token, Value, wire::Make,
-};
+use rlay::{BoxSpace, ClientBackend, Discrete, Env, EnvError, ResetResult, Rng, StepResult, Token, Value, wire::Make};
 use rlay_testkit::CountingEnv;
 
 use crate::hold::{PAUSE, Paradigm, SESSIONS, is_relayed};
@@ -72,7 +70,7 @@ impl Tally {
     /// Hosts an environment where a holder listens, until that is gone.
     fn dial(self: &Arc<Self>, address: &str, token: Option<Token>) {
         self.backends.fetch_add(1, Relaxed);
-        let options = Options { max_sessions: 1, connect_timeout: Duration::from_secs(5), token, ..rlay::options() };
+        let options = rlay::host_options().max_sessions(1).connect_timeout(Duration::from_secs(5)).token(token);
         // That the listener is gone is how it ends; what else goes wrong, the holder's session tells.
         let _ = ClientBackend::new(self.maker(), address, options).map(|backend| backend.run());
         self.backends.fetch_sub(1, Relaxed);

@@ -27,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rlay::{EnvError, Options, Rng, ServerBackend};
+use rlay::{EnvError, Rng, ServerBackend};
 
 use hold::{Paradigm, SESSIONS, can_cut, hold};
 use holder::{Holder, Tally};
@@ -84,7 +84,7 @@ impl Soak {
         let dialing = if is_cut { HOLDERS / 2 } else { HOLDERS } * SESSIONS;
         let tally = Arc::new(Tally::default());
         // Those of a holder that was killed take their time to go.
-        let options = Options { max_sessions: 2 * dialing, reconnect_timeout: Some(KEPT), ..rlay::options() };
+        let options = rlay::host_options().max_sessions(2 * dialing).reconnect_timeout(KEPT);
         let backend = ServerBackend::bind(tally.maker(), address, options)?;
         backend.start()?;
         let (holders, first) = (Vec::new(), None);

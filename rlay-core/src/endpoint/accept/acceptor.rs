@@ -23,7 +23,7 @@ use crate::{
     endpoint::{
         connect::connection::Connection,
         history::History,
-        options::Options,
+        options::ConnectionOptions,
         wait::{SLICE, Wait},
     },
     error::{Error, ErrorKind, Result},
@@ -55,7 +55,7 @@ pub struct Acceptor {
 #[derive(Debug)]
 struct Shared {
     role: Role,
-    options: Options,
+    options: ConnectionOptions,
     /// Whether its connections can be lost.
     is_network: bool,
     state: Mutex<State>,
@@ -79,20 +79,20 @@ struct State {
 
 impl Acceptor {
     /// Binds `address` for peers of the other role. Connections are accepted from now on.
-    pub fn bind(address: &Address, role: Role, options: &Options) -> Result<Self> {
+    pub fn bind(address: &Address, role: Role, options: &ConnectionOptions) -> Result<Self> {
         Self::listen(address, role, options, Admission::new(role, options))
     }
 
     /// Binds `address` for agents. Until [`set_ready`](Self::set_ready) they are told that the host does not serve yet,
     /// and try again; `full` is what refused agents are told when all sessions are taken.
-    pub fn bind_host(address: &Address, options: &Options, full: Option<String>) -> Result<Self> {
+    pub fn bind_host(address: &Address, options: &ConnectionOptions, full: Option<String>) -> Result<Self> {
         Self::listen(address, Role::Env, options, Admission::of_host(options, full))
     }
 
     fn listen(
         address: &Address,
         role: Role,
-        options: &Options,
+        options: &ConnectionOptions,
         admission: Admission<Box<dyn BlockingChannel>>,
     ) -> Result<Self> {
         refuse_inside_tokio()?;
@@ -188,7 +188,7 @@ impl Acceptor {
         self.shared.stop.is_set()
     }
 
-    /// [`Options::handshake_timeout`].
+    /// [`ConnectionOptions::handshake_timeout`].
     pub(in crate::endpoint) fn handshake_timeout(&self) -> Duration {
         self.shared.options.handshake_timeout
     }
@@ -294,7 +294,7 @@ impl Shared {
 
     /// Makes room for one more handshake, if it must by ending the oldest: an honest one takes milliseconds.
     fn begin(&self) -> Option<Stop> {
-        let most = self.options.max_handshakes.max(1);
+        let most = self.options.listener.max_handshakes.max(1);
         let mut state = self.state();
         // A peer that was refused may take a moment to go.
         if state.threads >= 2 * most {

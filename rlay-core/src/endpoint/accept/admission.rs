@@ -12,7 +12,7 @@ use super::{
 use crate::{
     endpoint::{
         connect::{reconnect_slot::ReconnectSlot, wake_group::WakeGroup},
-        options::Options,
+        options::ConnectionOptions,
     },
     error::{Error, ErrorKind, Result},
     session::agree,
@@ -51,7 +51,7 @@ pub(in crate::endpoint) struct NewSession<C> {
 
 impl<C> Admission<C> {
     /// Of a listener of this role.
-    pub(in crate::endpoint) fn new(role: Role, options: &Options) -> Self {
+    pub(in crate::endpoint) fn new(role: Role, options: &ConnectionOptions) -> Self {
         Self {
             limits: options.limits,
             full: None,
@@ -63,7 +63,7 @@ impl<C> Admission<C> {
     }
 
     /// The same of a host that does not serve yet, and has a text of its own for dialers for which there is no room.
-    pub(super) fn of_host(options: &Options, full: Option<String>) -> Self {
+    pub(super) fn of_host(options: &ConnectionOptions, full: Option<String>) -> Self {
         Self { full, is_ready: AtomicBool::new(false), ..Self::new(Role::Env, options) }
     }
 

@@ -2,7 +2,7 @@
 
 use super::admission::{Admission, Admitted, NewSession};
 use crate::{
-    endpoint::{connect::reconnect_slot::ReconnectSlot, options::Options},
+    endpoint::{connect::reconnect_slot::ReconnectSlot, options::ConnectionOptions},
     error::{Error, ErrorKind, Result},
     session::{Grant, ServerHandshake, reject, takeover::Attempt},
     token::nonce,
@@ -34,7 +34,7 @@ impl<'a, C> ListenerHandshake<'a, C> {
     pub(in crate::endpoint) fn new(
         admission: &'a Admission<C>,
         role: Role,
-        options: &Options,
+        options: &ConnectionOptions,
         is_network: bool,
     ) -> Result<Self> {
         let local = options.local(role, is_network);
@@ -43,8 +43,8 @@ impl<'a, C> ListenerHandshake<'a, C> {
     }
 
     /// The longest frame that a dialer may send before it is let in.
-    pub(in crate::endpoint) fn max_frame(options: &Options) -> usize {
-        options.max_handshake_frame.min(HANDSHAKE_FRAME)
+    pub(in crate::endpoint) fn max_frame(options: &ConnectionOptions) -> usize {
+        options.listener.max_handshake_frame.min(HANDSHAKE_FRAME)
     }
 
     /// Takes what was received from the dialer. `answer` is the frame to send, then.

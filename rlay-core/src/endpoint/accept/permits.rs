@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    endpoint::options::Options,
+    endpoint::options::ConnectionOptions,
     error::{Error, ErrorKind, Result},
     wire::Role,
 };
@@ -23,7 +23,7 @@ pub(in crate::endpoint) const LONGEST_QUEUE: usize = 64;
 
 /// The permits of a listener. A session has one from the handshake on, and keeps it once it has begun; before that it
 /// waits, for its agent to ask for an environment or for an agent to take it, and one that has waited for longer than
-/// [`Options::handshake_timeout`] loses its permit to the next dialer when no other is left.
+/// [`ConnectionOptions::handshake_timeout`] loses its permit to the next dialer when no other is left.
 #[derive(Clone)]
 pub(super) struct SessionPermits(Arc<Inner>);
 
@@ -50,7 +50,7 @@ struct State {
 
 impl SessionPermits {
     /// For a listener of this role.
-    pub(super) fn new(role: Role, options: &Options) -> Self {
+    pub(super) fn new(role: Role, options: &ConnectionOptions) -> Self {
         let is_queue = role == Role::Agent;
         let most = options.max_sessions;
         let most_waiting = if is_queue { most.min(LONGEST_QUEUE) } else { most };
@@ -194,9 +194,11 @@ impl fmt::Debug for SessionPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Registry;
 
     fn permits(role: Role, max_sessions: usize, handshake_timeout: Duration) -> SessionPermits {
-        SessionPermits::new(role, &Options { max_sessions, handshake_timeout, ..Options::default() })
+        let options = ConnectionOptions::new(Registry::default());
+        SessionPermits::new(role, &options.max_sessions(max_sessions).handshake_timeout(handshake_timeout))
     }
 
     #[test]

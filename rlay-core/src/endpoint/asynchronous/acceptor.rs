@@ -13,7 +13,7 @@ use crate::{
             admission::{Admission, NewSession},
             handshake::{ListenerHandshake, Next},
         },
-        options::Options,
+        options::ConnectionOptions,
     },
     error::{Error, ErrorKind, Result},
     wire::Role,
@@ -23,15 +23,15 @@ use crate::{
 ///
 /// The caller accepts, and chooses the task of each handshake and each session. As long as there are sessions whose dialers
 /// may come back, go on accepting, and let no handshake wait for another: one with a peer that is no endpoint takes
-/// [`Options::handshake_timeout`] over theirs.
+/// [`ConnectionOptions::handshake_timeout`] over theirs.
 ///
 /// ```no_run
 /// use rlay::{Value, asynchronous::{AsyncAcceptor, AsyncEnv}, wire::Role};
 ///
 /// # async fn serve() -> Result<(), rlay::Error> {
 /// // A learner that listens, and plays with every environment that dials in.
-/// let options = rlay::options();
-/// let (mut listener, acceptor) = AsyncAcceptor::listen(&"mem://arena".parse()?, Role::Agent, &options).await?;
+/// let options = rlay::agent_options();
+/// let (mut listener, acceptor) = AsyncAcceptor::listen(&"mem://arena".parse()?, Role::Agent, options.connection()).await?;
 /// loop {
 ///     let (incoming, acceptor, options) = (listener.accept().await?, acceptor.clone(), options.clone());
 ///     tokio::spawn(async move {
@@ -50,7 +50,7 @@ pub struct AsyncAcceptor(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     role: Role,
-    options: Options,
+    options: ConnectionOptions,
     /// Whether its connections can be lost.
     is_network: bool,
     admission: Admission<Box<dyn Channel>>,
@@ -68,7 +68,11 @@ impl AsyncAcceptor {
     /// # Cancel safety
     ///
     /// If the future is dropped, nothing listens.
-    pub async fn listen(address: &Address, role: Role, options: &Options) -> Result<(Box<dyn Listener>, Self)> {
+    pub async fn listen(
+        address: &Address,
+        role: Role,
+        options: &ConnectionOptions,
+    ) -> Result<(Box<dyn Listener>, Self)> {
         options.check()?;
         let transport = options.registry.find(address)?;
         let listener = transport.listen(address, &options.for_transport()).await?;
@@ -83,8 +87,8 @@ impl AsyncAcceptor {
 
     /// Shakes hands with one that was accepted. `None`: it came back to its session, which goes on.
     ///
-    /// There are at most [`Options::max_sessions`] sessions; further dialers are told to try again, unless an agent has
-    /// asked for no environment within [`Options::handshake_timeout`]: its connection then fails, and makes room. A session's
+    /// There are at most [`ConnectionOptions::max_sessions`] sessions; further dialers are told to try again, unless an agent has
+    /// asked for no environment within [`ConnectionOptions::handshake_timeout`]: its connection then fails, and makes room. A session's
     /// permit is free when its connection is dropped.
     ///
     /// # Cancel safety

@@ -19,7 +19,7 @@ use crate::{
         accept::permits::SessionPermit,
         connect::{dial::CONNECT_TIME, reconnect_slot::ReconnectSlot},
         history::History,
-        options::Options,
+        options::ConnectionOptions,
     },
     error::{Error, ErrorKind, Result},
     frame::Frame,
@@ -72,7 +72,7 @@ enum Source {
 struct Target {
     address: Address,
     role: Role,
-    options: Options,
+    options: ConnectionOptions,
     ticket: Ticket,
 }
 
@@ -84,7 +84,7 @@ impl AsyncConnection {
         Self { channel, limits, recovery, source, pauses, dials_at, history, is_sending, permit }
     }
 
-    fn resumed_from(self, source: Source, role: Role, options: &Options) -> Self {
+    fn resumed_from(self, source: Source, role: Role, options: &ConnectionOptions) -> Self {
         let recovery = match source {
             Source::Nowhere => Recovery::disabled(),
             _ => Recovery::new(role, options.reconnects_for(role), options.handshake_timeout),
@@ -93,7 +93,7 @@ impl AsyncConnection {
     }
 
     /// Dials once. If the connection is one that can be lost, the session may go on over another.
-    pub(super) async fn dial(address: &Address, role: Role, options: &Options) -> Result<Self> {
+    pub(super) async fn dial(address: &Address, role: Role, options: &ConnectionOptions) -> Result<Self> {
         let local = local(options.registry.find(address)?.as_ref(), address, role, options);
         let (channel, limits, ticket) = dial(address, local, options).await?;
         let target = |ticket| Box::new(Target { address: address.clone(), role, options: options.clone(), ticket });
@@ -107,7 +107,7 @@ impl AsyncConnection {
         slot: Option<ReconnectSlot<Box<dyn Channel>>>,
         permit: SessionPermit,
         role: Role,
-        options: &Options,
+        options: &ConnectionOptions,
     ) -> Self {
         let source = slot.map_or(Source::Nowhere, Source::Listener);
         Self { permit: Some(permit), ..self.resumed_from(source, role, options) }
@@ -406,7 +406,7 @@ impl Drop for EndWait<'_> {
 }
 
 /// What the handshake says of the dialer of `address`.
-fn local(transport: &dyn Transport, address: &Address, role: Role, options: &Options) -> Local {
+fn local(transport: &dyn Transport, address: &Address, role: Role, options: &ConnectionOptions) -> Local {
     options.local(role, transport.is_network(address.scheme()))
 }
 

@@ -9,7 +9,7 @@ use crate::{
     endpoint::{
         agent::{Answer, REPORT, START_AGAIN, not_made},
         contract::Judge,
-        options::Options,
+        options::AgentOptions,
     },
     env::{ResetResult, StepResult},
     error::{Error, ErrorKind, Result},
@@ -25,13 +25,13 @@ use crate::{
 /// Every call may be cancelled. Its answer is then late: the next `reset` drops it, and until then other calls are
 /// refused. Over a network the session goes on when its connection is lost and both ends live, as in the blocking
 /// form; here it is a call that sees to another connection, which it waits for no longer than
-/// [`Options::reconnect_timeout`].
+/// [`AgentOptions::reconnect_timeout`].
 ///
 /// ```no_run
 /// # async fn train() -> Result<(), rlay::Error> {
 /// use rlay::{Value, asynchronous::AsyncEnv};
 ///
-/// let mut env = AsyncEnv::connect("mem://cartpole", &rlay::options()).await?;
+/// let mut env = AsyncEnv::connect("mem://cartpole", &rlay::agent_options()).await?;
 /// env.reset(Some(7), &Value::None).await?;
 /// let result = env.step(&Value::Int(1)).await?;
 /// # Ok(()) }
@@ -47,36 +47,36 @@ pub struct AsyncEnv {
 
 impl AsyncEnv {
     /// Connects to a [`ServerBackend`](crate::ServerBackend) and makes an environment there, within
-    /// [`Options::connect_timeout`] in all.
+    /// [`AgentOptions::connect_timeout`] in all.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, so are the connection and the session; see [`open`](Self::open).
-    pub async fn connect(address: &str, options: &Options) -> Result<Self> {
+    pub async fn connect(address: &str, options: &AgentOptions) -> Result<Self> {
         let began = Instant::now();
-        let connection = AsyncConnection::dial(&address.parse()?, Role::Agent, options).await?;
-        Self::make(connection, options, options.connect_timeout.saturating_sub(began.elapsed())).await
+        let connection = AsyncConnection::dial(&address.parse()?, Role::Agent, &options.connection).await?;
+        Self::make(connection, options, options.connection.connect_timeout.saturating_sub(began.elapsed())).await
     }
 
     /// Makes an environment over a connection that was dialed, or that an environment has dialed to an
-    /// [`AsyncAcceptor`](super::AsyncAcceptor). It is made within [`Options::connect_timeout`].
+    /// [`AsyncAcceptor`](super::AsyncAcceptor). It is made within [`AgentOptions::connect_timeout`].
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, the session ends. The host is told so by a goodbye, unless the request for the
     /// environment was half sent; then it finds that the connection is lost.
-    pub async fn open(connection: AsyncConnection, options: &Options) -> Result<Self> {
-        Self::make(connection, options, options.connect_timeout).await
+    pub async fn open(connection: AsyncConnection, options: &AgentOptions) -> Result<Self> {
+        Self::make(connection, options, options.connection.connect_timeout).await
     }
 
-    async fn make(connection: AsyncConnection, options: &Options, left: Duration) -> Result<Self> {
+    async fn make(connection: AsyncConnection, options: &AgentOptions, left: Duration) -> Result<Self> {
         let peer = connection.peer();
         let made = time::timeout(left, Self::ask(connection, options)).await;
         made.unwrap_or_else(|_| Err(not_made(peer, left)))
     }
 
     /// Asks for the environment, for as long as that takes.
-    async fn ask(mut connection: AsyncConnection, options: &Options) -> Result<Self> {
+    async fn ask(mut connection: AsyncConnection, options: &AgentOptions) -> Result<Self> {
         // Where environments dial in, others may be waiting, and one that is not gone dials anew.
         connection.set_resumable(connection.is_dialed());
         let (mut core, judge) = (AgentCore::new(*connection.limits()), Judge::new(options.contract));
@@ -173,7 +173,7 @@ impl AsyncEnv {
     ///
     /// If the future is dropped before the goodbye is written, the environment says it as when it is dropped. If it is
     /// dropped while the goodbye is sent, the host may find that the connection is lost, and over a network keeps the
-    /// environment for its [`Options::reconnect_timeout`].
+    /// environment for its [`AgentOptions::reconnect_timeout`].
     pub async fn close(mut self) -> Result<()> {
         let leave = async {
             let Self { connection, core, .. } = &mut self;

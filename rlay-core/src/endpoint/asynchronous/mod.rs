@@ -17,7 +17,7 @@ use crate::{
     channel::Channel,
     endpoint::{
         host_loop::{Host, Turn, is_make},
-        options::Options,
+        options::ConnectionOptions,
         wait::{Notice, Wait},
     },
     error::{Error, ErrorKind, Result},
@@ -35,8 +35,8 @@ const GOODBYE_TIME: Duration = Duration::from_millis(500);
 /// # Cancel safety
 ///
 /// If the future is dropped, so is the connection. A listener that has let it in already frees the session's permit, over
-/// a network after its [`Options::handshake_timeout`].
-pub async fn connect(address: &Address, role: Role, options: &Options) -> Result<AsyncConnection> {
+/// a network after its [`ConnectionOptions::handshake_timeout`].
+pub async fn connect(address: &Address, role: Role, options: &ConnectionOptions) -> Result<AsyncConnection> {
     AsyncConnection::dial(address, role, options).await
 }
 
@@ -44,7 +44,7 @@ pub async fn connect(address: &Address, role: Role, options: &Options) -> Result
 async fn dial(
     address: &Address,
     local: Local,
-    options: &Options,
+    options: &ConnectionOptions,
 ) -> Result<(Box<dyn Channel>, Limits, Option<Ticket>)> {
     options.check_dialer()?;
     let transport = options.registry.find(address)?;

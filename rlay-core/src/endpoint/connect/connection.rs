@@ -10,7 +10,7 @@ use super::{
 use crate::{
     address::Address,
     channel::BlockingChannel,
-    endpoint::{accept::permits::SessionPermit, history::History, options::Options, wait::Wait},
+    endpoint::{accept::permits::SessionPermit, history::History, options::ConnectionOptions, wait::Wait},
     error::{Error, ErrorKind, Result},
     frame::Frame,
     printable::log_entry,
@@ -59,7 +59,7 @@ impl Connection {
         self,
         address: &Address,
         role: Role,
-        options: &Options,
+        options: &ConnectionOptions,
         ticket: Option<Ticket>,
     ) -> Self {
         let (limits, watch) = (self.limits, self.channel.watch());
@@ -82,14 +82,14 @@ impl Connection {
     pub(in crate::endpoint) fn accepted(
         self,
         role: Role,
-        options: &Options,
+        options: &ConnectionOptions,
         (wake_group, slot): (Option<WakeGroup>, Option<ReconnectSlot>),
         permit: SessionPermit,
     ) -> Self {
         Self { wake_group, permit: Some(permit), ..self.resumed_at(slot, role, options) }
     }
 
-    fn resumed_at(self, slot: Option<ReconnectSlot>, role: Role, options: &Options) -> Self {
+    fn resumed_at(self, slot: Option<ReconnectSlot>, role: Role, options: &ConnectionOptions) -> Self {
         let recovery = match slot {
             Some(_) => Recovery::new(role, options.reconnects_for(role), options.handshake_timeout),
             None => Recovery::disabled(),

@@ -9,7 +9,7 @@ use crate::{
     channel::{BlockingChannel, Transport},
     endpoint::{
         launched::is_launcher,
-        options::Options,
+        options::ConnectionOptions,
         wait::{ABSENT, Wait},
     },
     error::{Error, ErrorKind, Result},
@@ -27,14 +27,14 @@ pub(in crate::endpoint) const CONNECT_TIME: Duration = Duration::from_millis(150
 
 /// Connects to `address` as `role` and shakes hands, trying again until `wait` is over while nobody
 /// listens there or the listener is full.
-pub fn dial(address: &Address, role: Role, options: &Options, wait: &mut Wait<'_>) -> Result<Connection> {
+pub fn dial(address: &Address, role: Role, options: &ConnectionOptions, wait: &mut Wait<'_>) -> Result<Connection> {
     dial_unless(address, role, options, wait, false)
 }
 
 /// The same for a host that has been let in there before. If the agent at `address` launched this program
 /// ([`ADDRESS_VARIABLE`](super::ADDRESS_VARIABLE)) and does not listen any more, it has closed the environment and
 /// wants no other: that is an error of kind [`Closed`](ErrorKind::Closed), at once.
-pub fn dial_next(address: &Address, options: &Options, wait: &mut Wait<'_>) -> Result<Connection> {
+pub fn dial_next(address: &Address, options: &ConnectionOptions, wait: &mut Wait<'_>) -> Result<Connection> {
     dial_unless(address, Role::Env, options, wait, is_launcher(address))
 }
 
@@ -42,7 +42,7 @@ pub fn dial_next(address: &Address, options: &Options, wait: &mut Wait<'_>) -> R
 fn dial_unless(
     address: &Address,
     role: Role,
-    options: &Options,
+    options: &ConnectionOptions,
     wait: &mut Wait<'_>,
     ends_with_listener: bool,
 ) -> Result<Connection> {
@@ -110,7 +110,7 @@ fn may_pass(kind: ErrorKind) -> bool {
 pub(super) fn resume(
     address: &Address,
     role: Role,
-    options: &Options,
+    options: &ConnectionOptions,
     session: Resume,
     limits: Limits,
     wait: &mut Wait<'_>,
@@ -140,7 +140,7 @@ struct Dialer<'a> {
     transport: &'a dyn Transport,
     address: &'a Address,
     role: Role,
-    options: &'a Options,
+    options: &'a ConnectionOptions,
 }
 
 impl Dialer<'_> {

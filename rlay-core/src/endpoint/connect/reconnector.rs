@@ -10,7 +10,7 @@ use super::{dial, reconnect_slot::ReconnectSlot};
 use crate::{
     address::Address,
     channel::Watch,
-    endpoint::{options::Options, wait::Wait},
+    endpoint::{options::ConnectionOptions, wait::Wait},
     error::{Error, ErrorKind, Result},
     session::redial::LossPauses,
     stop::Stop,
@@ -34,7 +34,7 @@ pub(super) struct Reconnector {
 pub(super) struct Target {
     pub(super) address: Address,
     pub(super) role: Role,
-    pub(super) options: Options,
+    pub(super) options: ConnectionOptions,
     pub(super) ticket: Ticket,
 }
 

@@ -1,0 +1,80 @@
+//! What hosts are told: what agents may ask for, and what they learn of failures.
+
+use std::time::Duration;
+
+use super::{ConnectionOptions, ListenerOptions, connection::connection_setters};
+use crate::{channel::Transport, offers::Offers, registry::Registry, token::Token, wire::Limits};
+
+/// Options of what hosts an environment: [`ServerBackend`](crate::ServerBackend),
+/// [`ClientBackend`](crate::ClientBackend) and [`PolledEnv`](crate::PolledEnv).
+///
+/// `rlay::host_options()` has every transport that the crate `rlay` was built with. There is no `Default`, for without a
+/// transport no address can be dialed.
+///
+/// ```
+/// let options = rlay::host_options().max_sessions(1).tracebacks(false);
+/// ```
+///
+/// ```compile_fail
+/// let options = rlay::HostOptions::default();
+/// ```
+#[must_use = "options do nothing until an endpoint is made with them"]
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    pub(crate) connection: ConnectionOptions,
+    pub(crate) offers: Offers,
+    pub(crate) tracebacks: bool,
+}
+
+connection_setters!(HostOptions);
+
+impl HostOptions {
+    /// The defaults, over these connections.
+    ///
+    /// ```
+    /// use rlay::{ConnectionOptions, HostOptions, Registry};
+    /// let within_this_program = HostOptions::new(ConnectionOptions::new(Registry::default()));
+    /// ```
+    pub fn new(connection: ConnectionOptions) -> Self {
+        Self { connection, offers: Offers::default(), tracebacks: true }
+    }
+
+    /// The defaults, with one transport and `mem`.
+    ///
+    /// ```
+    /// use rlay::{HostOptions, Mem};
+    /// let options = HostOptions::over(Mem);
+    /// ```
+    pub fn over(transport: impl Transport + 'static) -> Self {
+        Self::new(ConnectionOptions::new(Registry::default().with(transport)))
+    }
+
+    /// What agents may ask for. By default nothing. The poll form ignores it, for its environment is there already; in
+    /// the async form it is [`Host::offering`](super::super::Host::offering).
+    ///
+    /// ```
+    /// use rlay::Offers;
+    ///
+    /// let offers = Offers { env_ids: vec!["arena".into(), "maze".into()], kwargs: vec!["size".into()] };
+    /// let options = rlay::host_options().offers(offers);
+    /// ```
+    pub fn offers(mut self, offers: Offers) -> Self {
+        self.offers = offers;
+        self
+    }
+
+    /// Whether the tracebacks of errors are sent to the agent. By default they are.
+    pub fn tracebacks(mut self, are_sent: bool) -> Self {
+        self.tracebacks = are_sent;
+        self
+    }
+
+    /// What these options say of connections, for the functions that serve agents and hosts alike.
+    pub fn connection(&self) -> &ConnectionOptions {
+        &self.connection
+    }
+
+    fn connection_mut(&mut self) -> &mut ConnectionOptions {
+        &mut self.connection
+    }
+}
