@@ -12,11 +12,9 @@ use std::{
 };
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    Watch,
+    Address, BlockingChannel, Error, ErrorKind, Frame, Result, Stop, TransportOptions, Watch,
     net::{
-        LAST_WORD, LINGER, Patience, Reserve, Want, cannot_connect, check_user, dial_local, goodbye, is_vain,
-        look_up_blocking, wait_to_accept,
+        LAST_WORD, LINGER, Patience, Want, cannot_connect, check_user, dial_local, goodbye, is_vain, look_up_blocking,
     },
     timeout_error,
     wire::{END, Framing},
@@ -25,8 +23,8 @@ use socket2::{SockAddr, SockRef, Socket};
 
 use crate::{
     layer::{Layer, Security},
-    socket::{self, Accepted, Listening, Owner, Target, broken, crashed, lost},
-    vigil::Vigil,
+    liveness::LivenessMonitor,
+    socket::{self, Owner, Target, broken, crashed, lost},
 };
 
 pub(crate) fn connect(
@@ -79,43 +77,44 @@ pub(crate) fn open(
         socket::configure(&socket, options)
     };
     set_up().map_err(|e| lost("cannot use the connection", &e))?;
-    let (peer, layer) = (socket::peer_name(&socket, security), security.layer()?);
-    let framing = Framing::new(options.max_frame);
-    let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
-    // Who waits to write has to look at other things, too.
-    let (reading, writing) = (Patience::with_pause(vigil.pause()), Patience::with_pause(Patience::TICK));
-    let (socket, failed, owner) = (Arc::new(socket), None, Owner::new());
-    let (liveness, holds) = (options.liveness, Arc::default());
+    let monitor = LivenessMonitor::new(&SockRef::from(&socket), options.liveness);
     Ok(Box::new(StreamChannel {
-        socket,
-        layer,
-        framing,
-        peer,
-        liveness,
-        holds,
-        failed,
-        reading,
-        writing,
-        vigil,
-        owner,
+        layer: security.layer()?,
+        framing: Framing::new(options.max_frame),
+        small: Vec::new(),
+        peer: socket::peer_name(&socket, security),
+        liveness: options.liveness,
+        holds: Arc::default(),
+        failed: None,
+        reading: Patience::with_pause(monitor.interval()),
+        // A send looks at other things, too, while it waits.
+        writing: Patience::with_pause(Patience::TICK),
+        monitor,
+        owner: Owner::new(),
+        socket: Arc::new(socket),
     }))
 }
+
+/// Frames of at most so many bytes are copied into one piece: that costs less than to hand over several.
+const SMALL: usize = 4 << 10;
 
 #[derive(Debug)]
 struct StreamChannel {
     socket: Arc<Socket>,
     layer: Layer,
     framing: Framing,
+    /// A small frame while it is written, in one piece.
+    small: Vec<u8>,
     peer: String,
     liveness: Duration,
-    /// Something was read that was not received, or somebody is just about it.
+    /// Whether bytes were read that are not received yet, or are being read.
     holds: Arc<AtomicBool>,
-    /// Why nothing comes or goes any more: part of a frame was sent and the rest never will be, or the peer was silent
-    /// for so long that it was given up.
+    /// Why nothing is sent or received any more: part of a frame was sent and the rest never will be, or the peer was
+    /// silent for so long that the channel gave it up.
     failed: Option<Error>,
     reading: Patience,
     writing: Patience,
-    vigil: Vigil,
+    monitor: LivenessMonitor,
     owner: Owner,
 }
 
@@ -135,8 +134,8 @@ impl StreamChannel {
         if !is_vain(error) {
             return Err(lost(&self.peer, error));
         }
-        // Whatever the kernel may hear yet: a frame may be half sent.
-        let verdict = self.vigil.look(&SockRef::from(&*self.socket), &self.peer, Instant::now());
+        // Even if the peer were heard again, a frame may be half sent.
+        let verdict = self.monitor.check(&SockRef::from(&*self.socket), &self.peer, Instant::now());
         verdict.inspect_err(|gone| self.failed = Some(gone.clone()))?;
         match want {
             Want::Read => self.reading.after(deadline),
@@ -162,27 +161,22 @@ impl StreamChannel {
             // What the layer has taken cannot be given back at the deadline.
             self.writing.ask_first();
         }
+        let is_small = self.layer.is_plain() && total <= SMALL;
+        if is_small {
+            self.small.clear();
+            parts.iter().for_each(|part| self.small.extend_from_slice(part));
+        }
         let mut next_look = None;
         while *sent < total || self.layer.is_owing() {
-            let mut skip = *sent;
-            let slices = parts.map(|part| {
-                let from = skip.min(part.len());
-                skip -= from;
-                IoSlice::new(&part[from..])
-            });
             let is_ready = self.writing.before(&*self.socket, Want::Write, deadline);
-            let written = is_ready.and_then(|()| match self.layer.seal(&slices, sent) {
-                None => self.socket.send_vectored(&slices).inspect(|n| *sent += n),
-                Some(sealed) => {
-                    let n = self.socket.send(sealed)?;
-                    self.layer.sent(n);
-                    Ok(n)
-                }
+            let written = is_ready.and_then(|()| match is_small {
+                true => self.socket.send(&self.small[*sent..]).inspect(|n| *sent += n),
+                false => self.write_once(&parts, sent),
             });
             match written {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(_) => {
-                    self.vigil.heard();
+                    self.monitor.on_progress();
                     self.writing.renew();
                     if *sent < total {
                         self.writing.glance(&mut next_look, deadline, look)?;
@@ -201,6 +195,24 @@ impl StreamChannel {
         Ok(())
     }
 
+    /// Writes some of what is left of `parts`, or of what the layer made of it.
+    fn write_once(&mut self, parts: &[&[u8]; 3], sent: &mut usize) -> io::Result<usize> {
+        let mut skip = *sent;
+        let slices = parts.map(|part| {
+            let from = skip.min(part.len());
+            skip -= from;
+            IoSlice::new(&part[from..])
+        });
+        match self.layer.seal(&slices, sent) {
+            None => self.socket.send_vectored(&slices).inspect(|n| *sent += n),
+            Some(sealed) => {
+                let n = self.socket.send(sealed)?;
+                self.layer.sent(n);
+                Ok(n)
+            }
+        }
+    }
+
     /// Fails after the first `turn` if nothing is to be waited for any more, however much comes: over TLS that may be
     /// nothing but padding.
     fn go_on(&self, turn: usize, deadline: Option<Instant>) -> Result<()> {
@@ -215,7 +227,7 @@ impl StreamChannel {
             match is_ready.and_then(|()| (&*self.socket).read(space)) {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(n) => {
-                    self.vigil.heard();
+                    self.monitor.on_progress();
                     self.reading.renew();
                     self.layer.filled(&mut self.framing, n);
                     return Ok(());
@@ -225,7 +237,8 @@ impl StreamChannel {
         }
     }
 
-    /// Hands on what the layer makes of what has arrived, and writes what it owes; whether it was anything.
+    /// Hands on what the layer makes of the bytes that have arrived, and writes what the layer owes; whether there was
+    /// anything to hand on.
     fn open_layer(&mut self, deadline: Option<Instant>) -> Result<bool> {
         let opened = self.layer.open(&mut self.framing, &self.peer);
         if opened.is_err() {
@@ -245,8 +258,8 @@ impl StreamChannel {
         opened
     }
 
-    /// The handshake of the layer, if it has one that is not over. It begins with the first call, like that of a
-    /// listener's channel, for `connect` does not wait for somebody at the other end to take part.
+    /// Completes the handshake of the layer, if it has one. It begins with the first call, like that of a listener's
+    /// channel, for `connect` does not wait until the other end takes part.
     fn shake(&mut self, deadline: Option<Instant>) -> Result<()> {
         for turn in 0.. {
             if !self.layer.is_shaking() {
@@ -328,7 +341,7 @@ impl BlockingChannel for StreamChannel {
             return Ok(());
         }
         let said = match self.usable() {
-            // Nobody is there yet to be told.
+            // No peer is there yet to be told.
             Ok(()) if self.layer.is_shaking() => Ok(()),
             Ok(()) => {
                 let said = goodbye(self.write([&END, &[], &[]], deadline, &mut 0));
@@ -356,7 +369,7 @@ impl BlockingChannel for StreamChannel {
     }
 
     fn watch(&self) -> Option<Watch> {
-        let mut vigil = Vigil::new(&SockRef::from(&*self.socket), self.liveness);
+        let mut monitor = LivenessMonitor::new(&SockRef::from(&*self.socket), self.liveness);
         let (socket, holds, peer) = (Arc::downgrade(&self.socket), self.holds.clone(), self.peer.clone());
         Some(Box::new(move || {
             let Some(socket) = socket.upgrade() else { return Ok(()) };
@@ -365,7 +378,7 @@ impl BlockingChannel for StreamChannel {
                 _ if holds.load(Relaxed) => Ok(()),
                 Ok(0) => Err(crashed(&peer)),
                 Ok(_) => Ok(()),
-                Err(error) if is_vain(&error) => vigil.look(&SockRef::from(&*socket), &peer, Instant::now()),
+                Err(error) if is_vain(&error) => monitor.check(&SockRef::from(&*socket), &peer, Instant::now()),
                 Err(error) => Err(lost(&peer, error)),
             }
         }))
@@ -384,51 +397,5 @@ fn peek(socket: &Socket) -> io::Result<usize> {
 impl Drop for StreamChannel {
     fn drop(&mut self) {
         self.owner.end(&SockRef::from(&*self.socket));
-    }
-}
-
-pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
-    let listening = socket::listen(address, options)?;
-    listening.socket.set_nonblocking(true).map_err(|e| lost("cannot listen", &e))?;
-    Ok(Box::new(StreamListener { listening, options: options.clone(), stop: None, reserve: Reserve::default() }))
-}
-
-#[derive(Debug)]
-struct StreamListener {
-    listening: Listening,
-    options: TransportOptions,
-    stop: Option<Stop>,
-    reserve: Reserve,
-}
-
-impl BlockingListener for StreamListener {
-    fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
-        loop {
-            match self.listening.socket.accept() {
-                Ok((socket, _)) => {
-                    self.reserve.regain();
-                    let (options, security) = (self.options.clone(), self.listening.security.clone());
-                    return Ok(Box::new(Accepted { socket, options, security }));
-                }
-                Err(error) if is_vain(&error) => {}
-                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
-                Err(error) => std::thread::sleep(self.reserve.refused(&error, &self.listening.socket)),
-            }
-            wait_to_accept(&self.listening.socket, deadline, self.stop.as_ref())?;
-        }
-    }
-
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
-        self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
-        self.stop.is_some()
-    }
-
-    fn address(&self) -> &Address {
-        &self.listening.address
-    }
-
-    fn descriptor(&self) -> Option<i32> {
-        use std::os::fd::AsRawFd;
-        Some(self.listening.socket.as_raw_fd())
     }
 }
