@@ -3,6 +3,8 @@
 //! The layout is bincode's `legacy()` configuration: fixed-width little-endian numbers, 64-bit
 //! lengths, 32-bit tags. Containers are read by hand, because bincode allocates what a peer claims.
 
+use std::iter;
+
 use bincode::{Decode, Encode, config};
 
 use super::{HANDSHAKE_FRAME, Keys};
@@ -103,6 +105,8 @@ group!(kind: u8, flags: u8, reserved: u16, reserved2: u32, seq: u64, ack: u64, r
 group!(slot: u32, flags: u8, reward: f64);
 group!(form: u32);
 group!(len: u64, pad: u32);
+// How many bytes or items follow.
+group!(count: u64);
 
 /// Appends to a byte buffer.
 #[derive(Debug)]
@@ -122,6 +126,7 @@ impl Writer<'_> {
     }
 
     /// The same at once.
+    #[inline]
     pub(super) fn group(&mut self, numbers: impl Group) {
         self.0.extend_from_slice(numbers.to_bytes().as_ref());
     }
@@ -204,6 +209,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The same at once.
+    #[inline]
     pub(super) fn group<G: Group>(&mut self) -> Result<G> {
         match self.rest().get(..G::LEN).and_then(|bytes| bytes.try_into().ok()) {
             Some(bytes) => {
@@ -226,7 +232,7 @@ impl<'a> Reader<'a> {
 
     /// A 64-bit length, then the bytes.
     pub fn bytes(&mut self) -> Result<&'a [u8]> {
-        let len = self.get()?;
+        let (len,) = self.group()?;
         self.take(len)
     }
 
@@ -238,7 +244,7 @@ impl<'a> Reader<'a> {
 
     /// A 64-bit count of items that take at least `min_size` bytes each; checked before anything is allocated.
     pub fn count(&mut self, min_size: usize) -> Result<usize> {
-        let count: u64 = self.get()?;
+        let (count,): (u64,) = self.group()?;
         if count > (self.remaining() / min_size) as u64 {
             return Err(self.error(format_args!("{count} items announced, {} bytes left", self.remaining())));
         }
@@ -251,7 +257,11 @@ impl<'a> Reader<'a> {
         min_size: usize,
         mut item: impl FnMut(&mut Self) -> Result<T>,
     ) -> Result<C> {
-        (0..self.count(min_size)?).map(|_| item(self)).collect()
+        match self.count(min_size)? {
+            // So is nearly every list of a step.
+            1 => item(self).map(|item| iter::once(item).collect()),
+            count => (0..count).map(|_| item(self)).collect(),
+        }
     }
 
     /// One byte 0 or 1, then the value if there is one.
@@ -308,5 +318,6 @@ mod tests {
         check((u32::MAX, 7u8, -0.1f64));
         check((0x0102_0304_u32,));
         check((1u64 << 40, 63u32));
+        check((1u64 << 40,));
     }
 }

@@ -37,7 +37,8 @@ impl<'a> Payload<'a> {
             0 => {
                 let (len, pad): (u64, u32) = reader.group()?;
                 let aligned = (reader.position() + pad as usize).is_multiple_of(ALIGNMENT);
-                if pad as usize >= ALIGNMENT || !aligned || reader.take(pad.into())?.iter().any(|byte| *byte != 0) {
+                if pad as usize >= ALIGNMENT || !aligned || reader.take(pad.into())? != &[0; ALIGNMENT][..pad as usize]
+                {
                     return Err(start.error("a packed payload with wrong padding"));
                 }
                 if len != reader.remaining() as u64 {
