@@ -19,7 +19,7 @@ use rlay_core::{
     timeout_error,
     wire::{END, Framing},
 };
-use socket2::{SockAddr, SockRef, Socket};
+use socket2::{Domain, SockAddr, SockRef, Socket};
 
 use crate::{
     layer::{Layer, Security},
@@ -78,6 +78,8 @@ pub(crate) fn open(
     };
     set_up().map_err(|e| lost("cannot use the connection", &e))?;
     let monitor = LivenessMonitor::new(&SockRef::from(&socket), options.liveness);
+    let reading = Patience::with_pause(monitor.interval());
+    let is_unix = socket.domain().is_ok_and(|domain| domain == Domain::UNIX);
     Ok(Box::new(StreamChannel {
         layer: security.layer()?,
         framing: Framing::new(options.max_frame),
@@ -86,7 +88,7 @@ pub(crate) fn open(
         liveness: options.liveness,
         holds: Arc::default(),
         failed: None,
-        reading: Patience::with_pause(monitor.interval()),
+        reading: if is_unix { reading.polling() } else { reading },
         // A send looks at other things, too, while it waits.
         writing: Patience::with_pause(Patience::TICK),
         monitor,
@@ -275,7 +277,7 @@ impl StreamChannel {
         Ok(())
     }
 
-    fn next(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
+    fn next(&mut self, mut deadline: Option<Instant>) -> Result<Option<Frame>> {
         self.shake(deadline)?;
         for turn in 0.. {
             if let Some(frame) = self.framing.take()? {
@@ -285,6 +287,11 @@ impl StreamChannel {
                 return Ok(None);
             }
             if !self.open_layer(deadline)? {
+                if turn > 0 && self.reading.is_brief() {
+                    // The rest of a frame may come in parts, none of them a tick after the one before.
+                    self.reading.set_brief(false);
+                    deadline = Some(Instant::now() + Patience::TICK);
+                }
                 self.go_on(turn, deadline)?;
                 self.fill(deadline)?;
             }
@@ -334,6 +341,16 @@ impl BlockingChannel for StreamChannel {
         let received = self.next(deadline);
         self.holds.store(self.framing.is_amid_frame() || self.layer.is_holding(), Relaxed);
         received
+    }
+
+    fn recv_briefly(&mut self) -> Option<Result<Option<Frame>>> {
+        // Another layer may have something to write, which takes as long as it takes.
+        self.layer.is_plain().then(|| {
+            self.reading.set_brief(true);
+            let received = self.recv(None);
+            self.reading.set_brief(false);
+            received
+        })
     }
 
     fn close(&mut self, deadline: Option<Instant>) -> Result<()> {

@@ -2,11 +2,9 @@
 
 use std::{
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     time::{Duration, Instant},
 };
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{bridge::timeout, error::Result, stop::Stop};
 
@@ -52,6 +50,10 @@ pub struct Patience {
     pause: Option<Duration>,
     /// A whole tick has passed in vain.
     is_idle: bool,
+    /// Whether poll(2) comes before every call.
+    polls_always: bool,
+    /// Whether the wait ends after a tick, whatever the deadline.
+    is_brief: bool,
 }
 
 impl Patience {
@@ -63,6 +65,13 @@ impl Patience {
         Self { pause: Some(pause), ..Self::default() }
     }
 
+    /// The same, with poll(2) before every call. For sockets on which a blocked read wakes up for more than bytes, as one
+    /// of a Unix socket does whenever the peer reads: poll(2) sleeps on.
+    #[must_use]
+    pub fn polling(self) -> Self {
+        Self { polls_always: true, ..self }
+    }
+
     /// From now on waits end once `stop` is set. Whether they will: not where descriptors have run out.
     pub fn heed(&mut self, stop: Option<&Stop>) -> bool {
         self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
@@ -71,12 +80,12 @@ impl Patience {
 
     /// Call before each read or write. An error of kind `WouldBlock` says that it would be in vain.
     pub fn before(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
-        let is_idle = self.is_idle || self.stop.as_ref().is_some_and(Stop::is_set);
-        if !is_idle && deadline.is_none() {
-            return Ok(());
-        }
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if !is_idle && left.is_none_or(|left| left + SLACK >= Self::TICK) {
+        let polls = self.is_idle || self.polls_always || self.stop.as_ref().is_some_and(Stop::is_set);
+        let left = match self.is_brief {
+            true => Some(Self::TICK),
+            false => deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+        };
+        if !polls && left.is_none_or(|left| left + SLACK >= Self::TICK) {
             return Ok(());
         }
         let limit = left.into_iter().chain(self.pause).min();
@@ -114,7 +123,17 @@ impl Patience {
     /// Call when a read or write was in vain. Fails at the deadline, and once the stop is set.
     pub fn after(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.is_idle = true;
-        if self.is_over(deadline) { Err(timeout()) } else { Ok(()) }
+        if self.is_brief || self.is_over(deadline) { Err(timeout()) } else { Ok(()) }
+    }
+
+    /// Whether waits end after a [`TICK`](Self::TICK), which takes no look at the clock, in place of a deadline.
+    pub fn set_brief(&mut self, is_brief: bool) {
+        self.is_brief = is_brief;
+    }
+
+    /// Whether they do.
+    pub fn is_brief(&self) -> bool {
+        self.is_brief
     }
 
     /// Call when bytes have come or gone.
@@ -135,19 +154,24 @@ pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option
 }
 
 /// Waits until `socket` is ready, at most for `limit`; no longer once `stop` is set. Whether it is ready.
+///
+/// By poll(2), of which rustix has only ppoll(2): with a limit that takes 4 % of a step over a Unix socket longer.
+#[allow(unsafe_code)]
 fn ready(socket: impl AsFd, want: Want, stop: Option<&Stop>, limit: Option<Duration>) -> io::Result<bool> {
-    let flags = match want {
-        Want::Read => PollFlags::IN,
-        Want::Write => PollFlags::OUT,
+    let events = match want {
+        Want::Read => libc::POLLIN,
+        Want::Write => libc::POLLOUT,
     };
+    let watch = |fd: BorrowedFd<'_>, events| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     let socket = socket.as_fd();
     let pipe = stop.and_then(Stop::pipe).map(AsFd::as_fd);
-    let mut watched =
-        [PollFd::from_borrowed_fd(socket, flags), PollFd::from_borrowed_fd(pipe.unwrap_or(socket), PollFlags::IN)];
-    let watched = &mut watched[..if pipe.is_some() { 2 } else { 1 }];
-    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-    poll(watched, limit.as_ref())?;
-    Ok(!watched[0].revents().is_empty())
+    let mut watched = [watch(socket, events), watch(pipe.unwrap_or(socket), libc::POLLIN)];
+    let count = if pipe.is_some() { 2 } else { 1 };
+    // Rounded up, for one that is too short would be waited for again and again.
+    let millis = |limit: Duration| limit.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(i32::MAX);
+    // SAFETY: there are `count` entries, and their descriptors are borrowed until the call returns.
+    let found = unsafe { libc::poll(watched.as_mut_ptr(), count, limit.map_or(-1, millis)) };
+    if found < 0 { Err(io::Error::last_os_error()) } else { Ok(watched[0].revents != 0) }
 }
 
 /// Whether the error of a read or write only says that nothing is ready yet.
