@@ -279,7 +279,7 @@ impl Connection {
             wait.must_look = self.bell.is_some() && !self.is_heeded;
             let (channel, seat, ring) = (&mut self.channel, &self.seat, &self.ring);
             let mut has_rung = false;
-            let result = wait.run(|deadline| match (channel.recv(deadline), seat) {
+            let result = wait.receive(&mut **channel, |received| match (received, seat) {
                 (Err(error), Some(seat)) if error.kind() == ErrorKind::Timeout && seat.has_moved() => Err(seat.why()),
                 (Err(error), _) if error.kind() == ErrorKind::Timeout && ring.as_ref().is_some_and(Stop::is_set) => {
                     has_rung = true;
