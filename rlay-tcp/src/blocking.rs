@@ -14,7 +14,8 @@ use std::{
 use rlay_core::{
     Address, BlockingChannel, Error, ErrorKind, Frame, Result, Stop, TransportOptions, Watch,
     net::{
-        LAST_WORD, LINGER, Patience, Want, cannot_connect, check_user, dial_local, goodbye, is_vain, look_up_blocking,
+        LAST_WORD, LINGER, ReadinessWait, Want, cannot_connect, check_user, dial_local, goodbye, is_vain,
+        look_up_blocking,
     },
     timeout_error,
     wire::{END, Framing},
@@ -72,13 +73,13 @@ pub(crate) fn open(
 ) -> Result<Box<dyn BlockingChannel>> {
     let set_up = || {
         socket.set_nonblocking(false)?;
-        socket.set_read_timeout(Some(Patience::TICK))?;
-        socket.set_write_timeout(Some(Patience::TICK))?;
+        socket.set_read_timeout(Some(ReadinessWait::TICK))?;
+        socket.set_write_timeout(Some(ReadinessWait::TICK))?;
         socket::configure(&socket, options)
     };
     set_up().map_err(|e| lost("cannot use the connection", &e))?;
     let monitor = LivenessMonitor::new(&SockRef::from(&socket), options.liveness);
-    let reading = Patience::with_pause(monitor.interval());
+    let reading = ReadinessWait::with_pause(monitor.interval());
     let is_unix = socket.domain().is_ok_and(|domain| domain == Domain::UNIX);
     Ok(Box::new(StreamChannel {
         layer: security.layer()?,
@@ -90,7 +91,7 @@ pub(crate) fn open(
         failed: None,
         reading: if is_unix { reading.polling() } else { reading },
         // A send looks at other things, too, while it waits.
-        writing: Patience::with_pause(Patience::TICK),
+        writing: ReadinessWait::with_pause(ReadinessWait::TICK),
         monitor,
         owner: Owner::new(),
         socket: Arc::new(socket),
@@ -114,8 +115,8 @@ struct StreamChannel {
     /// Why nothing is sent or received any more: part of a frame was sent and the rest never will be, or the peer was
     /// silent for so long that the channel gave it up.
     failed: Option<Error>,
-    reading: Patience,
-    writing: Patience,
+    reading: ReadinessWait,
+    writing: ReadinessWait,
     monitor: LivenessMonitor,
     owner: Owner,
 }
@@ -140,8 +141,8 @@ impl StreamChannel {
         let verdict = self.monitor.check(&SockRef::from(&*self.socket), &self.peer, Instant::now());
         verdict.inspect_err(|gone| self.failed = Some(gone.clone()))?;
         match want {
-            Want::Read => self.reading.after(deadline),
-            Want::Write => self.writing.after(deadline),
+            Want::Read => self.reading.on_would_block(deadline),
+            Want::Write => self.writing.on_would_block(deadline),
         }
     }
 
@@ -170,7 +171,7 @@ impl StreamChannel {
         }
         let mut next_look = None;
         while *sent < total || self.layer.is_owing() {
-            let is_ready = self.writing.before(&*self.socket, Want::Write, deadline);
+            let is_ready = self.writing.before_io(&*self.socket, Want::Write, deadline);
             let written = is_ready.and_then(|()| match is_small {
                 true => self.socket.send(&self.small[*sent..]).inspect(|n| *sent += n),
                 false => self.write_once(&parts, sent),
@@ -179,7 +180,7 @@ impl StreamChannel {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(_) => {
                     self.monitor.on_progress();
-                    self.writing.renew();
+                    self.writing.on_progress();
                     if *sent < total {
                         self.writing.glance(&mut next_look, deadline, look)?;
                     }
@@ -224,13 +225,13 @@ impl StreamChannel {
     /// Reads once.
     fn fill(&mut self, deadline: Option<Instant>) -> Result<()> {
         loop {
-            let is_ready = self.reading.before(&*self.socket, Want::Read, deadline);
+            let is_ready = self.reading.before_io(&*self.socket, Want::Read, deadline);
             let space = self.layer.space(&mut self.framing);
             match is_ready.and_then(|()| (&*self.socket).read(space)) {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(n) => {
                     self.monitor.on_progress();
-                    self.reading.renew();
+                    self.reading.on_progress();
                     self.layer.filled(&mut self.framing, n);
                     return Ok(());
                 }
@@ -290,7 +291,7 @@ impl StreamChannel {
                 if turn > 0 && self.reading.is_brief() {
                     // The rest of a frame may come in parts, none of them a tick after the one before.
                     self.reading.set_brief(false);
-                    deadline = Some(Instant::now() + Patience::TICK);
+                    deadline = Some(Instant::now() + ReadinessWait::TICK);
                 }
                 self.go_on(turn, deadline)?;
                 self.fill(deadline)?;
@@ -302,11 +303,11 @@ impl StreamChannel {
     fn drain(&mut self, deadline: Instant) {
         let mut waste = [0; 4096];
         while Instant::now() < deadline {
-            let is_ready = self.reading.before(&*self.socket, Want::Read, Some(deadline));
+            let is_ready = self.reading.before_io(&*self.socket, Want::Read, Some(deadline));
             match is_ready.and_then(|()| (&*self.socket).read(&mut waste)) {
                 Ok(0) => return,
                 Ok(_) => {}
-                Err(error) if is_vain(&error) && self.reading.after(Some(deadline)).is_ok() => {}
+                Err(error) if is_vain(&error) && self.reading.on_would_block(Some(deadline)).is_ok() => {}
                 Err(_) => return,
             }
         }

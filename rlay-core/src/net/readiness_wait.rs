@@ -1,4 +1,4 @@
-//! Patience: how a thread waits on a socket, for bytes and at the same time for a deadline or a stop.
+//! ReadinessWait: blocks a thread until a socket is ready, a deadline passes, or a stop is set.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use crate::{bridge::timeout, error::Result, stop::Stop};
 /// Nearer than this to a full tick is a full tick.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// What a socket is waited for, by a channel that is about to read or to write.
+/// The readiness that a channel waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
     /// Bytes to read.
@@ -20,31 +20,31 @@ pub enum Want {
     Write,
 }
 
-/// The patience of a blocking channel whose socket gives up a read or write after [`TICK`](Self::TICK).
+/// Bounds the reads or writes of a blocking channel whose socket gives up each after [`TICK`](Self::TICK).
 ///
-/// While frames come and go the kernel's bound is enough, and a wait costs no call beside the read. Deadlines
-/// nearer than that are kept with poll(2), and so is a wait that has lasted a tick already: it wakes up for
-/// nothing but what it waits for. A channel has one for each direction, and only that of reading heeds a stop.
+/// While frames come and go the kernel's bound is enough, and a wait costs no call beside the read. poll(2) keeps
+/// deadlines nearer than that, and bounds a wait that has lasted a tick already: it wakes up for nothing but
+/// readiness. A channel has one for each direction, and only that of reading heeds a stop.
 ///
 /// ```
-/// use rlay::net::{Patience, Want, is_vain};
+/// use rlay::net::{ReadinessWait, Want, is_vain};
 /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
 ///
 /// let (mut here, mut there) = UnixStream::pair()?;
-/// here.set_read_timeout(Some(Patience::TICK))?;
+/// here.set_read_timeout(Some(ReadinessWait::TICK))?;
 /// there.write_all(b"hi")?;
-/// let (mut patience, mut bytes, deadline) = (Patience::default(), [0; 2], None);
+/// let (mut wait, mut bytes, deadline) = (ReadinessWait::default(), [0; 2], None);
 /// loop {
-///     match patience.before(&here, Want::Read, deadline).and_then(|()| here.read(&mut bytes)) {
-///         Ok(_) => break patience.renew(),
-///         Err(error) if is_vain(&error) => patience.after(deadline)?,
+///     match wait.before_io(&here, Want::Read, deadline).and_then(|()| here.read(&mut bytes)) {
+///         Ok(_) => break wait.on_progress(),
+///         Err(error) if is_vain(&error) => wait.on_would_block(deadline)?,
 ///         Err(error) => return Err(error.into()),
 ///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
-pub struct Patience {
+pub struct ReadinessWait {
     stop: Option<Stop>,
     /// Between two looks of the channel's own while it waits.
     pause: Option<Duration>,
@@ -56,7 +56,7 @@ pub struct Patience {
     is_brief: bool,
 }
 
-impl Patience {
+impl ReadinessWait {
     /// What `SO_RCVTIMEO` and `SO_SNDTIMEO` of the socket must be.
     pub const TICK: Duration = Duration::from_millis(100);
 
@@ -79,7 +79,7 @@ impl Patience {
     }
 
     /// Call before each read or write. An error of kind `WouldBlock` says that it would be in vain.
-    pub fn before(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
+    pub fn before_io(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
         let polls = self.is_idle || self.polls_always || self.stop.as_ref().is_some_and(Stop::is_set);
         let left = match self.is_brief {
             true => Some(Self::TICK),
@@ -92,7 +92,7 @@ impl Patience {
         if ready(socket, want, self.stop.as_ref(), limit)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
-    /// The next [`before`](Self::before) says for sure whether the call would be in vain.
+    /// The next [`before_io`](Self::before_io) says for sure whether the call would be in vain.
     pub fn ask_first(&mut self) {
         self.is_idle = true;
     }
@@ -121,7 +121,7 @@ impl Patience {
     }
 
     /// Call when a read or write was in vain. Fails at the deadline, and once the stop is set.
-    pub fn after(&mut self, deadline: Option<Instant>) -> Result<()> {
+    pub fn on_would_block(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.is_idle = true;
         if self.is_brief || self.is_over(deadline) { Err(timeout()) } else { Ok(()) }
     }
@@ -136,13 +136,13 @@ impl Patience {
         self.is_brief
     }
 
-    /// Call when bytes have come or gone.
-    pub fn renew(&mut self) {
+    /// Call when bytes were read or written.
+    pub fn on_progress(&mut self) {
         self.is_idle = false;
     }
 }
 
-/// Waits until somebody has dialed `socket`, or may have. Fails at the deadline, and once `stop` is set.
+/// Waits until a connection to `socket` may be there to be accepted. Fails at the deadline, and once `stop` is set.
 pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option<&Stop>) -> Result<()> {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     if left == Some(Duration::ZERO) || stop.is_some_and(Stop::is_set) {
