@@ -105,6 +105,12 @@ pub trait BlockingChannel: Send + Debug {
     /// [`Timeout`](crate::ErrorKind::Timeout) at the deadline loses nothing; a deadline in the past polls.
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>>;
 
+    /// The same for a tenth of a second or so, if the channel can bound that without reading the clock; else `None`, and
+    /// nothing was done. Waits that have no deadline begin with it.
+    fn recv_briefly(&mut self) -> Option<Result<Option<Frame>>> {
+        None
+    }
+
     /// Delivers what was sent, then tells the peer that nothing follows.
     fn close(&mut self, deadline: Option<Instant>) -> Result<()>;
 

@@ -9,7 +9,7 @@ use std::{
 
 use rlay_core::{
     Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    net::{Patience, Reserve, Want, cannot_connect, goodbye, is_vain, lost_by, wait_to_accept},
+    net::{ReadinessWait, Reserve, Want, cannot_connect, goodbye, is_vain, lost_by, wait_to_accept},
 };
 
 use crate::{
@@ -105,25 +105,25 @@ pub(crate) struct ShmChannel {
     /// For waits amid a frame, where the other side is copying.
     flow: Spin,
     /// For waits for data.
-    reading: Patience,
+    reading: ReadinessWait,
     /// For waits for room.
-    writing: Patience,
+    writing: ReadinessWait,
 }
 
 impl ShmChannel {
     pub(crate) fn open(stream: Stream) -> Result<Box<dyn BlockingChannel>> {
         let set_up = || {
             stream.socket.set_nonblocking(false)?;
-            stream.socket.set_read_timeout(Some(Patience::TICK))
+            stream.socket.set_read_timeout(Some(ReadinessWait::TICK))
         };
         set_up().map_err(|e| lost_by("cannot use the connection", e))?;
         Ok(Box::new(Self {
             stream,
             spin: Spin::new(),
             flow: Spin::new(),
-            reading: Patience::default(),
+            reading: ReadinessWait::default(),
             // Who waits to write has to look at other things, too.
-            writing: Patience::with_pause(Patience::TICK),
+            writing: ReadinessWait::with_pause(ReadinessWait::TICK),
         }))
     }
 
@@ -141,11 +141,11 @@ impl ShmChannel {
             }
         }
         self.stream.pipe.doze(need);
-        let patience = if need == Need::Data { &mut self.reading } else { &mut self.writing };
+        let wait = if need == Need::Data { &mut self.reading } else { &mut self.writing };
         let is_there = self.stream.pipe.has(need);
         let slept = match is_there {
             Ok(false) => {
-                patience.before(&self.stream.socket, Want::Read, deadline).and_then(|()| self.stream.answer_bell())
+                wait.before_io(&self.stream.socket, Want::Read, deadline).and_then(|()| self.stream.answer_bell())
             }
             _ => Ok(()),
         };
@@ -153,10 +153,10 @@ impl ShmChannel {
         is_there?;
         match slept {
             Ok(()) => {
-                patience.renew();
+                wait.on_progress();
                 Ok(())
             }
-            Err(error) if is_vain(&error) => patience.after(deadline),
+            Err(error) if is_vain(&error) => wait.on_would_block(deadline),
             Err(error) => Err(lost_by(self.stream.peer(), error)),
         }
     }

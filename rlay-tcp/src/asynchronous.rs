@@ -2,30 +2,27 @@
 
 use std::{
     io::{self, IoSlice},
-    os::fd::{AsFd, BorrowedFd},
     os::unix::net::SocketAddr,
     time::Instant,
 };
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, Channel, Error, ErrorKind, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{
-        LAST_WORD, LINGER, Reserve, SocketFile, cannot_connect, check_user, dial_local_async, file, goodbye, look_up,
-    },
+    Address, Channel, Error, ErrorKind, Frame, Result, TransportOptions,
+    net::{LAST_WORD, LINGER, cannot_connect, check_user, dial_local_async, file, goodbye, look_up},
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpStream, UnixStream},
     time,
 };
 
 use crate::{
     layer::{Layer, Security},
-    socket::{self, Accepted, Listening, Owner, broken, crashed, lost_by},
-    vigil::Vigil,
+    liveness::LivenessMonitor,
+    socket::{self, Owner, broken, crashed, lost_by},
 };
 
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
@@ -70,8 +67,8 @@ impl Stream {
         let (peer, layer) = (socket::peer_name(&self.socket(), security), security.layer()?);
         socket::configure(&self.socket(), options).map_err(|e| lost_by("cannot use the connection", e))?;
         let framing = Framing::new(options.max_frame);
-        let vigil = Vigil::new(&self.socket(), options.liveness);
-        Ok(StreamChannel { stream: self, layer, framing, peer, is_sending: false, vigil, owner: Owner::new() })
+        let liveness = LivenessMonitor::new(&self.socket(), options.liveness);
+        Ok(StreamChannel { stream: self, layer, framing, peer, is_sending: false, liveness, owner: Owner::new() })
     }
 
     fn socket(&self) -> SockRef<'_> {
@@ -118,7 +115,7 @@ struct StreamChannel {
     peer: String,
     /// Set while part of a frame is out; still set at the next call if that send was cancelled.
     is_sending: bool,
-    vigil: Vigil,
+    liveness: LivenessMonitor,
     owner: Owner,
 }
 
@@ -130,8 +127,8 @@ impl StreamChannel {
         if self.is_sending { Err(broken(&self.peer)) } else { Ok(()) }
     }
 
-    fn look(&mut self) -> Result<()> {
-        self.vigil.look(&self.stream.socket(), &self.peer, Instant::now())
+    fn check_liveness(&mut self) -> Result<()> {
+        self.liveness.check(&self.stream.socket(), &self.peer, Instant::now())
     }
 
     /// Writes all of `parts`, and what the layer owes.
@@ -139,8 +136,8 @@ impl StreamChannel {
         let total: usize = parts.iter().map(|part| part.len()).sum();
         let mut sent = 0;
         // What the layer has taken cannot be given back by a send that is cancelled.
-        while !self.layer.is_plain() && time::timeout(self.vigil.pause(), self.stream.writable()).await.is_err() {
-            self.look()?;
+        while !self.layer.is_plain() && time::timeout(self.liveness.interval(), self.stream.writable()).await.is_err() {
+            self.check_liveness()?;
         }
         while sent < total || self.layer.is_owing() {
             let mut skip = sent;
@@ -156,11 +153,11 @@ impl StreamChannel {
             };
             // A send that is cancelled from now on leaves a part of a frame with the layer.
             self.is_sending |= sent > before;
-            let written = time::timeout(self.vigil.pause(), self.stream.write(slices)).await;
+            let written = time::timeout(self.liveness.interval(), self.stream.write(slices)).await;
             match written {
-                Err(_) => self.look()?,
+                Err(_) => self.check_liveness()?,
                 Ok(Ok(n)) if n > 0 => {
-                    self.vigil.heard();
+                    self.liveness.on_progress();
                     if self.layer.is_plain() {
                         sent += n;
                         self.is_sending = sent < total;
@@ -169,8 +166,8 @@ impl StreamChannel {
                     }
                 }
                 Ok(result) => {
-                    // The peer has gone: the kernel says so again at the next send, and what the peer had
-                    // sent can still be read.
+                    // Where the peer is gone, the kernel says so again at the next send, and what the peer had sent can
+                    // still be read.
                     self.is_sending &= total == 0;
                     self.layer.give_up();
                     return Err(result.map_or_else(|e| lost_by(&self.peer, e), |_| crashed(&self.peer)));
@@ -185,11 +182,11 @@ impl StreamChannel {
     async fn fill(&mut self) -> Result<()> {
         loop {
             let space = self.layer.space(&mut self.framing);
-            match time::timeout(self.vigil.pause(), self.stream.read(space)).await {
-                Err(_) => self.look()?,
+            match time::timeout(self.liveness.interval(), self.stream.read(space)).await {
+                Err(_) => self.check_liveness()?,
                 Ok(Ok(0)) => return Err(crashed(&self.peer)),
                 Ok(Ok(n)) => {
-                    self.vigil.heard();
+                    self.liveness.on_progress();
                     self.layer.filled(&mut self.framing, n);
                     return Ok(());
                 }
@@ -266,7 +263,7 @@ impl Channel for StreamChannel {
             return Ok(());
         }
         let said = match self.usable() {
-            // Nobody is there yet to be told.
+            // No peer is there yet to be told.
             Ok(()) if self.layer.is_shaking() => Ok(()),
             Ok(()) => {
                 let said = goodbye(self.write([&END, &[], &[]]).await);
@@ -299,75 +296,5 @@ impl Channel for StreamChannel {
 impl Drop for StreamChannel {
     fn drop(&mut self) {
         self.owner.end(&self.stream.socket());
-    }
-}
-
-pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-    let Listening { socket, address, file, security } = socket::listen(address, options)?;
-    let run = || {
-        socket.set_nonblocking(true)?;
-        if file.is_some() {
-            Ok(Sockets::Unix(UnixListener::from_std(socket.into())?))
-        } else {
-            Ok(Sockets::Tcp(TcpListener::from_std(socket.into())?))
-        }
-    };
-    let sockets = run().map_err(|e: io::Error| lost_by("cannot listen", e))?;
-    let options = options.clone();
-    Ok(Box::new(StreamListener { sockets, address, _file: file, security, options, reserve: Reserve::default() }))
-}
-
-#[derive(Debug)]
-enum Sockets {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl AsFd for Sockets {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix(listener) => listener.as_fd(),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct StreamListener {
-    /// Dropped before the socket, for then its inode may be another file's.
-    _file: Option<SocketFile>,
-    sockets: Sockets,
-    address: Address,
-    security: Security,
-    options: TransportOptions,
-    reserve: Reserve,
-}
-
-#[async_trait]
-impl Listener for StreamListener {
-    async fn accept(&mut self) -> Result<Box<dyn Incoming>> {
-        loop {
-            let accepted = match &self.sockets {
-                Sockets::Tcp(listener) => {
-                    listener.accept().await.and_then(|(stream, _)| stream.into_std()).map(Socket::from)
-                }
-                Sockets::Unix(listener) => {
-                    listener.accept().await.and_then(|(stream, _)| stream.into_std()).map(Socket::from)
-                }
-            };
-            match accepted {
-                Ok(socket) => {
-                    self.reserve.regain();
-                    let (options, security) = (self.options.clone(), self.security.clone());
-                    return Ok(Box::new(Accepted { socket, options, security }));
-                }
-                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
-                Err(error) => time::sleep(self.reserve.refused(&error, &self.sockets)).await,
-            }
-        }
-    }
-
-    fn address(&self) -> &Address {
-        &self.address
     }
 }

@@ -12,21 +12,20 @@ use std::{
 };
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, Error, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    Watch,
+    Address, BlockingChannel, Error, ErrorKind, Frame, Result, Stop, TransportOptions, Watch,
     net::{
-        LAST_WORD, LINGER, Patience, Reserve, Want, cannot_connect, check_user, dial_local, goodbye, is_vain,
-        look_up_blocking, wait_to_accept,
+        LAST_WORD, LINGER, ReadinessWait, Want, cannot_connect, check_user, dial_local, goodbye, is_vain,
+        look_up_blocking,
     },
     timeout_error,
     wire::{END, Framing},
 };
-use socket2::{SockAddr, SockRef, Socket};
+use socket2::{Domain, SockAddr, SockRef, Socket};
 
 use crate::{
     layer::{Layer, Security},
-    socket::{self, Accepted, Listening, Owner, Target, broken, crashed, lost_by},
-    vigil::Vigil,
+    liveness::LivenessMonitor,
+    socket::{self, Owner, Target, broken, crashed, lost_by},
 };
 
 pub(crate) fn connect(
@@ -74,48 +73,51 @@ pub(crate) fn open(
 ) -> Result<Box<dyn BlockingChannel>> {
     let set_up = || {
         socket.set_nonblocking(false)?;
-        socket.set_read_timeout(Some(Patience::TICK))?;
-        socket.set_write_timeout(Some(Patience::TICK))?;
+        socket.set_read_timeout(Some(ReadinessWait::TICK))?;
+        socket.set_write_timeout(Some(ReadinessWait::TICK))?;
         socket::configure(&socket, options)
     };
     set_up().map_err(|e| lost_by("cannot use the connection", e))?;
-    let (peer, layer) = (socket::peer_name(&socket, security), security.layer()?);
-    let framing = Framing::new(options.max_frame);
-    let vigil = Vigil::new(&SockRef::from(&socket), options.liveness);
-    // Who waits to write has to look at other things, too.
-    let (reading, writing) = (Patience::with_pause(vigil.pause()), Patience::with_pause(Patience::TICK));
-    let (socket, failed, owner) = (Arc::new(socket), None, Owner::new());
-    let (liveness, holds) = (options.liveness, Arc::default());
+    let monitor = LivenessMonitor::new(&SockRef::from(&socket), options.liveness);
+    let reading = ReadinessWait::with_pause(monitor.interval());
+    let is_unix = socket.domain().is_ok_and(|domain| domain == Domain::UNIX);
     Ok(Box::new(StreamChannel {
-        socket,
-        layer,
-        framing,
-        peer,
-        liveness,
-        holds,
-        failed,
-        reading,
-        writing,
-        vigil,
-        owner,
+        layer: security.layer()?,
+        framing: Framing::new(options.max_frame),
+        small: Vec::new(),
+        peer: socket::peer_name(&socket, security),
+        liveness: options.liveness,
+        holds: Arc::default(),
+        failed: None,
+        reading: if is_unix { reading.polling() } else { reading },
+        // A send looks at other things, too, while it waits.
+        writing: ReadinessWait::with_pause(ReadinessWait::TICK),
+        monitor,
+        owner: Owner::new(),
+        socket: Arc::new(socket),
     }))
 }
+
+/// Frames of at most so many bytes are copied into one piece: that costs less than to hand over several.
+const SMALL: usize = 4 << 10;
 
 #[derive(Debug)]
 struct StreamChannel {
     socket: Arc<Socket>,
     layer: Layer,
     framing: Framing,
+    /// A small frame while it is written, in one piece.
+    small: Vec<u8>,
     peer: String,
     liveness: Duration,
-    /// Something was read that was not received, or somebody is just about it.
+    /// Whether bytes were read that are not received yet, or are being read.
     holds: Arc<AtomicBool>,
-    /// Why nothing comes or goes any more: part of a frame was sent and the rest never will be, or the peer was silent
-    /// for so long that it was given up.
+    /// Why nothing is sent or received any more: part of a frame was sent and the rest never will be, or the peer was
+    /// silent for so long that the channel gave it up.
     failed: Option<Error>,
-    reading: Patience,
-    writing: Patience,
-    vigil: Vigil,
+    reading: ReadinessWait,
+    writing: ReadinessWait,
+    monitor: LivenessMonitor,
     owner: Owner,
 }
 
@@ -135,12 +137,12 @@ impl StreamChannel {
         if !is_vain(&error) {
             return Err(lost_by(&self.peer, error));
         }
-        // Whatever the kernel may hear yet: a frame may be half sent.
-        let verdict = self.vigil.look(&SockRef::from(&*self.socket), &self.peer, Instant::now());
+        // Even if the peer were heard again, a frame may be half sent.
+        let verdict = self.monitor.check(&SockRef::from(&*self.socket), &self.peer, Instant::now());
         verdict.inspect_err(|gone| self.failed = Some(gone.clone()))?;
         match want {
-            Want::Read => self.reading.after(deadline),
-            Want::Write => self.writing.after(deadline),
+            Want::Read => self.reading.on_would_block(deadline),
+            Want::Write => self.writing.on_would_block(deadline),
         }
     }
 
@@ -162,28 +164,23 @@ impl StreamChannel {
             // What the layer has taken cannot be given back at the deadline.
             self.writing.ask_first();
         }
+        let is_small = self.layer.is_plain() && total <= SMALL;
+        if is_small {
+            self.small.clear();
+            parts.iter().for_each(|part| self.small.extend_from_slice(part));
+        }
         let mut next_look = None;
         while *sent < total || self.layer.is_owing() {
-            let mut skip = *sent;
-            let slices = parts.map(|part| {
-                let from = skip.min(part.len());
-                skip -= from;
-                IoSlice::new(&part[from..])
-            });
-            let is_ready = self.writing.before(&*self.socket, Want::Write, deadline);
-            let written = is_ready.and_then(|()| match self.layer.seal(&slices, sent) {
-                None => self.socket.send_vectored(&slices).inspect(|n| *sent += n),
-                Some(sealed) => {
-                    let n = self.socket.send(sealed)?;
-                    self.layer.sent(n);
-                    Ok(n)
-                }
+            let is_ready = self.writing.before_io(&*self.socket, Want::Write, deadline);
+            let written = is_ready.and_then(|()| match is_small {
+                true => self.socket.send(&self.small[*sent..]).inspect(|n| *sent += n),
+                false => self.write_once(&parts, sent),
             });
             match written {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(_) => {
-                    self.vigil.heard();
-                    self.writing.renew();
+                    self.monitor.on_progress();
+                    self.writing.on_progress();
                     if *sent < total {
                         self.writing.glance(&mut next_look, deadline, look)?;
                     }
@@ -201,6 +198,24 @@ impl StreamChannel {
         Ok(())
     }
 
+    /// Writes some of what is left of `parts`, or of what the layer made of it.
+    fn write_once(&mut self, parts: &[&[u8]; 3], sent: &mut usize) -> io::Result<usize> {
+        let mut skip = *sent;
+        let slices = parts.map(|part| {
+            let from = skip.min(part.len());
+            skip -= from;
+            IoSlice::new(&part[from..])
+        });
+        match self.layer.seal(&slices, sent) {
+            None => self.socket.send_vectored(&slices).inspect(|n| *sent += n),
+            Some(sealed) => {
+                let n = self.socket.send(sealed)?;
+                self.layer.sent(n);
+                Ok(n)
+            }
+        }
+    }
+
     /// Fails after the first `turn` if nothing is to be waited for any more, however much comes: over TLS that may be
     /// nothing but padding.
     fn go_on(&self, turn: usize, deadline: Option<Instant>) -> Result<()> {
@@ -210,13 +225,13 @@ impl StreamChannel {
     /// Reads once.
     fn fill(&mut self, deadline: Option<Instant>) -> Result<()> {
         loop {
-            let is_ready = self.reading.before(&*self.socket, Want::Read, deadline);
+            let is_ready = self.reading.before_io(&*self.socket, Want::Read, deadline);
             let space = self.layer.space(&mut self.framing);
             match is_ready.and_then(|()| (&*self.socket).read(space)) {
                 Ok(0) => return Err(crashed(&self.peer)),
                 Ok(n) => {
-                    self.vigil.heard();
-                    self.reading.renew();
+                    self.monitor.on_progress();
+                    self.reading.on_progress();
                     self.layer.filled(&mut self.framing, n);
                     return Ok(());
                 }
@@ -225,7 +240,8 @@ impl StreamChannel {
         }
     }
 
-    /// Hands on what the layer makes of what has arrived, and writes what it owes; whether it was anything.
+    /// Hands on what the layer makes of the bytes that have arrived, and writes what the layer owes; whether there was
+    /// anything to hand on.
     fn open_layer(&mut self, deadline: Option<Instant>) -> Result<bool> {
         let opened = self.layer.open(&mut self.framing, &self.peer);
         if opened.is_err() {
@@ -245,8 +261,8 @@ impl StreamChannel {
         opened
     }
 
-    /// The handshake of the layer, if it has one that is not over. It begins with the first call, like that of a
-    /// listener's channel, for `connect` does not wait for somebody at the other end to take part.
+    /// Completes the handshake of the layer, if it has one. It begins with the first call, like that of a listener's
+    /// channel, for `connect` does not wait until the other end takes part.
     fn shake(&mut self, deadline: Option<Instant>) -> Result<()> {
         for turn in 0.. {
             if !self.layer.is_shaking() {
@@ -262,7 +278,7 @@ impl StreamChannel {
         Ok(())
     }
 
-    fn next(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
+    fn next(&mut self, mut deadline: Option<Instant>) -> Result<Option<Frame>> {
         self.shake(deadline)?;
         for turn in 0.. {
             if let Some(frame) = self.framing.take()? {
@@ -272,6 +288,11 @@ impl StreamChannel {
                 return Ok(None);
             }
             if !self.open_layer(deadline)? {
+                if turn > 0 && self.reading.is_brief() {
+                    // The rest of a frame may come in parts, none of them a tick after the one before.
+                    self.reading.set_brief(false);
+                    deadline = Some(Instant::now() + ReadinessWait::TICK);
+                }
                 self.go_on(turn, deadline)?;
                 self.fill(deadline)?;
             }
@@ -282,11 +303,11 @@ impl StreamChannel {
     fn drain(&mut self, deadline: Instant) {
         let mut waste = [0; 4096];
         while Instant::now() < deadline {
-            let is_ready = self.reading.before(&*self.socket, Want::Read, Some(deadline));
+            let is_ready = self.reading.before_io(&*self.socket, Want::Read, Some(deadline));
             match is_ready.and_then(|()| (&*self.socket).read(&mut waste)) {
                 Ok(0) => return,
                 Ok(_) => {}
-                Err(error) if is_vain(&error) && self.reading.after(Some(deadline)).is_ok() => {}
+                Err(error) if is_vain(&error) && self.reading.on_would_block(Some(deadline)).is_ok() => {}
                 Err(_) => return,
             }
         }
@@ -323,12 +344,22 @@ impl BlockingChannel for StreamChannel {
         received
     }
 
+    fn recv_briefly(&mut self) -> Option<Result<Option<Frame>>> {
+        // Another layer may have something to write, which takes as long as it takes.
+        self.layer.is_plain().then(|| {
+            self.reading.set_brief(true);
+            let received = self.recv(None);
+            self.reading.set_brief(false);
+            received
+        })
+    }
+
     fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
         if self.owner.is_closed() {
             return Ok(());
         }
         let said = match self.usable() {
-            // Nobody is there yet to be told.
+            // No peer is there yet to be told.
             Ok(()) if self.layer.is_shaking() => Ok(()),
             Ok(()) => {
                 let said = goodbye(self.write([&END, &[], &[]], deadline, &mut 0));
@@ -356,7 +387,7 @@ impl BlockingChannel for StreamChannel {
     }
 
     fn watch(&self) -> Option<Watch> {
-        let mut vigil = Vigil::new(&SockRef::from(&*self.socket), self.liveness);
+        let mut monitor = LivenessMonitor::new(&SockRef::from(&*self.socket), self.liveness);
         let (socket, holds, peer) = (Arc::downgrade(&self.socket), self.holds.clone(), self.peer.clone());
         Some(Box::new(move || {
             let Some(socket) = socket.upgrade() else { return Ok(()) };
@@ -365,7 +396,7 @@ impl BlockingChannel for StreamChannel {
                 _ if holds.load(Relaxed) => Ok(()),
                 Ok(0) => Err(crashed(&peer)),
                 Ok(_) => Ok(()),
-                Err(error) if is_vain(&error) => vigil.look(&SockRef::from(&*socket), &peer, Instant::now()),
+                Err(error) if is_vain(&error) => monitor.check(&SockRef::from(&*socket), &peer, Instant::now()),
                 Err(error) => Err(lost_by(&peer, error)),
             }
         }))
@@ -384,51 +415,5 @@ fn peek(socket: &Socket) -> io::Result<usize> {
 impl Drop for StreamChannel {
     fn drop(&mut self) {
         self.owner.end(&SockRef::from(&*self.socket));
-    }
-}
-
-pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
-    let listening = socket::listen(address, options)?;
-    listening.socket.set_nonblocking(true).map_err(|e| lost_by("cannot listen", e))?;
-    Ok(Box::new(StreamListener { listening, options: options.clone(), stop: None, reserve: Reserve::default() }))
-}
-
-#[derive(Debug)]
-struct StreamListener {
-    listening: Listening,
-    options: TransportOptions,
-    stop: Option<Stop>,
-    reserve: Reserve,
-}
-
-impl BlockingListener for StreamListener {
-    fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
-        loop {
-            match self.listening.socket.accept() {
-                Ok((socket, _)) => {
-                    self.reserve.regain();
-                    let (options, security) = (self.options.clone(), self.listening.security.clone());
-                    return Ok(Box::new(Accepted { socket, options, security }));
-                }
-                Err(error) if is_vain(&error) => {}
-                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
-                Err(error) => std::thread::sleep(self.reserve.refused(&error, &self.listening.socket)),
-            }
-            wait_to_accept(&self.listening.socket, deadline, self.stop.as_ref())?;
-        }
-    }
-
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
-        self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
-        self.stop.is_some()
-    }
-
-    fn address(&self) -> &Address {
-        &self.listening.address
-    }
-
-    fn descriptor(&self) -> Option<i32> {
-        use std::os::fd::AsRawFd;
-        Some(self.listening.socket.as_raw_fd())
     }
 }

@@ -46,7 +46,7 @@ impl Security {
         }
     }
 
-    /// Refuses a listener that other machines can dial, unless somebody is authenticated or that is wanted.
+    /// Refuses a listener that other machines can dial, unless peers are authenticated or that is wanted.
     pub(crate) fn check_exposure(&self, address: &Address, found: &[SocketAddr], is_authenticated: bool) -> Result<()> {
         match self {
             Self::None { .. } if is_authenticated => {

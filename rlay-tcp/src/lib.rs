@@ -12,11 +12,13 @@
 //! # Ok::<(), rlay_core::Error>(())
 //! ```
 
+mod accepted;
 mod asynchronous;
 mod blocking;
 mod layer;
+mod listener;
+mod liveness;
 mod socket;
-mod vigil;
 
 use std::time::Instant;
 
@@ -47,7 +49,7 @@ impl Transport for Tcp {
     }
 
     async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-        asynchronous::listen(address, options)
+        listener::listen(address, options)
     }
 
     fn connect_blocking(
@@ -60,6 +62,6 @@ impl Transport for Tcp {
     }
 
     fn listen_blocking(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
-        blocking::listen(address, options)
+        listener::listen_blocking(address, options)
     }
 }

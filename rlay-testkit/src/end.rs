@@ -109,6 +109,14 @@ impl End {
         }
     }
 
+    /// The brief form; `None` where there is none.
+    pub(crate) fn recv_briefly(&mut self) -> Option<Result<Option<Frame>>> {
+        match self {
+            Self::Blocking(channel) => channel.recv_briefly(),
+            Self::Async(_) => None,
+        }
+    }
+
     pub(crate) fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
         match self {
             Self::Blocking(channel) => channel.close(deadline),

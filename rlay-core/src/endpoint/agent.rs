@@ -421,7 +421,7 @@ impl Agent {
     }
 
     fn next_frame(&mut self, wait: &mut Wait<'_>) -> Result<Frame> {
-        let mut received = self.receive_frame(&mut wait.glancing(Instant::now().checked_add(QUIET)));
+        let mut received = self.receive_frame(&mut wait.glancing_in(QUIET));
         if received.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
             wait.look()?;
             wait.warn(&self.what_is_awaited());

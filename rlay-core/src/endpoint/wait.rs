@@ -9,6 +9,7 @@ use crate::{
     bridge::timeout,
     channel::BlockingChannel,
     error::{ErrorKind, Result},
+    frame::Frame,
     printable::log_entry,
     stop::Stop,
 };
@@ -58,6 +59,10 @@ pub struct Wait<'a> {
     pub stop: Option<&'a Stop>,
     /// Ends the wait as the deadline does, but nothing that is sent meanwhile.
     pub(crate) near: Option<Instant>,
+    /// What becomes of `near` once the clock is read: so long from then.
+    near_in: Option<Duration>,
+    /// Whether `near` may be missed by a tenth of a second.
+    is_loose: bool,
     /// Whether the channel that is waited on looks at `stop` itself.
     pub(crate) is_heeded: bool,
     /// Whether the attempt itself looks at something besides.
@@ -124,12 +129,18 @@ impl<'a> Wait<'a> {
     /// The same, but at most until `time` from now has passed.
     pub(crate) fn within(&mut self, time: Duration) -> Wait<'_> {
         let deadline = self.deadline.into_iter().chain(Instant::now().checked_add(time)).min();
+        self.settle();
         self.like(deadline, self.near)
     }
 
-    /// The same with a look up at `near`: what waits then ends as at the deadline, what sends does not.
+    /// The same with a look up at `near` or soon after: what waits then ends as at the deadline, what sends does not.
     pub(crate) fn glancing(&mut self, near: Option<Instant>) -> Wait<'_> {
-        self.like(self.deadline, near)
+        Wait { is_loose: true, ..self.like(self.deadline, near) }
+    }
+
+    /// The same with a look up after `time`.
+    pub(crate) fn glancing_in(&mut self, time: Duration) -> Wait<'_> {
+        Wait { near_in: Some(time), ..self.glancing(None) }
     }
 
     /// The same without such a look.
@@ -158,7 +169,15 @@ impl<'a> Wait<'a> {
         like
     }
 
-    fn end(&self) -> Option<Instant> {
+    /// Counts from now on what is to be counted once the clock is read.
+    fn settle(&mut self) {
+        if let Some(time) = self.near_in.take() {
+            self.near = Instant::now().checked_add(time);
+        }
+    }
+
+    fn end(&mut self) -> Option<Instant> {
+        self.settle();
         self.deadline.into_iter().chain(self.near).min()
     }
 
@@ -167,9 +186,31 @@ impl<'a> Wait<'a> {
         self.is_heeded = channel.heed(self.stop);
     }
 
+    /// Whether the wait is to be interrupted, for looks that the channel does not make itself.
+    fn is_sliced(&self) -> bool {
+        self.check.is_some() || self.must_look || (self.stop.is_some() && !self.is_heeded)
+    }
+
+    /// Receives as [`run`](Self::run) does; what was received goes through `then`. Begins without reading the clock
+    /// where nothing is exact to the tenth of a second, by which nearly every frame is there.
+    pub(crate) fn receive(
+        &mut self,
+        channel: &mut dyn BlockingChannel,
+        mut then: impl FnMut(Result<Option<Frame>>) -> Result<Option<Frame>>,
+    ) -> Result<Option<Frame>> {
+        let may_be_brief = self.deadline.is_none() && (self.is_loose || (self.near.is_none() && self.is_sliced()));
+        if may_be_brief && let Some(received) = channel.recv_briefly() {
+            match then(received) {
+                Err(error) if error.kind() == ErrorKind::Timeout => self.look()?,
+                result => return result,
+            }
+        }
+        self.run(|deadline| then(channel.recv(deadline)))
+    }
+
     /// Runs `attempt` with deadlines near enough for what is to be looked at, until it does anything but time out.
     pub(crate) fn run<T>(&mut self, mut attempt: impl FnMut(Option<Instant>) -> Result<T>) -> Result<T> {
-        let is_sliced = self.check.is_some() || self.must_look || (self.stop.is_some() && !self.is_heeded);
+        let is_sliced = self.is_sliced();
         loop {
             let slice = is_sliced.then(|| Instant::now() + SLICE);
             let deadline = match (slice, self.end()) {

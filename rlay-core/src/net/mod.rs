@@ -3,9 +3,9 @@
 #[cfg(unix)]
 mod local;
 mod names;
-#[cfg(unix)]
-mod patience;
 mod reach;
+#[cfg(unix)]
+mod readiness_wait;
 #[cfg(unix)]
 mod reserve;
 mod stranger;
@@ -24,9 +24,9 @@ use crate::{
 pub use local::{SocketFile, bind_file, dial_local, dial_local_async, owner_only};
 pub(crate) use names::unheard;
 pub use names::{look_up, look_up_blocking, resolve};
-#[cfg(unix)]
-pub use patience::{Patience, Want, is_vain, wait_to_accept};
 pub use reach::dialable;
+#[cfg(unix)]
+pub use readiness_wait::{ReadinessWait, Want, is_vain, wait_to_accept};
 #[cfg(unix)]
 pub use reserve::{Reserve, check_descriptors, spare_descriptor};
 #[cfg(unix)]

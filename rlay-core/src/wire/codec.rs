@@ -3,6 +3,8 @@
 //! The layout is bincode's `legacy()` configuration: fixed-width little-endian numbers, 64-bit
 //! lengths, 32-bit tags. Containers are read by hand, because bincode allocates what a peer claims.
 
+use std::iter;
+
 use bincode::{Decode, Encode, config};
 
 use super::{HANDSHAKE_FRAME, Keys};
@@ -59,6 +61,54 @@ impl Default for Limits {
     }
 }
 
+/// Numbers that stand side by side in the frames of every step. bincode goes from one to the next; these are written
+/// and read at once.
+pub(super) trait Group: Sized {
+    /// As many bytes as the numbers take.
+    type Bytes: AsRef<[u8]> + for<'b> TryFrom<&'b [u8]>;
+    const LEN: usize = size_of::<Self::Bytes>();
+
+    fn to_bytes(self) -> Self::Bytes;
+    fn from_bytes(bytes: Self::Bytes) -> Self;
+}
+
+macro_rules! group {
+    ($($name:ident: $number:ty),*) => {
+        impl Group for ($($number,)*) {
+            type Bytes = [u8; 0 $(+ size_of::<$number>())*];
+
+            fn to_bytes(self) -> Self::Bytes {
+                let ($($name,)*) = self;
+                let (mut bytes, mut at) = ([0; Self::LEN], 0);
+                $(
+                    bytes[at..at + size_of::<$number>()].copy_from_slice(&$name.to_le_bytes());
+                    at += size_of::<$number>();
+                )*
+                debug_assert_eq!(at, Self::LEN);
+                bytes
+            }
+
+            fn from_bytes(bytes: Self::Bytes) -> Self {
+                let mut rest = &bytes[..];
+                $(
+                    let (number, after) = rest.split_first_chunk().expect("as many bytes as the numbers take");
+                    let $name = <$number>::from_le_bytes(*number);
+                    rest = after;
+                )*
+                debug_assert!(rest.is_empty());
+                ($($name,)*)
+            }
+        }
+    };
+}
+// A header, a row without its info, and what precedes a packed payload.
+group!(kind: u8, flags: u8, reserved: u16, reserved2: u32, seq: u64, ack: u64, re: u64);
+group!(slot: u32, flags: u8, reward: f64);
+group!(form: u32);
+group!(len: u64, pad: u32);
+// How many bytes or items follow.
+group!(count: u64);
+
 /// Appends to a byte buffer.
 #[derive(Debug)]
 pub struct Writer<'a>(pub &'a mut Vec<u8>);
@@ -74,6 +124,12 @@ impl Writer<'_> {
     /// A number, a bool, or a fixed-size group of them.
     pub fn put<T: Encode>(&mut self, x: T) {
         bincode::encode_into_writer(x, Writer(self.0), config::legacy()).expect("writing to memory does not fail");
+    }
+
+    /// The same at once.
+    #[inline]
+    pub(super) fn group(&mut self, numbers: impl Group) {
+        self.0.extend_from_slice(numbers.to_bytes().as_ref());
     }
 
     /// A 64-bit length, then the bytes.
@@ -153,6 +209,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The same at once.
+    #[inline]
+    pub(super) fn group<G: Group>(&mut self) -> Result<G> {
+        match self.rest().get(..G::LEN).and_then(|bytes| bytes.try_into().ok()) {
+            Some(bytes) => {
+                self.at += G::LEN;
+                Ok(G::from_bytes(bytes))
+            }
+            None => Err(self.error("the frame ends too early")),
+        }
+    }
+
     /// The next `len` bytes.
     pub fn take(&mut self, len: u64) -> Result<&'a [u8]> {
         if len > self.remaining() as u64 {
@@ -165,7 +233,7 @@ impl<'a> Reader<'a> {
 
     /// A 64-bit length, then the bytes.
     pub fn bytes(&mut self) -> Result<&'a [u8]> {
-        let len = self.get()?;
+        let (len,) = self.group()?;
         self.take(len)
     }
 
@@ -177,7 +245,7 @@ impl<'a> Reader<'a> {
 
     /// A 64-bit count of items that take at least `min_size` bytes each; checked before anything is allocated.
     pub fn count(&mut self, min_size: usize) -> Result<usize> {
-        let count: u64 = self.get()?;
+        let (count,): (u64,) = self.group()?;
         if count > (self.remaining() / min_size) as u64 {
             return Err(self.error(format_args!("{count} items announced, {} bytes left", self.remaining())));
         }
@@ -190,7 +258,11 @@ impl<'a> Reader<'a> {
         min_size: usize,
         mut item: impl FnMut(&mut Self) -> Result<T>,
     ) -> Result<C> {
-        (0..self.count(min_size)?).map(|_| item(self)).collect()
+        match self.count(min_size)? {
+            // So is nearly every list of a step.
+            1 => item(self).map(|item| iter::once(item).collect()),
+            count => (0..count).map(|_| item(self)).collect(),
+        }
     }
 
     /// One byte 0 or 1, then the value if there is one.
@@ -220,5 +292,33 @@ impl<'a> Reader<'a> {
             return Err(self.error(format_args!("{} bytes after the end of the message", self.remaining())));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_the_bytes_of_its_numbers() {
+        fn check<G: Group + Copy + Encode + Decode<()> + PartialEq + std::fmt::Debug>(group: G) {
+            let (mut at_once, mut one_by_one) = (vec![], vec![]);
+            Writer(&mut at_once).group(group);
+            Writer(&mut one_by_one).put(group);
+            assert_eq!(at_once, one_by_one);
+            let mut reader = Reader::new(&at_once, 0, &Limits::default());
+            assert_eq!(reader.clone().get::<G>().unwrap(), group);
+            assert_eq!(reader.group::<G>().unwrap(), group);
+            assert_eq!(reader.remaining(), 0);
+            for len in 0..at_once.len() {
+                let mut cut = Reader::new(&at_once[..len], 0, &Limits::default());
+                assert!(cut.group::<G>().is_err() && cut.position() == 0, "cut at {len}");
+            }
+        }
+        check((1u8, 2u8, 0x0304_u16, 0x0506_0708_u32, u64::MAX, 1u64 << 63, 0x1122_3344_5566_7788_u64));
+        check((u32::MAX, 7u8, -0.1f64));
+        check((0x0102_0304_u32,));
+        check((1u64 << 40, 63u32));
+        check((1u64 << 40,));
     }
 }

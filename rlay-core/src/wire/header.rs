@@ -82,13 +82,13 @@ impl Header {
     /// Clears `out` and starts a frame with this header.
     pub fn begin(self, out: &mut Vec<u8>) {
         out.clear();
-        Writer(out).put((self.kind as u8, 0u8, 0u16, 0u32, self.seq, self.ack, self.re));
+        Writer(out).group((self.kind as u8, 0u8, 0u16, 0u32, self.seq, self.ack, self.re));
     }
 
     /// Reads the header of `frame`.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let start = reader.clone();
-        let (code, flags, reserved, reserved2, seq, ack, re): (u8, u8, u16, u32, u64, u64, u64) = reader.get()?;
+        let (code, flags, reserved, reserved2, seq, ack, re): (u8, u8, u16, u32, u64, u64, u64) = reader.group()?;
         if flags != 0 || reserved != 0 || reserved2 != 0 {
             return Err(start.error("reserved header bytes that are not zero"));
         }

@@ -536,12 +536,12 @@ impl Row {
     pub fn put(&self, w: &mut Writer<'_>) {
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         let flags = flag(self.first, FIRST) | flag(self.terminated, TERMINATED) | flag(self.truncated, TRUNCATED);
-        w.put((self.slot, flags, self.reward));
+        w.group((self.slot, flags, self.reward));
     }
 
     fn get(r: &mut Reader<'_>) -> Result<Self> {
         let start = r.clone();
-        let (slot, flags, reward): (u32, u8, f64) = r.get()?;
+        let (slot, flags, reward): (u32, u8, f64) = r.group()?;
         if flags & !(FIRST | TERMINATED | TRUNCATED) != 0 {
             return Err(start.error("unknown row flags"));
         }

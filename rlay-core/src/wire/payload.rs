@@ -12,27 +12,33 @@ pub struct Payload<'a> {
     pub reader: Reader<'a>,
 }
 
+/// Bytes before the padding of a packed payload: its tag, its length, and how many zeros follow.
+const PACKED_HEAD: usize = 16;
+
 /// Appends what precedes a payload of `len` bytes, so that a packed one starts at a multiple of
 /// [`ALIGNMENT`] bytes. The payload itself follows and ends the frame.
 pub fn payload_head(out: &mut Vec<u8>, packed: bool, len: usize) {
     if packed {
-        Writer(out).put((0u32, len as u64));
-        let pad = (out.len() + 4).next_multiple_of(ALIGNMENT) - (out.len() + 4);
-        Writer(out).put(pad as u32);
-        out.resize(out.len() + pad, 0);
+        let start = out.len() + PACKED_HEAD;
+        let pad = start.next_multiple_of(ALIGNMENT) - start;
+        Writer(out).group((0u32,));
+        Writer(out).group((len as u64, pad as u32));
+        out.resize(start + pad, 0);
     } else {
-        Writer(out).put(1u32);
+        Writer(out).group((1u32,));
     }
 }
 
 impl<'a> Payload<'a> {
     pub(super) fn read(mut reader: Reader<'a>) -> Result<Self> {
         let start = reader.clone();
-        match reader.get::<u32>()? {
+        let (form,): (u32,) = reader.group()?;
+        match form {
             0 => {
-                let (len, pad): (u64, u32) = reader.get()?;
+                let (len, pad): (u64, u32) = reader.group()?;
                 let aligned = (reader.position() + pad as usize).is_multiple_of(ALIGNMENT);
-                if pad as usize >= ALIGNMENT || !aligned || reader.take(pad.into())?.iter().any(|byte| *byte != 0) {
+                if pad as usize >= ALIGNMENT || !aligned || reader.take(pad.into())? != &[0; ALIGNMENT][..pad as usize]
+                {
                     return Err(start.error("a packed payload with wrong padding"));
                 }
                 if len != reader.remaining() as u64 {
@@ -41,7 +47,7 @@ impl<'a> Payload<'a> {
                 Ok(Self { packed: true, reader })
             }
             1 => Ok(Self { packed: false, reader }),
-            form => Err(start.error(format_args!("unknown payload form {form}"))),
+            _ => Err(start.error(format_args!("unknown payload form {form}"))),
         }
     }
 

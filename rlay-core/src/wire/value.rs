@@ -13,6 +13,9 @@ const BIG_ENDIAN: u32 = 0x100;
 /// No value takes fewer bytes than its tag.
 pub(super) const MIN_VALUE: usize = 4;
 
+/// A dict without entries, as nearly every info is: its tag, and how many there are.
+const EMPTY_DICT: [u8; 12] = [9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// Appends a value to `out`.
 pub fn put_value(out: &mut Vec<u8>, value: &Value) {
     Writer(out).value(value);
@@ -149,6 +152,9 @@ impl Reader<'_> {
 
     /// A value that must be a dict; in errors it is called `name`.
     pub(super) fn dict(&mut self, name: &str) -> Result<Value> {
+        if self.rest().starts_with(&EMPTY_DICT) {
+            return self.nested(|r| r.take(EMPTY_DICT.len() as u64).map(|_| Map::new().into()));
+        }
         let start = self.clone();
         match self.value()? {
             dict @ Value::Dict(_) => Ok(dict),

@@ -48,6 +48,23 @@ class _Metadata:
         env._metadata = value
 
 
+class _Space:
+    """A space until the environment has told it: then it is an attribute of the instance, which comes first.
+
+    ``__getattr__`` would do the same, but make every other attribute slower.
+    """
+
+    def __set_name__(self, cls: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, env: RemoteEnv | None, cls: type) -> Any:
+        """Wait for the environment."""
+        if env is None:
+            raise AttributeError(f"type object {cls.__name__!r} has no attribute {self._name!r}")
+        env._ask_first()
+        return vars(env)[self._name]
+
+
 class RemoteEnv(gym.Env[Any, Any]):
     """What `ClientEnv` and `ServerEnv` have in common, and what to ask ``isinstance`` for.
 
@@ -68,6 +85,10 @@ class RemoteEnv(gym.Env[Any, Any]):
     """
 
     metadata = _Metadata()
+    if not TYPE_CHECKING:
+        # To type checkers they are what Gymnasium declares.
+        observation_space = _Space()
+        action_space = _Space()
 
     _registered: ClassVar[tuple[str, str]]
     """Id and entry point with which ``gym.make`` makes one like it."""
@@ -115,14 +136,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         _lifetime.watch(self)
 
     if not TYPE_CHECKING:
-        # To type checkers they would mean that there is any attribute, and of any type.
-
-        def __getattr__(self, name: str) -> Any:
-            """Wait for the environment when its spaces are first asked for."""
-            if name in ("observation_space", "action_space"):
-                self._ask_first()
-                return self.__dict__[name]
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        # To type checkers it would mean that any attribute can be set, and to any type.
 
         def __setattr__(self, name: str, value: Any) -> None:
             """Refuse what the attribute cannot be."""

@@ -19,6 +19,7 @@ pub fn recv_loses_nothing_when_it_is_cancelled_or_times_out(lab: &Lab) {
     for (mut from, mut to) in lab.pairs() {
         assert!(is_timeout(&to.recv(Some(Instant::now()))), "nothing was sent");
         assert!(is_timeout(&to.recv(after(STALL / 10))), "nothing was sent");
+        assert!(to.recv_briefly().is_none_or(|received| is_timeout(&received)), "nothing was sent");
         let send_all = || lengths.iter().enumerate().for_each(|(i, len)| send(&mut from, i, *len).expect("sends"));
         let receive_all = || {
             for (i, len) in lengths.iter().enumerate() {
@@ -42,7 +43,8 @@ fn insist(end: &mut End, seed: usize) -> rlay_core::Frame {
     let start = Instant::now();
     for i in seed.. {
         let wait = [Duration::ZERO, Duration::from_micros(50), Duration::from_millis(2)][i % 3];
-        match end.recv(Instant::now().checked_add(wait)) {
+        let brief = if i % 4 == 3 { end.recv_briefly() } else { None };
+        match brief.unwrap_or_else(|| end.recv(Instant::now().checked_add(wait))) {
             Err(error) if error.kind() == ErrorKind::Timeout => {
                 assert!(start.elapsed() < PATIENCE, "the frame never arrives in calls that wait this short");
                 thread::yield_now();

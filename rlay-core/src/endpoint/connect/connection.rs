@@ -253,7 +253,7 @@ impl Connection {
             wait.must_look = self.wake_group.is_some() && !self.is_heeded;
             let (channel, slot, woken) = (&mut self.channel, &self.slot, &self.woken);
             let mut is_woken = false;
-            let result = wait.run(|deadline| match (channel.recv(deadline), slot) {
+            let result = wait.receive(&mut **channel, |received| match (received, slot) {
                 (Err(error), Some(slot)) if error.kind() == ErrorKind::Timeout && slot.is_given_up() => Err(slot.why()),
                 (Err(error), _) if error.kind() == ErrorKind::Timeout && woken.as_ref().is_some_and(Stop::is_set) => {
                     is_woken = true;

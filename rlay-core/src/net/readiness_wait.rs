@@ -1,19 +1,17 @@
-//! Patience: how a thread waits on a socket, for bytes and at the same time for a deadline or a stop.
+//! ReadinessWait: blocks a thread until a socket is ready, a deadline passes, or a stop is set.
 
 use std::{
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     time::{Duration, Instant},
 };
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{bridge::timeout, error::Result, stop::Stop};
 
 /// Nearer than this to a full tick is a full tick.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// What a socket is waited for, by a channel that is about to read or to write.
+/// The readiness that a channel waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
     /// Bytes to read.
@@ -22,45 +20,56 @@ pub enum Want {
     Write,
 }
 
-/// The patience of a blocking channel whose socket gives up a read or write after [`TICK`](Self::TICK).
+/// Bounds the reads or writes of a blocking channel whose socket gives up each after [`TICK`](Self::TICK).
 ///
-/// While frames come and go the kernel's bound is enough, and a wait costs no call beside the read. Deadlines
-/// nearer than that are kept with poll(2), and so is a wait that has lasted a tick already: it wakes up for
-/// nothing but what it waits for. A channel has one for each direction, and only that of reading heeds a stop.
+/// While frames come and go the kernel's bound is enough, and a wait costs no call beside the read. poll(2) keeps
+/// deadlines nearer than that, and bounds a wait that has lasted a tick already: it wakes up for nothing but
+/// readiness. A channel has one for each direction, and only that of reading heeds a stop.
 ///
 /// ```
-/// use rlay::net::{Patience, Want, is_vain};
+/// use rlay::net::{ReadinessWait, Want, is_vain};
 /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
 ///
 /// let (mut here, mut there) = UnixStream::pair()?;
-/// here.set_read_timeout(Some(Patience::TICK))?;
+/// here.set_read_timeout(Some(ReadinessWait::TICK))?;
 /// there.write_all(b"hi")?;
-/// let (mut patience, mut bytes, deadline) = (Patience::default(), [0; 2], None);
+/// let (mut wait, mut bytes, deadline) = (ReadinessWait::default(), [0; 2], None);
 /// loop {
-///     match patience.before(&here, Want::Read, deadline).and_then(|()| here.read(&mut bytes)) {
-///         Ok(_) => break patience.renew(),
-///         Err(error) if is_vain(&error) => patience.after(deadline)?,
+///     match wait.before_io(&here, Want::Read, deadline).and_then(|()| here.read(&mut bytes)) {
+///         Ok(_) => break wait.on_progress(),
+///         Err(error) if is_vain(&error) => wait.on_would_block(deadline)?,
 ///         Err(error) => return Err(error.into()),
 ///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
-pub struct Patience {
+pub struct ReadinessWait {
     stop: Option<Stop>,
     /// Between two looks of the channel's own while it waits.
     pause: Option<Duration>,
     /// A whole tick has passed in vain.
     is_idle: bool,
+    /// Whether poll(2) comes before every call.
+    polls_always: bool,
+    /// Whether the wait ends after a tick, whatever the deadline.
+    is_brief: bool,
 }
 
-impl Patience {
+impl ReadinessWait {
     /// What `SO_RCVTIMEO` and `SO_SNDTIMEO` of the socket must be.
     pub const TICK: Duration = Duration::from_millis(100);
 
     /// One that gives the channel a look at other things at least once in `pause`.
     pub fn with_pause(pause: Duration) -> Self {
         Self { pause: Some(pause), ..Self::default() }
+    }
+
+    /// The same, with poll(2) before every call. For sockets on which a blocked read wakes up for more than bytes, as one
+    /// of a Unix socket does whenever the peer reads: poll(2) sleeps on.
+    #[must_use]
+    pub fn polling(self) -> Self {
+        Self { polls_always: true, ..self }
     }
 
     /// From now on waits end once `stop` is set. Whether they will: not where descriptors have run out.
@@ -70,20 +79,20 @@ impl Patience {
     }
 
     /// Call before each read or write. An error of kind `WouldBlock` says that it would be in vain.
-    pub fn before(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
-        let is_idle = self.is_idle || self.stop.as_ref().is_some_and(Stop::is_set);
-        if !is_idle && deadline.is_none() {
-            return Ok(());
-        }
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if !is_idle && left.is_none_or(|left| left + SLACK >= Self::TICK) {
+    pub fn before_io(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
+        let polls = self.is_idle || self.polls_always || self.stop.as_ref().is_some_and(Stop::is_set);
+        let left = match self.is_brief {
+            true => Some(Self::TICK),
+            false => deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+        };
+        if !polls && left.is_none_or(|left| left + SLACK >= Self::TICK) {
             return Ok(());
         }
         let limit = left.into_iter().chain(self.pause).min();
         if ready(socket, want, self.stop.as_ref(), limit)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
-    /// The next [`before`](Self::before) says for sure whether the call would be in vain.
+    /// The next [`before_io`](Self::before_io) says for sure whether the call would be in vain.
     pub fn ask_first(&mut self) {
         self.is_idle = true;
     }
@@ -112,18 +121,28 @@ impl Patience {
     }
 
     /// Call when a read or write was in vain. Fails at the deadline, and once the stop is set.
-    pub fn after(&mut self, deadline: Option<Instant>) -> Result<()> {
+    pub fn on_would_block(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.is_idle = true;
-        if self.is_over(deadline) { Err(timeout()) } else { Ok(()) }
+        if self.is_brief || self.is_over(deadline) { Err(timeout()) } else { Ok(()) }
     }
 
-    /// Call when bytes have come or gone.
-    pub fn renew(&mut self) {
+    /// Whether waits end after a [`TICK`](Self::TICK), which takes no look at the clock, in place of a deadline.
+    pub fn set_brief(&mut self, is_brief: bool) {
+        self.is_brief = is_brief;
+    }
+
+    /// Whether they do.
+    pub fn is_brief(&self) -> bool {
+        self.is_brief
+    }
+
+    /// Call when bytes were read or written.
+    pub fn on_progress(&mut self) {
         self.is_idle = false;
     }
 }
 
-/// Waits until somebody has dialed `socket`, or may have. Fails at the deadline, and once `stop` is set.
+/// Waits until a connection to `socket` may be there to be accepted. Fails at the deadline, and once `stop` is set.
 pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option<&Stop>) -> Result<()> {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     if left == Some(Duration::ZERO) || stop.is_some_and(Stop::is_set) {
@@ -135,19 +154,24 @@ pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option
 }
 
 /// Waits until `socket` is ready, at most for `limit`; no longer once `stop` is set. Whether it is ready.
+///
+/// By poll(2), of which rustix has only ppoll(2): with a limit that takes 4 % of a step over a Unix socket longer.
+#[allow(unsafe_code)]
 fn ready(socket: impl AsFd, want: Want, stop: Option<&Stop>, limit: Option<Duration>) -> io::Result<bool> {
-    let flags = match want {
-        Want::Read => PollFlags::IN,
-        Want::Write => PollFlags::OUT,
+    let events = match want {
+        Want::Read => libc::POLLIN,
+        Want::Write => libc::POLLOUT,
     };
+    let watch = |fd: BorrowedFd<'_>, events| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     let socket = socket.as_fd();
     let pipe = stop.and_then(Stop::pipe).map(AsFd::as_fd);
-    let mut watched =
-        [PollFd::from_borrowed_fd(socket, flags), PollFd::from_borrowed_fd(pipe.unwrap_or(socket), PollFlags::IN)];
-    let watched = &mut watched[..if pipe.is_some() { 2 } else { 1 }];
-    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-    poll(watched, limit.as_ref())?;
-    Ok(!watched[0].revents().is_empty())
+    let mut watched = [watch(socket, events), watch(pipe.unwrap_or(socket), libc::POLLIN)];
+    let count = if pipe.is_some() { 2 } else { 1 };
+    // Rounded up, for one that is too short would be waited for again and again.
+    let millis = |limit: Duration| limit.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(i32::MAX);
+    // SAFETY: there are `count` entries, and their descriptors are borrowed until the call returns.
+    let found = unsafe { libc::poll(watched.as_mut_ptr(), count, limit.map_or(-1, millis)) };
+    if found < 0 { Err(io::Error::last_os_error()) } else { Ok(watched[0].revents != 0) }
 }
 
 /// Whether the error of a read or write only says that nothing is ready yet.
