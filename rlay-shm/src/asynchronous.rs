@@ -1,16 +1,15 @@
 //! The async form, for code inside tokio. It never spins: the thread has other tasks.
 
-use std::{io, os::fd::AsRawFd};
+use std::io;
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, Channel, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{Reserve, cannot_connect, goodbye, lost},
+    Address, Channel, Frame, Result, TransportOptions,
+    net::{cannot_connect, goodbye, lost},
 };
-use tokio::{io::Interest, net, time};
+use tokio::{io::Interest, net};
 
 use crate::{
-    blocking::Accepted,
     pipe::Need,
     region::Side,
     rendezvous,
@@ -119,50 +118,5 @@ impl Channel for ShmChannel {
 
     fn peer(&self) -> String {
         self.stream.peer().to_owned()
-    }
-}
-
-pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-    let socket = net::UnixListener::from_std(rendezvous::listen(address)?);
-    let socket = socket.map_err(|e| rlay_core::net::bind_error(address, &e))?;
-    Ok(Box::new(ShmListener {
-        socket,
-        address: address.clone(),
-        options: options.clone(),
-        reserve: Reserve::of(rendezvous::DESCRIPTORS),
-    }))
-}
-
-#[derive(Debug)]
-struct ShmListener {
-    socket: net::UnixListener,
-    address: Address,
-    options: TransportOptions,
-    reserve: Reserve,
-}
-
-#[async_trait]
-impl Listener for ShmListener {
-    async fn accept(&mut self) -> Result<Box<dyn Incoming>> {
-        loop {
-            match self.socket.accept().await.and_then(|(socket, _)| socket.into_std()) {
-                Ok(socket) => match Accepted::new(socket, &mut self.reserve, &self.address, &self.options) {
-                    Ok(accepted) => {
-                        self.reserve.regain();
-                        return Ok(Box::new(accepted));
-                    }
-                    Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
-                },
-                Err(error) => time::sleep(self.reserve.refused(&error, &self.socket)).await,
-            }
-        }
-    }
-
-    fn address(&self) -> &Address {
-        &self.address
-    }
-
-    fn descriptor(&self) -> Option<i32> {
-        Some(self.socket.as_raw_fd())
     }
 }

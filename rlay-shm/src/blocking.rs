@@ -3,84 +3,24 @@
 use std::{
     hint::spin_loop,
     io,
-    os::{fd::AsRawFd, unix::net::UnixListener},
     time::{Duration, Instant},
 };
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    net::{Patience, Reserve, Want, cannot_connect, goodbye, is_vain, lost, wait_to_accept},
+    Address, BlockingChannel, ErrorKind, Frame, Result, Stop, TransportOptions,
+    net::{Patience, Want, cannot_connect, goodbye, is_vain, lost},
 };
 
 use crate::{
     pipe::{Need, Pipe},
     region::Side,
     rendezvous,
+    spin::Spin,
     stream::{Look, Stream},
 };
 
 /// How long the listener may take to hand over the memory.
 const HAND_OVER: Duration = Duration::from_secs(5);
-/// How long to spin while the other side is awake: as long as an agent in Python takes between two calls
-/// (docs/adr/0009).
-const SPIN: Duration = Duration::from_micros(15);
-/// How long to spin, once in a while, for a side that was asleep: as long as waking it up may take.
-const IGNITION: Duration = Duration::from_micros(200);
-/// How long not to try that again: first, and after many attempts in vain.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// When to spin before sleeping.
-///
-/// Two sides that find each other awake stay so, and no step costs a system call. But two that sleep
-/// between steps wake each other up, and neither is ever found awake, however fast both are. So now
-/// and then one waits for the other to wake up. Where both share a core neither pays; both are then
-/// left off, but for an attempt once in a while.
-#[derive(Debug)]
-struct Spin {
-    /// How many of the last spins for an awake peer paid, as a moving sum.
-    score: u32,
-    /// Waits for an awake peer without a spin.
-    skipped: u32,
-    next_ignition: Instant,
-    pause: Duration,
-}
-
-impl Spin {
-    const BEST: u32 = 8;
-    /// Where spinning does not pay, it is tried again after so many waits.
-    const RETRY: u32 = 256;
-
-    fn new() -> Self {
-        Self { score: Self::BEST, skipped: 0, next_ignition: Instant::now(), pause: SHORTEST_PAUSE }
-    }
-
-    /// How long to spin now.
-    fn time(&mut self, peer_is_awake: bool, now: Instant) -> Duration {
-        if !peer_is_awake {
-            return if now >= self.next_ignition { IGNITION } else { Duration::ZERO };
-        }
-        self.skipped += 1;
-        if self.score == 0 && self.skipped < Self::RETRY {
-            return Duration::ZERO;
-        }
-        self.skipped = 0;
-        SPIN
-    }
-
-    /// Whether a spin paid.
-    fn learn(&mut self, time: Duration, paid: bool, now: Instant) {
-        if time <= SPIN {
-            self.score = if paid { (self.score + 2).min(Self::BEST) } else { self.score.saturating_sub(1) };
-            return;
-        }
-        if paid {
-            self.score = self.score.max(1);
-        }
-        self.pause = if paid { SHORTEST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
-        self.next_ignition = now + self.pause;
-    }
-}
 
 pub(crate) fn connect(
     address: &Address,
@@ -94,11 +34,27 @@ pub(crate) fn connect(
     socket.set_nonblocking(false).map_err(cannot)?;
     socket.set_read_timeout(Some(patience)).map_err(cannot)?;
     let region = rendezvous::take_over(&socket).map_err(cannot)?;
-    ShmChannel::open(Stream::new(region, Side::Dialer, socket, address.to_string(), options))
+    open(Stream::new(region, Side::Dialer, socket, address.to_string(), options))
+}
+
+pub(crate) fn open(stream: Stream) -> Result<Box<dyn BlockingChannel>> {
+    let set_up = || {
+        stream.socket.set_nonblocking(false)?;
+        stream.socket.set_read_timeout(Some(Patience::TICK))
+    };
+    set_up().map_err(|e| lost("cannot use the connection", e))?;
+    Ok(Box::new(ShmChannel {
+        stream,
+        spin: Spin::new(),
+        flow: Spin::new(),
+        reading: Patience::default(),
+        // A wait for room also calls `look`.
+        writing: Patience::with_pause(Patience::TICK),
+    }))
 }
 
 #[derive(Debug)]
-pub(crate) struct ShmChannel {
+struct ShmChannel {
     stream: Stream,
     /// For waits between frames.
     spin: Spin,
@@ -111,22 +67,6 @@ pub(crate) struct ShmChannel {
 }
 
 impl ShmChannel {
-    pub(crate) fn open(stream: Stream) -> Result<Box<dyn BlockingChannel>> {
-        let set_up = || {
-            stream.socket.set_nonblocking(false)?;
-            stream.socket.set_read_timeout(Some(Patience::TICK))
-        };
-        set_up().map_err(|e| lost("cannot use the connection", e))?;
-        Ok(Box::new(Self {
-            stream,
-            spin: Spin::new(),
-            flow: Spin::new(),
-            reading: Patience::default(),
-            // Who waits to write has to look at other things, too.
-            writing: Patience::with_pause(Patience::TICK),
-        }))
-    }
-
     /// Waits until there is what is needed, or the peer is gone, or for as long as is waited at a time.
     fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
         let now = Instant::now();
@@ -244,96 +184,5 @@ impl BlockingChannel for ShmChannel {
 
     fn peer(&self) -> String {
         self.stream.peer().to_owned()
-    }
-}
-
-pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
-    let socket = rendezvous::listen(address)?;
-    Ok(Box::new(ShmListener {
-        socket,
-        address: address.clone(),
-        options: options.clone(),
-        stop: None,
-        reserve: Reserve::of(rendezvous::DESCRIPTORS),
-    }))
-}
-
-#[derive(Debug)]
-struct ShmListener {
-    socket: UnixListener,
-    address: Address,
-    options: TransportOptions,
-    stop: Option<Stop>,
-    reserve: Reserve,
-}
-
-impl BlockingListener for ShmListener {
-    fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
-        loop {
-            match self.socket.accept() {
-                Ok((socket, _)) => match Accepted::new(socket, &mut self.reserve, &self.address, &self.options) {
-                    Ok(accepted) => {
-                        self.reserve.regain();
-                        return Ok(Box::new(accepted));
-                    }
-                    Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
-                },
-                Err(error) if is_vain(&error) => {}
-                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
-                Err(error) => std::thread::sleep(self.reserve.refused(&error, &self.socket)),
-            }
-            wait_to_accept(&self.socket, deadline, self.stop.as_ref())?;
-        }
-    }
-
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
-        self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
-        self.stop.is_some()
-    }
-
-    fn address(&self) -> &Address {
-        &self.address
-    }
-
-    fn descriptor(&self) -> Option<i32> {
-        Some(self.socket.as_raw_fd())
-    }
-}
-
-/// An accepted connection, before it belongs to a thread or runtime. The dialer has its memory already.
-#[derive(Debug)]
-pub(crate) struct Accepted {
-    stream: Stream,
-}
-
-impl Accepted {
-    pub(crate) fn new(
-        socket: std::os::unix::net::UnixStream,
-        reserve: &mut Reserve,
-        address: &Address,
-        options: &TransportOptions,
-    ) -> Result<Self> {
-        let region = match rendezvous::hand_over(&socket) {
-            Err(error) if error.kind() == ErrorKind::Busy => {
-                reserve.spend();
-                rendezvous::hand_over(&socket)?
-            }
-            region => region?,
-        };
-        Ok(Self { stream: Stream::new(region, Side::Listener, socket, address.to_string(), options) })
-    }
-}
-
-impl Incoming for Accepted {
-    fn peer(&self) -> String {
-        self.stream.peer().to_owned()
-    }
-
-    fn open(self: Box<Self>) -> Result<Box<dyn Channel>> {
-        crate::asynchronous::open(self.stream)
-    }
-
-    fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {
-        ShmChannel::open(self.stream)
     }
 }

@@ -19,15 +19,21 @@
 //! ```
 
 #[cfg(target_os = "linux")]
+mod accepted;
+#[cfg(target_os = "linux")]
 mod asynchronous;
 #[cfg(target_os = "linux")]
 mod blocking;
+#[cfg(target_os = "linux")]
+mod listener;
 #[cfg(target_os = "linux")]
 mod pipe;
 #[cfg(target_os = "linux")]
 mod region;
 #[cfg(target_os = "linux")]
 mod rendezvous;
+#[cfg(target_os = "linux")]
+mod spin;
 #[cfg(target_os = "linux")]
 mod stream;
 
@@ -56,7 +62,7 @@ impl Transport for Shm {
     }
 
     async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-        asynchronous::listen(address, options)
+        listener::listen(address, options)
     }
 
     fn connect_blocking(
@@ -69,7 +75,7 @@ impl Transport for Shm {
     }
 
     fn listen_blocking(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
-        blocking::listen(address, options)
+        listener::listen_blocking(address, options)
     }
 }
 
