@@ -10,7 +10,7 @@ use rlay_core::{
 use tokio::{io::Interest, net};
 
 use crate::{
-    pipe::Need,
+    pipe::{Need, Sleep},
     region::Side,
     rendezvous,
     stream::{Look, Stream},
@@ -19,15 +19,15 @@ use crate::{
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
     let cannot = |e: io::Error| cannot_connect(address, &e);
     let socket = rendezvous::dial_async(address).await?;
-    let bell = net::UnixStream::from_std(socket.try_clone().map_err(cannot)?).map_err(cannot)?;
+    let readiness = net::UnixStream::from_std(socket.try_clone().map_err(cannot)?).map_err(cannot)?;
     let region = loop {
-        bell.readable().await.map_err(cannot)?;
-        match bell.try_io(Interest::READABLE, || rendezvous::take_over(&socket)) {
+        readiness.readable().await.map_err(cannot)?;
+        match readiness.try_io(Interest::READABLE, || rendezvous::take_over(&socket)) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             region => break region.map_err(cannot)?,
         }
     };
-    drop(bell);
+    drop(readiness);
     open(Stream::new(region, Side::Dialer, socket, address.to_string(), options))
 }
 
@@ -36,32 +36,32 @@ pub(crate) fn open(stream: Stream) -> Result<Box<dyn Channel>> {
         stream.socket.set_nonblocking(true)?;
         net::UnixStream::from_std(stream.socket.try_clone()?)
     };
-    let bell = set_up().map_err(|e| lost("cannot use the connection", e))?;
-    Ok(Box::new(ShmChannel { bell, stream }))
+    let readiness = set_up().map_err(|e| lost("cannot use the connection", e))?;
+    Ok(Box::new(ShmChannel { readiness, stream }))
 }
 
 #[derive(Debug)]
 struct ShmChannel {
     /// The stream's socket once more, known to the runtime.
-    bell: net::UnixStream,
+    readiness: net::UnixStream,
     stream: Stream,
 }
 
 impl ShmChannel {
-    /// Waits until there is what is needed, or the peer is gone. If it is cancelled, a bell may ring for nothing.
+    /// Waits until there is what is needed, or the peer is gone. If it is cancelled, a wake-up may come in vain.
     async fn wait(&mut self, need: Need) -> Result<()> {
-        self.stream.pipe.doze(need);
+        self.stream.pipe.set_asleep(need, Sleep::Socket);
         if !self.stream.pipe.has(need)? {
             let unusable = |e: io::Error| lost("cannot use the connection", e);
-            self.bell.readable().await.map_err(unusable)?;
-            match self.bell.try_io(Interest::READABLE, || self.stream.answer_bell()) {
+            self.readiness.readable().await.map_err(unusable)?;
+            match self.readiness.try_io(Interest::READABLE, || self.stream.take_wakeups()) {
                 Err(e) if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                     return Err(lost(self.stream.peer(), e));
                 }
                 _ => {}
             }
         }
-        self.stream.pipe.wake();
+        self.stream.pipe.set_awake();
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Channel for ShmChannel {
             Ok(()) => goodbye(self.write(&Stream::END).await),
             broken => broken,
         };
-        self.stream.leave();
+        self.stream.end();
         said
     }
 

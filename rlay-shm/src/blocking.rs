@@ -1,4 +1,4 @@
-//! The blocking form: no system call while both sides are awake.
+//! The blocking form: no system call while both sides are awake, and a futex for the first tick of a wait.
 
 use std::{
     hint::spin_loop,
@@ -12,7 +12,7 @@ use rlay_core::{
 };
 
 use crate::{
-    pipe::{Need, Pipe},
+    pipe::{Need, Pipe, Sleep},
     region::Side,
     rendezvous,
     spin::Spin,
@@ -38,11 +38,7 @@ pub(crate) fn connect(
 }
 
 pub(crate) fn open(stream: Stream) -> Result<Box<dyn BlockingChannel>> {
-    let set_up = || {
-        stream.socket.set_nonblocking(false)?;
-        stream.socket.set_read_timeout(Some(Patience::TICK))
-    };
-    set_up().map_err(|e| lost("cannot use the connection", e))?;
+    stream.socket.set_nonblocking(true).map_err(|e| lost("cannot use the connection", e))?;
     Ok(Box::new(ShmChannel {
         stream,
         spin: Spin::new(),
@@ -68,6 +64,9 @@ struct ShmChannel {
 
 impl ShmChannel {
     /// Waits until there is what is needed, or the peer is gone, or for as long as is waited at a time.
+    ///
+    /// A futex is what a short wait costs least with, but it tells neither of the peer's death nor of a stop: after a
+    /// tick in vain the wait goes on at the socket.
     fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
         let now = Instant::now();
         let is_flowing = need == Need::Room || self.stream.is_amid_frame();
@@ -80,25 +79,31 @@ impl ShmChannel {
                 return Ok(());
             }
         }
-        self.stream.pipe.doze(need);
         let patience = if need == Need::Data { &mut self.reading } else { &mut self.writing };
-        let is_there = self.stream.pipe.has(need);
-        let slept = match is_there {
-            Ok(false) => {
-                patience.before(&self.stream.socket, Want::Read, deadline).and_then(|()| self.stream.answer_bell())
+        let first = patience.first_tick(now, deadline);
+        let sleep = if first.is_some() { Sleep::Futex } else { Sleep::Socket };
+        self.stream.pipe.set_asleep(need, sleep);
+        let slept = match (self.stream.pipe.has(need), first) {
+            (Ok(false), Some(tick)) => {
+                self.stream.pipe.sleep_on_futex(need, tick);
+                Ok(())
+            }
+            (Ok(false), None) => {
+                let is_ready = patience.before(&self.stream.socket, Want::Read, deadline);
+                is_ready.and_then(|()| self.stream.take_wakeups())
             }
             _ => Ok(()),
         };
-        self.stream.pipe.wake();
-        is_there?;
+        self.stream.pipe.set_awake();
         match slept {
-            Ok(()) => {
-                patience.renew();
-                Ok(())
-            }
-            Err(error) if is_vain(&error) => patience.after(deadline),
-            Err(error) => Err(lost(self.stream.peer(), error)),
+            Err(error) if !is_vain(&error) => return Err(lost(self.stream.peer(), error)),
+            _ => {}
         }
+        if self.stream.pipe.has(need)? || self.stream.has_ended() {
+            patience.renew();
+            return Ok(());
+        }
+        patience.after(deadline)
     }
 
     fn write(
@@ -170,7 +175,7 @@ impl BlockingChannel for ShmChannel {
             Ok(()) => goodbye(self.write(&Stream::END, deadline, &mut 0, &mut || Ok(()))),
             broken => broken,
         };
-        self.stream.leave();
+        self.stream.end();
         said
     }
 

@@ -15,8 +15,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 ///
 /// Two sides that find each other awake stay so, and no step costs a system call. But two that sleep
 /// between steps wake each other up, and neither is ever found awake, however fast both are. So now
-/// and then one waits for the other to wake up. Where both share a core neither pays; both are then
-/// left off, but for an attempt once in a while.
+/// and then one side spins until the other has woken up. Where both share a core, spinning for an awake peer pays as
+/// little as spinning for one that wakes up: both are left off, but for an attempt once in a while.
 #[derive(Debug)]
 pub(crate) struct Spin {
     /// How many of the last spins for an awake peer paid, as a moving sum.
