@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
 import fcntl
 import mmap
 import os
+import platform
 import socket
 import struct
 import time
@@ -31,47 +33,72 @@ from hostile import (
 from processes import WAIT
 from strangers import Stranger, plug
 
-SIZE = 528384
-RING = 262144
+SIZE = 16781312
+RING = 8388608
 LISTENER, DIALER = 0, 1024
 """Where the words of a side start."""
-WRITTEN, READ, ASLEEP, GONE = 0, 64, 128, 192
-DATA = {LISTENER: 4096, DIALER: 266240}
+WRITTEN, START, READ, SLEEP, CLOSED = 0, 8, 64, 128, 192
+LONG = (WRITTEN, START, READ)
+"""Those of 64 bits."""
+DATA = {LISTENER: 4096, DIALER: 8392704}
 """Where the ring of a side starts."""
+REWIND = 65536
+"""How much of the ring is used before a frame begins at its start."""
+FUTEX, WAKE = {"x86_64": 202, "aarch64": 98}[platform.machine()], 1
+"""The numbers of the system call and its operation."""
+SYSCALL = ctypes.CDLL(None).syscall
+ALL_NOISE = NOISE * (SIZE // len(NOISE) + 1)
+"""As much as all of the memory."""
 
 
 class Ring:
     """The dialer's end of a connection, with the methods of a socket that openings use.
 
-    It asks for room and for data again and again instead of sleeping, and it rings the bell after every write.
+    It asks for room and for data again and again instead of sleeping.
     """
 
     def __init__(self, bell: socket.socket) -> None:
         self.bell = bell
         greeting, ancillary, _, _ = bell.recvmsg(8, socket.CMSG_SPACE(4))
         bell.setblocking(False)
-        assert greeting == b"RLAYSHM0", greeting
+        assert greeting == b"RLAYSHM1", greeting
         [(_, _, packed)] = ancillary
         [self.memory] = array.array("i", packed)
         self.map = mmap.mmap(self.memory, SIZE)
+        self.futex = ctypes.c_uint32.from_buffer(self.map, LISTENER + SLEEP)
         self.timeout = WAIT
-        self.written = self.read = 0
+        self.written = self.read = self.start = 0
 
     def word(self, side: int, which: int) -> int:
         """Return a word of the connection."""
-        return int(struct.unpack_from("=Q" if which in (WRITTEN, READ) else "=I", self.map, side + which)[0])
+        return int(struct.unpack_from("=Q" if which in LONG else "=I", self.map, side + which)[0])
 
     def set_word(self, side: int, which: int, value: int) -> None:
         """Set it, whoever's it is."""
-        struct.pack_into("=Q" if which in (WRITTEN, READ) else "=I", self.map, side + which, value)
+        struct.pack_into("=Q" if which in LONG else "=I", self.map, side + which, value)
 
-    def ring(self) -> None:
-        """Ring the bell."""
+    def wake(self) -> None:
+        """Wake the host if it sleeps, whatever for, in the way that its sleep word says."""
+        asleep, self.futex.value = self.futex.value, 0
+        if asleep & 4:
+            self.wake_futex()
+        elif asleep:
+            self.wake_socket()
+
+    def rouse(self) -> None:
+        """Wake the host although its sleep word may say anything by now."""
+        self.wake_futex()
+        self.wake_socket()
+
+    def wake_futex(self) -> None:
+        assert SYSCALL(FUTEX, ctypes.byref(self.futex), WAKE, 1, None, None, 0) >= 0
+
+    def wake_socket(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self.bell.send(b"\1")
 
     def has_ended(self) -> bool:
-        """Whether the host has closed its end. Takes the bells that have rung."""
+        """Whether the host has closed its end. Takes the wake-ups that have come."""
         with contextlib.suppress(BlockingIOError):
             return not self.bell.recv(64)
         return False
@@ -92,28 +119,34 @@ class Ring:
 
     def sendall(self, words: bytes) -> None:
         at = 0
+        if self.written - self.start >= REWIND and self.word(LISTENER, READ) == self.written:
+            self.start = self.written
+            self.set_word(DIALER, START, self.start)
         while at < len(words):
             if not self.wait(lambda: self.word(LISTENER, READ) + RING > self.written):
                 raise BrokenPipeError("the host has ended the connection")
-            start = self.written % RING
+            start = (self.written - self.start) % RING
             room = min(self.word(LISTENER, READ) + RING - self.written, RING - start)
             piece = words[at : at + room]
             self.map[DATA[DIALER] + start : DATA[DIALER] + start + len(piece)] = piece
             at += len(piece)
             self.written += len(piece)
             self.set_word(DIALER, WRITTEN, self.written)
-            self.ring()
+            self.wake()
 
     def recv(self, most: int) -> bytes:
+        if self.bell.fileno() < 0:
+            raise BrokenPipeError("the opening has closed the connection")
         if not self.wait(lambda: self.word(LISTENER, WRITTEN) > self.read):
             return b""
-        start = self.read % RING
+        # As it is: some openings write over it.
+        start = (self.read - self.word(LISTENER, START)) % RING
         n = min(most, self.word(LISTENER, WRITTEN) - self.read, RING - start)
         self.read += n
         piece = self.map[DATA[LISTENER] + start : DATA[LISTENER] + start + n]
         self.set_word(DIALER, READ, self.read)
         with contextlib.suppress(BrokenPipeError):  # The host's last words are read when it is gone.
-            self.ring()
+            self.wake()
         return piece
 
     def setsockopt(self, *arguments: Any) -> None:
@@ -142,7 +175,7 @@ def hand(*descriptors: int) -> Callable[[Stranger], None]:
     """Send descriptors, as only the listener should."""
 
     def play(stranger: Stranger) -> None:
-        socket.send_fds(stranger.socket, [b"RLAYSHM0"], list(descriptors))
+        socket.send_fds(stranger.socket, [b"RLAYSHM1"], list(descriptors))
 
     return play
 
@@ -201,7 +234,7 @@ RENDEZVOUS: Openings = {
     "half a close before the memory has come": half_close,
     "HTTP on the bell": then(say(b"GET / HTTP/1.1\r\n\r\n"), leave),
     "Hello on the bell": then(say(framed(hello())), leave),
-    "the listener's own greeting": then(say(b"RLAYSHM0"), leave),
+    "the listener's own greeting": then(say(b"RLAYSHM1"), leave),
     "noise on the bell": then(say(NOISE[:65536]), leave),
     "noise on the bell, and half a close": then(say(NOISE[:65536]), half_close),
     "memory of no bytes": then(hand_memory(0), leave),
@@ -227,24 +260,24 @@ RENDEZVOUS_SILENT: Openings = {
 
 
 def put(side: int, which: int, *values: int) -> Callable[[Stranger], None]:
-    """Set a word to one value after another, and ring."""
+    """Set a word to one value after another, waking the host each time."""
 
     def play(stranger: Stranger) -> None:
         ring: Any = stranger.socket
         for value in values:
             ring.set_word(side, which, value)
-            ring.ring()
+            ring.rouse()
 
     return play
 
 
 def paint(start: int, end: int, words: bytes) -> Callable[[Stranger], None]:
-    """Write over a part of the memory, and ring."""
+    """Write over a part of the memory, and wake the host."""
 
     def play(stranger: Stranger) -> None:
         ring: Any = stranger.socket
         ring.map[start:end] = words[: end - start]
-        ring.ring()
+        ring.rouse()
 
     return play
 
@@ -257,13 +290,21 @@ def take_back(stranger: Stranger) -> None:
     put(DIALER, WRITTEN, 3)(stranger)
 
 
+def jump(stranger: Stranger) -> None:
+    """Once the host has read what there is, begin the ring anew, but not with the next byte."""
+    ring: Any = stranger.socket
+    ring.wait(lambda: ring.word(LISTENER, READ) == ring.written)
+    put(DIALER, START, ring.written - 1)(stranger)
+
+
 def flicker(stranger: Stranger) -> None:
     """Change the bytes of a frame while the host reads them."""
     ring: Any = stranger.socket
-    ring.sendall(framed(NOISE[:RING], RING))
+    length = 1 << 18
+    ring.sendall(framed(NOISE[:length], length))
     end = time.monotonic() + 0.1
     while time.monotonic() < end:
-        paint(DATA[DIALER], DATA[DIALER] + RING, NOISE[time.monotonic_ns() % 1000 :])(stranger)
+        paint(DATA[DIALER], DATA[DIALER] + 2 * length, NOISE[time.monotonic_ns() % 1000 :])(stranger)
 
 
 def resize(size: int) -> Callable[[Stranger], None]:
@@ -292,29 +333,33 @@ RINGS: Openings = {
     **{f"{n} bytes written at once": put(DIALER, WRITTEN, n) for n in (RING + 1, 1 << 32, 1 << 63, (1 << 64) - 1)},
     "bytes taken back": take_back,
     "a ring full of zeros": put(DIALER, WRITTEN, RING),
-    "a ring full of noise": then(paint(DATA[DIALER], SIZE, NOISE), put(DIALER, WRITTEN, RING)),
-    "noise all over": then(paint(0, SIZE, NOISE), heard_out),
+    "a ring full of noise": then(paint(DATA[DIALER], SIZE, ALL_NOISE), put(DIALER, WRITTEN, RING)),
+    "noise all over": then(paint(0, SIZE, ALL_NOISE), heard_out),
     "ones all over": then(paint(0, SIZE, b"\xff" * SIZE), heard_out),
-    "gone before Hello": then(put(DIALER, GONE, 1), HELLO),
-    "gone, back and gone again": then(put(DIALER, GONE, 1, 0, 1 << 31), HELLO),
+    "gone before Hello": then(put(DIALER, CLOSED, 1), HELLO),
+    "gone, back and gone again": then(put(DIALER, CLOSED, 1, 0, 1 << 31), HELLO),
     "bytes read that nobody wrote": then(put(DIALER, READ, 1), HELLO, linger),
     "all bytes read that there will ever be": then(put(DIALER, READ, (1 << 64) - 1), HELLO, linger),
-    "asleep for what nobody knows": then(put(DIALER, ASLEEP, 3, 99, (1 << 32) - 1), HELLO, linger),
-    "asleep for data and room in turn": then(put(DIALER, ASLEEP, *[1, 2] * 500), HELLO, linger),
+    "asleep for what is no need": then(put(DIALER, SLEEP, 3, 4, 7, 99, (1 << 32) - 1), HELLO, linger),
+    "asleep for data and room in turn": then(put(DIALER, SLEEP, *[1, 5, 2, 6] * 250), HELLO, linger),
+    "a start beyond what was written": then(put(DIALER, START, 1), HELLO, linger),
+    "a start that goes backwards": then(put(DIALER, START, (1 << 64) - 1), HELLO, linger),
+    "a start amid a frame": then(say(framed(hello())[:40]), jump, linger),
     "the listener's positions moved": then(
         put(LISTENER, WRITTEN, 1 << 40), put(LISTENER, READ, 1 << 40), HELLO, linger
     ),
-    "the listener put to sleep": then(put(LISTENER, ASLEEP, *[1, 2, 99] * 300), HELLO, linger),
-    "the listener said to be gone": then(put(LISTENER, GONE, 1), HELLO, linger),
-    "the listener's ring written over": then(HELLO, paint(DATA[LISTENER], DATA[DIALER], NOISE), linger),
+    "the listener's start moved": then(put(LISTENER, START, 1 << 40), HELLO, linger),
+    "the listener put to sleep": then(put(LISTENER, SLEEP, *[1, 2, 5, 6, 99] * 200), HELLO, linger),
+    "the listener said to be gone": then(put(LISTENER, CLOSED, 1), HELLO, linger),
+    "the listener's ring written over": then(HELLO, paint(DATA[LISTENER], DATA[DIALER], ALL_NOISE), linger),
     "the memory cut off": then(resize(0), HELLO, linger),
     "the memory made longer": then(resize(1 << 30), HELLO, linger),
-    "noise all over, once let in": then(enter, paint(0, SIZE, NOISE), heard_out),
+    "noise all over, once let in": then(enter, paint(0, SIZE, ALL_NOISE), heard_out),
     "zeros all over, once let in": then(enter, paint(0, SIZE, bytes(SIZE)), heard_out),
     "positions moved, once there is an environment": then(enter, make, put(DIALER, WRITTEN, 1 << 50), heard_out),
     "a frame that changes while it is read": then(enter, flicker, heard_out),
 }
 
 RINGS_SILENT: Openings = {
-    "the listener's words full of noise, then silence": then(paint(LISTENER, GONE + 4, NOISE), heard_out),
+    "the listener's words full of noise, then silence": then(paint(LISTENER, CLOSED + 4, NOISE), heard_out),
 }

@@ -1,17 +1,16 @@
 //! The async form, for code inside tokio. It never spins: the thread has other tasks.
 
-use std::{io, os::fd::AsRawFd};
+use std::io;
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, Channel, Frame, Incoming, Listener, Result, TransportOptions,
-    net::{Reserve, cannot_connect, goodbye, lost_by},
+    Address, Channel, Frame, Result, TransportOptions,
+    net::{cannot_connect, goodbye, lost_by},
 };
-use tokio::{io::Interest, net, time};
+use tokio::{io::Interest, net};
 
 use crate::{
-    blocking::Accepted,
-    pipe::Need,
+    pipe::{Need, Sleep},
     region::Side,
     rendezvous,
     stream::{Look, Stream},
@@ -20,15 +19,15 @@ use crate::{
 pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Result<Box<dyn Channel>> {
     let cannot = |e: io::Error| cannot_connect(address, e);
     let socket = rendezvous::dial_async(address).await?;
-    let bell = net::UnixStream::from_std(socket.try_clone().map_err(cannot)?).map_err(cannot)?;
+    let readiness = net::UnixStream::from_std(socket.try_clone().map_err(cannot)?).map_err(cannot)?;
     let region = loop {
-        bell.readable().await.map_err(cannot)?;
-        match bell.try_io(Interest::READABLE, || rendezvous::take_over(&socket)) {
+        readiness.readable().await.map_err(cannot)?;
+        match readiness.try_io(Interest::READABLE, || rendezvous::take_over(&socket)) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             region => break region.map_err(cannot)?,
         }
     };
-    drop(bell);
+    drop(readiness);
     open(Stream::new(region, Side::Dialer, socket, address.to_string(), options))
 }
 
@@ -37,32 +36,32 @@ pub(crate) fn open(stream: Stream) -> Result<Box<dyn Channel>> {
         stream.socket.set_nonblocking(true)?;
         net::UnixStream::from_std(stream.socket.try_clone()?)
     };
-    let bell = set_up().map_err(|e| lost_by("cannot use the connection", e))?;
-    Ok(Box::new(ShmChannel { bell, stream }))
+    let readiness = set_up().map_err(|e| lost_by("cannot use the connection", e))?;
+    Ok(Box::new(ShmChannel { readiness, stream }))
 }
 
 #[derive(Debug)]
 struct ShmChannel {
     /// The stream's socket once more, known to the runtime.
-    bell: net::UnixStream,
+    readiness: net::UnixStream,
     stream: Stream,
 }
 
 impl ShmChannel {
-    /// Waits until there is what is needed, or the peer is gone. If it is cancelled, a bell may ring for nothing.
+    /// Waits until there is what is needed, or the peer is gone. If it is cancelled, a wake-up may come in vain.
     async fn wait(&mut self, need: Need) -> Result<()> {
-        self.stream.pipe.doze(need);
+        self.stream.pipe.set_asleep(need, Sleep::Socket);
         if !self.stream.pipe.has(need)? {
             let unusable = |e: io::Error| lost_by("cannot use the connection", e);
-            self.bell.readable().await.map_err(unusable)?;
-            match self.bell.try_io(Interest::READABLE, || self.stream.answer_bell()) {
+            self.readiness.readable().await.map_err(unusable)?;
+            match self.readiness.try_io(Interest::READABLE, || self.stream.take_wakeups()) {
                 Err(e) if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                     return Err(lost_by(self.stream.peer(), e));
                 }
                 _ => {}
             }
         }
-        self.stream.pipe.wake();
+        self.stream.pipe.set_awake();
         Ok(())
     }
 
@@ -109,7 +108,7 @@ impl Channel for ShmChannel {
             Ok(()) => goodbye(self.write(&Stream::END).await),
             broken => broken,
         };
-        self.stream.leave();
+        self.stream.end();
         said
     }
 
@@ -119,50 +118,5 @@ impl Channel for ShmChannel {
 
     fn peer(&self) -> String {
         self.stream.peer().to_owned()
-    }
-}
-
-pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-    let socket = net::UnixListener::from_std(rendezvous::listen(address)?);
-    let socket = socket.map_err(|e| rlay_core::net::bind_error(address, e))?;
-    Ok(Box::new(ShmListener {
-        socket,
-        address: address.clone(),
-        options: options.clone(),
-        reserve: Reserve::of(rendezvous::DESCRIPTORS),
-    }))
-}
-
-#[derive(Debug)]
-struct ShmListener {
-    socket: net::UnixListener,
-    address: Address,
-    options: TransportOptions,
-    reserve: Reserve,
-}
-
-#[async_trait]
-impl Listener for ShmListener {
-    async fn accept(&mut self) -> Result<Box<dyn Incoming>> {
-        loop {
-            match self.socket.accept().await.and_then(|(socket, _)| socket.into_std()) {
-                Ok(socket) => match Accepted::new(socket, &mut self.reserve, &self.address, &self.options) {
-                    Ok(accepted) => {
-                        self.reserve.regain();
-                        return Ok(Box::new(accepted));
-                    }
-                    Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
-                },
-                Err(error) => time::sleep(self.reserve.refused(&error, &self.socket)).await,
-            }
-        }
-    }
-
-    fn address(&self) -> &Address {
-        &self.address
-    }
-
-    fn descriptor(&self) -> Option<i32> {
-        Some(self.socket.as_raw_fd())
     }
 }

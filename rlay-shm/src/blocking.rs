@@ -1,86 +1,26 @@
-//! The blocking form: no system call while both sides are awake.
+//! The blocking form: no system call while both sides are awake, and a futex for the first tick of a wait.
 
 use std::{
     hint::spin_loop,
     io,
-    os::{fd::AsRawFd, unix::net::UnixListener},
     time::{Duration, Instant},
 };
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, Channel, ErrorKind, Frame, Incoming, Result, Stop, TransportOptions,
-    net::{ReadinessWait, Reserve, Want, cannot_connect, goodbye, is_vain, lost_by, wait_to_accept},
+    Address, BlockingChannel, ErrorKind, Frame, Result, Stop, TransportOptions,
+    net::{ReadinessWait, Want, cannot_connect, goodbye, is_vain, lost_by},
 };
 
 use crate::{
-    pipe::{Need, Pipe},
+    pipe::{Need, Pipe, Sleep},
     region::Side,
     rendezvous,
+    spin::Spin,
     stream::{Look, Stream},
 };
 
 /// How long the listener may take to hand over the memory.
 const HAND_OVER: Duration = Duration::from_secs(5);
-/// How long to spin while the other side is awake: as long as an agent in Python takes between two calls
-/// (docs/adr/0009).
-const SPIN: Duration = Duration::from_micros(15);
-/// How long to spin, once in a while, for a side that was asleep: as long as waking it up may take.
-const IGNITION: Duration = Duration::from_micros(200);
-/// How long not to try that again: first, and after many attempts in vain.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// When to spin before sleeping.
-///
-/// Two sides that find each other awake stay so, and no step costs a system call. But two that sleep
-/// between steps wake each other up, and neither is ever found awake, however fast both are. So now
-/// and then one waits for the other to wake up. Where both share a core neither pays; both are then
-/// left off, but for an attempt once in a while.
-#[derive(Debug)]
-struct Spin {
-    /// How many of the last spins for an awake peer paid, as a moving sum.
-    score: u32,
-    /// Waits for an awake peer without a spin.
-    skipped: u32,
-    next_ignition: Instant,
-    pause: Duration,
-}
-
-impl Spin {
-    const BEST: u32 = 8;
-    /// Where spinning does not pay, it is tried again after so many waits.
-    const RETRY: u32 = 256;
-
-    fn new() -> Self {
-        Self { score: Self::BEST, skipped: 0, next_ignition: Instant::now(), pause: SHORTEST_PAUSE }
-    }
-
-    /// How long to spin now.
-    fn time(&mut self, peer_is_awake: bool, now: Instant) -> Duration {
-        if !peer_is_awake {
-            return if now >= self.next_ignition { IGNITION } else { Duration::ZERO };
-        }
-        self.skipped += 1;
-        if self.score == 0 && self.skipped < Self::RETRY {
-            return Duration::ZERO;
-        }
-        self.skipped = 0;
-        SPIN
-    }
-
-    /// Whether a spin paid.
-    fn learn(&mut self, time: Duration, paid: bool, now: Instant) {
-        if time <= SPIN {
-            self.score = if paid { (self.score + 2).min(Self::BEST) } else { self.score.saturating_sub(1) };
-            return;
-        }
-        if paid {
-            self.score = self.score.max(1);
-        }
-        self.pause = if paid { SHORTEST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
-        self.next_ignition = now + self.pause;
-    }
-}
 
 pub(crate) fn connect(
     address: &Address,
@@ -90,15 +30,27 @@ pub(crate) fn connect(
     let socket = rendezvous::dial(address, deadline)?;
     let cannot = |e: io::Error| cannot_connect(address, e);
     let left = deadline.map_or(HAND_OVER, |deadline| deadline.saturating_duration_since(Instant::now()));
-    let patience = left.clamp(Duration::from_millis(1), HAND_OVER);
+    let wait = left.clamp(Duration::from_millis(1), HAND_OVER);
     socket.set_nonblocking(false).map_err(cannot)?;
-    socket.set_read_timeout(Some(patience)).map_err(cannot)?;
+    socket.set_read_timeout(Some(wait)).map_err(cannot)?;
     let region = rendezvous::take_over(&socket).map_err(cannot)?;
-    ShmChannel::open(Stream::new(region, Side::Dialer, socket, address.to_string(), options))
+    open(Stream::new(region, Side::Dialer, socket, address.to_string(), options))
+}
+
+pub(crate) fn open(stream: Stream) -> Result<Box<dyn BlockingChannel>> {
+    stream.socket.set_nonblocking(true).map_err(|e| lost_by("cannot use the connection", e))?;
+    Ok(Box::new(ShmChannel {
+        stream,
+        spin: Spin::new(),
+        flow: Spin::new(),
+        reading: ReadinessWait::default(),
+        // A wait for room also calls `look`.
+        writing: ReadinessWait::with_pause(ReadinessWait::TICK),
+    }))
 }
 
 #[derive(Debug)]
-pub(crate) struct ShmChannel {
+struct ShmChannel {
     stream: Stream,
     /// For waits between frames.
     spin: Spin,
@@ -111,23 +63,10 @@ pub(crate) struct ShmChannel {
 }
 
 impl ShmChannel {
-    pub(crate) fn open(stream: Stream) -> Result<Box<dyn BlockingChannel>> {
-        let set_up = || {
-            stream.socket.set_nonblocking(false)?;
-            stream.socket.set_read_timeout(Some(ReadinessWait::TICK))
-        };
-        set_up().map_err(|e| lost_by("cannot use the connection", e))?;
-        Ok(Box::new(Self {
-            stream,
-            spin: Spin::new(),
-            flow: Spin::new(),
-            reading: ReadinessWait::default(),
-            // Who waits to write has to look at other things, too.
-            writing: ReadinessWait::with_pause(ReadinessWait::TICK),
-        }))
-    }
-
     /// Waits until there is what is needed, or the peer is gone, or for as long as is waited at a time.
+    ///
+    /// A futex is what a short wait costs least with, but it tells neither of the peer's death nor of a stop: after a
+    /// tick in vain the wait goes on at the socket.
     fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
         let now = Instant::now();
         let is_flowing = need == Need::Room || self.stream.is_amid_frame();
@@ -140,25 +79,31 @@ impl ShmChannel {
                 return Ok(());
             }
         }
-        self.stream.pipe.doze(need);
         let wait = if need == Need::Data { &mut self.reading } else { &mut self.writing };
-        let is_there = self.stream.pipe.has(need);
-        let slept = match is_there {
-            Ok(false) => {
-                wait.before_io(&self.stream.socket, Want::Read, deadline).and_then(|()| self.stream.answer_bell())
+        let first = wait.first_tick(now, deadline);
+        let sleep = if first.is_some() { Sleep::Futex } else { Sleep::Socket };
+        self.stream.pipe.set_asleep(need, sleep);
+        let slept = match (self.stream.pipe.has(need), first) {
+            (Ok(false), Some(tick)) => {
+                self.stream.pipe.sleep_on_futex(need, tick);
+                Ok(())
+            }
+            (Ok(false), None) => {
+                let is_ready = wait.before_io(&self.stream.socket, Want::Read, deadline);
+                is_ready.and_then(|()| self.stream.take_wakeups())
             }
             _ => Ok(()),
         };
-        self.stream.pipe.wake();
-        is_there?;
+        self.stream.pipe.set_awake();
         match slept {
-            Ok(()) => {
-                wait.on_progress();
-                Ok(())
-            }
-            Err(error) if is_vain(&error) => wait.on_would_block(deadline),
-            Err(error) => Err(lost_by(self.stream.peer(), error)),
+            Err(error) if !is_vain(&error) => return Err(lost_by(self.stream.peer(), error)),
+            _ => {}
         }
+        if self.stream.pipe.has(need)? || self.stream.has_ended() {
+            wait.on_progress();
+            return Ok(());
+        }
+        wait.on_would_block(deadline)
     }
 
     fn write(
@@ -230,7 +175,7 @@ impl BlockingChannel for ShmChannel {
             Ok(()) => goodbye(self.write(&Stream::END, deadline, &mut 0, &mut || Ok(()))),
             broken => broken,
         };
-        self.stream.leave();
+        self.stream.end();
         said
     }
 
@@ -244,96 +189,5 @@ impl BlockingChannel for ShmChannel {
 
     fn peer(&self) -> String {
         self.stream.peer().to_owned()
-    }
-}
-
-pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
-    let socket = rendezvous::listen(address)?;
-    Ok(Box::new(ShmListener {
-        socket,
-        address: address.clone(),
-        options: options.clone(),
-        stop: None,
-        reserve: Reserve::of(rendezvous::DESCRIPTORS),
-    }))
-}
-
-#[derive(Debug)]
-struct ShmListener {
-    socket: UnixListener,
-    address: Address,
-    options: TransportOptions,
-    stop: Option<Stop>,
-    reserve: Reserve,
-}
-
-impl BlockingListener for ShmListener {
-    fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
-        loop {
-            match self.socket.accept() {
-                Ok((socket, _)) => match Accepted::new(socket, &mut self.reserve, &self.address, &self.options) {
-                    Ok(accepted) => {
-                        self.reserve.regain();
-                        return Ok(Box::new(accepted));
-                    }
-                    Err(error) => tracing::warn!("a connection to {} was refused: {error}", self.address),
-                },
-                Err(error) if is_vain(&error) => {}
-                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
-                Err(error) => std::thread::sleep(self.reserve.refused(&error, &self.socket)),
-            }
-            wait_to_accept(&self.socket, deadline, self.stop.as_ref())?;
-        }
-    }
-
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
-        self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
-        self.stop.is_some()
-    }
-
-    fn address(&self) -> &Address {
-        &self.address
-    }
-
-    fn descriptor(&self) -> Option<i32> {
-        Some(self.socket.as_raw_fd())
-    }
-}
-
-/// An accepted connection, before it belongs to a thread or runtime. The dialer has its memory already.
-#[derive(Debug)]
-pub(crate) struct Accepted {
-    stream: Stream,
-}
-
-impl Accepted {
-    pub(crate) fn new(
-        socket: std::os::unix::net::UnixStream,
-        reserve: &mut Reserve,
-        address: &Address,
-        options: &TransportOptions,
-    ) -> Result<Self> {
-        let region = match rendezvous::hand_over(&socket) {
-            Err(error) if error.kind() == ErrorKind::Busy => {
-                reserve.spend();
-                rendezvous::hand_over(&socket)?
-            }
-            region => region?,
-        };
-        Ok(Self { stream: Stream::new(region, Side::Listener, socket, address.to_string(), options) })
-    }
-}
-
-impl Incoming for Accepted {
-    fn peer(&self) -> String {
-        self.stream.peer().to_owned()
-    }
-
-    fn open(self: Box<Self>) -> Result<Box<dyn Channel>> {
-        crate::asynchronous::open(self.stream)
-    }
-
-    fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {
-        ShmChannel::open(self.stream)
     }
 }

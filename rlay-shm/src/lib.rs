@@ -1,12 +1,12 @@
 //! `shm://name`: RLay frames through memory that two processes on one host share. Linux only.
 //!
-//! The listener accepts on a Unix socket in the abstract namespace, so that no file is left behind whoever
-//! is killed, and hands each dialer a memfd with one ring of bytes per direction. A frame of any size
-//! passes through it. Who waits spins for a few microseconds where that pays, then says so in the shared
-//! memory and reads from the socket: a byte there means "look again", and its end means that the peer
-//! is gone. `docs/wire.md`, "Shared memory", has the layout.
+//! The listener accepts on a Unix socket in the abstract namespace, so that no file is left behind when a process is
+//! killed, and hands each dialer a memfd with one ring of bytes per direction. A frame of any size passes through it. A
+//! side that waits spins for a few microseconds where that pays, then stores in the shared memory that it sleeps, and how
+//! it is woken: by a futex for the first tick, then by a byte on the socket, whose end means that the peer is gone.
+//! `docs/wire.md`, "Shared memory", has the layout.
 //!
-//! Both ends must run as the same user; the kernel says who the other is (`SO_PEERCRED`, unix(7)).
+//! Both ends must run as the same user; the kernel tells each the other's (`SO_PEERCRED`, unix(7)).
 //!
 //! ```
 //! use rlay_core::{Registry, TransportOptions};
@@ -19,15 +19,21 @@
 //! ```
 
 #[cfg(target_os = "linux")]
+mod accepted;
+#[cfg(target_os = "linux")]
 mod asynchronous;
 #[cfg(target_os = "linux")]
 mod blocking;
+#[cfg(target_os = "linux")]
+mod listener;
 #[cfg(target_os = "linux")]
 mod pipe;
 #[cfg(target_os = "linux")]
 mod region;
 #[cfg(target_os = "linux")]
 mod rendezvous;
+#[cfg(target_os = "linux")]
+mod spin;
 #[cfg(target_os = "linux")]
 mod stream;
 
@@ -56,7 +62,7 @@ impl Transport for Shm {
     }
 
     async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
-        asynchronous::listen(address, options)
+        listener::listen(address, options)
     }
 
     fn connect_blocking(
@@ -69,7 +75,7 @@ impl Transport for Shm {
     }
 
     fn listen_blocking(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
-        blocking::listen(address, options)
+        listener::listen_blocking(address, options)
     }
 }
 

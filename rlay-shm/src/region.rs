@@ -10,15 +10,15 @@ use std::{
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
 
-/// Bytes of one ring. Small enough to stay in a core's cache, large enough that a writer and a reader
-/// on two cores seldom wait for each other.
-pub(crate) const RING: usize = 256 << 10;
+/// Bytes of one ring: a large observation fits, and passes without a writer that waits for room. Pages that were never
+/// used take no memory.
+pub(crate) const RING: usize = 8 << 20;
 /// Where the rings start; the words of both sides lie before.
 const DATA: usize = 4096;
 const LEN: usize = DATA + 2 * RING;
 /// Distance between the words of the two sides.
 const SIDE: usize = 1024;
-/// A cache line each, so that the two sides do not slow each other down.
+/// A cache line for each word, so that the two sides do not slow each other down. The two that a writer sets share one.
 const LINE: usize = 64;
 
 /// Which end of a connection.
@@ -37,21 +37,23 @@ impl Side {
     }
 }
 
-/// The mapped memory of one connection. What the peer writes into it is believed by nobody.
+/// The mapped memory of one connection. Everything in it is as hostile as the peer.
 #[derive(Debug)]
 pub(crate) struct Region(MmapRaw);
 
-/// The words of one side, which only that side writes (but for `asleep`, which the other resets).
+/// The words of one side, which only that side writes (but for `sleep`, which the other sets to 0).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Words<'a> {
     /// Bytes it has ever written into its ring.
     pub(crate) written: &'a AtomicU64,
+    /// The number of the byte at the start of its ring.
+    pub(crate) start: &'a AtomicU64,
     /// Bytes it has ever read from the other's ring.
     pub(crate) read: &'a AtomicU64,
-    /// What it sleeps for.
-    pub(crate) asleep: &'a AtomicU32,
+    /// What it sleeps for, and how it is woken.
+    pub(crate) sleep: &'a AtomicU32,
     /// Not zero once it has closed or dropped its channel.
-    pub(crate) gone: &'a AtomicU32,
+    pub(crate) closed: &'a AtomicU32,
 }
 
 impl Region {
@@ -77,20 +79,21 @@ impl Region {
 
     pub(crate) fn words(&self, side: Side) -> Words<'_> {
         let base = side as usize * SIDE;
-        let at = |line: usize| self.0.as_mut_ptr().wrapping_add(base + line * LINE);
+        let at = |offset: usize| self.0.as_mut_ptr().wrapping_add(base + offset);
         // SAFETY: each place lies within the mapping, which lives as long as `self` and cannot shrink
-        // (sealed), is aligned to a cache line, and is only ever accessed as an atomic by either process.
+        // (sealed), is aligned to eight bytes, and is only ever accessed as an atomic by either process.
         unsafe {
             Words {
                 written: AtomicU64::from_ptr(at(0).cast()),
-                read: AtomicU64::from_ptr(at(1).cast()),
-                asleep: AtomicU32::from_ptr(at(2).cast()),
-                gone: AtomicU32::from_ptr(at(3).cast()),
+                start: AtomicU64::from_ptr(at(8).cast()),
+                read: AtomicU64::from_ptr(at(LINE).cast()),
+                sleep: AtomicU32::from_ptr(at(2 * LINE).cast()),
+                closed: AtomicU32::from_ptr(at(3 * LINE).cast()),
             }
         }
     }
 
-    /// Copies `bytes` into the ring of `side`, from position `at` on. At most the ring's size.
+    /// Copies `bytes` into the ring of `side`, from `at` bytes behind its start on. At most the ring's size.
     pub(crate) fn copy_in(&self, side: Side, at: u64, bytes: &[u8]) {
         assert!(bytes.len() <= RING, "a piece larger than the ring");
         let start = at as usize % RING;
@@ -104,7 +107,7 @@ impl Region {
         }
     }
 
-    /// Copies bytes out of the ring of `side`, from position `at` on. At most the ring's size.
+    /// Copies bytes out of the ring of `side`, from `at` bytes behind its start on. At most the ring's size.
     pub(crate) fn copy_out(&self, side: Side, at: u64, bytes: &mut [u8]) {
         assert!(bytes.len() <= RING, "a piece larger than the ring");
         let start = at as usize % RING;

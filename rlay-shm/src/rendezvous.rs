@@ -1,4 +1,4 @@
-//! Rendezvous: the Unix socket on which the two meet, who may, and how the memory is handed over.
+//! Rendezvous: the Unix socket on which two sides meet, which user may, and how the memory is handed over.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -22,8 +22,8 @@ use rustix::net::{
 
 use crate::region::Region;
 
-/// What comes with the memory: who speaks, and the layout's number.
-const GREETING: &[u8; 8] = b"RLAYSHM0";
+/// What comes with the memory: the protocol's name, and the layout's number.
+const GREETING: &[u8; 8] = b"RLAYSHM1";
 /// Descriptors that a connection takes until it is handed over: its socket, and the memory.
 pub(crate) const DESCRIPTORS: usize = 2;
 /// What an abstract name can hold beside what is added to it (unix(7)).
@@ -94,7 +94,8 @@ pub(crate) fn take_over(socket: &UnixStream) -> io::Result<Region> {
     if message.flags.contains(ReturnFlags::CTRUNC) {
         return Err(rustix::io::Errno::MFILE.into()); // of this process: there was no room for the memory's descriptor
     }
-    let strange = || io::Error::new(io::ErrorKind::InvalidData, "who listens there is no RLay of this release");
+    let strange =
+        || io::Error::new(io::ErrorKind::InvalidData, "the listener there is not RLay, or is another release of it");
     if message.bytes != GREETING.len() || greeting != *GREETING {
         return Err(strange());
     }

@@ -1,4 +1,4 @@
-//! Stream: what both forms of the channel share: framing over the pipe, the bell, and the end.
+//! Stream: what both forms of the channel share: framing over the pipe, wake-ups, and the end.
 
 use std::{
     io::{self, Read},
@@ -14,7 +14,7 @@ use rlay_core::{
 use rustix::net::{SendFlags, send};
 
 use crate::{
-    pipe::{Need, Pipe},
+    pipe::{Need, Pipe, Sleep},
     region::{Region, Side},
 };
 
@@ -31,8 +31,8 @@ pub(crate) struct Stream {
     pub(crate) peer_is_awake: bool,
     /// The other side was not told yet of the room there is.
     owes_room: bool,
-    /// The socket has ended: nobody writes any more.
-    is_deserted: bool,
+    /// The socket has ended: nothing is written any more.
+    has_ended: bool,
     /// After a fork the connection is still the parent's.
     pid: u32,
 }
@@ -63,7 +63,7 @@ impl Stream {
             is_closed: false,
             peer_is_awake: true,
             owes_room: false,
-            is_deserted: false,
+            has_ended: false,
             pid: std::process::id(),
         }
     }
@@ -91,23 +91,34 @@ impl Stream {
         &self.peer
     }
 
-    fn ring(socket: &UnixStream) {
-        // A full socket holds bells enough, and a broken one is noticed by whoever reads it.
+    /// Whether the socket has ended, so that nothing but what is in the ring can come any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Wakes the peer if it sleeps for this; whether it did.
+    fn wake_peer(pipe: &Pipe, socket: &UnixStream, need: Need) -> bool {
+        let woken = pipe.wake_peer(need);
+        if woken == Some(Sleep::Socket) {
+            Self::send_wakeup(socket);
+        }
+        woken.is_some()
+    }
+
+    fn send_wakeup(socket: &UnixStream) {
+        // A full socket holds wake-ups enough, and reads tell of a broken one.
         let _ = send(socket, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 
     /// Writes what fits. Whether that was all.
     pub(crate) fn put(&mut self, parts: &[&[u8]], sent: &mut usize) -> Result<bool> {
-        if self.is_deserted || self.pipe.is_left() {
+        if self.has_ended || self.pipe.is_closed() {
             return Err(lost(&self.peer, "the other end has closed the channel or is gone"));
         }
         let socket = &self.socket;
         let mut is_awake = true;
         let put = self.pipe.put(parts, sent, |pipe| {
-            if pipe.must_wake(Need::Data) {
-                Self::ring(socket);
-                is_awake = false;
-            }
+            is_awake &= !Self::wake_peer(pipe, socket, Need::Data);
         });
         self.peer_is_awake = is_awake;
         put
@@ -117,7 +128,7 @@ impl Stream {
     pub(crate) fn get(&mut self) -> Result<Look> {
         loop {
             if let Some(frame) = self.framing.take()? {
-                // Nobody knows when the next look will be.
+                // The next look may be long after.
                 if self.owes_room {
                     self.tell_of_room();
                 }
@@ -128,7 +139,7 @@ impl Stream {
             }
             let n = self.pipe.get(self.framing.space())?;
             if n == 0 {
-                if self.is_deserted {
+                if self.has_ended {
                     return Err(lost(
                         &self.peer,
                         "the connection ended without a goodbye; the process at the other end was killed or crashed",
@@ -152,20 +163,16 @@ impl Stream {
 
     fn tell_of_room(&mut self) {
         self.owes_room = false;
-        self.peer_is_awake = !self.pipe.must_wake(Need::Room);
-        if !self.peer_is_awake {
-            Self::ring(&self.socket);
-        }
+        self.peer_is_awake = !Self::wake_peer(&self.pipe, &self.socket, Need::Room);
     }
 
-    /// Takes the bells that have rung, blocking for the first if the socket blocks.
-    pub(crate) fn answer_bell(&mut self) -> io::Result<()> {
-        let mut bells = [0; 64];
-        match self.socket.read(&mut bells) {
-            Ok(0) => self.is_deserted = true,
+    /// Takes the wake-ups that have come over the socket. `WouldBlock` if there is none.
+    pub(crate) fn take_wakeups(&mut self) -> io::Result<()> {
+        match self.socket.read(&mut [0; 64]) {
+            Ok(0) => self.has_ended = true,
             Ok(_) => {}
             Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-                self.is_deserted = true;
+                self.has_ended = true;
             }
             Err(e) => return Err(e),
         }
@@ -175,12 +182,12 @@ impl Stream {
     /// The word that nothing follows.
     pub(crate) const END: [&[u8]; 1] = [&END];
 
-    /// Leaves. What was written stays in the memory for the peer to read.
-    pub(crate) fn leave(&mut self) {
+    /// Ends the connection. What was written stays in the memory for the peer to read.
+    pub(crate) fn end(&mut self) {
         self.is_closed = true;
         if self.pid == std::process::id() {
-            self.pipe.leave();
-            Self::ring(&self.socket);
+            self.pipe.close();
+            Self::send_wakeup(&self.socket);
             let _ = self.socket.shutdown(Shutdown::Both);
         }
     }
@@ -189,7 +196,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if !self.is_closed {
-            self.leave();
+            self.end();
         }
     }
 }

@@ -14,26 +14,31 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_writer_is_woken_though_the_reader_stops_amid_the_ring() {
-    let (done, is_done) = mpsc::channel();
-    thread::spawn(move || {
-        let options = TransportOptions::default();
-        let address = format!("shm://room-{}", std::process::id()).parse().unwrap();
-        let mut listener = Shm.listen_blocking(&address, &options).unwrap();
-        let dialing = thread::spawn(move || Shm.connect_blocking(&address, &options, None).unwrap());
-        let mut writer = listener.accept(None).unwrap().open_blocking().unwrap();
-        let mut reader = dialing.join().unwrap();
-        // The ring holds 256 KiB: the second frame fits once the first is gone, but then most of it is full.
-        let writing = thread::spawn(move || {
-            writer.send(&[1; 100 << 10], &[], None).unwrap();
-            writer.send(&[2; 200 << 10], &[], None).unwrap();
-            writer.recv(None).unwrap().unwrap().len()
-        });
-        // Longer than the writer sleeps with an eye on the clock.
-        thread::sleep(Duration::from_millis(500));
-        assert_eq!(reader.recv(None).unwrap().unwrap().len(), 100 << 10);
-        reader.send(&[3; 300 << 10], &[], Some(Instant::now() + PATIENCE)).unwrap();
-        assert_eq!(reader.recv(None).unwrap().unwrap().len(), 200 << 10);
-        done.send(writing.join().unwrap()).unwrap();
+    // Until the writer sleeps, for as long as that is on the futex and for longer.
+    for pause in [Duration::from_millis(20), Duration::from_millis(500)] {
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || done.send(converse(pause)).unwrap());
+        assert_eq!(is_done.recv_timeout(PATIENCE), Ok(9 << 20), "a pause of {pause:?}");
+    }
+}
+
+/// Has a writer sleep for `pause` before its reader reads a frame and then sends one. The length of that.
+fn converse(pause: Duration) -> usize {
+    let options = TransportOptions::default();
+    let address = format!("shm://room-{}", std::process::id()).parse().unwrap();
+    let mut listener = Shm.listen_blocking(&address, &options).unwrap();
+    let dialing = thread::spawn(move || Shm.connect_blocking(&address, &options, None).unwrap());
+    let mut writer = listener.accept(None).unwrap().open_blocking().unwrap();
+    let mut reader = dialing.join().unwrap();
+    // The ring holds 8 MiB: the second frame fits once the first is gone, but then most of it is full.
+    let writing = thread::spawn(move || {
+        writer.send(&[1; 3 << 20], &[], None).unwrap();
+        writer.send(&[2; 6 << 20], &[], None).unwrap();
+        writer.recv(None).unwrap().unwrap().len()
     });
-    assert_eq!(is_done.recv_timeout(PATIENCE), Ok(300 << 10));
+    thread::sleep(pause);
+    assert_eq!(reader.recv(None).unwrap().unwrap().len(), 3 << 20);
+    reader.send(&[3; 9 << 20], &[], Some(Instant::now() + PATIENCE)).unwrap();
+    assert_eq!(reader.recv(None).unwrap().unwrap().len(), 6 << 20);
+    writing.join().unwrap()
 }

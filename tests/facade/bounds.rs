@@ -41,9 +41,10 @@ const ROWS: &[(&str, Row)] = &[
     (
         "what was sent and not read yet",
         (
-            "`shm`: 256 KiB. `quic`: a frame, at least 2 and at most 16 MiB. `zmq`: 8 MiB",
+            "`shm`: 8 MiB in each direction, of memory that is given back with the session. `quic`: a frame, at least 2 \
+             and at most 16 MiB. `zmq`: 8 MiB",
             &[
-                ("rlay-shm/src/region.rs", "RING: usize = 256 << 10;"),
+                ("rlay-shm/src/region.rs", "RING: usize = 8 << 20;"),
                 ("rlay-quic/src/options.rs", "SMALLEST_WINDOW: usize = 2 << 20;"),
                 ("rlay-quic/src/options.rs", "LARGEST_WINDOW: usize = 16 << 20;"),
                 ("rlay-zmq/src/link.rs", "WINDOW: u64 = 8 << 20;"),

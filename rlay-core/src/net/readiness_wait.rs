@@ -92,6 +92,17 @@ impl ReadinessWait {
         if ready(socket, want, self.stop.as_ref(), limit)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
+    /// How long a wait may first sleep on something else than the socket, which needs neither to be ready nor to tell of
+    /// anything meanwhile: a tick, or until the deadline. `None` after a tick in vain and once the stop is set; then
+    /// call [`before_io`](Self::before_io).
+    pub fn first_tick(&self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
+        if self.is_idle || self.stop.as_ref().is_some_and(Stop::is_set) {
+            return None;
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
+        Some(left.map_or(Self::TICK, |left| left.min(Self::TICK)))
+    }
+
     /// The next [`before_io`](Self::before_io) says for sure whether the call would be in vain.
     pub fn ask_first(&mut self) {
         self.is_idle = true;

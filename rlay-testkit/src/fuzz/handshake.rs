@@ -22,7 +22,7 @@ pub(super) fn run(input: &mut Input<'_>) {
     let is_match = dialer.token == listener.token && role == Role::Env;
     let [dialer_asks, listener_asks] = [&dialer, &listener].map(|local| local.token.is_some());
     let (mut up, mut down) = (vec![], vec![]);
-    let lasts = listener.lasts;
+    let is_resumable = listener.is_resumable;
     let mut dialing = match ours / 6 % 2 {
         0 => ClientHandshake::begin(dialer, [1; 32], None, &mut up),
         _ => ClientHandshake::begin(dialer, [1; 32], Some(Resume { ticket: [3; 32], received: 7 }), &mut up),
@@ -40,7 +40,7 @@ pub(super) fn run(input: &mut Input<'_>) {
                 assert!(!listener_asks || !is_changed, "the listener took a proof of something else");
                 let admission = match hello.resume {
                     Some(_) => Grant::Resumed { received: 9 },
-                    None if lasts && hello.features & RESUMABLE != 0 => Grant::New { ticket: Some([3; 32]) },
+                    None if is_resumable && hello.features & RESUMABLE != 0 => Grant::New { ticket: Some([3; 32]) },
                     None => Grant::New { ticket: None },
                 };
                 greeting.welcome(admission, &mut down);

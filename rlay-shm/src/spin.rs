@@ -1,0 +1,64 @@
+//! Spin: when a thread spins before it sleeps, and for how long.
+
+use std::time::{Duration, Instant};
+
+/// How long to spin while the other side is awake: as long as an agent in Python takes between two calls
+/// (docs/adr/0009).
+const SPIN: Duration = Duration::from_micros(15);
+/// How long to spin, once in a while, for a side that was asleep: as long as waking it up may take.
+const IGNITION: Duration = Duration::from_micros(200);
+/// How long not to try that again: first, and after many attempts in vain.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// When to spin before sleeping.
+///
+/// Two sides that find each other awake stay so, and no step costs a system call. But two that sleep
+/// between steps wake each other up, and neither is ever found awake, however fast both are. So now
+/// and then one side spins until the other has woken up. Where both share a core, spinning for an awake peer pays as
+/// little as spinning for one that wakes up: both are left off, but for an attempt once in a while.
+#[derive(Debug)]
+pub(crate) struct Spin {
+    /// How many of the last spins for an awake peer paid, as a moving sum.
+    score: u32,
+    /// Waits for an awake peer without a spin.
+    skipped: u32,
+    next_ignition: Instant,
+    pause: Duration,
+}
+
+impl Spin {
+    const BEST: u32 = 8;
+    /// Where spinning does not pay, it is tried again after so many waits.
+    const RETRY: u32 = 256;
+
+    pub(crate) fn new() -> Self {
+        Self { score: Self::BEST, skipped: 0, next_ignition: Instant::now(), pause: SHORTEST_PAUSE }
+    }
+
+    /// How long to spin now.
+    pub(crate) fn time(&mut self, peer_is_awake: bool, now: Instant) -> Duration {
+        if !peer_is_awake {
+            return if now >= self.next_ignition { IGNITION } else { Duration::ZERO };
+        }
+        self.skipped += 1;
+        if self.score == 0 && self.skipped < Self::RETRY {
+            return Duration::ZERO;
+        }
+        self.skipped = 0;
+        SPIN
+    }
+
+    /// Whether a spin paid.
+    pub(crate) fn learn(&mut self, time: Duration, paid: bool, now: Instant) {
+        if time <= SPIN {
+            self.score = if paid { (self.score + 2).min(Self::BEST) } else { self.score.saturating_sub(1) };
+            return;
+        }
+        if paid {
+            self.score = self.score.max(1);
+        }
+        self.pause = if paid { SHORTEST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
+        self.next_ignition = now + self.pause;
+    }
+}
