@@ -1,0 +1,249 @@
+"""Deadlines and late answers: a call that waits too long fails alone, and its answer never serves another call."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rlay
+import scripted_env
+from host_process import PARADIGMS
+from processes import WAIT, free_address, thread, until
+from scripted_host import Moods
+
+SOON = 0.3
+
+
+@pytest.fixture
+def env(moods: Moods) -> Any:
+    env = moods.env()
+    env.reset()
+    return env
+
+
+def test_a_timeout_is_an_argument_and_an_attribute(paradigm: str, moods: Moods) -> None:
+    env = moods.env(paradigm, timeout=2.0)
+    assert env.timeout == 2.0
+    env.reset()
+    with pytest.raises(rlay.Timeout, match="late"):
+        env.step(scripted_env.WAIT)
+    env.timeout = None
+    moods.release()
+    assert env.late()[0] == [1]
+    with thread(lambda: (moods.wait_for("step", 2), moods.release())):
+        assert env.step(scripted_env.WAIT)[0] == [2]
+
+
+@pytest.mark.parametrize("timeout", [0, 0.0, 0.01])
+def test_a_timeout_of_nothing_asks_and_does_not_wait(env: Any, moods: Moods, timeout: float) -> None:
+    env.timeout = timeout
+    with pytest.raises(rlay.Timeout):
+        env.step(scripted_env.WAIT)
+    moods.wait_for("step")
+    moods.release()
+    assert env.late(20)[0] == [1]
+
+
+@pytest.mark.parametrize("call", ["reset", "step", "render"])
+def test_the_late_answer_is_what_the_call_would_have_returned(moods: Moods, call: str) -> None:
+    env = moods.env("client", render_mode="ansi")
+    env.reset(options={} if call == "reset" else {"wait_in": call})
+    env.timeout = SOON
+    calls = {
+        "reset": lambda: env.reset(options={"wait_in": "reset"}),
+        "step": lambda: env.step(0),
+        "render": env.render,
+    }
+    with pytest.raises(TimeoutError):
+        calls[call]()
+    with pytest.raises(rlay.Timeout):  # waiting for it may time out, too, any number of times
+        env.late(SOON)
+    moods.release()
+    answer = env.late(20)
+    expected = {
+        "reset": lambda: answer[0] == [0] and answer[1] == {},
+        "step": lambda: answer[0] == [1] and answer[1:4] == (1.0, False, False),
+        "render": lambda: answer == "step 0",
+    }
+    assert expected[call]()
+    with pytest.raises(rlay.Error, match="no answer is late"):
+        env.late()
+
+
+def test_while_an_answer_is_late_other_calls_are_refused(moods: Moods) -> None:
+    env = moods.env(render_mode="ansi")
+    env.reset()
+    env.timeout = SOON
+    with pytest.raises(rlay.Timeout):
+        env.step(scripted_env.WAIT)
+    for call in (lambda: env.step(0), env.render):
+        with pytest.raises(rlay.Busy, match=r"late\(\) fetches it, reset\(\) waits for it and drops it"):
+            call()
+    moods.release()
+    # It arrives while nobody looks, and still answers nothing but late().
+    moods.wait_for("step")
+    with pytest.raises(rlay.Busy):
+        env.step(0)
+    assert env.late(20)[0] == [1]
+    assert env.step(0)[0] == [2]
+
+
+def test_reset_drops_a_late_answer(env: Any, moods: Moods) -> None:
+    env.timeout = SOON
+    with pytest.raises(rlay.Timeout):
+        env.step(scripted_env.WAIT)
+    with pytest.raises(rlay.Timeout):  # the environment is still at it
+        env.reset()
+    moods.release()
+    env.timeout = 20
+    assert env.reset()[0] == [0]
+    assert env.step(0)[0] == [1]
+
+
+def test_reset_drops_a_late_failure(env: Any, moods: Moods) -> None:
+    env.reset(options={"wait_in": "step", "raise_in": "step"})
+    env.timeout = SOON
+    with pytest.raises(rlay.Timeout):
+        env.step(0)
+    moods.release()
+    env.timeout = 20
+    assert env.reset()[0] == [0]
+    assert env.step(0)[0] == [1]
+
+
+def test_a_late_failure_is_raised_by_late(env: Any, moods: Moods) -> None:
+    env.reset(options={"wait_in": "step", "raise_in": "step"})
+    env.timeout = SOON
+    with pytest.raises(rlay.Timeout):
+        env.step(0)
+    moods.release()
+    with pytest.raises(ValueError, match="step went wrong"):
+        env.late(20)
+    env.timeout = 20
+    assert env.reset()[0] == [0]
+
+
+def test_close_does_not_wait_for_a_late_answer(env: Any, moods: Moods) -> None:
+    env.timeout = SOON
+    with pytest.raises(rlay.Timeout):
+        env.step(scripted_env.WAIT)
+    env.close()
+    assert "close" not in moods.calls(), "it is in a call"
+    moods.release()
+    moods.wait_for("close")
+
+
+def test_a_second_thread_is_told_that_the_environment_is_busy(env: Any, moods: Moods) -> None:
+    results: list[Any] = []
+    with thread(lambda: results.append(env.step(scripted_env.WAIT))):
+        moods.wait_for("step")
+        for call in (lambda: env.step(0), env.reset, env.late, env.close):
+            with pytest.raises(rlay.Busy, match="another thread"):
+                call()
+        moods.release()
+    assert results[0][0] == [1]
+    assert env.step(0)[0] == [2], "the session is as it was"
+    env.close()
+    assert moods.calls()[-1] == "close"
+
+
+def test_two_threads_that_wait_for_one_environment(moods: Moods) -> None:
+    env = moods.server()
+    with thread(env.reset):
+        until(env._opening.locked, "the thread to wait")
+        for call in (env.reset, lambda: env.metadata):
+            with pytest.raises(rlay.Busy, match="another thread waits"):
+                call()
+        moods.dial(env.address)
+    assert env.step(0)[0] == [1]
+
+
+def test_close_ends_a_wait_for_an_environment(moods: Moods) -> None:
+    env = moods.server()
+
+    def wait() -> None:
+        with pytest.raises(rlay.Error, match="closed"):
+            env.reset()
+
+    with thread(wait):
+        until(env._opening.locked, "the thread to wait")
+        env.close()
+
+
+def test_nobody_listens() -> None:
+    address = free_address()
+    with pytest.raises(rlay.ConnectionLost, match="no connection to") as caught:
+        rlay.ClientEnv(address, connect_timeout=SOON)
+    assert address in str(caught.value) and "start the other side first" in str(caught.value)
+    assert isinstance(caught.value, ConnectionError)
+
+
+def test_somebody_listens_and_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(rlay.ConnectionLost, match="is it an RLay endpoint") as caught:
+            rlay.ClientEnv(address, connect_timeout=SOON)
+    assert address in str(caught.value)
+
+
+def test_nobody_dials() -> None:
+    env = rlay.ServerEnv(connect_timeout=SOON)
+    with pytest.raises(rlay.Timeout, match="no environment dialed in") as caught:
+        env.reset()
+    assert env.address in str(caught.value) and "0.3 s" in str(caught.value)
+    with pytest.raises(rlay.Timeout):
+        _ = env.observation_space
+    env.close()
+
+
+def test_who_comes_late_is_still_welcome(moods: Moods) -> None:
+    env = moods.server(connect_timeout=SOON)
+    with pytest.raises(rlay.Timeout):
+        env.reset()
+    moods.dial(env.address)
+    env._options = dataclasses.replace(env._options, connect_timeout=20.0)
+    assert env.reset()[0] == [0]
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_an_environment_that_is_not_made_within_connect_timeout(moods: Moods, paradigm: str) -> None:
+    with pytest.raises(rlay.Timeout, match="did not make the environment within connect_timeout") as caught:
+        moods.env(paradigm, "scripted_env:hesitant", connect_timeout=1.0, timeout=WAIT).reset()
+    assert str(caught.value).endswith("raise connect_timeout")
+    moods.release()
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_a_timeout_of_calls_does_not_bound_how_long_an_environment_is_made(moods: Moods, paradigm: str) -> None:
+    made: list[Any] = []
+    if paradigm == "client":
+        address, cls = moods.serve("scripted_env:hesitant"), rlay.ClientEnv
+    else:
+        address, cls = moods.server().address, rlay.ServerEnv
+        moods.dial(address, "scripted_env:hesitant")
+
+    def make() -> None:
+        env = cls(address, timeout=SOON, connect_timeout=WAIT)
+        assert env.observation_space is not None
+        made.append(env)
+
+    with thread(make) as beside:
+        moods.wait_for("hesitate")
+        # Much longer than a call may take.
+        beside.join(4 * SOON)
+        assert not made
+        moods.release()
+    made[0].timeout = WAIT
+    assert made[0].reset()[0] == [0]
+    made[0].close()
+
+
+def test_a_program_that_is_launched_has_connect_timeout_too(tmp_path: Path) -> None:
+    game = "import time, rlay; rlay.ClientBackend(lambda: time.sleep(600), None).run()"
+    with pytest.raises(rlay.Timeout, match="did not make the environment within connect_timeout"):
+        rlay.launch([sys.executable, "-c", game], connect_timeout=10.0, timeout=WAIT, log=tmp_path / "log")
