@@ -22,7 +22,7 @@ os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
 
 from host_process import PARADIGMS, Hosted, HostProcess, Start, agents_of
 from processes import ROOT, Program
-from scripted_host import Moods, moods_of
+from scripted_host import ScriptedHost, scripted_host_of
 
 # Shells let what they start in the background ignore Ctrl-C, and every program here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -85,19 +85,19 @@ def hosted(host_process: HostProcess) -> Iterator[Hosted]:
 
 
 @pytest.fixture
-def moods(host_process: HostProcess) -> Iterator[Moods]:
+def scripted_host(host_process: HostProcess) -> Iterator[ScriptedHost]:
     """What ``scripted_host.py`` offers, in the shared host process."""
-    with moods_of(host_process) as moods:
-        yield moods
+    with scripted_host_of(host_process) as scripted_host:
+        yield scripted_host
 
 
 @pytest.fixture
-def own_moods(spawn_host: Callable[[], HostProcess]) -> Iterator[Moods]:
-    """Moods of a host process that the test may kill."""
+def own_scripted_host(spawn_host: Callable[[], HostProcess]) -> Iterator[ScriptedHost]:
+    """The scripted host of a process that the test may kill."""
     host = spawn_host()
-    with moods_of(host) as moods:
-        yield moods
-        moods.forsake()
+    with scripted_host_of(host) as scripted_host:
+        yield scripted_host
+        scripted_host.disown()
 
 
 @pytest.fixture(scope="session")

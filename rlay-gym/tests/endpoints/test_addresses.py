@@ -13,7 +13,7 @@ import pytest
 import rlay
 from host_process import PARADIGMS
 from processes import free_address, python
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 LISTENERS: dict[str, Callable[[str], Any]] = {
     "ServerBackend": lambda address: rlay.ServerBackend("CartPole-v1", address),
@@ -47,12 +47,12 @@ def test_an_address_that_is_none(name: str, address: str) -> None:
 
 @pytest.mark.parametrize("name", LISTENERS)
 @pytest.mark.parametrize("scheme", ["tcp", "unix"])
-def test_an_address_that_is_taken(moods: Moods, tmp_path: Path, scheme: str, name: str) -> None:
-    address = moods.serve(address="tcp://127.0.0.1:0" if scheme == "tcp" else f"unix://{tmp_path}/rlay")
+def test_an_address_that_is_taken(scripted_host: ScriptedHost, tmp_path: Path, scheme: str, name: str) -> None:
+    address = scripted_host.serve(address="tcp://127.0.0.1:0" if scheme == "tcp" else f"unix://{tmp_path}/rlay")
     with pytest.raises(rlay.AddressError, match="in use by another listener") as caught:
         LISTENERS[name](address)
     assert address in str(caught.value)
-    assert moods.client(address).reset()[0] == [0], "who was there first is undisturbed"
+    assert scripted_host.client(address).reset()[0] == [0], "who was there first is undisturbed"
 
 
 @pytest.mark.parametrize("name", LISTENERS)
@@ -64,14 +64,14 @@ def test_other_machines_are_kept_out(name: str, host: str) -> None:
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_unix_sockets(moods: Moods, tmp_path: Path, paradigm: str) -> None:
+def test_unix_sockets(scripted_host: ScriptedHost, tmp_path: Path, paradigm: str) -> None:
     path = tmp_path / "rlay.sock"
     address = f"unix://{path}"
     if paradigm == "client":
-        env: Any = moods.client(moods.serve(address=address))
+        env: Any = scripted_host.client(scripted_host.serve(address=address))
     else:
-        env = moods.server(address)
-        moods.dial(address)
+        env = scripted_host.server(address)
+        scripted_host.dial(address)
     assert env.address == address
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600, "for this user alone"
     assert env.reset()[0] == [0]
@@ -88,11 +88,11 @@ def test_closing_removes_the_file_of_a_unix_socket(tmp_path: Path, name: str) ->
     assert not path.exists()
 
 
-def test_a_file_that_a_killed_listener_left_behind(moods: Moods, tmp_path: Path) -> None:
+def test_a_file_that_a_killed_listener_left_behind(scripted_host: ScriptedHost, tmp_path: Path) -> None:
     address = f"unix://{tmp_path}/rlay.sock"
     source = """
         import sys, scripted_env, rlay
-        host = rlay.ServerBackend(scripted_env.Moody, sys.argv[1])
+        host = rlay.ServerBackend(scripted_env.ScriptedEnv, sys.argv[1])
         print(host.address)
         sys.stdin.readline()
         """
@@ -100,7 +100,7 @@ def test_a_file_that_a_killed_listener_left_behind(moods: Moods, tmp_path: Path)
         assert program.line() == address
         program.kill()
     assert (tmp_path / "rlay.sock").exists()
-    assert moods.client(moods.serve(address=address)).reset()[0] == [0]
+    assert scripted_host.client(scripted_host.serve(address=address)).reset()[0] == [0]
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
@@ -111,12 +111,12 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "years of work"
 
 
-def test_both_ends_in_one_role_are_told_apart(moods: Moods) -> None:
-    agent = moods.server()
+def test_both_ends_in_one_role_are_told_apart(scripted_host: ScriptedHost) -> None:
+    agent = scripted_host.server()
     with pytest.raises(rlay.Incompatible, match="connect with ClientBackend, not ClientEnv"):
         rlay.ClientEnv(agent.address)
     with pytest.raises(rlay.Incompatible, match="connect with ClientEnv, not ClientBackend"):
-        rlay.ClientBackend("CartPole-v1", moods.serve()).run()
+        rlay.ClientBackend("CartPole-v1", scripted_host.serve()).run()
 
 
 @pytest.mark.parametrize("name", ["ClientEnv", "ClientBackend"])  # turn() waits as long as it takes

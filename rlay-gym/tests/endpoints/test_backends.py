@@ -15,7 +15,7 @@ import rlay
 import scripted_env
 from host_process import PARADIGMS, HostProcess
 from processes import WAIT, free_address, python, thread, until
-from scripted_host import Agent, Moods, backend
+from scripted_host import Agent, ScriptedHost, backend
 
 PROMISED = 2.0
 """Seconds in which ``close`` returns."""
@@ -122,8 +122,8 @@ def test_a_backend_serves_once(host_process: HostProcess, paradigm: str) -> None
         assert Agent(host_process, paradigm, host.address).step(scripted_env.WALK) == "[1]"
 
 
-@pytest.mark.parametrize("source", [scripted_env.Moody, scripted_env.Moody()], ids=["callable", "instance"])
-def test_a_host_that_does_not_serve_yet_lets_nobody_in(moods: Moods, source: Any) -> None:
+@pytest.mark.parametrize("source", [scripted_env.ScriptedEnv, scripted_env.ScriptedEnv()], ids=["callable", "instance"])
+def test_a_host_that_does_not_serve_yet_lets_nobody_in(scripted_host: ScriptedHost, source: Any) -> None:
     host = rlay.ServerBackend(source)
     with pytest.raises(rlay.Busy, match=r"does not serve yet; did it call run\(\) or start\(\)\?"):
         rlay.ClientEnv(host.address, connect_timeout=0.5)
@@ -143,7 +143,7 @@ def test_a_host_that_does_not_serve_yet_lets_nobody_in(moods: Moods, source: Any
 
 
 def test_a_client_backend_gives_up_when_nobody_listens() -> None:
-    host = rlay.ClientBackend(scripted_env.Moody, free_address(), connect_timeout=1.0)
+    host = rlay.ClientBackend(scripted_env.ScriptedEnv, free_address(), connect_timeout=1.0)
     with pytest.raises(rlay.ConnectionLost, match="no connection to"):
         host.run()
 
@@ -161,7 +161,9 @@ def test_a_game_that_was_played_ends_well_when_no_other_agent_comes(
         env.close()
         """
     with caplog.at_level(logging.INFO, "rlay"), python(agent) as program:
-        host = rlay.ClientBackend(scripted_env.Moody, program.line(), max_sessions=max_sessions, connect_timeout=2.0)
+        host = rlay.ClientBackend(
+            scripted_env.ScriptedEnv, program.line(), max_sessions=max_sessions, connect_timeout=2.0
+        )
         host.run()
     said = [record.getMessage() for record in caplog.records]
     assert said.count(f"{host.address}: the agent left; waiting 2 s for another") == 1
@@ -169,7 +171,7 @@ def test_a_game_that_was_played_ends_well_when_no_other_agent_comes(
 
 
 def test_a_turn_ends_when_another_thread_closes_the_backend() -> None:
-    host = rlay.ClientBackend(scripted_env.Moody(), free_address())
+    host = rlay.ClientBackend(scripted_env.ScriptedEnv(), free_address())
     ready = threading.Event()
 
     def turn() -> None:
@@ -185,21 +187,21 @@ def test_a_turn_ends_when_another_thread_closes_the_backend() -> None:
         host.turn()
 
 
-def test_max_sessions(moods: Moods) -> None:
-    address = moods.serve(max_sessions=2)
-    first, second = moods.client(address), moods.client(address)
+def test_max_sessions(scripted_host: ScriptedHost) -> None:
+    address = scripted_host.serve(max_sessions=2)
+    first, second = scripted_host.client(address), scripted_host.client(address)
     with pytest.raises(rlay.Busy, match="all 2 sessions are taken"):
-        moods.client(address, connect_timeout=1.0)
+        scripted_host.client(address, connect_timeout=1.0)
     first.close()
-    third = moods.client(address)
+    third = scripted_host.client(address)
     for env in (second, third):
         assert env.reset()[0] == [0]
 
 
-def test_max_sessions_of_a_backend_that_dials(moods: Moods) -> None:
-    first = moods.server()
-    moods.dial(first.address, max_sessions=2)
-    second, third = moods.server(first.address), moods.server(first.address, connect_timeout=0.5)
+def test_max_sessions_of_a_backend_that_dials(scripted_host: ScriptedHost) -> None:
+    first = scripted_host.server()
+    scripted_host.dial(first.address, max_sessions=2)
+    second, third = scripted_host.server(first.address), scripted_host.server(first.address, connect_timeout=0.5)
     first.reset()
     second.reset()
     with pytest.raises(rlay.Timeout):

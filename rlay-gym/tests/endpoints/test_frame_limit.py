@@ -17,7 +17,7 @@ import scripted_env
 from host_process import SCHEMES
 from inject_process_faults import LIMIT
 from processes import SUPPORT, WAIT, free_address, thread
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 MUCH = 70 << 20
 """More than a frame may hold that nobody set a limit for."""
@@ -27,18 +27,22 @@ RAISED = 80 << 20
 Fresh = Callable[[str], str]
 
 
-def meet(moods: Moods, paradigm: str, address: str, source: str, agent: Any = None, host: Any = None) -> Any:
+def meet(
+    scripted_host: ScriptedHost, paradigm: str, address: str, source: str, agent: Any = None, host: Any = None
+) -> Any:
     """Return an environment; the limits are the agent's and the host's."""
     if paradigm == "client":
-        return moods.client(moods.serve(source, address=address, max_frame=host), max_frame=agent)
-    env = moods.server(address, max_frame=agent)
-    moods.dial(env.address, source, max_frame=host)
+        return scripted_host.client(scripted_host.serve(source, address=address, max_frame=host), max_frame=agent)
+    env = scripted_host.server(address, max_frame=agent)
+    scripted_host.dial(env.address, source, max_frame=host)
     return env
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_raised_limit_lets_more_through(moods: Moods, fresh: Fresh, scheme: str, paradigm: str) -> None:
-    env = meet(moods, paradigm, fresh(scheme), "scripted_env:Endless", RAISED, RAISED)
+def test_a_raised_limit_lets_more_through(
+    scripted_host: ScriptedHost, fresh: Fresh, scheme: str, paradigm: str
+) -> None:
+    env = meet(scripted_host, paradigm, fresh(scheme), "scripted_env:Endless", RAISED, RAISED)
     env.contract = "off"  # it would look at every letter
     env.reset(options={"size": MUCH})
     assert len(env.step(0)[0]) == MUCH
@@ -46,9 +50,9 @@ def test_a_raised_limit_lets_more_through(moods: Moods, fresh: Fresh, scheme: st
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_an_observation_larger_than_the_limit(moods: Moods, fresh: Fresh, scheme: str) -> None:
+def test_an_observation_larger_than_the_limit(scripted_host: ScriptedHost, fresh: Fresh, scheme: str) -> None:
     """A host that dials; one that listens is a row of ``fault_table.py``."""
-    env = meet(moods, "server", fresh(scheme), "scripted_env:Endless", LIMIT)
+    env = meet(scripted_host, "server", fresh(scheme), "scripted_env:Endless", LIMIT)
     env.reset()
     with pytest.raises(rlay.Error, match=r"answer of 500000.. bytes is larger than the frame limit.*raise .*max_frame"):
         env.step(0)
@@ -56,8 +60,10 @@ def test_an_observation_larger_than_the_limit(moods: Moods, fresh: Fresh, scheme
 
 
 @pytest.mark.parametrize(("agent", "host"), [(RAISED, LIMIT), (LIMIT, RAISED), (RAISED, None)])
-def test_the_smaller_limit_counts(moods: Moods, paradigm: str, agent: int | None, host: int | None) -> None:
-    env = meet(moods, paradigm, "tcp://127.0.0.1:0", "scripted_env:Endless", agent, host)
+def test_the_smaller_limit_counts(
+    scripted_host: ScriptedHost, paradigm: str, agent: int | None, host: int | None
+) -> None:
+    env = meet(scripted_host, paradigm, "tcp://127.0.0.1:0", "scripted_env:Endless", agent, host)
     env.reset(options={"size": MUCH})
     smaller = min(agent or 64 << 20, host or 64 << 20)
     with pytest.raises(rlay.Error, match=f"larger than the frame limit of {smaller}"):
@@ -66,29 +72,29 @@ def test_the_smaller_limit_counts(moods: Moods, paradigm: str, agent: int | None
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_an_action_larger_than_the_limit(moods: Moods, fresh: Fresh, scheme: str, paradigm: str) -> None:
-    env = meet(moods, paradigm, fresh(scheme), "scripted_env:Patient", host=LIMIT)
+def test_an_action_larger_than_the_limit(scripted_host: ScriptedHost, fresh: Fresh, scheme: str, paradigm: str) -> None:
+    env = meet(scripted_host, paradigm, fresh(scheme), "scripted_env:Patient", host=LIMIT)
     env.reset()
     with pytest.raises(rlay.errors.InvalidAction, match=f"larger than the frame limit of {LIMIT}; raise .*max_frame"):
         env.step("a" * 17_000_000)
-    assert "step" not in moods.calls(), "nothing was sent"
+    assert "step" not in scripted_host.calls(), "nothing was sent"
     assert env.step("a" * 15_000_000)[-1] == {"heard": 15_000_000}
 
 
-def test_options_larger_than_the_limit(moods: Moods, paradigm: str) -> None:
-    env = meet(moods, paradigm, "tcp://127.0.0.1:0", "scripted_env:Moody", LIMIT)
+def test_options_larger_than_the_limit(scripted_host: ScriptedHost, paradigm: str) -> None:
+    env = meet(scripted_host, paradigm, "tcp://127.0.0.1:0", "scripted_env:ScriptedEnv", LIMIT)
     with pytest.raises(rlay.Error, match=f"the reset of .* larger than the frame limit of {LIMIT}; raise"):
         env.reset(options={"map": bytes(17_000_000)})
-    assert "reset" not in moods.calls(), "nothing was sent"
+    assert "reset" not in scripted_host.calls(), "nothing was sent"
     assert env.reset(options={"map": bytes(15_000_000)})[0] == [0]
 
 
-def test_a_space_larger_than_the_limit(moods: Moods, paradigm: str) -> None:
+def test_a_space_larger_than_the_limit(scripted_host: ScriptedHost, paradigm: str) -> None:
     """No observation would ever come; that is said before the first one is asked for."""
     text = f"the observation space of 50000000 bytes is larger than the frame limit of {LIMIT}; raise"
     with pytest.raises(rlay.Incompatible, match=text):
-        meet(moods, paradigm, "tcp://127.0.0.1:0", "scripted_env:Panorama", LIMIT).reset()
-    moods.wait_for("close")
+        meet(scripted_host, paradigm, "tcp://127.0.0.1:0", "scripted_env:Panorama", LIMIT).reset()
+    scripted_host.wait_for("close")
 
 
 def test_an_engine_that_says_too_much() -> None:
@@ -122,15 +128,22 @@ def test_a_game_that_is_launched() -> None:
 
 
 @pytest.mark.parametrize("limit", [65536, np.int64(1 << 20), (1 << 32) - 2])
-def test_limits_that_can_be(moods: Moods, paradigm: str, limit: int) -> None:
-    env = meet(moods, paradigm, "tcp://127.0.0.1:0", "scripted_env:Moody", limit, None if limit > 65536 else limit)
+def test_limits_that_can_be(scripted_host: ScriptedHost, paradigm: str, limit: int) -> None:
+    env = meet(
+        scripted_host,
+        paradigm,
+        "tcp://127.0.0.1:0",
+        "scripted_env:ScriptedEnv",
+        limit,
+        None if limit > 65536 else limit,
+    )
     assert env.reset()[0] == [0]
     assert env.step(0)[0] == [1]
 
 
-def test_a_frame_announced_beyond_the_limit(moods: Moods) -> None:
+def test_a_frame_announced_beyond_the_limit(scripted_host: ScriptedHost) -> None:
     """Nothing is taken in of it."""
-    with raw_peer.dial(moods.serve(max_frame=LIMIT)) as stranger:
+    with raw_peer.dial(scripted_host.serve(max_frame=LIMIT)) as stranger:
         stranger.send("Hello", raw_peer.HELLO)
         assert stranger.receive()["body"]["max_frame"] == LIMIT
         stranger.socket.sendall(struct.pack("<I", LIMIT + 1))
@@ -168,10 +181,10 @@ def test_one_address_has_one_limit() -> None:
         rlay.ServerEnv(env.address, max_frame=LIMIT).close()
 
 
-def test_environments_that_wait_are_sessions(moods: Moods) -> None:
-    env = moods.server(max_sessions=1)
-    moods.dial(env.address)
+def test_environments_that_wait_are_sessions(scripted_host: ScriptedHost) -> None:
+    env = scripted_host.server(max_sessions=1)
+    scripted_host.dial(env.address)
     assert env.reset()[0] == [0]
     with pytest.raises(rlay.Busy, match="the one session there can be is taken"):
-        rlay.ClientBackend(scripted_env.Moody, env.address, connect_timeout=0.5).run()
+        rlay.ClientBackend(scripted_env.ScriptedEnv, env.address, connect_timeout=0.5).run()
     assert env.step(0)[0] == [1]

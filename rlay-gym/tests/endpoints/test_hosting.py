@@ -17,17 +17,17 @@ import scripted_env
 from host_process import PARADIGMS, HostProcess
 from processes import WAIT, free_address, python, until
 from rlay import _hosting
-from scripted_host import Agent, Moods, backend
+from scripted_host import Agent, ScriptedHost, backend
 
 SOURCES: dict[str, Callable[[], Any]] = {
     "an id": lambda: "CartPole-v1",
     "an EnvSpec": lambda: gym.spec("CartPole-v1"),
-    "a class": lambda: scripted_env.Moody,
+    "a class": lambda: scripted_env.ScriptedEnv,
     "a function with render_mode": lambda: scripted_env.with_mode,
     "a function without render_mode": lambda: scripted_env.without_mode,
-    "a lambda": lambda: lambda: scripted_env.Moody(),
-    "a lambda that takes anything": lambda: lambda **kwargs: scripted_env.Moody(**kwargs),
-    "an instance": scripted_env.Moody,
+    "a lambda": lambda: lambda: scripted_env.ScriptedEnv(),
+    "a lambda that takes anything": lambda: lambda **kwargs: scripted_env.ScriptedEnv(**kwargs),
+    "an instance": scripted_env.ScriptedEnv,
 }
 
 
@@ -44,35 +44,37 @@ def test_what_cannot_be_hosted_is_refused_at_once(source: Any) -> None:
         rlay.ServerBackend(source)
 
 
-@pytest.mark.parametrize(("source", "mode"), [("with_mode", "ansi"), ("Moody", "ansi"), ("without_mode", None)])
-def test_a_callable_is_told_the_render_mode_if_it_takes_one(moods: Moods, source: str, mode: str | None) -> None:
-    env = moods.env(source=f"scripted_env:{source}", render_mode="ansi")
+@pytest.mark.parametrize(("source", "mode"), [("with_mode", "ansi"), ("ScriptedEnv", "ansi"), ("without_mode", None)])
+def test_a_callable_is_told_the_render_mode_if_it_takes_one(
+    scripted_host: ScriptedHost, source: str, mode: str | None
+) -> None:
+    env = scripted_host.env(source=f"scripted_env:{source}", render_mode="ansi")
     env.reset()
     if mode is not None:
         assert (env.render_mode, env.render()) == (mode, "step 0")
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_an_environment_lives_on_one_thread(moods: Moods, paradigm: str) -> None:
-    env = moods.env(paradigm, render_mode="ansi")
+def test_an_environment_lives_on_one_thread(scripted_host: ScriptedHost, paradigm: str) -> None:
+    env = scripted_host.env(paradigm, render_mode="ansi")
     env.reset()
     env.step(0)
     env.render()
     env.close()
-    moods.wait_for("close")
-    threads = moods.threads()
+    scripted_host.wait_for("close")
+    threads = scripted_host.threads()
     assert set(threads) == {"make", "reset", "step", "render", "close"}
     assert len(set.union(*threads.values())) == 1
 
 
-def test_sessions_have_environments_and_threads_of_their_own(moods: Moods) -> None:
-    address = moods.serve()
-    first, second = moods.client(address), moods.client(address)
+def test_sessions_have_environments_and_threads_of_their_own(scripted_host: ScriptedHost) -> None:
+    address = scripted_host.serve()
+    first, second = scripted_host.client(address), scripted_host.client(address)
     first.reset()
     second.reset()
     assert first.step(0)[0] == [1] and first.step(0)[0] == [2] and second.step(0)[0] == [1]
-    assert moods.calls().count("make") == 2
-    assert len(moods.threads()["step"]) == 2
+    assert scripted_host.calls().count("make") == 2
+    assert len(scripted_host.threads()["step"]) == 2
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
@@ -80,7 +82,7 @@ def test_an_instance_is_served_on_the_thread_that_runs_and_is_not_closed(paradig
     source = """
         import sys, scripted_env, rlay
         from processes import thread
-        env = scripted_env.Moody("ansi")
+        env = scripted_env.ScriptedEnv("ansi")
         name, address = sys.argv[1:]
         host = rlay.ServerBackend(env) if name == "client" else rlay.ClientBackend(env, address)
         print(host.address)
@@ -107,7 +109,7 @@ def test_an_instance_is_served_on_the_thread_that_runs_and_is_not_closed(paradig
 def test_an_instance_has_one_session_at_a_time() -> None:
     source = """
         import sys, scripted_env, rlay
-        with rlay.ServerBackend(scripted_env.Moody()) as host:
+        with rlay.ServerBackend(scripted_env.ScriptedEnv()) as host:
             print(host.address)
             sys.stdin.readline()
         """
@@ -130,15 +132,17 @@ REFUSED = {
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("name", REFUSED)
-def test_why_an_environment_is_refused_is_not_hidden_by_its_close(moods: Moods, paradigm: str, name: str) -> None:
+def test_why_an_environment_is_refused_is_not_hidden_by_its_close(
+    scripted_host: ScriptedHost, paradigm: str, name: str
+) -> None:
     """It is closed, since it was made for this session; what that raises stands beside the reason."""
     error, text, is_stuck = REFUSED[name]
     with pytest.raises(error) as caught:
-        moods.env(paradigm, f"misbehaving_envs:{name}").reset()
+        scripted_host.env(paradigm, f"misbehaving_envs:{name}").reset()
     assert isinstance(caught.value, rlay.Error)
     assert text in str(caught.value) and "the window is stuck" not in str(caught.value)
     assert ("the window is stuck" in caught.value.remote_traceback) == is_stuck  # type: ignore[attr-defined]
-    assert name in moods.host.tell("call", "misbehaving_envs:closings")
+    assert name in scripted_host.host.tell("call", "misbehaving_envs:closings")
 
 
 def test_an_instance_that_is_refused_is_not_closed() -> None:
@@ -191,7 +195,7 @@ def test_the_story_of_two_errors_is_told_in_order() -> None:
 @pytest.mark.parametrize("number", [0, -1, 1.5, "2", True, None])
 @pytest.mark.parametrize("source", ["callable", "instance"])
 def test_how_many_sessions_there_can_be(source: str, number: Any) -> None:
-    env: Any = scripted_env.Moody if source == "callable" else scripted_env.Moody()
+    env: Any = scripted_env.ScriptedEnv if source == "callable" else scripted_env.ScriptedEnv()
     for make in (rlay.ServerBackend, lambda env, **kwargs: rlay.ClientBackend(env, free_address(), **kwargs)):
         if number is None:
             make(env, max_sessions=None).close()
@@ -206,7 +210,7 @@ def test_how_many_sessions_there_can_be(source: str, number: Any) -> None:
 THREAD = """
     import asyncio, json, signal, sys, threading, scripted_env, rlay
 
-    class OnMain(scripted_env.Moody):
+    class OnMain(scripted_env.ScriptedEnv):
         def __init__(self, render_mode=None):
             super().__init__(render_mode)
             signal.signal(signal.SIGUSR1, lambda *_: host.close())
@@ -272,7 +276,7 @@ def test_one_environment_at_a_time_lives_on_the_thread_that_runs(paradigm: str, 
 def test_a_full_host_of_one_session_says_so_while_it_serves() -> None:
     source = """
         import scripted_env, rlay
-        host = rlay.ServerBackend(scripted_env.Moody())
+        host = rlay.ServerBackend(scripted_env.ScriptedEnv())
         print(host.address)
         host.run()
         """

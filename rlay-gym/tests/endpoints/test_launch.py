@@ -85,20 +85,20 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("mood", ENDS)
-def test_how_it_ended_is_said(mood: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", ENDS)
+def test_how_it_ended_is_said(case: str, tmp_path: Path) -> None:
     log = tmp_path / "game.log"
-    with game(mood, log=log) as env:
+    with game(case, log=log) as env:
         play(env, 2)
         with pytest.raises(rlay.ConnectionLost) as raised:
             env.step(0)
         text = str(raised.value)
-        assert ENDS[mood] in text and str(log) in text
-        assert ("so much to say 99999" if mood == "babble" else f"about to {mood}") in text
+        assert ENDS[case] in text and str(log) in text
+        assert ("so much to say 99999" if case == "babble" else f"about to {case}") in text
         assert len(text) < 10_000
-        with pytest.raises(rlay.ConnectionLost, match=ENDS[mood]):
+        with pytest.raises(rlay.ConnectionLost, match=ENDS[case]):
             env.reset()
-    assert f"about to {mood}" in log.read_text()
+    assert f"about to {case}" in log.read_text()
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
@@ -124,8 +124,8 @@ def test_one_that_never_dials_in_is_waited_for_and_ended() -> None:
     until(lambda: not games("never"), "the game to end")
 
 
-def games(mood: str) -> list[int]:
-    """The processes of the game in this mood, started by this one."""
+def games(case: str) -> list[int]:
+    """The processes of the game in this case, started by this one."""
     found = []
     for directory in Path("/proc").glob("[0-9]*"):
         try:
@@ -133,7 +133,7 @@ def games(mood: str) -> list[int]:
             parent = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, IndexError):
             continue
-        if GAME[1].encode() in words and mood.encode() in words and parent == os.getpid():
+        if GAME[1].encode() in words and case.encode() in words and parent == os.getpid():
             found.append(int(directory.name))
     return found
 
@@ -171,7 +171,7 @@ LINGERS = """
 import atexit, time
 atexit.register(time.sleep, 3.0)  # runs after the goodbye, which the package says at exit
 import scripted_env, rlay
-game = rlay.ClientBackend(scripted_env.Moody())
+game = rlay.ClientBackend(scripted_env.ScriptedEnv())
 while not isinstance(game.turn(1.0), rlay.Reset):
     pass
 game.reply([0])
@@ -195,9 +195,9 @@ def test_one_that_runs_on_is_said_to_have_ended_once_it_has(monkeypatch: pytest.
 
 
 def test_what_it_does_at_its_end_is_waited_for(tmp_path: Path) -> None:
-    for mood, saved in {"save": ["saved"], "afterwards": ["after run", "at exit"]}.items():
-        file = tmp_path / mood
-        with game(mood, str(file)) as env:
+    for case, saved in {"save": ["saved"], "afterwards": ["after run", "at exit"]}.items():
+        file = tmp_path / case
+        with game(case, str(file)) as env:
             play(env, 1)
         assert file.read_text().splitlines() == saved
 

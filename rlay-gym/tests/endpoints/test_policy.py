@@ -11,7 +11,7 @@ import rlay
 import scripted_env
 from host_process import Start
 from processes import Program, python, until
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 SERVER = """
     import logging, sys, rlay
@@ -32,40 +32,40 @@ def serve(patience: float) -> tuple[Program, str]:
     return server, server.find("serving the policy at").rsplit(" ", 1)[1]
 
 
-def test_every_environment_that_dials_in_is_played(moods: Moods) -> None:
+def test_every_environment_that_dials_in_is_played(scripted_host: ScriptedHost) -> None:
     server, address = serve(1000)
     with server:
         for _ in range(3):
-            moods.dial(address, "scripted_env:Short", max_sessions=1)
-        until(lambda: len(moods.threads().get("step", ())) == 3, "three environments to be stepped")
+            scripted_host.dial(address, "scripted_env:Short", max_sessions=1)
+        until(lambda: len(scripted_host.threads().get("step", ())) == 3, "three environments to be stepped")
         # Episode after episode: an environment ends each after three steps.
-        until(lambda: moods.calls().count("reset") > 30, "thirty episodes")
+        until(lambda: scripted_host.calls().count("reset") > 30, "thirty episodes")
         server.interrupt()
         server.find("ended")
         server.say("bye")
         assert server.wait() == 0
-    moods.wait_for("close", 3)
+    scripted_host.wait_for("close", 3)
 
 
-def test_an_environment_that_leaves_or_fails_disturbs_no_other(moods: Moods) -> None:
+def test_an_environment_that_leaves_or_fails_disturbs_no_other(scripted_host: ScriptedHost) -> None:
     server, address = serve(1000)
     with server:
-        moods.dial(address, "scripted_env:Short", max_sessions=1)
-        moods.dial(address, "scripted_env:Tired", max_sessions=1)
+        scripted_host.dial(address, "scripted_env:Short", max_sessions=1)
+        scripted_host.dial(address, "scripted_env:Tired", max_sessions=1)
         for _ in range(2):
             server.find("the environment left after 2 steps in 1 episode: RuntimeError: too tired")
-        before = moods.calls().count("reset")
-        until(lambda: moods.calls().count("reset") > before + 10, "the other one to go on")
+        before = scripted_host.calls().count("reset")
+        until(lambda: scripted_host.calls().count("reset") > before + 10, "the other one to go on")
 
 
-def test_a_policy_that_fails_lets_its_environment_go(moods: Moods) -> None:
+def test_a_policy_that_fails_lets_its_environment_go(scripted_host: ScriptedHost) -> None:
     server, address = serve(1)
     with server:
-        moods.dial(address, "scripted_env:Moody", max_sessions=1)
+        scripted_host.dial(address, "scripted_env:ScriptedEnv", max_sessions=1)
         server.find("the policy failed")
         server.find("wits' end")
-        moods.wait_for("close")
-        moods.log("the agent said goodbye: the policy failed: RuntimeError: the policy is at its wits' end")
+        scripted_host.wait_for("close")
+        scripted_host.log("the agent said goodbye: the policy failed: RuntimeError: the policy is at its wits' end")
 
 
 class Attempts:
@@ -75,11 +75,11 @@ class Attempts:
         self.error = error
         self.at: list[float] = []
 
-    def __call__(self, render_mode: str | None = None) -> scripted_env.Moody:
+    def __call__(self, render_mode: str | None = None) -> scripted_env.ScriptedEnv:
         self.at.append(time.monotonic())
         if self.error is not None:
             raise OSError(self.error)
-        return scripted_env.Moody(render_mode)
+        return scripted_env.ScriptedEnv(render_mode)
 
     def back_off(self) -> None:
         """Wait for eight. Between them lie 20 ms, 40 ms and so on; a slow machine can only add to that.
@@ -133,35 +133,35 @@ def test_a_rust_policy_server_that_does_not_fit(caplog: pytest.LogCaptureFixture
         assert "the agent said goodbye: observation_space: a float32 Box was asked for" in line
 
 
-def test_who_joins_and_who_leaves_is_told(moods: Moods) -> None:
+def test_who_joins_and_who_leaves_is_told(scripted_host: ScriptedHost) -> None:
     server, address = serve(1000)
     with server:
-        moods.dial(address, "scripted_env:Short", max_sessions=1)
-        moods.wait_for("step", 7)
-        moods.host.tell("stop", moods._dialed)
+        scripted_host.dial(address, "scripted_env:Short", max_sessions=1)
+        scripted_host.wait_for("step", 7)
+        scripted_host.host.tell("stop", scripted_host._dialed)
         server.find("an environment joined")
         left = server.find("the environment left after")
         assert "the environment's host said goodbye: the host is closing" in left
 
 
-def test_an_environment_that_takes_long_to_make_keeps_no_other_waiting(moods: Moods) -> None:
+def test_an_environment_that_takes_long_to_make_keeps_no_other_waiting(scripted_host: ScriptedHost) -> None:
     server, address = serve(1000)
     with server:
-        moods.dial(address, "scripted_env:hesitant", max_sessions=1)
-        moods.wait_for("hesitate")
-        moods.dial(address, "scripted_env:Short", max_sessions=1)
-        until(lambda: moods.calls().count("reset") > 10, "the other one to be played")
-        moods.release()
-        moods.wait_for("make", 2)
+        scripted_host.dial(address, "scripted_env:hesitant", max_sessions=1)
+        scripted_host.wait_for("hesitate")
+        scripted_host.dial(address, "scripted_env:Short", max_sessions=1)
+        until(lambda: scripted_host.calls().count("reset") > 10, "the other one to be played")
+        scripted_host.release()
+        scripted_host.wait_for("make", 2)
 
 
-def test_nobody_is_played_after_ctrl_c(moods: Moods) -> None:
+def test_nobody_is_played_after_ctrl_c(scripted_host: ScriptedHost) -> None:
     server, address = serve(1000)
     with server:
-        moods.dial(address, "scripted_env:Short", max_sessions=1, connect_timeout=1.0)
-        moods.wait_for("step")
+        scripted_host.dial(address, "scripted_env:Short", max_sessions=1, connect_timeout=1.0)
+        scripted_host.wait_for("step")
         server.interrupt()
         server.find("ended")
         # The process is alive, but has closed its environment and given its port back.
-        moods.wait_for("close")
-        assert moods.serve(address=address) == address
+        scripted_host.wait_for("close")
+        assert scripted_host.serve(address=address) == address

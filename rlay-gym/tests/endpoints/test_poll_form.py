@@ -181,7 +181,7 @@ def test_one_environment_is_polled_or_served() -> None:
                 serve()
         assert repr(game).endswith(", serving>")
         game.close()
-        with rlay.ClientBackend(scripted_env.Moody(), env.address) as served:
+        with rlay.ClientBackend(scripted_env.ScriptedEnv(), env.address) as served:
             with pytest.raises(rlay.Error, match=r"call turn\(\) without run\(\), start\(\) and with"):
                 served.turn()
 

@@ -12,7 +12,7 @@ import pytest
 import rlay
 from host_process import PARADIGMS, Start
 from processes import WAIT, python, until
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 # The programs are built first, if nobody has done that yet.
 pytestmark = pytest.mark.timeout(900)
@@ -63,17 +63,17 @@ def test_a_python_agent_balances_a_rust_pole(start: Start, paradigm: str) -> Non
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_a_rust_agent_balances_a_python_pole(start: Start, moods: Moods, paradigm: str) -> None:
-    before = moods.host.tell("call", "scripted_env:cartpole_steps")
+def test_a_rust_agent_balances_a_python_pole(start: Start, scripted_host: ScriptedHost, paradigm: str) -> None:
+    before = scripted_host.host.tell("call", "scripted_env:cartpole_steps")
     if paradigm == "client":
-        agent = start("agent", "--connect", moods.serve("scripted_env:counted_cartpole"), "--steps", str(STEPS))
+        agent = start("agent", "--connect", scripted_host.serve("scripted_env:counted_cartpole"), "--steps", str(STEPS))
     else:
         agent = start("agent", "--listen", "tcp://127.0.0.1:0", "--steps", str(STEPS))
-        moods.dial(agent.find("listening at").split()[-1], "scripted_env:counted_cartpole")
+        scripted_host.dial(agent.find("listening at").split()[-1], "scripted_env:counted_cartpole")
     with agent:
         episodes, mean = re.findall(r"(\d+) episodes, mean return ([\d.]+)", agent.find("episodes", 120))[0]
         assert agent.wait() == 0
-    assert moods.host.tell("call", "scripted_env:cartpole_steps") - before == STEPS
+    assert scripted_host.host.tell("call", "scripted_env:cartpole_steps") - before == STEPS
     assert STEPS / 500 <= int(episodes) <= STEPS / 400 and float(mean) > 400
 
 
@@ -110,12 +110,14 @@ def test_a_rust_environment_that_is_killed(start: Start) -> None:
             env.step(0)
 
 
-def test_a_rust_policy_plays_a_python_environment(start: Start, moods: Moods) -> None:
+def test_a_rust_policy_plays_a_python_environment(start: Start, scripted_host: ScriptedHost) -> None:
     with start("policy_server", "--listen", "tcp://127.0.0.1:0") as server:
         address = server.find("listening at").split()[-1]
-        before = moods.host.tell("call", "scripted_env:cartpole_steps")
-        moods.dial(address, "scripted_env:counted_cartpole", connect_timeout=1.0)
-        until(lambda: moods.host.tell("call", "scripted_env:cartpole_steps") > before + 1000, "a thousand steps")
+        before = scripted_host.host.tell("call", "scripted_env:cartpole_steps")
+        scripted_host.dial(address, "scripted_env:counted_cartpole", connect_timeout=1.0)
+        until(
+            lambda: scripted_host.host.tell("call", "scripted_env:cartpole_steps") > before + 1000, "a thousand steps"
+        )
 
 
 def test_a_python_policy_plays_a_rust_environment(start: Start) -> None:

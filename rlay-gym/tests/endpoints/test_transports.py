@@ -18,7 +18,7 @@ import transcripts
 from host_process import PARADIGMS, SCHEMES, HostProcess, Start
 from processes import WAIT, Program, python
 from rollout import play, same
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
 LANGUAGES = ("python", "rust")
@@ -107,17 +107,17 @@ OTHERS = SCHEMES[2:]
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("scheme", OTHERS)
-def test_check_env(moods: Moods, fresh: Any, scheme: str, paradigm: str) -> None:
+def test_check_env(scripted_host: ScriptedHost, fresh: Any, scheme: str, paradigm: str) -> None:
     with warnings.catch_warnings(record=True) as expected:
         warnings.simplefilter("always")
         check_env(gym.make("CartPole-v1").unwrapped)
     remote: Any
     if paradigm == "client":
-        address = moods.serve("CartPole-v1", address=fresh(scheme))
+        address = scripted_host.serve("CartPole-v1", address=fresh(scheme))
         remote = gym.make("rlay:ClientEnv-v0", address=address)
     else:
-        listener = moods.server(fresh(scheme))
-        moods.dial(listener.address, "CartPole-v1")
+        listener = scripted_host.server(fresh(scheme))
+        scripted_host.dial(listener.address, "CartPole-v1")
         remote = gym.make("rlay:ServerEnv-v0", address=listener.address)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -127,9 +127,9 @@ def test_check_env(moods: Moods, fresh: Any, scheme: str, paradigm: str) -> None
 
 @pytest.mark.parametrize("mode", ["fork", "spawn"])
 @pytest.mark.parametrize("scheme", OTHERS)
-def test_async_vector_env(moods: Moods, fresh: Any, scheme: str, mode: str) -> None:
-    address = moods.serve("CartPole-v1", address=fresh(scheme))
-    before = moods.client(address)  # open while the process forks
+def test_async_vector_env(scripted_host: ScriptedHost, fresh: Any, scheme: str, mode: str) -> None:
+    address = scripted_host.serve("CartPole-v1", address=fresh(scheme))
+    before = scripted_host.client(address)  # open while the process forks
     first = before.reset(seed=7)[0]
     kwargs: Any = {"vectorization_mode": "async", "vector_kwargs": {"context": mode}}
     remote = gym.make_vec("rlay:ClientEnv-v0", 2, address=address, connect_timeout=WAIT, **kwargs)
@@ -141,7 +141,7 @@ def test_async_vector_env(moods: Moods, fresh: Any, scheme: str, mode: str) -> N
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("scheme", OTHERS)
-def test_ctrl_c(moods: Moods, fresh: Any, scheme: str, paradigm: str) -> None:
+def test_ctrl_c(scripted_host: ScriptedHost, fresh: Any, scheme: str, paradigm: str) -> None:
     source = """
         import sys, scripted_env, rlay
         if sys.argv[1] == "client":
@@ -160,29 +160,29 @@ def test_ctrl_c(moods: Moods, fresh: Any, scheme: str, paradigm: str) -> None:
         """
     address = fresh(scheme)
     if paradigm == "client":
-        address = moods.serve(address=address)
+        address = scripted_host.serve(address=address)
     with python(source, paradigm, address) as program:
         if paradigm == "server":
-            moods.dial(program.find("listening at").split()[-1])
-        moods.wait_for("step")
+            scripted_host.dial(program.find("listening at").split()[-1])
+        scripted_host.wait_for("step")
         program.interrupt()
         program.find("interrupted")
-        moods.release()
+        scripted_host.release()
         program.say("go on")
         program.find("late 1")
         assert program.wait() == 0
 
 
 @pytest.mark.parametrize("scheme", OTHERS)
-def test_a_listener_that_comes_back(moods: Moods, fresh: Any, scheme: str) -> None:
-    number, address = moods.host.serve("scripted_env:Moody", address=fresh(scheme))
-    env = moods.client(address)
+def test_a_listener_that_comes_back(scripted_host: ScriptedHost, fresh: Any, scheme: str) -> None:
+    number, address = scripted_host.host.serve("scripted_env:ScriptedEnv", address=fresh(scheme))
+    env = scripted_host.client(address)
     env.reset()
-    moods.host.stop(number)
+    scripted_host.host.stop(number)
     with pytest.raises(rlay.Error):
         env.step(0)
-    again = moods.serve(address=address)
+    again = scripted_host.serve(address=address)
     assert again == address
-    env = moods.client(address)
+    env = scripted_host.client(address)
     env.reset()
     assert env.step(0)[0][0] == 1

@@ -15,7 +15,7 @@ import rlay
 from host_process import SCHEMES
 from inject_process_faults import stopped
 from processes import WAIT, python, thread, until
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 NETWORKS = ("tcp", "tls", "zmq", "quic")
 """Where a session goes on over another connection, when its own was left in the middle of a frame."""
@@ -26,18 +26,20 @@ SOON = 10.0
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_deadline(own_moods: Moods, fresh: Callable[[str], str], scheme: str) -> None:
-    env = own_moods.client(own_moods.serve("scripted_env:Patient", address=fresh(scheme)), reconnect_timeout=WAIT)
+def test_a_deadline(own_scripted_host: ScriptedHost, fresh: Callable[[str], str], scheme: str) -> None:
+    env = own_scripted_host.client(
+        own_scripted_host.serve("scripted_env:Patient", address=fresh(scheme)), reconnect_timeout=WAIT
+    )
     env.reset()
     env.timeout = 0.5
-    with stopped(own_moods.host.pid):
+    with stopped(own_scripted_host.host.pid):
         began = time.monotonic()
         with pytest.raises((rlay.Timeout, rlay.ConnectionLost), match="late|did not take the whole request") as raised:
             env.step("a" * LONG)
         assert time.monotonic() - began < SOON
     if scheme not in NETWORKS and raised.type is rlay.ConnectionLost:
         # Half a frame is on its way, and nothing else could follow it.
-        own_moods.wait_for("close")
+        own_scripted_host.wait_for("close")
         return
     env.timeout = None
     assert env.late(WAIT)[4] == {"heard": LONG}
@@ -45,7 +47,7 @@ def test_a_deadline(own_moods: Moods, fresh: Callable[[str], str], scheme: str) 
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_ctrl_c(own_moods: Moods, fresh: Callable[[str], str], scheme: str) -> None:
+def test_ctrl_c(own_scripted_host: ScriptedHost, fresh: Callable[[str], str], scheme: str) -> None:
     source = f"""
         import sys, rlay
         env = rlay.ClientEnv(sys.argv[1], reconnect_timeout={WAIT})
@@ -65,9 +67,9 @@ def test_ctrl_c(own_moods: Moods, fresh: Callable[[str], str], scheme: str) -> N
             print("lost", error)
         env.close()
         """
-    with python(source, own_moods.serve("scripted_env:Patient", address=fresh(scheme))) as program:
+    with python(source, own_scripted_host.serve("scripted_env:Patient", address=fresh(scheme))) as program:
         program.find("ready")
-        with stopped(own_moods.host.pid):
+        with stopped(own_scripted_host.host.pid):
             program.say("step")
             program.find("stepping")
             time.sleep(2.0)
@@ -84,7 +86,7 @@ def test_ctrl_c(own_moods: Moods, fresh: Callable[[str], str], scheme: str) -> N
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_host_that_closes(own_moods: Moods, fresh: Callable[[str], str], scheme: str) -> None:
+def test_a_host_that_closes(own_scripted_host: ScriptedHost, fresh: Callable[[str], str], scheme: str) -> None:
     """Its thread is not left behind, nor is the environment."""
     source = """
         import sys, scripted_env, rlay
@@ -93,18 +95,20 @@ def test_a_host_that_closes(own_moods: Moods, fresh: Callable[[str], str], schem
         print("ready")
         env.step(scripted_env.WAIT)
         """
-    address = own_moods.serve("scripted_env:Large", address=fresh(scheme))
+    address = own_scripted_host.serve("scripted_env:Large", address=fresh(scheme))
     with python(source, address) as agent:
         agent.find("ready")
-        own_moods.wait_for("step")
+        own_scripted_host.wait_for("step")
         os.kill(agent.pid, signal.SIGSTOP)
-        own_moods.release()
+        own_scripted_host.release()
         time.sleep(1.0)
         began = time.monotonic()
-        own_moods.host.tell("stop", 0)
+        own_scripted_host.host.tell("stop", 0)
         assert time.monotonic() - began < SOON
-        own_moods.wait_for("close", timeout=SOON)
-        until(lambda: "rlay-session" not in own_moods.host.tell("facts")["threads"], "the session's thread to end")
+        own_scripted_host.wait_for("close", timeout=SOON)
+        until(
+            lambda: "rlay-session" not in own_scripted_host.host.tell("facts")["threads"], "the session's thread to end"
+        )
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

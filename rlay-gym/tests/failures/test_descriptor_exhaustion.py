@@ -20,7 +20,7 @@ LISTENER = """
     import scripted_env, rlay
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
     if sys.argv[1] == "host":
-        here = rlay.ServerBackend(scripted_env.Moody, sys.argv[2], max_sessions=1000).start()
+        here = rlay.ServerBackend(scripted_env.ScriptedEnv, sys.argv[2], max_sessions=1000).start()
     elif sys.argv[1] == "agent":
         here = rlay.ServerEnv(sys.argv[2])
     if sys.argv[1] in ("host", "agent"):
@@ -46,7 +46,7 @@ LISTENER = """
             except rlay.Error as error:
                 print(type(error).__name__, error)
         elif line == "serve\\n":
-            served = rlay.ClientBackend(scripted_env.Moody, sys.argv[2], connect_timeout=60.0).start()
+            served = rlay.ClientBackend(scripted_env.ScriptedEnv, sys.argv[2], connect_timeout=60.0).start()
         else:
             for descriptor in spent:
                 os.close(descriptor)
@@ -119,13 +119,13 @@ def test_an_agent_that_listens_without_descriptors(
         address = agent.line()
         agent.say("spend")
         assert "Too many open files" in agent.line()
-        game = rlay.ClientBackend(scripted_env.Moody, address, max_sessions=1, connect_timeout=2.0)
+        game = rlay.ClientBackend(scripted_env.ScriptedEnv, address, max_sessions=1, connect_timeout=2.0)
         with pytest.raises(rlay.Busy) as caught:
             game.run()
         reads(caught.value, *WORDS)
         agent.say("free")
         agent.find("free")
-        with rlay.ClientBackend(scripted_env.Moody, address, max_sessions=1):
+        with rlay.ClientBackend(scripted_env.ScriptedEnv, address, max_sessions=1):
             agent.say("reset")
             agent.find("first [0]")
 
@@ -156,7 +156,7 @@ def test_a_rust_host_without_descriptors(scheme: str, fresh: Callable[[str], str
 @pytest.mark.parametrize("left", [0, 1])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_dialer_without_descriptors(scheme: str, left: int, fresh: Callable[[str], str]) -> None:
-    with rlay.ServerBackend(scripted_env.Moody, fresh(scheme)) as host:
+    with rlay.ServerBackend(scripted_env.ScriptedEnv, fresh(scheme)) as host:
         with python(LISTENER, "dialer", host.address, *([str(left)] if left else [])) as dialer:
             dialer.say("dial")
             assert dialer.line() == "in"

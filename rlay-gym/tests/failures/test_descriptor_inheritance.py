@@ -57,18 +57,18 @@ PRELUDE = """
 
 KINDS = {
     "ServerBackend": """
-        host = rlay.ServerBackend(scripted_env.Moody, address)
+        host = rlay.ServerBackend(scripted_env.ScriptedEnv, address)
         host.close()
         """,
     "ServerBackend that served": """
-        host = rlay.ServerBackend(scripted_env.Moody, address).start()
+        host = rlay.ServerBackend(scripted_env.ScriptedEnv, address).start()
         env = rlay.ClientEnv(host.address)
         env.reset()
         env.close()
         host.close()
         """,
     "ServerBackend whose agent stays": """
-        host = rlay.ServerBackend(scripted_env.Moody, address).start()
+        host = rlay.ServerBackend(scripted_env.ScriptedEnv, address).start()
         env = rlay.ClientEnv(host.address)
         env.reset()
         host.close()
@@ -84,14 +84,14 @@ KINDS = {
         """,
     "ServerEnv that played": """
         env = rlay.ServerEnv(address)
-        host = rlay.ClientBackend(scripted_env.Moody, env.address).start()
+        host = rlay.ClientBackend(scripted_env.ScriptedEnv, env.address).start()
         env.reset()
         env.close()
         host.close()
         """,
     "ClientBackend that is polled": """
         env = rlay.ServerEnv(address)
-        host = rlay.ClientBackend(scripted_env.Moody(), env.address)
+        host = rlay.ClientBackend(scripted_env.ScriptedEnv(), env.address)
         agent = threading.Thread(target=env.reset)
         agent.start()
         while host.turn(0.1) is None:
@@ -104,7 +104,7 @@ KINDS = {
 }
 
 LAUNCH = """
-    game = "import scripted_env, rlay; rlay.ClientBackend(scripted_env.Moody).run()"
+    game = "import scripted_env, rlay; rlay.ClientBackend(scripted_env.ScriptedEnv).run()"
     env = rlay.launch([sys.executable, "-c", game], connect_timeout=60.0)
     env.reset()
     env.close()
@@ -130,7 +130,7 @@ def source(*parts: str) -> str:
 WARM_UP = """
     address, kept = sys.argv[1], []
     # Whatever is opened once for the process is open before anything is counted.
-    with rlay.ServerBackend(scripted_env.Moody) as warm:
+    with rlay.ServerBackend(scripted_env.ScriptedEnv) as warm:
         rlay.ClientEnv(warm.address).close()
     settle()
     before = named()

@@ -18,8 +18,8 @@ from fault_outcomes import BOUNDS, EARLIEST, GONE, NEVER, NOTHING, TAKES_LONG, F
 from fault_table import FAULTS
 from host_process import HostProcess
 from processes import ROOT
-from scenario import STAGES, Stage
-from scripted_host import Moods, moods_of
+from scenario import SCENARIOS, Scenario
+from scripted_host import ScriptedHost, scripted_host_of
 
 Fresh = Callable[[str], str]
 Spawn = Callable[[], HostProcess]
@@ -33,11 +33,11 @@ SIDES = ("agent", "host")
 PATIENCE = ("is taken;", "are taken;", "still waiting for", "waiting for an environment", "still no connection")
 
 
-def prove(fault: Fault, stage: Stage, record: Record) -> None:
+def prove(fault: Fault, scenario: Scenario, record: Record) -> None:
     """Bring the fault about, and fail unless all comes as the table says."""
-    outcome = fault.courses[stage.paradigm].outcome(stage.scheme)
+    outcome = fault.courses[scenario.paradigm].outcome(scenario.scheme)
     expected = {"agent": outcome.agent, "host": outcome.host}
-    with stage, fault.bring(stage) as seen:
+    with scenario, fault.bring(scenario) as seen:
         after = seen.after
         for side, sight in expected.items():
             found = getattr(seen, side)
@@ -48,17 +48,17 @@ def prove(fault: Fault, stage: Stage, record: Record) -> None:
                 assert found is None
             if isinstance(sight, Logged):
                 began = time.monotonic()
-                stage.hear(side, sight.says)
+                scenario.hear(side, sight.says)
                 after += time.monotonic() - began
         assert EARLIEST.get(outcome.when, 0.0) <= after < BOUNDS[outcome.when]
     for side, sight in expected.items():
         if sight == NOTHING:
-            lines = stage.take_log(side)
+            lines = scenario.take_log(side)
             assert [line for line in lines if not any(word in line for word in PATIENCE)] == []
         else:
             assert sight == GONE or not isinstance(sight, str)
     if outcome.when != NEVER:
-        record(failure_page.MEASURED, (fault.name, stage.paradigm, stage.scheme, after))
+        record(failure_page.MEASURED, (fault.name, scenario.paradigm, scenario.scheme, after))
 
 
 CASES = [
@@ -79,13 +79,13 @@ def test_a_fault(
     request: pytest.FixtureRequest,
     record_property: Record,
     fresh: Fresh,
-    moods: Moods,
+    scripted_host: ScriptedHost,
     fault: Fault,
     paradigm: str,
     scheme: str,
 ) -> None:
-    here = request.getfixturevalue("own_moods") if fault.ends_the_host else moods
-    prove(fault, STAGES[paradigm](scheme, here, fresh, lambda: moods), record_property)
+    here = request.getfixturevalue("own_scripted_host") if fault.ends_the_host else scripted_host
+    prove(fault, SCENARIOS[paradigm](scheme, here, fresh, lambda: scripted_host), record_property)
 
 
 @pytest.mark.timeout(300)
@@ -101,16 +101,16 @@ def test_the_faults_that_take_long(record_property: Record, fresh: Fresh, spawn_
         try:
             with contextlib.ExitStack() as stack:
 
-                def start() -> Moods:
+                def start() -> ScriptedHost:
                     with starting:
-                        return stack.enter_context(moods_of(spawn_host()))
+                        return stack.enter_context(scripted_host_of(spawn_host()))
 
-                moods = start()
+                scripted_host = start()
                 try:
-                    prove(fault, STAGES[paradigm](scheme, moods, fresh, start), record_property)
+                    prove(fault, SCENARIOS[paradigm](scheme, scripted_host, fresh, start), record_property)
                 finally:
                     if fault.ends_the_host:
-                        moods.forsake()
+                        scripted_host.disown()
         except BaseException as error:
             wrong[case.id] = error
 

@@ -15,7 +15,7 @@ import rlay
 import scripted_env
 from host_process import PARADIGMS
 from processes import WAIT, free_address, python, thread, until
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 OPEN_IT_IN_THE_CHILD = "parent; open it in the child"
@@ -59,8 +59,8 @@ class Child:
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_an_environment_of_the_parent_says_so_in_the_child(moods: Moods, paradigm: str) -> None:
-    env = moods.env(paradigm, render_mode="ansi")
+def test_an_environment_of_the_parent_says_so_in_the_child(scripted_host: ScriptedHost, paradigm: str) -> None:
+    env = scripted_host.env(paradigm, render_mode="ansi")
     env.reset()
     calls: list[Callable[[], Any]] = [env.reset, lambda: env.step(0), env.render]
     for call in calls:
@@ -74,11 +74,11 @@ def test_an_environment_of_the_parent_says_so_in_the_child(moods: Moods, paradig
     with Child(lambda: env.step(0)) as child:
         child.said()
         assert env.step(0)[0] == [4], "while the child lives, too"
-    assert moods.calls().count("step") == 4
+    assert scripted_host.calls().count("step") == 4
 
 
-def test_a_copy_is_a_session_of_the_child(moods: Moods) -> None:
-    env = moods.env()
+def test_a_copy_is_a_session_of_the_child(scripted_host: ScriptedHost) -> None:
+    env = scripted_host.env()
     env.reset()
     env.step(0)
 
@@ -94,32 +94,32 @@ def test_a_copy_is_a_session_of_the_child(moods: Moods) -> None:
     assert env.step(0)[0] == [3]
 
 
-def test_a_fork_while_another_thread_is_in_a_call(moods: Moods) -> None:
-    env = moods.env()
+def test_a_fork_while_another_thread_is_in_a_call(scripted_host: ScriptedHost) -> None:
+    env = scripted_host.env()
     env.reset()
     answers: list[Any] = []
     with thread(lambda: answers.append(env.step(scripted_env.WAIT))):
-        moods.wait_for("step")
+        scripted_host.wait_for("step")
         with Child(lambda: env.step(0)) as child:
             assert "belongs to the parent process; open it in the child" in child.said()
             child.leave()
-        moods.release()
+        scripted_host.release()
     assert answers[0][0] == [1]
 
 
-def test_a_fork_while_another_thread_waits_for_an_environment(moods: Moods) -> None:
-    env = moods.server()
+def test_a_fork_while_another_thread_waits_for_an_environment(scripted_host: ScriptedHost) -> None:
+    env = scripted_host.server()
     with thread(env.reset):
         until(env._opening.locked, "the thread to wait")
         with Child(env.reset) as child:
             assert OPEN_IT_IN_THE_CHILD in child.said()
             child.leave()
-        moods.dial(env.address)
+        scripted_host.dial(env.address)
     assert env.step(0)[0] == [1]
 
 
-def test_the_child_of_a_listening_agent_may_listen_itself(moods: Moods) -> None:
-    env = moods.server()
+def test_the_child_of_a_listening_agent_may_listen_itself(scripted_host: ScriptedHost) -> None:
+    env = scripted_host.server()
 
     def listen() -> bool:
         own = rlay.ServerEnv()
@@ -141,8 +141,8 @@ def refused(address: str) -> bool:
 
 LISTENERS: dict[str, Callable[[], Any]] = {
     "ServerEnv": rlay.ServerEnv,
-    "ServerBackend": lambda: rlay.ServerBackend(scripted_env.Moody),
-    "ServerBackend that serves": lambda: rlay.ServerBackend(scripted_env.Moody).start(),
+    "ServerBackend": lambda: rlay.ServerBackend(scripted_env.ScriptedEnv),
+    "ServerBackend that serves": lambda: rlay.ServerBackend(scripted_env.ScriptedEnv).start(),
 }
 
 
@@ -156,51 +156,51 @@ def test_a_port_is_free_once_the_parent_closed_it_though_a_child_lives(name: str
         assert refused(listener.address)
 
 
-def test_a_session_ends_once_the_parent_closed_it_though_a_child_lives(moods: Moods) -> None:
-    env = moods.env()
+def test_a_session_ends_once_the_parent_closed_it_though_a_child_lives(scripted_host: ScriptedHost) -> None:
+    env = scripted_host.env()
     env.reset()
     with Child(lambda: None) as child:
         child.said()
         env.close()
-        moods.wait_for("close")
+        scripted_host.wait_for("close")
 
 
 class TestBackends:
     """What the parent hosts is not the child's to serve."""
 
-    def test_one_that_listens(self, moods: Moods) -> None:
-        with rlay.ServerBackend(scripted_env.Moody) as host:
-            number = moods.host.tell("call", "remote_agents:open", "client", host.address)
+    def test_one_that_listens(self, scripted_host: ScriptedHost) -> None:
+        with rlay.ServerBackend(scripted_env.ScriptedEnv) as host:
+            number = scripted_host.host.tell("call", "remote_agents:open", "client", host.address)
             with Child(host.run) as child:
                 assert "belongs to the parent; make it in the child" in child.said()
             with Child(host.close) as child:
                 assert child.said() == "None"
-                assert moods.host.tell("call", "remote_agents:step", number, 0) == "[1]"
+                assert scripted_host.host.tell("call", "remote_agents:step", number, 0) == "[1]"
                 child.leave()
-            assert moods.host.tell("call", "remote_agents:step", number, 0) == "[2]"
-            moods.host.tell("call", "remote_agents:close", number)
+            assert scripted_host.host.tell("call", "remote_agents:step", number, 0) == "[2]"
+            scripted_host.host.tell("call", "remote_agents:close", number)
 
-    def test_one_that_dials_may_serve_from_the_child(self, moods: Moods) -> None:
-        env = moods.server()
-        host = rlay.ClientBackend(scripted_env.Moody, env.address, connect_timeout=1.0)
+    def test_one_that_dials_may_serve_from_the_child(self, scripted_host: ScriptedHost) -> None:
+        env = scripted_host.server()
+        host = rlay.ClientBackend(scripted_env.ScriptedEnv, env.address, connect_timeout=1.0)
         with Child(host.run) as child:
             env.reset()
             assert env.step(0)[0] == [1]
             env.close()
             assert child.said() == "None", "it has played, and returns when nobody listens any more"
 
-    def test_one_that_dials_and_serves(self, moods: Moods) -> None:
-        env = moods.server()
-        moods.dial(env.address)
+    def test_one_that_dials_and_serves(self, scripted_host: ScriptedHost) -> None:
+        env = scripted_host.server()
+        scripted_host.dial(env.address)
         with Child(lambda: env.observation_space) as child:
             child.said()
             env.reset()
         assert env.step(0)[0] == [1]
 
-    def test_one_that_is_polled(self, moods: Moods) -> None:
+    def test_one_that_is_polled(self, scripted_host: ScriptedHost) -> None:
         address = free_address()
-        backend = rlay.ClientBackend(scripted_env.Moody(), address)
-        with thread(lambda: moods.host.tell("call", "remote_agents:listen_and_reset", address)):
+        backend = rlay.ClientBackend(scripted_env.ScriptedEnv(), address)
+        with thread(lambda: scripted_host.host.tell("call", "remote_agents:listen_and_reset", address)):
             assert backend.turn(WAIT) == rlay.Reset(seed=3, options=None)
             with Child(backend.close) as child:
                 assert child.said() == "None"
@@ -211,25 +211,25 @@ class TestBackends:
         backend.close()
 
 
-def test_a_child_that_ends_as_programs_do(moods: Moods) -> None:
+def test_a_child_that_ends_as_programs_do(scripted_host: ScriptedHost) -> None:
     source = """
         import os, sys, scripted_env, rlay
         env = rlay.ClientEnv(sys.argv[1])
         env.reset()
-        with rlay.ServerBackend(scripted_env.Moody) as host, rlay.ServerEnv() as agent:
+        with rlay.ServerBackend(scripted_env.ScriptedEnv) as host, rlay.ServerEnv() as agent:
             if os.fork() == 0:
                 sys.exit()  # blocks are left, exit handlers run, objects are collected
             os.wait()
             print("step", env.step(0)[0][0])
             print(rlay.ClientEnv(host.address).reset()[0][0])
         """
-    with python(source, moods.serve()) as program:
+    with python(source, scripted_host.serve()) as program:
         assert [program.line(), program.line()] == ["step 1", "0"]
         assert program.wait() == 0
 
 
-def test_many_threads_and_many_forks(moods: Moods) -> None:
-    address = moods.serve()
+def test_many_threads_and_many_forks(scripted_host: ScriptedHost) -> None:
+    address = scripted_host.serve()
     stop = threading.Event()
 
     def play() -> None:

@@ -11,7 +11,7 @@ import pytest
 import rlay
 import scripted_env
 from processes import Program, free_address, python, thread
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 SOON = 20.0
 """Ten times what is promised for a wait to end after Ctrl-C."""
@@ -34,7 +34,7 @@ CALLS = {
 
 @pytest.mark.parametrize("go_on", ["late", "reset"])
 @pytest.mark.parametrize("call", CALLS)
-def test_a_call_that_is_interrupted(moods: Moods, call: str, go_on: str) -> None:
+def test_a_call_that_is_interrupted(scripted_host: ScriptedHost, call: str, go_on: str) -> None:
     source = f"""
         import sys, scripted_env, rlay
         env = rlay.ClientEnv(sys.argv[1], render_mode="ansi")
@@ -55,11 +55,11 @@ def test_a_call_that_is_interrupted(moods: Moods, call: str, go_on: str) -> None
         print("step", env.step(0)[0][0])
         env.close()
         """
-    with python(source, moods.serve(), go_on) as program:
-        moods.wait_for(call, 2 if call == "reset" else 1)
+    with python(source, scripted_host.serve(), go_on) as program:
+        scripted_host.wait_for(call, 2 if call == "reset" else 1)
         interrupt(program)
         assert program.line() == "busy"
-        moods.release()
+        scripted_host.release()
         program.say("go on")
         if go_on == "late":
             assert program.line() == f"late {CALLS[call][1]}"
@@ -67,7 +67,7 @@ def test_a_call_that_is_interrupted(moods: Moods, call: str, go_on: str) -> None
         assert program.wait() == 0
 
 
-def test_late_that_is_interrupted(moods: Moods) -> None:
+def test_late_that_is_interrupted(scripted_host: ScriptedHost) -> None:
     source = """
         import sys, scripted_env, rlay
         env = rlay.ClientEnv(sys.argv[1])
@@ -85,10 +85,10 @@ def test_late_that_is_interrupted(moods: Moods) -> None:
         sys.stdin.readline()
         print(env.late(20)[0][0])
         """
-    with python(source, moods.serve()) as program:
+    with python(source, scripted_host.serve()) as program:
         program.find("late")
         interrupt(program)
-        moods.release()
+        scripted_host.release()
         program.say("go on")
         assert program.line() == "1"
 
@@ -132,7 +132,7 @@ def test_dialing_where_nobody_accepts_is_interrupted() -> None:
         interrupt(program, within=HANDSHAKE - 0.5)
 
 
-def test_waiting_for_an_environment_is_interrupted(moods: Moods) -> None:
+def test_waiting_for_an_environment_is_interrupted(scripted_host: ScriptedHost) -> None:
     source = """
         import rlay
         env = rlay.ServerEnv()
@@ -148,11 +148,11 @@ def test_waiting_for_an_environment_is_interrupted(moods: Moods) -> None:
     with python(source) as program:
         address = program.line()
         interrupt(program)
-        moods.dial(address)
+        scripted_host.dial(address)
         assert [program.line(), program.line()] == ["reset 0", "step 1"]
 
 
-@pytest.mark.parametrize("what", ["scripted_env.Moody", "scripted_env.Moody('ansi')"])
+@pytest.mark.parametrize("what", ["scripted_env.ScriptedEnv", "scripted_env.ScriptedEnv('ansi')"])
 def test_a_server_backend_that_runs_ends_with_ctrl_c(what: str) -> None:
     source = f"""
         import scripted_env, rlay
@@ -173,7 +173,7 @@ def test_a_server_backend_that_runs_ends_with_ctrl_c(what: str) -> None:
 def test_ctrl_c_reaches_the_code_of_an_environment_on_the_main_thread() -> None:
     source = """
         import scripted_env, rlay
-        class Loud(scripted_env.Moody):
+        class Loud(scripted_env.ScriptedEnv):
             def step(self, action):
                 print("in step")
                 return super().step(action)
@@ -200,7 +200,7 @@ def test_ctrl_c_reaches_the_code_of_an_environment_on_the_main_thread() -> None:
 def test_a_client_backend_that_runs_ends_with_ctrl_c() -> None:
     source = """
         import sys, scripted_env, rlay
-        rlay.ClientBackend(scripted_env.Moody, sys.argv[1]).run()
+        rlay.ClientBackend(scripted_env.ScriptedEnv, sys.argv[1]).run()
         print("ended")
         """
     env = rlay.ServerEnv(connect_timeout=20)
@@ -221,7 +221,7 @@ def test_a_client_backend_ends_though_the_signal_ends_no_wait() -> None:
             sys.stdin.readline()
             _thread.interrupt_main()
         threading.Thread(target=press, daemon=True).start()
-        rlay.ClientBackend(scripted_env.Moody, sys.argv[1], max_sessions=1).run()
+        rlay.ClientBackend(scripted_env.ScriptedEnv, sys.argv[1], max_sessions=1).run()
         print("ended")
         """
     with rlay.ServerEnv(connect_timeout=20) as env, python(source, env.address) as program:
@@ -231,7 +231,7 @@ def test_a_client_backend_ends_though_the_signal_ends_no_wait() -> None:
         assert program.wait() == 0
 
 
-def test_ctrl_c_while_a_long_wait_is_logged(moods: Moods) -> None:
+def test_ctrl_c_while_a_long_wait_is_logged(scripted_host: ScriptedHost) -> None:
     source = """
         import logging, signal, sys, scripted_env, rlay
         class Press(logging.Handler):
@@ -245,16 +245,16 @@ def test_ctrl_c_while_a_long_wait_is_logged(moods: Moods) -> None:
         except KeyboardInterrupt:
             print("interrupted")
         """
-    with python(source, moods.serve()) as program:
+    with python(source, scripted_host.serve()) as program:
         program.find("interrupted")
-        moods.release()
+        scripted_host.release()
         assert program.wait() == 0
 
 
 def test_a_client_backend_that_dials_ends_with_ctrl_c() -> None:
     source = """
         import sys, scripted_env, rlay
-        rlay.ClientBackend(scripted_env.Moody, sys.argv[1]).run()
+        rlay.ClientBackend(scripted_env.ScriptedEnv, sys.argv[1]).run()
         print("ended")
         """
     with contextlib.ExitStack() as stack:
@@ -269,7 +269,7 @@ def test_a_client_backend_that_dials_ends_with_ctrl_c() -> None:
 def test_a_turn_that_waits_is_interrupted() -> None:
     source = """
         import sys, scripted_env, rlay
-        host = rlay.ClientBackend(scripted_env.Moody, sys.argv[1])
+        host = rlay.ClientBackend(scripted_env.ScriptedEnv, sys.argv[1])
         try:
             print("waiting")
             host.turn(60)
@@ -285,14 +285,14 @@ def test_a_turn_that_waits_is_interrupted() -> None:
         assert program.line() == "turn Reset(seed=5, options=None)"
 
 
-def test_a_signal_handler_that_raises_something_else(moods: Moods) -> None:
+def test_a_signal_handler_that_raises_something_else(scripted_host: ScriptedHost) -> None:
     class Alarm(Exception):
         pass
 
     def ring(*_: object) -> None:
         raise Alarm
 
-    env = moods.env()
+    env = scripted_host.env()
     env.reset()
     before = signal.signal(signal.SIGALRM, ring)
     try:
@@ -301,21 +301,21 @@ def test_a_signal_handler_that_raises_something_else(moods: Moods) -> None:
             env.step(scripted_env.WAIT)
     finally:
         signal.signal(signal.SIGALRM, before)
-    moods.release()
+    scripted_host.release()
     assert env.late(20)[0] == [1]
 
 
 ACCEPTING = {
     "policy": 'rlay.serve_policy(lambda observation: 0, "tcp://127.0.0.1:0")',
     "backend": """
-        host = rlay.ServerBackend(scripted_env.Moody)
+        host = rlay.ServerBackend(scripted_env.ScriptedEnv)
         print("at", host.address)
         host.run()""",
 }
 
 
 @pytest.mark.parametrize("server", ACCEPTING)
-def test_ctrl_c_before_the_thread_of_a_session_has_started(moods: Moods, server: str) -> None:
+def test_ctrl_c_before_the_thread_of_a_session_has_started(scripted_host: ScriptedHost, server: str) -> None:
     source = f"""
         import logging, os, signal, sys, threading, scripted_env, rlay
         logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
@@ -331,9 +331,9 @@ def test_ctrl_c_before_the_thread_of_a_session_has_started(moods: Moods, server:
     with python(source) as program:
         address = program.find("at ").split()[-1]
         if server == "policy":
-            moods.dial(address)
+            scripted_host.dial(address)
         else:
             with contextlib.suppress(rlay.Error):
-                moods.client(address)
+                scripted_host.client(address)
         program.find("ended")
         assert program.wait() == 0

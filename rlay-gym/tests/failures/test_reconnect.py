@@ -19,7 +19,7 @@ import rlay
 from equal import difference
 from host_process import PARADIGMS, HostProcess
 from processes import WAIT, free_address, python, thread
-from scripted_host import moods_of
+from scripted_host import scripted_host_of
 
 PATIENCE = 60.0
 """How long both ends wait for another connection, where it must come."""
@@ -162,8 +162,8 @@ def test_what_an_episode_that_is_lost_ends_with_is_nobody_elses(
     spawn_host: Callable[[], HostProcess], paradigm: str, when: str
 ) -> None:
     """The last observation once more, but as an object of its own and as it came, whatever was done to the other."""
-    with moods_of(spawn_host()) as moods:
-        env = moods.env(paradigm, on_loss="truncate")
+    with scripted_host_of(spawn_host()) as scripted_host:
+        env = scripted_host.env(paradigm, on_loss="truncate")
         checked = PassiveEnvChecker(env)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -171,7 +171,7 @@ def test_what_an_episode_that_is_lost_ends_with_is_nobody_elses(
                 env.timeout = 0.2
                 with pytest.raises(rlay.Timeout):
                     env.reset(options={"wait_in": "reset"})
-                moods.release()
+                scripted_host.release()
                 env.timeout = WAIT
                 observation = env.late(WAIT)[0]
             else:
@@ -180,8 +180,8 @@ def test_what_an_episode_that_is_lost_ends_with_is_nobody_elses(
                 observation = checked.step(0)[0]
             expected = observation.copy()
             observation += 100
-            moods.host.kill()
-            moods.forsake()
+            scripted_host.host.kill()
+            scripted_host.disown()
             last, reward, terminated, truncated, info = (checked if when != "after a late reset" else env).step(0)
         assert np.array_equal(last, expected) and last.dtype == expected.dtype
         assert not np.shares_memory(last, observation)
@@ -332,7 +332,7 @@ def test_a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause(caplog
         stop = _rlay.Stop()
         def make(*what):
             stop.set()
-            return _hosting.maker(scripted_env.Moody)(*what)
+            return _hosting.maker(scripted_env.ScriptedEnv)(*what)
         acceptor.next(None).serve(make, stop, True, ([], []), _rlay.History())
         print("it is over")
         for _ in range(8):

@@ -9,15 +9,15 @@ import rlay
 import scripted_env
 from host_process import PARADIGMS
 from processes import WAIT, python, thread
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 # -- environments that raise ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("call", ["reset", "step", "render"])
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_what_an_environment_raises_is_raised_here(moods: Moods, paradigm: str, call: str) -> None:
-    env = moods.env(paradigm, render_mode="ansi")
+def test_what_an_environment_raises_is_raised_here(scripted_host: ScriptedHost, paradigm: str, call: str) -> None:
+    env = scripted_host.env(paradigm, render_mode="ansi")
     env.reset(options={} if call == "reset" else {"raise_in": call})
     with pytest.raises(ValueError) as caught:
         {"reset": lambda: env.reset(options={"raise_in": "reset"}), "step": lambda: env.step(0), "render": env.render}[
@@ -41,8 +41,10 @@ def test_what_an_environment_raises_is_raised_here(moods: Moods, paradigm: str, 
         ("scripted_env.OwnError", ()),
     ],
 )
-def test_the_class_is_the_remote_one_if_it_is_known_here(moods: Moods, name: str, bases: tuple[type, ...]) -> None:
-    env = moods.env()
+def test_the_class_is_the_remote_one_if_it_is_known_here(
+    scripted_host: ScriptedHost, name: str, bases: tuple[type, ...]
+) -> None:
+    env = scripted_host.env()
     env.reset(options={"raise_in": "step", "error": name})
     with pytest.raises(rlay.EnvError) as caught:
         env.step(0)
@@ -53,31 +55,31 @@ def test_the_class_is_the_remote_one_if_it_is_known_here(moods: Moods, name: str
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_an_environment_that_cannot_be_made(moods: Moods, paradigm: str) -> None:
+def test_an_environment_that_cannot_be_made(scripted_host: ScriptedHost, paradigm: str) -> None:
     with pytest.raises(OSError, match="no display for None") as caught:
-        moods.env(paradigm, "scripted_env:broken").reset()
+        scripted_host.env(paradigm, "scripted_env:broken").reset()
     assert isinstance(caught.value, rlay.EnvError)
     assert "scripted_env.py" in caught.value.remote_traceback and "in broken" in caught.value.remote_traceback
 
 
-def test_a_failure_to_make_gives_its_place_back(moods: Moods) -> None:
-    address = moods.serve("scripted_env:broken", max_sessions=1)
+def test_a_failure_to_make_gives_its_place_back(scripted_host: ScriptedHost) -> None:
+    address = scripted_host.serve("scripted_env:broken", max_sessions=1)
     for _ in range(3):
         with pytest.raises(OSError, match="no display"):
-            moods.client(address)
+            scripted_host.client(address)
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_what_close_raises_is_raised_by_close(moods: Moods, paradigm: str) -> None:
-    env = moods.env(paradigm)
+def test_what_close_raises_is_raised_by_close(scripted_host: ScriptedHost, paradigm: str) -> None:
+    env = scripted_host.env(paradigm)
     env.reset(options={"raise_in": "close"})
     with pytest.raises(ValueError, match="^close went wrong"):
         env.close()
     env.close()
 
 
-def test_tracebacks_stay_at_the_host_if_it_says_so(moods: Moods) -> None:
-    env = moods.client(moods.serve(tracebacks=False))
+def test_tracebacks_stay_at_the_host_if_it_says_so(scripted_host: ScriptedHost) -> None:
+    env = scripted_host.client(scripted_host.serve(tracebacks=False))
     env.reset(options={"raise_in": "step"})
     with pytest.raises(ValueError, match="^step went wrong") as caught:
         env.step(0)
@@ -89,8 +91,8 @@ def test_tracebacks_stay_at_the_host_if_it_says_so(moods: Moods) -> None:
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_an_environment_that_ends_its_process(own_moods: Moods, paradigm: str) -> None:
-    env = own_moods.env(paradigm)
+def test_an_environment_that_ends_its_process(own_scripted_host: ScriptedHost, paradigm: str) -> None:
+    env = own_scripted_host.env(paradigm)
     env.reset()
     with pytest.raises(rlay.ConnectionLost, match="killed or crashed") as caught:
         env.step(scripted_env.DIE)
@@ -101,17 +103,20 @@ def test_an_environment_that_ends_its_process(own_moods: Moods, paradigm: str) -
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_a_host_that_is_killed_while_an_answer_is_awaited(own_moods: Moods, paradigm: str) -> None:
-    env = own_moods.env(paradigm)
+def test_a_host_that_is_killed_while_an_answer_is_awaited(own_scripted_host: ScriptedHost, paradigm: str) -> None:
+    env = own_scripted_host.env(paradigm)
     env.reset()
-    with thread(lambda: (own_moods.wait_for("step"), own_moods.host.kill())), pytest.raises(rlay.ConnectionLost):
+    with (
+        thread(lambda: (own_scripted_host.wait_for("step"), own_scripted_host.host.kill())),
+        pytest.raises(rlay.ConnectionLost),
+    ):
         env.step(scripted_env.WAIT)
 
 
-def test_a_host_that_is_killed_between_two_calls(own_moods: Moods) -> None:
-    env = own_moods.env()
+def test_a_host_that_is_killed_between_two_calls(own_scripted_host: ScriptedHost) -> None:
+    env = own_scripted_host.env()
     env.reset()
-    own_moods.host.kill()
+    own_scripted_host.host.kill()
     with pytest.raises(rlay.ConnectionLost):
         env.step(0)
 
@@ -129,38 +134,38 @@ PLAYER = """
 
 
 @pytest.mark.parametrize("state", ["idle", "wait"])
-def test_an_agent_that_is_killed_makes_room(moods: Moods, state: str) -> None:
-    address = moods.serve(max_sessions=1)
+def test_an_agent_that_is_killed_makes_room(scripted_host: ScriptedHost, state: str) -> None:
+    address = scripted_host.serve(max_sessions=1)
     with python(PLAYER, "client", address) as player:
         player.find("ready")
         if state == "wait":
             player.say("wait")
-            moods.wait_for("step")
+            scripted_host.wait_for("step")
         player.kill()
     if state == "wait":
-        moods.release()
+        scripted_host.release()
     # Its environment is kept for it, in case that it comes back, but not if another agent wants its place.
-    assert moods.client(address).reset()[0] == [0]
-    moods.wait_for("close")
+    assert scripted_host.client(address).reset()[0] == [0]
+    scripted_host.wait_for("close")
 
 
-def test_a_listening_agent_that_is_killed_lets_the_game_go(moods: Moods) -> None:
+def test_a_listening_agent_that_is_killed_lets_the_game_go(scripted_host: ScriptedHost) -> None:
     with python(PLAYER, "server", "tcp://127.0.0.1:0") as player:
         address = player.line()
-        moods.dial(address)
+        scripted_host.dial(address)
         player.find("ready")
         player.kill()
-    moods.wait_for("close")
-    assert moods.server(address).reset()[0] == [0], "and whoever listens there next gets it"
+    scripted_host.wait_for("close")
+    assert scripted_host.server(address).reset()[0] == [0], "and whoever listens there next gets it"
 
 
-def test_an_agent_that_forgets_to_close_says_goodbye_all_the_same(moods: Moods) -> None:
-    address = moods.serve(max_sessions=1)
+def test_an_agent_that_forgets_to_close_says_goodbye_all_the_same(scripted_host: ScriptedHost) -> None:
+    address = scripted_host.serve(max_sessions=1)
     with python("import rlay, sys; rlay.ClientEnv(sys.argv[1]).reset()", address) as player:
         assert player.wait() == 0
-    moods.wait_for("close")
+    scripted_host.wait_for("close")
     env = rlay.ClientEnv(address, connect_timeout=WAIT)
     env.reset()
     del env
-    moods.wait_for("close", 2)
-    assert not any("crashed" in line for line in moods.host.take_log())
+    scripted_host.wait_for("close", 2)
+    assert not any("crashed" in line for line in scripted_host.host.take_log())

@@ -17,7 +17,7 @@ from processes import held, python, until
 
 HOST = """
     import sys, scripted_env, rlay
-    host = rlay.ServerBackend(scripted_env.Moody, max_sessions=64).start()
+    host = rlay.ServerBackend(scripted_env.ScriptedEnv, max_sessions=64).start()
     print(host.address)
     input()
     """
@@ -49,7 +49,7 @@ def test_the_end_of_the_interpreter_waits_for_busy_environments_at_once() -> Non
         import sys, time, atexit
         atexit.register(lambda: print("end", time.monotonic()))
         import rlay, scripted_env
-        hosts = [rlay.ServerBackend(scripted_env.Moody).start() for _ in range(8)]
+        hosts = [rlay.ServerBackend(scripted_env.ScriptedEnv).start() for _ in range(8)]
         print(*[host.address for host in hosts])
         input()
         print("begin", time.monotonic())
@@ -85,26 +85,26 @@ def test_a_server_env_that_is_dropped_gives_back_all_it_had(
     envs = [rlay.ServerEnv(address)]
     address = envs[0].address
     envs += [rlay.ServerEnv(address) for _ in range(count - 1)]
-    with rlay.ClientBackend(scripted_env.Moody, address, max_sessions=1):
+    with rlay.ClientBackend(scripted_env.ScriptedEnv, address, max_sessions=1):
         envs[0].reset()
     del envs
     gc.collect()
     until(lambda: no_more_than(before), "descriptors and threads to go", 5.0)
-    rlay.ServerBackend(scripted_env.Moody, address).close()
+    rlay.ServerBackend(scripted_env.ScriptedEnv, address).close()
 
 
 def test_a_backend_that_is_dropped_before_it_serves_gives_back_all_it_had() -> None:
     before = held(os.getpid())[:2]
-    host = rlay.ServerBackend(scripted_env.Moody)
+    host = rlay.ServerBackend(scripted_env.ScriptedEnv)
     address = host.address
     del host
     gc.collect()
     until(lambda: no_more_than(before), "descriptors and threads to go", 5.0)
-    rlay.ServerBackend(scripted_env.Moody, address).close()
+    rlay.ServerBackend(scripted_env.ScriptedEnv, address).close()
 
 
 def test_a_backend_that_was_started_serves_on_whoever_holds_it() -> None:
-    address = rlay.ServerBackend(scripted_env.Moody).start().address
+    address = rlay.ServerBackend(scripted_env.ScriptedEnv).start().address
     gc.collect()
     time.sleep(0.1)
     env = rlay.ClientEnv(address)
@@ -115,7 +115,7 @@ def test_a_backend_that_was_started_serves_on_whoever_holds_it() -> None:
 def test_a_game_that_is_dropped_while_an_engine_polls_it_leaves() -> None:
     before = held(os.getpid())[:2]
     with rlay.ServerEnv() as env:
-        game = rlay.ClientBackend(scripted_env.Moody(), env.address)
+        game = rlay.ClientBackend(scripted_env.ScriptedEnv(), env.address)
         game.turn(0.5)
         del game
         gc.collect()

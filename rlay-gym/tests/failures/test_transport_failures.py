@@ -15,7 +15,7 @@ import pytest
 import rlay
 from host_process import SCHEMES, Start
 from processes import WAIT, held, python, until
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
 
@@ -35,40 +35,42 @@ AGENT = """
 
 @pytest.mark.parametrize("killed", ["host", "agent"])
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_kill_in_the_middle_of_a_large_frame(own_moods: Moods, fresh: Any, scheme: str, killed: str) -> None:
-    address = own_moods.serve("scripted_env:Large", address=fresh(scheme))
+def test_a_kill_in_the_middle_of_a_large_frame(
+    own_scripted_host: ScriptedHost, fresh: Any, scheme: str, killed: str
+) -> None:
+    address = own_scripted_host.serve("scripted_env:Large", address=fresh(scheme))
     with python(AGENT, address) as agent:
         agent.line()
-        own_moods.wait_for("step")
+        own_scripted_host.wait_for("step")
         # The agent takes nothing in, so the frame, larger than any buffer, stays half sent.
         os.kill(agent.pid, signal.SIGSTOP)
-        own_moods.release()
+        own_scripted_host.release()
         time.sleep(1.0)
         if killed == "host":
-            own_moods.host.kill()
+            own_scripted_host.host.kill()
             os.kill(agent.pid, signal.SIGCONT)
             agent.find("lost:", NOTICED)
             return
         agent.kill()
-    own_moods.wait_for("close", timeout=NOTICED)
+    own_scripted_host.wait_for("close", timeout=NOTICED)
     with python(AGENT, address) as agent:
         agent.line()
-        own_moods.wait_for("step", 2)
-        own_moods.release()
+        own_scripted_host.wait_for("step", 2)
+        own_scripted_host.release()
         agent.find("a row of")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_clients_that_say_nothing(moods: Moods, fresh: Any, start: Start, scheme: str) -> None:
-    address = moods.serve(address=fresh(scheme))
-    good = moods.client(address)
+def test_clients_that_say_nothing(scripted_host: ScriptedHost, fresh: Any, start: Start, scheme: str) -> None:
+    address = scripted_host.serve(address=fresh(scheme))
+    good = scripted_host.client(address)
     good.reset()
     with start("knock", address, "0") as one, start("knock", address, "0") as another:
         one.find("connected")
         another.find("connected")
         assert good.step(0)[0] == 1
-        moods.client(address).reset()
-        moods.log("handshake failed")
+        scripted_host.client(address).reset()
+        scripted_host.log("handshake failed")
         assert good.step(0)[0] == 2
 
 
@@ -109,8 +111,8 @@ def settled(pid: int) -> tuple[int, int, int] | None:
     return held(pid)
 
 
-def test_a_wrong_pin(moods: Moods, fresh: Any) -> None:
-    address = moods.serve(address=fresh("quic"))
+def test_a_wrong_pin(scripted_host: ScriptedHost, fresh: Any) -> None:
+    address = scripted_host.serve(address=fresh("quic"))
     right = re.search(r"pin=(sha256:[0-9a-f]{64})", address)
     assert right is not None
     wrong = address.replace(right[1], "sha256:" + "0" * 64)
@@ -120,4 +122,4 @@ def test_a_wrong_pin(moods: Moods, fresh: Any) -> None:
         rlay.ClientEnv(address.replace("sha256:", "sha256:x"))
     with pytest.raises(rlay.Error, match="whose certificate"):
         rlay.ClientEnv(address.split("?")[0])
-    moods.client(address).reset()
+    scripted_host.client(address).reset()

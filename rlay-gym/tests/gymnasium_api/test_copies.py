@@ -19,7 +19,7 @@ import pytest
 import rlay
 from host_process import PARADIGMS, HostProcess, make
 from processes import WAIT
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 WAYS: dict[str, Callable[[Any], Any]] = {
     "deepcopy": copy.deepcopy,
@@ -82,9 +82,9 @@ def test_every_argument_is_kept(cls: Any, way: Callable[[Any], Any], monkeypatch
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_every_attribute_is_kept(moods: Moods, paradigm: str, way: Callable[[Any], Any]) -> None:
+def test_every_attribute_is_kept(scripted_host: ScriptedHost, paradigm: str, way: Callable[[Any], Any]) -> None:
     """Those that were set after the environment was made, by its user, too."""
-    env = moods.env(paradigm, render_mode="ansi")
+    env = scripted_host.env(paradigm, render_mode="ansi")
     env.reset()
     env.timeout, env.contract, env.on_loss, env.notes = 18.0, "off", "truncate", ["mine"]
     again = way(env)

@@ -17,23 +17,23 @@ from gymnasium.wrappers import HumanRendering, RenderCollection, TimeLimit
 import rlay
 from host_process import PARADIGMS
 from processes import WAIT, free_address
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 IDS = {"client": "rlay:ClientEnv-v0", "server": "rlay:ServerEnv-v0"}
 ENTRIES = {"client": "ClientEnv", "server": "ServerEnv"}
 
 
 @pytest.fixture
-def address(moods: Moods, request: pytest.FixtureRequest) -> str:
+def address(scripted_host: ScriptedHost, request: pytest.FixtureRequest) -> str:
     """Where a CartPole is to be had in the paradigm of the test."""
-    return where(moods, request.getfixturevalue("paradigm"), "CartPole-v1")
+    return where(scripted_host, request.getfixturevalue("paradigm"), "CartPole-v1")
 
 
-def where(moods: Moods, paradigm: str, source: str) -> str:
+def where(scripted_host: ScriptedHost, paradigm: str, source: str) -> str:
     if paradigm == "client":
-        return moods.serve(source)
-    holder = moods.server()
-    moods.dial(holder.address, source)
+        return scripted_host.serve(source)
+    holder = scripted_host.server()
+    scripted_host.dial(holder.address, source)
     return holder.address
 
 
@@ -86,8 +86,8 @@ def test_register_keeps_the_facts_and_adds_no_time_limit(paradigm: str, address:
     env.close()
 
 
-def test_register_takes_what_gymnasium_takes(moods: Moods) -> None:
-    rlay.register("Short-v3", moods.serve("CartPole-v1"), max_episode_steps=5, reward_threshold=1.5)
+def test_register_takes_what_gymnasium_takes(scripted_host: ScriptedHost) -> None:
+    rlay.register("Short-v3", scripted_host.serve("CartPole-v1"), max_episode_steps=5, reward_threshold=1.5)
     spec = gym.spec("Short-v3")
     assert (spec.max_episode_steps, spec.reward_threshold) == (5, 1.5)
     env = gym.make("Short-v3")
@@ -97,14 +97,14 @@ def test_register_takes_what_gymnasium_takes(moods: Moods) -> None:
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_register_takes_what_the_endpoint_takes(moods: Moods, paradigm: str) -> None:
+def test_register_takes_what_the_endpoint_takes(scripted_host: ScriptedHost, paradigm: str) -> None:
     """As arguments of its own or in ``kwargs``, as ``gymnasium.register`` would have them."""
     several, allowed = {"pole": "CartPole-v1", "lake": "FrozenLake-v1"}, {"env_kwargs": ["is_slippery"]}
     if paradigm == "client":
-        address = moods.serve(several, **allowed)  # type: ignore[arg-type]
+        address = scripted_host.serve(several, **allowed)  # type: ignore[arg-type]
     else:
-        address = moods.server().address
-        moods.dial(address, several, **allowed)  # type: ignore[arg-type]
+        address = scripted_host.server().address
+        scripted_host.dial(address, several, **allowed)  # type: ignore[arg-type]
     id, dry = f"DryLake{paradigm}-v0", {"is_slippery": False}
     asked: Any = {"env_id": "lake", "env_kwargs": dry, "kwargs": {"timeout": 20.0, "connect_timeout": WAIT}}
     rlay.register(id, address, entry=ENTRIES[paradigm], contract="strict", order_enforce=False, **asked)  # type: ignore[arg-type]
@@ -126,8 +126,10 @@ def test_register_knows_what_belongs_to_neither() -> None:
         rlay.register("X-v0", "tcp://127.0.0.1:1", size=3)
 
 
-def test_register_is_not_kept_from_it_by_a_close_that_fails(moods: Moods, caplog: pytest.LogCaptureFixture) -> None:
-    rlay.register("Stuck-v0", moods.serve("scripted_env:Stuck"))
+def test_register_is_not_kept_from_it_by_a_close_that_fails(
+    scripted_host: ScriptedHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    rlay.register("Stuck-v0", scripted_host.serve("scripted_env:Stuck"))
     assert any("failed to close: the door is stuck" in record.getMessage() for record in caplog.records)
     assert gym.spec("Stuck-v0").entry_point == "rlay:make_client_env"
 
@@ -139,8 +141,10 @@ def test_register_says_what_entries_there_are() -> None:
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("copied", [pickle, copy])
-def test_a_copy_is_a_new_session_with_the_same_arguments(moods: Moods, paradigm: str, copied: Any) -> None:
-    env = moods.env(paradigm, render_mode="ansi", timeout=20.0, max_frame=1 << 20)
+def test_a_copy_is_a_new_session_with_the_same_arguments(
+    scripted_host: ScriptedHost, paradigm: str, copied: Any
+) -> None:
+    env = scripted_host.env(paradigm, render_mode="ansi", timeout=20.0, max_frame=1 << 20)
     env.reset()
     env.step(0)
     again = copy.deepcopy(env) if copied is copy else pickle.loads(pickle.dumps(env))
@@ -154,23 +158,27 @@ def test_a_copy_is_a_new_session_with_the_same_arguments(moods: Moods, paradigm:
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_human_rendering_stands_in_where_the_remote_has_none(moods: Moods, paradigm: str) -> None:
-    env = gym.make(IDS[paradigm], address=where(moods, paradigm, "scripted_env:Moody"), render_mode="human")
+def test_human_rendering_stands_in_where_the_remote_has_none(scripted_host: ScriptedHost, paradigm: str) -> None:
+    env = gym.make(
+        IDS[paradigm], address=where(scripted_host, paradigm, "scripted_env:ScriptedEnv"), render_mode="human"
+    )
     assert HumanRendering.__name__ in wrappers(env) and env.render_mode == "human"
     env.reset()
     env.step(0)
-    assert "render" in moods.calls(), "frames are drawn here from what is rendered there"
+    assert "render" in scripted_host.calls(), "frames are drawn here from what is rendered there"
     env.close()
 
 
-def test_a_stand_in_keeps_the_free_port_that_was_asked_for(moods: Moods, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stand_in_keeps_the_free_port_that_was_asked_for(
+    scripted_host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bound: list[str] = []
     take = rlay._listeners.take
 
     def take_and_dial(address: str, options: Any, user: Any) -> Any:
         listener = take(address, options, user)
         if not bound:
-            moods.dial(listener.address)
+            scripted_host.dial(listener.address)
         bound.append(listener.address)
         return listener
 
@@ -192,8 +200,10 @@ def test_no_stand_in_is_tried_where_nobody_is(mode: str) -> None:
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_frames_are_collected_where_the_remote_does_not(moods: Moods, paradigm: str) -> None:
-    env = gym.make(IDS[paradigm], address=where(moods, paradigm, "scripted_env:Moody"), render_mode="rgb_array_list")
+def test_frames_are_collected_where_the_remote_does_not(scripted_host: ScriptedHost, paradigm: str) -> None:
+    env = gym.make(
+        IDS[paradigm], address=where(scripted_host, paradigm, "scripted_env:ScriptedEnv"), render_mode="rgb_array_list"
+    )
     assert RenderCollection.__name__ in wrappers(env)
     env.reset()
     env.step(0)
@@ -204,8 +214,8 @@ def test_frames_are_collected_where_the_remote_does_not(moods: Moods, paradigm: 
 
 @pytest.mark.parametrize("mode", ["human", "rgb_array_list"])
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_a_mode_that_the_remote_has_is_left_to_it(moods: Moods, paradigm: str, mode: str) -> None:
-    env = gym.make(IDS[paradigm], address=where(moods, paradigm, "scripted_env:Painter"), render_mode=mode)
+def test_a_mode_that_the_remote_has_is_left_to_it(scripted_host: ScriptedHost, paradigm: str, mode: str) -> None:
+    env = gym.make(IDS[paradigm], address=where(scripted_host, paradigm, "scripted_env:Painter"), render_mode=mode)
     assert not {"HumanRendering", "RenderCollection"} & set(wrappers(env))
     env.reset()
     frames = env.render()
@@ -214,8 +224,8 @@ def test_a_mode_that_the_remote_has_is_left_to_it(moods: Moods, paradigm: str, m
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_a_mode_that_nobody_has(moods: Moods, paradigm: str) -> None:
-    address = where(moods, paradigm, "scripted_env:Moody")
+def test_a_mode_that_nobody_has(scripted_host: ScriptedHost, paradigm: str) -> None:
+    address = where(scripted_host, paradigm, "scripted_env:ScriptedEnv")
     with pytest.raises(rlay.Error, match=r"'ascii'|\"ascii\""):
         gym.make(IDS[paradigm], address=address, render_mode="ascii").reset()
     with pytest.raises(rlay.Error) as caught:
@@ -225,8 +235,10 @@ def test_a_mode_that_nobody_has(moods: Moods, paradigm: str) -> None:
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize(("mode", "expected"), [("ansi", "step 1"), ("rgb_array", (4, 6, 3)), (None, None)])
-def test_every_mode_that_is_declared(moods: Moods, paradigm: str, mode: str | None, expected: Any) -> None:
-    env = moods.env(paradigm, render_mode=mode)
+def test_every_mode_that_is_declared(
+    scripted_host: ScriptedHost, paradigm: str, mode: str | None, expected: Any
+) -> None:
+    env = scripted_host.env(paradigm, render_mode=mode)
     assert env.metadata == {"render_modes": ["ansi", "rgb_array"], "render_fps": 30}
     env.reset()
     env.step(0)
@@ -281,10 +293,10 @@ class Refusal:
 
 
 @pytest.mark.parametrize("name", ["custom", "mode", "no_wrapper"])
-def test_an_environment_that_is_not_taken_leaves_no_port(moods: Moods, name: str) -> None:
+def test_an_environment_that_is_not_taken_leaves_no_port(scripted_host: ScriptedHost, name: str) -> None:
     source, kwargs = getattr(Refusal, name)
     address = free_address()
-    moods.dial(address, source)
+    scripted_host.dial(address, source)
     with pytest.raises((rlay.Error, AssertionError, ValueError)) as kept:
         gym.make("rlay:ServerEnv-v0", address=address, connect_timeout=WAIT, **kwargs)
     assert not isinstance(kept.value, rlay.Timeout)

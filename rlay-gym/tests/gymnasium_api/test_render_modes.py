@@ -12,13 +12,13 @@ import rlay
 from host_process import PARADIGMS
 from processes import python, until
 from render_envs import DECLARED, UNDECLARED
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 MODES = ["ansi", "rgb_array"]
 
 
-def drawn(moods: Moods, paradigm: str, source: str, mode: str) -> Any:
-    env = moods.env(paradigm, source, render_mode=mode)
+def drawn(scripted_host: ScriptedHost, paradigm: str, source: str, mode: str) -> Any:
+    env = scripted_host.env(paradigm, source, render_mode=mode)
     env.reset()
     return env.render(), env
 
@@ -41,13 +41,13 @@ SOURCES = ("render_envs:make", "render_envs:Modes/{}-v0", "render_envs:made")
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("name", DECLARED)
-def test_any_container_is_a_declaration(moods: Moods, paradigm: str, source: str, name: str) -> None:
+def test_any_container_is_a_declaration(scripted_host: ScriptedHost, paradigm: str, source: str, name: str) -> None:
     source = source.format(name) if "{}" in source else f"{source}:{name}"
     if refusal := refused_by_gymnasium(source):
         with pytest.raises(refusal):
-            drawn(moods, paradigm, source, "ansi")
+            drawn(scripted_host, paradigm, source, "ansi")
         return
-    frame, env = drawn(moods, paradigm, source, "ansi")
+    frame, env = drawn(scripted_host, paradigm, source, "ansi")
     assert frame == "drawn in mode ansi"
     modes = env.metadata["render_modes"]
     assert list(modes) == (["ansi"] if name == "str" else MODES)
@@ -56,28 +56,30 @@ def test_any_container_is_a_declaration(moods: Moods, paradigm: str, source: str
         with pytest.raises(
             rlay.Error, match="does not render in mode 'depth'|does not render in mode \"depth\""
         ) as caught:
-            drawn(moods, paradigm, source, "depth")
+            drawn(scripted_host, paradigm, source, "depth")
         assert "ansi" in str(caught.value) and "choose one of these" in str(caught.value)
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("name", UNDECLARED)
-def test_without_a_declaration_the_environment_is_made(moods: Moods, paradigm: str, source: str, name: str) -> None:
+def test_without_a_declaration_the_environment_is_made(
+    scripted_host: ScriptedHost, paradigm: str, source: str, name: str
+) -> None:
     """As ``gym.make`` does, which warns, too; what are no metadata at all it refuses."""
     source = source.format(name.replace(" ", "_")) if "{}" in source else f"{source}:{name}"
     if refusal := refused_by_gymnasium(source):
         with pytest.raises(refusal):
-            drawn(moods, paradigm, source, "ansi")
+            drawn(scripted_host, paradigm, source, "ansi")
         return
-    assert drawn(moods, paradigm, source, "ansi")[0] == "drawn in mode ansi"
-    assert "render_modes" in moods.log("declare no render_modes")
+    assert drawn(scripted_host, paradigm, source, "ansi")[0] == "drawn in mode ansi"
+    assert "render_modes" in scripted_host.log("declare no render_modes")
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("name", ["dict", "lacks", "odd"])
-def test_a_spec_that_is_none_of_gymnasiums(moods: Moods, paradigm: str, name: str) -> None:
-    env = moods.env(paradigm, f"render_envs:specified:{name}")
+def test_a_spec_that_is_none_of_gymnasiums(scripted_host: ScriptedHost, paradigm: str, name: str) -> None:
+    env = scripted_host.env(paradigm, f"render_envs:specified:{name}")
     env.reset()
     spec = env.spec
     assert spec is not None

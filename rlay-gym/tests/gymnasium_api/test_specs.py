@@ -60,7 +60,7 @@ def test_it_says_so_without_gym_make(hosted: Hosted, paradigm: str) -> None:
 
 
 def test_it_says_nothing_where_the_host_does_not(hosted: Hosted, paradigm: str) -> None:
-    env = hosted("scripted_env:Moody", paradigm)
+    env = hosted("scripted_env:ScriptedEnv", paradigm)
     env.reset()
     assert facts(env.spec) == [None, None, False]
 

@@ -15,7 +15,7 @@ from gymnasium.wrappers import NormalizeObservation, RecordEpisodeStatistics, Re
 import rlay
 from processes import WAIT
 from rollout import play, same
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 ENVS = 3
 
@@ -27,8 +27,8 @@ VECTORS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("mode", VECTORS)
-def test_make_vec_over_client_env(moods: Moods, mode: str) -> None:
-    address = moods.serve("CartPole-v1")
+def test_make_vec_over_client_env(scripted_host: ScriptedHost, mode: str) -> None:
+    address = scripted_host.serve("CartPole-v1")
     remote = gym.make_vec("rlay:ClientEnv-v0", ENVS, address=address, connect_timeout=WAIT, **VECTORS[mode])
     local = gym.make_vec("CartPole-v1", ENVS, vectorization_mode="sync")
     assert remote.single_observation_space == local.single_observation_space
@@ -36,22 +36,22 @@ def test_make_vec_over_client_env(moods: Moods, mode: str) -> None:
     assert same(play(remote, [3, 1, 4]), play(local, [3, 1, 4]))
 
 
-def test_vectors_of_a_registered_id(moods: Moods) -> None:
-    rlay.register("VectorCartPole-v0", moods.serve("CartPole-v1"), kwargs={"connect_timeout": WAIT})
+def test_vectors_of_a_registered_id(scripted_host: ScriptedHost) -> None:
+    rlay.register("VectorCartPole-v0", scripted_host.serve("CartPole-v1"), kwargs={"connect_timeout": WAIT})
     remote = gym.make_vec("VectorCartPole-v0", ENVS)
     assert same(play(remote, 9), play(gym.make_vec("CartPole-v1", ENVS, vectorization_mode="sync"), 9))
 
 
-def test_sync_vectors_over_server_env(moods: Moods) -> None:
-    holder = moods.server()
-    moods.dial(holder.address, "CartPole-v1")
+def test_sync_vectors_over_server_env(scripted_host: ScriptedHost) -> None:
+    holder = scripted_host.server()
+    scripted_host.dial(holder.address, "CartPole-v1")
     remote = SyncVectorEnv([lambda: rlay.ServerEnv(holder.address) for _ in range(ENVS)])
     local = SyncVectorEnv([lambda: gym.make("CartPole-v1") for _ in range(ENVS)])
     assert same(play(remote, 7), play(local, 7))
 
 
-def test_an_error_in_one_of_an_async_vector(moods: Moods) -> None:
-    address = moods.serve()
+def test_an_error_in_one_of_an_async_vector(scripted_host: ScriptedHost) -> None:
+    address = scripted_host.serve()
     env = gym.make_vec("rlay:ClientEnv-v0", 2, vectorization_mode="async", address=address)
     env.reset()
     # It crosses two processes; if it could not be pickled, this would wait for ever.
@@ -69,8 +69,8 @@ WRAPPERS = {
 
 
 @pytest.mark.parametrize("name", WRAPPERS)
-def test_wrappers(moods: Moods, name: str) -> None:
-    remote = WRAPPERS[name](moods.env("client", "CartPole-v1"))
+def test_wrappers(scripted_host: ScriptedHost, name: str) -> None:
+    remote = WRAPPERS[name](scripted_host.env("client", "CartPole-v1"))
     local = WRAPPERS[name](gym.make("CartPole-v1"))
     results = play(remote, 11), play(local, 11)
     for result in (info for results_ in results for *_, info in results_ if "episode" in info):
@@ -78,7 +78,9 @@ def test_wrappers(moods: Moods, name: str) -> None:
     assert same(*results)
 
 
-def test_record_video_gets_every_frame(moods: Moods, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_video_gets_every_frame(
+    scripted_host: ScriptedHost, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clips: list[list[Any]] = []
 
     class Clip:
@@ -98,7 +100,7 @@ def test_record_video_gets_every_frame(moods: Moods, tmp_path: Any, monkeypatch:
         play(env, 2, steps=40)
         return clips
 
-    record(moods.env("client", "CartPole-v1", render_mode="rgb_array"))
+    record(scripted_host.env("client", "CartPole-v1", render_mode="rgb_array"))
     episodes = len(clips)
     record(gym.make("CartPole-v1", render_mode="rgb_array"))
     assert episodes >= 2 and sum(map(len, clips[:episodes])) >= 42

@@ -237,20 +237,20 @@ def test_a_host_that_does_not_serve_yet() -> None:
 
 HOSTS: dict[str, tuple[Any, int | None, str, str]] = {
     "an instance": (
-        scripted_env.Moody(),
+        scripted_env.ScriptedEnv(),
         None,
         "this host serves one environment, which was made already, and another agent has it; try again later, or "
         "give the host a function that makes environments, to serve several agents at a time",
         "give the host a function",
     ),
     "one": (
-        scripted_env.Moody,
+        scripted_env.ScriptedEnv,
         1,
         "the one session there can be is taken; try again later, or raise max_sessions",
         "raise max_sessions",
     ),
     "two": (
-        scripted_env.Moody,
+        scripted_env.ScriptedEnv,
         2,
         "all 2 sessions are taken; try again later, or raise max_sessions",
         "raise max_sessions",
@@ -319,7 +319,7 @@ def test_what_hosts_and_dialers_log(caplog: pytest.LogCaptureFixture, host_proce
 
 
 def test_why_a_session_came_to_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    def broken() -> scripted_env.Moody:
+    def broken() -> scripted_env.ScriptedEnv:
         raise OSError("no display")
 
     with rlay.ServerBackend(broken) as host, pytest.raises(rlay.EnvError):

@@ -21,7 +21,7 @@ import rlay
 from host_process import PARADIGMS
 from processes import ROOT, free_address, python, thread
 from rlay import errors
-from scripted_host import Moods, backend
+from scripted_host import ScriptedHost, backend
 
 SIGNATURES = {
     "ClientEnv": (
@@ -183,9 +183,9 @@ def test_environments_are_gymnasiums(cls: type) -> None:
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_an_environment_says_what_it_is(moods: Moods, paradigm: str) -> None:
+def test_an_environment_says_what_it_is(scripted_host: ScriptedHost, paradigm: str) -> None:
     name = "ClientEnv" if paradigm == "client" else "ServerEnv"
-    env = moods.env(paradigm, "CartPole-v1")
+    env = scripted_host.env(paradigm, "CartPole-v1")
     address = env.address
     if paradigm == "server":
         assert repr(env) == f"<ServerEnv {address}, not connected>"
@@ -196,14 +196,14 @@ def test_an_environment_says_what_it_is(moods: Moods, paradigm: str) -> None:
     assert repr(env) == f"<{name}<CartPole-v1> {address}, closed>"
 
 
-def test_an_environment_says_that_it_is_lost_or_busy(own_moods: Moods) -> None:
-    env = own_moods.env("client")
+def test_an_environment_says_that_it_is_lost_or_busy(own_scripted_host: ScriptedHost) -> None:
+    env = own_scripted_host.env("client")
     env.reset()
     with thread(lambda: env.reset(options={"wait_in": "reset"})):
-        own_moods.wait_for("reset", 2)
+        own_scripted_host.wait_for("reset", 2)
         assert repr(env).endswith(", in a call>")
-        own_moods.release()
-    own_moods.host.kill()
+        own_scripted_host.release()
+    own_scripted_host.host.kill()
     with pytest.raises(rlay.ConnectionLost):
         env.step(0)
     assert repr(env) == f"<ClientEnv {env.address}, lost>"

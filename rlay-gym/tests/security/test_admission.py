@@ -19,13 +19,13 @@ import raw_peer
 import rlay
 import scripted_env
 from processes import WAIT, python, thread, until
-from raw_peer import HELLO, RESET, WELCOME, Stranger
+from raw_peer import HELLO, RESET, WELCOME, RawPeer
 
 SOON = 0.3
 """How long a silent session has its place to itself, in seconds."""
 
 
-def enter(address: str, stack: contextlib.ExitStack, role: str = "Agent") -> Stranger:
+def enter(address: str, stack: contextlib.ExitStack, role: str = "Agent") -> RawPeer:
     """Be let in as an honest peer is."""
     stranger = stack.enter_context(raw_peer.dial(address))
     stranger.send("Hello", HELLO | {"role": role})
@@ -43,7 +43,7 @@ def plays(address: str) -> None:
 @pytest.mark.parametrize("scheme", ["tcp", "unix"])
 @pytest.mark.parametrize("most", [1, 3])
 def test_silent_agents_make_room(scheme: str, most: int, fresh: Callable[[str], str]) -> None:
-    with rlay.ServerBackend(scripted_env.Moody, fresh(scheme), max_sessions=most, handshake_timeout=SOON) as host:
+    with rlay.ServerBackend(scripted_env.ScriptedEnv, fresh(scheme), max_sessions=most, handshake_timeout=SOON) as host:
         with contextlib.ExitStack() as stack:
             silent = [enter(host.address, stack) for _ in range(most)]
             plays(host.address)
@@ -54,7 +54,10 @@ def test_silent_agents_make_room(scheme: str, most: int, fresh: Callable[[str], 
 
 
 def test_an_agent_that_asks_for_no_environment_makes_room() -> None:
-    with rlay.ServerBackend(scripted_env.Moody(), handshake_timeout=SOON) as host, contextlib.ExitStack() as stack:
+    with (
+        rlay.ServerBackend(scripted_env.ScriptedEnv(), handshake_timeout=SOON) as host,
+        contextlib.ExitStack() as stack,
+    ):
         busy = enter(host.address, stack)
 
         def ask() -> None:
@@ -76,7 +79,7 @@ def test_agents_that_take_no_answers_in_cost_nothing(scheme: str, fresh: Callabl
     def descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))
 
-    def close_without_end(stranger: Stranger) -> None:
+    def close_without_end(stranger: RawPeer) -> None:
         stranger.socket.settimeout(1)
         with contextlib.suppress(OSError):
             while True:
@@ -85,7 +88,10 @@ def test_agents_that_take_no_answers_in_cost_nothing(scheme: str, fresh: Callabl
                 )
 
     options = {"max_sessions": 2, "handshake_timeout": SOON}
-    with rlay.ServerBackend(scripted_env.Moody, fresh(scheme), **options) as host, contextlib.ExitStack() as stack:
+    with (
+        rlay.ServerBackend(scripted_env.ScriptedEnv, fresh(scheme), **options) as host,
+        contextlib.ExitStack() as stack,
+    ):
         plays(host.address)
         before = descriptors()
         for n in range(1, 4):
@@ -96,7 +102,7 @@ def test_agents_that_take_no_answers_in_cost_nothing(scheme: str, fresh: Callabl
 
 
 def test_an_agent_with_an_environment_keeps_its_place() -> None:
-    with rlay.ServerBackend(scripted_env.Moody(), handshake_timeout=SOON) as host:
+    with rlay.ServerBackend(scripted_env.ScriptedEnv(), handshake_timeout=SOON) as host:
         env = rlay.ClientEnv(host.address)
         with pytest.raises(rlay.Busy):
             rlay.ClientEnv(host.address, connect_timeout=5 * SOON)
@@ -108,7 +114,7 @@ def test_silent_environments_are_passed_over() -> None:
     with contextlib.ExitStack() as stack:
         env = stack.enter_context(rlay.ServerEnv(handshake_timeout=SOON, connect_timeout=WAIT / 2))
         silent = [enter(env.address, stack, "Env") for _ in range(5)]
-        with rlay.ClientBackend(scripted_env.Moody, env.address):
+        with rlay.ClientBackend(scripted_env.ScriptedEnv, env.address):
             assert env.reset()[0] == [0]
             assert silent[0].receive()["kind"] == "Make"
             told = silent[0].receive()
@@ -122,7 +128,7 @@ def test_silent_environments_in_the_queue_make_room() -> None:
         contextlib.ExitStack() as stack,
     ):
         silent = [enter(env.address, stack, "Env") for _ in range(2)]
-        with rlay.ClientBackend(scripted_env.Moody, env.address, max_sessions=1):
+        with rlay.ClientBackend(scripted_env.ScriptedEnv, env.address, max_sessions=1):
             told = silent[0].receive()
             assert told["kind"] == "Goodbye"
             assert env.reset()[0] == [0]
@@ -131,9 +137,9 @@ def test_silent_environments_in_the_queue_make_room() -> None:
 def test_a_slow_environment_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     """Though its host's spare session is asked meanwhile, and says so as late."""
 
-    def slow(render_mode: str | None) -> scripted_env.Moody:
+    def slow(render_mode: str | None) -> scripted_env.ScriptedEnv:
         time.sleep(1.0)
-        return scripted_env.Moody(render_mode)
+        return scripted_env.ScriptedEnv(render_mode)
 
     with rlay.ServerEnv(handshake_timeout=SOON, connect_timeout=WAIT / 2) as env:
         with rlay.ClientBackend(slow, env.address):
@@ -148,7 +154,7 @@ CROWD = """
     resource.setrlimit(resource.RLIMIT_NOFILE, (400, most))
     if sys.argv[1] == "host":
         many = {"max_sessions": 4096, "handshake_timeout": 2.0}
-        here = rlay.ServerBackend(scripted_env.Moody, "tcp://127.0.0.1:0", **many).start()
+        here = rlay.ServerBackend(scripted_env.ScriptedEnv, "tcp://127.0.0.1:0", **many).start()
     else:
         here = rlay.ServerEnv(connect_timeout=20.0)
     print(here.address)
@@ -183,7 +189,7 @@ def test_a_crowd_leaves_descriptors_for_the_program_itself(role: str) -> None:
             plays(address)
         else:
             stack.close()
-            with rlay.ClientBackend(scripted_env.Moody, address):
+            with rlay.ClientBackend(scripted_env.ScriptedEnv, address):
                 program.find("first [0]")
 
 
@@ -250,9 +256,9 @@ def test_binding_where_the_queue_is_full_says_that_it_is_in_use(scheme: str, fre
 def test_closing_leaves_the_socket_file_of_another(scheme: str, fresh: Callable[[str], str]) -> None:
     address = fresh(scheme)
     path = Path(address.split("://")[1])
-    first = rlay.ServerBackend(scripted_env.Moody, address).start()
+    first = rlay.ServerBackend(scripted_env.ScriptedEnv, address).start()
     path.unlink()
-    with rlay.ServerBackend(scripted_env.Moody, address):
+    with rlay.ServerBackend(scripted_env.ScriptedEnv, address):
         first.close()
         assert path.exists()
         plays(address)
@@ -270,7 +276,7 @@ def dropping(lasting: bool) -> Iterator[tuple[str, list[float]]]:
 
     def drop(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, TypeError):
-            stranger = Stranger(connection)
+            stranger = RawPeer(connection)
             again = stranger.receive()["body"]["resume"] is not None
             new = {"features": 1, "ticket": TICKET} if lasting else {}
             back = {"features": 2, "received": 0}
@@ -298,12 +304,12 @@ def dial_as_agent(address: str) -> None:
 
 
 def dial_as_host(address: str) -> None:
-    with rlay.ClientBackend(scripted_env.Moody, address):
+    with rlay.ClientBackend(scripted_env.ScriptedEnv, address):
         time.sleep(2.0)
 
 
 def dial_as_engine(address: str) -> None:
-    game = rlay.ClientBackend(scripted_env.Moody(), address)
+    game = rlay.ClientBackend(scripted_env.ScriptedEnv(), address)
     ends = time.monotonic() + 2.0
     while time.monotonic() < ends:
         game.turn(0.05)
@@ -323,7 +329,7 @@ def test_a_listener_that_welcomes_and_drops_is_dialed_with_pauses(
 
 
 def test_a_dialer_that_comes_back_again_and_again_is_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    with rlay.ServerBackend(scripted_env.Moody) as host:
+    with rlay.ServerBackend(scripted_env.ScriptedEnv) as host:
         with raw_peer.dial(host.address) as stranger:
             stranger.send("Hello", HELLO | {"features": 1})
             ticket = stranger.receive()["body"]["ticket"]
@@ -338,7 +344,7 @@ def test_a_host_whose_agents_only_look_in_is_not_dialed_without_pause() -> None:
     """They close their environment in good order, which is no failure."""
     with rlay.ServerEnv() as env:
         began, rounds = time.monotonic(), 0
-        with rlay.ClientBackend(scripted_env.Moody, env.address, max_sessions=1):
+        with rlay.ClientBackend(scripted_env.ScriptedEnv, env.address, max_sessions=1):
             while time.monotonic() - began < 1.0:
                 other = rlay.ServerEnv(env.address)
                 _ = other.observation_space

@@ -16,7 +16,7 @@ import raw_peer
 import rlay
 from host_process import HostProcess
 from processes import own_memory, until
-from raw_peer import HELLO, MAKE, RESET, Stranger
+from raw_peer import HELLO, MAKE, RESET, RawPeer
 
 LONGEST = 64 << 20
 """Bytes of the longest frame that hosts and agents take."""
@@ -81,7 +81,7 @@ def test_what_large_frames_took_is_given_back(
 
 
 def test_an_agent_takes_no_memory_for_what_a_host_announces() -> None:
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         raw_peer.host(stranger)
         stranger.receive()
         stranger.socket.sendall(struct.pack("<I", LONGEST) + bytes(77))

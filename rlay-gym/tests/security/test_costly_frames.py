@@ -23,7 +23,7 @@ from gymnasium import spaces
 import raw_peer
 import rlay
 from processes import ROOT, WAIT, until
-from raw_peer import DISCRETE, MAKE, RESET, SPEC, WELCOME, Stranger, ask, host, result
+from raw_peer import DISCRETE, MAKE, RESET, SPEC, WELCOME, RawPeer, ask, host, result
 from wire_reference import encode
 
 Json = Any
@@ -44,10 +44,10 @@ def colliding(n: int) -> Json:
     return {"Dict": [[big((i + 9) * PRIME + 1), "None"] for i in range(n)]}
 
 
-def telling(info: Json, then: Callable[[Stranger], None] = lambda stranger: None) -> Callable[[Stranger], None]:
+def telling(info: Json, then: Callable[[RawPeer], None] = lambda stranger: None) -> Callable[[RawPeer], None]:
     """A host whose resets tell ``info``, and what it does after the first."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         host(stranger)
         reset = stranger.receive()
         answer = result(True, bytes(16))
@@ -90,7 +90,7 @@ def cart_pole() -> Iterator[str]:
     backend.close()
 
 
-def refused(stranger: Stranger, kind: str, body: Json) -> None:
+def refused(stranger: RawPeer, kind: str, body: Json) -> None:
     """The host ends the session of whoever says this."""
     stranger.send(kind, body)
     answer = stranger.receive()
@@ -98,7 +98,7 @@ def refused(stranger: Stranger, kind: str, body: Json) -> None:
 
 
 @contextlib.contextmanager
-def inside(address: str) -> Iterator[Stranger]:
+def inside(address: str) -> Iterator[RawPeer]:
     """Be an agent whose environment is made."""
     with raw_peer.dial_and_shake(address) as stranger:
         stranger.send("Make", MAKE)
@@ -152,7 +152,7 @@ def test_keys_that_collide_are_few_at_an_agent() -> None:
 def test_ints_that_may_be_chosen_are_few(start: int) -> None:
     """An int of 64 bits can be chosen so that it tries the places of all others; the first ones have their own."""
 
-    def play(n: int) -> Callable[[Stranger], None]:
+    def play(n: int) -> Callable[[RawPeer], None]:
         return telling({"Dict": [[{"Int": i}, "None"] for i in [*range(9999), *range(start, start + n)]]})
 
     with raw_peer.listen(play(4096)) as address, rlay.ClientEnv(address) as env:
@@ -233,7 +233,7 @@ def payload(at: int, packed: bytes) -> bytes:
     return struct.pack("<IQI", 0, len(packed), pad) + bytes(pad) + packed
 
 
-def first_result(stranger: Stranger, re: int, info: bytes, packed: bytes) -> None:
+def first_result(stranger: RawPeer, re: int, info: bytes, packed: bytes) -> None:
     """Send the Result of a reset, made of bytes."""
     frame = bytearray(stranger.head(0x41))
     frame[24:32] = struct.pack("<Q", re)
@@ -241,7 +241,7 @@ def first_result(stranger: Stranger, re: int, info: bytes, packed: bytes) -> Non
     stranger.send_bytes(bytes(frame) + payload(len(frame), packed))
 
 
-def telling_much(stranger: Stranger) -> None:
+def telling_much(stranger: RawPeer) -> None:
     """Be a host whose reset tells a list of big-endian scalars, which NumPy takes time for."""
     scalars = struct.pack("<III", 11, 0x100 | 10, 0) * MANY
     info = struct.pack("<IQIQ1sIQ", 9, 1, 5, 1, b"x", 7, MANY) + scalars
@@ -339,7 +339,7 @@ def test_a_space_that_takes_more_than_it_says(name: str, whose: str) -> None:
     gc.collect()
     frame = encode("frame", {"kind": "Spec", "seq": 1, "ack": 1, "re": 1, "body": spec})
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         stranger.receive()
         stranger.send("Welcome", WELCOME)
         stranger.receive()
@@ -395,7 +395,7 @@ BAD_OPTIONS: dict[str, Json] = {
 def test_a_poll_loop_outlasts_a_reset(name: str) -> None:
     """The agent that asked for nonsense is told, and the next one plays."""
 
-    def nonsense(stranger: Stranger) -> None:
+    def nonsense(stranger: RawPeer) -> None:
         ask(stranger)
         refused(stranger, "Reset", RESET | {"options": BAD_OPTIONS[name]})
 
@@ -410,7 +410,7 @@ def test_a_poll_loop_outlasts_a_reset(name: str) -> None:
 # What is not so
 
 
-def lied_to(play: Callable[[Stranger], None], error: type[Exception], text: str) -> None:
+def lied_to(play: Callable[[RawPeer], None], error: type[Exception], text: str) -> None:
     with raw_peer.listen(play) as address, pytest.raises(error, match=text) as raised:
         with rlay.ClientEnv(address) as env:
             env.reset()
@@ -441,7 +441,7 @@ def test_an_array_of_a_shape_that_numpy_has_not() -> None:
 def test_a_code_that_is_never_sent_is_not_believed(code: int, fatal: bool) -> None:
     failure = {"error_type": "", "message": "enough", "traceback": ""}
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         host(stranger)
         re = stranger.receive()["seq"]
         stranger.send("Error", {"code": code, "fatal": fatal, "slots": [], "failure": failure}, re=0 if fatal else re)
@@ -488,7 +488,7 @@ class Listening(gym.Env[Any, Any]):
 def test_an_agent_refuses_what_the_specification_calls_malformed(vector: Json) -> None:
     assert len(PAYLOADS) >= 10
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         host(stranger, SPEC | {"observation_space": vector["space"]})
         seq = stranger.receive()["seq"]
         first_result(stranger, seq, struct.pack("<IQ", 9, 0), bytes.fromhex(vector["hex"]))
@@ -513,10 +513,10 @@ def test_a_host_refuses_what_the_specification_calls_malformed(vector: Json) -> 
         assert stranger.receive()["kind"] == "Result", "a bad payload is the end of a request, not of the session"
 
 
-def flood(reads: bool, played: threading.Event) -> Callable[[Stranger], None]:
+def flood(reads: bool, played: threading.Event) -> Callable[[RawPeer], None]:
     """Be an agent that sends steps which no action is in, for as long as anybody takes them."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         ask(stranger)
         stranger.send("Reset", RESET)
         stranger.receive()

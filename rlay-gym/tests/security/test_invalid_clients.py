@@ -13,8 +13,8 @@ import pytest
 import raw_peer
 import rlay
 from processes import thread, until
-from raw_peer import HELLO, MAKE, RESET, Stranger
-from scripted_host import Moods
+from raw_peer import HELLO, MAKE, RESET, RawPeer
+from scripted_host import ScriptedHost
 
 GREETINGS = {
     "HTTP": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "an HTTP peer on an RLay port"),
@@ -29,9 +29,9 @@ GREETINGS = {
 
 
 @pytest.fixture
-def good(moods: Moods) -> Iterator[Any]:
+def good(scripted_host: ScriptedHost) -> Iterator[Any]:
     """A good session, which goes on while strangers come and go."""
-    env = moods.env()
+    env = scripted_host.env()
     env.reset()
     env.step(0)
     yield env
@@ -40,7 +40,7 @@ def good(moods: Moods) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", GREETINGS)
-def test_a_stranger_gets_no_answer_and_the_host_tells(moods: Moods, good: Any, name: str) -> None:
+def test_a_stranger_gets_no_answer_and_the_host_tells(scripted_host: ScriptedHost, good: Any, name: str) -> None:
     greeting, notice = GREETINGS[name]
     with raw_peer.dial(good.address) as stranger:
         stranger.socket.sendall(greeting)
@@ -48,14 +48,14 @@ def test_a_stranger_gets_no_answer_and_the_host_tells(moods: Moods, good: Any, n
             stranger.socket.close()
         else:
             assert stranger.socket.recv(1) == b""
-    assert "tcp://127.0.0.1:" in moods.log(notice)
+    assert "tcp://127.0.0.1:" in scripted_host.log(notice)
 
 
-def test_a_first_frame_that_is_not_hello(moods: Moods, good: Any) -> None:
+def test_a_first_frame_that_is_not_hello(scripted_host: ScriptedHost, good: Any) -> None:
     with raw_peer.dial(good.address) as stranger:
         stranger.send("Make", MAKE)
         assert stranger.socket.recv(1) == b""
-    moods.log("before the handshake was over")
+    scripted_host.log("before the handshake was over")
 
 
 REJECTED = {
@@ -66,7 +66,7 @@ REJECTED = {
 
 
 @pytest.mark.parametrize("name", REJECTED)
-def test_a_peer_that_does_not_fit_is_told_why(moods: Moods, good: Any, name: str) -> None:
+def test_a_peer_that_does_not_fit_is_told_why(scripted_host: ScriptedHost, good: Any, name: str) -> None:
     changes, text = REJECTED[name]
     with raw_peer.dial(good.address) as stranger:
         stranger.send("Hello", HELLO | changes)
@@ -74,15 +74,15 @@ def test_a_peer_that_does_not_fit_is_told_why(moods: Moods, good: Any, name: str
         assert (answer["kind"], answer["body"]["code"]) == ("Reject", 7)
         assert text in answer["body"]["message"]
         assert stranger.receive() is None
-    moods.log(text)
+    scripted_host.log(text)
 
 
-def bomb(stranger: Stranger, options: bytes) -> None:
+def bomb(stranger: RawPeer, options: bytes) -> None:
     """Send a Reset with these options."""
     stranger.send_bytes(stranger.head(0x21) + struct.pack("<QIB", 1, 0, 0) + options)
 
 
-VIOLATIONS: dict[str, tuple[Callable[[Stranger], None], str]] = {
+VIOLATIONS: dict[str, tuple[Callable[[RawPeer], None], str]] = {
     "an oversized frame": (lambda s: s.socket.sendall(struct.pack("<I", (64 << 20) + 1)), "larger than the limit"),
     "a nesting bomb": (lambda s: bomb(s, struct.pack("<IQ", 7, 1) * 100_000), "nested"),
     "a count bomb": (lambda s: bomb(s, struct.pack("<IQ", 7, 1 << 60)), "items"),
@@ -99,7 +99,7 @@ VIOLATIONS: dict[str, tuple[Callable[[Stranger], None], str]] = {
 
 
 @pytest.mark.parametrize("name", VIOLATIONS)
-def test_a_violation_ends_its_session_alone(moods: Moods, good: Any, name: str) -> None:
+def test_a_violation_ends_its_session_alone(scripted_host: ScriptedHost, good: Any, name: str) -> None:
     violate, text = VIOLATIONS[name]
     with raw_peer.dial_and_shake(good.address) as stranger:
         stranger.send("Make", MAKE)
@@ -110,11 +110,13 @@ def test_a_violation_ends_its_session_alone(moods: Moods, good: Any, name: str) 
         message = answer["body"]["failure"]["message"]
         assert text in message
         assert stranger.receive() is None
-    moods.log(message)
-    moods.wait_for("close")
+    scripted_host.log(message)
+    scripted_host.wait_for("close")
 
 
-def test_a_request_that_makes_no_sense_is_answered_and_the_session_goes_on(moods: Moods, good: Any) -> None:
+def test_a_request_that_makes_no_sense_is_answered_and_the_session_goes_on(
+    scripted_host: ScriptedHost, good: Any
+) -> None:
     with raw_peer.dial_and_shake(good.address) as stranger:
         stranger.send("Reset", RESET)
         answer = stranger.receive()
@@ -135,30 +137,32 @@ def test_a_request_that_makes_no_sense_is_answered_and_the_session_goes_on(moods
 
 
 @pytest.mark.parametrize("role", ["env", "agent"])
-def test_the_time_of_a_handshake_is_the_users_choice(moods: Moods, role: str) -> None:
-    listener = moods.server(handshake_timeout=0.2) if role == "agent" else None
-    address = listener.address if listener else moods.serve(handshake_timeout=0.2)
+def test_the_time_of_a_handshake_is_the_users_choice(scripted_host: ScriptedHost, role: str) -> None:
+    listener = scripted_host.server(handshake_timeout=0.2) if role == "agent" else None
+    address = listener.address if listener else scripted_host.serve(handshake_timeout=0.2)
     began = time.monotonic()
     with raw_peer.dial(address) as stranger:
         assert stranger.socket.recv(1) == b""
     assert time.monotonic() - began < 4, "less than the five seconds that it takes otherwise"
 
 
-def test_the_number_of_handshakes_is_the_users_choice(moods: Moods) -> None:
-    address = moods.serve(max_handshakes=2, handshake_timeout=60.0)
+def test_the_number_of_handshakes_is_the_users_choice(scripted_host: ScriptedHost) -> None:
+    address = scripted_host.serve(max_handshakes=2, handshake_timeout=60.0)
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(raw_peer.dial(address)) for _ in range(3)]
         assert silent[0].socket.recv(1) == b"", "the oldest makes room"
-        assert moods.log("too many newer ones are under way")
+        assert scripted_host.log("too many newer ones are under way")
 
 
-def test_an_agent_that_listens_is_not_disturbed_either(moods: Moods, caplog: pytest.LogCaptureFixture) -> None:
-    env = moods.server()
+def test_an_agent_that_listens_is_not_disturbed_either(
+    scripted_host: ScriptedHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    env = scripted_host.server()
     with thread(env.reset):
         with raw_peer.dial(env.address) as stranger:
             stranger.socket.sendall(GREETINGS["HTTP"][0])
             assert stranger.socket.recv(1) == b""
         # Soon, and not when an environment comes: the stranger may be that environment, with a wrong address.
         until(lambda: "an HTTP peer on an RLay port" in caplog.text, "the agent to tell who dialed", 6.0)
-        moods.dial(env.address)
+        scripted_host.dial(env.address)
     assert env.step(0)[0] == [1]

@@ -11,7 +11,7 @@ import pytest
 
 import raw_peer
 import rlay
-from raw_peer import DISCRETE, HELLO, RESET, SPEC, WELCOME, Stranger, host, result
+from raw_peer import DISCRETE, HELLO, RESET, SPEC, WELCOME, RawPeer, host, result
 
 ANSWERS = {
     "HTTP": (b"HTTP/1.1 400 Bad Request\r\n\r\n", "an HTTP peer on an RLay port"),
@@ -25,7 +25,7 @@ ANSWERS = {
 def test_a_server_that_speaks_something_else(name: str) -> None:
     answer, text = ANSWERS[name]
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         assert stranger.receive()["kind"] == "Hello"
         stranger.socket.sendall(answer)
         stranger.socket.recv(1)
@@ -50,7 +50,7 @@ HANDSHAKES: dict[str, tuple[str, Any, type[Exception], str]] = {
 def test_a_server_that_does_not_fit(name: str) -> None:
     kind, body, error, text = HANDSHAKES[name]
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         stranger.receive()
         stranger.send(kind, body)
         stranger.socket.recv(1)
@@ -60,7 +60,7 @@ def test_a_server_that_does_not_fit(name: str) -> None:
 
 
 def test_a_host_by_hand() -> None:
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         host(stranger)
         reset = stranger.receive()
         stranger.send("Result", re=reset["seq"], **result(True, bytes(16)))
@@ -82,7 +82,7 @@ def test_a_host_by_hand() -> None:
         env.close()
 
 
-LIES: dict[str, tuple[Callable[[Stranger, int], None], str]] = {
+LIES: dict[str, tuple[Callable[[RawPeer, int], None], str]] = {
     "another size": (lambda s, re: s.send("Result", re=re, **result(True, bytes(8))), "does not fit the space"),
     "a mark that is none": (lambda s, re: s.send("Result", re=re, **result(True, bytes(8) + b"\2" + bytes(7))), "mark"),
     "not the first row": (lambda s, re: s.send("Result", re=re, **result(False, bytes(16))), "out of turn"),
@@ -98,7 +98,7 @@ LIES: dict[str, tuple[Callable[[Stranger, int], None], str]] = {
 def test_a_host_that_lies(name: str) -> None:
     lie, text = LIES[name]
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         host(stranger)
         lie(stranger, stranger.receive()["seq"])
         answer = stranger.receive()
@@ -134,7 +134,7 @@ def test_a_space_that_nobody_could_hold() -> None:
 
 
 def test_a_spec_that_is_none() -> None:
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         host(stranger, SPEC | {"action_space": {"Discrete": DISCRETE["Discrete"] | {"n": 0}}})
         assert stranger.receive()["body"]["code"] == 8
 

@@ -12,7 +12,7 @@ import pytest
 
 import rlay
 from processes import python
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 
 NOBODY = 65534
 FOREIGN = "the process at the other end runs as user {}"
@@ -20,7 +20,7 @@ FOREIGN = "the process at the other end runs as user {}"
 # All is imported before the rights are given up that it may take.
 AS_NOBODY = f"""
     import os, sys, gymnasium, scripted_env, rlay
-    rlay.ServerBackend(scripted_env.Moody).close()
+    rlay.ServerBackend(scripted_env.ScriptedEnv).close()
     os.setgid({NOBODY})
     os.setuid({NOBODY})
     """
@@ -42,7 +42,7 @@ def test_a_listener_of_another_user_is_not_believed(place: Path, scheme: str) ->
     source = (
         AS_NOBODY
         + """
-    host = rlay.ServerBackend(scripted_env.Moody, sys.argv[1]).start()
+    host = rlay.ServerBackend(scripted_env.ScriptedEnv, sys.argv[1]).start()
     os.chmod(sys.argv[1].split("://")[1], 0o666)
     print("listening")
     sys.stdin.readline()
@@ -55,7 +55,7 @@ def test_a_listener_of_another_user_is_not_believed(place: Path, scheme: str) ->
             rlay.ClientEnv(address)
 
 
-def test_a_dialer_of_another_user_is_not_let_in(place: Path, moods: Moods) -> None:
+def test_a_dialer_of_another_user_is_not_let_in(place: Path, scripted_host: ScriptedHost) -> None:
     source = (
         AS_NOBODY
         + """
@@ -71,10 +71,10 @@ def test_a_dialer_of_another_user_is_not_let_in(place: Path, moods: Moods) -> No
         print("heard", plain.recv(1))
     """
     )
-    address = moods.serve(address=f"unix://{place}/socket")
+    address = scripted_host.serve(address=f"unix://{place}/socket")
     (place / "socket").chmod(0o666)
     with python(source, address) as program:
         assert FOREIGN.format(0) in program.find("refused")
         assert program.find("heard") == "heard b''"
-    moods.log(FOREIGN.format(NOBODY))
-    moods.client(address).reset()
+    scripted_host.log(FOREIGN.format(NOBODY))
+    scripted_host.client(address).reset()

@@ -17,8 +17,8 @@ import pytest
 
 import rlay
 from processes import WAIT, thread
-from raw_peer import DISCRETE, HELLO, MAKE, RESET, SPEC, WELCOME, Stranger, result
-from scripted_host import Moods
+from raw_peer import DISCRETE, HELLO, MAKE, RESET, SPEC, WELCOME, RawPeer, result
+from scripted_host import ScriptedHost
 from wire_reference import decode, encode
 
 Fresh = Callable[[str], str]
@@ -62,13 +62,13 @@ def believing(papers: Path, *, protocol: bool = True) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def dial(address: str, context: ssl.SSLContext) -> Iterator[Stranger]:
+def dial(address: str, context: ssl.SSLContext) -> Iterator[RawPeer]:
     """Connect to a tls address by hand."""
     with (
         socket.create_connection(at(address), WAIT) as connection,
         context.wrap_socket(connection, server_hostname="127.0.0.1") as wrapped,
     ):
-        yield Stranger(wrapped)
+        yield RawPeer(wrapped)
 
 
 def listening(papers: Path, more: str = "") -> str:
@@ -76,8 +76,8 @@ def listening(papers: Path, more: str = "") -> str:
     return f"tls://127.0.0.1:0?cert={papers}/learner.pem&key={papers}/learner.key{more}"
 
 
-def play(stranger: Stranger) -> None:
-    """Play a step of an episode of the moody environment."""
+def play(stranger: RawPeer) -> None:
+    """Play a step of an episode of the scripted environment."""
     stranger.send("Hello", HELLO)
     assert stranger.receive()["kind"] == "Welcome"
     stranger.send("Make", MAKE)
@@ -89,44 +89,44 @@ def play(stranger: Stranger) -> None:
 
 
 @pytest.mark.parametrize("protocol", [True, False], ids=["alpn", "no-alpn"])
-def test_a_client_by_hand_is_served(moods: Moods, papers: Path, protocol: bool) -> None:
-    address = moods.serve(address=listening(papers))
+def test_a_client_by_hand_is_served(scripted_host: ScriptedHost, papers: Path, protocol: bool) -> None:
+    address = scripted_host.serve(address=listening(papers))
     assert address.endswith(pin(papers / "learner.pem"))
     with dial(address, believing(papers, protocol=protocol)) as stranger:
         assert stranger.socket.version() == "TLSv1.3"
         play(stranger)
 
 
-def test_a_client_without_a_certificate_is_told_so(moods: Moods, papers: Path) -> None:
-    address = moods.serve(address=listening(papers, f"&ca={papers}/ca.pem"))
+def test_a_client_without_a_certificate_is_told_so(scripted_host: ScriptedHost, papers: Path) -> None:
+    address = scripted_host.serve(address=listening(papers, f"&ca={papers}/ca.pem"))
     context = believing(papers)
     with dial(address, context) as stranger, pytest.raises(ssl.SSLError, match="certificate required"):
         stranger.send("Hello", HELLO)
         stranger.receive()
-    moods.log("the dialer showed no certificate")
+    scripted_host.log("the dialer showed no certificate")
     context.load_cert_chain(papers / "game.pem", papers / "game.key")
     with dial(address, context) as stranger:
         play(stranger)
     rlay.ClientEnv(f"{address}&cert={papers}/game.pem&key={papers}/game.key").close()
 
 
-def test_old_tls_and_other_protocols_are_refused(moods: Moods, papers: Path) -> None:
-    address = moods.serve(address=listening(papers))
+def test_old_tls_and_other_protocols_are_refused(scripted_host: ScriptedHost, papers: Path) -> None:
+    address = scripted_host.serve(address=listening(papers))
     old = believing(papers)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(ssl.SSLError, match="protocol version"), dial(address, old):
         pass
-    moods.log("does not speak TLS 1.3")
+    scripted_host.log("does not speak TLS 1.3")
     web = believing(papers, protocol=False)
     web.set_alpn_protocols(["h2", "http/1.1"])
     with pytest.raises(ssl.SSLError, match="no application protocol"), dial(address, web):
         pass
-    moods.log("not RLay inside")
+    scripted_host.log("not RLay inside")
     rlay.ClientEnv(address).close()
 
 
-def test_the_openssl_command_is_served(moods: Moods, papers: Path) -> None:
-    address = moods.serve(address=listening(papers, f"&ca={papers}/ca.pem"))
+def test_the_openssl_command_is_served(scripted_host: ScriptedHost, papers: Path) -> None:
+    address = scripted_host.serve(address=listening(papers, f"&ca={papers}/ca.pem"))
     host, port = at(address)
     command = ["openssl", "s_client", "-connect", f"{host}:{port}", "-quiet", "-alpn", "rlay", "-tls1_3"]
     command += [
@@ -166,7 +166,7 @@ def serve_by_hand(papers: Path, name: str = "learner", *, client_ca: bool = Fals
         with contextlib.suppress(OSError):
             connection, _ = listener.accept()
             with context.wrap_socket(connection, server_side=True) as wrapped:
-                host_an_episode(Stranger(wrapped))
+                host_an_episode(RawPeer(wrapped))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(WAIT)
@@ -174,7 +174,7 @@ def serve_by_hand(papers: Path, name: str = "learner", *, client_ca: bool = Fals
             yield f"tls://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def host_an_episode(stranger: Stranger) -> None:
+def host_an_episode(stranger: RawPeer) -> None:
     """Answer an agent that resets once and leaves."""
     assert stranger.receive()["kind"] == "Hello"
     stranger.send("Welcome", WELCOME)

@@ -15,7 +15,7 @@ import raw_peer
 import rlay
 from host_process import PARADIGMS, SCHEMES
 from processes import ROOT, python
-from scripted_host import Moods
+from scripted_host import ScriptedHost
 from wire_reference import decode, encode
 
 SECRET = "between the two of us"
@@ -29,29 +29,31 @@ REFUSED = {
 """The listener's token, the dialer's, and what both are told."""
 
 
-def meet(moods: Moods, paradigm: str, address: str, listener: str | None, dialer: str | None, **kwargs: Any) -> Any:
+def meet(
+    scripted_host: ScriptedHost, paradigm: str, address: str, listener: str | None, dialer: str | None, **kwargs: Any
+) -> Any:
     """Return an environment whose two ends have these tokens."""
     if paradigm == "client":
-        return moods.client(moods.serve(address=address, token=listener), token=dialer, **kwargs)
-    env = moods.server(address, token=listener, **kwargs)
-    moods.dial(env.address, token=dialer)
+        return scripted_host.client(scripted_host.serve(address=address, token=listener), token=dialer, **kwargs)
+    env = scripted_host.server(address, token=listener, **kwargs)
+    scripted_host.dial(env.address, token=dialer)
     return env
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_right_token(moods: Moods, fresh: Callable[[str], str], scheme: str, paradigm: str) -> None:
-    env = meet(moods, paradigm, fresh(scheme), SECRET, SECRET)
+def test_the_right_token(scripted_host: ScriptedHost, fresh: Callable[[str], str], scheme: str, paradigm: str) -> None:
+    env = meet(scripted_host, paradigm, fresh(scheme), SECRET, SECRET)
     env.reset()
     assert env.step(0)[0] == 1
-    assert SECRET not in repr(env) and SECRET not in str(moods.host.take_log())
+    assert SECRET not in repr(env) and SECRET not in str(scripted_host.host.take_log())
 
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_token_that_is_not_right(
-    moods: Moods,
+    scripted_host: ScriptedHost,
     fresh: Callable[[str], str],
     caplog: pytest.LogCaptureFixture,
     scheme: str,
@@ -61,11 +63,11 @@ def test_a_token_that_is_not_right(
     listener, dialer, text = REFUSED[name]
     if paradigm == "client":
         with pytest.raises(rlay.Unauthorized, match=text) as caught:
-            meet(moods, paradigm, fresh(scheme), listener, dialer)
-        shown = str(caught.value) + moods.log(text)
+            meet(scripted_host, paradigm, fresh(scheme), listener, dialer)
+        shown = str(caught.value) + scripted_host.log(text)
     else:
-        env = meet(moods, paradigm, fresh(scheme), listener, dialer, connect_timeout=0.2)
-        shown = moods.log(text)
+        env = meet(scripted_host, paradigm, fresh(scheme), listener, dialer, connect_timeout=0.2)
+        shown = scripted_host.log(text)
         with caplog.at_level(logging.WARNING, "rlay"), pytest.raises(rlay.Timeout, match="no environment dialed in"):
             env.reset()
         assert text in caplog.text
@@ -73,7 +75,7 @@ def test_a_token_that_is_not_right(
     assert SECRET not in shown and OTHER not in shown
 
 
-def test_the_token_of_the_surroundings(moods: Moods) -> None:
+def test_the_token_of_the_surroundings(scripted_host: ScriptedHost) -> None:
     source = """
         import os, sys, rlay
         os.environ["RLAY_TOKEN"] = sys.argv[3]
@@ -85,14 +87,14 @@ def test_the_token_of_the_surroundings(moods: Moods) -> None:
             except rlay.Unauthorized as error:
                 print("out", error)
         """
-    address = moods.serve(token=SECRET)
+    address = scripted_host.serve(token=SECRET)
     with python(source, address, OTHER, SECRET) as program:
         assert program.line().startswith("in")
         assert program.line().startswith("out")
 
 
-def test_a_copy_has_the_token(moods: Moods) -> None:
-    env = meet(moods, "client", "tcp://127.0.0.1:0", SECRET, SECRET)
+def test_a_copy_has_the_token(scripted_host: ScriptedHost) -> None:
+    env = meet(scripted_host, "client", "tcp://127.0.0.1:0", SECRET, SECRET)
     copy = pickle.loads(pickle.dumps(env))
     copy.reset()
     copy.close()
@@ -141,8 +143,8 @@ def test_a_weak_token_is_refused(token: str, monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.delenv("RLAY_TOKEN")
 
 
-def test_tokens_that_differ_in_what_hmac_pads_are_two(moods: Moods) -> None:
-    address = moods.serve(token=SECRET)
+def test_tokens_that_differ_in_what_hmac_pads_are_two(scripted_host: ScriptedHost) -> None:
+    address = scripted_host.serve(token=SECRET)
     for other in (SECRET + "\0", SECRET + "\0" * 8):
         with pytest.raises(rlay.Unauthorized, match="the token is wrong"):
             rlay.ClientEnv(address, token=other)
@@ -164,8 +166,8 @@ def test_a_proof_is_that_of_the_specification() -> None:
         assert f"| the {who}'s proof | `{proof.hex()}` |" in page
 
 
-def test_a_proof_made_by_hand(moods: Moods) -> None:
-    with raw_peer.dial(moods.serve(token=SECRET)) as stranger:
+def test_a_proof_made_by_hand(scripted_host: ScriptedHost) -> None:
+    with raw_peer.dial(scripted_host.serve(token=SECRET)) as stranger:
         body = raw_peer.HELLO | {"auth": 1, "nonce": list(os.urandom(32))}
         hello = encode("frame", {"kind": "Hello", "seq": 0, "ack": 0, "re": 0, "body": body})
         stranger.send_bytes(hello)

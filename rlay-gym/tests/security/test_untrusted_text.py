@@ -15,7 +15,7 @@ import pytest
 import raw_peer
 import rlay
 from processes import until
-from raw_peer import HELLO, MAKE, RESET, SPEC, Stranger, host, result
+from raw_peer import HELLO, MAKE, RESET, SPEC, RawPeer, host, result
 
 LONG = 5 << 20
 """More than any error or line of a log should hold, and less than a frame may."""
@@ -72,7 +72,7 @@ LIES: dict[str, tuple[str, Any]] = {
 def test_an_agent_shows_what_a_host_says(name: str) -> None:
     kind, body = LIES[name]
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         host(stranger, SPEC | {"env_id": FORGED})
         reset = stranger.receive()
         is_end = kind == "Goodbye" or body["fatal"]
@@ -98,7 +98,7 @@ def test_an_agent_shows_what_a_host_says(name: str) -> None:
 
 
 def test_a_refusal_is_shown() -> None:
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         stranger.receive()
         stranger.send("Reject", {"code": 7, "wire_min": 8, "wire_max": 9, "message": FORGED + "x" * 60_000})
         stranger.socket.recv(1)
@@ -109,7 +109,7 @@ def test_a_refusal_is_shown() -> None:
 
 
 @contextlib.contextmanager
-def agent(address: str) -> Iterator[Stranger]:
+def agent(address: str) -> Iterator[RawPeer]:
     """An agent by hand that has begun an episode."""
     with raw_peer.dial_and_shake(address) as stranger:
         for kind, body in (("Make", MAKE), ("Reset", RESET)):

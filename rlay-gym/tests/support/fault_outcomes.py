@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import inject_process_faults
 from host_process import PARADIGMS, SCHEMES
-from scenario import Seen, Stage
+from scenario import Scenario, Seen
 
 AT_ONCE, AT_THE_DEADLINE, GOES_ON, NEVER = "at once", "at the deadline", "when it goes on", ""
 AFTER_TWO = "after 2 s"
@@ -109,7 +109,7 @@ class Fault:
     """
 
     name: str
-    bring: Callable[[Stage], AbstractContextManager[Seen]]
+    bring: Callable[[Scenario], AbstractContextManager[Seen]]
     courses: dict[str, Course]
     ends_the_host: bool = False
 

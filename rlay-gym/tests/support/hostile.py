@@ -1,6 +1,6 @@
 """Hostile openings, as data: what strangers say, half say or never say at a door that expects RLay.
 
-An opening is given a `Stranger`, on a connection of any transport, and does its worst. It ends when it has said
+An opening is given a `RawPeer`, on a connection of any transport, and does its worst. It ends when it has said
 all it has to say; whoever runs it then waits for the host to end the connection. An opening that the host has no
 reason to end closes the connection itself. All is made of bytes: nothing here imports rlay.
 """
@@ -16,13 +16,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from raw_peer import HELLO, MAKE, RESET, Stranger
+from raw_peer import HELLO, MAKE, RESET, RawPeer
 from wire_reference import LASTING, RESUMING, encode
 from wire_values import KINDS
 
-Opening = Callable[[Stranger], None]
+Opening = Callable[[RawPeer], None]
 Openings = dict[str, Opening]
-Dial = Callable[[str], contextlib.AbstractContextManager[Stranger]]
+Dial = Callable[[str], contextlib.AbstractContextManager[RawPeer]]
 Attack = tuple[str, Callable[[str], None]]
 """A name, and what is done to the host at an address."""
 
@@ -96,7 +96,7 @@ def say(words: bytes) -> Opening:
 def frames(*these: bytes) -> Opening:
     """Send frames, as the transport carries them."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         for frame in these:
             stranger.send_bytes(frame)
 
@@ -106,30 +106,30 @@ def frames(*these: bytes) -> Opening:
 def then(*these: Opening) -> Opening:
     """One after another."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         for opening in these:
             opening(stranger)
 
     return play
 
 
-def leave(stranger: Stranger) -> None:
+def leave(stranger: RawPeer) -> None:
     """Close the connection."""
     stranger.socket.close()
 
 
-def crash(stranger: Stranger) -> None:
+def crash(stranger: RawPeer) -> None:
     """Close it as a kill does: what was not read is thrown away, and so says the kernel."""
     stranger.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     stranger.socket.close()
 
 
-def half_close(stranger: Stranger) -> None:
+def half_close(stranger: RawPeer) -> None:
     """Say that nothing follows, and stay."""
     stranger.socket.shutdown(socket.SHUT_WR)
 
 
-def linger(stranger: Stranger) -> None:
+def linger(stranger: RawPeer) -> None:
     """Stay for a moment without a word and without reading, then go."""
     time.sleep(0.2)
     leave(stranger)
@@ -138,7 +138,7 @@ def linger(stranger: Stranger) -> None:
 def drip(words: bytes, pause: float) -> Opening:
     """Send byte after byte."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         for i in range(len(words)):
             stranger.socket.sendall(words[i : i + 1])
             time.sleep(pause)
@@ -146,14 +146,14 @@ def drip(words: bytes, pause: float) -> Opening:
     return play
 
 
-def enter(stranger: Stranger) -> None:
+def enter(stranger: RawPeer) -> None:
     """Be let in, as an honest agent is."""
     stranger.send("Hello", HELLO)
     answer = stranger.receive()
     assert answer is not None and answer["kind"] == "Welcome", answer
 
 
-def make(stranger: Stranger) -> None:
+def make(stranger: RawPeer) -> None:
     """Have an environment made."""
     stranger.send("Make", MAKE)
     answer = stranger.receive()
@@ -163,7 +163,7 @@ def make(stranger: Stranger) -> None:
 def deaf(*these: bytes) -> Opening:
     """Send frames as long as there is room for them, read nothing, and go."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         stranger.socket.settimeout(0.5)
         with contextlib.suppress(TimeoutError):
             frames(*these)(stranger)

@@ -29,7 +29,7 @@ from hostile import (
     then,
 )
 from processes import WAIT
-from raw_peer import Stranger, plug
+from raw_peer import RawPeer, plug
 
 SIZE = 528384
 RING = 262144
@@ -129,28 +129,28 @@ class Ring:
 
 
 @contextlib.contextmanager
-def dial(address: str) -> Iterator[Stranger]:
+def dial(address: str) -> Iterator[RawPeer]:
     """Connect to a shm address and take the memory."""
     with plug(address) as bell, contextlib.closing(Ring(bell)) as ring:
-        yield Stranger(ring)  # type: ignore[arg-type]
+        yield RawPeer(ring)  # type: ignore[arg-type]
 
 
 # At the rendezvous: nothing is taken, and whatever is said is a bell that rings.
 
 
-def hand(*descriptors: int) -> Callable[[Stranger], None]:
+def hand(*descriptors: int) -> Callable[[RawPeer], None]:
     """Send descriptors, as only the listener should."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         socket.send_fds(stranger.socket, [b"RLAYSHM0"], list(descriptors))
 
     return play
 
 
-def hand_memory(size: int) -> Callable[[Stranger], None]:
+def hand_memory(size: int) -> Callable[[RawPeer], None]:
     """Send memory of this size."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         memory = os.memfd_create("hostile")
         os.ftruncate(memory, size)
         hand(memory)(stranger)
@@ -159,14 +159,14 @@ def hand_memory(size: int) -> Callable[[Stranger], None]:
     return play
 
 
-def hand_back(stranger: Stranger) -> None:
+def hand_back(stranger: RawPeer) -> None:
     """Take the memory and send it back."""
     _, [memory], _, _ = socket.recv_fds(stranger.socket, 8, 1)
     hand(memory)(stranger)
     os.close(memory)
 
 
-def hand_pipe(stranger: Stranger) -> None:
+def hand_pipe(stranger: RawPeer) -> None:
     """Send both ends of a pipe."""
     ends = os.pipe()
     hand(*ends)(stranger)
@@ -174,18 +174,18 @@ def hand_pipe(stranger: Stranger) -> None:
         os.close(end)
 
 
-def hand_itself(stranger: Stranger) -> None:
+def hand_itself(stranger: RawPeer) -> None:
     """Send the connection over itself, and the standard streams."""
     hand(stranger.socket.fileno(), 0, 1, 2)(stranger)
 
 
-def hand_many(stranger: Stranger) -> None:
+def hand_many(stranger: RawPeer) -> None:
     """Send as many descriptors as the kernel lets pass at once, again and again."""
     for _ in range(8):
         hand(*[stranger.socket.fileno()] * 253)(stranger)
 
 
-def storm(stranger: Stranger) -> None:
+def storm(stranger: RawPeer) -> None:
     """Ring without end."""
     end = time.monotonic() + HANDSHAKE + 3
     while True:
@@ -226,10 +226,10 @@ RENDEZVOUS_SILENT: Openings = {
 # With the memory in hand
 
 
-def put(side: int, which: int, *values: int) -> Callable[[Stranger], None]:
+def put(side: int, which: int, *values: int) -> Callable[[RawPeer], None]:
     """Set a word to one value after another, and ring."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         ring: Any = stranger.socket
         for value in values:
             ring.set_word(side, which, value)
@@ -238,10 +238,10 @@ def put(side: int, which: int, *values: int) -> Callable[[Stranger], None]:
     return play
 
 
-def paint(start: int, end: int, words: bytes) -> Callable[[Stranger], None]:
+def paint(start: int, end: int, words: bytes) -> Callable[[RawPeer], None]:
     """Write over a part of the memory, and ring."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         ring: Any = stranger.socket
         ring.map[start:end] = words[: end - start]
         ring.ring()
@@ -249,7 +249,7 @@ def paint(start: int, end: int, words: bytes) -> Callable[[Stranger], None]:
     return play
 
 
-def take_back(stranger: Stranger) -> None:
+def take_back(stranger: RawPeer) -> None:
     """Unwrite what the host has read."""
     ring: Any = stranger.socket
     ring.sendall(framed(hello())[:40])
@@ -257,7 +257,7 @@ def take_back(stranger: Stranger) -> None:
     put(DIALER, WRITTEN, 3)(stranger)
 
 
-def flicker(stranger: Stranger) -> None:
+def flicker(stranger: RawPeer) -> None:
     """Change the bytes of a frame while the host reads them."""
     ring: Any = stranger.socket
     ring.sendall(framed(NOISE[:RING], RING))
@@ -266,10 +266,10 @@ def flicker(stranger: Stranger) -> None:
         paint(DATA[DIALER], DATA[DIALER] + RING, NOISE[time.monotonic_ns() % 1000 :])(stranger)
 
 
-def resize(size: int) -> Callable[[Stranger], None]:
+def resize(size: int) -> Callable[[RawPeer], None]:
     """Try to make the memory shorter or longer, or to unseal it. The kernel should refuse."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         ring: Any = stranger.socket
         with contextlib.suppress(PermissionError):
             fcntl.fcntl(ring.memory, fcntl.F_ADD_SEALS, 0)
@@ -279,7 +279,7 @@ def resize(size: int) -> Callable[[Stranger], None]:
     return play
 
 
-def heard_out(stranger: Stranger) -> None:
+def heard_out(stranger: RawPeer) -> None:
     """Wait for the end without a look into the memory, which is no longer to be believed."""
     ring: Any = stranger.socket
     ring.wait(lambda: False)

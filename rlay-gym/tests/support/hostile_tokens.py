@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 
 from hostile import FRAME, NOISE, Opening, Openings, drip, framed, frames, head, hello, leave, linger, say, then
-from raw_peer import HELLO, MAKE, Stranger, proof
+from raw_peer import HELLO, MAKE, RawPeer, proof
 from wire_reference import decode
 
 SECRET = "only for those who are invited"
@@ -21,7 +21,7 @@ seen: set[bytes] = set()
 """Every challenge that was ever heard: none may come twice, or an old proof would do for it."""
 
 
-def knock(stranger: Stranger) -> tuple[bytes, bytes]:
+def knock(stranger: RawPeer) -> tuple[bytes, bytes]:
     """Say Hello and return its frame and that of Challenge."""
     frame = hello(auth=1, nonce=list(os.urandom(32)))
     stranger.send_bytes(frame)
@@ -35,7 +35,7 @@ def knock(stranger: Stranger) -> tuple[bytes, bytes]:
 def prove(prover: Prover, *more: Opening) -> Opening:
     """Answer the challenge with this proof, and go on."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         stranger.send_bytes(head(3) + prover(*knock(stranger)))
         then(*more)(stranger)
 
@@ -45,7 +45,7 @@ def prove(prover: Prover, *more: Opening) -> Opening:
 def answer(*these: Opening) -> Opening:
     """Answer the challenge with something else."""
 
-    def play(stranger: Stranger) -> None:
+    def play(stranger: RawPeer) -> None:
         knock(stranger)
         then(*these)(stranger)
 
@@ -67,7 +67,7 @@ def unhashed(hello: bytes, challenge: bytes) -> bytes:
     return hmac.new(SECRET.encode(), b"rlay dialer" + hello + challenge, hashlib.sha256).digest()
 
 
-def enter(stranger: Stranger) -> None:
+def enter(stranger: RawPeer) -> None:
     """Prove it, and be let in."""
     prove(right)(stranger)
     welcome = stranger.receive()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 
 from hostile import HANDSHAKE, NOISE, PATIENCE, Opening, Openings, crash, hello, leave, linger, say, then
-from raw_peer import Stranger, plug
+from raw_peer import RawPeer, plug
 
 DATA, CREDIT, PING, PONG, BYE, BYE_ACK, ABORT = (bytes([kind]) for kind in range(7))
 PLENTY = struct.pack("<Q", 1 << 30)
@@ -41,7 +41,7 @@ def ready(*properties: tuple[bytes, bytes], name: bytes = b"READY") -> bytes:
 DEALER = (b"Socket-Type", b"DEALER")
 
 
-class Zmtp(Stranger):
+class Zmtp(RawPeer):
     """A connection on which messages of section 17 are written by hand."""
 
     def meet(self, *properties: tuple[bytes, bytes]) -> None:
@@ -87,7 +87,7 @@ class Zmtp(Stranger):
 
 
 @contextlib.contextmanager
-def meet(address: str) -> Iterator[Stranger]:
+def meet(address: str) -> Iterator[RawPeer]:
     """Connect, as any ZeroMQ does."""
     with plug(address) as connection:
         stranger = Zmtp(connection)
@@ -96,7 +96,7 @@ def meet(address: str) -> Iterator[Stranger]:
 
 
 @contextlib.contextmanager
-def dial(address: str) -> Iterator[Stranger]:
+def dial(address: str) -> Iterator[RawPeer]:
     """Connect, as an RLay does."""
     with meet(address) as stranger:
         send(CREDIT + PLENTY)(stranger)
@@ -199,7 +199,7 @@ def parts(*words: bytes) -> Opening:
     return say(b"".join(part(each, MORE) for each in words[:-1]) + part(words[-1]))
 
 
-def ping(stranger: Stranger) -> None:
+def ping(stranger: RawPeer) -> None:
     """Ask whether the host is there, for longer than a handshake may take."""
     end = time.monotonic() + HANDSHAKE + 3
     while time.monotonic() < end:
@@ -280,7 +280,7 @@ MEETING_SILENT: Openings = {
 # One that needs more than a crowd does of each
 
 
-def never_read(stranger: Stranger) -> None:
+def never_read(stranger: RawPeer) -> None:
     """Ask whether the host is there as long as it listens, read no answer, and stay for a while."""
     stranger.socket.settimeout(1.0)
     with contextlib.suppress(TimeoutError):

@@ -15,7 +15,7 @@ import hostile_shm
 import hostile_zmq
 import raw_peer
 from processes import WAIT
-from scenario import Seen, Stage, see
+from scenario import Scenario, Seen, see
 
 
 def seen_by(side: str, what: Any, after: float) -> Seen:
@@ -26,17 +26,17 @@ def seen_by(side: str, what: Any, after: float) -> Seen:
 
 
 @contextlib.contextmanager
-def take_the_address(stage: Stage) -> Iterator[Seen]:
-    with stage.door_elsewhere() as address:
-        error, after = see(lambda: stage.listen_at(address))
-        yield seen_by(stage.listens, error, after)
+def take_the_address(scenario: Scenario) -> Iterator[Seen]:
+    with scenario.door_elsewhere() as address:
+        error, after = see(lambda: scenario.listen_at(address))
+        yield seen_by(scenario.listens, error, after)
 
 
 @contextlib.contextmanager
-def two_of_a_kind(stage: Stage) -> Iterator[Seen]:
-    with stage.door() as address:
-        error, after = see(lambda: stage.dial_wrongly(address))
-        yield seen_by(stage.listens, error, after)
+def two_of_a_kind(scenario: Scenario) -> Iterator[Seen]:
+    with scenario.door() as address:
+        error, after = see(lambda: scenario.dial_wrongly(address))
+        yield seen_by(scenario.listens, error, after)
 
 
 BY_HAND = {
@@ -51,18 +51,18 @@ BY_HAND = {
 
 
 @contextlib.contextmanager
-def another_version(stage: Stage) -> Iterator[Seen]:
-    with stage.door() as address:
+def another_version(scenario: Scenario) -> Iterator[Seen]:
+    with scenario.door() as address:
         answers = []
-        with BY_HAND[stage.scheme](address) as stranger:
-            stranger.send("Hello", stage.hello | {"wire_min": 7, "wire_max": 9})
+        with BY_HAND[scenario.scheme](address) as stranger:
+            stranger.send("Hello", scenario.hello | {"wire_min": 7, "wire_max": 9})
             error, after = see(lambda: answers.append(stranger.receive()))
         assert error is None and answers[0]["kind"] == "Reject"
-        yield seen_by(stage.dials, answers[0]["body"]["message"], after)
+        yield seen_by(scenario.dials, answers[0]["body"]["message"], after)
 
 
 @contextlib.contextmanager
-def browse(stage: Stage) -> Iterator[Seen]:
+def browse(scenario: Scenario) -> Iterator[Seen]:
     browser = http.client.HTTPConnection("localhost")
 
     def get() -> None:
@@ -70,9 +70,9 @@ def browse(stage: Stage) -> Iterator[Seen]:
             browser.request("GET", "/")
             browser.getresponse()
 
-    with stage.door() as address:
+    with scenario.door() as address:
         browser.sock = raw_peer.plug(address)
-        greets = stage.scheme.startswith("zmq")  # and then waits like the browser.
+        greets = scenario.scheme.startswith("zmq")  # and then waits like the browser.
         browser.sock.settimeout(1.0 if greets else WAIT)
         error, after = see(get)
         assert isinstance(error, OSError | http.client.HTTPException)
@@ -81,9 +81,9 @@ def browse(stage: Stage) -> Iterator[Seen]:
 
 
 @contextlib.contextmanager
-def browse_safely(stage: Stage) -> Iterator[Seen]:
+def browse_safely(scenario: Scenario) -> Iterator[Seen]:
     """Where TLS is spoken that is found out later: by what is said in it."""
-    with stage.door() as address:
+    with scenario.door() as address:
 
         def get() -> None:
             with raw_peer.dial_tls(address) as stranger:
@@ -91,19 +91,19 @@ def browse_safely(stage: Stage) -> Iterator[Seen]:
                 assert stranger.socket.recv(1) == b""
 
         error, after = see(get)
-        assert isinstance(error, OSError) == (stage.scheme != "tls")
+        assert isinstance(error, OSError) == (scenario.scheme != "tls")
         yield Seen(after=after)
 
 
 @contextlib.contextmanager
-def talk_nonsense(stage: Stage) -> Iterator[Seen]:
+def talk_nonsense(scenario: Scenario) -> Iterator[Seen]:
     garbage = b"\xde\xad\xbe\xef" * 16
-    with stage.door() as address:
-        if stage.scheme == "quic":
+    with scenario.door() as address:
+        if scenario.scheme == "quic":
             hostile_quic.send([garbage], address)
             yield Seen()
             return
-        with (hostile_shm.dial if stage.scheme == "shm" else raw_peer.dial)(address) as stranger:
+        with (hostile_shm.dial if scenario.scheme == "shm" else raw_peer.dial)(address) as stranger:
 
             def until_the_end() -> None:
                 with contextlib.suppress(ConnectionError):

@@ -16,9 +16,9 @@ from pathlib import Path
 import rlay
 import scripted_env
 from processes import Program, thread, until
-from scenario import Seen, Stage, see
+from scenario import Scenario, Seen, see
 
-Mishap = Callable[[Stage], contextlib.AbstractContextManager[Seen]]
+Mishap = Callable[[Scenario], contextlib.AbstractContextManager[Seen]]
 
 DEADLINE = 0.5
 """What agents allow a call where they allow it something, in seconds."""
@@ -62,58 +62,58 @@ FAMILY = """
 
 
 @contextlib.contextmanager
-def kill_host(stage: Stage) -> Iterator[Seen]:
-    env = stage.env()
+def kill_host(scenario: Scenario) -> Iterator[Seen]:
+    env = scenario.env()
     env.reset()
     killed: list[float] = []
 
     def kill() -> None:
-        stage.moods.wait_for("step")
+        scenario.scripted_host.wait_for("step")
         killed.append(time.monotonic())
-        stage.moods.host.kill()
+        scenario.scripted_host.host.kill()
 
     with thread(kill):
         error, _ = see(lambda: env.step(scripted_env.WAIT))
         after = time.monotonic() - killed[0]
     yield Seen(agent=error, after=after)
-    stage.next_host()
+    scenario.next_host()
 
 
 @contextlib.contextmanager
-def end_host(stage: Stage) -> Iterator[Seen]:
-    env = stage.env()
+def end_host(scenario: Scenario) -> Iterator[Seen]:
+    env = scenario.env()
     env.reset()
     error, after = see(lambda: env.step(scripted_env.DIE))
     yield Seen(agent=error, after=after)
     # A process that ends closes one thing after the other; the address may be the last.
-    stage.moods.host.process.join(SILENCE)
-    stage.next_host()
+    scenario.scripted_host.host.process.join(SILENCE)
+    scenario.next_host()
 
 
-def missed(stage: Stage, agent: Program) -> float:
+def missed(scenario: Scenario, agent: Program) -> float:
     """Kill the agent, and return after how many seconds its environment was closed."""
     agent.kill()
-    return see(lambda: stage.moods.wait_for("close", timeout=SILENCE))[1]
+    return see(lambda: scenario.scripted_host.wait_for("close", timeout=SILENCE))[1]
 
 
 @contextlib.contextmanager
-def kill_agent(stage: Stage) -> Iterator[Seen]:
-    with stage.agent(max_sessions=1, reconnect_timeout=0) as agent:
-        yield Seen(after=missed(stage, agent))
-    stage.next_agent()
+def kill_agent(scenario: Scenario) -> Iterator[Seen]:
+    with scenario.agent(max_sessions=1, reconnect_timeout=0) as agent:
+        yield Seen(after=missed(scenario, agent))
+    scenario.next_agent()
 
 
 @contextlib.contextmanager
-def kill_parent(stage: Stage) -> Iterator[Seen]:
-    with stage.agent(FAMILY, max_sessions=3, reconnect_timeout=0) as agent:
+def kill_parent(scenario: Scenario) -> Iterator[Seen]:
+    with scenario.agent(FAMILY, max_sessions=3, reconnect_timeout=0) as agent:
         agent.find("ready")
-        yield Seen(after=missed(stage, agent))
+        yield Seen(after=missed(scenario, agent))
         for _ in range(2):
             agent.say("on")
         for _ in range(2):
             agent.find("goes on 1")
         # There is room for three, and the two workers have their places.
-        stage.next_agent()
+        scenario.next_agent()
 
 
 def states_of_threads(pid: int) -> list[str]:
@@ -142,28 +142,28 @@ def stopped(pid: int, at_least: float = STOPPED) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stop_host(stage: Stage) -> Iterator[Seen]:
-    env = stage.env()
+def stop_host(scenario: Scenario) -> Iterator[Seen]:
+    env = scenario.env()
     env.reset()
     env.timeout = DEADLINE
-    with stopped(stage.moods.host.pid):
+    with stopped(scenario.scripted_host.host.pid):
         error, after = see(lambda: env.step(0))
     env.timeout = None
     assert env.late(SILENCE)[0] == [1]
     assert env.step(0)[0] == [2]
     yield Seen(agent=error, after=after)
-    stage.next_agent()
+    scenario.next_agent()
 
 
 @contextlib.contextmanager
-def stop_host_for_long(stage: Stage) -> Iterator[Seen]:
-    env = stage.env(backend={"reconnect_timeout": SOON})
+def stop_host_for_long(scenario: Scenario) -> Iterator[Seen]:
+    env = scenario.env(backend={"reconnect_timeout": SOON})
     env.reset()
-    stage.settle()
+    scenario.settle()
     stands = threading.Event()
 
     def stand_still() -> None:
-        with stopped(stage.moods.host.pid, LONG):
+        with stopped(scenario.scripted_host.host.pid, LONG):
             stands.set()
 
     with thread(stand_still):
@@ -173,18 +173,18 @@ def stop_host_for_long(stage: Stage) -> Iterator[Seen]:
         assert env.step(0)[0] == [2]
     else:
         # The host learns that it was given up, though the agent's process and its sockets are still there.
-        stage.moods.wait_for("close", timeout=SILENCE)
+        scenario.scripted_host.wait_for("close", timeout=SILENCE)
     yield Seen(agent=error, after=after)
-    stage.next_agent()
+    scenario.next_agent()
 
 
 @contextlib.contextmanager
-def stop_agent(stage: Stage) -> Iterator[Seen]:
-    with stage.agent() as agent:
-        stage.settle()
+def stop_agent(scenario: Scenario) -> Iterator[Seen]:
+    with scenario.agent() as agent:
+        scenario.settle()
         with stopped(agent.pid):
             agent.say("step")
-            stage.other_agent()
+            scenario.other_agent()
         agent.find("step 1")
         yield Seen()
         agent.say("step")
@@ -198,19 +198,19 @@ def stop_agent(stage: Stage) -> Iterator[Seen]:
 
 
 @contextlib.contextmanager
-def fail_to_make(stage: Stage) -> Iterator[Seen]:
-    error, after = see(lambda: stage.env("scripted_env:broken", {"max_sessions": 1}).reset())
+def fail_to_make(scenario: Scenario) -> Iterator[Seen]:
+    error, after = see(lambda: scenario.env("scripted_env:broken", {"max_sessions": 1}).reset())
     yield Seen(agent=error, after=after)
     # The second one shows that the first has given its place back.
-    assert "no display" in str(see(stage.next_agent)[0])
+    assert "no display" in str(see(scenario.next_agent)[0])
 
 
 def fail_in(name: str) -> Mishap:
     """Let the environment raise in one of its methods."""
 
     @contextlib.contextmanager
-    def fail(stage: Stage) -> Iterator[Seen]:
-        env = stage.env(render_mode="ansi")
+    def fail(scenario: Scenario) -> Iterator[Seen]:
+        env = scenario.env(render_mode="ansi")
         env.reset()
         calls = {"step": lambda: env.step(0), "render": env.render, "close": env.close}
         if name == "reset":
@@ -224,31 +224,31 @@ def fail_in(name: str) -> Mishap:
         else:
             assert env.reset()[0] == [0]
             assert env.step(0)[0] == [1]
-        stage.next_agent()
+        scenario.next_agent()
 
     return fail
 
 
 @contextlib.contextmanager
-def answer_late(stage: Stage) -> Iterator[Seen]:
-    env = stage.env()
+def answer_late(scenario: Scenario) -> Iterator[Seen]:
+    env = scenario.env()
     env.reset()
     env.timeout = DEADLINE
     error, after = see(lambda: env.step(scripted_env.WAIT))
     yield Seen(agent=error, after=after)
     env.timeout = None
-    stage.moods.release()
+    scenario.scripted_host.release()
     assert isinstance(see(lambda: env.step(0))[0], rlay.Busy), "the answer is not this call's"
     assert env.late(SILENCE)[0] == [1]
     assert env.step(0)[0] == [2]
-    stage.next_agent()
+    scenario.next_agent()
 
 
 @contextlib.contextmanager
-def say_too_much(stage: Stage) -> Iterator[Seen]:
-    env = stage.env("scripted_env:Endless", max_frame=LIMIT)
+def say_too_much(scenario: Scenario) -> Iterator[Seen]:
+    env = scenario.env("scripted_env:Endless", max_frame=LIMIT)
     env.reset()
     error, after = see(lambda: env.step(0))
     yield Seen(agent=error, after=after)
     assert env.step(0)[:2] == ("a", 2.0)
-    stage.next_agent(max_frame=LIMIT)
+    scenario.next_agent(max_frame=LIMIT)

@@ -1,8 +1,8 @@
-"""A program that `rlay.launch` starts: a game that comes to whatever end its arguments say.
+"""A program that `rlay.launch` starts: a game that ends, or goes on, as its arguments say.
 
-    launched_game.py [MOOD [FILE]]
+    launched_game.py [CASE [FILE]]
 
-Moods: ``raise``, ``exit``, ``crash``, ``babble`` and ``hang`` at the third step; ``early`` before it dials in;
+Cases: ``raise``, ``exit``, ``crash``, ``babble`` and ``hang`` at the third step; ``early`` before it dials in;
 ``never`` dials, and ``late`` does once FILE is gone. ``save`` takes 2 s to save while the environment is closed,
 ``afterwards`` saves after that and at exit, ``poll`` the same in the poll form; ``sorry`` cannot close; ``stay`` goes
 on, and saves at SIGTERM; ``deaf`` ignores that. What is saved goes to FILE.
@@ -24,7 +24,7 @@ from gymnasium import spaces
 
 import rlay
 
-MOOD = sys.argv[1] if len(sys.argv) > 1 else ""
+CASE = sys.argv[1] if len(sys.argv) > 1 else ""
 FILE = Path(sys.argv[2] if len(sys.argv) > 2 else os.devnull)
 
 
@@ -48,23 +48,23 @@ class Game(gym.Env[int, int]):
         return self.count, 1.0, False, False, {}
 
     def close(self) -> None:
-        if MOOD == "save":
+        if CASE == "save":
             time.sleep(2.0)
             save("saved")
-        if MOOD == "sorry":
+        if CASE == "sorry":
             raise OSError("the disk is full")
 
 
 def end() -> None:
     """End as was asked for."""
-    print("about to", MOOD or "go on", flush=True)
-    if MOOD == "exit":
+    print("about to", CASE or "go on", flush=True)
+    if CASE == "exit":
         os._exit(3)
-    if MOOD == "crash":
+    if CASE == "crash":
         os.abort()
-    if MOOD == "hang":
+    if CASE == "hang":
         time.sleep(3600)
-    if MOOD == "babble":
+    if CASE == "babble":
         for number in range(100_000):
             print("so much to say", number)
         sys.stdout.flush()
@@ -101,30 +101,30 @@ def poll() -> None:
         save(str(error))
 
 
-if MOOD == "early":
+if CASE == "early":
     sys.exit("no graphics card")
-if MOOD == "never":
+if CASE == "never":
     print("thinking", flush=True)
     time.sleep(3600)
-if MOOD == "late":
+if CASE == "late":
     print("loading", flush=True)
     while FILE.exists():
         time.sleep(0.01)
-if MOOD == "family":
+if CASE == "family":
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
     print("child", child.pid, flush=True)
-if MOOD == "afterwards":
+if CASE == "afterwards":
     atexit.register(save, "at exit")
-if MOOD == "stay":
+if CASE == "stay":
     signal.signal(signal.SIGTERM, stop)
-if MOOD == "deaf":
+if CASE == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if MOOD == "poll":
+if CASE == "poll":
     poll()
     sys.exit()
 rlay.ClientBackend(Game).run()
-if MOOD == "afterwards":
+if CASE == "afterwards":
     time.sleep(0.5)
     save("after run")
-if MOOD in ("stay", "deaf"):
+if CASE in ("stay", "deaf"):
     time.sleep(3600)

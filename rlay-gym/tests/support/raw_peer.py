@@ -59,7 +59,7 @@ def proof(token: str, who: bytes, hello: bytes, challenge: bytes) -> bytes:
     return hmac.new(key, who + hello + challenge, hashlib.sha256).digest()
 
 
-class Stranger:
+class RawPeer:
     """A connection on which frames are written by hand."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -109,10 +109,10 @@ class Stranger:
 
 
 @contextlib.contextmanager
-def dial(address: str) -> Iterator[Stranger]:
+def dial(address: str) -> Iterator[RawPeer]:
     """Connect to a tcp or unix address."""
     with plug(address) as connection:
-        yield Stranger(connection)
+        yield RawPeer(connection)
 
 
 def plug(address: str) -> socket.socket:
@@ -128,16 +128,16 @@ def plug(address: str) -> socket.socket:
 
 
 @contextlib.contextmanager
-def dial_tls(address: str) -> Iterator[Stranger]:
+def dial_tls(address: str) -> Iterator[RawPeer]:
     """Connect to a tls address, believing whatever certificate is shown."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with plug(address) as connection, context.wrap_socket(connection) as wrapped:
-        yield Stranger(wrapped)
+        yield RawPeer(wrapped)
 
 
 @contextlib.contextmanager
-def dial_and_shake(address: str) -> Iterator[Stranger]:
+def dial_and_shake(address: str) -> Iterator[RawPeer]:
     """Connect as an honest agent does."""
     with dial(address) as stranger:
         stranger.send("Hello", HELLO)
@@ -145,7 +145,7 @@ def dial_and_shake(address: str) -> Iterator[Stranger]:
         yield stranger
 
 
-def host(stranger: Stranger, spec: Json = SPEC) -> None:
+def host(stranger: RawPeer, spec: Json = SPEC) -> None:
     """Play an honest host that an agent has dialed, up to and including Spec."""
     stranger.receive()
     stranger.send("Welcome", WELCOME)
@@ -153,7 +153,7 @@ def host(stranger: Stranger, spec: Json = SPEC) -> None:
     stranger.send("Spec", spec, re=make["seq"])
 
 
-def ask(stranger: Stranger) -> None:
+def ask(stranger: RawPeer) -> None:
     """Play an honest agent that an environment has dialed, up to and including Spec."""
     stranger.receive()
     stranger.send("Welcome", WELCOME)
@@ -162,7 +162,7 @@ def ask(stranger: Stranger) -> None:
 
 
 @contextlib.contextmanager
-def listen(play: Callable[[Stranger], None]) -> Iterator[str]:
+def listen(play: Callable[[RawPeer], None]) -> Iterator[str]:
     """Yield an address where ``play`` answers one connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(WAIT)
@@ -170,7 +170,7 @@ def listen(play: Callable[[Stranger], None]) -> Iterator[str]:
         def accept() -> None:
             connection, _ = listener.accept()
             with connection:
-                play(Stranger(connection))
+                play(RawPeer(connection))
 
         with thread(accept):
             yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"

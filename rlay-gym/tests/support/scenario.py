@@ -1,4 +1,4 @@
-"""The stages on which faults are brought about: a transport, who dials, a host process, and agents in this one."""
+"""Scenarios for faults: a transport, which side dials, a host process, and agents in this one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import rlay
 import scripted_env
 from processes import Program, python, thread, until
 from raw_peer import HELLO
-from scripted_host import Moods, line_with
+from scripted_host import ScriptedHost, line_with
 
 Json = Any
 
@@ -51,8 +51,8 @@ def see(call: Callable[[], Any]) -> tuple[Exception | None, float]:
     return None, time.monotonic() - began
 
 
-class Stage(abc.ABC):
-    """A transport, a host process with moody environments, and another where it ends.
+class Scenario(abc.ABC):
+    """A transport, a host process with scripted environments, and another where it ends.
 
     As a context manager it hears the agents' log.
     """
@@ -65,15 +65,17 @@ class Stage(abc.ABC):
     hello: Json
     """What a dialer says first that speaks RLay by hand."""
 
-    def __init__(self, scheme: str, moods: Moods, fresh: Callable[[str], str], another: Callable[[], Moods]) -> None:
-        self.scheme, self.moods, self._fresh, self._another = scheme, moods, fresh, another
+    def __init__(
+        self, scheme: str, scripted_host: ScriptedHost, fresh: Callable[[str], str], another: Callable[[], ScriptedHost]
+    ) -> None:
+        self.scheme, self.scripted_host, self._fresh, self._another = scheme, scripted_host, fresh, another
         self.address = ""
         self._log = host_main.Log()
         # Agents of other tests may be in this process, each with a thread of its own.
         own = threading.get_ident()
         self._log.addFilter(lambda record: record.thread == own or f"{self.address}:" in record.getMessage())
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Scenario:
         logging.getLogger("rlay").addHandler(self._log)
         return self
 
@@ -82,7 +84,7 @@ class Stage(abc.ABC):
 
     def take_log(self, side: str) -> list[str]:
         """Return what was logged at this side since the last time."""
-        return list(self.moods.host.take_log()) if side == "host" else self._log.take()
+        return list(self.scripted_host.host.take_log()) if side == "host" else self._log.take()
 
     def hear(self, side: str, text: str) -> None:
         """Wait until a line with ``text`` was logged at this side."""
@@ -97,7 +99,9 @@ class Stage(abc.ABC):
         return self.address.partition("?")[0]
 
     @abc.abstractmethod
-    def env(self, source: str = "scripted_env:Moody", backend: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+    def env(
+        self, source: str = "scripted_env:ScriptedEnv", backend: dict[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
         """Return an environment of the host process; ``backend`` and ``kwargs`` are for the two ends."""
 
     @abc.abstractmethod
@@ -117,7 +121,7 @@ class Stage(abc.ABC):
 
     @abc.abstractmethod
     def listen_at(self, address: str) -> Any:
-        """Listen in this process, as whoever listens does on this stage."""
+        """Listen in this process, as whoever listens does on this scenario."""
 
     @abc.abstractmethod
     def dial_wrongly(self, address: str) -> None:
@@ -141,18 +145,20 @@ def is_well(env: Any) -> bool:
     return env.reset()[0] in ([0], "a")
 
 
-class AgentDials(Stage):
+class AgentDials(Scenario):
     """The host process serves, agents dial it."""
 
     paradigm, listens, dials = "client", "host", "agent"
     hello = HELLO
 
-    def _serve(self, source: str = "scripted_env:Moody", **backend: Any) -> str:
-        self.address = self.moods.serve(source, address=self.fresh(), **backend)
+    def _serve(self, source: str = "scripted_env:ScriptedEnv", **backend: Any) -> str:
+        self.address = self.scripted_host.serve(source, address=self.fresh(), **backend)
         return self.address
 
-    def env(self, source: str = "scripted_env:Moody", backend: dict[str, Any] | None = None, **kwargs: Any) -> Any:
-        return self.moods.client(self._serve(source, **(backend or {})), **kwargs)
+    def env(
+        self, source: str = "scripted_env:ScriptedEnv", backend: dict[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        return self.scripted_host.client(self._serve(source, **(backend or {})), **kwargs)
 
     @contextlib.contextmanager
     def agent(self, program: str = AGENT, **backend: Any) -> Iterator[Program]:
@@ -168,13 +174,13 @@ class AgentDials(Stage):
     door_elsewhere = door
 
     def listen_at(self, address: str) -> Any:
-        return rlay.ServerBackend(scripted_env.Moody, address)
+        return rlay.ServerBackend(scripted_env.ScriptedEnv, address)
 
     def dial_wrongly(self, address: str) -> None:
-        rlay.ClientBackend(scripted_env.Moody, address).run()
+        rlay.ClientBackend(scripted_env.ScriptedEnv, address).run()
 
     def next_agent(self, **kwargs: Any) -> None:
-        assert is_well(self.moods.client(self.address, **kwargs))
+        assert is_well(self.scripted_host.client(self.address, **kwargs))
 
     def other_agent(self) -> None:
         self.next_agent()
@@ -194,46 +200,48 @@ class AgentDials(Stage):
         self.next_agent()
 
 
-class EnvironmentDials(Stage):
+class EnvironmentDials(Scenario):
     """Agents listen, the host process dials in to them."""
 
     paradigm, listens, dials = "server", "agent", "host"
     hello = HELLO | {"role": "Env"}
 
     def _listen(self, **kwargs: Any) -> Any:
-        env = self.moods.server(self.fresh(), **kwargs)
+        env = self.scripted_host.server(self.fresh(), **kwargs)
         self.address = env.address
         return env
 
     def _listen_again(self, **kwargs: Any) -> Any:
         def listen() -> Any:
             with contextlib.suppress(rlay.AddressError):  # Somebody may have been given the port by chance.
-                return self.moods.server(self.where(), **kwargs)
+                return self.scripted_host.server(self.where(), **kwargs)
 
         return until(listen, "the address to be free")
 
-    def env(self, source: str = "scripted_env:Moody", backend: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+    def env(
+        self, source: str = "scripted_env:ScriptedEnv", backend: dict[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
         env = self._listen(**kwargs)
-        self.moods.dial(self.address, source, **(backend or {}))
+        self.scripted_host.dial(self.address, source, **(backend or {}))
         return env
 
     @contextlib.contextmanager
     def agent(self, program: str = AGENT, **backend: Any) -> Iterator[Program]:
         with python(program, "ServerEnv", self.fresh()) as agent:
             self.address = agent.find("at").split()[1]
-            self.moods.dial(self.address, **backend)
+            self.scripted_host.dial(self.address, **backend)
             agent.find("ready")
             yield agent
 
     def settle(self) -> None:
-        self.moods.wait_for_spare()
+        self.scripted_host.wait_for_spare()
 
     @contextlib.contextmanager
     def door(self) -> Iterator[str]:
         env = self._listen()
         with thread(lambda: env.reset()):
             yield self.address
-            self.moods.dial(self.address)
+            self.scripted_host.dial(self.address)
         assert env.step(0)[0] == [1]
 
     @contextlib.contextmanager
@@ -241,7 +249,7 @@ class EnvironmentDials(Stage):
         with python(AGENT, "ServerEnv", self.fresh()) as agent:
             self.address = agent.find("at").split()[1]
             yield self.address
-            self.moods.dial(self.address)
+            self.scripted_host.dial(self.address)
             agent.find("ready")
 
     def listen_at(self, address: str) -> Any:
@@ -254,8 +262,8 @@ class EnvironmentDials(Stage):
         assert is_well(self._listen_again(**kwargs))
 
     def other_agent(self) -> None:
-        env = self.moods.server(self.fresh())
-        self.moods.dial(env.address)
+        env = self.scripted_host.server(self.fresh())
+        self.scripted_host.dial(env.address)
         assert is_well(env)
 
     def next_host(self) -> None:
@@ -264,4 +272,4 @@ class EnvironmentDials(Stage):
         assert is_well(env)
 
 
-STAGES: dict[str, type[Stage]] = {stage.paradigm: stage for stage in (AgentDials, EnvironmentDials)}
+SCENARIOS: dict[str, type[Scenario]] = {scenario.paradigm: scenario for scenario in (AgentDials, EnvironmentDials)}

@@ -1,4 +1,4 @@
-"""An environment with moods, hosted by tests of what goes wrong: it waits, raises or dies when it is told to."""
+"""A scripted environment, for tests of what goes wrong: it waits, raises or ends its process when told to."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ ERRORS: dict[str, Callable[[str], BaseException]] = {
 }
 
 
-class Moody(gym.Env[Any, Any]):
-    """Counts its steps. The options of ``reset`` set its mood: ``raise_in``, ``error``, ``wait_in``."""
+class ScriptedEnv(gym.Env[Any, Any]):
+    """Counts its steps. The options of ``reset`` script it: ``raise_in``, ``error``, ``wait_in``."""
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 30}
     observation_space: spaces.Space[Any] = spaces.Box(0, 1000, (1,), np.int64)
@@ -69,18 +69,18 @@ class Moody(gym.Env[Any, Any]):
         note("make")
         self.render_mode = render_mode
         self.steps = 0
-        self.mood: dict[str, Any] = {}
+        self.script: dict[str, Any] = {}
 
     def _call(self, name: str) -> None:
         note(name)
-        if self.mood.get("wait_in") == name:
+        if self.script.get("wait_in") == name:
             wait()
-        if self.mood.get("raise_in") == name:
-            raise ERRORS[self.mood.get("error", "ValueError")](f"{name} went wrong")
+        if self.script.get("raise_in") == name:
+            raise ERRORS[self.script.get("error", "ValueError")](f"{name} went wrong")
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        self.mood = options or {}
+        self.script = options or {}
         self._call("reset")
         self.steps = 0
         return np.array([self.steps]), {}
@@ -107,25 +107,25 @@ class Moody(gym.Env[Any, Any]):
         self._call("close")
 
 
-class TupleActions(Moody):
+class TupleActions(ScriptedEnv):
     """Takes a number and a pair."""
 
     action_space = spaces.Tuple((spaces.Discrete(3), spaces.Box(-1, 1, (2,), np.float32)))
 
 
-class DictActions(Moody):
+class DictActions(ScriptedEnv):
     """Takes a dict with something in it that has no packed form."""
 
     action_space = spaces.Dict({"move": spaces.Box(-1, 1, (2,), np.float32), "say": spaces.Text(8)})
 
 
-class BoxActions(Moody):
+class BoxActions(ScriptedEnv):
     """Takes an array."""
 
     action_space = spaces.Box(-1, 1, (2, 3), np.float32)
 
 
-class Painter(Moody):
+class Painter(ScriptedEnv):
     """Has every mode itself."""
 
     metadata = {"render_modes": ["human", "rgb_array", "rgb_array_list"], "render_fps": 30}
@@ -134,7 +134,7 @@ class Painter(Moody):
         return [np.zeros((2, 3, 3), np.uint8)] if self.render_mode == "rgb_array_list" else None
 
 
-class Short(Moody):
+class Short(ScriptedEnv):
     """Has episodes of three steps."""
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -142,7 +142,7 @@ class Short(Moody):
         return observation, reward, self.steps == 3, truncated, info
 
 
-class Tired(Moody):
+class Tired(ScriptedEnv):
     """Fails after two steps."""
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -151,21 +151,21 @@ class Tired(Moody):
         return super().step(action)
 
 
-class Large(Moody):
+class Large(ScriptedEnv):
     """Tells more than any buffer holds."""
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         return *super().step(action)[:-1], {"much": bytes(48 << 20)}
 
 
-class Stuck(Moody):
+class Stuck(ScriptedEnv):
     """Cannot be closed."""
 
     def close(self) -> None:
         raise RuntimeError("the door is stuck")
 
 
-class Endless(Moody):
+class Endless(ScriptedEnv):
     """Says a word, but with its first step a long one: 50 MB, or what the options of ``reset`` call ``size``."""
 
     observation_space = spaces.Text(80 << 20)
@@ -175,10 +175,10 @@ class Endless(Moody):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         _, *rest = super().step(action)
-        return "a" * (self.mood.get("size", 50_000_000) if self.steps == 1 else 1), *rest
+        return "a" * (self.script.get("size", 50_000_000) if self.steps == 1 else 1), *rest
 
 
-class Patient(Moody):
+class Patient(ScriptedEnv):
     """Is told words of any length."""
 
     action_space = spaces.Text(80 << 20)
@@ -187,32 +187,32 @@ class Patient(Moody):
         return *super().step(action)[:-1], {"heard": len(action)}
 
 
-class Panorama(Moody):
+class Panorama(ScriptedEnv):
     """Would show pictures of 50 MB."""
 
     observation_space = spaces.Box(0, 255, (50_000_000,), np.uint8)
 
 
-def without_mode() -> Moody:
+def without_mode() -> ScriptedEnv:
     """Make an environment; a function that knows of no render mode."""
-    return Moody()
+    return ScriptedEnv()
 
 
-def with_mode(render_mode: str | None = None) -> Moody:
+def with_mode(render_mode: str | None = None) -> ScriptedEnv:
     """Make an environment; a function that is told the render mode."""
-    return Moody(render_mode)
+    return ScriptedEnv(render_mode)
 
 
-def broken(render_mode: str | None = None) -> Moody:
+def broken(render_mode: str | None = None) -> ScriptedEnv:
     """Fail to make an environment."""
     raise OSError(f"no display for {render_mode}")
 
 
-def hesitant(render_mode: str | None = None) -> Moody:
+def hesitant(render_mode: str | None = None) -> ScriptedEnv:
     """Make an environment once released."""
     note("hesitate")
     wait()
-    return Moody(render_mode)
+    return ScriptedEnv(render_mode)
 
 
 def counted_cartpole(render_mode: str | None = None) -> gym.Env[Any, Any]:

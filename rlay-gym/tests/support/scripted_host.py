@@ -1,4 +1,4 @@
-"""The moody environments of a host process, seen from the test: opening, watching and releasing them."""
+"""Opens, watches and releases the scripted environments of a host process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import scripted_env
 from processes import WAIT, free_address, until
 
 
-class Moods:
+class ScriptedHost:
     """Speaks to the module ``scripted_env`` of a host process (see ``host_process.HostProcess``)."""
 
     def __init__(self, host: Any) -> None:
@@ -22,13 +22,13 @@ class Moods:
         host.tell("call", "scripted_env:forget")
         host.take_log()
 
-    def serve(self, source: str = "scripted_env:Moody", **backend: Any) -> str:
+    def serve(self, source: str = "scripted_env:ScriptedEnv", **backend: Any) -> str:
         """Start a ServerBackend and return its address. It is closed with the test."""
         number, address = self.host.tell("serve", source, **backend)
         self._stop_at_the_end(number)
         return str(address)
 
-    def dial(self, address: str, source: str = "scripted_env:Moody", **backend: Any) -> None:
+    def dial(self, address: str, source: str = "scripted_env:ScriptedEnv", **backend: Any) -> None:
         """Start a ClientBackend. It is closed with the test."""
         self._dialed, _ = self.host.tell("dial", source, address, **backend)
         self._stop_at_the_end(self._dialed)
@@ -60,7 +60,7 @@ class Moods:
         self._stack.callback(close)
         return env
 
-    def env(self, paradigm: str = "client", source: str = "scripted_env:Moody", **kwargs: Any) -> Any:
+    def env(self, paradigm: str = "client", source: str = "scripted_env:ScriptedEnv", **kwargs: Any) -> Any:
         """Open an environment with a backend of its own."""
         if paradigm == "client":
             return self.client(self.serve(source), **kwargs)
@@ -91,7 +91,7 @@ class Moods:
         """Wait until the host has logged a line with ``text``, and return it."""
         return line_with(text, self.host.take_log, "the host")
 
-    def forsake(self) -> None:
+    def disown(self) -> None:
         """Tell the host nothing at the end, for its process is dead."""
         self._is_dead = True
 
@@ -109,13 +109,13 @@ def line_with(text: str, take_log: Callable[[], list[str]], who: str) -> str:
 
 
 @contextlib.contextmanager
-def moods_of(host: Any) -> Iterator[Moods]:
-    """Yield `Moods` of ``host``; what was opened with it ends with the block."""
-    moods = Moods(host)
-    with moods._stack:
-        yield moods
+def scripted_host_of(host: Any) -> Iterator[ScriptedHost]:
+    """Yield the `ScriptedHost` of ``host``; what was opened with it ends with the block."""
+    scripted_host = ScriptedHost(host)
+    with scripted_host._stack:
+        yield scripted_host
         with contextlib.suppress(Exception):
-            moods.release()
+            scripted_host.release()
 
 
 class Agent:
@@ -129,7 +129,7 @@ class Agent:
         return lambda *arguments: self._host.tell("call", f"remote_agents:{name}", self._number, *arguments)
 
 
-def backend(paradigm: str, source: Any = scripted_env.Moody, **kwargs: Any) -> Any:
+def backend(paradigm: str, source: Any = scripted_env.ScriptedEnv, **kwargs: Any) -> Any:
     """Make a backend in this process; agents come from another."""
     if paradigm == "client":
         return rlay.ServerBackend(source, **kwargs)

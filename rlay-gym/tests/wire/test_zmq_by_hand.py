@@ -14,14 +14,14 @@ import zmq
 
 import rlay
 from processes import WAIT, thread
-from raw_peer import HELLO, MAKE, RESET, SPEC, WELCOME, Stranger, result
-from scripted_host import Moods
+from raw_peer import HELLO, MAKE, RESET, SPEC, WELCOME, RawPeer, result
+from scripted_host import ScriptedHost
 
 DATA, CREDIT, PING, PONG, BYE, BYE_ACK, ABORT = (bytes([kind]) for kind in range(7))
 PLENTY = 1 << 30
 
 
-class ByHand(Stranger):
+class ByHand(RawPeer):
     """A connection over libzmq, with the credit, the pings and the goodbye that section 17 asks for."""
 
     def __init__(self, socket: Any, identity: list[bytes]) -> None:
@@ -106,8 +106,8 @@ def dial_and_shake(address: str) -> Iterator[ByHand]:
         yield agent
 
 
-def test_an_agent_by_hand(moods: Moods, there: str) -> None:
-    with dial_and_shake(moods.serve(address=there)) as agent:
+def test_an_agent_by_hand(scripted_host: ScriptedHost, there: str) -> None:
+    with dial_and_shake(scripted_host.serve(address=there)) as agent:
         agent.send("Make", MAKE)
         assert agent.receive()["kind"] == "Spec"
         agent.send("Reset", RESET)
@@ -121,7 +121,7 @@ def test_an_agent_by_hand(moods: Moods, there: str) -> None:
         assert agent.receive()["kind"] == "Closed"
         agent.send("Goodbye", {"code": 0, "message": ""})
         agent.leave()
-    assert moods.calls() == ["make", "reset", "step", "step", "step", "close"]
+    assert scripted_host.calls() == ["make", "reset", "step", "step", "step", "close"]
 
 
 def test_a_host_by_hand(there: str) -> None:
@@ -154,8 +154,8 @@ def test_a_host_by_hand(there: str) -> None:
             env.close()
 
 
-def test_who_gets_no_credit_waits(moods: Moods, there: str) -> None:
-    with dial(moods.serve(address=there)) as agent:
+def test_who_gets_no_credit_waits(scripted_host: ScriptedHost, there: str) -> None:
+    with dial(scripted_host.serve(address=there)) as agent:
         agent.give(1)  # the last frame may overdraw it
         agent.send("Hello", HELLO)
         assert agent.receive()["kind"] == "Welcome"
@@ -166,8 +166,8 @@ def test_who_gets_no_credit_waits(moods: Moods, there: str) -> None:
         assert agent.receive()["kind"] == "Spec"
 
 
-def test_who_says_nothing_is_asked(moods: Moods, there: str) -> None:
-    with dial_and_shake(moods.serve(address=there)) as agent:
+def test_who_says_nothing_is_asked(scripted_host: ScriptedHost, there: str) -> None:
+    with dial_and_shake(scripted_host.serve(address=there)) as agent:
         agent.listen(lambda: PING in agent.heard)
 
 
@@ -183,20 +183,22 @@ STRANGE = {
 
 @pytest.mark.parametrize("when", ["first", "later"])
 @pytest.mark.parametrize("name", STRANGE)
-def test_a_message_that_is_none_is_answered_with_abort(moods: Moods, there: str, name: str, when: str) -> None:
-    address = moods.serve(address=there)
+def test_a_message_that_is_none_is_answered_with_abort(
+    scripted_host: ScriptedHost, there: str, name: str, when: str
+) -> None:
+    address = scripted_host.serve(address=there)
     with dial_and_shake(address) if when == "later" else dial(address) as agent:
         agent.socket.send_multipart(STRANGE[name])
         agent.listen(lambda: ABORT in agent.heard)
-    moods.client(address).reset()
+    scripted_host.client(address).reset()
 
 
-def test_data_without_credit_is_refused(moods: Moods, there: str) -> None:
-    address = moods.serve(address=there)
+def test_data_without_credit_is_refused(scripted_host: ScriptedHost, there: str) -> None:
+    address = scripted_host.serve(address=there)
     with dial(address) as agent:
         agent.give(PLENTY)
         agent.listen(lambda: agent.credit > 0)
         for _ in range(3):
             agent.say(DATA, bytes(agent.credit))
         agent.listen(lambda: ABORT in agent.heard)
-    moods.client(address).reset()
+    scripted_host.client(address).reset()
