@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import socket
 import threading
@@ -106,7 +105,7 @@ class TestClose:
 def test_close_ends_run(paradigm: str) -> None:
     host = backend(paradigm)
     with thread(host.run):
-        until(lambda: host._is_claimed, "it to run")
+        until(lambda: repr(host).endswith(", serving>"), "it to run")
         host.close()
     for again in (host.run, host.start):
         with pytest.raises(rlay.Error, match="the backend was closed; make a new one"):
@@ -207,5 +206,4 @@ def test_max_sessions_of_a_backend_that_dials(scripted_host: ScriptedHost) -> No
     with pytest.raises(rlay.Timeout):
         third.reset()
     first.close()
-    third._options = dataclasses.replace(third._options, connect_timeout=WAIT)
-    assert third.reset()[0] == [0]
+    assert scripted_host.first_observation(third) == [0]

@@ -246,11 +246,12 @@ THREAD = """
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 def test_one_environment_at_a_time_lives_on_the_thread_that_runs(paradigm: str, source: str, end: str) -> None:
     """It may have what only a main thread can: signal handlers, an event loop, a window."""
-    holder = rlay.ServerEnv(connect_timeout=WAIT, env_id="only" if source == "dict" else None)
+    env_id = "only" if source == "dict" else None
+    holder = rlay.ServerEnv(connect_timeout=WAIT, env_id=env_id)
     with python(THREAD, paradigm, source, holder.address, end) as program:
         address = program.line()
         for last in (False, True):  # one agent after the other
-            kwargs = {"env_id": holder._env_id, "connect_timeout": WAIT}
+            kwargs: Any = {"env_id": env_id, "connect_timeout": WAIT}
             env = (rlay.ClientEnv if paradigm == "client" else rlay.ServerEnv)(address, **kwargs)
             env.reset()
             assert env.step(0)[0] == [1]

@@ -138,7 +138,7 @@ def test_who_joins_and_who_leaves_is_told(scripted_host: ScriptedHost) -> None:
     with server:
         scripted_host.dial(address, "scripted_env:Short", max_sessions=1)
         scripted_host.wait_for("step", 7)
-        scripted_host.host.tell("stop", scripted_host._dialed)
+        scripted_host.stop_dialing()
         server.find("an environment joined")
         left = server.find("the environment left after")
         assert "the environment's host said goodbye: the host is closing" in left

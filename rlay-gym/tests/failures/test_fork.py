@@ -107,10 +107,12 @@ def test_a_fork_while_another_thread_is_in_a_call(scripted_host: ScriptedHost) -
     assert answers[0][0] == [1]
 
 
-def test_a_fork_while_another_thread_waits_for_an_environment(scripted_host: ScriptedHost) -> None:
+def test_a_fork_while_another_thread_waits_for_an_environment(
+    scripted_host: ScriptedHost, caplog: pytest.LogCaptureFixture
+) -> None:
     env = scripted_host.server()
     with thread(env.reset):
-        until(env._opening.locked, "the thread to wait")
+        until(lambda: "waiting for an environment" in caplog.text, "the thread to wait")
         with Child(env.reset) as child:
             assert OPEN_IT_IN_THE_CHILD in child.said()
             child.leave()

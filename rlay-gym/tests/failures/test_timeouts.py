@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import socket
 import sys
 from pathlib import Path
@@ -152,10 +151,12 @@ def test_a_second_thread_is_told_that_the_environment_is_busy(env: Any, scripted
     assert scripted_host.calls()[-1] == "close"
 
 
-def test_two_threads_that_wait_for_one_environment(scripted_host: ScriptedHost) -> None:
+def test_two_threads_that_wait_for_one_environment(
+    scripted_host: ScriptedHost, caplog: pytest.LogCaptureFixture
+) -> None:
     env = scripted_host.server()
     with thread(env.reset):
-        until(env._opening.locked, "the thread to wait")
+        until(lambda: "waiting for an environment" in caplog.text, "the thread to wait")
         for call in (env.reset, lambda: env.metadata):
             with pytest.raises(rlay.Busy, match="another thread waits"):
                 call()
@@ -163,7 +164,7 @@ def test_two_threads_that_wait_for_one_environment(scripted_host: ScriptedHost) 
     assert env.step(0)[0] == [1]
 
 
-def test_close_ends_a_wait_for_an_environment(scripted_host: ScriptedHost) -> None:
+def test_close_ends_a_wait_for_an_environment(scripted_host: ScriptedHost, caplog: pytest.LogCaptureFixture) -> None:
     env = scripted_host.server()
 
     def wait() -> None:
@@ -171,7 +172,7 @@ def test_close_ends_a_wait_for_an_environment(scripted_host: ScriptedHost) -> No
             env.reset()
 
     with thread(wait):
-        until(env._opening.locked, "the thread to wait")
+        until(lambda: "waiting for an environment" in caplog.text, "the thread to wait")
         env.close()
 
 
@@ -206,8 +207,7 @@ def test_who_comes_late_is_still_welcome(scripted_host: ScriptedHost) -> None:
     with pytest.raises(rlay.Timeout):
         env.reset()
     scripted_host.dial(env.address)
-    env._options = dataclasses.replace(env._options, connect_timeout=20.0)
-    assert env.reset()[0] == [0]
+    assert scripted_host.first_observation(env) == [0]
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)

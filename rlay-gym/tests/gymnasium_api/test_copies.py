@@ -7,7 +7,7 @@ import inspect
 import math
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import rlay
+import scripted_env
 from host_process import PARADIGMS, HostProcess, make
 from processes import WAIT
 from scripted_host import ScriptedHost
@@ -37,7 +38,7 @@ GIVEN: dict[str, Any] = {
     "reconnect_timeout": 3.0,
     "contract": "strict",
     "on_loss": "replace",
-    "env_id": "moody",
+    "env_id": "scripted",
     "env_kwargs": {"render_mode_is_odd": [1, (2, None)]},
     "log": "somewhere",
     "restarts": 2,
@@ -64,18 +65,30 @@ def way(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
     return WAYS[request.param]
 
 
+def scripted(render_mode: str | None = None, render_mode_is_odd: Any = None) -> scripted_env.ScriptedEnv:
+    """Make an environment with the keyword argument of `GIVEN`."""
+    return scripted_env.ScriptedEnv(render_mode)
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Where there is what `GIVEN` asks for, as often as it is asked."""
+    token, kwargs = GIVEN["token"], list(GIVEN["env_kwargs"])
+    with rlay.ServerBackend({GIVEN["env_id"]: scripted}, token=token, env_kwargs=kwargs) as host:
+        yield host.address
+
+
 @pytest.mark.parametrize("cls", [rlay.ClientEnv, rlay.ServerEnv])
-def test_every_argument_is_kept(cls: Any, way: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_argument_is_kept(cls: Any, way: Callable[[Any], Any], address: str) -> None:
     """A future one too: it must be in the table, and a value that is not the default must be found in the copy."""
-    monkeypatch.setattr(rlay.ClientEnv, "_connect", lambda env: None)
     parameters = inspect.signature(cls).parameters
     assert set(parameters) - {"address"} <= set(GIVEN), "the table is of every argument"
     given = {name: GIVEN[name] for name in parameters if name != "address"}
     assert not any(given[name] == parameters[name].default for name in given)
-    env = cls("tcp://127.0.0.1:0?insecure_allow_remote=yes", **given)
+    env = cls(address if cls is rlay.ClientEnv else "tcp://127.0.0.1:0", **given)
     again = way(env)
     assert type(again) is cls
-    assert again._arguments() == env._arguments() == given
+    assert again.spec.kwargs == env.spec.kwargs == {"address": env.address, **given}
     assert again.address == env.address
     env.close()
     again.close()
@@ -131,14 +144,15 @@ def test_a_copy_of_a_program_has_a_program_of_its_own(tmp_path: Path) -> None:
     game = "import rlay; rlay.ClientBackend('FrozenLake-v1').run()"
     with rlay.launch([sys.executable, "-c", game], restarts=2, connect_timeout=WAIT, contract="strict") as env:
         with pickle.loads(pickle.dumps(env)) as again:
-            assert (again._restarts, again.contract, again.spec.max_episode_steps) == (2, "strict", 100)
+            assert (again.contract, again.spec.max_episode_steps) == ("strict", 100)
+            assert again.spec.kwargs["restarts"] == 2
             assert again.reset(seed=1) == env.reset(seed=1)
 
 
 def test_an_infinite_wait_is_kept() -> None:
     env = rlay.ServerEnv(connect_timeout=math.inf)
     again = pickle.loads(pickle.dumps(env))
-    assert again._options.connect_timeout == math.inf
+    assert again.spec.kwargs["connect_timeout"] == math.inf
     assert again.spec == env.spec
     env.close()
     again.close()

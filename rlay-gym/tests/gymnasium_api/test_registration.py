@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from gymnasium.wrappers import HumanRendering, RenderCollection, TimeLimit
 
 import rlay
 from host_process import PARADIGMS
-from processes import WAIT, free_address
+from processes import WAIT, free_address, python, thread, until
 from scripted_host import ScriptedHost
 
 IDS = {"client": "rlay:ClientEnv-v0", "server": "rlay:ServerEnv-v0"}
@@ -170,20 +171,19 @@ def test_human_rendering_stands_in_where_the_remote_has_none(scripted_host: Scri
 
 
 def test_a_stand_in_keeps_the_free_port_that_was_asked_for(
-    scripted_host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+    scripted_host: ScriptedHost, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Which port that is stands in the log while it waits for an environment."""
+
+    def dial() -> None:
+        waits = r"waiting for an environment to dial in to (tcp://[\w.]+:\d+)"
+        found = until(lambda: re.search(waits, caplog.text), "the environment to be waited for")
+        bound.append(found[1])
+        scripted_host.dial(found[1])
+
     bound: list[str] = []
-    take = rlay._listeners.take
-
-    def take_and_dial(address: str, options: Any, user: Any) -> Any:
-        listener = take(address, options, user)
-        if not bound:
-            scripted_host.dial(listener.address)
-        bound.append(listener.address)
-        return listener
-
-    monkeypatch.setattr(rlay._listeners, "take", take_and_dial)
-    env = gym.make("rlay:ServerEnv-v0", render_mode="human", connect_timeout=WAIT)
+    with thread(dial):
+        env = gym.make("rlay:ServerEnv-v0", render_mode="human", connect_timeout=WAIT)
     assert bound == [env.unwrapped.address]
     env.reset()
     env.close()
@@ -303,13 +303,22 @@ def test_an_environment_that_is_not_taken_leaves_no_port(scripted_host: Scripted
     rlay.ServerBackend("CartPole-v1", address).close()
 
 
-def test_an_interrupted_make_leaves_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(listener: Any, *arguments: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(rlay._listeners.Listener, "take", interrupted)
-    address = free_address()
-    for mode in (None, "human"):
-        with pytest.raises(KeyboardInterrupt):
-            gym.make("rlay:ServerEnv-v0", address=address, render_mode=mode)
-    rlay.ServerBackend("CartPole-v1", address).close()
+def test_an_interrupted_make_leaves_no_port() -> None:
+    source = """
+        import logging, sys, gymnasium as gym, rlay
+        logging.basicConfig(stream=sys.stdout)
+        for mode in (None, "human"):
+            try:
+                gym.make("rlay:ServerEnv-v0", address=sys.argv[1], render_mode=mode, connect_timeout=60.0)
+            except KeyboardInterrupt as error:
+                kept = error
+                print("interrupted")
+        rlay.ServerBackend("CartPole-v1", sys.argv[1]).close()
+        print("free")
+        """
+    with python(source, free_address()) as program:
+        for _ in range(2):
+            program.find("waiting for an environment")
+            program.interrupt()
+            program.find("interrupted")
+        assert program.line() == "free"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +12,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec, pprint_registry
 from gymnasium.wrappers import TimeAwareObservation, TimeLimit
 
+import raw_peer
 import rlay
 from host_process import PARADIGMS, Hosted, HostProcess, make
 
@@ -99,23 +99,29 @@ def test_what_is_made_from_it_plays_the_same_episode(host_process: HostProcess, 
         env.close()
 
 
+def told(**details: Any) -> Any:
+    """Return what a host says of its environment, as the wire's JSON has it."""
+    return {"Dict": [[{"Str": name}, value] for name, value in details.items()]}
+
+
 @pytest.mark.parametrize(
     "details",
     [
-        None,
-        [],
-        {"max_episode_steps": "7", "reward_threshold": [], "nondeterministic": 1},
-        {"max_episode_steps": -7, "reward_threshold": True},
-        {"max_episode_steps": True, "reward_threshold": "much"},
+        "None",
+        {"List": []},
+        told(max_episode_steps={"Str": "7"}, reward_threshold={"List": []}, nondeterministic={"Int": 1}),
+        told(max_episode_steps={"Int": -7}, reward_threshold={"Bool": True}),
+        told(max_episode_steps={"Bool": True}, reward_threshold={"Str": "much"}),
     ],
 )
 def test_what_makes_no_sense_is_not_in_it(details: Any) -> None:
     """A host may say anything."""
-    space = rlay._spaces.describe(gym.spaces.Discrete(2), "space")
-    with rlay.ServerEnv() as env:
-        env._take(SimpleNamespace(spec=lambda: ("", space, space, None, None, details), close=lambda: None))  # type: ignore[arg-type]
+    described = raw_peer.SPEC | {"metadata": "None", "details": details}
+    with raw_peer.listen(lambda peer: raw_peer.host(peer, described)) as address:
+        env = rlay.ClientEnv(address)
         assert facts(env.spec) == [None, None, False]
         assert env.metadata == {"render_modes": []}
+        env.close()
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)

@@ -790,8 +790,9 @@ def test_a_listener_on_every_interface_says_where_to_dial(
         env = rlay.ServerEnv(address)
         with rlay.ClientBackend("CartPole-v1", env.address):
             env.reset()
-        # Asked for once more, as by a copy, it is every interface again.
-        again = env._address_again()
+        # Asked for once more, as by gym.make with its spec, it is every interface again.
+        assert env.spec is not None
+        again = env.spec.kwargs["address"]
         assert again.startswith(f"{scheme}://{every}:") and not again.partition("?")[0].endswith(":0")
         assert again.endswith("?insecure_allow_remote=yes")
     (line,) = [record.message for record in caplog.records if "every interface" in record.message]

@@ -14,7 +14,7 @@ import pytest
 
 import raw_peer
 import rlay
-from processes import until
+from processes import python, until
 from raw_peer import HELLO, MAKE, RESET, SPEC, RawPeer, host, result
 
 LONG = 5 << 20
@@ -172,14 +172,21 @@ def test_values_stay_as_they_are_and_what_stands_for_objects_is_shown() -> None:
             env.close()
 
 
-def test_the_log_of_a_policy_shows_what_an_environment_says(entries: Callable[[], list[str]]) -> None:
-    """What a policy raises often holds the observation."""
-    space = {"Text": {"min_length": 0, "max_length": 1000, "charset": "a"}}
-
-    def policy(observation: Any) -> Any:
+POLICY = """
+    import logging, sys, rlay
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s: %(message)s")
+    def policy(observation):
         raise ValueError(f"what is {observation}")
+    rlay.serve_policy(policy, "tcp://127.0.0.1:0")
+    """
+"""What a policy raises often holds the observation."""
 
-    with policy_server(policy) as address:
+
+def test_the_log_of_a_policy_shows_what_an_environment_says() -> None:
+    space = {"Text": {"min_length": 0, "max_length": 1000, "charset": "a"}}
+    with python(POLICY) as server:
+        address = server.find("serving the policy at").rsplit(" ", 1)[1]
+        lines: list[str] = []
         for kind, body in (("Goodbye", LIES["goodbye"][1]), ("Result", None)):
             with raw_peer.dial(address) as stranger:
                 stranger.send("Hello", HELLO | {"role": "Env"})
@@ -193,39 +200,11 @@ def test_the_log_of_a_policy_shows_what_an_environment_says(entries: Callable[[]
                     assert is_harmless(stranger.receive()["body"]["message"])
                 else:
                     stranger.send(kind, body)
-                until(lambda body=body: any(("bye" if body else "what is bye") in line for line in entries()), "told")
-    assert is_honest(entries()), entries()
-
-
-@contextlib.contextmanager
-def policy_server(policy: Callable[[Any], Any]) -> Iterator[str]:
-    """Serve ``policy`` in a thread of this process, whose log is looked at."""
-    from rlay import _policy, _rlay
-
-    env = rlay.ServerEnv()
-    listener = env._listener
-    assert listener is not None
-    import threading
-
-    stop = threading.Event()
-    history = _rlay.History()
-
-    def serve() -> None:
-        while not stop.is_set():
-            with contextlib.suppress(rlay.Timeout):
-                if (session := listener.next(0.1)) is not None:
-                    played = rlay.ServerEnv(env.address)
-                    played._session = session
-                    _policy._play(policy, played, "somebody", history, stop)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield env.address
-    finally:
-        stop.set()
-        thread.join()
-        env.close()
+                while not any(("bye" if body else "what is bye") in line for line in lines):
+                    lines.append(server.line())
+        server.interrupt()
+        assert server.wait() == 0
+        assert is_honest(lines + server.printed())
 
 
 @pytest.mark.parametrize("length", [60_000, 3 << 20])

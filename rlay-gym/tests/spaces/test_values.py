@@ -45,7 +45,7 @@ def words(host_process: HostProcess, caplog: pytest.LogCaptureFixture) -> Iterat
     def here() -> list[str]:
         found = [record.getMessage() for record in caplog.records if record.name == "rlay"]
         caplog.clear()
-        _values._warned.clear()
+        _values.forget_warnings()
         return found
 
     def there() -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium as gym
 
 import rlay
+from rlay import _values
 
 
 def resolve(name: str | dict[str, str]) -> Any:
@@ -72,6 +73,8 @@ class Commands:
     def __init__(self) -> None:
         self.log = Log()
         self.backends: dict[int, Any] = {}
+        # Threads that there were when each backend started.
+        self._before: dict[int, set[threading.Thread]] = {}
 
     def serve(self, name: str | dict[str, str], **kwargs: Any) -> tuple[int, str]:
         """Start a ServerBackend and return its number and address."""
@@ -83,12 +86,14 @@ class Commands:
 
     def _keep(self, backend: Any) -> tuple[int, str]:
         number = len(self.backends)
+        self._before[number] = set(threading.enumerate())
         self.backends[number] = backend.start()
         return number, backend.address
 
     def sessions(self, number: int) -> int:
-        """Return how many sessions a backend has, those included that wait to be taken."""
-        return sum(thread.is_alive() for thread in self.backends[number]._threads._known) - 1  # One runs the backend.
+        """Return how many sessions the backend that was started last has, those included that wait to be taken."""
+        own = set(threading.enumerate()) - self._before[number]
+        return sum(thread.name == "rlay-session" for thread in own) - 1  # One runs the backend.
 
     def stop(self, number: int) -> None:
         """Close a backend."""
@@ -101,7 +106,7 @@ class Commands:
 
     def take_log(self) -> list[str]:
         """Return what was logged since the last time, and make what is said once sayable again."""
-        rlay._values._warned.clear()
+        _values.forget_warnings()
         return self.log.take()
 
     def call(self, name: str, *args: Any) -> Any:

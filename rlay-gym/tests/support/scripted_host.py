@@ -33,6 +33,10 @@ class ScriptedHost:
         self._dialed, _ = self.host.tell("dial", source, address, **backend)
         self._stop_at_the_end(self._dialed)
 
+    def stop_dialing(self) -> None:
+        """Close the last ClientBackend."""
+        self.host.tell("stop", self._dialed)
+
     def wait_for_spare(self) -> None:
         """Wait until the last ClientBackend, one of whose sessions was taken, has another that waits for an agent."""
         until(lambda: self.host.tell("sessions", self._dialed) >= 2, "the spare session")
@@ -67,6 +71,15 @@ class ScriptedHost:
         env = self.server(**kwargs)
         self.dial(env.address, source)
         return env
+
+    def first_observation(self, env: Any) -> Any:
+        """Reset ``env``, which waits only briefly, until an environment has dialed in."""
+
+        def reset() -> Any:
+            with contextlib.suppress(rlay.Timeout):
+                return env.reset()
+
+        return until(reset, "an environment to dial in")[0]
 
     def calls(self) -> list[str]:
         """Return the names of the methods called so far, in order."""

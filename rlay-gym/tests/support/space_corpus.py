@@ -192,6 +192,10 @@ class Mission(spaces.Space[str]):
         self.words = words
 
 
+class ShortMission(Mission):
+    """A subclass of a registered class."""
+
+
 class Warehouse(spaces.Space[Any]):
     """A class of one's own that nobody registered."""
 
