@@ -27,6 +27,18 @@ from scripted_host import ScriptedHost, scripted_host_of
 # Shells let what they start in the background ignore Ctrl-C, and every program here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+TESTS = Path(__file__).parent
+TOUCH_GYMNASIUM = ("spaces", "gymnasium_api")
+"""Folders whose tests depend on Gymnasium's release, all of them; elsewhere those do that are marked."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the oldest Gymnasium is tested with."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in TOUCH_GYMNASIUM:
+            item.add_marker("gymnasium")
+
+
 PROGRAMS = ("cartpole_server", "agent", "policy_server", "transcript", "knock")
 
 

@@ -31,6 +31,7 @@ SOURCES: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("name", SOURCES)
 def test_what_can_be_hosted(host_process: HostProcess, name: str, paradigm: str) -> None:
@@ -38,12 +39,14 @@ def test_what_can_be_hosted(host_process: HostProcess, name: str, paradigm: str)
         assert Agent(host_process, paradigm, host.address).step(0).startswith("[")
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize("source", [7, None, object(), "NoSuchEnvironment-v0"])
 def test_what_cannot_be_hosted_is_refused_at_once(source: Any) -> None:
     with pytest.raises((TypeError, gym.error.Error)):
         rlay.ServerBackend(source)
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize(("source", "mode"), [("with_mode", "ansi"), ("ScriptedEnv", "ansi"), ("without_mode", None)])
 def test_a_callable_is_told_the_render_mode_if_it_takes_one(
     scripted_host: ScriptedHost, source: str, mode: str | None

@@ -55,6 +55,7 @@ def test_a_launched_game_is_an_environment(playing: Any) -> None:
     until(lambda: not is_running(info["pid"]), "the game to end")
 
 
+@pytest.mark.gymnasium
 def test_through_gym_make_each_has_its_own() -> None:
     address = "exec:" + shlex.join(GAME)
     make = {"address": address, "connect_timeout": WAIT}

@@ -12,6 +12,8 @@ import rlay
 from host_process import HostProcess
 from raw_peer import HELLO, dial
 
+pytestmark = pytest.mark.gymnasium
+
 SEVERAL = {"pole": "CartPole-v1", "lake": "FrozenLake-v1", "made": "hosted_envs:sized"}
 
 

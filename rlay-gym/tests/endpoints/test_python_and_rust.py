@@ -30,6 +30,7 @@ def number(line: str) -> int:
     return int(found)
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 def test_a_python_agent_balances_a_rust_pole(start: Start, paradigm: str) -> None:
     if paradigm == "client":
@@ -77,6 +78,7 @@ def test_a_rust_agent_balances_a_python_pole(start: Start, scripted_host: Script
     assert STEPS / 500 <= int(episodes) <= STEPS / 400 and float(mean) > 400
 
 
+@pytest.mark.gymnasium
 def test_the_same_episode_twice(start: Start) -> None:
     with start("cartpole_server", "--listen", "tcp://127.0.0.1:0") as server:
         address = server.find("listening at").split()[-1]
@@ -87,6 +89,7 @@ def test_the_same_episode_twice(start: Start) -> None:
             env.close()
 
 
+@pytest.mark.gymnasium
 def test_a_rust_environment_judges_actions(start: Start) -> None:
     with start("cartpole_server", "--listen", "tcp://127.0.0.1:0") as server:
         env = rlay.ClientEnv(server.find("listening at").split()[-1], render_mode="ansi")

@@ -105,6 +105,7 @@ OTHERS = SCHEMES[2:]
 """The schemes of which the other test modules know nothing."""
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 @pytest.mark.parametrize("scheme", OTHERS)
 def test_check_env(scripted_host: ScriptedHost, fresh: Any, scheme: str, paradigm: str) -> None:
@@ -125,6 +126,7 @@ def test_check_env(scripted_host: ScriptedHost, fresh: Any, scheme: str, paradig
     assert [str(warning.message) for warning in caught] == [str(warning.message) for warning in expected]
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize("mode", ["fork", "spawn"])
 @pytest.mark.parametrize("scheme", OTHERS)
 def test_async_vector_env(scripted_host: ScriptedHost, fresh: Any, scheme: str, mode: str) -> None:

@@ -176,6 +176,7 @@ USES = {
 EXPECTED = {"AsyncVectorEnv": "(2, 4)", "subprocess": "0", "multiprocessing": "[1, 2]"}
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("kind", ["ServerBackend that served", "ServerEnv that played"])
 def test_what_people_fork_for(kind: str, use: str, fresh: Callable[[str], str]) -> None:

@@ -157,6 +157,7 @@ def test_cuts_cost_only_time_where_an_engine_polls(relay: Callable[[str], Relay]
         thread.join(WAIT)
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize("when", ["after reset", "after a step", "after a late reset"])
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 def test_what_an_episode_that_is_lost_ends_with_is_nobody_elses(
@@ -284,6 +285,7 @@ def test_a_reset_goes_on_with_another_environment_at_once(spawn_host: Callable[[
     env.close()
 
 
+@pytest.mark.gymnasium
 def test_another_environment_has_the_same_spaces(spawn_host: Callable[[], HostProcess]) -> None:
     env = rlay.ServerEnv(on_loss="replace", connect_timeout=WAIT)
     game = spawn_host()

@@ -14,6 +14,7 @@ from scripted_host import ScriptedHost
 # -- environments that raise ----------------------------------------------------------------------
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize("call", ["reset", "step", "render"])
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 def test_what_an_environment_raises_is_raised_here(scripted_host: ScriptedHost, paradigm: str, call: str) -> None:
@@ -32,6 +33,7 @@ def test_what_an_environment_raises_is_raised_here(scripted_host: ScriptedHost, 
     assert env.render() == "step 1"
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize(
     ("name", "bases"),
     [

@@ -56,6 +56,7 @@ def _refused(hosted: Hosted, call: Callable[[Any], Any]) -> BaseException:
     return caught.value
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize(
     ("call", "pattern"),
     [
@@ -92,6 +93,7 @@ def test_what_cannot_be_sent_to_an_environment(hosted: Hosted, call: Callable[[A
     reads(_refused(hosted, call), pattern, ADVICE)
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize(
     ("result", "pattern", "advice"),
     [
@@ -162,6 +164,7 @@ def _pose(**changes: Any) -> dict[str, Any]:
     return {"lives": 3, "pos": np.zeros(2, np.float32), **changes}
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize(
     ("space", "observation", "pattern"),
     [
@@ -206,6 +209,7 @@ def test_an_observation_that_is_not_in_its_space(
         env.close()
 
 
+@pytest.mark.gymnasium
 def test_a_space_that_cannot_be_sent() -> None:
     class Camera(spaces.Box):
         """A subclass of one of Gymnasium's own."""
@@ -538,6 +542,7 @@ def test_an_argument_of_a_server_env(given: Any, error: type[Exception], pattern
     reads(caught.value, pattern, advice)
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize(("given", "error", "pattern", "advice"), ARGUMENTS + OF_LISTENERS)
 def test_an_argument_of_a_backend(given: Any, error: type[Exception], pattern: str, advice: str) -> None:
     """Of each of the two, as far as it has the argument; what agents may give are names there, and values here."""
@@ -631,6 +636,7 @@ NOT_ONE: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize("name", NOT_ONE)
 def test_what_is_more_than_one_environment(name: str) -> None:
     make, what = NOT_ONE[name]
@@ -646,11 +652,13 @@ def test_what_is_more_than_one_environment(name: str) -> None:
     reads(refused.value, f"cannot host …, which …{what}…", advice)
 
 
+@pytest.mark.gymnasium
 def test_one_agent_that_knows_others_is_one() -> None:
     with rlay.ServerBackend(Traffic()) as host, rlay.ClientEnv(host.address) as env:
         assert env.observation_space == gym.spaces.Discrete(3)
 
 
+@pytest.mark.gymnasium
 def test_worker_processes_that_listen_at_one_port() -> None:
     address = free_address()
     with rlay.ServerEnv(address):
@@ -677,6 +685,7 @@ def why_not(address: str) -> str:
     return "it can"
 
 
+@pytest.mark.gymnasium
 def test_what_a_host_does_not_offer() -> None:
     with rlay.ServerBackend("CartPole-v1") as host:
         for asked, pattern, advice in [

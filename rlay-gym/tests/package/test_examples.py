@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from processes import ROOT, Program
 
 EXAMPLES = ROOT / "examples"
@@ -16,6 +18,7 @@ def example(name: str, *arguments: str) -> Program:
     return Program(sys.executable, str(EXAMPLES / name), *arguments)
 
 
+@pytest.mark.gymnasium
 def test_the_agent_dials_the_host() -> None:
     with example("host_cartpole.py", "tcp://127.0.0.1:0") as host:
         address = host.find("listening at ").split()[-1]
@@ -24,6 +27,7 @@ def test_the_agent_dials_the_host() -> None:
             assert agent.wait() == 0
 
 
+@pytest.mark.gymnasium
 def test_the_game_dials_the_agent() -> None:
     with example("server_agent.py", "tcp://127.0.0.1:0", "300") as agent:
         address = agent.find("waiting for a game at ").split()[-1]
@@ -34,6 +38,7 @@ def test_the_game_dials_the_agent() -> None:
             assert game.wait() == 0
 
 
+@pytest.mark.gymnasium
 def test_the_engine_dials_the_agent() -> None:
     with example("server_agent.py", "tcp://127.0.0.1:0", "60") as agent:
         address = agent.find("waiting for a game at ").split()[-1]

@@ -24,6 +24,8 @@ from processes import ROOT, free_address, python, thread
 from rlay import errors
 from scripted_host import ScriptedHost, backend
 
+pytestmark = pytest.mark.gymnasium
+
 SIGNATURES = {
     "ClientEnv": (
         "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None, max_frame=None, "

@@ -9,6 +9,8 @@ import pytest
 from processes import python
 from readme_programs import README, program
 
+pytestmark = pytest.mark.gymnasium
+
 
 def test_every_program_of_the_readme_is_tested_here() -> None:
     assert README.read_text().count("```python\n") == 4

@@ -189,6 +189,7 @@ class Cells(gym.Env[Any, Any]):
         return 0, {"cells": {(i, -i): i for i in range(5000)}, "lives": 3}
 
 
+@pytest.mark.gymnasium
 def test_a_space_with_too_many_is_refused_where_it_is_described() -> None:
     class Grid(Cells):
         observation_space = spaces.Dict([((i, -i), spaces.Discrete(2)) for i in range(2049)])
@@ -332,6 +333,7 @@ LARGE: dict[str, Json] = {
 }
 
 
+@pytest.mark.gymnasium
 @pytest.mark.parametrize("whose", ["observation", "action"])
 @pytest.mark.parametrize("name", LARGE)
 def test_a_space_that_takes_more_than_it_says(name: str, whose: str) -> None:
@@ -355,6 +357,7 @@ def test_a_space_that_takes_more_than_it_says(name: str, whose: str) -> None:
             tracemalloc.stop()
 
 
+@pytest.mark.gymnasium
 def test_bounds_that_are_alike_cost_one() -> None:
     """A Box of 16 MB comes in a hundred bytes, and its bounds are the same for every element."""
     spec = SPEC | {"observation_space": box(4_000_000)}
@@ -429,6 +432,7 @@ def test_metadata_are_a_dict(field: str) -> None:
     )
 
 
+@pytest.mark.gymnasium
 def test_an_array_of_a_shape_that_numpy_has_not() -> None:
     array = {"Array": {"dtype": "f64", "big_endian": False, "shape": [0, (1 << 64) - 1], "data": ""}}
     lied_to(

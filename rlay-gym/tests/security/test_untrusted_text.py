@@ -230,6 +230,7 @@ def test_an_exception_that_no_frame_holds_is_cut(paradigm: str, length: int) -> 
             env.close()
 
 
+@pytest.mark.gymnasium
 def test_a_bad_action_of_cartpole_does_not_end_the_session(paradigm: str) -> None:
     with contextlib.ExitStack() as stack:
         if paradigm == "client":
