@@ -107,8 +107,6 @@ def told(**details: Any) -> Any:
 @pytest.mark.parametrize(
     "details",
     [
-        "None",
-        {"List": []},
         told(max_episode_steps={"Str": "7"}, reward_threshold={"List": []}, nondeterministic={"Int": 1}),
         told(max_episode_steps={"Int": -7}, reward_threshold={"Bool": True}),
         told(max_episode_steps={"Bool": True}, reward_threshold={"Str": "much"}),
@@ -116,11 +114,10 @@ def told(**details: Any) -> Any:
 )
 def test_what_makes_no_sense_is_not_in_it(details: Any) -> None:
     """A host may say anything."""
-    described = raw_peer.SPEC | {"metadata": "None", "details": details}
+    described = raw_peer.SPEC | {"details": details}
     with raw_peer.listen(lambda peer: raw_peer.host(peer, described)) as address:
         env = rlay.ClientEnv(address)
         assert facts(env.spec) == [None, None, False]
-        assert env.metadata == {"render_modes": []}
         env.close()
 
 
