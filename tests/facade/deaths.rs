@@ -1,10 +1,15 @@
 //! A process that is killed takes nobody with it, and nobody waits for it.
 
-use std::thread;
+use std::{thread, time::Duration};
 
-use rlay::{ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, ServerBackend, ServerEnv, Value};
+use rlay::{ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Options, ServerBackend, ServerEnv, Value};
 
-use crate::support::{Gate, Gated, HOLD, Paradigm, Process, bounded, counting, eventually, fresh, patient, remote};
+use crate::support::{Gate, Gated, HOLD, Paradigm, Process, bounded, counting_with, eventually, fresh, patient, remote};
+
+/// Options of a host that does not wait half a minute for an agent to come back.
+fn brief() -> Options {
+    Options { reconnect_timeout: Some(Duration::from_secs(1)), ..patient() }
+}
 
 fn lost(error: &EnvError) -> bool {
     error.downcast_ref::<Error>().expect("an error of RLay").kind() == ErrorKind::ConnectionLost
@@ -37,7 +42,7 @@ fn an_agent_that_waits_in_step_learns_that_the_env_was_killed() {
 fn the_session_of_a_killed_agent_is_freed() {
     for scheme in ["tcp", "unix"] {
         bounded(move || {
-            let (backend, address) = counting(&fresh(scheme))?;
+            let (backend, address) = counting_with(&fresh(scheme), brief())?;
             let mut agent = Process::start(scheme, "idle-agent", &address);
             assert_eq!(agent.line(), "ready");
             let mut other = ClientEnv::connect(&address, patient())?;
@@ -61,7 +66,7 @@ fn an_agent_killed_while_its_env_is_busy_is_missed_when_the_env_answers() {
         let gate = Gate::default();
         let for_env = gate.clone();
         let factory = move |_: &_| Ok(Gated { env: rlay_testkit::CountingEnv::new(None), gate: for_env.clone() });
-        let backend = ServerBackend::bind(factory, &fresh("tcp"), patient())?;
+        let backend = ServerBackend::bind(factory, &fresh("tcp"), brief())?;
         backend.start()?;
         let mut agent = Process::other("stepping-agent", &backend.address().to_string());
         eventually("the env is in its step", || gate.visits() == 1);

@@ -36,14 +36,16 @@ fn main() -> Result<(), EnvError> {
             let _ = channel.close(Some(Instant::now() + Duration::from_secs(20)));
         }
     }
-    // The last threads may still be about to end.
-    let mut after = held()?;
-    for _ in 0..20 {
-        if after[0] > before[0] || after[1] > before[1] {
-            after = held()?;
+    if count > 0 {
+        // The last threads may still be about to end.
+        let mut after = held()?;
+        for _ in 0..20 {
+            if after[0] > before[0] || after[1] > before[1] {
+                after = held()?;
+            }
         }
+        println!("held [{before:?}, {after:?}]");
     }
-    println!("held [{before:?}, {after:?}]");
     let _silent = connect()?;
     println!("connected");
     std::io::stdin().read_line(&mut String::new())?;

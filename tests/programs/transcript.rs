@@ -1,13 +1,15 @@
 //! A program for the tests of every pairing: hosts an environment, or plays one and prints what it saw.
 //!
 //! ```text
-//! transcript host NAME (--listen | --dial) ADDRESS
+//! transcript host NAME (--listen | --dial) ADDRESS [--handshake-timeout SECONDS]
 //! transcript play (--connect | --listen) ADDRESS
 //! transcript local NAME
 //! ```
 //!
 //! What was seen is printed as the SHA-256 of a text that Python's side of the tests writes alike.
 #![allow(clippy::print_stdout, missing_docs)] // a program that prints
+
+use std::time::Duration;
 
 use rlay::{
     Array, ClientBackend, ClientEnv, Env, EnvError, Options, ServerBackend, ServerEnv, Space, Value, wire::Make,
@@ -49,13 +51,17 @@ fn host<E: Env + 'static>(make: impl Fn(&Make) -> Result<E, EnvError> + Send + S
         return Ok(ClientBackend::new(make, &address, rlay::options())?.run()?);
     }
     let address = arguments::value("--listen").ok_or("where?")?;
-    let backend = ServerBackend::bind(make, &address, rlay::options())?;
+    let mut options = rlay::options();
+    if let Some(seconds) = arguments::value("--handshake-timeout") {
+        options.handshake_timeout = Duration::from_secs(seconds.parse()?);
+    }
+    let backend = ServerBackend::bind(make, &address, options)?;
     println!("listening at {}", backend.address());
     Ok(backend.run()?)
 }
 
 fn play() -> Result<(), EnvError> {
-    let options = Options { connect_timeout: std::time::Duration::from_secs(30), ..rlay::options() };
+    let options = Options { connect_timeout: Duration::from_secs(30), ..rlay::options() };
     let mut env = if let Some(address) = arguments::value("--connect") {
         ClientEnv::connect(&address, options)?
     } else {

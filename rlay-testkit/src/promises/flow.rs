@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{assert_frame, cancelling::send_until_stalled, send};
-use crate::lab::{LONGER, Lab, STALL, soon, together};
+use crate::{
+    end::End,
+    lab::{LONGER, Lab, STALL, soon, together},
+};
 
 /// Promise 9: the writer stops before it has sent much, and goes on where it stopped once the reader reads,
 /// even if that takes longer than it takes to notice a dead peer.
@@ -19,7 +22,7 @@ pub fn a_slow_reader_stops_the_writer(lab: &Lab) {
     for (mut writer, _reader) in lab.pairs() {
         send_until_stalled(&mut writer, LEN);
     }
-    for (mut writer, mut reader) in lab.pairs() {
+    let wait_and_go_on = |(mut writer, mut reader): (End, End)| {
         let enough = AtomicBool::new(false);
         let (progress, moves) = mpsc::channel();
         let write = || {
@@ -48,5 +51,7 @@ pub fn a_slow_reader_stops_the_writer(lab: &Lab) {
             drop(reader);
         };
         together(write, read);
-    }
+    };
+    let [one, other] = lab.pairs();
+    together(|| wait_and_go_on(one), || wait_and_go_on(other));
 }
