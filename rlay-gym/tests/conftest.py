@@ -71,12 +71,12 @@ def one_core(host_process: HostProcess) -> Iterator[None]:
 
 
 @pytest.fixture
-def spawn_host() -> Iterator[Callable[[], HostProcess]]:
-    """A function that starts a host process for this test alone."""
+def spawn_host() -> Iterator[Callable[..., HostProcess]]:
+    """A function that starts a host process for this test alone; with ``fresh=True``, see `HostProcess`."""
     with contextlib.ExitStack() as stack:
 
-        def spawn() -> HostProcess:
-            process = HostProcess()
+        def spawn(fresh: bool = False) -> HostProcess:
+            process = HostProcess(fresh)
             stack.callback(process.close)
             return process
 

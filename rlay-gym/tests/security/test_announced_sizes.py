@@ -37,9 +37,9 @@ DIALS: dict[str, hostile.Dial] = {
 @pytest.mark.parametrize("scheme", DIALS)
 @pytest.mark.parametrize("length", [LONGEST, 8 << 20])
 def test_sessions_that_announce_much_and_send_little(
-    spawn_host: Callable[[], HostProcess], fresh: Callable[[str], str], scheme: str, length: int
+    spawn_host: Callable[..., HostProcess], fresh: Callable[[str], str], scheme: str, length: int
 ) -> None:
-    host = spawn_host()
+    host = spawn_host(fresh=True)
     number, address = host.serve("CartPole-v1", address=fresh(scheme))
     with rlay.ClientEnv(address) as env, contextlib.ExitStack() as stack:
         env.reset()
@@ -58,9 +58,9 @@ def test_sessions_that_announce_much_and_send_little(
 
 @pytest.mark.parametrize("scheme", ["tcp", "unix", "shm"])
 def test_what_large_frames_took_is_given_back(
-    spawn_host: Callable[[], HostProcess], fresh: Callable[[str], str], scheme: str
+    spawn_host: Callable[..., HostProcess], fresh: Callable[[str], str], scheme: str
 ) -> None:
-    host = spawn_host()
+    host = spawn_host(fresh=True)
     number, address = host.serve("scripted_env:Patient", address=fresh(scheme))
     before = own_memory(host.pid)
     large = b"a" * (LONGEST - 1024)

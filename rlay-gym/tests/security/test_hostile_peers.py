@@ -205,7 +205,7 @@ class Siege:
 
 @pytest.fixture
 def besiege(
-    monkeypatch: pytest.MonkeyPatch, spawn_host: Callable[[], HostProcess], fresh: Callable[[str], str]
+    monkeypatch: pytest.MonkeyPatch, spawn_host: Callable[..., HostProcess], fresh: Callable[[str], str]
 ) -> Callable[..., contextlib.AbstractContextManager[Siege]]:
     """A function that begins a siege, and makes sure at its end that the host is still a good one."""
     # What the allocator keeps for each of many threads would look like growth.
@@ -213,7 +213,7 @@ def besiege(
 
     @contextlib.contextmanager
     def besiege(scheme: str, token: str | None = None) -> Iterator[Siege]:
-        siege = Siege(spawn_host(), fresh(scheme), token)
+        siege = Siege(spawn_host(fresh=True), fresh(scheme), token)
         with thread(siege.walk.run):
             try:
                 yield siege

@@ -26,8 +26,11 @@ Start = Callable[..., Program]
 class HostProcess:
     """A process of its own that hosts environments (see ``host_main.py``)."""
 
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
+    def __init__(self, fresh: bool = False) -> None:
+        # Most fork an interpreter that has imported Gymnasium. A fresh one reads the environment, and shares no memory.
+        context = multiprocessing.get_context("spawn" if fresh else "forkserver")
+        if not fresh:
+            context.set_forkserver_preload(["gymnasium"])
         self._pipe, theirs = context.Pipe()
         self._addresses: dict[Any, str] = {}
         self._listeners: list[rlay.ServerEnv] = []

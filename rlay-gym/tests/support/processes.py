@@ -16,24 +16,31 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from forked_process import ForkedProcess, forked
+
 SUPPORT = Path(__file__).resolve().parent
 ROOT = SUPPORT.parents[2]
 WAIT = 30.0
 """Bounds every wait, in seconds."""
 
 
+def environment() -> dict[str, str]:
+    """Return what programs find in their environment."""
+    paths = [str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+
+
 class Program:
     """A program whose output is read by lines; as a context manager it is killed at the end."""
 
-    def __init__(self, *command: str) -> None:
-        paths = [str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self.process = subprocess.Popen(
+    def __init__(self, *command: str, process: ForkedProcess | None = None) -> None:
+        self.process = process or subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"},
+            env=environment(),
         )
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.errors: list[str] = []
@@ -118,9 +125,15 @@ class Program:
                 stream.close()
 
 
-def python(source: str, *arguments: str, within: Sequence[str] = ()) -> Program:
-    """Start a Python program; ``within`` is a command that runs the command after it."""
-    return Program(*within, sys.executable, "-c", textwrap.dedent(source), *arguments)
+def python(source: str, *arguments: str, within: Sequence[str] = (), fresh: bool = False) -> Program:
+    """Start a Python program; ``within`` is a command that runs the command after it.
+
+    Its interpreter has imported Gymnasium already, unless it is to be a ``fresh`` one.
+    """
+    source = textwrap.dedent(source)
+    if not within and not fresh and (process := forked(source, arguments, environment())):
+        return Program(process=process)
+    return Program(*within, sys.executable, "-c", source, *arguments)
 
 
 def free_address() -> str:
