@@ -4,7 +4,9 @@ use std::{thread, time::Duration};
 
 use rlay::{ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Options, ServerBackend, ServerEnv, Value};
 
-use crate::support::{Gate, Gated, HOLD, Paradigm, Process, bounded, counting_with, eventually, fresh, patient, remote};
+use crate::support::{
+    Gate, Gated, HOLD, Paradigm, Process, bounded, counting_with, eventually, fresh, patient, remote,
+};
 
 /// Options of a host that does not wait half a minute for an agent to come back.
 fn brief() -> Options {

@@ -10,6 +10,7 @@ mod admission;
 mod bounds;
 #[cfg(feature = "tls")]
 mod certificates;
+mod connect_order;
 mod deaths;
 mod engines;
 mod equality;
@@ -20,7 +21,6 @@ mod hosting;
 mod launching;
 mod limits;
 mod losses;
-mod meeting;
 mod policies;
 mod reconnecting;
 mod releases;
