@@ -11,7 +11,6 @@ mod bounds;
 #[cfg(feature = "tls")]
 mod certificates;
 mod connect_order;
-mod deaths;
 mod engines;
 mod equality;
 mod failures;
@@ -22,6 +21,7 @@ mod launching;
 mod limits;
 mod losses;
 mod policies;
+mod process_death;
 mod reconnecting;
 mod releases;
 mod rendering;
