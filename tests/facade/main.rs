@@ -19,7 +19,7 @@ mod hosting;
 #[cfg(target_os = "linux")]
 mod launching;
 mod limits;
-mod losses;
+mod on_loss;
 mod policies;
 mod process_death;
 mod reconnecting;
