@@ -9,8 +9,8 @@ use rlay::{Address, ClientBackend, ClientEnv, Env, EnvError, ErrorKind, Options,
 use rlay_testkit::CountingEnv;
 
 use crate::{
-    releases::SCHEMES,
     support::{PATIENCE, Process, bounded, counting, eventually, fresh, patient},
+    version_mismatch::SCHEMES,
 };
 
 #[test]

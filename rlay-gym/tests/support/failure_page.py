@@ -52,7 +52,7 @@ ELSEWHERE = (
     Elsewhere(
         "one of another release dials, whichever it is", "all", "refused, or log", "log, or refused", AT_ONCE,
         "the listener lets in the next",
-        "tests/facade/releases.rs::one_of_another_release_is_told",
+        "tests/facade/version_mismatch.rs::one_of_another_release_is_told",
     ),
     Elsewhere(
         "the connection is cut, both sides live", "tcp, tls, zmq, quic", NOTHING, "nothing", "",
