@@ -23,7 +23,7 @@ use tracing::Level;
 
 use crate::{
     support::{Log, PATIENCE, bounded, counting_with, eventually, fresh, patient},
-    tokio_lobby::Hosting,
+    tokio_listening::Hosting,
     tokio_reconnecting::on_tokio,
 };
 

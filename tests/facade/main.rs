@@ -30,7 +30,7 @@ mod strangers;
 mod texts;
 mod timeouts;
 mod tokens;
-mod tokio_lobby;
+mod tokio_listening;
 mod tokio_reconnecting;
 mod tokio_threads;
 mod version_mismatch;
