@@ -1,4 +1,4 @@
-//! Liar: an honest transport behind a wrapper that breaks one promise.
+//! BuggyTransport: an honest transport behind a wrapper that breaks one promise.
 
 use std::{
     collections::VecDeque,
@@ -45,9 +45,9 @@ pub(crate) enum Bug {
 
 /// The transport that the scheme of an address stands for, with a bug.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Liar(pub(crate) Bug);
+pub(crate) struct BuggyTransport(pub(crate) Bug);
 
-impl Liar {
+impl BuggyTransport {
     fn options(self, options: &TransportOptions) -> TransportOptions {
         TransportOptions { max_frame: self.limit(options.max_frame), ..options.clone() }
     }
@@ -71,7 +71,7 @@ fn honest() -> Registry {
 }
 
 #[async_trait]
-impl Transport for Liar {
+impl Transport for BuggyTransport {
     fn schemes(&self) -> &'static [&'static str] {
         &["mem", "faulty"]
     }
@@ -134,7 +134,7 @@ impl BlockingChannel for Deaf {
 struct LyingListener {
     inner: Box<dyn Listener>,
     address: Address,
-    bug: Liar,
+    bug: BuggyTransport,
     max_frame: usize,
 }
 
@@ -153,7 +153,7 @@ impl Listener for LyingListener {
 #[derive(Debug)]
 struct LyingIncoming {
     inner: Box<dyn Incoming>,
-    bug: Liar,
+    bug: BuggyTransport,
     max_frame: usize,
 }
 
@@ -176,7 +176,7 @@ impl Incoming for LyingIncoming {
 #[derive(Debug)]
 struct LyingChannel {
     inner: Box<dyn Channel>,
-    bug: Liar,
+    bug: BuggyTransport,
     max_frame: usize,
     sent: usize,
     /// Frames that `send` was given and that were not sent yet.
