@@ -1,6 +1,6 @@
 //! End and Listening: channels and listeners of either form behind one face, for the suite.
 //!
-//! The async form runs inside the lab's runtime, as it would in a program; a deadline cancels the
+//! The async form runs inside the context's runtime, as it would in a program; a deadline cancels the
 //! call by dropping its future. A deadline in the past drops it after one poll.
 
 use std::{future::Future, panic::resume_unwind, time::Instant};

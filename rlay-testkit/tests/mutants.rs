@@ -6,15 +6,15 @@ use std::thread;
 
 use buggy_transport::{Bug, BuggyTransport};
 use rlay_core::Mem;
-use rlay_testkit::{Form, Lab, Subject, check, promises};
+use rlay_testkit::{Form, Subject, TestContext, check, promises};
 
 /// Runs the test of the promise; the handle gives an error if it fails.
-fn start(promise: &'static str, subject: Subject, form: Form, test: fn(&Lab)) -> thread::JoinHandle<()> {
+fn start(promise: &'static str, subject: Subject, form: Form, test: fn(&TestContext)) -> thread::JoinHandle<()> {
     thread::spawn(move || check(promise, subject, form, test))
 }
 
 /// Panics unless the test fails over the transport with the bug, in both forms.
-fn caught(bug: Bug, scheme: &'static str, test: fn(&Lab)) {
+fn caught(bug: Bug, scheme: &'static str, test: fn(&TestContext)) {
     let run = |form| {
         let subject = Subject::new(BuggyTransport(bug), move |n| format!("{scheme}://buggy-{n}"));
         (form, start("a promise", subject, form, test))
@@ -82,7 +82,7 @@ fn an_honest_transport_in_the_same_clothes_is_not_accused() {
 #[test]
 fn an_exception_is_not_tested_but_any_other_promise_is() {
     let subject = || Subject::new(Mem, |n| format!("mem://{n}")).except("drop_aborts", "as a demonstration");
-    let broken: fn(&Lab) = |_| panic!("the promise is broken");
+    let broken: fn(&TestContext) = |_| panic!("the promise is broken");
     check("drop_aborts", subject(), Form::Async, broken);
     assert!(start("close_implies_flush", subject(), Form::Async, broken).join().is_err());
 }

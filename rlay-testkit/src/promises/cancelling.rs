@@ -10,13 +10,13 @@ use rlay_core::{Error, ErrorKind};
 use super::{assert_failed, assert_frame, assert_lost, is_timeout, next, pattern, send};
 use crate::{
     end::End,
-    lab::{Lab, PATIENCE, STALL, after, soon, together},
+    test_context::{PATIENCE, STALL, TestContext, after, soon, together},
 };
 
 /// Promise 4: polls, and deadlines that pass in the middle of large frames. Accepting is no different.
-pub fn recv_loses_nothing_when_it_is_cancelled_or_times_out(lab: &Lab) {
+pub fn recv_loses_nothing_when_it_is_cancelled_or_times_out(context: &TestContext) {
     let lengths = [4 << 20, 0, 1, 5000, 8 << 20, 70_000, 1 << 20, 3];
-    for (mut from, mut to) in lab.pairs() {
+    for (mut from, mut to) in context.pairs() {
         assert!(is_timeout(&to.recv(Some(Instant::now()))), "nothing was sent");
         assert!(is_timeout(&to.recv(after(STALL / 10))), "nothing was sent");
         let send_all = || lengths.iter().enumerate().for_each(|(i, len)| send(&mut from, i, *len).expect("sends"));
@@ -28,12 +28,12 @@ pub fn recv_loses_nothing_when_it_is_cancelled_or_times_out(lab: &Lab) {
         together(send_all, receive_all);
         assert!(is_timeout(&to.recv(Some(Instant::now()))), "nothing follows the last frame");
     }
-    let mut listening = lab.listen(&lab.fresh_address()).expect("listens");
+    let mut listening = context.listen(&context.fresh_address()).expect("listens");
     assert!(is_timeout(&listening.accept(Some(Instant::now()))), "nobody dialed");
     assert!(is_timeout(&listening.accept(after(STALL / 10))), "nobody dialed");
     let address = listening.address().clone();
-    let (mut dialer, accepted) = lab.meet(&mut listening, |lab| lab.dial(&address));
-    let mut accepted = lab.open(accepted);
+    let (mut dialer, accepted) = context.meet(&mut listening, |context| context.dial(&address));
+    let mut accepted = context.open(accepted);
     together(|| send(&mut dialer, 0, 5).expect("sends"), || assert_frame(&next(&mut accepted), 0, 5));
 }
 
@@ -54,18 +54,18 @@ fn insist(end: &mut End, seed: usize) -> rlay_core::Frame {
 }
 
 /// Promise 5: sends to a peer that does not read, until one is given up.
-pub fn a_cancelled_send_breaks_the_channel_loudly(lab: &Lab) {
+pub fn a_cancelled_send_breaks_the_channel_loudly(context: &TestContext) {
     const LEN: usize = 8 << 20;
-    for (mut writer, reader) in lab.pairs() {
+    for (mut writer, reader) in context.pairs() {
         let sent = send_until_stalled(&mut writer, LEN);
         assert_all_or_nothing(writer, reader, sent, LEN);
     }
 }
 
 /// Promise 15: sends to a peer that does not read, until whoever looks meanwhile has seen enough.
-pub fn a_look_ends_a_send(lab: &Lab) {
+pub fn a_look_ends_a_send(context: &TestContext) {
     const LEN: usize = 8 << 20;
-    for (mut writer, reader) in lab.pairs() {
+    for (mut writer, reader) in context.pairs() {
         let (mut looks, mut sent) = (0, 0);
         let start = Instant::now();
         let error = loop {

@@ -1,6 +1,6 @@
 //! The tests themselves: one function per promise of [`rlay_core::channel`], named after it.
 //!
-//! Each runs in the form and over the transport of its [`Lab`](crate::Lab), with each end of a connection in
+//! Each runs in the form and over the transport of its [`TestContext`](crate::TestContext), with each end of a connection in
 //! each role, and panics where the promise is broken. [`conformance!`](crate::conformance) calls them all.
 
 mod addresses;
@@ -29,7 +29,7 @@ use std::sync::LazyLock;
 
 use rlay_core::{Error, ErrorKind, Frame, Result, Rng};
 
-use crate::{end::End, lab::soon};
+use crate::{end::End, test_context::soon};
 
 /// The promises, in the order of their numbers.
 pub const NAMES: [&str; 16] = crate::__each_promise!(crate::__names);

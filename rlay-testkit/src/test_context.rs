@@ -1,4 +1,4 @@
-//! Lab: one test's connections, its runtime and the watchdog over it.
+//! TestContext: one test's connections, its runtime and the watchdog over it.
 
 use std::{
     fmt,
@@ -32,7 +32,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const STALL: Duration = Duration::from_millis(300);
 
 /// Where a test of a promise takes place: it opens connections over the subject, in one form.
-pub struct Lab {
+pub struct TestContext {
     subject: Subject,
     form: Form,
     runtime: Handle,
@@ -45,7 +45,7 @@ pub struct Lab {
 ///
 /// # Panics
 /// If the test fails, or is not over after a minute.
-pub fn check(promise: &'static str, subject: Subject, form: Form, test: fn(&Lab)) {
+pub fn check(promise: &'static str, subject: Subject, form: Form, test: fn(&TestContext)) {
     if let Some(reason) = subject.exception(promise) {
         // Past the capture of the test harness, so that it is seen even though nothing fails.
         let _ = writeln!(io::stderr(), "exception: {:?} does not keep {promise}: {reason}", subject.transport);
@@ -53,7 +53,7 @@ pub fn check(promise: &'static str, subject: Subject, form: Form, test: fn(&Lab)
     }
     let (done, is_done) = mpsc::channel();
     let run = move || {
-        test(&Lab::new(subject, form));
+        test(&TestContext::new(subject, form));
         let _ = done.send(());
     };
     let body = thread::Builder::new().name(promise.to_owned()).spawn(run).expect("a thread");
@@ -81,7 +81,7 @@ pub(crate) fn options(max_frame: usize) -> TransportOptions {
 /// The limit where a test is about something else.
 const MAX_FRAME: usize = 64 << 20;
 
-impl Lab {
+impl TestContext {
     fn new(subject: Subject, form: Form) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let handle = runtime.handle().clone();
@@ -118,7 +118,7 @@ impl Lab {
     pub(crate) fn pair_of(&self, [dial, listen, open]: [Form; 3], [own, peer]: [usize; 2]) -> (End, End) {
         let mut listening = self.listen_as(listen, &self.fresh_address(), peer).expect("a listener");
         let address = listening.address().clone();
-        let (mut dialer, accepted) = self.meet(&mut listening, |lab| lab.dial_as(dial, &address, own));
+        let (mut dialer, accepted) = self.meet(&mut listening, |context| context.dial_as(dial, &address, own));
         let mut accepted = self.open_as(open, accepted);
         if self.subject.takes_two {
             let (sent, received) = together(|| dialer.send(b"hello", b"", soon()), || accepted.recv(soon()));
@@ -184,9 +184,9 @@ impl Lab {
     }
 }
 
-impl fmt::Debug for Lab {
+impl fmt::Debug for TestContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lab").field("subject", &self.subject).field("form", &self.form).finish_non_exhaustive()
+        f.debug_struct("TestContext").field("subject", &self.subject).field("form", &self.form).finish_non_exhaustive()
     }
 }
 
