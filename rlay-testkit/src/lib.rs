@@ -10,7 +10,7 @@
 
 mod conformance;
 mod counting;
-mod end;
+mod endpoint;
 mod faulty;
 pub mod fuzz;
 mod image;

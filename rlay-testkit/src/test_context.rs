@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    end::{End, Inside, Listening, bounded, inside},
+    endpoint::{Endpoint, Inside, Listening, bounded, inside},
     subject::{Form, Subject},
 };
 
@@ -99,23 +99,23 @@ impl TestContext {
     }
 
     /// A dialer and whom it dialed, and another such pair the other way round.
-    pub(crate) fn pairs(&self) -> [(End, End); 2] {
+    pub(crate) fn pairs(&self) -> [(Endpoint, Endpoint); 2] {
         let ((dialer, accepted), (other, another)) = (self.pair(), self.pair());
         [(dialer, accepted), (another, other)]
     }
 
     /// A dialer and whom it dialed.
-    pub(crate) fn pair(&self) -> (End, End) {
+    pub(crate) fn pair(&self) -> (Endpoint, Endpoint) {
         self.pair_of([self.form; 3], [MAX_FRAME; 2])
     }
 
     /// A dialer and whom it dialed, each with its own limit.
-    pub(crate) fn pair_with_limits(&self, dialer: usize, accepted: usize) -> (End, End) {
+    pub(crate) fn pair_with_limits(&self, dialer: usize, accepted: usize) -> (Endpoint, Endpoint) {
         self.pair_of([self.form; 3], [dialer, accepted])
     }
 
     /// A dialer, a listener, and what was accepted, each in a form of its own.
-    pub(crate) fn pair_of(&self, [dial, listen, open]: [Form; 3], [own, peer]: [usize; 2]) -> (End, End) {
+    pub(crate) fn pair_of(&self, [dial, listen, open]: [Form; 3], [own, peer]: [usize; 2]) -> (Endpoint, Endpoint) {
         let mut listening = self.listen_as(listen, &self.fresh_address(), peer).expect("a listener");
         let address = listening.address().clone();
         let (mut dialer, accepted) = self.meet(&mut listening, |context| context.dial_as(dial, &address, own));
@@ -132,8 +132,8 @@ impl TestContext {
     pub(crate) fn meet(
         &self,
         listening: &mut Listening,
-        dial: impl FnOnce(&Self) -> Result<End> + Send,
-    ) -> (End, Box<dyn Incoming>) {
+        dial: impl FnOnce(&Self) -> Result<Endpoint> + Send,
+    ) -> (Endpoint, Box<dyn Incoming>) {
         let accept = || listening.accept(soon()).expect("accepts");
         let (dialer, accepted) = together(|| dial(self).expect("dials"), accept);
         (dialer, accepted)
@@ -154,31 +154,31 @@ impl TestContext {
         Ok(Listening::Async(Inside::new(&self.runtime, listener)))
     }
 
-    pub(crate) fn dial(&self, address: &Address) -> Result<End> {
+    pub(crate) fn dial(&self, address: &Address) -> Result<Endpoint> {
         self.dial_as(self.form, address, MAX_FRAME)
     }
 
-    fn dial_as(&self, form: Form, address: &Address, max_frame: usize) -> Result<End> {
+    fn dial_as(&self, form: Form, address: &Address, max_frame: usize) -> Result<Endpoint> {
         let (transport, options) = (self.subject.transport.clone(), options(max_frame));
         if form == Form::Blocking {
-            return transport.connect_blocking(address, &options, soon()).map(End::Blocking);
+            return transport.connect_blocking(address, &options, soon()).map(Endpoint::Blocking);
         }
         let address = address.clone();
         let channel =
             inside(&self.runtime, async move { bounded(soon(), transport.connect(&address, &options)).await })?;
-        Ok(End::Async(Inside::new(&self.runtime, channel)))
+        Ok(Endpoint::Async(Inside::new(&self.runtime, channel)))
     }
 
-    pub(crate) fn open(&self, incoming: Box<dyn Incoming>) -> End {
+    pub(crate) fn open(&self, incoming: Box<dyn Incoming>) -> Endpoint {
         self.open_as(self.form, incoming)
     }
 
-    fn open_as(&self, form: Form, incoming: Box<dyn Incoming>) -> End {
+    fn open_as(&self, form: Form, incoming: Box<dyn Incoming>) -> Endpoint {
         match form {
-            Form::Blocking => End::Blocking(incoming.open_blocking().expect("opens")),
+            Form::Blocking => Endpoint::Blocking(incoming.open_blocking().expect("opens")),
             Form::Async => {
                 let channel = inside(&self.runtime, async move { incoming.open() }).expect("opens");
-                End::Async(Inside::new(&self.runtime, channel))
+                Endpoint::Async(Inside::new(&self.runtime, channel))
             }
         }
     }

@@ -6,7 +6,7 @@ use rlay_core::ErrorKind;
 
 use super::{assert_frame, assert_kind, send};
 use crate::{
-    end::Listening,
+    endpoint::Listening,
     test_context::{LIVENESS, PATIENCE, STALL, TestContext, after, together},
 };
 

@@ -9,7 +9,7 @@ use rlay_core::{Error, ErrorKind};
 
 use super::{assert_failed, assert_frame, assert_lost, is_timeout, next, pattern, send};
 use crate::{
-    end::End,
+    endpoint::Endpoint,
     test_context::{PATIENCE, STALL, TestContext, after, soon, together},
 };
 
@@ -38,7 +38,7 @@ pub fn recv_loses_nothing_when_it_is_cancelled_or_times_out(context: &TestContex
 }
 
 /// Receives in many short calls instead of a long one.
-fn insist(end: &mut End, seed: usize) -> rlay_core::Frame {
+fn insist(end: &mut Endpoint, seed: usize) -> rlay_core::Frame {
     let start = Instant::now();
     for i in seed.. {
         let wait = [Duration::ZERO, Duration::from_micros(50), Duration::from_millis(2)][i % 3];
@@ -86,7 +86,7 @@ pub fn a_look_ends_a_send(context: &TestContext) {
 }
 
 /// Panics unless the frame that was given up, after `sent` others, was not sent at all, or breaks the channel.
-fn assert_all_or_nothing(mut writer: End, mut reader: End, sent: usize, len: usize) {
+fn assert_all_or_nothing(mut writer: Endpoint, mut reader: Endpoint, sent: usize, len: usize) {
     let after_all = writer.send(b"after", b" all", after(STALL));
     if after_all.is_ok() || is_timeout(&after_all) {
         // It says that nothing of the frame was sent. Then the peer must never see any of it.
@@ -113,7 +113,7 @@ fn assert_all_or_nothing(mut writer: End, mut reader: End, sent: usize, len: usi
 }
 
 /// Sends frames that nobody reads, until one is given up; how many were sent before.
-pub(super) fn send_until_stalled(writer: &mut End, len: usize) -> usize {
+pub(super) fn send_until_stalled(writer: &mut Endpoint, len: usize) -> usize {
     const TOO_MUCH: usize = 256 << 20;
     for i in 0..TOO_MUCH / len {
         let result = writer.send(&pattern(i, len), &[], after(STALL));
@@ -126,7 +126,7 @@ pub(super) fn send_until_stalled(writer: &mut End, len: usize) -> usize {
 }
 
 /// Panics unless the end receives some of the frames that were sent, whole, then an error.
-pub(super) fn assert_cut_off(reader: &mut End, sent: usize, len: usize) {
+pub(super) fn assert_cut_off(reader: &mut Endpoint, sent: usize, len: usize) {
     for i in 0.. {
         match reader.recv(soon()) {
             Ok(Some(frame)) => {

@@ -12,7 +12,7 @@ use super::{
     next, send,
 };
 use crate::{
-    end::End,
+    endpoint::Endpoint,
     test_context::{LONGER, PATIENCE, STALL, TestContext, after, soon, together},
 };
 
@@ -134,7 +134,7 @@ pub fn drop_aborts(context: &TestContext) {
 
 /// Promise 13: one end waits and the other does not even that, for longer than death takes to be noticed.
 pub fn silence_is_not_death(context: &TestContext) {
-    let talk = |(mut waiting, mut silent): (End, End)| {
+    let talk = |(mut waiting, mut silent): (Endpoint, Endpoint)| {
         let break_silence = || {
             thread::sleep(LONGER);
             send(&mut silent, 1, 100).expect("the connection stays");
@@ -146,12 +146,12 @@ pub fn silence_is_not_death(context: &TestContext) {
     together(|| talk(one), || talk(other));
 }
 
-fn exchange_one(from: &mut End, to: &mut End) {
+fn exchange_one(from: &mut Endpoint, to: &mut Endpoint) {
     send(from, 1, 100).expect("sends");
     assert_frame(&next(to), 1, 100);
 }
 
-fn drop_at_once(end: End) {
+fn drop_at_once(end: Endpoint) {
     let start = Instant::now();
     drop(end);
     let time = start.elapsed();

@@ -10,7 +10,7 @@ use std::{
 
 use super::{assert_frame, cancelling::send_until_stalled, send};
 use crate::{
-    end::End,
+    endpoint::Endpoint,
     test_context::{LONGER, STALL, TestContext, soon, together},
 };
 
@@ -22,7 +22,7 @@ pub fn a_slow_reader_stops_the_writer(context: &TestContext) {
     for (mut writer, _reader) in context.pairs() {
         send_until_stalled(&mut writer, LEN);
     }
-    let wait_and_go_on = |(mut writer, mut reader): (End, End)| {
+    let wait_and_go_on = |(mut writer, mut reader): (Endpoint, Endpoint)| {
         let enough = AtomicBool::new(false);
         let (progress, moves) = mpsc::channel();
         let write = || {

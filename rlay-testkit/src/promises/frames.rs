@@ -4,7 +4,7 @@ use rlay_core::{ErrorKind, Rng};
 
 use super::{assert_failed, assert_frame, assert_kind, is_timeout, next, send};
 use crate::{
-    end::End,
+    endpoint::Endpoint,
     subject::Form,
     test_context::{STALL, TestContext, after, soon, together},
 };
@@ -19,7 +19,7 @@ fn lengths() -> Vec<usize> {
 }
 
 /// Sends everything one way; the frames are looked at last, when their memory could have been used again.
-fn exchange(from: &mut End, to: &mut End, lengths: &[usize]) {
+fn exchange(from: &mut Endpoint, to: &mut Endpoint, lengths: &[usize]) {
     let send_all = || lengths.iter().enumerate().for_each(|(i, len)| send(from, i, *len).expect("sends"));
     let ((), frames) = together(send_all, || lengths.iter().map(|_| next(to)).collect::<Vec<_>>());
     for (i, (frame, len)) in frames.iter().zip(lengths).enumerate() {
@@ -103,19 +103,19 @@ pub fn the_frame_limit_is_exact(context: &TestContext) {
     assert!(unread.is_ok() || sent.is_err(), "the receiver took in a frame that it refuses");
 }
 
-fn passes(from: &mut End, to: &mut End, len: usize) {
+fn passes(from: &mut Endpoint, to: &mut Endpoint, len: usize) {
     let (sent, frame) = together(|| send(from, 2, len), || next(to));
     sent.expect("a frame at the limit");
     assert_frame(&frame, 2, len);
 }
 
-fn sender_refuses(from: &mut End, to: &mut End, limit: usize) {
+fn sender_refuses(from: &mut Endpoint, to: &mut Endpoint, limit: usize) {
     let (head, body) = (vec![0; limit / 2], vec![0; limit + 1 - limit / 2]);
     assert_kind(from.send(&head, &body, after(STALL)), ErrorKind::Protocol);
     passes(from, to, 7); // nothing of the other frame is on the way
 }
 
-fn receiver_refuses(from: &mut End, to: &mut End, len: usize) {
+fn receiver_refuses(from: &mut Endpoint, to: &mut Endpoint, len: usize) {
     // The receiver may be gone before everything is sent.
     let refuse = || assert_kind(to.recv(soon()), ErrorKind::Protocol);
     // How the sender fares depends on how much fits between the two ends.

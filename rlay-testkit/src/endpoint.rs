@@ -1,4 +1,4 @@
-//! End and Listening: channels and listeners of either form behind one face, for the suite.
+//! Endpoint and Listening: channels and listeners of either form behind one face, for the suite.
 //!
 //! The async form runs inside the context's runtime, as it would in a program; a deadline cancels the
 //! call by dropping its future. A deadline in the past drops it after one poll.
@@ -11,7 +11,7 @@ use rlay_core::{
 use tokio::{runtime::Handle, task, time};
 
 /// One end of a connection.
-pub(crate) enum End {
+pub(crate) enum Endpoint {
     Blocking(Box<dyn BlockingChannel>),
     Async(Inside<dyn Channel>),
 }
@@ -71,7 +71,7 @@ pub(crate) async fn bounded<R>(deadline: Option<Instant>, call: impl Future<Outp
     time::timeout_at(deadline.into(), call).await.unwrap_or_else(|_| Err(timeout_error()))
 }
 
-impl End {
+impl Endpoint {
     pub(crate) fn send(&mut self, head: &[u8], body: &[u8], deadline: Option<Instant>) -> Result<()> {
         match self {
             Self::Blocking(channel) => channel.send(head, body, deadline),
@@ -153,7 +153,7 @@ impl Listening {
         }
     }
 
-    /// As [`End::heed`].
+    /// As [`Endpoint::heed`].
     pub(crate) fn heed(&mut self, stop: Option<&Stop>) -> bool {
         match self {
             Self::Blocking(listener) => listener.heed(stop),
