@@ -1,4 +1,4 @@
-//! Owed: what a host has been asked, and the answer it gives.
+//! ExpectedReply: what a host has been asked, and the answer it gives.
 
 use rlay_core::{
     Discrete, Map, Result, Space, Value,
@@ -11,14 +11,14 @@ pub(super) const SLOTS: u32 = 3;
 
 /// A request that the host has taken and not answered.
 #[derive(Debug)]
-pub(super) enum Owed {
+pub(super) enum ExpectedReply {
     Make(u64),
     Rows { request: u64, slots: Slots, first: bool },
     Frames { request: u64, slots: Slots },
     Close(u64),
 }
 
-impl Owed {
+impl ExpectedReply {
     pub(super) fn request(&self) -> u64 {
         let (Self::Make(request) | Self::Rows { request, .. } | Self::Frames { request, .. } | Self::Close(request)) =
             self;
