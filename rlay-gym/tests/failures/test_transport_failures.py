@@ -66,7 +66,7 @@ def test_clients_that_say_nothing(scripted_host: ScriptedHost, fresh: Any, start
     address = scripted_host.serve(address=fresh(scheme), handshake_timeout=2.0)
     good = scripted_host.client(address)
     good.reset()
-    with start("knock", address, "0") as one, start("knock", address, "0") as another:
+    with start("silent_client", address, "0") as one, start("silent_client", address, "0") as another:
         one.find("connected")
         another.find("connected")
         assert good.step(0)[0] == 1
@@ -85,11 +85,11 @@ def test_a_crowd_leaves_nothing(fresh: Callable[[str], str], start: Start, schem
     shared = shared_files()
     with start("transcript", "host", "counting", "--listen", address, "--handshake-timeout", "1") as host:
         address = host.find("listening at").split()[-1]
-        with start("knock", address, "20") as knock:
-            knock.find("connected")
+        with start("silent_client", address, "20") as client:
+            client.find("connected")
         descriptors, threads, mappings = until(lambda: settled(host.pid), "the host to settle")
-        with start("knock", address, "1000") as knock:
-            before, after = json.loads(knock.find("held", 20 * WAIT).removeprefix("held"))
+        with start("silent_client", address, "1000") as client:
+            before, after = json.loads(client.find("held", 20 * WAIT).removeprefix("held"))
             assert after[0] <= before[0] and after[1] <= before[1] and after[2] <= before[2] + FEW, (before, after)
         now = until(lambda: settled(host.pid), "the host to settle")
         most = (descriptors, threads, mappings + FEW)

@@ -1,7 +1,7 @@
 //! A program for the tests of what strangers leave behind: connects and says nothing.
 //!
 //! ```text
-//! knock ADDRESS COUNT
+//! silent_client ADDRESS COUNT
 //! ```
 //!
 //! It connects so often, half the time leaving with a goodbye, and prints what it held before and after
