@@ -120,7 +120,7 @@ def test_one_that_does_not_even_dial_in_says_why() -> None:
 
 def test_one_that_never_dials_in_is_waited_for_and_ended() -> None:
     with pytest.raises(rlay.Timeout, match="RLAY_ADDRESS") as raised:
-        game("never", connect_timeout=2.0)
+        game("never", connect_timeout=8.0)
     assert raised.value.__traceback__ is not None
     until(lambda: not games("never"), "the game to end")
 
@@ -381,7 +381,7 @@ def test_a_timeout_tells_what_it_printed_last() -> None:
         with pytest.raises(rlay.Timeout, match="about to hang"):
             env.late(0.1)
     with pytest.raises(rlay.Timeout, match="thinking"):
-        game("never", connect_timeout=2.0)
+        game("never", connect_timeout=8.0)
 
 
 def test_a_script_that_becomes_the_game(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ CROWD = """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (400, most))
     if sys.argv[1] == "host":
-        many = {"max_sessions": 4096, "handshake_timeout": 2.0}
+        many = {"max_sessions": 4096, "handshake_timeout": 6.0}
         here = rlay.ServerBackend(scripted_env.ScriptedEnv, "tcp://127.0.0.1:0", **many).start()
     else:
         here = rlay.ServerEnv(connect_timeout=20.0)
