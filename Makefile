@@ -8,7 +8,10 @@ OLDEST := .venv-gym100
 unexport PYTHONDONTWRITEBYTECODE
 PIP := --quiet --disable-pip-version-check --no-compile
 # Pytest's processes; the tests mostly wait.
-WORKERS := 4
+WORKERS := 6
+PYTEST := python -m pytest -n $(WORKERS) --dist worksteal
+# Folders of tests in Python that are quick.
+QUICK := spaces gymnasium_api wire
 # What `make fuzz` tries, and for how long each. A single frame should ask for little memory.
 FUZZ := addresses frames messages sessions
 FUZZ_PYTHON := spaces values
@@ -19,7 +22,7 @@ TARGET := $(or $(shell cargo metadata --no-deps --format-version 1 2>/dev/null \
 	| sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'),$(CURDIR)/target)
 SERVER := $(TARGET)/release/examples/cartpole_server
 # Programs of the tests in Python; see `PROGRAMS` in conftest.py.
-PROGRAMS := agent knock policy_server transcript
+PROGRAMS := agent policy_server silent_client transcript
 SOAK := $(TARGET)/release/examples/soak
 EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
 # What the extension is made of. Cargo knows better, but asking it takes longer.
@@ -28,7 +31,7 @@ SOURCES := $(shell find rlay-*/src -name '*.rs') $(wildcard rlay-*/Cargo.toml) C
 # In this order; each is a target, too: `make check-clippy`.
 CHECKS := format clippy features docs rust doctests soak python ruff mypy gymnasium gymnasium-1.0
 
-.PHONY: help demo test bench soak fuzz fmt build server venvs clean $(CHECKS:%=check-%)
+.PHONY: help demo test quick bench soak fuzz fmt build server venvs clean $(CHECKS:%=check-%)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +51,10 @@ test: ## everything that must hold; ends with a summary
 	printf '\n=== summary\n%b' "$$summary"; \
 	printf '  %-20s %-7s %5d s\n' all "$$([ $$failed = 0 ] && echo ok || echo FAILED)" $$(($$(date +%s) - began)); \
 	exit $$failed
+
+quick: build check-format check-ruff ## what takes two minutes of it, once all is built: between two edits
+	cargo nextest run --profile quick --workspace --all-features
+	cd rlay-gym && ../$(VENV)/bin/$(PYTEST) $(QUICK:%=tests/%)
 
 bench: build ## steps per second of every transport beside a raw ping-pong
 	cargo run --release -p rlay-benches
@@ -141,9 +148,8 @@ check-mypy: build
 	cd rlay-gym && MYPYPATH=python PYTHONPATH=python ../$(VENV)/bin/python -m mypy.stubtest rlay._rlay
 
 check-gymnasium: build server
-	cd rlay-gym && ../$(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal
+	cd rlay-gym && ../$(VENV)/bin/$(PYTEST)
 
-# The same extension, with the oldest Gymnasium that is supported. What depends on none is tested once.
+# The same extension, with the oldest Gymnasium that is supported, and what depends on its release.
 check-gymnasium-1.0: build server $(OLDEST)/.stamp
-	cd rlay-gym && PYTHONPATH=python ../$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal \
-		$(patsubst %,--ignore=tests/test_%.py,blocked_sends faults hostile launch long_waits names tls two_hosts users zmq_by_hand)
+	cd rlay-gym && PYTHONPATH=python ../$(OLDEST)/bin/$(PYTEST) -m gymnasium

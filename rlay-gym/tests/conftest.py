@@ -1,11 +1,10 @@
-"""Fixtures: environments that live in another process, and the processes that host them."""
+"""Fixtures: processes that host environments, the environments in them, Rust programs, and fresh addresses."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -13,7 +12,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,104 +20,26 @@ os.environ["SDL_AUDIODRIVER"] = "dummy"
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
 
-import gymnasium as gym
-
-import hosts
-import rlay
-from moods import Moods, moods_of
-from processes import HERE, Program
+from host_process import PARADIGMS, Hosted, HostProcess, Start, agents_of
+from processes import ROOT, Program
+from scripted_host import ScriptedHost, scripted_host_of
 
 # Shells let what they start in the background ignore Ctrl-C, and every program here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-WAIT = 30.0
-"""Bounds every wait for another process, in seconds."""
-
-ROOT = HERE.parents[1]
-PROGRAMS = ("cartpole_server", "agent", "policy_server", "transcript", "knock")
-
-SCHEMES = ("tcp", "tls", "unix", "zmq", "zmq+ipc", "quic", "shm")
-
-PARADIGMS = ("client", "server")
-"""``client``: ClientEnv dials a ServerBackend. ``server``: a ClientBackend dials a ServerEnv."""
+TESTS = Path(__file__).parent
+TOUCH_GYMNASIUM = ("spaces", "gymnasium_api")
+"""Folders whose tests depend on Gymnasium's release, all of them; elsewhere those do that are marked."""
 
 
-class HostProcess:
-    """A process of its own that hosts environments (see ``hosts.py``)."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the oldest Gymnasium is tested with."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in TOUCH_GYMNASIUM:
+            item.add_marker("gymnasium")
 
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._addresses: dict[Any, str] = {}
-        self._listeners: list[rlay.ServerEnv] = []
-        self.process = context.Process(target=hosts.main, args=(theirs,), daemon=True)
-        self.process.start()
-        theirs.close()
 
-    @property
-    def pid(self) -> int:
-        assert self.process.pid is not None
-        return self.process.pid
-
-    def tell(self, command: str, *args: Any, **kwargs: Any) -> Any:
-        """Give one of ``hosts.Commands`` and return its answer."""
-        self._pipe.send((command, args, kwargs))
-        if not self._pipe.poll(WAIT):
-            raise TimeoutError(f"the host process did not answer {command}{args} within {WAIT} s")
-        good, answer = self._pipe.recv()
-        if not good:
-            raise RuntimeError(f"the host process: {answer}")
-        return answer
-
-    def serve(self, source: str, **kwargs: Any) -> tuple[int, str]:
-        """Start a ServerBackend there; return its number and address."""
-        return self.tell("serve", source, **kwargs)
-
-    def dial(self, source: str, address: str, **kwargs: Any) -> tuple[int, str]:
-        """Start a ClientBackend there; return its number and address."""
-        return self.tell("dial", source, address, **kwargs)
-
-    def stop(self, number: int) -> None:
-        """Close the backend with this number."""
-        self.tell("stop", number)
-
-    def address(self, source: str, paradigm: str, *, chosen: bool = False, **backend: Any) -> str:
-        """Return where ``source`` is had: an address for ClientEnv or for ServerEnv.
-
-        Its backend lives as long as the process, for every test that asks for the same. With ``chosen``
-        even one backend serves all sources: the environments made there are those chosen last.
-        """
-        if chosen:
-            self.tell("choose", source)
-            source = "hosts:chosen"
-        key = (source, paradigm, *sorted(backend.items()))
-        if key not in self._addresses:
-            if paradigm == "client":
-                self._addresses[key] = self.serve(source, **backend)[1]
-            else:
-                # The listener is held open for whoever comes next; the backend always has a spare session ready.
-                listener = rlay.ServerEnv()
-                self._listeners.append(listener)
-                self._addresses[key] = self.dial(source, listener.address, **backend)[1]
-        return self._addresses[key]
-
-    def take_log(self) -> list[str]:
-        """Return what was logged and warned about there since the last time."""
-        return self.tell("take_log")
-
-    def kill(self) -> None:
-        """End the process at once, as a crash does."""
-        self.process.kill()
-        self.process.join(WAIT)
-
-    def close(self) -> None:
-        """Let the process end."""
-        for listener in self._listeners:
-            listener.close()
-        self._pipe.close()
-        self.process.join(WAIT)
-        if self.process.exitcode is None:
-            self.kill()
+PROGRAMS = ("cartpole_server", "agent", "policy_server", "transcript", "silent_client")
 
 
 @pytest.fixture(scope="session")
@@ -151,12 +71,12 @@ def one_core(host_process: HostProcess) -> Iterator[None]:
 
 
 @pytest.fixture
-def spawn_host() -> Iterator[Callable[[], HostProcess]]:
-    """A function that starts a host process for this test alone."""
+def spawn_host() -> Iterator[Callable[..., HostProcess]]:
+    """A function that starts a host process for this test alone; with ``fresh=True``, see `HostProcess`."""
     with contextlib.ExitStack() as stack:
 
-        def spawn() -> HostProcess:
-            process = HostProcess()
+        def spawn(fresh: bool = False) -> HostProcess:
+            process = HostProcess(fresh)
             stack.callback(process.close)
             return process
 
@@ -169,48 +89,6 @@ def paradigm(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-Hosted = Callable[..., Any]
-
-
-@contextlib.contextmanager
-def agents_of(process: HostProcess) -> Iterator[Hosted]:
-    """Yield a function that returns environments of ``process``; they are closed at the end of the block."""
-    with contextlib.ExitStack() as stack:
-
-        def hosted(
-            source: str,
-            paradigm: str,
-            *,
-            chosen: bool = False,
-            backend: dict[str, Any] | None = None,
-            **kwargs: Any,
-        ) -> Any:
-            """Return an agent's environment for ``source``, which runs in the other process.
-
-            ``backend`` are arguments for the backend, ``kwargs`` for ClientEnv or ServerEnv;
-            for ``chosen`` see `HostProcess.address`.
-            """
-            cls = rlay.ClientEnv if paradigm == "client" else rlay.ServerEnv
-            address = process.address(source, paradigm, chosen=chosen, **(backend or {}))
-            env = cls(address, connect_timeout=WAIT, **kwargs)
-            stack.callback(quietly_close, env)
-            return env
-
-        yield hosted
-
-
-def make(process: HostProcess, source: str, paradigm: str, *, chosen: bool = False, **kwargs: Any) -> gym.Env[Any, Any]:
-    """Return the same through ``gym.make``, with all the wrappers that adds."""
-    name = "ClientEnv" if paradigm == "client" else "ServerEnv"
-    return gym.make(f"rlay:{name}-v0", address=process.address(source, paradigm, chosen=chosen), **kwargs)
-
-
-def quietly_close(env: Any) -> None:
-    """Close whatever state ``env`` is in."""
-    with contextlib.suppress(rlay.Error):
-        env.close()
-
-
 @pytest.fixture
 def hosted(host_process: HostProcess) -> Iterator[Hosted]:
     """``hosted(source, paradigm)``: an agent's environment that runs in the shared host process."""
@@ -219,22 +97,19 @@ def hosted(host_process: HostProcess) -> Iterator[Hosted]:
 
 
 @pytest.fixture
-def moods(host_process: HostProcess) -> Iterator[Moods]:
-    """What ``moods.py`` offers, in the shared host process."""
-    with moods_of(host_process) as moods:
-        yield moods
+def scripted_host(host_process: HostProcess) -> Iterator[ScriptedHost]:
+    """What ``scripted_host.py`` offers, in the shared host process."""
+    with scripted_host_of(host_process) as scripted_host:
+        yield scripted_host
 
 
 @pytest.fixture
-def own_moods(spawn_host: Callable[[], HostProcess]) -> Iterator[Moods]:
-    """Moods of a host process that the test may kill."""
+def own_scripted_host(spawn_host: Callable[[], HostProcess]) -> Iterator[ScriptedHost]:
+    """The scripted host of a process that the test may kill."""
     host = spawn_host()
-    with moods_of(host) as moods:
-        yield moods
-        moods.forsake()
-
-
-Start = Callable[..., Program]
+    with scripted_host_of(host) as scripted_host:
+        yield scripted_host
+        scripted_host.disown()
 
 
 @pytest.fixture(scope="session")

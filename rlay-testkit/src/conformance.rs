@@ -32,7 +32,7 @@ macro_rules! conformance {
             #[allow(unused_imports)]
             use super::*;
 
-            $($(const _: fn(&$crate::Lab) = $crate::promises::$promise;)*)?
+            $($(const _: fn(&$crate::TestContext) = $crate::promises::$promise;)*)?
 
             fn subject() -> $crate::Subject {
                 $crate::Subject::new($transport, $address)

@@ -10,18 +10,18 @@
 
 mod conformance;
 mod counting;
-mod end;
+mod endpoint;
 mod faulty;
 pub mod fuzz;
 mod image;
-mod lab;
 pub mod promises;
 mod shared;
 mod subject;
+mod test_context;
 
 pub use counting::CountingEnv;
 pub use faulty::Faulty;
 pub use image::ImageEnv;
-pub use lab::{Lab, check};
 pub use shared::SharedArray;
 pub use subject::{Form, Subject};
+pub use test_context::{TestContext, check};

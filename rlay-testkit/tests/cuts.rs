@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use rlay_core::{BlockingChannel, ErrorKind, Result, Transport, TransportOptions};
 use rlay_testkit::Faulty;
 
-type End = Box<dyn BlockingChannel>;
+type Endpoint = Box<dyn BlockingChannel>;
 
-fn pair(name: &str, faults: &str) -> (End, End) {
+fn pair(name: &str, faults: &str) -> (Endpoint, Endpoint) {
     let options = TransportOptions::default();
     let address = format!("faulty://{name}?{faults}").parse().unwrap();
     let mut listener = Faulty.listen_blocking(&address, &options).unwrap();
@@ -29,7 +29,7 @@ const ENDS: [u64; 3] = [11, 15, 22];
 const TOTAL: u64 = 26;
 
 /// Lets `from` say everything and checks what arrives if the connection breaks after `k` of its bytes.
-fn check(mut from: End, mut to: End, k: u64, reset: bool) {
+fn check(mut from: Endpoint, mut to: Endpoint, k: u64, reset: bool) {
     let mut before = 0;
     for (frame, end) in FRAMES.iter().zip(ENDS) {
         let result = from.send(frame, b"", soon());

@@ -1,22 +1,22 @@
 //! The suite can fail: transports that break one promise each, and the test that has to notice.
 
-mod liar;
+mod buggy_transport;
 
 use std::thread;
 
-use liar::{Bug, Liar};
+use buggy_transport::{Bug, BuggyTransport};
 use rlay_core::Mem;
-use rlay_testkit::{Form, Lab, Subject, check, promises};
+use rlay_testkit::{Form, Subject, TestContext, check, promises};
 
 /// Runs the test of the promise; the handle gives an error if it fails.
-fn start(promise: &'static str, subject: Subject, form: Form, test: fn(&Lab)) -> thread::JoinHandle<()> {
+fn start(promise: &'static str, subject: Subject, form: Form, test: fn(&TestContext)) -> thread::JoinHandle<()> {
     thread::spawn(move || check(promise, subject, form, test))
 }
 
 /// Panics unless the test fails over the transport with the bug, in both forms.
-fn caught(bug: Bug, scheme: &'static str, test: fn(&Lab)) {
+fn caught(bug: Bug, scheme: &'static str, test: fn(&TestContext)) {
     let run = |form| {
-        let subject = Subject::new(Liar(bug), move |n| format!("{scheme}://liar-{n}"));
+        let subject = Subject::new(BuggyTransport(bug), move |n| format!("{scheme}://buggy-{n}"));
         (form, start("a promise", subject, form, test))
     };
     for (form, verdict) in [Form::Blocking, Form::Async].map(run) {
@@ -60,7 +60,7 @@ caught! {
 #[test]
 fn one_who_is_deaf_while_it_waits_is_caught() {
     for promise in [promises::a_stop_ends_a_wait, promises::a_look_ends_a_send] {
-        let subject = Subject::new(Liar(Bug::HeedsNothing), |n| format!("mem://liar-{n}"));
+        let subject = Subject::new(BuggyTransport(Bug::HeedsNothing), |n| format!("mem://buggy-{n}"));
         assert!(start("a promise", subject, Form::Blocking, promise).join().is_err(), "it went unnoticed");
     }
 }
@@ -74,7 +74,7 @@ fn an_unresolved_port_is_caught() {
 #[test]
 fn an_honest_transport_in_the_same_clothes_is_not_accused() {
     for form in [Form::Blocking, Form::Async] {
-        let subject = Subject::new(Liar(Bug::None), |n| format!("mem://honest-{n}"));
+        let subject = Subject::new(BuggyTransport(Bug::None), |n| format!("mem://honest-{n}"));
         check("a promise", subject, form, promises::close_implies_flush);
     }
 }
@@ -82,7 +82,7 @@ fn an_honest_transport_in_the_same_clothes_is_not_accused() {
 #[test]
 fn an_exception_is_not_tested_but_any_other_promise_is() {
     let subject = || Subject::new(Mem, |n| format!("mem://{n}")).except("drop_aborts", "as a demonstration");
-    let broken: fn(&Lab) = |_| panic!("the promise is broken");
+    let broken: fn(&TestContext) = |_| panic!("the promise is broken");
     check("drop_aborts", subject(), Form::Async, broken);
     assert!(start("close_implies_flush", subject(), Form::Async, broken).join().is_err());
 }

@@ -11,8 +11,8 @@ use rlay::{
 use rlay_testkit::CountingEnv;
 
 use crate::{
-    releases::SCHEMES,
     support::{PATIENCE, Process, bounded, counting, eventually, fresh, patient, patient_host},
+    version_mismatch::SCHEMES,
 };
 
 #[test]

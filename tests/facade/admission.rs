@@ -24,7 +24,7 @@ use tracing::Level;
 
 use crate::{
     support::{Log, PATIENCE, bounded, counting_with, eventually, fresh, patient, patient_host},
-    tokio_lobby::Hosting,
+    tokio_listening::Hosting,
     tokio_reconnecting::on_tokio,
 };
 

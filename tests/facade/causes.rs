@@ -34,7 +34,7 @@ fn a_refused_connection_has_the_error_of_the_socket() {
             _ => fresh(scheme).replace(":0", ":9"),
         };
         bounded(move || {
-            let options = Options { connect_timeout: Duration::from_millis(300), ..patient() };
+            let options = patient().connect_timeout(Duration::from_millis(300));
             let error = ClientEnv::connect(&address, options).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
             let kind = system(&error).map(io::Error::kind);

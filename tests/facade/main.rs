@@ -11,7 +11,7 @@ mod bounds;
 mod causes;
 #[cfg(feature = "tls")]
 mod certificates;
-mod deaths;
+mod connect_order;
 mod engines;
 mod equality;
 #[cfg(target_os = "linux")]
@@ -22,12 +22,11 @@ mod hosting;
 #[cfg(target_os = "linux")]
 mod launching;
 mod limits;
-mod losses;
-mod meeting;
+mod on_loss;
 mod options;
 mod policies;
+mod process_death;
 mod reconnecting;
-mod releases;
 mod rendering;
 mod rows;
 mod sessions;
@@ -35,8 +34,9 @@ mod strangers;
 mod texts;
 mod timeouts;
 mod tokens;
-mod tokio_lobby;
+mod tokio_listening;
 mod tokio_reconnecting;
 mod tokio_threads;
+mod version_mismatch;
 mod words;
 mod workspace;

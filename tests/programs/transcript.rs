@@ -1,13 +1,15 @@
 //! A program for the tests of every pairing: hosts an environment, or plays one and prints what it saw.
 //!
 //! ```text
-//! transcript host NAME (--listen | --dial) ADDRESS
+//! transcript host NAME (--listen | --dial) ADDRESS [--handshake-timeout SECONDS]
 //! transcript play (--connect | --listen) ADDRESS
 //! transcript local NAME
 //! ```
 //!
 //! What was seen is printed as the SHA-256 of a text that Python's side of the tests writes alike.
 #![allow(clippy::print_stdout, missing_docs)] // a program that prints
+
+use std::time::Duration;
 
 use rlay::{Array, ClientBackend, ClientEnv, Env, EnvError, ServerBackend, ServerEnv, Space, Value, wire::Make};
 use rlay_testkit::CountingEnv;
@@ -47,13 +49,17 @@ fn host<E: Env + 'static>(make: impl Fn(&Make) -> Result<E, EnvError> + Send + S
         return Ok(ClientBackend::new(make, &address, rlay::host_options())?.run()?);
     }
     let address = arguments::value("--listen").ok_or("where?")?;
-    let backend = ServerBackend::bind(make, &address, rlay::host_options())?;
+    let mut options = rlay::host_options();
+    if let Some(seconds) = arguments::value("--handshake-timeout") {
+        options = options.handshake_timeout(Duration::from_secs(seconds.parse()?));
+    }
+    let backend = ServerBackend::bind(make, &address, options)?;
     println!("listening at {}", backend.address());
     Ok(backend.run()?)
 }
 
 fn play() -> Result<(), EnvError> {
-    let options = rlay::agent_options().connect_timeout(std::time::Duration::from_secs(30));
+    let options = rlay::agent_options().connect_timeout(Duration::from_secs(30));
     let mut env = if let Some(address) = arguments::value("--connect") {
         ClientEnv::connect(&address, options)?
     } else {

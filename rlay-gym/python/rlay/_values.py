@@ -34,6 +34,11 @@ def warn_once(key: str, message: str) -> None:
         logger.warning(message)
 
 
+def forget_warnings() -> None:
+    """Let `warn_once` log each warning once more, as tests need it that read the log."""
+    _warned.clear()
+
+
 def _name(cls: type) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 

@@ -109,7 +109,13 @@ def _known() -> dict[str, type[Exception]]:
     for name in ("UnicodeDecodeError", "UnicodeEncodeError", "UnicodeTranslateError"):
         known[name] = UnicodeError
     for name, value in vars(gymnasium.error).items():
-        if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == "gymnasium.error":
+        if (
+            isinstance(value, type)
+            and issubclass(value, Exception)
+            and value.__module__ == "gymnasium.error"
+            # Those with more to say than a text are made by Gymnasium alone.
+            and "__init__" not in vars(value)
+        ):
             known[f"gymnasium.error.{name}"] = value
     return known
 

@@ -10,8 +10,8 @@ use rlay_core::{
 
 use super::{
     Input,
+    expected_reply::{ExpectedReply, SLOTS},
     messages::is_message,
-    owed::{Owed, SLOTS},
 };
 
 /// Small, so that they are reached.
@@ -24,7 +24,7 @@ struct World {
     env: EnvSession,
     up: VecDeque<Vec<u8>>,
     down: VecDeque<Vec<u8>>,
-    owed: Vec<Owed>,
+    expected: Vec<ExpectedReply>,
     /// How many frames each end has taken.
     taken: [u64; 2],
     /// Whether the network or a peer has done what it may not.
@@ -41,7 +41,7 @@ pub(super) fn run(input: &mut Input<'_>) {
     if world.is_disturbed {
         return;
     }
-    for _ in 0..world.up.len() + world.owed.len() + world.down.len() + 3 {
+    for _ in 0..world.up.len() + world.expected.len() + world.down.len() + 3 {
         world.up();
         world.answer(0);
         world.down();
@@ -49,7 +49,7 @@ pub(super) fn run(input: &mut Input<'_>) {
     if !world.agent.is_over() && !world.env.is_over() {
         let waits = (0..SLOTS).find_map(|slot| world.agent.waiting(slot));
         assert_eq!(waits, None, "a call was never answered");
-        assert!(world.owed.is_empty(), "{:?} of nobody", world.owed);
+        assert!(world.expected.is_empty(), "{:?} of nobody", world.expected);
     }
 }
 
@@ -143,21 +143,21 @@ impl World {
 
     /// The host answers a request, once.
     fn answer(&mut self, i: usize) {
-        if self.owed.is_empty() {
+        if self.expected.is_empty() {
             return;
         }
-        let owed = self.owed.remove(i % self.owed.len());
+        let reply = self.expected.remove(i % self.expected.len());
         let is_over = self.env.is_over();
-        let is_answered = self.reply(|env, out| owed.answer(env, out));
-        assert_eq!(is_answered, !is_over, "{owed:?}");
-        assert!(!self.reply(|env, out| owed.answer(env, out)), "{owed:?} was answered twice");
+        let is_answered = self.reply(|env, out| reply.answer(env, out));
+        assert_eq!(is_answered, !is_over, "{reply:?}");
+        assert!(!self.reply(|env, out| reply.answer(env, out)), "{reply:?} was answered twice");
     }
 
     fn fail(&mut self, i: usize) {
-        if self.owed.is_empty() {
+        if self.expected.is_empty() {
             return;
         }
-        let request = self.owed.remove(i % self.owed.len()).request();
+        let request = self.expected.remove(i % self.expected.len()).request();
         let (is_over, error) = (self.env.is_over(), Error::new(ErrorKind::Env, "it failed"));
         assert_eq!(self.reply(|env, out| env.fail(request, &error, out)), !is_over);
         assert!(!self.reply(|env, out| env.fail(request, &error, out)), "{request} failed twice");
@@ -175,17 +175,17 @@ impl World {
             }
         };
         self.taken[0] += 1;
-        self.owed.push(match event {
-            EnvEvent::Make { request, .. } => Owed::Make(request),
+        self.expected.push(match event {
+            EnvEvent::Make { request, .. } => ExpectedReply::Make(request),
             EnvEvent::Reset { request, reset } => {
-                Owed::Rows { request, slots: reset.rows.iter().map(|(slot, _)| *slot).collect(), first: true }
+                ExpectedReply::Rows { request, slots: reset.rows.iter().map(|(slot, _)| *slot).collect(), first: true }
             }
             EnvEvent::Step { request, slots, payload } => {
                 let _ = payload.element(&Discrete::new(2));
-                Owed::Rows { request, slots, first: false }
+                ExpectedReply::Rows { request, slots, first: false }
             }
-            EnvEvent::Render { request, slots } => Owed::Frames { request, slots },
-            EnvEvent::Close { request } => Owed::Close(request),
+            EnvEvent::Render { request, slots } => ExpectedReply::Frames { request, slots },
+            EnvEvent::Close { request } => ExpectedReply::Close(request),
             EnvEvent::Refused { request, error } => {
                 // Closing while a slot still owes an answer is what an agent may do.
                 assert!(self.is_disturbed || error.kind() == ErrorKind::Busy, "{error}");

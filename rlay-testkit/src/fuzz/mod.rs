@@ -4,11 +4,11 @@
 
 mod addresses;
 mod conversation;
+mod expected_reply;
 mod frames;
 mod handshake;
 mod input;
 mod messages;
-mod owed;
 
 pub use addresses::addresses;
 pub use frames::frames;

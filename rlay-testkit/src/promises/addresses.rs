@@ -6,34 +6,34 @@ use rlay_core::ErrorKind;
 
 use super::{assert_frame, assert_kind, send};
 use crate::{
-    end::Listening,
-    lab::{LIVENESS, Lab, PATIENCE, STALL, after, together},
+    endpoint::Listening,
+    test_context::{LIVENESS, PATIENCE, STALL, TestContext, after, together},
 };
 
 /// Promise 10: the address of a listener leads to it, also if port 0 was asked for.
-pub fn port_zero_is_resolved(lab: &Lab) {
-    let asked = [lab.fresh_address(), lab.fresh_address()];
-    let mut listening = asked.each_ref().map(|address| lab.listen(address).expect("listens"));
+pub fn port_zero_is_resolved(context: &TestContext) {
+    let asked = [context.fresh_address(), context.fresh_address()];
+    let mut listening = asked.each_ref().map(|address| context.listen(address).expect("listens"));
     assert_ne!(listening[0].address(), listening[1].address(), "two listeners, two addresses");
     for (asked, listening) in asked.iter().zip(&mut listening) {
         let address = listening.address().clone();
         assert_eq!(asked.scheme(), address.scheme());
         assert!(!address.rest().ends_with(":0"), "{address} still has port 0");
-        assert_reached(lab, listening);
+        assert_reached(context, listening);
     }
 }
 
 /// Promise 11: the second listener is refused, the first one unharmed, and its address free once it is gone.
-pub fn two_listeners_on_one_address_is_an_error(lab: &Lab) {
-    let mut first = lab.listen(&lab.fresh_address()).expect("listens");
+pub fn two_listeners_on_one_address_is_an_error(context: &TestContext) {
+    let mut first = context.listen(&context.fresh_address()).expect("listens");
     let address = first.address().clone();
     for _ in 0..2 {
-        assert_kind(lab.listen(&address).map(|_| "a second listener"), ErrorKind::AddressInUse);
+        assert_kind(context.listen(&address).map(|_| "a second listener"), ErrorKind::AddressInUse);
     }
-    assert_reached(lab, &mut first);
+    assert_reached(context, &mut first);
     drop(first);
     let start = Instant::now();
-    while let Err(error) = lab.listen(&address) {
+    while let Err(error) = context.listen(&address) {
         assert!(start.elapsed() < PATIENCE, "the address of a listener that is gone is not free: {error}");
         thread::sleep(STALL / 10); // a transport may need a moment to let go
     }
@@ -41,12 +41,12 @@ pub fn two_listeners_on_one_address_is_an_error(lab: &Lab) {
 
 /// Panics unless a frame of a dialer arrives where the listener accepts. A transport may have knocked
 /// at the address to see whether somebody is there, so the first connections may be empty.
-fn assert_reached(lab: &Lab, listening: &mut Listening) {
+fn assert_reached(context: &TestContext, listening: &mut Listening) {
     let address = listening.address().clone();
     let mut dialers = vec![];
     for _ in 0..5 {
-        let (mut dialer, accepted) = lab.meet(listening, |lab| lab.dial(&address));
-        let mut accepted = lab.open(accepted);
+        let (mut dialer, accepted) = context.meet(listening, |context| context.dial(&address));
+        let mut accepted = context.open(accepted);
         let (sent, received) = together(|| send(&mut dialer, 0, 10), || accepted.recv(after(LIVENESS)));
         sent.expect("sends");
         dialers.push(dialer);

@@ -9,14 +9,14 @@ use rlay_core::{Error, ErrorKind};
 
 use super::{assert_failed, assert_frame, assert_lost, is_timeout, next, pattern, send};
 use crate::{
-    end::End,
-    lab::{Lab, PATIENCE, STALL, after, soon, together},
+    endpoint::Endpoint,
+    test_context::{PATIENCE, STALL, TestContext, after, soon, together},
 };
 
 /// Promise 4: polls, and deadlines that pass in the middle of large frames. Accepting is no different.
-pub fn recv_loses_nothing_when_it_is_cancelled_or_times_out(lab: &Lab) {
+pub fn recv_loses_nothing_when_it_is_cancelled_or_times_out(context: &TestContext) {
     let lengths = [4 << 20, 0, 1, 5000, 8 << 20, 70_000, 1 << 20, 3];
-    for (mut from, mut to) in lab.pairs() {
+    for (mut from, mut to) in context.pairs() {
         assert!(is_timeout(&to.recv(Some(Instant::now()))), "nothing was sent");
         assert!(is_timeout(&to.recv(after(STALL / 10))), "nothing was sent");
         assert!(to.recv_briefly().is_none_or(|received| is_timeout(&received)), "nothing was sent");
@@ -29,17 +29,17 @@ pub fn recv_loses_nothing_when_it_is_cancelled_or_times_out(lab: &Lab) {
         together(send_all, receive_all);
         assert!(is_timeout(&to.recv(Some(Instant::now()))), "nothing follows the last frame");
     }
-    let mut listening = lab.listen(&lab.fresh_address()).expect("listens");
+    let mut listening = context.listen(&context.fresh_address()).expect("listens");
     assert!(is_timeout(&listening.accept(Some(Instant::now()))), "nobody dialed");
     assert!(is_timeout(&listening.accept(after(STALL / 10))), "nobody dialed");
     let address = listening.address().clone();
-    let (mut dialer, accepted) = lab.meet(&mut listening, |lab| lab.dial(&address));
-    let mut accepted = lab.open(accepted);
+    let (mut dialer, accepted) = context.meet(&mut listening, |context| context.dial(&address));
+    let mut accepted = context.open(accepted);
     together(|| send(&mut dialer, 0, 5).expect("sends"), || assert_frame(&next(&mut accepted), 0, 5));
 }
 
 /// Receives in many short calls instead of a long one.
-fn insist(end: &mut End, seed: usize) -> rlay_core::Frame {
+fn insist(end: &mut Endpoint, seed: usize) -> rlay_core::Frame {
     let start = Instant::now();
     for i in seed.. {
         let wait = [Duration::ZERO, Duration::from_micros(50), Duration::from_millis(2)][i % 3];
@@ -56,18 +56,18 @@ fn insist(end: &mut End, seed: usize) -> rlay_core::Frame {
 }
 
 /// Promise 5: sends to a peer that does not read, until one is given up.
-pub fn a_cancelled_send_breaks_the_channel_loudly(lab: &Lab) {
+pub fn a_cancelled_send_breaks_the_channel_loudly(context: &TestContext) {
     const LEN: usize = 8 << 20;
-    for (mut writer, reader) in lab.pairs() {
+    for (mut writer, reader) in context.pairs() {
         let sent = send_until_stalled(&mut writer, LEN);
         assert_all_or_nothing(writer, reader, sent, LEN);
     }
 }
 
 /// Promise 15: sends to a peer that does not read, until whoever looks meanwhile has seen enough.
-pub fn a_look_ends_a_send(lab: &Lab) {
+pub fn a_look_ends_a_send(context: &TestContext) {
     const LEN: usize = 8 << 20;
-    for (mut writer, reader) in lab.pairs() {
+    for (mut writer, reader) in context.pairs() {
         let (mut looks, mut sent) = (0, 0);
         let start = Instant::now();
         let error = loop {
@@ -88,7 +88,7 @@ pub fn a_look_ends_a_send(lab: &Lab) {
 }
 
 /// Panics unless the frame that was given up, after `sent` others, was not sent at all, or breaks the channel.
-fn assert_all_or_nothing(mut writer: End, mut reader: End, sent: usize, len: usize) {
+fn assert_all_or_nothing(mut writer: Endpoint, mut reader: Endpoint, sent: usize, len: usize) {
     let after_all = writer.send(b"after", b" all", after(STALL));
     if after_all.is_ok() || is_timeout(&after_all) {
         // It says that nothing of the frame was sent. Then the peer must never see any of it.
@@ -115,7 +115,7 @@ fn assert_all_or_nothing(mut writer: End, mut reader: End, sent: usize, len: usi
 }
 
 /// Sends frames that nobody reads, until one is given up; how many were sent before.
-pub(super) fn send_until_stalled(writer: &mut End, len: usize) -> usize {
+pub(super) fn send_until_stalled(writer: &mut Endpoint, len: usize) -> usize {
     const TOO_MUCH: usize = 256 << 20;
     for i in 0..TOO_MUCH / len {
         let result = writer.send(&pattern(i, len), &[], after(STALL));
@@ -128,7 +128,7 @@ pub(super) fn send_until_stalled(writer: &mut End, len: usize) -> usize {
 }
 
 /// Panics unless the end receives some of the frames that were sent, whole, then an error.
-pub(super) fn assert_cut_off(reader: &mut End, sent: usize, len: usize) {
+pub(super) fn assert_cut_off(reader: &mut Endpoint, sent: usize, len: usize) {
     for i in 0.. {
         match reader.recv(soon()) {
             Ok(Some(frame)) => {

@@ -12,15 +12,15 @@ use super::{
     next, send,
 };
 use crate::{
-    end::End,
-    lab::{LONGER, Lab, PATIENCE, STALL, after, soon, together},
+    endpoint::Endpoint,
+    test_context::{LONGER, PATIENCE, STALL, TestContext, after, soon, together},
 };
 
 /// Promise 6: many frames, then the end, with and without unread frames at the end that closes.
-pub fn close_implies_flush(lab: &Lab) {
+pub fn close_implies_flush(context: &TestContext) {
     const FRAMES: usize = 200;
     for unread in [0, 3] {
-        for (mut closer, mut reader) in lab.pairs() {
+        for (mut closer, mut reader) in context.pairs() {
             (0..unread).for_each(|i| send(&mut reader, i, 1000).expect("sends"));
             let (done, is_done) = mpsc::channel::<()>();
             let finish = move || {
@@ -41,8 +41,8 @@ pub fn close_implies_flush(lab: &Lab) {
 }
 
 /// Promise 7: the same end of a conversation, said and unsaid. Either lasts.
-pub fn a_clean_close_reads_none_and_a_crash_reads_an_error(lab: &Lab) {
-    for (mut closer, mut reader) in lab.pairs() {
+pub fn a_clean_close_reads_none_and_a_crash_reads_an_error(context: &TestContext) {
+    for (mut closer, mut reader) in context.pairs() {
         exchange_one(&mut closer, &mut reader);
         let close = || {
             closer.close(soon()).expect("closes");
@@ -55,7 +55,7 @@ pub fn a_clean_close_reads_none_and_a_crash_reads_an_error(lab: &Lab) {
         };
         together(close, receive);
     }
-    for (mut closer, mut reader) in lab.pairs() {
+    for (mut closer, mut reader) in context.pairs() {
         send(&mut closer, 2, 1000).expect("sends");
         closer.close(soon()).expect("closes");
         drop(closer);
@@ -66,22 +66,22 @@ pub fn a_clean_close_reads_none_and_a_crash_reads_an_error(lab: &Lab) {
         assert_frame(&next(&mut reader), 2, 1000);
         assert!(reader.recv(soon()).expect("receives").is_none(), "a clean end");
     }
-    for (mut crasher, mut reader) in lab.pairs() {
+    for (mut crasher, mut reader) in context.pairs() {
         exchange_one(&mut crasher, &mut reader);
         drop(crasher);
         assert_lost(reader.recv(soon()));
         assert_lost(reader.recv(soon()));
     }
-    for (crasher, mut reader) in lab.pairs() {
+    for (crasher, mut reader) in context.pairs() {
         drop(crasher);
         assert_lost(reader.recv(soon()));
     }
 }
 
 /// Promise 8: one end waits as long as it takes while the other disappears, at once and after a while.
-pub fn a_dead_peer_is_noticed(lab: &Lab) {
+pub fn a_dead_peer_is_noticed(context: &TestContext) {
     for pause in [Duration::ZERO, STALL] {
-        for (mut waiting, mut dying) in lab.pairs() {
+        for (mut waiting, mut dying) in context.pairs() {
             exchange_one(&mut dying, &mut waiting);
             let (noticed, is_noticed) = mpsc::channel();
             // On a thread that nobody joins: if the promise is broken, it waits for ever.
@@ -98,19 +98,19 @@ pub fn a_dead_peer_is_noticed(lab: &Lab) {
 }
 
 /// Promise 12: idle, with frames on the way in both directions, under a waiting writer, and before it was opened.
-pub fn drop_aborts(lab: &Lab) {
-    for (idle, mut reader) in lab.pairs() {
+pub fn drop_aborts(context: &TestContext) {
+    for (idle, mut reader) in context.pairs() {
         drop_at_once(idle);
         assert_lost(reader.recv(soon()));
     }
     const LEN: usize = 1 << 20;
-    for (mut dropped, mut reader) in lab.pairs() {
+    for (mut dropped, mut reader) in context.pairs() {
         (0..3).for_each(|i| send(&mut reader, i, 1000).expect("sends"));
         let sent = send_until_stalled(&mut dropped, LEN);
         drop_at_once(dropped);
         assert_cut_off(&mut reader, sent, LEN);
     }
-    for (mut writer, dropped) in lab.pairs() {
+    for (mut writer, dropped) in context.pairs() {
         let (progress, moves) = mpsc::channel();
         let write = move || loop {
             match writer.send(&[7; LEN], &[], None) {
@@ -125,16 +125,16 @@ pub fn drop_aborts(lab: &Lab) {
         };
         together(write, watch);
     }
-    let mut listening = lab.listen(&lab.fresh_address()).expect("listens");
+    let mut listening = context.listen(&context.fresh_address()).expect("listens");
     let address = listening.address().clone();
-    let (mut dialer, unopened) = lab.meet(&mut listening, |lab| lab.dial(&address));
+    let (mut dialer, unopened) = context.meet(&mut listening, |context| context.dial(&address));
     drop(unopened);
     assert_lost(dialer.recv(soon()));
 }
 
 /// Promise 13: one end waits and the other does not even that, for longer than death takes to be noticed.
-pub fn silence_is_not_death(lab: &Lab) {
-    let talk = |(mut waiting, mut silent): (End, End)| {
+pub fn silence_is_not_death(context: &TestContext) {
+    let talk = |(mut waiting, mut silent): (Endpoint, Endpoint)| {
         let break_silence = || {
             thread::sleep(LONGER);
             send(&mut silent, 1, 100).expect("the connection stays");
@@ -142,16 +142,16 @@ pub fn silence_is_not_death(lab: &Lab) {
         together(break_silence, || assert_frame(&next(&mut waiting), 1, 100));
         exchange_one(&mut waiting, &mut silent);
     };
-    let [one, other] = lab.pairs();
+    let [one, other] = context.pairs();
     together(|| talk(one), || talk(other));
 }
 
-fn exchange_one(from: &mut End, to: &mut End) {
+fn exchange_one(from: &mut Endpoint, to: &mut Endpoint) {
     send(from, 1, 100).expect("sends");
     assert_frame(&next(to), 1, 100);
 }
 
-fn drop_at_once(end: End) {
+fn drop_at_once(end: Endpoint) {
     let start = Instant::now();
     drop(end);
     let time = start.elapsed();

@@ -9,17 +9,20 @@ use std::{
 };
 
 use super::{assert_frame, cancelling::send_until_stalled, send};
-use crate::lab::{LONGER, Lab, STALL, soon, together};
+use crate::{
+    endpoint::Endpoint,
+    test_context::{LONGER, STALL, TestContext, soon, together},
+};
 
 /// Promise 9: the writer stops before it has sent much, and goes on where it stopped once the reader reads,
 /// even if that takes longer than it takes to notice a dead peer.
-pub fn a_slow_reader_stops_the_writer(lab: &Lab) {
+pub fn a_slow_reader_stops_the_writer(context: &TestContext) {
     const LEN: usize = 1 << 20;
     const MOST: usize = 256;
-    for (mut writer, _reader) in lab.pairs() {
+    for (mut writer, _reader) in context.pairs() {
         send_until_stalled(&mut writer, LEN);
     }
-    for (mut writer, mut reader) in lab.pairs() {
+    let wait_and_go_on = |(mut writer, mut reader): (Endpoint, Endpoint)| {
         let enough = AtomicBool::new(false);
         let (progress, moves) = mpsc::channel();
         let write = || {
@@ -48,5 +51,7 @@ pub fn a_slow_reader_stops_the_writer(lab: &Lab) {
             drop(reader);
         };
         together(write, read);
-    }
+    };
+    let [one, other] = context.pairs();
+    together(|| wait_and_go_on(one), || wait_and_go_on(other));
 }

@@ -1,6 +1,6 @@
 //! The tests themselves: one function per promise of [`rlay_core::channel`], named after it.
 //!
-//! Each runs in the form and over the transport of its [`Lab`](crate::Lab), with each end of a connection in
+//! Each runs in the form and over the transport of its [`TestContext`](crate::TestContext), with each end of a connection in
 //! each role, and panics where the promise is broken. [`conformance!`](crate::conformance) calls them all.
 
 mod addresses;
@@ -29,7 +29,7 @@ use std::sync::LazyLock;
 
 use rlay_core::{Error, ErrorKind, Frame, Result, Rng};
 
-use crate::{end::End, lab::soon};
+use crate::{endpoint::Endpoint, test_context::soon};
 
 /// The promises, in the order of their numbers.
 pub const NAMES: [&str; 16] = crate::__each_promise!(crate::__names);
@@ -65,12 +65,12 @@ fn assert_frame(frame: &Frame, index: usize, len: usize) {
 }
 
 /// The next frame, which must come.
-fn next(end: &mut End) -> Frame {
+fn next(end: &mut Endpoint) -> Frame {
     end.recv(soon()).expect("receives").expect("a frame, not a clean end")
 }
 
 /// Sends frame number `index`, split in one of several places.
-fn send(end: &mut End, index: usize, len: usize) -> Result<()> {
+fn send(end: &mut Endpoint, index: usize, len: usize) -> Result<()> {
     let bytes = pattern(index, len);
     let (head, body) = bytes.split_at([0, len, len / 2, len.min(4), len.saturating_sub(1)][index % 5]);
     end.send(head, body, soon())

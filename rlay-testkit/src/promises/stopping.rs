@@ -8,14 +8,14 @@ use std::{
 use rlay_core::{Result, Stop};
 
 use super::{assert_frame, is_timeout, send};
-use crate::lab::{Lab, STALL, after, together};
+use crate::test_context::{STALL, TestContext, after, together};
 
 /// Nobody waits this long for a flag that is heeded.
 const SOON: Duration = Duration::from_secs(10);
 
 /// Promise 14: a channel and a listener that wait, and what comes when the stop is set already.
-pub fn a_stop_ends_a_wait(lab: &Lab) {
-    for (mut waiting, mut other) in lab.pairs() {
+pub fn a_stop_ends_a_wait(context: &TestContext) {
+    for (mut waiting, mut other) in context.pairs() {
         let stop = Stop::default();
         if !waiting.heed(Some(&stop)) {
             continue;
@@ -35,7 +35,7 @@ pub fn a_stop_ends_a_wait(lab: &Lab) {
         let deadline = after(STALL);
         assert!(is_timeout(&waiting.recv(deadline)) && after(Duration::ZERO) >= deadline, "it heeds a stop no longer");
     }
-    let (mut listening, stop) = (lab.listen(&lab.fresh_address()).expect("listens"), Stop::default());
+    let (mut listening, stop) = (context.listen(&context.fresh_address()).expect("listens"), Stop::default());
     if listening.heed(Some(&stop)) {
         assert_ended(&stop, |deadline| listening.accept(deadline));
     }

@@ -5,11 +5,11 @@ use std::{thread, time::Instant};
 use rlay_core::ErrorKind;
 
 use super::{assert_frame, next, send};
-use crate::lab::{Lab, PATIENCE, STALL, soon, together};
+use crate::test_context::{PATIENCE, STALL, TestContext, soon, together};
 
 /// Promise 16: a peer that is alive, one that crashes, and one that says goodbye and is read by nobody yet.
-pub fn a_watch_tells_a_crash_from_a_clean_close(lab: &Lab) {
-    for (mut crasher, mut watched) in lab.pairs() {
+pub fn a_watch_tells_a_crash_from_a_clean_close(context: &TestContext) {
+    for (mut crasher, mut watched) in context.pairs() {
         send(&mut crasher, 1, 1000).expect("sends");
         assert_frame(&next(&mut watched), 1, 1000);
         let Some(mut watch) = watched.watch() else { continue };
@@ -25,7 +25,7 @@ pub fn a_watch_tells_a_crash_from_a_clean_close(lab: &Lab) {
         };
         assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
     }
-    for (mut closer, mut watched) in lab.pairs() {
+    for (mut closer, mut watched) in context.pairs() {
         send(&mut closer, 1, 1000).expect("sends");
         assert_frame(&next(&mut watched), 1, 1000);
         let Some(mut watch) = watched.watch() else { continue };
