@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, net::TcpListener, time::Duration};
 
-use rlay::{ClientEnv, EnvFailure, Error, ErrorKind, Options, ServerEnv, net};
+use rlay::{ClientEnv, EnvFailure, Error, ErrorKind, ServerEnv, net};
 
 use crate::{
     releases::SCHEMES,

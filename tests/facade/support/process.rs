@@ -15,8 +15,8 @@ use std::{
 };
 
 use rlay::{
-    ClientBackend, ClientEnv, Discrete, Env, EnvError, ErrorKind, Map, Metadata, Options, PolledEnv, ResetResult,
-    ServerBackend, Turn, Value,
+    ClientBackend, ClientEnv, Discrete, Env, EnvError, ErrorKind, Map, Metadata, PolledEnv, ResetResult, ServerBackend,
+    Turn, Value,
     endpoint::{Wait, dial},
     wire::{Make, Role},
 };
