@@ -106,7 +106,7 @@ class TestClose:
 def test_close_ends_run(paradigm: str) -> None:
     host = backend(paradigm)
     with thread(host.run):
-        until(lambda: host._is_claimed, "it to run")
+        until(lambda: "serving" in repr(host), "it to run")
         host.close()
     for again in (host.run, host.start):
         with pytest.raises(rlay.Error, match="the backend was closed; make a new one"):

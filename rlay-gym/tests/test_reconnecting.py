@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
@@ -19,7 +20,7 @@ import rlay
 from conftest import PARADIGMS, HostProcess
 from equal import difference
 from moods import moods_of
-from processes import WAIT, free_address, python, thread
+from processes import WAIT, free_address, python, thread, until
 
 PATIENCE = 60.0
 """How long both ends wait for another connection, where it must come."""
@@ -306,6 +307,30 @@ def test_another_environment_has_the_same_spaces(spawn_host: Callable[[], HostPr
     env.close()
 
 
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_close_ends_the_wait_for_another_environment(
+    spawn_host: Callable[[], HostProcess], paradigm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    game = spawn_host()
+    if paradigm == "client":
+        _, address = game.serve("CartPole-v1")
+        env: rlay.RemoteEnv = rlay.ClientEnv(address, on_loss="replace", connect_timeout=math.inf)
+    else:
+        env = rlay.ServerEnv(on_loss="replace", connect_timeout=math.inf)
+        game.dial("CartPole-v1", env.address)
+    env.reset()
+    game.kill()
+
+    def wait() -> None:
+        with pytest.raises(rlay.Closed, match="the environment was closed; make a new one"):
+            env.reset()
+
+    with thread(wait):
+        until(lambda: any("the environment is lost" in record.getMessage() for record in caplog.records), "the loss")
+        env.close()
+    assert "closed" in repr(env)
+
+
 def test_zero_means_that_a_session_ends_with_its_connection(relay: Callable[[str], Relay]) -> None:
     with rlay.ServerBackend("CartPole-v1", reconnect_timeout=0) as host:
         line = relay(host.address)
@@ -324,24 +349,23 @@ def test_what_to_do_about_a_loss_is_one_of_three() -> None:
 
 def test_a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause(caplog: pytest.LogCaptureFixture) -> None:
     source = """
-        import time, moody
-        from rlay import _hosting, _options, _rlay
-        acceptor = _rlay.Acceptor("tcp://127.0.0.1:0", "env", _options.Options())
-        acceptor.set_ready()
-        print(acceptor.address)
-        stop = _rlay.Stop()
-        def make(*what):
-            stop.set()
-            return _hosting.maker(moody.Moody)(*what)
-        acceptor.next(None).serve(make, stop, True, ([], []), _rlay.History())
+        import time, moody, rlay
+        from rlay import _options, _rlay
+        with rlay.ServerBackend(moody.Moody) as backend:
+            print(backend.address)
+            input()
+        options = _options.HostOptions(_options.Options(max_sessions=64), True, [], [])
+        pool = _rlay.SessionPool.listen(backend.address, options, None)
+        pool.claim()
         print("it is over")
         for _ in range(8):
-            session = acceptor.next(None)
+            session = pool.next()
             del session
             print(time.monotonic())
         """
     with python(source) as host:
         env = rlay.ClientEnv(host.line(), on_loss="replace", connect_timeout=5.0)
+        host.say("enough")
         host.find("it is over")
         dropped: list[float] = []
         while len(dropped) < 8:

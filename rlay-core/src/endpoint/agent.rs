@@ -307,6 +307,15 @@ impl Agent {
         Ok(Answer::Row(row, Received::new(frame, at, packed, self.limits)))
     }
 
+    /// Waits for the answer to a request that was given up, if one is still to come, and drops it.
+    pub fn drop_late(&mut self, wait: &mut Wait<'_>) -> Result<()> {
+        while let Some((_, true)) = self.waiting() {
+            let came = self.receive(wait);
+            self.session.drop_late(came)?;
+        }
+        Ok(())
+    }
+
     /// Closes the environment and ends the session, within two seconds. What the environment's own `close` raised is
     /// the error.
     ///

@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod agent;
+mod backend;
 mod client_backend;
 mod closing;
 #[cfg(unix)]
@@ -26,11 +27,13 @@ mod polled;
 mod process;
 #[cfg(unix)]
 mod program;
+mod raw_env;
 mod reception;
 mod remote_env;
 mod running;
 mod seat;
 mod server_backend;
+mod session_pool;
 #[cfg(unix)]
 mod siblings;
 mod source;
@@ -45,20 +48,21 @@ pub use agent::{Agent, Answer, Received};
 pub use client_backend::ClientBackend;
 pub use closing::close_all;
 #[cfg(unix)]
-pub use command::command;
+use command::command;
 pub use connection::Connection;
 pub use dial::{dial, dial_next};
 pub use history::History;
 pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
 #[cfg(unix)]
-pub use launch::launch;
+use launch::launch;
 pub use launched::ADDRESS_VARIABLE;
 pub use options::{Contract, OnLoss, Options};
 pub use policy_server::PolicyServer;
 pub use polled::{PolledEnv, RawPoll, RawTurn, Turn};
+pub use raw_env::{RawEnv, Search};
 pub use remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
 pub use server_backend::ServerBackend;
+pub use session_pool::{HostedSession, SessionPool};
 #[cfg(unix)]
 pub use siblings::await_programs;
-pub use take::take;
 pub use wait::{Notice, Wait};

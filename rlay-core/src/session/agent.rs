@@ -216,6 +216,15 @@ impl AgentSession {
         }
     }
 
+    /// What a reset does about `came`, which came of the wait for a late answer: it drops that, whatever it is, for the
+    /// new episode makes it void. An error after which the answer has still not come is the reset's own.
+    pub fn drop_late<T>(&self, came: Result<T>) -> Result<()> {
+        match came {
+            Err(error) if self.waiting(0).is_some() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Number of the last frame received.
     pub fn received(&self) -> u64 {
         self.link.received()

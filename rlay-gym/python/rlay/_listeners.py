@@ -8,7 +8,6 @@ import re
 import socket
 import threading
 import weakref
-from typing import Any
 
 from rlay import _lifetime, _rlay
 from rlay._log import logger
@@ -30,7 +29,7 @@ class Listener:
     def __init__(self, address: str, options: Options) -> None:
         """Bind ``address``."""
         try:
-            self.acceptor = _rlay.Acceptor(address, "agent", options)
+            self.acceptor = _rlay.Acceptor(address, options)
         except AddressError as error:
             if "in use" in str(error) and multiprocessing.parent_process() is not None:
                 raise AddressError(f"{error}; {_WORKERS}") from None
@@ -41,12 +40,6 @@ class Listener:
         self.again = again(address, self.address)
         say_where(address, self.address)
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
-
-    def take(
-        self, render_mode: str | None, env_id: str | None, env_kwargs: dict[str, Any], timeout: float
-    ) -> _rlay.Agent | None:
-        """Return the next environment that dials in and is made, None once closed; raise Timeout at the timeout."""
-        return self.acceptor.take(render_mode, env_id, env_kwargs, timeout)
 
     def next(self, timeout: float | None) -> _rlay.Session | None:
         """Return the next environment that dials in, None once closed; raise Timeout at the timeout."""

@@ -108,12 +108,8 @@ impl AsyncEnv {
     pub async fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Value>> {
         self.begin()?;
         while self.session.waiting(0).is_some() {
-            // A late answer is dropped, whatever it was, for the new episode makes it void.
-            if let Err(error) = self.receive().await
-                && self.session.waiting(0).is_some()
-            {
-                return Err(error);
-            }
+            let came = self.receive().await;
+            self.session.drop_late(came)?;
         }
         self.packed.clear();
         put_value(&mut self.packed, options);
