@@ -24,7 +24,7 @@ const INTERPRETERS: [(&str, &str); 6] =
 /// assert_eq!(command("tcp://127.0.0.1:5005")?, None);
 /// # Ok::<(), rlay::Error>(())
 /// ```
-pub(super) fn command(address: &str) -> Result<Option<Vec<String>>> {
+pub fn command(address: &str) -> Result<Option<Vec<String>>> {
     let Some(text) = address.strip_prefix(EXEC) else { return Ok(None) };
     let bad = |why: &str| Error::new(ErrorKind::Address, format!("{address:?}{why}"));
     match shlex::split(text) {

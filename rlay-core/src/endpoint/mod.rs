@@ -48,7 +48,7 @@ pub use agent::{Agent, Answer, Received};
 pub use client_backend::ClientBackend;
 pub use closing::close_all;
 #[cfg(unix)]
-use command::command;
+pub use command::command;
 pub use connection::Connection;
 pub use dial::{dial, dial_next};
 pub use history::History;
