@@ -288,7 +288,7 @@ impl Inner {
         if is_alone && !self.stop.is_set() && !is_launcher(self.address()) && self.history.take_played() {
             let patience = match self.options.connect_timeout {
                 Duration::MAX => "waiting".to_owned(),
-                patience => format!("waiting {patience:?}"),
+                patience => format!("waiting {} s", patience.as_secs_f64()),
             };
             wait.tell(Notice::Info(&format!("{}: the agent left; {patience} for another", self.address())));
         }

@@ -312,7 +312,11 @@ class ClientBackend(_Backend):
         """Keep what to host and where; nothing is dialed yet."""
         super().__init__(env, env_kwargs, max_sessions, tracebacks)
         options = Options(
-            token=token, max_frame=max_frame, reconnect_timeout=reconnect_timeout, connect_timeout=connect_timeout
+            token=token,
+            max_frame=max_frame,
+            reconnect_timeout=reconnect_timeout,
+            connect_timeout=connect_timeout,
+            max_sessions=self._max_sessions,
         )
         self._options = options.settled()
         address = address if address is not None else os.environ.get("RLAY_ADDRESS")
