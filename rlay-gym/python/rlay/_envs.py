@@ -629,7 +629,7 @@ class ServerEnv(RemoteEnv):
             session, self._session = self._session, None
             return session.open(self._agent_options())
         listener = self._listener
-        raw = None if listener is None else listener.acceptor.take(self._agent_options())
+        raw = None if listener is None else listener.take(self._agent_options())
         if raw is None:
             raise Closed("the environment was closed; make a new one")
         return raw

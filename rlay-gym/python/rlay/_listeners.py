@@ -11,7 +11,7 @@ import weakref
 
 from rlay import _lifetime, _rlay
 from rlay._log import logger
-from rlay._options import Options
+from rlay._options import AgentOptions, Options
 from rlay.errors import AddressError, Error
 
 _WORKERS = (
@@ -40,6 +40,10 @@ class Listener:
         self.again = again(address, self.address)
         say_where(address, self.address)
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
+
+    def take(self, options: AgentOptions) -> _rlay.RawEnv | None:
+        """Return the next environment that dials in and is made, None once closed; raise Timeout in the end."""
+        return self.acceptor.take(options)
 
     def next(self, timeout: float | None) -> _rlay.Session | None:
         """Return the next environment that dials in, None once closed; raise Timeout at the timeout."""
