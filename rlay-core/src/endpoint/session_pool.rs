@@ -34,13 +34,13 @@ use crate::{
 /// Clones are the same pool.
 ///
 /// ```no_run
-/// use rlay::{Options, endpoint::{SessionPool, Wait}};
+/// use rlay::{HostEnv, Options, Result, endpoint::{SessionPool, Wait}, wire::Make};
 ///
 /// let pool = SessionPool::listen("mem://arena", Options { max_sessions: 1, ..rlay::options() }, None)?;
 /// pool.claim()?;
 /// while let Some(session) = pool.next(&mut Wait::default())? {
 ///     // With one session at a time it is hosted on this very thread.
-///     let mut factory = |_: &_| todo!("make an environment");
+///     let mut factory = |_: &Make| -> Result<Box<dyn HostEnv>> { todo!("make an environment") };
 ///     let _ = session.serve(&mut factory, &mut Wait::default());
 /// }
 /// pool.release();
