@@ -1,12 +1,12 @@
 //! Hosting: a Python environment as RLay's host sees one.
 
-use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
+use std::{cell::RefCell, fmt, rc::Rc};
 
 use numpy::PyUntypedArray;
 use pyo3::{prelude::*, types::PyDict};
 use rlay_core::{
-    Error, ErrorKind, HostEnv, Offers, Outcome, Result, Stop, Value,
-    endpoint::{self, Connection, History, Host, Notice, Wait},
+    Error, ErrorKind, HostEnv, Outcome, Result, Value,
+    endpoint::{HostedSession, Notice, Wait},
     wire::{Make, Payload, Seed, Spec},
 };
 
@@ -53,60 +53,29 @@ impl fmt::Debug for PyHostEnv {
     }
 }
 
-/// Runs one session on this thread.
-pub(crate) fn serve(
-    py: Python<'_>,
-    connection: &mut Connection,
-    make: &Bound<'_, PyAny>,
-    stop: &Stop,
-    terms: Terms,
-) -> PyResult<()> {
-    let is_main = is_main(py)?;
+/// Hosts one session on this thread, until it ends. What a signal handler raises, or Ctrl-C in the environment's own
+/// code, is raised.
+pub(crate) fn serve(py: Python<'_>, session: HostedSession, make: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (is_main, make) = (is_main(py)?, make.clone().unbind());
     // The channel and the environment stay on this thread; only the interpreter is let go while it waits.
-    let job = Job { connection, make: make.clone().unbind(), stop, is_main, terms };
-    let (result, interrupt) = py.detach(move || job.run());
-    match interrupt {
-        Some(raised) => Err(raised),
-        None => result.map_err(|e| error::raise(py, &e)),
-    }
-}
-
-struct Job<'a> {
-    connection: &'a mut Connection,
-    make: Py<PyAny>,
-    stop: &'a Stop,
-    is_main: bool,
-    terms: Terms,
-}
-
-/// What agents may ask for, whether they are told everything, and what the host remembers of others.
-pub(crate) struct Terms {
-    pub(crate) tracebacks: bool,
-    pub(crate) offers: Offers,
-    pub(crate) history: Arc<History>,
-}
-
-impl Job<'_> {
-    fn run(self) -> (Result<()>, Option<PyErr>) {
+    let interrupt = py.detach(move || {
         let interrupt = Interrupt::default();
-        let (make, for_env) = (self.make, interrupt.clone());
+        let for_env = interrupt.clone();
         let mut factory = |request: &Make| {
             Python::attach(|py| PyHostEnv::make(py, make.bind(py), request, &for_env))
                 .map(|env| Box::new(env) as Box<dyn HostEnv>)
         };
-        let mut host =
-            Host::new(&mut factory, self.connection.limits(), self.terms.tracebacks).offering(self.terms.offers);
-        host = host.recalling(&self.terms.history);
         let mut check = || look(&interrupt, || Error::new(ErrorKind::Closed, "interrupted"));
         let mut notice = |what: Notice<'_>| log(what, &interrupt);
-        let mut wait = Wait::default().telling(&mut notice).unless(self.stop);
-        if self.is_main {
+        let mut wait = Wait::default().telling(&mut notice);
+        if is_main {
             wait = wait.checking(&mut check);
         }
-        let result = endpoint::serve(self.connection, &mut host, &mut wait);
-        drop(host);
-        (result, interrupt.take())
-    }
+        // What ends it is logged there.
+        let _ = session.serve(&mut factory, &mut wait);
+        interrupt.take()
+    });
+    interrupt.map_or(Ok(()), Err)
 }
 
 impl PyHostEnv {

@@ -2,7 +2,6 @@
 //! in `python/rlay` is the surface.
 
 mod acceptor;
-mod agent;
 mod array;
 mod building;
 mod error;
@@ -11,7 +10,9 @@ mod options;
 mod packing;
 mod polled;
 mod printable;
+mod raw_env;
 mod results;
+mod session_pool;
 mod space;
 mod value;
 mod waiting;
@@ -39,13 +40,14 @@ mod _rlay {
 
     #[pymodule_export]
     use crate::{
-        acceptor::{Acceptor, History, Session, Stop, dial},
-        agent::{Agent, await_programs, close_all, launch},
+        acceptor::{Acceptor, History, Session},
         array::Memory,
         building::read_value,
-        options::{check, check_address},
+        options::check,
         polled::Poll,
         printable::{indented, log_entry, printable_text, sentence},
+        raw_env::{RawEnv, await_programs, close_all},
+        session_pool::{HostedSession, SessionPool},
         space::{difference, read_space, roundtrip, show_space},
         value::{check_data, roundtrip_value, show_value},
         waiting::forked,

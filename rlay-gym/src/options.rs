@@ -1,11 +1,11 @@
 //! Options: what Python tells every endpoint, as the library's own.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use pyo3::prelude::*;
-use rlay_core::{ConnectionOptions, Limits, ListenerOptions, Token};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+use rlay_core::{ConnectionOptions, ErrorKind, Limits, ListenerOptions, Offers, OnLoss, Token, Value};
 
-use crate::{error::raise, waiting::seconds};
+use crate::{error::raise, value::to_data, waiting::seconds};
 
 /// The fields of `rlay._options.Options`.
 #[derive(FromPyObject)]
@@ -13,11 +13,11 @@ pub(crate) struct Options {
     token: Option<String>,
     max_frame: Option<usize>,
     reconnect_timeout: Option<f64>,
-    pub(crate) connect_timeout: f64,
+    connect_timeout: f64,
     max_sessions: usize,
     handshake_timeout: f64,
     max_handshakes: usize,
-    pub(crate) close_timeout: f64,
+    close_timeout: f64,
 }
 
 impl Options {
@@ -38,19 +38,73 @@ impl Options {
 }
 
 /// A time in seconds, which may be for ever.
-pub(crate) fn duration(timeout: f64) -> Duration {
+fn duration(timeout: f64) -> Duration {
     seconds(Some(timeout)).unwrap_or(Duration::MAX)
+}
+
+/// What an agent is told besides: the fields of `rlay._options.AgentOptions`.
+#[derive(FromPyObject)]
+pub(crate) struct AgentOptions<'py> {
+    options: Options,
+    render_mode: Option<String>,
+    env_id: Option<String>,
+    env_kwargs: Bound<'py, PyDict>,
+    on_loss: String,
+    log: Option<PathBuf>,
+    restarts: u32,
+}
+
+impl AgentOptions<'_> {
+    /// The same for the library.
+    pub(crate) fn to_core(self, py: Python<'_>) -> PyResult<rlay_core::AgentOptions> {
+        let Self { options, render_mode, env_id, env_kwargs, on_loss, log, restarts } = self;
+        let kwargs = to_data(&env_kwargs, "env_kwargs").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
+        let Value::Dict(kwargs) = kwargs else { unreachable!("a dict is one") };
+        let on_loss = self::on_loss(&on_loss)?;
+        let mut core = rlay_core::AgentOptions::new(options.to_core(py)?).kwargs(kwargs).on_loss(on_loss);
+        core = core.restarts(restarts).close_timeout(duration(options.close_timeout));
+        if let Some(render_mode) = render_mode {
+            core = core.render_mode(render_mode);
+        }
+        if let Some(env_id) = env_id {
+            core = core.env_id(env_id);
+        }
+        Ok(match log {
+            Some(log) => core.log(log),
+            None => core,
+        })
+    }
+}
+
+/// What to do about an environment that vanished for good, by the name that it has in Python.
+pub(crate) fn on_loss(name: &str) -> PyResult<OnLoss> {
+    match name {
+        "raise" => Ok(OnLoss::Raise),
+        "replace" => Ok(OnLoss::Replace),
+        "truncate" => Ok(OnLoss::Truncate),
+        _ => Err(PyValueError::new_err("on_loss is 'raise', 'replace' or 'truncate'")),
+    }
+}
+
+/// What a host is told besides: the fields of `rlay._options.HostOptions`.
+#[derive(FromPyObject)]
+pub(crate) struct HostOptions {
+    options: Options,
+    tracebacks: bool,
+    env_ids: Vec<String>,
+    env_kwargs: Vec<String>,
+}
+
+impl HostOptions {
+    /// The same for the library.
+    pub(crate) fn to_core(self, py: Python<'_>) -> PyResult<rlay_core::HostOptions> {
+        let offers = Offers { env_ids: self.env_ids, kwargs: self.env_kwargs };
+        Ok(rlay_core::HostOptions::new(self.options.to_core(py)?).offers(offers).tracebacks(self.tracebacks))
+    }
 }
 
 /// Raises if no endpoint can have these options.
 #[pyfunction]
 pub(crate) fn check(py: Python<'_>, options: Options) -> PyResult<()> {
     options.to_core(py).map(drop)
-}
-
-/// Raises if there is no such address, or no transport for it.
-#[pyfunction]
-pub(crate) fn check_address(py: Python<'_>, address: &str) -> PyResult<()> {
-    let found = address.parse().and_then(|address| rlay::connection_options().registry().find(&address).map(drop));
-    found.map_err(|e| raise(py, &e))
 }

@@ -8,18 +8,17 @@ use pyo3::{
     types::{PyBytes, PyString},
 };
 use rlay_core::{
-    ErrorKind, HostOptions, Outcome, Value,
+    ErrorKind, Outcome, Value,
     endpoint::{RawPoll, RawTurn},
     wire::{Seed, Spec},
 };
 
 use crate::{
-    acceptor::Stop,
     building::{Builder, Unbuilt},
     error::{self, raise},
-    options::Options,
     packing::Tree,
     results::{self, Announced},
+    session_pool::SessionPool,
     space,
     value::to_value,
     waiting::wait_unless,
@@ -29,7 +28,7 @@ use crate::{
 #[pyclass(frozen, module = "rlay._rlay")]
 pub(crate) struct Poll {
     state: Mutex<State>,
-    stop: Py<Stop>,
+    pool: Py<SessionPool>,
 }
 
 struct State {
@@ -85,15 +84,10 @@ fn reset(py: Python<'_>, seed: Option<&Seed>, options: &Value) -> Result<Asked, 
 
 #[pymethods]
 impl Poll {
-    /// `described` is what the host's factory gives, see `_hosting.describe`.
+    /// `described` is what the host's factory gives, see `_hosting.describe`. The session dials where those of `pool`
+    /// would, and ends when that is closed.
     #[new]
-    fn new(
-        py: Python<'_>,
-        described: &Bound<'_, PyAny>,
-        address: &str,
-        options: Options,
-        stop: Py<Stop>,
-    ) -> PyResult<Self> {
+    fn new(py: Python<'_>, described: &Bound<'_, PyAny>, pool: Py<SessionPool>) -> PyResult<Self> {
         let get = |i: usize| described.get_item(i);
         let spec = Spec {
             env_id: get(1)?.extract()?,
@@ -106,17 +100,18 @@ impl Poll {
         };
         let observations = Tree::new(py, &spec.observation_space)?;
         let actions = Tree::new(py, &spec.action_space)?;
-        let raw = RawPoll::new(spec, address, HostOptions::new(options.to_core(py)?)).map_err(|e| raise(py, &e))?;
+        let (address, options) = (pool.get().0.address().to_string(), pool.get().0.options().clone());
+        let raw = RawPoll::new(spec, &address, options).map_err(|e| raise(py, &e))?;
         let announced = Announced::new(&get(0)?)?;
         let outcome = Outcome::default();
         let state = State { raw, observations, actions, outcome, announced, resets: false };
-        Ok(Self { state: Mutex::new(state), stop })
+        Ok(Self { state: Mutex::new(state), pool })
     }
 
-    /// What the agent wants as (kind, a, b), waited for at most `timeout` seconds. Raises Closed once `stop` is set.
+    /// What the agent wants as (kind, a, b), waited for at most `timeout` seconds. Raises Closed once the pool is.
     fn turn<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut guard = self.lock(py)?;
-        let (State { raw, actions, resets, .. }, stop) = (&mut *guard, &self.stop.get().0);
+        let (State { raw, actions, resets, .. }, stop) = (&mut *guard, self.pool.get().0.stop());
         let mut build = |turn| Python::attach(|py| asked(py, actions, turn));
         let turn = match wait_unless(py, Some(stop), Some(timeout), |wait| raw.turn_as(wait, &mut build))? {
             Ok(None) => return Ok(None),
@@ -154,19 +149,19 @@ impl Poll {
         if std::mem::take(resets) {
             announced.compare(py)?;
         }
-        let stop = &self.stop.get().0;
+        let stop = self.pool.get().0.stop();
         wait_unless(py, Some(stop), None, |wait| raw.reply(outcome, wait))?.map_err(|e| raise(py, &e))
     }
 
     /// Answers a render.
     fn reply_frame(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (mut state, stop) = (self.lock(py)?, &self.stop.get().0);
+        let (mut state, stop) = (self.lock(py)?, self.pool.get().0.stop());
         let frame = results::frame(frame, state.raw.render_mode())?;
         let raw = &mut state.raw;
         wait_unless(py, Some(stop), None, |wait| raw.reply_frame(frame, wait))?.map_err(|e| raise(py, &e))
     }
 
-    /// Ends the session. `stop` is set, so that a turn in another thread is over soon.
+    /// Ends the session. The pool is closed, so that a turn in another thread is over soon.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.state.lock().unwrap_or_else(PoisonError::into_inner).raw.close());
     }

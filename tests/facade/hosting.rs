@@ -434,7 +434,7 @@ fn a_game_that_was_played_ends_well_when_no_other_agent_comes() {
             env.close()?;
             listener.close();
             running.join().expect("it does not panic")?;
-            log.find(Level::INFO, &[&address, "the agent left; waiting 2s for another"]);
+            log.find(Level::INFO, &[&address, "the agent left; waiting 2 s for another"]);
             log.find(Level::INFO, &[&address, "the agent left, and no other came"]);
 
             let nobody = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &address, options)?;

@@ -2,19 +2,19 @@
 
 use std::{sync::mpsc, thread};
 
-use super::{Agent, Wait, wait::SLICE};
+use super::{RawEnv, Wait, wait::SLICE};
 use crate::stop::Stop;
 
 /// Closes environments side by side, within two seconds in all, but for programs that were launched; see
-/// [`Agent::close`]. What the environments raise is lost. Once `wait` is over nothing is waited for but goodbyes.
-pub fn close_all(agents: Vec<&mut Agent>, wait: &mut Wait<'_>) {
+/// [`RawEnv::close`]. What the environments raise is lost. Once `wait` is over nothing is waited for but goodbyes.
+pub fn close_all(envs: Vec<&mut RawEnv>, wait: &mut Wait<'_>) {
     let stop = Stop::default();
     thread::scope(|scope| {
         let (open, closed) = mpsc::channel::<()>();
-        for agent in agents {
+        for env in envs {
             let (stop, open) = (stop.clone(), open.clone());
             let close = move || {
-                let _ = agent.close_unless(&mut Wait::default().unless(&stop));
+                let _ = env.close(&mut Wait::default().unless(&stop));
                 drop(open);
             };
             // One that cannot have a thread is left as it is.

@@ -28,7 +28,7 @@ const PARTING_TIME: Duration = Duration::from_secs(1);
 /// ended and what it printed last. It must be this program that stays: where it ends, what it has left in its process
 /// group is ended, too. What it leaves outside of that is read no further once the program has ended and its
 /// environment is closed.
-pub fn launch(command: &[String], options: &AgentOptions, wait: &mut Wait<'_>) -> Result<Agent> {
+pub(super) fn launch(command: &[String], options: &AgentOptions, wait: &mut Wait<'_>) -> Result<Agent> {
     let listen: Address = LISTEN.parse()?;
     // Every user of this machine can dial a port of it.
     let token = options.connection.token.clone().map_or_else(Token::random, Ok)?;

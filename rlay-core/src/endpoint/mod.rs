@@ -2,6 +2,7 @@
 
 mod accept;
 mod agent;
+mod backend;
 mod client_backend;
 mod closing;
 #[cfg(unix)]
@@ -23,9 +24,11 @@ mod polled;
 mod process;
 #[cfg(unix)]
 mod program;
+mod raw_env;
 mod remote_env;
 mod running;
 mod server_backend;
+mod session_pool;
 #[cfg(unix)]
 mod siblings;
 mod source;
@@ -49,14 +52,15 @@ pub use connect::{
 pub use history::History;
 pub use host_loop::{Factory, Host, Turn as HostTurn, serve};
 #[cfg(unix)]
-pub use launch::launch;
+use launch::launch;
 pub use launched::ADDRESS_VARIABLE;
 pub use options::{AgentOptions, ConnectionOptions, Contract, HostOptions, ListenerOptions, OnLoss};
 pub use policy_server::PolicyServer;
 pub use polled::{PolledEnv, RawPoll, RawTurn, Turn};
+pub use raw_env::{RawEnv, Search};
 pub use remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
 pub use server_backend::ServerBackend;
+pub use session_pool::{HostedSession, SessionPool};
 #[cfg(unix)]
 pub use siblings::await_programs;
-pub use take::take;
 pub use wait::{Notice, Wait};

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    AgentOptions, Connection, History, OnLoss, RemoteEnv, ServerEnv,
-    server_backend::{Threads, end},
+    Connection, History, OnLoss, AgentOptions, RemoteEnv, ServerEnv,
+    backend::{Threads, end},
     visit::count,
 };
 use crate::{
@@ -117,7 +117,7 @@ fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
     played: &mut Played,
 ) -> Result<()> {
     let peer = connection.peer();
-    let mut env = RemoteEnv::over(connection, options)?.typed::<O, A>()?;
+    let mut env = RemoteEnv::over(connection, &options)?.typed::<O, A>()?;
     tracing::info!("{peer}: an environment joined");
     let Err(error) = rounds(&mut env, policy, stop, played) else { return Ok(()) };
     let error = error.downcast::<Error>().map_or_else(|other| EnvFailure::from(other).into(), |error| *error);

@@ -2,16 +2,11 @@
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
-use super::{
-    Acceptor, Agent, AgentOptions, Answer, Connection, OnLoss, Received, Wait,
-    contract::Judge,
-    source::{Source, Whence},
-};
+use super::{Acceptor, Answer, Connection, AgentOptions, RawEnv, Received, Wait, contract::Judge};
 use crate::{
     address::Address,
     env::{Env, Metadata, ResetResult, StepResult, render_modes},
-    error::{EnvError, Error, ErrorKind, Result},
-    printable::log_entry,
+    error::{EnvError, Error, Result},
     session::Call,
     space::{AnySpace, Space, check_action},
     value::{Map, Value},
@@ -23,18 +18,14 @@ use crate::{
 /// By default its spaces are [`AnySpace`] and its elements [`Value`]s; [`typed`](Self::typed) gives
 /// plain Rust types instead.
 pub struct RemoteEnv<O: Space = AnySpace, A: Space = AnySpace> {
-    agent: Agent,
+    raw: RawEnv,
     observation_space: O,
     action_space: A,
     /// Bounds one reset, step or render. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,
     judge: Judge,
+    /// Where actions are written.
     packed: Vec<u8>,
-    on_loss: OnLoss,
-    /// Where another environment comes from when this one is lost; `None`: nowhere.
-    source: Option<Box<Source>>,
-    /// The last observation of an episode that may have to be ended here.
-    last: Option<Received>,
 }
 
 /// An answer that came after its deadline, fetched with [`RemoteEnv::late`].
@@ -66,25 +57,21 @@ impl ClientEnv {
     /// An address that begins with `exec:`, as in `exec:./game --headless`, is a command: see [`launch`](Self::launch).
     /// It is split as a shell would, but no shell sees it.
     pub fn connect(address: &str, options: AgentOptions) -> Result<RemoteEnv> {
-        #[cfg(unix)]
-        if let Some(command) = super::command(address)? {
-            return Self::launch(command, options);
-        }
-        RemoteEnv::open(Source::new(Whence::Dialed(address.parse()?), options))
+        Ok(RemoteEnv::open(RawEnv::connect(address, options.clone(), &mut Wait::default())?, &options))
     }
 
     /// Starts a program that hosts an environment, and takes that. The program finds in the environment variable
     /// `RLAY_ADDRESS` where to dial in, as with [`ClientBackend`](super::ClientBackend), and in `RLAY_TOKEN` the token
     /// that lets it in and nobody else: that of `options`, otherwise a new one.
     ///
-    /// What it prints goes to [`AgentOptions::log`]. If it ends, the error of the call under way says how, and what it
-    /// printed last; `reset` then launches it again, at most [`AgentOptions::restarts`] times. It must be this program
-    /// that stays: a script lets its game take its place (`exec ./game`), for what it leaves running is ended with it.
+    /// What it prints goes to `options.log`. If it ends, the error of the call under way says how, and what it
+    /// printed last; `reset` then launches it again, at most `options.restarts` times. It must be this program that
+    /// stays: a script lets its game take its place (`exec ./game`), for what it leaves running is ended with it.
     ///
     /// `close`, or dropping the environment, tells the program to end and waits for that, at most
-    /// [`AgentOptions::close_timeout`]; then come SIGTERM and, five seconds later, SIGKILL. While this process has
-    /// launched others whose environments are still open, `close` returns after a quarter of a second, and closing the
-    /// last one waits for all, so that they end side by side. On Linux the program is killed when this process is.
+    /// `options.close_timeout`; then come SIGTERM and, five seconds later, SIGKILL. While this process has launched
+    /// others whose environments are still open, `close` returns after a quarter of a second, and closing the last one
+    /// waits for all, so that they end side by side. On Linux the program is killed when this process is.
     ///
     /// ```no_run
     /// use rlay::ClientEnv;
@@ -94,8 +81,8 @@ impl ClientEnv {
     /// ```
     #[cfg(unix)]
     pub fn launch(command: impl IntoIterator<Item = impl Into<String>>, options: AgentOptions) -> Result<RemoteEnv> {
-        let (command, restarts) = (command.into_iter().map(Into::into).collect(), options.restarts);
-        RemoteEnv::open(Source::new(Whence::Launched { command, restarts }, options))
+        let command = command.into_iter().map(Into::into).collect();
+        Ok(RemoteEnv::open(RawEnv::launch(command, options.clone(), &mut Wait::default())?, &options))
     }
 }
 
@@ -133,7 +120,8 @@ impl ServerEnv {
 
     /// The next environment that dials in, waited for at most `connect_timeout`. Each call gives another one.
     pub fn accept(&self) -> Result<RemoteEnv> {
-        RemoteEnv::open(Source::new(Whence::Listened(self.acceptor.clone()), self.options.clone()))
+        let raw = RawEnv::accept(self.acceptor.clone(), self.options.clone(), &mut Wait::default())?;
+        Ok(RemoteEnv::open(raw, &self.options))
     }
 
     /// The connection of the next environment that dials in, however long that takes.
@@ -152,32 +140,22 @@ impl ServerEnv {
 }
 
 impl RemoteEnv {
-    fn open(source: Source) -> Result<Self> {
-        let agent = source.open()?;
-        let env = Self::of(agent, source.options());
-        Ok(Self { source: source.may_replace().then(|| Box::new(source)), ..env })
-    }
-
-    /// Takes the environment at the other end of a connection, which nothing replaces.
-    pub(super) fn over(connection: Connection, options: AgentOptions) -> Result<Self> {
-        let agent = Agent::open(connection, &options.make(), &mut Wait::new(Some(options.connection.connect_timeout)))?;
-        Ok(Self::of(agent, &options))
-    }
-
-    fn of(agent: Agent, options: &AgentOptions) -> Self {
-        let AgentOptions { timeout, contract, on_loss, .. } = *options;
-        let spec = agent.spec();
+    fn open(mut raw: RawEnv, options: &AgentOptions) -> Self {
+        raw.let_go_of_source();
+        let spec = raw.spec();
         Self {
             observation_space: spec.observation_space.clone(),
             action_space: spec.action_space.clone(),
-            agent,
-            timeout,
-            judge: Judge::new(contract),
+            raw,
+            timeout: options.timeout,
+            judge: Judge::new(options.contract),
             packed: Vec::new(),
-            on_loss,
-            source: None,
-            last: None,
         }
+    }
+
+    /// Takes the environment at the other end of a connection, which nothing replaces.
+    pub(super) fn over(connection: Connection, options: &AgentOptions) -> Result<Self> {
+        Ok(Self::open(RawEnv::over(connection, options, &mut Wait::default())?, options))
     }
 
     /// The same environment with plain Rust types, if its spaces are of these classes.
@@ -200,103 +178,35 @@ impl RemoteEnv {
                 return Err(error);
             }
         };
-        Ok(RemoteEnv {
-            agent: self.agent,
-            observation_space,
-            action_space,
-            timeout: self.timeout,
-            judge: self.judge,
-            packed: self.packed,
-            on_loss: self.on_loss,
-            source: self.source,
-            last: self.last,
-        })
+        let Self { raw, timeout, judge, packed, .. } = self;
+        Ok(RemoteEnv { raw, observation_space, action_space, timeout, judge, packed })
     }
 }
 
 impl<O: Space, A: Space> RemoteEnv<O, A> {
     /// Spaces, metadata and the rest of what the host told.
     pub fn spec(&self) -> &Spec {
-        self.agent.spec()
+        self.raw.spec()
     }
 
     /// Where the log lies of a program that was [launched](ClientEnv::launch); `None` for what was not.
     pub fn log(&self) -> Option<&Path> {
-        self.agent.log()
+        self.raw.log()
     }
 
     /// The answer to a call that ran into its deadline, waited for at most `timeout`.
     pub fn late(&mut self, timeout: Option<Duration>) -> Result<Late<O::Element>> {
-        let Some((call, true)) = self.agent.waiting() else {
-            return Err(Error::new(ErrorKind::Usage, "no answer is late; late() follows a call that timed out"));
-        };
-        Ok(match self.receive(&mut Wait::new(timeout))? {
-            Answer::Frame(frame) => Late::Render(frame),
-            Answer::Row(row, observation) => match call {
-                Call::Reset => Late::Reset(self.reset_result(row, observation)?),
-                _ => Late::Step(self.step_result(row, observation)?),
-            },
-            Answer::Closed => return Err(Error::protocol("Closed where a result was due")),
+        Ok(match self.raw.late(&mut Wait::new(timeout))? {
+            (_, Answer::Frame(frame)) => Late::Render(frame),
+            (Call::Reset, Answer::Row(row, observation)) => Late::Reset(self.reset_result(row, observation)?),
+            (_, Answer::Row(row, observation)) => Late::Step(self.step_result(row, observation)?),
+            (_, Answer::Closed) => return Err(Error::protocol("Closed where a result was due")),
         })
     }
 
     /// Ends the session, and tells the environment's host why.
     pub(super) fn leave(&mut self, why: &Error) {
-        self.agent.leave(why);
-    }
-
-    /// Goes on with another environment if this one is lost and that is wanted; whether it does.
-    fn replace(&mut self) -> Result<bool> {
-        let Some(source) = &mut self.source else { return Ok(false) };
-        let another = source.another(&mut self.agent)?;
-        Ok(another.map(|agent| self.agent = agent).is_some())
-    }
-
-    /// Begins an episode in the environment that there is.
-    fn begin(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<O::Element>> {
-        let mut wait = Wait::new(self.timeout);
-        self.agent.drop_late(&mut wait).map_err(|error| self.late_yet(error))?;
-        self.agent.send_reset(seed.map(Into::into), options, &mut wait).map_err(|error| self.late_yet(error))?;
-        match self.receive(&mut wait)? {
-            Answer::Row(row, observation) => self.reset_result(row, observation),
-            _ => Err(Error::protocol("a reset was answered with something else")),
-        }
-    }
-
-    /// Takes the action that was packed.
-    fn take(&mut self, packed: bool) -> Result<StepResult<O::Element>> {
-        let mut wait = Wait::new(self.timeout);
-        self.agent.send_step(packed, &mut self.packed, &mut wait).map_err(|error| self.late_yet(error))?;
-        match self.receive(&mut wait)? {
-            Answer::Row(row, observation) => self.step_result(row, observation),
-            _ => Err(Error::protocol("a step was answered with something else")),
-        }
-    }
-
-    /// Ends the episode where a step has failed because the environment is lost, if that is wanted.
-    fn truncate(&mut self, error: Error) -> Result<StepResult<O::Element>> {
-        match self.last.take_if(|_| self.agent.is_lost()) {
-            Some(last) => {
-                let why = error.to_string();
-                tracing::warn!("the environment is lost, and the episode ends: {}", log_entry(&why));
-                let info = [("lost", Value::from(why))].into();
-                let observation = last.element(&self.observation_space)?;
-                Ok(StepResult { observation, reward: 0.0, terminated: false, truncated: true, info })
-            }
-            None => Err(error),
-        }
-    }
-
-    fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Answer> {
-        self.agent.receive(wait).map_err(|error| self.late_yet(error))
-    }
-
-    /// Says what to do about an answer that may still come.
-    fn late_yet(&mut self, error: Error) -> Error {
-        match error.kind() {
-            ErrorKind::Timeout => self.agent.overdue(),
-            _ => error,
-        }
+        self.raw.leave(why);
     }
 
     fn reset_result(&mut self, row: Row, observation: Received) -> Result<ResetResult<O::Element>> {
@@ -310,11 +220,8 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     }
 
     fn observe(&mut self, received: Received, is_first: bool) -> Result<O::Element> {
-        let copy = (self.on_loss == OnLoss::Truncate).then(|| received.clone());
-        let declared = &self.agent.spec().observation_space;
-        let observation = self.judge.element(received, &self.observation_space, declared, is_first)?;
-        self.last = copy;
-        Ok(observation)
+        let declared = &self.raw.spec().observation_space;
+        self.judge.element(received, &self.observation_space, declared, is_first)
     }
 }
 
@@ -338,13 +245,8 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
     }
 
     fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<O::Element>, EnvError> {
-        self.last = None;
-        self.replace()?;
-        match self.begin(seed, options) {
-            // Nothing is lost with an environment that was to begin anew.
-            Err(_) if self.replace()? => Ok(self.begin(seed, options)?),
-            result => Ok(result?),
-        }
+        let (row, observation) = self.raw.reset(seed.map(Into::into), options, &mut Wait::new(self.timeout))?;
+        Ok(self.reset_result(row, observation)?)
     }
 
     fn step(&mut self, action: A::Element) -> Result<StepResult<O::Element>, EnvError> {
@@ -356,20 +258,16 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
             self.packed.clear();
             put_value(&mut self.packed, &value);
         }
-        Ok(self.take(packed).or_else(|error| self.truncate(error))?)
+        let (row, observation) = self.raw.step(packed, &mut self.packed, &mut Wait::new(self.timeout))?;
+        Ok(self.step_result(row, observation)?)
     }
 
     fn render(&mut self) -> Result<Value, EnvError> {
-        let mut wait = Wait::new(self.timeout);
-        self.agent.send_render(&mut wait).map_err(|error| self.late_yet(error))?;
-        match self.receive(&mut wait)? {
-            Answer::Frame(frame) => Ok(frame),
-            _ => Err(Error::protocol("a render was answered with something else").into()),
-        }
+        Ok(self.raw.render(&mut Wait::new(self.timeout))?)
     }
 
     fn metadata(&self) -> Metadata {
-        let spec = self.agent.spec();
+        let spec = self.raw.spec();
         let get = |value: &Value, key: &str| match value {
             Value::Dict(map) => map.get(key).cloned(),
             _ => None,
@@ -395,12 +293,12 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
     }
 
     fn close(&mut self) -> Result<(), EnvError> {
-        Ok(self.agent.close()?)
+        Ok(self.raw.close(&mut Wait::default())?)
     }
 }
 
 impl<O: Space, A: Space> fmt::Debug for RemoteEnv<O, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteEnv").field("agent", &self.agent).finish_non_exhaustive()
+        f.debug_struct("RemoteEnv").field("raw", &self.raw).finish_non_exhaustive()
     }
 }

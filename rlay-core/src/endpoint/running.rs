@@ -6,7 +6,9 @@ use std::{
     time::Instant,
 };
 
+use super::{Wait, wait::SLICE};
 use crate::{
+    bridge::timeout,
     error::{Error, ErrorKind, Result},
     stop::Stop,
 };
@@ -26,9 +28,6 @@ enum State {
     Claimed,
     On(ThreadId),
 }
-
-/// Ends what [`Running::claim`] began when it is dropped.
-pub(super) struct Claim<'r>(&'r Running);
 
 impl Running {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -50,10 +49,14 @@ impl Running {
         Ok(())
     }
 
-    /// It is this thread that serves, until what is returned is dropped.
-    pub(super) fn here(&self) -> Claim<'_> {
+    /// It is this thread that serves.
+    pub(super) fn here(&self) {
         *self.state() = State::On(thread::current().id());
-        Claim(self)
+    }
+
+    /// Whether a thread serves, or is to.
+    pub(super) fn is_claimed(&self) -> bool {
+        *self.state() != State::Idle
     }
 
     /// No thread serves any more.
@@ -62,21 +65,19 @@ impl Running {
         self.ended.notify_all();
     }
 
-    /// Waits until no thread serves any more, unless it is this one.
-    pub(super) fn wait(&self, deadline: Instant) {
-        let mut state = self.state();
-        while *state != State::Idle && *state != State::On(thread::current().id()) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
+    /// Waits until no thread serves any more, unless it is this one, for as long as `wait` allows.
+    pub(super) fn wait(&self, wait: &mut Wait<'_>) {
+        let here = State::On(thread::current().id());
+        let _ = wait.run(|deadline| {
+            let mut state = self.state();
+            while *state != State::Idle && *state != here {
+                let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()));
+                if left.is_zero() {
+                    return Err(timeout());
+                }
+                state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             }
-            state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        self.0.end();
+            Ok(())
+        });
     }
 }

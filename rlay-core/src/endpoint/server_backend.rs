@@ -1,37 +1,15 @@
 //! ServerBackend: hosts environments for every agent that connects.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    thread,
-    time::{Duration, Instant},
-};
+use std::fmt;
 
-use super::{Acceptor, Connection, Factory, History, Host, HostOptions, Wait, running::Running, serve};
+use super::{Acceptor, HostOptions, SessionPool, backend::Backend};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
     env::Env,
-    error::{EnvError, Error, ErrorKind, Result},
-    guard::guard,
-    host::{HostEnv, Hosted},
-    printable::log_entry,
-    stop::Stop,
+    error::{EnvError, Result},
     wire::Make,
 };
-
-/// How long `close` waits for sessions whose environment is busy.
-pub(super) const CLOSE_TIME: Duration = Duration::from_millis(1500);
-
-/// Makes an environment for each session.
-pub(super) type Maker = Arc<dyn Fn(&Make) -> Result<Box<dyn HostEnv>> + Send + Sync>;
-
-/// A maker that hosts what `factory` returns.
-pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static) -> Maker {
-    Arc::new(move |make| {
-        let hosted = guard(|| Ok(Hosted::new(factory(make)?, make.render_mode.clone())))?;
-        Ok(Box::new(hosted) as Box<dyn HostEnv>)
-    })
-}
 
 /// The host's end where the agent dials. Every session has its own environment, which is made, stepped and closed on
 /// one thread: that session's own, or where there is but one ([`HostOptions::max_sessions`]) the one that calls
@@ -65,20 +43,10 @@ pub(super) fn maker<E: Env + 'static>(factory: impl Fn(&Make) -> Result<E, EnvEr
 /// # Ok::<(), EnvError>(())
 /// ```
 #[derive(Clone)]
-pub struct ServerBackend(Arc<Inner>);
+pub struct ServerBackend(Backend);
 
-struct Inner {
-    maker: Maker,
-    acceptor: Acceptor,
-    options: HostOptions,
-    stop: Stop,
-    running: Running,
-    history: History,
-    threads: Threads,
-}
-
-impl std::fmt::Debug for ServerBackend {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ServerBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ServerBackend({})", self.address())
     }
 }
@@ -90,26 +58,17 @@ impl ServerBackend {
         address: &str,
         options: HostOptions,
     ) -> Result<Self> {
-        let acceptor = Acceptor::bind_host(&address.parse()?, &options.connection, None)?;
-        Ok(Self(Arc::new(Inner {
-            maker: maker(factory),
-            acceptor,
-            options,
-            stop: Stop::default(),
-            running: Running::default(),
-            history: History::default(),
-            threads: Mutex::default(),
-        })))
+        Ok(Self(Backend::new(SessionPool::listen(address, options, None)?, factory)))
     }
 
     /// The address for agents to dial, with the real port.
     pub fn address(&self) -> &Address {
-        self.0.acceptor.address()
+        self.0.pool.address()
     }
 
     /// Sessions under way, and agents that wait for one.
     pub fn sessions(&self) -> usize {
-        self.0.acceptor.sessions()
+        self.0.pool.acceptor().map_or(0, Acceptor::sessions)
     }
 
     /// Serves on the calling thread until [`close`](Self::close), and returns once the agents were told, so that a
@@ -120,98 +79,18 @@ impl ServerBackend {
     /// `ctrlc::set_handler(move || closing.close())`, where `closing` is a clone of the backend.
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
-        self.0.running.claim(&self.0.stop)?;
-        self.0.acceptor.set_ready();
-        self.serve()
-    }
-
-    fn serve(&self) -> Result<()> {
-        let inner = &self.0;
-        let _running = inner.running.here();
-        loop {
-            let connection = match inner.acceptor.next(&mut Wait::default()) {
-                Ok(connection) => connection,
-                Err(error) if error.kind() == ErrorKind::Closed => {
-                    end(&inner.threads, Instant::now());
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            };
-            if inner.options.connection.max_sessions == 1 {
-                inner.host(connection);
-                continue;
-            }
-            let for_thread = inner.clone();
-            let mut threads = inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
-            threads.retain(|thread| !thread.is_finished());
-            threads.push(spawn("rlay-session", move || for_thread.host(connection))?);
-        }
+        self.0.run()
     }
 
     /// Serves on a thread of its own until [`close`](Self::close). A backend that was closed, or serves already, is an
     /// error.
     pub fn start(&self) -> Result<()> {
-        self.0.running.claim(&self.0.stop)?;
-        let this = self.clone();
-        let spawned = spawn("rlay-backend", move || {
-            if let Err(error) = this.serve() {
-                tracing::error!("{}: {}", this.address(), log_entry(&error.to_string()));
-            }
-        });
-        // Agents that dial once this has returned are let in, whenever the thread begins.
-        spawned.map(|_| self.0.acceptor.set_ready()).inspect_err(|_| self.0.running.end())
+        self.0.start()
     }
 
     /// Stops listening, says goodbye to every agent and closes every environment that is not in the
     /// middle of a call; returns within two seconds. May be called from any thread, twice.
     pub fn close(&self) {
-        self.0.stop.set();
-        let began = Instant::now();
-        self.0.acceptor.close();
-        self.0.running.wait(began + CLOSE_TIME);
-        end(&self.0.threads, began);
-    }
-}
-
-impl Inner {
-    fn host(&self, connection: Connection) {
-        host(connection, &mut |make| (self.maker)(make), &self.options, &self.history, &self.stop);
-    }
-}
-
-/// Hosts one session on this thread, with an environment that `factory` makes.
-pub(super) fn host<'m>(
-    mut connection: Connection,
-    factory: &'m mut Factory<'m>,
-    options: &HostOptions,
-    history: &'m History,
-    stop: &Stop,
-) {
-    let mut host = Host::new(factory, connection.limits(), options.tracebacks);
-    host = host.offering(options.offers.clone()).recalling(history);
-    // `serve` logs what ends it.
-    let _ = serve(&mut connection, &mut host, &mut Wait::default().unless(stop));
-}
-
-/// Starts a thread of a backend.
-pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
-    let spawned = thread::Builder::new().name(name.into()).spawn(run);
-    spawned.map_err(Error::no_thread)
-}
-
-/// The threads of an endpoint's sessions.
-pub(super) type Threads = Mutex<Vec<thread::JoinHandle<()>>>;
-
-/// Waits for threads to end of which that was asked then, but not for ever for one that is busy. Where two do, both
-/// return when they have ended.
-pub(super) fn end(threads: &Threads, asked: Instant) {
-    let deadline = asked + CLOSE_TIME;
-    for thread in threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        while !thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-        }
-        if thread.is_finished() {
-            let _ = thread.join();
-        }
+        self.0.close();
     }
 }

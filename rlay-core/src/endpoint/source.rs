@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Acceptor, Agent, AgentOptions, History, OnLoss, Wait, dial, take};
+use super::{Acceptor, Agent, History, OnLoss, AgentOptions, Wait, dial, take::take};
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
-    printable::log_entry,
     space::difference,
     wire::Role,
 };
@@ -40,32 +39,42 @@ impl Source {
     }
 
     /// Takes an environment, which is found and made within `connect_timeout`.
-    pub(super) fn open(&self) -> Result<Agent> {
-        let (options, mut wait) = (&self.options, Wait::new(Some(self.options.connection.connect_timeout)));
+    pub(super) fn open(&self, wait: &mut Wait<'_>) -> Result<Agent> {
+        let (options, mut undated) = (&self.options, wait.undated());
+        let mut wait = undated.within(options.connection.connect_timeout);
         match &self.whence {
             Whence::Dialed(address) => {
                 let connection = dial(address, Role::Agent, &options.connection, &mut wait)?;
                 Agent::open(connection, &options.make(), &mut wait)
             }
-            Whence::Listened(acceptor) => take(acceptor, &options.make(), &mut wait, &mut |_| ()),
+            Whence::Listened(acceptor) => take(acceptor, &options.make(), &mut wait),
             #[cfg(unix)]
             Whence::Launched { command, .. } => super::launch(command, options, &mut wait),
         }
     }
 
     /// Whether another environment may take the place of one that is lost.
-    pub(super) fn may_replace(&self) -> bool {
+    pub(super) fn may_replace(&self, on_loss: OnLoss) -> bool {
         match &self.whence {
-            Whence::Dialed(_) | Whence::Listened(_) => self.options.on_loss != OnLoss::Raise,
+            Whence::Dialed(_) | Whence::Listened(_) => on_loss != OnLoss::Raise,
             #[cfg(unix)]
             Whence::Launched { restarts, .. } => *restarts > 0,
         }
     }
 
-    /// Takes the environment that is to take the place of this one, if that is lost and another may. It must be of the
-    /// same spaces. After one that was lost before its first step there is a pause, for the next may be, too.
-    pub(super) fn another(&mut self, lost: &mut Agent) -> Result<Option<Agent>> {
-        let Some(why) = lost.loss().filter(|_| self.may_replace()).cloned() else { return Ok(None) };
+    /// How often a program may be launched again.
+    pub(super) fn restarts(&self) -> u32 {
+        match &self.whence {
+            #[cfg(unix)]
+            Whence::Launched { restarts, .. } => *restarts,
+            _ => 0,
+        }
+    }
+
+    /// Takes the environment that is to take the place of one that is lost. It must be of the same spaces. After one
+    /// that was lost before its first step there is a pause, for the next may be, too.
+    pub(super) fn another(&mut self, lost: &mut Agent, wait: &mut Wait<'_>) -> Result<Agent> {
+        let why = lost.loss().map(Error::to_string).unwrap_or_default();
         // A program that lost its connection alone ends before it is launched again.
         lost.release();
         let (name, how) = match &mut self.whence {
@@ -73,7 +82,7 @@ impl Source {
             Whence::Listened(acceptor) => (acceptor.address().to_string(), "waiting for another to dial in".to_owned()),
             #[cfg(unix)]
             Whence::Launched { command, restarts } => {
-                *restarts -= 1;
+                *restarts = restarts.saturating_sub(1);
                 (super::program::title(command), format!("launching it again, at most {restarts} times more"))
             }
         };
@@ -82,18 +91,22 @@ impl Source {
             false => self.history.came_to_nothing(),
         }
         if let Some((line, _)) = self.history.line(&name, &format!("the environment is lost ({why}); {how}")) {
-            tracing::warn!("{}", log_entry(&line));
+            wait.warn(&line);
         }
-        let _ = Wait::new(Some(self.options.connection.connect_timeout)).sleep(self.history.pause());
-        let agent = self.open()?;
+        let _ = wait.within(self.options.connection.connect_timeout).sleep(self.history.pause());
+        wait.look()?;
+        let mut agent = self.open(wait)?;
         let (before, after) = (lost.spec(), agent.spec());
         let of_observations = difference(&before.observation_space, &after.observation_space);
         let of_actions = || difference(&before.action_space, &after.action_space);
         let found = of_observations.map(|how| ("observation_space", how));
         if let Some((space, how)) = found.or_else(|| of_actions().map(|how| ("action_space", how))) {
             let text = format!("{name} has another {space} than before: {how}; make a new environment");
-            return Err(Error::new(ErrorKind::Incompatible, text));
+            let error = Error::new(ErrorKind::Incompatible, text);
+            // Its host is to know why it is not played.
+            agent.leave(&error);
+            return Err(error);
         }
-        Ok(Some(agent))
+        Ok(agent)
     }
 }

@@ -22,13 +22,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// To make one may take long, and who says nothing may be busy with that or never answer. So where others wait, one that
 /// has not answered for [`handshake_timeout`](super::ConnectionOptions::handshake_timeout), or for a sixth of the time left if that is
 /// shorter, has the next one asked besides, then two more, and so on; the first that is made is taken, and the others are
-/// told to dial again. `meanwhile` is called about every second.
-pub fn take(
-    acceptor: &Acceptor,
-    make: &Make,
-    wait: &mut Wait<'_>,
-    meanwhile: &mut dyn FnMut(&mut Wait<'_>),
-) -> Result<Agent> {
+/// told to dial again. About every second `wait` is told what went wrong with strangers.
+pub(super) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wait<'_>) -> Result<Agent> {
     let began = Instant::now();
     let left = wait.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
     let patience = acceptor.handshake_timeout().min(left / PARTS);
@@ -36,7 +31,7 @@ pub fn take(
     let (mut more, mut is_told) = (1, false);
     loop {
         if search.asked.is_empty() {
-            let next = next(acceptor, wait, meanwhile).map_err(|error| match error.kind() {
+            let next = next(acceptor, wait).map_err(|error| match error.kind() {
                 ErrorKind::Timeout => search.in_vain(acceptor, began),
                 _ => error,
             });
@@ -51,7 +46,7 @@ pub fn take(
             if !is_early || wait.look().is_err() {
                 break made;
             }
-            meanwhile(wait);
+            repeat_notices(acceptor, wait);
         };
         match made {
             Ok(Some(agent)) => return Ok(agent),
@@ -59,7 +54,7 @@ pub fn take(
             Err(error) if error.kind() == ErrorKind::Timeout => {}
             Err(error) => return Err(error),
         }
-        meanwhile(wait);
+        repeat_notices(acceptor, wait);
         if let Err(error) = wait.look() {
             return Err(if error.kind() == ErrorKind::Timeout {
                 search.asked.swap_remove(0).not_made()
@@ -171,11 +166,11 @@ fn turn_away(agent: &mut Agent) {
 }
 
 /// The next one from the queue; says so if that takes long.
-fn next(acceptor: &Acceptor, wait: &mut Wait<'_>, meanwhile: &mut dyn FnMut(&mut Wait<'_>)) -> Result<Connection> {
+fn next(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
     let mut is_told = false;
     loop {
         let next = acceptor.next(&mut wait.within(ABSENT));
-        meanwhile(wait);
+        repeat_notices(acceptor, wait);
         match next {
             Err(error) if error.kind() == ErrorKind::Timeout => wait.look()?,
             next => return next,
@@ -185,4 +180,9 @@ fn next(acceptor: &Acceptor, wait: &mut Wait<'_>, meanwhile: &mut dyn FnMut(&mut
             wait.warn(&format!("waiting for an environment to dial in to {}; {advice}", acceptor.address()));
         }
     }
+}
+
+/// Tells what went wrong with strangers, where `tracing` is not what people read.
+pub(super) fn repeat_notices(acceptor: &Acceptor, wait: &mut Wait<'_>) {
+    acceptor.notices().iter().for_each(|notice| wait.repeat(&format!("{}: {notice}", acceptor.address())));
 }

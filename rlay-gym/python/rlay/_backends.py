@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,9 @@ from typing_extensions import Self
 
 from rlay import _hosting, _lifetime, _listeners, _options, _rlay
 from rlay._log import logger
-from rlay._options import Options
+from rlay._options import HostOptions, Options
 from rlay._threads import CLOSE_TIME, Threads
-from rlay.errors import Busy, Closed, ConnectionLost, Error, ResourceExhausted, Timeout
-
-_SLICE = 0.1
-"""How often a wait looks at signals, in seconds."""
+from rlay.errors import Error
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,7 @@ class _Backend:
     """What both backends have in common: threads, start, close."""
 
     address: str
+    _pool: _rlay.SessionPool
     _inherited = False
 
     def __init__(
@@ -66,14 +63,12 @@ class _Backend:
     ) -> None:
         _hosting.check(env, env_kwargs)
         self._title = _hosting.title(env)
-        self._offers = (_hosting.offered(env), list(env_kwargs))
+        self._env_ids, self._env_kwargs = _hosting.offered(env), list(env_kwargs)
         self._make = _hosting.maker(env)
         self._one = _hosting.is_instance(env)
         if max_sessions is None:
             max_sessions = 1 if self._one else 64
-        self._max_sessions: int = _options.count(
-            "max_sessions", max_sessions, 1, "how many sessions there may be at a time"
-        )
+        self._max_sessions = _options.count("max_sessions", max_sessions, 1, "how many sessions there may be at a time")
         if self._one and self._max_sessions > 1:
             raise ValueError(
                 f"max_sessions={max_sessions!r}: an environment that is made already serves one agent at a time; "
@@ -83,29 +78,21 @@ class _Backend:
         self._begin()
 
     def _begin(self) -> None:
-        self._stop = _rlay.Stop()
         self._threads = Threads("rlay-session")
-        self._history = _rlay.History()
-        self._claiming = threading.RLock()
-        # Whether it serves, on which thread if that called `run`, and the end of that.
-        self._is_claimed = False
-        self._runner: int | None = None
-        self._ended = threading.Event()
         # When it was asked to end.
         self._asked: float | None = None
 
+    def _host_options(self, options: Options) -> HostOptions:
+        return HostOptions(options, self._tracebacks, self._env_ids, self._env_kwargs)
+
     def run(self) -> None:
         self._claim()
-        self._ended.clear()
-        self._runner = threading.get_ident()
         try:
             self._serve_all()
         except KeyboardInterrupt:
             self.close()
         finally:
-            self._runner = None
-            self._is_claimed = False
-            self._ended.set()
+            self._pool.release()
 
     def __repr__(self) -> str:
         """Return where it is, what it hosts, and in which state."""
@@ -114,10 +101,10 @@ class _Backend:
             return f"<{type(self).__name__}, not made>"
         if self._inherited:
             state = "of the parent process"
-        elif self._stop.is_set():
+        elif self._pool.is_closed():
             state = "closed"
         else:
-            state = "serving" if self._is_claimed else "not started"
+            state = "serving" if self._is_serving() else "not started"
         return f"<{type(self).__name__}<{self._title}> {self.address}, {state}>"
 
     def start(self) -> Self:
@@ -132,43 +119,39 @@ class _Backend:
 
     def _claim(self) -> None:
         """Begin to serve, once at a time."""
-        if self._stop.is_set():
-            raise Closed("the backend was closed; make a new one")
-        with self._claiming:
-            if self._is_claimed:
-                raise Error(
-                    "the backend serves already; call run() or start() once, and make another one for another address"
-                )
-            self._is_claimed = True
+        self._pool.claim()
+
+    def _is_serving(self) -> bool:
+        return self._pool.is_serving()
 
     def _serve_all(self) -> None:
-        raise NotImplementedError
+        while (session := self._pool.next()) is not None:
+            if self._max_sessions == 1:
+                session.serve(self._make)
+            else:
+                self._threads.start(session.serve, self._make)
 
     def close(self) -> None:
         """Let nobody in any more, end every session and close every environment that is not in a call.
 
         That takes two seconds at most.
         """
+        if self._inherited:
+            return
         self._begin_to_close()
         # Another thread may have closed it meanwhile.
         asked, self._asked = self._asked or time.monotonic(), None
         self._threads.join(asked)
-        if self._runner not in (None, threading.get_ident()):
-            self._ended.wait(max(0.0, asked + CLOSE_TIME - time.monotonic()))
+        self._pool.wait_for_end(max(0.0, asked + CLOSE_TIME - time.monotonic()))
 
     def _begin_to_close(self) -> None:
         """Begin to close."""
         self._asked = self._asked or time.monotonic()
-        self._stop.set()
-        self._release()
-
-    def _release(self) -> None:
-        """Let nobody in any more, and wake who waits for somebody."""
-        raise NotImplementedError
+        self._pool.close()
 
     def __enter__(self) -> Self:
         """Serve in daemon threads, unless it serves already."""
-        return self if self._is_claimed else self.start()
+        return self if self._is_serving() else self.start()
 
     def __exit__(self, *exception: object) -> None:
         """Close."""
@@ -180,12 +163,7 @@ class _Backend:
         except Error as error:
             logger.error("%s: %s", self.address, error)
         finally:
-            self._is_claimed = False
-
-    def _serve(self, session: _rlay.Session, make: Any) -> None:
-        """Host one session on this thread; what ends it is logged, not raised."""
-        with contextlib.suppress(Error):
-            session.serve(make, self._stop, self._tracebacks, self._offers, self._history)
+            self._pool.release()
 
 
 class ServerBackend(_Backend):
@@ -245,10 +223,10 @@ class ServerBackend(_Backend):
             handshake_timeout=handshake_timeout,
             max_handshakes=max_handshakes,
         )
-        one = _MADE_ALREADY if self._one else None
-        self._acceptor = _rlay.Acceptor(_options.address(address), "env", options.settled(), one)
-        self._descriptor = _lifetime.ListeningDescriptor(self._acceptor.descriptor)
-        self.address = self._acceptor.address
+        full = _MADE_ALREADY if self._one else None
+        self._pool = _rlay.SessionPool.listen(_options.address(address), self._host_options(options.settled()), full)
+        self._descriptor = _lifetime.ListeningDescriptor(self._pool.descriptor)
+        self.address = self._pool.address
         _listeners.say_where(address, self.address)
         _lifetime.watch(self)
 
@@ -265,42 +243,21 @@ class ServerBackend(_Backend):
                 "this backend was made before the process forked and belongs to the parent; make it in the child"
             )
         super()._claim()
-        # Agents that dial once start() has returned are let in, whenever its thread begins.
-        self._acceptor.set_ready()
 
     def _serve_all(self) -> None:
         if self._max_sessions == 1:
             # This thread has no time for it.
             self._threads.start(self._log_all_notices)
-        while not self._stop.is_set():
-            try:
-                session = self._acceptor.next(1.0)
-            except Timeout:
-                self._log(self._acceptor.notices())
-                continue
-            self._log(self._acceptor.notices())
-            if session is None:
-                return
-            if self._max_sessions == 1:
-                self._serve(session, self._make)
-            else:
-                self._threads.start(self._serve, session, self._make)
+        super()._serve_all()
 
     def _log_all_notices(self) -> None:
-        while (notices := self._acceptor.next_notices()) is not None:
-            self._log(notices)
-
-    def _log(self, notices: list[str]) -> None:
-        for notice in notices:
-            logger.warning("%s: %s", self.address, notice)
-
-    def _release(self) -> None:
-        self._acceptor.close()
+        while (notices := self._pool.next_notices()) is not None:
+            for notice in notices:
+                logger.warning("%s: %s", self.address, notice)
 
     def _abandon(self) -> None:
         self._inherited = True
-        self._begin()
-        self._acceptor.abandon()
+        self._pool.abandon()
         self._descriptor.close_in_child()
 
 
@@ -355,24 +312,25 @@ class ClientBackend(_Backend):
         """Keep what to host and where; nothing is dialed yet."""
         super().__init__(env, env_kwargs, max_sessions, tracebacks)
         options = Options(
-            token=token, max_frame=max_frame, reconnect_timeout=reconnect_timeout, connect_timeout=connect_timeout
+            token=token,
+            max_frame=max_frame,
+            reconnect_timeout=reconnect_timeout,
+            connect_timeout=connect_timeout,
+            max_sessions=self._max_sessions,
         )
         self._options = options.settled()
         address = address if address is not None else os.environ.get("RLAY_ADDRESS")
         if not _options.address("" if address is None else address):
             raise Error("where to dial? give an address, or start this program by rlay.launch, which says where")
         assert address is not None, "an empty one, see above"
-        _rlay.check_address(address)
+        self._dial(address)
         self.address = address
         _lifetime.watch(self)
 
-    def _begin(self) -> None:
-        super()._begin()
-        self._active = 0
-        self._is_dialing = False
-        # Whether an agent has let it in.
-        self._was_there = False
-        self._changed = threading.Condition()
+    def _dial(self, address: str) -> None:
+        """Begin with no session."""
+        self._pool = _rlay.SessionPool.dial(address, self._host_options(self._options))
+        self._polling = threading.RLock()
         self._poll: _rlay.Poll | None = None
         self._frame_due = False
 
@@ -388,94 +346,14 @@ class ClientBackend(_Backend):
         super().run()
 
     def _claim(self) -> None:
-        if self._poll is not None and not self._stop.is_set():
+        if self._poll is not None and not self._pool.is_closed():
             raise Error(
                 "turn() plays this environment already; do without run(), start() and with, or make another one"
             )
         super()._claim()
 
-    def _serve_all(self) -> None:
-        while not self._stop.is_set():
-            dialed = time.monotonic()
-            try:
-                session = self._dial()
-            except (ConnectionLost, Busy, ResourceExhausted) as error:
-                self._wait(lambda: self._active == 0)
-                if self._stop.is_set():
-                    return
-                if not self._history.has_played():
-                    raise
-                logger.info("%s: the agent left, and no other came: %s", self.address, error)
-                return
-            if session is None:
-                self._wait(lambda: self._active == 0)
-                return
-            self._was_there = True
-            if self._max_sessions == 1:
-                self._serve(session, self._make)
-            else:
-                taken = threading.Event()
-                self._threads.start(self._serve_spare, session, taken)
-                self._wait_for_next(taken)
-            self._pause(dialed)
-
-    def _dial(self) -> _rlay.Session | None:
-        self._is_dialing = True
-        try:
-            self._tell_wait()
-            return _rlay.dial(self.address, "env", self._options, self._stop, self._was_there)
-        finally:
-            self._is_dialing = False
-
-    def _tell_wait(self) -> None:
-        """Say that the last agent has left and another one is looked for, if that is so."""
-        is_alone = self._is_dialing and self._active == 0 and not self._stop.is_set()
-        if is_alone and self.address != os.environ.get("RLAY_ADDRESS") and self._history.take_played():
-            patience = self._options.connect_timeout
-            logger.info("%s: the agent left; waiting %g s for another", self.address, patience)
-
-    def _serve_spare(self, session: _rlay.Session, taken: threading.Event) -> None:
-        def make(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any]) -> _hosting.Described:
-            try:
-                return self._make(render_mode, env_id, kwargs)
-            finally:
-                # Not before: an agent that waits long for an environment asks the next session in its queue, which must
-                # not be the spare one of the same program.
-                with self._changed:
-                    if not taken.is_set():
-                        self._active += 1
-                        taken.set()
-                        self._changed.notify_all()
-
-        try:
-            self._serve(session, make)
-        finally:
-            with self._changed:
-                if taken.is_set():
-                    self._active -= 1
-                taken.set()
-                self._changed.notify_all()
-            self._tell_wait()
-
-    def _wait_for_next(self, taken: threading.Event) -> None:
-        """Wait until the spare session is taken and there is room for one more."""
-        self._wait(lambda: taken.is_set() and self._active < self._max_sessions)
-
-    def _pause(self, dialed: float) -> None:
-        """Wait until it is time to dial again. A session that begins to play ends the pause."""
-        with self._changed:
-            while not self._stop.is_set():
-                left = dialed + self._history.pace() - time.monotonic()
-                if left <= 0:
-                    return
-                self._changed.wait(min(_SLICE, left))
-
-    def _wait(self, ready: Callable[[], bool]) -> None:
-        """Wait until the sessions are as wanted, or for `close`."""
-        with self._changed:
-            while not (ready() or self._stop.is_set()):
-                # A signal that comes just before a wait, or to another thread, does not end that; the next look does.
-                self._changed.wait(_SLICE)
+    def _is_serving(self) -> bool:
+        return self._poll is not None or super()._is_serving()
 
     def turn(self, timeout: float = 0.0) -> Reset | Step | Render | Close | None:
         """Return what the agent wants, waiting at most ``timeout`` seconds, or None if nothing yet.
@@ -498,19 +376,18 @@ class ClientBackend(_Backend):
         return Render() if kind == "render" else Close(first)
 
     def _begin_to_poll(self) -> _rlay.Poll:
-        with self._claiming:
+        with self._polling:
             if self._poll is not None:
                 return self._poll
-            if any(self._offers):
+            if self._env_ids or self._env_kwargs:
                 raise Error("turn() plays one environment as it is; give one alone, and no env_kwargs")
-            if self._is_claimed:
+            if self._pool.is_serving():
                 raise Error("the backend serves already; call turn() without run(), start() and with")
             described = self._make(None, None, {})
             # Nobody but the engine draws, and a mode that it has not declared is none that it expects.
             if _hosting.render_modes(described[5]) is None:
                 described[5]["render_modes"] = []
-            self._poll = _rlay.Poll(described, self.address, self._options, self._stop)
-            self._is_claimed = True
+            self._poll = _rlay.Poll(described, self._pool)
             return self._poll
 
     def reply(
@@ -540,13 +417,10 @@ class ClientBackend(_Backend):
         if self._poll is not None:
             self._poll.close()
 
-    def _release(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
     def _abandon(self) -> None:
         # Nothing of it is the parent's but the sessions; it may serve from here, too.
         if self._poll is not None:
             self._poll.abandon()
         self._begin()
+        self._dial(self.address)
         _lifetime.watch(self)

@@ -7,7 +7,6 @@ import inspect
 import os
 import shlex
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -17,11 +16,13 @@ from typing_extensions import Self, TypedDict, Unpack
 
 from rlay import _lifetime, _listeners, _options, _rlay, _spaces
 from rlay._log import logger
-from rlay._options import Options
-from rlay.errors import Busy, Closed, ConnectionLost, ContractError, Error, Incompatible, no_attribute_error
+from rlay._options import AgentOptions, Options
+from rlay.errors import Busy, Closed, ContractError, Error, no_attribute_error
 
 OnLoss = Literal["raise", "replace", "truncate"]
 Contract = Literal["strict", "warn", "off"]
+ResetResult = tuple[Any, dict[str, Any]]
+StepResult = tuple[Any, float, bool, bool, dict[str, Any]]
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "render_mode": lambda name, value: _options.text(name, value, "rgb_array"),
@@ -93,6 +94,9 @@ class RemoteEnv(gym.Env[Any, Any]):
     _registered: ClassVar[tuple[str, str]]
     """Id and entry point with which ``gym.make`` makes one like it."""
 
+    _log: str | None = None
+    _restarts = 0
+
     def __init__(
         self,
         address: str,
@@ -106,21 +110,15 @@ class RemoteEnv(gym.Env[Any, Any]):
         env_kwargs: dict[str, Any] | None,
     ) -> None:
         """Keep what both endpoints are told."""
-        self._agent: _rlay.Agent | None = None
+        self._raw: _rlay.RawEnv | None = None
         self._opening = threading.Lock()
         self._closed = False
         self._inherited = False
-        # Whether the environment that there was is gone and another is to take its place.
-        self._is_vacant = False
-        # The last observation of an episode that may have to be ended here.
-        self._last: Any = None
         self._checks = 2
         # Whether the log says already that an observation is not in the space.
         self._told = False
         self._metadata: dict[str, Any] = {"render_modes": []}
         self._details: dict[str, Any] = {}
-        # How often an environment that took the place of another was gone before its first step.
-        self._history = _rlay.History()
         self._remote_id = ""
         self._spec: EnvSpec | None = None
         self.address = _options.address(address)
@@ -141,7 +139,10 @@ class RemoteEnv(gym.Env[Any, Any]):
         def __setattr__(self, name: str, value: Any) -> None:
             """Refuse what the attribute cannot be."""
             check = _CHECKS.get(name)
-            super().__setattr__(name, value if check is None else check(name, value))
+            value = value if check is None else check(name, value)
+            if name == "on_loss" and (raw := self.__dict__.get("_raw")) is not None:
+                raw.set_on_loss(value)
+            super().__setattr__(name, value)
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -202,23 +203,25 @@ class RemoteEnv(gym.Env[Any, Any]):
             return "of the parent process"
         if told.get("_closed"):
             return "closed"
-        agent = told.get("_agent")
-        if agent is None:
-            return "lost" if told.get("_is_vacant") else "not connected"
+        raw = told.get("_raw")
+        if raw is None:
+            return "not connected"
         try:
-            return "lost" if agent.is_lost() else "open"
+            return "lost" if raw.is_lost() else "open"
         except Busy:
             return "in a call"
 
     # -- connecting ---------------------------------------------------------------------------
 
-    def _open(self) -> _rlay.Agent:
+    def _open(self) -> _rlay.RawEnv:
         raise NotImplementedError
 
-    def _ask(self, session: _rlay.Session, deadline: float) -> _rlay.Agent:
-        """Ask for the environment, which is to be made by then."""
-        left = max(0.1, deadline - time.monotonic())
-        return session.agent(self.render_mode, self._env_id, self._env_kwargs, left)
+    def _agent_options(self) -> AgentOptions:
+        """Return what is told to whatever finds the environment."""
+        options = self._options.settled()
+        return AgentOptions(
+            options, self.render_mode, self._env_id, self._env_kwargs, self.on_loss, self._log, self._restarts
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the arguments: the copy is a new session, with another environment that dials in or is made."""
@@ -255,8 +258,8 @@ class RemoteEnv(gym.Env[Any, Any]):
         given = {name: value for name, value in self._arguments().items() if value != defaults[name]}
         return {"address": self._address_again(), **given}
 
-    def _connect(self) -> _rlay.Agent:
-        if self._agent is None:
+    def _connect(self) -> _rlay.RawEnv:
+        if self._raw is None:
             if self._closed:
                 raise Closed("the environment was closed; make a new one")
             if self._inherited:
@@ -270,8 +273,8 @@ class RemoteEnv(gym.Env[Any, Any]):
                 self._take(self._open())
             finally:
                 self._opening.release()
-        assert self._agent is not None
-        return self._agent
+        assert self._raw is not None
+        return self._raw
 
     def _ask_first(self) -> None:
         """Connect for an attribute that the environment is to say."""
@@ -280,74 +283,54 @@ class RemoteEnv(gym.Env[Any, Any]):
         except AttributeError as error:
             raise no_attribute_error(error) from error
 
-    def _take(self, agent: _rlay.Agent) -> None:
-        env_id, observation_space, action_space, render_mode, metadata, details = agent.spec()
+    def _take(self, raw: _rlay.RawEnv) -> None:
+        _, observation_space, action_space, *_ = raw.spec()
         try:
             spaces = {
                 "observation_space": _spaces.build(observation_space),
                 "action_space": _spaces.build(action_space),
             }
-            for name, space in spaces.items():
-                if self._is_vacant and self.__dict__[name] != space:
-                    how = _rlay.difference(_spaces.describe(self.__dict__[name]), _spaces.describe(space))
-                    raise Incompatible(f"{self.address} has another {name} than before: {how}; make a new environment")
         except Error as error:
             # Its host is to know why it is not played.
-            agent.leave(str(error))
+            raw.leave(str(error))
             raise
-        self._metadata = metadata if isinstance(metadata, dict) else {"render_modes": []}
-        self._details, self._remote_id = details, env_id
-        self._complete()
+        self._learn(raw)
         self.__dict__.update(spaces)
-        self._is_vacant = False
+        self._raw = raw
+
+    def _learn(self, raw: _rlay.RawEnv) -> None:
+        """Keep what the host says besides spaces, which are those of the first environment in every other one."""
+        self._remote_id, _, _, render_mode, metadata, self._details = raw.spec()
+        self._metadata = metadata if isinstance(metadata, dict) else {"render_modes": []}
+        self._complete()
         if render_mode is not None:
             self.render_mode = render_mode
-        self._agent = agent
 
     # -- Gymnasium's methods ------------------------------------------------------------------
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> ResetResult:
         """Start an episode. ``seed`` is any non-negative int; None keeps the remote generator as it is."""
-        is_lost = self._is_vacant or (self._agent is not None and self._agent.is_lost())
-        if is_lost and not self._replace() and self._is_vacant:
-            raise ConnectionLost(f"{self.address}: the environment is gone, and none is to take its place")
-        agent = self._agent or self._connect()
+        raw = self._raw or self._connect()
         super().reset(seed=seed)
-        self._last = None
         try:
-            result: tuple[Any, dict[str, Any]] = agent.reset(seed, options, self.timeout)
-        except ConnectionLost:
-            # Nothing is lost with an environment that was to begin anew.
-            if not agent.is_lost() or not self._replace():
-                raise
-            result = self._connect().reset(seed, options, self.timeout)
-        if self._checks or self.contract == "strict" or (not self._told and self._connect().is_odd()):
+            result = raw.reset(seed, options, self.timeout)
+        finally:
+            if raw.take_searched():
+                self._learn(raw)
+        if self._checks or self.contract == "strict" or (not self._told and raw.is_odd()):
             self._check(result[0])
-        if self.on_loss == "truncate":
-            self._last = copy.deepcopy(result[0])
         return result
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> StepResult:
         """Take one action. Wrong structure is refused before anything is sent; the rest is for the environment."""
-        agent = self._agent or self._connect()
-        try:
-            result: tuple[Any, float, bool, bool, dict[str, Any]] = agent.step(action, self.timeout)
-        except ConnectionLost as error:
-            if self.on_loss != "truncate" or self._last is None or not agent.is_lost():
-                raise
-            last, self._last = self._last, None
-            logger.warning("the environment is lost, and the episode ends: %s", error)
-            return last, 0.0, False, True, {"lost": str(error)}
+        result = (self._raw or self._connect()).step(action, self.timeout)
         if self._checks or self.contract == "strict":
             self._check(result[0])
-        if self.on_loss == "truncate":
-            # The agent may change its own in place.
-            self._last = copy.deepcopy(result[0])
         return result
 
     def render(self) -> Any:
         """Render in the mode the environment was made with."""
-        agent = self._agent or self._connect()
+        raw = self._raw or self._connect()
         if self.render_mode is None:
             # As environments do locally: a word, and nothing drawn.
             spec = f'gym.make("{self.spec.id}", ' if self.spec is not None else f"{type(self).__name__}(..., "
@@ -356,16 +339,13 @@ class RemoteEnv(gym.Env[Any, Any]):
                 f'You can specify the render_mode at initialization, e.g. {spec}render_mode="rgb_array")'
             )
             return None
-        return agent.render(self.timeout)
+        return raw.render(self.timeout)
 
     def late(self, timeout: float | None = None) -> Any:
         """Return what a call that timed out or was interrupted would have returned, waiting at most ``timeout``."""
         result, is_row = self._connect().late(_CHECKS["timeout"]("timeout", timeout))
-        if is_row:
-            if self._checks or self.contract == "strict":
-                self._check(result[0])
-            if self.on_loss == "truncate":
-                self._last = copy.deepcopy(result[0])
+        if is_row and (self._checks or self.contract == "strict"):
+            self._check(result[0])
         return result
 
     def close(self) -> None:
@@ -373,36 +353,17 @@ class RemoteEnv(gym.Env[Any, Any]):
 
         A program that was launched is waited for until it has ended: see `launch`.
         """
-        agent, self._agent, self._closed = self._agent, None, True
-        if agent is None:
+        raw, self._raw, self._closed = self._raw, None, True
+        if raw is None:
             return
         try:
-            agent.close()
+            raw.close()
         except Busy:
             # Another thread is in a call; for it, all is as it was.
-            self._agent, self._closed = agent, False
+            self._raw, self._closed = raw, False
             raise
 
     # -- housekeeping -------------------------------------------------------------------------
-
-    def _may_replace(self) -> bool:
-        return self.on_loss != "raise"
-
-    def _replace(self) -> bool:
-        """Go on with another environment, which must be of the same spaces, if that is wanted; whether it is."""
-        if not self._may_replace():
-            return False
-        if self._agent is not None and self._agent.take_played():
-            self._history.played()
-        else:
-            self._history.came_to_nothing()
-        if line := self._history.line(self.address, "the environment is lost; waiting for another"):
-            logger.warning("%s", line)
-        self._agent, self._is_vacant = None, True
-        # One after the other may be lost before its first step.
-        time.sleep(self._history.pause())
-        self._connect()
-        return True
 
     def _check(self, observation: Any) -> None:
         if self.contract == "off":
@@ -418,14 +379,14 @@ class RemoteEnv(gym.Env[Any, Any]):
         self._told = True
         logger.warning("%s; it is passed on as it is; %s, or set contract to 'off'", text, mend)
 
-    def _begin_to_close(self) -> _rlay.Agent | None:
+    def _begin_to_close(self) -> _rlay.RawEnv | None:
         """Return what is to be closed beside others."""
-        return self._agent
+        return self._raw
 
     def _abandon(self) -> None:
         self._inherited = True
-        if self._agent is not None:
-            self._agent.abandon()
+        if self._raw is not None:
+            self._raw.abandon()
 
     def __del__(self) -> None:
         """Leave quietly; ``close`` is the orderly way."""
@@ -520,28 +481,13 @@ class ClientEnv(RemoteEnv):
         )
         self._connect()
 
-    def _open(self) -> _rlay.Agent:
-        options = self._options.settled()
-        deadline = time.monotonic() + options.connect_timeout
-        if self.address.startswith("exec:"):
-            agent = _rlay.launch(self.address, self._log, self.render_mode, self._env_id, self._env_kwargs, options)
-            self.log = os.fspath(agent.log() or "")
-            return agent
-        session = _rlay.dial(self.address, "agent", options)
-        assert session is not None, "without a stop flag dialing does not stop"
-        return self._ask(session, deadline)
+    def _open(self) -> _rlay.RawEnv:
+        return _rlay.RawEnv.connect(self.address, self._agent_options())
 
-    def _may_replace(self) -> bool:
-        if not self.address.startswith("exec:"):
-            return super()._may_replace()
-        if self._restarts == 0:
-            return False
-        self._restarts -= 1
-        logger.warning("%s ended; starting it again, at most %d times more", self.address, self._restarts)
-        if self._agent is not None:
-            # One that lost its connection alone ends before it is started again.
-            self._agent.close()
-        return True
+    def _learn(self, raw: _rlay.RawEnv) -> None:
+        super()._learn(raw)
+        if (log := raw.log()) is not None:
+            self.log, self._restarts = os.fspath(log), raw.restarts()
 
     def _arguments(self) -> dict[str, Any]:
         own = {"log": self._log, "restarts": self._restarts, "close_timeout": self._options.close_timeout}
@@ -692,18 +638,15 @@ class ServerEnv(RemoteEnv):
         self._listener = _listeners.take(address, options.settled(), self)
         self.address, self._again = self._listener.address, self._listener.again
 
-    def _open(self) -> _rlay.Agent:
-        patience = self._options.connect_timeout
+    def _open(self) -> _rlay.RawEnv:
         if self._session is not None:
             session, self._session = self._session, None
-            return self._ask(session, time.monotonic() + patience)
+            return session.open(self._agent_options())
         listener = self._listener
-        if listener is None:
+        raw = None if listener is None else listener.take(self._agent_options())
+        if raw is None:
             raise Closed("the environment was closed; make a new one")
-        taken = listener.take(self.render_mode, self._env_id, self._env_kwargs, patience)
-        if taken is None:
-            raise Closed("the environment was closed; make a new one")
-        return taken
+        return raw
 
     def close(self) -> None:
         """End the session and stop listening, unless other ServerEnvs use the same address."""

@@ -15,7 +15,7 @@ class Endpoint(Protocol):
     """Something that holds a connection or a listener."""
 
     def _abandon(self) -> None: ...
-    def _begin_to_close(self) -> _rlay.Agent | None: ...  # the agent that is to be closed beside others
+    def _begin_to_close(self) -> _rlay.RawEnv | None: ...  # the environment that is to be closed beside others
     def close(self) -> None: ...
 
 
@@ -66,14 +66,14 @@ def _in_child() -> None:
 
 def _at_exit() -> None:
     # Each may have to wait for a peer that does not answer, or an environment in a call: they do so side by side.
-    endpoints, agents = list(_open), []
+    endpoints, envs = list(_open), []
     for endpoint in endpoints:
         with contextlib.suppress(Exception, KeyboardInterrupt):
-            if (agent := endpoint._begin_to_close()) is not None:
-                agents.append(agent)
+            if (env := endpoint._begin_to_close()) is not None:
+                envs.append(env)
     # Ctrl-C ends the wait for one of them, not the goodbyes of the others.
     with contextlib.suppress(Exception, KeyboardInterrupt):
-        _rlay.close_all(agents)
+        _rlay.close_all(envs)
     for endpoint in endpoints:
         with contextlib.suppress(Exception, KeyboardInterrupt):
             endpoint.close()

@@ -8,11 +8,10 @@ import re
 import socket
 import threading
 import weakref
-from typing import Any
 
 from rlay import _lifetime, _rlay
 from rlay._log import logger
-from rlay._options import Options
+from rlay._options import AgentOptions, Options
 from rlay.errors import AddressError, Error
 
 _WORKERS = (
@@ -30,7 +29,7 @@ class Listener:
     def __init__(self, address: str, options: Options) -> None:
         """Bind ``address``."""
         try:
-            self.acceptor = _rlay.Acceptor(address, "agent", options)
+            self.acceptor = _rlay.Acceptor(address, options)
         except AddressError as error:
             if "in use" in str(error) and multiprocessing.parent_process() is not None:
                 raise AddressError(f"{error}; {_WORKERS}") from None
@@ -42,11 +41,9 @@ class Listener:
         say_where(address, self.address)
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
-    def take(
-        self, render_mode: str | None, env_id: str | None, env_kwargs: dict[str, Any], timeout: float
-    ) -> _rlay.Agent | None:
-        """Return the next environment that dials in and is made, None once closed; raise Timeout at the timeout."""
-        return self.acceptor.take(render_mode, env_id, env_kwargs, timeout)
+    def take(self, options: AgentOptions) -> _rlay.RawEnv | None:
+        """Return the next environment that dials in and is made, None once closed; raise Timeout in the end."""
+        return self.acceptor.take(options)
 
     def next(self, timeout: float | None) -> _rlay.Session | None:
         """Return the next environment that dials in, None once closed; raise Timeout at the timeout."""

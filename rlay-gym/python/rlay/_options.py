@@ -47,11 +47,12 @@ def whole(name: str, value: Any, what: str) -> int:
     return operator.index(value)
 
 
-def count(name: str, value: Any, least: int, what: str) -> Any:
-    """Return ``value`` if it is a whole number from ``least`` on."""
-    if whole(name, value, what) < least:
+def count(name: str, value: Any, least: int, what: str) -> int:
+    """Return ``value`` as an int if it is a whole number from ``least`` on."""
+    number = whole(name, value, what)
+    if number < least:
         raise ValueError(f"{shown(name, value)}: give {what}, {least} or more")
-    return value
+    return number
 
 
 def choice(name: str, value: Any, choices: Collection[str]) -> Any:
@@ -135,3 +136,26 @@ class Options:
         options = dataclasses.replace(self, token=token)
         _rlay.check(options)
         return options
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentOptions:
+    """What an agent is told besides: `ClientEnv` and `ServerEnv` say what each is."""
+
+    options: Options
+    render_mode: str | None
+    env_id: str | None
+    env_kwargs: dict[str, Any]
+    on_loss: str
+    log: str | None
+    restarts: int
+
+
+@dataclasses.dataclass(frozen=True)
+class HostOptions:
+    """What a host is told besides: `ServerBackend` and `ClientBackend` say what each is."""
+
+    options: Options
+    tracebacks: bool
+    env_ids: list[str]
+    env_kwargs: list[str]

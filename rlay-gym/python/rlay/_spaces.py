@@ -244,7 +244,7 @@ def contains(space: _Space, value: Any) -> bool:
         return False
 
 
-def violation(space: _Space, value: Any, agent: _rlay.Agent) -> str:
+def violation(space: _Space, value: Any, agent: _rlay.RawEnv) -> str:
     """Return which leaf of an observation of ``agent`` is not in its space, and why."""
     with contextlib.suppress(Exception):
         # Gymnasium takes a list for an array, so that is not what is wrong with it unless it is no array.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
@@ -19,7 +20,7 @@ import raw_peer
 import rlay
 from equal import difference
 from host_process import PARADIGMS, HostProcess
-from processes import WAIT, free_address, thread
+from processes import WAIT, free_address, thread, until
 from scripted_host import scripted_host_of
 
 PATIENCE = 60.0
@@ -307,6 +308,30 @@ def test_another_environment_has_the_same_spaces(spawn_host: Callable[[], HostPr
     with gym.make("CartPole-v1") as local:
         assert difference(env.reset(seed=1), local.reset(seed=1)) is None
     env.close()
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_close_ends_the_wait_for_another_environment(
+    spawn_host: Callable[[], HostProcess], paradigm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    game = spawn_host()
+    if paradigm == "client":
+        _, address = game.serve("CartPole-v1")
+        env: rlay.RemoteEnv = rlay.ClientEnv(address, on_loss="replace", connect_timeout=math.inf)
+    else:
+        env = rlay.ServerEnv(on_loss="replace", connect_timeout=math.inf)
+        game.dial("CartPole-v1", env.address)
+    env.reset()
+    game.kill()
+
+    def wait() -> None:
+        with pytest.raises(rlay.Closed, match="the environment was closed; make a new one"):
+            env.reset()
+
+    with thread(wait):
+        until(lambda: any("the environment is lost" in record.getMessage() for record in caplog.records), "the loss")
+        env.close()
+    assert "closed" in repr(env)
 
 
 def test_zero_means_that_a_session_ends_with_its_connection(relay: Callable[[str], Relay]) -> None:

@@ -1,8 +1,11 @@
-//! Agent: one session with a remote environment, as `ClientEnv` and `ServerEnv` hold it.
+//! RawEnv: an environment in another process, as `ClientEnv` and `ServerEnv` hold it: bytes ⇄ Python objects.
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::Instant,
 };
 
@@ -11,33 +14,37 @@ use pyo3::{
     types::{PyBool, PyDict, PyInt, PyTuple},
 };
 use rlay_core::{
-    AgentOptions, Error, ErrorKind, Value,
-    endpoint::{self, Agent as CoreAgent, Answer, Connection, Wait},
+    Error, ErrorKind, Value,
+    endpoint::{self, Answer, RawEnv as CoreEnv, Search, Wait},
     session::Call,
     violation,
-    wire::{Make, Seed},
+    wire::Seed,
 };
 
 use crate::{
     building::{Builder, Unbuilt, from_value},
     error::{self, raise},
-    options::{Options, duration},
+    options::{self, AgentOptions},
     packing::{Tree, read_value},
     space::to_py,
     value::{to_data, to_value},
     waiting::{seconds, wait, wait_raw},
 };
 
-/// A session with one environment. One thread at a time; a second one is told that it is busy.
+/// An environment in another process. One thread at a time; a second one is told that it is busy.
 #[pyclass(frozen, module = "rlay._rlay")]
-pub(crate) struct Agent {
+pub(crate) struct RawEnv {
     state: Mutex<State>,
+    /// The search for another environment, which another thread may end.
+    search: Search,
+    /// Whether there was one since Python last asked.
+    was_searched: AtomicBool,
     /// The process that opened the session.
     pid: u32,
 }
 
 struct State {
-    agent: CoreAgent,
+    raw: CoreEnv,
     observations: Tree,
     actions: Tree,
     action: Vec<u8>,
@@ -47,56 +54,13 @@ struct State {
     received: Option<(Call, Answer)>,
 }
 
-/// Asks for an environment over a channel whose handshake is over.
-pub(crate) fn open(py: Python<'_>, connection: Connection, make: &Make, timeout: Option<f64>) -> PyResult<Agent> {
-    let agent = wait(py, timeout, move |wait| CoreAgent::open(connection, make, wait))?;
-    Agent::new(py, agent)
-}
-
-/// Starts the program that an `exec:` address names, and makes the environment that dials in.
-#[pyfunction]
-pub(crate) fn launch(
-    py: Python<'_>,
-    address: &str,
-    log: Option<PathBuf>,
-    render_mode: Option<String>,
-    env_id: Option<String>,
-    kwargs: &Bound<'_, PyDict>,
-    options: Options,
-) -> PyResult<Agent> {
-    let command = endpoint::command(address).map_err(|e| raise(py, &e))?.unwrap_or_default();
-    let Value::Dict(kwargs) = env_kwargs(kwargs)? else { unreachable!("a dict is one") };
-    let mut core = AgentOptions::new(options.to_core(py)?).kwargs(kwargs);
-    core = core.close_timeout(duration(options.close_timeout));
-    if let Some(log) = log {
-        core = core.log(log);
-    }
-    if let Some(render_mode) = render_mode {
-        core = core.render_mode(render_mode);
-    }
-    if let Some(env_id) = env_id {
-        core = core.env_id(env_id);
-    }
-    let agent = wait(py, Some(options.connect_timeout), |wait| endpoint::launch(&command, &core, wait))?;
-    Agent::new(py, agent)
-}
-
-/// The request for an environment.
-pub(crate) fn make(render_mode: Option<String>, env_id: Option<String>, kwargs: &Bound<'_, PyDict>) -> PyResult<Make> {
-    Ok(Make { env_id, kwargs: env_kwargs(kwargs)?, render_mode })
-}
-
-/// Keyword arguments for the environment.
-fn env_kwargs(kwargs: &Bound<'_, PyDict>) -> PyResult<Value> {
-    to_data(kwargs, "env_kwargs").map_err(|refusal| refusal.into_error(kwargs.py(), ErrorKind::Usage))
-}
-
-impl Agent {
-    pub(crate) fn new(py: Python<'_>, agent: CoreAgent) -> PyResult<Self> {
-        let observations = Tree::new(py, &agent.spec().observation_space)?;
-        let actions = Tree::new(py, &agent.spec().action_space)?;
-        let state = State { agent, observations, actions, action: Vec::new(), packed: true, received: None };
-        Ok(Self { state: Mutex::new(state), pid: std::process::id() })
+impl RawEnv {
+    pub(crate) fn new(py: Python<'_>, raw: CoreEnv) -> PyResult<Self> {
+        let observations = Tree::new(py, &raw.spec().observation_space)?;
+        let actions = Tree::new(py, &raw.spec().action_space)?;
+        let (search, was_searched) = (raw.search().clone(), AtomicBool::new(false));
+        let state = State { raw, observations, actions, action: Vec::new(), packed: true, received: None };
+        Ok(Self { state: Mutex::new(state), search, was_searched, pid: std::process::id() })
     }
 
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
@@ -127,7 +91,7 @@ fn seed(seed: &Bound<'_, PyInt>) -> PyResult<Seed> {
 impl Drop for State {
     /// Waits for nothing, for the interpreter is not let go meanwhile.
     fn drop(&mut self) {
-        self.agent.let_go();
+        self.raw.let_go();
     }
 }
 
@@ -139,43 +103,29 @@ pub(crate) fn await_programs(py: Python<'_>) -> PyResult<()> {
 
 /// Closes environments side by side, but for those that another thread has in a call, and programs that were launched.
 #[pyfunction]
-pub(crate) fn close_all(py: Python<'_>, agents: Vec<Py<Agent>>) -> PyResult<()> {
-    let states = agents.iter().filter_map(|agent| agent.get().state.try_lock().ok());
-    let mut states: Vec<_> = states.filter(|state| state.agent.log().is_none()).collect();
-    let agents: Vec<_> = states.iter_mut().map(|state| &mut state.agent).collect();
+pub(crate) fn close_all(py: Python<'_>, envs: Vec<Py<RawEnv>>) -> PyResult<()> {
+    let states = envs.iter().filter_map(|env| env.get().state.try_lock().ok());
+    let mut states: Vec<_> = states.filter(|state| state.raw.log().is_none()).collect();
+    let envs: Vec<_> = states.iter_mut().map(|state| &mut state.raw).collect();
     wait(py, None, |wait| {
-        endpoint::close_all(agents, wait);
+        endpoint::close_all(envs, wait);
         Ok(())
     })
 }
 
 impl State {
-    /// Sends a request and waits for its answer; a wait that is broken off leaves the answer late.
-    fn exchange(
+    /// Calls the environment without the GIL; a wait that a signal handler ends leaves the answer late.
+    fn call<T: Send>(
         &mut self,
         py: Python<'_>,
         timeout: Option<f64>,
-        send: impl FnOnce(&mut CoreAgent, &mut Wait<'_>) -> rlay_core::Result<()> + Send,
-    ) -> PyResult<Answer> {
-        let agent = &mut self.agent;
-        let result = wait_raw(py, timeout, |wait| {
-            send(agent, wait)?;
-            agent.receive(wait)
-        });
-        self.settle(py, result)
-    }
-
-    fn settle(&mut self, py: Python<'_>, result: PyResult<rlay_core::Result<Answer>>) -> PyResult<Answer> {
-        match result {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => {
-                if error.kind() == ErrorKind::Timeout {
-                    return Err(raise(py, &self.agent.overdue()));
-                }
-                Err(raise(py, &error))
-            }
+        call: impl FnOnce(&mut CoreEnv, &mut Vec<u8>, &mut Wait<'_>) -> rlay_core::Result<T> + Send,
+    ) -> PyResult<T> {
+        let Self { raw, action, .. } = self;
+        match wait_raw(py, timeout, |wait| call(raw, action, wait)) {
+            Ok(result) => result.map_err(|error| raise(py, &error)),
             Err(interrupt) => {
-                self.agent.give_up();
+                self.raw.give_up();
                 Err(interrupt)
             }
         }
@@ -240,11 +190,20 @@ impl State {
 }
 
 #[pymethods]
-impl Agent {
+impl RawEnv {
+    /// Dials the host at `address`, or starts the program that an `exec:` address names, and has it make an
+    /// environment.
+    #[staticmethod]
+    fn connect(py: Python<'_>, address: &str, options: AgentOptions<'_>) -> PyResult<Self> {
+        let options = options.to_core(py)?;
+        let raw = wait(py, None, |wait| CoreEnv::connect(address, options, wait))?;
+        Self::new(py, raw)
+    }
+
     /// What the host told: id, spaces, render mode, metadata and details.
     fn spec<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let state = self.lock(py)?;
-        let spec = state.agent.spec();
+        let spec = state.raw.spec();
         let items = [
             spec.env_id.as_str().into_pyobject(py)?.into_any(),
             to_py(py, &spec.observation_space)?,
@@ -263,23 +222,18 @@ impl Agent {
         options: &Bound<'py, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let deadline = Builder::deadline(seconds(timeout));
         let mut state = self.lock(py)?;
         let seed = seed.map(|x| self::seed(&x)).transpose()?;
         let options = to_data(options, "options").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
         state.received = None;
-        let answer = state.exchange(py, timeout, |agent, wait| {
-            if let Some((_, true)) = agent.waiting() {
-                // A late answer is dropped, whatever it was, for the new episode makes it void.
-                let dropped = agent.receive(wait).err();
-                if let Some(error) =
-                    dropped.filter(|e| matches!(e.kind(), ErrorKind::Timeout | ErrorKind::ConnectionLost))
-                {
-                    return Err(error);
-                }
-            }
-            agent.send_reset(seed, &options, wait)
-        })?;
+        let answered = state.call(py, timeout, |raw, _, wait| {
+            let (row, observation) = raw.reset(seed, &options, wait)?;
+            Ok((Answer::Row(row, observation), wait.deadline))
+        });
+        if state.raw.take_searched() {
+            self.was_searched.store(true, SeqCst);
+        }
+        let (answer, deadline) = answered?;
         state.result(py, Call::Reset, answer, deadline)
     }
 
@@ -289,7 +243,6 @@ impl Agent {
         action: &Bound<'py, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let deadline = Builder::deadline(seconds(timeout));
         let mut guard = self.lock(py)?;
         let state = &mut *guard;
         state.check_built(py)?;
@@ -298,89 +251,94 @@ impl Agent {
         if !packed && let Some(text) = state.actions.check_structure(action)? {
             return Err(error::new(py, ErrorKind::InvalidAction, format!("action{text}")));
         }
-        let State { agent, action, .. } = state;
-        let result = wait_raw(py, timeout, |wait: &mut Wait<'_>| {
-            agent.send_step(packed, action, wait)?;
-            agent.receive(wait)
-        });
-        let answer = state.settle(py, result)?;
+        let (answer, deadline) = state.call(py, timeout, |raw, action, wait| {
+            let (row, observation) = raw.step(packed, action, wait)?;
+            Ok((Answer::Row(row, observation), wait.deadline))
+        })?;
         state.result(py, Call::Step, answer, deadline)
     }
 
     fn render<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
-        let deadline = Builder::deadline(seconds(timeout));
         let mut state = self.lock(py)?;
         state.check_built(py)?;
-        let answer = state.exchange(py, timeout, |agent, wait| agent.send_render(wait))?;
-        state.result(py, Call::Render, answer, deadline)
+        let (frame, deadline) = state.call(py, timeout, |raw, _, wait| Ok((raw.render(wait)?, wait.deadline)))?;
+        state.result(py, Call::Render, Answer::Frame(frame), deadline)
     }
 
     /// The answer that came after its call had timed out or was interrupted, and whether that was a reset or step.
     fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyAny>, bool)> {
-        let deadline = Builder::deadline(seconds(timeout));
         let mut state = self.lock(py)?;
-        if let Some((call, answer)) = state.received.take() {
-            return Ok((state.result(py, call, answer, deadline)?, call != Call::Render));
-        }
-        let Some((call, true)) = state.agent.waiting() else {
-            return Err(error::new(py, ErrorKind::Usage, "no answer is late; late() follows a call that timed out"));
+        let ((call, answer), deadline) = match state.received.take() {
+            Some(received) => (received, Builder::deadline(seconds(timeout))),
+            None => state.call(py, timeout, |raw, _, wait| Ok((raw.late(wait)?, wait.deadline)))?,
         };
-        let agent = &mut state.agent;
-        let result = wait_raw(py, timeout, |wait| agent.receive(wait));
-        let answer = state.settle(py, result)?;
         Ok((state.result(py, call, answer, deadline)?, call != Call::Render))
     }
 
     /// Closes the environment and ends the session, within two seconds; a program that was launched is waited for. What
-    /// the environment raised in its `close` is raised here.
+    /// the environment raised in its `close` is raised here. A search for another environment in another thread ends.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let mut state = self.lock(py)?;
-        let agent = &mut state.agent;
-        wait(py, None, |wait| agent.close_unless(wait))
+        let mut state = match self.lock(py) {
+            Err(_) if self.search.end() => return Ok(()),
+            locked => locked?,
+        };
+        let raw = &mut state.raw;
+        wait(py, None, |wait| raw.close(wait))
     }
 
     /// Where the log lies of a program that was launched.
     fn log(&self, py: Python<'_>) -> PyResult<Option<PathBuf>> {
-        Ok(self.lock(py)?.agent.log().map(Path::to_path_buf))
+        Ok(self.lock(py)?.raw.log().map(Path::to_path_buf))
+    }
+
+    /// How often `reset` may still launch the program again.
+    fn restarts(&self, py: Python<'_>) -> PyResult<u32> {
+        Ok(self.lock(py)?.raw.restarts())
+    }
+
+    /// Whether `reset` has searched for another environment since this was last asked.
+    fn take_searched(&self) -> bool {
+        self.was_searched.swap(false, SeqCst)
+    }
+
+    /// What to do from now on about an environment that vanished for good.
+    fn set_on_loss(&self, py: Python<'_>, on_loss: &str) -> PyResult<()> {
+        self.lock(py)?.raw.on_loss = options::on_loss(on_loss)?;
+        Ok(())
     }
 
     /// Whether the last observation is of another dtype, shape or type than was declared: it could have been packed and
     /// was not.
     fn is_odd(&self, py: Python<'_>) -> PyResult<bool> {
         let state = self.lock(py)?;
-        Ok(!state.packed && state.agent.spec().observation_space.is_fixed())
+        Ok(!state.packed && state.raw.spec().observation_space.is_fixed())
     }
 
     /// Which leaf of `observation` is not in its space and why, as far as it is known here.
     fn violation(&self, py: Python<'_>, observation: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
         let value = to_value(observation)?;
         let state = self.lock(py)?;
-        let space = &state.agent.spec().observation_space;
+        let space = &state.raw.spec().observation_space;
         Ok(py.detach(|| violation(space, &value, "observation")))
     }
 
     /// Ends the session, and tells the host why: the environment cannot be used, or not any more.
     fn leave(&self, py: Python<'_>, why: String) -> PyResult<()> {
         let mut state = self.lock(py)?;
-        let agent = &mut state.agent;
-        py.detach(|| agent.leave(&Error::new(ErrorKind::Usage, why)));
+        let raw = &mut state.raw;
+        py.detach(|| raw.leave(&Error::new(ErrorKind::Usage, why)));
         Ok(())
     }
 
-    /// Whether the environment has taken a step since this was last asked.
-    fn take_played(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.lock(py)?.agent.take_played())
-    }
-
-    /// Whether the connection was lost.
+    /// Whether the environment vanished for good.
     fn is_lost(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.lock(py)?.agent.is_lost())
+        Ok(self.lock(py)?.raw.is_lost())
     }
 
     /// Forgets the connection without a word to the peer: this is a forked child.
     fn abandon(&self) {
         if let Ok(mut state) = self.state.try_lock() {
-            state.agent.abandon();
+            state.raw.abandon();
         }
     }
 }

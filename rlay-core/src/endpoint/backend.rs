@@ -1,0 +1,126 @@
+//! Backend: what ServerBackend and ClientBackend have in common: a thread for each session of a pool.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{SessionPool, Wait};
+use crate::{
+    env::Env,
+    error::{EnvError, Error, ErrorKind, Result},
+    guard::guard,
+    host::{HostEnv, Hosted},
+    printable::log_entry,
+    wire::Make,
+};
+
+/// How long `close` waits for sessions whose environment is busy.
+pub(super) const CLOSE_TIME: Duration = Duration::from_millis(1500);
+
+/// Makes an environment for each session.
+type Maker = Arc<dyn Fn(&Make) -> Result<Box<dyn HostEnv>> + Send + Sync>;
+
+/// A host: a pool, what makes environments, and the threads of sessions.
+#[derive(Clone)]
+pub(super) struct Backend {
+    pub(super) pool: SessionPool,
+    maker: Maker,
+    threads: Arc<Threads>,
+}
+
+impl Backend {
+    /// A host of what `factory` returns.
+    pub(super) fn new<E: Env + 'static>(
+        pool: SessionPool,
+        factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
+    ) -> Self {
+        let maker = Arc::new(move |make: &Make| {
+            let hosted = guard(|| Ok(Hosted::new(factory(make)?, make.render_mode.clone())))?;
+            Ok(Box::new(hosted) as Box<dyn HostEnv>)
+        });
+        Self { pool, maker, threads: Arc::default() }
+    }
+
+    /// Serves on this thread.
+    pub(super) fn run(&self) -> Result<()> {
+        self.pool.claim()?;
+        let result = self.serve();
+        if self.pool.stop().is_set() {
+            end(&self.threads, Instant::now());
+        }
+        result
+    }
+
+    /// Serves on a thread of its own.
+    pub(super) fn start(&self) -> Result<()> {
+        self.pool.claim()?;
+        let this = self.clone();
+        let spawned = spawn("rlay-backend", move || {
+            if let Err(error) = this.serve() {
+                tracing::error!("{}: {}", this.pool.address(), log_entry(&error.to_string()));
+            }
+        });
+        spawned.map(drop).inspect_err(|_| self.pool.release())
+    }
+
+    fn serve(&self) -> Result<()> {
+        let _serving = Serving(&self.pool);
+        while let Some(session) = self.pool.next(&mut Wait::default())? {
+            let maker = self.maker.clone();
+            let host = move || {
+                // What ends a session is logged there.
+                let _ = session.serve(&mut |make| maker(make), &mut Wait::default());
+            };
+            if self.pool.options().connection.max_sessions == 1 {
+                host();
+                continue;
+            }
+            let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            threads.retain(|thread| !thread.is_finished());
+            threads.push(spawn("rlay-session", host)?);
+        }
+        Ok(())
+    }
+
+    /// Ends every session, and waits for that as long as it may take.
+    pub(super) fn close(&self) {
+        let began = Instant::now();
+        self.pool.close();
+        self.pool.wait_for_end(&mut Wait { deadline: Some(began + CLOSE_TIME), ..Wait::default() });
+        end(&self.threads, began);
+    }
+}
+
+/// Says that the thread serves no more when it is dropped.
+struct Serving<'p>(&'p SessionPool);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// Starts a thread of a backend.
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>> {
+    let spawned = thread::Builder::new().name(name.into()).spawn(run);
+    spawned.map_err(Error::no_thread)
+}
+
+/// The threads of an endpoint's sessions.
+pub(super) type Threads = Mutex<Vec<thread::JoinHandle<()>>>;
+
+/// Waits for threads to end of which that was asked then, but not for ever for one that is busy. Where two do, both
+/// return when they have ended.
+pub(super) fn end(threads: &Threads, asked: Instant) {
+    let deadline = asked + CLOSE_TIME;
+    for thread in threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        while !thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if thread.is_finished() {
+            let _ = thread.join();
+        }
+    }
+}
