@@ -65,7 +65,7 @@ impl Acceptor {
     /// The next environment that dials in and is made, or None once the acceptor is closed. Raises Timeout at the end of
     /// `connect_timeout`.
     fn take(&self, py: Python<'_>, options: AgentOptions<'_>) -> PyResult<Option<RawEnv>> {
-        let options = options.to_core(py)?;
+        let options = options.into_core(py)?;
         match wait_raw(py, None, |wait| CoreEnv::accept(self.0.clone(), options, wait))? {
             Ok(raw) => RawEnv::new(py, raw).map(Some),
             Err(error) if error.kind() == ErrorKind::Closed && self.0.is_closed() => Ok(None),
@@ -116,7 +116,7 @@ impl Session {
     fn open(&self, py: Python<'_>, options: AgentOptions<'_>) -> PyResult<RawEnv> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         let connection = connection.ok_or_else(|| error::new(py, ErrorKind::Usage, "the session was used already"))?;
-        let options = options.to_core(py)?;
+        let options = options.into_core(py)?;
         let raw = wait(py, None, |wait| CoreEnv::over(connection, &options, wait))?;
         RawEnv::new(py, raw)
     }

@@ -56,7 +56,7 @@ pub(crate) struct AgentOptions<'py> {
 
 impl AgentOptions<'_> {
     /// The same for the library.
-    pub(crate) fn to_core(self, py: Python<'_>) -> PyResult<rlay_core::AgentOptions> {
+    pub(crate) fn into_core(self, py: Python<'_>) -> PyResult<rlay_core::AgentOptions> {
         let Self { options, render_mode, env_id, env_kwargs, on_loss, log, restarts } = self;
         let kwargs = to_data(&env_kwargs, "env_kwargs").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
         let Value::Dict(kwargs) = kwargs else { unreachable!("a dict is one") };
@@ -97,7 +97,7 @@ pub(crate) struct HostOptions {
 
 impl HostOptions {
     /// The same for the library.
-    pub(crate) fn to_core(self, py: Python<'_>) -> PyResult<rlay_core::HostOptions> {
+    pub(crate) fn into_core(self, py: Python<'_>) -> PyResult<rlay_core::HostOptions> {
         let offers = Offers { env_ids: self.env_ids, kwargs: self.env_kwargs };
         Ok(rlay_core::HostOptions::new(self.options.to_core(py)?).offers(offers).tracebacks(self.tracebacks))
     }

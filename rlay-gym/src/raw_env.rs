@@ -195,7 +195,7 @@ impl RawEnv {
     /// environment.
     #[staticmethod]
     fn connect(py: Python<'_>, address: &str, options: AgentOptions<'_>) -> PyResult<Self> {
-        let options = options.to_core(py)?;
+        let options = options.into_core(py)?;
         let raw = wait(py, None, |wait| CoreEnv::connect(address, options, wait))?;
         Self::new(py, raw)
     }

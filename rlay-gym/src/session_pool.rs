@@ -24,14 +24,14 @@ impl SessionPool {
     /// Listens at `address`. `full` is what agents are told for whom there is no room.
     #[staticmethod]
     fn listen(py: Python<'_>, address: &str, options: HostOptions, full: Option<String>) -> PyResult<Self> {
-        let options = options.to_core(py)?;
+        let options = options.into_core(py)?;
         py.detach(|| CorePool::listen(address, options, full)).map(Self).map_err(|e| raise(py, &e))
     }
 
     /// Will dial `address`.
     #[staticmethod]
     fn dial(py: Python<'_>, address: &str, options: HostOptions) -> PyResult<Self> {
-        CorePool::dial(address, options.to_core(py)?).map(Self).map_err(|e| raise(py, &e))
+        CorePool::dial(address, options.into_core(py)?).map(Self).map_err(|e| raise(py, &e))
     }
 
     #[getter]

@@ -5,8 +5,8 @@ use std::{error::Error as _, io, net::TcpListener, time::Duration};
 use rlay::{ClientEnv, EnvFailure, Error, ErrorKind, ServerEnv, net};
 
 use crate::{
-    releases::SCHEMES,
     support::{bounded, fresh, patient},
+    version_mismatch::SCHEMES,
 };
 
 /// The error of the system at the end of the chain of sources. Each text is part of that before it.

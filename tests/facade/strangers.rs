@@ -71,6 +71,7 @@ fn dialing(hello: &mut Vec<u8>) -> ClientHandshake {
     ClientHandshake::begin(
         Local { role: Role::Agent, limits: Limits::default(), token: None, is_resumable: false },
         [0; 32],
+        None,
         hello,
     )
 }

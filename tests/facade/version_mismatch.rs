@@ -61,7 +61,7 @@ fn attempt(scheme: &str, role: Role) -> Result<()> {
     channel.send(&hello(role), &[], soon())?;
     let answer = channel.recv(soon())?.expect("an answer");
     let local = Local { role, limits: Limits::default(), token: None, is_resumable: false };
-    let error = ClientHandshake::begin(local, [0; 32], &mut vec![]).take(&answer, &mut vec![]).unwrap_err();
+    let error = ClientHandshake::begin(local, [0; 32], None, &mut vec![]).take(&answer, &mut vec![]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible, "{scheme}: {error}");
     let text = "this side speaks wire 0, the dialer speaks 7 to 9; install matching releases of rlay";
     assert!(error.to_string().contains(text), "{scheme}: {error}");

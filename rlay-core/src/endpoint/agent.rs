@@ -223,11 +223,8 @@ impl Agent {
     /// Receives and drops the answer to a request that was given up, whatever it is: a new episode makes it void.
     pub fn drop_late(&mut self, wait: &mut Wait<'_>) -> Result<()> {
         while self.core.is_late() {
-            if let Err(error) = self.receive(wait)
-                && self.core.is_late()
-            {
-                return Err(error);
-            }
+            let came = self.receive(wait);
+            self.core.drop_late(came)?;
         }
         Ok(())
     }

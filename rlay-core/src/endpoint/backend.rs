@@ -9,7 +9,7 @@ use std::{
 use super::{SessionPool, Wait};
 use crate::{
     env::Env,
-    error::{EnvError, Error, ErrorKind, Result},
+    error::{EnvError, Error, Result},
     guard::guard,
     host::{HostEnv, Hosted},
     printable::log_entry,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Connection, History, OnLoss, AgentOptions, RemoteEnv, ServerEnv,
+    AgentOptions, Connection, History, OnLoss, RemoteEnv, ServerEnv,
     backend::{Threads, end},
     visit::count,
 };

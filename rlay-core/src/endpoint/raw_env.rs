@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Acceptor, Agent, Answer, Connection, OnLoss, AgentOptions, Received, Wait,
+    Acceptor, Agent, AgentOptions, Answer, Connection, OnLoss, Received, Wait,
     source::{Source, Whence},
 };
 use crate::{
@@ -98,7 +98,8 @@ impl RawEnv {
 
     /// Takes the environment at the other end of a connection, which nothing replaces.
     pub fn over(connection: Connection, options: &AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
-        let agent = Agent::open(connection, &options.make(), &mut wait.undated().within(options.connection.connect_timeout))?;
+        let agent =
+            Agent::open(connection, &options.make(), &mut wait.undated().within(options.connection.connect_timeout))?;
         Ok(Self::of(agent, options.on_loss))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
-use super::{Acceptor, Answer, Connection, AgentOptions, RawEnv, Received, Wait, contract::Judge};
+use super::{Acceptor, AgentOptions, Answer, Connection, RawEnv, Received, Wait, contract::Judge};
 use crate::{
     address::Address,
     env::{Env, Metadata, ResetResult, StepResult, render_modes},

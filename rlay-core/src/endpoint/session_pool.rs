@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Acceptor, Connection, Factory, History, Host, Notice, HostOptions, Wait, dial, dial_next,
+    Acceptor, Connection, Factory, History, Host, HostOptions, Notice, Wait, dial, dial_next,
     launched::is_launcher,
     running::Running,
     serve,
@@ -270,7 +270,9 @@ impl Inner {
                     Err(closed) if closed.kind() == ErrorKind::Closed => return Ok(()),
                     ended => ended?,
                 }
-                if !self.history.has_played() || !matches!(kind, ErrorKind::ConnectionLost | ErrorKind::Busy | ErrorKind::ResourceExhausted) {
+                if !self.history.has_played()
+                    || !matches!(kind, ErrorKind::ConnectionLost | ErrorKind::Busy | ErrorKind::ResourceExhausted)
+                {
                     return Err(error);
                 }
                 wait.tell(Notice::Info(&format!("{}: the agent left, and no other came: {error}", self.address())));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Acceptor, Agent, History, OnLoss, AgentOptions, Wait, dial, take::take};
+use super::{Acceptor, Agent, AgentOptions, History, OnLoss, Wait, dial, take::take};
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},

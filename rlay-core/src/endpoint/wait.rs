@@ -60,9 +60,9 @@ pub struct Wait<'a> {
     /// Ends the wait as the deadline does, but nothing that is sent meanwhile.
     pub(crate) near: Option<Instant>,
     /// What becomes of `near` once the clock is read: so long from then.
-    near_in: Option<Duration>,
+    pub(crate) near_in: Option<Duration>,
     /// Whether `near` may be missed by a tenth of a second.
-    is_loose: bool,
+    pub(crate) is_loose: bool,
     /// Whether the channel that is waited on looks at `stop` itself.
     pub(crate) is_heeded: bool,
     /// Whether the attempt itself looks at something besides.

@@ -80,6 +80,15 @@ impl AgentCore {
         matches!(self.waiting(), Some((_, true)))
     }
 
+    /// What a reset does about `came`, which came of the wait for a late answer: drops it, whatever it is. An error after
+    /// which the answer has still not come is the reset's own.
+    pub(crate) fn drop_late<T>(&self, came: Result<T>) -> Result<()> {
+        match came {
+            Err(error) if self.is_late() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the session is over.
     pub(crate) fn is_over(&self) -> bool {
         self.session.is_over()

@@ -246,7 +246,7 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
 /// Has each endpoint ask for what the system refuses, and says the kind of each error and that of its cause.
 fn refused(address: &str, say: &Say) -> Result<(), EnvError> {
     let options = patient().connect_timeout(Duration::from_millis(300));
-    let bound = ServerBackend::bind(|_| Ok(Mortal::default()), "tcp://127.0.0.1:0", options.clone()).map(drop);
+    let bound = ServerBackend::bind(|_| Ok(Mortal::default()), "tcp://127.0.0.1:0", patient_host()).map(drop);
     let launched = ClientEnv::launch(["true"], options.clone()).map(drop);
     let dialed = ClientEnv::connect(address, options).map(drop);
     for refused in [bound, launched, dialed] {

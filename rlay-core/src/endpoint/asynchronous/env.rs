@@ -118,12 +118,8 @@ impl AsyncEnv {
     pub async fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Value>> {
         self.begin()?;
         while self.core.is_late() {
-            // A late answer is dropped, whatever it was, for the new episode makes it void.
-            if let Err(error) = self.receive().await
-                && self.core.is_late()
-            {
-                return Err(error);
-            }
+            let came = self.receive().await;
+            self.core.drop_late(came)?;
         }
         self.core.reset(seed.map(Into::into), options)?;
         let (row, observation) = self.exchange(true).await?;
