@@ -173,6 +173,11 @@ impl Acceptor {
         self.shared.state().notices.drain(..).collect()
     }
 
+    /// Repeats the notices since the last call for `wait`, where `tracing` is not what people read.
+    pub(in crate::endpoint) fn repeat_notices(&self, wait: &mut Wait<'_>) {
+        self.notices().iter().for_each(|notice| wait.repeat(&format!("{}: {notice}", self.address)));
+    }
+
     /// The same, once there is something; an error of kind [`Closed`](ErrorKind::Closed) once this is closed.
     pub fn next_notices(&self, wait: &mut Wait<'_>) -> Result<Vec<String>> {
         self.wait_for(wait, |state| (!state.notices.is_empty()).then(|| state.notices.drain(..).collect()))

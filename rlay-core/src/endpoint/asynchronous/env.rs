@@ -7,8 +7,8 @@ use tokio::time;
 use super::{GOODBYE_TIME, connection::AsyncConnection};
 use crate::{
     endpoint::{
-        agent::{Answer, REPORT, START_AGAIN, not_made},
-        contract::Judge,
+        agents::agent::{Answer, REPORT, START_AGAIN, not_made},
+        agents::contract::Judge,
         options::AgentOptions,
     },
     env::{ResetResult, StepResult},

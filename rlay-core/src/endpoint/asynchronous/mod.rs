@@ -16,7 +16,7 @@ use crate::{
     address::Address,
     channel::Channel,
     endpoint::{
-        host_loop::{Host, Turn, is_make},
+        hosts::host_loop::{Host, Turn, is_make},
         options::ConnectionOptions,
         wait::{Notice, Wait},
     },

@@ -8,8 +8,8 @@ use crate::{
     bridge::refuse_inside_tokio,
     channel::{BlockingChannel, Transport},
     endpoint::{
-        launched::is_launcher,
         options::ConnectionOptions,
+        programs::launched::is_launcher,
         wait::{ABSENT, Wait},
     },
     error::{Error, ErrorKind, Result},

@@ -7,19 +7,19 @@ use std::{
 };
 
 use super::{
-    connect::{
-        connection::Connection,
-        dial::{dial, dial_next},
-    },
-    history::{FIRST_PAUSE, History},
     host_core::{HostCore, Request, check_render_mode},
     host_loop::waiting_for_agent,
-    options::HostOptions,
-    wait::{ABSENT, Notice, Wait},
 };
 use crate::{
     address::Address,
     bridge::{refuse_inside_tokio, timeout},
+    endpoint::{
+        connect::connection::Connection,
+        connect::dial::{dial, dial_next},
+        history::{FIRST_PAUSE, History},
+        options::HostOptions,
+        wait::{ABSENT, Notice, Wait},
+    },
     env::{Metadata, ResetResult, StepResult},
     error::{EnvFailure, Error, ErrorKind, Result},
     frame::Frame,

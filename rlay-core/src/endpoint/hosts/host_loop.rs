@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    connect::connection::Connection,
-    history::History,
-    host_core::{HostCore, Request, check_render_mode},
-    wait::{ABSENT, Notice, Wait},
-};
+use super::host_core::{HostCore, Request, check_render_mode};
 use crate::{
+    endpoint::{
+        connect::connection::Connection,
+        history::History,
+        wait::{ABSENT, Notice, Wait},
+    },
     error::{Error, ErrorKind, Result},
     frame::Frame,
     host::{HostEnv, Outcome},
@@ -135,12 +135,12 @@ impl<'m> Host<'m> {
     }
 
     /// The number of the last frame that was received.
-    pub(super) fn received(&self) -> u64 {
+    pub(in crate::endpoint) fn received(&self) -> u64 {
         self.core.received()
     }
 
     /// The frames to send over a new connection whose other end has received the frames up to number `peer_received`.
-    pub(super) fn to_retransmit(&self, peer_received: u64) -> Result<ToRetransmit<'_>> {
+    pub(in crate::endpoint) fn to_retransmit(&self, peer_received: u64) -> Result<ToRetransmit<'_>> {
         self.core.to_retransmit(self.answer().1, peer_received)
     }
 
@@ -155,7 +155,7 @@ impl<'m> Host<'m> {
     }
 
     /// The same because of an error, which the agent is told.
-    pub(super) fn part(&mut self, why: &Error) -> Result<()> {
+    pub(in crate::endpoint) fn part(&mut self, why: &Error) -> Result<()> {
         self.say_goodbye(&Goodbye::because(why))
     }
 
@@ -165,7 +165,7 @@ impl<'m> Host<'m> {
     }
 
     /// Whether the agent has asked for an environment yet.
-    pub(super) fn was_asked(&self) -> bool {
+    pub(in crate::endpoint) fn was_asked(&self) -> bool {
         self.core.visit.has_asked()
     }
 
@@ -176,12 +176,12 @@ impl<'m> Host<'m> {
     }
 
     /// For people: the news that an agent has joined, once.
-    pub(super) fn news(&mut self, peer: impl FnOnce() -> String) -> Option<String> {
+    pub(in crate::endpoint) fn news(&mut self, peer: impl FnOnce() -> String) -> Option<String> {
         self.core.visit.news(peer)
     }
 
     /// For people: how the session with this peer ended, of which `result` came. Call it once.
-    pub(super) fn tell_end(&self, peer: &str, result: &Result<()>, wait: &mut Wait<'_>) {
+    pub(in crate::endpoint) fn tell_end(&self, peer: &str, result: &Result<()>, wait: &mut Wait<'_>) {
         let ended = match self.history {
             Some(history) => self.core.visit.end(peer, result, history),
             None => self.core.visit.end(peer, result, &History::default()),
@@ -194,7 +194,7 @@ impl<'m> Host<'m> {
     }
 
     /// Closes the environment of a session of which `result` came. What fails besides is logged.
-    pub(super) fn finish(&mut self, peer: &str, result: Result<()>, wait: &mut Wait<'_>) -> Result<()> {
+    pub(in crate::endpoint) fn finish(&mut self, peer: &str, result: Result<()>, wait: &mut Wait<'_>) -> Result<()> {
         let closed = self.close_env();
         if let (Err(_), Err(besides)) = (&result, &closed) {
             wait.warn(&format!("{peer}: the environment's close() failed: {besides}"));
@@ -291,12 +291,12 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
 }
 
 /// Whether a frame asks for an environment.
-pub(super) fn is_make(frame: &[u8]) -> bool {
+pub(in crate::endpoint) fn is_make(frame: &[u8]) -> bool {
     frame.first() == Some(&(Kind::Make as u8))
 }
 
 /// For people: that the agent has not asked for an environment yet.
-pub(super) fn waiting_for_agent(connection: &Connection) -> String {
+pub(in crate::endpoint) fn waiting_for_agent(connection: &Connection) -> String {
     format!("{connection}: connected; waiting for the agent to ask for an environment, as reset() does there")
 }
 

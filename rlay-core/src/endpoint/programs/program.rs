@@ -12,14 +12,13 @@ use std::{
 };
 
 use super::{
-    Wait,
     command::{check_script, why_not},
     output::Log,
     process::{Process, State},
     siblings::{GRACE, Siblings, wait_for},
-    wait::Tell,
 };
 use crate::{
+    endpoint::wait::{Tell, Wait},
     error::{Error, ErrorKind, Result},
     net::{is_exhausted, why},
     printable::sentence,

@@ -1,14 +1,14 @@
 //! Visit: what a host knows of one agent's stay, and says of it in the log: that it joined, and how it left.
 
-use super::History;
 use crate::{
+    endpoint::history::History,
     error::{Error, Result},
     printable::{indented, sentence},
 };
 
 /// One agent's stay with a host.
 #[derive(Debug, Default)]
-pub(super) struct Visit {
+pub(in crate::endpoint) struct Visit {
     /// Set when the agent has asked for an environment: why there was none, if so.
     asked: Option<Result<()>>,
     is_joined: bool,
@@ -23,45 +23,45 @@ pub(super) struct Visit {
 
 impl Visit {
     /// The agent has asked for an environment, and this came of it.
-    pub(super) fn asked(&mut self, made: &Result<()>) {
+    pub(in crate::endpoint) fn asked(&mut self, made: &Result<()>) {
         self.is_joined |= made.is_ok();
         self.asked = Some(made.clone());
     }
 
-    pub(super) fn has_asked(&self) -> bool {
+    pub(in crate::endpoint) fn has_asked(&self) -> bool {
         self.asked.is_some()
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(in crate::endpoint) fn reset(&mut self) {
         self.episodes += 1;
     }
 
     /// A step was taken; whether it was the first.
-    pub(super) fn step(&mut self) -> bool {
+    pub(in crate::endpoint) fn step(&mut self) -> bool {
         self.steps += 1;
         self.steps == 1
     }
 
-    pub(super) fn closed(&mut self) {
+    pub(in crate::endpoint) fn closed(&mut self) {
         self.is_closed = true;
     }
 
     /// The host itself ends the stay.
-    pub(super) fn is_ended_here(&mut self) {
+    pub(in crate::endpoint) fn is_ended_here(&mut self) {
         self.is_closed = true;
         self.goodbye = Some("this host was closed".into());
     }
 
-    pub(super) fn has_joined(&self) -> bool {
+    pub(in crate::endpoint) fn has_joined(&self) -> bool {
         self.is_joined
     }
 
-    pub(super) fn goodbye(&mut self, said: &Error) {
+    pub(in crate::endpoint) fn goodbye(&mut self, said: &Error) {
         self.goodbye = Some(said.to_string());
     }
 
     /// Says once that an agent has joined.
-    pub(super) fn news(&mut self, peer: impl FnOnce() -> String) -> Option<String> {
+    pub(in crate::endpoint) fn news(&mut self, peer: impl FnOnce() -> String) -> Option<String> {
         if self.is_told || !self.is_joined {
             return None;
         }
@@ -71,7 +71,12 @@ impl Visit {
 
     /// Says how the session ended, unless that was said of another one: `result` is what ended it. Whether it is a
     /// warning.
-    pub(super) fn end(&self, peer: &str, result: &Result<()>, history: &History) -> Option<(bool, String)> {
+    pub(in crate::endpoint) fn end(
+        &self,
+        peer: &str,
+        result: &Result<()>,
+        history: &History,
+    ) -> Option<(bool, String)> {
         let comes_to_nothing = self.steps == 0 && !self.is_closed;
         if comes_to_nothing {
             history.came_to_nothing();
@@ -113,7 +118,7 @@ impl Visit {
     }
 }
 
-pub(super) fn count(n: u64, what: &str) -> String {
+pub(in crate::endpoint) fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 

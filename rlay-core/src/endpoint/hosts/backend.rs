@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{SessionPool, Wait};
+use super::session_pool::SessionPool;
 use crate::{
+    endpoint::wait::Wait,
     env::Env,
     error::{EnvError, Error, Result},
     guard::guard,
@@ -17,22 +18,22 @@ use crate::{
 };
 
 /// How long `close` waits for sessions whose environment is busy.
-pub(super) const CLOSE_TIME: Duration = Duration::from_millis(1500);
+pub(in crate::endpoint) const CLOSE_TIME: Duration = Duration::from_millis(1500);
 
 /// Makes an environment for each session.
 type Maker = Arc<dyn Fn(&Make) -> Result<Box<dyn HostEnv>> + Send + Sync>;
 
 /// A host: a pool, what makes environments, and the threads of sessions.
 #[derive(Clone)]
-pub(super) struct Backend {
-    pub(super) pool: SessionPool,
+pub(in crate::endpoint) struct Backend {
+    pub(in crate::endpoint) pool: SessionPool,
     maker: Maker,
     threads: Arc<Threads>,
 }
 
 impl Backend {
     /// A host of what `factory` returns.
-    pub(super) fn new<E: Env + 'static>(
+    pub(in crate::endpoint) fn new<E: Env + 'static>(
         pool: SessionPool,
         factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
     ) -> Self {
@@ -44,7 +45,7 @@ impl Backend {
     }
 
     /// Serves on this thread.
-    pub(super) fn run(&self) -> Result<()> {
+    pub(in crate::endpoint) fn run(&self) -> Result<()> {
         self.pool.claim()?;
         let result = self.serve();
         if self.pool.stop().is_set() {
@@ -54,7 +55,7 @@ impl Backend {
     }
 
     /// Serves on a thread of its own.
-    pub(super) fn start(&self) -> Result<()> {
+    pub(in crate::endpoint) fn start(&self) -> Result<()> {
         self.pool.claim()?;
         let this = self.clone();
         let spawned = spawn("rlay-backend", move || {
@@ -85,7 +86,7 @@ impl Backend {
     }
 
     /// Ends every session, and waits for that as long as it may take.
-    pub(super) fn close(&self) {
+    pub(in crate::endpoint) fn close(&self) {
         let began = Instant::now();
         self.pool.close();
         self.pool.wait_for_end(&mut Wait { deadline: Some(began + CLOSE_TIME), ..Wait::default() });
@@ -109,11 +110,11 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::Join
 }
 
 /// The threads of an endpoint's sessions.
-pub(super) type Threads = Mutex<Vec<thread::JoinHandle<()>>>;
+pub(in crate::endpoint) type Threads = Mutex<Vec<thread::JoinHandle<()>>>;
 
 /// Waits for threads to end of which that was asked then, but not for ever for one that is busy. Where two do, both
 /// return when they have ended.
-pub(super) fn end(threads: &Threads, asked: Instant) {
+pub(in crate::endpoint) fn end(threads: &Threads, asked: Instant) {
     let deadline = asked + CLOSE_TIME;
     for thread in threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         while !thread.is_finished() && Instant::now() < deadline {

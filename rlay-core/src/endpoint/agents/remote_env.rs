@@ -2,12 +2,13 @@
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
-use super::{Acceptor, AgentOptions, Answer, Connection, RawEnv, Received, Wait, contract::Judge};
+use super::{agent::Answer, contract::Judge, raw_env::RawEnv};
 use crate::{
     address::Address,
+    endpoint::{accept::acceptor::Acceptor, connect::connection::Connection, options::AgentOptions, wait::Wait},
     env::{Env, Metadata, ResetResult, StepResult, render_modes},
     error::{EnvError, Error, Result},
-    session::Call,
+    session::{Call, received::Received},
     space::{AnySpace, Space, check_action},
     value::{Map, Value},
     wire::{Role, Row, Spec, put_value},
@@ -44,7 +45,7 @@ pub enum Late<O> {
 pub struct ClientEnv;
 
 impl ClientEnv {
-    /// Connects to the [`ServerBackend`](super::ServerBackend) at `address` and makes an environment there.
+    /// Connects to the [`ServerBackend`](crate::endpoint::ServerBackend) at `address` and makes an environment there.
     ///
     /// ```no_run
     /// use rlay::{ClientEnv, Env, Value};
@@ -61,7 +62,7 @@ impl ClientEnv {
     }
 
     /// Starts a program that hosts an environment, and takes that. The program finds in the environment variable
-    /// `RLAY_ADDRESS` where to dial in, as with [`ClientBackend`](super::ClientBackend), and in `RLAY_TOKEN` the token
+    /// `RLAY_ADDRESS` where to dial in, as with [`ClientBackend`](crate::endpoint::ClientBackend), and in `RLAY_TOKEN` the token
     /// that lets it in and nobody else: that of `options`, otherwise a new one.
     ///
     /// What it prints goes to `options.log`. If it ends, the error of the call under way says how, and what it
@@ -125,11 +126,11 @@ impl ServerEnv {
     }
 
     /// The connection of the next environment that dials in, however long that takes.
-    pub(super) fn next(&self) -> Result<Connection> {
+    pub(in crate::endpoint) fn next(&self) -> Result<Connection> {
         self.acceptor.next(&mut Wait::default())
     }
 
-    pub(super) fn options(&self) -> &AgentOptions {
+    pub(in crate::endpoint) fn options(&self) -> &AgentOptions {
         &self.options
     }
 
@@ -154,7 +155,7 @@ impl RemoteEnv {
     }
 
     /// Takes the environment at the other end of a connection, which nothing replaces.
-    pub(super) fn over(connection: Connection, options: &AgentOptions) -> Result<Self> {
+    pub(in crate::endpoint) fn over(connection: Connection, options: &AgentOptions) -> Result<Self> {
         Ok(Self::open(RawEnv::over(connection, options, &mut Wait::default())?, options))
     }
 
@@ -205,7 +206,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     }
 
     /// Ends the session, and tells the environment's host why.
-    pub(super) fn leave(&mut self, why: &Error) {
+    pub(in crate::endpoint) fn leave(&mut self, why: &Error) {
         self.raw.leave(why);
     }
 

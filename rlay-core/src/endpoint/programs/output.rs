@@ -22,8 +22,8 @@ type Unopened = (String, Option<io::Error>);
 
 /// Where the log of a program lies.
 #[derive(Debug)]
-pub(super) struct Log {
-    pub(super) path: PathBuf,
+pub(in crate::endpoint) struct Log {
+    pub(in crate::endpoint) path: PathBuf,
     /// That of one which nobody asked for. Both are of no more use after a clean end, unless people were told of them.
     folder: Option<PathBuf>,
     is_named: AtomicBool,
@@ -32,7 +32,7 @@ pub(super) struct Log {
 impl Log {
     /// Opens the one that the user wants, by default a new one in a new folder among the temporary files, which others
     /// can neither foretell nor look into. The error says which it was to be.
-    pub(super) fn open(wanted: Option<&Path>) -> Result<(Self, File), Unopened> {
+    pub(in crate::endpoint) fn open(wanted: Option<&Path>) -> Result<(Self, File), Unopened> {
         let folder = wanted.is_none().then(new_folder).transpose()?;
         let path = folder.as_ref().map(|folder| folder.join("output.log"));
         let path = path.or_else(|| wanted.map(Path::to_path_buf)).unwrap_or_default();
@@ -67,13 +67,13 @@ impl Log {
     }
 
     /// Its path for people, who may look there from now on.
-    pub(super) fn name(&self) -> String {
+    pub(in crate::endpoint) fn name(&self) -> String {
         self.is_named.store(true, Relaxed);
         self.path.display().to_string()
     }
 
     /// Removes it, if nobody asked for it and nobody was told of it.
-    pub(super) fn discard(&self) {
+    pub(in crate::endpoint) fn discard(&self) {
         if let Some(folder) = self.folder.as_ref().filter(|_| !self.is_named.load(Relaxed)) {
             let _ = std::fs::remove_file(&self.path);
             let _ = std::fs::remove_dir(folder);
@@ -124,13 +124,13 @@ fn is_null(_: &Metadata) -> bool {
 
 /// The last lines of what was printed.
 #[derive(Debug, Default)]
-pub(super) struct Tail {
+pub(in crate::endpoint) struct Tail {
     lines: VecDeque<Vec<u8>>,
     is_amid_line: bool,
 }
 
 impl Tail {
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(in crate::endpoint) fn add(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             if !self.is_amid_line {
                 if self.lines.len() == LINES {
@@ -145,7 +145,7 @@ impl Tail {
         }
     }
 
-    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+    pub(in crate::endpoint) fn lines(&self) -> impl Iterator<Item = String> {
         self.lines.iter().map(|line| {
             let text = String::from_utf8_lossy(line).trim_end().replace('\t', "    ");
             sentence(&text).into_owned()

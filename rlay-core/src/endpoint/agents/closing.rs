@@ -2,8 +2,11 @@
 
 use std::{sync::mpsc, thread};
 
-use super::{RawEnv, Wait, wait::SLICE};
-use crate::stop::Stop;
+use super::raw_env::RawEnv;
+use crate::{
+    endpoint::wait::{SLICE, Wait},
+    stop::Stop,
+};
 
 /// Closes environments side by side, within two seconds in all, but for programs that were launched; see
 /// [`RawEnv::close`]. What the environments raise is lost. Once `wait` is over nothing is waited for but goodbyes.

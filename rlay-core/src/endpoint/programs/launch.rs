@@ -3,13 +3,17 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Acceptor, Agent, AgentOptions, Wait,
     launched::ADDRESS_VARIABLE,
     program::{Program, title},
-    wait::{QUIET, SLICE},
 };
 use crate::{
     address::Address,
+    endpoint::{
+        accept::acceptor::Acceptor,
+        agents::agent::Agent,
+        options::AgentOptions,
+        wait::{QUIET, SLICE, Wait},
+    },
     error::{Error, ErrorKind, Result},
     token::{TOKEN_VARIABLE, Token},
     wire::Role,
@@ -28,7 +32,7 @@ const PARTING_TIME: Duration = Duration::from_secs(1);
 /// ended and what it printed last. It must be this program that stays: where it ends, what it has left in its process
 /// group is ended, too. What it leaves outside of that is read no further once the program has ended and its
 /// environment is closed.
-pub(super) fn launch(command: &[String], options: &AgentOptions, wait: &mut Wait<'_>) -> Result<Agent> {
+pub(in crate::endpoint) fn launch(command: &[String], options: &AgentOptions, wait: &mut Wait<'_>) -> Result<Agent> {
     let listen: Address = LISTEN.parse()?;
     // Every user of this machine can dial a port of it.
     let token = options.connection.token.clone().map_or_else(Token::random, Ok)?;

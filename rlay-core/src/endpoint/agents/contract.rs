@@ -1,9 +1,10 @@
 //! What an agent does about an environment that breaks its own contract: observations outside of their space.
 
-use super::{Contract, Received};
 use crate::{
+    endpoint::options::Contract,
     error::{Error, ErrorKind, Result},
     printable::log_entry,
+    session::received::Received,
     space::{AnySpace, Space, short, violation},
 };
 
@@ -16,7 +17,7 @@ const MEND: &str = "mend the environment (make a new session if its spaces chang
 
 /// Compares observations with their space, as far as the contract says so.
 #[derive(Debug)]
-pub(super) struct Judge {
+pub(in crate::endpoint) struct Judge {
     contract: Contract,
     /// Observations still to be checked, unless the contract is strict.
     to_check: u8,
@@ -25,12 +26,12 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    pub(super) fn new(contract: Contract) -> Self {
+    pub(in crate::endpoint) fn new(contract: Contract) -> Self {
         Self { contract, to_check: CHECKED, told: false }
     }
 
     /// The observation that was received, of an episode that it may begin. `declared` describes `space`.
-    pub(super) fn element<S: Space>(
+    pub(in crate::endpoint) fn element<S: Space>(
         &mut self,
         received: Received,
         space: &S,

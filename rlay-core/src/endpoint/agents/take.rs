@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Acceptor, Agent, Connection, Wait,
-    accept::permits::LONGEST_QUEUE,
-    wait::{ABSENT, QUIET},
-};
+use super::agent::Agent;
 use crate::{
+    endpoint::{
+        accept::acceptor::Acceptor,
+        accept::permits::LONGEST_QUEUE,
+        connect::connection::Connection,
+        wait::{ABSENT, QUIET, Wait},
+    },
     error::{Error, ErrorKind, Result},
     wire::Make,
 };
@@ -20,10 +22,10 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
 ///
 /// To make one may take long, and who says nothing may be busy with that or never answer. So where others wait, one that
-/// has not answered for [`handshake_timeout`](super::ConnectionOptions::handshake_timeout), or for a sixth of the time left if that is
+/// has not answered for [`handshake_timeout`](crate::endpoint::ConnectionOptions::handshake_timeout), or for a sixth of the time left if that is
 /// shorter, has the next one asked besides, then two more, and so on; the first that is made is taken, and the others are
 /// told to dial again. About every second `wait` is told what went wrong with strangers.
-pub(super) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wait<'_>) -> Result<Agent> {
+pub(in crate::endpoint) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wait<'_>) -> Result<Agent> {
     let began = Instant::now();
     let left = wait.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
     let patience = acceptor.handshake_timeout().min(left / PARTS);
@@ -46,7 +48,7 @@ pub(super) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wait<'_>) -> Res
             if !is_early || wait.look().is_err() {
                 break made;
             }
-            repeat_notices(acceptor, wait);
+            acceptor.repeat_notices(wait);
         };
         match made {
             Ok(Some(agent)) => return Ok(agent),
@@ -54,7 +56,7 @@ pub(super) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wait<'_>) -> Res
             Err(error) if error.kind() == ErrorKind::Timeout => {}
             Err(error) => return Err(error),
         }
-        repeat_notices(acceptor, wait);
+        acceptor.repeat_notices(wait);
         if let Err(error) = wait.look() {
             return Err(if error.kind() == ErrorKind::Timeout {
                 search.asked.swap_remove(0).not_made()
@@ -170,7 +172,7 @@ fn next(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
     let mut is_told = false;
     loop {
         let next = acceptor.next(&mut wait.within(ABSENT));
-        repeat_notices(acceptor, wait);
+        acceptor.repeat_notices(wait);
         match next {
             Err(error) if error.kind() == ErrorKind::Timeout => wait.look()?,
             next => return next,
@@ -180,9 +182,4 @@ fn next(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
             wait.warn(&format!("waiting for an environment to dial in to {}; {advice}", acceptor.address()));
         }
     }
-}
-
-/// Tells what went wrong with strangers, where `tracing` is not what people read.
-pub(super) fn repeat_notices(acceptor: &Acceptor, wait: &mut Wait<'_>) {
-    acceptor.notices().iter().for_each(|notice| wait.repeat(&format!("{}: {notice}", acceptor.address())));
 }

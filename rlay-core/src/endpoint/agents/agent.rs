@@ -7,12 +7,12 @@ use std::{
 };
 
 #[cfg(unix)]
-use super::program::Program;
-use super::{
-    connect::connection::Connection,
-    wait::{QUIET, Wait},
-};
 use crate::{
+    endpoint::{
+        connect::connection::Connection,
+        programs::program::Program,
+        wait::{QUIET, Wait},
+    },
     error::{Error, ErrorKind, Result},
     frame::Frame,
     session::{
@@ -75,7 +75,7 @@ impl Agent {
     }
 
     /// The same without waiting for the environment, which [`take_spec`](Self::take_spec) does.
-    pub(super) fn ask(mut connection: Connection, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
+    pub(in crate::endpoint) fn ask(mut connection: Connection, make: &Make, wait: &mut Wait<'_>) -> Result<Self> {
         connection.attend(None);
         // Where environments dial in, others may be waiting, and one that is not gone dials anew.
         connection.set_resumable(connection.is_dialed());
@@ -97,7 +97,7 @@ impl Agent {
 
     /// Waits for the environment that was asked for. At the deadline the error's kind is
     /// [`Timeout`](ErrorKind::Timeout) and it may still come; after any other error there is none.
-    pub(super) fn take_spec(&mut self, wait: &mut Wait<'_>) -> Result<()> {
+    pub(in crate::endpoint) fn take_spec(&mut self, wait: &mut Wait<'_>) -> Result<()> {
         let frame = self.next_frame(wait)?;
         match self.core.handle(frame) {
             Ok(Reply::Made) => {
@@ -120,24 +120,24 @@ impl Agent {
     }
 
     /// The error of an environment that was asked for and is not there in time.
-    pub(super) fn not_made(&self) -> Error {
+    pub(in crate::endpoint) fn not_made(&self) -> Error {
         let (_, asked) = self.heard;
         not_made(&self.connection, asked.elapsed())
     }
 
     /// The address of the peer, for messages.
-    pub(super) fn peer(&self) -> String {
+    pub(in crate::endpoint) fn peer(&self) -> String {
         self.connection.peer()
     }
 
     /// Ends the session, for another one is taken, and waits for nothing.
-    pub(super) fn turn_away(&mut self, why: &Error) {
+    pub(in crate::endpoint) fn turn_away(&mut self, why: &Error) {
         self.send_goodbye(&Goodbye::because(why), &mut Wait::new(Some(DROP_TIME)));
     }
 
     /// From now on the program ends with the session, and errors say how it ended.
     #[cfg(unix)]
-    pub(super) fn run_by(&mut self, program: Program) {
+    pub(in crate::endpoint) fn run_by(&mut self, program: Program) {
         self.log = Some(program.log().to_path_buf());
         self.program = Some(program);
     }
@@ -154,7 +154,7 @@ impl Agent {
     }
 
     /// How the connection was lost, if it was.
-    pub(super) fn loss(&self) -> Option<&Error> {
+    pub(in crate::endpoint) fn loss(&self) -> Option<&Error> {
         self.over.as_ref().filter(|error| error.kind() == ErrorKind::ConnectionLost)
     }
 
@@ -256,7 +256,7 @@ impl Agent {
     /// the error.
     ///
     /// A program that was launched is waited for until it has ended, and is made to in the end
-    /// ([`close_timeout`](super::AgentOptions::close_timeout)). So that several end side by side, the wait is short
+    /// ([`close_timeout`](crate::endpoint::AgentOptions::close_timeout)). So that several end side by side, the wait is short
     /// while this process has others whose environments are open: a thread goes on with it, and closing the last of
     /// them waits for all. What the environment raises later than that is lost.
     pub fn close(&mut self) -> Result<()> {
@@ -322,7 +322,7 @@ impl Agent {
     }
 
     /// Lets go of what a session that was lost still holds: its program, and its place among those of a listener.
-    pub(super) fn release(&mut self) {
+    pub(in crate::endpoint) fn release(&mut self) {
         let _ = self.close();
         self.connection.abandon();
     }
@@ -436,7 +436,7 @@ impl Agent {
     }
 
     /// What a long wait is for.
-    pub(super) fn what_is_awaited(&self) -> String {
+    pub(in crate::endpoint) fn what_is_awaited(&self) -> String {
         let (peer, (last, when)) = (self.connection.peer(), self.heard);
         let what = match self.waiting() {
             _ if self.connection.is_lost() => "another connection, for it has lost its own".to_owned(),
@@ -487,13 +487,14 @@ impl Drop for Agent {
 }
 
 /// What to try next where the other end is gone.
-pub(super) const START_AGAIN: &str = "once it runs again, make a new environment, or let reset do that (on_loss)";
+pub(in crate::endpoint) const START_AGAIN: &str =
+    "once it runs again, make a new environment, or let reset do that (on_loss)";
 /// The same where it breaks the protocol.
-pub(super) const REPORT: &str =
+pub(in crate::endpoint) const REPORT: &str =
     "install matching releases at both ends; if they do match, report this to who made the other one";
 
 /// The error of an environment that is not there at the end of `connect_timeout`, of which so much was left for it.
-pub(super) fn not_made(peer: impl fmt::Display, waited: Duration) -> Error {
+pub(in crate::endpoint) fn not_made(peer: impl fmt::Display, waited: Duration) -> Error {
     let waited = waited.as_secs_f64();
     let text = format!(
         "{peer} did not make the environment within connect_timeout, of which {waited:.1} s were left for that; raise \

@@ -7,7 +7,7 @@ use crate::address::Address;
 pub const ADDRESS_VARIABLE: &str = "RLAY_ADDRESS";
 
 /// Whether the agent that launched this program listens at `address`.
-pub(super) fn is_launcher(address: &Address) -> bool {
+pub(in crate::endpoint) fn is_launcher(address: &Address) -> bool {
     let launcher = std::env::var(ADDRESS_VARIABLE).ok().and_then(|text| text.parse::<Address>().ok());
     launcher.as_ref() == Some(address)
 }

@@ -11,12 +11,18 @@ use std::{
 };
 
 use super::{
-    Acceptor, Agent, AgentOptions, Answer, Connection, OnLoss, Received, Wait,
+    agent::{Agent, Answer},
     source::{Source, Whence},
 };
 use crate::{
+    endpoint::{
+        accept::acceptor::Acceptor,
+        connect::connection::Connection,
+        options::{AgentOptions, OnLoss},
+        wait::Wait,
+    },
     error::{Error, ErrorKind, Result},
-    session::Call,
+    session::{Call, received::Received},
     stop::Stop,
     value::Value,
     wire::{Row, Seed, Spec},
@@ -24,7 +30,7 @@ use crate::{
 
 /// An environment in another process, and another one in its place when it is lost ([`OnLoss`]).
 ///
-/// [`RemoteEnv`](super::RemoteEnv) gives it typed spaces, and a binding to another language that language's objects.
+/// [`RemoteEnv`](crate::endpoint::RemoteEnv) gives it typed spaces, and a binding to another language that language's objects.
 /// Every call takes a [`Wait`], whose deadline bounds it, and whose check and flag end it. At the deadline the error's
 /// kind is [`Timeout`](ErrorKind::Timeout), and the answer is late: [`late`](Self::late) fetches it, and
 /// [`reset`](Self::reset) drops it.
@@ -74,17 +80,17 @@ impl Search {
 
 impl RawEnv {
     /// Dials the host at `address` and has it make an environment, as
-    /// [`ClientEnv::connect`](super::ClientEnv::connect) does. All in all that takes `connect_timeout` at most, whatever
+    /// [`ClientEnv::connect`](crate::endpoint::ClientEnv::connect) does. All in all that takes `connect_timeout` at most, whatever
     /// the deadline of `wait` is; so does every search for another environment.
     pub fn connect(address: &str, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
         #[cfg(unix)]
-        if let Some(command) = super::command(address)? {
+        if let Some(command) = crate::endpoint::programs::command::command(address)? {
             return Self::launch(command, options, wait);
         }
         Self::open(Source::new(Whence::Dialed(address.parse()?), options), wait)
     }
 
-    /// Starts a program that hosts an environment, as [`ClientEnv::launch`](super::ClientEnv::launch) does.
+    /// Starts a program that hosts an environment, as [`ClientEnv::launch`](crate::endpoint::ClientEnv::launch) does.
     #[cfg(unix)]
     pub fn launch(command: Vec<String>, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
         let restarts = options.restarts;
@@ -114,7 +120,7 @@ impl RawEnv {
 
     /// Lets go of where another environment would come from, if none is to come while `on_loss` is what it is: the
     /// listener may end.
-    pub(super) fn let_go_of_source(&mut self) {
+    pub(in crate::endpoint) fn let_go_of_source(&mut self) {
         self.source = self.source.take().filter(|source| source.may_replace(self.on_loss));
     }
 

@@ -1,5 +1,6 @@
 //! Process: a program that was launched, as the threads see it that watch it, read what it prints, and end it.
 
+use crate::endpoint::wait::{Notice, Tell};
 use std::{
     fs::File,
     io::{PipeReader, Read, Write},
@@ -14,10 +15,7 @@ use rustix::{
     process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
 };
 
-use super::{
-    output::{Log, Tail},
-    wait::{Notice, Tell},
-};
+use super::output::{Log, Tail};
 
 /// A log is not written further than this; the last lines are kept all the same.
 const LONGEST_LOG: u64 = 64 << 20;
@@ -33,31 +31,31 @@ const LOOK_UP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// A child process, the leader of a process group of its own.
 #[derive(Debug)]
-pub(super) struct Process {
-    pub(super) name: String,
-    pub(super) log: Log,
+pub(in crate::endpoint) struct Process {
+    pub(in crate::endpoint) name: String,
+    pub(in crate::endpoint) log: Log,
     tell: Tell,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(in crate::endpoint) struct State {
     /// While the number is its own.
     pid: Option<Pid>,
-    pub(super) end: Option<End>,
+    pub(in crate::endpoint) end: Option<End>,
     /// The last that was sent to end it.
     sent: Option<Signal>,
     /// Whether that was before it had ended.
     is_forced: bool,
     /// Whether an error has told of its end, and of its log.
-    pub(super) is_explained: bool,
+    pub(in crate::endpoint) is_explained: bool,
     /// Whether it ended, but not what it had started.
     has_left_some: bool,
     /// Whether it has ended, with what it left in its process group.
     is_gone: bool,
     /// Whether all is done that its end takes.
-    pub(super) is_done: bool,
+    pub(in crate::endpoint) is_done: bool,
     tail: Tail,
     /// Whether all it printed has been read.
     is_silent: bool,
@@ -65,29 +63,33 @@ pub(super) struct State {
 
 /// How a process ended: by its exit code, or by a signal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct End {
-    pub(super) code: Option<i32>,
+pub(in crate::endpoint) struct End {
+    pub(in crate::endpoint) code: Option<i32>,
     signal: Option<i32>,
 }
 
 impl State {
     /// Whether it has ended, and all that it printed was read.
-    pub(super) fn is_told(&self) -> bool {
+    pub(in crate::endpoint) fn is_told(&self) -> bool {
         self.end.is_some() && (self.is_silent || self.has_left_some)
     }
 }
 
 impl Process {
-    pub(super) fn new(name: String, log: Log, tell: Tell) -> Self {
+    pub(in crate::endpoint) fn new(name: String, log: Log, tell: Tell) -> Self {
         Self { name, log, tell, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(in crate::endpoint) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for at most `patience` until it is so.
-    pub(super) fn wait(&self, patience: Duration, is_so: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+    pub(in crate::endpoint) fn wait(
+        &self,
+        patience: Duration,
+        is_so: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'_, State> {
         let deadline = Instant::now().checked_add(patience);
         let mut state = self.state();
         while !is_so(&state) {
@@ -105,12 +107,12 @@ impl Process {
         self.changed.notify_all();
     }
 
-    pub(super) fn has_started(&self, child: &Child) {
+    pub(in crate::endpoint) fn has_started(&self, child: &Child) {
         self.state().pid = Pid::from_raw(child.id() as i32);
     }
 
     /// Sends a signal to the process group: a script may have started the program that matters.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(in crate::endpoint) fn signal(&self, signal: Signal) {
         // Under the lock, so that the number is not another process's by now.
         self.change(|state| {
             if let Some(pid) = state.pid {
@@ -122,7 +124,7 @@ impl Process {
     }
 
     /// Waits for the child to end, and ends what it leaves in its process group. Its number stays taken until then.
-    pub(super) fn reap(&self, mut child: Child) {
+    pub(in crate::endpoint) fn reap(&self, mut child: Child) {
         let pid = Pid::from_raw(child.id() as i32).expect("a process has a number");
         let end = loop {
             match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
@@ -157,7 +159,7 @@ impl Process {
     }
 
     /// Has it end if it does not by itself within `patience`. `why` says since what it is to.
-    pub(super) fn end(&self, patience: Duration, why: &str) {
+    pub(in crate::endpoint) fn end(&self, patience: Duration, why: &str) {
         // The signals that are sent to what it left behind are sent by `reap`.
         let is_ended = |state: &State| state.end.is_some();
         if !is_ended(&self.wait(patience, is_ended)) {
@@ -197,7 +199,7 @@ impl Process {
 
     /// Reads what is printed until nothing is left that could print, or the program has ended and is done with: a daemon
     /// that it has left may hold its output for ever.
-    pub(super) fn read(&self, mut output: PipeReader, mut log: File) {
+    pub(in crate::endpoint) fn read(&self, mut output: PipeReader, mut log: File) {
         let (mut bytes, mut written) = ([0; 8192], 0);
         while !self.state().is_done {
             match poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&LOOK_UP)) {
@@ -217,7 +219,7 @@ impl Process {
     }
 
     /// How it ended, or that it runs, and what it printed last.
-    pub(super) fn describe(&self, state: &State, has_dialed: bool) -> String {
+    pub(in crate::endpoint) fn describe(&self, state: &State, has_dialed: bool) -> String {
         let how = state.end.map_or_else(|| "still runs".to_owned(), End::how);
         let advice = match state.end.and_then(|end| end.code) {
             Some(0) if state.has_left_some => LEFT,
@@ -228,7 +230,7 @@ impl Process {
     }
 
     /// What it printed last, and where all of it is.
-    pub(super) fn last_lines(&self, state: &State) -> String {
+    pub(in crate::endpoint) fn last_lines(&self, state: &State) -> String {
         let where_all_is = match self.log.path.exists() {
             true => format!("all of it: {}", self.log.name()),
             false => format!("its log, {}, was removed", self.log.path.display()),
@@ -237,7 +239,7 @@ impl Process {
     }
 
     /// What it printed last.
-    pub(super) fn printed(&self, state: &State) -> String {
+    pub(in crate::endpoint) fn printed(&self, state: &State) -> String {
         let last = state.tail.lines().map(|line| format!("\n  {line}")).collect::<String>();
         if last.is_empty() { "it printed nothing".to_owned() } else { format!("it printed last:{last}") }
     }

@@ -7,22 +7,27 @@ use std::{
 };
 
 use super::{
-    Acceptor, Connection, Factory, History, Host, HostOptions, Notice, Wait, dial, dial_next,
-    launched::is_launcher,
+    host_loop::{Factory, Host, serve},
     running::Running,
-    serve,
-    take::repeat_notices,
-    wait::{ABSENT, SLICE},
 };
 use crate::{
     address::Address,
     bridge::timeout,
+    endpoint::{
+        accept::acceptor::Acceptor,
+        connect::connection::Connection,
+        connect::dial::{dial, dial_next},
+        history::History,
+        options::HostOptions,
+        programs::launched::is_launcher,
+        wait::{ABSENT, Notice, SLICE, Wait},
+    },
     error::{Error, ErrorKind, Result},
     stop::Stop,
     wire::{Make, Role},
 };
 
-/// The sessions of one host. [`ServerBackend`](super::ServerBackend) and [`ClientBackend`](super::ClientBackend) have a
+/// The sessions of one host. [`ServerBackend`](crate::ServerBackend) and [`ClientBackend`](crate::ClientBackend) have a
 /// thread take one after the other and host each on a thread of its own, and so does a binding to another language, with
 /// that language's threads.
 ///
@@ -201,7 +206,7 @@ impl SessionPool {
 fn accept(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
     loop {
         let next = acceptor.next(&mut wait.within(ABSENT));
-        repeat_notices(acceptor, wait);
+        acceptor.repeat_notices(wait);
         match next {
             Err(error) if error.kind() == ErrorKind::Timeout => wait.look()?,
             next => return next,
@@ -325,7 +330,7 @@ pub struct HostedSession {
 
 impl HostedSession {
     /// Hosts, on this thread, the environment that `factory` makes once the agent asks for it, until the session ends or
-    /// its pool is closed: see [`serve`](super::serve).
+    /// its pool is closed: see [`serve`](crate::endpoint::serve).
     pub fn serve<'m>(self, factory: &'m mut Factory<'m>, wait: &mut Wait<'_>) -> Result<()> {
         let Self { mut connection, mut place } = self;
         let pool = place.pool.clone();

@@ -41,7 +41,7 @@ pub fn command(address: &str) -> Result<Option<Vec<String>>> {
 }
 
 /// Refuses a script that does not say what runs it: the C library would have a shell try.
-pub(super) fn check_script(name: &str) -> Result<(), String> {
+pub(in crate::endpoint) fn check_script(name: &str) -> Result<(), String> {
     let path = Path::new(name);
     let (true, Some(interpreter)) = (name.contains('/'), interpreter(path)) else { return Ok(()) };
     if interpreter == "sh" || !is_executable(path) || first_line(path).is_none_or(|line| line.starts_with("#!")) {
@@ -54,7 +54,7 @@ pub(super) fn check_script(name: &str) -> Result<(), String> {
 }
 
 /// What to do about a program that could not be started.
-pub(super) fn why_not(name: &str, error: &io::Error) -> String {
+pub(in crate::endpoint) fn why_not(name: &str, error: &io::Error) -> String {
     let path = Path::new(name);
     match error.kind() {
         io::ErrorKind::NotFound if !name.contains('/') => {

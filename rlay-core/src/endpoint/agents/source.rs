@@ -2,9 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Acceptor, Agent, AgentOptions, History, OnLoss, Wait, dial, take::take};
+use super::{agent::Agent, take::take};
 use crate::{
     address::Address,
+    endpoint::{
+        accept::acceptor::Acceptor,
+        connect::dial::dial,
+        history::History,
+        options::{AgentOptions, OnLoss},
+        wait::Wait,
+    },
     error::{Error, ErrorKind, Result},
     space::difference,
     wire::Role,
@@ -12,14 +19,14 @@ use crate::{
 
 /// Where environments come from, and what they are asked for with.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(in crate::endpoint) struct Source {
     whence: Whence,
     options: AgentOptions,
     history: History,
 }
 
 #[derive(Debug)]
-pub(super) enum Whence {
+pub(in crate::endpoint) enum Whence {
     /// A host that the agent dials.
     Dialed(Address),
     /// They dial in here.
@@ -30,16 +37,16 @@ pub(super) enum Whence {
 }
 
 impl Source {
-    pub(super) fn new(whence: Whence, options: AgentOptions) -> Self {
+    pub(in crate::endpoint) fn new(whence: Whence, options: AgentOptions) -> Self {
         Self { whence, options, history: History::default() }
     }
 
-    pub(super) fn options(&self) -> &AgentOptions {
+    pub(in crate::endpoint) fn options(&self) -> &AgentOptions {
         &self.options
     }
 
     /// Takes an environment, which is found and made within `connect_timeout`.
-    pub(super) fn open(&self, wait: &mut Wait<'_>) -> Result<Agent> {
+    pub(in crate::endpoint) fn open(&self, wait: &mut Wait<'_>) -> Result<Agent> {
         let (options, mut undated) = (&self.options, wait.undated());
         let mut wait = undated.within(options.connection.connect_timeout);
         match &self.whence {
@@ -49,12 +56,12 @@ impl Source {
             }
             Whence::Listened(acceptor) => take(acceptor, &options.make(), &mut wait),
             #[cfg(unix)]
-            Whence::Launched { command, .. } => super::launch(command, options, &mut wait),
+            Whence::Launched { command, .. } => crate::endpoint::programs::launch::launch(command, options, &mut wait),
         }
     }
 
     /// Whether another environment may take the place of one that is lost.
-    pub(super) fn may_replace(&self, on_loss: OnLoss) -> bool {
+    pub(in crate::endpoint) fn may_replace(&self, on_loss: OnLoss) -> bool {
         match &self.whence {
             Whence::Dialed(_) | Whence::Listened(_) => on_loss != OnLoss::Raise,
             #[cfg(unix)]
@@ -63,7 +70,7 @@ impl Source {
     }
 
     /// How often a program may be launched again.
-    pub(super) fn restarts(&self) -> u32 {
+    pub(in crate::endpoint) fn restarts(&self) -> u32 {
         match &self.whence {
             #[cfg(unix)]
             Whence::Launched { restarts, .. } => *restarts,
@@ -73,7 +80,7 @@ impl Source {
 
     /// Takes the environment that is to take the place of one that is lost. It must be of the same spaces. After one
     /// that was lost before its first step there is a pause, for the next may be, too.
-    pub(super) fn another(&mut self, lost: &mut Agent, wait: &mut Wait<'_>) -> Result<Agent> {
+    pub(in crate::endpoint) fn another(&mut self, lost: &mut Agent, wait: &mut Wait<'_>) -> Result<Agent> {
         let why = lost.loss().map(Error::to_string).unwrap_or_default();
         // A program that lost its connection alone ends before it is launched again.
         lost.release();
@@ -83,7 +90,10 @@ impl Source {
             #[cfg(unix)]
             Whence::Launched { command, restarts } => {
                 *restarts = restarts.saturating_sub(1);
-                (super::program::title(command), format!("launching it again, at most {restarts} times more"))
+                (
+                    crate::endpoint::programs::program::title(command),
+                    format!("launching it again, at most {restarts} times more"),
+                )
             }
         };
         match lost.take_played() {

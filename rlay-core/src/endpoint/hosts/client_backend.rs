@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::{HostOptions, SessionPool, backend::Backend};
+use super::{backend::Backend, session_pool::SessionPool};
 use crate::{
     bridge::refuse_inside_tokio,
+    endpoint::options::HostOptions,
     env::Env,
     error::{EnvError, Result},
     wire::Make,
@@ -58,9 +59,9 @@ impl ClientBackend {
     /// Serves until [`close`](Self::close), or until no agent is found at the address for `connect_timeout` and no
     /// session is left. The latter is an error, unless a session has played before. A backend that was closed, or
     /// serves already, is an error, too. It returns once the agents were told; for Ctrl-C see
-    /// [`ServerBackend::run`](super::ServerBackend::run).
+    /// [`ServerBackend::run`](crate::endpoint::ServerBackend::run).
     ///
-    /// If an agent launched this program, whose address is that in [`ADDRESS_VARIABLE`](super::ADDRESS_VARIABLE), it
+    /// If an agent launched this program, whose address is that in [`ADDRESS_VARIABLE`](crate::endpoint::ADDRESS_VARIABLE), it
     /// returns as soon as the agent has closed the environment.
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;

@@ -6,13 +6,16 @@ use std::{
     time::Instant,
 };
 
-use super::{
-    AgentOptions, Connection, History, OnLoss, RemoteEnv, ServerEnv,
-    backend::{Threads, end},
-    visit::count,
-};
+use super::remote_env::{RemoteEnv, ServerEnv};
 use crate::{
     address::Address,
+    endpoint::{
+        connect::connection::Connection,
+        history::History,
+        hosts::backend::{Threads, end},
+        hosts::visit::count,
+        options::{AgentOptions, OnLoss},
+    },
     env::Env,
     error::{EnvError, EnvFailure, Error, ErrorKind, Result},
     guard::guard,
@@ -56,7 +59,7 @@ impl PolicyServer {
 
     /// Serves until [`close`](Self::close). An environment with other spaces than `O` and `A` is refused: its host and
     /// the log are told which leaf differs first. It returns once the environments were told; for Ctrl-C see
-    /// [`ServerBackend::run`](super::ServerBackend::run).
+    /// [`ServerBackend::run`](crate::endpoint::ServerBackend::run).
     ///
     /// Logs each environment that joins, and that leaves, with the count of its steps; once for each reason and machine,
     /// why an environment was not played.

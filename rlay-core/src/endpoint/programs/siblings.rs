@@ -9,18 +9,21 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::{Wait, process::Process, wait::SLICE};
-use crate::error::Result;
+use super::process::Process;
+use crate::{
+    endpoint::wait::{SLICE, Wait},
+    error::Result,
+};
 
 /// Bounds closing an environment while others are open, which may be about to be closed, too. The rest goes on beside
 /// that.
-pub(super) const GRACE: Duration = Duration::from_millis(250);
+pub(in crate::endpoint) const GRACE: Duration = Duration::from_millis(250);
 /// How long what was killed is waited for.
 const KILLED: Duration = Duration::from_secs(1);
 
 /// The programs of one process.
 #[derive(Debug)]
-pub(super) struct Siblings {
+pub(in crate::endpoint) struct Siblings {
     pid: u32,
     census: Mutex<Census>,
     /// Those of a child that was forked from it.
@@ -37,7 +40,7 @@ struct Census {
 impl Siblings {
     /// Those of this process. A forked child has none at first, and takes no lock that another thread of its parent may
     /// have held.
-    pub(super) fn here() -> &'static Self {
+    pub(in crate::endpoint) fn here() -> &'static Self {
         static FIRST: OnceLock<Box<Siblings>> = OnceLock::new();
         let mut cell = &FIRST;
         loop {
@@ -55,17 +58,17 @@ impl Siblings {
     }
 
     /// One more is open.
-    pub(super) fn open(&self) {
+    pub(in crate::endpoint) fn open(&self) {
         self.census().open += 1;
     }
 
     /// Whether one is open besides `own` ones.
-    pub(super) fn has_open(&self, own: usize) -> bool {
+    pub(in crate::endpoint) fn has_open(&self, own: usize) -> bool {
         self.census().open > own
     }
 
     /// One that was open ends from now on; a thread of its own sees to that.
-    pub(super) fn end(&'static self, ending: Arc<Process>, patience: Duration, why: String) {
+    pub(in crate::endpoint) fn end(&'static self, ending: Arc<Process>, patience: Duration, why: String) {
         let mut census = self.census();
         census.open = census.open.saturating_sub(1);
         census.ending.push(ending.clone());
@@ -83,7 +86,7 @@ impl Siblings {
     }
 
     /// Waits until all that are ending have ended.
-    pub(super) fn wait_for_all(&self, wait: &mut Wait<'_>) -> Result<()> {
+    pub(in crate::endpoint) fn wait_for_all(&self, wait: &mut Wait<'_>) -> Result<()> {
         loop {
             // Its thread takes it off the list a moment after it is done.
             let next = self.census().ending.iter().find(|process| !process.state().is_done).cloned();
@@ -100,7 +103,7 @@ impl Siblings {
 }
 
 /// Waits until this one has ended, or for at most `time`. If `wait` is over first, it is killed.
-pub(super) fn wait_for(process: &Process, time: Option<Duration>, wait: &mut Wait<'_>) -> Result<()> {
+pub(in crate::endpoint) fn wait_for(process: &Process, time: Option<Duration>, wait: &mut Wait<'_>) -> Result<()> {
     let deadline = time.map(|time| Instant::now() + time);
     loop {
         let left = deadline.map_or(SLICE, |end| end.saturating_duration_since(Instant::now()).min(SLICE));

@@ -20,7 +20,7 @@ use crate::{
 /// method that has the name of its answer, which writes the [`head`](Self::head) of a frame. The caller has the body: the
 /// observation.
 #[derive(Debug)]
-pub(super) struct HostCore {
+pub(in crate::endpoint) struct HostCore {
     session: EnvSession,
     head: Vec<u8>,
     /// The answers before the last that the agent may not have.
@@ -28,14 +28,14 @@ pub(super) struct HostCore {
     limits: Limits,
     tracebacks: bool,
     offers: Offers,
-    pub(super) visit: Visit,
+    pub(in crate::endpoint) visit: Visit,
     /// What the agent asked for last, for people.
     last_request: &'static str,
 }
 
 /// What a frame asks of the host.
 #[derive(Debug)]
-pub(super) enum Request<'f> {
+pub(in crate::endpoint) enum Request<'f> {
     /// To make an environment; answer with [`HostCore::spec`].
     Make(u64, Make),
     /// To start an episode; answer with [`HostCore::row`].
@@ -56,7 +56,7 @@ pub(super) enum Request<'f> {
 
 impl HostCore {
     /// For a connection with these limits. `tracebacks`: whether those of errors are sent to the agent.
-    pub(super) fn new(limits: Limits, tracebacks: bool) -> Self {
+    pub(in crate::endpoint) fn new(limits: Limits, tracebacks: bool) -> Self {
         Self {
             session: EnvSession::new(),
             head: Vec::new(),
@@ -70,39 +70,43 @@ impl HostCore {
     }
 
     /// The same, of which agents may ask for more than the environment as it is.
-    pub(super) fn offering(self, offers: Offers) -> Self {
+    pub(in crate::endpoint) fn offering(self, offers: Offers) -> Self {
         Self { offers, ..self }
     }
 
     /// The bounds of the session.
-    pub(super) fn limits(&self) -> Limits {
+    pub(in crate::endpoint) fn limits(&self) -> Limits {
         self.limits
     }
 
     /// What the agent asked for last, for people.
-    pub(super) fn last_request(&self) -> &'static str {
+    pub(in crate::endpoint) fn last_request(&self) -> &'static str {
         self.last_request
     }
 
     /// The frame that was written last, without its body.
-    pub(super) fn head(&self) -> &[u8] {
+    pub(in crate::endpoint) fn head(&self) -> &[u8] {
         &self.head
     }
 
     /// The number of the last frame that was received.
-    pub(super) fn received(&self) -> u64 {
+    pub(in crate::endpoint) fn received(&self) -> u64 {
         self.session.received()
     }
 
     /// The frames to send over a new connection whose other end has received the frames up to number `peer_received`.
     /// `body` is that of the last answer.
-    pub(super) fn to_retransmit<'a>(&'a self, body: &'a [u8], peer_received: u64) -> Result<ToRetransmit<'a>> {
+    pub(in crate::endpoint) fn to_retransmit<'a>(
+        &'a self,
+        body: &'a [u8],
+        peer_received: u64,
+    ) -> Result<ToRetransmit<'a>> {
         let last = LastFrame { number: self.session.last_sent(), head: &self.head, body };
         self.kept.last_frames(last, self.session.frames_to_retransmit(peer_received)?)
     }
 
     /// Takes a frame. `body` is that of the last answer, whose place another one takes.
-    pub(super) fn take<'f>(&mut self, frame: &'f [u8], body: &[u8]) -> Request<'f> {
+    pub(in crate::endpoint) fn take<'f>(&mut self, frame: &'f [u8], body: &[u8]) -> Request<'f> {
         let event = self.session.handle(frame, &self.limits);
         if let Ok(event) = &event {
             self.last_request = what_came(event);
@@ -134,18 +138,24 @@ impl HostCore {
     }
 
     /// Whether the host offers what an agent asks for.
-    pub(super) fn check_offered(&self, make: &Make) -> Result<()> {
+    pub(in crate::endpoint) fn check_offered(&self, make: &Make) -> Result<()> {
         self.offers.check(make)
     }
 
     /// Answers that the environment is made.
-    pub(super) fn spec(&mut self, spec: &Spec) -> Result<()> {
+    pub(in crate::endpoint) fn spec(&mut self, spec: &Spec) -> Result<()> {
         self.session.spec(spec, &mut self.head)
     }
 
     /// Answers a reset (`first`) or step with what stands in `outcome`, and an observation of so many bytes. Whether it is
     /// the first step of the session.
-    pub(super) fn row(&mut self, request: u64, first: bool, outcome: &Outcome, len: usize) -> Result<bool> {
+    pub(in crate::endpoint) fn row(
+        &mut self,
+        request: u64,
+        first: bool,
+        outcome: &Outcome,
+        len: usize,
+    ) -> Result<bool> {
         check_size(len + outcome.info.len(), &self.limits)?;
         let Outcome { reward, terminated, truncated, packed, ref info, .. } = *outcome;
         let row = Row { slot: 0, first, terminated, truncated, reward, info: Value::None };
@@ -157,7 +167,7 @@ impl HostCore {
     }
 
     /// Answers a render.
-    pub(super) fn frame(&mut self, request: u64, frame: Value) -> Result<()> {
+    pub(in crate::endpoint) fn frame(&mut self, request: u64, frame: Value) -> Result<()> {
         // Measured before it has a number, for a numbered message must be sent.
         self.head.clear();
         put_value(&mut self.head, &frame);
@@ -166,12 +176,12 @@ impl HostCore {
     }
 
     /// Answers that the environment is closed.
-    pub(super) fn closed(&mut self) -> Result<()> {
+    pub(in crate::endpoint) fn closed(&mut self) -> Result<()> {
         self.session.closed(&mut self.head)
     }
 
     /// Answers that a request has failed. An error says that the session cannot go on.
-    pub(super) fn fail(&mut self, request: u64, error: Error) -> Result<()> {
+    pub(in crate::endpoint) fn fail(&mut self, request: u64, error: Error) -> Result<()> {
         let error = match error.env_failure() {
             Some(failure) if !self.tracebacks => EnvFailure { traceback: String::new(), ..failure.clone() }.into(),
             _ => error,
@@ -180,12 +190,12 @@ impl HostCore {
     }
 
     /// Ends the session, unless it is over already.
-    pub(super) fn goodbye(&mut self, goodbye: &Goodbye) -> Result<()> {
+    pub(in crate::endpoint) fn goodbye(&mut self, goodbye: &Goodbye) -> Result<()> {
         self.session.goodbye(goodbye, &mut self.head)
     }
 
     /// Ends the session, for what arrived is no frame.
-    pub(super) fn abort(&mut self, error: &Error) {
+    pub(in crate::endpoint) fn abort(&mut self, error: &Error) {
         self.session.abort(error, &mut self.head);
     }
 }
@@ -196,7 +206,7 @@ fn check_size(len: usize, limits: &Limits) -> Result<()> {
 }
 
 /// Refuses a mode that is none of those that the environment declares. One that declares nothing judges itself.
-pub(super) fn check_render_mode(metadata: &Value, make: &Make) -> Result<()> {
+pub(in crate::endpoint) fn check_render_mode(metadata: &Value, make: &Make) -> Result<()> {
     let (Some(mode), Some(declared)) = (&make.render_mode, render_modes(metadata)) else { return Ok(()) };
     if declared.contains(&mode.as_str()) {
         return Ok(());

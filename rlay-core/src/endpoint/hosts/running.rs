@@ -6,16 +6,16 @@ use std::{
     time::Instant,
 };
 
-use super::{Wait, wait::SLICE};
 use crate::{
     bridge::timeout,
+    endpoint::wait::{SLICE, Wait},
     error::{Error, ErrorKind, Result},
     stop::Stop,
 };
 
 /// Where a backend serves.
 #[derive(Debug, Default)]
-pub(super) struct Running {
+pub(in crate::endpoint) struct Running {
     state: Mutex<State>,
     ended: Condvar,
 }
@@ -35,7 +35,7 @@ impl Running {
     }
 
     /// Begins to serve; an error if the backend does already, or was closed.
-    pub(super) fn claim(&self, stop: &Stop) -> Result<()> {
+    pub(in crate::endpoint) fn claim(&self, stop: &Stop) -> Result<()> {
         if stop.is_set() {
             return Err(Error::new(ErrorKind::Closed, "the backend was closed; make a new one"));
         }
@@ -50,23 +50,23 @@ impl Running {
     }
 
     /// It is this thread that serves.
-    pub(super) fn here(&self) {
+    pub(in crate::endpoint) fn here(&self) {
         *self.state() = State::On(thread::current().id());
     }
 
     /// Whether a thread serves, or is to.
-    pub(super) fn is_claimed(&self) -> bool {
+    pub(in crate::endpoint) fn is_claimed(&self) -> bool {
         *self.state() != State::Idle
     }
 
     /// No thread serves any more.
-    pub(super) fn end(&self) {
+    pub(in crate::endpoint) fn end(&self) {
         *self.state() = State::Idle;
         self.ended.notify_all();
     }
 
     /// Waits until no thread serves any more, unless it is this one, for as long as `wait` allows.
-    pub(super) fn wait(&self, wait: &mut Wait<'_>) {
+    pub(in crate::endpoint) fn wait(&self, wait: &mut Wait<'_>) {
         let here = State::On(thread::current().id());
         let _ = wait.run(|deadline| {
             let mut state = self.state();

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use super::{Acceptor, HostOptions, SessionPool, backend::Backend};
+use super::{backend::Backend, session_pool::SessionPool};
 use crate::{
     address::Address,
     bridge::refuse_inside_tokio,
+    endpoint::{accept::acceptor::Acceptor, options::HostOptions},
     env::Env,
     error::{EnvError, Result},
     wire::Make,

@@ -1,0 +1,10 @@
+//! What an agent holds: an environment at the other end of a connection, and where another one comes from.
+
+pub(super) mod agent;
+pub(super) mod closing;
+pub(super) mod contract;
+pub(super) mod policy_server;
+pub(super) mod raw_env;
+pub(super) mod remote_env;
+pub(super) mod source;
+pub(super) mod take;

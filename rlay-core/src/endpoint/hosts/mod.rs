@@ -1,0 +1,11 @@
+//! What hosts environments: one session and its environment, the sessions of a backend, and the poll form.
+
+pub(super) mod backend;
+pub(super) mod client_backend;
+pub(super) mod host_core;
+pub(super) mod host_loop;
+pub(super) mod polled;
+pub(super) mod running;
+pub(super) mod server_backend;
+pub(super) mod session_pool;
+pub(super) mod visit;
