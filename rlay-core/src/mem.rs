@@ -14,7 +14,7 @@ use crate::{
     channel::{BlockingChannel, Channel, Incoming, Listener, Transport, TransportOptions},
     error::{Error, ErrorKind, Result},
     frame::{Frame, Pool},
-    net::too_large,
+    wire::too_large,
 };
 
 /// Frames that may wait in a channel before `send` waits too.

@@ -1,10 +1,6 @@
 //! Explain: what went wrong with TLS, in plain words and with what helps.
 
-use rlay_core::{
-    Error, ErrorKind,
-    net::{Stranger, lost},
-    wire::Kind,
-};
+use rlay_core::{Error, ErrorKind, net::lost, wire::ForeignProtocol, wire::Kind};
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 /// The error for what rustls found wrong with `peer`.
@@ -55,7 +51,7 @@ pub fn explain_own_alert(peer: &str, alert: u8, text: &str) -> Error {
 /// What a peer is that begins with these bytes, where TLS was to begin.
 fn no_tls(first: &[u8]) -> String {
     const HELLO: u8 = Kind::Hello as u8;
-    match (Stranger::recognize(first), first) {
+    match (ForeignProtocol::recognize(first), first) {
         (Some(stranger), _) => {
             format!("{stranger}, not a TLS peer; is its address a tls:// one? {}", stranger.advice())
         }

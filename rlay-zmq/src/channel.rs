@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rlay_core::{
-    BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Pool, Result, Watch, net::too_large, open_bridged,
+    BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Pool, Result, Watch, open_bridged, wire::too_large,
 };
 use tokio::sync::mpsc;
 

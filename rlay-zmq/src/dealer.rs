@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use rlay_core::{
     Address, Channel, Error, Result, TransportOptions,
-    net::{self, Stranger, lost},
+    net::{self, lost},
+    wire::ForeignProtocol,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -57,8 +58,8 @@ async fn greet(address: &Address, stream: &mut (impl AsyncRead + AsyncWrite + Un
         Ok(())
     }
     .await;
-    match Stranger::recognize(&first[..known]) {
-        Some(Stranger::Zmq) => Ok(()),
+    match ForeignProtocol::recognize(&first[..known]) {
+        Some(ForeignProtocol::Zmq) => Ok(()),
         Some(who) => Err(Error::protocol(format!("{address}: {who}, which speaks no ZeroMQ; {}", who.advice()))),
         None if known > 0 => {
             Err(Error::protocol(format!("{address}: what listens there speaks no ZeroMQ; check the address and port")))

@@ -64,6 +64,57 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
+/// The conversation is data and decisions: any driver can turn it, and the model checker does.
+#[test]
+fn the_conversation_sees_no_socket_clock_thread_or_runtime() {
+    const FOREIGN: [&str; 22] = [
+        "std::net",
+        "std::os",
+        "std::fs",
+        "std::io",
+        "std::thread",
+        "std::process",
+        "std::env",
+        "std::sync::mpsc",
+        "Mutex",
+        "Condvar",
+        "Instant::now",
+        "SystemTime",
+        "tokio",
+        "rustix",
+        "libc",
+        "crate::endpoint",
+        "crate::channel",
+        "crate::bridge",
+        "crate::net",
+        "crate::stop",
+        "crate::stream",
+        "crate::registry",
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("rlay-core/src");
+    let mut files: Vec<_> = ["wire", "space", "session"].iter().flat_map(|room| sources(&root.join(room))).collect();
+    files.push(root.join("value.rs"));
+    files.retain(|path| !path.components().any(|part| part.as_os_str() == "model"));
+    for path in &files {
+        let text = fs::read_to_string(path).expect("it is text");
+        // What stands in a group of imports is written out, and tests may wait.
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let mut group = String::new();
+        for (line, code) in code.lines().enumerate().filter(|(_, code)| !code.trim_start().starts_with("//")) {
+            if let Some(("use", name)) = code.strip_suffix("::{").and_then(|code| code.split_once(' ')) {
+                group = format!("{name}::");
+            } else if code.starts_with('}') {
+                group.clear();
+            }
+            let written_out = if group.is_empty() { code.to_owned() } else { format!("{group}{}", code.trim_start()) };
+            for foreign in FOREIGN {
+                assert!(!written_out.contains(foreign), "{}:{}: {code}", path.display(), line + 1);
+            }
+        }
+    }
+    assert!(files.len() > 30, "{} files", files.len());
+}
+
 /// Programs depend on the facade, which shows the documentation of these as its own.
 #[test]
 fn no_example_of_the_documentation_needs_the_core() {

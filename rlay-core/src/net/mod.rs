@@ -8,7 +8,6 @@ mod reach;
 mod readiness_wait;
 #[cfg(unix)]
 mod reserve;
-mod stranger;
 #[cfg(unix)]
 mod user;
 
@@ -17,7 +16,6 @@ use std::{fmt, io, net::SocketAddr, path::Path, time::Duration};
 use crate::{
     address::Address,
     error::{Error, ErrorKind, Result},
-    wire::RAISE,
 };
 
 #[cfg(unix)]
@@ -31,7 +29,6 @@ pub use readiness_wait::{ReadinessWait, Want, is_vain, wait_to_accept};
 pub use reserve::{Reserve, check_descriptors, spare_descriptor};
 #[cfg(unix)]
 pub(crate) use reserve::{is_exhausted, spare_for_handshake, why};
-pub use stranger::Stranger;
 #[cfg(unix)]
 pub use user::{check_user, own_uid};
 
@@ -128,11 +125,6 @@ pub fn broken(peer: &str) -> Error {
 /// What `close` returns when its last word came to `said`: a peer that is gone already needs none.
 pub fn goodbye(said: Result<()>) -> Result<()> {
     said.or_else(|e| if e.kind() == ErrorKind::ConnectionLost { Ok(()) } else { Err(e) })
-}
-
-/// The error of a frame of `len` bytes, `whose` is "own" or "peer's".
-pub fn too_large(whose: &str, len: usize, limit: usize) -> Error {
-    Error::protocol(format!("the {whose} frame of {len} bytes is larger than the limit of {limit}; {RAISE}"))
 }
 
 /// The path in an address that names a socket file.

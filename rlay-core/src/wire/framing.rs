@@ -1,10 +1,10 @@
 //! Frames on a stream of bytes: a 32-bit little-endian length before each, sans-io.
 
 use super::HANDSHAKE_FRAME;
+use super::{codec::RAISE, foreign::ForeignProtocol};
 use crate::{
     error::{Error, Result},
     frame::{ALIGNMENT, Frame, Pool},
-    net::{Stranger, too_large},
 };
 
 /// Bytes of the length prefix.
@@ -120,7 +120,7 @@ impl Framing {
         // As a length, the beginning of ZeroMQ's greeting is within any limit.
         let is_stranger = len == ZMTP_LENGTH
             && self.max_frame <= HANDSHAKE_FRAME
-            && Stranger::recognize(&block[self.at..self.at + self.filled]).is_some();
+            && ForeignProtocol::recognize(&block[self.at..self.at + self.filled]).is_some();
         if len > self.max_frame || is_stranger {
             return Err(self.refuse(len));
         }
@@ -161,8 +161,8 @@ impl Framing {
     /// The error for a length no RLay peer would send; strangers are told apart by what they said.
     fn refuse(&self, len: usize) -> Error {
         let seen = self.block.as_ref().map_or(&[][..], |block| &block[self.at..self.at + self.filled.min(24)]);
-        match Stranger::recognize(seen) {
-            Some(stranger @ Stranger::Http) => Error::protocol(format!(
+        match ForeignProtocol::recognize(seen) {
+            Some(stranger @ ForeignProtocol::Http) => Error::protocol(format!(
                 "{stranger} on an RLay port (first bytes: {:?}); {}",
                 String::from_utf8_lossy(seen),
                 stranger.advice()
@@ -174,4 +174,9 @@ impl Framing {
             None => too_large("peer's", len, self.max_frame),
         }
     }
+}
+
+/// The error of a frame of `len` bytes, `whose` is "own" or "peer's".
+pub fn too_large(whose: &str, len: usize, limit: usize) -> Error {
+    Error::protocol(format!("the {whose} frame of {len} bytes is larger than the limit of {limit}; {RAISE}"))
 }

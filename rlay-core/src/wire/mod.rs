@@ -1,6 +1,8 @@
 //! What crosses the wire: frames, messages, values and spaces as bytes. `docs/wire.md` is the specification.
 
 mod codec;
+mod foreign;
+mod foreign;
 mod framing;
 mod header;
 mod keys;
@@ -11,7 +13,8 @@ mod value;
 
 pub(crate) use codec::RAISE;
 pub use codec::{Limits, Reader, Writer};
-pub use framing::{END, Framing};
+pub use foreign::ForeignProtocol;
+pub use framing::{END, Framing, too_large};
 pub use header::{HEADER_LEN, Header, Kind};
 pub use keys::Keys;
 pub use message::{

@@ -1,17 +1,17 @@
-//! Stranger: a peer that speaks another protocol, told by the first bytes that it sends.
+//! ForeignProtocol: recognizes a peer of another protocol by the first bytes that it sends.
 
 use std::fmt;
 
 /// What a peer speaks that sends no RLay.
 ///
 /// ```
-/// use rlay::net::Stranger;
+/// use rlay::wire::ForeignProtocol;
 ///
-/// assert_eq!(Stranger::recognize(b"GET / HTTP/1.1"), Some(Stranger::Http));
-/// assert_eq!(Stranger::Tls.to_string(), "a TLS peer");
+/// assert_eq!(ForeignProtocol::recognize(b"GET / HTTP/1.1"), Some(ForeignProtocol::Http));
+/// assert_eq!(ForeignProtocol::Tls.to_string(), "a TLS peer");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stranger {
+pub enum ForeignProtocol {
     /// A browser, or a server of the web.
     Http,
     /// TLS, as `tls` has it.
@@ -20,7 +20,7 @@ pub enum Stranger {
     Zmq,
 }
 
-impl Stranger {
+impl ForeignProtocol {
     /// The protocol that begins with these bytes; ten are enough. `None` while there are too few to tell.
     pub fn recognize(first: &[u8]) -> Option<Self> {
         const METHODS: [&[u8]; 7] = [b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI", b"HTTP", b"PRI "];
@@ -44,7 +44,7 @@ impl Stranger {
     }
 }
 
-impl fmt::Display for Stranger {
+impl fmt::Display for ForeignProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Http => "an HTTP peer",
