@@ -1,7 +1,6 @@
 //! Frames on a stream of bytes: a 32-bit little-endian length before each, sans-io.
 
-use super::HANDSHAKE_FRAME;
-use super::{codec::RAISE, foreign::ForeignProtocol};
+use super::{HANDSHAKE_FRAME, codec::RAISE, foreign::ForeignProtocol};
 use crate::{
     error::{Error, Result},
     frame::{ALIGNMENT, Frame, Pool},
