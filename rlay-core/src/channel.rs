@@ -23,7 +23,7 @@
 //! 12. `drop_aborts` — it never blocks, and the peer sees an error, not a clean close.
 //! 13. `silence_is_not_death` — however long a living peer says nothing, while it computes or is not even
 //!     waiting, the connection stays.
-//! 14. `a_stop_ends_a_wait` — at once where `heed` promises it, and takes nothing that has arrived. (Blocking forms.)
+//! 14. `a_stop_ends_a_wait` — at once where `set_cancel_token` promises it, and takes nothing that has arrived. (Blocking forms.)
 //! 15. `a_look_ends_a_send` — that waits, and is made while it does. (Blocking forms.)
 //! 16. `a_watch_tells_a_crash_from_a_clean_close` — within [`TransportOptions::liveness`], if there is one.
 //!
@@ -37,7 +37,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use crate::{address::Address, bridge, error::Result, frame::Frame, stop::Stop};
+use crate::{address::Address, bridge, error::Result, frame::Frame, stop::CancelToken};
 
 /// Looks at a channel from another thread: an error once its connection is lost. It neither blocks nor keeps the
 /// connection. What has arrived and was not received may be dropped after an error; if a channel can tell that there is
@@ -116,7 +116,7 @@ pub trait BlockingChannel: Send + Debug {
 
     /// From now on `recv` ends as at its deadline once `stop` is set and nothing is there; with `None` it does
     /// so no longer. Whether it will; if not, whoever waits looks at the flag, ten times a second.
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
+    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         let _ = stop;
         false
     }
@@ -172,8 +172,8 @@ pub trait BlockingListener: Send + Debug {
     /// The next connection, or an error of kind [`Timeout`](crate::ErrorKind::Timeout) at the deadline.
     fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>>;
 
-    /// From now on `accept` ends as at its deadline once `stop` is set; see [`BlockingChannel::heed`].
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
+    /// From now on `accept` ends as at its deadline once `stop` is set; see [`BlockingChannel::set_cancel_token`].
+    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         let _ = stop;
         false
     }

@@ -11,6 +11,7 @@
 
 pub mod address;
 mod bridge;
+mod cancel_token;
 pub mod channel;
 mod dtype;
 pub mod endpoint;
@@ -29,7 +30,6 @@ mod repr;
 mod rng;
 pub mod session;
 mod space;
-mod stop;
 mod stream;
 mod token;
 mod value;
@@ -37,6 +37,7 @@ pub mod wire;
 
 pub use address::Address;
 pub use bridge::{open as open_bridged, timeout as timeout_error};
+pub use cancel_token::CancelToken;
 pub use channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Transport, TransportOptions, Watch};
 pub use dtype::{DType, Scalar};
 pub use endpoint::{
@@ -56,7 +57,6 @@ pub use space::{
     AnyBox, AnySpace, Bound, BoxSpace, Dict, Discrete, Elements, FrameArray, GraphSpace, Members, MultiBinary,
     MultiDiscrete, OneOf, Sequence, Space, Text, difference, violation,
 };
-pub use stop::Stop;
 pub use stream::StreamChannel;
 pub use token::{TOKEN_VARIABLE, Token};
 pub use value::{Array, Graph, Map, Value};

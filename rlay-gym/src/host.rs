@@ -67,9 +67,9 @@ pub(crate) fn serve(py: Python<'_>, session: HostedSession, make: &Bound<'_, PyA
         };
         let mut check = || look(&interrupt, || Error::new(ErrorKind::Closed, "interrupted"));
         let mut notice = |what: Notice<'_>| log(what, &interrupt);
-        let mut wait = Wait::default().telling(&mut notice);
+        let mut wait = Wait::default().with_notices(&mut notice);
         if is_main {
-            wait = wait.checking(&mut check);
+            wait = wait.with_check(&mut check);
         }
         // What ends it is logged there.
         let _ = session.serve(&mut factory, &mut wait);

@@ -122,7 +122,7 @@ impl Poll {
                 wait_unless(py, Some(stop), None, |wait| raw.reply_error(failure, wait))?.map_err(|e| raise(py, &e))?;
                 return Err(raised);
             }
-            Err(error) if error.kind() == ErrorKind::Closed && stop.is_set() => {
+            Err(error) if error.kind() == ErrorKind::Closed && stop.is_cancelled() => {
                 return Err(error::new(py, ErrorKind::Closed, "the backend was closed; make a new one"));
             }
             Err(error) => return Err(raise(py, &error)),

@@ -7,7 +7,7 @@ use std::{
 
 use pyo3::{exceptions::PyException, prelude::*};
 use rlay_core::{
-    Error, ErrorKind, Result, Stop,
+    CancelToken, Error, ErrorKind, Result,
     endpoint::{Notice, Wait},
 };
 
@@ -62,7 +62,7 @@ pub(crate) fn wait_raw<T: Send>(
 /// The same, until `stop` is set: that is an error of kind `Closed`.
 pub(crate) fn wait_unless<T: Send>(
     py: Python<'_>,
-    stop: Option<&Stop>,
+    stop: Option<&CancelToken>,
     timeout: Option<f64>,
     call: impl FnOnce(&mut Wait<'_>) -> Result<T> + Send,
 ) -> PyResult<Result<T>> {
@@ -71,11 +71,11 @@ pub(crate) fn wait_unless<T: Send>(
         let interrupt = RefCell::new(None);
         let mut check = || look(&interrupt, || Error::new(ErrorKind::Timeout, "interrupted by a signal"));
         let mut notice = |what: Notice<'_>| log(what, &interrupt);
-        let mut wait = Wait::new(seconds(timeout)).telling(&mut notice);
+        let mut wait = Wait::new(seconds(timeout)).with_notices(&mut notice);
         wait.stop = stop;
         wait.later = Some(log_later);
         if is_main {
-            wait = wait.checking(&mut check);
+            wait = wait.with_check(&mut check);
         }
         let result = call(&mut wait);
         (result, interrupt.take())

@@ -12,9 +12,9 @@ use rlay_core::{
 use rlay_tls::{explain_alert, explain_own_alert};
 
 use crate::{
-    endpoint::Meeting,
+    endpoint::PendingHandshake,
+    liveness::{self, GIVEN_UP},
     options::window,
-    vigil::{self, GIVEN_UP},
 };
 
 /// The code of a connection whose channel was closed.
@@ -35,7 +35,7 @@ pub(crate) struct Streams {
 impl Streams {
     /// From now on the connection is over if nothing is heard for the liveness bound.
     pub(crate) fn new(connection: Connection, (send, receive): (SendStream, RecvStream), liveness: Duration) -> Self {
-        tokio::spawn(vigil::keep(connection.clone(), liveness));
+        tokio::spawn(liveness::keep(connection.clone(), liveness));
         Self { connection, send, receive }
     }
 }
@@ -49,7 +49,7 @@ impl Drop for Streams {
 
 #[derive(Debug)]
 enum State {
-    Meeting(Meeting),
+    PendingHandshake(PendingHandshake),
     Open(Streams),
     /// The handshake failed.
     Failed(Error),
@@ -74,8 +74,8 @@ impl QuicChannel {
         Self::new(State::Open(streams), false, peer, options)
     }
 
-    pub(crate) fn meet(meeting: Meeting, peer: String, options: &TransportOptions) -> Self {
-        Self::new(State::Meeting(meeting), true, peer, options)
+    pub(crate) fn meet(handshake: PendingHandshake, peer: String, options: &TransportOptions) -> Self {
+        Self::new(State::PendingHandshake(handshake), true, peer, options)
     }
 
     fn new(state: State, is_accepted: bool, peer: String, options: &TransportOptions) -> Self {
@@ -85,8 +85,8 @@ impl QuicChannel {
 
     /// Waits for the handshake, if it is not over yet.
     async fn usable(&mut self) -> Result<()> {
-        if let State::Meeting(meeting) = &mut self.state {
-            self.state = match meeting.streams().await {
+        if let State::PendingHandshake(handshake) = &mut self.state {
+            self.state = match handshake.streams().await {
                 Ok(streams) => State::Open(streams),
                 Err(error) => State::Failed(error),
             };

@@ -142,7 +142,7 @@ impl Listener for QuicListener {
             // The dialer waits for the answer to its handshake, whether or not this one is opened.
             let Ok(connecting) = incoming.accept() else { continue };
             let (liveness, dialer) = (self.options.liveness, peer.clone());
-            let meeting = tokio::spawn(async move {
+            let handshake = tokio::spawn(async move {
                 let ended = |reason| explain_end(&dialer, &reason);
                 let meet = async {
                     let connection = connecting.await.map_err(ended)?;
@@ -161,7 +161,11 @@ impl Listener for QuicListener {
                 let late = |_| Err(lost(&dialer, "the handshake took too long"));
                 time::timeout(HANDSHAKE_TIME, meet).await.unwrap_or_else(late)
             });
-            return Ok(Box::new(Accepted { meeting: Meeting(meeting), peer, options: self.options.clone() }));
+            return Ok(Box::new(Accepted {
+                handshake: PendingHandshake(handshake),
+                peer,
+                options: self.options.clone(),
+            }));
         }
     }
 
@@ -183,9 +187,9 @@ impl Drop for QuicListener {
 
 /// A handshake under way. Given up when nobody waits for it any more.
 #[derive(Debug)]
-pub(crate) struct Meeting(JoinHandle<Result<Streams>>);
+pub(crate) struct PendingHandshake(JoinHandle<Result<Streams>>);
 
-impl Meeting {
+impl PendingHandshake {
     /// Cancel-safe.
     pub(crate) async fn streams(&mut self) -> Result<Streams> {
         let gone = |_| Err(Error::new(ErrorKind::Closed, "the handshake was given up"));
@@ -193,7 +197,7 @@ impl Meeting {
     }
 }
 
-impl Drop for Meeting {
+impl Drop for PendingHandshake {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -201,7 +205,7 @@ impl Drop for Meeting {
 
 #[derive(Debug)]
 struct Accepted {
-    meeting: Meeting,
+    handshake: PendingHandshake,
     peer: String,
     options: TransportOptions,
 }
@@ -212,7 +216,7 @@ impl Incoming for Accepted {
     }
 
     fn open(self: Box<Self>) -> Result<Box<dyn Channel>> {
-        Ok(Box::new(QuicChannel::meet(self.meeting, self.peer, &self.options)))
+        Ok(Box::new(QuicChannel::meet(self.handshake, self.peer, &self.options)))
     }
 
     fn open_blocking(self: Box<Self>) -> Result<Box<dyn BlockingChannel>> {

@@ -20,8 +20,8 @@
 
 mod channel;
 mod endpoint;
+mod liveness;
 mod options;
-mod vigil;
 
 use async_trait::async_trait;
 use rlay_core::{Address, Channel, Listener, Result, Transport, TransportOptions};

@@ -63,7 +63,7 @@ impl Parsed {
             .send_window(window.into_inner())
             .initial_rtt(FIRST_RTT)
             .keep_alive_interval(Some(options.liveness / 4))
-            .max_idle_timeout(None); // see `vigil.rs`
+            .max_idle_timeout(None); // see `liveness.rs`
         if let Some(mtu) = self.mtu {
             let mut discovery = MtuDiscoveryConfig::default();
             discovery.upper_bound(mtu);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rlay_core::{
-    Address, BlockingChannel, ErrorKind, Frame, Result, Stop, TransportOptions,
+    Address, BlockingChannel, CancelToken, ErrorKind, Frame, Result, TransportOptions,
     net::{ReadinessWait, Want, cannot_connect, goodbye, is_vain, lost_by},
 };
 
@@ -179,8 +179,8 @@ impl BlockingChannel for ShmChannel {
         said
     }
 
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
-        self.reading.heed(stop)
+    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
+        self.reading.set_cancel_token(stop)
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

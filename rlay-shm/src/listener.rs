@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, BlockingListener, Incoming, Listener, Result, Stop, TransportOptions,
+    Address, BlockingListener, CancelToken, Incoming, Listener, Result, TransportOptions,
     net::{Reserve, bind_error, is_vain, wait_to_accept},
 };
 use tokio::{net, time};
@@ -94,7 +94,7 @@ impl Listener for AsyncListener {
 struct ThreadListener {
     socket: UnixListener,
     listening: Listening,
-    stop: Option<Stop>,
+    stop: Option<CancelToken>,
 }
 
 impl BlockingListener for ThreadListener {
@@ -114,7 +114,7 @@ impl BlockingListener for ThreadListener {
         }
     }
 
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
+    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
         self.stop.is_some()
     }

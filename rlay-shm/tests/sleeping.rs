@@ -12,7 +12,7 @@ use std::{
 };
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, ErrorKind, Stop, Transport, TransportOptions, net::own_uid,
+    Address, BlockingChannel, BlockingListener, CancelToken, ErrorKind, Transport, TransportOptions, net::own_uid,
 };
 use rlay_shm::Shm;
 
@@ -71,12 +71,12 @@ fn a_death_is_noticed_by_a_writer_that_sleeps() {
 fn a_stop_ends_a_sleep() {
     for (name, pause) in [("stop", EARLY), ("late-stop", LATE)] {
         let (mut channel, peer) = with_bare_peer(name);
-        let stop = Stop::default();
-        assert!(channel.heed(Some(&stop)));
+        let stop = CancelToken::default();
+        assert!(channel.set_cancel_token(Some(&stop)));
         thread::scope(|scope| {
             scope.spawn(|| {
                 thread::sleep(pause);
-                stop.set();
+                stop.cancel();
             });
             let end = Instant::now() + SOON;
             let error = channel.recv(Some(end)).expect_err("nothing was sent");

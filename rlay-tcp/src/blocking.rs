@@ -12,7 +12,7 @@ use std::{
 };
 
 use rlay_core::{
-    Address, BlockingChannel, Error, ErrorKind, Frame, Result, Stop, TransportOptions, Watch,
+    Address, BlockingChannel, CancelToken, Error, ErrorKind, Frame, Result, TransportOptions, Watch,
     net::{
         LAST_WORD, LINGER, ReadinessWait, Want, cannot_connect, check_user, dial_local, goodbye, is_vain,
         look_up_blocking,
@@ -378,8 +378,8 @@ impl BlockingChannel for StreamChannel {
         said
     }
 
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
-        self.reading.heed(stop)
+    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
+        self.reading.set_cancel_token(stop)
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

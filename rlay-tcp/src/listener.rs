@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, BlockingListener, Incoming, Listener, Result, Stop, TransportOptions,
+    Address, BlockingListener, CancelToken, Incoming, Listener, Result, TransportOptions,
     net::{self, Reserve, SocketFile, is_vain, lost_by, wait_to_accept},
 };
 use socket2::{SockAddr, Socket};
@@ -94,7 +94,7 @@ pub(crate) fn listen_blocking(address: &Address, options: &TransportOptions) -> 
 struct BlockingStreamListener {
     listening: Listening,
     options: TransportOptions,
-    stop: Option<Stop>,
+    stop: Option<CancelToken>,
     reserve: Reserve,
 }
 
@@ -115,7 +115,7 @@ impl BlockingListener for BlockingStreamListener {
         }
     }
 
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
+    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
         self.stop.is_some()
     }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use ring::{aead, hkdf};
-use rlay_core::{Address, ErrorKind, Frame, Result, Stop, Transport, TransportOptions};
+use rlay_core::{Address, CancelToken, ErrorKind, Frame, Result, Transport, TransportOptions};
 use rlay_tcp::Tcp;
 use rlay_tls::TlsOptions;
 use rustls::ClientConfig;
@@ -117,8 +117,8 @@ fn a_flood_of_nothing_ends_at_the_deadline_and_at_a_stop() {
         timed_out(channel.recv(Some(Instant::now() + Duration::from_millis(10)))); // shakes hands
     }
     timed_out(channel.recv(Some(Instant::now())));
-    let stop = Stop::default();
-    assert!(channel.heed(Some(&stop)));
-    stop.set();
+    let stop = CancelToken::default();
+    assert!(channel.set_cancel_token(Some(&stop)));
+    stop.cancel();
     timed_out(channel.recv(None));
 }

@@ -6,7 +6,8 @@
 use std::{future::Future, panic::resume_unwind, time::Instant};
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, Channel, Frame, Incoming, Listener, Result, Stop, Watch, timeout_error,
+    Address, BlockingChannel, BlockingListener, CancelToken, Channel, Frame, Incoming, Listener, Result, Watch,
+    timeout_error,
 };
 use tokio::{runtime::Handle, task, time};
 
@@ -128,9 +129,9 @@ impl Endpoint {
     }
 
     /// Whether waits end with `stop` from now on; the async form has cancellation for that.
-    pub(crate) fn heed(&mut self, stop: Option<&Stop>) -> bool {
+    pub(crate) fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         match self {
-            Self::Blocking(channel) => channel.heed(stop),
+            Self::Blocking(channel) => channel.set_cancel_token(stop),
             Self::Async(_) => false,
         }
     }
@@ -161,10 +162,10 @@ impl Listening {
         }
     }
 
-    /// As [`Endpoint::heed`].
-    pub(crate) fn heed(&mut self, stop: Option<&Stop>) -> bool {
+    /// As [`Endpoint::set_cancel_token`].
+    pub(crate) fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         match self {
-            Self::Blocking(listener) => listener.heed(stop),
+            Self::Blocking(listener) => listener.set_cancel_token(stop),
             Self::Async(_) => false,
         }
     }

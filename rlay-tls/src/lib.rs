@@ -35,13 +35,13 @@
 //! # Ok::<(), rlay_core::Error>(())
 //! ```
 
-mod belief;
 mod explain;
 mod files;
 mod identity;
 mod options;
 mod pin;
 mod session;
+mod verifier;
 
 pub use explain::{explain, explain_alert, explain_own_alert};
 pub use options::{Dialer, Listening, TlsOptions};

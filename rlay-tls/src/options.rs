@@ -20,10 +20,10 @@ use rustls::{
 
 use crate::{
     ALPN, Pin, TlsSession,
-    belief::{OfDialers, OfListener},
     files::Watched,
     identity::{self, Showing},
     provider,
+    verifier::{OfDialers, OfListener},
 };
 
 /// The option by which a dialer takes any certificate.
@@ -152,8 +152,8 @@ impl TlsOptions {
                 ))
             })?,
         };
-        let belief = OfListener::new(self.pin, self.ca.as_deref())?;
-        let refused = belief.refused.clone();
+        let verifier = OfListener::new(self.pin, self.ca.as_deref())?;
+        let refused = verifier.refused.clone();
         let show = match self.files(address)? {
             Some((cert, key)) => {
                 let identity = Arc::new(identity::from_files(&cert, &key)?);
@@ -169,7 +169,7 @@ impl TlsOptions {
             .with_protocol_versions(&[&TLS13])
             .expect("ring speaks TLS 1.3")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(belief))
+            .with_custom_certificate_verifier(Arc::new(verifier))
             .with_client_cert_resolver(Arc::new(show));
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.resumption = Resumption::disabled();
@@ -197,14 +197,14 @@ impl TlsOptions {
             );
         }
         let is_mutual = self.ca.is_some() || self.clients.is_some();
-        let belief: Arc<dyn ClientCertVerifier> = match is_mutual {
+        let verifier: Arc<dyn ClientCertVerifier> = match is_mutual {
             true => Arc::new(OfDialers::new(self.ca.as_deref(), self.clients.as_deref())?),
             false => rustls::server::WebPkiClientVerifier::no_client_auth(),
         };
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .expect("ring speaks TLS 1.3")
-            .with_client_cert_verifier(belief)
+            .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(Showing(Box::new(move || Some(identity.current())))));
         config.alpn_protocols = vec![ALPN.to_vec()];
         // Who resumes is not verified again: a client taken off the list would still come in.

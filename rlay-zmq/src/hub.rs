@@ -100,7 +100,7 @@ pub(crate) type Links = Arc<Mutex<HashMap<Bytes, Arc<Link>>>>;
 pub(crate) type Arrival = Result<ZmqChannel>;
 
 /// What the hub of a listener needs to take in new connections.
-pub(crate) struct Door {
+pub(crate) struct AcceptQueue {
     pub(crate) accepted: mpsc::Sender<Arrival>,
     pub(crate) max_frame: usize,
     pub(crate) name: String,
@@ -119,7 +119,7 @@ pub(crate) struct Hub<E> {
     pub(crate) events: E,
     pub(crate) links: Links,
     /// `None` at the end that dials, which has one connection and takes in no others.
-    pub(crate) door: Option<Door>,
+    pub(crate) door: Option<AcceptQueue>,
     pub(crate) liveness: Duration,
 }
 
@@ -176,7 +176,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
                     }
                     _ => {}
                 },
-                _ = look.tick() => self.look(),
+                _ = look.tick() => self.check_interrupts(),
                 () = time::sleep(DRY), if is_dry => is_dry = false,
             }
         }

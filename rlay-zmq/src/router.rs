@@ -20,7 +20,7 @@ use socket2::{Domain, SockAddr, Type};
 use tokio::sync::mpsc;
 use zeromq::{RouterSocket, Socket};
 
-use crate::hub::{Arrival, Door, Hub, Links, Outbox, Reader, Writer, backlog};
+use crate::hub::{AcceptQueue, Arrival, Hub, Links, Outbox, Reader, Writer, backlog};
 
 /// Connections that the kernel lets wait.
 const BACKLOG: i32 = 1024;
@@ -35,8 +35,12 @@ pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Res
     let listening: Box<dyn Any + Send + Sync> = Box::new(std::sync::Mutex::new(std::mem::take(socket.binds())));
     let (writer, reader) = socket.split();
     let (accepted, backlog) = backlog();
-    let door =
-        Some(Door { accepted, max_frame: options.max_frame, name: address.to_string(), reserve: Reserve::default() });
+    let door = Some(AcceptQueue {
+        accepted,
+        max_frame: options.max_frame,
+        name: address.to_string(),
+        reserve: Reserve::default(),
+    });
     let (reader, writer, links) = (Reader::Router(reader), Writer::Router(writer), Links::default());
     let hub = Hub { reader, writer, events, links, door, liveness: options.liveness };
     Ok(Box::new(ZmqListener { backlog, address, descriptor, _file: file, _listening: listening, _outbox: hub.spawn() }))

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rlay::{
-    ClientEnv, Env, ErrorKind, Result, Stop, Value,
+    CancelToken, ClientEnv, Env, ErrorKind, Result, Value,
     endpoint::{Acceptor, Wait, dial},
     wire::Role,
 };
@@ -311,14 +311,14 @@ fn a_dialer_whose_handshake_hangs_can_be_stopped() {
     bounded(|| {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = format!("tls://{}?insecure_skip_verification=yes", silent.local_addr().expect("bound"));
-        let stop = Stop::default();
+        let stop = CancelToken::default();
         let stopper = stop.clone();
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(300));
-            stopper.set();
+            stopper.cancel();
         });
         let start = Instant::now();
-        let mut wait = Wait::new(Some(PATIENCE)).unless(&stop);
+        let mut wait = Wait::new(Some(PATIENCE)).with_cancel(&stop);
         let error = dial(&address.parse().expect("an address"), Role::Agent, &rlay::connection_options(), &mut wait);
         assert_eq!(error.expect_err("nobody answers").kind(), ErrorKind::Closed);
         assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());

@@ -153,14 +153,14 @@ fn a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause() {
         let (over, is_over) = mpsc::channel();
         let host = thread::spawn(move || {
             let mut connection = acceptor.next(&mut Wait::default())?;
-            let stop = rlay::Stop::default();
+            let stop = rlay::CancelToken::default();
             let for_env = stop.clone();
             let mut factory = move |_: &Make| {
-                for_env.set();
+                for_env.cancel();
                 Ok(Box::new(Hosted::new(CountingEnv::new(None), None)) as Box<dyn rlay::HostEnv>)
             };
             let mut host = Host::new(&mut factory, connection.limits(), true);
-            serve(&mut connection, &mut host, &mut Wait::default().unless(&stop))?;
+            serve(&mut connection, &mut host, &mut Wait::default().with_cancel(&stop))?;
             over.send(())?;
             while for_host.count() < 8 {
                 drop(acceptor.next(&mut Wait::default())?);

@@ -87,7 +87,7 @@ fn the_conversation_sees_no_socket_clock_thread_or_runtime() {
         "crate::channel",
         "crate::bridge",
         "crate::net",
-        "crate::stop",
+        "crate::cancel_token",
         "crate::stream",
         "crate::registry",
     ];

@@ -1,4 +1,4 @@
-//! Driver: a private runtime which whoever waits drives, and a keeper that drives it while nobody waits.
+//! Driver: a private runtime which whoever waits drives, and a idle_driver that drives it while nobody waits.
 
 use std::{
     fmt,
@@ -21,7 +21,7 @@ use crate::{
     net::why,
 };
 
-/// The keeper drives once nobody has for this long.
+/// The idle_driver drives once nobody has for this long.
 const IDLE: Duration = Duration::from_millis(5);
 /// Rounds in which tasks may pass on what was sent.
 const PASS_ON: usize = 2;
@@ -34,7 +34,7 @@ const LAST_WORDS: usize = 8;
 #[derive(Clone)]
 pub(super) struct Driver {
     shared: Arc<Shared>,
-    /// The keeper holds `shared` but not this, so that it knows when it is the last.
+    /// The idle_driver holds `shared` but not this, so that it knows when it is the last.
     life: Option<Arc<Life>>,
 }
 
@@ -48,12 +48,12 @@ struct Shared {
     /// Calls so far.
     calls: AtomicU64,
     /// `None` without one.
-    keeper: OnceLock<Thread>,
+    idle_driver: OnceLock<Thread>,
     keeper_drives: AtomicBool,
     keeper_leaves: Notify,
-    /// The keeper sleeps until the last call is over.
+    /// The idle_driver sleeps until the last call is over.
     keeper_sleeps: AtomicBool,
-    /// Somebody has left for good; whoever dials next should not have to wait for the keeper.
+    /// Somebody has left for good; whoever dials next should not have to wait for the idle_driver.
     is_left: AtomicBool,
     is_over: AtomicBool,
 }
@@ -61,14 +61,14 @@ struct Shared {
 struct Life {
     shared: Arc<Shared>,
     /// `None` only while it is dropped.
-    keeper: Option<thread::JoinHandle<()>>,
+    idle_driver: Option<thread::JoinHandle<()>>,
 }
 
 /// A call that drives the runtime.
 struct Call<'a>(&'a Shared);
 
 impl Driver {
-    /// A new runtime, with a keeper if its tasks have work to do while nobody waits.
+    /// A new runtime, with a idle_driver if its tasks have work to do while nobody waits.
     pub(super) fn new(is_kept: bool) -> Result<Self> {
         refuse_inside_tokio()?;
         let cannot = |e: std::io::Error| {
@@ -80,7 +80,7 @@ impl Driver {
             pid: std::process::id(),
             busy: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
-            keeper: OnceLock::new(),
+            idle_driver: OnceLock::new(),
             keeper_drives: AtomicBool::new(false),
             keeper_leaves: Notify::new(),
             keeper_sleeps: AtomicBool::new(false),
@@ -90,10 +90,10 @@ impl Driver {
         let mut life = None;
         if is_kept {
             let kept = shared.clone();
-            let keeper =
-                thread::Builder::new().name("rlay-keeper".into()).spawn(move || kept.keep()).map_err(cannot)?;
-            let _ = shared.keeper.set(keeper.thread().clone());
-            life = Some(Arc::new(Life { shared: shared.clone(), keeper: Some(keeper) }));
+            let idle_driver =
+                thread::Builder::new().name("rlay-idle_driver".into()).spawn(move || kept.keep()).map_err(cannot)?;
+            let _ = shared.idle_driver.set(idle_driver.thread().clone());
+            life = Some(Arc::new(Life { shared: shared.clone(), idle_driver: Some(idle_driver) }));
         }
         Ok(Self { shared, life })
     }
@@ -119,7 +119,7 @@ impl Driver {
         })
     }
 
-    /// Waits for `future` and leaves the driving to others, if there is a keeper among them: for calls
+    /// Waits for `future` and leaves the driving to others, if there is a idle_driver among them: for calls
     /// that wait nearly always and would keep the runtime from threads that have more to do.
     pub(super) fn watch<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
         if !self.is_kept() {
@@ -153,7 +153,7 @@ impl Driver {
         drop(object);
         drop(context);
         if refuse_inside_tokio().is_ok() {
-            // From a task, which comes after those that the drop has woken: where the keeper still drives, rounds of
+            // From a task, which comes after those that the drop has woken: where the idle_driver still drives, rounds of
             // one's own would be over before any of them.
             let _ = self.shared.enter().0.runtime().block_on(async { task::spawn(rounds(LAST_WORDS)).await });
             self.shared.is_left.store(true, SeqCst);
@@ -181,12 +181,12 @@ impl Shared {
     }
 
     fn wake_keeper(&self) {
-        if let Some(keeper) = self.keeper.get() {
-            keeper.unpark();
+        if let Some(idle_driver) = self.idle_driver.get() {
+            idle_driver.unpark();
         }
     }
 
-    /// What the keeper's thread does.
+    /// What the idle_driver's thread does.
     fn keep(&self) {
         let mut seen = 0;
         while !self.is_over.load(SeqCst) {
@@ -223,18 +223,18 @@ impl Drop for Call<'_> {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        // In a forked child there is no keeper, and its lock may be held for ever.
+        // In a forked child there is no idle_driver, and its lock may be held for ever.
         if self.shared.is_this_process() {
             self.shared.is_over.store(true, SeqCst);
             self.shared.keeper_leaves.notify_one();
             self.shared.wake_keeper();
             // Nobody calls any more, so it is on its way out. Who dropped the last handle may want the address again.
-            if let Some(keeper) = self.keeper.take() {
-                let _ = keeper.join();
+            if let Some(idle_driver) = self.idle_driver.take() {
+                let _ = idle_driver.join();
             }
         } else {
             // To let go of the parent's thread would be to let go of one of ours that has the same number.
-            std::mem::forget(self.keeper.take());
+            std::mem::forget(self.idle_driver.take());
         }
     }
 }
@@ -325,7 +325,7 @@ mod tests {
             })
             .unwrap();
         for _ in 0..200 {
-            ticks.recv_timeout(Duration::from_secs(10)).expect("the keeper drives");
+            ticks.recv_timeout(Duration::from_secs(10)).expect("the idle_driver drives");
         }
         // And the one who waits still gets the runtime, any number of times.
         for _ in 0..3 {
@@ -401,7 +401,7 @@ mod tests {
                 driver.drive_out(None, async { send.send(item).map_err(|_| timeout()) }).unwrap();
                 at_once += usize::from(passed.try_iter().last() == Some(item));
             }
-            // While the keeper drives, as it does after a pause, it passes them on.
+            // While the idle_driver drives, as it does after a pause, it passes them on.
             if at_once > 10 {
                 return;
             }

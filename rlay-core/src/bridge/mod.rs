@@ -15,10 +15,10 @@ use tokio::time;
 
 use crate::{
     address::Address,
+    cancel_token::CancelToken,
     channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Watch},
     error::{Error, ErrorKind, Result},
     frame::Frame,
-    stop::Stop,
 };
 
 /// How often whoever waits to send looks at something else.
@@ -30,10 +30,10 @@ pub fn timeout() -> Error {
 }
 
 /// Waits for `future`, or for `stop` as for a deadline.
-async fn unless<T>(stop: Option<&Stop>, future: impl Future<Output = Result<T>>) -> Result<T> {
+async fn unless<T>(stop: Option<&CancelToken>, future: impl Future<Output = Result<T>>) -> Result<T> {
     let Some(stop) = stop else { return future.await };
     let stopped = async {
-        stop.wait().await;
+        stop.cancelled().await;
         // As at a deadline, what is there already is taken; for that the runtime must look first.
         time::sleep(Duration::from_millis(1)).await;
     };
@@ -84,7 +84,7 @@ struct Bridged {
     /// `None` only while it is dropped.
     channel: Option<Box<dyn Channel>>,
     driver: Driver,
-    stop: Option<Stop>,
+    stop: Option<CancelToken>,
 }
 
 impl Bridged {
@@ -129,7 +129,7 @@ impl BlockingChannel for Bridged {
         driver.drive(deadline, channel.close())
     }
 
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
+    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         self.stop = stop.cloned();
         stop.is_some()
     }
@@ -158,7 +158,7 @@ struct BridgedListener {
     /// `None` only while it is dropped.
     listener: Option<Box<dyn Listener>>,
     driver: Driver,
-    stop: Option<Stop>,
+    stop: Option<CancelToken>,
 }
 
 impl BlockingListener for BridgedListener {
@@ -171,7 +171,7 @@ impl BlockingListener for BridgedListener {
         Ok(Box::new(BridgedIncoming { incoming: Some(incoming), driver: self.driver.clone() }))
     }
 
-    fn heed(&mut self, stop: Option<&Stop>) -> bool {
+    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         self.stop = stop.cloned();
         stop.is_some()
     }

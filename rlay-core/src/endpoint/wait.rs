@@ -7,11 +7,11 @@ use std::{
 
 use crate::{
     bridge::timeout,
+    cancel_token::CancelToken,
     channel::BlockingChannel,
     error::{ErrorKind, Result},
     frame::Frame,
     printable::log_entry,
-    stop::Stop,
 };
 
 /// How often a waiting call looks up, if it has something to look at.
@@ -56,17 +56,17 @@ pub struct Wait<'a> {
     /// Told what becomes, after the call, of a program that it launched; by default `tracing` is. From any thread.
     pub later: Option<fn(Notice<'_>)>,
     /// Ends the wait with an error of kind [`Closed`](ErrorKind::Closed) once it is set.
-    pub stop: Option<&'a Stop>,
+    pub stop: Option<&'a CancelToken>,
     /// Ends the wait as the deadline does, but nothing that is sent meanwhile.
-    pub(crate) near: Option<Instant>,
-    /// What becomes of `near` once the clock is read: so long from then.
-    pub(crate) near_in: Option<Duration>,
-    /// Whether `near` may be missed by a tenth of a second.
-    pub(crate) is_loose: bool,
+    pub(crate) soft_deadline: Option<Instant>,
+    /// What becomes of `soft_deadline` once the clock is read: so long from then.
+    pub(crate) soft_deadline_in: Option<Duration>,
+    /// Whether `soft_deadline` may be missed by a tenth of a second.
+    pub(crate) is_approximate: bool,
     /// Whether the channel that is waited on looks at `stop` itself.
-    pub(crate) is_heeded: bool,
+    pub(crate) wakes_on_cancel: bool,
     /// Whether the attempt itself looks at something besides.
-    pub(crate) must_look: bool,
+    pub(crate) needs_polling: bool,
 }
 
 impl fmt::Debug for Wait<'_> {
@@ -83,14 +83,14 @@ impl<'a> Wait<'a> {
 
     /// Calls `check` while waiting; its error ends the wait.
     #[must_use]
-    pub fn checking(self, check: &'a mut dyn FnMut() -> Result<()>) -> Self {
+    pub fn with_check(self, check: &'a mut dyn FnMut() -> Result<()>) -> Self {
         Self { check: Some(check), ..self }
     }
 
     /// Tells `notice` what a wait is for that has lasted, of a connection that is lost or regained, and of agents that
     /// join a host and leave it.
     #[must_use]
-    pub fn telling(self, notice: &'a mut dyn FnMut(Notice<'_>)) -> Self {
+    pub fn with_notices(self, notice: &'a mut dyn FnMut(Notice<'_>)) -> Self {
         Self { notice: Some(notice), ..self }
     }
 
@@ -122,7 +122,7 @@ impl<'a> Wait<'a> {
 
     /// Waits no longer once `stop` is set.
     #[must_use]
-    pub fn unless(self, stop: &'a Stop) -> Self {
+    pub fn with_cancel(self, stop: &'a CancelToken) -> Self {
         Self { stop: Some(stop), ..self }
     }
 
@@ -130,36 +130,36 @@ impl<'a> Wait<'a> {
     pub(crate) fn within(&mut self, time: Duration) -> Wait<'_> {
         let deadline = self.deadline.into_iter().chain(Instant::now().checked_add(time)).min();
         self.settle();
-        self.like(deadline, self.near)
+        self.like(deadline, self.soft_deadline)
     }
 
-    /// The same with a look up at `near` or soon after: what waits then ends as at the deadline, what sends does not.
-    pub(crate) fn glancing(&mut self, near: Option<Instant>) -> Wait<'_> {
-        Wait { is_loose: true, ..self.like(self.deadline, near) }
+    /// The same with a look up at `soft_deadline` or soon after: what waits then ends as at the deadline, what sends does not.
+    pub(crate) fn soft_deadline(&mut self, soft_deadline: Option<Instant>) -> Wait<'_> {
+        Wait { is_approximate: true, ..self.like(self.deadline, soft_deadline) }
     }
 
     /// The same with a look up after `time`.
-    pub(crate) fn glancing_in(&mut self, time: Duration) -> Wait<'_> {
-        Wait { near_in: Some(time), ..self.glancing(None) }
+    pub(crate) fn soft_deadline_in(&mut self, time: Duration) -> Wait<'_> {
+        Wait { soft_deadline_in: Some(time), ..self.soft_deadline(None) }
     }
 
     /// The same without such a look.
-    pub(crate) fn far(&mut self) -> Wait<'_> {
+    pub(crate) fn without_soft_deadline(&mut self) -> Wait<'_> {
         self.like(self.deadline, None)
     }
 
     /// The same whose deadline is but such a look.
-    pub(crate) fn polling(&mut self) -> Wait<'_> {
+    pub(crate) fn as_soft_deadline(&mut self) -> Wait<'_> {
         self.like(None, self.deadline)
     }
 
     /// The same without any deadline.
-    pub(crate) fn undated(&mut self) -> Wait<'_> {
+    pub(crate) fn without_deadline(&mut self) -> Wait<'_> {
         self.like(None, None)
     }
 
-    fn like(&mut self, deadline: Option<Instant>, near: Option<Instant>) -> Wait<'_> {
-        let mut like = Wait { deadline, near, stop: self.stop, later: self.later, ..Wait::default() };
+    fn like(&mut self, deadline: Option<Instant>, soft_deadline: Option<Instant>) -> Wait<'_> {
+        let mut like = Wait { deadline, soft_deadline, stop: self.stop, later: self.later, ..Wait::default() };
         if let Some(check) = &mut self.check {
             like.check = Some(&mut **check);
         }
@@ -171,24 +171,24 @@ impl<'a> Wait<'a> {
 
     /// Counts from now on what is to be counted once the clock is read.
     fn settle(&mut self) {
-        if let Some(time) = self.near_in.take() {
-            self.near = Instant::now().checked_add(time);
+        if let Some(time) = self.soft_deadline_in.take() {
+            self.soft_deadline = Instant::now().checked_add(time);
         }
     }
 
     fn end(&mut self) -> Option<Instant> {
         self.settle();
-        self.deadline.into_iter().chain(self.near).min()
+        self.deadline.into_iter().chain(self.soft_deadline).min()
     }
 
     /// Says that all waiting is done on `channel`, which may be able to look at the flag itself.
     pub(crate) fn on(&mut self, channel: &mut dyn BlockingChannel) {
-        self.is_heeded = channel.heed(self.stop);
+        self.wakes_on_cancel = channel.set_cancel_token(self.stop);
     }
 
     /// Whether the wait is to be interrupted, for looks that the channel does not make itself.
     fn is_sliced(&self) -> bool {
-        self.check.is_some() || self.must_look || (self.stop.is_some() && !self.is_heeded)
+        self.check.is_some() || self.needs_polling || (self.stop.is_some() && !self.wakes_on_cancel)
     }
 
     /// Receives as [`run`](Self::run) does; what was received goes through `then`. Begins without reading the clock
@@ -198,10 +198,11 @@ impl<'a> Wait<'a> {
         channel: &mut dyn BlockingChannel,
         mut then: impl FnMut(Result<Option<Frame>>) -> Result<Option<Frame>>,
     ) -> Result<Option<Frame>> {
-        let may_be_brief = self.deadline.is_none() && (self.is_loose || (self.near.is_none() && self.is_sliced()));
+        let may_be_brief =
+            self.deadline.is_none() && (self.is_approximate || (self.soft_deadline.is_none() && self.is_sliced()));
         if may_be_brief && let Some(received) = channel.recv_briefly() {
             match then(received) {
-                Err(error) if error.kind() == ErrorKind::Timeout => self.look()?,
+                Err(error) if error.kind() == ErrorKind::Timeout => self.check_interrupts()?,
                 result => return result,
             }
         }
@@ -218,14 +219,14 @@ impl<'a> Wait<'a> {
                 (slice, deadline) => slice.or(deadline),
             };
             match attempt(deadline) {
-                Err(error) if error.kind() == ErrorKind::Timeout => self.look()?,
+                Err(error) if error.kind() == ErrorKind::Timeout => self.check_interrupts()?,
                 result => return result,
             }
         }
     }
 
     /// Makes the check and fails if the flag is set or the deadline has passed.
-    pub fn look(&mut self) -> Result<()> {
+    pub fn check_interrupts(&mut self) -> Result<()> {
         if let Some(check) = &mut self.check {
             check()?;
         }
@@ -242,7 +243,7 @@ impl<'a> Wait<'a> {
     pub(crate) fn sleep(&mut self, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         loop {
-            self.look()?;
+            self.check_interrupts()?;
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{bridge::timeout, error::Result, stop::Stop};
+use crate::{bridge::timeout, error::Result, stop::CancelToken};
 
 /// Nearer than this to a full tick is a full tick.
 const SLACK: Duration = Duration::from_millis(5);
@@ -45,7 +45,7 @@ pub enum Want {
 /// ```
 #[derive(Debug, Default)]
 pub struct ReadinessWait {
-    stop: Option<Stop>,
+    stop: Option<CancelToken>,
     /// Between two looks of the channel's own while it waits.
     pause: Option<Duration>,
     /// A whole tick has passed in vain.
@@ -73,14 +73,14 @@ impl ReadinessWait {
     }
 
     /// From now on waits end once `stop` is set. Whether they will: not where descriptors have run out.
-    pub fn heed(&mut self, stop: Option<&Stop>) -> bool {
+    pub fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
         self.stop.is_some()
     }
 
     /// Call before each read or write. An error of kind `WouldBlock` says that it would be in vain.
     pub fn before_io(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
-        let polls = self.is_idle || self.polls_always || self.stop.as_ref().is_some_and(Stop::is_set);
+        let polls = self.is_idle || self.polls_always || self.stop.as_ref().is_some_and(CancelToken::is_set);
         let left = match self.is_brief {
             true => Some(Self::TICK),
             false => deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
@@ -96,7 +96,7 @@ impl ReadinessWait {
     /// anything meanwhile: a tick, or until the deadline. `None` after a tick in vain and once the stop is set; then
     /// call [`before_io`](Self::before_io).
     pub fn first_tick(&self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
-        if self.is_idle || self.stop.as_ref().is_some_and(Stop::is_set) {
+        if self.is_idle || self.stop.as_ref().is_some_and(CancelToken::is_set) {
             return None;
         }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
@@ -111,7 +111,8 @@ impl ReadinessWait {
     /// Whether nothing is to be waited for any more. For calls that read again and again, though each read succeeds,
     /// because what comes is not what they wait for.
     pub fn is_over(&self, deadline: Option<Instant>) -> bool {
-        self.stop.as_ref().is_some_and(Stop::is_set) || deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.stop.as_ref().is_some_and(CancelToken::is_set)
+            || deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Call where a part of something has gone, and more is to go: once in a [`TICK`](Self::TICK) calls `look`, and
@@ -154,9 +155,9 @@ impl ReadinessWait {
 }
 
 /// Waits until a connection to `socket` may be there to be accepted. Fails at the deadline, and once `stop` is set.
-pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option<&Stop>) -> Result<()> {
+pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option<&CancelToken>) -> Result<()> {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    if left == Some(Duration::ZERO) || stop.is_some_and(Stop::is_set) {
+    if left == Some(Duration::ZERO) || stop.is_some_and(CancelToken::is_set) {
         return Err(timeout());
     }
     // Whatever it says, `accept` is tried next.
@@ -168,14 +169,14 @@ pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option
 ///
 /// By poll(2), of which rustix has only ppoll(2): with a limit that takes 4 % of a step over a Unix socket longer.
 #[allow(unsafe_code)]
-fn ready(socket: impl AsFd, want: Want, stop: Option<&Stop>, limit: Option<Duration>) -> io::Result<bool> {
+fn ready(socket: impl AsFd, want: Want, stop: Option<&CancelToken>, limit: Option<Duration>) -> io::Result<bool> {
     let events = match want {
         Want::Read => libc::POLLIN,
         Want::Write => libc::POLLOUT,
     };
     let watch = |fd: BorrowedFd<'_>, events| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     let socket = socket.as_fd();
-    let pipe = stop.and_then(Stop::pipe).map(AsFd::as_fd);
+    let pipe = stop.and_then(CancelToken::pipe).map(AsFd::as_fd);
     let mut watched = [watch(socket, events), watch(pipe.unwrap_or(socket), libc::POLLIN)];
     let count = if pipe.is_some() { 2 } else { 1 };
     // Rounded up, for one that is too short would be waited for again and again.

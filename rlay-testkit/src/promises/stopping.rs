@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rlay_core::{Result, Stop};
+use rlay_core::{CancelToken, Result};
 
 use super::{assert_frame, is_timeout, send};
 use crate::test_context::{STALL, TestContext, after, together};
@@ -16,8 +16,8 @@ const SOON: Duration = Duration::from_secs(10);
 /// Promise 14: a channel and a listener that wait, and what comes when the stop is set already.
 pub fn a_stop_ends_a_wait(context: &TestContext) {
     for (mut waiting, mut other) in context.pairs() {
-        let stop = Stop::default();
-        if !waiting.heed(Some(&stop)) {
+        let stop = CancelToken::default();
+        if !waiting.set_cancel_token(Some(&stop)) {
             continue;
         }
         assert_ended(&stop, |deadline| waiting.recv(deadline));
@@ -31,21 +31,21 @@ pub fn a_stop_ends_a_wait(context: &TestContext) {
         };
         assert_frame(&frame, 1, 100);
 
-        waiting.heed(None);
+        waiting.set_cancel_token(None);
         let deadline = after(STALL);
         assert!(is_timeout(&waiting.recv(deadline)) && after(Duration::ZERO) >= deadline, "it heeds a stop no longer");
     }
-    let (mut listening, stop) = (context.listen(&context.fresh_address()).expect("listens"), Stop::default());
-    if listening.heed(Some(&stop)) {
+    let (mut listening, stop) = (context.listen(&context.fresh_address()).expect("listens"), CancelToken::default());
+    if listening.set_cancel_token(Some(&stop)) {
         assert_ended(&stop, |deadline| listening.accept(deadline));
     }
 }
 
 /// Panics unless `wait` ends when the stop is set, and at once when it is set already.
-fn assert_ended<T: std::fmt::Debug>(stop: &Stop, mut wait: impl FnMut(Option<Instant>) -> Result<T>) {
+fn assert_ended<T: std::fmt::Debug>(stop: &CancelToken, mut wait: impl FnMut(Option<Instant>) -> Result<T>) {
     let set_later = || {
         thread::sleep(STALL);
-        stop.set();
+        stop.cancel();
     };
     let mut ends = || {
         let deadline = after(SOON);

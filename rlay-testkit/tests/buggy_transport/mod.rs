@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, BlockingChannel, Channel, Error, ErrorKind, Frame, Incoming, Listener, Registry, Result, Stop, Transport,
-    TransportOptions, Watch, open_bridged,
+    Address, BlockingChannel, CancelToken, Channel, Error, ErrorKind, Frame, Incoming, Listener, Registry, Result,
+    Transport, TransportOptions, Watch, open_bridged,
 };
 use rlay_testkit::Faulty;
 use tokio::time::{sleep, timeout};
@@ -117,7 +117,7 @@ impl BlockingChannel for Deaf {
         self.0.close(deadline)
     }
 
-    fn heed(&mut self, _: Option<&Stop>) -> bool {
+    fn set_cancel_token(&mut self, _: Option<&CancelToken>) -> bool {
         true
     }
 

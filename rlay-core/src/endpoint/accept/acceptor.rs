@@ -19,6 +19,7 @@ use crate::net::spare_for_handshake;
 use crate::{
     address::Address,
     bridge::{refuse_inside_tokio, timeout},
+    cancel_token::CancelToken,
     channel::{BlockingChannel, BlockingListener, Incoming},
     endpoint::{
         connect::connection::Connection,
@@ -30,7 +31,6 @@ use crate::{
     net::LAST_WORD,
     printable::log_entry,
     session::{AgentSession, EnvSession},
-    stop::Stop,
     wire::{Goodbye, Role},
 };
 
@@ -60,7 +60,7 @@ struct Shared {
     is_network: bool,
     state: Mutex<State>,
     changed: Condvar,
-    stop: Stop,
+    stop: CancelToken,
     admission: Admission<Box<dyn BlockingChannel>>,
     /// Which dialers were told that they have to wait.
     history: History,
@@ -70,7 +70,7 @@ struct Shared {
 struct State {
     ready: VecDeque<Connection>,
     /// What ends each handshake under way, the oldest first.
-    handshakes: VecDeque<Stop>,
+    handshakes: VecDeque<CancelToken>,
     /// Those, and others that are being ended.
     threads: usize,
     notices: VecDeque<String>,
@@ -106,7 +106,7 @@ impl Acceptor {
             is_network: transport.is_network(address.scheme()),
             state: Mutex::default(),
             changed: Condvar::new(),
-            stop: Stop::default(),
+            stop: CancelToken::default(),
             admission,
             history: History::default(),
         });
@@ -153,7 +153,7 @@ impl Acceptor {
                 if let Some(found) = look(&mut state) {
                     return Ok(found);
                 }
-                if self.shared.stop.is_set() {
+                if self.shared.stop.is_cancelled() {
                     return Err(Error::new(ErrorKind::Closed, format!("{}: the endpoint was closed", self.address)));
                 }
                 let left = match deadline {
@@ -190,7 +190,7 @@ impl Acceptor {
 
     /// Whether [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
-        self.shared.stop.is_set()
+        self.shared.stop.is_cancelled()
     }
 
     /// [`ConnectionOptions::handshake_timeout`].
@@ -206,7 +206,7 @@ impl Acceptor {
     /// Forgets the queue without a word to the peers, for a forked child; see [`descriptor`](Self::descriptor).
     pub fn abandon(&self) {
         self.abandoned.store(true, SeqCst);
-        self.shared.stop.set();
+        self.shared.stop.cancel();
         // The lock may be held by a thread that no longer exists.
         if let Ok(mut state) = self.shared.state.try_lock() {
             state.ready.clear();
@@ -219,7 +219,7 @@ impl Acceptor {
         if self.abandoned.load(SeqCst) {
             return;
         }
-        self.shared.stop.set();
+        self.shared.stop.cancel();
         let began = Instant::now();
         let queued = std::mem::take(&mut self.shared.state().ready);
         self.shared.changed.notify_all();
@@ -239,7 +239,7 @@ impl Acceptor {
 
 impl Drop for Acceptor {
     fn drop(&mut self) {
-        self.shared.stop.set();
+        self.shared.stop.cancel();
         self.shared.changed.notify_all();
         let is_abandoned = self.abandoned.load(SeqCst);
         self.shared.admission.close(!is_abandoned);
@@ -259,9 +259,9 @@ impl Shared {
     }
 
     fn accept(self: Arc<Self>, mut listener: Box<dyn BlockingListener>) {
-        let is_heeded = listener.heed(Some(&self.stop));
-        while !self.stop.is_set() {
-            let slice = (!is_heeded).then(|| Instant::now() + SLICE);
+        let wakes_on_cancel = listener.set_cancel_token(Some(&self.stop));
+        while !self.stop.is_cancelled() {
+            let slice = (!wakes_on_cancel).then(|| Instant::now() + SLICE);
             let Ok(incoming) = listener.accept(slice) else { continue };
             #[cfg(unix)]
             if let Err(error) = spare_for_handshake() {
@@ -278,7 +278,7 @@ impl Shared {
             let (peer, own) = (incoming.peer(), handshake.clone());
             let spawned = thread::Builder::new().name("rlay-handshake".into()).spawn(move || {
                 if let Err(error) = shared.handshake(incoming, &own)
-                    && !shared.stop.is_set()
+                    && !shared.stop.is_cancelled()
                 {
                     // A dialer that has to wait tries again and again, which is one line.
                     let line = match error.kind() {
@@ -298,7 +298,7 @@ impl Shared {
     }
 
     /// Makes room for one more handshake, if it must by ending the oldest: an honest one takes milliseconds.
-    fn begin(&self) -> Option<Stop> {
+    fn begin(&self) -> Option<CancelToken> {
         let most = self.options.listener.max_handshakes.max(1);
         let mut state = self.state();
         // A peer that was refused may take a moment to go.
@@ -308,7 +308,7 @@ impl Shared {
         if state.handshakes.len() >= most
             && let Some(oldest) = state.handshakes.pop_front()
         {
-            oldest.set();
+            oldest.cancel();
         }
         // Ended with all else, too.
         let handshake = self.stop.child();
@@ -317,7 +317,7 @@ impl Shared {
         Some(handshake)
     }
 
-    fn end(&self, handshake: &Stop) {
+    fn end(&self, handshake: &CancelToken) {
         let mut state = self.state();
         state.handshakes.retain(|other| other != handshake);
         state.threads -= 1;
@@ -364,8 +364,8 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn handshake(&self, incoming: Box<dyn Incoming>, handshake: &Stop) -> Result<()> {
-        let mut wait = Wait::new(Some(self.options.handshake_timeout)).unless(handshake);
+    fn handshake(&self, incoming: Box<dyn Incoming>, handshake: &CancelToken) -> Result<()> {
+        let mut wait = Wait::new(Some(self.options.handshake_timeout)).with_cancel(handshake);
         let deadline = wait.deadline;
         let mut channel = incoming.open_blocking()?;
         wait.on(channel.as_mut());
@@ -386,7 +386,7 @@ impl Shared {
                 Next::Resume { slot, attempt, peer_received } => {
                     channel.send(&answer, &[], deadline)?;
                     channel.set_max_frame(slot.limits().frame);
-                    channel.heed(None);
+                    channel.set_cancel_token(None);
                     slot.offer(attempt, channel, peer_received);
                     return Ok(());
                 }
@@ -407,12 +407,12 @@ impl Shared {
         channel.send(&answer, &[], deadline)?;
         let NewSession { limits, permit, slot, .. } = session;
         channel.set_max_frame(limits.frame);
-        channel.heed(None);
+        channel.set_cancel_token(None);
         let wake_group = is_network.then(|| self.admission.wake_group());
         let mut connection = Connection::new(channel, limits).accepted(role, options, (wake_group, slot), permit);
         // `close` sets the flag before it empties the queue, so nothing is left in it for ever.
         let mut state = self.state();
-        if self.stop.is_set() {
+        if self.stop.is_cancelled() {
             drop(state);
             return connection.close(Some(Instant::now() + GOODBYE_TIME));
         }

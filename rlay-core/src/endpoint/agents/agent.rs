@@ -418,9 +418,9 @@ impl Agent {
     }
 
     fn next_frame(&mut self, wait: &mut Wait<'_>) -> Result<Frame> {
-        let mut received = self.receive_frame(&mut wait.glancing_in(QUIET));
+        let mut received = self.receive_frame(&mut wait.soft_deadline_in(QUIET));
         if received.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
-            wait.look()?;
+            wait.check_interrupts()?;
             wait.warn(&self.what_is_awaited());
             received = self.receive_frame(wait);
         }

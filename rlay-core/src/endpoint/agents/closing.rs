@@ -4,20 +4,20 @@ use std::{sync::mpsc, thread};
 
 use super::raw_env::RawEnv;
 use crate::{
+    cancel_token::CancelToken,
     endpoint::wait::{SLICE, Wait},
-    stop::Stop,
 };
 
 /// Closes environments side by side, within two seconds in all, but for programs that were launched; see
 /// [`RawEnv::close`]. What the environments raise is lost. Once `wait` is over nothing is waited for but goodbyes.
 pub fn close_all(envs: Vec<&mut RawEnv>, wait: &mut Wait<'_>) {
-    let stop = Stop::default();
+    let stop = CancelToken::default();
     thread::scope(|scope| {
         let (open, closed) = mpsc::channel::<()>();
         for env in envs {
             let (stop, open) = (stop.clone(), open.clone());
             let close = move || {
-                let _ = env.close(&mut Wait::default().unless(&stop));
+                let _ = env.close(&mut Wait::default().with_cancel(&stop));
                 drop(open);
             };
             // One that cannot have a thread is left as it is.
@@ -25,8 +25,8 @@ pub fn close_all(envs: Vec<&mut RawEnv>, wait: &mut Wait<'_>) {
         }
         drop(open);
         while closed.recv_timeout(SLICE) == Err(mpsc::RecvTimeoutError::Timeout) {
-            if wait.look().is_err() {
-                stop.set();
+            if wait.check_interrupts().is_err() {
+                stop.cancel();
             }
         }
     });

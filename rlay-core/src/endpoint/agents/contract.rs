@@ -17,7 +17,7 @@ const MEND: &str = "mend the environment (make a new session if its spaces chang
 
 /// Compares observations with their space, as far as the contract says so.
 #[derive(Debug)]
-pub(in crate::endpoint) struct Judge {
+pub(in crate::endpoint) struct ContractChecker {
     contract: Contract,
     /// Observations still to be checked, unless the contract is strict.
     to_check: u8,
@@ -25,7 +25,7 @@ pub(in crate::endpoint) struct Judge {
     told: bool,
 }
 
-impl Judge {
+impl ContractChecker {
     pub(in crate::endpoint) fn new(contract: Contract) -> Self {
         Self { contract, to_check: CHECKED, told: false }
     }

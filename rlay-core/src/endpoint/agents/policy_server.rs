@@ -9,11 +9,12 @@ use std::{
 use super::remote_env::{RemoteEnv, ServerEnv};
 use crate::{
     address::Address,
+    cancel_token::CancelToken,
     endpoint::{
         connect::connection::Connection,
         history::History,
         hosts::backend::{Threads, end},
-        hosts::visit::count,
+        hosts::session_report::count,
         options::{AgentOptions, OnLoss},
     },
     env::Env,
@@ -22,7 +23,6 @@ use crate::{
     policy::Policy,
     printable::sentence,
     space::Space,
-    stop::Stop,
     value::Value,
 };
 
@@ -40,7 +40,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct PolicyServer {
     server: ServerEnv,
-    stop: Stop,
+    stop: CancelToken,
     threads: Arc<Threads>,
 }
 
@@ -49,7 +49,7 @@ impl PolicyServer {
     pub fn bind(address: &str, options: AgentOptions) -> Result<Self> {
         // Each game that dials in is one's own already; none takes the place of another.
         let server = ServerEnv::bind(address, options.on_loss(OnLoss::Raise))?;
-        Ok(Self { server, stop: Stop::default(), threads: Arc::default() })
+        Ok(Self { server, stop: CancelToken::default(), threads: Arc::default() })
     }
 
     /// The address for environments to dial, with the real port.
@@ -98,7 +98,7 @@ impl PolicyServer {
     /// called from any thread, twice.
     pub fn close(&self) {
         let began = Instant::now();
-        self.stop.set();
+        self.stop.cancel();
         self.server.close();
         end(&self.threads, began);
     }
@@ -116,7 +116,7 @@ fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
     connection: Connection,
     options: AgentOptions,
     policy: impl Fn() -> P,
-    stop: &Stop,
+    stop: &CancelToken,
     played: &mut Played,
 ) -> Result<()> {
     let peer = connection.peer();
@@ -132,11 +132,11 @@ fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
 fn rounds<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
     env: &mut RemoteEnv<O, A>,
     policy: impl Fn() -> P,
-    stop: &Stop,
+    stop: &CancelToken,
     played: &mut Played,
 ) -> Result<(), EnvError> {
     let (mut policy, mut current) = (policy(), None);
-    while !stop.is_set() {
+    while !stop.is_cancelled() {
         let observation = match current.take() {
             Some(observation) => observation,
             None => {

@@ -12,9 +12,10 @@ use std::{
 
 use super::{
     agent::{Agent, Answer},
-    source::{Source, Whence},
+    source::{Origin, Source},
 };
 use crate::{
+    cancel_token::CancelToken,
     endpoint::{
         accept::acceptor::Acceptor,
         connect::connection::Connection,
@@ -23,7 +24,6 @@ use crate::{
     },
     error::{Error, ErrorKind, Result},
     session::{Call, received::Received},
-    stop::Stop,
     value::Value,
     wire::{Row, Seed, Spec},
 };
@@ -62,7 +62,7 @@ pub struct RawEnv {
 /// The search of a [`RawEnv`] for another environment. Clones are of the same one.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
-    stop: Stop,
+    stop: CancelToken,
     is_under_way: Arc<AtomicBool>,
 }
 
@@ -72,7 +72,7 @@ impl Search {
     pub fn end(&self) -> bool {
         let is_under_way = self.is_under_way.load(SeqCst);
         if is_under_way {
-            self.stop.set();
+            self.stop.cancel();
         }
         is_under_way
     }
@@ -87,25 +87,28 @@ impl RawEnv {
         if let Some(command) = crate::endpoint::programs::command::command(address)? {
             return Self::launch(command, options, wait);
         }
-        Self::open(Source::new(Whence::Dialed(address.parse()?), options), wait)
+        Self::open(Source::new(Origin::Dialed(address.parse()?), options), wait)
     }
 
     /// Starts a program that hosts an environment, as [`ClientEnv::launch`](crate::endpoint::ClientEnv::launch) does.
     #[cfg(unix)]
     pub fn launch(command: Vec<String>, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
         let restarts = options.restarts;
-        Self::open(Source::new(Whence::Launched { command, restarts }, options), wait)
+        Self::open(Source::new(Origin::Launched { command, restarts }, options), wait)
     }
 
     /// Takes the next environment that dials in. While this environment lives, so does the listener.
     pub fn accept(acceptor: Arc<Acceptor>, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
-        Self::open(Source::new(Whence::Listened(acceptor), options), wait)
+        Self::open(Source::new(Origin::Listened(acceptor), options), wait)
     }
 
     /// Takes the environment at the other end of a connection, which nothing replaces.
     pub fn over(connection: Connection, options: &AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
-        let agent =
-            Agent::open(connection, &options.make(), &mut wait.undated().within(options.connection.connect_timeout))?;
+        let agent = Agent::open(
+            connection,
+            &options.make(),
+            &mut wait.without_deadline().within(options.connection.connect_timeout),
+        )?;
         Ok(Self::of(agent, options.on_loss))
     }
 
@@ -237,10 +240,10 @@ impl RawEnv {
         }
         self.was_searched = true;
         self.search.is_under_way.store(true, SeqCst);
-        let another = source.another(&mut self.agent, &mut wait.undated().unless(&self.search.stop));
+        let another = source.another(&mut self.agent, &mut wait.without_deadline().with_cancel(&self.search.stop));
         self.search.is_under_way.store(false, SeqCst);
         self.agent = another.map_err(|error| match error.kind() {
-            ErrorKind::Closed if self.search.stop.is_set() => {
+            ErrorKind::Closed if self.search.stop.is_cancelled() => {
                 Error::new(ErrorKind::Closed, "the environment was closed; make a new one")
             }
             _ => error,

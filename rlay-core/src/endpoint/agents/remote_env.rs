@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
-use super::{agent::Answer, contract::Judge, raw_env::RawEnv};
+use super::{agent::Answer, contract::ContractChecker, raw_env::RawEnv};
 use crate::{
     address::Address,
     endpoint::{accept::acceptor::Acceptor, connect::connection::Connection, options::AgentOptions, wait::Wait},
@@ -24,7 +24,7 @@ pub struct RemoteEnv<O: Space = AnySpace, A: Space = AnySpace> {
     action_space: A,
     /// Bounds one reset, step or render. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,
-    judge: Judge,
+    judge: ContractChecker,
     /// Where actions are written.
     packed: Vec<u8>,
 }
@@ -149,7 +149,7 @@ impl RemoteEnv {
             action_space: spec.action_space.clone(),
             raw,
             timeout: options.timeout,
-            judge: Judge::new(options.contract),
+            judge: ContractChecker::new(options.contract),
             packed: Vec::new(),
         }
     }

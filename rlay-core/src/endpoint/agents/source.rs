@@ -20,13 +20,13 @@ use crate::{
 /// Where environments come from, and what they are asked for with.
 #[derive(Debug)]
 pub(in crate::endpoint) struct Source {
-    whence: Whence,
+    origin: Origin,
     options: AgentOptions,
     history: History,
 }
 
 #[derive(Debug)]
-pub(in crate::endpoint) enum Whence {
+pub(in crate::endpoint) enum Origin {
     /// A host that the agent dials.
     Dialed(Address),
     /// They dial in here.
@@ -37,8 +37,8 @@ pub(in crate::endpoint) enum Whence {
 }
 
 impl Source {
-    pub(in crate::endpoint) fn new(whence: Whence, options: AgentOptions) -> Self {
-        Self { whence, options, history: History::default() }
+    pub(in crate::endpoint) fn new(origin: Origin, options: AgentOptions) -> Self {
+        Self { origin, options, history: History::default() }
     }
 
     pub(in crate::endpoint) fn options(&self) -> &AgentOptions {
@@ -47,33 +47,33 @@ impl Source {
 
     /// Takes an environment, which is found and made within `connect_timeout`.
     pub(in crate::endpoint) fn open(&self, wait: &mut Wait<'_>) -> Result<Agent> {
-        let (options, mut undated) = (&self.options, wait.undated());
+        let (options, mut undated) = (&self.options, wait.without_deadline());
         let mut wait = undated.within(options.connection.connect_timeout);
-        match &self.whence {
-            Whence::Dialed(address) => {
+        match &self.origin {
+            Origin::Dialed(address) => {
                 let connection = dial(address, Role::Agent, &options.connection, &mut wait)?;
                 Agent::open(connection, &options.make(), &mut wait)
             }
-            Whence::Listened(acceptor) => take(acceptor, &options.make(), &mut wait),
+            Origin::Listened(acceptor) => take(acceptor, &options.make(), &mut wait),
             #[cfg(unix)]
-            Whence::Launched { command, .. } => crate::endpoint::programs::launch::launch(command, options, &mut wait),
+            Origin::Launched { command, .. } => crate::endpoint::programs::launch::launch(command, options, &mut wait),
         }
     }
 
     /// Whether another environment may take the place of one that is lost.
     pub(in crate::endpoint) fn may_replace(&self, on_loss: OnLoss) -> bool {
-        match &self.whence {
-            Whence::Dialed(_) | Whence::Listened(_) => on_loss != OnLoss::Raise,
+        match &self.origin {
+            Origin::Dialed(_) | Origin::Listened(_) => on_loss != OnLoss::Raise,
             #[cfg(unix)]
-            Whence::Launched { restarts, .. } => *restarts > 0,
+            Origin::Launched { restarts, .. } => *restarts > 0,
         }
     }
 
     /// How often a program may be launched again.
     pub(in crate::endpoint) fn restarts(&self) -> u32 {
-        match &self.whence {
+        match &self.origin {
             #[cfg(unix)]
-            Whence::Launched { restarts, .. } => *restarts,
+            Origin::Launched { restarts, .. } => *restarts,
             _ => 0,
         }
     }
@@ -84,11 +84,11 @@ impl Source {
         let why = lost.loss().map(Error::to_string).unwrap_or_default();
         // A program that lost its connection alone ends before it is launched again.
         lost.release();
-        let (name, how) = match &mut self.whence {
-            Whence::Dialed(address) => (address.to_string(), "dialing for another".to_owned()),
-            Whence::Listened(acceptor) => (acceptor.address().to_string(), "waiting for another to dial in".to_owned()),
+        let (name, how) = match &mut self.origin {
+            Origin::Dialed(address) => (address.to_string(), "dialing for another".to_owned()),
+            Origin::Listened(acceptor) => (acceptor.address().to_string(), "waiting for another to dial in".to_owned()),
             #[cfg(unix)]
-            Whence::Launched { command, restarts } => {
+            Origin::Launched { command, restarts } => {
                 *restarts = restarts.saturating_sub(1);
                 (
                     crate::endpoint::programs::program::title(command),
@@ -104,7 +104,7 @@ impl Source {
             wait.warn(&line);
         }
         let _ = wait.within(self.options.connection.connect_timeout).sleep(self.history.pause());
-        wait.look()?;
+        wait.check_interrupts()?;
         let mut agent = self.open(wait)?;
         let (before, after) = (lost.spec(), agent.spec());
         let of_observations = difference(&before.observation_space, &after.observation_space);

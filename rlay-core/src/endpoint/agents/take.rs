@@ -45,7 +45,7 @@ pub(in crate::endpoint) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wai
             let left = patience.saturating_sub(asked_at.elapsed());
             let made = search.made(&mut wait.within(left.min(ABSENT)));
             let is_early = made.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) && left > ABSENT;
-            if !is_early || wait.look().is_err() {
+            if !is_early || wait.check_interrupts().is_err() {
                 break made;
             }
             acceptor.repeat_notices(wait);
@@ -57,7 +57,7 @@ pub(in crate::endpoint) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wai
             Err(error) => return Err(error),
         }
         acceptor.repeat_notices(wait);
-        if let Err(error) = wait.look() {
+        if let Err(error) = wait.check_interrupts() {
             return Err(if error.kind() == ErrorKind::Timeout {
                 search.asked.swap_remove(0).not_made()
             } else {
@@ -120,7 +120,7 @@ impl Search<'_> {
                         self.asked.iter_mut().for_each(turn_away);
                         return Ok(Some(agent));
                     }
-                    Err(error) if error.kind() == ErrorKind::Timeout => wait.look()?,
+                    Err(error) if error.kind() == ErrorKind::Timeout => wait.check_interrupts()?,
                     Err(error) => {
                         let agent = self.asked.remove(i);
                         self.pass_over(&agent.peer(), error, wait)?;
@@ -174,7 +174,7 @@ fn next(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
         let next = acceptor.next(&mut wait.within(ABSENT));
         acceptor.repeat_notices(wait);
         match next {
-            Err(error) if error.kind() == ErrorKind::Timeout => wait.look()?,
+            Err(error) if error.kind() == ErrorKind::Timeout => wait.check_interrupts()?,
             next => return next,
         }
         if !std::mem::replace(&mut is_told, true) {

@@ -8,7 +8,7 @@ use super::{GOODBYE_TIME, connection::AsyncConnection};
 use crate::{
     endpoint::{
         agents::agent::{Answer, REPORT, START_AGAIN, not_made},
-        agents::contract::Judge,
+        agents::contract::ContractChecker,
         options::AgentOptions,
     },
     env::{ResetResult, StepResult},
@@ -40,7 +40,7 @@ use crate::{
 pub struct AsyncEnv {
     connection: AsyncConnection,
     core: AgentCore,
-    judge: Judge,
+    judge: ContractChecker,
     /// Where the next action is written.
     packed: Vec<u8>,
 }
@@ -79,7 +79,7 @@ impl AsyncEnv {
     async fn ask(mut connection: AsyncConnection, options: &AgentOptions) -> Result<Self> {
         // Where environments dial in, others may be waiting, and one that is not gone dials anew.
         connection.set_resumable(connection.is_dialed());
-        let (mut core, judge) = (AgentCore::new(*connection.limits()), Judge::new(options.contract));
+        let (mut core, judge) = (AgentCore::new(*connection.limits()), ContractChecker::new(options.contract));
         core.make(&options.make())?;
         let mut env = Self { connection, core, judge, packed: Vec::new() };
         env.send().await?;

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     address::Address,
+    cancel_token::CancelToken,
     channel::BlockingChannel,
     endpoint::{accept::permits::SessionPermit, history::History, options::ConnectionOptions, wait::Wait},
     error::{Error, ErrorKind, Result},
@@ -18,7 +19,6 @@ use crate::{
         recovery::{Recovery, ResendFailed},
         retransmit::ToRetransmit,
     },
-    stop::Stop,
     wire::{Limits, Role, Ticket},
 };
 
@@ -34,11 +34,11 @@ pub struct Connection {
     /// What brings it there, if it is this side that dials.
     reconnector: Option<Reconnector>,
     /// What ends the waits on the channel, and whether the channel looks at that itself.
-    stop: Option<Stop>,
-    is_heeded: bool,
+    stop: Option<CancelToken>,
+    wakes_on_cancel: bool,
     /// Of a listener: what wakes its sessions when a dialer has come back, and this session's subscription.
     wake_group: Option<WakeGroup>,
-    woken: Option<Stop>,
+    woken: Option<CancelToken>,
     /// What the log says of its connections.
     history: History,
     /// The permit among the sessions of a listener, given back with the connection.
@@ -50,8 +50,8 @@ impl Connection {
     pub fn new(channel: Box<dyn BlockingChannel>, limits: Limits) -> Self {
         let (slot, reconnector) = (None, None);
         let (recovery, history) = (Recovery::disabled(), History::default());
-        let (stop, is_heeded, wake_group, woken, permit) = (None, false, None, None, None);
-        Self { channel, limits, recovery, slot, reconnector, stop, is_heeded, wake_group, woken, history, permit }
+        let (stop, wakes_on_cancel, wake_group, woken, permit) = (None, false, None, None, None);
+        Self { channel, limits, recovery, slot, reconnector, stop, wakes_on_cancel, wake_group, woken, history, permit }
     }
 
     /// The same, dialed at `address`, for a session that the ticket names.
@@ -130,14 +130,14 @@ impl Connection {
     }
 
     /// From now on waits end once `stop` is set.
-    pub(in crate::endpoint) fn attend(&mut self, stop: Option<&Stop>) {
+    pub(in crate::endpoint) fn attend(&mut self, stop: Option<&CancelToken>) {
         self.stop = stop.cloned();
-        self.heed();
+        self.set_cancel_token();
     }
 
-    fn heed(&mut self) {
+    fn set_cancel_token(&mut self) {
         self.woken = self.wake_group.as_ref().map(|group| group.subscribe(self.stop.as_ref()));
-        self.is_heeded = self.channel.heed(self.woken.as_ref().or(self.stop.as_ref()));
+        self.wakes_on_cancel = self.channel.set_cancel_token(self.woken.as_ref().or(self.stop.as_ref()));
     }
 
     /// Sends one frame. A channel that is lost is not an error while another may come: [`next`](Self::next) sees to
@@ -165,7 +165,7 @@ impl Connection {
         self.channel.send_while(head, body, wait.deadline, &mut || match slot.filter(|slot| slot.is_given_up()) {
             Some(slot) => Err(slot.why()),
             // An agent that takes no answers in has asked for no environment either, where another one has its permit.
-            None => permit.map_or(Ok(()), SessionPermit::check).and_then(|()| wait.look()),
+            None => permit.map_or(Ok(()), SessionPermit::check).and_then(|()| wait.check_interrupts()),
         })
     }
 
@@ -183,7 +183,7 @@ impl Connection {
                 let peer_received = self.reconnect(wait, received)?;
                 let sent = to_retransmit(peer_received).and_then(|frames| {
                     // However near the next look is: a channel that is left half-way has brought nothing.
-                    let wait = &mut wait.far();
+                    let wait = &mut wait.without_soft_deadline();
                     frames.iter().try_for_each(|[head, body]| self.send_here(head, body, wait))
                 });
                 if let Err(error) = sent {
@@ -217,7 +217,7 @@ impl Connection {
             ResendFailed::Lost(error) => {
                 self.tell_lost(&error, wait);
                 self.let_go();
-                wait.look()
+                wait.check_interrupts()
             }
             ResendFailed::End(error) => {
                 if self.recovery.is_lost() {
@@ -249,13 +249,15 @@ impl Connection {
             if let Some(slot) = given_up {
                 return Err(slot.why());
             }
-            wait.is_heeded = self.is_heeded && wait.stop == self.stop.as_ref();
-            wait.must_look = self.wake_group.is_some() && !self.is_heeded;
+            wait.wakes_on_cancel = self.wakes_on_cancel && wait.stop == self.stop.as_ref();
+            wait.needs_polling = self.wake_group.is_some() && !self.wakes_on_cancel;
             let (channel, slot, woken) = (&mut self.channel, &self.slot, &self.woken);
             let mut is_woken = false;
             let result = wait.receive(&mut **channel, |received| match (received, slot) {
                 (Err(error), Some(slot)) if error.kind() == ErrorKind::Timeout && slot.is_given_up() => Err(slot.why()),
-                (Err(error), _) if error.kind() == ErrorKind::Timeout && woken.as_ref().is_some_and(Stop::is_set) => {
+                (Err(error), _)
+                    if error.kind() == ErrorKind::Timeout && woken.as_ref().is_some_and(CancelToken::is_set) =>
+                {
                     is_woken = true;
                     Err(Error::plain(ErrorKind::ConnectionLost, "the wake group was woken"))
                 }
@@ -265,8 +267,8 @@ impl Connection {
                 return result;
             }
             // Woken for another session, or for the end of all.
-            wait.look()?;
-            self.heed();
+            wait.check_interrupts()?;
+            self.set_cancel_token();
         }
     }
 
@@ -299,7 +301,7 @@ impl Connection {
         let error = match replaced {
             Ok((channel, peer_received)) => {
                 self.channel = channel;
-                self.heed();
+                self.set_cancel_token();
                 self.recovery.replace(Instant::now());
                 let text = format!("{}: the session goes on over another connection", self.channel.peer());
                 if let Some(line) = self.history.again("regained", &text) {
@@ -309,7 +311,7 @@ impl Connection {
             }
             Err(error) if error.kind() == ErrorKind::Timeout => {
                 if !self.recovery.is_exhausted() {
-                    wait.look()?;
+                    wait.check_interrupts()?;
                 }
                 self.recovery.give_up(None)
             }
@@ -337,7 +339,7 @@ impl Connection {
         if !self.recovery.has_connection() {
             return Ok(());
         }
-        self.channel.heed(None);
+        self.channel.set_cancel_token(None);
         self.channel.close(deadline)
     }
 }

@@ -66,7 +66,7 @@ fn dial_unless(
             return Err(Error::new(ErrorKind::Closed, text).with_source(error));
         }
         // An attempt that the deadline cut short says less than the one before it.
-        let error = match (wait.look(), reason.take()) {
+        let error = match (wait.check_interrupts(), reason.take()) {
             (Err(_), Some(reason)) if error.kind() == ErrorKind::Timeout => reason,
             _ => error,
         };
@@ -118,7 +118,7 @@ pub(super) fn resume(
     let dialer = Dialer { transport: options.registry.find(address)?.as_ref(), address, role, options };
     let mut redial = Redial::new(options.reconnect_timeout);
     loop {
-        wait.look()?;
+        wait.check_interrupts()?;
         let (error, is_connected) = match dialer.connect(wait) {
             Ok(mut channel) => match dialer.handshake(channel.as_mut(), Some(session.clone()), wait) {
                 Ok(welcome) => {
@@ -130,7 +130,7 @@ pub(super) fn resume(
             Err(error) => (error, false),
         };
         let pause = redial.failed(error, is_connected)?;
-        wait.look()?;
+        wait.check_interrupts()?;
         wait.sleep(pause)?;
     }
 }

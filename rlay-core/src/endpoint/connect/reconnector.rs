@@ -9,11 +9,11 @@ use std::{
 use super::{dial, reconnect_slot::ReconnectSlot};
 use crate::{
     address::Address,
+    cancel_token::CancelToken,
     channel::Watch,
     endpoint::{options::ConnectionOptions, wait::Wait},
     error::{Error, ErrorKind, Result},
     session::redial::LossPauses,
-    stop::Stop,
     wire::{Resume, Role, Ticket},
 };
 
@@ -24,7 +24,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Reconnector {
     slot: ReconnectSlot,
-    stop: Stop,
+    stop: CancelToken,
     /// A forked child has no such thread.
     pid: u32,
 }
@@ -41,7 +41,7 @@ pub(super) struct Target {
 impl Reconnector {
     /// For the session of this slot, whose first connection `watch` polls.
     pub(super) fn start(target: Target, slot: ReconnectSlot, mut watch: Option<Watch>) -> Result<Self> {
-        let reconnector = Self { slot: slot.clone(), stop: Stop::default(), pid: programs::process::id() };
+        let reconnector = Self { slot: slot.clone(), stop: CancelToken::default(), pid: programs::process::id() };
         let stop = reconnector.stop.clone();
         let run = move || {
             let mut pauses = LossPauses::default();
@@ -49,7 +49,7 @@ impl Reconnector {
                 let attempt = slot.begin();
                 let session = Resume { ticket: target.ticket, received: attempt.received };
                 // For as long as the session lasts, which has a budget of its own.
-                let mut wait = Wait::default().unless(&stop);
+                let mut wait = Wait::default().with_cancel(&stop);
                 if let Err(over) = wait.sleep(pauses.next(attempt.received, Instant::now())) {
                     return slot.close(over);
                 }
@@ -72,7 +72,7 @@ impl Drop for Reconnector {
     fn drop(&mut self) {
         // In a forked child a lock may be held by a thread that the child does not have.
         if self.pid == programs::process::id() {
-            self.stop.set();
+            self.stop.cancel();
             self.slot.close(Error::new(ErrorKind::Closed, "the session is over"));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::stop::Stop;
+use crate::cancel_token::CancelToken;
 
 /// The sessions of a listener. That a dialer comes back is rare, and a flag for each session would cost each two
 /// descriptors; so all are woken, and those that need no other channel wait on.
@@ -12,8 +12,8 @@ pub(in crate::endpoint) struct WakeGroup(Arc<Mutex<Vec<Subscription>>>);
 /// A flag that is set when the group is woken, and with the stop of those that wait for it.
 #[derive(Debug)]
 struct Subscription {
-    stop: Option<Stop>,
-    flag: Stop,
+    stop: Option<CancelToken>,
+    flag: CancelToken,
 }
 
 impl WakeGroup {
@@ -22,19 +22,19 @@ impl WakeGroup {
     }
 
     /// The flag for those whose waits also end with `stop`.
-    pub(in crate::endpoint) fn subscribe(&self, stop: Option<&Stop>) -> Stop {
+    pub(in crate::endpoint) fn subscribe(&self, stop: Option<&CancelToken>) -> CancelToken {
         let mut subscriptions = self.subscriptions();
-        subscriptions.retain(|subscription| !subscription.flag.is_set());
+        subscriptions.retain(|subscription| !subscription.flag.is_cancelled());
         if let Some(same) = subscriptions.iter().find(|subscription| subscription.stop.as_ref() == stop) {
             return same.flag.clone();
         }
-        let flag = stop.map_or_else(Stop::default, Stop::child);
+        let flag = stop.map_or_else(CancelToken::default, CancelToken::child);
         subscriptions.push(Subscription { stop: stop.cloned(), flag: flag.clone() });
         flag
     }
 
     /// Wakes all, once: each waits for another flag from then on.
     pub(in crate::endpoint) fn wake_all(&self) {
-        self.subscriptions().drain(..).for_each(|subscription| subscription.flag.set());
+        self.subscriptions().drain(..).for_each(|subscription| subscription.flag.cancel());
     }
 }

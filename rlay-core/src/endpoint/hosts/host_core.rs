@@ -2,7 +2,7 @@
 
 use smallvec::smallvec;
 
-use super::visit::Visit;
+use super::session_report::SessionReport;
 use crate::{
     env::render_modes,
     error::{EnvFailure, Error, ErrorKind, Result},
@@ -28,7 +28,7 @@ pub(in crate::endpoint) struct HostCore {
     limits: Limits,
     tracebacks: bool,
     offers: Offers,
-    pub(in crate::endpoint) visit: Visit,
+    pub(in crate::endpoint) report: SessionReport,
     /// What the agent asked for last, for people.
     last_request: &'static str,
 }
@@ -64,7 +64,7 @@ impl HostCore {
             limits,
             tracebacks,
             offers: Offers::default(),
-            visit: Visit::default(),
+            report: SessionReport::default(),
             last_request: "it has not begun yet",
         }
     }
@@ -119,7 +119,7 @@ impl HostCore {
             Ok(EnvEvent::Step { request, payload, .. }) => Request::Step(request, payload),
             Ok(EnvEvent::Render { request, .. }) => Request::Render(request),
             Ok(EnvEvent::Close { request }) => {
-                self.visit.closed();
+                self.report.closed();
                 Request::Close(request)
             }
             Ok(EnvEvent::Refused { request, error }) => {
@@ -127,7 +127,7 @@ impl HostCore {
                 Request::Refused
             }
             Ok(EnvEvent::Over(error)) => {
-                self.visit.goodbye(&error);
+                self.report.goodbye(&error);
                 Request::End(error)
             }
             Err(error) => {
@@ -161,9 +161,9 @@ impl HostCore {
         let row = Row { slot: 0, first, terminated, truncated, reward, info: Value::None };
         self.session.result(request, &[row], info, (packed, len), &mut self.head)?;
         if first {
-            self.visit.reset();
+            self.report.reset();
         }
-        Ok(!first && self.visit.step())
+        Ok(!first && self.report.step())
     }
 
     /// Answers a render.

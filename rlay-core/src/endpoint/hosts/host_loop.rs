@@ -97,7 +97,7 @@ impl<'m> Host<'m> {
                     }
                     Err(error) => Err(let_go(env, error)),
                 });
-                self.core.visit.asked(&result);
+                self.core.report.asked(&result);
                 self.settle(request, result)
             }
             Request::Reset(request, reset) => {
@@ -166,7 +166,7 @@ impl<'m> Host<'m> {
 
     /// Whether the agent has asked for an environment yet.
     pub(in crate::endpoint) fn was_asked(&self) -> bool {
-        self.core.visit.has_asked()
+        self.core.report.has_asked()
     }
 
     /// Command: end the session, for what arrived is no frame. The frame to send is [`answer`](Self::answer).
@@ -177,14 +177,14 @@ impl<'m> Host<'m> {
 
     /// For people: the news that an agent has joined, once.
     pub(in crate::endpoint) fn news(&mut self, peer: impl FnOnce() -> String) -> Option<String> {
-        self.core.visit.news(peer)
+        self.core.report.news(peer)
     }
 
     /// For people: how the session with this peer ended, of which `result` came. Call it once.
     pub(in crate::endpoint) fn tell_end(&self, peer: &str, result: &Result<()>, wait: &mut Wait<'_>) {
         let ended = match self.history {
-            Some(history) => self.core.visit.end(peer, result, history),
-            None => self.core.visit.end(peer, result, &History::default()),
+            Some(history) => self.core.report.end(peer, result, history),
+            None => self.core.report.end(peer, result, &History::default()),
         };
         match ended {
             Some((true, text)) => wait.tell(Notice::Warning(&text)),
@@ -267,7 +267,7 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
             if host.goodbye("the host is closing").is_ok() {
                 let _ = connection.send(host.answer().0, &[], &mut last);
             }
-            host.core.visit.is_ended_here();
+            host.core.report.is_ended_here();
             is_closing = true;
             Ok(())
         }
@@ -284,7 +284,7 @@ pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'
         let _ = connection.close(last.deadline);
     }
     let result = host.finish(&connection.peer(), result, wait);
-    if !is_closing || host.core.visit.has_joined() {
+    if !is_closing || host.core.report.has_joined() {
         host.tell_end(&connection.peer(), &result, wait);
     }
     result
@@ -324,9 +324,9 @@ impl IdleNotice {
     fn next(&mut self, connection: &mut Connection, host: &Host<'_>, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
         self.looks = 0;
         loop {
-            match host.next(connection, &mut wait.glancing(self.until)) {
+            match host.next(connection, &mut wait.soft_deadline(self.until)) {
                 Err(error) if error.kind() == ErrorKind::Timeout => {
-                    wait.look()?;
+                    wait.check_interrupts()?;
                     let looks = self.looks + 1;
                     if !host.was_asked() {
                         // Its permit may be needed.

@@ -8,4 +8,4 @@ pub(super) mod polled;
 pub(super) mod running;
 pub(super) mod server_backend;
 pub(super) mod session_pool;
-pub(super) mod visit;
+pub(super) mod session_report;

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     address::Address,
     bridge::{refuse_inside_tokio, timeout},
+    cancel_token::CancelToken,
     endpoint::{
         connect::connection::Connection,
         connect::dial::{dial, dial_next},
@@ -26,7 +27,6 @@ use crate::{
     host::{Outcome, check_frame, no_render_mode, of_action, small_seed, write_info, write_observation},
     session::{Call, received::Received},
     space::Space,
-    stop::Stop,
     value::{Map, Value},
     wire::{Goodbye, Role, Seed, Spec},
 };
@@ -88,7 +88,7 @@ pub struct RawPoll {
     address: Address,
     options: HostOptions,
     state: State,
-    stop: Stop,
+    stop: CancelToken,
     /// The body of the last answer, kept until the agent has it.
     body: Vec<u8>,
     /// Whether it was let in.
@@ -132,7 +132,7 @@ impl RawPoll {
             address,
             options,
             state: State::Idle,
-            stop: Stop::default(),
+            stop: CancelToken::default(),
             body: Vec::new(),
             has_begun: false,
             owed: None,
@@ -206,7 +206,7 @@ impl RawPoll {
                     }
                 }
                 State::Open(connection, core) => {
-                    let next = connection.next(&mut wait.polling(), core.received(), |peer_received| {
+                    let next = connection.next(&mut wait.as_soft_deadline(), core.received(), |peer_received| {
                         core.to_retransmit(&self.body, peer_received)
                     });
                     let frame = match next {
@@ -267,9 +267,9 @@ impl RawPoll {
         Ok(match request {
             Request::Make(request, make) => {
                 let offered = core.check_offered(&make).and_then(|()| check_render_mode(&self.spec.metadata, &make));
-                core.visit.asked(&offered);
+                core.report.asked(&offered);
                 self.unasked = None;
-                if let Some(text) = core.visit.news(|| connection.peer()) {
+                if let Some(text) = core.report.news(|| connection.peer()) {
                     wait.tell(Notice::Info(&text));
                 }
                 match offered {
@@ -279,13 +279,13 @@ impl RawPoll {
                         core.spec(&self.spec)?;
                     }
                 }
-                self.send(&mut wait.polling())?;
+                self.send(&mut wait.as_soft_deadline())?;
                 Step::Sent
             }
             Request::Refused => Step::Answered,
             Request::Close(_) => {
                 core.closed()?;
-                self.send(&mut wait.polling())?;
+                self.send(&mut wait.as_soft_deadline())?;
                 Step::Sent
             }
             Request::End(error) => {
@@ -382,7 +382,7 @@ impl RawPoll {
 
     /// Ends the session; a later [`turn`](Self::turn) dials again.
     pub fn close(&mut self) {
-        self.stop.set();
+        self.stop.cancel();
         self.owed = None;
         if let State::Open(connection, core) = &mut self.state {
             let mut wait = Wait::new(Some(Duration::from_millis(500)));
@@ -409,7 +409,7 @@ impl RawPoll {
         let since = self.dialed.map_or(FIRST_PAUSE, |dialed| dialed.elapsed());
         let pause = self.history.pause().max(FIRST_PAUSE.saturating_sub(since));
         self.dialed = Some(Instant::now() + pause);
-        self.stop = Stop::default();
+        self.stop = CancelToken::default();
         let (address, options, stop) = (self.address.clone(), self.options.connection.clone(), self.stop.clone());
         let has_begun = self.has_begun;
         let run = move || {
@@ -420,7 +420,7 @@ impl RawPoll {
                 };
                 let _ = sender.send(Dialed::Notice(is_warning, text.to_owned()));
             };
-            let mut wait = Wait::new(None).unless(&stop).telling(&mut notice);
+            let mut wait = Wait::new(None).with_cancel(&stop).with_notices(&mut notice);
             let dialed = wait.sleep(pause).and_then(|()| match has_begun {
                 false => dial(&address, Role::Env, &options, &mut wait),
                 true => dial_next(&address, &options, &mut wait),
@@ -446,21 +446,21 @@ impl RawPoll {
         let State::Open(connection, mut core) = std::mem::replace(&mut self.state, State::Idle) else { return None };
         let result = match why.kind() {
             ErrorKind::Closed => {
-                core.visit.goodbye(why);
+                core.report.goodbye(why);
                 Ok(())
             }
             _ => Err(why.clone()),
         };
-        if let Some((is_warning, text)) = core.visit.end(&connection.peer(), &result, &self.history) {
+        if let Some((is_warning, text)) = core.report.end(&connection.peer(), &result, &self.history) {
             wait.tell(if is_warning { Notice::Warning(&text) } else { Notice::Info(&text) });
         }
-        core.visit.has_asked().then(|| RawTurn::Close(why.to_string()))
+        core.report.has_asked().then(|| RawTurn::Close(why.to_string()))
     }
 }
 
 /// Whether the deadline of `wait` has passed; an error if something else ends it.
 fn is_over(wait: &mut Wait<'_>) -> Result<bool> {
-    match wait.look() {
+    match wait.check_interrupts() {
         Err(error) if error.kind() == ErrorKind::Timeout => Ok(true),
         looked => looked.map(|()| false),
     }

@@ -8,9 +8,9 @@ use std::{
 
 use crate::{
     bridge::timeout,
+    cancel_token::CancelToken,
     endpoint::wait::{SLICE, Wait},
     error::{Error, ErrorKind, Result},
-    stop::Stop,
 };
 
 /// Where a backend serves.
@@ -35,8 +35,8 @@ impl Running {
     }
 
     /// Begins to serve; an error if the backend does already, or was closed.
-    pub(in crate::endpoint) fn claim(&self, stop: &Stop) -> Result<()> {
-        if stop.is_set() {
+    pub(in crate::endpoint) fn claim(&self, stop: &CancelToken) -> Result<()> {
+        if stop.is_cancelled() {
             return Err(Error::new(ErrorKind::Closed, "the backend was closed; make a new one"));
         }
         let mut state = self.state();

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     address::Address,
     bridge::timeout,
+    cancel_token::CancelToken,
     endpoint::{
         accept::acceptor::Acceptor,
         connect::connection::Connection,
@@ -23,7 +24,6 @@ use crate::{
         wait::{ABSENT, Notice, SLICE, Wait},
     },
     error::{Error, ErrorKind, Result},
-    stop::Stop,
     wire::{Make, Role},
 };
 
@@ -57,7 +57,7 @@ pub struct SessionPool(Arc<Inner>);
 struct Inner {
     origin: Origin,
     options: HostOptions,
-    stop: Stop,
+    stop: CancelToken,
     running: Running,
     history: History,
     sessions: Mutex<Sessions>,
@@ -110,7 +110,7 @@ impl SessionPool {
         Self(Arc::new(Inner {
             origin,
             options,
-            stop: Stop::default(),
+            stop: CancelToken::default(),
             running: Running::default(),
             history: History::default(),
             sessions: Mutex::default(),
@@ -137,7 +137,7 @@ impl SessionPool {
     }
 
     /// What ends every session once it is set, which [`close`](Self::close) does.
-    pub fn stop(&self) -> &Stop {
+    pub fn stop(&self) -> &CancelToken {
         &self.0.stop
     }
 
@@ -169,7 +169,7 @@ impl SessionPool {
     pub fn next(&self, wait: &mut Wait<'_>) -> Result<Option<HostedSession>> {
         let inner = &self.0;
         inner.running.here();
-        let mut wait = wait.undated().unless(&inner.stop);
+        let mut wait = wait.without_deadline().with_cancel(&inner.stop);
         let next = match &inner.origin {
             Origin::Accepted(acceptor) => accept(acceptor, &mut wait),
             Origin::Dialed(address) => inner.dial(address, &mut wait),
@@ -182,7 +182,7 @@ impl SessionPool {
 
     /// Lets no agent in any more and ends every session.
     pub fn close(&self) {
-        self.0.stop.set();
+        self.0.stop.cancel();
         if let Some(acceptor) = self.acceptor() {
             acceptor.close();
         }
@@ -196,7 +196,7 @@ impl SessionPool {
 
     /// Leaves the listener to the parent, for a forked child: see [`Acceptor::abandon`].
     pub fn abandon(&self) {
-        self.0.stop.set();
+        self.0.stop.cancel();
         if let Some(acceptor) = self.acceptor() {
             acceptor.abandon();
         }
@@ -208,7 +208,7 @@ fn accept(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
         let next = acceptor.next(&mut wait.within(ABSENT));
         acceptor.repeat_notices(wait);
         match next {
-            Err(error) if error.kind() == ErrorKind::Timeout => wait.look()?,
+            Err(error) if error.kind() == ErrorKind::Timeout => wait.check_interrupts()?,
             next => return next,
         }
     }
@@ -292,7 +292,7 @@ impl Inner {
             let sessions = self.sessions();
             sessions.taken == 0 && sessions.is_dialing
         };
-        if is_alone && !self.stop.is_set() && !is_launcher(self.address()) && self.history.take_played() {
+        if is_alone && !self.stop.is_cancelled() && !is_launcher(self.address()) && self.history.take_played() {
             let patience = match self.options.connection.connect_timeout {
                 Duration::MAX => "waiting".to_owned(),
                 patience => format!("waiting {} s", patience.as_secs_f64()),
@@ -334,7 +334,7 @@ impl HostedSession {
     pub fn serve<'m>(self, factory: &'m mut Factory<'m>, wait: &mut Wait<'_>) -> Result<()> {
         let Self { mut connection, mut place } = self;
         let pool = place.pool.clone();
-        let mut wait = wait.undated().unless(&pool.stop);
+        let mut wait = wait.without_deadline().with_cancel(&pool.stop);
         let result = {
             // Not before: an agent that waits long for an environment asks the next session in its queue, which must not
             // be the spare one of the same program.

@@ -56,7 +56,7 @@ pub(in crate::endpoint) fn launch(command: &[String], options: &AgentOptions, wa
         }
         Err(error) => {
             let patience = if has_dialed { PARTING_TIME } else { Duration::ZERO };
-            let _ = program.end(patience, "after its launch has failed", &mut wait.undated());
+            let _ = program.end(patience, "after its launch has failed", &mut wait.without_deadline());
             Err(error)
         }
     }
@@ -93,7 +93,7 @@ fn meet(
             let end = without_token(acceptor).map_or_else(|| end.clone(), |why| format!("{why}; {end}"));
             return Err(Error::new(ErrorKind::ConnectionLost, format!("before it dialed in, {end}")));
         }
-        wait.look().map_err(|error| match error.kind() {
+        wait.check_interrupts().map_err(|error| match error.kind() {
             ErrorKind::Timeout => {
                 let advice = "does it host an environment, as with ClientBackend? or raise connect_timeout";
                 let advice = without_token(acceptor).unwrap_or_else(|| advice.to_owned());

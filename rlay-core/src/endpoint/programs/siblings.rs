@@ -110,7 +110,7 @@ pub(in crate::endpoint) fn wait_for(process: &Process, time: Option<Duration>, w
         if process.wait(left, |state| state.is_done).is_done || left.is_zero() {
             return Ok(());
         }
-        if let Err(error) = wait.look() {
+        if let Err(error) = wait.check_interrupts() {
             process.signal(Signal::KILL);
             drop(process.wait(KILLED, |state| state.is_done));
             return Err(error);

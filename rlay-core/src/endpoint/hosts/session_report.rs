@@ -1,4 +1,4 @@
-//! Visit: what a host knows of one agent's stay, and says of it in the log: that it joined, and how it left.
+//! SessionReport: what a host knows of one agent's stay, and says of it in the log: that it joined, and how it left.
 
 use crate::{
     endpoint::history::History,
@@ -8,7 +8,7 @@ use crate::{
 
 /// One agent's stay with a host.
 #[derive(Debug, Default)]
-pub(in crate::endpoint) struct Visit {
+pub(in crate::endpoint) struct SessionReport {
     /// Set when the agent has asked for an environment: why there was none, if so.
     asked: Option<Result<()>>,
     is_joined: bool,
@@ -21,7 +21,7 @@ pub(in crate::endpoint) struct Visit {
     goodbye: Option<String>,
 }
 
-impl Visit {
+impl SessionReport {
     /// The agent has asked for an environment, and this came of it.
     pub(in crate::endpoint) fn asked(&mut self, made: &Result<()>) {
         self.is_joined |= made.is_ok();
@@ -129,11 +129,11 @@ mod tests {
 
     #[test]
     fn what_a_peer_says_cannot_play_with_a_terminal() {
-        let mut visit = Visit::default();
-        visit.asked(&Ok(()));
-        visit.step();
-        visit.goodbye(&Error::new(ErrorKind::Closed, format!("bye\x1b[2J\n{}", "x".repeat(1 << 20))));
-        let (is_warning, line) = visit.end("tcp://a:1", &Ok(()), &History::default()).expect("it is told");
+        let mut report = SessionReport::default();
+        report.asked(&Ok(()));
+        report.step();
+        report.goodbye(&Error::new(ErrorKind::Closed, format!("bye\x1b[2J\n{}", "x".repeat(1 << 20))));
+        let (is_warning, line) = report.end("tcp://a:1", &Ok(()), &History::default()).expect("it is told");
         assert!(!is_warning);
         let beginning = r"tcp://a:1: the agent left after 1 step in 0 episodes: bye\x1b[2J\nxxx";
         assert!(line.starts_with(beginning), "{line}");
@@ -144,9 +144,9 @@ mod tests {
     fn what_comes_to_nothing_is_said_once_and_becomes_a_warning_when_it_does_not_end() {
         let (history, mut said) = (History::default(), vec![]);
         for port in 0..100 {
-            let mut visit = Visit::default();
-            visit.asked(&Ok(()));
-            said.extend(visit.end(&format!("tcp://a:{port}"), &Ok(()), &history));
+            let mut report = SessionReport::default();
+            report.asked(&Ok(()));
+            said.extend(report.end(&format!("tcp://a:{port}"), &Ok(()), &history));
         }
         let text = "the agent left before its first step: the connection was closed";
         let expected = [
@@ -160,10 +160,10 @@ mod tests {
 
     #[test]
     fn an_agent_that_closes_its_environment_has_not_come_to_nothing() {
-        let (history, mut visit) = (History::default(), Visit::default());
-        visit.asked(&Ok(()));
-        visit.closed();
-        let told = visit.end("tcp://a:1", &Ok(()), &history);
+        let (history, mut report) = (History::default(), SessionReport::default());
+        report.asked(&Ok(()));
+        report.closed();
+        let told = report.end("tcp://a:1", &Ok(()), &history);
         assert_eq!(told.map(|(is_warning, _)| is_warning), Some(false));
         assert!(history.pause().is_zero());
     }

@@ -1,4 +1,4 @@
-//! Vigil: gives a connection up once nothing was heard from its peer for the liveness bound, and tells the peer so.
+//! LivenessMonitor: gives a connection up once nothing was heard from its peer for the liveness bound, and tells the peer so.
 //!
 //! QUIC's idle timeout will not do. It is never less than three probe timeouts (RFC 9000, 10.1), and these follow the
 //! round trips: for a process that stood still, what lay in its socket meanwhile was the answer of a round trip as

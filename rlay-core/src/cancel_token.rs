@@ -1,4 +1,4 @@
-//! Stop: a flag that ends waits, of threads and of tasks, without anybody having to look at it.
+//! CancelToken: a flag that ends waits, of threads and of tasks, without anybody having to look at it.
 
 use std::{
     fmt,
@@ -18,20 +18,20 @@ use crate::error::{Error, ErrorKind, Result};
 /// Clones are the same flag. A forked child's copy is the child's own: setting it there wakes nobody.
 ///
 /// ```
-/// use rlay::Stop;
+/// use rlay::CancelToken;
 ///
-/// let stop = Stop::default();
+/// let stop = CancelToken::default();
 /// assert!(stop.check().is_ok());
-/// stop.clone().set();
+/// stop.clone().cancel();
 /// assert!(stop.check().is_err());
 /// ```
 #[derive(Clone, Default)]
-pub struct Stop(Arc<Inner>);
+pub struct CancelToken(Arc<Inner>);
 
 struct Inner {
     is_set: AtomicBool,
     tasks: Notify,
-    /// For threads, which wait with poll(2). Made at first need; what `set` writes is never read, so that
+    /// For threads, which wait with poll(2). Made at first need; what `cancel` writes is never read, so that
     /// the pipe stays readable.
     pipe: OnceLock<Option<(PipeReader, PipeWriter)>>,
     children: Mutex<Vec<Weak<Self>>>,
@@ -50,9 +50,9 @@ impl Default for Inner {
     }
 }
 
-impl Stop {
+impl CancelToken {
     /// Ends the waits. May be called from any thread, twice.
-    pub fn set(&self) {
+    pub fn cancel(&self) {
         if self.0.is_set.swap(true, SeqCst) {
             return;
         }
@@ -61,7 +61,7 @@ impl Stop {
             self.0.tasks.notify_waiters();
             self.tell_threads();
             let children = std::mem::take(&mut *self.0.children.lock().unwrap_or_else(PoisonError::into_inner));
-            children.iter().filter_map(Weak::upgrade).for_each(|child| Self(child).set());
+            children.iter().filter_map(Weak::upgrade).for_each(|child| Self(child).cancel());
         }
     }
 
@@ -73,21 +73,21 @@ impl Stop {
         children.retain(|child| child.strong_count() > 0);
         children.push(Arc::downgrade(&child.0));
         drop(children);
-        // `set` may have come before there was a child.
-        if self.is_set() {
-            child.set();
+        // `cancel` may have come before there was a child.
+        if self.is_cancelled() {
+            child.cancel();
         }
         child
     }
 
     /// Whether it was set.
-    pub fn is_set(&self) -> bool {
+    pub fn is_cancelled(&self) -> bool {
         self.0.is_set.load(SeqCst)
     }
 
     /// An error of kind [`Closed`](ErrorKind::Closed) once it was set.
     pub fn check(&self) -> Result<()> {
-        if self.is_set() { Err(Error::new(ErrorKind::Closed, "the host was closed")) } else { Ok(()) }
+        if self.is_cancelled() { Err(Error::new(ErrorKind::Closed, "the host was closed")) } else { Ok(()) }
     }
 
     /// Waits until it is set, for code inside a runtime.
@@ -95,11 +95,11 @@ impl Stop {
     /// # Cancel safety
     ///
     /// Cancel-safe: waiting changes nothing, and a flag that was set stays set.
-    pub async fn wait(&self) {
+    pub async fn cancelled(&self) {
         let mut told = std::pin::pin!(self.0.tasks.notified());
-        // From here on no `set` is missed.
+        // From here on no `cancel` is missed.
         told.as_mut().enable();
-        if !self.is_set() {
+        if !self.is_cancelled() {
             told.await;
         }
     }
@@ -111,10 +111,10 @@ impl Stop {
             is_new = true;
             io::pipe().ok()
         });
-        // `set` may have come before there was a pipe.
+        // `cancel` may have come before there was a pipe.
         if is_new {
             fence(SeqCst);
-            if self.is_set() {
+            if self.is_cancelled() {
                 self.tell_threads();
             }
         }
@@ -122,7 +122,7 @@ impl Stop {
     }
 
     fn tell_threads(&self) {
-        // Between `set` and whoever makes the pipe, one sees what the other has done.
+        // Between `cancel` and whoever makes the pipe, one sees what the other has done.
         fence(SeqCst);
         if let Some(Some((_, writer))) = self.0.pipe.get() {
             let _ = (&*writer).write(&[1]);
@@ -131,16 +131,16 @@ impl Stop {
 }
 
 /// Two are equal if setting one sets the other.
-impl PartialEq for Stop {
+impl PartialEq for CancelToken {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for Stop {}
+impl Eq for CancelToken {}
 
-impl fmt::Debug for Stop {
+impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Stop({})", self.is_set())
+        write!(f, "CancelToken({})", self.is_cancelled())
     }
 }
