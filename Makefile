@@ -10,8 +10,8 @@ PIP := --quiet --disable-pip-version-check --no-compile
 # Pytest's processes; the tests mostly wait.
 WORKERS := 6
 PYTEST := python -m pytest -n $(WORKERS) --dist worksteal
-# Folders of tests in Python that are quick.
-QUICK := spaces gymnasium_api wire
+# Folders of tests in Python that are quick, but for the long rollouts.
+QUICK := $(patsubst %,tests/%,spaces gymnasium_api wire) --ignore=tests/gymnasium_api/test_rollouts.py
 # What `make fuzz` tries, and for how long each. A single frame should ask for little memory.
 FUZZ := addresses frames messages sessions
 FUZZ_PYTHON := spaces values
@@ -54,7 +54,7 @@ test: ## everything that must hold; ends with a summary
 
 quick: build check-format check-ruff ## what takes two minutes of it, once all is built: between two edits
 	cargo nextest run --profile quick --workspace --all-features
-	cd rlay-gym && ../$(VENV)/bin/$(PYTEST) $(QUICK:%=tests/%)
+	cd rlay-gym && ../$(VENV)/bin/$(PYTEST) $(QUICK)
 
 bench: build ## steps per second of every transport beside a raw ping-pong
 	cargo run --release -p rlay-benches
