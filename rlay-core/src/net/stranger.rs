@@ -1,8 +1,8 @@
-//! Stranger: a peer that speaks another protocol, told by the first bytes that it sends.
+//! Stranger: a peer of another protocol, recognized by the first bytes that it sends.
 
 use std::fmt;
 
-/// What a peer speaks that sends no RLay.
+/// The protocol of a peer that does not speak RLay.
 ///
 /// ```
 /// use rlay::net::Stranger;
