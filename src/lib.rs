@@ -38,7 +38,7 @@
 //! # Ok::<(), EnvError>(())
 //! ```
 //!
-//! Who dials and who listens is a free choice:
+//! Which side dials and which listens is a free choice:
 //!
 //! |  | dials | listens |
 //! |---|---|---|

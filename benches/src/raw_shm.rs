@@ -40,7 +40,7 @@ impl Shared {
     }
 
     fn send(&self, direction: usize, message: &[u8]) {
-        // SAFETY: the message's place in the mapping has its length; the numbers say whose turn it is.
+        // SAFETY: the message's place in the mapping has its length; the numbers say which side may access it.
         unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), self.at(direction), message.len()) };
         self.word(direction).fetch_add(1, SeqCst);
         if self.word(2 + direction).swap(0, SeqCst) != 0 {

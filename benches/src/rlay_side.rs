@@ -14,7 +14,7 @@ use crate::{
 /// How many observations an agent holds on to, as one with a frame stack does.
 const KEPT: usize = 4;
 
-/// Hosts [`ImageEnv`], whose every observation starts with the number of steps so far.
+/// Hosts [`ImageEnv`]; each of its observations starts with the number of steps so far.
 pub(crate) fn serve(address: &str, shape: &str, token: &str) {
     let shape: Vec<u64> = shape.split('x').map(|n| n.parse().expect("a number")).collect();
     run(ServerBackend::bind(move |_| Ok(ImageEnv::new(shape.clone())), address, HostOptions::new(options(token))));

@@ -64,7 +64,7 @@ fn from_segment(at: (f64, f64), a: (f64, f64), b: (f64, f64)) -> f64 {
     (to.0 - part * along.0).hypot(to.1 - part * along.1)
 }
 
-/// Cart and pole in one line of text: the track, and on it a cart whose pole leans.
+/// Cart and pole in one line of text: the track, and on it a cart with a leaning pole.
 pub(super) fn line(x: f64, theta: f64) -> String {
     const CELLS: usize = 49;
     let cell = ((x / MAX_X + 1.0) / 2.0 * (CELLS - 1) as f64).round().clamp(0.0, (CELLS - 1) as f64) as usize;

@@ -1,4 +1,4 @@
-//! CancelToken: a flag that ends waits, of threads and of tasks, without anybody having to look at it.
+//! CancelToken: a flag that ends waits, of threads and of tasks, without polling.
 
 use std::{
     fmt,
@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Set once, by whoever closes something, and seen at once by all who wait on behalf of it.
+/// Set once, by the call that closes something, and seen at once by all threads and tasks that wait on behalf of it.
 ///
-/// Clones are the same flag. A forked child's copy is the child's own: setting it there wakes nobody.
+/// Clones are the same flag. A forked child's copy is the child's own: setting it there wakes no thread or task.
 ///
 /// ```
 /// use rlay::CancelToken;
@@ -31,7 +31,7 @@ pub struct CancelToken(Arc<Inner>);
 struct Inner {
     is_set: AtomicBool,
     tasks: Notify,
-    /// For threads, which wait with poll(2). Made at first need; what `cancel` writes is never read, so that
+    /// For threads, which wait with poll(2). Created on first use; the byte that `cancel` writes is never read, so that
     /// the pipe stays readable.
     pipe: OnceLock<Option<(PipeReader, PipeWriter)>>,
     children: Mutex<Vec<Weak<Self>>>,
@@ -56,7 +56,8 @@ impl CancelToken {
         if self.0.is_set.swap(true, SeqCst) {
             return;
         }
-        // In a forked child the pipe is the parent's, and a lock may be held by a thread that is not there.
+        // In a forked child the pipe is the parent's, and a lock may be held by a thread that does not exist in the
+        // child.
         if self.0.pid == std::process::id() {
             self.0.tasks.notify_waiters();
             self.tell_threads();
@@ -65,7 +66,7 @@ impl CancelToken {
         }
     }
 
-    /// A flag of its own that is also set when this one is.
+    /// A separate flag that is also set when this one is.
     #[must_use]
     pub fn child(&self) -> Self {
         let child = Self::default();
@@ -104,7 +105,7 @@ impl CancelToken {
         }
     }
 
-    /// What becomes readable, and stays so, when it is set; `None` where descriptors have run out.
+    /// A pipe that becomes readable, and stays so, when the flag is set; `None` where descriptors have run out.
     pub fn pipe(&self) -> Option<&PipeReader> {
         let mut is_new = false;
         let pipe = self.0.pipe.get_or_init(|| {
@@ -122,7 +123,7 @@ impl CancelToken {
     }
 
     fn tell_threads(&self) {
-        // Between `cancel` and whoever makes the pipe, one sees what the other has done.
+        // Of `cancel` and the thread that makes the pipe, at least one sees what the other has done.
         fence(SeqCst);
         if let Some(Some((_, writer))) = self.0.pipe.get() {
             let _ = (&*writer).write(&[1]);

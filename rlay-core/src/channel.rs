@@ -16,7 +16,7 @@
 //! 6. `close_implies_flush` — frames sent before `close` arrive.
 //! 7. `a_clean_close_reads_none_and_a_crash_reads_an_error` — after all frames that came before it, even if
 //!    one's own `send` has failed meanwhile because the peer was gone.
-//! 8. `a_dead_peer_is_noticed` — by whoever waits in `recv`, within [`TransportOptions::liveness`].
+//! 8. `a_dead_peer_is_noticed` — by a blocked `recv`, within [`TransportOptions::liveness`].
 //! 9. `a_slow_reader_stops_the_writer` — `send` waits; memory on the way is bounded.
 //! 10. `port_zero_is_resolved` — [`Listener::address`] can be dialed as it is.
 //! 11. `two_listeners_on_one_address_is_an_error` — of kind `AddressInUse`.
@@ -27,8 +27,8 @@
 //! 15. `a_look_ends_a_send` — that waits, and is made while it does. (Blocking forms.)
 //! 16. `a_watch_tells_a_crash_from_a_clean_close` — within [`TransportOptions::liveness`], if there is one.
 //!
-//! `connect` does not need anybody to open the connection at the other end. The first call on a channel may, as it
-//! does where TLS shakes hands.
+//! `connect` completes even if the other end does not open the connection. The first call on a channel may need the
+//! other end to open it, as TLS does for its handshake.
 
 use std::{
     fmt::Debug,
@@ -39,9 +39,9 @@ use async_trait::async_trait;
 
 use crate::{address::Address, bridge, error::Result, frame::Frame, stop::CancelToken};
 
-/// Looks at a channel from another thread: an error once its connection is lost. It neither blocks nor keeps the
-/// connection. What has arrived and was not received may be dropped after an error; if a channel can tell that there is
-/// something, it waits for that to be received first.
+/// Checks a channel from another thread: an error once the connection is lost. The check neither blocks nor keeps the
+/// connection open. Data that has arrived but was not received may be dropped after an error; a channel that can detect
+/// such data waits until it is received.
 pub type Watch = Box<dyn FnMut() -> Result<()> + Send>;
 
 /// A pipe of whole frames, in order, that fails for good if it fails. For code inside tokio.
@@ -63,8 +63,8 @@ pub trait Channel: Send + Debug {
     /// Cancel-safe. What has arrived of a frame stays in the channel for the next call.
     async fn recv(&mut self) -> Result<Option<Frame>>;
 
-    /// Delivers what was sent, then tells the peer that nothing follows. A slow peer is waited for as long
-    /// as it is alive.
+    /// Delivers what was sent, then tells the peer that nothing follows. Waits for a slow peer as long as that peer is
+    /// alive.
     ///
     /// # Cancel safety
     ///
@@ -75,12 +75,12 @@ pub trait Channel: Send + Debug {
     /// Changes the longest frame that is sent or received.
     fn set_max_frame(&mut self, max_frame: usize);
 
-    /// How another thread finds out that the connection is lost, if it can; see [`BlockingChannel::watch`].
+    /// A way for another thread to detect that the connection is lost, if there is one; see [`BlockingChannel::watch`].
     fn watch(&self) -> Option<Watch> {
         None
     }
 
-    /// Who is at the other end, for messages to people.
+    /// Names the other end, for messages to people.
     fn peer(&self) -> String;
 }
 
@@ -91,7 +91,7 @@ pub trait BlockingChannel: Send + Debug {
         self.send_while(head, body, deadline, &mut || Ok(()))
     }
 
-    /// The same, and calls `look` now and then while it waits, at least ten times a second or so. An error of that ends
+    /// Sends like `send`, and polls `look` while waiting, at least about ten times a second. An error of `look` ends
     /// the call as a deadline does.
     fn send_while(
         &mut self,
@@ -105,8 +105,8 @@ pub trait BlockingChannel: Send + Debug {
     /// [`Timeout`](crate::ErrorKind::Timeout) at the deadline loses nothing; a deadline in the past polls.
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>>;
 
-    /// The same for a tenth of a second or so, if the channel can bound that without reading the clock; else `None`, and
-    /// nothing was done. Waits that have no deadline begin with it.
+    /// Receives like `recv` for about a tenth of a second, if the channel can bound that without reading the clock;
+    /// else does nothing and returns `None`. Waits that have no deadline begin with this call.
     fn recv_briefly(&mut self) -> Option<Result<Option<Frame>>> {
         None
     }
@@ -114,8 +114,8 @@ pub trait BlockingChannel: Send + Debug {
     /// Delivers what was sent, then tells the peer that nothing follows.
     fn close(&mut self, deadline: Option<Instant>) -> Result<()>;
 
-    /// From now on `recv` ends as at its deadline once `stop` is set and nothing is there; with `None` it does
-    /// so no longer. Whether it will; if not, whoever waits looks at the flag, ten times a second.
+    /// Makes `recv` end as at its deadline once `stop` is set and nothing is there to receive; `None` undoes that.
+    /// Returns whether `recv` will; if not, the waiting caller polls the flag, ten times a second.
     fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         let _ = stop;
         false
@@ -124,20 +124,20 @@ pub trait BlockingChannel: Send + Debug {
     /// Changes the longest frame that is sent or received.
     fn set_max_frame(&mut self, max_frame: usize);
 
-    /// How another thread finds out that the connection is lost, if it can. Then a session that has dialed looks for
-    /// another connection though its own thread is busy elsewhere, such as in an environment's step; if not, it does so
-    /// once that thread sends or receives.
+    /// A way for another thread to detect that the connection is lost, if there is one. With it, a session that has
+    /// dialed looks for a replacement connection even while its own thread is busy elsewhere, such as in an
+    /// environment's step; without it, once that thread sends or receives.
     fn watch(&self) -> Option<Watch> {
         None
     }
 
-    /// Who is at the other end, for messages to people.
+    /// Names the other end, for messages to people.
     fn peer(&self) -> String;
 }
 
 /// A connection that was accepted but belongs to no thread and no runtime yet.
 pub trait Incoming: Send + Debug {
-    /// Who dialed, for messages to people.
+    /// Names the dialer, for messages to people.
     fn peer(&self) -> String;
 
     /// The channel, for the tokio runtime this is called on.
@@ -172,7 +172,7 @@ pub trait BlockingListener: Send + Debug {
     /// The next connection, or an error of kind [`Timeout`](crate::ErrorKind::Timeout) at the deadline.
     fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>>;
 
-    /// From now on `accept` ends as at its deadline once `stop` is set; see [`BlockingChannel::set_cancel_token`].
+    /// Makes `accept` end as at its deadline once `stop` is set; see [`BlockingChannel::set_cancel_token`].
     fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         let _ = stop;
         false
@@ -182,8 +182,8 @@ pub trait BlockingListener: Send + Debug {
     /// [`net::dialable`](crate::net::dialable).
     fn address(&self) -> &Address;
 
-    /// The listening descriptor, if there is one: a forked child closes it, so that the address is
-    /// free once its parent has closed it.
+    /// The listening descriptor, if there is one: a forked child closes it, so that the address is free once the parent
+    /// has closed its own.
     fn descriptor(&self) -> Option<i32> {
         None
     }
@@ -194,10 +194,10 @@ pub trait BlockingListener: Send + Debug {
 pub struct TransportOptions {
     /// Longest frame in bytes, in either direction.
     pub max_frame: usize,
-    /// A peer that has vanished without a word is noticed within this time. By default 18 s: with the two seconds that
-    /// an agent's call waits for another connection, whoever waits knows within twenty.
+    /// Bounds the time until a peer that vanished without notice is detected. By default 18 s: with the two seconds
+    /// that an agent's call waits for a replacement connection, the caller is told within twenty.
     pub liveness: Duration,
-    /// Listeners: whether whoever dials must prove that it knows a [`Token`](crate::Token).
+    /// Listeners: whether each dialer must prove that it knows a [`Token`](crate::Token).
     pub is_authenticated: bool,
 }
 
@@ -228,17 +228,17 @@ pub trait Transport: Send + Sync + Debug {
     /// If the future is dropped, nothing listens, and the address can be bound again.
     async fn listen(&self, address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>>;
 
-    /// Whether a connection over `scheme` can be lost while both of its ends live, as in a network. Then a session
-    /// may go on over another one.
+    /// Whether a connection over `scheme` can be lost while both of its ends live, as in a network. Then a session may
+    /// be resumed over a replacement connection.
     fn is_network(&self, scheme: &str) -> bool {
         let _ = scheme;
         true
     }
 
-    /// Whether its connections have work to do while nobody sends or receives, such as keep-alives.
+    /// Whether its connections have work to do while no call sends or receives, such as keep-alives.
     ///
-    /// Then the connections of a blocking listener share its runtime, and a thread drives each such
-    /// runtime while nobody else does.
+    /// Then the connections of a blocking listener share its runtime, and a thread drives each such runtime while no
+    /// other thread does.
     fn works_in_background(&self) -> bool {
         false
     }

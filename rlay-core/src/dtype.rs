@@ -177,7 +177,7 @@ pub trait Scalar: Copy + PartialEq + PartialOrd + Default + std::fmt::Debug + No
     /// Which one.
     const DTYPE: DType;
 
-    /// The elements whose little-endian bytes are `bytes`, into `out`. Fails if a `bool` is not 0 or 1.
+    /// Decodes the little-endian `bytes` into the elements `out`. Fails if a `bool` is not 0 or 1.
     ///
     /// # Panics
     /// If `bytes` does not hold exactly `out.len()` elements.

@@ -9,7 +9,7 @@ use crate::printable;
 /// What every fallible function of RLay returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Whose doing an [`Error`] is, and therefore what helps.
+/// The party at fault for an [`Error`], and therefore the remedy.
 ///
 /// The number of each kind is its code on the wire (`docs/wire.md`, "Errors").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -121,23 +121,23 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of `kind` whose text should say what to try next.
+    /// An error of `kind`. Its text should say what to try next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: own(message.into()), source: None, is_gone: false }
     }
 
-    /// An error of `kind` with the words of a peer, behind what they are.
+    /// An error of `kind` with a peer's text `words`, introduced by `what`.
     pub(crate) fn said(kind: ErrorKind, what: &str, words: &str) -> Self {
         Self::new(kind, format!("{what}: {}", printable::sentence(words)))
     }
 
-    /// An error of kind [`ConnectionLost`](ErrorKind::ConnectionLost) that is known to last: nobody has the port, or
-    /// whoever has it knows of no such session.
+    /// An error of kind [`ConnectionLost`](ErrorKind::ConnectionLost) that is known to last: no listener has the port,
+    /// or the one that has it knows of no such session.
     pub fn gone(message: impl Into<String>) -> Self {
         Self { is_gone: true, ..Self::new(ErrorKind::ConnectionLost, message) }
     }
 
-    /// An error that costs no allocation, for what happens all the time.
+    /// An error that costs no allocation, for errors that occur all the time.
     pub(crate) const fn plain(kind: ErrorKind, message: &'static str) -> Self {
         Self { kind, message: Cow::Borrowed(message), source: None, is_gone: false }
     }
@@ -152,7 +152,7 @@ impl Error {
         Self::new(ErrorKind::ResourceExhausted, format!("cannot start a thread: {refused}")).with_source(refused)
     }
 
-    /// Whose doing it is.
+    /// The kind, which names the party at fault.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -33,7 +33,7 @@ enum Block {
 impl Block {
     fn new(lines: usize) -> Self {
         let bytes = lines * ALIGNMENT;
-        // Where nothing can be mapped, the allocator may yet have something.
+        // If mapping fails, the allocator may still have memory.
         match (bytes >= MAPPED).then(|| MmapMut::map_anon(bytes)) {
             Some(Ok(map)) => {
                 // A huge page is memory that is there for a single byte. Whether the kernel heeds that is up to it.
@@ -87,8 +87,8 @@ impl Pool {
     /// A frame of `len` bytes with unspecified (but initialised) contents.
     pub fn take(&self, len: usize) -> Frame {
         let lines = len.div_ceil(ALIGNMENT).max(1);
-        // A block of up to twice the size will do; a larger one would pin memory that nobody uses. The one
-        // that was dropped last is the likeliest to be in a cache.
+        // Takes a block of up to twice the size; a larger one would pin unused memory. The block that was dropped last
+        // is the likeliest to be in a cache.
         let found = self.0.try_lock().ok().and_then(|mut free| {
             let fits = |block: &Block| {
                 let has = block.len() / ALIGNMENT;
@@ -157,7 +157,7 @@ impl Frame {
         debug_assert!(self.start <= self.end);
     }
 
-    /// The pool that its memory is of, or a new one if that is gone.
+    /// The pool that the frame's memory belongs to, or a new pool if that one is gone.
     fn pool(&self) -> Pool {
         self.pool.upgrade().map(Pool).unwrap_or_default()
     }

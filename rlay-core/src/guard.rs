@@ -1,4 +1,4 @@
-//! Guard: runs code of others, an environment's or a policy's, and makes an error out of whatever goes wrong in it.
+//! Guard: runs foreign code, an environment's or a policy's, and turns anything that goes wrong in it into an error.
 
 use std::{
     any::Any,
@@ -18,7 +18,7 @@ thread_local! {
     static LAST: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
 }
 
-/// Runs `run`. A panic becomes an error whose traceback is the file and line, and which the log tells, too.
+/// Runs `run`. Turns a panic into an error that has the file and line as its traceback, and logs it.
 pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
     note_places();
     match catch_unwind(AssertUnwindSafe(run)) {
@@ -26,7 +26,7 @@ pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
         Ok(Err(error)) => Err(EnvFailure::from(error).into()),
         Err(panic) => {
             let message = text(&*panic).to_owned();
-            // What was panicked with on another thread and only went on here has its place there.
+            // A panic of another thread that was resumed here has its place recorded there.
             let place = LAST.take().filter(|(last, _)| *last == message);
             let traceback = place.map(|(_, place)| format!("panicked at {place}")).unwrap_or_default();
             tracing::error!("{}", log_entry(&format!("caught a panic: {message} ({traceback})")));
@@ -35,11 +35,11 @@ pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
     }
 }
 
-/// From now on the place of each panic is known to the thread that panics. Only a panic hook hears of it; there is one
-/// for all of a process, so this one does no more than to remember, and calls the one that was there before.
+/// Records the place of each later panic for the thread that panics. Only a panic hook receives the place, and a
+/// process has one hook, so this hook only records, and calls the previous hook.
 fn note_places() {
     static ONCE: Once = Once::new();
-    // A thread that panics may set no hook.
+    // A thread that panics must not set a hook.
     if ONCE.is_completed() || thread::panicking() {
         return;
     }
@@ -48,7 +48,7 @@ fn note_places() {
         panic::set_hook(Box::new(move |info| {
             let place = info.location().map(ToString::to_string).unwrap_or_default();
             let text = text(info.payload()).to_owned();
-            // Not where a thread panics as it ends and its memory is gone.
+            // Records nothing if a thread panics while it ends and its thread-local memory is gone.
             let _ = LAST.try_with(|last| last.replace(Some((text, place))));
             before(info);
         }));
@@ -79,7 +79,7 @@ mod tests {
         let failure = failed(|| panic!("the pole {}", "broke"));
         assert_eq!((&*failure.error_type, &*failure.message), ("panic", "the pole broke"));
         assert!(failure.traceback.starts_with(&format!("panicked at {}:{line}:", file!())), "{}", failure.traceback);
-        // Neither an earlier one nor another thread's is taken for this one.
+        // Neither an earlier panic nor another thread's is mistaken for this one.
         let failure = failed(|| {
             let _ = catch_unwind(|| panic!("an earlier one"));
             resume_unwind(Box::new("from elsewhere"));

@@ -19,10 +19,10 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offers {
-    /// Names that an agent may ask for. What they mean is up to whoever makes the environments.
+    /// Names that an agent may ask for. The code that makes the environments defines what the names mean.
     pub env_ids: Vec<String>,
-    /// Names of the keyword arguments that an agent may give. Their values are its own, so the environment
-    /// must be able to stand any.
+    /// Names of the keyword arguments that an agent may give. The agent chooses the values, so the environment must
+    /// tolerate any.
     pub kwargs: Vec<String>,
 }
 
@@ -48,9 +48,9 @@ impl Offers {
     }
 }
 
-/// The agent's user reads this, and may be who runs the host, too.
+/// The agent's user reads this, and may also run the host.
 fn refusal(what: &str, name: &str, there_are: &[String]) -> Error {
-    // It is a peer's, and may be as long as a frame.
+    // The name is a peer's, and may be as long as a frame.
     let name: String = name.chars().take(100).collect();
     let there_are = match there_are {
         [] => "agents may ask for none".to_owned(),

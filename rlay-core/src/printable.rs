@@ -73,7 +73,7 @@ pub(crate) fn escape(f: &mut impl Write, character: char) -> fmt::Result {
     }
 }
 
-/// Whether terminals, or those who read logs line by line, do something else with `c` than show it.
+/// Whether terminals, or log readers that work line by line, do anything with `c` other than show it.
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(

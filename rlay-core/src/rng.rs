@@ -18,7 +18,7 @@ impl Rng {
         Self(Pcg64::seed_from_u64(seed))
     }
 
-    /// A generator nobody can predict, for an environment that was never given a seed.
+    /// An unpredictable generator, for an environment that was never given a seed.
     pub fn from_entropy() -> Self {
         // The standard library seeds every map's hasher from the operating system.
         use std::hash::{BuildHasher, RandomState};

@@ -50,7 +50,7 @@ pub struct StreamChannel<R, W> {
 }
 
 impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin> StreamChannel<R, W> {
-    /// A channel that reads from `read` and writes to `write`. `peer` says who is there, for messages.
+    /// A channel that reads from `read` and writes to `write`. `peer` names the other end, for messages.
     pub fn new(read: R, write: W, peer: impl Into<String>, options: &TransportOptions) -> Self {
         let framing = Framing::new(options.max_frame);
         Self { read, write: Some(write), framing, peer: peer.into(), is_sending: false }

@@ -12,14 +12,14 @@ pub const TOKEN_VARIABLE: &str = "RLAY_TOKEN";
 
 /// Bytes of a proof: HMAC-SHA256 (RFC 2104, FIPS 180-4).
 pub(crate) const PROOF: usize = 32;
-/// Random bytes that make each proof another one.
+/// Random bytes that make each proof different.
 pub(crate) const NONCE: usize = 32;
-/// So many characters that one can see a token has at least.
+/// Minimum number of visible characters in a token.
 const SHORTEST: usize = 8;
 
 /// A secret that both ends know. It is never sent and never shown; `{:?}` prints `Token(…)`.
 ///
-/// Whoever overhears a handshake over an open network can try out guesses at home, so make it long and random.
+/// An eavesdropper on a handshake over an open network can test guesses offline, so make the token long and random.
 ///
 /// ```
 /// use rlay::Token;
@@ -46,14 +46,14 @@ impl Token {
         secret.map(|secret| Self(secret.as_encoded_bytes().into()))
     }
 
-    /// One that nobody can guess.
+    /// An unguessable token.
     #[cfg(unix)]
     pub(crate) fn random() -> Result<Self> {
         let digits = nonce()?.map(|byte| format!("{byte:02x}"));
         Self::new(&digits.concat())
     }
 
-    /// Refuses one that could be guessed at once.
+    /// Refuses a token that could be guessed at once.
     pub(crate) fn check(&self) -> Result<()> {
         let is_visible = |c: &char| !c.is_whitespace() && !c.is_control();
         let why = match std::str::from_utf8(&self.0) {
@@ -76,12 +76,12 @@ impl Token {
         std::os::unix::ffi::OsStringExt::from_vec(self.0.to_vec())
     }
 
-    /// What `who` sends to prove that it knows the token, in the handshake of these two frames.
+    /// The proof of knowing the token that the given side sends in the handshake of these two frames.
     pub(crate) fn prove(&self, who: Prover, hello: &[u8], challenge: &[u8]) -> [u8; PROOF] {
         self.mac(who, hello, challenge).finalize().into_bytes().into()
     }
 
-    /// Whether `proof` is that, found out in a time that does not depend on where they differ.
+    /// Whether `proof` is that side's proof, compared in a time that does not depend on where the two differ.
     pub(crate) fn is_proven(&self, who: Prover, hello: &[u8], challenge: &[u8], proof: &[u8]) -> bool {
         self.mac(who, hello, challenge).verify_slice(proof).is_ok()
     }
@@ -97,14 +97,15 @@ impl Token {
         mac
     }
 
-    /// The key of its proofs. To HMAC a key is the same with zeros behind it, and a long one the same as its hash.
+    /// Hashes the token, with its length, to the key of its proofs. HMAC itself takes a key for the same with zeros
+    /// behind it, and a long key for its hash.
     fn key(&self) -> [u8; 32] {
         let length = (self.0.len() as u64).to_le_bytes();
         Sha256::new().chain_update(length).chain_update(&self.0).finalize().into()
     }
 }
 
-/// Whose proof it is, so that nobody can send back what the other one sent.
+/// The side that a proof is from, so that neither side can send back the proof of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Prover {
     Dialer,

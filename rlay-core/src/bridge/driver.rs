@@ -1,4 +1,4 @@
-//! Driver: a private runtime which whoever waits drives, and a idle_driver that drives it while nobody waits.
+//! Driver: a private runtime driven by the threads that wait on it, and by a idle_driver while none waits.
 
 use std::{
     fmt,
@@ -21,16 +21,16 @@ use crate::{
     net::why,
 };
 
-/// The idle_driver drives once nobody has for this long.
+/// The idle_driver drives once no call has for this long.
 const IDLE: Duration = Duration::from_millis(5);
-/// Rounds in which tasks may pass on what was sent.
+/// Rounds in which tasks may forward what was sent.
 const PASS_ON: usize = 2;
-/// Rounds in which the tasks of a connection that was dropped may say their last words.
+/// Rounds in which the tasks of a connection that was dropped may send their last messages.
 const LAST_WORDS: usize = 8;
 
-/// A current-thread runtime, shared by the channels that were made on it. Any of the threads that wait
-/// drives it for all of them; driving it from a thread of its own would cost each call two wake-ups.
-/// With the last of them it is gone, and so are the sockets of its tasks.
+/// A current-thread runtime, shared by the channels that were made on it. Any of the threads that wait drives it for
+/// all of them; driving it from a thread of its own would cost each call two wake-ups. The runtime is dropped with the
+/// last of its channels, and so are the sockets of its tasks.
 #[derive(Clone)]
 pub(super) struct Driver {
     shared: Arc<Shared>,
@@ -39,7 +39,7 @@ pub(super) struct Driver {
 }
 
 struct Shared {
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     runtime: Option<runtime::Runtime>,
     /// After a fork the runtime still belongs to the parent.
     pid: u32,
@@ -47,20 +47,20 @@ struct Shared {
     busy: AtomicUsize,
     /// Calls so far.
     calls: AtomicU64,
-    /// `None` without one.
+    /// `None` without a idle_driver.
     idle_driver: OnceLock<Thread>,
     keeper_drives: AtomicBool,
     keeper_leaves: Notify,
     /// The idle_driver sleeps until the last call is over.
     keeper_sleeps: AtomicBool,
-    /// Somebody has left for good; whoever dials next should not have to wait for the idle_driver.
+    /// An object was dropped for good; the next dialer should not have to wait for the idle_driver.
     is_left: AtomicBool,
     is_over: AtomicBool,
 }
 
 struct Life {
     shared: Arc<Shared>,
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     idle_driver: Option<thread::JoinHandle<()>>,
 }
 
@@ -68,7 +68,7 @@ struct Life {
 struct Call<'a>(&'a Shared);
 
 impl Driver {
-    /// A new runtime, with a idle_driver if its tasks have work to do while nobody waits.
+    /// A new runtime, with a idle_driver if its tasks have work to do while no thread waits.
     pub(super) fn new(is_kept: bool) -> Result<Self> {
         refuse_inside_tokio()?;
         let cannot = |e: std::io::Error| {
@@ -98,7 +98,7 @@ impl Driver {
         Ok(Self { shared, life })
     }
 
-    /// Whether its tasks go on while nobody waits.
+    /// Whether the runtime's tasks continue while no thread waits.
     pub(super) fn is_kept(&self) -> bool {
         self.life.is_some()
     }
@@ -109,7 +109,7 @@ impl Driver {
         self.shared.enter().0.runtime().block_on(until(deadline, future))
     }
 
-    /// The same for what others must pass on afterwards: nobody may drive for a while.
+    /// Like `drive`, for data that tasks must forward afterwards: the runtime may not be driven for a while.
     pub(super) fn drive_out<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
         refuse_inside_tokio()?;
         self.shared.enter().0.runtime().block_on(async {
@@ -119,8 +119,8 @@ impl Driver {
         })
     }
 
-    /// Waits for `future` and leaves the driving to others, if there is a idle_driver among them: for calls
-    /// that wait nearly always and would keep the runtime from threads that have more to do.
+    /// Waits for `future` and leaves the driving to other threads, if one of them is a idle_driver: for calls that wait
+    /// nearly always and would keep the runtime from threads that have more to do.
     pub(super) fn watch<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
         if !self.is_kept() {
             return self.drive(deadline, future);
@@ -141,10 +141,10 @@ impl Driver {
         }
     }
 
-    /// Drops `object` where it was made, and lets its tasks tell the peer.
+    /// Drops `object` where it was made, and lets its tasks notify the peer.
     pub(super) fn drop_inside<T>(&self, object: T) {
         if !self.shared.is_this_process() {
-            // It would unregister the parent's sockets.
+            // Dropping the object would unregister the parent's sockets.
             std::mem::forget(object);
             return;
         }
@@ -153,8 +153,8 @@ impl Driver {
         drop(object);
         drop(context);
         if refuse_inside_tokio().is_ok() {
-            // From a task, which comes after those that the drop has woken: where the idle_driver still drives, rounds of
-            // one's own would be over before any of them.
+            // From a task, which runs after those that the drop has woken: where the idle_driver still drives, this thread's
+            // own rounds would be over before any of those tasks runs.
             let _ = self.shared.enter().0.runtime().block_on(async { task::spawn(rounds(LAST_WORDS)).await });
             self.shared.is_left.store(true, SeqCst);
             self.shared.wake_keeper();
@@ -186,20 +186,21 @@ impl Shared {
         }
     }
 
-    /// What the idle_driver's thread does.
+    /// Runs on the idle_driver's thread.
     fn keep(&self) {
         let mut seen = 0;
         while !self.is_over.load(SeqCst) {
             if self.is_left.swap(false, SeqCst) || self.calls.load(SeqCst) == seen {
                 self.keeper_drives.store(true, SeqCst);
-                // Whoever enters from here on sees that and says so.
+                // A call that enters from here on sees `keeper_drives` and notifies the idle_driver.
                 if self.busy.load(SeqCst) == 0 && !self.is_over.load(SeqCst) {
                     self.runtime().block_on(self.keeper_leaves.notified());
                 }
                 self.keeper_drives.store(false, SeqCst);
 
                 self.keeper_sleeps.store(true, SeqCst);
-                // So does who leaves. A call that lasts is one that waits: there may be hundreds of them.
+                // A call that leaves sees `keeper_sleeps` likewise. A call that lasts is one that waits: there may be
+                // hundreds of them.
                 if self.busy.load(SeqCst) > 0 {
                     thread::park();
                 }
@@ -228,12 +229,13 @@ impl Drop for Life {
             self.shared.is_over.store(true, SeqCst);
             self.shared.keeper_leaves.notify_one();
             self.shared.wake_keeper();
-            // Nobody calls any more, so it is on its way out. Who dropped the last handle may want the address again.
+            // No call is under way any more, so the idle_driver is about to end. The caller that dropped the last handle may
+            // want the address again.
             if let Some(idle_driver) = self.idle_driver.take() {
                 let _ = idle_driver.join();
             }
         } else {
-            // To let go of the parent's thread would be to let go of one of ours that has the same number.
+            // Releasing the parent's thread would release a thread of this process that has the same number.
             std::mem::forget(self.idle_driver.take());
         }
     }
@@ -266,12 +268,12 @@ impl Wake for Unpark {
 
 async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
     let Some(deadline) = deadline else { return future.await };
-    // A deadline in the past polls: what is there already is taken.
+    // A deadline in the past polls: what has already arrived is taken.
     let deadline = deadline.max(Instant::now() + Duration::from_micros(1));
     time::timeout_at(deadline.into(), future).await.unwrap_or_else(|_| Err(timeout()))
 }
 
-/// Lets every task that can go on do so, `count` times.
+/// Lets every task that is ready run, `count` times.
 async fn rounds(count: usize) {
     for _ in 0..count {
         task::yield_now().await;
@@ -327,7 +329,7 @@ mod tests {
         for _ in 0..200 {
             ticks.recv_timeout(Duration::from_secs(10)).expect("the idle_driver drives");
         }
-        // And the one who waits still gets the runtime, any number of times.
+        // A call that waits still gets the runtime, any number of times.
         for _ in 0..3 {
             let nap = async {
                 time::sleep(Duration::from_millis(60)).await;

@@ -21,7 +21,7 @@ use crate::{
     frame::Frame,
 };
 
-/// How often whoever waits to send looks at something else.
+/// How often a blocked send polls other conditions.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The error of a deadline that passed, for implementations of channels.
@@ -34,7 +34,7 @@ async fn unless<T>(stop: Option<&CancelToken>, future: impl Future<Output = Resu
     let Some(stop) = stop else { return future.await };
     let stopped = async {
         stop.cancelled().await;
-        // As at a deadline, what is there already is taken; for that the runtime must look first.
+        // As at a deadline, what has already arrived is taken; for that the runtime must poll first.
         time::sleep(Duration::from_millis(1)).await;
     };
     let (mut future, mut stopped) = (pin!(future), pin!(stopped));
@@ -45,7 +45,7 @@ async fn unless<T>(stop: Option<&CancelToken>, future: impl Future<Output = Resu
     .await
 }
 
-/// Waits for what touches nothing but time and other threads.
+/// Waits for a future that uses nothing but time and other threads.
 pub(crate) fn wait<T>(deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
     Driver::new(false)?.drive(deadline, future)
 }
@@ -81,7 +81,7 @@ fn open_on(driver: Driver, incoming: Box<dyn Incoming>) -> Result<Box<dyn Blocki
 
 #[derive(Debug)]
 struct Bridged {
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     channel: Option<Box<dyn Channel>>,
     driver: Driver,
     stop: Option<CancelToken>,
@@ -155,7 +155,7 @@ impl Drop for Bridged {
 
 #[derive(Debug)]
 struct BridgedListener {
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     listener: Option<Box<dyn Listener>>,
     driver: Driver,
     stop: Option<CancelToken>,

@@ -1,4 +1,4 @@
-//! Local: sockets of this machine. How one is dialed whose listener has no room, and what becomes of the file that it has.
+//! Local: sockets of this machine, how to dial one if its listener has no room, and what happens to its file.
 
 use std::{
     fs, io,
@@ -20,12 +20,13 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How long a task tries. Who dials in tasks is told at the deadline only that there was one.
+/// How long a task tries. A dialer in a task is told at the deadline only that the deadline has passed.
 const TRY: Duration = Duration::from_millis(500);
-/// How long to wait before the next attempt where the listener's queue is full. The kernel tells nobody when it has room.
+/// How long to wait before the next attempt where the listener's queue is full. The kernel does not signal room in it.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Connects to a Unix socket, as a socket that does not block. A listener whose queue is full is tried until the deadline.
+/// Connects to a Unix socket, as a socket that does not block. Retries until the deadline while the listener's queue is
+/// full.
 ///
 /// ```
 /// use std::os::unix::net::SocketAddr;
@@ -115,7 +116,7 @@ pub fn owner_only(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }
 
-/// Binds a socket file. One that nobody answers on, left behind by a listener that was killed, is replaced.
+/// Binds a socket file. Replaces a file that no listener answers on, left behind by a listener that was killed.
 pub fn bind_file<T>(address: &Address, path: &Path, bind: impl Fn() -> io::Result<T>) -> Result<(T, SocketFile)> {
     let bound = match bind() {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
@@ -123,7 +124,7 @@ pub fn bind_file<T>(address: &Address, path: &Path, bind: impl Fn() -> io::Resul
                 return Err(address.error("there is a file of this name that is not a socket; choose another path"));
             }
             let probed = SocketAddr::from_pathname(path).and_then(|to| attempt(&to));
-            // A full queue is somebody's, and so may be one that this user is kept out of.
+            // A full queue belongs to a listener, and so may a socket that this user is kept out of.
             if !probed.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
                 return Err(in_use(address));
             }
@@ -136,8 +137,8 @@ pub fn bind_file<T>(address: &Address, path: &Path, bind: impl Fn() -> io::Resul
     bound.and_then(file).map_err(|e: io::Error| -> Error { bind_error(address, e) })
 }
 
-/// The file of a socket that listens, which is removed when this is dropped: unless that happens in a forked child, or
-/// another listener has the path since.
+/// The file of a listening socket, removed on drop: unless the drop happens in a forked child, or another listener has
+/// the path since.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! What transports over sockets share: where an address leads, who may listen where, errors in plain words.
+//! What transports over sockets share: where an address leads, which may be listened on, errors in plain words.
 
 #[cfg(unix)]
 mod local;
@@ -35,13 +35,13 @@ pub use user::{check_user, own_uid};
 /// The address option that lets a listener be reached by other machines.
 pub const ALLOW_REMOTE: &str = "insecure_allow_remote";
 
-/// What helps where a token makes up for what is missing, for [`check_exposure`].
+/// The remedy where a token makes up for what is missing, for [`check_exposure`].
 pub const SET_A_TOKEN: &str = "set a token (RLAY_TOKEN, at both ends), ";
 
-/// How long a peer that is refused may take to hear why.
+/// How long a refused peer may take to receive the reason.
 pub const LAST_WORD: Duration = Duration::from_millis(300);
 
-/// How long `close` lets the peer read what it was sent, over streams that take it back if it has not.
+/// How long `close` lets the peer read what was sent, over streams that discard what the peer has not read.
 pub const LINGER: Duration = Duration::from_secs(1);
 
 /// Refuses to listen where other machines can dial, unless that is wanted. `lacks` says what is missing, and
@@ -122,7 +122,7 @@ pub fn broken(peer: &str) -> Error {
     lost(peer, "the channel is broken by an earlier failed or cancelled send")
 }
 
-/// What `close` returns when its last word came to `said`: a peer that is gone already needs none.
+/// The result of `close` when its last message had the result `said`: a peer that is already gone needs no message.
 pub fn goodbye(said: Result<()>) -> Result<()> {
     said.or_else(|e| if e.kind() == ErrorKind::ConnectionLost { Ok(()) } else { Err(e) })
 }

@@ -18,10 +18,10 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Whoever tries again looks for the answer within this time. Names move, so it is not kept for longer.
+/// A new attempt takes the earlier answer within this time. Names move, so the answer is not kept for longer.
 const KEPT: Duration = Duration::from_secs(2);
 
-/// What the resolver says, and when: the sockets, or why there are none.
+/// The resolver's answer, and when it came: the sockets, or why there are none.
 type Answer = (Instant, Found);
 type Found = Result<Vec<SocketAddr>, Arc<io::Error>>;
 type Resolver = fn(&str) -> io::Result<Vec<SocketAddr>>;
@@ -35,8 +35,8 @@ pub fn resolve(address: &Address) -> Result<Vec<SocketAddr>> {
 ///
 /// # Cancel safety
 ///
-/// Cancel-safe. The resolver's thread goes on, and the next call for this name, within two seconds of the answer, takes
-/// the same answer.
+/// Cancel-safe. The resolver's thread continues, and the next call for this name, within two seconds of the answer,
+/// takes the same answer.
 pub async fn look_up(address: &Address) -> Result<Vec<SocketAddr>> {
     look_up_with(address, ask_system).await
 }
@@ -49,7 +49,7 @@ pub fn look_up_blocking(address: &Address, deadline: Option<Instant>) -> Result<
     }
 }
 
-/// The error of a dialer whose time is over, if it is the resolver that takes so long.
+/// The error of a dialer at its deadline, if the resolver is what takes so long.
 pub(crate) fn unheard(address: &Address) -> Option<Error> {
     let registry = registry()?;
     let mut asked = registry.names.iter().filter(|(name, _)| name == address.rest());
@@ -96,7 +96,7 @@ struct Asked {
     names: Vec<(String, watch::Receiver<Option<Answer>>)>,
 }
 
-/// `None` in a forked child whose parent had it at that moment: the thread that would give it back is not there.
+/// `None` in a forked child if the parent held the lock at the fork: the thread that would release it is not there.
 fn registry() -> Option<MutexGuard<'static, Asked>> {
     static ASKED: Mutex<Asked> = Mutex::new(Asked { pid: 0, names: vec![] });
     for _ in 0..100 {
@@ -104,13 +104,13 @@ fn registry() -> Option<MutexGuard<'static, Asked>> {
             Ok(asked) => asked,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {
-                // Whoever has it starts a thread at most.
+                // The holder of the lock starts a thread at most.
                 thread::sleep(Duration::from_millis(1));
                 continue;
             }
         };
         if mem::replace(&mut asked.pid, process::id()) != process::id() {
-            // They are the parent's, and so are the threads that might hold a lock of theirs.
+            // The names are the parent's, and so are the threads that might hold a lock of theirs.
             mem::forget(mem::take(&mut asked.names));
         }
         asked.names.retain(|(_, answer)| match &*answer.borrow() {
@@ -122,7 +122,7 @@ fn registry() -> Option<MutexGuard<'static, Asked>> {
     None
 }
 
-/// Where the answer is or will be. The resolver is asked if it was not.
+/// Returns where the answer is or will be. Asks the resolver unless it was asked before.
 fn ask(name: &str, resolver: Resolver) -> Result<watch::Receiver<Option<Answer>>> {
     let mut registry = registry();
     if let Some(registry) = &registry
@@ -173,13 +173,13 @@ mod tests {
             match time::timeout(SLOW / 5, look_up_with(&address, slow)).await {
                 Ok(found) => break found.unwrap(),
                 Err(_) => {
-                    // It may come just now.
+                    // The answer may arrive just now.
                     let error = unheard(&address).map(|error| error.to_string());
                     assert!(error.is_none_or(|error| error.contains("still being looked up")));
                     attempts += 1;
                 }
             }
-            // The answer may also come while nobody waits.
+            // The answer may also arrive while no call waits.
             time::sleep(SLOW / 5).await;
             assert!(began.elapsed() < SLOW * 30, "the answer never comes");
         };

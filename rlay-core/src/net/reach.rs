@@ -10,7 +10,7 @@ const ELSEWHERE: [IpAddr; 2] =
 /// (`0.0.0.0`, `[::]`): then it is the address of the interface that leads elsewhere, which this machine and others can
 /// dial, and the log says so. Without such an interface it stays as it is, which only this machine can dial.
 ///
-/// It is no name, for whether other machines know this one by its name is not to be found out here.
+/// Never a name: this machine cannot find out whether other machines know it by its name.
 ///
 /// ```
 /// use rlay::net::dialable;
@@ -24,7 +24,7 @@ pub fn dialable(scheme: &str, bound: SocketAddr) -> SocketAddr {
     if !bound.ip().is_unspecified() {
         return bound;
     }
-    // What listens on every interface of IPv6 is reached by IPv4, too.
+    // A listener on every interface of IPv6 is reached by IPv4, too.
     let leading = ELSEWHERE.iter().filter(|to| bound.is_ipv6() || to.is_ipv4()).find_map(|to| leading(*to));
     let found = leading.map_or(bound, |ip| SocketAddr::new(ip, bound.port()));
     tracing::info!(
@@ -35,7 +35,7 @@ pub fn dialable(scheme: &str, bound: SocketAddr) -> SocketAddr {
     found
 }
 
-/// This machine's address on the way to `to`. Only the kernel's table of routes is asked.
+/// This machine's address on the way to `to`. Only queries the kernel's table of routes.
 fn leading(to: IpAddr) -> Option<IpAddr> {
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;

@@ -20,7 +20,7 @@ pub enum Want {
     Write,
 }
 
-/// Bounds the reads or writes of a blocking channel whose socket gives up each after [`TICK`](Self::TICK).
+/// Bounds the reads or writes of a blocking channel on a socket that ends each of them after [`TICK`](Self::TICK).
 ///
 /// While frames come and go the kernel's bound is enough, and a wait costs no call beside the read. poll(2) keeps
 /// deadlines nearer than that, and bounds a wait that has lasted a tick already: it wakes up for nothing but

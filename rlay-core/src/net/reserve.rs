@@ -104,7 +104,7 @@ fn exhausted(error: &io::Error) -> Option<Errno> {
     Errno::from_io_error(error).filter(|errno| matches!(*errno, Errno::MFILE | Errno::NFILE))
 }
 
-/// An error of kind [`Busy`](ErrorKind::Busy) if `error` says that a listener has no descriptors left, for who dials it.
+/// An error of kind [`Busy`](ErrorKind::Busy), for a dialer, if `error` says that its listener has no descriptors left.
 pub fn check_descriptors(error: &io::Error) -> Result<(), Error> {
     let Some(errno) = exhausted(error) else { return Ok(()) };
     let advice = "raise its limit of open files (ulimit -n), or lower max_sessions";
@@ -112,7 +112,7 @@ pub fn check_descriptors(error: &io::Error) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Busy, text).with_source(io::Error::from(errno)))
 }
 
-/// The same if there is none to spare now for what a session needs: a part of them is kept back for what the program
+/// The same if no descriptor can be spared now for a session: a part of them is kept back for files that the program
 /// opens besides.
 pub fn spare_descriptor() -> Result<(), Error> {
     match open() {
@@ -121,9 +121,10 @@ pub fn spare_descriptor() -> Result<(), Error> {
     }
 }
 
-/// The same for a handshake, which may take half of those that are kept back: whoever is refused is to hear why.
+/// The same for a handshake, which may take half of the descriptors kept back: a refused dialer must receive the
+/// reason.
 pub(crate) fn spare_for_handshake() -> Result<(), Error> {
-    // Where there are none at all, the reserve of the listener is for that.
+    // If there are none at all, the listener's reserve serves that purpose.
     open().map_or(Ok(()), |lowest| check_kept_back(&lowest, 2))
 }
 
@@ -131,7 +132,7 @@ pub(crate) fn spare_for_handshake() -> Result<(), Error> {
 fn check_kept_back(lowest: &File, part: u64) -> Result<(), Error> {
     let Some(most) = getrlimit(Resource::Nofile).current else { return Ok(()) };
     let kept = kept_back(most);
-    // The system gives out the lowest number that is free.
+    // The system assigns the lowest free number.
     if (lowest.as_raw_fd() as u64) < most - kept / part {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Whose process is at the other end of a Unix socket.
+//! The user that owns the process at the other end of a Unix socket.
 
 use std::os::fd::AsFd;
 
@@ -9,7 +9,7 @@ pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Fails unless the process at the other end acts as the same user, by the kernel's word.
+/// Fails unless the kernel reports that the process at the other end acts as the same user.
 #[cfg(target_os = "linux")]
 pub fn check_user(socket: impl AsFd) -> Result<()> {
     let peer = rustix::net::sockopt::socket_peercred(socket)
@@ -26,7 +26,7 @@ pub fn check_user(socket: impl AsFd) -> Result<()> {
     Err(Error::new(ErrorKind::Incompatible, text))
 }
 
-/// Elsewhere the mode of the socket file has to do.
+/// Elsewhere the mode of the socket file has to suffice.
 #[cfg(not(target_os = "linux"))]
 pub fn check_user(_: impl AsFd) -> Result<()> {
     Ok(())

@@ -131,7 +131,8 @@ impl AnyBox {
         self.len() * self.dtype.size()
     }
 
-    /// Whether its arrays are so large, and the bounds of all elements so alike, that nobody need hold both in full.
+    /// Whether its arrays are so large, and the bounds of all elements so alike, that both bounds need not be held in
+    /// full.
     pub fn is_shared(&self) -> bool {
         let is_alike = |bound: &Bound| matches!(bound, Bound::Uniform { .. });
         self.byte_len() > SHARED && is_alike(&self.low) && is_alike(&self.high)

@@ -76,7 +76,7 @@ pub struct BoxSpace<T, E = Vec<T>> {
 }
 
 impl<T: Scalar, E: Elements<T>> BoxSpace<T, E> {
-    /// Arrays of `shape` whose elements all lie from `low` to `high`; an infinite float does not limit.
+    /// Arrays of `shape` with all elements from `low` to `high`; an infinite float does not limit.
     pub fn new(shape: impl Into<Vec<u64>>, low: T, high: T) -> Self {
         let bound = |x: T| {
             let value = bytemuck::bytes_of(&x).to_vec();
@@ -92,7 +92,7 @@ impl<T: Scalar, E: Elements<T>> BoxSpace<T, E> {
         })
     }
 
-    /// Arrays of `shape` whose element i lies from `low[i]` to `high[i]`.
+    /// Arrays of `shape` with element i from `low[i]` to `high[i]`.
     ///
     /// # Panics
     /// If `low` or `high` does not have one value for each element.
@@ -156,7 +156,7 @@ impl<T: Scalar, E: Elements<T>> Space for BoxSpace<T, E> {
 
     fn from_any(any: &AnySpace) -> Result<Self> {
         match any {
-            // Nothing is built: whoever describes a space may claim any size.
+            // Nothing is built: a description may claim any size.
             AnySpace::Box(any) if any.dtype == T::DTYPE && !any.big_endian && E::holds(any.len()) => {
                 Ok(Self::from_any_box(any.clone()))
             }

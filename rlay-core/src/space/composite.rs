@@ -12,7 +12,7 @@ use crate::{
 pub(crate) const MOST_MEMBERS: usize = 12;
 
 /// A tuple of one to twelve spaces; its elements are tuples of theirs. More of them are an [`AnySpace::Tuple`] or
-/// [`AnySpace::Dict`], whose elements are [`Value`]s.
+/// [`AnySpace::Dict`] with [`Value`]s as elements.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no tuple of one to twelve spaces",
     note = "for more members take `AnySpace::Dict` or `AnySpace::Tuple`, whose elements are `Value`s",
@@ -131,7 +131,7 @@ tuples! {
 }
 
 /// One to twelve spaces by key. In Rust its elements are tuples in the order of the keys; in Python they are dicts.
-/// For more keys take [`AnySpace::Dict`], whose elements are [`Value`]s.
+/// For more keys take [`AnySpace::Dict`], which has [`Value`]s as elements.
 ///
 /// ```
 /// use rlay::{BoxSpace, Dict, Discrete, Space};

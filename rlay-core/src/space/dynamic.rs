@@ -179,7 +179,7 @@ fn check(space: &AnySpace, value: &Value) -> Result<()> {
     }
 }
 
-/// Whether `value` is in a space whose elements are batches: a stacked Sequence or a Graph.
+/// Whether `value` is in a space of batches: a stacked Sequence or a Graph.
 pub(super) fn is_batch(space: &AnySpace, value: &Value) -> bool {
     match (space, value) {
         (AnySpace::Sequence { space, stack: true }, x) => rows(space, x).is_some(),

@@ -35,7 +35,7 @@ impl<T: Pod> Deref for FrameArray<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // Whoever made it has seen to it that the elements lie there, aligned.
+        // The constructor has checked that the elements lie there, aligned.
         bytemuck::cast_slice(&self.frame[self.at..][..self.len * size_of::<T>()])
     }
 }

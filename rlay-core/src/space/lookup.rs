@@ -10,7 +10,7 @@ use crate::{
 /// So few keys are compared one by one.
 const FEW: usize = 16;
 
-/// A dict, and where its keys stand in it once somebody has asked for one that is not where it was expected.
+/// A dict, and the positions of its keys in it once a key was looked up that is not where it was expected.
 pub(super) struct Lookup<'a> {
     map: &'a Map,
     places: OnceCell<HashMap<Vec<u8>, usize>>,

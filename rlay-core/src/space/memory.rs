@@ -17,7 +17,7 @@ const COPY: usize = 8 << 10;
 /// Bytes of a character in a charset: it stands in a set, a tuple, a dict and a str.
 const CHARACTER: usize = 128;
 
-/// A Box with larger arrays, whose bounds are alike, does not hold them in full.
+/// A Box with larger arrays and uniform bounds does not hold the bounds in full.
 pub(super) const SHARED: usize = 1 << 20;
 
 /// What a space takes.
@@ -52,7 +52,7 @@ impl Cost {
         costs.into_iter().fold(Self::of(0, 0), Self::and)
     }
 
-    /// Of a space whose batch is a tuple of copies.
+    /// Of a space that has a tuple of copies as its batch.
     fn not_batched(self) -> Self {
         Self { batched: self.copied, ..self }
     }

@@ -87,8 +87,8 @@ pub trait Space {
         Err(input.error("a packed payload for a space that has no packed form"))
     }
 
-    /// The element whose packed form is all of `frame` from `at` on, left in that memory; gives the frame
-    /// back if it is to be unpacked instead.
+    /// The element that has all of `frame` from `at` on as its packed form, left in that memory; gives the frame back
+    /// if it is to be unpacked instead.
     fn adopt(&self, frame: Frame, _at: usize) -> Result<Self::Element, Frame> {
         Err(frame)
     }

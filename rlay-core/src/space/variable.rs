@@ -70,7 +70,7 @@ impl<S: Space> Space for Sequence<S> {
     }
 }
 
-/// Graphs whose nodes and edges are arrays of `T` (`gymnasium.spaces.Graph` over two Boxes).
+/// Graphs with arrays of `T` as nodes and edges (`gymnasium.spaces.Graph` over two Boxes).
 ///
 /// An element is (nodes, edges, edge links): flat elements of all nodes, of all edges, and the pair
 /// of nodes that each edge joins.

@@ -1,8 +1,8 @@
-//! ForeignProtocol: recognizes a peer of another protocol by the first bytes that it sends.
+//! ForeignProtocol: a peer of another protocol, recognized by the first bytes that it sends.
 
 use std::fmt;
 
-/// What a peer speaks that sends no RLay.
+/// The protocol of a peer that does not speak RLay.
 ///
 /// ```
 /// use rlay::wire::ForeignProtocol;

@@ -10,11 +10,11 @@ use crate::{
 const PREFIX: usize = 4;
 /// Where the prefix lies in a block, so that the frame behind it is aligned.
 const START: usize = ALIGNMENT - PREFIX;
-/// The length that says: nothing follows, and that is on purpose.
+/// The length that says: nothing follows, and the end is deliberate.
 pub const END: [u8; PREFIX] = [0xff; PREFIX];
 /// The first four bytes of ZeroMQ's greeting as a length.
 const ZMTP_LENGTH: usize = 0xff;
-/// Room for the first read of a frame whose size nobody can guess.
+/// Room for the first read of a frame of unpredictable size.
 const FIRST_READ: usize = 4 << 10;
 
 /// Cuts a stream of bytes into frames: ask where to read to, say how much arrived, take the frame.
@@ -157,7 +157,7 @@ impl Framing {
         }))
     }
 
-    /// The error for a length no RLay peer would send; strangers are told apart by what they said.
+    /// The error for a length no RLay peer would send; recognizes peers of other protocols by their first bytes.
     fn refuse(&self, len: usize) -> Error {
         let seen = self.block.as_ref().map_or(&[][..], |block| &block[self.at..self.at + self.filled.min(24)]);
         match ForeignProtocol::recognize(seen) {

@@ -27,19 +27,19 @@ macro_rules! kinds {
     };
 }
 kinds! {
-    /// Dialer: who I am and what I can do.
+    /// Dialer: its identity and its capabilities.
     Hello = 0x01,
-    /// Listener: prove that you know the token.
+    /// Listener: demands a proof that the dialer knows the token.
     Challenge = 0x02,
     /// Dialer: the proof.
     Proof = 0x03,
-    /// Listener: come in.
+    /// Listener: accepts the dialer.
     Welcome = 0x04,
-    /// Listener: no, and why.
+    /// Listener: refuses the dialer, and says why.
     Reject = 0x05,
     /// Either: the conversation is over.
     Goodbye = 0x09,
-    /// Either: a request failed, or the conversation cannot go on.
+    /// Either: a request failed, or the conversation cannot continue.
     Error = 0x0a,
     /// Agent: make the environment.
     Make = 0x20,

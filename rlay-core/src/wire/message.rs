@@ -41,7 +41,7 @@ impl Seed {
     }
 }
 
-/// What an endpoint is in the conversation, whoever dialed.
+/// The role of an endpoint in the conversation, whichever side dialed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// Decides: sends Make, Reset and Step.
@@ -51,7 +51,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The other one.
+    /// The other role.
     pub fn other(self) -> Self {
         match self {
             Self::Agent => Self::Env,
@@ -69,7 +69,7 @@ pub struct Hello {
     pub wire_max: u16,
     /// What the dialer is.
     pub role: Role,
-    /// How the dialer proves who it is: 0, not at all; 1, by the token. Others are reserved.
+    /// How the dialer authenticates: 0, not at all; 1, by the token. Others are reserved.
     pub auth: u8,
     /// What the dialer can do: [`RESUMABLE`], and [`RESUMING`] if `resume` is there; unknown bits are ignored.
     pub features: u64,
@@ -83,18 +83,18 @@ pub struct Hello {
     pub resume: Option<Resume>,
 }
 
-/// Feature bit: a session may go on over another connection when its own is lost.
+/// Feature bit: a session may be resumed over a replacement connection when its own is lost.
 pub const RESUMABLE: u64 = 1;
 /// Feature bit: this connection is for a session that has lost its own.
 pub const RESUMING: u64 = 2;
 
-/// What names a session that may go on over another connection; as good as a key to it.
+/// Identifies a session that may be resumed over a replacement connection; as good as a key to that session.
 pub type Ticket = [u8; 32];
 
-/// A session that goes on, as its dialer knows it.
+/// A session to be resumed, as its dialer knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resume {
-    /// What the listener gave it.
+    /// The ticket that the listener issued for the session.
     pub ticket: Ticket,
     /// The number of the last frame that the dialer has received.
     pub received: u64,
@@ -127,9 +127,9 @@ pub struct Welcome {
     pub peer: String,
     /// The listener's own proof, if it asked for the dialer's.
     pub proof: Option<[u8; 32]>,
-    /// What names the new session, if it may go on over another connection.
+    /// The ticket of the new session, if it may be resumed over a replacement connection.
     pub ticket: Option<Ticket>,
-    /// The number of the last frame that the listener has received, if this is a session that goes on.
+    /// The number of the last frame that the listener has received, if this is a resumed session.
     pub received: Option<u64>,
 }
 
@@ -155,7 +155,7 @@ pub struct Goodbye {
     pub message: String,
 }
 
-/// A request that failed, or, if `fatal`, a conversation that cannot go on.
+/// A request that failed, or, if `fatal`, a conversation that cannot continue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// An [`ErrorKind`] code.
@@ -248,7 +248,7 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Frames(pub SmallVec<[(u32, Value); 1]>);
 
-/// The slots whose environment to close, or that were closed.
+/// The slots to close the environments of, or that were closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvClose(pub Slots);
 
@@ -446,7 +446,7 @@ impl Make {
     }
 }
 
-/// Stands for what is not told yet.
+/// A placeholder for a spec that is not known yet.
 impl Default for Spec {
     fn default() -> Self {
         Self {
@@ -462,8 +462,8 @@ impl Default for Spec {
 }
 
 impl Spec {
-    /// Refuses spaces of which no value would fit a frame, and such as take Gymnasium more memory to make than they say,
-    /// before anybody makes them.
+    /// Refuses spaces of which no value would fit a frame, and spaces that take Gymnasium more memory to make than both
+    /// `limits.frame` and `SPACES`, before they are made.
     pub fn check_spaces(&self, limits: &Limits) -> Result<()> {
         let (observations, actions) = (&self.observation_space, &self.action_space);
         limits.fit(ErrorKind::Incompatible, "observation space", observations.element_bytes())?;

@@ -190,7 +190,7 @@ pub(super) fn product(shape: &[u64], size: usize) -> Option<u64> {
     most.filter(|len| *len <= i64::MAX as u64).map(|len| if is_empty { 0 } else { len })
 }
 
-/// A byte that is neither 0 nor 1 is no bool, and must not become one in somebody's memory.
+/// A byte that is neither 0 nor 1 is no bool, and must not become one in memory.
 pub(crate) fn check_bools(dtype: DType, data: &[u8], at: &Reader<'_>) -> Result<()> {
     if dtype == DType::Bool && data.iter().any(|byte| *byte > 1) {
         return Err(at.error("a bool that is neither 0 nor 1"));

@@ -116,7 +116,7 @@ impl Item<'_> {
     }
 }
 
-/// A stream whose frames are at most [`HANDSHAKE_FRAME`] bytes long; it may not stop inside a frame.
+/// A stream of frames of at most [`HANDSHAKE_FRAME`] bytes; it may not stop inside a frame.
 fn stream(mut bytes: &[u8]) -> Result<Item<'static>> {
     let (mut framing, mut frames) = (Framing::new(HANDSHAKE_FRAME), Vec::new());
     loop {

@@ -43,7 +43,7 @@ fn ask(space: &AnySpace, value: &Value) {
     }
 }
 
-/// Whether a sample of `space` is small: a peer may describe spaces whose samples fill any memory.
+/// Whether a sample of `space` is small: a peer may describe spaces with samples that fill any memory.
 fn is_modest(space: &AnySpace) -> bool {
     match space {
         AnySpace::Box(space) => space.len() < 10_000,
@@ -119,7 +119,7 @@ fn mutants_of_every_vector() {
     assert!(peak() < before + (1 << 30), "{} MB were asked for", (peak() - before) >> 20);
 }
 
-/// Whether these are the bytes of a frame whose body is not read.
+/// Whether these are the bytes of a frame with a body that is not read.
 fn is_reserved(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(0x30 | 0x50))
 }

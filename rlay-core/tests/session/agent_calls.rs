@@ -93,7 +93,7 @@ fn give_up(case: &AgentCase, cell: &str) {
     let mut session = case.session.clone();
     session.give_up();
     if cell == "–" {
-        // Nothing is under way that anybody could learn of: a session that is over stays silent.
+        // Nothing is under way that could be reported: a session that is over stays silent.
         assert_eq!(names(&session), names(&case.session), "{}", case.name);
     } else {
         assert_eq!(cell, "Waiting slots become late");

@@ -1,4 +1,4 @@
-//! The handshake: who is let in, who is told why not, and who gets no answer.
+//! The handshake: which dialers are admitted, which are told why not, and which get no answer.
 
 use rlay_core::{
     ErrorKind, Limits, Result, Token,
@@ -84,7 +84,7 @@ fn a_dialer_that_does_not_fit_is_told_why() {
         (Hello { role: Role::Env, ..agent() }, "expects an agent"),
         (Hello { auth: 2, ..agent() }, "authentication"),
     ] {
-        // What follows the first ten bytes may be of another age: it is not read.
+        // The bytes after the first ten may be of another wire version: they are not read.
         let whole = frame(&hello);
         for bytes in [&whole[..], &whole[..42], &[&whole[..], b"more"].concat()] {
             let error = receive_hello(&local(Role::Env), bytes).unwrap_err();
@@ -182,13 +182,13 @@ fn a_dialer_does_not_take_one_session_for_another() {
         let error = dialing.take(&answer, &mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{admission:?}: {error}");
     }
-    // Who asked for no old session learns nothing of one.
+    // A dialer that asked for no old session learns nothing of one.
     let mut answer = Vec::new();
     reject(&rlay_core::Error::gone("it has ended"), &mut answer);
     assert!(!new(true).take(&answer, &mut Vec::new()).unwrap_err().is_gone());
 }
 
-/// Hello, Challenge and Proof of a dialer and a listener; the error of whoever refuses, and who that was.
+/// Hello, Challenge and Proof of a dialer and a listener; or the side that refuses, and its error.
 fn meet(dialer: &Local, listener: &Local) -> std::result::Result<Vec<Vec<u8>>, (&'static str, ErrorKind)> {
     let (mut frame, mut frames) = (Vec::new(), Vec::new());
     let mut dialing = ClientHandshake::begin(dialer.clone(), [1; 32], None, &mut frame);
@@ -233,11 +233,11 @@ fn a_listener_that_proves_nothing_is_not_believed() {
     let mut hello = Vec::new();
     let mut dialing = ClientHandshake::begin(dialer.clone(), [1; 32], None, &mut hello);
 
-    // It lets everybody in.
+    // The listener admits every dialer.
     ServerHandshake::new(local(Role::Env), [2; 32]).welcome(Grant::New { ticket: None }, &mut out);
     assert_eq!(dialing.clone().take(&out.clone(), &mut out).unwrap_err().kind(), ErrorKind::Unauthorized);
 
-    // It asks for a proof, to send it back or to know nothing itself.
+    // The listener asks for a proof, either to send the same proof back or without knowing the token itself.
     let mut rogue = ServerHandshake::new(secretive(Role::Env, "a wild guess"), [2; 32]);
     rogue.take(&hello, &mut out).unwrap();
     let mut proof = Vec::new();
@@ -272,7 +272,7 @@ fn a_challenge_to_who_knows_no_token_is_a_violation() {
     let frames = meet(&agent, &env).unwrap();
     assert_eq!(receive_welcome(&frames[1]).unwrap_err().kind(), ErrorKind::Protocol);
 
-    // And so is a second one.
+    // A second challenge is a violation, too.
     let mut out = Vec::new();
     let mut dialing = ClientHandshake::begin(agent, [1; 32], None, &mut out);
     assert!(dialing.take(&frames[1], &mut out).unwrap().is_none());

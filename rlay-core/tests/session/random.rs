@@ -82,7 +82,7 @@ fn ask(world: &mut World, known: &mut [Known], call: Call, number: u8, action: i
     }
 }
 
-/// Checks that what was heard answers what was asked.
+/// Checks that the event received answers the request sent.
 fn hear(known: &mut [Known], heard: Heard) -> usize {
     let mut steps = 0;
     match heard {

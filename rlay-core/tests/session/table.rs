@@ -5,7 +5,7 @@ use std::fs;
 /// One row: its label, and (column, cell) for each column.
 pub(crate) type Line = (String, Vec<(String, String)>);
 
-/// The rows of the table whose header starts with `columns`. "the same" is what stands to the left.
+/// The rows of the table that has a header starting with `columns`. "the same" is what stands to the left.
 pub(crate) fn table(columns: &[&str]) -> Vec<Line> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/wire.md");
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"));

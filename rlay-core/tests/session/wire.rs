@@ -115,7 +115,7 @@ impl Numbers {
         kinds.iter().enumerate().map(|(i, kind)| self.frame(*kind, |w| w.0.resize(w.0.len() + i % 2, 7))).collect()
     }
 
-    /// Frames that are malformed, or whose numbers are wrong.
+    /// Frames that are malformed or have wrong numbers.
     pub(crate) fn malformed(self) -> Vec<Vec<u8>> {
         let goodbye = self.goodbye(0);
         let mut reserved_byte = goodbye.clone();

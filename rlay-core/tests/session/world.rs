@@ -1,4 +1,4 @@
-//! An agent, a host and two queues of frames between them, turned by hand one event at a time.
+//! An agent, a host and two queues of frames between them, driven by hand one event at a time.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use rlay_core::{
 
 use super::rows::{pack_rows, unpack_rows};
 
-/// An environment whose answers show which call they answer.
+/// An environment with answers that show which call they answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Counter {
     episode: i64,
@@ -82,7 +82,7 @@ pub(crate) enum Heard {
 }
 
 impl World {
-    /// A session whose environment of `slots` slots is made.
+    /// A session with an environment of `slots` slots that is made.
     pub(crate) fn new(slots: u32, packed: bool) -> Self {
         let (mut agent, mut env, mut frame) = (AgentSession::new(), EnvSession::new(), Vec::new());
         agent.make(&Make::default(), &mut frame).unwrap();
@@ -238,7 +238,7 @@ impl World {
         }
     }
 
-    /// Lets everything arrive and be answered in order; what the agent heard last.
+    /// Delivers every frame and answers in order; returns what the agent received last.
     pub(crate) fn settle(&mut self) -> Heard {
         let mut heard = None;
         while !(self.to_env.is_empty() && self.owed.is_empty() && self.to_agent.is_empty()) {

@@ -21,7 +21,7 @@ pub(crate) fn frame(kind: Kind, numbers: (u64, u64, u64), message: Message<'stat
     Frame { header: Header { kind, seq, ack, re }, message, content: None }
 }
 
-/// Stands for a payload whose bytes are given apart.
+/// A placeholder for a payload with bytes that are given apart.
 fn no_payload() -> Payload<'static> {
     Payload { packed: false, reader: Reader::new(&[], 0, &Limits::default()) }
 }
