@@ -70,12 +70,12 @@ const ROWS: &[(&str, Row)] = &[
     ),
     (
         "environments that wait for an agent",
-        ("64, or `max_sessions`", &[("rlay-core/src/endpoint/places.rs", "LONGEST_QUEUE: usize = 64;")]),
+        ("64, or `max_sessions`", &[("rlay-core/src/endpoint/accept/permits.rs", "LONGEST_QUEUE: usize = 64;")]),
     ),
     ("the time that a session keeps its place", ("5 s", &[(OPTIONS, "handshake_timeout: Duration::from_secs(5),")])),
     (
         "environments that an agent asks at a time",
-        ("64", &[("rlay-core/src/endpoint/places.rs", "LONGEST_QUEUE: usize = 64;")]),
+        ("64", &[("rlay-core/src/endpoint/accept/permits.rs", "LONGEST_QUEUE: usize = 64;")]),
     ),
     (
         "descriptors for sessions",
@@ -95,7 +95,7 @@ const ROWS: &[(&str, Row)] = &[
         "frames that are kept until",
         (
             "up to a frame",
-            &[("rlay-core/src/endpoint/host_loop.rs", "self.session.unacknowledged(), self.limits.frame")],
+            &[("rlay-core/src/session/agent_core.rs", "self.session.unacknowledged(), self.limits.frame")],
         ),
     ),
     ("handshakes under way", ("64", &[(OPTIONS, "max_handshakes: 64,")])),
@@ -120,12 +120,12 @@ const ROWS: &[(&str, Row)] = &[
             &[
                 ("rlay-core/src/endpoint/history.rs", "FIRST_PAUSE: Duration = Duration::from_millis(20);"),
                 ("rlay-core/src/endpoint/history.rs", "LONGEST_PAUSE: Duration = Duration::from_secs(5);"),
-                ("rlay-core/src/endpoint/dial.rs", "FIRST_PAUSE: Duration = Duration::from_millis(20);"),
-                ("rlay-core/src/endpoint/dial.rs", "LONGEST_PAUSE: Duration = Duration::from_secs(1);"),
+                ("rlay-core/src/session/redial.rs", "FIRST_PAUSE: Duration = Duration::from_millis(20);"),
+                ("rlay-core/src/session/redial.rs", "LONGEST_PAUSE: Duration = Duration::from_secs(1);"),
             ],
         ),
     ),
-    ("warnings that wait for the log", ("100", &[("rlay-core/src/endpoint/acceptor.rs", "NOTICES: usize = 100;")])),
+    ("warnings that wait for the log", ("100", &[("rlay-core/src/endpoint/accept/acceptor.rs", "NOTICES: usize = 100;")])),
     ("what is remembered of a log's lines", ("1000", &[("rlay-core/src/endpoint/history.rs", "MOST: usize = 1000;")])),
     (
         "the time that a launched program has",
@@ -133,7 +133,7 @@ const ROWS: &[(&str, Row)] = &[
             "10 s, and five more",
             &[
                 (OPTIONS, "close_timeout: Duration::from_secs(10),"),
-                ("rlay-core/src/endpoint/process.rs", "TERM_TIME: Duration = Duration::from_secs(5);"),
+                ("rlay-core/src/endpoint/programs/process.rs", "TERM_TIME: Duration = Duration::from_secs(5);"),
             ],
         ),
     ),
@@ -142,9 +142,9 @@ const ROWS: &[(&str, Row)] = &[
         (
             "64 MiB in its file, ten lines of 500 bytes",
             &[
-                ("rlay-core/src/endpoint/process.rs", "LONGEST_LOG: u64 = 64 << 20;"),
-                ("rlay-core/src/endpoint/output.rs", "LINES: usize = 10;"),
-                ("rlay-core/src/endpoint/output.rs", "LINE: usize = 500;"),
+                ("rlay-core/src/endpoint/programs/process.rs", "LONGEST_LOG: u64 = 64 << 20;"),
+                ("rlay-core/src/endpoint/programs/output.rs", "LINES: usize = 10;"),
+                ("rlay-core/src/endpoint/programs/output.rs", "LINE: usize = 500;"),
             ],
         ),
     ),
@@ -154,9 +154,9 @@ const ROWS: &[(&str, Row)] = &[
         (
             "about 8 s",
             &[
-                ("rlay-core/src/endpoint/process.rs", "TERM_TIME: Duration = Duration::from_secs(5);"),
-                ("rlay-core/src/endpoint/process.rs", "KILL_TIME: Duration = Duration::from_secs(2);"),
-                ("rlay-core/src/endpoint/process.rs", "READING_TIME: Duration = Duration::from_millis(300);"),
+                ("rlay-core/src/endpoint/programs/process.rs", "TERM_TIME: Duration = Duration::from_secs(5);"),
+                ("rlay-core/src/endpoint/programs/process.rs", "KILL_TIME: Duration = Duration::from_secs(2);"),
+                ("rlay-core/src/endpoint/programs/process.rs", "READING_TIME: Duration = Duration::from_millis(300);"),
             ],
         ),
     ),

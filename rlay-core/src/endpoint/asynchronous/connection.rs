@@ -123,17 +123,6 @@ impl AsyncConnection {
         self.channel.peer()
     }
 
-    /// Whether it is this side that dials again.
-    pub(super) fn is_dialed(&self) -> bool {
-        matches!(self.source, Source::Dial(_))
-    }
-
-    /// Says whether the session may go on over another channel: before it has begun it ends with its channel, for nothing
-    /// is lost with that.
-    pub(super) fn set_resumable(&mut self, is_resumable: bool) {
-        self.recovery.set_possible(is_resumable && !matches!(self.source, Source::Nowhere));
-    }
-
     /// Keeps the permit of a session that has begun; an error if another session has it already.
     pub(super) fn keep_permit(&mut self) -> Result<()> {
         self.permit.as_mut().map_or(Ok(()), SessionPermit::keep)

@@ -76,9 +76,7 @@ impl AsyncEnv {
     }
 
     /// Asks for the environment, for as long as that takes.
-    async fn ask(mut connection: AsyncConnection, options: &AgentOptions) -> Result<Self> {
-        // Where environments dial in, others may be waiting, and one that is not gone dials anew.
-        connection.set_resumable(connection.is_dialed());
+    async fn ask(connection: AsyncConnection, options: &AgentOptions) -> Result<Self> {
         let (mut core, judge) = (AgentCore::new(*connection.limits()), ContractChecker::new(options.contract));
         core.make(&options.make())?;
         let mut env = Self { connection, core, judge, packed: Vec::new() };
@@ -92,7 +90,6 @@ impl AsyncEnv {
                     let _ = time::timeout(GOODBYE_TIME, env.connection.finish(env.core.request()[0])).await;
                     return Err(error);
                 }
-                env.connection.set_resumable(true);
                 Ok(env)
             }
             Ok(Reply::Failed(error) | Reply::Over(error)) => Err(error),
