@@ -37,7 +37,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use crate::{address::Address, bridge, error::Result, frame::Frame, stop::CancelToken};
+use crate::{address::Address, bridge, cancel_token::CancelToken, error::Result, frame::Frame};
 
 /// Checks a channel from another thread: an error once the connection is lost. The check neither blocks nor keeps the
 /// connection open. Data that has arrived but was not received may be dropped after an error; a channel that can detect

@@ -22,7 +22,7 @@ struct Log(Arc<Mutex<Vec<String>>>);
 impl<S: Subscriber> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         struct Text<'a>(&'a Log);
-        impl field::SessionReport for Text<'_> {
+        impl field::Visit for Text<'_> {
             fn record_debug(&mut self, _: &field::Field, value: &dyn fmt::Debug) {
                 self.0.0.lock().unwrap().push(format!("{value:?}"));
             }

@@ -125,7 +125,10 @@ const ROWS: &[(&str, Row)] = &[
             ],
         ),
     ),
-    ("warnings that wait for the log", ("100", &[("rlay-core/src/endpoint/accept/acceptor.rs", "NOTICES: usize = 100;")])),
+    (
+        "warnings that wait for the log",
+        ("100", &[("rlay-core/src/endpoint/accept/acceptor.rs", "NOTICES: usize = 100;")]),
+    ),
     ("what is remembered of a log's lines", ("1000", &[("rlay-core/src/endpoint/history.rs", "MOST: usize = 1000;")])),
     (
         "the time that a launched program has",

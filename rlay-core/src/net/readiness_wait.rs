@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{bridge::timeout, error::Result, stop::CancelToken};
+use crate::{bridge::timeout, cancel_token::CancelToken, error::Result};
 
 /// Nearer than this to a full tick is a full tick.
 const SLACK: Duration = Duration::from_millis(5);
@@ -80,7 +80,7 @@ impl ReadinessWait {
 
     /// Call before each read or write. An error of kind `WouldBlock` says that it would be in vain.
     pub fn before_io(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
-        let polls = self.is_idle || self.polls_always || self.stop.as_ref().is_some_and(CancelToken::is_set);
+        let polls = self.is_idle || self.polls_always || self.stop.as_ref().is_some_and(CancelToken::is_cancelled);
         let left = match self.is_brief {
             true => Some(Self::TICK),
             false => deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
@@ -96,7 +96,7 @@ impl ReadinessWait {
     /// anything meanwhile: a tick, or until the deadline. `None` after a tick in vain and once the stop is set; then
     /// call [`before_io`](Self::before_io).
     pub fn first_tick(&self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
-        if self.is_idle || self.stop.as_ref().is_some_and(CancelToken::is_set) {
+        if self.is_idle || self.stop.as_ref().is_some_and(CancelToken::is_cancelled) {
             return None;
         }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
@@ -111,7 +111,7 @@ impl ReadinessWait {
     /// Whether nothing is to be waited for any more. For calls that read again and again, though each read succeeds,
     /// because what comes is not what they wait for.
     pub fn is_over(&self, deadline: Option<Instant>) -> bool {
-        self.stop.as_ref().is_some_and(CancelToken::is_set)
+        self.stop.as_ref().is_some_and(CancelToken::is_cancelled)
             || deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
@@ -157,7 +157,7 @@ impl ReadinessWait {
 /// Waits until a connection to `socket` may be there to be accepted. Fails at the deadline, and once `stop` is set.
 pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option<&CancelToken>) -> Result<()> {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    if left == Some(Duration::ZERO) || stop.is_some_and(CancelToken::is_set) {
+    if left == Some(Duration::ZERO) || stop.is_some_and(CancelToken::is_cancelled) {
         return Err(timeout());
     }
     // Whatever it says, `accept` is tried next.

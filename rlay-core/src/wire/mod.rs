@@ -2,7 +2,6 @@
 
 mod codec;
 mod foreign;
-mod foreign;
 mod framing;
 mod header;
 mod keys;

@@ -256,7 +256,7 @@ impl Connection {
             let result = wait.receive(&mut **channel, |received| match (received, slot) {
                 (Err(error), Some(slot)) if error.kind() == ErrorKind::Timeout && slot.is_given_up() => Err(slot.why()),
                 (Err(error), _)
-                    if error.kind() == ErrorKind::Timeout && woken.as_ref().is_some_and(CancelToken::is_set) =>
+                    if error.kind() == ErrorKind::Timeout && woken.as_ref().is_some_and(CancelToken::is_cancelled) =>
                 {
                     is_woken = true;
                     Err(Error::plain(ErrorKind::ConnectionLost, "the wake group was woken"))

@@ -41,7 +41,7 @@ pub(super) struct Target {
 impl Reconnector {
     /// For the session of this slot, whose first connection `watch` polls.
     pub(super) fn start(target: Target, slot: ReconnectSlot, mut watch: Option<Watch>) -> Result<Self> {
-        let reconnector = Self { slot: slot.clone(), stop: CancelToken::default(), pid: programs::process::id() };
+        let reconnector = Self { slot: slot.clone(), stop: CancelToken::default(), pid: process::id() };
         let stop = reconnector.stop.clone();
         let run = move || {
             let mut pauses = LossPauses::default();
@@ -71,7 +71,7 @@ impl Reconnector {
 impl Drop for Reconnector {
     fn drop(&mut self) {
         // In a forked child a lock may be held by a thread that the child does not have.
-        if self.pid == programs::process::id() {
+        if self.pid == process::id() {
             self.stop.cancel();
             self.slot.close(Error::new(ErrorKind::Closed, "the session is over"));
         }

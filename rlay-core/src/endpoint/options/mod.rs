@@ -4,6 +4,6 @@ mod agent;
 mod connection;
 mod host;
 
-pub use agents::agent::{AgentOptions, Contract, OnLoss};
+pub use agent::{AgentOptions, Contract, OnLoss};
 pub use connection::{ConnectionOptions, ListenerOptions};
 pub use host::HostOptions;

@@ -330,7 +330,11 @@ fn peace() -> Bounds {
 }
 /// Connections that are lost while the agent dials, or the environment; of two, the second may be lost in the handshake.
 fn losses() -> Bounds {
-    Bounds { failures: 0, losses: 1, cut: false, ..peace() }
+    Bounds { deadlines: 0, failures: 0, losses: 1, cut: false, ..peace() }
+}
+
+fn losses_and_deadlines() -> Bounds {
+    Bounds { calls: 2, deadlines: 1, ..losses() }
 }
 
 fn losses_of_env() -> Bounds {
@@ -339,7 +343,7 @@ fn losses_of_env() -> Bounds {
 
 /// One that is lost, after which the handshake comes once more than it should.
 fn overtaken() -> Bounds {
-    Bounds { deadlines: 0, overtaken: 1, ..losses() }
+    Bounds { calls: 2, overtaken: 1, ..losses() }
 }
 
 fn overtaken_of_env() -> Bounds {
@@ -367,6 +371,7 @@ fn the_sessions_keep_every_property_in_peace() {
 #[test]
 fn the_sessions_keep_every_property_when_connections_of_the_agent_are_lost() {
     keep_every_property(losses());
+    keep_every_property(losses_and_deadlines());
 }
 
 #[test]
