@@ -52,8 +52,8 @@ impl Party {
     }
 }
 
-/// A program that stays on one core. Free to move, it is a matter of luck whether two processes that take
-/// turns share one, and that can be worth more than everything else.
+/// A program that stays on one core. If processes may move, it is a matter of chance whether two that take turns share
+/// a core, and that can be worth more than everything else.
 fn on(core: usize, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("taskset"); // of util-linux
     command.args(["--cpu-list", &core.to_string()]).arg(program);

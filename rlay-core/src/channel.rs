@@ -68,8 +68,8 @@ pub trait Channel: Send + Debug {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel-safe. If the future is dropped, the peer may have been told that nothing follows or may not, and frames
-    /// that were sent may be lost. What is left to do with the channel is to drop it.
+    /// Not cancel-safe. If the future is dropped, the peer may or may not have been told that nothing follows, and
+    /// frames that were sent may be lost. What is left to do with the channel is to drop it.
     async fn close(&mut self) -> Result<()>;
 
     /// Changes the longest frame that is sent or received.

@@ -54,8 +54,8 @@ pub trait Env {
     /// The type of the space of actions.
     type ActionSpace: Space;
 
-    /// The space of observations. Agents are told it once, when the environment is made, and keep it; if a reset
-    /// changes it, the log says so.
+    /// The space of observations. Agents receive the space once, when the environment is made, and keep it; if a reset
+    /// changes the space, that is logged.
     fn observation_space(&self) -> &Self::ObservationSpace;
 
     /// The space of actions, of which the same is true.

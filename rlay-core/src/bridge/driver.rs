@@ -403,7 +403,7 @@ mod tests {
                 driver.drive_out(None, async { send.send(item).map_err(|_| timeout()) }).unwrap();
                 at_once += usize::from(passed.try_iter().last() == Some(item));
             }
-            // While the keeper drives, as it does after a pause, it passes them on.
+            // While the keeper drives, as after a pause, the keeper forwards the items.
             if at_once > 10 {
                 return;
             }

@@ -1,8 +1,8 @@
 //! Keys of dicts: which values can be one, and how many a peer may choose freely.
 //!
-//! A peer can choose numbers and tuples of numbers that all have the same hash in Python, or that all try the same places
-//! of a dict one after the other, which then takes time by the square of their number. It does not know the hash of a
-//! `str`, and small `int`s have places of their own.
+//! A peer can choose numbers and tuples of numbers that all have the same hash in Python, or that all try the same
+//! places of a dict one after the other, which then takes time by the square of their number. A peer does not know the
+//! hash of a `str`, and small `int`s have places of their own.
 
 use super::put_value;
 use crate::value::{Map, Value};
