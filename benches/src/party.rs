@@ -11,7 +11,7 @@ use std::{
 
 use tokio::runtime::{Builder, Runtime};
 
-/// A child process that is ready, and the address it said it is at.
+/// A child process that is ready, and the address that it has printed.
 #[derive(Debug)]
 pub(crate) struct Party {
     child: Child,
@@ -89,7 +89,7 @@ pub(crate) fn fresh(scheme: &str, what: &str) -> String {
     }
 }
 
-/// An agent's loop: says that it is ready, then takes as many steps as it is told and says how long they took.
+/// An agent's loop: reports that it is ready, then takes as many steps as requested and reports how long they took.
 pub(crate) fn obey(mut steps: impl FnMut(u64)) {
     say("ready");
     for line in std::io::stdin().lines() {

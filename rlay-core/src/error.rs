@@ -175,7 +175,7 @@ impl Error {
         self
     }
 
-    /// The same with a source that other errors have, too.
+    /// The same with a source that is shared with other errors.
     #[must_use]
     pub(crate) fn with_shared_source(mut self, source: Arc<dyn error::Error + Send + Sync>) -> Self {
         self.source = Some(source);
@@ -205,7 +205,7 @@ impl Error {
     }
 }
 
-/// A text that stands in an error.
+/// Makes `text` printable, as an error holds it.
 fn own(text: String) -> Cow<'static, str> {
     match printable::text(&text) {
         Cow::Borrowed(_) => text.into(),

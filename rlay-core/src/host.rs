@@ -31,7 +31,7 @@ pub struct Outcome {
 
 /// An environment as a session uses it. Implemented by [`Hosted`] for every [`Env`], and by language bindings directly.
 pub trait HostEnv: fmt::Debug {
-    /// Spaces, metadata and the rest of what the agent is told.
+    /// Spaces, metadata and everything else that the agent receives about the environment.
     fn spec(&self) -> Spec;
 
     /// Gymnasium's `reset`, the results into `outcome`.
@@ -167,7 +167,7 @@ pub(crate) fn small_seed(seed: &Seed) -> Result<u64, EnvFailure> {
         .ok_or_else(|| EnvFailure::new("ValueError", "this environment takes seeds below 2**64; choose a smaller one"))
 }
 
-/// The error of a render in no mode.
+/// The error of a render without a mode.
 pub(crate) fn no_render_mode() -> Error {
     Error::new(ErrorKind::Usage, "render() needs a render mode; give render_mode when the environment is made")
 }

@@ -101,7 +101,7 @@ fn filter(text: &str, most: usize, is_shown: impl Fn(char) -> bool) -> Cow<'_, s
         let _ = escape(&mut shown, c);
         shown.len()
     };
-    // How many bytes of the text fit `room` as they are shown.
+    // Counts how many bytes of the text fit `room` as they are shown.
     let fitting = |characters: &mut dyn Iterator<Item = char>, mut room: usize| {
         let fits = |c: &char| {
             let left = room.checked_sub(width(*c));
@@ -120,7 +120,7 @@ fn filter(text: &str, most: usize, is_shown: impl Fn(char) -> bool) -> Cow<'_, s
         show(text);
         return Cow::Owned(shown);
     }
-    // What a text is about stands at its beginning; what went wrong, at the end of a traceback.
+    // The subject of a text is at its beginning; the cause of a failure, at the end of a traceback.
     let room = (most - MARK) / 2;
     let (head, tail) = (fitting(&mut text.chars(), room), fitting(&mut text.chars().rev(), room));
     show(&text[..head]);

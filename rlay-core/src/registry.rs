@@ -9,9 +9,8 @@ use crate::{
     mem::Mem,
 };
 
-/// The transports that endpoints may use. The default has `mem` alone; the options that
-/// `rlay::agent_options()` and `rlay::host_options()` make have those of the features that the crate `rlay` was built
-/// with.
+/// The transports that endpoints may use. The default has `mem` alone; the options that `rlay::agent_options()` and
+/// `rlay::host_options()` make have the transports of the features that the crate `rlay` was built with.
 ///
 /// ```
 /// use rlay::Registry;

@@ -224,7 +224,7 @@ impl Drop for Call<'_> {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        // In a forked child there is no keeper, and its lock may be held for ever.
+        // A forked child has no keeper, and the keeper's lock may be held for ever.
         if self.shared.is_this_process() {
             self.shared.is_over.store(true, SeqCst);
             self.shared.keeper_leaves.notify_one();

@@ -15,7 +15,7 @@ use rustix::{
 
 use crate::error::{Error, ErrorKind};
 
-/// How long a listener waits before it accepts again where no descriptor is left.
+/// How long a listener waits before the next accept where no descriptor is left.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts each connection of a listener, so that the listener outlasts a process that has run out of descriptors: the

@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
         self.frame.len() - self.at
     }
 
-    /// The error for bytes that cannot be what the specification says.
+    /// The error for bytes that violate the specification.
     pub fn error(&self, what: impl std::fmt::Display) -> Error {
         let near = &self.frame[self.at..self.frame.len().min(self.at + 16)];
         Error::protocol(format!("malformed frame: {what} at byte {} (next bytes: {near:02x?})", self.at))

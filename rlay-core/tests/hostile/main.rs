@@ -1,4 +1,4 @@
-//! Hostile bytes: whatever arrives, nothing panics and nothing large is allocated. Every golden vector is cut and bent.
+//! Hostile bytes: whatever arrives, nothing panics and nothing large is allocated. Mutates every golden vector.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -159,7 +159,7 @@ fn sessions_survive_every_mutant() {
                     assert!(proven.take(&bytes, &mut out).is_err(), "that is no proof");
                 }
             }
-            // With a number that fits, or hardly any would get beyond it.
+            // Uses a number that fits, since otherwise hardly any mutant would pass the check of numbers.
             if bytes.len() >= HEADER_LEN {
                 bytes[8..16].copy_from_slice(&1u64.to_le_bytes());
                 bytes[16..24].fill(0);

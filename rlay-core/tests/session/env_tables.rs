@@ -45,7 +45,7 @@ fn frames(case: &EnvCase, label: &str) -> Vec<Vec<u8>> {
     }
 }
 
-/// The refusal written by the session says to the agent what the event said to the host.
+/// The refusal written by the session tells the agent what the event tells the host.
 fn check_refusal(session: &mut EnvSession, request: u64, error: &Error, at: &str) {
     let mut out = Vec::new();
     session.refusal(request, error, &mut out);

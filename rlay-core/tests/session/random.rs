@@ -38,7 +38,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What the agent's user knows of one slot.
+/// The state of one slot as the agent's user knows it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
     /// What the environment must have become by the answers so far.
