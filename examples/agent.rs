@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The first dials a `ServerBackend`, the second waits for a game or a `ClientBackend` that dials.
-//! `--steps 100000` says for how long.
+//! `--steps 100000` sets for how long.
 
 #![allow(clippy::print_stdout)]
 

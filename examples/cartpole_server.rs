@@ -5,11 +5,10 @@
 //! cargo run --release --example cartpole_server -- --dial tcp://127.0.0.1:5005
 //! ```
 //!
-//! The first waits for agents (`ClientEnv`), the second dials one that listens (`ServerEnv`), with
-//! another environment for each that the agent takes, up to `--max-sessions`. It runs until Ctrl-C or,
-//! with `--until-stdin-closes`, until its parent closes its standard
-//! input; then it says goodbye to its agents, and how many steps it served. Every reset tells the agent the same number as
-//! `info["total_steps"]`.
+//! The first waits for agents (`ClientEnv`), the second dials one that listens (`ServerEnv`), with another environment
+//! for each that the agent takes, up to `--max-sessions`. The server runs until Ctrl-C or, with `--until-stdin-closes`,
+//! until its parent closes its standard input; then it closes its agents' sessions, and prints how many steps it
+//! served. Every reset tells the agent the same number as `info["total_steps"]`.
 
 #![allow(clippy::print_stdout)]
 
@@ -114,6 +113,6 @@ fn run_until_told(
             close();
         });
     }
-    // It returns once the agents were told.
+    // `run` returns once the agents were told.
     Ok(run())
 }

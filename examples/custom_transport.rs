@@ -1,4 +1,4 @@
-//! A transport of one's own: `abstract://name`, Unix sockets without a file (Linux). See docs/custom-transport.md.
+//! A custom transport: `abstract://name`, Unix sockets without a file (Linux). See docs/custom-transport.md.
 #![allow(clippy::print_stdout)]
 
 use async_trait::async_trait;

@@ -63,7 +63,7 @@ fn main() -> Result<(), EnvError> {
         frames += 1; // here an engine draws
         thread::sleep(next_frame.saturating_duration_since(Instant::now()));
     }
-    agent.close(); // says goodbye
+    agent.close(); // sends Goodbye
     println!("{frames} frames");
     Ok(())
 }

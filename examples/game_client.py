@@ -21,7 +21,7 @@ class Corridor(gym.Env[int, int]):
     action_space = gym.spaces.Discrete(2)
 
     def __init__(self, render_mode: str | None = None) -> None:
-        """Stand nowhere yet."""
+        """Start without a position."""
         self.render_mode = render_mode
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:

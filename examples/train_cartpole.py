@@ -63,7 +63,7 @@ class Agent:
 
 @dataclass
 class Run:
-    """What came of learning in one paradigm."""
+    """The results of learning in one paradigm."""
 
     generations: list[list[float]]
     """The return of each candidate of each generation."""
@@ -162,7 +162,7 @@ def plot(run: Run, title: str, path: Path) -> None:
 
 
 def report(run: Run, path: Path) -> list[str]:
-    """Print what came of a run, and return the claims that do not hold."""
+    """Print the results of a run, and return the claims that do not hold."""
     first = float(np.mean(run.generations[0]))
     print(f"  first generation    {first:9.1f}   mean return of its {POPULATION} candidates")
     print(f"  learned policy      {run.learned:9.1f}   mean return over {EPISODES} new episodes")

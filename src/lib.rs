@@ -71,7 +71,7 @@ pub use rlay_tcp::Tcp;
 #[cfg(feature = "zmq")]
 pub use rlay_zmq::Zmq;
 
-/// The default options of what holds an environment that is elsewhere, with every transport that this crate was built
+/// The default options of an endpoint that holds a remote environment, with every transport that this crate was built
 /// with.
 ///
 /// ```
@@ -83,7 +83,7 @@ pub fn agent_options() -> AgentOptions {
     AgentOptions::new(connection_options())
 }
 
-/// The default options of what hosts an environment, with every transport that this crate was built with.
+/// The default options of an endpoint that hosts an environment, with every transport that this crate was built with.
 ///
 /// ```
 /// // A game that is played by one agent at a time.
@@ -93,8 +93,8 @@ pub fn host_options() -> HostOptions {
     HostOptions::new(connection_options())
 }
 
-/// What [`agent_options`] and [`host_options`] begin with: the default options of connections, with every transport that
-/// this crate was built with.
+/// The options that [`agent_options`] and [`host_options`] begin with: the default options of connections, with every
+/// transport that this crate was built with.
 ///
 /// ```
 /// # #[cfg(feature = "tcp")]

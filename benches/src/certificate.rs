@@ -7,26 +7,26 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject},
 };
 
-/// The name it is for.
+/// The name that the certificate is for.
 pub(crate) const NAME: &str = "rlay";
 
 fn file(address: SocketAddr) -> PathBuf {
     std::env::temp_dir().join(format!("rlay-bench-{}.pem", address.port()))
 }
 
-/// Makes one for the env at `address`, and leaves it.
+/// Makes a certificate for the env at `address`, and leaves it in the file.
 pub(crate) fn leave(address: SocketAddr) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
     std::fs::write(file(address), made.cert.pem()).expect("a temporary file");
     (vec![made.cert.der().clone()], PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into())
 }
 
-/// Takes it away once the agent is there.
+/// Removes the file once the agent is connected.
 pub(crate) fn take_away(address: SocketAddr) {
     let _ = std::fs::remove_file(file(address));
 }
 
-/// What the agent of the env at `address` believes.
+/// The certificates that the agent of the env at `address` trusts.
 pub(crate) fn believed(address: SocketAddr) -> Arc<RootCertStore> {
     let pem = std::fs::read(file(address)).expect("the env wrote it");
     let mut roots = RootCertStore::empty();

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::runtime::{Builder, Runtime};
 
-/// A child process that is ready, and the address it said it is at.
+/// A child process that is ready, and the address that it has printed.
 #[derive(Debug)]
 pub(crate) struct Party {
     child: Child,
@@ -52,8 +52,8 @@ impl Party {
     }
 }
 
-/// A program that stays on one core. Free to move, it is a matter of luck whether two processes that take
-/// turns share one, and that can be worth more than everything else.
+/// A program that stays on one core. If processes may move, it is a matter of chance whether two that take turns share
+/// a core, and that can be worth more than everything else.
 fn on(core: usize, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("taskset"); // of util-linux
     command.args(["--cpu-list", &core.to_string()]).arg(program);
@@ -89,7 +89,7 @@ pub(crate) fn fresh(scheme: &str, what: &str) -> String {
     }
 }
 
-/// An agent's loop: says that it is ready, then takes as many steps as it is told and says how long they took.
+/// An agent's loop: reports that it is ready, then takes as many steps as requested and reports how long they took.
 pub(crate) fn obey(mut steps: impl FnMut(u64)) {
     say("ready");
     for line in std::io::stdin().lines() {

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use crate::error::{Error, ErrorKind};
 
-/// Where a peer is to be found. The scheme says over which transport.
+/// The place of a peer. The scheme selects the transport.
 ///
 /// ```
 /// use rlay::Address;
@@ -27,12 +27,12 @@ impl Address {
         Self { scheme: scheme.into(), rest: rest.into(), options: vec![] }
     }
 
-    /// What stands before `://`.
+    /// The part before `://`.
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
-    /// What stands between `://` and `?`: host and port, a path, a name.
+    /// The part between `://` and `?`: host and port, a path, a name.
     pub fn rest(&self) -> &str {
         &self.rest
     }

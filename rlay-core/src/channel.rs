@@ -1,4 +1,4 @@
-//! Channel, Listener, Transport: everything RLay asks of a way to move bytes.
+//! Channel, Listener, Transport: everything that RLay requires of a way to move bytes.
 //!
 //! # The contract
 //!
@@ -21,10 +21,10 @@
 //! 10. `port_zero_is_resolved` — [`Listener::address`] can be dialed as it is.
 //! 11. `two_listeners_on_one_address_is_an_error` — of kind `AddressInUse`.
 //! 12. `drop_aborts` — it never blocks, and the peer sees an error, not a clean close.
-//! 13. `silence_is_not_death` — however long a living peer says nothing, while it computes or is not even
-//!     waiting, the connection stays.
-//! 14. `a_stop_ends_a_wait` — at once where `set_cancel_token` promises it, and takes nothing that has arrived. (Blocking forms.)
-//! 15. `a_look_ends_a_send` — that waits, and is made while it does. (Blocking forms.)
+//! 13. `silence_is_not_death` — however long a living peer sends nothing, while it computes or is not even waiting, the
+//!     connection stays.
+//! 14. `a_stop_ends_a_wait` — at once where `heed` promises it, and takes nothing that has arrived. (Blocking forms.)
+//! 15. `a_look_ends_a_send` — that waits; the look is polled during the wait. (Blocking forms.)
 //! 16. `a_watch_tells_a_crash_from_a_clean_close` — within [`TransportOptions::liveness`], if there is one.
 //!
 //! `connect` completes even if the other end does not open the connection. The first call on a channel may need the
@@ -68,8 +68,8 @@ pub trait Channel: Send + Debug {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel-safe. If the future is dropped, the peer may have been told that nothing follows or may not, and frames
-    /// that were sent may be lost. What is left to do with the channel is to drop it.
+    /// Not cancel-safe. If the future is dropped, the peer may or may not have been told that nothing follows, and
+    /// frames that were sent may be lost. What is left to do with the channel is to drop it.
     async fn close(&mut self) -> Result<()>;
 
     /// Changes the longest frame that is sent or received.
@@ -189,7 +189,7 @@ pub trait BlockingListener: Send + Debug {
     }
 }
 
-/// What an endpoint asks of a transport.
+/// The options that an endpoint gives a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportOptions {
     /// Longest frame in bytes, in either direction.
@@ -207,7 +207,7 @@ impl Default for TransportOptions {
     }
 }
 
-/// What a scheme resolves to: a way to dial and a way to listen.
+/// The implementation of a scheme: a way to dial and a way to listen.
 #[async_trait]
 pub trait Transport: Send + Sync + Debug {
     /// The schemes it serves.

@@ -54,8 +54,8 @@ pub trait Env {
     /// The type of the space of actions.
     type ActionSpace: Space;
 
-    /// The space of observations. Agents are told it once, when the environment is made, and keep it; if a reset
-    /// changes it, the log says so.
+    /// The space of observations. Agents receive the space once, when the environment is made, and keep it; if a reset
+    /// changes the space, that is logged.
     fn observation_space(&self) -> &Self::ObservationSpace;
 
     /// The space of actions, of which the same is true.
@@ -74,7 +74,7 @@ pub trait Env {
         Ok(Value::None)
     }
 
-    /// What the environment says about itself.
+    /// The environment's description of itself.
     fn metadata(&self) -> Metadata {
         Metadata::default()
     }
@@ -85,7 +85,7 @@ pub trait Env {
     }
 }
 
-/// What a reset gives.
+/// The result of a reset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResetResult<O> {
     /// The first observation of the episode.
@@ -94,7 +94,7 @@ pub struct ResetResult<O> {
     pub info: Map,
 }
 
-/// What a step gives.
+/// The result of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepResult<O> {
     /// What the agent sees after the action.
@@ -109,7 +109,7 @@ pub struct StepResult<O> {
     pub info: Map,
 }
 
-/// What an environment says about itself: Gymnasium's `metadata` and the facts of its `EnvSpec`.
+/// An environment's description of itself: Gymnasium's `metadata` and the facts of its `EnvSpec`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata {
     /// The modes it can render in, such as `rgb_array`.

@@ -72,8 +72,8 @@ impl ErrorKind {
         }
     }
 
-    /// The kind that a peer may claim in an Error, Reject or Goodbye with this code. What only this end can know, such as
-    /// that its own deadline has passed, is not believed.
+    /// The kind that a peer may claim in an Error, Reject or Goodbye with this code. Kinds that only this end can know,
+    /// such as that its own deadline has passed, are not accepted.
     pub(crate) fn told(code: u32) -> Self {
         match Self::from_code(code) {
             Self::Address | Self::ConnectionLost | Self::Timeout | Self::AddressInUse | Self::ResourceExhausted => {
@@ -97,8 +97,8 @@ impl ErrorKind {
 /// Its texts are [printable](crate::printable::text), also those that a peer has sent.
 ///
 /// [`source`](std::error::Error::source) is the error that led to this one, where there is one: the `std::io::Error` of
-/// a socket that failed, the [`EnvFailure`] of an environment. The text says what people need of the source, too, so that
-/// it can be shown alone.
+/// a socket that failed, the [`EnvFailure`] of an environment. The text says what people need of the source, too, so
+/// that the text can be shown alone.
 ///
 /// ```
 /// use std::{error::Error as _, io};
@@ -157,7 +157,7 @@ impl Error {
         self.kind
     }
 
-    /// Whether it was made by [`gone`](Self::gone): a session that lost its connection need not try again.
+    /// Whether the error was made by [`gone`](Self::gone): a session that lost its connection need not try again.
     pub fn is_gone(&self) -> bool {
         self.is_gone
     }
@@ -175,7 +175,7 @@ impl Error {
         self
     }
 
-    /// The same with a source that other errors have, too.
+    /// The same with a source that is shared with other errors.
     #[must_use]
     pub(crate) fn with_shared_source(mut self, source: Arc<dyn error::Error + Send + Sync>) -> Self {
         self.source = Some(source);
@@ -205,7 +205,7 @@ impl Error {
     }
 }
 
-/// A text that stands in an error.
+/// Makes `text` printable, as an error holds it.
 fn own(text: String) -> Cow<'static, str> {
     match printable::text(&text) {
         Cow::Borrowed(_) => text.into(),

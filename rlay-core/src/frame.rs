@@ -1,4 +1,4 @@
-//! Frames and the pool their memory comes from: aligned, reused, never freed while warm, and there only once it is used.
+//! Frames and the pool their memory comes from: aligned, reused, never freed while warm, and committed only once used.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -20,8 +20,8 @@ const KEEP_BYTES: usize = 128 << 20;
 #[repr(C, align(64))]
 struct Line([u8; ALIGNMENT]);
 
-/// From this size on a block is a mapping of its own: the kernel gives it memory as bytes arrive, whatever was announced,
-/// and takes that back at once. The allocator would keep it for blocks to come.
+/// From this size on a block is a mapping of its own: the kernel provides memory as bytes arrive, whatever was
+/// announced, and takes that memory back at once. The allocator would keep the memory for blocks to come.
 const MAPPED: usize = 256 << 10;
 
 /// Memory that is zero until it is written to.
@@ -36,7 +36,7 @@ impl Block {
         // If mapping fails, the allocator may still have memory.
         match (bytes >= MAPPED).then(|| MmapMut::map_anon(bytes)) {
             Some(Ok(map)) => {
-                // A huge page is memory that is there for a single byte. Whether the kernel heeds that is up to it.
+                // A huge page is memory that is committed for a single byte. The kernel may ignore this advice.
                 #[cfg(target_os = "linux")]
                 let _ = map.advise(memmap2::Advice::NoHugePage);
                 Self::Large(map)
@@ -73,8 +73,8 @@ impl Default for Block {
     }
 }
 
-/// Memory for frames. Clones share it. A frame returns its memory when dropped, on whatever thread, as long as there is a
-/// clone: frames that outlive their channel keep no memory for others that will not come.
+/// Memory for frames, shared by clones. A frame returns its memory when dropped, on any thread, as long as there is a
+/// clone: frames that outlive their channel keep no memory for frames that will not come.
 #[derive(Clone, Default)]
 pub struct Pool(Arc<Mutex<Vec<Block>>>);
 

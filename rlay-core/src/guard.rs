@@ -26,7 +26,7 @@ pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, EnvError>) -> Result<T> {
         Ok(Err(error)) => Err(EnvFailure::from(error).into()),
         Err(panic) => {
             let message = text(&*panic).to_owned();
-            // A panic of another thread that was resumed here has its place recorded there.
+            // A panic of another thread that was resumed here has its place recorded in that thread.
             let place = LAST.take().filter(|(last, _)| *last == message);
             let traceback = place.map(|(_, place)| format!("panicked at {place}")).unwrap_or_default();
             tracing::error!("{}", log_entry(&format!("caught a panic: {message} ({traceback})")));

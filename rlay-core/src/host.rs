@@ -12,7 +12,7 @@ use crate::{
     wire::{Keys, Payload, Seed, Spec, put_map_value, put_value},
 };
 
-/// What a reset or step left, in buffers that are used again for the next one.
+/// The results of a reset or step, in buffers that are reused for the next one.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// The reward; means nothing after a reset.
@@ -29,10 +29,9 @@ pub struct Outcome {
     pub observation: Vec<u8>,
 }
 
-/// An environment as a session sees it. Implemented by [`Hosted`] for every [`Env`], and by language
-/// bindings directly.
+/// An environment as a session uses it. Implemented by [`Hosted`] for every [`Env`], and by language bindings directly.
 pub trait HostEnv: fmt::Debug {
-    /// Spaces, metadata and the rest of what the agent is told.
+    /// Spaces, metadata and everything else that the agent receives about the environment.
     fn spec(&self) -> Spec;
 
     /// Gymnasium's `reset`, the results into `outcome`.
@@ -62,7 +61,7 @@ pub struct Hosted<E: Env> {
     spec: Spec,
     fixed: bool,
     last: Option<Observation<E>>,
-    /// Whether the log says already that the spaces are others than those in `spec`.
+    /// Whether it is logged already that the spaces differ from those in `spec`.
     told: bool,
 }
 
@@ -95,7 +94,7 @@ impl<E: Env> Hosted<E> {
         Ok(write_observation(space, self.fixed, &observation, outcome)?)
     }
 
-    /// Says once that a reset has changed the spaces, of which the agent was told the first.
+    /// Logs once that a reset has changed the spaces; the agent was told the first ones.
     fn compare_spaces(&mut self) {
         if self.told {
             return;
@@ -130,7 +129,7 @@ pub(crate) fn write_info(info: &Map, outcome: &mut Outcome) -> Result<(), EnvFai
     Ok(())
 }
 
-/// Writes an observation, packed if it has a packed form. What only stands for an object is none.
+/// Writes an observation, packed if it has a packed form. Refuses one that holds a placeholder for an object.
 pub(crate) fn write_observation<S: Space>(
     space: &S,
     may_pack: bool,
@@ -148,7 +147,8 @@ pub(crate) fn write_observation<S: Space>(
     Ok(())
 }
 
-/// Refuses a frame with what only stands for an object. What is returned in the mode `human` is of no use to the agent.
+/// Refuses a frame that holds a placeholder for an object, except in the mode `human`, where the agent has no use for
+/// it.
 pub(crate) fn check_frame(frame: &Value, mode: Option<&str>) -> Result<(), EnvFailure> {
     if mode == Some("human") {
         return Ok(());
@@ -156,7 +156,7 @@ pub(crate) fn check_frame(frame: &Value, mode: Option<&str>) -> Result<(), EnvFa
     frame.check_held("frame").map_err(|text| EnvFailure::new("TypeError", text))
 }
 
-/// Says that it is the action which cannot be read.
+/// Marks an error as one of the action, which cannot be read.
 pub(crate) fn of_action(error: Error) -> Error {
     if error.kind() == ErrorKind::InvalidAction { error.at("action") } else { error }
 }
@@ -167,7 +167,7 @@ pub(crate) fn small_seed(seed: &Seed) -> Result<u64, EnvFailure> {
         .ok_or_else(|| EnvFailure::new("ValueError", "this environment takes seeds below 2**64; choose a smaller one"))
 }
 
-/// The error of a render in no mode.
+/// The error of a render without a mode.
 pub(crate) fn no_render_mode() -> Error {
     Error::new(ErrorKind::Usage, "render() needs a render mode; give render_mode when the environment is made")
 }
@@ -191,7 +191,7 @@ impl<E: Env> HostEnv for Hosted<E> {
 
     fn step_into(&mut self, action: Payload<'_>, outcome: &mut Outcome) -> Result<()> {
         let action = action.element(self.env.action_space()).map_err(of_action)?;
-        // An env that shares its observations can write into this one's memory again.
+        // Lets an env that shares its observations write into the memory of the last one again.
         self.last = None;
         guard(|| {
             let StepResult { observation, reward, terminated, truncated, info } = self.env.step(action)?;

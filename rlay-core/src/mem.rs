@@ -29,7 +29,7 @@ pub struct Mem;
 type Names = Mutex<HashMap<String, mpsc::Sender<MemChannel>>>;
 static NAMES: LazyLock<Names> = LazyLock::new(Names::default);
 
-/// What travels: a frame, or the word that nothing follows.
+/// An item in transit: a frame, or the mark that nothing follows.
 #[derive(Debug)]
 enum Item {
     Frame(Frame),
@@ -43,7 +43,7 @@ struct MemChannel {
     pool: Pool,
     sender: Option<mpsc::Sender<Item>>,
     receiver: mpsc::Receiver<Item>,
-    /// How the receiving side ended, once it has: what every later `recv` gives.
+    /// How the receiving side ended, once it has: the result of every later `recv`.
     end: Option<Result<()>>,
 }
 
@@ -173,7 +173,7 @@ impl Channel for MemChannel {
 
     async fn close(&mut self) -> Result<()> {
         if self.sender.is_some() {
-            // A peer that is gone already does not wait for the word.
+            // A peer that is already gone does not wait for the mark.
             let _ = self.put(Item::End).await;
             self.sender = None;
         }

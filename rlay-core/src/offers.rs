@@ -6,8 +6,8 @@ use crate::{
     wire::Make,
 };
 
-/// What a host lets agents ask for: environments by name, and keyword arguments. By default nothing; an agent
-/// then gets the environment that there is, as it is.
+/// What a host lets agents ask for: environments by name, and keyword arguments. By default nothing; an agent then gets
+/// the host's environment as it is.
 ///
 /// ```
 /// use rlay::{Offers, wire::Make};

@@ -25,7 +25,7 @@ impl<O, A, F: FnMut(&O) -> A> Policy<O, A> for F {
     }
 }
 
-/// What one episode came to.
+/// The result of one episode.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Episode {
     /// Sum of rewards.

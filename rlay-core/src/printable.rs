@@ -5,7 +5,8 @@ use std::{
     fmt::{self, Write},
 };
 
-/// Most bytes of a text in an error, such as a traceback. A failure has two of these, and fits the smallest frame limit.
+/// Most bytes of a text in an error, such as a traceback. A failure has two such texts, and fits the smallest frame
+/// limit.
 pub const LONGEST: usize = 16 << 10;
 /// Most bytes of what a peer says of itself.
 pub const SENTENCE: usize = 500;
@@ -14,9 +15,9 @@ const INDENT: &str = "\n  ";
 /// Room for the mark where a text was cut.
 const MARK: usize = 64;
 
-/// The text of an error: a terminal takes nothing in it for a command. Newlines and tabs stay, other control characters
-/// and those that change the direction of writing are shown as Python's `repr` shows them. Of more than [`LONGEST`]
-/// bytes the beginning and the end are left, with a mark between them.
+/// The text of an error, in which a terminal takes nothing for a command. Newlines and tabs stay, other control
+/// characters and those that change the direction of writing are shown as Python's `repr` shows them. Of more than
+/// [`LONGEST`] bytes the beginning and the end are left, with a mark between them.
 ///
 /// ```
 /// assert_eq!(rlay::printable::text("\x1b[31mred\n"), "\\x1b[31mred\n");
@@ -35,8 +36,8 @@ pub fn sentence(text: &str) -> Cow<'_, str> {
     filter(text, SENTENCE, acts)
 }
 
-/// An entry of a log, one line: others may follow if they are indented by two spaces, so that none is taken for an
-/// entry of its own. Whatever else looks like a further line is shown as `\n`.
+/// An entry of a log, one line: further lines may follow if they are indented by two spaces, so that none is taken for
+/// an entry of its own. Anything else that looks like a further line is shown as `\n`.
 ///
 /// ```
 /// assert_eq!(rlay::printable::log_entry("gone\nWARNING: forged\n  detail"), "gone\\nWARNING: forged\n  detail");
@@ -100,7 +101,7 @@ fn filter(text: &str, most: usize, is_shown: impl Fn(char) -> bool) -> Cow<'_, s
         let _ = escape(&mut shown, c);
         shown.len()
     };
-    // How many bytes of the text fit `room` as they are shown.
+    // Counts how many bytes of the text fit `room` as they are shown.
     let fitting = |characters: &mut dyn Iterator<Item = char>, mut room: usize| {
         let fits = |c: &char| {
             let left = room.checked_sub(width(*c));
@@ -119,7 +120,7 @@ fn filter(text: &str, most: usize, is_shown: impl Fn(char) -> bool) -> Cow<'_, s
         show(text);
         return Cow::Owned(shown);
     }
-    // What a text is about stands at its beginning; what went wrong, at the end of a traceback.
+    // The subject of a text is at its beginning; the cause of a failure, at the end of a traceback.
     let room = (most - MARK) / 2;
     let (head, tail) = (fitting(&mut text.chars(), room), fitting(&mut text.chars().rev(), room));
     show(&text[..head]);

@@ -9,9 +9,8 @@ use crate::{
     mem::Mem,
 };
 
-/// The transports that endpoints may use. The default has `mem` alone; the options that
-/// `rlay::agent_options()` and `rlay::host_options()` make have those of the features that the crate `rlay` was built
-/// with.
+/// The transports that endpoints may use. The default has `mem` alone; the options that `rlay::agent_options()` and
+/// `rlay::host_options()` make have the transports of the features that the crate `rlay` was built with.
 ///
 /// ```
 /// use rlay::Registry;
@@ -41,7 +40,7 @@ const FEATURES: [(&str, &str, &str); 7] = [
 ];
 
 impl Registry {
-    /// The same transports and one more; it wins where two serve the same scheme.
+    /// The same transports and one more, which takes precedence where two serve the same scheme.
     #[must_use]
     pub fn with(mut self, transport: impl Transport + 'static) -> Self {
         self.0.insert(0, Arc::new(transport));
@@ -54,7 +53,7 @@ impl Registry {
         self.0.iter().find(|transport| transport.schemes().contains(&scheme)).ok_or_else(|| {
             let mut known: Vec<_> = self.0.iter().flat_map(|transport| transport.schemes()).copied().collect();
             known.sort_unstable();
-            known.dedup(); // a transport that took the place of another
+            known.dedup(); // a transport that replaced another
             let hint = FEATURES.iter().find(|(known, ..)| *known == scheme).map(|(_, feature, transport)| {
                 format!(
                     "; take rlay::agent_options() or rlay::host_options(), with the feature {feature:?} of the crate \

@@ -90,7 +90,7 @@ impl Digits {
         Self { negative: mantissa.starts_with('-'), digits, exponent }
     }
 
-    /// The fewest that tell the number from its neighbours.
+    /// The fewest digits that distinguish the number from its neighbours.
     fn shortest(dtype: DType, element: &[u8]) -> Self {
         let text = match dtype {
             DType::F16 => {
@@ -211,7 +211,7 @@ pub(crate) fn elements(dtype: DType, shape: &[u64], data: &[u8], separator: &str
     let size = dtype.size();
     let len = data.len() / size;
     if shape.iter().try_fold(1u64, |len, n| len.checked_mul(*n)) != Some(len as u64) {
-        // Made by hand, and nothing that NumPy could have.
+        // Made by hand, and impossible in NumPy.
         return "[…]".into();
     }
     if len == 0 {

@@ -21,7 +21,7 @@ use crate::{
 /// [`Channel`] if the streams end when the other side's end is dropped, bound what lies between the two
 /// sides, and deliver what was written before a stream was shut down.
 ///
-/// It is [`Incoming`] too, so that a listener can hand it out as it is.
+/// Also an [`Incoming`], so that a listener can return the channel as it is.
 ///
 /// ```
 /// use rlay::{Channel, StreamChannel, TransportOptions};
@@ -81,7 +81,7 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin> StreamChannel<R,
             write.flush().await
         }
         .await;
-        // If the peer has gone, what it had sent can still be read.
+        // If the peer is gone, data that it sent before can still be read.
         self.is_sending = false;
         written.map_err(|e| lost_by(&self.peer, e))
     }
@@ -124,7 +124,7 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin> Channel for Stre
             && write.shutdown().await.is_ok()
         {
             drop(write);
-            // Some streams take back what the peer has not read yet if they are dropped with unread bytes.
+            // Some streams discard data that the peer has not read yet if they are dropped with unread bytes.
             let mut waste = [0; 4096];
             let drain = async { while matches!(self.read.read(&mut waste).await, Ok(n) if n > 0) {} };
             let _ = time::timeout(LINGER, drain).await;

@@ -1,4 +1,4 @@
-//! Token: a secret that both ends know, and the proofs of that which cross the wire instead of it.
+//! Token: a secret that both ends know, and the proofs of knowing the secret, which cross the wire in its place.
 
 use std::{fmt, sync::Arc};
 
@@ -148,7 +148,7 @@ mod tests {
     fn tokens_that_differ_have_different_proofs() {
         let token = |secret: &str| Token::new(secret).unwrap();
         let long = "long enough ".repeat(8);
-        // HMAC alone takes the second of each pair for the first.
+        // HMAC alone would give both of each pair the same proof.
         for (one, other) in [("12345678", "12345678\0"), ("12345678\0", "12345678\0\0"), (&long, &format!("{long}\0"))]
         {
             let proof = token(one).prove(Prover::Dialer, b"hello", b"challenge");
@@ -182,7 +182,7 @@ mod tests {
             let error = Token::new(weak).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage);
             assert!(error.to_string().contains("token_urlsafe"), "{error}");
-            // An endpoint refuses it wherever it comes from.
+            // An endpoint refuses a weak token from any source.
             let weak = Token(weak.as_bytes().into());
             let (agent, host) = (AgentOptions::over(Mem).token(weak.clone()), HostOptions::over(Mem).token(weak));
             let kind = |result: Result<()>| result.unwrap_err().kind();

@@ -238,7 +238,7 @@ impl Value {
         }
     }
 
-    /// Which of both, if this is a Python or NumPy bool.
+    /// The truth value, if this is a Python or NumPy bool.
     ///
     /// ```
     /// use rlay::Value;
@@ -276,7 +276,7 @@ impl Value {
         }
     }
 
-    /// Says where in the value there is an [`Opaque`](Self::Opaque), which `name` must not hold, or a key that is none.
+    /// Reports the place of an [`Opaque`](Self::Opaque) in the value, which `name` must not hold, or of an invalid key.
     pub(crate) fn check_held(&self, name: &str) -> Result<(), String> {
         /// The path from the leaf up.
         fn find(value: &Value) -> Option<Vec<String>> {

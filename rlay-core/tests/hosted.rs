@@ -1,4 +1,4 @@
-//! Hosted: what an environment returns and changes against its word, as the host sees it.
+//! Hosted: what an environment returns and changes contrary to its spec, as the host sees it.
 
 use std::{
     fmt,

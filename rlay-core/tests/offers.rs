@@ -1,4 +1,4 @@
-//! What a host refuses to be asked for.
+//! The requests that a host refuses.
 
 use rlay_core::{Map, Offers, Value, wire::Make};
 

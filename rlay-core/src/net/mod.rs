@@ -71,7 +71,7 @@ pub(crate) fn is_exhausted(_: &io::Error) -> bool {
     false
 }
 
-/// What an error of the system says.
+/// The text of a system error, in plain words.
 #[cfg(not(unix))]
 pub(crate) fn why(error: &io::Error) -> String {
     error.to_string()

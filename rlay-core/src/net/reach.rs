@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// Destinations of routes to elsewhere. Both are reserved for documentation (RFC 5737, RFC 3849); nothing is sent there.
+/// Destinations of routes to other machines. Both are reserved for documentation (RFC 5737, RFC 3849); nothing is sent
+/// to them.
 const ELSEWHERE: [IpAddr; 2] =
     [IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))];
 

@@ -45,10 +45,10 @@ pub enum Want {
 /// ```
 #[derive(Debug, Default)]
 pub struct ReadinessWait {
-    stop: Option<CancelToken>,
-    /// Between two looks of the channel's own while it waits.
+    stop: Option<Stop>,
+    /// Interval between the channel's own checks while it waits.
     pause: Option<Duration>,
-    /// A whole tick has passed in vain.
+    /// Whether a whole tick has passed in vain.
     is_idle: bool,
     /// Whether poll(2) comes before every call.
     polls_always: bool,
@@ -60,25 +60,25 @@ impl ReadinessWait {
     /// What `SO_RCVTIMEO` and `SO_SNDTIMEO` of the socket must be.
     pub const TICK: Duration = Duration::from_millis(100);
 
-    /// One that gives the channel a look at other things at least once in `pause`.
+    /// A wait that lets the channel check other conditions at least once in `pause`.
     pub fn with_pause(pause: Duration) -> Self {
         Self { pause: Some(pause), ..Self::default() }
     }
 
-    /// The same, with poll(2) before every call. For sockets on which a blocked read wakes up for more than bytes, as one
-    /// of a Unix socket does whenever the peer reads: poll(2) sleeps on.
+    /// The same, with poll(2) before every call. For sockets on which a blocked read wakes up for more than bytes, as
+    /// on a Unix socket whenever the peer reads: poll(2) continues to sleep.
     #[must_use]
     pub fn polling(self) -> Self {
         Self { polls_always: true, ..self }
     }
 
-    /// From now on waits end once `stop` is set. Whether they will: not where descriptors have run out.
-    pub fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
+    /// Makes waits end once `stop` is set. Returns whether they will: not where descriptors have run out.
+    pub fn heed(&mut self, stop: Option<&Stop>) -> bool {
         self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
         self.stop.is_some()
     }
 
-    /// Call before each read or write. An error of kind `WouldBlock` says that it would be in vain.
+    /// Call before each read or write. An error of kind `WouldBlock` says that the read or write would be in vain.
     pub fn before_io(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
         let polls = self.is_idle || self.polls_always || self.stop.as_ref().is_some_and(CancelToken::is_cancelled);
         let left = match self.is_brief {
@@ -92,9 +92,9 @@ impl ReadinessWait {
         if ready(socket, want, self.stop.as_ref(), limit)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
-    /// How long a wait may first sleep on something else than the socket, which needs neither to be ready nor to tell of
-    /// anything meanwhile: a tick, or until the deadline. `None` after a tick in vain and once the stop is set; then
-    /// call [`before_io`](Self::before_io).
+    /// How long a wait may first sleep on something other than the socket, which needs neither to be ready nor to
+    /// report anything meanwhile: a tick, or until the deadline. `None` after a tick in vain and once the stop is set;
+    /// then call [`before_io`](Self::before_io).
     pub fn first_tick(&self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
         if self.is_idle || self.stop.as_ref().is_some_and(CancelToken::is_cancelled) {
             return None;
@@ -103,21 +103,21 @@ impl ReadinessWait {
         Some(left.map_or(Self::TICK, |left| left.min(Self::TICK)))
     }
 
-    /// The next [`before_io`](Self::before_io) says for sure whether the call would be in vain.
+    /// Makes the next [`before_io`](Self::before_io) determine for certain whether the call would be in vain.
     pub fn ask_first(&mut self) {
         self.is_idle = true;
     }
 
-    /// Whether nothing is to be waited for any more. For calls that read again and again, though each read succeeds,
-    /// because what comes is not what they wait for.
+    /// Whether the stop is set or the deadline has passed. For calls that read repeatedly, though each read succeeds,
+    /// because the data is not what they wait for.
     pub fn is_over(&self, deadline: Option<Instant>) -> bool {
         self.stop.as_ref().is_some_and(CancelToken::is_cancelled)
             || deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Call where a part of something has gone, and more is to go: once in a [`TICK`](Self::TICK) calls `look`, and
-    /// fails as that does or at the deadline. A peer that takes a little now and then would keep a call from all else.
-    /// `next` is `None` at first.
+    /// Call after a part was transferred, while more remains: polls `look` once in a [`TICK`](Self::TICK), and fails as
+    /// `look` does or at the deadline. A peer that takes a little now and then would otherwise keep the call from all
+    /// else. `next` is `None` at first.
     pub fn glance(
         &self,
         next: &mut Option<Instant>,
@@ -138,12 +138,13 @@ impl ReadinessWait {
         if self.is_brief || self.is_over(deadline) { Err(timeout()) } else { Ok(()) }
     }
 
-    /// Whether waits end after a [`TICK`](Self::TICK), which takes no look at the clock, in place of a deadline.
+    /// Sets whether waits end after a [`TICK`](Self::TICK), which needs no reading of the clock, in place of a
+    /// deadline.
     pub fn set_brief(&mut self, is_brief: bool) {
         self.is_brief = is_brief;
     }
 
-    /// Whether they do.
+    /// Whether waits end after a [`TICK`](Self::TICK).
     pub fn is_brief(&self) -> bool {
         self.is_brief
     }
@@ -160,12 +161,13 @@ pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option
     if left == Some(Duration::ZERO) || stop.is_some_and(CancelToken::is_cancelled) {
         return Err(timeout());
     }
-    // Whatever it says, `accept` is tried next.
+    // Tries `accept` next, whatever the result.
     let _ = ready(socket, Want::Read, stop, left);
     Ok(())
 }
 
-/// Waits until `socket` is ready, at most for `limit`; no longer once `stop` is set. Whether it is ready.
+/// Waits until `socket` is ready, at most for `limit`; no longer once `stop` is set. Returns whether the socket is
+/// ready.
 ///
 /// By poll(2), of which rustix has only ppoll(2): with a limit that takes 4 % of a step over a Unix socket longer.
 #[allow(unsafe_code)]
@@ -179,7 +181,7 @@ fn ready(socket: impl AsFd, want: Want, stop: Option<&CancelToken>, limit: Optio
     let pipe = stop.and_then(CancelToken::pipe).map(AsFd::as_fd);
     let mut watched = [watch(socket, events), watch(pipe.unwrap_or(socket), libc::POLLIN)];
     let count = if pipe.is_some() { 2 } else { 1 };
-    // Rounded up, for one that is too short would be waited for again and again.
+    // Rounded up, since a limit that is too short would be waited for again and again.
     let millis = |limit: Duration| limit.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(i32::MAX);
     // SAFETY: there are `count` entries, and their descriptors are borrowed until the call returns.
     let found = unsafe { libc::poll(watched.as_mut_ptr(), count, limit.map_or(-1, millis)) };

@@ -15,18 +15,18 @@ use rustix::{
 
 use crate::error::{Error, ErrorKind};
 
-/// How long a listener waits before it accepts again where no descriptor is left.
+/// How long a listener waits before the next accept where no descriptor is left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What each connection that a listener accepts goes through, so that the listener outlasts a process that has run out
-/// of descriptors: it neither spins nor goes silent. The reserve is spent on the next dialer, which an endpoint then
-/// tells to try again ([`spare_descriptor`]); more dialers wait in the kernel's queue.
+/// Accepts each connection of a listener, so that the listener outlasts a process that has run out of descriptors: the
+/// listener neither spins nor goes silent. The reserve is released for the next dialer, which an endpoint then tells to
+/// try again ([`spare_descriptor`]); more dialers wait in the kernel's queue.
 #[derive(Debug)]
 pub struct Reserve {
     kept: Vec<File>,
-    /// How many a connection takes while it is accepted.
+    /// How many descriptors a connection takes while it is accepted.
     size: usize,
-    /// Whether the log says already that there are none.
+    /// Whether it is logged already that no descriptors are left.
     is_told: bool,
 }
 
@@ -37,14 +37,15 @@ impl Default for Reserve {
 }
 
 impl Reserve {
-    /// One for connections that take so many descriptors.
+    /// A reserve for connections that take `size` descriptors each.
     pub fn of(size: usize) -> Self {
         let mut reserve = Self { kept: Vec::with_capacity(size), size, is_told: false };
         reserve.regain();
         reserve
     }
 
-    /// Keeps what is to be kept again, as far as there is some. Call after a connection was accepted, or time has passed.
+    /// Refills the reserve, as far as descriptors are available. Call after a connection was accepted, or time has
+    /// passed.
     pub fn regain(&mut self) {
         while self.kept.len() < self.size {
             let Ok(file) = open() else { return };
@@ -56,19 +57,19 @@ impl Reserve {
     /// Call after a connection could not be accepted. Returns how long to wait before the next attempt.
     pub fn refused(&mut self, error: &io::Error, listener: impl AsFd) -> Duration {
         if !is_exhausted(error) {
-            // The dialer went away while it waited.
+            // The dialer disconnected while it waited.
             return Duration::from_millis(1);
         }
         let mut waiting = [PollFd::new(&listener, PollFlags::IN)];
         if poll(&mut waiting, Some(&Timespec::default())).is_ok_and(|ready| ready == 0) {
-            // The kernel looks for a descriptor before it looks for a dialer.
+            // The kernel takes a descriptor before it checks for a dialer.
             return PAUSE;
         }
         self.tell(error);
         self.spend()
     }
 
-    /// The same for a listener that is hidden in a library, which will accept again at once.
+    /// The same for a listener inside a library, which accepts again at once.
     pub fn refused_elsewhere(&mut self, error: &io::Error) {
         if is_exhausted(error) {
             self.tell(error);
@@ -82,7 +83,7 @@ impl Reserve {
         }
     }
 
-    /// Gives it up, for a dialer that needs it. Returns how long to wait before the next attempt.
+    /// Releases the reserve, for a dialer that needs it. Returns how long to wait before the next attempt.
     pub fn spend(&mut self) -> Duration {
         match std::mem::take(&mut self.kept).is_empty() {
             true => PAUSE,
@@ -128,7 +129,7 @@ pub(crate) fn spare_for_handshake() -> Result<(), Error> {
     open().map_or(Ok(()), |lowest| check_kept_back(&lowest, 2))
 }
 
-/// Fails if this file, the last that was opened, is one of those that are kept back, or of such a part of them.
+/// Fails if this file, the last that was opened, has one of the descriptors kept back, or of the last `1/part` of them.
 fn check_kept_back(lowest: &File, part: u64) -> Result<(), Error> {
     let Some(most) = getrlimit(Resource::Nofile).current else { return Ok(()) };
     let kept = kept_back(most);
@@ -143,13 +144,13 @@ fn check_kept_back(lowest: &File, part: u64) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Busy, text))
 }
 
-/// How many descriptors of so many are not for sessions: a quarter of all but the first 128, at most 256.
+/// How many of `most` descriptors are not for sessions: a quarter of all but the first 128, at most 256.
 fn kept_back(most: u64) -> u64 {
     (most.saturating_sub(128) / 4).min(256)
 }
 
-/// The error of a process that cannot connect, or nothing else that needs a descriptor, in words; with what to do about
-/// it if there are none.
+/// Describes the error of a process that cannot connect, or open anything else that needs a descriptor; adds the remedy
+/// if no descriptors are left.
 pub(crate) fn why(error: &io::Error) -> String {
     match is_exhausted(error) {
         true => format!("{error}; raise this process's limit of open files (ulimit -n), or close what is not needed"),

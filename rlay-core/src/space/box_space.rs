@@ -223,7 +223,7 @@ impl AnyBox {
         if dtype.is_float() { dtype.read_f64(a) <= dtype.read_f64(b) } else { dtype.read_i128(a) <= dtype.read_i128(b) }
     }
 
-    /// Random elements, distributed as Gymnasium's are: uniform between two bounds, exponential beyond one, else normal.
+    /// Random elements, distributed as Gymnasium's: uniform between two bounds, exponential beyond one, else normal.
     pub(crate) fn sample_bytes(&self, rng: &mut Rng) -> Vec<u8> {
         let (dtype, size) = (self.dtype, self.dtype.size());
         let mut out = Vec::with_capacity(self.byte_len());

@@ -21,7 +21,7 @@ pub(crate) const MOST_MEMBERS: usize = 12;
 pub trait Members: Space {
     /// Their descriptions, in order.
     fn descriptions(&self) -> Vec<AnySpace>;
-    /// The tuple of spaces that these describe; `part` says in errors where each is, such as `[0]`.
+    /// The tuple of spaces that these describe; `part` names the place of each in errors, such as `[0]`.
     fn from_descriptions(spaces: &[&AnySpace], part: &dyn Fn(usize) -> String) -> Result<Self>
     where
         Self: Sized;
@@ -29,7 +29,7 @@ pub trait Members: Space {
     fn are_described_by(&self, spaces: &mut dyn ExactSizeIterator<Item = &AnySpace>) -> bool;
     /// The members of one element as Python would hold them.
     fn to_values(&self, x: &Self::Element) -> Vec<Value>;
-    /// The element made of these members, as many as there are spaces; `part` says in errors where each is.
+    /// The element made of these members, as many as there are spaces; `part` names the place of each in errors.
     #[allow(clippy::wrong_self_convention)] // only the space knows what the value stands for
     fn from_values(&self, values: &[&Value], part: &dyn Fn(usize) -> String) -> Result<Self::Element>;
 }

@@ -3,8 +3,8 @@
 use super::{AnyBox, AnySpace, display::short, violation::part};
 use crate::repr;
 
-/// The path of the first leaf at which the spaces differ, both in Gymnasium's notation, and what of them differs if that
-/// does not show; `None` if they are equal.
+/// The path of the first leaf at which the spaces differ, both leaves in Gymnasium's notation, and the difference if
+/// the notation does not show it; `None` if the spaces are equal.
 ///
 /// ```
 /// use rlay::{Discrete, Space, difference};
@@ -74,7 +74,7 @@ fn first_bound(a: &AnyBox, b: &AnyBox) -> Option<String> {
     let size = a.dtype.size();
     for (side, a_bound, b_bound) in [("low", &a.low, &b.low), ("high", &a.high, &b.high)] {
         if a_bound == b_bound {
-            continue; // without a look at each element, of which a peer may claim any number
+            continue; // without a check of each element, since a peer may claim any number of them
         }
         let Some(i) = (0..a.len()).find(|i| a_bound.get(*i, size) != b_bound.get(*i, size)) else { continue };
         let ((x, x_limits), (y, y_limits)) = (a_bound.get(i, size), b_bound.get(i, size));

@@ -1,9 +1,9 @@
 //! What spaces take in memory: the arrays of their elements, and what Gymnasium allocates to make them.
 //!
 //! A few bytes can announce terabytes of either, so both are counted before a space is made of a description. Counted
-//! is what `gymnasium.spaces` of Gymnasium 1.4 does: a `Box` holds both bounds and a mask for each; a stacked `Sequence`
-//! and a `Graph` batch their spaces when they are made, which copies what cannot be batched, so that each level of them
-//! doubles what is inside.
+//! is what `gymnasium.spaces` of Gymnasium 1.4 does: a `Box` holds both bounds and a mask for each; a stacked
+//! `Sequence` and a `Graph` batch their spaces when they are made, which copies what cannot be batched, so that each
+//! level of them doubles what is inside.
 
 use super::AnySpace;
 

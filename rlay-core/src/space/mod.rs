@@ -109,7 +109,7 @@ pub(crate) fn mismatch(space: &AnySpace, value: &Value) -> Error {
     Error::new(ErrorKind::InvalidAction, violation::Unreadable(space, value).to_string())
 }
 
-/// Refuses an action of wrong structure, and one that holds what only stands for an object, before anything is sent.
+/// Refuses an action of wrong structure, and one that holds a placeholder for an object, before anything is sent.
 pub(crate) fn check_action<A: Space>(space: &A, action: &Value) -> Result<()> {
     space.from_value(action).map_err(|error| error.at("action"))?;
     action.check_held("action").map_err(|text| Error::new(ErrorKind::InvalidAction, text))

@@ -1,4 +1,4 @@
-//! Sequence and Graph: elements of variable size. They have no packed form and travel as values.
+//! Sequence and Graph: elements of variable size, which have no packed form and travel as values.
 
 use super::{AnySpace, BoxSpace, Space, mismatch, other_class};
 use crate::{

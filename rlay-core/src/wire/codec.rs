@@ -24,10 +24,10 @@ pub struct Limits {
 /// Room that header and row take beside info, observation or action.
 const HEAD: usize = 256;
 
-/// No frame is longer: its length is 32 bits, and all of them set say something else.
+/// No frame is longer: its length is 32 bits, and all of them set mark a clean end.
 const LONGEST_FRAME: usize = u32::MAX as usize - 1;
 
-/// What helps where something does not fit a frame, for errors that people of both languages read.
+/// The remedy where something does not fit a frame, for errors that people of both languages read.
 pub(crate) const RAISE: &str =
     "raise the frame limit at both ends (max_frame in Python, ConnectionOptions::limits in Rust)";
 
@@ -44,8 +44,8 @@ impl Limits {
         Err(Error::new(ErrorKind::Usage, text))
     }
 
-    /// Refuses `what` of `len` bytes if it does not fit a frame beside its head. To be asked before a message has a
-    /// number, for one that has must be sent.
+    /// Refuses `what` of `len` bytes if it does not fit a frame beside its head. Call before a message gets a number,
+    /// since a numbered message must be sent.
     pub(crate) fn fit(&self, kind: ErrorKind, what: &str, len: usize) -> Result<()> {
         if len <= self.frame.saturating_sub(HEAD) {
             return Ok(());
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
         self.frame.len() - self.at
     }
 
-    /// The error for bytes that cannot be what the specification says.
+    /// The error for bytes that violate the specification.
     pub fn error(&self, what: impl std::fmt::Display) -> Error {
         let near = &self.frame[self.at..self.frame.len().min(self.at + 16)];
         Error::protocol(format!("malformed frame: {what} at byte {} (next bytes: {near:02x?})", self.at))

@@ -10,14 +10,14 @@ use crate::{
 const PREFIX: usize = 4;
 /// Where the prefix lies in a block, so that the frame behind it is aligned.
 const START: usize = ALIGNMENT - PREFIX;
-/// The length that says: nothing follows, and the end is deliberate.
+/// The length that marks a clean end: nothing follows, on purpose.
 pub const END: [u8; PREFIX] = [0xff; PREFIX];
 /// The first four bytes of ZeroMQ's greeting as a length.
 const ZMTP_LENGTH: usize = 0xff;
 /// Room for the first read of a frame of unpredictable size.
 const FIRST_READ: usize = 4 << 10;
 
-/// Cuts a stream of bytes into frames: ask where to read to, say how much arrived, take the frame.
+/// Cuts a stream of bytes into frames: ask where to read to, report how much arrived, take the frame.
 ///
 /// A frame arrives in a pooled block of about the size of the frame before it, which then is the
 /// frame: nothing is copied as long as frames are of similar size and the peer waits for answers.
@@ -94,7 +94,7 @@ impl Framing {
         self.filled > 0
     }
 
-    /// Whether the peer said that nothing follows.
+    /// Whether the peer has marked that nothing follows.
     pub fn ended(&self) -> bool {
         self.ended
     }

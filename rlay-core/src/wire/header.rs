@@ -8,7 +8,7 @@ pub const HEADER_LEN: usize = 32;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
-        /// What a frame says. The discriminant is the first byte of the frame.
+        /// The kind of a frame. The discriminant is the first byte of the frame.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Kind { $($(#[$doc])* $name = $code,)* }
@@ -68,7 +68,7 @@ kinds! {
 /// Kind, number and reference of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Header {
-    /// What the frame says.
+    /// The kind of the frame.
     pub kind: Kind,
     /// 1, 2, 3, … per direction and session; 0 during the handshake.
     pub seq: u64,

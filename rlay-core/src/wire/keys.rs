@@ -1,8 +1,8 @@
 //! Keys of dicts: which values can be one, and how many a peer may choose freely.
 //!
-//! A peer can choose numbers and tuples of numbers that all have the same hash in Python, or that all try the same places
-//! of a dict one after the other, which then takes time by the square of their number. It does not know the hash of a
-//! `str`, and small `int`s have places of their own.
+//! A peer can choose numbers and tuples of numbers that all have the same hash in Python, or that all try the same
+//! places of a dict one after the other, which then takes time by the square of their number. A peer does not know the
+//! hash of a `str`, and small `int`s have places of their own.
 
 use super::put_value;
 use crate::value::{Map, Value};
@@ -40,7 +40,7 @@ impl Keys {
         Self { most: 2048, taken: 0 }
     }
 
-    /// Takes `key`, or says why it can be none.
+    /// Takes `key`, or returns why it cannot be one.
     pub fn take(&mut self, key: &Value) -> Result<(), String> {
         self.take_written(key, || {
             let mut bytes = Vec::new();
@@ -49,7 +49,7 @@ impl Keys {
         })
     }
 
-    /// Says why a dict in `value` has a key that cannot be sent.
+    /// Returns why a dict in `value` has a key that cannot be sent.
     pub(crate) fn check(value: &Value) -> Result<(), String> {
         Self::of_a_value().take_all(value)
     }
@@ -107,7 +107,7 @@ impl Keys {
     }
 }
 
-/// What in `key` keeps it from being the key of a dict in Python.
+/// The part of `key` that keeps it from being the key of a dict in Python.
 fn unhashable(key: &Value) -> Option<&Value> {
     match key {
         Value::List(_) | Value::Dict(_) | Value::Array(_) | Value::Graph(_) => Some(key),

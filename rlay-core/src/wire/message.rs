@@ -177,7 +177,7 @@ impl Fault {
         }
     }
 
-    /// The message that tells the peer about `error`.
+    /// The message that reports `error` to the peer.
     pub fn from_error(error: &Error, fatal: bool) -> Self {
         let failure = error.env_failure().cloned().unwrap_or_else(|| EnvFailure::new("", error.to_string()));
         Self { code: error.kind().code(), fatal, slots: Slots::new(), failure }
@@ -213,7 +213,7 @@ pub struct Spec {
     pub render_mode: Option<String>,
     /// Gymnasium's `metadata`.
     pub metadata: Value,
-    /// A dict of what Gymnasium's `EnvSpec` says: `reward_threshold`, `nondeterministic`, `max_episode_steps`.
+    /// A dict of the facts of Gymnasium's `EnvSpec`: `reward_threshold`, `nondeterministic`, `max_episode_steps`.
     pub details: Value,
 }
 

@@ -8,7 +8,7 @@ use crate::{error::Result, frame::ALIGNMENT, space::Space, value::Value};
 pub struct Payload<'a> {
     /// Whether it is packed; otherwise it is one value per row.
     pub packed: bool,
-    /// Stands at its first byte; there is nothing else in the rest of the frame.
+    /// Positioned at the payload's first byte; the rest of the frame holds nothing else.
     pub reader: Reader<'a>,
 }
 

@@ -13,7 +13,7 @@ use crate::{
 /// No space takes fewer bytes than its tag.
 const MIN_SPACE: usize = 4;
 
-/// Observations larger than this are not believed.
+/// Larger claimed observations are refused.
 const MAX_BYTES: u64 = 1 << 40;
 
 /// Appends a space to `out`.

@@ -1,4 +1,4 @@
-//! Values as bytes: a 32-bit tag, then what the tag says.
+//! Values as bytes: a 32-bit tag, then the fields that the tag selects.
 
 use super::{Reader, Writer};
 use crate::{

@@ -1,4 +1,4 @@
-//! Hostile bytes: whatever arrives, nothing panics and nothing large is allocated. Every golden vector is cut and bent.
+//! Hostile bytes: whatever arrives, nothing panics and nothing large is allocated. Mutates every golden vector.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -57,7 +57,7 @@ fn is_modest(space: &AnySpace) -> bool {
     }
 }
 
-/// `bytes`, bent in one to three ways.
+/// `bytes`, mutated in one to three ways.
 fn mutant(bytes: &[u8], donor: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mut out = bytes.to_vec();
     for _ in 0..=rng.below(3) {
@@ -66,7 +66,7 @@ fn mutant(bytes: &[u8], donor: &[u8], rng: &mut Rng) -> Vec<u8> {
         match rng.below(7) {
             0 if room > 0 => out[at] ^= 1 << rng.below(8),
             1 if room > 0 => out[at] = [0, 1, 2, 0x7f, 0x80, 0xff][rng.below(6) as usize],
-            // A number where there was another: lengths, counts and tags are what hurts.
+            // Replaces a number: wrong lengths, counts and tags do the most harm.
             2 if room >= 8 => {
                 let number = [0, 1, 1 << 20, 1 << 31, 1 << 32, 1 << 40, 1 << 61, u64::MAX][rng.below(8) as usize];
                 out[at..at + 8].copy_from_slice(&number.to_le_bytes());
@@ -159,7 +159,7 @@ fn sessions_survive_every_mutant() {
                     assert!(proven.take(&bytes, &mut out).is_err(), "that is no proof");
                 }
             }
-            // With a number that fits, or hardly any would get beyond it.
+            // Uses a number that fits, since otherwise hardly any mutant would pass the check of numbers.
             if bytes.len() >= HEADER_LEN {
                 bytes[8..16].copy_from_slice(&1u64.to_le_bytes());
                 bytes[16..24].fill(0);

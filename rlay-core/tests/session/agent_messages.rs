@@ -1,4 +1,4 @@
-//! What the agent makes of every message in every state: every cell of the table of messages.
+//! How the agent handles every message in every state: every cell of the table of messages.
 
 use rlay_core::{
     Limits,
@@ -127,7 +127,7 @@ fn describe(event: &AgentEvent<'_>) -> (&'static str, Option<Call>, bool) {
     }
 }
 
-/// Lets `frame` arrive in `case` and checks that what follows is what `cell` says.
+/// Delivers `frame` in `case` and checks that the outcome is what `cell` says.
 fn check(case: &AgentCase, label: &str, cell: &str, frame: &[u8]) {
     let mut session = case.session.clone();
     let at = format!("{label} in {}, frame {frame:02x?}", case.name);

@@ -1,4 +1,4 @@
-//! What the host makes of every message and what it may reply: every cell of its three tables.
+//! How the host handles every message and what it may reply: every cell of its three tables.
 
 use rlay_core::{
     Error, ErrorKind, Limits, Result,
@@ -45,7 +45,7 @@ fn frames(case: &EnvCase, label: &str) -> Vec<Vec<u8>> {
     }
 }
 
-/// The refusal written by the session says to the agent what the event said to the host.
+/// The refusal written by the session tells the agent what the event tells the host.
 fn check_refusal(session: &mut EnvSession, request: u64, error: &Error, at: &str) {
     let mut out = Vec::new();
     session.refusal(request, error, &mut out);
@@ -56,7 +56,7 @@ fn check_refusal(session: &mut EnvSession, request: u64, error: &Error, at: &str
     assert_eq!((fault.code, fault.fatal), (error.kind().code(), false), "{at}");
 }
 
-/// Lets `frame` arrive in `case` and checks that what follows is what `cell` says.
+/// Delivers `frame` in `case` and checks that the outcome is what `cell` says.
 fn check(case: &EnvCase, label: &str, cell: &str, frame: &[u8]) {
     let mut session = case.session.clone();
     let at = format!("{label} in {}, frame {frame:02x?}", case.name);

@@ -9,7 +9,7 @@ use smallvec::smallvec;
 
 use super::wire::{Numbers, row, spec};
 
-/// An agent's session, and what it waits for. It always has two slots; only slot 0 is in play.
+/// An agent's session, and the answers that it waits for. It always has two slots; only slot 0 is used.
 #[derive(Debug, Clone)]
 pub(crate) struct AgentCase {
     pub(crate) name: String,
@@ -22,7 +22,7 @@ pub(crate) struct AgentCase {
     pub(crate) make: Option<u64>,
     pub(crate) close: Option<u64>,
     pub(crate) slot: Option<(u64, Call, bool)>,
-    /// What slot 0 was before the request under way.
+    /// The state of slot 0 before the request under way.
     pub(crate) before: &'static str,
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn agents() -> Vec<AgentCase> {
     [alive, over].concat()
 }
 
-/// A host's session, and what it owes an answer to. It always has two slots; only slot 0 is in play.
+/// A host's session, and the requests that it has yet to answer. It always has two slots; only slot 0 is used.
 #[derive(Debug, Clone)]
 pub(crate) struct EnvCase {
     pub(crate) name: String,

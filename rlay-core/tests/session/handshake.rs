@@ -17,13 +17,13 @@ fn secretive(role: Role, token: &str) -> Local {
     Local { token: Some(Token::new(token).unwrap()), ..local(role) }
 }
 
-/// What a listener without a token makes of its first frame.
+/// How a listener without a token handles its first frame.
 fn receive_hello(local: &Local, frame: &[u8]) -> Result<Hello> {
     let hello = ServerHandshake::new(local.clone(), [2; 32]).take(frame, &mut Vec::new())?;
     Ok(hello.expect("nothing is to be proven"))
 }
 
-/// What a dialer without a token makes of the answer.
+/// How a dialer without a token handles the answer.
 fn receive_welcome(frame: &[u8]) -> Result<Welcome> {
     let welcome =
         ClientHandshake::begin(local(Role::Agent), [1; 32], None, &mut Vec::new()).take(frame, &mut Vec::new())?;
@@ -151,7 +151,7 @@ fn a_session_goes_on_if_both_say_so() {
     greeting.welcome(Grant::Resumed { received: 9 }, &mut answer);
     let welcome = dialing.take(&answer, &mut hello).unwrap().unwrap();
     assert_eq!((welcome.ticket, welcome.received), (None, Some(9)));
-    // The session is not there any more.
+    // The session no longer exists.
     let mut dialing = ClientHandshake::begin(lasting, [3; 32], Some(resume), &mut hello);
     reject(&rlay_core::Error::gone("it has ended"), &mut answer);
     assert!(dialing.take(&answer, &mut hello).unwrap_err().is_gone());

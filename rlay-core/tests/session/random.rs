@@ -38,7 +38,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What the agent's user knows of one slot.
+/// The state of one slot as the agent's user knows it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
     /// What the environment must have become by the answers so far.
@@ -178,7 +178,7 @@ fn sessions_are_values() {
     assert_eq!((hash(&world.agent), hash(&world.env)), (hash(&copy.agent), hash(&copy.env)));
     world.reset(&[0]).unwrap();
     assert_ne!(world.agent, copy.agent);
-    // The copy does not know of the reset, and goes its own way.
+    // The copy has not received the reset, and diverges.
     let mut copy = copy;
     assert_eq!(copy.step(&[0], &[1]).unwrap_err().kind(), ErrorKind::ResetNeeded);
     copy.reset(&[1]).unwrap();

@@ -1,4 +1,4 @@
-//! Frames with any numbers, as a peer that follows no rules may send them.
+//! Frames with any numbers, as a peer that violates the protocol may send them.
 
 use rlay_core::{
     Discrete, EnvFailure, ErrorKind, Map, Space, Value,

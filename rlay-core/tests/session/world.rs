@@ -72,7 +72,7 @@ fn actions() -> AnySpace {
     Discrete::new(1000).describe()
 }
 
-/// What the agent learned from one frame.
+/// What the agent received in one frame.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Heard {
     Rows { call: Call, late: bool, rows: Vec<(Row, [i64; 3])> },

@@ -1,4 +1,4 @@
-//! Every class of space, typed and dynamic: what it samples it contains, and nothing is lost on the way to bytes and back.
+//! Every class of space, typed and dynamic: contains its samples, and loses nothing on the way to bytes and back.
 
 mod dynamic;
 mod random;

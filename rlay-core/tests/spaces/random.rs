@@ -11,7 +11,7 @@ fn integer() -> impl Strategy<Value = DType> {
     prop::sample::select(DType::ALL[1..9].to_vec())
 }
 
-/// The bytes of one element of `dtype` that says about `x`.
+/// The bytes of one element of `dtype` with a value of about `x`.
 fn element(dtype: DType, x: i8) -> Vec<u8> {
     match dtype {
         DType::Bool => vec![u8::from(x > 0)],
@@ -23,7 +23,7 @@ fn element(dtype: DType, x: i8) -> Vec<u8> {
     }
 }
 
-/// What says that a bound limits nothing: infinity, or the limit of an integer type.
+/// The value of a bound that limits nothing: infinity, or the limit of an integer type.
 fn unbounded(dtype: DType, high: bool) -> Vec<u8> {
     let sign = if high { 1.0f32 } else { -1.0 };
     match dtype {

@@ -1,4 +1,4 @@
-//! The golden vectors of `docs/vectors`: what they say is what the code does, byte for byte.
+//! The golden vectors of `docs/vectors`: the code reads and writes them byte for byte.
 //!
 //! `RLAY_WRITE_VECTORS=1 cargo test -p rlay-core --test vectors` writes the files anew.
 

@@ -1,4 +1,4 @@
-//! Vectors that must be refused: every way in which bytes can be cut, claimed or bent.
+//! Vectors that must be refused: every way in which bytes can be truncated, make false claims or be malformed.
 
 use rlay_core::{
     Discrete, Space, Value,
