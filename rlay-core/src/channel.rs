@@ -23,7 +23,7 @@
 //! 12. `drop_aborts` — it never blocks, and the peer sees an error, not a clean close.
 //! 13. `silence_is_not_death` — however long a living peer sends nothing, while it computes or is not even waiting, the
 //!     connection stays.
-//! 14. `a_stop_ends_a_wait` — at once where `heed` promises it, and takes nothing that has arrived. (Blocking forms.)
+//! 14. `a_stop_ends_a_wait` — at once where `set_cancel_token` promises it, and takes nothing that has arrived. (Blocking forms.)
 //! 15. `a_look_ends_a_send` — that waits; the look is polled during the wait. (Blocking forms.)
 //! 16. `a_watch_tells_a_crash_from_a_clean_close` — within [`TransportOptions::liveness`], if there is one.
 //!

@@ -83,7 +83,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
         state = shared.wait(state, deadline);
         if !state.is_looking {
             let for_thread = shared.clone();
-            let spawned = thread::Builder::new().name("rlay-files".into()).spawn(move || for_thread.check_interrupts());
+            let spawned = thread::Builder::new().name("rlay-files".into()).spawn(move || for_thread.look());
             state.is_looking = spawned.is_ok();
             if let Err(error) = spawned {
                 tracing::warn!("{self}: what was read before stays in use: a thread cannot be started: {error}");

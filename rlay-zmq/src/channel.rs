@@ -124,7 +124,7 @@ impl Channel for ZmqChannel {
 
     fn watch(&self) -> Option<Watch> {
         let link = Arc::downgrade(&self.link);
-        Some(Box::new(move || link.upgrade().map_or(Ok(()), |link| link.check_interrupts())))
+        Some(Box::new(move || link.upgrade().map_or(Ok(()), |link| link.look())))
     }
 }
 

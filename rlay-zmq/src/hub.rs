@@ -176,7 +176,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
                     }
                     _ => {}
                 },
-                _ = look.tick() => self.check_interrupts(),
+                _ = look.tick() => self.look(),
                 () = time::sleep(DRY), if is_dry => is_dry = false,
             }
         }

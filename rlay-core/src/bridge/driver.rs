@@ -224,7 +224,7 @@ impl Drop for Call<'_> {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        // A forked child has no keeper, and the keeper's lock may be held for ever.
+        // A forked child has no idle_driver, and the idle_driver's lock may be held for ever.
         if self.shared.is_this_process() {
             self.shared.is_over.store(true, SeqCst);
             self.shared.keeper_leaves.notify_one();
@@ -403,7 +403,7 @@ mod tests {
                 driver.drive_out(None, async { send.send(item).map_err(|_| timeout()) }).unwrap();
                 at_once += usize::from(passed.try_iter().last() == Some(item));
             }
-            // While the keeper drives, as after a pause, the keeper forwards the items.
+            // While the idle_driver drives, as after a pause, the idle_driver forwards the items.
             if at_once > 10 {
                 return;
             }

@@ -45,7 +45,7 @@ pub enum Want {
 /// ```
 #[derive(Debug, Default)]
 pub struct ReadinessWait {
-    stop: Option<Stop>,
+    stop: Option<CancelToken>,
     /// Interval between the channel's own checks while it waits.
     pause: Option<Duration>,
     /// Whether a whole tick has passed in vain.
@@ -73,7 +73,7 @@ impl ReadinessWait {
     }
 
     /// Makes waits end once `stop` is set. Returns whether they will: not where descriptors have run out.
-    pub fn heed(&mut self, stop: Option<&Stop>) -> bool {
+    pub fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
         self.stop.is_some()
     }

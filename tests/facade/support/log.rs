@@ -7,7 +7,7 @@ use std::{
 
 use tracing::{
     Event, Level, Subscriber,
-    field::{Field, SessionReport},
+    field::{Field, Visit},
 };
 use tracing_subscriber::{
     Layer, Registry,
@@ -56,7 +56,7 @@ impl<S: Subscriber> Layer<S> for Keeper {
 #[derive(Default)]
 struct Text(String);
 
-impl SessionReport for Text {
+impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
             self.0 = format!("{value:?}");
