@@ -149,7 +149,7 @@ pub(crate) fn copy<'py>(
         let untyped = array.cast::<PyUntypedArray>()?;
         assert_eq!(untyped.len() * dtype.size(), data.len(), "checked when the message was read");
         if !data.is_empty() {
-            // SAFETY: the array was just made, so nobody else knows its memory, and it has `data.len()` bytes.
+            // SAFETY: the array was just made, so no other code knows its memory, and it has `data.len()` bytes.
             unsafe {
                 let to = (*untyped.as_array_ptr()).fields.data.cast::<u8>();
                 std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len());
@@ -181,7 +181,7 @@ impl Leaves {
         Self { address: frame.as_mut_ptr(), len, footprint, frame: Some(frame), memory: None }
     }
 
-    /// Bytes that stay somebody else's: every leaf is copied.
+    /// Borrowed bytes: every leaf is copied.
     pub(crate) fn copying(bytes: &[u8]) -> Self {
         Self {
             frame: None,

@@ -37,7 +37,7 @@ pub(crate) enum Unbuilt {
 }
 
 impl From<PyErr> for Unbuilt {
-    /// Python's own code looks at signals, too, and Ctrl-C is nobody's mistake.
+    /// Python's own code checks signals, too, and Ctrl-C is no mistake of the value's.
     fn from(raised: PyErr) -> Self {
         match Python::attach(|py| raised.is_instance_of::<PyException>(py)) {
             true => Self::Malformed(raised),
@@ -74,14 +74,14 @@ impl Unbuilt {
 
 type Built<'py> = Result<Bound<'py, PyAny>, Unbuilt>;
 
-/// Builds objects for a caller who waits until a deadline, if that.
+/// Builds objects for a caller that waits until a deadline, or without one.
 pub(crate) struct Builder<'py> {
     py: Python<'py>,
     deadline: Option<Instant>,
     left: Cell<u32>,
 }
 
-/// The Python object that `value` stands for, whoever waits for it.
+/// The Python object that `value` stands for, without a deadline.
 pub(crate) fn from_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Builder::new(py, None).build(value).map_err(|unbuilt| unbuilt.into_error(py))
 }
@@ -155,7 +155,7 @@ impl<'py> Builder<'py> {
             return Ok(());
         }
         self.left.set(OBJECTS_PER_LOOK);
-        // Python gives the interpreter to whoever has asked for it meanwhile.
+        // Python gives the interpreter to the thread that has asked for it meanwhile.
         self.py.detach(|| ());
         self.py.check_signals().map_err(Unbuilt::Interrupted)?;
         if self.deadline.is_some_and(|end| Instant::now() >= end) { Err(Unbuilt::Late) } else { Ok(()) }

@@ -61,7 +61,7 @@ pub(crate) struct QuicChannel {
     state: State,
     framing: Framing,
     peer: String,
-    /// Whether it is the listener's end, where whoever dials is a stranger at first.
+    /// Whether it is the listener's end, where a dialer is unauthenticated at first.
     is_accepted: bool,
     /// Set while part of a frame is out; still set at the next call if that send was cancelled.
     is_sending: bool,

@@ -1,4 +1,4 @@
-//! Dialing and listening: sockets, handshakes, and who may take part.
+//! Dialing and listening: sockets, handshakes, and which peers are admitted.
 
 use std::{
     io,
@@ -31,7 +31,7 @@ use crate::{
 const OPENING: u8 = 0;
 /// A handshake that takes longer is given up.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// What the kernel is asked to hold while nobody drives; it gives what it may.
+/// What the kernel is asked to hold while no call drives the runtime; it grants what it may.
 const SOCKET_BUFFER: usize = 4 << 20;
 
 fn socket(at: SocketAddr) -> io::Result<UdpSocket> {
@@ -91,7 +91,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     Err(last.expect("there is an address"))
 }
 
-/// Ends when the machine at `to` says that nobody has the port. QUIC does not listen to that.
+/// Ends when the machine at `to` says that the port is not in use. QUIC does not listen to that.
 async fn refused(to: SocketAddr, any: IpAddr) -> io::Error {
     let knock = async {
         let socket = tokio::net::UdpSocket::bind(SocketAddr::new(any, 0)).await?;
@@ -185,7 +185,7 @@ impl Drop for QuicListener {
     }
 }
 
-/// A handshake under way. Given up when nobody waits for it any more.
+/// A handshake under way. Given up when this is dropped.
 #[derive(Debug)]
 pub(crate) struct PendingHandshake(JoinHandle<Result<Streams>>);
 

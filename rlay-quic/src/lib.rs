@@ -1,7 +1,7 @@
 //! `quic://host:port?pin=sha256:…`: RLay frames over one stream of a QUIC connection, encrypted.
 //!
 //! The listener makes itself a certificate on first use and prints its fingerprint as part of the
-//! address. Whoever dials that address talks to that listener or to nobody. Beside the options that say so
+//! address. A dialer of that address reaches that listener or none. Beside the options that say so
 //! otherwise, which are those of `rlay-tls`, there is
 //!
 //! | option | at | |

@@ -2,7 +2,7 @@
 //!
 //! QUIC's idle timeout will not do. It is never less than three probe timeouts (RFC 9000, 10.1), and these follow the
 //! round trips: for a process that stood still, what lay in its socket meanwhile was the answer of a round trip as
-//! long as that, and it would wait for minutes. Nor does a peer hear of it, who may only have stood still.
+//! long as that, and it would wait for minutes. Nor would a peer be told, which may only have stood still.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(crate) async fn keep(connection: Connection, liveness: Duration) {
 }
 
 /// Frames that came from the peer, of the kinds of which one comes at least with every keep-alive of either side. Of
-/// packets only those are counted that nobody else can have made.
+/// packets only those are counted that no other machine can have made.
 fn frames(connection: &Connection) -> u64 {
     let frames = connection.stats().frame_rx;
     frames.acks + frames.ping + frames.stream

@@ -7,7 +7,7 @@ use rlay_core::{Address, Result, TransportOptions, wire::HANDSHAKE_FRAME};
 
 use rlay_tls::TlsOptions;
 
-/// What a packet may hold on a path nobody knows: Ethernet without the headers of IP and UDP.
+/// What a packet may hold on an unknown path: Ethernet without the headers of IP and UDP.
 const ETHERNET: u16 = 1452;
 /// At least this much may be on the way, or large frames wait for acknowledgements...
 const SMALLEST_WINDOW: usize = 2 << 20;
@@ -72,7 +72,7 @@ impl Parsed {
         config
     }
 
-    /// The same at a listener, where whoever dials is a stranger at first.
+    /// The same at a listener, where a dialer is unauthenticated at first.
     pub(crate) fn transport_for_strangers(&self, options: &TransportOptions) -> TransportConfig {
         let mut config = self.transport(options);
         config.receive_window(window(HANDSHAKE_FRAME));

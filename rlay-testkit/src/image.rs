@@ -23,7 +23,7 @@ use crate::shared::SharedArray;
 pub struct ImageEnv {
     images: BoxSpace<u8, SharedArray<u8>>,
     actions: Discrete,
-    /// What every observation shares; written again once nobody holds the last one.
+    /// What every observation shares; written again once the last one is not held any more.
     image: SharedArray<u8>,
     steps: u64,
 }

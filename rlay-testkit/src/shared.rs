@@ -6,9 +6,9 @@ use rlay_core::{Elements, Scalar};
 
 /// Elements of an array behind a counted reference, for a [`BoxSpace`](rlay_core::BoxSpace) of large observations.
 ///
-/// An environment keeps one and gives out clones of it. By the time it writes again, whoever hosts it
+/// An environment keeps one and gives out clones of it. By the time it writes again, its host
 /// has let go of the clone, so [`make_mut`](Self::make_mut) writes in place: nothing is allocated and
-/// no page is touched that was not touched before. Whoever keeps an observation for longer keeps it
+/// no page is touched that was not touched before. An observation that is kept for longer stays
 /// unchanged; the environment then writes into a copy.
 ///
 /// ```
@@ -16,7 +16,7 @@ use rlay_core::{Elements, Scalar};
 ///
 /// let mut frame = SharedArray::from(vec![0u8; 8]);
 /// let address = frame.as_ptr();
-/// frame.make_mut()[0] = 1; // in place: nobody holds a clone
+/// frame.make_mut()[0] = 1; // in place: there is no clone
 /// assert_eq!(frame.as_ptr(), address);
 ///
 /// let observation = frame.clone();

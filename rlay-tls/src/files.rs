@@ -1,4 +1,4 @@
-//! Files that may change while somebody listens: looked at whenever they matter, read when they have changed.
+//! Files that may change while a listener lives: checked whenever they matter, read when they have changed.
 
 use std::{
     fmt, fs,
@@ -14,10 +14,10 @@ use rustls::pki_types::pem;
 
 /// No file that is read here is longer, in bytes.
 const LONGEST: u64 = 4 << 20;
-/// How long a handshake waits for its files to be looked at; those of a network may keep whoever reads them for ever.
+/// How long a handshake waits for its files to be looked at; those of a network may block a reader for ever.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a file holds. Whatever stands in its place, this does not wait: not for somebody to write to a FIFO, and not for
+/// What a file holds. Whatever stands in its place, this does not wait: not for a writer of a FIFO, and not for
 /// the end of a device.
 pub(crate) fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut options = fs::File::options();
@@ -58,7 +58,7 @@ struct State<T> {
     failure: Option<String>,
     /// Whether a thread is looking at them.
     is_looking: bool,
-    /// Whether that takes so long that nobody waits for it.
+    /// Whether that takes so long that handshakes do not wait for it.
     is_slow: bool,
 }
 
@@ -102,14 +102,14 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until nobody is looking, or until `deadline`.
+    /// Waits until no check is under way, or until `deadline`.
     fn wait<'a>(&self, state: MutexGuard<'a, State<T>>, deadline: Instant) -> MutexGuard<'a, State<T>> {
         let left = deadline.saturating_duration_since(Instant::now());
         let waited = self.looked.wait_timeout_while(state, left, |state| state.is_looking);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Reads them if they have changed, and whoever else looks waits for that.
+    /// Reads them if they have changed; other checks wait for that.
     fn look(&self) {
         let stamps = stamps(&self.files);
         let has_changed = stamps != self.state().stamps;

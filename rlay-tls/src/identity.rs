@@ -18,7 +18,7 @@ use crate::{
     provider,
 };
 
-/// The name in the development certificate. Nobody checks it: the pin says whose it is.
+/// The name in the development certificate. It is not checked: the pin identifies the listener.
 const NAME: &str = "rlay";
 
 /// The certificate in `cert` and those that follow it there, and its key in `key`.
@@ -105,7 +105,7 @@ fn kept(directory: &Path) -> io::Result<String> {
     }
     fs::create_dir_all(directory)?;
     let made = generate().map_err(io::Error::other)?;
-    // Written aside and linked, so that nobody reads half of it and two processes agree on one.
+    // Written aside and linked, so that no process reads half of it and two processes agree on one.
     let aside = directory.join(format!("{FILE}.{}", std::process::id()));
     let _ = fs::remove_file(&aside); // of one that was killed
     let written = write_private(&aside, &made).and_then(|()| match fs::hard_link(&aside, &file) {

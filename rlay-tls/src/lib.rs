@@ -15,14 +15,14 @@
 //! | `key=FILE` | both | Its key, where `cert` does not hold it, too. |
 //! | `ca=FILE` | listener | Dialers must show a certificate that is signed by one of these. |
 //! | `clients=FILE` | listener | Dialers must show a certificate whose fingerprint is listed here, one on a line. |
-//! | `insecure_allow_remote=yes` | listener | Listens for other machines, though nothing authenticates who dials. |
+//! | `insecure_allow_remote=yes` | listener | Listens for other machines, though nothing authenticates dialers. |
 //!
-//! Files are PEM, but for the list of clients. A listener looks at its files again whenever somebody dials: to
+//! Files are PEM, but for the list of clients. A listener checks its files again at each connection: to
 //! rotate a certificate, to let a client in or keep one out, change the file; nothing needs to be restarted. What
 //! cannot be used, such as a certificate whose key has not been replaced yet, is logged and what was there before
 //! stays in use. Sessions that are under way stay as they are.
 //!
-//! A fingerprint names one certificate, so it is not asked for whom it is, who signed it and until when it lasts;
+//! A fingerprint names one certificate, so its subject, its signer and its expiry are not checked;
 //! take it out of the list to withdraw it.
 //!
 //! ```

@@ -74,7 +74,7 @@ impl Dialer {
 }
 
 impl Listening {
-    /// Refuses to listen where other machines can dial, unless somebody is authenticated or that is wanted.
+    /// Refuses to listen where other machines can dial, unless dialers are authenticated or that is wanted.
     pub fn check_exposure(&self, address: &Address, found: &[SocketAddr], is_authenticated: bool) -> Result<()> {
         // What helps, for the error.
         const REMEDY: &str =
@@ -123,7 +123,7 @@ impl TlsOptions {
         Ok(true)
     }
 
-    /// What follows for whoever dials `address`.
+    /// What follows for the dialer of `address`.
     pub fn dial(&self, address: &Address) -> Result<Dialer> {
         for (given, option) in [(self.clients.is_some(), "clients"), (self.allow_remote, ALLOW_REMOTE)] {
             if given {
@@ -143,7 +143,7 @@ impl TlsOptions {
         let host = address.rest().rsplit_once(':').map_or_else(|| address.rest(), |(host, _)| host);
         let name = self.name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
         let name = match ServerName::try_from(name.to_owned()) {
-            // Without a CA nobody looks at it.
+            // Without a CA it is not checked.
             Err(_) if self.ca.is_none() && self.name.is_none() => ServerName::try_from("rlay").expect("a name"),
             name => name.map_err(|_| {
                 address.error(format_args!(
@@ -176,7 +176,7 @@ impl TlsOptions {
         Ok(Dialer { config: Arc::new(config), name, refused })
     }
 
-    /// What follows for whoever listens at `address`.
+    /// What follows for the listener at `address`.
     pub fn listen(&self, address: &Address) -> Result<Listening> {
         for (given, option) in [(self.name.is_some(), "name"), (self.skip_verification, SKIP)] {
             if given {
@@ -207,7 +207,7 @@ impl TlsOptions {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(Showing(Box::new(move || Some(identity.current())))));
         config.alpn_protocols = vec![ALPN.to_vec()];
-        // Who resumes is not verified again: a client taken off the list would still come in.
+        // A client that resumes is not verified again: a client taken off the list would still come in.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Listening { config: Arc::new(config), pin, is_mutual, allow_remote: self.allow_remote })

@@ -20,7 +20,7 @@ const FIRST: usize = 10;
 
 /// Encrypts what is to be sent and decrypts what has arrived.
 ///
-/// Whoever moves the bytes writes [`outgoing`](Self::outgoing) to the connection, says how much
+/// The channel that moves the bytes writes [`outgoing`](Self::outgoing) to the connection, says how much
 /// [went](Self::sent), reads into [`space`](Self::space) and says how much [came](Self::filled). Until
 /// [`is_shaking`](Self::is_shaking) is over, that is all there is to do.
 pub struct TlsSession {

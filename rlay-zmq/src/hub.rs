@@ -1,4 +1,4 @@
-//! Hub: the task that reads a socket, answers what needs no channel, and notices who is gone.
+//! Hub: the task that reads a socket, answers what needs no channel, and notices peers that are gone.
 
 use std::{
     collections::HashMap,
@@ -86,7 +86,7 @@ impl Writer {
 }
 
 /// Messages for the hub to send, each to the peer with an identity. The hub ends, and with it the socket, once
-/// nobody has this any more: no channel, and no listener.
+/// this is not held any more: by no channel, and no listener.
 ///
 /// Only the hub uses the socket. The crate keeps its peers in a map whose lock a thread may wait for while a task
 /// of the same runtime holds it; with a second thread in it, the runtime would stop for ever.
@@ -96,7 +96,7 @@ type WeakOutbox = mpsc::WeakUnboundedSender<(Bytes, Bytes)>;
 /// The connections of a socket, by the peer's identity.
 pub(crate) type Links = Arc<Mutex<HashMap<Bytes, Arc<Link>>>>;
 
-/// A connection, or why whoever dialed has none.
+/// A connection, or why its dialer has none.
 pub(crate) type Arrival = Result<ZmqChannel>;
 
 /// What the hub of a listener needs to take in new connections.
@@ -204,7 +204,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
 
     fn take(&mut self, identity: Bytes, message: Option<Message>, outbox: &WeakOutbox) {
         let link = match self.link(&identity) {
-            // A peer whose connection is over and who opens anew.
+            // A peer whose connection is over, and which opens anew.
             Some(link) if link.state().is_left && matches!(message, Some(Message::Credit(_))) => None,
             known => known,
         };
@@ -213,7 +213,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
             None => match message {
                 Some(Message::Credit(bytes)) => self.open(identity.clone(), bytes, outbox),
                 Some(Message::Abort | Message::ByeAck | Message::Pong) => None,
-                // Somebody who went on after the end, or never was a peer of RLay's.
+                // A peer that went on after the end, or never spoke RLay.
                 _ => Some(Message::Abort),
             },
         };
@@ -230,7 +230,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         let link = Arc::new(link);
         let channel = ZmqChannel::new(link.clone(), arrived, (outbox, identity.clone()), door.max_frame);
         self.links.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, link);
-        // If nobody accepts, the channel is dropped, which says so to the peer.
+        // If there is no acceptor, the channel is dropped, which tells the peer.
         let _ = door.accepted.try_send(Ok(channel));
         Some(Message::Credit(WINDOW))
     }
@@ -242,7 +242,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         {
             let text =
                 "the dialer speaks no ZeroMQ; it needs the address as it is printed here, or that of another listener";
-            // If nobody accepts, nobody wants to know.
+            // If there is no acceptor, there is nothing to tell.
             let _ = door.accepted.try_send(Err(Error::protocol(text)));
         }
     }
@@ -255,7 +255,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(identity);
     }
 
-    /// Asks those who are silent, gives up those who stay so, and forgets those who are gone.
+    /// Pings silent peers, gives up those that stay silent, and forgets those that are gone.
     fn look(&mut self) {
         if let Some(door) = &mut self.door {
             door.reserve.regain();

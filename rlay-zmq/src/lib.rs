@@ -1,10 +1,10 @@
-//! `zmq://host:port` and `zmq+ipc:///path`: RLay frames as messages of ZeroMQ, for those who have it already.
+//! `zmq://host:port` and `zmq+ipc:///path`: RLay frames as messages of ZeroMQ, for programs that have ZeroMQ already.
 //!
-//! Who dials has a DEALER socket, who listens a ROUTER socket with any number of peers. The first byte of
+//! A dialer has a DEALER socket, a listener a ROUTER socket with any number of peers. The first byte of
 //! a message says what it is ([`wire`](self#on-the-wire)); flow control, liveness and the goodbye are
 //! RLay's own, because the `zeromq` crate has none.
 //!
-//! The crate authenticates nobody, encrypts nothing, and reserves as much memory as a peer announces,
+//! The crate neither authenticates nor encrypts, and reserves as much memory as a peer announces,
 //! before anything of RLay's sees the message: a stranger can end the process. Keep to loopback and
 //! socket files; use `quic://` between machines.
 //!

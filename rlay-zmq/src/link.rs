@@ -14,7 +14,7 @@ use crate::message::{COST, Message};
 /// How much may lie unread before the sender waits. One frame of any length may follow the last byte of it.
 pub(crate) const WINDOW: u64 = 8 << 20;
 
-/// Pings within one look at the clock; an honest peer sends one. Answers that nobody reads would fill the memory.
+/// Pings within one look at the clock; an honest peer sends one. Answers that are not read would fill the memory.
 const PATIENCE: u32 = 100;
 
 /// One connection.
@@ -26,7 +26,7 @@ pub(crate) struct Link {
     /// How many of them it has not received yet.
     unread: AtomicUsize,
     state: Mutex<State>,
-    /// The state has changed in a way somebody may wait for.
+    /// The state has changed in a way that a call may wait for.
     changed: Notify,
 }
 
@@ -87,14 +87,14 @@ impl Link {
                     self.unread.fetch_add(1, SeqCst);
                     return None;
                 }
-                // Nobody reads: the channel is gone, and the peer will hear so.
+                // Not read any more: the channel is gone, and the peer will be told.
                 if within {
                     return Some(Message::Abort);
                 }
                 "it sent more than it was given credit for"
             }
             Some(Message::Credit(bytes)) => {
-                // More than this is never outstanding; whoever claims so must not overflow the sum.
+                // More than this is never outstanding; a peer that claims so must not overflow the sum.
                 state.credit = state.credit.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
                 drop(state);
                 self.changed.notify_waiters();

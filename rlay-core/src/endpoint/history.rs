@@ -108,7 +108,7 @@ impl History {
         Some((format!("{peer}: {text}{}", so_far(times)), times))
     }
 
-    /// What to log of something that `what` names, whoever it happens to, if it is due again.
+    /// What to log of something that `what` names, to whichever peer it happens, if it is due again.
     pub(super) fn again(&self, what: &str, text: &str) -> Option<String> {
         self.count(what).map(|times| format!("{text}{}", so_far(times)))
     }

@@ -32,7 +32,7 @@ enum Slot {
     Ready,
     /// The episode is over; a step is forwarded all the same, the environment decides.
     Done,
-    /// A request is under way. `late`: nobody waits for it any more, its answer must not answer another call.
+    /// A request is under way. `late`: it was given up, and its answer must not answer another call.
     Waiting { request: u64, call: Call, late: bool, before: Before },
 }
 
@@ -198,7 +198,7 @@ impl AgentSession {
         Fault::from_error(error, true).put(&mut Writer(out));
     }
 
-    /// Input without a frame: nobody waits for the answers to the requests under way any more.
+    /// Input without a frame: gives up the answers to the requests under way.
     /// They can answer no later call; their slots are free again once they have arrived.
     pub fn give_up(&mut self) {
         for slot in &mut self.slots {

@@ -41,7 +41,7 @@ pub enum Grant {
 
 /// Name and version, for the peer's logs.
 const PEER: &str = concat!("rlay ", env!("CARGO_PKG_VERSION"));
-/// How a peer proves who it is: by HMAC-SHA256 over the handshake, with the token as key.
+/// How a peer proves that it knows the token: by HMAC-SHA256 over the handshake, with the token as key.
 const BY_TOKEN: u8 = 1;
 
 /// The dialer's side of a handshake.
@@ -187,7 +187,7 @@ impl ServerHandshake {
         Self { local, nonce, challenged: None }
     }
 
-    /// Takes the dialer's next frame: who it is, or `None` if `out` is the answer to send.
+    /// Takes the dialer's next frame: its Hello, or `None` if `out` is the answer to send.
     ///
     /// The error is what [`reject`] should tell the dialer, unless its kind is [`Protocol`](ErrorKind::Protocol):
     /// then the dialer is a stranger and gets no answer.
@@ -213,7 +213,7 @@ impl ServerHandshake {
         Err(Error::new(ErrorKind::Unauthorized, "the token is wrong; both ends must have the same"))
     }
 
-    /// Writes the Welcome, after [`take`](Self::take) said who it is for.
+    /// Writes the Welcome, after [`take`](Self::take) gave the Hello it answers.
     pub fn welcome(&self, grant: Grant, out: &mut Vec<u8>) {
         let (ticket, received) = match grant {
             Grant::New { ticket } => (ticket, None),

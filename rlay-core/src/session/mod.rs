@@ -1,6 +1,6 @@
 //! The conversation as state machines that see no socket, clock, thread or runtime.
 //!
-//! There is one conversation with two roles, and it does not matter who dialed. [`AgentSession`] asks,
+//! There is one conversation with two roles, and it does not matter which side dialed. [`AgentSession`] asks,
 //! [`EnvSession`] answers. Both turn the same way: *commands* (`make`, `reset`, `step`, … and the
 //! replies) write one frame into a buffer for the caller to send; *inputs* (`handle`) take one
 //! received frame and say what happened. A protocol violation is an `Err` from `handle`; the session

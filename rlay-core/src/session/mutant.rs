@@ -12,7 +12,7 @@ pub(super) enum Mutant {
     ForgetsItsTurn,
     /// Answers, and does not note that it has.
     AnswersTwice,
-    /// Does not note that nobody waits any more.
+    /// Does not note that a request was given up.
     ForgetsTheDeadline,
     /// Keeps a result to itself.
     KeepsTheRow,

@@ -133,7 +133,7 @@ impl State {
         }
         if n == before_cut {
             self.cut();
-            return Ok(Some(bytes.len())); // the rest is lost, but nobody knows yet
+            return Ok(Some(bytes.len())); // the rest is lost, which neither side knows yet
         }
         Ok(Some(n))
     }

@@ -1,4 +1,4 @@
-//! Addresses: whatever somebody types is an address that prints as it reads, or a refusal.
+//! Addresses: whatever is typed is an address that prints as it reads, or a refusal.
 
 use rlay_core::Address;
 

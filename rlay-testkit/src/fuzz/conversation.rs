@@ -32,7 +32,7 @@ struct World {
 }
 
 /// Lets an agent and a host converse. Whatever happens, a call that is refused changes nothing, a reply answers what
-/// was asked, and who is over stays so. If nobody does what it may not, nobody is accused, and all is answered.
+/// was asked, and a side that is over stays so. If neither side breaks a rule, neither is accused, and all is answered.
 pub(super) fn run(input: &mut Input<'_>) {
     let mut world = World::default();
     while !input.is_empty() {

@@ -15,7 +15,7 @@ fn local(role: Role, what: u8) -> Local {
 }
 
 /// Lets a dialer and a listener shake hands. If no frame was changed, they agree when they should; if both must
-/// prove that they know the token, nobody has changed what the proofs are about.
+/// prove that they know the token, what the proofs are about was not changed.
 pub(super) fn run(input: &mut Input<'_>) {
     let (ours, theirs, role) = (input.byte(), input.byte(), [Role::Env, Role::Agent][input.below(2)]);
     let (dialer, listener) = (local(Role::Agent, ours), local(role, theirs));

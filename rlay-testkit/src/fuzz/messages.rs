@@ -87,7 +87,7 @@ fn put_payload(payload: &Payload<'_>, rows: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(reader.rest());
 }
 
-/// Reads a payload as whoever knows the spaces does.
+/// Reads a payload as an endpoint does that knows the spaces.
 fn read(payload: &Payload<'_>) {
     for space in SPACES.iter() {
         if let Ok(value) = payload.element(space) {

@@ -1,6 +1,6 @@
 //! What must hold for any bytes at all: `fuzz/` tries it for as long as anybody likes, `tests/fuzz.rs` for a moment.
 //!
-//! Each target takes bytes that somebody made up and panics if what the library does with them is wrong.
+//! Each target takes made-up bytes and panics if what the library does with them is wrong.
 
 mod addresses;
 mod conversation;

@@ -40,7 +40,7 @@ pub fn two_listeners_on_one_address_is_an_error(context: &TestContext) {
 }
 
 /// Panics unless a frame of a dialer arrives where the listener accepts. A transport may have knocked
-/// at the address to see whether somebody is there, so the first connections may be empty.
+/// at the address to see whether it is in use, so the first connections may be empty.
 fn assert_reached(context: &TestContext, listening: &mut Listening) {
     let address = listening.address().clone();
     let mut dialers = vec![];

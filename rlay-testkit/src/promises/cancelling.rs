@@ -64,7 +64,7 @@ pub fn a_cancelled_send_breaks_the_channel_loudly(context: &TestContext) {
     }
 }
 
-/// Promise 15: sends to a peer that does not read, until whoever looks meanwhile has seen enough.
+/// Promise 15: sends to a peer that does not read, until the look that is made meanwhile ends it.
 pub fn a_look_ends_a_send(context: &TestContext) {
     const LEN: usize = 8 << 20;
     for (mut writer, reader) in context.pairs() {
@@ -114,7 +114,7 @@ fn assert_all_or_nothing(mut writer: Endpoint, mut reader: Endpoint, sent: usize
     }
 }
 
-/// Sends frames that nobody reads, until one is given up; how many were sent before.
+/// Sends frames that are not read, until one is given up; how many were sent before.
 pub(super) fn send_until_stalled(writer: &mut Endpoint, len: usize) -> usize {
     const TOO_MUCH: usize = 256 << 20;
     for i in 0..TOO_MUCH / len {

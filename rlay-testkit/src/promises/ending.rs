@@ -59,7 +59,7 @@ pub fn a_clean_close_reads_none_and_a_crash_reads_an_error(context: &TestContext
         send(&mut closer, 2, 1000).expect("sends");
         closer.close(soon()).expect("closes");
         drop(closer);
-        // It takes a transport a moment to learn that nobody reads any more.
+        // It takes a transport a moment to learn that the peer does not read any more.
         while send(&mut reader, 1, 10).is_ok() {
             thread::sleep(STALL / 10);
         }
@@ -84,7 +84,7 @@ pub fn a_dead_peer_is_noticed(context: &TestContext) {
         for (mut waiting, mut dying) in context.pairs() {
             exchange_one(&mut dying, &mut waiting);
             let (noticed, is_noticed) = mpsc::channel();
-            // On a thread that nobody joins: if the promise is broken, it waits for ever.
+            // On a thread that is not joined: if the promise is broken, it waits for ever.
             thread::spawn(move || noticed.send(waiting.recv(None)));
             // Nothing tells when the other thread waits; whenever it does, it must notice.
             assert!(is_noticed.recv_timeout(pause).is_err(), "the peer is alive");

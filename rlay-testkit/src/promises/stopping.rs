@@ -10,7 +10,7 @@ use rlay_core::{CancelToken, Result};
 use super::{assert_frame, is_timeout, send};
 use crate::test_context::{STALL, TestContext, after, together};
 
-/// Nobody waits this long for a flag that is heeded.
+/// No call waits this long for a token that the channel itself watches.
 const SOON: Duration = Duration::from_secs(10);
 
 /// Promise 14: a channel and a listener that wait, and what comes when the stop is set already.

@@ -7,7 +7,7 @@ use rlay_core::ErrorKind;
 use super::{assert_frame, next, send};
 use crate::test_context::{PATIENCE, STALL, TestContext, soon, together};
 
-/// Promise 16: a peer that is alive, one that crashes, and one that says goodbye and is read by nobody yet.
+/// Promise 16: a peer that is alive, one that crashes, and one whose goodbye was not read yet.
 pub fn a_watch_tells_a_crash_from_a_clean_close(context: &TestContext) {
     for (mut crasher, mut watched) in context.pairs() {
         send(&mut crasher, 1, 1000).expect("sends");

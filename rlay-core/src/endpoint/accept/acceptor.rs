@@ -1,4 +1,4 @@
-//! Acceptor: one thread per listener that accepts, bounds and times handshakes, and queues who passed.
+//! Acceptor: one thread per listener that accepts, bounds and times handshakes, and queues the connections that passed.
 
 use std::{
     collections::VecDeque,
@@ -34,7 +34,7 @@ use crate::{
     wire::{Goodbye, Role},
 };
 
-/// How long a peer that nobody took may take over its goodbye, and all of them together.
+/// How long the goodbye to a peer that was never taken may last, and those to all such peers together.
 const GOODBYE_TIME: Duration = Duration::from_millis(50);
 /// How long `close` waits for handshakes under way, which it has ended: one may be telling its peer why it is refused.
 const HANDSHAKES_END: Duration = LAST_WORD.saturating_add(Duration::from_millis(100));

@@ -178,7 +178,7 @@ impl Agent {
         self.core.waiting()
     }
 
-    /// Nobody waits for the answer under way any more.
+    /// Gives up the answer under way: it will be late.
     pub fn give_up(&mut self) {
         self.core.give_up();
     }

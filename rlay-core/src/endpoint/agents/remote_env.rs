@@ -63,7 +63,7 @@ impl ClientEnv {
 
     /// Starts a program that hosts an environment, and takes that. The program finds in the environment variable
     /// `RLAY_ADDRESS` where to dial in, as with [`ClientBackend`](crate::endpoint::ClientBackend), and in `RLAY_TOKEN` the token
-    /// that lets it in and nobody else: that of `options`, otherwise a new one.
+    /// that admits it alone: that of `options`, otherwise a new one.
     ///
     /// What it prints goes to `options.log`. If it ends, the error of the call under way says how, and what it
     /// printed last; `reset` then launches it again, at most `options.restarts` times. It must be this program that

@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
 ///
-/// To make one may take long, and who says nothing may be busy with that or never answer. So where others wait, one that
+/// To make one may take long, and a silent host may be busy with that or never answer. So where others wait, one that
 /// has not answered for [`handshake_timeout`](crate::endpoint::ConnectionOptions::handshake_timeout), or for a sixth of the time left if that is
 /// shorter, has the next one asked besides, then two more, and so on; the first that is made is taken, and the others are
 /// told to dial again. About every second `wait` is told what went wrong with strangers.
@@ -104,7 +104,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The first that is made; `None` if no one is left who might.
+    /// The first that is made; `None` if none is left that might be.
     fn made(&mut self, wait: &mut Wait<'_>) -> Result<Option<Agent>> {
         loop {
             let is_alone = self.asked.len() == 1;

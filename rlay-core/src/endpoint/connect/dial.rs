@@ -1,4 +1,5 @@
-//! Dialing: connect, try again while nobody listens, and shake hands; for a new session, or for one that goes on.
+//! Dialing: connects, tries again while there is no listener, and shakes hands; for a new session, or for one that is
+//! resumed.
 
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,8 @@ use crate::{
 /// One attempt to connect takes no longer, for nothing else is looked at meanwhile; the next one follows.
 pub(in crate::endpoint) const CONNECT_TIME: Duration = Duration::from_millis(1500);
 
-/// Connects to `address` as `role` and shakes hands, trying again until `wait` is over while nobody
-/// listens there or the listener is full.
+/// Connects to `address` as `role` and shakes hands, trying again until `wait` is over while there is
+/// no listener or the listener is full.
 pub fn dial(address: &Address, role: Role, options: &ConnectionOptions, wait: &mut Wait<'_>) -> Result<Connection> {
     dial_unless(address, role, options, wait, false)
 }

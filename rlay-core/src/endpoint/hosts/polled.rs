@@ -35,7 +35,7 @@ use crate::{
 const LAST_WORD: Duration = Duration::from_millis(200);
 /// So many requests that the engine does not learn of are answered in a turn, whatever its deadline: the next turn is soon.
 const ROUNDS: usize = 16;
-/// For those who say no deadline.
+/// The deadline of callers that give none.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What comes of dialing in the background.
@@ -145,7 +145,7 @@ impl RawPoll {
     /// What the agent wants; `None` if nothing by the deadline of `wait`. One in the past waits for nothing; only an
     /// answer whose connection was lost is sent again first, which takes as long as the network does.
     ///
-    /// Dialing goes on in the background, for as long as nobody listens. It is an error only if the listener has
+    /// Dialing goes on in the background, for as long as there is no listener. It is an error only if the listener has
     /// refused the connection for good, as over a wrong token; a later call dials again, after a pause. After
     /// [`RawTurn::Close`], if an agent launched this program and wants no other environment, the error's kind is
     /// [`Closed`](ErrorKind::Closed).
@@ -529,7 +529,7 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
         Ok(Self { raw, observation_space, action_space, outcome: Outcome::default() })
     }
 
-    /// What the agent wants, waited for at most `timeout`; `None` if nothing yet, or nobody is there. Zero waits for
+    /// What the agent wants, waited for at most `timeout`; `None` if nothing yet, or no agent is there. Zero waits for
     /// nothing; only an answer whose connection was lost is sent again first, which takes as long as the network does. An
     /// error of kind [`Closed`](ErrorKind::Closed) after [`Turn::Close`] says that the agent which launched this program
     /// wants no other environment.

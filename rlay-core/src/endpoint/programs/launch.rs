@@ -27,7 +27,7 @@ const PARTING_TIME: Duration = Duration::from_secs(1);
 /// Starts `command` and makes the environment that dials in, waited for at most `connect_timeout` in all.
 ///
 /// The program finds the address to dial in the environment variable `RLAY_ADDRESS`, and in `RLAY_TOKEN` the token that
-/// lets it in and nobody else: that of `options`, or one that is made for this launch. What it prints goes to
+/// admits it alone: that of `options`, or one that is made for this launch. What it prints goes to
 /// [`log`](AgentOptions::log). It ends with the [`Agent`] that this gives, and errors of a lost connection say how it
 /// ended and what it printed last. It must be this program that stays: where it ends, what it has left in its process
 /// group is ended, too. What it leaves outside of that is read no further once the program has ended and its
@@ -37,7 +37,7 @@ pub(in crate::endpoint) fn launch(command: &[String], options: &AgentOptions, wa
     // Every user of this machine can dial a port of it.
     let token = options.connection.token.clone().map_or_else(Token::random, Ok)?;
     let variable = token.secret();
-    // One session: a spare that the program dials has nobody to wait for. Its connection ends with the program.
+    // One session: a spare that the program dials would wait in vain. Its connection ends with the program.
     let own = options.connection.clone().max_sessions(1).reconnect_timeout(Duration::ZERO).token(token);
     let acceptor = Acceptor::bind(&listen, Role::Agent, &own)?;
     let address = acceptor.address().to_string();
@@ -109,7 +109,7 @@ fn meet(
     }
 }
 
-/// That somebody has dialed who does not know the token, if so.
+/// The error of a dialer that did not know the token, if one has dialed.
 fn without_token(acceptor: &Acceptor) -> Option<String> {
     let error = acceptor.unauthorized()?;
     Some(format!("a program dialed without the launch's token, which it finds in {TOKEN_VARIABLE} ({error})"))

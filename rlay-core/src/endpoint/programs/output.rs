@@ -24,7 +24,7 @@ type Unopened = (String, Option<io::Error>);
 #[derive(Debug)]
 pub(in crate::endpoint) struct Log {
     pub(in crate::endpoint) path: PathBuf,
-    /// That of one which nobody asked for. Both are of no more use after a clean end, unless people were told of them.
+    /// The folder of a log that was not asked for. Both are of no more use after a clean end, unless people were told of them.
     folder: Option<PathBuf>,
     is_named: AtomicBool,
 }
@@ -49,7 +49,7 @@ impl Log {
     /// Makes a file that only its user can read. To one that is there is added, if it is the user's own: it may hold why
     /// the program has ended that this one takes the place of, or be that of several programs.
     fn create(&self) -> Result<File, Unopened> {
-        // A FIFO is opened once somebody reads from it, unless that is not waited for.
+        // A FIFO is opened once a process reads from it, unless that is not waited for.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let mut options = File::options();
         options.append(true).create(true).create_new(self.folder.is_some());
@@ -66,13 +66,13 @@ impl Log {
         }
     }
 
-    /// Its path for people, who may look there from now on.
+    /// Its path for people: they may look there from now on.
     pub(in crate::endpoint) fn name(&self) -> String {
         self.is_named.store(true, Relaxed);
         self.path.display().to_string()
     }
 
-    /// Removes it, if nobody asked for it and nobody was told of it.
+    /// Removes it, if it was neither asked for nor named to people.
     pub(in crate::endpoint) fn discard(&self) {
         if let Some(folder) = self.folder.as_ref().filter(|_| !self.is_named.load(Relaxed)) {
             let _ = std::fs::remove_file(&self.path);

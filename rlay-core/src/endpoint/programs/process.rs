@@ -26,7 +26,7 @@ const KILL_TIME: Duration = Duration::from_secs(2);
 /// How long the last that was printed may take to be read. What is still open then, another process holds.
 const READING_TIME: Duration = Duration::from_millis(300);
 
-/// How often whoever reads looks up whether there is any need to, while nothing is printed.
+/// How often the reader checks whether there is any need to read, while nothing is printed.
 const LOOK_UP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// A child process, the leader of a process group of its own.

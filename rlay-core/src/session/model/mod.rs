@@ -100,7 +100,7 @@ impl Model for Bounds {
         if world.left[1] > 0 && waits(false) && !world.is_over() {
             acts.push(Act::Deadline);
         }
-        // As `Agent::close` does: only when nobody waits for an answer.
+        // As `Agent::close` does: only when no call waits for an answer.
         if !world.is_closing && !waits(false) && !world.is_over() {
             acts.push(Act::Close);
         }
@@ -252,9 +252,9 @@ impl Model for Bounds {
             Property::always("L1", |model: &Self, world: &World| {
                 !model.is_at_rest(world) || world.is_over() || world.asked.iter().all(Option::is_none)
             }),
-            // Where it does not hold, every call has failed: none is taken that nobody would answer.
+            // Where it does not hold, every call has failed: none is taken that would stay without an answer.
             Property::always("L2", |_: &Self, world: &World| !world.is_cut || world.asked.iter().all(Option::is_none)),
-            // Whoever has closed is told so.
+            // A side that has closed is told so.
             Property::always("L3", |model: &Self, world: &World| {
                 !model.is_at_rest(world) || !world.is_closing || world.is_closed || world.is_over()
             }),

@@ -135,7 +135,7 @@ impl World {
     /// The host takes a frame.
     pub(super) fn up(&mut self, frame: &[u8]) {
         if self.env.is_over() {
-            return; // nobody reads any more
+            return; // frames are not read any more
         }
         let limits = limits();
         let job = match self.env.handle(frame, &limits) {
@@ -282,7 +282,7 @@ impl World {
     /// The agent takes a frame.
     pub(super) fn down(&mut self, frame: &[u8]) {
         if self.agent.is_over() {
-            return; // nobody reads any more
+            return; // frames are not read any more
         }
         let limits = limits();
         let (call, late, slot, request) = match self.agent.handle(frame, &limits) {
@@ -328,7 +328,7 @@ impl World {
         }
     }
 
-    /// Who may act next on a slot; always one, while nothing has gone wrong.
+    /// How many may act next on a slot; always one, while nothing has gone wrong.
     pub(super) fn holders(&self, slot: u32) -> usize {
         let Some(asked) = &self.asked[slot as usize] else {
             return usize::from(self.agent.waiting(slot).is_none());
