@@ -264,7 +264,9 @@ impl Model for Bounds {
             }),
             // The checker gets somewhere at all.
             Property::sometimes("a late answer", |model: &Self, world: &World| {
-                world.asked.iter().flatten().any(|asked| asked.is_given_up) && world.rows > 0 || model.deadlines == 0
+                world.asked.iter().flatten().any(|asked| asked.is_given_up) && world.rows > 0
+                    || model.deadlines == 0
+                    || model.calls < 3
             }),
             Property::sometimes("a step that was sent over two connections", |model: &Self, world: &World| {
                 world.left[3] < model.losses && world.is_whole() && !world.is_over() && world.rows > 0
@@ -285,7 +287,9 @@ impl Bounds {
         }
         acts.extend([AGENT, ENV].into_iter().filter(|side| network.can_notice(*side)).map(Act::Notice));
         let dialer_is_over = if self.dialer == AGENT { world.agent.is_over() } else { world.env.is_over() };
-        if network.can_redial() && !dialer_is_over {
+        // Each loss takes one dial, and a handshake that comes late some more. What needs others would need ever more.
+        let dials = usize::from(2 + self.losses + 4 * self.overtaken);
+        if network.can_redial() && network.dials() < dials && !dialer_is_over {
             acts.push(Act::Redial);
         }
         if world.left[4] > 0 && network.can_lose_handshake() && !is_over {

@@ -182,6 +182,11 @@ impl Network {
         self.dialing.is_none() && self.ends[self.dialer].takeover.is_needed()
     }
 
+    /// How often the dialer has dialed again.
+    pub(super) fn dials(&self) -> usize {
+        self.connections.len() - 1
+    }
+
     pub(super) fn redial(&mut self) {
         let End { takeover, received, .. } = &mut self.ends[self.dialer];
         let attempt = takeover.begin(received);
