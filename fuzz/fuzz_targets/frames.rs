@@ -1,3 +1,3 @@
-//! Streams of frames that somebody made up.
+//! Made-up streams of frames.
 #![no_main]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| rlay_testkit::fuzz::frames(data));

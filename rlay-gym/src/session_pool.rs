@@ -21,7 +21,7 @@ pub(crate) struct SessionPool(pub(crate) CorePool);
 
 #[pymethods]
 impl SessionPool {
-    /// Listens at `address`. `full` is what agents are told for whom there is no room.
+    /// Listens at `address`. `full` is what agents without room are told.
     #[staticmethod]
     fn listen(py: Python<'_>, address: &str, options: HostOptions, full: Option<String>) -> PyResult<Self> {
         let options = options.into_core(py)?;

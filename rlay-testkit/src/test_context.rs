@@ -98,18 +98,18 @@ impl TestContext {
         self.subject.fresh_address()
     }
 
-    /// A dialer and whom it dialed, and another such pair the other way round.
+    /// A dialer and the listener's end, and another such pair the other way round.
     pub(crate) fn pairs(&self) -> [(Endpoint, Endpoint); 2] {
         let ((dialer, accepted), (other, another)) = (self.pair(), self.pair());
         [(dialer, accepted), (another, other)]
     }
 
-    /// A dialer and whom it dialed.
+    /// A dialer and the listener's end.
     pub(crate) fn pair(&self) -> (Endpoint, Endpoint) {
         self.pair_of([self.form; 3], [MAX_FRAME; 2])
     }
 
-    /// A dialer and whom it dialed, each with its own limit.
+    /// A dialer and the listener's end, each with its own limit.
     pub(crate) fn pair_with_limits(&self, dialer: usize, accepted: usize) -> (Endpoint, Endpoint) {
         self.pair_of([self.form; 3], [dialer, accepted])
     }

@@ -1,4 +1,4 @@
-//! TLS 1.3 for the transports that offer it: certificates, whom to believe, and one set of address options.
+//! TLS 1.3 for the transports that offer it: certificates, which of them to trust, and one set of address options.
 //!
 //! `tls://` and `quic://` take the same options and believe the same things. A listener has a certificate:
 //! its own development certificate, made on first use, or one from files. A dialer says whose it expects: the

@@ -1,4 +1,4 @@
-//! Belief: which certificates of the other end are taken.
+//! Verifier: which certificates of the other end are trusted.
 
 use std::{
     fmt,

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct ZmqChannel {
     link: Arc<Link>,
     arrived: mpsc::UnboundedReceiver<Bytes>,
-    /// What is to be sent, and to whom.
+    /// What is to be sent, and to which peer.
     outbox: (Outbox, Bytes),
     max_frame: usize,
     pool: Pool,

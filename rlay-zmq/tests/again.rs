@@ -1,4 +1,4 @@
-//! An address is free once its listener is gone, and whoever takes it then keeps it.
+//! An address is free once its listener is gone, and the next listener keeps it.
 
 use std::{
     env, thread,

@@ -1,4 +1,4 @@
-//! Who is let in and says nothing, or is let in again and again, keeps nobody else out.
+//! A peer that is admitted and says nothing, or is admitted again and again, keeps no other out.
 
 use std::{
     io::{Read, Write},

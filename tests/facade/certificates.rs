@@ -1,5 +1,5 @@
-//! Whom the ends of a TLS connection believe, over `tls` and `quic`: certificates good and bad, at either end, and
-//! files that change while somebody listens.
+//! Which peers the ends of a TLS connection trust, over `tls` and `quic`: certificates good and bad, at either end, and
+//! files that change while a listener lives.
 
 use std::{
     fs,

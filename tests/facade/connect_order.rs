@@ -1,4 +1,4 @@
-//! Where the environment dials: whoever comes first waits for the other, and every accept gets another environment.
+//! Where the environment dials: the first to start waits for the other, and every accept gets another environment.
 
 use std::{thread, time::Duration};
 

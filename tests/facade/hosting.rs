@@ -1,4 +1,4 @@
-//! What hosts do and say: when they serve, on which thread, who joins and leaves, and how sessions that come to
+//! What hosts do and say: when they serve, on which thread, which agents join and leave, and how sessions that come to
 //! nothing back off.
 
 use std::{

@@ -1,4 +1,4 @@
-//! A process that is killed takes nobody with it, and nobody waits for it.
+//! A process that is killed takes no other with it, and no call waits for it.
 
 use std::{thread, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Whoever is no RLay peer, or not the right one, is told or dropped, and does not disturb those who are.
+//! A peer that does not speak RLay, or is not the right one, is told or dropped, and does not disturb the others.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,4 @@
-//! A deadline ends a call, not the session: the answer may be late, and is then nobody else's.
+//! A deadline ends a call, not the session: the answer may be late, and then answers no other call.
 
 use std::time::Duration;
 

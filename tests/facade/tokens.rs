@@ -1,4 +1,4 @@
-//! A token opens a listener of either role, over every transport, to whoever proves to know it, and to nobody else.
+//! A token opens a listener of either role, over every transport, to the peers that prove to know it, and to no other.
 
 use std::time::{Duration, Instant};
 

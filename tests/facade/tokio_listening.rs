@@ -1,4 +1,4 @@
-//! Inside tokio, those who listen receive many, and bring those back who have lost their connection.
+//! Inside tokio, a listener takes many peers, and resumes those that have lost their connection.
 
 use std::{
     rc::Rc,

@@ -1,4 +1,4 @@
-//! Who speaks another release's wire is told so, over every transport and whoever dials, and the listener notes it.
+//! A peer of another release's wire is told so, over every transport and in both directions, and the listener notes it.
 
 use std::time::Instant;
 

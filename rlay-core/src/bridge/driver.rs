@@ -49,10 +49,10 @@ struct Shared {
     calls: AtomicU64,
     /// `None` without a idle_driver.
     idle_driver: OnceLock<Thread>,
-    keeper_drives: AtomicBool,
-    keeper_leaves: Notify,
+    is_idle_driven: AtomicBool,
+    idle_driver_leaves: Notify,
     /// The idle_driver sleeps until the last call is over.
-    keeper_sleeps: AtomicBool,
+    idle_driver_sleeps: AtomicBool,
     /// An object was dropped for good; the next dialer should not have to wait for the idle_driver.
     is_left: AtomicBool,
     is_over: AtomicBool,
@@ -81,9 +81,9 @@ impl Driver {
             busy: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
             idle_driver: OnceLock::new(),
-            keeper_drives: AtomicBool::new(false),
-            keeper_leaves: Notify::new(),
-            keeper_sleeps: AtomicBool::new(false),
+            is_idle_driven: AtomicBool::new(false),
+            idle_driver_leaves: Notify::new(),
+            idle_driver_sleeps: AtomicBool::new(false),
             is_left: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         });
@@ -174,8 +174,8 @@ impl Shared {
     fn enter(&self) -> Call<'_> {
         self.busy.fetch_add(1, SeqCst);
         self.calls.fetch_add(1, SeqCst);
-        if self.keeper_drives.load(SeqCst) {
-            self.keeper_leaves.notify_one();
+        if self.is_idle_driven.load(SeqCst) {
+            self.idle_driver_leaves.notify_one();
         }
         Call(self)
     }
@@ -191,20 +191,20 @@ impl Shared {
         let mut seen = 0;
         while !self.is_over.load(SeqCst) {
             if self.is_left.swap(false, SeqCst) || self.calls.load(SeqCst) == seen {
-                self.keeper_drives.store(true, SeqCst);
-                // A call that enters from here on sees `keeper_drives` and notifies the idle_driver.
+                self.is_idle_driven.store(true, SeqCst);
+                // A call that enters from here on sees `is_idle_driven` and notifies the idle driver.
                 if self.busy.load(SeqCst) == 0 && !self.is_over.load(SeqCst) {
-                    self.runtime().block_on(self.keeper_leaves.notified());
+                    self.runtime().block_on(self.idle_driver_leaves.notified());
                 }
-                self.keeper_drives.store(false, SeqCst);
+                self.is_idle_driven.store(false, SeqCst);
 
-                self.keeper_sleeps.store(true, SeqCst);
-                // A call that leaves sees `keeper_sleeps` likewise. A call that lasts is one that waits: there may be
+                self.idle_driver_sleeps.store(true, SeqCst);
+                // A call that leaves sees `idle_driver_sleeps` likewise. A call that lasts is one that waits: there may be
                 // hundreds of them.
                 if self.busy.load(SeqCst) > 0 {
                     thread::park();
                 }
-                self.keeper_sleeps.store(false, SeqCst);
+                self.idle_driver_sleeps.store(false, SeqCst);
             }
             seen = self.calls.load(SeqCst);
             if !self.is_over.load(SeqCst) && !self.is_left.load(SeqCst) {
@@ -216,7 +216,7 @@ impl Shared {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        if self.0.busy.fetch_sub(1, SeqCst) == 1 && self.0.keeper_sleeps.load(SeqCst) {
+        if self.0.busy.fetch_sub(1, SeqCst) == 1 && self.0.idle_driver_sleeps.load(SeqCst) {
             self.0.wake_keeper();
         }
     }
@@ -227,7 +227,7 @@ impl Drop for Life {
         // A forked child has no idle_driver, and the idle_driver's lock may be held for ever.
         if self.shared.is_this_process() {
             self.shared.is_over.store(true, SeqCst);
-            self.shared.keeper_leaves.notify_one();
+            self.shared.idle_driver_leaves.notify_one();
             self.shared.wake_keeper();
             // No call is under way any more, so the idle_driver is about to end. The caller that dropped the last handle may
             // want the address again.

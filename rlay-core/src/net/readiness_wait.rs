@@ -24,7 +24,7 @@ pub enum Want {
 ///
 /// While frames come and go the kernel's bound is enough, and a wait costs no call beside the read. poll(2) keeps
 /// deadlines nearer than that, and bounds a wait that has lasted a tick already: it wakes up for nothing but
-/// readiness. A channel has one for each direction, and only that of reading heeds a stop.
+/// readiness. A channel has one for each direction, and only that of reading watches a cancel token.
 ///
 /// ```
 /// use rlay::net::{ReadinessWait, Want, is_vain};

@@ -94,7 +94,7 @@ impl Transport for BuggyTransport {
     }
 }
 
-/// Says that it heeds a stop, and does not; nor does it look at anything while it sends.
+/// Says that it watches a cancel token, and does not; nor does it check anything while it sends.
 #[derive(Debug)]
 struct Deaf(Box<dyn BlockingChannel>);
 

@@ -24,7 +24,7 @@ impl Log {
     pub(crate) fn keep() -> &'static Self {
         static LOG: OnceLock<Log> = OnceLock::new();
         LOG.get_or_init(|| {
-            tracing::subscriber::set_global_default(Registry::default().with(Keeper)).expect("no test sets another");
+            tracing::subscriber::set_global_default(Registry::default().with(Recorder)).expect("no test sets another");
             Self(Mutex::default())
         })
     }
@@ -43,9 +43,9 @@ impl Log {
     }
 }
 
-struct Keeper;
+struct Recorder;
 
-impl<S: Subscriber> Layer<S> for Keeper {
+impl<S: Subscriber> Layer<S> for Recorder {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text::default();
         event.record(&mut text);

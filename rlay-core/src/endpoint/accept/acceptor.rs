@@ -137,7 +137,7 @@ impl Acceptor {
         let keeps = self.shared.role == Role::Agent;
         loop {
             let mut connection = self.wait_for(wait, |state| state.ready.pop_front())?;
-            // An environment keeps its place from now on; an agent has to ask for one first.
+            // An environment keeps its permit from now on; an agent has to ask for one first.
             match if keeps { connection.keep_permit() } else { Ok(()) } {
                 Ok(()) => return Ok(connection),
                 Err(why) => self.shared.turn_away(connection, &why),

@@ -321,7 +321,7 @@ impl Agent {
         self.connection.abandon();
     }
 
-    /// Lets go of what a session that was lost still holds: its program, and its place among those of a listener.
+    /// Lets go of what a session that was lost still holds: its program, and its permit among those of a listener.
     pub(in crate::endpoint) fn release(&mut self) {
         let _ = self.close();
         self.connection.abandon();

@@ -93,7 +93,7 @@ pub async fn serve(connection: &mut AsyncConnection, host: &mut Host<'_>) -> Res
         && error.kind() == ErrorKind::Busy
         && host.part(error).is_ok()
     {
-        // Another session has its place.
+        // Another session has its permit.
         let _ = time::timeout(GOODBYE_TIME, connection.send(host.answer().into())).await;
     }
     if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionLost) {

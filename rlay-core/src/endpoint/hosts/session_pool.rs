@@ -92,7 +92,7 @@ impl fmt::Debug for SessionPool {
 
 impl SessionPool {
     /// Listens at `address` for agents; those that dial before [`claim`](Self::claim) wait, and are told so. `full` is
-    /// what agents are told for whom there is no room; `None`: that all sessions are taken.
+    /// what agents without room are told; `None`: that all sessions are taken.
     pub fn listen(address: &str, options: HostOptions, full: Option<String>) -> Result<Self> {
         let acceptor = Acceptor::bind_host(&address.parse()?, &options.connection, full)?;
         Ok(Self::new(Origin::Accepted(acceptor), options))

@@ -108,7 +108,7 @@ macro_rules! connection_setters {
             }
 
             /// Bounds a handshake, from the connection on; a peer that takes longer is disconnected. And how long a
-            /// session that was let in keeps its place before its agent asks for an environment or an agent takes
+            /// session that was admitted keeps its permit before its agent asks for an environment or an agent takes
             /// it, where others dial in vain. By default five seconds.
             pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
                 self.connection_mut().handshake_timeout = timeout;
