@@ -90,7 +90,7 @@ impl ClientEnv {
 /// The agent's end where the environment is a client that runs its own loop: the agent listens.
 ///
 /// Keep it for as long as its environments: one that has lost its connection comes back through it. Those that are
-/// replaced when they are lost ([`OnLoss`]) keep it themselves.
+/// replaced when they are lost ([`OnLoss`](crate::OnLoss)) keep it themselves.
 ///
 /// ```no_run
 /// use rlay::{Env, ServerEnv, Value};
