@@ -17,7 +17,7 @@ pub(crate) fn sentence(text: &Bound<'_, PyString>) -> String {
     shown(text, printable::sentence)
 }
 
-/// An entry of a log, whose further lines are indented.
+/// An entry of a log, with its further lines indented.
 #[pyfunction]
 pub(crate) fn log_entry(text: &Bound<'_, PyString>) -> String {
     shown(text, printable::log_entry)

@@ -14,7 +14,7 @@ use crate::{
     value::{Refusal, array_like, kind, to_data, to_value},
 };
 
-/// Items whose types are named in a message.
+/// Most items of which a message names the types.
 const NAMED: usize = 8;
 
 /// What a call of the environment returned, as the tuple that was due.

@@ -29,7 +29,7 @@ pub(crate) fn from_py(tuple: &Bound<'_, PyAny>) -> PyResult<AnySpace> {
     described(tuple, &mut Keys::of_a_value())
 }
 
-/// The same of a space in another one, whose keys count with those before them.
+/// The same of a space inside another one; its keys are counted together with those before them.
 fn described(tuple: &Bound<'_, PyAny>, keys: &mut Keys) -> PyResult<AnySpace> {
     let class: String = tuple.get_item(0)?.extract()?;
     let get = |i: usize| tuple.get_item(i);

@@ -1,4 +1,4 @@
-//! Waiting without the interpreter: the GIL is released, signals are looked at, Ctrl-C ends the wait.
+//! Waiting without the interpreter: the GIL is released, signals are polled, Ctrl-C ends the wait.
 
 use std::{
     cell::{Cell, RefCell},
@@ -34,13 +34,13 @@ pub(crate) fn is_main(py: Python<'_>) -> PyResult<bool> {
     Ok(is_main)
 }
 
-/// Called in a forked child, whose only thread is its main thread.
+/// Called in a forked child, where the only thread is the main thread.
 #[pyfunction]
 pub(crate) fn forked() {
     IS_MAIN.set(None);
 }
 
-/// Runs `call` without the GIL. In the main thread its [`Wait`] looks at Python's signals; an exception
+/// Runs `call` without the GIL. In the main thread its [`Wait`] polls Python's signals; an exception
 /// raised by a signal handler is the result then.
 pub(crate) fn wait<T: Send>(
     py: Python<'_>,
@@ -106,7 +106,7 @@ fn write(py: Python<'_>, what: Notice<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Looks at Python's signals, and fails with `over` once a handler has raised something, which is put into `interrupt`.
+/// Polls Python's signals, and fails with `over` once a handler has raised an exception, which is put into `interrupt`.
 pub(crate) fn look(interrupt: &RefCell<Option<PyErr>>, over: impl Fn() -> Error) -> Result<()> {
     let mut interrupt = interrupt.borrow_mut();
     if interrupt.is_none() {

@@ -28,7 +28,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Step:
-    """The agent takes an action; reply with what came of it."""
+    """The agent takes an action; reply with its result."""
 
     action: Any
 
@@ -79,7 +79,7 @@ class _Backend:
 
     def _begin(self) -> None:
         self._threads = Threads("rlay-session")
-        # When it was asked to end.
+        # When the backend was asked to end.
         self._asked: float | None = None
 
     def _host_options(self, options: Options) -> HostOptions:
@@ -95,7 +95,7 @@ class _Backend:
             self._pool.release()
 
     def __repr__(self) -> str:
-        """Return where it is, what it hosts, and in which state."""
+        """Return the address, the hosted environment and the state."""
         told = vars(self)
         if "address" not in told:
             return f"<{type(self).__name__}, not made>"
@@ -110,15 +110,15 @@ class _Backend:
     def start(self) -> Self:
         """Serve in daemon threads and return this backend.
 
-        They serve until `close` or the end of the process, whether or not somebody holds the backend. One that serves
-        already, or was closed, raises.
+        The threads serve until `close` or the end of the process, whether or not a reference to the backend is kept.
+        A backend that serves already, or was closed, raises.
         """
         self._claim()
         self._threads.start(self._run_quietly)
         return self
 
     def _claim(self) -> None:
-        """Begin to serve, once at a time."""
+        """Begin to serve; raise if the backend serves already."""
         self._pool.claim()
 
     def _is_serving(self) -> bool:
@@ -132,14 +132,14 @@ class _Backend:
                 self._threads.start(session.serve, self._make)
 
     def close(self) -> None:
-        """Let nobody in any more, end every session and close every environment that is not in a call.
+        """Admit no further agent, end every session and close every environment that is not in a call.
 
-        That takes two seconds at most.
+        Takes two seconds at most.
         """
         if self._inherited:
             return
         self._begin_to_close()
-        # Another thread may have closed it meanwhile.
+        # Another thread may have closed the backend meanwhile.
         asked, self._asked = self._asked or time.monotonic(), None
         self._threads.join(asked)
         self._pool.wait_for_end(max(0.0, asked + CLOSE_TIME - time.monotonic()))
@@ -150,7 +150,7 @@ class _Backend:
         self._pool.close()
 
     def __enter__(self) -> Self:
-        """Serve in daemon threads, unless it serves already."""
+        """Serve in daemon threads, unless the backend serves already."""
         return self if self._is_serving() else self.start()
 
     def __exit__(self, *exception: object) -> None:
@@ -187,9 +187,9 @@ class ServerBackend(_Backend):
             zero: its session ends with its connection. None: 30 s.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
-        handshake_timeout: How long whoever dials may take to say who it is, in seconds. And how long it keeps its place
-            without asking for an environment, where others dial in vain.
-        max_handshakes: Most of those at a time; when there are more, the oldest is let go.
+        handshake_timeout: How long a dialer may take to identify itself, in seconds. Also how long a dialer keeps its
+            place without asking for an environment, where others dial in vain.
+        max_handshakes: Most such dialers at a time; when there are more, the oldest is dropped.
 
     Example:
         >>> import rlay
@@ -231,7 +231,7 @@ class ServerBackend(_Backend):
         _lifetime.watch(self)
 
     def run(self) -> None:
-        """Serve until `close` or Ctrl-C. Where there is one session at a time that is on this very thread.
+        """Serve until `close` or Ctrl-C; on the calling thread, where there is one session at a time.
 
         A backend that serves already, or was closed, raises.
         """
@@ -246,7 +246,7 @@ class ServerBackend(_Backend):
 
     def _serve_all(self) -> None:
         if self._max_sessions == 1:
-            # This thread has no time for it.
+            # This thread is busy with the session.
             self._threads.start(self._log_all_notices)
         super()._serve_all()
 
@@ -275,10 +275,10 @@ class ClientBackend(_Backend):
     Args:
         env: As for `ServerBackend`. For the poll form (`turn` and `reply`) any object with
             ``observation_space`` and ``action_space`` will do.
-        address: Where the `ServerEnv` listens; None takes the environment variable ``RLAY_ADDRESS``, which whoever
-            launches this program sets (see `launch`), and with it ``RLAY_TOKEN``.
+        address: Where the `ServerEnv` listens; None takes the environment variable ``RLAY_ADDRESS``, which the
+            launcher of this program sets (see `launch`), together with ``RLAY_TOKEN``.
         max_sessions: Most sessions at a time. None: 64, or 1 for an instance, which cannot have more.
-        connect_timeout: How long to try again while nobody listens. `turn` waits as long as it takes.
+        connect_timeout: How long to redial while the address has no listener. `turn` waits as long as it takes.
         token: A secret that both ends must have, with eight visible characters or more; None takes the environment
             variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
@@ -335,10 +335,10 @@ class ClientBackend(_Backend):
         self._frame_due = False
 
     def run(self) -> None:
-        """Serve until `close` or Ctrl-C, or until nobody has listened for ``connect_timeout`` and no session is left.
+        """Serve until `close` or Ctrl-C, or until no listener was found for ``connect_timeout`` and no session is left.
 
-        The latter raises `ConnectionLost`, unless a session has played before. Where there is one session at a time
-        it is served on this very thread. A backend that serves already, or was closed, raises.
+        The latter raises `ConnectionLost`, unless a session has played before. Where there is one session at a time,
+        that session is served on the calling thread. A backend that serves already, or was closed, raises.
 
         In a program that an agent launched, which dials what ``RLAY_ADDRESS`` says, it returns as soon as the agent has
         closed the environment, so that what follows it is done before the program ends.
@@ -358,11 +358,11 @@ class ClientBackend(_Backend):
     def turn(self, timeout: float = 0.0) -> Reset | Step | Render | Close | None:
         """Return what the agent wants, waiting at most ``timeout`` seconds, or None if nothing yet.
 
-        This is the poll form, for an engine's own loop. With ``timeout=0`` it waits for nothing, and dialing goes on
-        in the background for as long as nobody listens; only an answer whose connection was lost is sent again first,
-        which takes as long as the network does. Every `Reset` and `Step` is answered with `reply`. After a `Close`, in
-        a program that an agent launched, it raises `Closed`: the agent wants no other environment, and the program may
-        end.
+        This is the poll form, for an engine's own loop. With ``timeout=0`` `turn` never blocks, and dialing continues
+        in the background for as long as the address has no listener; only an answer that was lost with its connection
+        is sent again first, which takes as long as the network does. Every `Reset` and `Step` is answered with
+        `reply`. After a `Close`, in a program that an agent launched, `turn` raises `Closed`: the agent wants no other
+        environment, and the program may end.
         """
         turn = (self._poll or self._begin_to_poll()).turn(timeout)
         if turn is None:
@@ -384,7 +384,7 @@ class ClientBackend(_Backend):
             if self._pool.is_serving():
                 raise Error("the backend serves already; call turn() without run(), start() and with")
             described = self._make(None, None, {})
-            # Nobody but the engine draws, and a mode that it has not declared is none that it expects.
+            # Only the engine draws, and an engine does not expect a mode that it has not declared.
             if _hosting.render_modes(described[5]) is None:
                 described[5]["render_modes"] = []
             self._poll = _rlay.Poll(described, self._pool)
@@ -418,7 +418,7 @@ class ClientBackend(_Backend):
             self._poll.close()
 
     def _abandon(self) -> None:
-        # Nothing of it is the parent's but the sessions; it may serve from here, too.
+        # Only the sessions belong to the parent; the backend may serve from the child, too.
         if self._poll is not None:
             self._poll.abandon()
         self._begin()

@@ -400,8 +400,8 @@ class ClientEnv(RemoteEnv):
             ``exec:./game --headless``: see `launch`. It is split as a shell would, but no shell sees it.
         render_mode: One of the modes that the remote environment declares.
         timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
-        connect_timeout: How long to try again while nobody listens, and to wait until the environment is made, in
-            seconds in all; ``math.inf`` waits for ever.
+        connect_timeout: How long to redial while the address has no listener, and to wait until the environment is
+            made, in seconds in all; ``math.inf`` waits for ever.
         token: A secret that both ends must have, with eight visible characters or more; None takes the environment
             variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
@@ -516,17 +516,17 @@ def launch(command: Sequence[str | os.PathLike[str]], **kwargs: Unpack[LaunchArg
     """Start a program that hosts an environment, and return that environment.
 
     The program finds in the environment variable ``RLAY_ADDRESS`` where to dial in, and in ``RLAY_TOKEN`` the token
-    that lets it in and nobody else, as `ClientBackend` does by itself: that of ``token=`` or of this process's own
-    ``RLAY_TOKEN``, otherwise a new one. If it ends, the call under way raises `ConnectionLost`, which says how it ended
-    and what it printed last. It must be this program that stays: a script lets its game take its place
-    (``exec ./game``), for what it leaves running when it ends is ended with it.
+    that admits this program and no other (`ClientBackend` reads both by itself): the token of ``token=`` or of this
+    process's own ``RLAY_TOKEN``, otherwise a new one. If the program ends, the call under way raises `ConnectionLost`,
+    which says how the program ended and what it printed last. The started process itself must stay: a script replaces
+    itself by its game (``exec ./game``), for processes that a program leaves running when it ends are ended, too.
 
     ``close()`` tells the program to end and waits until it has: ``ClientBackend.run()`` returns there, and what follows
     it is done. After ``close_timeout`` comes SIGTERM, after five seconds more SIGKILL; Ctrl-C kills it at once. While
-    this process has launched others whose environments are still open, ``close()`` returns after a quarter of a second,
-    a thread sees to the end, and closing the last of them waits for all: so the programs of a `SyncVectorEnv` end side
-    by side. The end of the interpreter closes all that are open and waits for them. On Linux a program is killed when
-    this process is.
+    this process has launched others with environments that are still open, ``close()`` returns after a quarter of a
+    second, a thread waits for the end of the program, and closing the last environment waits for all programs: so the
+    programs of a `SyncVectorEnv` end side by side. The end of the interpreter closes all open environments and waits
+    for their programs. On Linux a program is killed when this process is.
 
     Args:
         command: The program and its arguments. No shell sees them.
@@ -577,9 +577,10 @@ class ServerEnv(RemoteEnv):
         env_id: Which environment, where the game that dials in has several.
         env_kwargs: Keyword arguments for the environment, as far as the game allows them.
         max_sessions: Most environments at a time, with those that dialed in and wait to be taken, at most 64 of them.
-        handshake_timeout: How long whoever dials may take to say who it is, in seconds. And how long it keeps its place
-            in the queue where others dial in vain, or goes unanswered before the next in the queue is asked, too.
-        max_handshakes: Most of those at a time; when there are more, the oldest is let go.
+        handshake_timeout: How long a dialer may take to identify itself, in seconds. Also how long a dialer keeps its
+            place in the queue where others dial in vain, or may leave a request unanswered before the next dialer in
+            the queue is asked, too.
+        max_handshakes: Most such dialers at a time; when there are more, the oldest is dropped.
 
     Example:
         >>> import rlay

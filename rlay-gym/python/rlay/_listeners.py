@@ -21,9 +21,9 @@ _WORKERS = (
 
 
 class Listener:
-    """A listening socket, and who uses it.
+    """A listening socket, and its users.
 
-    The last one closes it. So does whoever drops the last reference: nothing else here holds one.
+    The last user closes the socket. So does dropping the last reference to it: nothing else in this module keeps one.
     """
 
     def __init__(self, address: str, options: Options) -> None:
@@ -54,7 +54,7 @@ class Listener:
                 logger.warning("%s: %s", self.address, notice)
 
     def _begin_to_close(self) -> None:
-        """Leave it to `close`, which waits for nobody."""
+        """Leave the end to `close`, which never blocks."""
 
     def _abandon(self) -> None:
         """Leave the listener to the parent: this is a forked child."""
@@ -109,7 +109,7 @@ def take(address: str, options: Options, user: object) -> Listener:
             listener = Listener(address, options)
             _by_address[listener.address] = _by_address[listener.again] = listener
             if not re.search(r":0(\?|$)", address):
-                # Whoever asks for a free port gets one of its own.
+                # Each request for a free port gets a port of its own.
                 _by_address[address] = listener
             _lifetime.watch(listener)
         for name in _ALIKE:

@@ -29,10 +29,10 @@ def serve_policy(
     """Listen at ``address`` and play episode after episode with every environment that dials in.
 
     Each environment has a thread of its own, so ``policy`` may be called from several at once.
-    Runs until Ctrl-C. The logger ``rlay`` is told, at level INFO, the address that was bound, who joins, and who
-    leaves after how many steps; at level WARNING, once for each reason and machine, why an environment was not
-    played. A policy that raises lets its environment go, which is told why; the traceback is logged once for each
-    place where it raises.
+    Runs until Ctrl-C. The logger ``rlay`` receives, at level INFO, the address that was bound, each environment that
+    joins, and each that leaves with its number of steps; at level WARNING, once for each reason and machine, why an
+    environment was not played. Where the policy raises, the session ends and the environment is told why; the
+    traceback is logged once for each place where the policy raises.
 
     Args:
         policy: Called as ``policy(observation)``; returns an action.

@@ -1,4 +1,4 @@
-"""Threads that end together with whoever started them."""
+"""Threads that end together with the object that started them."""
 
 from __future__ import annotations
 
