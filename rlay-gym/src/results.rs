@@ -14,7 +14,7 @@ use crate::{
     value::{Refusal, array_like, kind, to_data, to_value},
 };
 
-/// Most items of which a message names the types.
+/// How many items a message names by their types, at most.
 const NAMED: usize = 8;
 
 /// What a call of the environment returned, as the tuple that was due.

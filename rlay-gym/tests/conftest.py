@@ -44,7 +44,7 @@ PROGRAMS = ("cartpole_server", "agent", "policy_server", "transcript", "silent_c
 
 @pytest.fixture(scope="session")
 def host_process() -> Iterator[HostProcess]:
-    """The process that most tests share. Whoever kills processes starts one with ``spawn_host``."""
+    """The process that most tests share. A test that kills processes starts one with ``spawn_host``."""
     process = HostProcess()
     yield process
     process.close()

@@ -42,7 +42,7 @@ def _wrapped(env_class: type[RemoteEnv], render_mode: str | None, **kwargs: Any)
         return env
     except BaseException as error:
         if type(error) is not Error and not isinstance(error, EnvError):
-            # No host was reached, so the mode was not refused.
+            # No host has decided about the mode.
             if env is not None:
                 let_go(env, True, error)
             raise

@@ -1,4 +1,4 @@
-"""Addresses: schemes, taken ports, Unix sockets, and who may listen where."""
+"""Addresses: schemes, taken ports, Unix sockets, and which endpoint may listen where."""
 
 from __future__ import annotations
 

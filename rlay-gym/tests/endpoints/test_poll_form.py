@@ -141,7 +141,7 @@ def test_an_agent_that_is_killed_is_a_close() -> None:
         wanted = turns(backend)
         next(wanted)
         agent.kill()
-        backend.reply(here(0.0))  # nobody is there to take it; the next turn says so
+        backend.reply(here(0.0))  # no agent receives it; the next turn says so
         assert isinstance(next(wanted), rlay.Close)
         assert backend.turn() is None, "and the engine's loop goes on"
         backend.close()

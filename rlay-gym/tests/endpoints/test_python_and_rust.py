@@ -14,7 +14,7 @@ from host_process import PARADIGMS, Start
 from processes import WAIT, python, until
 from scripted_host import ScriptedHost
 
-# The programs are built first, if nobody has done that yet.
+# The programs are built first, if they are not built yet.
 pytestmark = pytest.mark.timeout(900)
 STEPS = 20_000
 

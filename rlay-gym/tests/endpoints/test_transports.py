@@ -20,7 +20,7 @@ from processes import WAIT, Program, python
 from rollout import play, same
 from scripted_host import ScriptedHost
 
-pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
+pytestmark = pytest.mark.timeout(900)  # the programs are built first, if they are not built yet
 LANGUAGES = ("python", "rust")
 
 

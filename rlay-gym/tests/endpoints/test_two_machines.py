@@ -217,11 +217,11 @@ def test_both_ends_notice_that_the_link_is_down(
 
 @pytest.mark.timeout(300)
 def test_sessions_outlast_a_link_that_is_down_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Down for longer than anybody listens to silence. Over both transports and in both paradigms at once."""
+    """Down for longer than either side tolerates silence. Over both transports and in both paradigms at once."""
     monkeypatch.setenv("RECONNECT", "90")
     with contextlib.ExitStack() as stack:
         links = [stack.enter_context(link_between(hosts, scheme)) for scheme in ("quic", "tls")]
-        # A program that drops what is on the way leaves no stream to go on with.
+        # A program that drops bytes on the way leaves no stream to continue.
         lasting = [(link, scheme) for link, scheme in zip(links, ("quic", "tls"), strict=True) if link.can_mend(scheme)]
         learners = [
             stack.enter_context(session(hosts, link, scheme, paradigm, "cartpole", FOR_EVER))[0]

@@ -1,4 +1,4 @@
-"""A peer that takes nothing in, while much is to be sent to it: deadlines, Ctrl-C and close hold all the same."""
+"""A peer that reads nothing while much is to be sent to it: deadlines, Ctrl-C and close hold all the same."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_host_that_closes(own_scripted_host: ScriptedHost, fresh: Callable[[st
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_an_engine_that_closes(fresh: Callable[[str], str], scheme: str) -> None:
-    """In the poll form, whose reply waits for the agent to take it in."""
+    """In the poll form, where a reply waits until the agent has received it."""
     source = """
         import sys, rlay
         env = rlay.ServerEnv(sys.argv[1])
@@ -129,7 +129,7 @@ def test_an_engine_that_closes(fresh: Callable[[str], str], scheme: str) -> None
         os.kill(agent.pid, signal.SIGSTOP)
 
         def reply() -> None:
-            # Where all of it is on its way at once, nobody waits.
+            # Where the whole reply is on its way at once, the call does not block.
             with contextlib.suppress(rlay.Error):
                 backend.reply(observation, info={"much": bytes(LONG)})
 

@@ -1,4 +1,4 @@
-"""Whoever listens without a descriptor left says so, at both ends, does not spin, and goes on once it has some."""
+"""A listener without a descriptor left says so, at both ends, does not spin, and continues once it has some."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Every fault of ``fault_table.py``, over every transport and in both paradigms: what each side sees, how soon, and
-what goes on."""
+what continues."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Record = Callable[[str, object], None]
 TESTS = ROOT / "rlay-gym" / "tests"
 SIDES = ("agent", "host")
 
-# What is said of those who have to wait is no fault: when all places are taken an agent tries again, and whoever waits
-# for long says for what.
+# Log lines about waiting are no fault: when all places are taken an agent tries again, and an endpoint that waits for
+# long says for what.
 PATIENCE = ("is taken;", "are taken;", "still waiting for", "waiting for an environment", "still no connection")
 
 

@@ -261,7 +261,7 @@ def test_a_client_backend_that_dials_ends_with_ctrl_c() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             program = stack.enter_context(python(source, f"tcp://127.0.0.1:{listener.getsockname()[1]}"))
             listener.accept()[0].close()
-        # It has dialed, and now dials again where nobody listens any more.
+        # The program has dialed, and now redials an address that has no listener any more.
         interrupt(program, "ended")
         assert program.wait() == 0
 

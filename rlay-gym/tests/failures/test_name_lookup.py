@@ -65,7 +65,7 @@ HOST = """
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """A host whose name server is on its loopback device, and takes half a minute to be given up."""
+    """A host with a name server on its loopback device that takes half a minute to be given up."""
     if obstacle():
         pytest.skip("there are no network namespaces here")
     with namespaces() as hosts, contextlib.ExitStack() as stack:

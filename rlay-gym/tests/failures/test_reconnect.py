@@ -1,4 +1,4 @@
-"""A connection that is lost: the session goes on over another, or the user chooses what becomes of the episode."""
+"""A connection that is lost: the session continues over another, or the user chooses what happens to the episode."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Relay:
             b.shutdown(socket.SHUT_RDWR)
 
     def cut(self) -> None:
-        """Drop what there is; new connections are welcome."""
+        """Drop the current connections; new ones are accepted."""
         assert self._ends, "there is nothing to cut"
         # A dialer may be back before all of them are cut.
         ends, self._ends = self._ends, []
@@ -72,7 +72,7 @@ class Relay:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Accept no further connection."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -224,7 +224,7 @@ def test_an_environment_that_was_killed(spawn_host: Callable[[], HostProcess], p
         assert "lost" in info["lost"] or "closed" in info["lost"] or "connection" in info["lost"], info
     with pytest.raises(rlay.ConnectionLost):
         env.step(1)
-    # An agent that dialed finds nobody at the address; one that listened waits a little.
+    # An agent that dialed finds no listener at the address; an agent that listened waits a little.
     assert time.monotonic() - began < 20
     game = host(address)
     if on_loss == "raise":
@@ -354,7 +354,7 @@ def test_a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause(caplog
     dropped: list[float] = []
 
     def drop(listener: socket.socket) -> None:
-        """Make one environment, which is gone at once, and let in eight dialers for nothing."""
+        """Make one environment, which is gone at once, and admit eight dialers for nothing."""
         for number in range(9):
             with listener.accept()[0] as connection:
                 peer = raw_peer.RawPeer(connection)

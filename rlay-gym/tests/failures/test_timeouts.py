@@ -84,7 +84,7 @@ def test_while_an_answer_is_late_other_calls_are_refused(scripted_host: Scripted
         with pytest.raises(rlay.Busy, match=r"late\(\) fetches it, reset\(\) waits for it and drops it"):
             call()
     scripted_host.release()
-    # It arrives while nobody looks, and still answers nothing but late().
+    # The answer arrives while no call waits for it, and still serves nothing but late().
     scripted_host.wait_for("step")
     with pytest.raises(rlay.Busy):
         env.step(0)

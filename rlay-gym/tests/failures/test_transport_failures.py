@@ -17,7 +17,7 @@ from host_process import SCHEMES, Start
 from processes import WAIT, held, python, until
 from scripted_host import ScriptedHost
 
-pytestmark = pytest.mark.timeout(900)  # the programs are built first, if nobody has done that yet
+pytestmark = pytest.mark.timeout(900)  # the programs are built first, if they are not built yet
 
 NOTICED = 120.0
 """Who waits for a dead peer hears of it within 20 s."""
@@ -43,7 +43,7 @@ def test_a_kill_in_the_middle_of_a_large_frame(
     with python(AGENT, address) as agent:
         agent.line()
         own_scripted_host.wait_for("step")
-        # The agent takes nothing in, so the frame, larger than any buffer, stays half sent.
+        # The agent reads nothing, so the frame, larger than any buffer, stays half sent.
         os.kill(agent.pid, signal.SIGSTOP)
         own_scripted_host.release()
         time.sleep(1.0)

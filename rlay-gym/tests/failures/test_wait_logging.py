@@ -1,4 +1,4 @@
-"""Who waits for long says for what, in the log, and goes on waiting."""
+"""An endpoint that waits for long logs what it waits for, and continues to wait."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def wait_for_an_environment(address: str) -> None:
 
 
 def test_all_of_them(caplog: pytest.LogCaptureFixture) -> None:
-    """At the same time, for each takes its time."""
+    """All cases at the same time, for each takes long."""
 
     def said(text: str, level: int) -> list[str]:
         lines = [record.getMessage() for record in caplog.records if record.levelno == level]

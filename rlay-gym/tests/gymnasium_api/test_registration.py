@@ -196,7 +196,7 @@ def test_no_stand_in_is_tried_where_nobody_is(mode: str) -> None:
         with pytest.raises(error) as caught:
             gym.make(id, address=address, render_mode=mode, connect_timeout=0.1)
         assert caught.value.__suppress_context__ or caught.value.__context__ is None, "it was asked once"
-    rlay.ServerBackend("CartPole-v1", address).close()  # and nobody keeps the port
+    rlay.ServerBackend("CartPole-v1", address).close()  # and the port is free again
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)

@@ -109,7 +109,7 @@ AGENT = """
 
 @pytest.mark.parametrize("name", [*DECLARED, *UNDECLARED])
 def test_the_poll_form_draws_in_the_modes_that_it_declares_and_in_no_other(name: str) -> None:
-    """Nobody but the engine draws there; one that declares nothing would not expect to be asked."""
+    """Only the engine draws there; an engine that declares nothing would not expect to be asked."""
     with python(AGENT) as agent:
         backend = rlay.ClientBackend(Engine({**DECLARED, **UNDECLARED}[name]), agent.line())
         turn = until(backend.turn, "the agent to want something")

@@ -53,7 +53,7 @@ def assert_same_rollout(local: Any, *remotes: Any, seed: int, steps: int, frames
     assert_same_reset(local, *remotes, seed=seed)
     for step in range(steps):
         if assert_same_step(choose(actions), local, *remotes):
-            # Unseeded: the remote generators go on where they are.
+            # Unseeded: the remote generators continue from their state.
             assert_same_reset(local, *remotes)
         if frames and step % (steps // frames) == 0:
             expected = local.render()
@@ -81,7 +81,7 @@ def test_frames(hosted: Hosted, paradigm: str, env_id: str) -> None:
     for mode in modes:
         local, remote = local_env(env_id, mode), hosted(env_id, paradigm, chosen=True, render_mode=mode)
         assert remote.render_mode == mode
-        # A window, even one that nobody sees, draws at its own pace.
+        # A window, even an invisible one, draws at its own pace.
         steps, frames = (4, 2) if mode == "human" else (60, 20)
         assert_same_rollout(local, remote, seed=3, steps=steps, frames=frames)
         local.close()
@@ -119,7 +119,7 @@ def test_seeds_of_any_size(hosted: Hosted, paradigm: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [-1, -(2**70), 1.0, "1", np.int64(1)])
 def test_what_is_no_seed(hosted: Hosted, paradigm: str, seed: Any) -> None:
-    """Refused with the words that Gymnasium has for it; the session goes on."""
+    """Refused with Gymnasium's own words; the session continues."""
     local, remote = local_env("CartPole-v1"), hosted("CartPole-v1", paradigm)
     with pytest.raises(gym.error.Error) as expected:
         local.reset(seed=seed)

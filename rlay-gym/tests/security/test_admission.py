@@ -1,4 +1,4 @@
-"""Who is let in and says nothing, or is let in again and again, keeps nobody else out."""
+"""A peer that is admitted and sends nothing, or is admitted again and again, keeps no other peer out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOON = 0.3
 
 
 def enter(address: str, stack: contextlib.ExitStack, role: str = "Agent") -> RawPeer:
-    """Be let in as an honest peer is."""
+    """Be admitted as an honest peer is."""
     stranger = stack.enter_context(raw_peer.dial(address))
     stranger.send("Hello", HELLO | {"role": role})
     assert stranger.receive()["kind"] == "Welcome"
@@ -195,7 +195,7 @@ def test_a_crowd_leaves_descriptors_for_the_program_itself(role: str) -> None:
 
 @contextlib.contextmanager
 def deaf(scheme: str, fresh: Callable[[str], str]) -> Iterator[str]:
-    """Yield the address of a Unix socket whose queue is full, for nobody accepts."""
+    """Yield the address of a Unix socket with a full queue, for no process accepts."""
     address = fresh(scheme)
     rest = address.split("://")[1]
     path = f"\0rlay-shm-{os.geteuid()}-{rest}" if scheme == "shm" else rest
@@ -270,7 +270,7 @@ TICKET = [7] * 32
 
 @contextlib.contextmanager
 def dropping(lasting: bool) -> Iterator[tuple[str, list[float]]]:
-    """Yield an address where everybody is welcomed and dropped, and when that was."""
+    """Yield an address where every dialer is welcomed and dropped, and when that was."""
     dropped: list[float] = []
     over = threading.Event()
 

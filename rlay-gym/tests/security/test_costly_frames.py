@@ -45,7 +45,7 @@ def colliding(n: int) -> Json:
 
 
 def telling(info: Json, then: Callable[[RawPeer], None] = lambda stranger: None) -> Callable[[RawPeer], None]:
-    """A host whose resets tell ``info``, and what it does after the first."""
+    """A host that answers resets with ``info``, and what it does after the first."""
 
     def play(stranger: RawPeer) -> None:
         host(stranger)
@@ -62,7 +62,7 @@ def telling(info: Json, then: Callable[[RawPeer], None] = lambda stranger: None)
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[float]]:
-    """Yield a list whose item becomes the longest time for which a thread that only sleeps stood still."""
+    """Yield a list of one item: the longest time for which a thread that only sleeps stood still."""
     gaps, over = [0.0], threading.Event()
 
     def run() -> None:
@@ -91,7 +91,7 @@ def cart_pole() -> Iterator[str]:
 
 
 def refused(stranger: RawPeer, kind: str, body: Json) -> None:
-    """The host ends the session of whoever says this."""
+    """The host ends the session of a peer that sends this."""
     stranger.send(kind, body)
     answer = stranger.receive()
     assert (answer["kind"], answer["body"]["code"], answer["body"]["fatal"]) == ("Error", 8, True), answer
@@ -99,7 +99,7 @@ def refused(stranger: RawPeer, kind: str, body: Json) -> None:
 
 @contextlib.contextmanager
 def inside(address: str) -> Iterator[RawPeer]:
-    """Be an agent whose environment is made."""
+    """Be an agent with an environment that is made."""
     with raw_peer.dial_and_shake(address) as stranger:
         stranger.send("Make", MAKE)
         assert stranger.receive()["kind"] == "Spec"
@@ -229,7 +229,7 @@ MANY = 1_000_000
 
 
 def payload(at: int, packed: bytes) -> bytes:
-    """A payload in the packed form, whose head starts at byte ``at`` of its frame."""
+    """A payload in the packed form, with a head that starts at byte ``at`` of its frame."""
     pad = -(at + 16) % 64
     return struct.pack("<IQI", 0, len(packed), pad) + bytes(pad) + packed
 
@@ -243,7 +243,7 @@ def first_result(stranger: RawPeer, re: int, info: bytes, packed: bytes) -> None
 
 
 def telling_much(stranger: RawPeer) -> None:
-    """Be a host whose reset tells a list of big-endian scalars, which NumPy takes time for."""
+    """Be a host that answers a reset with a list of big-endian scalars, which NumPy takes time for."""
     scalars = struct.pack("<III", 11, 0x100 | 10, 0) * MANY
     info = struct.pack("<IQIQ1sIQ", 9, 1, 5, 1, b"x", 7, MANY) + scalars
     host(stranger)
@@ -518,7 +518,7 @@ def test_a_host_refuses_what_the_specification_calls_malformed(vector: Json) -> 
 
 
 def flood(reads: bool, played: threading.Event) -> Callable[[RawPeer], None]:
-    """Be an agent that sends steps which no action is in, for as long as anybody takes them."""
+    """Be an agent that sends steps without an action, for as long as the host reads them."""
 
     def play(stranger: RawPeer) -> None:
         ask(stranger)

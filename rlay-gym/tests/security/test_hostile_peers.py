@@ -1,7 +1,7 @@
-"""Hostile strangers in crowds, over every transport: the host stays up and small, and good company goes on.
+"""Hostile peers in crowds, over every transport: the host stays up and small, and good sessions continue.
 
-What they do is in ``hostile.py`` and beside it: lists of openings, made of bytes alone. Where a host can end the
-connection of a stranger, each opening is waited for until it has.
+Their openings are in ``hostile.py`` and beside it: lists, made of bytes alone. Where a host can end the connection of
+a hostile peer, the test waits after each opening until the host has ended it.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ the system comes and goes by a third of this."""
 
 @dataclass
 class Crowd:
-    """What strangers do: what is over at once, and what lasts as long as a handshake may."""
+    """What hostile peers do: what is over at once, and what lasts as long as a handshake may."""
 
     quick: list[Attack]
     silent: list[Attack]
 
 
 def first_datagrams(n: int) -> list[bytes]:
-    """Return what real dialers say first over QUIC, each its own."""
+    """Return the first datagrams of real dialers over QUIC, one for each dialer."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.settimeout(10)
@@ -71,7 +71,7 @@ def first_datagrams(n: int) -> list[bytes]:
             while len(found) < n:
                 datagram = listener.recv(1 << 16)
                 if len(datagram) >= hostile_quic.FULL:
-                    # A dialer that hears nothing begins again, with the same name of the connection.
+                    # A dialer that receives nothing begins again, with the same connection id.
                     found.setdefault(datagram[6 : 6 + datagram[5]], datagram)
         return list(found.values())
 
@@ -90,7 +90,7 @@ def shm() -> Crowd:
 
 
 def tls() -> Crowd:
-    """Return what can be done inside TLS, and to those who expect it."""
+    """Return what can be done inside TLS, and to a listener that expects TLS."""
     crowd = stream(raw_peer.dial_tls)
     crowd.quick += over(raw_peer.dial, hostile.STREAM, hostile.FIRST)
     crowd.silent += over(raw_peer.dial, hostile.STREAM_SILENT)
@@ -159,12 +159,12 @@ class Walk:
 
 
 class Siege:
-    """A host of its own, with a good session on it while strangers come and go."""
+    """A host of its own, with a good session on it while hostile peers connect and leave."""
 
     def __init__(self, host: HostProcess, address: str, token: str | None) -> None:
         self.host = host
         self.token = token
-        # More sessions than strangers can have, for some of a crowd go without a word.
+        # More sessions than hostile peers can have, for some of a crowd leave without a goodbye.
         _, self.address = host.serve("CartPole-v1", address=address, token=token, max_sessions=1000)
         self.walk = Walk(self.agent())
 
@@ -173,7 +173,7 @@ class Siege:
         return rlay.ClientEnv(self.address, token=self.token, connect_timeout=LONG, timeout=LONG)
 
     def suffer(self, crowd: Crowd) -> int:
-        """Have every stranger try; return how much memory the host has for itself once all are gone."""
+        """Run every hostile peer; return how much memory the host has for itself once all are gone."""
         descriptors, threads, _ = held(self.host.pid)
         steps = self.walk.steps
         wrong: dict[str, Exception] = {}
@@ -230,7 +230,7 @@ def besiege(
 
 
 def stand(siege: Siege, make: Callable[[], Crowd]) -> None:
-    """Suffer two such crowds, and hold no more after the second than after the first."""
+    """Run two such crowds: the host holds no more memory after the second than after the first."""
     crowd = make()
     assert len(crowd.quick) + len(crowd.silent) >= AT_LEAST
     held = [siege.suffer(crowd), siege.suffer(make())]
@@ -263,7 +263,7 @@ def test_answers_that_nobody_reads_keep_nobody_waiting(besiege: Any, scheme: str
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_crowd_of_honest_strangers(besiege: Any, scheme: str) -> None:
-    """They come and go, many at a time."""
+    """Many connect and leave at a time."""
     with besiege(scheme) as siege:
 
         def visit(address: str) -> None:

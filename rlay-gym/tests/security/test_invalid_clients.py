@@ -1,4 +1,4 @@
-"""Strangers on the port of a host, rogues in its sessions, servers that are none: the host stays up and says why."""
+"""Foreign peers on the port of a host, invalid clients in its sessions, invalid servers: it stays up and says why."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GREETINGS = {
 
 @pytest.fixture
 def good(scripted_host: ScriptedHost) -> Iterator[Any]:
-    """A good session, which goes on while strangers come and go."""
+    """A good session, which continues while foreign peers connect and leave."""
     env = scripted_host.env()
     env.reset()
     env.step(0)
@@ -162,7 +162,7 @@ def test_an_agent_that_listens_is_not_disturbed_either(
         with raw_peer.dial(env.address) as stranger:
             stranger.socket.sendall(GREETINGS["HTTP"][0])
             assert stranger.socket.recv(1) == b""
-        # Soon, and not when an environment comes: the stranger may be that environment, with a wrong address.
+        # Soon, and not when an environment dials in: the foreign peer may be that environment, with a wrong address.
         until(lambda: "an HTTP peer on an RLay port" in caplog.text, "the agent to tell who dialed", 6.0)
         scripted_host.dial(env.address)
     assert env.step(0)[0] == [1]

@@ -1,4 +1,4 @@
-"""Servers that are none, and hosts that lie: an agent says what was wrong, in words that can be read."""
+"""Invalid servers, and hosts that lie: an agent reports what was wrong, in readable words."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ AS_NOBODY = f"""
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Yield a folder for everybody."""
+    """Yield a folder that every user may write to."""
     if os.geteuid() != 0:
         pytest.skip("only root can act as another user")
     folder = Path(tempfile.mkdtemp())

@@ -1,4 +1,4 @@
-"""Tokens: who has the right one is let in, over every transport and in both paradigms; nobody sees or says it."""
+"""Tokens: the right one admits a peer, over every transport and in both paradigms; it is never sent or shown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFUSED = {
 def meet(
     scripted_host: ScriptedHost, paradigm: str, address: str, listener: str | None, dialer: str | None, **kwargs: Any
 ) -> Any:
-    """Return an environment whose two ends have these tokens."""
+    """Return an environment with these tokens at its two ends."""
     if paradigm == "client":
         return scripted_host.client(scripted_host.serve(address=address, token=listener), token=dialer, **kwargs)
     env = scripted_host.server(address, token=listener, **kwargs)

@@ -50,7 +50,7 @@ class Lane:
 
     def _take_out(self, piece: bytes) -> None:
         if not self._quality.is_cut:
-            # Nobody there any more: that is for the other end to notice, or lost like all else.
+            # The target is gone: its own end notices that, or the piece is lost as any other.
             with contextlib.suppress(OSError):
                 self._out(piece)
 

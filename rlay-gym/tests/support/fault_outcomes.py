@@ -1,4 +1,4 @@
-"""The words of the table of faults: what a side sees, when, over which transports, and who dials."""
+"""The words of the table of faults: what a side sees, when, over which transports, and which side dials."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TAKES_LONG = (OF_SILENCE, GOES_ON)
 
 @dataclass(frozen=True)
 class Raised:
-    """An exception of these classes, whose message has this in it."""
+    """An exception of these classes, with this in its message."""
 
     classes: tuple[type[Exception], ...]
     says: str
@@ -51,7 +51,7 @@ class Raised:
 
 @dataclass(frozen=True)
 class Told:
-    """An answer to somebody who speaks RLay by hand, with this in it."""
+    """An answer to a peer that speaks RLay by hand, with this in it."""
 
     says: str
 
@@ -80,7 +80,7 @@ Sight = Raised | Told | Logged | str
 
 @dataclass(frozen=True)
 class Outcome:
-    """What comes of a fault over some transports."""
+    """The outcome of a fault over some transports."""
 
     over: tuple[str, ...]
     agent: Sight
@@ -90,20 +90,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Course:
-    """What comes of a fault in one paradigm, and how things go on. Over no other transport it makes sense."""
+    """The outcome of a fault in one paradigm, and what continues. Over other transports the fault makes no sense."""
 
     outcomes: tuple[Outcome, ...]
     then: str
 
     def outcome(self, scheme: str) -> Outcome:
-        """Return what comes of it over this transport."""
+        """Return the outcome over this transport."""
         (outcome,) = (outcome for outcome in self.outcomes if scheme in outcome.over)
         return outcome
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault, how it is brought about, and its course in each paradigm where it makes sense.
+    """A fault, how it is injected, and its course in each paradigm where the fault makes sense.
 
     Some faults end the host's process.
     """
@@ -137,12 +137,12 @@ def raised(*classes: type[Exception], says: str) -> Raised:
 
 
 def everywhere(agent: Sight, host: Sight, when: str, over: tuple[str, ...] = SCHEMES) -> tuple[Outcome, ...]:
-    """Return what comes of it where that is the same over all these transports."""
+    """Return the outcome of a fault where it is the same over all these transports."""
     return (Outcome(over, agent, host, when),)
 
 
 def whoever_dials(outcomes: tuple[Outcome, ...], then: str) -> dict[str, Course]:
-    """Return the courses where who dials makes no difference."""
+    """Return the courses where it makes no difference which side dials."""
     return dict.fromkeys(PARADIGMS, Course(outcomes, then))
 
 

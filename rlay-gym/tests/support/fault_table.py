@@ -1,4 +1,4 @@
-"""The table of faults, as data: what each side sees over each transport, how soon, and what goes on after it.
+"""The table of faults, as data: what each side sees over each transport, how soon, and what continues after it.
 
 ``test_fault_table.py`` asserts it, ``failure_page.py`` shows it.
 """
@@ -37,7 +37,7 @@ WITHOUT_GOODBYE = "without a goodbye"
 """Of a connection that was lost: whether it ended or its end was told first is a matter of luck."""
 DROPPED = "the other end dropped the channel without a goodbye"
 GIVEN_UP = "the other end heard nothing for too long and gave the connection up; did this one stand still?"
-# Who dialed may hear that it was given up or that nobody knows it any more; then it dials again, and hears this.
+# A dialer may be told that its session was given up or is unknown by now; then it dials again, and receives this.
 ENDED = "the listener has ended the session"
 LATE = "its answer may still come: late() fetches it, reset() drops it"
 TAKEN = "address in use by another listener; close it, or choose another (port 0 takes a free one)"
@@ -68,7 +68,7 @@ AGENT_DIES = (
 
 
 def stood_still(last: str) -> Course:
-    """Return what comes of a host that stands still for long; ``last`` is what it hears over QUIC in the end."""
+    """Return the course of a host that stands still for long; ``last`` is what it receives over QUIC in the end."""
     return Course((
         Outcome((*TCP, "shm"), NOTHING, NOTHING, GOES_ON),
         Outcome(("zmq",), raised(rlay.ConnectionLost, says=SILENT_ZMQ), Logged(WITHOUT_GOODBYE), OF_SILENCE),

@@ -79,7 +79,7 @@ class HostProcess:
             if paradigm == "client":
                 self._addresses[key] = self.serve(source, **backend)[1]
             else:
-                # The listener is held open for whoever comes next; the backend always has a spare session ready.
+                # The listener stays open for the next agent; the backend always has a spare session ready.
                 listener = rlay.ServerEnv()
                 self._listeners.append(listener)
                 self._addresses[key] = self.dial(source, listener.address, **backend)[1]

@@ -212,5 +212,5 @@ FLAWED = [f"hosted_envs:Flawed/{_id(name)}-v0" for name in FLAWS]
 
 
 def sized(size: int = 3) -> gym.Env[Any, Any]:
-    """Return an environment whose observations are below ``size``."""
+    """Return an environment with observations below ``size``."""
     return gym.make("FrozenLake-v1", map_name=None, desc=["S" + "F" * (size - 2) + "G"])

@@ -1,8 +1,8 @@
-"""Hostile openings, as data: what strangers say, half say or never say at a door that expects RLay.
+"""Hostile openings, as data: what hostile peers send, half send or never send to a listener that expects RLay.
 
-An opening is given a `RawPeer`, on a connection of any transport, and does its worst. It ends when it has said
-all it has to say; whoever runs it then waits for the host to end the connection. An opening that the host has no
-reason to end closes the connection itself. All is made of bytes: nothing here imports rlay.
+An opening is called with a `RawPeer`, on a connection of any transport, and returns when it has sent all its bytes; its
+caller then waits for the host to end the connection. An opening that the host has no reason to end closes the
+connection itself. All is made of bytes: nothing in this module imports rlay.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def attack(dial: Dial, opening: Opening, address: str) -> None:
         except TimeoutError:
             raise AssertionError("the host neither reads on nor ends the connection") from None
         except OSError:
-            pass  # The host has ended it amid the words, or the opening has closed it.
+            pass  # The host has ended the connection amid the opening, or the opening has closed it.
 
 
 # What openings do
@@ -130,7 +130,7 @@ def half_close(stranger: RawPeer) -> None:
 
 
 def linger(stranger: RawPeer) -> None:
-    """Stay for a moment without a word and without reading, then go."""
+    """Stay for a moment without sending or reading, then close."""
     time.sleep(0.2)
     leave(stranger)
 
@@ -147,7 +147,7 @@ def drip(words: bytes, pause: float) -> Opening:
 
 
 def enter(stranger: RawPeer) -> None:
-    """Be let in, as an honest agent is."""
+    """Be admitted, as an honest agent is."""
     stranger.send("Hello", HELLO)
     answer = stranger.receive()
     assert answer is not None and answer["kind"] == "Welcome", answer

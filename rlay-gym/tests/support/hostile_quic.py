@@ -1,10 +1,10 @@
 """Hostile datagrams on a QUIC port.
 
 Plain Python has no AES, and so cannot make a packet that QUIC takes for more than noise. What is sent here are
-datagrams that are no packets, packets whose header lies, packets that nobody can decrypt, and the first datagram of
-real dialers: sent again, cut, altered, or followed by noise or by nothing. All that ends within QUIC's own handshake,
-or leaves one waiting that never ends. What comes after it (a stranger that completes TLS and then speaks no RLay)
-is not covered; over other transports that is the same code.
+datagrams that are no packets, packets with a header that lies, packets that cannot be decrypted, and the first
+datagram of real dialers: sent again, cut, altered, or followed by noise or by nothing. All that ends within QUIC's own
+handshake, or leaves a handshake waiting that never ends. What follows a handshake (a peer that completes TLS and then
+speaks no RLay) is not covered; over other transports that is the same code.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def repeated(first: bytes) -> dict[str, list[bytes]]:
 
 
 def plug(address: str) -> socket.socket:
-    """Return a socket for datagrams to whoever listens there."""
+    """Return a socket for datagrams to the listener at that address."""
     host, port = address.removeprefix("quic://").split("?")[0].split(":")
     connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     connection.settimeout(PATIENCE)
@@ -131,14 +131,14 @@ def plug(address: str) -> socket.socket:
 
 
 def send(datagrams: list[bytes], address: str) -> None:
-    """Send datagrams from a port of their own, and hear no answer."""
+    """Send datagrams from a port of their own, and read no answer."""
     with plug(address) as connection:
         for datagram in datagrams:
             connection.send(datagram)
 
 
 def begin(first: bytes, address: str) -> None:
-    """Begin as a dialer does, and say no more after the answer."""
+    """Begin as a dialer does, and send nothing after the answer."""
     with plug(address) as connection:
         connection.send(first)
         assert connection.recv(FULL * 2)

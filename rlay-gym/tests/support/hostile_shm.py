@@ -74,7 +74,7 @@ class Ring:
         return int(struct.unpack_from("=Q" if which in LONG else "=I", self.map, side + which)[0])
 
     def set_word(self, side: int, which: int, value: int) -> None:
-        """Set it, whoever's it is."""
+        """Set a word of the connection, of either side."""
         struct.pack_into("=Q" if which in LONG else "=I", self.map, side + which, value)
 
     def wake(self) -> None:
@@ -145,7 +145,7 @@ class Ring:
         self.read += n
         piece = self.map[DATA[LISTENER] + start : DATA[LISTENER] + start + n]
         self.set_word(DIALER, READ, self.read)
-        with contextlib.suppress(BrokenPipeError):  # The host's last words are read when it is gone.
+        with contextlib.suppress(BrokenPipeError):  # The host's last frames are read when it is gone.
             self.wake()
         return piece
 
@@ -168,7 +168,7 @@ def dial(address: str) -> Iterator[RawPeer]:
         yield RawPeer(ring)  # type: ignore[arg-type]
 
 
-# At the rendezvous: nothing is taken, and whatever is said is a bell that rings.
+# At the rendezvous: the host takes nothing, and any byte it receives is a wake-up.
 
 
 def hand(*descriptors: int) -> Callable[[RawPeer], None]:
@@ -219,10 +219,10 @@ def hand_many(stranger: RawPeer) -> None:
 
 
 def storm(stranger: RawPeer) -> None:
-    """Ring without end."""
+    """Send wake-ups without end."""
     end = time.monotonic() + HANDSHAKE + 3
     while True:
-        # Before the look at the clock: who stood still until then finds out that the host has left.
+        # Before the clock is read: a process that stood still until then finds out that the host has left.
         stranger.socket.sendall(b"\1" * 4096)
         if time.monotonic() >= end:
             raise TimeoutError("the host listens to the bell for longer than a handshake may take")

@@ -1,4 +1,4 @@
-"""Hostile openings for a host that has a token: proofs that are wrong, missing, cut, late or somebody else's."""
+"""Hostile openings for a host that has a token: proofs that are wrong, missing, cut, late or another peer's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def knock(stranger: RawPeer) -> tuple[bytes, bytes]:
 
 
 def prove(prover: Prover, *more: Opening) -> Opening:
-    """Answer the challenge with this proof, and go on."""
+    """Answer the challenge with this proof, and continue."""
 
     def play(stranger: RawPeer) -> None:
         stranger.send_bytes(head(3) + prover(*knock(stranger)))
@@ -58,7 +58,7 @@ def right(hello: bytes, challenge: bytes) -> bytes:
 
 
 def hashed(hello: bytes, challenge: bytes) -> bytes:
-    """What somebody without a token can make of the same words."""
+    """A plain SHA-256 of the token and the same frames, without HMAC."""
     return hashlib.sha256(SECRET.encode() + b"rlay dialer" + hello + challenge).digest()
 
 
@@ -68,7 +68,7 @@ def unhashed(hello: bytes, challenge: bytes) -> bytes:
 
 
 def enter(stranger: RawPeer) -> None:
-    """Prove it, and be let in."""
+    """Prove the token, and be admitted."""
     prove(right)(stranger)
     welcome = stranger.receive()
     assert welcome is not None and welcome["kind"] == "Welcome", welcome

@@ -1,7 +1,7 @@
 """Hostile openings over ZeroMQ (docs/wire.md, section 17): ZMTP by hand on a plain socket, and RLay's frames inside.
 
 No frame here announces more than follows by a little. The crate that reads ZMTP reserves what a header announces,
-which is how a stranger can end the process: SECURITY.md says so, and a test of it would only end the host.
+which is how a hostile peer can end the process: SECURITY.md says so, and a test of it would only end the host.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Zmtp(RawPeer):
         end = time.monotonic() + PATIENCE
         while self.socket.fileno() >= 0 and time.monotonic() < end:
             if not select.select([self.socket], [], [], 1.0)[0]:
-                # The last word may get lost. Who asks whether the host is there is told again, as any unknown peer.
+                # The goodbye may get lost. A peer that pings the host is told again, as any unknown peer.
                 self.say(PING)
                 continue
             message = self.part()

@@ -213,7 +213,7 @@ class Recorder(gym.Env[Any, Any]):
 
 
 class OwnSpace(spaces.Space[Any]):
-    """A space that nobody else knows."""
+    """A space that only this module knows."""
 
 
 _closings: list[str] = []
@@ -346,5 +346,5 @@ class Growing(gym.Env[Any, Any]):
 
 
 def growing(grows: str) -> Callable[..., Growing]:
-    """Return the function that makes an environment whose space grows, or does not."""
+    """Return the function that makes an environment with a space that grows, or does not."""
     return lambda render_mode: Growing(grows == "yes")

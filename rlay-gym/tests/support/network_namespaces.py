@@ -46,7 +46,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Hosts:
-    """Who learns, and who runs the game."""
+    """The host that learns, and the host that runs the game."""
 
     learner: Host
     game: Host
@@ -98,7 +98,7 @@ def namespaces() -> Iterator[Hosts]:
         for host in (learner, game):
             run(f"ip netns add {host.namespace}")
             stack.callback(run, f"ip netns del {host.namespace}")
-        # Made inside, the devices go with the namespaces, and nobody else has one of the same name.
+        # Made inside, the devices are removed with the namespaces, and no other device has the same name.
         peer = f"peer name {DEVICE} netns {game.namespace}"
         run(f"ip link add name {DEVICE} netns {learner.namespace} type veth {peer}")
         for host in (learner, game):

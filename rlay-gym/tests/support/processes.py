@@ -1,4 +1,4 @@
-"""Programs in processes of their own: started from a source text, talked to by lines, ended by who started them."""
+"""Programs in processes of their own: started from a source text, driven by lines, ended by their starter."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def environment() -> dict[str, str]:
 
 
 class Program:
-    """A program whose output is read by lines; as a context manager it is killed at the end."""
+    """A program with output that is read by lines; as a context manager it is killed at the end."""
 
     def __init__(self, *command: str, process: ForkedProcess | None = None) -> None:
         self.process = process or subprocess.Popen(
@@ -137,7 +137,7 @@ def python(source: str, *arguments: str, within: Sequence[str] = (), fresh: bool
 
 
 def free_address() -> str:
-    """Return an address where nobody listens: of a loopback host of this process's own, so that none does by chance."""
+    """Return an address without a listener: on a loopback host of this process's own, so that none is by chance."""
     number = os.getpid()
     host = f"127.{78 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
     with socket.create_server((host, 0)) as listener:

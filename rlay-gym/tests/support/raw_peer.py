@@ -116,7 +116,7 @@ def dial(address: str) -> Iterator[RawPeer]:
 
 
 def plug(address: str) -> socket.socket:
-    """Return a socket that is connected to whoever listens there: at shm's rendezvous, without ZMTP, without TLS."""
+    """Return a socket that is connected to the listener there: at shm's rendezvous, without ZMTP, without TLS."""
     scheme, rest = address.partition("?")[0].split("://")
     if scheme in ("tcp", "tls", "zmq"):
         host, port = rest.split(":")

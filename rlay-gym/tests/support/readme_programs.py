@@ -10,7 +10,7 @@ README = ROOT / "README.md"
 
 
 def program(name: str, address: str) -> str:
-    """Return the program of the README whose first line names it."""
+    """Return the program of the README that is named by its own first line."""
     blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
     (block,) = [block for block in blocks if block.startswith(f"# {name}:")]
     (there,) = set(re.findall(r"\w+://[^\"\s]+(?=\")", block))

@@ -1,4 +1,4 @@
-"""Agents in the host process, told what to do by tests whose own process hosts the environment."""
+"""Agents in the host process, driven by tests that host the environment in their own process."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def close(number: int) -> None:
 
 
 def listen_and_reset(address: str) -> None:
-    """Listen, and ask whoever dials for one episode."""
+    """Listen, and ask the environment that dials for one episode."""
     env = rlay.ServerEnv(address, connect_timeout=30)
     env.reset(seed=3)
     env.close()

@@ -34,7 +34,7 @@ AGENT = """
 
 @dataclass
 class Seen:
-    """What came of it: what was raised (or said to somebody by hand) at each end, and after how many seconds."""
+    """The outcome: what was raised at each end (or sent to a peer by hand), and after how many seconds."""
 
     agent: Exception | str | None = None
     host: Exception | str | None = None
@@ -54,7 +54,7 @@ def see(call: Callable[[], Any]) -> tuple[Exception | None, float]:
 class Scenario(abc.ABC):
     """A transport, a host process with scripted environments, and another where it ends.
 
-    As a context manager it hears the agents' log.
+    As a context manager it records the agents' log.
     """
 
     paradigm: str
@@ -109,23 +109,23 @@ class Scenario(abc.ABC):
         """Run an agent's program against the host process, until it is ready and then until the end of the block."""
 
     def settle(self) -> None:
-        """Wait until nobody shakes hands any more after the first session was taken."""
+        """Wait until no handshake is under way any more after the first session was taken."""
 
     @abc.abstractmethod
     def door(self) -> contextlib.AbstractContextManager[str]:
-        """Let somebody listen, and yield where. At the end of the block the first good peer comes and is let in."""
+        """Start a listener, and yield its address. At the end of the block the first good peer is admitted."""
 
     @abc.abstractmethod
     def door_elsewhere(self) -> contextlib.AbstractContextManager[str]:
-        """The same, and it is not this process that listens."""
+        """The same, with a listener in another process."""
 
     @abc.abstractmethod
     def listen_at(self, address: str) -> Any:
-        """Listen in this process, as whoever listens does on this scenario."""
+        """Listen in this process, as the listening side of this scenario does."""
 
     @abc.abstractmethod
     def dial_wrongly(self, address: str) -> None:
-        """Dial as one that should listen instead."""
+        """Dial as an endpoint that should listen instead."""
 
     @abc.abstractmethod
     def next_agent(self, **kwargs: Any) -> None:
@@ -192,7 +192,7 @@ class AgentDials(Scenario):
             try:
                 return other.serve(address=self.where())
             except RuntimeError as error:
-                # Somebody who dials over QUIC may have been given the port by chance.
+                # Another process that dials over QUIC may have been given the port by chance.
                 if "in use" not in str(error):
                     raise
 
@@ -213,7 +213,7 @@ class EnvironmentDials(Scenario):
 
     def _listen_again(self, **kwargs: Any) -> Any:
         def listen() -> Any:
-            with contextlib.suppress(rlay.AddressError):  # Somebody may have been given the port by chance.
+            with contextlib.suppress(rlay.AddressError):  # Another process may have the port by chance.
                 return self.scripted_host.server(self.where(), **kwargs)
 
         return until(listen, "the address to be free")

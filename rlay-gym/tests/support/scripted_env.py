@@ -19,7 +19,7 @@ _journal: list[tuple[str, int]] = []
 
 
 def release() -> None:
-    """Let one call go on that waits."""
+    """Let one waiting call continue."""
     _released.set()
 
 
@@ -216,7 +216,7 @@ def hesitant(render_mode: str | None = None) -> ScriptedEnv:
 
 
 def counted_cartpole(render_mode: str | None = None) -> gym.Env[Any, Any]:
-    """Make a CartPole whose steps are counted, see `cartpole_steps`."""
+    """Make a CartPole with steps that are counted, see `cartpole_steps`."""
     return _Counted(gym.make("CartPole-v1", render_mode=render_mode, disable_env_checker=True))
 
 

@@ -38,7 +38,7 @@ class ScriptedHost:
         self.host.tell("stop", self._dialed)
 
     def wait_for_spare(self) -> None:
-        """Wait until the last ClientBackend, one of whose sessions was taken, has another that waits for an agent."""
+        """Wait until the last ClientBackend, which had a session taken, has another that waits for an agent."""
         until(lambda: self.host.tell("sessions", self._dialed) >= 2, "the spare session")
 
     def _stop_at_the_end(self, number: int) -> None:
@@ -97,7 +97,7 @@ class ScriptedHost:
         until(lambda: self.calls().count(name) >= times, f"the host to call {name}", timeout)
 
     def release(self) -> None:
-        """Let the call go on that waits."""
+        """Let the waiting call continue."""
         self.host.tell("call", "scripted_env:release")
 
     def log(self, text: str) -> str:

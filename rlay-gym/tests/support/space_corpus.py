@@ -197,11 +197,11 @@ class ShortMission(Mission):
 
 
 class Warehouse(spaces.Space[Any]):
-    """A class of one's own that nobody registered."""
+    """A class of one's own that is not registered."""
 
 
 class Camera(Box):
-    """A subclass that nobody registered."""
+    """A subclass that is not registered."""
 
 
 rlay.register_space(Mission, lambda space: Tuple([Text(10, charset=LETTERS)] * space.words))

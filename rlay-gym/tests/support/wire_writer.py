@@ -166,7 +166,7 @@ BODIES: dict[str, Callable[[Json], bytes]] = {
 
 
 def pack(space: Json, values: list[Json]) -> bytes:
-    """The packed form of all rows, whose elements are known to have one."""
+    """The packed form of all rows; their elements are known to have one."""
     inner = members(space)
     if inner is not None:
         rows = [v["Tuple"] if "Tuple" in v else [x for _, x in v["Dict"]] for v in values]

@@ -81,7 +81,7 @@ def context(kind: int) -> Iterator[Any]:
 
 @pytest.fixture(params=["zmq", "zmq+ipc"])
 def there(request: Any, tmp_path: Any) -> str:
-    """An address where nobody listens yet."""
+    """An address without a listener yet."""
     return "zmq://127.0.0.1:0" if request.param == "zmq" else f"zmq+ipc://{tmp_path}/by-hand.sock"
 
 
