@@ -16,7 +16,7 @@ use crate::{
     waiting::{wait, wait_raw},
 };
 
-/// What an endpoint remembers of sessions that ended, which the log says once that happens again and again.
+/// What an endpoint remembers of sessions that ended, for the log when such ends repeat.
 #[pyclass(frozen, module = "rlay._rlay")]
 #[derive(Default)]
 pub(crate) struct History(CoreHistory);
@@ -28,12 +28,12 @@ impl History {
         Self::default()
     }
 
-    /// How often `text` was to be said, if it is to be said once more.
+    /// How often `text` has occurred, if `text` is due to be logged again.
     fn count(&self, text: &str) -> Option<u64> {
         self.0.count(text)
     }
 
-    /// The line to log for `text` about `peer`, if it is due again.
+    /// The line to log for `text` about `peer`, if `text` is due again.
     fn line(&self, peer: &str, text: &str) -> Option<String> {
         self.0.line(peer, text).map(|(line, _)| line)
     }
@@ -62,8 +62,8 @@ impl Acceptor {
         self.0.descriptor()
     }
 
-    /// The next environment that dials in and is made, or None once the acceptor is closed. Raises Timeout at the end of
-    /// `connect_timeout`.
+    /// The next environment that dials in and is made, or None once the acceptor is closed. Raises Timeout at the end
+    /// of `connect_timeout`.
     fn take(&self, py: Python<'_>, options: AgentOptions<'_>) -> PyResult<Option<RawEnv>> {
         let options = options.into_core(py)?;
         match wait_raw(py, None, |wait| CoreEnv::accept(self.0.clone(), options, wait))? {
@@ -82,7 +82,7 @@ impl Acceptor {
         }
     }
 
-    /// What went wrong with strangers since the last call.
+    /// What went wrong with foreign peers since the last call.
     fn notices(&self) -> Vec<String> {
         self.0.notices()
     }
@@ -91,13 +91,13 @@ impl Acceptor {
         py.detach(|| self.0.close());
     }
 
-    /// Forgets the queue without a word to the peers: this is a forked child.
+    /// Drops the queue without a goodbye to the peers: this is a forked child.
     fn abandon(&self) {
         self.0.abandon();
     }
 }
 
-/// An environment that has dialed in, and has not been made yet. Opened once.
+/// An environment that has dialed in and is not made yet. Opened once.
 #[pyclass(frozen, module = "rlay._rlay")]
 pub(crate) struct Session {
     peer: String,
@@ -106,7 +106,7 @@ pub(crate) struct Session {
 
 #[pymethods]
 impl Session {
-    /// Where it has dialed from.
+    /// The address from which the environment has dialed.
     #[getter]
     fn peer(&self) -> &str {
         &self.peer

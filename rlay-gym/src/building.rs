@@ -1,5 +1,5 @@
-//! Building: Python objects of received values. That may take seconds, for a peer chooses how many there are, so other
-//! threads run meanwhile, and signals and the caller's deadline count.
+//! Building: Python objects of received values. A peer chooses how many there are, so building may take seconds; other
+//! threads run meanwhile, and signals and the caller's deadline are polled.
 
 use std::{
     cell::Cell,
@@ -19,7 +19,7 @@ use crate::{
     value::{graph_type, support},
 };
 
-/// After so many objects others have their turn; some milliseconds pass meanwhile.
+/// After so many objects (some milliseconds) other threads may run.
 const OBJECTS_PER_LOOK: u32 = 4096;
 
 /// A key that may collide with thousands of others counts as so many objects.
@@ -47,7 +47,7 @@ impl From<PyErr> for Unbuilt {
 }
 
 impl Unbuilt {
-    /// The exception for it.
+    /// The exception for this failure.
     pub(crate) fn into_error(self, py: Python<'_>) -> PyErr {
         match self {
             Self::Late => error::new(
@@ -66,7 +66,7 @@ impl Unbuilt {
         }
     }
 
-    /// What the peer is told that sent it.
+    /// The error that is sent to the peer that sent the value.
     pub(crate) fn into_refusal(self, py: Python<'_>) -> Error {
         Error::protocol(error::text(py, &self.into_error(py)))
     }
@@ -95,7 +95,7 @@ impl<'py> Builder<'py> {
         self.py
     }
 
-    /// For a call that may take `timeout` from now on.
+    /// The deadline of a call that may take `timeout` from now on.
     pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
         timeout.and_then(|timeout| Instant::now().checked_add(timeout))
     }
@@ -148,7 +148,7 @@ impl<'py> Builder<'py> {
         Ok(dict)
     }
 
-    /// Lets others have their turn once `n` more objects make it due.
+    /// Lets other threads run, once `n` more objects make that due.
     fn count(&self, n: u32) -> Result<(), Unbuilt> {
         if let Some(left) = self.left.get().checked_sub(n) {
             self.left.set(left);

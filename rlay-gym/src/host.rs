@@ -1,4 +1,4 @@
-//! Hosting: a Python environment as RLay's host sees one.
+//! Hosting: a Python environment as a `HostEnv` of RLay.
 
 use std::{cell::RefCell, fmt, rc::Rc};
 
@@ -21,17 +21,17 @@ use crate::{
     waiting::{is_main, log, look},
 };
 
-/// From this many bytes on an observation is sent from where it lies.
+/// From this many bytes on, an observation is sent from its own memory, without a copy.
 const IN_PLACE: usize = 4 << 10;
 
 /// What `step` and `reset` return.
 const STEP: [&str; 5] = ["observation", "reward", "terminated", "truncated", "info"];
 const RESET: [&str; 2] = ["observation", "info"];
 
-/// What ended a session from within, such as Ctrl-C in the environment's own code.
+/// The exception that ended a session from within, such as Ctrl-C in the environment's own code.
 type Interrupt = Rc<RefCell<Option<PyErr>>>;
 
-/// A Python environment and what it takes to speak for it.
+/// A Python environment, with the methods, spaces and state that hosting it needs.
 struct PyHostEnv {
     env: Py<PyAny>,
     announced: Announced,
@@ -40,7 +40,7 @@ struct PyHostEnv {
     actions: Tree,
     /// `reset`, `step` and so on, looked up once.
     step: Py<PyAny>,
-    /// The last observation, while it is sent from where it lies.
+    /// The last observation, while it is sent from its own memory.
     last: Option<Py<PyUntypedArray>>,
     last_bytes: (*const u8, usize),
     interrupt: Interrupt,
@@ -57,7 +57,7 @@ impl fmt::Debug for PyHostEnv {
 /// code, is raised.
 pub(crate) fn serve(py: Python<'_>, session: HostedSession, make: &Bound<'_, PyAny>) -> PyResult<()> {
     let (is_main, make) = (is_main(py)?, make.clone().unbind());
-    // The channel and the environment stay on this thread; only the interpreter is let go while it waits.
+    // The channel and the environment stay on this thread; only the interpreter is released while the thread waits.
     let interrupt = py.detach(move || {
         let interrupt = Interrupt::default();
         let for_env = interrupt.clone();
@@ -71,7 +71,7 @@ pub(crate) fn serve(py: Python<'_>, session: HostedSession, make: &Bound<'_, PyA
         if is_main {
             wait = wait.with_check(&mut check);
         }
-        // What ends it is logged there.
+        // `serve` logs what ends the session.
         let _ = session.serve(&mut factory, &mut wait);
         interrupt.take()
     });
@@ -124,7 +124,7 @@ impl PyHostEnv {
         })
     }
 
-    /// Runs the environment's own code; what it raises is its failure.
+    /// Runs the environment's own code; an exception is the environment's failure.
     fn call<T>(&mut self, run: impl FnOnce(&mut Self, Python<'_>) -> PyResult<T>) -> Result<T> {
         let interrupt = self.interrupt.clone();
         Python::attach(|py| run(self, py).map_err(|raised| blame(py, raised, &interrupt)))
@@ -155,7 +155,7 @@ impl PyHostEnv {
     }
 }
 
-/// The environment's failure; Ctrl-C besides ends the session.
+/// The environment's failure; Ctrl-C also ends the session.
 fn blame(py: Python<'_>, raised: PyErr, interrupt: &Interrupt) -> Error {
     let failure = error::failure(py, &raised);
     if error::is_interrupt(py, &raised) {
@@ -164,7 +164,7 @@ fn blame(py: Python<'_>, raised: PyErr, interrupt: &Interrupt) -> Error {
     failure
 }
 
-/// The agent's doing, if what it sent could not be built; Ctrl-C besides ends the session.
+/// The agent's error, if what the agent sent could not be built; Ctrl-C also ends the session.
 fn refuse(py: Python<'_>, unbuilt: Unbuilt, interrupt: &Interrupt) -> Error {
     match unbuilt {
         Unbuilt::Interrupted(raised) => blame(py, raised, interrupt),
@@ -206,7 +206,7 @@ impl HostEnv for PyHostEnv {
     fn step_into(&mut self, action: Payload<'_>, outcome: &mut Outcome) -> Result<()> {
         let interrupt = self.interrupt.clone();
         Python::attach(|py| {
-            // Bytes that do not fit the space are the agent's doing and not the environment's.
+            // Bytes that do not fit the space are the agent's error and not the environment's.
             let action = self.actions.read_payload(py, &action).map_err(|unbuilt| refuse(py, unbuilt, &interrupt))?;
             self.step(py, &action, outcome).map_err(|raised| blame(py, raised, &interrupt))
         })
@@ -216,9 +216,9 @@ impl HostEnv for PyHostEnv {
     fn observation(&self) -> Option<&[u8]> {
         self.last.as_ref()?;
         let (address, len) = self.last_bytes;
-        // SAFETY: `last` keeps the contiguous array alive, and with it these bytes; the environment is
-        // not called until the agent has them, or they were copied. Another Python thread that writes into an observation it
-        // has already returned would change what is sent, as it would change it for a local agent.
+        // SAFETY: `last` keeps the contiguous array alive, and with it these bytes; the environment is not called until
+        // the agent has received the bytes, or they were copied. Another Python thread that writes into an observation
+        // that was already returned would change what is sent, as it would for a local agent.
         unsafe { Some(std::slice::from_raw_parts(address, len)) }
     }
 
@@ -239,7 +239,7 @@ impl HostEnv for PyHostEnv {
 
 impl Drop for PyHostEnv {
     fn drop(&mut self) {
-        // References are given back at once and not whenever the interpreter next looks.
+        // References are dropped at once and not when the interpreter is next acquired.
         Python::attach(|_| self.last = None);
     }
 }

@@ -1,4 +1,4 @@
-//! Options: what Python tells every endpoint, as the library's own.
+//! Options: the Python options of every endpoint, converted to the library's own.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -21,10 +21,10 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The same for the library, with every transport the package is built with.
+    /// The same options for the library, with every transport that the package is built with.
     pub(crate) fn to_core(&self, py: Python<'_>) -> PyResult<ConnectionOptions> {
         let limits = Limits::default();
-        // Where it may come from otherwise is settled in Python, when an endpoint is made.
+        // Python has already read the token from its other source, when the endpoint was made.
         let token = self.token.as_deref().map(Token::new).transpose().map_err(|e| raise(py, &e))?;
         Ok(rlay::connection_options()
             .token(token)
@@ -37,12 +37,12 @@ impl Options {
     }
 }
 
-/// A time in seconds, which may be for ever.
+/// A time in seconds, which may be infinite.
 fn duration(timeout: f64) -> Duration {
     seconds(Some(timeout)).unwrap_or(Duration::MAX)
 }
 
-/// What an agent is told besides: the fields of `rlay._options.AgentOptions`.
+/// An agent's further options: the fields of `rlay._options.AgentOptions`.
 #[derive(FromPyObject)]
 pub(crate) struct AgentOptions<'py> {
     options: Options,
@@ -86,7 +86,7 @@ pub(crate) fn on_loss(name: &str) -> PyResult<OnLoss> {
     }
 }
 
-/// What a host is told besides: the fields of `rlay._options.HostOptions`.
+/// A host's further options: the fields of `rlay._options.HostOptions`.
 #[derive(FromPyObject)]
 pub(crate) struct HostOptions {
     options: Options,

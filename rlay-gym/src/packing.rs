@@ -13,10 +13,10 @@ use crate::{
     value::{Refusal, array_like, kind, part, to_data},
 };
 
-/// A space with what packing needs at hand.
+/// A space, with what packing needs precomputed.
 pub(crate) struct Tree {
     node: Node,
-    /// Whether everything in it has a packed form.
+    /// Whether every leaf of the space has a packed form.
     is_fixed: bool,
 }
 
@@ -45,10 +45,10 @@ fn check_zeros(py: Python<'_>, padding: &[u8]) -> PyResult<()> {
     if padding.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(malformed(py, "padding that is not zero")) }
 }
 
-/// Most bytes of a value that is read while the interpreter stands still.
+/// Most bytes of a value that is read while the GIL is held.
 const SHORT: usize = 64 << 10;
 
-/// The value that a payload in the values form is.
+/// The value in a payload of the values form.
 pub(crate) fn read_value(py: Python<'_>, payload: &Payload<'_>) -> PyResult<Value> {
     let read = || payload.value();
     let value = if payload.reader.remaining() <= SHORT { read() } else { py.detach(read) };
@@ -100,7 +100,7 @@ impl Tree {
     }
 
     /// Writes `object` into `out`, packed if unpacking would give back the same Python types, else as
-    /// a value. Says which. What no value holds is refused; in errors the whole is called `name`.
+    /// a value. Returns which. An object that no value holds is refused; errors call the whole `name`.
     pub(crate) fn write(&self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>, name: &str) -> Result<bool, Refusal> {
         out.clear();
         if self.is_fixed && self.pack(object, out)? {

@@ -1,4 +1,4 @@
-//! Poll: the form of `ClientBackend` that an engine's own loop asks, every frame, without blocking.
+//! Poll: the form of `ClientBackend` that an engine's own loop polls, every frame, without blocking.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -48,11 +48,11 @@ impl Poll {
     }
 }
 
-/// What an engine is asked for: the kind of a turn, and what comes with it.
+/// A request to an engine: the kind of a turn, and its arguments.
 type Asked = (&'static str, Py<PyAny>, Py<PyAny>);
 
-/// What a turn asks an engine for. The inner error is what a signal handler raised; the outer one is the agent's doing:
-/// bytes that stand for no object, or do not fit the space.
+/// The request of a turn. The inner error is what a signal handler raised; the outer one is the agent's error: bytes
+/// that stand for no object, or do not fit the space.
 fn asked(py: Python<'_>, actions: &Tree, turn: RawTurn) -> rlay_core::Result<PyResult<Asked>> {
     let built = match turn {
         RawTurn::Reset { seed, options } => reset(py, seed.as_ref(), &options),
@@ -71,7 +71,7 @@ fn asked(py: Python<'_>, actions: &Tree, turn: RawTurn) -> rlay_core::Result<PyR
     }
 }
 
-/// A reset as an engine is told of it.
+/// A reset as a request to an engine.
 fn reset(py: Python<'_>, seed: Option<&Seed>, options: &Value) -> Result<Asked, Unbuilt> {
     let seed = match seed {
         None => py.None(),
@@ -84,8 +84,8 @@ fn reset(py: Python<'_>, seed: Option<&Seed>, options: &Value) -> Result<Asked, 
 
 #[pymethods]
 impl Poll {
-    /// `described` is what the host's factory gives, see `_hosting.describe`. The session dials where those of `pool`
-    /// would, and ends when that is closed.
+    /// `described` is what the host's factory returns, see `_hosting.describe`. The session dials where the sessions of
+    /// `pool` would, and ends when `pool` is closed.
     #[new]
     fn new(py: Python<'_>, described: &Bound<'_, PyAny>, pool: Py<SessionPool>) -> PyResult<Self> {
         let get = |i: usize| described.get_item(i);
@@ -108,7 +108,8 @@ impl Poll {
         Ok(Self { state: Mutex::new(state), pool })
     }
 
-    /// What the agent wants as (kind, a, b), waited for at most `timeout` seconds. Raises Closed once the pool is.
+    /// The agent's request as (kind, a, b), waited for at most `timeout` seconds. Raises Closed once the pool is
+    /// closed.
     fn turn<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut guard = self.lock(py)?;
         let (State { raw, actions, resets, .. }, stop) = (&mut *guard, self.pool.get().0.stop());
@@ -161,12 +162,12 @@ impl Poll {
         wait_unless(py, Some(stop), None, |wait| raw.reply_frame(frame, wait))?.map_err(|e| raise(py, &e))
     }
 
-    /// Ends the session. The pool is closed, so that a turn in another thread is over soon.
+    /// Ends the session. The pool is closed, so that a turn in another thread ends soon.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.state.lock().unwrap_or_else(PoisonError::into_inner).raw.close());
     }
 
-    /// Forgets the connection without a word to the agent: this is a forked child.
+    /// Drops the connection without a goodbye to the agent: this is a forked child.
     fn abandon(&self) {
         if let Ok(mut state) = self.state.try_lock() {
             state.raw.abandon();

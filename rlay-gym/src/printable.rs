@@ -11,7 +11,7 @@ pub(crate) fn printable_text(text: &Bound<'_, PyString>) -> String {
     shown(text, printable::text)
 }
 
-/// The same on one line, and shorter: what a peer says of itself.
+/// The same on one line, and shorter: a peer's text about itself.
 #[pyfunction]
 pub(crate) fn sentence(text: &Bound<'_, PyString>) -> String {
     shown(text, printable::sentence)
@@ -29,7 +29,7 @@ pub(crate) fn indented(text: &Bound<'_, PyString>) -> String {
     printable::indented(&text.to_string_lossy())
 }
 
-/// What is no Unicode, as in the name of a file, is replaced.
+/// Replaces what is no Unicode, as in the name of a file.
 fn shown(text: &Bound<'_, PyString>, filter: fn(&str) -> Cow<'_, str>) -> String {
     filter(&text.to_string_lossy()).into_owned()
 }

@@ -31,13 +31,13 @@ use crate::{
     waiting::{seconds, wait, wait_raw},
 };
 
-/// An environment in another process. One thread at a time; a second one is told that it is busy.
+/// An environment in another process. One thread at a time; a call from a second one raises Busy.
 #[pyclass(frozen, module = "rlay._rlay")]
 pub(crate) struct RawEnv {
     state: Mutex<State>,
     /// The search for another environment, which another thread may end.
     search: Search,
-    /// Whether there was one since Python last asked.
+    /// Whether a search has taken place since Python last asked.
     was_searched: AtomicBool,
     /// The process that opened the session.
     pid: u32,
@@ -71,7 +71,7 @@ impl RawEnv {
                     "another thread is in a call of this environment; give each thread an environment of its own",
                 )
             } else {
-                // A thread was in a call when the process forked, and is not here to end it.
+                // A thread was in a call when the process forked, and does not exist here to end the call.
                 (ErrorKind::Usage, "this environment belongs to the parent process; open it in the child")
             };
             error::new(py, kind, text)
@@ -89,7 +89,7 @@ fn seed(seed: &Bound<'_, PyInt>) -> PyResult<Seed> {
 }
 
 impl Drop for State {
-    /// Waits for nothing, for the interpreter is not let go meanwhile.
+    /// Never blocks, for the GIL is held meanwhile.
     fn drop(&mut self) {
         self.raw.let_go();
     }
@@ -101,7 +101,7 @@ pub(crate) fn await_programs(py: Python<'_>) -> PyResult<()> {
     wait(py, None, endpoint::await_programs)
 }
 
-/// Closes environments side by side, but for those that another thread has in a call, and programs that were launched.
+/// Closes environments side by side, except those that another thread has in a call and launched programs.
 #[pyfunction]
 pub(crate) fn close_all(py: Python<'_>, envs: Vec<Py<RawEnv>>) -> PyResult<()> {
     let states = envs.iter().filter_map(|env| env.get().state.try_lock().ok());
@@ -131,8 +131,8 @@ impl State {
         }
     }
 
-    /// The objects that `answer` to a `call` stands for. If they cannot be built by `deadline`, or a signal handler raises
-    /// meanwhile, the answer is late.
+    /// The objects that `answer` to a `call` stands for. If they cannot be built by `deadline`, or a signal handler
+    /// raises meanwhile, the answer is late.
     fn result<'py>(
         &mut self,
         py: Python<'py>,
@@ -148,7 +148,7 @@ impl State {
         built.map_err(|unbuilt| unbuilt.into_error(py))
     }
 
-    /// The tuple that `reset` or `step` returns, or the frame that `render` does, of the answer that is not built yet.
+    /// The tuple that `reset` or `step` returns, or the frame that `render` returns, built from the received answer.
     fn build<'py>(&mut self, builder: &Builder<'py>) -> Result<Bound<'py, PyAny>, Unbuilt> {
         let py = builder.py();
         let (row, received) = match &self.received {
@@ -181,7 +181,7 @@ impl State {
         Ok(PyTuple::new(py, items)?.into_any())
     }
 
-    /// No other call may take the place of an answer that has come and was not built.
+    /// Refuses another call while a received answer is not built.
     fn check_built(&self, py: Python<'_>) -> PyResult<()> {
         let Some((call, _)) = &self.received else { return Ok(()) };
         let text = format!("the answer to an earlier {call:?} was not fetched; late() fetches it, reset() drops it");
@@ -200,7 +200,7 @@ impl RawEnv {
         Self::new(py, raw)
     }
 
-    /// What the host told: id, spaces, render mode, metadata and details.
+    /// The host's Spec: id, spaces, render mode, metadata and details.
     fn spec<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let state = self.lock(py)?;
         let spec = state.raw.spec();
@@ -286,7 +286,7 @@ impl RawEnv {
         wait(py, None, |wait| raw.close(wait))
     }
 
-    /// Where the log lies of a program that was launched.
+    /// The path of the log of a launched program.
     fn log(&self, py: Python<'_>) -> PyResult<Option<PathBuf>> {
         Ok(self.lock(py)?.raw.log().map(Path::to_path_buf))
     }
@@ -296,7 +296,7 @@ impl RawEnv {
         Ok(self.lock(py)?.raw.restarts())
     }
 
-    /// Whether `reset` has searched for another environment since this was last asked.
+    /// Whether `reset` has searched for another environment since the last call of this method.
     fn take_searched(&self) -> bool {
         self.was_searched.swap(false, SeqCst)
     }
@@ -307,14 +307,14 @@ impl RawEnv {
         Ok(())
     }
 
-    /// Whether the last observation is of another dtype, shape or type than was declared: it could have been packed and
-    /// was not.
+    /// Whether the last observation has another dtype, shape or type than was declared: its space has a packed form,
+    /// and the observation was not packed.
     fn is_odd(&self, py: Python<'_>) -> PyResult<bool> {
         let state = self.lock(py)?;
         Ok(!state.packed && state.raw.spec().observation_space.is_fixed())
     }
 
-    /// Which leaf of `observation` is not in its space and why, as far as it is known here.
+    /// Which leaf of `observation` is not in its space and why, as far as the core can tell.
     fn violation(&self, py: Python<'_>, observation: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
         let value = to_value(observation)?;
         let state = self.lock(py)?;
@@ -322,7 +322,7 @@ impl RawEnv {
         Ok(py.detach(|| violation(space, &value, "observation")))
     }
 
-    /// Ends the session, and tells the host why: the environment cannot be used, or not any more.
+    /// Ends the session, and tells the host why the environment is not used, or not any more.
     fn leave(&self, py: Python<'_>, why: String) -> PyResult<()> {
         let mut state = self.lock(py)?;
         let raw = &mut state.raw;
@@ -335,7 +335,7 @@ impl RawEnv {
         Ok(self.lock(py)?.raw.is_lost())
     }
 
-    /// Forgets the connection without a word to the peer: this is a forked child.
+    /// Drops the connection without a goodbye to the peer: this is a forked child.
     fn abandon(&self) {
         if let Ok(mut state) = self.state.try_lock() {
             state.raw.abandon();

@@ -83,14 +83,14 @@ pub(crate) fn facts(
     Ok(())
 }
 
-/// An observation. What no value holds is an error, for agents could learn from it only that something is there.
+/// An observation. An object that no value holds is an error, for a stand-in would tell agents only that it exists.
 pub(crate) fn observation(space: &Tree, observation: &Bound<'_, PyAny>, outcome: &mut Outcome) -> PyResult<()> {
     outcome.packed =
         space.write(observation, &mut outcome.observation, "observation").map_err(Refusal::into_type_error)?;
     Ok(())
 }
 
-/// `info`, in which what no value holds is named.
+/// `info`, in which objects that no value holds are named.
 pub(crate) fn info(info: &Bound<'_, PyAny>, outcome: &mut Outcome, call: &str) -> PyResult<()> {
     if !info.is_instance_of::<PyDict>() {
         let found = kind(info)?;
@@ -101,7 +101,8 @@ pub(crate) fn info(info: &Bound<'_, PyAny>, outcome: &mut Outcome, call: &str) -
     Ok(())
 }
 
-/// A frame, which is data as an observation is. What `render` returns in the mode `human` is of no use to the agent, and may be named.
+/// A frame, which is data as an observation is. What `render` returns in the mode `human` is of no use to the agent,
+/// and may be named.
 pub(crate) fn frame(frame: &Bound<'_, PyAny>, mode: Option<&str>) -> PyResult<Value> {
     match mode {
         Some("human") => to_value(frame),
@@ -113,12 +114,12 @@ pub(crate) fn frame(frame: &Bound<'_, PyAny>, mode: Option<&str>) -> PyResult<Va
 pub(crate) struct Announced(Py<PyAny>);
 
 impl Announced {
-    /// Those that `env` has now.
+    /// The spaces that `env` has now.
     pub(crate) fn new(env: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self(env.py().import("rlay._hosting")?.call_method1("Announced", (env,))?.unbind()))
     }
 
-    /// Compares them with those the environment has after a reset.
+    /// Compares the announced spaces with the environment's spaces after a reset.
     pub(crate) fn compare(&self, py: Python<'_>) -> PyResult<()> {
         self.0.bind(py).call_method0("compare").map(drop)
     }

@@ -15,7 +15,7 @@ use crate::{
     waiting::{wait, wait_raw},
 };
 
-/// Where the sessions of a host come from, when the next one may, and how many there are.
+/// Where a host's sessions come from, when the next one may start, and how many there are.
 #[pyclass(frozen, module = "rlay._rlay")]
 pub(crate) struct SessionPool(pub(crate) CorePool);
 
@@ -28,7 +28,7 @@ impl SessionPool {
         py.detach(|| CorePool::listen(address, options, full)).map(Self).map_err(|e| raise(py, &e))
     }
 
-    /// Will dial `address`.
+    /// Dials `address` later.
     #[staticmethod]
     fn dial(py: Python<'_>, address: &str, options: HostOptions) -> PyResult<Self> {
         CorePool::dial(address, options.into_core(py)?).map(Self).map_err(|e| raise(py, &e))
@@ -58,7 +58,7 @@ impl SessionPool {
         self.0.is_serving()
     }
 
-    /// The next session, for the thread that serves; None once there is to be none.
+    /// The next session, for the serving thread; None once there is to be none.
     fn next(&self, py: Python<'_>) -> PyResult<Option<HostedSession>> {
         let next = wait(py, None, |wait| self.0.next(wait))?;
         Ok(next.map(|session| HostedSession(Mutex::new(Some(session)))))
@@ -99,8 +99,8 @@ pub(crate) struct HostedSession(Mutex<Option<CoreSession>>);
 
 #[pymethods]
 impl HostedSession {
-    /// Hosts, on this thread, the environment that `make(render_mode, env_id, kwargs)` gives, until the session ends. What
-    /// ends it is logged, not raised.
+    /// Hosts, on this thread, the environment that `make(render_mode, env_id, kwargs)` returns, until the session ends.
+    /// What ends the session is logged, not raised.
     fn serve(&self, py: Python<'_>, make: &Bound<'_, PyAny>) -> PyResult<()> {
         let session = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let session = session.ok_or_else(|| error::new(py, ErrorKind::Usage, "the session was served already"))?;

@@ -36,7 +36,7 @@ fn described(tuple: &Bound<'_, PyAny>, keys: &mut Keys) -> PyResult<AnySpace> {
     Ok(match class.as_str() {
         "Box" => {
             let dtype = dtype(&get(1)?.extract::<String>()?)?;
-            // Bytes, for a list of a bool for each pixel takes seconds.
+            // Bytes: a list with a bool for each pixel takes seconds.
             let bound = |i: usize, j: usize| -> PyResult<SpaceBound> {
                 let (values, bounded) = (get(i)?, get(j)?);
                 let bounded = bounded.cast::<PyBytes>()?.as_bytes().iter().map(|byte| *byte != 0).collect();
@@ -145,7 +145,7 @@ pub(crate) fn show_space(tuple: &Bound<'_, PyAny>) -> PyResult<String> {
     Ok(from_py(tuple)?.to_string())
 }
 
-/// The description of the space that `bytes` are on the wire, as an agent takes it: for tests that make bytes up.
+/// The description of the space that `bytes` encode, as an agent decodes it: for tests that make bytes up.
 #[pyfunction]
 pub(crate) fn read_space<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let limits = Limits::default();
@@ -157,7 +157,7 @@ pub(crate) fn read_space<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'
     to_py(py, &read.map_err(|e| error::raise(py, &e))?)
 }
 
-/// What the description of a space becomes when it crosses the wire, for tests and curious people.
+/// The description of a space after a round trip over the wire, for tests and debugging.
 #[pyfunction]
 pub(crate) fn roundtrip<'py>(tuple: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = tuple.py();

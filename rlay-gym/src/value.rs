@@ -41,7 +41,7 @@ struct Inside<'a, 'py> {
 }
 
 impl<'a, 'py> Inside<'a, 'py> {
-    /// Goes into `container`, unless that is too deep or it contains itself.
+    /// Enters `container`, unless it is nested too deep or contains itself.
     fn enter(container: &'a Bound<'py, PyAny>, outer: Option<&'a Self>) -> Result<Self, &'static str> {
         let level = outer.map_or(1, |outer| outer.level + 1);
         let mut around = outer;
@@ -55,20 +55,20 @@ impl<'a, 'py> Inside<'a, 'py> {
     }
 }
 
-/// What becomes of an object that no value holds.
+/// What happens to an object that no value holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// It becomes `Opaque`, with a warning in the log.
+    /// The object becomes `Opaque`, with a warning in the log.
     Named,
-    /// It is refused.
+    /// The object is refused.
     Refused,
 }
 
 /// Why an object is not sent.
 pub(crate) enum Refusal {
-    /// A leaf of it cannot be: the path to it, part by part from the leaf up, and the reason.
+    /// A leaf cannot be sent: the path to the leaf, part by part from the leaf up, and the reason.
     Leaf(Vec<String>, String),
-    /// Something in it raised.
+    /// Code of the object raised.
     Raised(PyErr),
 }
 
@@ -118,7 +118,7 @@ impl Refusal {
 
 type Converted = Result<Value, Refusal>;
 
-/// What is converted for: what becomes of the rest, and how many more keys there may be.
+/// The settings of a conversion: what happens to objects that no value holds, and how many more keys there may be.
 struct Sending {
     rest: Rest,
     keys: RefCell<Keys>,
@@ -288,7 +288,7 @@ pub(crate) fn array_like<'py>(object: &Bound<'py, PyAny>) -> Result<Option<Bound
     if object.is_instance_of::<PyUntypedArray>() || object.is_instance(generic_type(py)?)? {
         return Ok(None);
     }
-    // Of the class, for an object may answer to any name.
+    // Looked up on the class, for an object may answer to any name.
     let class = object.get_type();
     if !class.hasattr(intern!(py, "__array__"))? && !class.hasattr(intern!(py, "__dlpack__"))? {
         return Ok(None);
@@ -356,7 +356,7 @@ fn note_subclass(object: &Bound<'_, PyAny>, is_kept: bool, base: &str) -> PyResu
     Ok(())
 }
 
-/// What `object` becomes when it crosses the wire, for tests and curious people.
+/// `object` after a round trip over the wire, for tests and debugging.
 #[pyfunction]
 pub(crate) fn roundtrip_value<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();

@@ -83,8 +83,8 @@ pub(crate) fn wait_unless<T: Send>(
     interrupt.map_or(Ok(result), Err)
 }
 
-/// Writes into the log of the package. What goes wrong with that is no reason to end a wait, but what a signal handler
-/// raises meanwhile is: it is put into `interrupt`.
+/// Writes into the log of the package. A failure to log does not end a wait; what a signal handler raises meanwhile
+/// does: the exception is put into `interrupt`.
 pub(crate) fn log(what: Notice<'_>, interrupt: &RefCell<Option<PyErr>>) {
     Python::attach(|py| match write(py, what) {
         Err(raised) if !raised.is_instance_of::<PyException>(py) => *interrupt.borrow_mut() = Some(raised),
@@ -92,7 +92,7 @@ pub(crate) fn log(what: Notice<'_>, interrupt: &RefCell<Option<PyErr>>) {
     });
 }
 
-/// The same from a thread of the library, unless the interpreter is ending.
+/// The same, from a thread of the library, unless the interpreter is ending.
 fn log_later(what: Notice<'_>) {
     let _ = Python::try_attach(|py| write(py, what));
 }
