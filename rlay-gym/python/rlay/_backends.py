@@ -1,4 +1,4 @@
-"""ServerBackend and ClientBackend: what hosts an environment."""
+"""ServerBackend and ClientBackend: the hosts of environments."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _MADE_ALREADY = (
 
 
 class _Backend:
-    """What both backends have in common: threads, start, close."""
+    """The common base of both backends: threads, start, close."""
 
     address: str
     _pool: _rlay.SessionPool
@@ -183,8 +183,8 @@ class ServerBackend(_Backend):
             variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
-        reconnect_timeout: How long an agent whose connection was lost over a network may take to come back, in seconds;
-            zero: its session ends with its connection. None: 30 s.
+        reconnect_timeout: How long an agent may take to reconnect after its connection over a network was lost, in
+            seconds; zero: its session ends with its connection. None: 30 s.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
         handshake_timeout: How long a dialer may take to identify itself, in seconds. Also how long a dialer keeps its
@@ -283,8 +283,8 @@ class ClientBackend(_Backend):
             variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
-        reconnect_timeout: How long an agent whose connection was lost over a network may take to come back, in seconds;
-            zero: its session ends with its connection. None: 30 s.
+        reconnect_timeout: How long an agent may take to reconnect after its connection over a network was lost, in
+            seconds; zero: its session ends with its connection. None: 30 s.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
 

@@ -1,4 +1,4 @@
-"""ClientEnv and ServerEnv: what an agent holds. Each is a ``gymnasium.Env`` like any other."""
+"""ClientEnv and ServerEnv: the agent's environments. Each is a ``gymnasium.Env`` like any other."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "contract": lambda name, value: _options.choice(name, value, ("strict", "warn", "off")),
     "on_loss": lambda name, value: _options.choice(name, value, ("raise", "replace", "truncate")),
 }
-"""What is an argument and an attribute, and how it is checked as either."""
+"""What is both an argument and an attribute, and how it is checked as either."""
 
 _OPENED = frozenset({"observation_space", "action_space", "address"})
 """Attributes that a copy gets when it is opened."""
@@ -50,7 +50,7 @@ class _Metadata:
 
 
 class _Space:
-    """A space until the environment has told it: then it is an attribute of the instance, which comes first.
+    """A space that the environment has not announced yet; later an attribute of the instance takes precedence.
 
     ``__getattr__`` would do the same, but make every other attribute slower.
     """
@@ -67,7 +67,7 @@ class _Space:
 
 
 class RemoteEnv(gym.Env[Any, Any]):
-    """What `ClientEnv` and `ServerEnv` have in common, and what to ask ``isinstance`` for.
+    """The common base of `ClientEnv` and `ServerEnv`, for ``isinstance``.
 
     Attributes:
         address: The address, with the real port.
@@ -87,12 +87,12 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     metadata = _Metadata()
     if not TYPE_CHECKING:
-        # To type checkers they are what Gymnasium declares.
+        # For type checkers these are as Gymnasium declares them.
         observation_space = _Space()
         action_space = _Space()
 
     _registered: ClassVar[tuple[str, str]]
-    """Id and entry point with which ``gym.make`` makes one like it."""
+    """Id and entry point with which ``gym.make`` makes an environment of this class."""
 
     _log: str | None = None
     _restarts = 0
@@ -109,13 +109,13 @@ class RemoteEnv(gym.Env[Any, Any]):
         env_id: str | None,
         env_kwargs: dict[str, Any] | None,
     ) -> None:
-        """Keep what both endpoints are told."""
+        """Store the arguments that both endpoints have."""
         self._raw: _rlay.RawEnv | None = None
         self._opening = threading.Lock()
         self._closed = False
         self._inherited = False
         self._checks = 2
-        # Whether the log says already that an observation is not in the space.
+        # Whether it was logged already that an observation is not in the space.
         self._told = False
         self._metadata: dict[str, Any] = {"render_modes": []}
         self._details: dict[str, Any] = {}
@@ -129,15 +129,15 @@ class RemoteEnv(gym.Env[Any, Any]):
         self._env_id = _options.text("env_id", env_id, "maze")
         self._env_kwargs = _options.keywords(env_kwargs)
         _rlay.check_data(self._env_kwargs, "env_kwargs")
-        # As they were given: a copy elsewhere may find another token in its surroundings.
+        # The arguments as given: a copy elsewhere may find another token in its environment variables.
         self._options = options
         _lifetime.watch(self)
 
     if not TYPE_CHECKING:
-        # To type checkers it would mean that any attribute can be set, and to any type.
+        # For type checkers it would mean that any attribute can be set, and to any type.
 
         def __setattr__(self, name: str, value: Any) -> None:
-            """Refuse what the attribute cannot be."""
+            """Refuse an invalid value."""
             check = _CHECKS.get(name)
             value = value if check is None else check(name, value)
             if name == "on_loss" and (raw := self.__dict__.get("_raw")) is not None:
@@ -146,12 +146,12 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     @property
     def spec(self) -> EnvSpec | None:
-        """What ``gym.make`` made it from, or can make another from, with what the host says of the environment.
+        """The spec from which ``gym.make`` made this environment, or can make another, with the host's details of it.
 
         That is ``max_episode_steps``, after which the remote environment truncates by itself,
         ``reward_threshold`` and ``nondeterministic``; of a `ServerEnv`, once an environment has dialed in.
-        What is made from it has a time limit here, too, as ``gym.make`` does with every spec, and truncates with the
-        remote.
+        An environment made from this spec has a time limit at this end, too, as ``gym.make`` adds for every spec, and
+        truncates together with the remote.
         """
         if self._spec is None and "_registered" in vars(type(self)):
             id, entry_point = self._registered
@@ -165,7 +165,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         self._complete()
 
     def _complete(self) -> None:
-        """Add to the spec what the host says and it does not."""
+        """Add the host's details that the spec lacks."""
         if (spec := self._spec) is None:
             return
         limit, threshold, nondeterministic = self._facts()
@@ -176,7 +176,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         spec.nondeterministic = spec.nondeterministic or nondeterministic
 
     def _facts(self) -> tuple[int | None, float | None, bool]:
-        """Return what the host says, which may be anything, as far as it makes sense: limit, threshold, chance."""
+        """Return the valid ones of the host's details, which may be anything: limit, threshold, nondeterminism."""
         details = self._details if isinstance(self._details, dict) else {}
         limit, threshold = details.get("max_episode_steps"), details.get("reward_threshold")
         return (
@@ -186,11 +186,11 @@ class RemoteEnv(gym.Env[Any, Any]):
         )
 
     def __enter__(self) -> Self:
-        """Return the environment, which the end of the block closes."""
+        """Return the environment; the end of the block closes it."""
         return self
 
     def __repr__(self) -> str:
-        """Return where it is, which environment, and in which state."""
+        """Return the address, the environment's id and the state."""
         told = vars(self)
         env_id = _rlay.sentence(told.get("_remote_id") or told.get("_env_id") or "")
         name = type(self).__name__ + (f"<{env_id}>" if env_id else "")
@@ -217,7 +217,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         raise NotImplementedError
 
     def _agent_options(self) -> AgentOptions:
-        """Return what is told to whatever finds the environment."""
+        """Return the options with which an environment is searched."""
         options = self._options.settled()
         return AgentOptions(
             options, self.render_mode, self._env_id, self._env_kwargs, self.on_loss, self._log, self._restarts
@@ -227,7 +227,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         """Pickle as the arguments: the copy is a new session, with another environment that dials in or is made."""
         arguments = self._arguments()
         kept = (*arguments, *_OPENED)
-        # What its user has set besides, and the spec.
+        # The attributes that its user has set, and the spec.
         attributes = {name: x for name, x in vars(self).items() if not name.startswith("_") and name not in kept}
         return _again, (type(self), self._address_again(), arguments), {**attributes, "_spec": self._spec}
 
@@ -277,7 +277,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         return self._raw
 
     def _ask_first(self) -> None:
-        """Connect for an attribute that the environment is to say."""
+        """Connect for an attribute that only the environment knows."""
         try:
             self._connect()
         except AttributeError as error:
@@ -291,7 +291,7 @@ class RemoteEnv(gym.Env[Any, Any]):
                 "action_space": _spaces.build(action_space),
             }
         except Error as error:
-            # Its host is to know why it is not played.
+            # Tells the host why its environment is not played.
             raw.leave(str(error))
             raise
         self._learn(raw)
@@ -299,7 +299,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         self._raw = raw
 
     def _learn(self, raw: _rlay.RawEnv) -> None:
-        """Keep what the host says besides spaces, which are those of the first environment in every other one."""
+        """Store the host's details except the spaces: every further environment has the spaces of the first."""
         self._remote_id, _, _, render_mode, metadata, self._details = raw.spec()
         self._metadata = metadata if isinstance(metadata, dict) else {"render_modes": []}
         self._complete()
@@ -322,7 +322,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         return result
 
     def step(self, action: Any) -> StepResult:
-        """Take one action. Wrong structure is refused before anything is sent; the rest is for the environment."""
+        """Take one action. A wrong structure is refused before anything is sent; the environment checks the rest."""
         result = (self._raw or self._connect()).step(action, self.timeout)
         if self._checks or self.contract == "strict":
             self._check(result[0])
@@ -332,7 +332,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         """Render in the mode the environment was made with."""
         raw = self._raw or self._connect()
         if self.render_mode is None:
-            # As environments do locally: a word, and nothing drawn.
+            # As environments do locally: a warning, and nothing drawn.
             spec = f'gym.make("{self.spec.id}", ' if self.spec is not None else f"{type(self).__name__}(..., "
             gym.logger.warn(
                 "You are calling render method without specifying any render mode. "
@@ -342,7 +342,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         return raw.render(self.timeout)
 
     def late(self, timeout: float | None = None) -> Any:
-        """Return what a call that timed out or was interrupted would have returned, waiting at most ``timeout``."""
+        """Return the result of a call that timed out or was interrupted, waiting at most ``timeout``."""
         result, is_row = self._connect().late(_CHECKS["timeout"]("timeout", timeout))
         if is_row and (self._checks or self.contract == "strict"):
             self._check(result[0])
@@ -351,7 +351,7 @@ class RemoteEnv(gym.Env[Any, Any]):
     def close(self) -> None:
         """End the session, within two seconds. What the environment raised in its ``close`` is raised here.
 
-        A program that was launched is waited for until it has ended: see `launch`.
+        Waits until a launched program has ended: see `launch`.
         """
         raw, self._raw, self._closed = self._raw, None, True
         if raw is None:
@@ -359,7 +359,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         try:
             raw.close()
         except Busy:
-            # Another thread is in a call; for it, all is as it was.
+            # Another thread is in a call, for which nothing changes.
             self._raw, self._closed = raw, False
             raise
 
@@ -380,7 +380,7 @@ class RemoteEnv(gym.Env[Any, Any]):
         logger.warning("%s; it is passed on as it is; %s, or set contract to 'off'", text, mend)
 
     def _begin_to_close(self) -> _rlay.RawEnv | None:
-        """Return what is to be closed beside others."""
+        """Return the environment that is to be closed beside others."""
         return self._raw
 
     def _abandon(self) -> None:
@@ -389,7 +389,7 @@ class RemoteEnv(gym.Env[Any, Any]):
             self._raw.abandon()
 
     def __del__(self) -> None:
-        """Leave quietly; ``close`` is the orderly way."""
+        """Close without waiting or raising; ``close`` is the orderly way."""
 
 
 class ClientEnv(RemoteEnv):
@@ -411,9 +411,9 @@ class ClientEnv(RemoteEnv):
         contract: What to do about an environment that breaks its own contract: ``"strict"`` raises, ``"warn"`` logs a
             warning for the first results, ``"off"`` does nothing.
         on_loss: What to do about an environment that vanished for good. ``"raise"``: this call and every later one
-            raise `ConnectionLost`. ``"replace"``: the call raises, and `reset` goes on with another environment,
-            made as this one was. ``"truncate"``: besides, `step` does not raise but
-            ends the episode: the last observation once more, reward 0.0, truncated, and ``info["lost"]`` says why.
+            raise `ConnectionLost`. ``"replace"``: the call raises, and `reset` continues with another environment,
+            made as this one was. ``"truncate"``: the same, but `step` does not raise and ends the episode: the last
+            observation once more, reward 0.0, truncated, and ``info["lost"]`` says why.
         env_id: Which environment, where the host has several.
         env_kwargs: Keyword arguments for the environment, as far as the host allows them.
         log: For a command: the file to which what it prints is added, one of this user's own or a device; by default a
@@ -495,7 +495,7 @@ class ClientEnv(RemoteEnv):
 
 
 class LaunchArguments(TypedDict, total=False):
-    """What `launch` takes besides the command: the keyword arguments of `ClientEnv`."""
+    """The keyword arguments of `launch`: those of `ClientEnv`."""
 
     render_mode: str | None
     timeout: float | None
@@ -571,9 +571,9 @@ class ServerEnv(RemoteEnv):
         contract: What to do about an environment that breaks its own contract: ``"strict"`` raises, ``"warn"`` logs a
             warning for the first results, ``"off"`` does nothing.
         on_loss: What to do about an environment that vanished for good. ``"raise"``: this call and every later one
-            raise `ConnectionLost`. ``"replace"``: the call raises, and `reset` goes on with another environment,
-            the next that dials in. ``"truncate"``: besides, `step` does not raise but
-            ends the episode: the last observation once more, reward 0.0, truncated, and ``info["lost"]`` says why.
+            raise `ConnectionLost`. ``"replace"``: the call raises, and `reset` continues with another environment,
+            the next that dials in. ``"truncate"``: the same, but `step` does not raise and ends the episode: the last
+            observation once more, reward 0.0, truncated, and ``info["lost"]`` says why.
         env_id: Which environment, where the game that dials in has several.
         env_kwargs: Keyword arguments for the environment, as far as the game allows them.
         max_sessions: Most environments at a time, with those that dialed in and wait to be taken, at most 64 of them.
@@ -623,7 +623,7 @@ class ServerEnv(RemoteEnv):
             handshake_timeout=handshake_timeout,
             max_handshakes=max_handshakes,
         )
-        # The environment that is to be taken, if that is settled already.
+        # The environment to take, if one is chosen already.
         self._session: _rlay.Session | None = None
         super().__init__(
             address,
@@ -635,7 +635,7 @@ class ServerEnv(RemoteEnv):
             env_id=env_id,
             env_kwargs=env_kwargs,
         )
-        # The last, for nothing would give the port back.
+        # Last, for nothing would release the port if a later step raised.
         self._listener = _listeners.take(address, options.settled(), self)
         self.address, self._again = self._listener.address, self._listener.again
 

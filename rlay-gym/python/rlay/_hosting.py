@@ -1,4 +1,4 @@
-"""What a host serves: an id, a callable or an instance, made into what the native module asks for."""
+"""What a host serves: an id, a callable or an instance, converted to what the native module calls."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ One = str | EnvSpec | gym.Env[Any, Any] | Callable[..., gym.Env[Any, Any]]
 """An environment that can be hosted."""
 
 Source = One | Mapping[str, One]
-"""What can be hosted: an environment, or several by the names that agents ask for."""
+"""What can be hosted: an environment, or several by the names that agents request."""
 
 _NOT_THE_ENVIRONMENTS = frozenset({"id", "render_mode", "max_episode_steps", "disable_env_checker"})
-"""Arguments of ``gym.make`` itself. The render mode is asked for, and checked, apart from the others."""
+"""Arguments of ``gym.make`` itself. The render mode is requested, and checked, apart from the others."""
 
 Described = tuple[Any, str, tuple[Any, ...], tuple[Any, ...], str | None, dict[str, Any], dict[str, Any], bool]
 """Environment, id, observation space, action space, render mode, metadata, details, whether the host closes it."""
 
 
 def offered(source: Source) -> list[str]:
-    """Return the names that agents may ask for."""
+    """Return the names that agents may request."""
     return list(source) if isinstance(source, Mapping) else []
 
 
@@ -51,7 +51,7 @@ def _has(thing: Any, name: str) -> bool:
 
 
 def _attribute(thing: Any, name: str, default: Any) -> Any:
-    """Return the attribute, or ``default`` if there is none; what a property raises is no such news."""
+    """Return the attribute, or ``default`` if there is none; an exception of a property is not taken for that."""
     try:
         return getattr(thing, name)
     except AttributeError:
@@ -93,7 +93,7 @@ def check(source: Source, env_kwargs: Collection[str]) -> None:
 
 
 def check_single(env: Any) -> None:
-    """Refuse what is several environments or has several agents, which no session has room for."""
+    """Refuse vector and multi-agent environments, which no session can carry."""
     what = env if isinstance(env, type) else type(env)
     name = f"{what.__module__}.{what.__qualname__}"
     is_single = isinstance(env, gym.Env) or issubclass(what, gym.Env)
@@ -110,7 +110,7 @@ def check_single(env: Any) -> None:
 
 
 def title(source: Source) -> str:
-    """Return what ``source`` is called, for people."""
+    """Return the display name of ``source``."""
     if isinstance(source, str):
         return source
     if isinstance(source, Mapping):
@@ -206,20 +206,20 @@ class Announced:
     """The spaces with which an environment is announced, to notice a reset that replaces them."""
 
     def __init__(self, env: Any) -> None:
-        """Keep those that ``env`` has now."""
+        """Keep the spaces that ``env`` has now."""
         self._env = env
         self._spaces = {name: getattr(env, name) for name in ("observation_space", "action_space")}
         self._told = False
 
     def compare(self) -> None:
-        """Say once that a space is another now. Agents have been told the first ones, and keep them."""
+        """Log once that a space was replaced. Agents keep the spaces that were announced first."""
         for name, before in self._spaces.items():
             after = getattr(self._env, name)
             if after is before or self._told:
                 continue
             how = self._difference(name, before, after)
             if how is None:
-                # Equal, and next time the very same.
+                # Equal, and the same object at the next comparison.
                 self._spaces[name] = after
                 continue
             self._told = True
@@ -240,7 +240,7 @@ class Announced:
 
 
 def let_go(env: Any, own: bool, why: BaseException) -> None:
-    """Close an environment that is not to be hosted. What that raises is told after ``why``, as its context."""
+    """Close an environment that is not to be hosted. An exception of its close becomes the context of ``why``."""
     if not own or not hasattr(env, "close"):
         return
     try:
@@ -254,7 +254,7 @@ def let_go(env: Any, own: bool, why: BaseException) -> None:
 
 
 def _first(error: BaseException, but: BaseException | None = None) -> BaseException:
-    """Return the exception with which the story of ``error`` begins, as its traceback tells it; not before ``but``."""
+    """Return the first exception in the chain of ``error``, as a traceback shows the chain; none before ``but``."""
     while before := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         if before is but:
             break
@@ -263,7 +263,7 @@ def _first(error: BaseException, but: BaseException | None = None) -> BaseExcept
 
 
 def _fact(spec: Any, name: str) -> Any:
-    """Return what an environment's ``spec``, which may be anything, says of it."""
+    """Return the details in an environment's ``spec``, which may be anything."""
     return spec.get(name) if isinstance(spec, Mapping) else getattr(spec, name, None)
 
 

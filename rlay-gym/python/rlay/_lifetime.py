@@ -12,7 +12,7 @@ from rlay import _rlay
 
 
 class Endpoint(Protocol):
-    """Something that holds a connection or a listener."""
+    """An object that holds a connection or a listener."""
 
     def _abandon(self) -> None: ...
     def _begin_to_close(self) -> _rlay.RawEnv | None: ...  # the environment that is to be closed beside others
@@ -22,23 +22,23 @@ class Endpoint(Protocol):
 class ListeningDescriptor:
     """The descriptor of a listener, which a forked child closes: the address is free once the parent has closed it.
 
-    It is known by its number, which the system gives to something else once the listener is closed. So what the number
-    names is compared with what it named.
+    The system reuses the descriptor's number once the listener is closed. So the file that the number names now is
+    compared with the file that it named.
     """
 
     def __init__(self, number: int | None) -> None:
-        """Keep the number of a descriptor that is open; None: there is none."""
+        """Keep the number of an open descriptor; None: there is none."""
         self._number = number
         self._named = None if number is None else _what_is(number)
 
     def close_in_child(self) -> None:
-        """Close the child's copy, unless the number names something else by now."""
+        """Close the child's copy, unless the number names another file by now."""
         if self._number is not None and self._named is not None and _what_is(self._number) == self._named:
             os.close(self._number)
 
 
 def _what_is(descriptor: int) -> tuple[int, int] | None:
-    """Return what tells an open descriptor's file or socket from any other; None if it is closed."""
+    """Return the identity of an open descriptor's file or socket; None if the descriptor is closed."""
     try:
         found = os.fstat(descriptor)
     except OSError:
@@ -50,13 +50,13 @@ _open: weakref.WeakSet[Endpoint] = weakref.WeakSet()
 
 
 def watch(endpoint: Endpoint) -> None:
-    """Look after ``endpoint`` until it is collected."""
+    """Register ``endpoint`` for forks and exit, until it is collected."""
     _open.add(endpoint)
 
 
 def _in_child() -> None:
     _rlay.forked()
-    # The connections are the parent's. A goodbye from here would end them.
+    # The connections belong to the parent. A goodbye from the child would end them.
     endpoints = list(_open)
     _open.clear()
     for endpoint in endpoints:
@@ -65,13 +65,13 @@ def _in_child() -> None:
 
 
 def _at_exit() -> None:
-    # Each may have to wait for a peer that does not answer, or an environment in a call: they do so side by side.
+    # Each close may have to wait for a peer that does not answer, or an environment in a call: all wait side by side.
     endpoints, envs = list(_open), []
     for endpoint in endpoints:
         with contextlib.suppress(Exception, KeyboardInterrupt):
             if (env := endpoint._begin_to_close()) is not None:
                 envs.append(env)
-    # Ctrl-C ends the wait for one of them, not the goodbyes of the others.
+    # Ctrl-C ends the wait for one endpoint, not the goodbyes of the others.
     with contextlib.suppress(Exception, KeyboardInterrupt):
         _rlay.close_all(envs)
     for endpoint in endpoints:

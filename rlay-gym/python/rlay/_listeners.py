@@ -42,7 +42,7 @@ class Listener:
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
     def take(self, options: AgentOptions) -> _rlay.RawEnv | None:
-        """Return the next environment that dials in and is made, None once closed; raise Timeout in the end."""
+        """Return the next environment that dials in and is made, None once closed; raise Timeout at the timeout."""
         return self.acceptor.take(options)
 
     def next(self, timeout: float | None) -> _rlay.Session | None:
@@ -67,7 +67,7 @@ class Listener:
 
 
 def again(asked: str, address: str) -> str:
-    """Return what to listen at once more: what was asked for, with the real port.
+    """Return the address for listening once more: as requested, with the real port.
 
     >>> again("tls://0.0.0.0:0?ca=ca.pem", "tls://192.0.2.7:5005?pin=sha256:0f")
     'tls://0.0.0.0:5005?ca=ca.pem'
@@ -79,7 +79,7 @@ def again(asked: str, address: str) -> str:
 
 
 def say_where(asked: str, address: str) -> None:
-    """Log which address others dial, where a listener listens on every interface."""
+    """Log the address to dial, where a listener listens on every interface."""
     if re.match(r"\w+://(0\.0\.0\.0|\[::\]):", asked):
         logger.info(
             "%s is every interface of this machine; other machines dial %s, or the same port at another address or "
@@ -95,13 +95,13 @@ _by_address: weakref.WeakValueDictionary[str, Listener] = weakref.WeakValueDicti
 
 
 _ALIKE = ("token", "max_frame", "reconnect_timeout")
-"""Options that the listener settles for every session, and of which none can have another."""
+"""Options that the listener fixes for all of its sessions."""
 
 
 def take(address: str, options: Options, user: object) -> Listener:
-    """Return the listener for ``address``, as it was asked for or as it turned out, to one more user.
+    """Return the listener for ``address``, as requested or as bound, to one more user.
 
-    One that is there already keeps its own bounds on sessions and handshakes.
+    An existing listener keeps its own bounds on sessions and handshakes.
     """
     with _lock:
         listener = _by_address.get(address)
@@ -120,7 +120,7 @@ def take(address: str, options: Options, user: object) -> Listener:
 
 
 def give_back(listener: Listener, user: object) -> None:
-    """Say that ``user`` of ``listener`` is gone; one that was dropped is gone without this."""
+    """Remove ``user`` from the users of ``listener``; a user that is collected is removed without this."""
     with _lock:
         listener.users.discard(user)
         if listener.users:
@@ -131,7 +131,7 @@ def give_back(listener: Listener, user: object) -> None:
 
 
 def _in_child() -> None:
-    """Begin anew in a forked child: the listeners are the parent's, and so is a thread that holds the lock."""
+    """Reset in a forked child: the listeners belong to the parent, and so does a thread that holds the lock."""
     global _lock
     _lock = threading.Lock()
     _by_address.clear()

@@ -1,4 +1,4 @@
-"""Options: what every endpoint is told by its arguments, as the native module takes it; and what arguments can be."""
+"""Options: the arguments of every endpoint, as the native module takes them, and their checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FRAMES = range(64 << 10, 2**32 - 1)
 
 
 def shown(name: str, value: object) -> str:
-    """Return an argument as its error shows it, which is never long."""
+    """Return an argument as error messages show it, cut to a bounded length."""
     return f"{name}={reprlib.repr(value)}"
 
 
@@ -71,7 +71,7 @@ def text(name: str, value: Any, such_as: str) -> Any:
 
 
 def address(value: Any) -> str:
-    """Return ``value`` if it is a str, which is all that is known of an address here."""
+    """Return ``value`` if it is a str; Python checks no more of an address."""
     if isinstance(value, str):
         return value
     such_as = "tcp://127.0.0.1:5005"
@@ -98,7 +98,7 @@ def keywords(value: Any) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What an endpoint is told, and ignores if it does not concern it. The endpoints themselves say what each is."""
+    """The options of an endpoint, which ignores those of other endpoints. The endpoints document each of them."""
 
     token: str | None = dataclasses.field(default=None, repr=False)
     max_frame: int | None = None
@@ -110,9 +110,9 @@ class Options:
     close_timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse invalid values."""
         if self.token is not None and not isinstance(self.token, str):
-            # Its value is a secret, and not for a log.
+            # The value is a secret, and must not be logged.
             decoded = ", such as token.decode()" if isinstance(self.token, bytes) else ""
             raise TypeError(f"token is a {type(self.token).__name__}; give a str{decoded}, or None for RLAY_TOKEN")
         what = "bytes, such as 64 << 20, or None for 64 MiB"
@@ -140,7 +140,7 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class AgentOptions:
-    """What an agent is told besides: `ClientEnv` and `ServerEnv` say what each is."""
+    """An agent's further options: `ClientEnv` and `ServerEnv` document each of them."""
 
     options: Options
     render_mode: str | None
@@ -153,7 +153,7 @@ class AgentOptions:
 
 @dataclasses.dataclass(frozen=True)
 class HostOptions:
-    """What a host is told besides: `ServerBackend` and `ClientBackend` say what each is."""
+    """A host's further options: `ServerBackend` and `ClientBackend` document each of them."""
 
     options: Options
     tracebacks: bool

@@ -93,7 +93,7 @@ def _play(
                 steps += 1
                 done = terminated or truncated
         except Error as error:
-            # Its host is to know why it is let go.
+            # Tells the host why the session ends.
             agent.leave(_text(error))
             raise
     except Error as error:
@@ -122,7 +122,8 @@ def _tell_end(peer: str, played: tuple[int, int], error: Error, history: _rlay.H
         if line := history.line(peer, f"the environment was not played: {_text(error)}"):
             logger.warning("%s", line)
         return
-    # Each is told, but what went wrong is a warning once. Games come and go, and of the policy's error it was said.
+    # Each host is told why. A failure is logged as a warning once; a game that leaves is no warning, and the policy's
+    # error was logged already.
     is_wrong = not isinstance(error, Closed | ConnectionLost | _PolicyError)
     is_news = is_wrong and history.line(peer, _text(error)) is not None
     level = logging.WARNING if is_news else logging.INFO

@@ -16,7 +16,7 @@ from rlay.errors import EnvError, Error
 
 
 def _opened(env: RemoteEnv) -> RemoteEnv:
-    """Take the environment; without one, nothing is kept, least of all a port."""
+    """Connect to the environment; on failure release everything, the port included."""
     try:
         env._connect()
     except BaseException as error:
@@ -49,7 +49,7 @@ def _wrapped(env_class: type[RemoteEnv], render_mode: str | None, **kwargs: Any)
         if env is None:
             env = make(render_mode=instead, **kwargs)
         else:
-            # A listener keeps its port; the game that dials in next is asked for the other mode.
+            # A listener keeps its port; the other mode is requested from the game that dials in next.
             env.render_mode = instead
     _opened(env)
     try:

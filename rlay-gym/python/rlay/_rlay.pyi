@@ -40,11 +40,11 @@ __version__: str
 
 @final
 class _Memory:
-    """What an array was received in; its memory goes back to a pool with it."""
+    """The frame in which an array was received; its memory returns to a pool when it is dropped."""
 
 @final
 class History:
-    """What an endpoint remembers of sessions that ended, which the log says once that happens again and again."""
+    """What an endpoint remembers of sessions that ended, for the log when such ends repeat."""
 
     def __new__(cls) -> Self: ...
     def count(self, text: str) -> int | None: ...
@@ -67,7 +67,7 @@ class Acceptor:
 
 @final
 class Session:
-    """An environment that has dialed in, and has not been made yet."""
+    """An environment that has dialed in and is not made yet."""
 
     @property
     def peer(self) -> str: ...
@@ -99,7 +99,7 @@ class RawEnv:
 
 @final
 class SessionPool:
-    """Where the sessions of a host come from, when the next one may, and how many there are."""
+    """Where a host's sessions come from, when the next one may start, and how many there are."""
 
     @staticmethod
     def listen(address: str, options: HostOptions, full: str | None) -> SessionPool: ...
@@ -121,7 +121,7 @@ class SessionPool:
 
 @final
 class HostedSession:
-    """A session that was let in, to be hosted once."""
+    """A session that was admitted, to be hosted once."""
 
     def serve(self, make: Make) -> None: ...
 

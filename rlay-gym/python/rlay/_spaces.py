@@ -1,4 +1,4 @@
-"""Gymnasium's spaces as plain tuples for the native module, and back, with every trap on the way."""
+"""Gymnasium's spaces as plain tuples for the native module, and back, special cases included."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DEPTH = 32
 
 
 def register_space(cls: type[_Space], to_base: Callable[[Any], _Space]) -> None:
-    """Say how a custom space class is sent: as the Gymnasium space that ``to_base(space)`` returns.
+    """Declare how a custom space class is sent: as the Gymnasium space that ``to_base(space)`` returns.
 
     The values of the space must be values of that base space. The agent sees the base space. Subclasses of ``cls`` are
-    sent in the same way, unless a class between them is registered, too. Gymnasium's own classes are always sent as
-    they are; registering one of them says how its subclasses are.
+    sent in the same way, unless a class between them is registered, too. Gymnasium's own classes are always sent
+    unchanged; registering one of them declares how its subclasses are sent.
 
-    A ``Text`` has letters and digits only, unless it is told its characters:
+    A ``Text`` has letters and digits only, unless ``charset`` names other characters:
 
     >>> import string, gymnasium, rlay
     >>> class Mission(gymnasium.spaces.Space):
@@ -50,7 +50,7 @@ def _little(array: Any) -> bytes:
 
 
 _KEYS = str | bytes | bool | int | float | np.bool_ | np.number | None
-"""What can be the key of a Dict space, by itself or in a tuple."""
+"""The types of a Dict space's keys, alone or in a tuple."""
 
 _NAMES = {np.dtype(name).name for name in ("bool", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")}
 
@@ -66,7 +66,7 @@ _OWN: dict[type, str] = {
     spaces.Graph: "space.node_space, space.edge_space",
     spaces.OneOf: "space.spaces",
 }
-"""Gymnasium's own classes, and the arguments that make such a space of one of a subclass."""
+"""Gymnasium's own classes, and the arguments that convert a subclass's space to one of them."""
 
 
 def _refuse(path: str, space: object, why: str) -> Error:
@@ -140,7 +140,7 @@ def describe(space: object, path: str = "space", depth: int = DEPTH) -> tuple[An
         assert isinstance(space, spaces.Graph)
         edge = None if space.edge_space is None else nested(space.edge_space, ".edge_space")
         return ("Graph", nested(space.node_space, ".node_space"), edge)
-    # A subclass may hold other values than its base class, so that is for its author to say.
+    # A subclass may hold other values than its base class, so its author has to register it.
     base = next((own for own in _OWN if isinstance(space, own)), None)
     made = f"gymnasium.spaces.{base.__name__}({_OWN[base]})" if base else "<a Gymnasium space with the same values>"
     raise _refuse(
@@ -240,14 +240,14 @@ def contains(space: _Space, value: Any) -> bool:
     try:
         return bool(space.contains(_with_arrays(space, value)))
     except Exception:
-        # Gymnasium's own answer to some values that are far from the space.
+        # Gymnasium itself raises for some values that are far from the space.
         return False
 
 
 def violation(space: _Space, value: Any, agent: _rlay.RawEnv) -> str:
     """Return which leaf of an observation of ``agent`` is not in its space, and why."""
     with contextlib.suppress(Exception):
-        # Gymnasium takes a list for an array, so that is not what is wrong with it unless it is no array.
+        # Gymnasium accepts a list for an array, so a list is wrong only if no array can be made of it.
         value = _with_arrays(space, value)
     return agent.violation(value) or f"observation is not in {_values.cut(' '.join(repr(space).split()), 200)}"
 

@@ -11,17 +11,17 @@ from typing import Any
 from rlay.errors import ResourceExhausted
 
 CLOSE_TIME = 1.5
-"""How long whoever closes waits for threads that are in a call, in seconds."""
+"""How long a close waits for threads that are in a call, in seconds."""
 
 
 class Threads:
-    """Daemon threads of one owner, which tells them to end and then waits for them."""
+    """Daemon threads of one owner, which asks them to end and then waits for them."""
 
     def __init__(self, name: str) -> None:
-        """Begin with none; each will be called ``name``."""
+        """Begin without threads; each will be named ``name``."""
         self._name = name
         self._known: list[threading.Thread] = []
-        # A signal handler may close what is just starting a thread.
+        # A signal handler may close an owner that is just starting a thread.
         self._lock = threading.RLock()
 
     def start(self, target: Callable[..., None], *arguments: Any) -> None:
@@ -36,11 +36,11 @@ class Threads:
                 raise ResourceExhausted(f"cannot start a thread: {error}") from error
 
     def join(self, asked: float) -> None:
-        """Wait for all that were asked to end then, though not for long: one may be in a call that does not end."""
+        """Wait for the threads that were asked to end, for a bounded time: one may be in a call that does not end."""
         deadline = asked + CLOSE_TIME
         with self._lock:
             known = list(self._known)
         for thread in known:
-            # It may be this very thread, or one that Ctrl-C kept from starting.
+            # The thread may be the current one, or one that Ctrl-C kept from starting.
             with contextlib.suppress(RuntimeError):
                 thread.join(max(0.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""What the native module needs of Python to carry values: big integers, byte orders, and names for the rest."""
+"""Value conversions that the native module calls in Python: big integers, byte orders, and names for the rest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def warn_once(key: str, message: str) -> None:
 
 
 def forget_warnings() -> None:
-    """Let `warn_once` log each warning once more, as tests need it that read the log."""
+    """Let `warn_once` log each warning once more, for tests that read the log."""
     _warned.clear()
 
 
@@ -47,11 +47,11 @@ _SHOWN = 100
 """Most characters of a name or key in a message."""
 
 _CPU = frozenset({1, 3, 11})
-"""DLPack's numbers of devices whose memory the CPU reads: its own, and what CUDA and ROCm pin there."""
+"""DLPack's numbers of devices with memory that the CPU reads: its own, and what CUDA and ROCm pin there."""
 
 
 def cut(text: str, most: int = _SHOWN) -> str:
-    """Return ``text`` cut to ``most`` characters, as UTF-8 can hold it."""
+    """Return ``text`` cut to ``most`` characters, with only what UTF-8 can encode."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= most else f"{text[:most]}…"
 
@@ -66,7 +66,7 @@ def part(key: object) -> str:
 
 
 def kind(value: object) -> str:
-    """Return what an object is, for messages: its type, and the size of arrays and containers."""
+    """Return a description of an object for messages: its type, and the size of arrays and containers."""
     if value is None:
         return "None"
     if isinstance(value, Opaque):

@@ -13,7 +13,7 @@ from rlay import _rlay
 
 
 class Error(Exception):
-    """The base of everything RLay raises. Nothing in its text acts on a terminal."""
+    """The base of all exceptions that RLay raises. Nothing in its text acts on a terminal."""
 
     def __str__(self) -> str:
         """Return the text, with control characters shown as ``repr`` does, but for newlines and tabs."""
@@ -84,7 +84,7 @@ class ResetNeeded(Error, gymnasium.error.ResetNeeded):
 
 
 class InvalidAction(Error, ValueError, gymnasium.error.InvalidAction):
-    """The action's structure is not that of the action space; nothing was sent."""
+    """The action's structure differs from the action space's; nothing was sent."""
 
 
 class Closed(Error, gymnasium.error.ClosedEnvironmentError):
@@ -102,7 +102,7 @@ def _known() -> dict[str, type[Exception]]:
         for name, value in vars(builtins).items()
         if isinstance(value, type)
         and issubclass(value, Exception)
-        # These mean something to the interpreter, or need more than a text to be made.
+        # The interpreter treats these specially, or their constructors need more than a text.
         and not issubclass(value, StopIteration | StopAsyncIteration)
         and "Group" not in name
     }
@@ -113,7 +113,7 @@ def _known() -> dict[str, type[Exception]]:
             isinstance(value, type)
             and issubclass(value, Exception)
             and value.__module__ == "gymnasium.error"
-            # Those with more to say than a text are made by Gymnasium alone.
+            # Those with more arguments than a text are raised by Gymnasium alone.
             and "__init__" not in vars(value)
         ):
             known[f"gymnasium.error.{name}"] = value
@@ -121,7 +121,7 @@ def _known() -> dict[str, type[Exception]]:
 
 
 def _remote(name: str, base: type[Exception]) -> type[EnvError]:
-    """Make the class for what is a ``name`` at the other end. Pickle finds it in this module."""
+    """Make the class for exceptions that are a ``name`` at the other end. Pickle finds the class in this module."""
     own_name = "Remote" + name.rsplit(".", 1)[-1]
     cls = type(own_name, (EnvError, base), {"__module__": __name__, "__doc__": f"An `EnvError` that is a {name}, too."})
     globals()[own_name] = cls
@@ -132,7 +132,7 @@ _classes = {name: _remote(name, base) for name, base in _known().items()}
 
 
 def env_error(remote_type: str, message: str, remote_traceback: str) -> EnvError:
-    """Make the exception for what a remote environment raised. The class is chosen by name from a fixed list.
+    """Make the exception for a failure of a remote environment. The class is chosen by name from a fixed list.
 
     >>> error = env_error("ValueError", "no such action", "")
     >>> isinstance(error, ValueError), isinstance(error, EnvError), str(error)
@@ -155,9 +155,9 @@ def _env_error(cls: type[EnvError], remote_type: str, message: str, remote_trace
 
 
 def no_attribute_error(error: AttributeError) -> Error:
-    """Make an exception of ``error`` that Python does not take for the news that there is no such attribute.
+    """Make an exception of ``error`` that Python does not take for a missing attribute.
 
-    What an attribute raises that asks the environment first would else end in ``__getattr__`` or ``hasattr``.
+    Otherwise an exception of an attribute that queries the environment would end in ``__getattr__`` or ``hasattr``.
     """
     if isinstance(error, EnvError):
         return _env_error(EnvError, error.remote_type, str(error), error.remote_traceback)
@@ -180,7 +180,7 @@ def describe(error: BaseException) -> tuple[str, str, str]:
 
 
 def _words(error: BaseException) -> str:
-    """Return the text of an exception; of those that end programs, which say nothing themselves, what happened."""
+    """Return the text of an exception; for exceptions that end programs, which have no text, what happened."""
     if isinstance(error, SystemExit):
         code = "" if error.code is None else reprlib.repr(error.code)
         return f"the environment called sys.exit({code}), which ended this call; let it raise an error that says why"
