@@ -29,11 +29,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 TOUCH_GYMNASIUM = ("spaces", "gymnasium_api")
-"""Folders whose tests depend on Gymnasium's release, all of them; elsewhere those do that are marked."""
+"""Folders in which all tests depend on Gymnasium's release; in other folders the marked tests do."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what the oldest Gymnasium is tested with."""
+    """Mark the tests that run with the oldest Gymnasium."""
     for item in items:
         if item.path.relative_to(TESTS).parts[0] in TOUCH_GYMNASIUM:
             item.add_marker("gymnasium")
@@ -52,7 +52,7 @@ def host_process() -> Iterator[HostProcess]:
 
 @pytest.fixture(scope="module")
 def one_core(host_process: HostProcess) -> Iterator[None]:
-    """Keep this process and the host on one core. They take turns; so neither has to wake another core up."""
+    """Keep this process and the host on one core. The two run in turns, so neither has to wake another core."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -139,7 +139,7 @@ MADE = ("two hosts", "a bad link", "a link that goes down")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how that was, and which faults were brought about."""
+    """Print how the tests' surroundings were made, and which faults were injected."""
     reports = [report for group in terminalreporter.stats.values() for report in group]
     recorded = [pair for report in reports for pair in getattr(report, "user_properties", [])]
     for line in sorted({f"{name}: {how}" for name, how in recorded if name in MADE}):

@@ -263,7 +263,7 @@ def _first(error: BaseException, but: BaseException | None = None) -> BaseExcept
 
 
 def _fact(spec: Any, name: str) -> Any:
-    """Return the details in an environment's ``spec``, which may be anything."""
+    """Return the item or attribute ``name`` of an environment's ``spec``, which may be anything; None if absent."""
     return spec.get(name) if isinstance(spec, Mapping) else getattr(spec, name, None)
 
 
@@ -271,7 +271,7 @@ _FACTS = ("reward_threshold", "nondeterministic", "max_episode_steps")
 
 
 def describe(env: Any, render_mode: str | None, own: bool) -> Described:
-    """Return all that the agent is told about ``env``."""
+    """Return all that is announced to the agent about ``env``."""
     try:
         check_single(env)
         return _described(env, render_mode, own)

@@ -20,7 +20,7 @@ from processes import SUPPORT, WAIT, free_address, thread
 from scripted_host import ScriptedHost
 
 MUCH = 70 << 20
-"""More than a frame may hold that nobody set a limit for."""
+"""More bytes than a frame may have by default."""
 
 RAISED = 80 << 20
 
@@ -43,7 +43,7 @@ def test_a_raised_limit_lets_more_through(
     scripted_host: ScriptedHost, fresh: Fresh, scheme: str, paradigm: str
 ) -> None:
     env = meet(scripted_host, paradigm, fresh(scheme), "scripted_env:Endless", RAISED, RAISED)
-    env.contract = "off"  # it would look at every letter
+    env.contract = "off"  # it would check every letter
     env.reset(options={"size": MUCH})
     assert len(env.step(0)[0]) == MUCH
     assert env.step(0)[0] == "a"
@@ -90,7 +90,7 @@ def test_options_larger_than_the_limit(scripted_host: ScriptedHost, paradigm: st
 
 
 def test_a_space_larger_than_the_limit(scripted_host: ScriptedHost, paradigm: str) -> None:
-    """No observation would ever come; that is said before the first one is asked for."""
+    """No observation could ever arrive; the error comes before the first one is requested."""
     text = f"the observation space of 50000000 bytes is larger than the frame limit of {LIMIT}; raise"
     with pytest.raises(rlay.Incompatible, match=text):
         meet(scripted_host, paradigm, "tcp://127.0.0.1:0", "scripted_env:Panorama", LIMIT).reset()
@@ -142,7 +142,7 @@ def test_limits_that_can_be(scripted_host: ScriptedHost, paradigm: str, limit: i
 
 
 def test_a_frame_announced_beyond_the_limit(scripted_host: ScriptedHost) -> None:
-    """Nothing is taken in of it."""
+    """Nothing of the frame is read."""
     with raw_peer.dial(scripted_host.serve(max_frame=LIMIT)) as stranger:
         stranger.send("Hello", raw_peer.HELLO)
         assert stranger.receive()["body"]["max_frame"] == LIMIT

@@ -12,7 +12,7 @@ from processes import free_address, thread, until
 from scripted_host import ScriptedHost
 
 SOON = 20.0
-"""A wait that nobody ends is over after this."""
+"""A wait that is not ended by the test is over after this."""
 
 
 def test_other_threads_run_while_an_answer_is_awaited(scripted_host: ScriptedHost) -> None:

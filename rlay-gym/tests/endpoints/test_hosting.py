@@ -156,7 +156,7 @@ def test_an_instance_that_is_refused_is_not_closed() -> None:
 
 
 def test_the_story_of_two_errors_is_told_in_order() -> None:
-    """Whatever each came of itself, and where it said that this is not to be told."""
+    """Whatever each was raised from, and where its own ``raise`` suppresses that."""
 
     def fail(text: str, quietly: bool) -> BaseException:
         try:

@@ -41,7 +41,7 @@ def play(env: Any, steps: int) -> None:
 
 @pytest.fixture
 def playing() -> Iterator[Any]:
-    """A game that goes on."""
+    """A game that continues to run."""
     env = game()
     yield env
     env.close()
@@ -395,7 +395,7 @@ def test_a_script_that_waits_for_the_game(tmp_path: Path) -> None:
     with rlay.launch([start], connect_timeout=WAIT) as env:
         play(env, 1)
     assert file.read_text() == "saved\n"
-    # Asked to end, the shell is gone at once, and the game has its time.
+    # Asked to end, the shell is gone at once, and the game may take its time.
     start = script(tmp_path, shlex.join([*GAME, "stay", str(file)]) + "\necho over")
     with rlay.launch([start], connect_timeout=WAIT, close_timeout=0.2) as env:
         pid = env.reset()[1]["pid"]

@@ -102,7 +102,7 @@ def test_the_same_transcript(
 
 
 OTHERS = SCHEMES[2:]
-"""The schemes of which the other test modules know nothing."""
+"""The schemes that other test modules do not cover."""
 
 
 @pytest.mark.gymnasium

@@ -24,7 +24,7 @@ NETWORKS = ("tcp", "tls", "zmq", "quic")
 """Those that can be used in one."""
 
 ENDPOINTS = {"client": ("ServerBackend", "ClientEnv"), "server": ("ServerEnv", "ClientBackend")}
-"""Who listens, and who dials."""
+"""The class that listens, and the class that dials."""
 
 GAME = """
     import os, sys, host_main, rlay
@@ -59,9 +59,9 @@ OTHER = "between three hosts"
 
 FOR_EVER = 1_000_000
 NOTICED = 40.0
-"""Who is heard no more is given up within 18 s."""
+"""A peer from which nothing arrives is given up within 18 s."""
 DOWN = 24.0
-"""How long a link may be down that is then mended."""
+"""How long a link is down that is restored later."""
 SILENCE = "nothing was heard for too long"
 UNHEARD, TIMED_OUT = "nothing was acknowledged for 18s", "timed out"
 LOST = {
@@ -70,12 +70,12 @@ LOST = {
     "zmq": ("nothing was heard for 18s", "nothing was heard for 18s"),
     "quic": (SILENCE, SILENCE),
 }
-"""What they say who wait for an answer, and who wait for a question."""
+"""The errors of the side that waits for an answer, and of the side that waits for a request."""
 
 
 @pytest.fixture(autouse=True)
 def token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs find the token in their surroundings."""
+    """Programs find the token in their environment variables."""
     monkeypatch.setenv("RLAY_TOKEN", SECRET)
 
 

@@ -18,7 +18,7 @@ from processes import WAIT, python, thread, until
 from scripted_host import ScriptedHost
 
 NETWORKS = ("tcp", "tls", "zmq", "quic")
-"""Where a session goes on over another connection, when its own was left in the middle of a frame."""
+"""Where a session continues over another connection, when its own was left in the middle of a frame."""
 LONG = 48 << 20
 """More than any buffer holds, in bytes."""
 SOON = 10.0

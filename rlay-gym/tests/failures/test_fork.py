@@ -1,4 +1,4 @@
-"""A fork leaves what was open to the parent: the child is told so, and disturbs nothing."""
+"""A fork leaves open endpoints to the parent: calls in the child say so, and disturb nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPEN_IT_IN_THE_CHILD = "parent; open it in the child"
 
 
 class Child:
-    """A forked child that runs ``body``, says what came of it, and lives until the end of the block."""
+    """A forked child that runs ``body``, reports its result, and lives until the end of the block."""
 
     def __init__(self, body: Callable[[], object]) -> None:
         context = multiprocessing.get_context("fork")
@@ -168,7 +168,7 @@ def test_a_session_ends_once_the_parent_closed_it_though_a_child_lives(scripted_
 
 
 class TestBackends:
-    """What the parent hosts is not the child's to serve."""
+    """The child cannot serve what the parent hosts."""
 
     def test_one_that_listens(self, scripted_host: ScriptedHost) -> None:
         with rlay.ServerBackend(scripted_env.ScriptedEnv) as host:

@@ -1,4 +1,4 @@
-"""What is dropped or left open goes: nothing of it stays behind, and the interpreter ends without adding up waits."""
+"""Dropped or open endpoints are released: nothing stays behind, and at exit the interpreter does not add up waits."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from scripted_host import ScriptedHost
 pytestmark = pytest.mark.timeout(900)  # the programs are built first, if they are not built yet
 
 NOTICED = 120.0
-"""Who waits for a dead peer hears of it within 20 s."""
+"""A side that waits for a dead peer learns of its end within 20 s."""
 
 AGENT = """
     import scripted_env, sys, rlay

@@ -13,7 +13,7 @@ import rlay
 from processes import free_address, until
 
 LONG = 15.0
-"""Longer than anybody waits in silence, in seconds."""
+"""Longer than any endpoint waits without logging, in seconds."""
 
 
 def try_to_connect(address: str) -> None:

@@ -63,7 +63,7 @@ def test_own(host_process: HostProcess, paradigm: str, env_id: str) -> None:
 
 @pytest.mark.parametrize("env_id", builtin_ids() + OWN + FLAWED)
 def test_the_passive_checker(host_process: HostProcess, paradigm: str, env_id: str) -> None:
-    """gym.make's own checker looks on, as it does over a local environment."""
+    """gym.make's own checker checks every call, as it does for a local environment."""
 
     def play(env: gym.Env[Any, Any]) -> None:
         env.action_space.seed(0)

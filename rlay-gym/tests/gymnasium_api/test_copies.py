@@ -50,7 +50,7 @@ GIVEN: dict[str, Any] = {
 """A value for every argument that is not its default, so that a copy cannot have it by chance."""
 
 OF_A_CALL = {"np_random", "np_random_seed", "unwrapped"}
-"""Attributes that come of the calls of each copy, or are the copy itself."""
+"""Attributes that result from the calls of each copy, or are the copy itself."""
 
 
 def attributes(env: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def scripted(render_mode: str | None = None, render_mode_is_odd: Any = None) -> 
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """Where there is what `GIVEN` asks for, as often as it is asked."""
+    """Where the environments that `GIVEN` requests are found, as often as they are requested."""
     token, kwargs = GIVEN["token"], list(GIVEN["env_kwargs"])
     with rlay.ServerBackend({GIVEN["env_id"]: scripted}, token=token, env_kwargs=kwargs) as host:
         yield host.address

@@ -43,7 +43,7 @@ def test_exceptions(raiser: Any, name: str) -> None:
         assert error.remote_type == module + type(local).__qualname__
         assert 'misbehaving_envs.py", line ' in error.remote_traceback
         assert "in _raise" in error.remote_traceback
-        # The session goes on.
+        # The session continues.
         assert raiser.step("")[0] == 1
 
 
@@ -125,7 +125,7 @@ def test_results_of_reset_that_are_none(odd: Any, name: str, text: str) -> None:
 def test_observations_outside_the_space(
     hosted: Hosted, host_process: HostProcess, caplog: pytest.LogCaptureFixture, paradigm: str, env_id: str
 ) -> None:
-    """They arrive unchanged; a warning in the agent's log is all that comes of it, and not for ever."""
+    """They arrive unchanged; the only effect is a warning in the agent's log, for the first results."""
     caplog.set_level(logging.WARNING, "rlay")
     host_process.take_log()
     local, remote = gym.make(env_id).unwrapped, hosted(env_id, paradigm, chosen=True)

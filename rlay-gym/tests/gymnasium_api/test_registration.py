@@ -289,7 +289,7 @@ class Refusal:
     custom = ("misbehaving_envs:Refused", {})
     mode = ("render_envs:make:list", {"render_mode": "depth"})
     no_wrapper = ("render_envs:make:list", {"render_mode": "human"})
-    """Whose frames come too fast or too slowly, for nothing says at which speed."""
+    """An environment with frames at no declared speed, which would be shown too fast or too slowly."""
 
 
 @pytest.mark.parametrize("name", ["custom", "mode", "no_wrapper"])

@@ -1,4 +1,4 @@
-"""Render modes are what the environment declares, in any way Gymnasium lets it; without a word it judges itself."""
+"""Render modes are what the environment declares, in any way Gymnasium allows; undeclared, it judges modes itself."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_an_agent_that_asks_for_no_environment_makes_room() -> None:
 
 @pytest.mark.parametrize("scheme", ["tcp", "unix"])
 def test_agents_that_take_no_answers_in_cost_nothing(scheme: str, fresh: Callable[[str], str]) -> None:
-    """They ask for what is refused, for as long as there is room for that, and read no refusal."""
+    """They request what is refused, for as long as there is room for that, and read no refusal."""
 
     def descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))
@@ -175,7 +175,7 @@ def test_a_crowd_leaves_descriptors_for_the_program_itself(role: str) -> None:
         answers = []
         for _ in range(450):
             stranger = stack.enter_context(raw_peer.dial(address))
-            # Some are turned away without a word.
+            # Some are refused without a message.
             with contextlib.suppress(ConnectionError):
                 stranger.send("Hello", HELLO | {"role": crowd})
                 answers.append(stranger.receive())
@@ -341,7 +341,7 @@ def test_a_dialer_that_comes_back_again_and_again_is_counted_in_the_log(caplog: 
 
 
 def test_a_host_whose_agents_only_look_in_is_not_dialed_without_pause() -> None:
-    """They close their environment in good order, which is no failure."""
+    """Agents that close their environment in good order are no failures."""
     with rlay.ServerEnv() as env:
         began, rounds = time.monotonic(), 0
         with rlay.ClientBackend(scripted_env.ScriptedEnv, env.address, max_sessions=1):

@@ -29,7 +29,7 @@ from hostile import HANDSHAKE, Attack, over
 from processes import held, own_memory, thread, until
 
 LONG = 3 * HANDSHAKE
-"""An honest step that takes longer had to wait for strangers, in seconds."""
+"""An honest step that takes longer had to wait for hostile peers, in seconds."""
 
 AT_LEAST = 50
 """Openings for each transport."""
@@ -38,7 +38,7 @@ ROUNDS = 6
 """How often a crowd tries each opening, but for the silent ones: each of those takes as long as a handshake may."""
 
 CROWD = 48
-"""Strangers at a time. Fewer than a host's handshakes at a time, or it would end the silent ones early."""
+"""Hostile peers at a time. Fewer than a host's handshakes at a time, or the host would end the silent ones early."""
 
 GROWTH = 4096
 """KiB that a second crowd may leave behind. It is a thousand openings or more; what is freed and not given back to

@@ -118,7 +118,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_structure_is_refused(hosted: Hosted, paradigm: str, name: str) -> None:
-    """Before anything is sent: the environment does not see it, and the session goes on."""
+    """Before anything is sent: the environment does not see the action, and the session continues."""
     env = hosted(f"misbehaving_envs:recorder:{name}", paradigm, chosen=True)
     env.reset()
     for action, text in WRONG[name]:

@@ -107,7 +107,7 @@ REFUSED = {name: sent for name, (sent, _, _) in OPAQUE.items()}
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_no_value_holds_is_refused_towards_the_environment(env: Any, words: Any, name: str) -> None:
-    """Nothing is replaced on the way to it, nothing is sent, and the session goes on."""
+    """Nothing is replaced on the way to the environment, nothing is sent, and the session continues."""
     env.reset()
     value = REFUSED[name]()
     for options in (value, {"level": [value]}, {"level": ({"x": value},)}):

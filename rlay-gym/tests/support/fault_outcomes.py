@@ -14,7 +14,7 @@ AT_ONCE, AT_THE_DEADLINE, GOES_ON, NEVER = "at once", "at the deadline", "when i
 AFTER_TWO = "after 2 s"
 """An agent that listens waits for the dialer to come back, over networks."""
 OF_SILENCE = "within 20 s"
-"""Who is silent is given up after 18 s at most, and an agent's call waits two more."""
+"""A silent peer is given up after 18 s at most, and an agent's call waits two more."""
 
 SLACK = 4.0
 BOUNDS = {
@@ -73,7 +73,7 @@ class Logged:
 
 NOTHING = "nothing"
 GONE = "–"
-"""Nobody is there to see anything."""
+"""The side does not exist any more."""
 
 Sight = Raised | Told | Logged | str
 

@@ -34,7 +34,7 @@ CRASHED = "the process at the other end was killed or crashed"
 SILENT = "nothing was heard for too long; its machine or the network is gone, or it was killed"
 SILENT_ZMQ = "nothing was heard for 18s"
 WITHOUT_GOODBYE = "without a goodbye"
-"""Of a connection that was lost: whether it ended or its end was told first is a matter of luck."""
+"""Common to the errors of a lost connection: it is a matter of chance whether its end or a notice of it comes first."""
 DROPPED = "the other end dropped the channel without a goodbye"
 GIVEN_UP = "the other end heard nothing for too long and gave the connection up; did this one stand still?"
 # A dialer may be told that its session was given up or is unknown by now; then it dials again, and receives this.
@@ -164,4 +164,4 @@ FAULTS = (
         then=(SERVES_THE_NEXT, STILL_WAITS),
     )),
 )  # fmt: skip
-"""By whoever brings them about: the two sides, and then those who do not belong there."""
+"""In the order of their causes: the two sides, and then foreign peers."""

@@ -18,7 +18,7 @@ FORKER = Path(__file__).with_name("python_forker.py")
 
 
 def _of_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what an interpreter looks at while it starts."""
+    """Return what an interpreter reads while it starts."""
     return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
 
 

@@ -30,7 +30,7 @@ HANDSHAKE = 5.0
 """How long a host lets a handshake take, if it is not told otherwise."""
 
 PATIENCE = HANDSHAKE + 10.0
-"""How long a stranger waits for the end. Over ZeroMQ some hear of it only when they ask."""
+"""How long a hostile peer waits for the end. Over ZeroMQ some learn of the end only when they send a ping."""
 
 FRAME = 65536
 """The longest frame of a handshake."""
@@ -293,7 +293,7 @@ FIRST: Openings = {
         for raw in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"caf\xc3")
     },
 }  # fmt: skip
-"""None of these is let in, with or without a token."""
+"""None of these is admitted, with or without a token."""
 
 INSIDE: Openings = {
     "no frame at all": then(frames(hello(max_frame=0)), linger),
@@ -342,4 +342,4 @@ INSIDE: Openings = {
     "let in, and a crash": then(enter, crash),
     "let in, and silent": then(enter, linger),
 }
-"""A host without a token lets these in, or begins to."""
+"""A host without a token admits these, or begins to."""

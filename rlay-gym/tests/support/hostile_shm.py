@@ -321,7 +321,7 @@ def resize(size: int) -> Callable[[RawPeer], None]:
 
 
 def heard_out(stranger: RawPeer) -> None:
-    """Wait for the end without a look into the memory, which is no longer to be believed."""
+    """Wait for the end without reading the memory, which is no longer trusted."""
     ring: Any = stranger.socket
     ring.wait(lambda: False)
     leave(stranger)

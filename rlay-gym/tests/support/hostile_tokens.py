@@ -18,7 +18,7 @@ Prover = Callable[[bytes, bytes], bytes]
 """Makes a proof of the frames of Hello and Challenge."""
 
 seen: set[bytes] = set()
-"""Every challenge that was ever heard: none may come twice, or an old proof would do for it."""
+"""Every challenge that was ever received: none may come twice, or an old proof would answer it."""
 
 
 def knock(stranger: RawPeer) -> tuple[bytes, bytes]:
@@ -122,7 +122,7 @@ TOKEN: Openings = {
     "the right proof, again once let in": then(enter, frames(head(3) + NOISE[:32])),
     "the right proof, and silent": then(enter, linger),
 }
-"""Those who prove it are let in, and the host ends what they do then."""
+"""Peers that prove the token are admitted, and the host then ends their sessions."""
 
 TOKEN_SILENT: Openings = {
     "Hello, and never a proof": answer(),

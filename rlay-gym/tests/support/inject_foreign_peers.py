@@ -1,6 +1,6 @@
-"""Brings about each fault of ``fault_table.py`` that a peer causes which does not belong there.
+"""Injects each fault of ``fault_table.py`` that a foreign peer causes.
 
-Context managers like those of ``inject_process_faults.py``: one side listens, and lets the right peer in afterwards.
+Context managers like those of ``inject_process_faults.py``: one side listens, and admits the right peer afterwards.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scenario import Scenario, Seen, see
 
 
 def seen_by(side: str, what: Any, after: float) -> Seen:
-    """Return what came of it where one side alone saw something."""
+    """Return the outcome where only one side saw something."""
     seen = Seen(after=after)
     setattr(seen, side, what)
     return seen
@@ -47,7 +47,7 @@ BY_HAND = {
     "zmq+ipc": hostile_zmq.dial,
     "shm": hostile_shm.dial,
 }
-"""How to speak RLay by hand. Nobody speaks QUIC by hand here."""
+"""How to speak RLay by hand. QUIC is not spoken by hand here."""
 
 
 @contextlib.contextmanager
@@ -82,7 +82,7 @@ def browse(scenario: Scenario) -> Iterator[Seen]:
 
 @contextlib.contextmanager
 def browse_safely(scenario: Scenario) -> Iterator[Seen]:
-    """Where TLS is spoken that is found out later: by what is said in it."""
+    """Over TLS the fault is found later: by the bytes inside TLS."""
     with scenario.door() as address:
 
         def get() -> None:

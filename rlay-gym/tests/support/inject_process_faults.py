@@ -1,6 +1,6 @@
-"""Brings about each fault of ``fault_table.py`` that one of the two sides causes, and asserts what goes on after it.
+"""Injects each fault of ``fault_table.py`` that one of the two sides causes, and asserts what continues after it.
 
-Each is a context manager: it yields what each side saw, and goes on once that was found to be as it should be.
+Each injector is a context manager: it yields what each side saw, and continues once that was asserted.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from scenario import Scenario, Seen, see
 Mishap = Callable[[Scenario], contextlib.AbstractContextManager[Seen]]
 
 DEADLINE = 0.5
-"""What agents allow a call where they allow it something, in seconds."""
+"""The timeout of a call, where the agent sets one, in seconds."""
 
 STOPPED = 2.0
 """How long a process stands still: less than what counts as death over any transport."""
 
 LONG = 30.0
-"""How long one stands still that is to be given up where silence counts as death, in seconds."""
+"""How long a process stands still that is to be given up where silence counts as death, in seconds."""
 
 SOON = 4.0
 """How long a host that was given up keeps the environment for an agent that may come back, in seconds."""
 
 LIMIT = 16_000_000
-"""The longest frame that an agent takes which is told too much, in bytes."""
+"""The frame limit, in bytes, of an agent that is sent too much."""
 
 SILENCE = 60.0
-"""Bounds every wait for an answer or for somebody to be missed, in seconds."""
+"""Bounds every wait for an answer or for a peer to be given up, in seconds."""
 
 FAMILY = """
     import os, select, sys, rlay
@@ -172,7 +172,7 @@ def stop_host_for_long(scenario: Scenario) -> Iterator[Seen]:
     if error is None:
         assert env.step(0)[0] == [2]
     else:
-        # The host learns that it was given up, though the agent's process and its sockets are still there.
+        # The host is told that it was given up, though the agent's process and its sockets still exist.
         scenario.scripted_host.wait_for("close", timeout=SILENCE)
     yield Seen(agent=error, after=after)
     scenario.next_agent()

@@ -1,4 +1,4 @@
-"""A program that `rlay.launch` starts: a game that ends, or goes on, as its arguments say.
+"""A program that `rlay.launch` starts: a game that ends, or continues, as its arguments say.
 
     launched_game.py [CASE [FILE]]
 

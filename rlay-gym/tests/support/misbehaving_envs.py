@@ -320,7 +320,7 @@ def holder(kind: str) -> Callable[..., Holder]:
 
 
 class Growing(gym.Env[Any, Any]):
-    """Sees one cell more from the third episode on, or declares an equal space anew at each look."""
+    """Observes one cell more from the third episode on, or returns a new equal space at each access."""
 
     action_space = spaces.Discrete(2)
 

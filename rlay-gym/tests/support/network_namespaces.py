@@ -66,10 +66,10 @@ class Link(Protocol):
         """Return how many packets were lost on the way."""
 
     def cut(self) -> None:
-        """Let nothing through from now on, without a word to either program."""
+        """Drop all traffic from now on, without telling either program."""
 
     def mend(self) -> None:
-        """Let everything through again."""
+        """Pass all traffic again."""
 
     def can_mend(self, scheme: str) -> bool:
         """Whether what is carried over ``scheme`` is as good then as it was."""

@@ -10,7 +10,7 @@ STEPS = 200
 
 
 def play(env: Any, seed: Any, steps: int = STEPS) -> list[Any]:
-    """Return all that comes of ``steps`` random actions, which depend on the seed alone."""
+    """Return the results of ``steps`` random actions, which depend on the seed alone."""
     rng = np.random.default_rng(5)
     size = getattr(env, "num_envs", None)
     results: list[Any] = [env.reset(seed=seed)]

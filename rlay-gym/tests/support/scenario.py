@@ -63,7 +63,7 @@ class Scenario(abc.ABC):
     dials: str
     """Which of the two sides of `Seen` listens, and which one dials."""
     hello: Json
-    """What a dialer says first that speaks RLay by hand."""
+    """The first message of a dialer that speaks RLay by hand."""
 
     def __init__(
         self, scheme: str, scripted_host: ScriptedHost, fresh: Callable[[str], str], another: Callable[[], ScriptedHost]

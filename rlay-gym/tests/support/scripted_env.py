@@ -24,7 +24,7 @@ def release() -> None:
 
 
 def forget() -> None:
-    """Begin anew."""
+    """Reset the script."""
     _released.clear()
     _journal.clear()
 
@@ -152,7 +152,7 @@ class Tired(ScriptedEnv):
 
 
 class Large(ScriptedEnv):
-    """Tells more than any buffer holds."""
+    """Returns more than any buffer holds."""
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         return *super().step(action)[:-1], {"much": bytes(48 << 20)}
@@ -166,7 +166,7 @@ class Stuck(ScriptedEnv):
 
 
 class Endless(ScriptedEnv):
-    """Says a word, but with its first step a long one: 50 MB, or what the options of ``reset`` call ``size``."""
+    """Observes a short text, but a long one at its first step: 50 MB, or ``size`` in the options of ``reset``."""
 
     observation_space = spaces.Text(80 << 20)
 
@@ -179,7 +179,7 @@ class Endless(ScriptedEnv):
 
 
 class Patient(ScriptedEnv):
-    """Is told words of any length."""
+    """Takes texts of any length."""
 
     action_space = spaces.Text(80 << 20)
 

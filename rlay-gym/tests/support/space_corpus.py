@@ -1,4 +1,4 @@
-"""A corpus of spaces, with every trap we know, and an environment that gives back what it is given."""
+"""A corpus of spaces, with every known special case, and an environment that returns what it receives."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ DEEPEST: dict[str, Callable[[], spaces.Space[Any]]] = {"nested: 32 levels": lamb
 """As deep as a space may be."""
 
 UNORDERED = ("Text: default charset", "Text: charset is a set")
-"""Spaces whose order of characters Gymnasium 1.0 leaves to chance, process by process."""
+"""Spaces with an order of characters that Gymnasium 1.0 leaves to chance, process by process."""
 
 
 def ordered(name: str) -> tuple[str, ...]:
@@ -247,7 +247,7 @@ def _text(charset: str) -> Text:
 
 
 def values(space: spaces.Space[Any]) -> list[Any]:
-    """Return samples of ``space``, the same for everyone, and the values at its borders."""
+    """Return samples of ``space``, the same in every process, and the values at its bounds."""
     space.seed(17)
     with warnings.catch_warnings():
         # Drawing from all of uint64, Gymnasium casts a float64 that is too large.

@@ -243,7 +243,7 @@ NO_ARRAY: dict[str, tuple[Callable[[], Any], str]] = {
     "the class itself": (lambda: Offers, "a type cannot be sent"),
     "numpy.ndarray": (lambda: np.ndarray, "a type cannot be sent"),
 }
-"""What looks like an array and is none, and how it is refused in data."""
+"""Objects that look like arrays but cannot be sent as such, and how they are refused in data."""
 
 
 class Frozen(dict[str, int]):

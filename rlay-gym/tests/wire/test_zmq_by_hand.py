@@ -46,7 +46,7 @@ class ByHand(RawPeer):
         return self.frames.popleft() if self.frames else None
 
     def listen(self, ready: Any, timeout: float = WAIT) -> bool:
-        """Take in messages until ``ready``, or fail; without it, until the time is over."""
+        """Receive messages until ``ready``, or fail; without it, until the time is over."""
         end = time.monotonic() + timeout
         while not (ready and ready()):
             if not self.socket.poll(max(0, end - time.monotonic()) * 1000):
