@@ -69,7 +69,7 @@ def beside(close: Callable[[], None]) -> None:
 @pytest.mark.parametrize("closer", CLOSERS)
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 class TestClose:
-    """It may be called twice, and from any thread."""
+    """``close`` may be called twice, and from any thread."""
 
     def close(self, host: Any, closer: str) -> None:
         CLOSERS[closer](host.close)
@@ -114,7 +114,7 @@ def test_close_ends_run(paradigm: str) -> None:
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 def test_a_backend_serves_once(host_process: HostProcess, paradigm: str) -> None:
-    with backend(paradigm).start() as host:  # which starts it no second time
+    with backend(paradigm).start() as host:  # entering does not start it a second time
         for again in (host.run, host.start):
             with pytest.raises(rlay.Error, match="serves already; call run"):
                 again()

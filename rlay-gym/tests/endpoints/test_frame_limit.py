@@ -1,4 +1,4 @@
-"""The frame limit, as Python sets it: what it keeps out, what it lets through, and what it cannot be."""
+"""The frame limit, as Python sets it: what it refuses, what it passes, and which values are invalid."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Fresh = Callable[[str], str]
 def meet(
     scripted_host: ScriptedHost, paradigm: str, address: str, source: str, agent: Any = None, host: Any = None
 ) -> Any:
-    """Return an environment; the limits are the agent's and the host's."""
+    """Return an environment; the arguments limit the agent's and the host's frames."""
     if paradigm == "client":
         return scripted_host.client(scripted_host.serve(source, address=address, max_frame=host), max_frame=agent)
     env = scripted_host.server(address, max_frame=agent)

@@ -138,7 +138,7 @@ REFUSED = {
 def test_why_an_environment_is_refused_is_not_hidden_by_its_close(
     scripted_host: ScriptedHost, paradigm: str, name: str
 ) -> None:
-    """It is closed, since it was made for this session; what that raises stands beside the reason."""
+    """The environment is closed, since it was made for this session; an error of its close is shown with the reason."""
     error, text, is_stuck = REFUSED[name]
     with pytest.raises(error) as caught:
         scripted_host.env(paradigm, f"misbehaving_envs:{name}").reset()
@@ -248,7 +248,7 @@ THREAD = """
 @pytest.mark.parametrize("source", ["id", "callable", "dict"])
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 def test_one_environment_at_a_time_lives_on_the_thread_that_runs(paradigm: str, source: str, end: str) -> None:
-    """It may have what only a main thread can: signal handlers, an event loop, a window."""
+    """The environment may use what needs a main thread: signal handlers, an event loop, a window."""
     env_id = "only" if source == "dict" else None
     holder = rlay.ServerEnv(connect_timeout=WAIT, env_id=env_id)
     with python(THREAD, paradigm, source, holder.address, end) as program:
@@ -263,7 +263,7 @@ def test_one_environment_at_a_time_lives_on_the_thread_that_runs(paradigm: str, 
         match end:
             case "thread":
                 program.say("close")
-                program.find("closed 2")  # environments, by the time that it returns
+                program.find("closed 2")  # two environments, by the time that `run` returns
             case "signal":
                 program.process.send_signal(signal.SIGUSR1)
             case "ctrl-c":

@@ -254,7 +254,7 @@ def test_ctrl_c_ends_the_wait_for_its_end() -> None:
     with python(source) as program:
         pid = int(program.find("pid").split()[-1])
         program.find("closing")
-        time.sleep(0.5)  # not before it waits
+        time.sleep(0.5)  # until the close waits
         program.interrupt()
         program.find("interrupted")
         assert not is_running(pid)
@@ -280,7 +280,7 @@ def test_ctrl_c_ends_a_launch_and_the_wait_at_exit(tmp_path: Path) -> None:
         program.interrupt()
         program.find("interrupted")
         assert is_running(pid)
-        time.sleep(0.5)  # now it waits for the first one
+        time.sleep(0.5)  # until the exit waits for the first game
         program.interrupt()
         program.wait()
         until(lambda: not is_running(pid), "the game to end")
@@ -409,7 +409,7 @@ def test_a_script_that_puts_the_game_into_the_background(tmp_path: Path) -> None
     with pytest.raises(rlay.ConnectionLost, match=r"exec \./game without &(.|\n)*on its way"):
         rlay.launch([script(tmp_path, shlex.join([*GAME, "late", str(gate)]) + " &\necho on its way")])
     until(lambda: not games("late"), "the game to end")
-    # One that dials in first is an environment for as long as the script stays, and no longer.
+    # A child of the script that dials in first is an environment for as long as the script stays, and no longer.
     start = script(tmp_path, shlex.join(GAME) + f" &\nwhile [ -e {shlex.quote(str(gate))} ]; do sleep 0.05; done")
     with rlay.launch([start], connect_timeout=WAIT) as env:
         pid = env.reset()[1]["pid"]

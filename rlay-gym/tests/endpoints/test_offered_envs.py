@@ -1,4 +1,4 @@
-"""What an agent may ask a host for: the environments it offers, with the keyword arguments it allows."""
+"""What an agent may request of a host: the environments it offers, with the keyword arguments it allows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEVERAL = {"pole": "CartPole-v1", "lake": "FrozenLake-v1", "made": "hosted_envs:
 
 @pytest.fixture(params=["client", "server"])
 def several(request: pytest.FixtureRequest, host_process: HostProcess) -> Any:
-    """A function that opens an agent's environment of a host that has several and allows some arguments."""
+    """A function that opens an agent's environment on a host that offers several and allows some arguments."""
     allowed = {"env_kwargs": ["size", "is_slippery"]}
     if request.param == "client":
         number, address = host_process.tell("serve", SEVERAL, **allowed)
@@ -78,7 +78,7 @@ def test_a_host_of_one_offers_no_choice(host_process: HostProcess) -> None:
 
 
 def test_names_of_modules_are_only_names(host_process: HostProcess) -> None:
-    """An id that names a module to import is one for ``gym.make``; from an agent it is a name like any other."""
+    """For ``gym.make`` an id may name a module to import; from an agent it is a name like any other."""
     number, address = host_process.serve(SEVERAL)
     with dial(address) as stranger:
         stranger.send("Hello", HELLO)

@@ -38,7 +38,7 @@ def test_every_environment_that_dials_in_is_played(scripted_host: ScriptedHost) 
         for _ in range(3):
             scripted_host.dial(address, "scripted_env:Short", max_sessions=1)
         until(lambda: len(scripted_host.threads().get("step", ())) == 3, "three environments to be stepped")
-        # Episode after episode: an environment ends each after three steps.
+        # Episode after episode: an environment ends each episode after three steps.
         until(lambda: scripted_host.calls().count("reset") > 30, "thirty episodes")
         server.interrupt()
         server.find("ended")
@@ -162,6 +162,6 @@ def test_nobody_is_played_after_ctrl_c(scripted_host: ScriptedHost) -> None:
         scripted_host.wait_for("step")
         server.interrupt()
         server.find("ended")
-        # The process is alive, but has closed its environment and given its port back.
+        # The process is alive, but has closed its environment and released its port.
         scripted_host.wait_for("close")
         assert scripted_host.serve(address=address) == address

@@ -1,4 +1,4 @@
-"""The poll form: an engine with a loop of its own asks what the agent wants, and is never kept waiting."""
+"""The poll form: an engine with a loop of its own polls for the agent's requests, and never blocks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Bare:
 
 
 def turns(backend: rlay.ClientBackend) -> Iterator[Any]:
-    """What the agent wants, one after the other, asked as an engine does that draws meanwhile."""
+    """The agent's requests, one after the other, polled as by an engine that draws meanwhile."""
     while True:
         yield until(backend.turn, "the agent to want something")
 
@@ -172,7 +172,7 @@ def test_what_makes_no_sense_is_refused() -> None:
 
 
 def test_one_environment_is_polled_or_served() -> None:
-    """Else two agents would play in it."""
+    """Otherwise two agents would play in the engine."""
     with rlay.ServerEnv() as env:
         game = rlay.ClientBackend(World(), env.address)
         assert game.turn() is None
@@ -214,11 +214,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an object": ({"observation": {"x": [object()]}}, 'observation["x"][0]: an object cannot be sent; give numbers'),
     "an array of objects": ({"observation": np.array([None])}, "observation: an array of shape (1,) and dtype object"),
 }
-"""Answers that a hosted environment may not give either, and what is said about them."""
+"""Answers that a hosted environment may not give either, and the errors for them."""
 
 
 def test_answers_are_checked_as_those_of_a_hosted_environment() -> None:
-    """Nothing is sent of one that is refused, and a better one may follow."""
+    """Nothing of a refused answer is sent, and a valid one may follow."""
     with python(AGENT, "rgb_array") as agent:
         backend = rlay.ClientBackend(World(), agent.line())
         wanted = turns(backend)

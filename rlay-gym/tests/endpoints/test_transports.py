@@ -25,7 +25,7 @@ LANGUAGES = ("python", "rust")
 
 
 class Meeting:
-    """Brings an agent and an environment together, each in the language it is asked for."""
+    """Connects an agent and an environment, each in the requested language."""
 
     def __init__(self, host: HostProcess, start: Start, stack: contextlib.ExitStack) -> None:
         self.host, self.start, self.stack = host, start, stack
@@ -68,14 +68,14 @@ class Meeting:
 
 @pytest.fixture
 def meeting(host_process: HostProcess, start: Start) -> Iterator[Meeting]:
-    """Let agents and environments meet; whatever was started ends with the test."""
+    """Connect agents and environments; all started programs end with the test."""
     with contextlib.ExitStack() as stack:
         yield Meeting(host_process, start, stack)
 
 
 @pytest.fixture(scope="session")
 def expected(programs: Path) -> Callable[[str, str], str]:
-    """Return what an environment says without RLay."""
+    """Return the fingerprint of an environment without RLay."""
 
     def expected(language: str, name: str) -> str:
         if language == "rust":

@@ -84,7 +84,7 @@ Record = Callable[[str, object], None]
 
 @pytest.fixture
 def hosts(record_property: Record) -> Iterator[Hosts]:
-    """Two hosts for this test alone. The summary of the run says what they were, see ``conftest.py``."""
+    """Two hosts for this test alone. The summary of the run says how they were made, see ``conftest.py``."""
     with two_hosts() as hosts:
         record_property("two hosts", hosts.how)
         yield hosts
@@ -121,14 +121,14 @@ def session(
 
 
 def transcripts_here() -> Iterator[str]:
-    """Yield what a learner prints that has a CartPole in its own process."""
+    """Yield the output of a learner with a CartPole in its own process."""
     env = gym.make(transcripts.SOURCES["cartpole"], disable_env_checker=True)
     while True:
         yield transcripts.play(env)
 
 
 def played(source: str, times: int) -> list[str]:
-    """Return what a learner prints that has the environment in its own process."""
+    """Return the output of a learner with the environment in its own process."""
     made = resolve(transcripts.SOURCES[source])
     env = gym.make(made, disable_env_checker=True) if isinstance(made, str) else made()
     return [transcripts.play(env) for _ in range(times)]
@@ -185,7 +185,7 @@ def test_nobody_listens_for_other_hosts_without_a_token(
 def test_both_ends_notice_that_the_link_is_down(
     hosts: Hosts, record_property: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over all networks and in both paradigms at once, for it takes its time."""
+    """Over all networks and in both paradigms at once, for each takes long."""
     monkeypatch.setenv("PACED", "")
     with contextlib.ExitStack() as stack:
         links = {scheme: stack.enter_context(link_between(hosts, scheme)) for scheme in NETWORKS}
@@ -247,7 +247,7 @@ def test_sessions_outlast_a_link_that_is_down_for_long(hosts: Hosts, monkeypatch
 
 
 def test_the_recipe_of_the_readme(hosts: Hosts) -> None:
-    """A host without a way to other networks does not know by which address it is dialed; the test does."""
+    """A host without a route to other networks does not know the address at which it is dialed; the test does."""
     with hosts.game.python(program("far_host.py", "tls://0.0.0.0:0")) as host:
         port_and_pin = host.find("tls://").rpartition("tls://")[2].partition(":")[2]
         address = f"tls://{hosts.game.address}:{port_and_pin}"

@@ -87,7 +87,7 @@ def test_ctrl_c(own_scripted_host: ScriptedHost, fresh: Callable[[str], str], sc
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_host_that_closes(own_scripted_host: ScriptedHost, fresh: Callable[[str], str], scheme: str) -> None:
-    """Its thread is not left behind, nor is the environment."""
+    """Neither the session's thread nor its environment is left behind."""
     source = """
         import sys, scripted_env, rlay
         env = rlay.ClientEnv(sys.argv[1])

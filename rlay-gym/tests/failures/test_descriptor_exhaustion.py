@@ -60,14 +60,14 @@ FEW = ("sh", "-c", 'ulimit -n 48 && exec "$@"', "sh")
 
 
 def seconds_of_work(pid: int) -> float:
-    """Return how long a process has had a processor."""
+    """Return the processor time of a process, in seconds."""
     user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
     return (int(user) + int(system)) / 100
 
 
 @contextlib.contextmanager
 def dialers(address: str, count: int) -> Iterator[None]:
-    """Have so many agents dial in vain meanwhile."""
+    """Run ``count`` agents that dial in vain meanwhile."""
     over: list[bool] = []
 
     def dial() -> None:
@@ -132,7 +132,7 @@ def test_an_agent_that_listens_without_descriptors(
 
 @pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES if scheme != "quic"])
 def test_a_rust_host_without_descriptors(scheme: str, fresh: Callable[[str], str], programs: Path) -> None:
-    """Its sessions spend them. Those over QUIC have none of their own."""
+    """The host's sessions use up the descriptors. Sessions over QUIC have none of their own."""
     command = (str(programs / "cartpole_server"), "--listen", fresh(scheme), "--max-sessions", "1000")
     with Program(*FEW, *command) as host:
         address, agents = host.line().split()[-1], []
@@ -186,7 +186,7 @@ def test_a_game_goes_on_where_its_spare_session_has_no_descriptors(scheme: str, 
             game.say("spend")
             assert "Too many open files" in game.line()
             second = rlay.ServerEnv(env.address, connect_timeout=WAIT)
-            # The spare session is taken, if it has dialed before; then the next one cannot.
+            # The spare session is taken, if it has dialed before; then the next one cannot dial.
             with thread(second.reset):
                 time.sleep(1.0)
                 assert env.step(0)[0] == [2], "it plays on"
@@ -255,7 +255,7 @@ LAUNCHER = """
 
 
 def test_a_launch_without_descriptors() -> None:
-    """However many there are: one for each step of a launch at which they can run out."""
+    """However many descriptors there are: one case for each step of a launch at which they can run out."""
     words = []
     for left in range(20):
         with python(LAUNCHER, str(left)) as program:

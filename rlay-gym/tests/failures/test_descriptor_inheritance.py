@@ -123,7 +123,7 @@ AFTERWARDS = """
 
 
 def source(*parts: str) -> str:
-    """Join parts of a program, each of which has an indentation of its own."""
+    """Join parts of a program, each with an indentation of its own."""
     return "\n".join(textwrap.dedent(part) for part in parts)
 
 

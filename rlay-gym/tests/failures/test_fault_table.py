@@ -34,7 +34,7 @@ PATIENCE = ("is taken;", "are taken;", "still waiting for", "waiting for an envi
 
 
 def prove(fault: Fault, scenario: Scenario, record: Record) -> None:
-    """Bring the fault about, and fail unless all comes as the table says."""
+    """Inject the fault, and fail unless its outcome is as the table says."""
     outcome = fault.courses[scenario.paradigm].outcome(scenario.scheme)
     expected = {"agent": outcome.agent, "host": outcome.host}
     with scenario, fault.bring(scenario) as seen:
@@ -90,7 +90,7 @@ def test_a_fault(
 
 @pytest.mark.timeout(300)
 def test_the_faults_that_take_long(record_property: Record, fresh: Fresh, spawn_host: Spawn) -> None:
-    """All at the same time, for each takes half a minute."""
+    """All faults at the same time, for each takes half a minute."""
     slow = [case for case in CASES if takes_long(*case.values)]
     # Where all of them start at once none is there in time.
     starting = threading.Semaphore(4)
@@ -121,13 +121,13 @@ def test_the_faults_that_take_long(record_property: Record, fresh: Fresh, spawn_
 
 
 def test_the_page_shows_this_table() -> None:
-    """If it does not, renew it; ``failure_page.py`` says how."""
+    """If the page differs, renew it; ``failure_page.py`` says how."""
     assert (ROOT / "docs" / "failure.md").read_text() == failure_page.page()
 
 
 @pytest.mark.parametrize("fault", failure_page.ELSEWHERE, ids=lambda fault: fault.name)
 def test_the_tests_named_there_exist(fault: Any) -> None:
     file, name = fault.test.split("::")
-    # Those in Rust are named from the top.
+    # Tests in Rust are named from the root of the repository.
     path, word = (ROOT / file, "fn") if file.endswith(".rs") else (TESTS / file, "def")
     assert re.search(rf"^{word} {name}\(", path.read_text(), re.MULTILINE)

@@ -45,7 +45,7 @@ class Child:
         return str(self._pipe.recv())
 
     def leave(self) -> None:
-        """Let it end as children do."""
+        """Let the child end as forked children do."""
         self._pipe.send("leave")
         self.process.join(WAIT)
         assert self.process.exitcode == 0

@@ -214,7 +214,7 @@ def test_a_client_backend_that_runs_ends_with_ctrl_c() -> None:
 
 
 def test_a_client_backend_ends_though_the_signal_ends_no_wait() -> None:
-    """As when it comes just before a wait begins: then nothing but Python's flag is set."""
+    """As when Ctrl-C comes just before a wait begins: then only Python's flag is set."""
     source = """
         import _thread, sys, threading, scripted_env, rlay
         def press():

@@ -164,7 +164,7 @@ def test_cuts_cost_only_time_where_an_engine_polls(relay: Callable[[str], Relay]
 def test_what_an_episode_that_is_lost_ends_with_is_nobody_elses(
     spawn_host: Callable[[], HostProcess], paradigm: str, when: str
 ) -> None:
-    """The last observation once more, but as an object of its own and as it came, whatever was done to the other."""
+    """The last observation once more, as a new object and as received, whatever was done to the first object."""
     with scripted_host_of(spawn_host()) as scripted_host:
         env = scripted_host.env(paradigm, on_loss="truncate")
         checked = PassiveEnvChecker(env)
@@ -249,7 +249,7 @@ def test_a_wait_for_a_connection_is_bounded_by_the_timeout(relay: Callable[[str]
             env.step(0)
         env.timeout = None
         line.open.set()
-        # What was asked for is not lost.
+        # The request is not lost.
         assert difference(env.late(PATIENCE), local.step(0)) is None
         assert difference(env.step(1), local.step(1)) is None
         env.close()

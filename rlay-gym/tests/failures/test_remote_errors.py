@@ -1,4 +1,4 @@
-"""What goes wrong at the other end: environments that raise, processes that die, calls that make no sense."""
+"""Failures at the other end: environments that raise, processes that die, calls that make no sense."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_an_agent_that_is_killed_makes_room(scripted_host: ScriptedHost, state: 
         player.kill()
     if state == "wait":
         scripted_host.release()
-    # Its environment is kept for it, in case that it comes back, but not if another agent wants its place.
+    # The agent's environment is kept, in case the agent comes back, but not if another agent needs the place.
     assert scripted_host.client(address).reset()[0] == [0]
     scripted_host.wait_for("close")
 

@@ -60,7 +60,7 @@ def test_the_late_answer_is_what_the_call_would_have_returned(scripted_host: Scr
     }
     with pytest.raises(TimeoutError):
         calls[call]()
-    with pytest.raises(rlay.Timeout):  # waiting for it may time out, too, any number of times
+    with pytest.raises(rlay.Timeout):  # late() may time out, too, any number of times
         env.late(SOON)
     scripted_host.release()
     answer = env.late(20)

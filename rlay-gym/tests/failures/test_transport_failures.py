@@ -1,4 +1,4 @@
-"""What goes wrong on the way, over every transport: kills in the middle of a frame, silence, crowds, wrong pins."""
+"""Failures of the connection, over every transport: kills in the middle of a frame, silence, crowds, wrong pins."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ def test_a_crowd_leaves_nothing(fresh: Callable[[str], str], start: Start, schem
 
 
 def shared_files() -> set[str]:
-    """Return the shared memory that has a name, but for what multiprocessing makes in tests beside this one."""
+    """Return the named shared memory, except what multiprocessing makes in tests beside this one."""
     return {name for name in os.listdir("/dev/shm") if not name.startswith(("sem.mp-", "pym"))}
 
 
 def settled(pid: int) -> tuple[int, int, int] | None:
-    """Return what a process holds once that stays the same for longer than handshakes take."""
+    """Return the resources of a process, once they are unchanged for longer than handshakes take."""
     before = held(pid)
     for _ in range(5):
         time.sleep(0.5)

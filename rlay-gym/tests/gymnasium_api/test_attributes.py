@@ -1,4 +1,4 @@
-"""An AttributeError of an environment's own code is not taken for the news that it has no such attribute."""
+"""An AttributeError of an environment's own code is not taken for a missing attribute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""check_env finds in a remote environment exactly what it finds in the local one, in words too."""
+"""check_env finds in a remote environment exactly what it finds in the local one, texts included."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def heard(run: Callable[[], None]) -> Words:
 
 @pytest.fixture
 def quiet_logs(host_process: HostProcess, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Neither side has anything to say in its log."""
+    """Neither side logs anything."""
     host_process.take_log()
     yield
     assert host_process.take_log() == []
@@ -49,7 +49,7 @@ def test_built_in(host_process: HostProcess, paradigm: str, env_id: str, quiet_l
     remote = make(host_process, env_id, paradigm)
     expected = heard(lambda: check_env(local.unwrapped))
     assert heard(lambda: check_env(remote.unwrapped)) == expected
-    # The warnings are real ones: what is hosted for them is known to be warned about.
+    # The warnings are real: the environments hosted for them are known to cause warnings.
     assert bool(expected) == (env_id in ("CartPole-v1", "Pendulum-v1"))
 
 
@@ -80,7 +80,7 @@ def test_the_passive_checker(host_process: HostProcess, paradigm: str, env_id: s
 
 @pytest.mark.parametrize("env_id", builtin_ids())
 def test_the_rules_of_stable_baselines3(hosted: Any, paradigm: str, env_id: str) -> None:
-    """What its checker demands and Gymnasium's does not, written out here."""
+    """The demands of its checker that Gymnasium's does not make, written out here."""
     env = hosted(env_id, paradigm)
     env.action_space.seed(0)
     observation, info = env.reset(seed=0)
@@ -114,11 +114,11 @@ def test_the_copy_of_a_server_env_listens_where_the_original_does(host_process: 
 
 
 NEWEST = "check_returned_data_not_reused"
-"""The check that Gymnasium has had last."""
+"""The newest check of Gymnasium."""
 
 
 def test_the_checks_are_gymnasiums_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is run here includes it where there is one; see `test_own`, too."""
+    """The checks that run here include it where Gymnasium has it; see `test_own`, too."""
     version = tuple(map(int, gym.__version__.split(".")[:2]))
     assert hasattr(env_checker, NEWEST) == (version >= (1, 4))
     ran = []

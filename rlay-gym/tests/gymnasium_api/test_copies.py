@@ -1,4 +1,4 @@
-"""A copy of an agent's environment is a session of its own, and loses nothing that was said of the original."""
+"""A copy of an agent's environment is a session of its own, and keeps all arguments of the original."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ OF_A_CALL = {"np_random", "np_random_seed", "unwrapped"}
 
 
 def attributes(env: Any) -> dict[str, Any]:
-    """Return all that is public and not a method."""
+    """Return all public attributes that are no methods."""
     names = {name for name in dir(env) if not name.startswith("_")} - OF_A_CALL
     return {name: value for name in names if not callable(value := getattr(env, name))}
 
@@ -80,7 +80,7 @@ def address() -> Iterator[str]:
 
 @pytest.mark.parametrize("cls", [rlay.ClientEnv, rlay.ServerEnv])
 def test_every_argument_is_kept(cls: Any, way: Callable[[Any], Any], address: str) -> None:
-    """A future one too: it must be in the table, and a value that is not the default must be found in the copy."""
+    """A future argument, too, must be in the table, and a value that is not the default must be found in the copy."""
     parameters = inspect.signature(cls).parameters
     assert set(parameters) - {"address"} <= set(GIVEN), "the table is of every argument"
     given = {name: GIVEN[name] for name in parameters if name != "address"}
@@ -96,7 +96,7 @@ def test_every_argument_is_kept(cls: Any, way: Callable[[Any], Any], address: st
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 def test_every_attribute_is_kept(scripted_host: ScriptedHost, paradigm: str, way: Callable[[Any], Any]) -> None:
-    """Those that were set after the environment was made, by its user, too."""
+    """Also attributes that were set after the environment was made, by its user."""
     env = scripted_host.env(paradigm, render_mode="ansi")
     env.reset()
     env.timeout, env.contract, env.on_loss, env.notes = 18.0, "off", "truncate", ["mine"]
@@ -140,7 +140,7 @@ def test_the_wrappers_of_gym_make_are_kept(host_process: HostProcess, paradigm: 
 
 
 def test_a_copy_of_a_program_has_a_program_of_its_own(tmp_path: Path) -> None:
-    """And no more restarts than there are left."""
+    """The copy has no more restarts than the original has left."""
     game = "import rlay; rlay.ClientBackend('FrozenLake-v1').run()"
     with rlay.launch([sys.executable, "-c", game], restarts=2, connect_timeout=WAIT, contract="strict") as env:
         with pickle.loads(pickle.dumps(env)) as again:
