@@ -1,4 +1,4 @@
-"""What an environment raises, or returns against its contract, arrives as it is."""
+"""What an environment raises, or returns against its contract, arrives unchanged."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_exceptions_of_unknown_classes(raiser: Any, name: str) -> None:
 
 
 def test_an_exception_that_takes_more_than_a_text(raiser: Any) -> None:
-    """It arrives as the nearest class that takes a text."""
+    """The exception arrives as the nearest class that takes a text."""
     with pytest.raises(UnicodeError) as caught:
         raiser.step("decode")
     assert isinstance(caught.value, rlay.EnvError)
@@ -152,7 +152,7 @@ def test_the_contract_may_be_strict(hosted: Hosted, paradigm: str) -> None:
 
 
 def test_observations_of_other_libraries_are_arrays(hosted: Hosted, host_process: HostProcess, paradigm: str) -> None:
-    """Whether they are the whole observation or a leaf, packed or not; and the host says so once."""
+    """Whether they are the whole observation or a leaf, packed or not; and the host logs that once."""
     for kind in ("alone", "dict"):
         remote = hosted(f"misbehaving_envs:holder:{kind}", paradigm, chosen=True)
         for name, (_, arrives) in OFFERED.items():
@@ -168,7 +168,7 @@ def test_observations_of_other_libraries_are_arrays(hosted: Hosted, host_process
 
 @pytest.mark.parametrize("table", ["opaque", "odd", "no array"])
 def test_observations_that_no_value_holds_are_the_environments_error(hosted: Hosted, paradigm: str, table: str) -> None:
-    """Agents would learn from a stand-in. In info there may be one."""
+    """Agents would learn from a stand-in. In ``info`` a stand-in is allowed."""
     remote = hosted("misbehaving_envs:holder:dict", paradigm, chosen=True)
     for name in TABLES[table]:
         with pytest.raises(TypeError, match=r'^observation\["pos"\]\[0\].*; give numbers, text, bytes, ') as caught:
@@ -195,7 +195,7 @@ def test_frames_are_data_too(hosted: Hosted, paradigm: str) -> None:
 def test_spaces_that_change_in_reset(
     hosted: Hosted, host_process: HostProcess, caplog: pytest.LogCaptureFixture, paradigm: str
 ) -> None:
-    """Both ends say so once; the agent keeps the first spaces and gets the observations as they are."""
+    """Both ends log that once; the agent keeps the first spaces and receives the observations unchanged."""
     caplog.set_level(logging.WARNING, "rlay")
     host_process.take_log()
     remote = hosted("misbehaving_envs:growing:yes", paradigm, chosen=True)

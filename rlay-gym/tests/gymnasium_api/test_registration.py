@@ -26,7 +26,7 @@ ENTRIES = {"client": "ClientEnv", "server": "ServerEnv"}
 
 @pytest.fixture
 def address(scripted_host: ScriptedHost, request: pytest.FixtureRequest) -> str:
-    """Where a CartPole is to be had in the paradigm of the test."""
+    """The address of a CartPole in the paradigm of the test."""
     return where(scripted_host, request.getfixturevalue("paradigm"), "CartPole-v1")
 
 
@@ -173,7 +173,7 @@ def test_human_rendering_stands_in_where_the_remote_has_none(scripted_host: Scri
 def test_a_stand_in_keeps_the_free_port_that_was_asked_for(
     scripted_host: ScriptedHost, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Which port that is stands in the log while it waits for an environment."""
+    """The log names the chosen port while ``gym.make`` waits for an environment."""
 
     def dial() -> None:
         waits = r"waiting for an environment to dial in to (tcp://[\w.]+:\d+)"
@@ -274,7 +274,7 @@ FAILURES: dict[str, tuple[type[BaseException], Callable[[str], None]]] = {
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_what_is_not_made_keeps_no_port(name: str) -> None:
-    """While its exception is kept, and with it all the frames that it went through."""
+    """Even while the exception is kept, and with it all frames of its traceback."""
     error, fail = FAILURES[name]
     address = free_address()
     with pytest.raises(error) as kept:
@@ -284,7 +284,7 @@ def test_what_is_not_made_keeps_no_port(name: str) -> None:
 
 
 class Refusal:
-    """Ways in which an environment that dials in is not what was asked for."""
+    """Ways in which an environment that dials in is not the requested one."""
 
     custom = ("misbehaving_envs:Refused", {})
     mode = ("render_envs:make:list", {"render_mode": "depth"})

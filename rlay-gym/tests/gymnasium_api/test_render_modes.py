@@ -35,7 +35,7 @@ def refused_by_gymnasium(source: str) -> type[Exception] | None:
 
 
 SOURCES = ("render_envs:make", "render_envs:Modes/{}-v0", "render_envs:made")
-"""A function, an id, and an environment that is there already, which renders in the mode ``ansi``."""
+"""A function, an id, and an existing environment, which renders in the mode ``ansi``."""
 
 
 @pytest.mark.parametrize("paradigm", PARADIGMS)
@@ -66,7 +66,7 @@ def test_any_container_is_a_declaration(scripted_host: ScriptedHost, paradigm: s
 def test_without_a_declaration_the_environment_is_made(
     scripted_host: ScriptedHost, paradigm: str, source: str, name: str
 ) -> None:
-    """As ``gym.make`` does, which warns, too; what are no metadata at all it refuses."""
+    """As ``gym.make`` does, which warns, too; it refuses what are no metadata at all."""
     source = source.format(name.replace(" ", "_")) if "{}" in source else f"{source}:{name}"
     if refusal := refused_by_gymnasium(source):
         with pytest.raises(refusal):

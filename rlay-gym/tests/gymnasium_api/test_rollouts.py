@@ -22,19 +22,19 @@ SEEDS = range(2 if gym.__version__.startswith("1.0.") else 10)
 
 
 def local_env(env_id: str, render_mode: str | None = None) -> gym.Env[Any, Any]:
-    """Make in this process what the host makes in its own."""
+    """Make in this process the environment that the host makes in its own."""
     return gym.make(env_id, render_mode=render_mode, disable_env_checker=True)
 
 
 def assert_same_reset(local: Any, *remotes: Any, **kwargs: Any) -> None:
-    """Reset all; they agree."""
+    """Reset all; the results agree."""
     expected = local.reset(**kwargs)
     for remote in remotes:
         assert difference(expected, remote.reset(**kwargs)) is None
 
 
 def assert_same_step(action: Any, local: Any, *remotes: Any) -> bool:
-    """Step all; they agree. Return whether the episode is over."""
+    """Step all; the results agree. Return whether the episode is over."""
     observation, reward, terminated, truncated, info = local.step(action)
     expected = (observation, bool(terminated), bool(truncated), info)
     for remote in remotes:
@@ -46,7 +46,7 @@ def assert_same_step(action: Any, local: Any, *remotes: Any) -> bool:
 
 
 def assert_same_rollout(local: Any, *remotes: Any, seed: int, steps: int, frames: int = 0) -> None:
-    """Play with all from one seed, through as many episodes as come; they agree, frames included."""
+    """Play with all from one seed, over several episodes; the results agree, frames included."""
     local.action_space.seed(seed)
     actions = [local.action_space.sample() for _ in range(min(steps, 50))]
     choose = random.Random(seed).choice
@@ -89,7 +89,7 @@ def test_frames(hosted: Hosted, paradigm: str, env_id: str) -> None:
 
 
 def test_the_render_mode_is_the_hosts(hosted: Hosted, paradigm: str) -> None:
-    """Without a render mode ``render`` says so and draws nothing, as it does locally."""
+    """Without a render mode ``render`` warns and draws nothing, as it does locally."""
     remote = hosted("CartPole-v1", paradigm)
     remote.reset()
     assert remote.render_mode is None

@@ -1,4 +1,4 @@
-"""The spec of an agent's environment: what gym.make makes another from, and what the host says of the environment."""
+"""The spec of an agent's environment: from which gym.make makes another, and which has the host's details."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def facts(spec: EnvSpec | None) -> list[Any]:
 
 
 def limits(env: Any) -> list[str]:
-    """Return how many time limits there are at this end."""
+    """Return the number of time limits at this end."""
     found = []
     while isinstance(env, gym.Wrapper):
         found += [str(env)] * isinstance(env, TimeLimit)
@@ -100,7 +100,7 @@ def test_what_is_made_from_it_plays_the_same_episode(host_process: HostProcess, 
 
 
 def told(**details: Any) -> Any:
-    """Return what a host says of its environment, as the wire's JSON has it."""
+    """Return a host's details of its environment, as the wire's JSON has them."""
     return {"Dict": [[{"Str": name}, value] for name, value in details.items()]}
 
 
@@ -113,7 +113,7 @@ def told(**details: Any) -> Any:
     ],
 )
 def test_what_makes_no_sense_is_not_in_it(details: Any) -> None:
-    """A host may say anything."""
+    """A host's details may be anything."""
     described = raw_peer.SPEC | {"details": details}
     with raw_peer.listen(lambda peer: raw_peer.host(peer, described)) as address:
         env = rlay.ClientEnv(address)

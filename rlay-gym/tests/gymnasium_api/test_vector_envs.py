@@ -54,7 +54,7 @@ def test_an_error_in_one_of_an_async_vector(scripted_host: ScriptedHost) -> None
     address = scripted_host.serve()
     env = gym.make_vec("rlay:ClientEnv-v0", 2, vectorization_mode="async", address=address)
     env.reset()
-    # It crosses two processes; if it could not be pickled, this would wait for ever.
+    # The exception crosses two processes; if it could not be pickled, the test would wait for ever.
     with pytest.raises(ValueError, match="no such step"), pytest.warns(UserWarning, match="no such step"):
         env.step(np.array([0, 2]))
     env.close(terminate=True)
@@ -84,7 +84,7 @@ def test_record_video_gets_every_frame(
     clips: list[list[Any]] = []
 
     class Clip:
-        """Stands in for moviepy, which is large and would only encode the frames."""
+        """Replaces moviepy, which is large and would only encode the frames."""
 
         def __init__(self, frames: list[Any], fps: int) -> None:
             clips.append([fps, *frames])

@@ -1,4 +1,4 @@
-"""Messages that made people stop: each as it reads now, and the part of it that says what to do next."""
+"""Messages at which users got stuck: each with its current text, and the part that says what to do next."""
 
 from __future__ import annotations
 
@@ -503,7 +503,7 @@ ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str, str]] = [
     ({"env_kwargs": {1: 2}}, TypeError, "env_kwargs={1: 2}: …", "names and values, such as env_kwargs={'size': 5}"),
     ({"env_kwargs": "size"}, TypeError, "env_kwargs='size': …", "names and values, such as env_kwargs={'size': 5}"),
 ]
-"""Arguments of an agent that cannot be."""
+"""Invalid arguments of an agent."""
 
 OF_LISTENERS: list[tuple[dict[str, Any], type[Exception], str, str]] = [
     ({"handshake_timeout": None}, TypeError, "handshake_timeout=None is a NoneType; …", "give seconds as a number"),
@@ -512,7 +512,7 @@ OF_LISTENERS: list[tuple[dict[str, Any], type[Exception], str, str]] = [
     ({"max_sessions": 0}, ValueError, "max_sessions=0: …", "how many sessions there may be at a time, 1 or more"),
     ({"max_sessions": "4"}, TypeError, "max_sessions='4' is a str; …", "give an int: how many sessions"),
 ]
-"""Arguments of those that listen."""
+"""Invalid arguments of listeners."""
 
 OF_PROGRAMS: list[tuple[dict[str, Any], type[Exception], str, str]] = [
     ({"restarts": -1}, ValueError, "restarts=-1: …", "how often reset() may start the program again, 0 or more"),
@@ -522,7 +522,7 @@ OF_PROGRAMS: list[tuple[dict[str, Any], type[Exception], str, str]] = [
     ({"log": 1}, TypeError, "log=1 is a int; …", "give the path of a file, or None"),
     ({"log": sys.stderr}, TypeError, "log=<…", "give the path of a file, or None"),
 ]
-"""Arguments of an agent that starts a program."""
+"""Invalid arguments of an agent that starts a program."""
 
 
 @pytest.mark.parametrize(("given", "error", "pattern", "advice"), ARGUMENTS + OF_PROGRAMS)
@@ -545,7 +545,7 @@ def test_an_argument_of_a_server_env(given: Any, error: type[Exception], pattern
 @pytest.mark.gymnasium
 @pytest.mark.parametrize(("given", "error", "pattern", "advice"), ARGUMENTS + OF_LISTENERS)
 def test_an_argument_of_a_backend(given: Any, error: type[Exception], pattern: str, advice: str) -> None:
-    """Of each of the two, as far as it has the argument; what agents may give are names there, and values here."""
+    """For both backends, as far as each has the argument; backends take names of arguments, agents take values."""
     for cls in (rlay.ServerBackend, rlay.ClientBackend):
         if given.keys() <= inspect.signature(cls).parameters.keys() - {"env_kwargs"}:
             with pytest.raises(error) as caught:
@@ -595,7 +595,7 @@ def test_a_backend_takes_names_of_arguments_and_no_values() -> None:
 
 
 class Zoo:
-    """What PettingZoo's environments look like, parallel or not: spaces of each agent, and the names of these."""
+    """The interface of PettingZoo's environments, parallel or not: spaces of each agent, and the agents' names."""
 
     def __init__(self) -> None:
         self.possible_agents = ["cat", "mouse"]
@@ -607,7 +607,7 @@ class Zoo:
 
 
 class ZooWrapper:
-    """What PettingZoo's wrappers look like."""
+    """The interface of PettingZoo's wrappers."""
 
     def __init__(self, env: Any) -> None:
         self.env = env
@@ -617,7 +617,7 @@ class ZooWrapper:
 
 
 class Traffic(gym.Env[Any, Any]):
-    """A single agent among others, which it calls agents."""
+    """A single-agent environment with other players, which it calls agents."""
 
     observation_space = action_space = gym.spaces.Discrete(3)
     agents = possible_agents = ("car", "bus")
@@ -799,7 +799,7 @@ def test_a_listener_on_every_interface_says_where_to_dial(
         env = rlay.ServerEnv(address)
         with rlay.ClientBackend("CartPole-v1", env.address):
             env.reset()
-        # Asked for once more, as by gym.make with its spec, it is every interface again.
+        # Listening again, as by gym.make with the spec, is on every interface again.
         assert env.spec is not None
         again = env.spec.kwargs["address"]
         assert again.startswith(f"{scheme}://{every}:") and not again.partition("?")[0].endswith(":0")

@@ -35,7 +35,7 @@ SKIPPED = [
 
 
 def run(folder: Path, listed: list[str], *arguments: str) -> tuple[int, list[str]]:
-    """Run test files of their own with a list of its own; return exit code and output."""
+    """Run test files of its own with a skip list of its own; return exit code and output."""
     (folder / "support").mkdir(exist_ok=True)
     (folder / "support" / "no_skips.py").write_text(Path(no_skips.__file__).read_text())
     (folder / "skips.txt").write_text("\n".join(listed))

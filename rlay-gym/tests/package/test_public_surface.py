@@ -125,7 +125,7 @@ def test_the_version_is_the_crates() -> None:
 
 
 def test_the_distribution_is_not_the_abandoned_one() -> None:
-    """Its name in the package index is taken; what is imported is ``rlay`` all the same."""
+    """The name ``rlay`` is taken in the package index; the imported package is ``rlay`` all the same."""
     project = (ROOT / "rlay-gym" / "pyproject.toml").read_text()
     assert re.findall(r'^(?:name|module-name) = "(.*)"$', project, re.M) == ["rlay-gym", "rlay._rlay"]
 
@@ -141,7 +141,7 @@ def test_what_returns_itself_says_so() -> None:
 
 
 def test_launch_takes_what_a_client_env_takes() -> None:
-    """Its arguments are written down for type checkers, and none is forgotten."""
+    """The arguments are declared for type checkers, and none is missing."""
     hints = typing.get_type_hints(rlay.launch)
     assert typing_extensions.get_origin(hints["kwargs"]) is typing_extensions.Unpack
     (arguments,) = typing_extensions.get_args(hints["kwargs"])

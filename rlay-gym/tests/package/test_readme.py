@@ -1,4 +1,4 @@
-"""The README's Python programs run as they stand there, but for the address."""
+"""The README's Python programs run unchanged, except for the address."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_agent_and_host() -> None:
 
 
 def test_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here they are one, which has the address that the host prints; ``test_two_machines.py`` has two."""
+    """Here both machines are one, at the address that the host prints; ``test_two_machines.py`` has two."""
     monkeypatch.setenv("RLAY_TOKEN", "a long random text")
     with python(program("far_host.py", "tls://0.0.0.0:0")) as host:
         address = host.find("tls://")

@@ -135,7 +135,7 @@ def test_silent_environments_in_the_queue_make_room() -> None:
 
 
 def test_a_slow_environment_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
-    """Though its host's spare session is asked meanwhile, and says so as late."""
+    """Although the spare session of its host is asked meanwhile, which also answers late."""
 
     def slow(render_mode: str | None) -> scripted_env.ScriptedEnv:
         time.sleep(1.0)

@@ -1,4 +1,4 @@
-"""What a peer announces takes no memory: that grows with what arrives, and is given back when the session is over."""
+"""An announced size takes no memory: memory grows with received bytes, and is released when the session is over."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST = 64 << 20
 SESSIONS = 56
 
 LITTLE = 32 << 10
-"""KiB that a host may hold for all of them: half a frame."""
+"""KiB that a host may hold for all peers: half a frame."""
 
 DIALS: dict[str, hostile.Dial] = {
     "tcp": raw_peer.dial,

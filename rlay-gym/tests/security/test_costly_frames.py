@@ -1,4 +1,4 @@
-"""Frames that are well-formed and made to cost: time in the interpreter, memory for spaces, a turn for ever."""
+"""Well-formed frames that are made costly: time in the interpreter, memory for spaces, a turn without end."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_keys_that_collide_are_few_at_an_agent() -> None:
 
 @pytest.mark.parametrize("start", [-5000, 16384, 1 << 40])
 def test_ints_that_may_be_chosen_are_few(start: int) -> None:
-    """An int of 64 bits can be chosen so that it tries the places of all others; the first ones have their own."""
+    """An int of 64 bits can be chosen so that its probes hit the slots of all others; the first ints have their own."""
 
     def play(n: int) -> Callable[[RawPeer], None]:
         return telling({"Dict": [[{"Int": i}, "None"] for i in [*range(9999), *range(start, start + n)]]})
@@ -181,7 +181,7 @@ def test_an_agent_is_told_before_it_sends_too_many(cart_pole: str) -> None:
 
 
 class Cells(gym.Env[Any, Any]):
-    """Its info has a dict with more keys than cross."""
+    """The environment's info has a dict with more keys than the wire allows."""
 
     observation_space = action_space = spaces.Discrete(2)
 
@@ -207,7 +207,7 @@ def test_an_info_with_too_many_is_named() -> None:
 
 
 def test_keys_of_a_peer_are_not_interned() -> None:
-    """What is interned stays for good from Python 3.12 on."""
+    """Interned strings are never freed from Python 3.12 on."""
     name = "a key that nobody else has"
     with raw_peer.listen(telling({"Dict": [[{"Str": name}, "None"]]})) as address, rlay.ClientEnv(address) as env:
         _, info = env.reset()
@@ -268,7 +268,7 @@ def test_a_deadline_counts_while_objects_are_built() -> None:
 
 
 class Alarm(Exception):
-    """What the handler of a signal raises."""
+    """The exception of a signal handler."""
 
 
 def test_signals_count_while_objects_are_built() -> None:
@@ -396,7 +396,7 @@ BAD_OPTIONS: dict[str, Json] = {
 
 @pytest.mark.parametrize("name", BAD_OPTIONS)
 def test_a_poll_loop_outlasts_a_reset(name: str) -> None:
-    """The agent that asked for nonsense is told, and the next one plays."""
+    """The agent that sent an invalid request receives an error, and the next agent plays."""
 
     def nonsense(stranger: RawPeer) -> None:
         ask(stranger)
@@ -410,7 +410,7 @@ def test_a_poll_loop_outlasts_a_reset(name: str) -> None:
     backend.close()
 
 
-# What is not so
+# False claims
 
 
 def lied_to(play: Callable[[RawPeer], None], error: type[Exception], text: str) -> None:
@@ -544,7 +544,7 @@ def flood(reads: bool, played: threading.Event) -> Callable[[RawPeer], None]:
 
 @pytest.mark.parametrize("reads", [True, False])
 def test_a_poll_loop_outlasts_a_flood(reads: bool) -> None:
-    """A turn that waits for nothing returns, whether the agent reads the answers to its nonsense or not."""
+    """A turn that does not wait returns, whether the agent reads the answers to its invalid requests or not."""
     played = threading.Event()
     with raw_peer.listen(flood(reads, played)) as address:
         backend = rlay.ClientBackend(World(), address)

@@ -122,7 +122,7 @@ def test_a_space_that_this_gymnasium_cannot_make() -> None:
 
 
 def test_a_space_that_nobody_could_hold() -> None:
-    """It takes a hundred bytes on the wire, and Gymnasium would write out its bounds."""
+    """The space takes a hundred bytes on the wire, and Gymnasium would write out its bounds."""
     box = {"dtype": "u8", "big_endian": False, "shape": [1 << 20, 1 << 20]}
     bounds = {name: {"Uniform": {"value": value, "bounded": True}} for name, value in (("low", "00"), ("high", "ff"))}
     for space in ({"Box": box | bounds}, {"Sequence": {"stack": False, "space": {"Box": box | bounds}}}):

@@ -17,7 +17,7 @@ from scripted_host import ScriptedHost
 NOBODY = 65534
 FOREIGN = "the process at the other end runs as user {}"
 
-# All is imported before the rights are given up that it may take.
+# All modules are imported before the process gives up its rights, which imports may need.
 AS_NOBODY = f"""
     import os, sys, gymnasium, scripted_env, rlay
     rlay.ServerBackend(scripted_env.ScriptedEnv).close()

@@ -43,7 +43,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pin(certificate: Path) -> str:
-    """The fingerprint, by Python's reckoning."""
+    """The fingerprint, computed by Python."""
     return f"sha256:{hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()}"
 
 
@@ -54,7 +54,7 @@ def at(address: str) -> tuple[str, int]:
 
 
 def believing(papers: Path, *, protocol: bool = True) -> ssl.SSLContext:
-    """What a client by hand speaks: the newest TLS, believing the CA."""
+    """The TLS context of a client by hand: the newest TLS, trusting the CA."""
     context = ssl.create_default_context(cafile=str(papers / "ca.pem"))
     if protocol:
         context.set_alpn_protocols(["rlay"])
@@ -154,7 +154,7 @@ def test_the_openssl_command_is_served(scripted_host: ScriptedHost, papers: Path
 
 @contextlib.contextmanager
 def serve_by_hand(papers: Path, name: str = "learner", *, client_ca: bool = False) -> Iterator[str]:
-    """Yield the address of a host by hand, without what a dialer must believe."""
+    """Yield the address of a host by hand, without the CA or pin that a dialer must trust."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(papers / f"{name}.pem", papers / f"{name}.key")
     context.set_alpn_protocols(["rlay"])

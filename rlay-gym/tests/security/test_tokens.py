@@ -26,7 +26,7 @@ REFUSED = {
     "missing at the dialer": (SECRET, None, "a token is needed here"),
     "missing at the listener": (None, SECRET, "the listener has none"),
 }
-"""The listener's token, the dialer's, and what both are told."""
+"""The listener's token, the dialer's, and the error at both ends."""
 
 
 def meet(
@@ -120,7 +120,7 @@ def test_the_token_is_settled_when_an_endpoint_is_made(monkeypatch: pytest.Monke
 
 
 WEAK = ["", " ", "12345678 "[:7], "        ", "1 2 3 4 5 6 7", "\0" * 16, "four\n\n\n\n"]
-"""Tokens that are none: of less than eight characters that one can see."""
+"""Invalid tokens: with less than eight visible characters."""
 
 
 @pytest.mark.parametrize("token", WEAK)

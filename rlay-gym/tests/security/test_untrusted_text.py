@@ -21,7 +21,7 @@ LONG = 5 << 20
 """More than any error or line of a log should hold, and less than a frame may."""
 
 ACTS = "\x1b[2J\r\x07\x9b31m\u202e\u2028\u2066"
-"""What a terminal, or a reader of logs, takes for a command."""
+"""Characters that a terminal, or a reader of logs, takes for a command."""
 
 FORGED = f"bye{ACTS}\nWARNING rlay: forged"
 
@@ -47,7 +47,7 @@ def entries(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 
 def is_honest(lines: list[str]) -> bool:
-    """Whether every line is an entry of RLay's own, or is seen to belong to the one above."""
+    """Whether every line is an entry of RLay's own, or visibly belongs to the entry above."""
     return all(is_harmless(line) and re.match(r"(INFO|WARNING|ERROR) rlay: (?!forged)|  |$", line) for line in lines)
 
 
@@ -127,7 +127,7 @@ def test_the_log_of_a_host_shows_what_an_agent_says(entries: Callable[[], list[s
 
 
 class Talkative(gym.Env[Any, Any]):
-    """Puts into its errors what the agent has sent, as most environments do."""
+    """Repeats in its errors what the agent has sent, as most environments do."""
 
     observation_space = action_space = gym.spaces.Discrete(2)
 
@@ -146,7 +146,7 @@ class Talkative(gym.Env[Any, Any]):
 
 
 class Thing:
-    """What no value holds."""
+    """An object that no value holds."""
 
     def __repr__(self) -> str:
         return f"<{ACTS}>"
@@ -179,7 +179,7 @@ POLICY = """
         raise ValueError(f"what is {observation}")
     rlay.serve_policy(policy, "tcp://127.0.0.1:0")
     """
-"""What a policy raises often holds the observation."""
+"""The text of a policy's exception often contains the observation."""
 
 
 def test_the_log_of_a_policy_shows_what_an_environment_says() -> None:
@@ -209,7 +209,7 @@ def test_the_log_of_a_policy_shows_what_an_environment_says() -> None:
 
 @pytest.mark.parametrize("length", [60_000, 3 << 20])
 def test_an_exception_that_no_frame_holds_is_cut(paradigm: str, length: int) -> None:
-    """The smallest limit there can be: the text, and the traceback with the text in it, do not fit."""
+    """The smallest possible limit: the text, and the traceback with the text in it, do not fit."""
     with contextlib.ExitStack() as stack:
         if paradigm == "client":
             host = stack.enter_context(rlay.ServerBackend(Talkative, max_frame=1 << 16))
@@ -248,7 +248,7 @@ def test_a_bad_action_of_cartpole_does_not_end_the_session(paradigm: str) -> Non
 
 
 class Boxed(gym.Env[Any, Any]):
-    """Says of an action that it is invalid, and which it is: ten times as long as the action."""
+    """Raises that an action is invalid, with a text ten times as long as the action."""
 
     observation_space = gym.spaces.Discrete(2)
     action_space = gym.spaces.Box(-1, 1, (15_000,))
