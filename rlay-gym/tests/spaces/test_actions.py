@@ -1,4 +1,4 @@
-"""Actions of another type than the space's do what they do locally; only wrong structure is refused."""
+"""Actions of another type than the space's have the same effect as locally; only a wrong structure is refused."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ ACTIONS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("name", ACTIONS)
 def test_what_arrives(hosted: Hosted, paradigm: str, name: str) -> None:
-    """Type, value and layout are what a local environment is given."""
+    """Type, value and layout are those that a local environment receives."""
     local, remote = Recorder(ACTION_SPACES[name]), hosted(f"misbehaving_envs:recorder:{name}", paradigm, chosen=True)
     local.reset(), remote.reset()
     for action in ACTIONS[name]:
@@ -144,7 +144,7 @@ def outcome(env: Any, action: Any) -> tuple[str, str] | tuple[Any, Any]:
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "MountainCarContinuous-v0"])
 def test_what_real_environments_make_of_them(hosted: Hosted, paradigm: str, env_id: str) -> None:
-    """The same results from those they can use, the same exceptions from those they cannot."""
+    """The same results for usable actions, the same exceptions for the others."""
     local = gym.make(env_id, disable_env_checker=True)
     remote = hosted(env_id, paradigm)
     is_box = isinstance(local.action_space, gym.spaces.Box)

@@ -1,4 +1,4 @@
-"""Observations are the agent's own once it has them: never overwritten, writeable, and in good order in memory."""
+"""Received observations belong to the agent: never overwritten, writeable, C-contiguous and aligned."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EXPECTED: dict[str, Callable[[int], Any]] = {"camera_envs:Camera": picture, "cam
 
 @pytest.mark.parametrize("source", EXPECTED)
 def test_observations_are_kept(hosted: Hosted, paradigm: str, source: str) -> None:
-    """Though the environment writes all of them into one buffer."""
+    """Although the environment writes all of them into one buffer."""
     kept = play(hosted(source, paradigm))
     for step, observation in enumerate(kept):
         assert difference(EXPECTED[source](step), observation, f"step {step}") is None
@@ -79,7 +79,7 @@ def test_how_they_lie_in_memory(hosted: Hosted, paradigm: str, source: str) -> N
 
 
 def test_memory_is_used_again(hosted: Hosted, paradigm: str) -> None:
-    """What the agent drops comes back as a later observation's memory."""
+    """The memory of a dropped observation is reused for a later one."""
     env = hosted("camera_envs:Camera", paradigm)
     env.reset()
     assert len({env.step(ACTION)[0].ctypes.data for _ in range(STEPS)}) < STEPS

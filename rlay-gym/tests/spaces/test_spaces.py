@@ -22,7 +22,7 @@ from space_corpus import DEEPEST, LETTERS, NEWER, REFUSED, SPACES, UNORDERED, va
 pytestmark = pytest.mark.usefixtures("one_core")
 
 VERSION = tuple(int(part) for part in gymnasium.__version__.split(".")[:2])
-"""From 1.4 on Gymnasium has what is in ``NEWER``; the tests run on 1.0 and on the latest."""
+"""From 1.4 on Gymnasium has the spaces in ``NEWER``; the tests run on 1.0 and on the latest."""
 
 
 def same_space(a: spaces.Space[Any], b: spaces.Space[Any]) -> None:
@@ -97,13 +97,13 @@ def test_description(name: str) -> None:
     built = _spaces.build(_rlay.roundtrip(description))
     same_space(space, built)
     assert difference(values(space), values(built)) is None
-    # And again: what was built describes itself as the original does.
+    # Again: the description of the built space is that of the original.
     assert _spaces.describe(built) == description
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_spaces_print_in_rust_as_in_gymnasium(name: str) -> None:
-    """But for the blanks and breaks with which NumPy sets out arrays."""
+    """Except the blanks and line breaks with which NumPy formats arrays."""
     if unavailable(name):
         return
     space = SPACES[name]()
@@ -114,7 +114,7 @@ def test_spaces_print_in_rust_as_in_gymnasium(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPACES)
 def test_live(hosted: Hosted, host_process: HostProcess, paradigm: str, name: str) -> None:
-    """The same in a session; and every value is the same after it went there and back, both ways."""
+    """The same in a session; and every value is unchanged after a round trip, as observation and as action."""
     if unavailable(name):
         return
     host_process.take_log()
@@ -151,7 +151,7 @@ def test_the_deepest(hosted: Hosted, paradigm: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(hosted: Hosted, paradigm: str, name: str) -> None:
-    """What cannot be sent is refused when the environment is made, in words that say what and where."""
+    """A space that cannot be sent is refused when the environment is made, with a text that says what and where."""
     make, text = REFUSED[name]
     with pytest.raises(rlay.Error, match=text):
         _spaces.describe(make(), "observation_space")
@@ -216,7 +216,7 @@ REGISTERED = """
 def test_one_registration_covers_subclasses() -> None:
     """The nearest registered class decides; Gymnasium's own classes are sent as they are whatever is registered.
 
-    In a process of its own, for what is registered stays.
+    In a process of its own, for a registration cannot be undone.
     """
     with python(REGISTERED) as program:
         assert program.wait() == 0, program.errors
@@ -224,7 +224,7 @@ def test_one_registration_covers_subclasses() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SPACES if name not in NEWER and not name.startswith("nested")])
 def test_the_advice_about_an_unregistered_subclass_is_right(name: str) -> None:
-    """What the message says to call makes the class known, as the space that it is a subclass of."""
+    """The call that the message advises registers the class, as the space that it is a subclass of."""
     space = SPACES[name]()
     expected = _spaces.describe(space)
     special = type("Special", (type(space),), {})
@@ -244,7 +244,7 @@ def test_only_spaces_are_registered() -> None:
 
 
 def test_contract_of_odd_spaces(hosted: Hosted, caplog: pytest.LogCaptureFixture, paradigm: str) -> None:
-    """What is in the space is not complained about, whatever way Gymnasium finds out."""
+    """No warning for an observation in the space, however Gymnasium checks it."""
     caplog.set_level(logging.WARNING, "rlay")
     env = hosted("space_corpus:echo:Sequence: of Dict", paradigm, chosen=True)
     env.contract = "strict"

@@ -1,4 +1,4 @@
-"""Values of every kind in ``info`` and ``options``: what arrives is what was sent, or says that it is not."""
+"""Values of every kind in ``info`` and ``options``: each arrives as it was sent, or with a warning that it does not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def difference_there(env: Any, table: str, name: str, value: Any) -> str | None:
 
 @pytest.fixture
 def words(host_process: HostProcess, caplog: pytest.LogCaptureFixture) -> Iterator[tuple[Any, Any]]:
-    """What was said at both ends since the last time: functions for this end and for the other."""
+    """The log lines of both ends since the last call: functions for this end and for the other."""
     caplog.set_level(logging.WARNING, "rlay")
 
     def here() -> list[str]:
@@ -125,7 +125,7 @@ def test_what_no_value_holds_is_refused_towards_the_environment(env: Any, words:
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_containers(env: Any, name: str) -> None:
-    """In info they arrive as far as they can, and quickly; towards the environment they are refused."""
+    """In ``info`` they arrive as far as they can, and quickly; towards the environment they are refused."""
     make, why = ODD[name]
     assert "Opaque" in repr(arrived(env, "odd", name))
     with pytest.raises(rlay.Error, match=re.escape(f'options["level"]{why}')):
@@ -133,20 +133,20 @@ def test_odd_containers(env: Any, name: str) -> None:
 
 
 def test_what_contains_itself(env: Any) -> None:
-    """It arrives up to where it begins again, and quickly, however often it contains itself."""
+    """The value arrives up to its first repetition, and quickly, however often it contains itself."""
     ((back,), found) = arrived(env, "odd", "within itself")
     assert type(back) is rlay.Opaque
     assert back.type == "tuple"
     assert type(found["self"]) is rlay.Opaque
     assert found["loop"][0] == 1
     assert [type(x) for x in found["loop"][1:]] == [rlay.Opaque] * 50
-    # What is there twice, but not within itself, is not what this is about.
+    # An object that occurs twice, but not within itself, is no such case.
     twice = ["x"]
     assert env.reset(options={"twice": [twice, twice]})[1]["options"] == {"twice": [["x"], ["x"]]}
 
 
 def test_what_is_too_deep(env: Any) -> None:
-    """It arrives as deep as the wire carries it."""
+    """The value arrives down to the depth that the wire allows."""
     found, depth = _rlay.roundtrip_value(ODD["too deep"][0]()), 0
     while isinstance(found, list):
         (found,), depth = found, depth + 1
@@ -158,7 +158,7 @@ def test_what_is_too_deep(env: Any) -> None:
 
 @pytest.mark.parametrize("name", OFFERED)
 def test_arrays_of_other_libraries_count_as_arrays(env: Any, words: Any, name: str) -> None:
-    """Both ways, with one word about it where they are sent, since a local peer would get another type."""
+    """Both ways, with one warning where they are sent, since a local peer would receive another type."""
     here, there = words
     sent, arrives = OFFERED[name]
     text = f"value_envs.{type(sent()).__name__} arrives as numpy.ndarray; the wire knows no other arrays"
@@ -185,7 +185,7 @@ def test_what_gives_no_array_is_refused(env: Any, name: str) -> None:
 
 
 def test_keyword_arguments_for_the_environment(hosted: Hosted, paradigm: str) -> None:
-    """They are refused where they are given, before anything is dialed."""
+    """Such arguments are refused where they are given, before anything is dialed."""
     address = "tcp://127.0.0.1:1" if paradigm == "client" else "tcp://127.0.0.1:0"
     make: Any = rlay.ClientEnv if paradigm == "client" else rlay.ServerEnv
     with pytest.raises(rlay.Error, match=re.escape('env_kwargs["size"]: a set cannot be sent; give numbers')):
@@ -223,7 +223,7 @@ def _squeezed(text: str) -> str:
 
 @pytest.mark.parametrize("options", [None, {}, {"a": None}, {1: 2}, [], "text", 0])
 def test_options(env: Any, options: Any) -> None:
-    """None is None and {} is {}; what is no dict is the environment's business."""
+    """None is None and {} is {}; other options than a dict are for the environment to judge."""
     assert difference({"options": options}, env.reset(options=options)[1]) is None
 
 
@@ -284,7 +284,7 @@ class Nest:
 
 
 def test_random_nesting(env: Any, words: Any) -> None:
-    """Whatever is put together of all these arrives the same, there and back again."""
+    """Every combination of all these arrives unchanged, both ways."""
     for seed in range(150):
         options = {"value": Nest(seed).value(5)}
         assert difference({"options": options}, env.reset(options=options)[1]) is None, f"seed {seed}"

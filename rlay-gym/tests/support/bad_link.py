@@ -1,7 +1,7 @@
-"""A program that passes on what two hosts say as a bad link does: late, with losses, or not at all.
+"""A program that forwards the traffic of two hosts as a bad link does: late, with losses, or not at all.
 
-It is told over its standard input: ``lost`` asks how many pieces it lost, ``cut`` ends all passing on, ``mend``
-begins it anew.
+Its standard input takes commands: ``lost`` asks how many pieces were lost, ``cut`` stops all forwarding, ``mend``
+restarts it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Quality:
 
 
 class Lane:
-    """One direction of one conversation: what goes in comes out later, in order, or is lost."""
+    """One direction of one connection: each piece comes out later, in order, or is lost."""
 
     def __init__(self, quality: Quality, out: Callable[[bytes], Any]) -> None:
         self._quality, self._out, self._last = quality, out, 0.0
@@ -44,7 +44,7 @@ class Lane:
             self._quality.lost += 1
             return
         loop = asyncio.get_running_loop()
-        # The loop promises no order for what is due at the same time.
+        # The loop promises no order for calls that are due at the same time.
         self._last = max(loop.time() + self._quality.delay, self._last + 1e-6)
         loop.call_at(self._last, self._take_out, piece)
 

@@ -1,4 +1,4 @@
-"""What it means that two objects are the same to the bit: type, dtype, bytes, order of keys, all the way down."""
+"""The test that two objects are the same to the bit: type, dtype, bytes, order of keys, at every level."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _first(found: Any) -> str | None:
 
 
 def as_float(reward: Any) -> float:
-    """Return what is declared to arrive of a reward; some environments make an array of one element of it."""
+    """Return the declared form of a reward on arrival; some environments make a reward an array of one element."""
     return float(np.asarray(reward).item() if hasattr(reward, "__array__") else reward)
 
 

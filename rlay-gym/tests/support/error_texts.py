@@ -1,4 +1,4 @@
-"""What tests ask of the text of an error: how it reads, and what it advises."""
+"""The checks of error texts: how each reads, and what it advises."""
 
 from __future__ import annotations
 

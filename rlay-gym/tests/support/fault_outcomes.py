@@ -25,14 +25,14 @@ BOUNDS = {
     GOES_ON: inject_process_faults.LONG + SLACK,
     NEVER: SLACK,
 }
-"""Upper bounds in seconds, for machines that have other things to do."""
+"""Upper bounds in seconds, for busy machines."""
 
 EARLIEST = {
     AFTER_TWO: 1.9,
     AT_THE_DEADLINE: 0.9 * inject_process_faults.DEADLINE,
     GOES_ON: inject_process_faults.LONG / 2,
 }
-"""Lower bounds in seconds, for what is to be waited for."""
+"""Lower bounds in seconds, for outcomes that must not come early."""
 
 TAKES_LONG = (OF_SILENCE, GOES_ON)
 

@@ -37,7 +37,7 @@ class _Forker:
             )
 
     def ask(self, request: object, streams: Sequence[int] = ()) -> int:
-        """Return the number that it answers."""
+        """Return the number that the forker answers."""
         with self._lock:
             socket.send_fds(self._socket, [json.dumps(request).encode()], streams)
             return int(self._socket.recv(64))
@@ -58,7 +58,7 @@ def forked(source: str, arguments: Sequence[str], environment: Mapping[str, str]
 
 
 class ForkedProcess:
-    """A process that is another one's child, and is waited for through that one."""
+    """A child of the forking process, waited for through that process."""
 
     def __init__(self, forker: _Forker, source: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         (stdin, to), (out, stdout), (err, stderr) = os.pipe(), os.pipe(), os.pipe()
@@ -72,7 +72,7 @@ class ForkedProcess:
         self.pid = forker.ask(request, (stdin, stdout, stderr))
         for stream in (stdin, stdout, stderr):
             os.close(stream)
-        # Though it may have ended, its number is its own until it is waited for.
+        # Even if the process has ended, its number is not reused until it is waited for.
         self._descriptor = os.pidfd_open(self.pid)
         self._waiting = threading.Lock()
         self.returncode: int | None = None
@@ -85,7 +85,7 @@ class ForkedProcess:
                 signal.pidfd_send_signal(self._descriptor, number)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """End the process as a crash does."""
         self.send_signal(signal.SIGKILL)
 
     def wait(self, timeout: float) -> int:

@@ -1,4 +1,4 @@
-"""The process at the other end: hosts environments by name, told what to do over a pipe."""
+"""The process at the other end: hosts environments by name, driven over a pipe."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Log(logging.Handler):
 
 
 class Commands:
-    """What a host process can be told to do."""
+    """The commands of a host process."""
 
     def __init__(self) -> None:
         self.log = Log()
@@ -91,7 +91,7 @@ class Commands:
         return number, backend.address
 
     def sessions(self, number: int) -> int:
-        """Return how many sessions the backend that was started last has, those included that wait to be taken."""
+        """Return the number of sessions of the last started backend, including those that wait to be taken."""
         own = set(threading.enumerate()) - self._before[number]
         return sum(thread.name == "rlay-session" for thread in own) - 1  # One runs the backend.
 
@@ -100,12 +100,12 @@ class Commands:
         self.backends[number].close()
 
     def choose(self, name: str) -> None:
-        """Say what `chosen` makes from now on."""
+        """Set what `chosen` makes from now on."""
         global _choice
         _choice = name
 
     def take_log(self) -> list[str]:
-        """Return what was logged since the last time, and make what is said once sayable again."""
+        """Return what was logged since the last call, and let one-time warnings be logged again."""
         _values.forget_warnings()
         return self.log.take()
 
@@ -114,12 +114,12 @@ class Commands:
         return resolve(name)(*args)
 
     def facts(self) -> dict[str, Any]:
-        """Return what there is of this process."""
+        """Return facts about this process."""
         return {"pid": os.getpid(), "threads": [thread.name for thread in threading.enumerate()]}
 
 
 def main(pipe: Connection) -> None:
-    """Obey until the pipe is closed. Then all ends at once; how backends end in order is tested elsewhere."""
+    """Run commands until the pipe is closed. Then all ends at once; orderly ends of backends are tested elsewhere."""
     commands = Commands()
     logging.getLogger("rlay").addHandler(commands.log)
     warnings.showwarning = lambda message, category, *_: commands.log.add(f"{category.__name__}: {message}")

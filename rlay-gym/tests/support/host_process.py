@@ -44,7 +44,7 @@ class HostProcess:
         return self.process.pid
 
     def tell(self, command: str, *args: Any, **kwargs: Any) -> Any:
-        """Give one of ``host_main.Commands`` and return its answer."""
+        """Run one of ``host_main.Commands`` and return its answer."""
         self._pipe.send((command, args, kwargs))
         if not self._pipe.poll(WAIT):
             raise TimeoutError(f"the host process did not answer {command}{args} within {WAIT} s")
@@ -66,7 +66,7 @@ class HostProcess:
         self.tell("stop", number)
 
     def address(self, source: str, paradigm: str, *, chosen: bool = False, **backend: Any) -> str:
-        """Return where ``source`` is had: an address for ClientEnv or for ServerEnv.
+        """Return the address of ``source``, for ClientEnv or for ServerEnv.
 
         Its backend lives as long as the process, for every test that asks for the same. With ``chosen``
         even one backend serves all sources: the environments made there are those chosen last.
@@ -141,6 +141,6 @@ def make(process: HostProcess, source: str, paradigm: str, *, chosen: bool = Fal
 
 
 def quietly_close(env: Any) -> None:
-    """Close whatever state ``env`` is in."""
+    """Close ``env``, whatever its state."""
     with contextlib.suppress(rlay.Error):
         env.close()

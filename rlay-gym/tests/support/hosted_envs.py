@@ -25,7 +25,7 @@ def builtin_ids() -> list[str]:
 
 
 class Sampled(gym.Env[Any, Any]):
-    """Draws everything from its own generator, and says in ``info`` what action arrived."""
+    """Draws everything from its own generator, and returns the received action in ``info``."""
 
     metadata = {"render_modes": ["rgb_array", "ansi", "depth"], "render_fps": 10, "limits": (1, np.float32(0.5))}
 

@@ -90,12 +90,12 @@ DATAGRAMS: dict[str, list[bytes]] = {
 
 
 def changed(datagram: bytes, at: int, by: int = 0x01) -> bytes:
-    """The datagram with some bits turned round."""
+    """The datagram with some bits flipped."""
     return datagram[:at] + bytes([datagram[at] ^ by]) + datagram[at + 1 :]
 
 
 def repeated(first: bytes) -> dict[str, list[bytes]]:
-    """What can be made of the first datagram of a dialer."""
+    """The hostile variants of a dialer's first datagram."""
     to = first[6 : 6 + first[5]]
     lost = [(long(kind, VERSION_1, to=to, rest=LENGTH) + NOISE)[:FULL] for kind in (INITIAL, HANDSHAKE, ZERO_RTT)]
     return {

@@ -1,4 +1,4 @@
-"""Environments that return or raise what they should not, as they are told to."""
+"""Environments that return or raise what they should not, on request."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class Odd(gym.Env[Any, Any]):
 
 
 class Recorder(gym.Env[Any, Any]):
-    """Says in ``info`` what action arrived, of what type, and how many there were."""
+    """Returns in ``info`` the received action, its type, and the number of actions so far."""
 
     observation_space = spaces.Discrete(2)
 
@@ -226,7 +226,7 @@ def closings() -> list[str]:
 
 
 class Refused(gym.Env[Any, Any]):
-    """Has a space that cannot be told, and fails to close."""
+    """Has a space that cannot be described, and fails to close."""
 
     observation_space: Any = OwnSpace()
     action_space: Any = spaces.Discrete(2)
@@ -245,7 +245,7 @@ class Spaceless(Refused):
 
 
 class Stepless:
-    """Is no environment, for there is no way to act in it."""
+    """Is no environment, for it has no ``step``."""
 
     observation_space = action_space = spaces.Discrete(2)
 

@@ -72,7 +72,7 @@ class Link(Protocol):
         """Pass all traffic again."""
 
     def can_mend(self, scheme: str) -> bool:
-        """Whether what is carried over ``scheme`` is as good then as it was."""
+        """Whether traffic over ``scheme`` is carried after `mend` as it was before the cut."""
 
     def can_fall_silent(self, scheme: str) -> bool:
         """Whether nothing answers to ``scheme`` any more once the link is cut."""
@@ -154,7 +154,7 @@ class Wire:
         return sum(qdisc["drops"] for text in shown for qdisc in json.loads(text))
 
     def cut(self) -> None:
-        # One end is enough: the learner has no way out any more, and the game one that leads nowhere.
+        # One end is enough: the learner has no route any more, and the game's route leads nowhere.
         run(f"ip -n {self._hosts[0].namespace} link set dev {DEVICE} down")
 
     def mend(self) -> None:
@@ -168,12 +168,12 @@ class Wire:
 
 
 class Relay:
-    """Programs beside the dialers that make their way bad: see ``bad_link.py``."""
+    """Programs beside the dialers that degrade their connections: see ``bad_link.py``."""
 
     def __init__(self, scheme: str, is_bad: bool, why: str, stack: contextlib.ExitStack) -> None:
         self._kind = "datagrams" if scheme == "quic" else "streams"
         self._delay = DELAY if is_bad else 0.0
-        # Of what TCP carries nothing is ever lost, and what is below it is the kernel's.
+        # No byte of a TCP stream is ever lost, and the packets below it belong to the kernel.
         self._loss = LOSS if is_bad and self._kind == "datagrams" else 0.0
         self._programs: list[Program] = []
         self._stack = stack
@@ -202,7 +202,7 @@ class Relay:
         return scheme == "quic"
 
     def can_fall_silent(self, scheme: str) -> bool:
-        # To TCP's own questions the kernel answers, whatever the program does.
+        # The kernel answers TCP's own probes, whatever the program does.
         return scheme in ("quic", "zmq")
 
     def _tell(self, word: str) -> list[int]:

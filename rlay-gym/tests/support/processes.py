@@ -91,7 +91,7 @@ class Program:
         return "its standard error:\n" + "\n".join(self.errors)
 
     def say(self, line: str) -> None:
-        """Give it a line to read."""
+        """Write a line to its standard input."""
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
@@ -102,11 +102,11 @@ class Program:
         self.process.stdin.close()
 
     def interrupt(self) -> None:
-        """Press Ctrl-C."""
+        """Send SIGINT, as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """End the program as a crash does."""
         self.process.kill()
         self.process.wait(WAIT)
 

@@ -1,4 +1,4 @@
-"""What an environment says, as one fingerprint: the same text that ``tests/programs`` writes in Rust."""
+"""An environment's results, as one fingerprint: the same text that ``tests/programs`` writes in Rust."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The wire format a second time, in plain Python, written from docs/wire.md alone: bytes to the vectors' JSON and back.
 
-It shares no code with rlay, so that what both agree on is what the specification says.
+This module shares no code with rlay, so where both agree, the specification determines the bytes.
 """
 
 from __future__ import annotations
