@@ -332,13 +332,13 @@ impl EnvSession {
         Fault::from_error(error, true).put(&mut Writer(out));
     }
 
-    /// Frees the slots of `request`. An answered request cannot be answered again.
     /// Whether it owes an answer about `slot`.
     #[cfg(test)]
     pub(super) fn owes(&self, slot: u32) -> bool {
         matches!(self.slots.get(slot as usize), Some(Slot::Busy { .. }))
     }
 
+    /// Frees the slots of `request`. An answered request cannot be answered again.
     fn release(&mut self, request: u64, done: bool) -> Result<()> {
         if self.state != State::Open {
             return Err(no_request(self.state));

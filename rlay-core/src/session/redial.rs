@@ -1,4 +1,5 @@
-//! Redial: when a dialer tries again, for a new session or for one that goes on. It has no clock: `now` is passed in.
+//! Redial: when a dialer tries to resume a session again, and when it gives up; the pauses of all dialers. It has no
+//! clock: `now` is passed in.
 
 use std::time::{Duration, Instant};
 

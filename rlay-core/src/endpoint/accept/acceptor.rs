@@ -325,7 +325,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Ends the sessions in the queue whose place another one has now.
+    /// Ends the sessions in the queue whose permit another one has now.
     fn make_room(&self) {
         let mut state = self.state();
         let queue = std::mem::take(&mut state.ready).into_iter();

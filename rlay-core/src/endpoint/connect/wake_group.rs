@@ -9,7 +9,7 @@ use crate::cancel_token::CancelToken;
 #[derive(Debug, Clone, Default)]
 pub(in crate::endpoint) struct WakeGroup(Arc<Mutex<Vec<Subscription>>>);
 
-/// A flag that is set when the group is woken, and with the stop of those that wait for it.
+/// A flag that is set when the group is woken, and with the token of those that wait for it.
 #[derive(Debug)]
 struct Subscription {
     stop: Option<CancelToken>,
