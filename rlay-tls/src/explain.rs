@@ -1,14 +1,14 @@
-//! Explain: what went wrong with TLS, in plain words and with what helps.
+//! Explain: says what went wrong with TLS, in plain words and with advice.
 
 use rlay_core::{Error, ErrorKind, net::lost, wire::ForeignProtocol, wire::Kind};
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-/// The error for what rustls found wrong with `peer`.
+/// The error for a fault that rustls found with `peer`.
 pub fn explain(peer: &str, error: &TlsError) -> Error {
     explain_to(peer, error, &[])
 }
 
-/// The same where it is known by which bytes the peer began.
+/// The same where the first bytes of the peer are known.
 pub(crate) fn explain_to(peer: &str, error: &TlsError, first: &[u8]) -> Error {
     let explained = match error {
         TlsError::InvalidCertificate(why) => unauthorized(peer, &certificate(why)),
@@ -30,7 +30,8 @@ pub(crate) fn explain_to(peer: &str, error: &TlsError, first: &[u8]) -> Error {
     explained.with_source(error.clone())
 }
 
-/// The error for what this end found wrong with `peer`, of which it told it by `alert`, where it is known only in words.
+/// The error for a fault that this end found with `peer` and reported to it by `alert`, where the fault is known only
+/// in words.
 pub fn explain_own_alert(peer: &str, alert: u8, text: &str) -> Error {
     match AlertDescription::from(alert) {
         AlertDescription::NoApplicationProtocol => explain(peer, &TlsError::NoApplicationProtocol),
@@ -48,7 +49,7 @@ pub fn explain_own_alert(peer: &str, alert: u8, text: &str) -> Error {
     }
 }
 
-/// What a peer is that begins with these bytes, where TLS was to begin.
+/// Says what a peer is that begins with these bytes where TLS was expected.
 fn no_tls(first: &[u8]) -> String {
     const HELLO: u8 = Kind::Hello as u8;
     match (ForeignProtocol::recognize(first), first) {
@@ -113,7 +114,7 @@ fn certificate(why: &CertificateError) -> String {
 const UNKNOWN_ISSUER: &str = "its certificate is signed by none of those in ca=FILE; give the file of its CA (who dials \
                               may take the pin that the listener prints instead)";
 
-/// What rustls calls `DnsName("game.test")` or `IpAddress(127.0.0.1)`.
+/// The name in what rustls calls `DnsName("game.test")` or `IpAddress(127.0.0.1)`.
 fn bare(name: &str) -> &str {
     let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inside.unwrap_or(name).trim_matches('"')
@@ -131,7 +132,7 @@ fn said(text: &str) -> String {
                                 it (who dials may take the pin that the listener prints instead)"
                 .to_owned()
         }
-        // Of our own.
+        // A sentence of our own.
         sentence if sentence.contains(' ') => sentence.to_owned(),
         name => format!("its certificate cannot be used: {}; make a new one", words(name)),
     }

@@ -1,4 +1,4 @@
-//! Files that may change while a listener lives: checked whenever they matter, read when they have changed.
+//! Files that may change while a listener lives: checked at each use, read again when they have changed.
 
 use std::{
     fmt, fs,
@@ -14,10 +14,10 @@ use rustls::pki_types::pem;
 
 /// No file that is read here is longer, in bytes.
 const LONGEST: u64 = 4 << 20;
-/// How long a handshake waits for its files to be looked at; those of a network may block a reader for ever.
+/// How long a handshake waits for its files to be checked; files of a network may block a reader for ever.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a file holds. Whatever stands in its place, this does not wait: not for a writer of a FIFO, and not for
+/// The content of a file. Whatever is found at the path, this does not block: not for a writer of a FIFO, and not for
 /// the end of a device.
 pub(crate) fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut options = fs::File::options();
@@ -37,11 +37,11 @@ pub(crate) fn read(file: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What tells one state of a file from the next: its size, and when it was written. Where files are copied with
-/// their times, as by backups and package managers, a new one is told by its number and by when that was changed.
+/// Tells one state of a file from the next: its size and its modification time. Where files are copied with their
+/// times, as by backups and package managers, the inode number and the change time of the inode tell a new file.
 type Stamp = Option<(u64, SystemTime, [i64; 4])>;
 
-/// What some files hold.
+/// The content of some files.
 pub(crate) struct Watched<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
@@ -54,16 +54,16 @@ struct Shared<T> {
 struct State<T> {
     stamps: Vec<Stamp>,
     value: Arc<T>,
-    /// Why they could not be used when they were looked at last.
+    /// Why the files could not be used at the last check.
     failure: Option<String>,
-    /// Whether a thread is looking at them.
+    /// Whether a thread is checking the files.
     is_looking: bool,
-    /// Whether that takes so long that handshakes do not wait for it.
+    /// Whether the check takes so long that handshakes do not wait for it.
     is_slow: bool,
 }
 
 impl<T: Send + Sync + 'static> Watched<T> {
-    /// Reads `files` by `load`. They must be there and good now.
+    /// Reads `files` by `load`. The files must exist and be usable now.
     pub(crate) fn new(files: &[&Path], load: impl Fn() -> Result<T> + Send + Sync + 'static) -> Result<Self> {
         let files: Vec<_> = files.iter().map(|file| file.to_path_buf()).collect();
         let stamps = stamps(&files);
@@ -72,14 +72,14 @@ impl<T: Send + Sync + 'static> Watched<T> {
         Ok(Self(Arc::new(Shared { files, load: Box::new(load), state: Mutex::new(state), looked: Condvar::new() })))
     }
 
-    /// What they hold now; if that cannot be used, or not be read in time, what they held before.
+    /// The files' present content; if that cannot be used, or not be read in time, their previous content.
     pub(crate) fn current(&self) -> Arc<T> {
         let shared = &self.0;
         let (mut state, deadline) = (shared.state(), Instant::now() + PATIENCE);
         if shared.files.is_empty() || (state.is_looking && state.is_slow) {
             return state.value.clone();
         }
-        // A look that has begun already may miss what has changed since.
+        // A check that has begun already may miss later changes.
         state = shared.wait(state, deadline);
         if !state.is_looking {
             let for_thread = shared.clone();
@@ -109,7 +109,7 @@ impl<T> Shared<T> {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Reads them if they have changed; other checks wait for that.
+    /// Reads the files if they have changed; other checks wait for that.
     fn look(&self) {
         let stamps = stamps(&self.files);
         let has_changed = stamps != self.state().stamps;
@@ -121,7 +121,7 @@ impl<T> Shared<T> {
                 tracing::info!("{self}: read again");
                 (state.stamps, state.value, state.failure) = (stamps, Arc::new(value), None);
             }
-            // It is tried again the next time, for the reason may pass without a change of the file.
+            // Retried at the next check, for the reason may pass without a change of the file.
             Some(Err(error)) => {
                 let why = error.to_string();
                 if state.failure.as_ref() != Some(&why) {
@@ -185,7 +185,7 @@ pub(crate) fn unusable(file: &Path, why: impl fmt::Display) -> Error {
     Error::new(ErrorKind::Usage, format!("{} cannot be used: {why}", file.display()))
 }
 
-/// What is wrong with the PEM in a file. The crate's own words list the bytes as numbers.
+/// The fault in the PEM of a file. The crate's own words list the bytes as numbers.
 pub(crate) fn in_words(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::MissingSectionEnd { .. } => "its PEM breaks off, without an END line; copy the whole file",
@@ -208,7 +208,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("rlay-tls-files-{}", std::process::id()));
         let write = |path: &Path, text: &str| {
             fs::write(path, text).unwrap();
-            // As where files are copied with their times.
+            // As if the file was copied with its times.
             fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         };
         write(&file, "one");

@@ -21,7 +21,7 @@ use crate::{
 /// The name in the development certificate. It is not checked: the pin identifies the listener.
 const NAME: &str = "rlay";
 
-/// The certificate in `cert` and those that follow it there, and its key in `key`.
+/// The certificate in `cert` with those that follow it in the file, and its key in `key`.
 pub(crate) fn from_files(cert: &Path, key: &Path) -> Result<CertifiedKey> {
     let pem = |file: &Path| read(file).map_err(|e| unreadable(file, e));
     certified(&pem(cert)?, &pem(key)?).map_err(|why| {
@@ -30,8 +30,8 @@ pub(crate) fn from_files(cert: &Path, key: &Path) -> Result<CertifiedKey> {
     })
 }
 
-/// This user's development certificate, made on first use. It is kept in a file, so that an address
-/// with its pin is still good tomorrow; where that cannot be, it lasts as long as the process.
+/// This user's development certificate, made on first use. It is kept in a file, so that an address with its pin stays
+/// valid across runs; where that is not possible, it lasts as long as the process.
 pub(crate) fn own() -> Result<CertifiedKey> {
     static LASTING: OnceLock<String> = OnceLock::new();
     static MAKING: Mutex<()> = Mutex::new(());
@@ -61,7 +61,7 @@ pub(crate) fn own() -> Result<CertifiedKey> {
     Ok(identity)
 }
 
-/// The pin by which others know `identity`.
+/// The pin by which peers identify `identity`.
 pub(crate) fn pin(identity: &CertifiedKey) -> Pin {
     Pin::of(identity.cert.first().expect("there is a certificate"))
 }
@@ -87,7 +87,7 @@ fn generate() -> Result<String, rcgen::Error> {
     Ok(format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem()))
 }
 
-/// Where programs keep what should outlast them: the XDG base directory specification, `XDG_STATE_HOME`.
+/// Where programs keep state that outlasts them: the XDG base directory specification, `XDG_STATE_HOME`.
 fn directory() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let state = state.or_else(|| Some(std::env::home_dir()?.join(".local/state")));
@@ -105,9 +105,9 @@ fn kept(directory: &Path) -> io::Result<String> {
     }
     fs::create_dir_all(directory)?;
     let made = generate().map_err(io::Error::other)?;
-    // Written aside and linked, so that no process reads half of it and two processes agree on one.
+    // Written to a temporary file and linked, so that no process reads half of it and two processes agree on one.
     let aside = directory.join(format!("{FILE}.{}", std::process::id()));
-    let _ = fs::remove_file(&aside); // of one that was killed
+    let _ = fs::remove_file(&aside); // left by a process that was killed
     let written = write_private(&aside, &made).and_then(|()| match fs::hard_link(&aside, &file) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,
@@ -125,7 +125,7 @@ fn write_private(file: &Path, text: &str) -> io::Result<()> {
     io::Write::write_all(&mut options.open(file)?, text.as_bytes())
 }
 
-/// Shows an identity whenever it is asked for: the same to everybody, and at a listener the one its files hold now.
+/// Presents an identity whenever it is requested: the same to every peer, and at a listener the one in its files now.
 pub(crate) struct Showing(pub(crate) Box<dyn Fn() -> Option<Arc<CertifiedKey>> + Send + Sync>);
 
 impl fmt::Debug for Showing {

@@ -1,4 +1,4 @@
-//! Options: what an address says about TLS, and the settings of rustls that follow from it.
+//! Options: the TLS part of an address, and the settings of rustls that follow from it.
 
 use std::{
     net::SocketAddr,
@@ -42,31 +42,31 @@ pub struct TlsOptions {
     allow_remote: bool,
 }
 
-/// What a dialer needs to begin.
+/// The TLS settings of a dialer.
 #[derive(Debug)]
 pub struct Dialer {
     /// The settings of rustls.
     pub config: Arc<ClientConfig>,
     /// The name that is dialed.
     pub name: ServerName<'static>,
-    /// Why the listener's certificate was not taken, once it was not.
+    /// Why the listener's certificate was rejected, once it was.
     pub refused: Arc<OnceLock<rustls::Error>>,
 }
 
-/// What a listener needs to begin.
+/// The TLS settings of a listener.
 #[derive(Debug)]
 pub struct Listening {
     /// The settings of rustls.
     pub config: Arc<ServerConfig>,
-    /// The fingerprint of the certificate that it shows at first.
+    /// The fingerprint of the certificate that the listener shows at first.
     pub pin: Pin,
-    /// Whether dialers must show a certificate of their own that is believed.
+    /// Whether dialers must show a trusted certificate of their own.
     is_mutual: bool,
     allow_remote: bool,
 }
 
 impl Dialer {
-    /// TLS on a new connection.
+    /// Begins TLS on a new connection.
     pub fn session(&self) -> Result<TlsSession> {
         let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         connection.map(TlsSession::new).map_err(impossible)
@@ -74,9 +74,9 @@ impl Dialer {
 }
 
 impl Listening {
-    /// Refuses to listen where other machines can dial, unless dialers are authenticated or that is wanted.
+    /// Refuses to listen where other machines can dial, unless dialers are authenticated or the options allow it.
     pub fn check_exposure(&self, address: &Address, found: &[SocketAddr], is_authenticated: bool) -> Result<()> {
-        // What helps, for the error.
+        // Advice, for the error.
         const REMEDY: &str =
             "set a token (RLAY_TOKEN, at both ends), let only dialers with certificates in (clients=FILE), ";
         if is_authenticated || self.is_mutual {
@@ -85,7 +85,7 @@ impl Listening {
         net::check_exposure(address, found, self.allow_remote, "nothing authenticates who dials", REMEDY)
     }
 
-    /// TLS on a new connection.
+    /// Begins TLS on a new connection.
     pub fn session(&self) -> Result<TlsSession> {
         ServerConnection::new(Arc::clone(&self.config)).map(TlsSession::new).map_err(impossible)
     }
@@ -123,7 +123,7 @@ impl TlsOptions {
         Ok(true)
     }
 
-    /// What follows for the dialer of `address`.
+    /// The settings for the dialer of `address`.
     pub fn dial(&self, address: &Address) -> Result<Dialer> {
         for (given, option) in [(self.clients.is_some(), "clients"), (self.allow_remote, ALLOW_REMOTE)] {
             if given {
@@ -143,7 +143,7 @@ impl TlsOptions {
         let host = address.rest().rsplit_once(':').map_or_else(|| address.rest(), |(host, _)| host);
         let name = self.name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
         let name = match ServerName::try_from(name.to_owned()) {
-            // Without a CA it is not checked.
+            // Without a CA the name is not checked.
             Err(_) if self.ca.is_none() && self.name.is_none() => ServerName::try_from("rlay").expect("a name"),
             name => name.map_err(|_| {
                 address.error(format_args!(
@@ -159,7 +159,7 @@ impl TlsOptions {
                 let identity = Arc::new(identity::from_files(&cert, &key)?);
                 Showing(Box::new(move || Some(identity.clone())))
             }
-            // Only made if the listener asks for it.
+            // Only made if the listener requests it.
             None => Showing(Box::new(|| {
                 let own = identity::own().inspect_err(|error| tracing::warn!("{error}"));
                 own.ok().map(Arc::new)
@@ -176,7 +176,7 @@ impl TlsOptions {
         Ok(Dialer { config: Arc::new(config), name, refused })
     }
 
-    /// What follows for the listener at `address`.
+    /// The settings for the listener at `address`.
     pub fn listen(&self, address: &Address) -> Result<Listening> {
         for (given, option) in [(self.name.is_some(), "name"), (self.skip_verification, SKIP)] {
             if given {
@@ -207,7 +207,7 @@ impl TlsOptions {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(Showing(Box::new(move || Some(identity.current())))));
         config.alpn_protocols = vec![ALPN.to_vec()];
-        // A client that resumes is not verified again: a client taken off the list would still come in.
+        // A client that resumes is not verified again: a client taken off the list would still be admitted.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Listening { config: Arc::new(config), pin, is_mutual, allow_remote: self.allow_remote })

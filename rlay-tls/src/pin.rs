@@ -1,4 +1,4 @@
-//! Pins: the fingerprint by which one certificate is known.
+//! Pins: the fingerprint that identifies one certificate.
 
 use std::{fmt, str::FromStr};
 

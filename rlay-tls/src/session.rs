@@ -11,28 +11,28 @@ use rustls::Connection;
 
 use crate::explain::explain_to;
 
-/// What is asked of the connection at once, at most...
+/// The bytes requested from the connection at once, at most...
 const FLIGHT: usize = 128 << 10;
 /// ...and at first, for most sessions never have more.
 const SMALL: usize = 16 << 10;
-/// What is kept of a peer's first words: they say what it speaks if that is not TLS.
+/// The number of first bytes of a peer that are kept: they say which protocol it speaks if that is not TLS.
 const FIRST: usize = 10;
 
-/// Encrypts what is to be sent and decrypts what has arrived.
+/// Encrypts outgoing bytes and decrypts received ones.
 ///
-/// The channel that moves the bytes writes [`outgoing`](Self::outgoing) to the connection, says how much
-/// [went](Self::sent), reads into [`space`](Self::space) and says how much [came](Self::filled). Until
-/// [`is_shaking`](Self::is_shaking) is over, that is all there is to do.
+/// The channel that moves the bytes writes [`outgoing`](Self::outgoing) to the connection, reports how much was
+/// [sent](Self::sent), reads into [`space`](Self::space) and reports how much was [received](Self::filled). Until
+/// [`is_shaking`](Self::is_shaking) is false, the channel does nothing else.
 pub struct TlsSession {
     connection: Connection,
     outgoing: Vec<u8>,
     sent: usize,
     incoming: Vec<u8>,
-    /// What of it has arrived and is not decrypted yet.
+    /// Received bytes that are not decrypted yet.
     arrived: Range<usize>,
-    /// A read has filled it, so there may be more to come than it holds.
+    /// A read has filled the buffer, so more bytes may be available than it holds.
     is_full: bool,
-    /// The first bytes that arrived, and how many of them have.
+    /// The first bytes that arrived, and their number.
     first: ([u8; FIRST], usize),
 }
 
@@ -44,7 +44,7 @@ impl fmt::Debug for TlsSession {
 }
 
 impl TlsSession {
-    /// One that begins on a new connection.
+    /// Begins a session on a new connection.
     pub fn new(connection: impl Into<Connection>) -> Self {
         let mut connection = connection.into();
         connection.set_buffer_limit(Some(FLIGHT));
@@ -61,13 +61,13 @@ impl TlsSession {
         session
     }
 
-    /// Whether the handshake is not over.
+    /// Whether the handshake is under way.
     pub fn is_shaking(&self) -> bool {
         self.connection.is_handshaking()
     }
 
-    /// Takes plaintext, as much as goes at once; never none once the handshake is over and nothing is
-    /// outgoing, unless the session has failed.
+    /// Takes as much plaintext as fits at once; always some once the handshake is complete and nothing is outgoing,
+    /// unless the session has failed.
     pub fn seal(&mut self, plain: &[IoSlice<'_>]) -> usize {
         let taken = self.connection.writer().write_vectored(plain).unwrap_or(0);
         self.collect();
@@ -85,7 +85,7 @@ impl TlsSession {
         &self.outgoing[self.sent..]
     }
 
-    /// `n` bytes of [`outgoing`](Self::outgoing) are on their way.
+    /// `n` bytes of [`outgoing`](Self::outgoing) were sent.
     pub fn sent(&mut self, n: usize) {
         self.sent += n;
         if self.sent == self.outgoing.len() {
@@ -94,12 +94,12 @@ impl TlsSession {
         }
     }
 
-    /// What is [outgoing](Self::outgoing) never goes: the connection takes no more. What arrives is still good.
+    /// The [outgoing](Self::outgoing) bytes are discarded: the connection takes no more. Received bytes stay valid.
     pub fn give_up(&mut self) {
         self.sent(self.outgoing().len());
     }
 
-    /// Where to read bytes from the wire to. Never empty once [`open`](Self::open) gave nothing.
+    /// Where to read bytes from the wire to. Never empty once [`open`](Self::open) returned nothing.
     pub fn space(&mut self) -> &mut [u8] {
         if self.is_full || self.incoming.is_empty() {
             let larger = (2 * self.incoming.len()).clamp(SMALL, FLIGHT);
@@ -124,22 +124,22 @@ impl TlsSession {
         self.is_full = self.arrived.end == self.incoming.len();
     }
 
-    /// Whether something has arrived that [`open`](Self::open) has not handed out yet, if only the peer's last word.
+    /// Whether bytes have arrived that [`open`](Self::open) has not returned yet, if only the peer's closing alert.
     pub fn is_holding(&self) -> bool {
         !self.arrived.is_empty() || !self.connection.wants_read()
     }
 
-    /// The error for what [`open`](Self::open) found wrong with `peer`.
+    /// The error for a fault that [`open`](Self::open) found with `peer`.
     pub fn explain(&self, peer: &str, error: &rustls::Error) -> Error {
         let (first, known) = &self.first;
         explain_to(peer, error, &first[..*known])
     }
 
-    /// Decrypts into `plain`; zero bytes say that more must arrive. After an error, which is the peer's, what is
-    /// [outgoing](Self::outgoing) tells it.
+    /// Decrypts into `plain`; zero bytes say that more must arrive. After an error, which is the peer's, the
+    /// [outgoing](Self::outgoing) bytes tell the peer about it.
     pub fn open(&mut self, plain: &mut [u8]) -> Result<usize, rustls::Error> {
         loop {
-            // Nothing there and a peer that said its last word look alike: then nothing arrives any more.
+            // No data and a peer that sent its closing alert look alike: after the alert nothing arrives any more.
             if let Ok(n @ 1..) = self.connection.reader().read(plain) {
                 return Ok(n);
             }

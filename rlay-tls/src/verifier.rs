@@ -27,7 +27,7 @@ use crate::{
     provider,
 };
 
-/// Why a certificate was not taken, in words of our own, which `Debug` prints, too: rustls shows nothing else.
+/// Why a certificate was rejected, in words of our own, which `Debug` prints, too: rustls shows nothing else.
 struct Refusal(String);
 
 impl fmt::Debug for Refusal {
@@ -63,7 +63,7 @@ fn algorithms() -> WebPkiSupportedAlgorithms {
     provider().signature_verification_algorithms
 }
 
-/// What the two traits of rustls ask alike: that the peer has the key of the certificate it shows.
+/// What both traits of rustls require: the peer has the key of the certificate that it shows.
 macro_rules! signatures {
     () => {
         fn verify_tls12_signature(
@@ -90,17 +90,17 @@ macro_rules! signatures {
     };
 }
 
-/// What a dialer believes of a listener.
+/// Verifies a listener's certificate for a dialer.
 #[derive(Debug)]
 pub(crate) struct OfListener {
     pin: Option<Pin>,
     ca: Option<Arc<WebPkiServerVerifier>>,
-    /// Why the certificate was not taken: quinn only tells in words.
+    /// Why the certificate was rejected: quinn reports it only in words.
     pub(crate) refused: Arc<OnceLock<rustls::Error>>,
 }
 
 impl OfListener {
-    /// With neither, everything.
+    /// With neither, every certificate is trusted.
     pub(crate) fn new(pin: Option<Pin>, ca: Option<&Path>) -> Result<Self> {
         let ca = ca.map(|file| {
             let built = WebPkiServerVerifier::builder_with_provider(authorities(file)?, provider()).build();
@@ -134,7 +134,7 @@ impl ServerCertVerifier for OfListener {
     signatures!();
 }
 
-/// What a listener believes of dialers. Both files count where both are given.
+/// Verifies dialers' certificates for a listener. Both files count where both are given.
 #[derive(Debug)]
 pub(crate) struct OfDialers {
     ca: Option<Watched<Arc<dyn ClientCertVerifier>>>,
@@ -158,8 +158,7 @@ impl OfDialers {
     }
 }
 
-/// The pins in `file`: one on a line, then space and whatever one likes; empty lines and those that begin with # do
-/// not count.
+/// The pins in `file`: one on a line, then space and any text; empty lines and lines that begin with # are ignored.
 fn listed(file: &Path) -> Result<Vec<Pin>> {
     let text = read(file).map_err(|e| unusable(file, e))?;
     let text = String::from_utf8(text).map_err(|_| unusable(file, "it is no text in UTF-8"))?;

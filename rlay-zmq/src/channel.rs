@@ -19,14 +19,14 @@ use crate::{
 pub(crate) struct ZmqChannel {
     link: Arc<Link>,
     arrived: mpsc::UnboundedReceiver<Bytes>,
-    /// What is to be sent, and to which peer.
+    /// Outgoing messages, and the peer that they are for.
     outbox: (Outbox, Bytes),
     max_frame: usize,
     pool: Pool,
-    /// What was received and the peer has no credit for yet.
+    /// Frames that were received and not credited to the peer yet.
     owed: u64,
     is_closed: bool,
-    /// An oversize frame came: nothing after it is received.
+    /// An oversize frame arrived: nothing after it is received.
     refused: Option<Error>,
 }
 
@@ -44,7 +44,7 @@ impl ZmqChannel {
         if self.is_closed { Err(Error::new(ErrorKind::Closed, "the channel was closed")) } else { Ok(()) }
     }
 
-    /// Hands a message to the hub. If it cannot be sent, the link will say so.
+    /// Hands a message to the hub. If it cannot be sent, the link reports it.
     fn write(&self, message: Bytes) {
         let (outbox, identity) = &self.outbox;
         let _ = outbox.send((identity.clone(), message));
@@ -52,7 +52,7 @@ impl ZmqChannel {
 
     /// The next frame or how the peer's side ended. Cancel-safe.
     async fn next(&mut self) -> Result<Option<Bytes>> {
-        // What arrived before the end comes before it.
+        // Frames that arrived before the end are returned before it.
         if let Ok(frame) = self.arrived.try_recv() {
             return Ok(Some(frame));
         }
@@ -107,7 +107,7 @@ impl Channel for ZmqChannel {
             return Ok(());
         }
         self.write(Message::Bye.encode());
-        // A peer that has closed, too, reads no more; one that does not answer is given up by the hub.
+        // A peer that has closed, too, reads no more; the hub gives up a peer that does not answer.
         self.link.wait(|state| (state.bye_acked || state.end.is_some()).then_some(())).await;
         self.is_closed = true;
         self.link.state().is_left = true;

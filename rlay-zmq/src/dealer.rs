@@ -22,10 +22,11 @@ use crate::{
     message::Message,
 };
 
-/// How ZeroMQ begins, at both ends and before either has heard anything (ZMTP 3.1, "signature").
+/// The first bytes of ZeroMQ, sent by both ends before either has received any (ZMTP 3.1, "signature").
 const SIGNATURE: [u8; 10] = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f];
 
-/// What the `zeromq` crate calls the address, if ZeroMQ is spoken there: it would try again for ever and never say why.
+/// The address as the `zeromq` crate writes it, if its listener speaks ZeroMQ: the crate would retry for ever and never
+/// say why.
 async fn endpoint(address: &Address) -> Result<String> {
     let cannot = |e: io::Error| net::cannot_connect(address, e);
     if address.scheme() == "zmq+ipc" {
@@ -84,7 +85,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     let events = socket.monitor().fuse();
     let failed = |e| match e {
         ZmqError::Network(error) => net::cannot_connect(address, error),
-        // It began as ZeroMQ does, and went on otherwise.
+        // The listener began as ZeroMQ does, and continued otherwise.
         _ => lost(format_args!("cannot connect to {address}"), "what listens there is no ZeroMQ socket of RLay's"),
     };
     socket.connect(&endpoint).await.map_err(failed)?;
@@ -94,7 +95,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     let links: Links = Arc::new(HashMap::from([(Bytes::new(), link.clone())]).into());
     let (reader, writer) = (Reader::Dealer(reader), Writer::Dealer(writer));
     let outbox = Hub { reader, writer, events, links, door: None, liveness: options.liveness }.spawn();
-    // The listener learns of the connection by its first message.
+    // The first message tells the listener of the connection.
     let _ = outbox.send((Bytes::new(), Message::Credit(WINDOW).encode()));
     Ok(Box::new(ZmqChannel::new(link, arrived, (outbox, Bytes::new()), options.max_frame)))
 }

@@ -1,4 +1,4 @@
-//! Hub: the task that reads a socket, answers what needs no channel, and notices peers that are gone.
+//! Hub: the task that reads a socket, answers messages that need no channel, and detects dead peers.
 
 use std::{
     collections::HashMap,
@@ -29,12 +29,12 @@ use crate::{
 
 /// Connections that may wait for `accept`.
 const BACKLOG: usize = 1024;
-/// How long to wait for a socket that fails to receive.
+/// How long to pause after a socket fails to receive.
 const DRY: Duration = Duration::from_millis(10);
-/// Messages that are taken before other tasks have a turn.
+/// Messages that are taken before the hub yields to other tasks.
 const TURNS: u64 = 32;
-/// Looks at the clock within the liveness bound. A peer is asked at each after which nothing was heard, and given up
-/// before the bound is over.
+/// Checks within the liveness bound. A peer is pinged at each check if nothing was received since the one before, and
+/// given up before the bound is over.
 const LOOKS: u32 = 8;
 
 /// The reading half of either socket.
@@ -67,8 +67,8 @@ pub(crate) enum Writer {
 }
 
 impl Writer {
-    /// Hands a message to the socket, which has room, for credit bounds what is on the way. It does not wait for
-    /// any: a peer that reads nothing must not keep the others waiting.
+    /// Hands a message to the socket, which has room, for credit bounds the bytes under way. Never blocks for room: a
+    /// peer that reads nothing must not delay the others.
     fn send(&mut self, identity: &Bytes, message: Bytes) -> Result<(), String> {
         let mut frames = ZmqMessage::from(message);
         let sent = match self {
@@ -85,21 +85,21 @@ impl Writer {
     }
 }
 
-/// Messages for the hub to send, each to the peer with an identity. The hub ends, and with it the socket, once
-/// this is not held any more: by no channel, and no listener.
+/// Messages for the hub to send, each with the identity of its peer. The hub ends, and with it the socket, once no
+/// channel and no listener holds this sender any more.
 ///
-/// Only the hub uses the socket. The crate keeps its peers in a map whose lock a thread may wait for while a task
-/// of the same runtime holds it; with a second thread in it, the runtime would stop for ever.
+/// Only the hub uses the socket. The crate keeps its peers in a map with a lock that a thread may wait for while a task
+/// of the same runtime holds it; if a second thread used the map, the runtime would stop for ever.
 pub(crate) type Outbox = mpsc::UnboundedSender<(Bytes, Bytes)>;
 type WeakOutbox = mpsc::WeakUnboundedSender<(Bytes, Bytes)>;
 
 /// The connections of a socket, by the peer's identity.
 pub(crate) type Links = Arc<Mutex<HashMap<Bytes, Arc<Link>>>>;
 
-/// A connection, or why its dialer has none.
+/// A connection, or the reason why its dialer has none.
 pub(crate) type Arrival = Result<ZmqChannel>;
 
-/// What the hub of a listener needs to take in new connections.
+/// The state by which the hub of a listener accepts new connections.
 pub(crate) struct AcceptQueue {
     pub(crate) accepted: mpsc::Sender<Arrival>,
     pub(crate) max_frame: usize,
@@ -115,10 +115,10 @@ pub(crate) fn backlog() -> (mpsc::Sender<Arrival>, mpsc::Receiver<Arrival>) {
 pub(crate) struct Hub<E> {
     pub(crate) reader: Reader,
     pub(crate) writer: Writer,
-    /// What the socket tells of its peers.
+    /// The socket's events about its peers.
     pub(crate) events: E,
     pub(crate) links: Links,
-    /// `None` at the end that dials, which has one connection and takes in no others.
+    /// `None` at the end that dials, which has one connection and accepts no others.
     pub(crate) door: Option<AcceptQueue>,
     pub(crate) liveness: Duration,
 }
@@ -127,7 +127,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
     /// Runs the hub as a task.
     pub(crate) fn spawn(mut self) -> Outbox {
         let (outbox, to_send) = mpsc::unbounded_channel();
-        // Channels that are accepted get it; the hub itself must not keep itself alive.
+        // Accepted channels hold a sender; the hub itself must not keep itself alive.
         let weak = outbox.downgrade();
         tokio::spawn(async move { self.run(to_send, &weak).await });
         outbox
@@ -136,11 +136,12 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
     async fn run(&mut self, mut to_send: mpsc::UnboundedReceiver<(Bytes, Bytes)>, outbox: &WeakOutbox) {
         let mut look = time::interval(self.liveness / LOOKS);
         look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-        // The socket failed to receive, and would again at once; the rest must have its turn.
+        // The socket failed to receive, and would fail again at once; other tasks must run meanwhile.
         let mut is_dry = false;
         for turn in 1.. {
             if turn % TURNS == 0 {
-                // A peer that talks without end has them all lie in one read; the other tasks must have their turn.
+                // The messages of a peer that sends without end may all lie in one read; other tasks must have their
+                // turn.
                 task::yield_now().await;
             }
             tokio::select! {
@@ -154,7 +155,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
                     None => {
                         is_dry = true;
                         if self.door.is_none() {
-                            // Its only connection has broken, perhaps within a message.
+                            // The only connection has broken, perhaps within a message.
                             self.disconnected(&Bytes::new());
                         }
                     }
@@ -186,7 +187,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner).get(identity).cloned()
     }
 
-    /// Sends what a channel wants to be sent.
+    /// Sends the message of a channel.
     fn send(&mut self, identity: &Bytes, message: Bytes) {
         let link = self.link(identity);
         if link.as_ref().is_some_and(|link| matches!(link.state().end, Some(Err(_)))) {
@@ -197,14 +198,14 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         }
     }
 
-    /// Answers a peer. If it does not read what it asks for, it goes without.
+    /// Answers a peer. If the peer does not read the answers, they are dropped.
     fn answer(&mut self, identity: &Bytes, message: &Message) {
         let _ = self.writer.send(identity, message.encode());
     }
 
     fn take(&mut self, identity: Bytes, message: Option<Message>, outbox: &WeakOutbox) {
         let link = match self.link(&identity) {
-            // A peer whose connection is over, and which opens anew.
+            // The peer's connection is over, and the peer opens another.
             Some(link) if link.state().is_left && matches!(message, Some(Message::Credit(_))) => None,
             known => known,
         };
@@ -213,7 +214,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
             None => match message {
                 Some(Message::Credit(bytes)) => self.open(identity.clone(), bytes, outbox),
                 Some(Message::Abort | Message::ByeAck | Message::Pong) => None,
-                // A peer that went on after the end, or never spoke RLay.
+                // The peer continued after the end, or never spoke RLay.
                 _ => Some(Message::Abort),
             },
         };
@@ -222,7 +223,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         }
     }
 
-    /// A peer that is new here.
+    /// Adds a peer that is new to this socket.
     fn open(&self, identity: Bytes, credit: u64, outbox: &WeakOutbox) -> Option<Message> {
         let (Some(door), Some(outbox)) = (&self.door, outbox.upgrade()) else { return Some(Message::Abort) };
         let (link, arrived) = Link::new(door.name.clone());
@@ -235,14 +236,15 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         Some(Message::Credit(WINDOW))
     }
 
-    /// Tells the listener of a dialer that speaks no ZeroMQ. One that only hung up is none of those.
+    /// Tells the listener of a dialer that does not speak ZeroMQ. A dialer that only disconnected does not count as
+    /// one.
     fn turned_away(&self, why: &str) {
         if let Some(door) = &self.door
             && why.contains("greeting")
         {
             let text =
                 "the dialer speaks no ZeroMQ; it needs the address as it is printed here, or that of another listener";
-            // If there is no acceptor, there is nothing to tell.
+            // If there is no acceptor, no listener needs to know.
             let _ = door.accepted.try_send(Err(Error::protocol(text)));
         }
     }
@@ -255,7 +257,7 @@ impl<E: FusedStream<Item = SocketEvent> + Send + Unpin + 'static> Hub<E> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(identity);
     }
 
-    /// Pings silent peers, gives up those that stay silent, and forgets those that are gone.
+    /// Pings silent peers, gives up those that stay silent, and forgets those that have ended.
     fn look(&mut self) {
         if let Some(door) = &mut self.door {
             door.reserve.regain();

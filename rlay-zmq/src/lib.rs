@@ -1,12 +1,12 @@
 //! `zmq://host:port` and `zmq+ipc:///path`: RLay frames as messages of ZeroMQ, for programs that have ZeroMQ already.
 //!
-//! A dialer has a DEALER socket, a listener a ROUTER socket with any number of peers. The first byte of
-//! a message says what it is ([`wire`](self#on-the-wire)); flow control, liveness and the goodbye are
-//! RLay's own, because the `zeromq` crate has none.
+//! A dialer has a DEALER socket, a listener a ROUTER socket with any number of peers. The first byte of a message is
+//! its type ([`wire`](self#on-the-wire)); flow control, liveness and the goodbye are RLay's own, because the `zeromq`
+//! crate has none.
 //!
-//! The crate neither authenticates nor encrypts, and reserves as much memory as a peer announces,
-//! before anything of RLay's sees the message: a stranger can end the process. Keep to loopback and
-//! socket files; use `quic://` between machines.
+//! The crate neither authenticates nor encrypts, and reserves as much memory as a peer announces, before RLay's code
+//! sees the message: any peer that can connect can end the process. Keep to loopback and socket files; use `quic://`
+//! between machines.
 //!
 //! # On the wire
 //!

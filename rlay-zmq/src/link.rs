@@ -1,4 +1,4 @@
-//! Link: what the channel and the hub know of one connection.
+//! Link: the state of one connection that the channel and the hub share.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -11,10 +11,10 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::message::{COST, Message};
 
-/// How much may lie unread before the sender waits. One frame of any length may follow the last byte of it.
+/// How many bytes may lie unread before the sender blocks. One frame of any length may follow the last byte of these.
 pub(crate) const WINDOW: u64 = 8 << 20;
 
-/// Pings within one look at the clock; an honest peer sends one. Answers that are not read would fill the memory.
+/// Pings within one check; an honest peer sends one. Answers that are not read would fill the memory.
 const PATIENCE: u32 = 100;
 
 /// One connection.
@@ -23,24 +23,24 @@ pub(crate) struct Link {
     pub(crate) peer: String,
     /// Frames for the channel; it ends when nothing follows.
     frames: mpsc::UnboundedSender<Bytes>,
-    /// How many of them it has not received yet.
+    /// How many of these frames the channel has not received yet.
     unread: AtomicUsize,
     state: Mutex<State>,
-    /// The state has changed in a way that a call may wait for.
+    /// Notified when the state has changed in a way that a call may wait for.
     changed: Notify,
 }
 
 #[derive(Debug)]
 pub(crate) struct State {
-    /// What may still be sent; the last frame may overdraw it.
+    /// The credit left for sending; the last frame may overdraw it.
     credit: i64,
-    /// What the peer may still send, by the credit it was given.
+    /// The credit that the peer was given and has not used.
     granted: i64,
-    /// Something came since the last look.
+    /// Something was received since the last check.
     pub(crate) heard: bool,
-    /// How often the peer asked whether anybody is there since then.
+    /// How many pings the peer has sent since then.
     pub(crate) asked: u32,
-    /// For how many looks nothing has come.
+    /// The number of consecutive checks at which nothing had been received.
     pub(crate) silent: u32,
     /// How the peer's side ended: on purpose, or with an error.
     pub(crate) end: Option<Result<()>>,
@@ -51,7 +51,7 @@ pub(crate) struct State {
 }
 
 impl Link {
-    /// A link, and where its frames come out.
+    /// A link, and the receiver of its frames.
     pub(crate) fn new(peer: String) -> (Self, mpsc::UnboundedReceiver<Bytes>) {
         let (frames, arrived) = mpsc::unbounded_channel();
         let state = State {
@@ -72,7 +72,7 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a message; what to answer, if anything.
+    /// Handles a message; returns the answer, if any.
     pub(crate) fn take(&self, message: Option<Message>) -> Option<Message> {
         let mut state = self.state();
         state.heard = true;
@@ -87,14 +87,14 @@ impl Link {
                     self.unread.fetch_add(1, SeqCst);
                     return None;
                 }
-                // Not read any more: the channel is gone, and the peer will be told.
+                // The channel is gone and reads no more, and the peer will be told.
                 if within {
                     return Some(Message::Abort);
                 }
                 "it sent more than it was given credit for"
             }
             Some(Message::Credit(bytes)) => {
-                // More than this is never outstanding; a peer that claims so must not overflow the sum.
+                // Credit beyond this is never outstanding; a peer that claims so must not overflow the sum.
                 state.credit = state.credit.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
                 drop(state);
                 self.changed.notify_waiters();
@@ -103,7 +103,7 @@ impl Link {
             Some(Message::Ping) => {
                 state.asked += 1;
                 if state.asked <= PATIENCE {
-                    // This end has given the connection up; the peer, which was silent, is back and must hear of it.
+                    // This end has given the connection up; the peer, which was silent, is back and must be told.
                     let is_lost = matches!(state.end, Some(Err(_)));
                     return Some(if is_lost { Message::Abort } else { Message::Pong });
                 }
@@ -151,12 +151,12 @@ impl Link {
         self.changed.notify_waiters();
     }
 
-    /// Waits until `ready` gives something.
+    /// Blocks until `ready` returns something.
     pub(crate) async fn wait<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Enabled before the look, so that no change in between is missed.
+            // Enabled before the check, so that no change in between is missed.
             changed.as_mut().enable();
             if let Some(found) = ready(&mut self.state()) {
                 return found;
@@ -165,7 +165,7 @@ impl Link {
         }
     }
 
-    /// Takes credit for a frame of `len` bytes once there is some.
+    /// Takes credit for a frame of `len` bytes once some is available.
     pub(crate) async fn spend(&self, len: usize) -> Result<()> {
         self.wait(|state| {
             if let Some(end) = &state.end {

@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 
-/// What one end tells the other.
+/// A message from one end to the other.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     /// One frame.
     Data(Bytes),
     /// So many more bytes may be sent. The first message of the dialer, and of the listener in answer.
     Credit(u64),
-    /// Are you there?
+    /// A liveness probe.
     Ping,
-    /// I am.
+    /// The answer to a ping.
     Pong,
     /// Nothing follows, on purpose.
     Bye,
@@ -23,7 +23,7 @@ pub(crate) enum Message {
 
 const DATA: u8 = 0;
 
-/// What a frame costs in credit beside its bytes, so that empty ones are not free.
+/// The credit that a frame costs beside its bytes, so that empty frames are not free.
 pub(crate) const COST: i64 = 64;
 
 impl Message {

@@ -22,7 +22,7 @@ use zeromq::{RouterSocket, Socket};
 
 use crate::hub::{AcceptQueue, Arrival, Hub, Links, Outbox, Reader, Writer, backlog};
 
-/// Connections that the kernel lets wait.
+/// The kernel's backlog of connections.
 const BACKLOG: i32 = 1024;
 
 pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Result<Box<dyn Listener>> {
@@ -31,7 +31,7 @@ pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Res
     let mut socket = RouterSocket::new();
     let events = socket.monitor().fuse();
     socket.bind_listener(listener).await.map_err(unusable)?;
-    // What keeps it listening; the type has no public name.
+    // Keeps the socket listening; the type has no public name.
     let listening: Box<dyn Any + Send + Sync> = Box::new(std::sync::Mutex::new(std::mem::take(socket.binds())));
     let (writer, reader) = socket.split();
     let (accepted, backlog) = backlog();
@@ -46,7 +46,7 @@ pub(crate) async fn listen(address: &Address, options: &TransportOptions) -> Res
     Ok(Box::new(ZmqListener { backlog, address, descriptor, _file: file, _listening: listening, _outbox: hub.spawn() }))
 }
 
-/// A bound socket, its descriptor, the address with the real port, and the file it has.
+/// A bound socket, its descriptor, the address with the real port, and the socket file, if any.
 fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<SocketFile>)> {
     let allow_remote = match address.options().collect::<Vec<_>>()[..] {
         [] => false,
@@ -70,7 +70,8 @@ fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<Soc
 }
 
 /// A socket that listens at a file. The crate removes the file that its listener was bound to, but some time after that
-/// is gone, when another listener may have the address already. So this one is bound under a name that it soon loses.
+/// listener is gone, when another listener may have the address already. So the socket is bound under a temporary name,
+/// which is removed once `path` is linked to it.
 fn bind_under_another_name(path: &Path) -> io::Result<UnixListener> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let own = path.with_file_name(format!(".{:x}-{:x}", std::process::id(), COUNT.fetch_add(1, Relaxed)));
@@ -117,7 +118,7 @@ impl Listener for ZmqListener {
     }
 }
 
-/// A dialer that was no ZeroMQ peer, for the log.
+/// A dialer that was not a ZeroMQ peer, for the log.
 #[derive(Debug)]
 struct TurnedAway {
     error: Error,

@@ -15,7 +15,7 @@ fn a_listener_that_is_gone_takes_nothing_from_the_next() {
     let address: Address = format!("zmq+ipc://{}", path.display()).parse().unwrap();
     for round in 0..30 {
         let first = Zmq.listen_blocking(&address, &options).unwrap();
-        // Somebody keeps its runtime busy, as a session of it does.
+        // Keeps the runtime busy, as a session of the listener does.
         let dialing = {
             let (address, options) = (address.clone(), options.clone());
             thread::spawn(move || {
