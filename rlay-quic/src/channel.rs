@@ -1,4 +1,4 @@
-//! The channel: frames with a length before each, on the one stream of a connection.
+//! The channel: length-prefixed frames on the one stream of a connection.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::{
     options::window,
 };
 
-/// The code of a connection whose channel was closed.
+/// The error code of a connection after its channel was closed.
 const CLOSED: VarInt = VarInt::from_u32(0);
-/// The code of a connection whose channel was dropped.
+/// The error code of a connection after its channel was dropped.
 const DROPPED: VarInt = VarInt::from_u32(1);
 /// Below this many bytes, prefix, head and body are copied together, for one call instead of three.
 const TOGETHER: usize = 16 << 10;
@@ -33,7 +33,7 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// From now on the connection is over if nothing is heard for the liveness bound.
+    /// From now on the connection ends if nothing is received for the liveness bound.
     pub(crate) fn new(connection: Connection, (send, receive): (SendStream, RecvStream), liveness: Duration) -> Self {
         tokio::spawn(liveness::keep(connection.clone(), liveness));
         Self { connection, send, receive }
@@ -41,7 +41,7 @@ impl Streams {
 }
 
 impl Drop for Streams {
-    /// Says so to the peer, unless it was closed before.
+    /// Tells the peer that the channel was dropped, unless the connection was closed before.
     fn drop(&mut self) {
         self.connection.close(DROPPED, b"");
     }
@@ -61,9 +61,9 @@ pub(crate) struct QuicChannel {
     state: State,
     framing: Framing,
     peer: String,
-    /// Whether it is the listener's end, where a dialer is unauthenticated at first.
+    /// Whether this is the listener's end, where a dialer is unauthenticated at first.
     is_accepted: bool,
-    /// Set while part of a frame is out; still set at the next call if that send was cancelled.
+    /// Set while a frame is partly sent; still set at the next call if that send was cancelled.
     is_sending: bool,
     /// Prefix, head and body of a small frame.
     together: Vec<u8>,
@@ -100,7 +100,7 @@ impl QuicChannel {
         }
     }
 
-    /// At the listener's end: lets the peer send ahead as far as its frames may be long.
+    /// At the listener's end: widens the peer's window to what its longest frames need.
     fn widen(&self) {
         if let (true, State::Open(Streams { connection, .. })) = (self.is_accepted, &self.state) {
             connection.set_receive_window(window(self.framing.max_frame()));
@@ -121,7 +121,7 @@ impl QuicChannel {
             Ok(())
         }
         .await;
-        // If the connection is over, what the peer had sent can still be read.
+        // If the connection is over, what the peer had sent before can still be read.
         self.is_sending = false;
         result.map_err(|error| match error {
             WriteError::ConnectionLost(reason) => explain(&self.peer, &reason),
@@ -130,7 +130,7 @@ impl QuicChannel {
     }
 }
 
-/// Why a connection is over, in plain words. This end closes none that it still uses, unless it gives it up.
+/// Why a connection is over, in plain words. This end closes no connection in use, unless it gives the connection up.
 pub(crate) fn explain(peer: &str, reason: &ConnectionError) -> Error {
     let error = match reason {
         ConnectionError::TimedOut | ConnectionError::LocallyClosed => {
@@ -220,8 +220,8 @@ impl Channel for QuicChannel {
             && said.is_ok()
         {
             let _ = send.finish();
-            // Acknowledged means taken in: what the peer has not read yet it can still read. An error
-            // means that the connection is over, which it is said to be.
+            // Acknowledged means received by the peer's QUIC endpoint: the peer can still read what it has not read
+            // yet. An error means that the connection is over, which `close` reports it to be.
             let _ = send.stopped().await;
         }
         if let State::Open(streams) = std::mem::replace(&mut self.state, State::Closed) {

@@ -29,9 +29,10 @@ use crate::{
 
 /// The dialer's first byte on the stream; only with it the stream exists for the listener.
 const OPENING: u8 = 0;
-/// A handshake that takes longer is given up.
+/// The time after which a handshake is given up.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// What the kernel is asked to hold while no call drives the runtime; it grants what it may.
+/// The size of the socket's buffer that the kernel is asked for, for when no call drives the runtime; the kernel grants
+/// what it may.
 const SOCKET_BUFFER: usize = 4 << 20;
 
 fn socket(at: SocketAddr) -> io::Result<UdpSocket> {
@@ -69,7 +70,7 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
         match met {
             Ok(Ok(connection)) => {
                 let peer = format!("quic://{to}");
-                // A listener that refuses this end's certificate says so only now.
+                // A listener that refuses this end's certificate reports it only now.
                 let refused = || match connection.close_reason() {
                     Some(reason) => explain_end(&peer, &reason),
                     None => lost(what(), "the connection ended at once"),
@@ -91,12 +92,12 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
     Err(last.expect("there is an address"))
 }
 
-/// Ends when the machine at `to` says that the port is not in use. QUIC does not listen to that.
+/// Ends when the machine at `to` reports the port as not in use. QUIC ignores such reports.
 async fn refused(to: SocketAddr, any: IpAddr) -> io::Error {
     let knock = async {
         let socket = tokio::net::UdpSocket::bind(SocketAddr::new(any, 0)).await?;
         socket.connect(to).await?;
-        // Too short to be a packet of QUIC's.
+        // Too short to be a QUIC packet.
         socket.send(&[0]).await?;
         socket.recv(&mut [0]).await
     };
@@ -139,7 +140,7 @@ impl Listener for QuicListener {
             let incoming = self.endpoint.accept().await;
             let incoming = incoming.ok_or_else(|| Error::new(ErrorKind::Closed, "the listener was closed"))?;
             let peer = format!("quic://{}", incoming.remote_address());
-            // The dialer waits for the answer to its handshake, whether or not this one is opened.
+            // The dialer waits for the answer to its handshake, whether or not this connection is opened.
             let Ok(connecting) = incoming.accept() else { continue };
             let (liveness, dialer) = (self.options.liveness, peer.clone());
             let handshake = tokio::spawn(async move {
@@ -180,12 +181,12 @@ impl Listener for QuicListener {
 
 impl Drop for QuicListener {
     fn drop(&mut self) {
-        // Sessions keep the endpoint; without this they would answer for a listener that is gone.
+        // Sessions keep the endpoint; without this the endpoint would answer for a listener that is gone.
         self.endpoint.set_server_config(None);
     }
 }
 
-/// A handshake under way. Given up when this is dropped.
+/// A handshake under way. Dropping this gives the handshake up.
 #[derive(Debug)]
 pub(crate) struct PendingHandshake(JoinHandle<Result<Streams>>);
 

@@ -1,8 +1,8 @@
 //! `quic://host:port?pin=sha256:…`: RLay frames over one stream of a QUIC connection, encrypted.
 //!
-//! The listener makes itself a certificate on first use and prints its fingerprint as part of the
-//! address. A dialer of that address reaches that listener or none. Beside the options that say so
-//! otherwise, which are those of `rlay-tls`, there is
+//! The listener makes itself a certificate on first use and prints its fingerprint as part of the address. A dialer of
+//! that address reaches that listener or none. Beside the options of `rlay-tls`, by which other certificates are used
+//! or trusted, there is
 //!
 //! | option | at | |
 //! |---|---|---|
@@ -26,7 +26,7 @@ mod options;
 use async_trait::async_trait;
 use rlay_core::{Address, Channel, Listener, Result, Transport, TransportOptions};
 
-/// The transport behind `quic://`.
+/// The transport of `quic://`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quic;
 

@@ -1,4 +1,4 @@
-//! What a quic address says besides host and port, and what it makes of QUIC's own settings.
+//! Options: what a quic address says besides host and port, and the settings of QUIC that follow from it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,16 +7,16 @@ use rlay_core::{Address, Result, TransportOptions, wire::HANDSHAKE_FRAME};
 
 use rlay_tls::TlsOptions;
 
-/// What a packet may hold on an unknown path: Ethernet without the headers of IP and UDP.
+/// The payload of a packet on an unknown path: Ethernet without the headers of IP and UDP.
 const ETHERNET: u16 = 1452;
-/// At least this much may be on the way, or large frames wait for acknowledgements...
+/// At least this much may be under way, or large frames wait for acknowledgements...
 const SMALLEST_WINDOW: usize = 2 << 20;
 /// ...and at most this much, whatever the frame limit is, for it may lie unread in memory.
 const LARGEST_WINDOW: usize = 16 << 20;
-/// A guess that is good for one machine or one building; the first round trip corrects it.
+/// An initial round-trip time that fits one machine or one building; the first round trip corrects it.
 const FIRST_RTT: Duration = Duration::from_millis(50);
 
-/// How much of a peer whose frames have at most `max_frame` bytes may lie unread.
+/// How many bytes may lie unread from a peer with frames of at most `max_frame` bytes.
 pub(crate) fn window(max_frame: usize) -> VarInt {
     let window = match max_frame {
         ..=HANDSHAKE_FRAME => 2 * HANDSHAKE_FRAME,
@@ -25,7 +25,7 @@ pub(crate) fn window(max_frame: usize) -> VarInt {
     VarInt::from_u32(window as u32)
 }
 
-/// An address taken apart.
+/// A parsed address.
 #[derive(Debug)]
 pub(crate) struct Parsed {
     pub(crate) sockets: Vec<SocketAddr>,
@@ -34,7 +34,7 @@ pub(crate) struct Parsed {
 }
 
 impl Parsed {
-    /// What `address` asks for; `sockets` are those that it leads to.
+    /// The settings that `address` asks for; `sockets` are the socket addresses that it resolves to.
     pub(crate) fn new(address: &Address, sockets: Vec<SocketAddr>) -> Result<Self> {
         let mut parsed = Self { sockets, tls: TlsOptions::default(), mtu: None };
         for option in address.options() {
@@ -50,7 +50,7 @@ impl Parsed {
         Ok(parsed)
     }
 
-    /// How both ends send and wait.
+    /// The transport settings of both ends.
     pub(crate) fn transport(&self, options: &TransportOptions) -> TransportConfig {
         let window = window(options.max_frame);
         let mut config = TransportConfig::default();
@@ -79,7 +79,7 @@ impl Parsed {
         config
     }
 
-    /// What the socket takes in.
+    /// The size of the socket's receive buffer.
     pub(crate) fn endpoint(&self) -> EndpointConfig {
         let mut config = EndpointConfig::default();
         let most = self.mtu.unwrap_or(ETHERNET).max(ETHERNET);

@@ -1,5 +1,5 @@
-//! A process that stands still for longer than the liveness bound, and then goes on: it learns soon what has become
-//! of its peer. What lay in its socket meanwhile makes the round trip seem as long as the standstill was.
+//! A process that stands still for longer than the liveness bound and is then resumed: it learns soon what happened to
+//! its peer. The datagrams in its socket meanwhile make the round trip seem as long as the standstill was.
 
 use std::{thread, time::Duration};
 
@@ -16,7 +16,7 @@ const STANDSTILL: Duration = Duration::from_secs(8);
 /// No wait takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One end: its channel, and the runtime that this lives on.
+/// One end: its channel, and the runtime that the channel runs on.
 struct End<L> {
     runtime: Runtime,
     channel: Box<dyn Channel>,
@@ -32,7 +32,7 @@ impl<L> End<L> {
     fn send(&mut self, frame: &[u8]) {
         self.runtime.block_on(async {
             self.channel.send(frame, &[]).await.unwrap();
-            // Other tasks send it, and this one is not to stay for the acknowledgement.
+            // Other tasks send the frame, and this one must not wait for the acknowledgement.
             for _ in 0..8 {
                 task::yield_now().await;
             }
@@ -40,8 +40,8 @@ impl<L> End<L> {
     }
 }
 
-/// A listener's end, which stands still whenever nothing is asked of it, and a dialer's, which never does. They have
-/// met, and the listener stands still since it has sent the last frame.
+/// A listener's end, which stands still whenever nothing is asked of it, and a dialer's, which never does. Both are
+/// connected, and the listener stands still since it sent the last frame.
 fn meet() -> (End<Box<dyn Listener>>, End<()>) {
     let options = TransportOptions { liveness: LIVENESS, ..TransportOptions::default() };
     let still = Builder::new_current_thread().enable_all().build().unwrap();
@@ -81,7 +81,7 @@ fn it_hears_that_it_was_given_up() {
 fn it_misses_who_is_gone() {
     let (mut still, lively) = meet();
     thread::sleep(Duration::from_millis(100)); // for the acknowledgement
-    // As a process that is killed: nobody says a word.
+    // As if the process was killed: its end sends no goodbye.
     std::mem::forget(lively.channel);
     lively.runtime.shutdown_background();
     thread::sleep(STANDSTILL);

@@ -1,4 +1,4 @@
-//! Dialers that are not RLay's: what they can make a listener hold, and what they are told.
+//! Foreign dialers: what they can make a listener hold, and what they are told.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 /// No wait takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A listener with a certificate that the stranger believes, and `options` more.
+/// A listener with a certificate that the foreign peer trusts, and with `options` as well.
 async fn listen(options: &str) -> (Box<dyn Listener>, SocketAddr, CertificateDer<'static>, std::path::PathBuf) {
     let made = rcgen::generate_simple_self_signed(["learner".to_owned()]).unwrap();
     let name = format!("rlay-quic-strangers-{}-{}", std::process::id(), options.len());
@@ -51,7 +51,7 @@ async fn a_stranger_leaves_little_unread() {
     let (_endpoint, connection) = dial(at, believed, OWN as u64).await;
     let (mut send, _receive) = connection.open_bi().await.unwrap();
     send.write_all(&[0]).await.unwrap();
-    // Nobody opens what was accepted, so nobody reads.
+    // The accepted connection is not opened, so its bytes are not read.
     let mut sent = 0;
     while let Ok(written) = timeout(Duration::from_millis(500), send.write(&[7; 4096])).await {
         sent += written.unwrap();
@@ -69,7 +69,7 @@ async fn who_shows_no_certificate_is_told_that_one_is_needed() {
         timeout(PATIENCE, channel.recv()).await.unwrap().unwrap_err()
     });
     let (_endpoint, connection) = dial(at, believed, 1 << 20).await;
-    // It is over with the handshake before the listener has looked.
+    // The handshake is complete before the listener has checked the certificate.
     let reason = timeout(PATIENCE, connection.closed()).await.unwrap().to_string();
     assert!(reason.contains("116"), "certificate_required (RFC 8446, 6): {reason}");
     let noted = accepted.await.unwrap().to_string();

@@ -42,13 +42,13 @@ pub(crate) fn open(stream: Stream) -> Result<Box<dyn Channel>> {
 
 #[derive(Debug)]
 struct ShmChannel {
-    /// The stream's socket once more, known to the runtime.
+    /// A duplicate of the stream's socket, registered with the runtime.
     readiness: net::UnixStream,
     stream: Stream,
 }
 
 impl ShmChannel {
-    /// Waits until there is what is needed, or the peer is gone. If it is cancelled, a wake-up may come in vain.
+    /// Waits until the need is met, or the peer is gone. If it is cancelled, a spurious wake-up may follow.
     async fn wait(&mut self, need: Need) -> Result<()> {
         self.stream.pipe.set_asleep(need, Sleep::Socket);
         if !self.stream.pipe.has(need)? {

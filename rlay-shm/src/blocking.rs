@@ -54,7 +54,7 @@ struct ShmChannel {
     stream: Stream,
     /// For waits between frames.
     spin: Spin,
-    /// For waits amid a frame, where the other side is copying.
+    /// For waits within a frame, while the other side is copying.
     flow: Spin,
     /// For waits for data.
     reading: ReadinessWait,
@@ -63,10 +63,10 @@ struct ShmChannel {
 }
 
 impl ShmChannel {
-    /// Waits until there is what is needed, or the peer is gone, or for as long as is waited at a time.
+    /// Waits until the need is met, or the peer is gone, or the longest single wait is over.
     ///
-    /// A futex is what a short wait costs least with, but it tells neither of the peer's death nor of a stop: after a
-    /// tick in vain the wait goes on at the socket.
+    /// A short wait costs least with a futex, but a futex reports neither the peer's death nor a stop: after a tick in
+    /// vain the wait continues on the socket.
     fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
         let now = Instant::now();
         let is_flowing = need == Need::Room || self.stream.is_amid_frame();
@@ -122,7 +122,7 @@ impl ShmChannel {
     }
 }
 
-/// Spins until there is what is needed, or until `end`.
+/// Spins until the need is met, or until `end`.
 fn found(pipe: &mut Pipe, need: Need, end: Instant) -> Result<bool> {
     loop {
         for _ in 0..16 {
@@ -150,7 +150,7 @@ impl BlockingChannel for ShmChannel {
         let (mut sent, mut is_ended) = (0, false);
         let mut look = || look().inspect_err(|_| is_ended = true);
         let result = self.write(&[&prefix, head, body], deadline, &mut sent, &mut look);
-        // If the peer has gone, what it had sent can still be read.
+        // If the peer is gone, what it had sent can still be read.
         let is_timeout = result.as_ref().is_err_and(|e| e.kind() == ErrorKind::Timeout);
         self.stream.is_sending = sent > 0 && (is_ended || is_timeout);
         result

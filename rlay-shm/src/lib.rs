@@ -2,11 +2,11 @@
 //!
 //! The listener accepts on a Unix socket in the abstract namespace, so that no file is left behind when a process is
 //! killed, and hands each dialer a memfd with one ring of bytes per direction. A frame of any size passes through it. A
-//! side that waits spins for a few microseconds where that pays, then stores in the shared memory that it sleeps, and how
-//! it is woken: by a futex for the first tick, then by a byte on the socket, whose end means that the peer is gone.
-//! `docs/wire.md`, "Shared memory", has the layout.
+//! side that waits spins for a few microseconds where that pays, then stores in the shared memory that it sleeps, and
+//! how it is woken: by a futex for the first tick, then by a byte on the socket. The socket's end means that the peer
+//! is gone. `docs/wire.md`, "Shared memory", has the layout.
 //!
-//! Both ends must run as the same user; the kernel tells each the other's (`SO_PEERCRED`, unix(7)).
+//! Both ends must run as the same user; the kernel tells each end the other's user (`SO_PEERCRED`, unix(7)).
 //!
 //! ```
 //! use rlay_core::{Registry, TransportOptions};
@@ -42,7 +42,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use rlay_core::{Address, BlockingChannel, BlockingListener, Channel, Listener, Result, Transport, TransportOptions};
 
-/// The transport behind `shm://`.
+/// The transport of `shm://`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Shm;
 

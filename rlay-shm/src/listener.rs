@@ -29,7 +29,7 @@ pub(crate) fn listen_blocking(address: &Address, options: &TransportOptions) -> 
     Ok(Box::new(ThreadListener { socket, listening: Listening::new(address, options), stop: None }))
 }
 
-/// What both forms know.
+/// The state that both forms share.
 #[derive(Debug)]
 struct Listening {
     address: Address,
@@ -43,7 +43,7 @@ impl Listening {
         Self { address: address.clone(), options: options.clone(), reserve }
     }
 
-    /// Takes a dialer's connection, or logs why not.
+    /// Accepts a dialer's connection, or logs why not.
     fn take(&mut self, socket: UnixStream) -> Option<Box<dyn Incoming>> {
         match Accepted::new(socket, &mut self.reserve, &self.address, &self.options) {
             Ok(accepted) => {
@@ -107,7 +107,7 @@ impl BlockingListener for ThreadListener {
                     }
                 }
                 Err(error) if is_vain(&error) => {}
-                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
+                // The dialer disconnected while it waited, or descriptors ran out: neither ends the listener.
                 Err(error) => thread::sleep(self.listening.reserve.refused(&error, &self.socket)),
             }
             wait_to_accept(&self.socket, deadline, self.stop.as_ref())?;

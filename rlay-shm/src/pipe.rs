@@ -13,13 +13,13 @@ use rustix::thread::{Timespec, futex};
 
 use crate::region::{RING, Region, Side};
 
-/// So much is copied before the other side is told, so that both copy at the same time.
+/// The bytes that are copied before the other side is told, so that both copy at the same time.
 const PIECE: usize = RING / 8;
-/// Once so much of the ring is used, a frame begins at its start again if it can. Small frames then stay in a core's
-/// cache, and a look at what the peer has read is rare.
+/// Once so much of the ring is used, a frame begins at the ring's start again if it can. Small frames then stay in a
+/// core's cache, and the peer's read position is rarely loaded.
 const REWIND: u64 = 64 << 10;
 
-/// What a side sleeps for.
+/// The need for which a side sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// Bytes to read.
@@ -28,7 +28,7 @@ pub(crate) enum Need {
     Room = 2,
 }
 
-/// What a side blocks in while it sleeps, and so how it is woken.
+/// The call in which a side sleeps, and so the way in which it is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sleep {
     /// A read of the socket.
@@ -37,7 +37,7 @@ pub(crate) enum Sleep {
     Futex = 4,
 }
 
-/// The sleep word of a side that sleeps so.
+/// The sleep word of a side with this need and this sleep.
 fn sleep_word(need: Need, sleep: Sleep) -> u32 {
     need as u32 | sleep as u32
 }
@@ -47,7 +47,7 @@ fn wake_futex(word: &AtomicU32) {
     let _ = futex::wake(word, futex::Flags::empty(), 1);
 }
 
-/// One side's view. Its own positions are its own; the peer's are checked at every look.
+/// One side's view. Its own positions are trusted; the peer's are checked at every load.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     region: Region,
@@ -55,7 +55,7 @@ pub(crate) struct Pipe {
     written: u64,
     start: u64,
     read: u64,
-    /// The peer's positions when they were looked at last.
+    /// The peer's positions at the last load.
     peer_written: u64,
     peer_start: u64,
     peer_read: u64,
@@ -72,7 +72,7 @@ impl Pipe {
 
     fn room(&mut self) -> Result<usize> {
         let peer_read = self.region.words(self.side.other()).read.load(SeqCst);
-        // It can only have moved forwards, and not past what was written.
+        // The position can only have moved forwards, and not past what was written.
         if self.written.wrapping_sub(peer_read) > self.written.wrapping_sub(self.peer_read) {
             return Err(Self::violation());
         }
@@ -87,7 +87,7 @@ impl Pipe {
         if available > RING as u64 || available < self.peer_written.wrapping_sub(self.read) {
             return Err(Self::violation());
         }
-        // It moves only to where nothing is unread.
+        // The position moves only to where nothing is unread.
         if peer_start != self.peer_start && peer_start != self.read {
             return Err(Self::violation());
         }
@@ -95,7 +95,7 @@ impl Pipe {
         Ok(available as usize)
     }
 
-    /// Call at a frame's beginning: has it start at the ring's start, if much is used and all was read.
+    /// Call at a frame's beginning: makes the frame start at the ring's start, if much is used and all was read.
     fn rewind(&mut self) -> Result<()> {
         if self.written - self.start >= REWIND && self.room()? == RING {
             self.start = self.written;
@@ -105,7 +105,7 @@ impl Pipe {
         Ok(())
     }
 
-    /// Writes what fits of `parts`, a frame of which `sent` bytes went before. Whether all are written.
+    /// Writes what fits of `parts`, a frame of which `sent` bytes were written before. Whether all are written.
     pub(crate) fn put(&mut self, parts: &[&[u8]], sent: &mut usize, mut tell: impl FnMut(&Self)) -> Result<bool> {
         if *sent == 0 {
             self.rewind()?;
@@ -147,7 +147,7 @@ impl Pipe {
         }
     }
 
-    /// Reads what is there, up to the length of `space`; how much.
+    /// Reads the available bytes, up to the length of `space`; how many.
     pub(crate) fn get(&mut self, space: &mut [u8]) -> Result<usize> {
         let n = self.available()?.min(space.len()).min(PIECE);
         if n > 0 {
@@ -158,7 +158,7 @@ impl Pipe {
         Ok(n)
     }
 
-    /// Whether there is what is needed.
+    /// Whether the need is met.
     pub(crate) fn has(&mut self, need: Need) -> Result<bool> {
         Ok(match need {
             Need::Data => self.available()? > 0,
@@ -166,37 +166,37 @@ impl Pipe {
         })
     }
 
-    /// Says that this side is going to sleep; then it must re-check the ring. This store and that load, and the store of
-    /// a position and the load in [`wake_peer`](Self::wake_peer), are sequentially consistent: either this side sees what
-    /// the peer has published, or the peer sees it asleep.
+    /// Announces that this side is going to sleep; then it must re-check the ring. This store and that load, and the
+    /// store of a position and the load in [`wake_peer`](Self::wake_peer), are sequentially consistent: either this
+    /// side sees what the peer has published, or the peer sees this side asleep.
     pub(crate) fn set_asleep(&self, need: Need, sleep: Sleep) {
         self.region.words(self.side).sleep.store(sleep_word(need, sleep), SeqCst);
     }
 
     /// Sleeps on the futex until the peer wakes this side, for `limit` at most. Call after
-    /// [`set_asleep`](Self::set_asleep), and re-check the ring after it: any return may be in vain.
+    /// [`set_asleep`](Self::set_asleep), and re-check the ring after it: any return may be spurious.
     pub(crate) fn sleep_on_futex(&self, need: Need, limit: Duration) {
         let Ok(limit) = Timespec::try_from(limit) else { return };
         let word = self.region.words(self.side).sleep;
         let _ = futex::wait(word, futex::Flags::empty(), sleep_word(need, Sleep::Futex), Some(&limit));
     }
 
-    /// Says that this side is awake.
+    /// Announces that this side is awake.
     pub(crate) fn set_awake(&self) {
         self.region.words(self.side).sleep.store(0, Relaxed);
     }
 
-    /// Whether half of the peer's ring is free, as far as is known.
+    /// Whether half of the peer's ring is free, by the last known position.
     pub(crate) fn is_half_free(&self) -> bool {
         self.peer_written - self.read <= RING as u64 / 2
     }
 
-    /// Wakes the peer if it sleeps for this. `Some(Sleep::Socket)` leaves it to the caller to write to the socket.
+    /// Wakes the peer if it sleeps for this need. `Some(Sleep::Socket)` leaves the write to the socket to the caller.
     pub(crate) fn wake_peer(&self, need: Need) -> Option<Sleep> {
         let word = self.region.words(self.side.other()).sleep;
         let seen = word.load(SeqCst);
         let sleep = [Sleep::Socket, Sleep::Futex].into_iter().find(|sleep| sleep_word(need, *sleep) == seen)?;
-        // If the peer has stored it anew, it re-checks the ring after that, and sees what was published.
+        // If the peer has stored the word anew, the peer re-checks the ring after that, and sees what was published.
         word.compare_exchange(seen, 0, SeqCst, Relaxed).ok()?;
         if sleep == Sleep::Futex {
             wake_futex(word);
@@ -204,7 +204,7 @@ impl Pipe {
         Some(sleep)
     }
 
-    /// Says that this side has closed or dropped its channel, and ends a futex wait of the peer.
+    /// Announces that this side has closed or dropped its channel, and ends a futex wait of the peer.
     pub(crate) fn close(&self) {
         self.region.words(self.side).closed.store(1, SeqCst);
         let word = self.region.words(self.side.other()).sleep;
@@ -341,7 +341,7 @@ mod tests {
     fn a_jump_back_and_forth_stays_within_the_ring() {
         let (mut a, mut b) = pair();
         pass(&mut b, &mut a, &pattern(RING - 3));
-        // The next byte to read is a true one to start with, though what is there is not what the peer wrote last.
+        // The next byte to read is a valid one at first, although the ring does not hold what the peer wrote last.
         let at = b.written;
         b.region.words(Side::Dialer).start.store(at, SeqCst);
         b.region.words(Side::Dialer).written.store(at + RING as u64, SeqCst);

@@ -10,10 +10,10 @@ use std::{
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
 
-/// Bytes of one ring: a large observation fits, and passes without a writer that waits for room. Pages that were never
+/// Bytes of one ring: a large observation fits, and passes without blocking the writer for room. Pages that were never
 /// used take no memory.
 pub(crate) const RING: usize = 8 << 20;
-/// Where the rings start; the words of both sides lie before.
+/// Where the rings start; the words of both sides precede them.
 const DATA: usize = 4096;
 const LEN: usize = DATA + 2 * RING;
 /// Distance between the words of the two sides.
@@ -37,7 +37,7 @@ impl Side {
     }
 }
 
-/// The mapped memory of one connection. Everything in it is as hostile as the peer.
+/// The mapped memory of one connection. Its content is as untrusted as the peer.
 #[derive(Debug)]
 pub(crate) struct Region(MmapRaw);
 
@@ -48,9 +48,9 @@ pub(crate) struct Words<'a> {
     pub(crate) written: &'a AtomicU64,
     /// The number of the byte at the start of its ring.
     pub(crate) start: &'a AtomicU64,
-    /// Bytes it has ever read from the other's ring.
+    /// Bytes it has ever read from the other side's ring.
     pub(crate) read: &'a AtomicU64,
-    /// What it sleeps for, and how it is woken.
+    /// The need for which it sleeps, and the way in which it is woken.
     pub(crate) sleep: &'a AtomicU32,
     /// Not zero once it has closed or dropped its channel.
     pub(crate) closed: &'a AtomicU32,
@@ -65,7 +65,7 @@ impl Region {
         Ok((Self::map(memory.as_fd())?, memory))
     }
 
-    /// Memory that was handed over, if it is what it should be.
+    /// Memory that was handed over, if its size and seals are as required.
     pub(crate) fn open(memory: OwnedFd) -> io::Result<Self> {
         if fstat(&memory)?.st_size != LEN as i64 || !fcntl_get_seals(&memory)?.contains(SealFlags::SHRINK) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not the shared memory of this release"));

@@ -1,4 +1,4 @@
-//! Rendezvous: the Unix socket on which two sides meet, which user may, and how the memory is handed over.
+//! Rendezvous: the Unix socket on which both sides connect, the check of the user, and the handover of the memory.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -22,14 +22,14 @@ use rustix::net::{
 
 use crate::region::Region;
 
-/// What comes with the memory: the protocol's name, and the layout's number.
+/// The bytes sent with the memory: the protocol's name, and the layout's number.
 const GREETING: &[u8; 8] = b"RLAYSHM1";
-/// Descriptors that a connection takes until it is handed over: its socket, and the memory.
+/// The descriptors that a connection holds until it is handed over: its socket, and the memory.
 pub(crate) const DESCRIPTORS: usize = 2;
-/// What an abstract name can hold beside what is added to it (unix(7)).
+/// The length that an abstract name can have beside what is added to it (unix(7)).
 const LONGEST: usize = 80;
 
-/// The socket's name, which holds the user's number: users do not get into each other's way.
+/// The socket's name, which holds the user's number: users do not get into conflict.
 fn socket_name(address: &Address) -> Result<SocketAddr> {
     address.no_options()?;
     let name = address.rest();
@@ -61,7 +61,7 @@ fn dialed(address: &Address, socket: io::Result<UnixStream>) -> Result<UnixStrea
     Ok(socket)
 }
 
-/// The listener's part: checks the dialer and hands it new memory. Waits for nothing.
+/// The listener's part: checks the dialer and hands it new memory. Never blocks.
 pub(crate) fn hand_over(socket: &UnixStream) -> Result<Region> {
     check_user(socket)?;
     let hand_over = || {
@@ -78,7 +78,7 @@ pub(crate) fn hand_over(socket: &UnixStream) -> Result<Region> {
     })
 }
 
-/// The dialer's part: takes the memory. `WouldBlock` if it has not come yet.
+/// The dialer's part: receives the memory. `WouldBlock` if the memory has not arrived yet.
 pub(crate) fn take_over(socket: &UnixStream) -> io::Result<Region> {
     let mut greeting = [0; GREETING.len()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

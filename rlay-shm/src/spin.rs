@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_micros(15);
 /// How long to spin, once in a while, for a side that was asleep: as long as waking it up may take.
 const IGNITION: Duration = Duration::from_micros(200);
-/// How long not to try that again: first, and after many attempts in vain.
+/// How long to wait before the next such attempt: first, and after many attempts in vain.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// When to spin before sleeping.
 ///
-/// Two sides that find each other awake stay so, and no step costs a system call. But two that sleep
-/// between steps wake each other up, and neither is ever found awake, however fast both are. So now
-/// and then one side spins until the other has woken up. Where both share a core, spinning for an awake peer pays as
-/// little as spinning for one that wakes up: both are left off, but for an attempt once in a while.
+/// Two sides that find each other awake stay awake, and no step costs a system call. But two sides that sleep between
+/// steps wake each other up, and neither is ever found awake, however fast both are. So now and then one side spins
+/// until the other has woken up. Where both share a core, spinning for an awake peer pays as little as spinning for one
+/// that wakes up: neither is done, but for an attempt once in a while.
 #[derive(Debug)]
 pub(crate) struct Spin {
     /// How many of the last spins for an awake peer paid, as a moving sum.
     score: u32,
-    /// Waits for an awake peer without a spin.
+    /// How many waits for an awake peer passed without a spin.
     skipped: u32,
     next_ignition: Instant,
     pause: Duration,
@@ -29,7 +29,7 @@ pub(crate) struct Spin {
 
 impl Spin {
     const BEST: u32 = 8;
-    /// Where spinning does not pay, it is tried again after so many waits.
+    /// Where spinning does not pay, it is retried after so many waits.
     const RETRY: u32 = 256;
 
     pub(crate) fn new() -> Self {
@@ -49,7 +49,7 @@ impl Spin {
         SPIN
     }
 
-    /// Whether a spin paid.
+    /// Records whether a spin paid.
     pub(crate) fn learn(&mut self, time: Duration, paid: bool, now: Instant) {
         if time <= SPIN {
             self.score = if paid { (self.score + 2).min(Self::BEST) } else { self.score.saturating_sub(1) };

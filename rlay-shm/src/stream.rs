@@ -27,17 +27,17 @@ pub(crate) struct Stream {
     /// Part of a frame was sent and the rest never will be, or is being sent.
     pub(crate) is_sending: bool,
     is_closed: bool,
-    /// The other side did not have to be woken when it was last told of bytes or room.
+    /// The other side was awake when it was last told of bytes or room.
     pub(crate) peer_is_awake: bool,
-    /// The other side was not told yet of the room there is.
+    /// The other side was not told yet of the present room.
     owes_room: bool,
     /// The socket has ended: nothing is written any more.
     has_ended: bool,
-    /// After a fork the connection is still the parent's.
+    /// After a fork the connection still belongs to the parent.
     pid: u32,
 }
 
-/// What one look at the pipe gave.
+/// The result of one check of the pipe.
 #[derive(Debug)]
 pub(crate) enum Look {
     Frame(Frame),
@@ -91,12 +91,12 @@ impl Stream {
         &self.peer
     }
 
-    /// Whether the socket has ended, so that nothing but what is in the ring can come any more.
+    /// Whether the socket has ended, so that nothing but the ring's content can arrive any more.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Wakes the peer if it sleeps for this; whether it did.
+    /// Wakes the peer if it sleeps for this need; whether it did.
     fn wake_peer(pipe: &Pipe, socket: &UnixStream, need: Need) -> bool {
         let woken = pipe.wake_peer(need);
         if woken == Some(Sleep::Socket) {
@@ -106,7 +106,7 @@ impl Stream {
     }
 
     fn send_wakeup(socket: &UnixStream) {
-        // A full socket holds wake-ups enough, and reads tell of a broken one.
+        // A full socket holds enough wake-ups, and reads report a broken one.
         let _ = send(socket, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 
@@ -124,11 +124,11 @@ impl Stream {
         put
     }
 
-    /// Reads what is there.
+    /// Reads the available bytes.
     pub(crate) fn get(&mut self) -> Result<Look> {
         loop {
             if let Some(frame) = self.framing.take()? {
-                // The next look may be long after.
+                // The next check may be long after.
                 if self.owes_room {
                     self.tell_of_room();
                 }
@@ -148,7 +148,7 @@ impl Stream {
                 return Ok(Look::Wait);
             }
             self.framing.filled(n);
-            // A writer that sleeps would fill a little room sooner than it has woken up.
+            // A writer that sleeps would fill a little room in less time than its wake-up takes.
             self.owes_room = !self.pipe.is_half_free();
             if !self.owes_room {
                 self.tell_of_room();
@@ -156,7 +156,7 @@ impl Stream {
         }
     }
 
-    /// Whether the other side is in the middle of a frame, and so has more to write.
+    /// Whether the other side is within a frame, and so has more to write.
     pub(crate) fn is_amid_frame(&self) -> bool {
         self.framing.is_amid_frame()
     }
@@ -166,7 +166,7 @@ impl Stream {
         self.peer_is_awake = !Self::wake_peer(&self.pipe, &self.socket, Need::Room);
     }
 
-    /// Takes the wake-ups that have come over the socket. `WouldBlock` if there is none.
+    /// Takes the wake-ups that have arrived over the socket. `WouldBlock` if there is none.
     pub(crate) fn take_wakeups(&mut self) -> io::Result<()> {
         match self.socket.read(&mut [0; 64]) {
             Ok(0) => self.has_ended = true,
@@ -179,10 +179,10 @@ impl Stream {
         Ok(())
     }
 
-    /// The word that nothing follows.
+    /// The goodbye: nothing follows.
     pub(crate) const END: [&[u8]; 1] = [&END];
 
-    /// Ends the connection. What was written stays in the memory for the peer to read.
+    /// Ends the connection. Written bytes stay in the memory for the peer to read.
     pub(crate) fn end(&mut self) {
         self.is_closed = true;
         if self.pid == std::process::id() {

@@ -1,4 +1,4 @@
-//! A writer that sleeps for room learns of it, even if the reader then does something else first.
+//! A writer that sleeps for room is woken, even if the reader then does something else first.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_writer_is_woken_though_the_reader_stops_amid_the_ring() {
-    // Until the writer sleeps, for as long as that is on the futex and for longer.
+    // Until the writer sleeps: within its time on the futex, and beyond it.
     for pause in [Duration::from_millis(20), Duration::from_millis(500)] {
         let (done, is_done) = mpsc::channel();
         thread::spawn(move || done.send(converse(pause)).unwrap());
@@ -22,7 +22,7 @@ fn a_writer_is_woken_though_the_reader_stops_amid_the_ring() {
     }
 }
 
-/// Has a writer sleep for `pause` before its reader reads a frame and then sends one. The length of that.
+/// Has a writer sleep for `pause` before its reader reads a frame and then sends one. Returns the length of that frame.
 fn converse(pause: Duration) -> usize {
     let options = TransportOptions::default();
     let address = format!("shm://room-{}", std::process::id()).parse().unwrap();
@@ -30,7 +30,7 @@ fn converse(pause: Duration) -> usize {
     let dialing = thread::spawn(move || Shm.connect_blocking(&address, &options, None).unwrap());
     let mut writer = listener.accept(None).unwrap().open_blocking().unwrap();
     let mut reader = dialing.join().unwrap();
-    // The ring holds 8 MiB: the second frame fits once the first is gone, but then most of it is full.
+    // The ring holds 8 MiB: the second frame fits once the first was read, but then most of the ring is full.
     let writing = thread::spawn(move || {
         writer.send(&[1; 3 << 20], &[], None).unwrap();
         writer.send(&[2; 6 << 20], &[], None).unwrap();

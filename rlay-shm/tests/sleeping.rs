@@ -1,4 +1,4 @@
-//! A side that sleeps, on the futex and after that on the socket: what ends its sleep, and what does not.
+//! A side that sleeps, on the futex and then on the socket: what ends its sleep, and what does not.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -18,7 +18,7 @@ use rlay_shm::Shm;
 
 /// Within the first tick of a wait, when the waiting side sleeps on the futex.
 const EARLY: Duration = Duration::from_millis(20);
-/// When it sleeps on the socket.
+/// When the waiting side sleeps on the socket.
 const LATE: Duration = Duration::from_millis(400);
 /// Ten times what is promised, and more.
 const SOON: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ fn with_bare_peer(name: &str) -> (Box<dyn BlockingChannel>, UnixStream) {
     (listener.accept(None).unwrap().open_blocking().unwrap(), peer)
 }
 
-/// A peer that is killed closes its socket and says nothing in the memory.
+/// A peer that is killed closes its socket and stores nothing in the memory.
 #[test]
 fn a_death_is_noticed_by_a_side_that_sleeps() {
     for (name, pause) in [("early", EARLY), ("late", LATE)] {
@@ -98,7 +98,7 @@ fn a_deadline_ends_a_sleep() {
     }
 }
 
-/// A byte on the socket says no more than that the ring is to be looked at.
+/// A byte on the socket means only that the ring is to be checked.
 #[test]
 fn wake_ups_without_end_keep_no_call_from_its_deadline() {
     let (mut channel, mut peer) = with_bare_peer("storm");
@@ -113,7 +113,7 @@ fn wake_ups_without_end_keep_no_call_from_its_deadline() {
     storming.join().unwrap();
 }
 
-/// A frame that comes in either sleep ends it, and so does the end.
+/// A frame that arrives during either sleep ends it, and so does the end.
 #[test]
 fn a_frame_ends_a_sleep() {
     let (mut listener, address, _) = listen("frame");

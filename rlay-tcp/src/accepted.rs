@@ -1,4 +1,4 @@
-//! Accepted: a connection that a listener took, before it becomes a channel of either form.
+//! Accepted: a connection that a listener accepted, before it becomes a channel of either form.
 
 use rlay_core::{BlockingChannel, Channel, Incoming, Result, TransportOptions, net};
 use socket2::{Domain, Socket};

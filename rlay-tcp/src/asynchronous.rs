@@ -113,7 +113,7 @@ struct StreamChannel {
     layer: Layer,
     framing: Framing,
     peer: String,
-    /// Set while part of a frame is out; still set at the next call if that send was cancelled.
+    /// Set while a frame is partly sent; still set at the next call if that send was cancelled.
     is_sending: bool,
     liveness: LivenessMonitor,
     owner: Owner,
@@ -131,11 +131,11 @@ impl StreamChannel {
         self.liveness.check(&self.stream.socket(), &self.peer, Instant::now())
     }
 
-    /// Writes all of `parts`, and what the layer owes.
+    /// Writes all of `parts`, and what the layer owes the peer.
     async fn write(&mut self, parts: [&[u8]; 3]) -> Result<()> {
         let total: usize = parts.iter().map(|part| part.len()).sum();
         let mut sent = 0;
-        // What the layer has taken cannot be given back by a send that is cancelled.
+        // Bytes that the layer has taken cannot be returned by a send that is cancelled.
         while !self.layer.is_plain() && time::timeout(self.liveness.interval(), self.stream.writable()).await.is_err() {
             self.check_liveness()?;
         }
@@ -151,7 +151,7 @@ impl StreamChannel {
                 None => &slices[..],
                 Some(sealed) => &[IoSlice::new(sealed)],
             };
-            // A send that is cancelled from now on leaves a part of a frame with the layer.
+            // A send that is cancelled from now on leaves part of a frame with the layer.
             self.is_sending |= sent > before;
             let written = time::timeout(self.liveness.interval(), self.stream.write(slices)).await;
             match written {
@@ -166,7 +166,7 @@ impl StreamChannel {
                     }
                 }
                 Ok(result) => {
-                    // Where the peer is gone, the kernel says so again at the next send, and what the peer had sent can
+                    // If the peer is gone, the kernel reports it again at the next send, and what the peer had sent can
                     // still be read.
                     self.is_sending &= total == 0;
                     self.layer.give_up();
@@ -195,7 +195,8 @@ impl StreamChannel {
         }
     }
 
-    /// Hands on what the layer makes of what has arrived, and writes what it owes; whether it was anything.
+    /// Returns what the layer makes of the received bytes, and writes what the layer owes the peer; whether there was
+    /// anything to return.
     async fn open_layer(&mut self) -> Result<bool> {
         let opened = self.layer.open(&mut self.framing, &self.peer);
         if opened.is_err() {
@@ -215,7 +216,7 @@ impl StreamChannel {
         opened
     }
 
-    /// The handshake of the layer, if it has one that is not over; see the blocking form.
+    /// The handshake of the layer, if it has one that is not complete; see the blocking form.
     async fn shake(&mut self) -> Result<()> {
         while self.layer.is_shaking() {
             self.open_layer().await?;
@@ -263,7 +264,7 @@ impl Channel for StreamChannel {
             return Ok(());
         }
         let said = match self.usable() {
-            // No peer is there yet to be told.
+            // No peer is connected yet that could be told.
             Ok(()) if self.layer.is_shaking() => Ok(()),
             Ok(()) => {
                 let said = goodbye(self.write([&END, &[], &[]]).await);
@@ -276,7 +277,7 @@ impl Channel for StreamChannel {
             broken => broken,
         };
         if said.is_ok() && self.stream.shutdown().await.is_ok() {
-            // Closing with unread bytes resets the connection and takes what the peer has not read yet.
+            // Closing with unread bytes resets the connection and discards what the peer has not read yet.
             let _ = time::timeout(LINGER, self.drain()).await;
         }
         let _ = self.stream.socket().shutdown(std::net::Shutdown::Both);

@@ -90,7 +90,7 @@ pub(crate) fn open(
         holds: Arc::default(),
         failed: None,
         reading: if is_unix { reading.polling() } else { reading },
-        // A send looks at other things, too, while it waits.
+        // A blocked send also polls other conditions.
         writing: ReadinessWait::with_pause(ReadinessWait::TICK),
         monitor,
         owner: Owner::new(),
@@ -98,7 +98,7 @@ pub(crate) fn open(
     }))
 }
 
-/// Frames of at most so many bytes are copied into one piece: that costs less than to hand over several.
+/// Frames of at most so many bytes are copied into one piece: that costs less than a vectored write.
 const SMALL: usize = 4 << 10;
 
 #[derive(Debug)]
@@ -106,14 +106,14 @@ struct StreamChannel {
     socket: Arc<Socket>,
     layer: Layer,
     framing: Framing,
-    /// A small frame while it is written, in one piece.
+    /// The buffer of a small frame that is written in one piece.
     small: Vec<u8>,
     peer: String,
     liveness: Duration,
-    /// Whether bytes were read that are not received yet, or are being read.
+    /// Whether bytes were read that the caller has not received yet, or are being read.
     holds: Arc<AtomicBool>,
     /// Why nothing is sent or received any more: part of a frame was sent and the rest never will be, or the peer was
-    /// silent for so long that the channel gave it up.
+    /// silent for so long that the channel gave the peer up.
     failed: Option<Error>,
     reading: ReadinessWait,
     writing: ReadinessWait,
@@ -132,12 +132,12 @@ impl StreamChannel {
         }
     }
 
-    /// Takes the error of a read or write; `Ok` says that the call is to be made again.
+    /// Handles the error of a read or write; `Ok` says that the call is to be repeated.
     fn again(&mut self, want: Want, error: io::Error, deadline: Option<Instant>) -> Result<()> {
         if !is_vain(&error) {
             return Err(lost_by(&self.peer, error));
         }
-        // Even if the peer were heard again, a frame may be half sent.
+        // Even if the peer were to send again, a frame may be partly sent.
         let verdict = self.monitor.check(&SockRef::from(&*self.socket), &self.peer, Instant::now());
         verdict.inspect_err(|gone| self.failed = Some(gone.clone()))?;
         match want {
@@ -146,12 +146,13 @@ impl StreamChannel {
         }
     }
 
-    /// Writes all of `parts`, of which `*sent` bytes went out or are the layer's now, and what the layer owes.
+    /// Writes all of `parts`, of which `*sent` bytes were sent or are held by the layer now, and what the layer owes
+    /// the peer.
     fn write(&mut self, parts: [&[u8]; 3], deadline: Option<Instant>, sent: &mut usize) -> Result<()> {
         self.write_while(parts, deadline, sent, &mut || Ok(()))
     }
 
-    /// The same, with a look whenever nothing has moved for a while.
+    /// The same, with a call of `look` whenever nothing has moved for a while.
     fn write_while(
         &mut self,
         parts: [&[u8]; 3],
@@ -161,7 +162,7 @@ impl StreamChannel {
     ) -> Result<()> {
         let total = parts.iter().map(|part| part.len()).sum();
         if !self.layer.is_plain() && deadline.is_some() {
-            // What the layer has taken cannot be given back at the deadline.
+            // Bytes that the layer has taken cannot be returned at the deadline.
             self.writing.ask_first();
         }
         let is_small = self.layer.is_plain() && total <= SMALL;
@@ -198,7 +199,7 @@ impl StreamChannel {
         Ok(())
     }
 
-    /// Writes some of what is left of `parts`, or of what the layer made of it.
+    /// Writes some of the rest of `parts`, or of what the layer made of it.
     fn write_once(&mut self, parts: &[&[u8]; 3], sent: &mut usize) -> io::Result<usize> {
         let mut skip = *sent;
         let slices = parts.map(|part| {
@@ -216,8 +217,8 @@ impl StreamChannel {
         }
     }
 
-    /// Fails after the first `turn` if nothing is to be waited for any more, however much comes: over TLS that may be
-    /// nothing but padding.
+    /// Fails after the first `turn` if the wait is over, however many bytes arrive: over TLS these may be nothing but
+    /// padding.
     fn go_on(&self, turn: usize, deadline: Option<Instant>) -> Result<()> {
         if turn > 0 && self.reading.is_over(deadline) { Err(timeout_error()) } else { Ok(()) }
     }
@@ -240,8 +241,8 @@ impl StreamChannel {
         }
     }
 
-    /// Hands on what the layer makes of the bytes that have arrived, and writes what the layer owes; whether there was
-    /// anything to hand on.
+    /// Returns what the layer makes of the received bytes, and writes what the layer owes the peer; whether there was
+    /// anything to return.
     fn open_layer(&mut self, deadline: Option<Instant>) -> Result<bool> {
         let opened = self.layer.open(&mut self.framing, &self.peer);
         if opened.is_err() {
@@ -253,7 +254,7 @@ impl StreamChannel {
             }
         } else if self.layer.is_owing() {
             let answered = self.write([&[]; 3], deadline, &mut 0);
-            // What has arrived is good although the peer takes nothing any more.
+            // Received bytes are valid although the peer takes nothing any more.
             if matches!(opened, Ok(false)) {
                 answered?;
             }
@@ -261,8 +262,8 @@ impl StreamChannel {
         opened
     }
 
-    /// Completes the handshake of the layer, if it has one. It begins with the first call, like that of a listener's
-    /// channel, for `connect` does not wait until the other end takes part.
+    /// Completes the handshake of the layer, if it has one. The handshake begins with the first call, like that of a
+    /// listener's channel, for `connect` does not wait until the other end takes part.
     fn shake(&mut self, deadline: Option<Instant>) -> Result<()> {
         for turn in 0.. {
             if !self.layer.is_shaking() {
@@ -289,7 +290,7 @@ impl StreamChannel {
             }
             if !self.open_layer(deadline)? {
                 if turn > 0 && self.reading.is_brief() {
-                    // The rest of a frame may come in parts, none of them a tick after the one before.
+                    // The rest of a frame may arrive in parts, none of them a tick after the one before.
                     self.reading.set_brief(false);
                     deadline = Some(Instant::now() + ReadinessWait::TICK);
                 }
@@ -328,8 +329,8 @@ impl BlockingChannel for StreamChannel {
         let (mut sent, mut is_ended) = (0, false);
         let mut look = || look().inspect_err(|_| is_ended = true);
         let result = self.write_while([&prefix, head, body], deadline, &mut sent, &mut look);
-        // A timeout before the first byte leaves everything as it was. If the peer has gone, the kernel
-        // says so again at the next send, and what the peer had sent can still be read.
+        // A timeout before the first byte leaves everything unchanged. If the peer is gone, the kernel reports it again
+        // at the next send, and what the peer had sent can still be read.
         if result.as_ref().is_err_and(|e| sent > 0 && (is_ended || e.kind() == ErrorKind::Timeout)) {
             self.failed = Some(broken(&self.peer));
         }
@@ -359,7 +360,7 @@ impl BlockingChannel for StreamChannel {
             return Ok(());
         }
         let said = match self.usable() {
-            // No peer is there yet to be told.
+            // No peer is connected yet that could be told.
             Ok(()) if self.layer.is_shaking() => Ok(()),
             Ok(()) => {
                 let said = goodbye(self.write([&END, &[], &[]], deadline, &mut 0));
@@ -369,7 +370,7 @@ impl BlockingChannel for StreamChannel {
             broken => broken,
         };
         if said.is_ok() && self.socket.shutdown(Shutdown::Write).is_ok() {
-            // Closing with unread bytes resets the connection and takes what the peer has not read yet.
+            // Closing with unread bytes resets the connection and discards what the peer has not read yet.
             let latest = Instant::now() + LINGER;
             self.drain(deadline.map_or(latest, |deadline| deadline.min(latest)));
         }
@@ -392,7 +393,7 @@ impl BlockingChannel for StreamChannel {
         Some(Box::new(move || {
             let Some(socket) = socket.upgrade() else { return Ok(()) };
             match peek(&socket) {
-                // What was not received yet may be a goodbye.
+                // The bytes not received yet may be a goodbye.
                 _ if holds.load(Relaxed) => Ok(()),
                 Ok(0) => Err(crashed(&peer)),
                 Ok(_) => Ok(()),
@@ -407,7 +408,7 @@ impl BlockingChannel for StreamChannel {
     }
 }
 
-/// How many bytes can be read, at most one; none at the end of the stream.
+/// How many bytes can be read, at most one; zero at the end of the stream.
 fn peek(socket: &Socket) -> io::Result<usize> {
     socket.recv_with_flags(&mut [MaybeUninit::uninit()], libc::MSG_PEEK | libc::MSG_DONTWAIT)
 }

@@ -13,10 +13,10 @@ use {
     std::sync::Arc,
 };
 
-/// What an address asks for, from which each of its connections has its layer.
+/// The security that an address asks for, from which each of its connections gets its layer.
 #[derive(Debug, Clone)]
 pub(crate) enum Security {
-    /// Of `tcp` and `unix`.
+    /// No security: `tcp` and `unix`.
     None { allow_remote: bool },
     #[cfg(feature = "tls")]
     Dialer(Arc<Dialer>),
@@ -46,7 +46,7 @@ impl Security {
         }
     }
 
-    /// Refuses a listener that other machines can dial, unless peers are authenticated or that is wanted.
+    /// Refuses a listener that other machines can dial, unless peers are authenticated or the options allow it.
     pub(crate) fn check_exposure(&self, address: &Address, found: &[SocketAddr], is_authenticated: bool) -> Result<()> {
         match self {
             Self::None { .. } if is_authenticated => {
@@ -63,7 +63,7 @@ impl Security {
         }
     }
 
-    /// The scheme of addresses over TCP with it.
+    /// The scheme of addresses over TCP with this security.
     pub(crate) fn scheme(&self) -> &'static str {
         match self {
             Self::None { .. } => "tcp",
@@ -72,7 +72,7 @@ impl Security {
         }
     }
 
-    /// That of a new connection.
+    /// The layer of a new connection.
     pub(crate) fn layer(&self) -> Result<Layer> {
         Ok(match self {
             Self::None { .. } => Layer::Plain,
@@ -95,10 +95,10 @@ fn tls_options(address: &Address) -> Result<TlsOptions> {
     Ok(options)
 }
 
-/// What becomes of bytes on their way.
+/// Transforms bytes on their way to and from the socket.
 #[derive(Debug)]
 pub(crate) enum Layer {
-    /// They go as they are.
+    /// Bytes are passed unchanged.
     Plain,
     #[cfg(feature = "tls")]
     Tls(Box<TlsSession>),
@@ -119,7 +119,7 @@ impl Layer {
         }
     }
 
-    /// Whether it has bytes for the socket.
+    /// Whether the layer has bytes for the socket.
     pub(crate) fn is_owing(&self) -> bool {
         match self {
             Self::Plain => false,
@@ -128,8 +128,8 @@ impl Layer {
         }
     }
 
-    /// What to write instead of `parts`, of which it may take some more: then it adds to `taken` how many bytes.
-    /// `None` says that they are to be written as they are.
+    /// The bytes to write instead of `parts`. The layer may take more of `parts`; then it adds the number of bytes to
+    /// `taken`. `None` says that `parts` are to be written unchanged.
     pub(crate) fn seal(&mut self, parts: &[IoSlice<'_>], taken: &mut usize) -> Option<&[u8]> {
         match self {
             Self::Plain => None,
@@ -143,7 +143,7 @@ impl Layer {
         }
     }
 
-    /// `n` bytes of what was to be written instead were.
+    /// `n` of the bytes to write instead were written.
     pub(crate) fn sent(&mut self, n: usize) {
         match self {
             Self::Plain => {}
@@ -152,7 +152,7 @@ impl Layer {
         }
     }
 
-    /// The socket takes no more. What arrives is still good.
+    /// The socket takes no more. Received bytes stay valid.
     pub(crate) fn give_up(&mut self) {
         match self {
             Self::Plain => {}
@@ -161,7 +161,7 @@ impl Layer {
         }
     }
 
-    /// What the peer is told after the last frame.
+    /// Adds the layer's own goodbye after the last frame.
     pub(crate) fn finish(&mut self) {
         match self {
             Self::Plain => {}
@@ -188,7 +188,7 @@ impl Layer {
         }
     }
 
-    /// Whether it has something that [`open`](Self::open) would hand on.
+    /// Whether the layer holds something that [`open`](Self::open) would return.
     pub(crate) fn is_holding(&self) -> bool {
         match self {
             Self::Plain => false,
@@ -197,7 +197,7 @@ impl Layer {
         }
     }
 
-    /// Hands on what has arrived; whether it was anything. After an error the peer is [owed](Self::is_owing) a word.
+    /// Returns received bytes; whether there were any. After an error the peer is [owed](Self::is_owing) an alert.
     pub(crate) fn open(&mut self, framing: &mut Framing, peer: &str) -> Result<bool> {
         match self {
             Self::Plain => Ok(false),

@@ -25,7 +25,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use rlay_core::{Address, BlockingChannel, BlockingListener, Channel, Listener, Result, Transport, TransportOptions};
 
-/// The transport behind `tcp://`, `unix://` and, with the feature `tls`, `tls://`.
+/// The transport of `tcp://`, `unix://` and, with the feature `tls`, `tls://`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tcp;
 

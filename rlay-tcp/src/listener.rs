@@ -23,16 +23,16 @@ use crate::{
     socket::{Target, new_socket},
 };
 
-/// Connections that may wait for `accept`.
+/// The kernel's backlog of connections.
 const BACKLOG: i32 = 1024;
 
-/// A socket that listens.
+/// A listening socket.
 #[derive(Debug)]
 struct Listening {
-    /// Of a Unix socket. Dropped before the socket, for afterwards its inode may be another file's.
+    /// The file of a Unix socket. Dropped before the socket, for afterwards its inode may be another file's.
     file: Option<SocketFile>,
     socket: Socket,
-    /// With the real port, and what else a dialer must know.
+    /// The address with the real port, and with all else that a dialer must know.
     address: Address,
     security: Security,
 }
@@ -108,7 +108,7 @@ impl BlockingListener for BlockingStreamListener {
                     return Ok(Box::new(Accepted { socket, options, security }));
                 }
                 Err(error) if is_vain(&error) => {}
-                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
+                // The dialer disconnected while it waited, or descriptors ran out: neither ends the listener.
                 Err(error) => std::thread::sleep(self.reserve.refused(&error, &self.listening.socket)),
             }
             wait_to_accept(&self.listening.socket, deadline, self.stop.as_ref())?;
@@ -189,7 +189,7 @@ impl Listener for StreamListener {
                     let (options, security) = (self.options.clone(), self.security.clone());
                     return Ok(Box::new(Accepted { socket, options, security }));
                 }
-                // The dialer went away while it waited, or descriptors ran out: neither ends the listener.
+                // The dialer disconnected while it waited, or descriptors ran out: neither ends the listener.
                 Err(error) => time::sleep(self.reserve.refused(&error, &self.sockets)).await,
             }
         }

@@ -1,19 +1,19 @@
 //! LivenessMonitor: tells a peer that has vanished from one that is slow, while sent bytes are unacknowledged.
 //!
 //! Keep-alive only probes an idle connection. With bytes outstanding the kernel retransmits, for a quarter of an hour
-//! by default, and its own `TCP_USER_TIMEOUT` also ends connections whose peer is alive, acknowledges everything, and
-//! only reads slowly. So the kernel is asked when it last heard from the peer.
+//! by default, and its own `TCP_USER_TIMEOUT` also ends connections to a peer that is alive, acknowledges everything,
+//! and only reads slowly. So the kernel is asked when it last received anything from the peer.
 
 use std::time::{Duration, Instant};
 
 use rlay_core::{Error, ErrorKind, Result};
 use socket2::{Domain, SockRef};
 
-/// Watches one connection. A Unix socket needs none: its kernel knows when the peer is gone.
+/// Monitors one connection. A Unix socket needs no monitor: its kernel knows when the peer is gone.
 #[derive(Debug)]
 pub(crate) struct LivenessMonitor {
     liveness: Duration,
-    /// Since when, at least, bytes are outstanding while nothing was heard.
+    /// Since when, at least, bytes are outstanding while nothing was received.
     silent_since: Option<Instant>,
     next_check: Instant,
     is_needed: bool,
@@ -25,18 +25,18 @@ impl LivenessMonitor {
         Self { liveness, silent_since: None, next_check: Instant::now(), is_needed }
     }
 
-    /// Longest time between two checks; without end where none is needed.
+    /// The longest time between two checks; unlimited where no check is needed.
     pub(crate) fn interval(&self) -> Duration {
         if self.is_needed { self.liveness / 16 } else { Duration::MAX }
     }
 
-    /// Call when bytes were read or written: the silence before that does not count.
+    /// Call when bytes were read or written: the silence before the call does not count.
     pub(crate) fn on_progress(&mut self) {
         self.silent_since = None;
     }
 
-    /// Call at least once per [`interval`](Self::interval) while waiting. Fails before nothing was heard for `liveness`
-    /// though bytes are outstanding.
+    /// Call at least once per [`interval`](Self::interval) while waiting. Fails before nothing was received for
+    /// `liveness` although bytes are outstanding.
     pub(crate) fn check(&mut self, socket: &SockRef<'_>, peer: &str, now: Instant) -> Result<()> {
         if !self.is_needed || now < self.next_check {
             return Ok(());
@@ -62,7 +62,7 @@ impl LivenessMonitor {
     }
 }
 
-/// How long nothing was heard, if sent bytes wait for an acknowledgement.
+/// How long nothing was received, if sent bytes wait for an acknowledgement.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 fn silence(socket: &SockRef<'_>) -> Option<Duration> {

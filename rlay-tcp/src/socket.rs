@@ -8,7 +8,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::layer::Security;
 
-/// Where an address leads.
+/// The destination of an address.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
     Tcp(Vec<SocketAddr>),
@@ -24,7 +24,7 @@ impl Target {
         })
     }
 
-    /// The addresses to try, in order.
+    /// The socket addresses to try, in order.
     pub(crate) fn candidates(&self, address: &Address) -> Result<Vec<SockAddr>> {
         match self {
             Self::Tcp(found) => Ok(found.iter().map(|a| SockAddr::from(*a)).collect()),
@@ -33,7 +33,7 @@ impl Target {
     }
 }
 
-/// A new socket for `to`, set to give up on a vanished peer after `options.liveness`.
+/// A new socket for `to`, which gives up a vanished peer after `options.liveness`.
 pub(crate) fn new_socket(to: &SockAddr, options: &TransportOptions) -> io::Result<Socket> {
     let socket = Socket::new(to.domain(), Type::STREAM, None)?;
     configure(&socket, options)?;
@@ -56,7 +56,7 @@ pub(crate) fn configure(socket: &Socket, options: &TransportOptions) -> io::Resu
     Ok(())
 }
 
-/// The error of a stream that ended without the peer's word that nothing follows.
+/// The error of a stream that ended without the peer's goodbye.
 pub(crate) fn crashed(peer: &str) -> Error {
     net::lost(peer, "the connection ended without a goodbye; the process at the other end was killed or crashed")
 }
@@ -72,7 +72,7 @@ pub(crate) fn peer_name(socket: &Socket, security: &Security) -> String {
 }
 
 /// Shuts the connection down when its channel is dropped, unless this is a forked child: then only the descriptor is
-/// closed, for the connection is still the parent's.
+/// closed, for the connection still belongs to the parent.
 #[derive(Debug)]
 pub(crate) struct Owner {
     pid: u32,

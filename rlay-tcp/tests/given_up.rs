@@ -1,4 +1,4 @@
-//! A call that is given up while the peer is told what is wrong: the next one fails, too, and does not wait.
+//! A call that is given up while the peer is told of an error: the next call fails, too, and does not wait.
 #![cfg(feature = "tls")]
 
 use std::{
@@ -14,7 +14,7 @@ use rlay_tcp::Tcp;
 use rlay_tls::TlsOptions;
 use tokio::time::timeout;
 
-/// Shakes hands with whoever dials, as far as it goes, and keeps the connection whatever it hears.
+/// Completes the handshake with the dialer, as far as it gets, and keeps the connection whatever arrives.
 fn listen() -> (Address, mpsc::Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("tls://{}", listener.local_addr().unwrap());
@@ -36,11 +36,11 @@ fn listen() -> (Address, mpsc::Sender<()>) {
     (format!("{address}?pin=sha256:{}", "0".repeat(64)).parse().unwrap(), stop)
 }
 
-/// How often a call was given up before the channel said what is wrong.
+/// How many calls were given up before the channel reported the error.
 async fn give_up_until_it_fails() -> usize {
     let (address, _stop) = listen();
     let mut channel = Tcp.connect(&address, &TransportOptions::default()).await.unwrap();
-    // Long enough for the handshake, and shorter than the peer is told why it fails.
+    // Long enough for the handshake, and shorter than telling the peer why it fails.
     let mut given_up = 0;
     let error = loop {
         match timeout(Duration::from_millis(100), channel.recv()).await {
@@ -59,7 +59,7 @@ async fn an_error_is_not_lost_with_the_call_that_was_given_up() {
         if give_up_until_it_fails().await > 0 {
             return;
         }
-        // On a busy machine the call's time and the peer's may both be over when somebody looks.
+        // On a busy machine the call's time and the peer's may both be over at the first poll.
     }
     panic!("the peer was told at once");
 }

@@ -1,4 +1,4 @@
-//! A peer that sends without end what TLS takes in and no frame comes of: it does not outlast a deadline or a stop.
+//! A peer that endlessly sends what TLS accepts and no frame results from: it does not outlast a deadline or a stop.
 #![cfg(feature = "tls")]
 
 use std::{
@@ -20,10 +20,10 @@ use rustls::ClientConfig;
 
 /// No wait takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// More than the kernel holds on the way.
+/// More than the kernel buffers.
 const ALL: usize = 24 << 20;
 
-/// Learns the secret under which the peer's records are encrypted, so that they can be made by hand.
+/// Records the secret under which the peer's records are encrypted, so that the test can make them itself.
 #[derive(Debug, Default)]
 struct Secret(Mutex<Vec<u8>>);
 
@@ -43,7 +43,7 @@ impl hkdf::KeyType for Length {
     }
 }
 
-/// HKDF-Expand-Label (RFC 8446, 7.1), for the cipher suite that both ends like best: TLS_AES_256_GCM_SHA384.
+/// HKDF-Expand-Label (RFC 8446, 7.1), for the cipher suite that both ends prefer: TLS_AES_256_GCM_SHA384.
 fn expand(secret: &[u8], label: &str, len: usize) -> Vec<u8> {
     let label = format!("tls13 {label}");
     let info = [&[0, len as u8, label.len() as u8][..], label.as_bytes(), &[0]].concat();
@@ -78,7 +78,7 @@ fn padding(mut secret: Vec<u8>, len: usize) -> Vec<u8> {
     out
 }
 
-/// Shakes hands with `address`, then sends padding, and counts what it has sent.
+/// Completes the handshake with `address`, then sends padding, and counts what it has sent.
 fn flood(address: &Address, sent: &AtomicUsize) {
     let (pin, mut options) = (address.options().next().unwrap().1, TlsOptions::default());
     options.take(address, "pin", pin).unwrap();
@@ -114,7 +114,7 @@ fn a_flood_of_nothing_ends_at_the_deadline_and_at_a_stop() {
     let patience = Instant::now() + PATIENCE;
     while sent.load(SeqCst) == 0 {
         assert!(Instant::now() < patience, "the flood never begins");
-        timed_out(channel.recv(Some(Instant::now() + Duration::from_millis(10)))); // shakes hands
+        timed_out(channel.recv(Some(Instant::now() + Duration::from_millis(10)))); // completes the handshake
     }
     timed_out(channel.recv(Some(Instant::now())));
     let stop = CancelToken::default();

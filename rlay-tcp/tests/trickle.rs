@@ -1,4 +1,5 @@
-//! A peer that takes a little now and then: it does not outlast a deadline, nor keep the sender from looking around.
+//! A peer that reads a little now and then: it does not outlast a deadline, nor keep the sender from checking other
+//! conditions.
 
 use std::{
     io::Read,
@@ -11,7 +12,7 @@ use std::{
 use rlay_core::{Address, BlockingChannel, Error, ErrorKind, Transport, TransportOptions};
 use rlay_tcp::Tcp;
 
-/// What would take the peer minutes.
+/// What the peer would need minutes to read.
 const LARGE: usize = 48 << 20;
 /// Ten times what is promised.
 const SOON: Duration = Duration::from_secs(10);
@@ -23,7 +24,7 @@ fn dial() -> (Box<dyn BlockingChannel>, TcpStream) {
     (channel, listener.accept().unwrap().0)
 }
 
-/// Calls `send` while the peer takes a little every few milliseconds.
+/// Calls `send` while the peer reads a little every few milliseconds.
 fn to_a_trickle(send: impl FnOnce(&mut dyn BlockingChannel)) {
     let (mut channel, mut peer) = dial();
     let is_over = AtomicBool::new(false);

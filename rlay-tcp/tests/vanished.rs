@@ -1,4 +1,4 @@
-//! A peer whose machine is gone: it acknowledges nothing, and nothing says that it went.
+//! A peer on a machine that has vanished: it acknowledges nothing, and nothing reports that it vanished.
 #![cfg(target_os = "linux")]
 
 use std::{
