@@ -25,23 +25,23 @@ thread_local! {
 }
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator; counts what the threads that want to be counted ask for.
+/// The system's allocator; counts the allocations of the threads that asked to be counted.
 struct Counting;
 
 impl Counting {
     fn count(&self) {
-        // A thread that is going away has no such variable any more.
+        // A thread that is ending has no such variable any more.
         if COUNTS.try_with(Cell::get).unwrap_or(false) {
             ALLOCATIONS.fetch_add(1, SeqCst);
         }
     }
 }
 
-// SAFETY: every call is passed on to `System` as it is, so its promises are kept; counting allocates nothing.
+// SAFETY: every call is passed on to `System` unchanged, so its contract is kept; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.count();
-        // SAFETY: the caller's promises are those that `System` asks for.
+        // SAFETY: the caller's guarantees are those that `System` requires.
         unsafe { System.alloc(layout) }
     }
 
@@ -98,7 +98,7 @@ impl<E: Env> Env for Watched<E> {
     }
 }
 
-/// Steps an environment over `address` with what `policy` makes of its observations.
+/// Steps an environment over `address` with the actions that `policy` derives from its observations.
 fn play<E, O>(address: &str, make: fn() -> E, policy: fn(&O::Element) -> i64) -> Result<(), EnvError>
 where
     E: Env + Send + 'static,
@@ -124,7 +124,7 @@ where
 fn a_warm_step_allocates_nothing() -> Result<(), EnvError> {
     let unix = format!("unix://{}/rlay-allocations-{}.sock", std::env::temp_dir().display(), std::process::id());
     for address in ["tcp://127.0.0.1:0", &unix] {
-        // The pole is kept upright, for its episode to have no end but the time limit, which is passed.
+        // The pole is kept upright, so that its episode ends only by the time limit, which is passed.
         play::<_, BoxSpace<f32, [f32; 4]>>(
             address,
             || CartPole::new(None),

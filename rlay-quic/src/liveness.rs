@@ -1,4 +1,4 @@
-//! LivenessMonitor: gives a connection up once nothing was heard from its peer for the liveness bound, and tells the peer so.
+//! LivenessMonitor: gives a connection up once its peer was silent for the liveness bound, and tells the peer so.
 //!
 //! QUIC's idle timeout does not suffice. It is never less than three probe timeouts (RFC 9000, 10.1), and these follow
 //! the round trips: for a process that stood still, the datagrams in its socket meanwhile were the answer of a round

@@ -16,9 +16,9 @@
 /// }
 /// ```
 ///
-/// Channels whose ends must both take part before the first frame moves, as TLS has it, say `takes_two: true` behind
-/// the address. With exceptions, the last entry reads `exceptions: [drop_aborts: "why it cannot", …]`. A name that
-/// is no promise does not compile.
+/// Where both ends of a channel must take part before the first frame moves, as with TLS, say `takes_two: true` behind
+/// the address. With exceptions, the last entry reads `exceptions: [drop_aborts: "why it cannot", …]`. A name that is
+/// no promise does not compile.
 #[macro_export]
 macro_rules! conformance {
     (mod $name:ident {
@@ -51,7 +51,7 @@ macro_rules! conformance {
     };
 }
 
-/// Calls a macro with what it is given and the name of every promise.
+/// Calls a macro with its arguments and the name of every promise.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __each_promise {

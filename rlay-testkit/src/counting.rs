@@ -1,10 +1,10 @@
-//! CountingEnv: an environment whose every result shows which call it answers.
+//! CountingEnv: an environment in which every result shows the call that it answers.
 
 use rlay_core::{
     Array, BoxSpace, Discrete, Env, EnvError, EnvFailure, Map, Metadata, ResetResult, Space, StepResult, Value,
 };
 
-/// Counts, so that no late, lost, doubled or exchanged result goes unnoticed. It is deterministic: a
+/// Counts, so that no late, lost, doubled or exchanged result goes unnoticed. The environment is deterministic: a
 /// second one, given the same calls, tells what the first should have answered.
 ///
 /// The observation is `[seed, episode, step, action]`: the seed that the last reset was given or -1,

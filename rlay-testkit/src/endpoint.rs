@@ -1,4 +1,4 @@
-//! Endpoint and Listening: channels and listeners of either form behind one face, for the suite.
+//! Endpoint and Listening: channels and listeners of either form behind one interface, for the suite.
 //!
 //! The async form runs inside the context's runtime, as it would in a program; a deadline cancels the
 //! call by dropping its future. A deadline in the past drops it after one poll.
@@ -23,10 +23,10 @@ pub(crate) enum Listening {
     Async(Inside<dyn Listener>),
 }
 
-/// Something that lives inside a runtime, operated from a thread outside it.
+/// An object that lives inside a runtime, operated from a thread outside it.
 pub(crate) struct Inside<T: ?Sized + Send + 'static> {
     runtime: Handle,
-    /// Not here while a call is under way.
+    /// `None` while a call is under way.
     object: Option<Box<T>>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn inside<R: Send + 'static>(runtime: &Handle, future: impl Future<Ou
 /// Cancels a call at the deadline.
 pub(crate) async fn bounded<R>(deadline: Option<Instant>, call: impl Future<Output = Result<R>>) -> Result<R> {
     let Some(deadline) = deadline else { return call.await };
-    task::yield_now().await; // lets the runtime look for news, so that one poll is enough to take them
+    task::yield_now().await; // lets the runtime poll its I/O driver, so that one poll of the call is enough
     time::timeout_at(deadline.into(), call).await.unwrap_or_else(|_| Err(timeout_error()))
 }
 
@@ -86,7 +86,7 @@ impl Endpoint {
         }
     }
 
-    /// The same with a look; `None` in the async form, which has cancellation for that.
+    /// The same with a `look`; `None` in the async form, which has cancellation instead.
     pub(crate) fn send_while(
         &mut self,
         head: &[u8],
@@ -128,7 +128,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether waits end with `stop` from now on; the async form has cancellation for that.
+    /// Whether waits end with `stop` from now on; the async form has cancellation instead.
     pub(crate) fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
         match self {
             Self::Blocking(channel) => channel.set_cancel_token(stop),

@@ -4,7 +4,7 @@ use rlay_core::{BoxSpace, Discrete, Env, EnvError, Map, ResetResult, StepResult,
 
 use crate::shared::SharedArray;
 
-/// Gives images whose first eight bytes are the number of steps since it was made, as a little-endian `u64`.
+/// Gives images that start with the number of steps since the environment was made, as a little-endian `u64`.
 ///
 /// A step writes those eight bytes and nothing else, as long as the observation before it was dropped,
 /// so what a benchmark measures is not the environment. Episodes never end, the reward is 1 and `info` is empty.
@@ -23,7 +23,7 @@ use crate::shared::SharedArray;
 pub struct ImageEnv {
     images: BoxSpace<u8, SharedArray<u8>>,
     actions: Discrete,
-    /// What every observation shares; written again once the last one is not held any more.
+    /// The array that every observation shares; written again once the last observation was dropped.
     image: SharedArray<u8>,
     steps: u64,
 }

@@ -1,12 +1,12 @@
-//! What tests of RLay share: the conformance suite for transports, environments that hide no bug,
-//! and a link that fails on purpose.
+//! Shared helpers of RLay's tests: the conformance suite for transports, environments that hide no bug, and a link that
+//! fails on purpose.
 //!
-//! A transport is right when it keeps the promises of [`rlay_core::channel`]. One macro line makes
-//! a test of each, in the blocking and in the async form: see [`conformance!`].
+//! A transport is correct when it keeps the promises of [`rlay_core::channel`]. One macro line makes a test of each, in
+//! the blocking and in the async form: see [`conformance!`].
 //!
-//! [`CountingEnv`] shows in every result which call it answers. [`ImageEnv`] gives large observations
-//! at no cost of its own, for benchmarks. [`Faulty`] is `faulty://`, a byte stream in memory that can
-//! be cut after any byte, chopped and delayed. [`fuzz`] says what must hold for any bytes at all.
+//! [`CountingEnv`] shows in every result which call it answers. [`ImageEnv`] gives large observations at no cost of its
+//! own, for benchmarks. [`Faulty`] is `faulty://`, a byte stream in memory that can be cut after any byte, chopped and
+//! delayed. [`fuzz`] holds the properties that must hold for any bytes at all.
 
 mod conformance;
 mod counting;

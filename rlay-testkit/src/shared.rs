@@ -6,10 +6,9 @@ use rlay_core::{Elements, Scalar};
 
 /// Elements of an array behind a counted reference, for a [`BoxSpace`](rlay_core::BoxSpace) of large observations.
 ///
-/// An environment keeps one and gives out clones of it. By the time it writes again, its host
-/// has let go of the clone, so [`make_mut`](Self::make_mut) writes in place: nothing is allocated and
-/// no page is touched that was not touched before. An observation that is kept for longer stays
-/// unchanged; the environment then writes into a copy.
+/// An environment keeps one and gives out clones of it. By the time the environment writes again, its host has dropped
+/// the clone, so [`make_mut`](Self::make_mut) writes in place: nothing is allocated and no page is touched that was not
+/// touched before. An observation that is kept for longer stays unchanged; the environment then writes into a copy.
 ///
 /// ```
 /// use rlay_testkit::SharedArray;

@@ -1,4 +1,4 @@
-//! Subject: what the conformance suite has to know about a transport.
+//! Subject: the facts about a transport that the conformance suite needs.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form that is not this one.
+    /// The other form.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -30,7 +30,7 @@ impl Form {
     }
 }
 
-/// A transport under test: how to reach it, and which promises it says it does not keep.
+/// A transport under test: how to reach it, and which promises it declares not to keep.
 #[derive(Clone)]
 pub struct Subject {
     pub(crate) transport: Arc<dyn Transport>,
@@ -59,7 +59,7 @@ impl Subject {
         Self { takes_two, ..self }
     }
 
-    /// Why the transport does not keep `promise`, if it says so.
+    /// Why the transport does not keep `promise`, if it declares so.
     pub fn exception(&self, promise: &str) -> Option<&'static str> {
         self.exceptions.iter().find(|(name, _)| *name == promise).map(|(_, reason)| *reason)
     }

@@ -24,14 +24,14 @@ use crate::{
 const WATCHDOG: Duration = Duration::from_secs(60);
 /// The liveness bound that the suite asks for: long enough for a machine that runs six tests at once.
 pub(crate) const LIVENESS: Duration = Duration::from_secs(5);
-/// More than that.
+/// Longer than the liveness bound.
 pub(crate) const LONGER: Duration = Duration::from_secs(6);
-/// How long a peer may take to do what it must.
+/// How long a peer may take for a required action.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// A peer that has moved nothing for this long waits for something.
+/// A peer that has moved nothing for this long is blocked.
 pub(crate) const STALL: Duration = Duration::from_millis(300);
 
-/// Where a test of a promise takes place: it opens connections over the subject, in one form.
+/// The context of a promise's test: it opens connections over the subject, in one form.
 pub struct TestContext {
     subject: Subject,
     form: Form,
@@ -47,7 +47,7 @@ pub struct TestContext {
 /// If the test fails, or is not over after a minute.
 pub fn check(promise: &'static str, subject: Subject, form: Form, test: fn(&TestContext)) {
     if let Some(reason) = subject.exception(promise) {
-        // Past the capture of the test harness, so that it is seen even though nothing fails.
+        // Written past the capture of the test harness, so that it is shown even though nothing fails.
         let _ = writeln!(io::stderr(), "exception: {:?} does not keep {promise}: {reason}", subject.transport);
         return;
     }
@@ -63,7 +63,7 @@ pub fn check(promise: &'static str, subject: Subject, form: Form, test: fn(&Test
     body.join().unwrap_or_else(|panic| resume_unwind(panic));
 }
 
-/// The deadline of what should take no time.
+/// The deadline of calls that should take no time.
 pub(crate) fn soon() -> Option<Instant> {
     after(PATIENCE)
 }
@@ -73,7 +73,7 @@ pub(crate) fn after(time: Duration) -> Option<Instant> {
     Some(Instant::now() + time)
 }
 
-/// The options of the suite: what `limit` says, and a short liveness bound.
+/// The options of the suite: the frame limit `limit`, and a short liveness bound.
 pub(crate) fn options(max_frame: usize) -> TransportOptions {
     TransportOptions { max_frame, liveness: LIVENESS, ..TransportOptions::default() }
 }

@@ -23,12 +23,12 @@ fn is_lost<T>(result: Result<T>) -> bool {
     result.is_err_and(|error| error.kind() == ErrorKind::ConnectionLost)
 }
 
-/// What one end sends before it closes, and how many bytes that is up to the end of each part.
+/// The frames that one end sends before it closes, and how many bytes these are up to the end of each part.
 const FRAMES: [&[u8]; 3] = [b"observe", b"", b"act"];
 const ENDS: [u64; 3] = [11, 15, 22];
 const TOTAL: u64 = 26;
 
-/// Lets `from` say everything and checks what arrives if the connection breaks after `k` of its bytes.
+/// Has `from` send everything and checks what arrives if the connection breaks after `k` of its bytes.
 fn check(mut from: Endpoint, mut to: Endpoint, k: u64, reset: bool) {
     let mut before = 0;
     for (frame, end) in FRAMES.iter().zip(ENDS) {

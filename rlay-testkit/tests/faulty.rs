@@ -1,4 +1,4 @@
-//! The conformance suite over `faulty://` without faults, and over one that gives it in small pieces.
+//! The conformance suite over `faulty://` without faults, and over one that delivers in small pieces.
 
 use rlay_testkit::Faulty;
 

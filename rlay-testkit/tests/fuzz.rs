@@ -1,5 +1,5 @@
-//! What `make fuzz` tries for as long as anybody likes, for a moment: seeds, golden vectors, their beginnings and
-//! mutants of them, the same at every run.
+//! What `make fuzz` tests without a time limit, for a moment: seeds, golden vectors, their beginnings and mutants of
+//! them, the same at every run.
 //!
 //! `RLAY_WRITE_CORPUS=1 cargo test -p rlay-testkit --test fuzz` writes the vectors to where `make fuzz` begins.
 
@@ -79,7 +79,7 @@ fn around(kind: Kind, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// `bytes`, bent in one to four ways. Numbers and ends are what hurts.
+/// `bytes`, changed in one to four ways, mostly at numbers and ends, which find most faults.
 fn mutant(bytes: &[u8], donor: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mut out = bytes.to_vec();
     for _ in 0..=rng.below(4) {
@@ -105,7 +105,7 @@ fn mutant(bytes: &[u8], donor: &[u8], rng: &mut Rng) -> Vec<u8> {
     out
 }
 
-/// Tries `input`; if it fails, its bytes are told, to become a seed.
+/// Tests `input`; if that fails, the bytes are printed, to become a seed.
 fn attempt(target: Target, name: &str, input: &[u8]) {
     if catch_unwind(|| target(input)).is_err() {
         let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,4 +1,4 @@
-//! The suite can fail: transports that break one promise each, and the test that has to notice.
+//! The suite can fail: transports that break one promise each, and the test that has to detect it.
 
 mod buggy_transport;
 

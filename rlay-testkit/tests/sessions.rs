@@ -18,7 +18,7 @@ fn options(connect_timeout: u64, reconnect_timeout: Duration) -> ConnectionOptio
         .reconnect_timeout(reconnect_timeout)
 }
 
-/// An environment that says little, for every byte is cut: the observation tells episode, step and last action.
+/// An environment with small messages, for every byte is cut: the observation tells episode, step and last action.
 struct Tally {
     observations: Discrete,
     actions: Discrete,
@@ -70,7 +70,7 @@ fn play(remote: RemoteEnv) -> Result<(), EnvError> {
     remote.close()
 }
 
-/// Who dials, over the link that fails.
+/// Which side dials, over the link that fails.
 #[derive(Debug, Clone, Copy)]
 enum Dialer {
     Agent,
@@ -78,7 +78,7 @@ enum Dialer {
 }
 
 /// Plays with a cut after every byte of one direction, until none of `cuts` connections breaks any more; or, if they
-/// always do, until the rest of each is enough to go on.
+/// always do, until the rest of each is enough to resume the session.
 fn cut_everywhere(who: Dialer, fault: &str, end: &str, cuts: Option<usize>) {
     let name = format!("faulty://session-{who:?}-{fault}-{end}-{}", cuts.unwrap_or_default());
     let (connect_timeout, patience) = if cuts.is_some() { (20_000, PATIENCE) } else { (30, Duration::from_millis(30)) };
@@ -111,7 +111,7 @@ fn cut_everywhere(who: Dialer, fault: &str, end: &str, cuts: Option<usize>) {
             Err(error) => {
                 let error = error.downcast::<Error>().expect("an error of RLay");
                 assert!(cuts.is_none(), "cut after byte {k}: {error}");
-                // Where nobody dials in any more, that is what is said.
+                // Where no environment dials in any more, the error says so.
                 let fits = matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Timeout);
                 assert!(fits, "cut after byte {k}: {error}");
                 whole = 0;
@@ -119,14 +119,14 @@ fn cut_everywhere(who: Dialer, fault: &str, end: &str, cuts: Option<usize>) {
         }
         let took = start.elapsed();
         assert!(took < Duration::from_secs(10), "cut after byte {k}: a call took {took:?}");
-        // No side says more. A machine that is too slow for such haste has seen every byte cut by then.
+        // No side sends more. A machine that is too slow for so short timeouts has had every byte cut by then.
         if k == LONGEST {
             assert!(cuts.is_none(), "byte {k} is still cut");
             break;
         }
         k += 1;
     }
-    // Whoever listens is unharmed.
+    // The listening side is unharmed.
     while let Err(error) = session(&listener) {
         assert!(cuts.is_none(), "{error}");
     }
@@ -137,7 +137,7 @@ fn cut_everywhere(who: Dialer, fault: &str, end: &str, cuts: Option<usize>) {
 /// More bytes than either side of a session sends.
 const LONGEST: usize = 1500;
 
-/// A test of each way in which a connection may end, for each who dials and each direction.
+/// A test of each way in which a connection may end, for each dialing side and each direction.
 macro_rules! cut_everywhere {
     ($($name:ident: $who:ident $fault:literal $end:literal $cuts:expr;)*) => {
         $(#[test]

@@ -1,4 +1,4 @@
-//! Addresses that cannot be used are refused in words that help.
+//! Addresses that cannot be used are refused with an error that helps.
 
 use std::{
     thread,
@@ -29,7 +29,7 @@ fn an_unknown_scheme_lists_those_there_are() {
                 assert!(there_are.split(", ").any(|known| known == scheme), "{error}");
             }
         }
-        // A transport that was left out is one that can be had.
+        // A transport that was left out is one that can be enabled.
         let error = ClientEnv::connect("tcp://127.0.0.1:1", AgentOptions::over(Mem)).unwrap_err().to_string();
         assert!(error.contains("the feature \"tcp\" of the crate rlay"), "{error}");
         for malformed in ["127.0.0.1:5005", "tcp:/127.0.0.1", "tcp://127.0.0.1", "unix://relative/path", "TCP://x:1"] {
@@ -49,7 +49,7 @@ fn an_address_is_taken_once() {
             assert_eq!(error.kind(), ErrorKind::AddressInUse, "{error}");
             assert!(error.to_string().contains(&address), "{error}");
             server.close();
-            // A process that another test starts just now holds our descriptors for a moment.
+            // A process that another test starts at this moment holds our descriptors for an instant.
             eventually("the address is free", || {
                 ServerEnv::bind(&address, patient()).is_ok_and(|server| {
                     server.close();
@@ -78,7 +78,7 @@ fn again_and_again(scheme: &str) -> Result<(), EnvError> {
     for _ in 0..10 {
         let mut env = ClientEnv::connect(&address, patient())?;
         env.reset(None, &Value::None)?;
-        // Somebody else is in the middle of a handshake.
+        // Another dialer is in the middle of a handshake.
         let (options, deadline) = (patient(), Some(Instant::now() + PATIENCE));
         let transport = options.connection().registry().find(&to)?;
         let _stranger = transport.connect_blocking(&to, &TransportOptions::default(), deadline)?;

@@ -1,4 +1,4 @@
-//! A peer that is admitted and says nothing, or is admitted again and again, keeps no other out.
+//! A peer that is admitted and sends nothing, or is admitted again and again, keeps no other peer out.
 
 use std::{
     io::{Read, Write},
@@ -28,7 +28,7 @@ use crate::{
     tokio_reconnecting::on_tokio,
 };
 
-/// How long a silent session has its place to itself.
+/// How long a silent session keeps its slot undisputed.
 const SOON: Duration = Duration::from_millis(300);
 const TRANSPORTS: [&str; 6] = ["mem", "tcp", "unix", "zmq", "quic", "shm"];
 
@@ -37,12 +37,12 @@ fn few(max_sessions: usize) -> ConnectionOptions {
     patient().connection().clone().max_sessions(max_sessions).handshake_timeout(SOON)
 }
 
-/// Dials, is let in, and says nothing.
+/// Dials, is admitted, and sends nothing.
 fn silent(address: &str, role: Role) -> Result<Connection> {
     dial(&address.parse()?, role, patient().connection(), &mut Wait::new(Some(PATIENCE)))
 }
 
-/// Plays as an honest agent, which is let in soon.
+/// Plays as an honest agent, which is admitted soon.
 fn plays(address: &str) -> Result<(), EnvError> {
     let mut env = ClientEnv::connect(address, rlay::agent_options().connect_timeout(PATIENCE / 4))?;
     env.reset(None, &Value::None)?;
@@ -65,7 +65,7 @@ fn silent_agents_make_room() {
     }
 }
 
-/// An agent that asks for what is refused, for as long as there is room for that, and reads no refusal.
+/// An agent that sends requests that are refused, for as long as there is room for them, and reads no refusal.
 fn deaf(address: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address.trim_start_matches("tcp://")).expect("somebody listens");
     let write = |kind: Kind, seq: u64, body: &dyn Fn(&mut Writer<'_>)| {
@@ -174,7 +174,7 @@ fn a_listener_that_is_dropped_frees_its_address() {
     }
 }
 
-/// Welcomes and drops everybody, and counts them.
+/// Welcomes and drops every dialer, and counts them.
 fn dropping() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = format!("tcp://{}", listener.local_addr().expect("it is bound"));

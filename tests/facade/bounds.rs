@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// What the second cell of a row says, and the lines of code that it is about. Rows of RLay's own defaults are compared
-/// with the lines that set them.
+/// The second cell of a row, and the lines of code that it is about. Rows of RLay's own defaults are compared with the
+/// lines that set them.
 type Row = (&'static str, &'static [(&'static str, &'static str)]);
 
 const OPTIONS: &str = "rlay-core/src/endpoint/options";
@@ -153,7 +153,7 @@ const ROWS: &[(&str, Row)] = &[
     ),
     (
         "a daemon that a launched program leaves",
-        // The sum of these, and a look once a second.
+        // The sum of these, and a check once a second.
         (
             "about 8 s",
             &[

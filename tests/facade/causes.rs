@@ -1,4 +1,5 @@
-//! The error that led to another is its source; where that is the system's, the text says what it says.
+//! The error that led to another is its source; where the source is the system's error, the text includes the system's
+//! text.
 
 use std::{error::Error as _, io, net::TcpListener, time::Duration};
 

@@ -32,14 +32,14 @@ impl Listener {
         Self { acceptor, bare }
     }
 
-    /// A dialer with these options is let in.
+    /// A dialer with these options is admitted.
     fn lets_in(&self, what: &str, options: &str) {
         let address = format!("{}?{options}", self.bare);
         shake(&address).unwrap_or_else(|e| panic!("{what}: {e}"));
         self.acceptor.next(&mut Wait::new(Some(PATIENCE))).expect("let in");
     }
 
-    /// A dialer with these options gets an error that says `text`, and the listener goes on.
+    /// A dialer with these options gets an error that contains `text`, and the listener keeps listening.
     fn refuses(&self, what: &str, options: &str, text: &str) {
         let error = shake(&format!("{}?{options}", self.bare)).expect_err(what);
         assert_eq!(error.kind(), ErrorKind::Unauthorized, "{what}: {error}");
@@ -47,7 +47,7 @@ impl Listener {
         in_plain_words(&error.to_string());
     }
 
-    /// The listener notes that.
+    /// Waits until the listener notes `text`.
     fn notes(&self, text: &str) {
         let mut noted = String::new();
         eventually(&format!("{text:?} is noted"), || {
@@ -66,13 +66,13 @@ fn in_plain_words(text: &str) {
     }
 }
 
-/// What comes of a handshake.
+/// The result of a handshake.
 fn shake(address: &str) -> Result<()> {
     let mut wait = Wait::new(Some(PATIENCE));
     dial(&address.parse()?, Role::Agent, &rlay::connection_options(), &mut wait).map(drop)
 }
 
-/// Both transports.
+/// Both transports with TLS.
 fn each(test: fn(&str)) {
     let run = move |scheme: &'static str| bounded(move || test(scheme));
     run("tls");
@@ -95,7 +95,7 @@ fn a_pinned_listener_is_believed_and_no_other() {
         let from_files = Listener::new(scheme, &format!("cert={}", other.path()));
         assert_eq!(from_files.acceptor.address().to_string(), format!("{}?pin={}", from_files.bare, other.pin));
         from_files.lets_in("a certificate from files", &format!("pin={}", other.pin));
-        // A pin says which certificate it is; until when that lasts is the business of whoever gave the pin.
+        // A pin identifies the certificate; how long it is valid is up to the person who gave the pin.
         let old = authority.vouch(&folder, "old.pem", "127.0.0.1", Expired);
         Listener::new(scheme, &format!("cert={}", old.path())).lets_in("an old one", &format!("pin={}", old.pin));
     });
@@ -145,15 +145,16 @@ fn a_dialer_is_let_in_if_it_is_listed() {
         listener.lets_in("listed, whatever else it says", &with(old.path()));
         listener.refuses("unknown", &with(unknown.path()), "refuses this end's certificate");
         listener.notes(&unknown.pin);
-        // Whoever gives none shows its own, so that the listener can say which line is missing.
+        // A dialer without a certificate in its options shows its own, so that the listener can say which line is
+        // missing.
         listener.refuses("its own", "insecure_skip_verification=yes", "refuses this end's certificate");
         listener.notes("add that as a line");
 
-        // The list changes while it listens.
+        // The list changes while the listener lives.
         fs::write(&clients, format!("{}\n", unknown.pin)).expect("writes");
         listener.lets_in("listed now", &with(unknown.path()));
         listener.refuses("taken off the list", &with(listed.path()), "refuses this end's certificate");
-        // What cannot be used changes nothing.
+        // A file that cannot be used changes nothing.
         fs::write(&clients, "sha256:these are not the pins you are looking for").expect("writes");
         listener.lets_in("still listed", &with(unknown.path()));
         fs::remove_file(&clients).expect("removes");
@@ -178,7 +179,7 @@ fn a_dialer_is_let_in_if_the_ca_vouches_for_it() {
         listener.notes("its certificate has expired");
         listener.refuses("not yet valid", &with(&ours, NotYet), "has expired or is not valid yet");
 
-        // Both, if both are asked for.
+        // Both are required, if both are configured.
         let good = ours.vouch(&folder, "good.pem", "game", Good);
         let clients = folder.write("clients", &format!("{}\n", good.pin));
         let strict = Listener::new(scheme, &format!("ca={}&clients={}", ca.display(), clients.display()));
@@ -235,7 +236,7 @@ fn a_file_that_cannot_be_read_keeps_nobody_waiting() {
                 listener.lets_in(&format!("{}: {time}", file.display()), &with);
             }
             fs::remove_file(file).expect("it is there");
-            // It takes no room on the disk.
+            // The file takes no room on the disk.
             fs::File::create(file).and_then(|long| long.set_len(1 << 42)).expect("a long file");
             listener.lets_in(&format!("{}: too long", file.display()), &with);
             fs::remove_file(file).expect("it is there");
@@ -338,7 +339,7 @@ fn tls_and_plain_tcp_tell_each_other_apart() {
         let error = within(PATIENCE, &tls.bare.replace("tls://", "tcp://")).expect_err("no TLS").to_string();
         assert!(error.contains("a TLS peer on"), "{error}");
         tls.notes("not a TLS peer");
-        // This one tries again.
+        // This dialer retries.
         let address = format!("{}?insecure_skip_verification=yes", plain.bare.replace("tcp://", "tls://"));
         let error = within(Duration::from_secs(1), &address);
         let error = error.expect_err("TLS").to_string();

@@ -17,7 +17,7 @@ fn dial_in(address: &str, options: HostOptions) -> rlay::Result<ClientBackend> {
 fn the_env_may_come_before_the_agent_listens() {
     for scheme in ["mem", "unix"] {
         bounded(move || {
-            let address = fresh(scheme); // known before anybody listens, which a free port is not
+            let address = fresh(scheme); // known before the listener exists, which a free port is not
             let backend = dial_in(&address, patient_host())?;
             let server = ServerEnv::bind(&address, patient())?;
             server.accept()?.reset(None, &Value::None)?;
@@ -39,7 +39,7 @@ fn the_env_may_come_before_and_after_the_agent_waits() {
             };
             let backend = dial_in(&server.address().to_string(), patient_host())?;
             waiting.join().expect("it does not panic")?.reset(None, &Value::None)?;
-            // By now the next one stands in the queue, or soon will.
+            // By now the next environment is queued, or soon will be.
             server.accept()?.reset(None, &Value::None)?;
             backend.close();
             Ok::<_, EnvError>(())
@@ -70,7 +70,7 @@ fn every_accept_gets_another_env_from_one_backend() {
         bounded(move || {
             let server = ServerEnv::bind(&fresh(scheme), patient())?;
             let backend = dial_in(&server.address().to_string(), patient_host())?;
-            // Spare sessions come as they are needed.
+            // Spare sessions connect as they are needed.
             let mut envs = vec![];
             for _ in 0..5 {
                 envs.push(server.accept()?.typed::<BoxSpace<f64, [f64; 4]>, Discrete>()?);
@@ -96,7 +96,7 @@ fn a_backend_offers_no_more_sessions_than_it_may() {
         let server = ServerEnv::bind(&fresh("tcp"), patient().connect_timeout(Duration::from_millis(300)))?;
         let backend = dial_in(&server.address().to_string(), patient_host().max_sessions(1))?;
         let mut only = loop {
-            // The backend may take longer than the little that the agent waits here.
+            // The backend may take longer than the short time that the agent waits here.
             match server.accept() {
                 Err(error) if error.kind() == ErrorKind::Timeout => {}
                 result => break result?,

@@ -1,4 +1,4 @@
-//! PolledEnv: an engine that asks whether the agent wants something, and is never kept waiting.
+//! PolledEnv: an engine that polls for the agent's requests, and is never blocked.
 
 use std::{thread, time::Duration};
 
@@ -72,7 +72,7 @@ fn an_engine_serves_one_agent_after_the_other() {
 
             let mut next = server.accept()?;
             next.reset(None, &Value::None)?;
-            drop(next); // without a word to the environment
+            drop(next); // without a message to the environment
             engine.join().expect("it does not panic")?;
             Ok::<_, EnvError>(())
         })
@@ -147,7 +147,7 @@ fn an_answer_too_large_to_send_is_news_to_both() {
 #[test]
 fn an_engine_learns_that_it_is_refused() {
     bounded(|| {
-        // One that hosts environments itself.
+        // An engine that hosts environments itself.
         let (backend, address) = counting(&fresh("unix"))?;
         let mut agent = engine(&address)?;
         for _ in 0..2 {

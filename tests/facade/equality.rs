@@ -1,4 +1,4 @@
-//! A remote environment gives the bits that a local one gives.
+//! A remote environment returns bit for bit what a local one returns.
 
 use rlay::{BoxSpace, Discrete, Env, EnvError, Metadata, Observation, Space, Value, difference};
 
@@ -15,7 +15,7 @@ fn push(pole: &[f32; 4], k: usize) -> i64 {
 /// Observation, reward, terminated, truncated.
 type Row = ([f32; 4], f64, bool, bool);
 
-/// Everything that CartPole gives in two thousand steps.
+/// Everything that CartPole returns in two thousand steps.
 fn local() -> Result<Vec<Row>, EnvError> {
     let mut env = CartPole::new(None);
     let mut rows = vec![(env.reset(Some(11), &Value::None)?.observation, 0.0, false, false)];
@@ -24,7 +24,7 @@ fn local() -> Result<Vec<Row>, EnvError> {
         let result = env.step(action)?;
         rows.push((result.observation, result.reward, result.terminated, result.truncated));
         if result.terminated || result.truncated {
-            let seed = (k % 3 == 0).then_some(k as u64); // else the generator goes on
+            let seed = (k % 3 == 0).then_some(k as u64); // else the generator continues
             rows.push((env.reset(seed, &Value::None)?.observation, 0.0, false, false));
         }
     }
@@ -32,7 +32,7 @@ fn local() -> Result<Vec<Row>, EnvError> {
     Ok(rows)
 }
 
-/// Plays the same against `env`, whose elements `open` and `close` turn into plain ones.
+/// Plays the same against `env`; `observe` and `act` convert between its elements and plain ones.
 fn same_as_local<E: Env>(
     env: &mut E,
     observe: impl Fn(Observation<E>) -> [f32; 4],

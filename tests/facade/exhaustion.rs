@@ -2,7 +2,7 @@
 
 use crate::support::Process;
 
-/// What a process says that asks for more than it may have.
+/// The output of a process that asks for more than it may have.
 fn said(limit: &str, role: &str, address: &str) -> Vec<String> {
     let process = Process::after(limit, role, address);
     let mut lines: Vec<_> = std::iter::repeat_with(|| process.line()).take_while(|line| line != "done").collect();
@@ -11,8 +11,8 @@ fn said(limit: &str, role: &str, address: &str) -> Vec<String> {
     lines
 }
 
-/// EAGAIN. No stack can be as large, so the system starts no thread; the limit of processes would not bind root. ClientHandshake
-/// needs one to look up a name.
+/// EAGAIN. No stack can be as large, so the system starts no thread; the limit of processes would not bind root.
+/// Dialing needs a thread to look up a name.
 #[test]
 fn no_thread() {
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What an environment does wrong is its own error: it reaches the agent in words, and nothing else breaks.
+//! An environment's failure is its own error: the text reaches the agent, and nothing else breaks.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -35,7 +35,7 @@ fn every_call(env: RemoteEnv, deed: Deed) -> Result<(), EnvError> {
     assert_env(&env.reset(Some(HOLD as u64), &Value::None).unwrap_err(), deed);
     assert_eq!(env.step(6)?.observation, [1.0, 1.0, 2.0, 6.0], "a failed reset changes nothing");
     assert_env(&env.close().unwrap_err(), deed);
-    env.close() // which is over
+    env.close() // the environment is closed
 }
 
 fn trouble(deed: Deed, mode: Option<&str>) -> Trouble {
@@ -91,7 +91,7 @@ fn every_call_may_fail_and_panic_where_the_env_dials() {
     }
 }
 
-/// Says that it gives three numbers, and gives two.
+/// Declares three numbers, and returns two.
 struct Short(BoxSpace<f32>, Discrete);
 
 impl Env for Short {
@@ -149,7 +149,7 @@ fn an_action_of_another_structure_is_refused_before_it_is_sent() {
             let error = env.step(action).unwrap_err();
             assert_eq!(error.downcast_ref::<Error>().expect("of RLay").kind(), ErrorKind::InvalidAction, "{error}");
         }
-        // What lies outside the space is for the environment to refuse, as it is locally.
+        // An action outside the space is for the environment to refuse, as it is locally.
         let error = env.step(Value::Int(1000)).unwrap_err();
         assert_eq!(error.downcast_ref::<Error>().expect("of RLay").kind(), ErrorKind::Env, "{error}");
         assert_eq!(env.step(Value::Int(4))?.reward, 104.0, "it is the first step");
@@ -165,7 +165,7 @@ fn an_answer_larger_than_a_frame_is_an_error_and_the_session_goes_on() {
         let (backend, address) = crate::support::counting(&fresh("tcp"))?;
         let small = rlay::Limits { frame: 64 << 10, ..rlay::Limits::default() };
         let mut env = ClientEnv::connect(&address, patient().limits(small))?;
-        let options = Value::Bytes(vec![0; (64 << 10) - 200]); // comes back in `info`, which then is too large
+        let options = Value::Bytes(vec![0; (64 << 10) - 200]); // returned in `info`, which then is too large
         let error = env.reset(Some(1), &options).unwrap_err();
         assert_eq!(error.downcast_ref::<Error>().expect("of RLay").kind(), ErrorKind::Usage, "{error}");
         assert!(error.to_string().contains("frame limit"), "{error}");

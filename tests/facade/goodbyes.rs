@@ -50,7 +50,7 @@ impl Env for Slow {
     }
 }
 
-/// The agent of a host that was closed is told so, and the host's `run` has waited for that.
+/// The agent of a closed host receives the goodbye, and the host's `run` has waited for that.
 fn is_told(mut env: RemoteEnv, close: impl FnOnce() + Send + 'static, run: impl FnOnce(), has_closed: &AtomicBool) {
     let closing = thread::spawn(close);
     run();

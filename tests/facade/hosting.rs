@@ -1,5 +1,5 @@
-//! What hosts do and say: when they serve, on which thread, which agents join and leave, and how sessions that come to
-//! nothing back off.
+//! What hosts do and log: when they serve, on which thread, which agents join and leave, and how sessions that fail to
+//! start back off.
 
 use std::{
     sync::{Arc, Mutex, mpsc},
@@ -24,7 +24,7 @@ use crate::{
 
 type Numbers = BoxSpace<f64, [f64; 4]>;
 
-/// When something was tried.
+/// The times of attempts.
 #[derive(Clone, Default)]
 struct Attempts(Arc<Mutex<Vec<Instant>>>);
 
@@ -37,7 +37,7 @@ impl Attempts {
         self.0.lock().expect("no one panics here").len()
     }
 
-    /// A factory that notes each environment it makes, or cannot make.
+    /// A factory that notes each environment it makes, or fails to make.
     fn making<E, F: Fn() -> Result<E, EnvError>>(&self, make: F) -> impl Fn(&Make) -> Result<E, EnvError> + use<E, F> {
         let attempts = self.clone();
         move |_| {
@@ -52,7 +52,7 @@ impl Attempts {
         eventually("there are eight attempts", || self.count() >= first + 8);
         let at = self.0.lock().expect("no one panics here").clone();
         let took = at[first + 7] - at[first];
-        // The first gap may be the one of a session that was dialed before the first attempt had failed.
+        // The first gap may belong to the session that was dialed before the first attempt had failed.
         assert!(took >= Duration::from_millis(20 * (1 + 2 + 4 + 8 + 16 + 32)), "eight attempts within {took:?}");
     }
 }
@@ -93,7 +93,7 @@ fn a_policy_server_and_a_game_that_do_not_fit_say_so_once_and_back_off() {
         })
         .unwrap();
     }
-    // Dialers have a port of their own each, so this is of all of them.
+    // Dialers have a port of their own each, so these lines are those of all dialers.
     let lines =
         log.lines(Level::WARN, &["the environment was not played: observation_space: a float64 Box was asked for"]);
     assert_eq!(lines.len(), 2, "{lines:?}");
@@ -168,7 +168,7 @@ fn a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause() {
             }
             Ok::<_, EnvError>(())
         });
-        // When the host has seen enough, nobody listens.
+        // Once the host has seen eight attempts, nothing listens any more.
         let connect_timeout = Duration::from_secs(5);
         let options = rlay::agent_options().on_loss(OnLoss::Replace).connect_timeout(connect_timeout);
         let mut env = ClientEnv::connect(&address, options)?;
@@ -189,7 +189,7 @@ fn the_poll_form_backs_off_and_never_fails_while_nobody_is_there() {
     bounded(move || {
         let connect_timeout = Duration::from_millis(100);
         let options = rlay::host_options().connect_timeout(connect_timeout);
-        let address = fresh("tcp").replace(":0", ":1"); // where nobody listens
+        let address = fresh("tcp").replace(":0", ":1"); // no listener at this port
         let space = || Discrete::new(2);
         let mut engine = PolledEnv::new(space(), space(), &Metadata::default(), &address, options.clone())?;
         let began = Instant::now();
@@ -202,7 +202,7 @@ fn the_poll_form_backs_off_and_never_fails_while_nobody_is_there() {
         });
         drop(engine);
 
-        // One whose agents leave at once.
+        // An engine with agents that leave at once.
         let acceptor = Acceptor::bind(&fresh("unix").parse()?, Role::Agent, patient().connection())?;
         let (address, attempts) = (acceptor.address().to_string(), Attempts::default());
         let for_agent = attempts.clone();
@@ -327,7 +327,7 @@ fn a_host_that_does_not_serve_yet_lets_nobody_in() {
             assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
             assert!(error.to_string().contains("did it call run() or start()?"), "{error}");
 
-            // Whoever waits gets in once it serves.
+            // An agent that waits is admitted once the host serves.
             let waiting = thread::spawn(move || ClientEnv::connect(&address, patient()));
             backend.start()?;
             waiting.join().expect("it does not panic")?.reset(None, &Value::None)?;

@@ -1,4 +1,4 @@
-//! A program that the agent starts: it dials in, its end is told, and it ends with the agent.
+//! A program that the agent starts: it dials in, its end is reported, and it ends with the agent.
 
 use std::{
     collections::HashSet,
@@ -17,7 +17,7 @@ use rlay::{
 
 use crate::support::{PATIENCE, bounded, eventually, launch_command, patient, saving_command};
 
-/// The observation of `launched` is its process's id at first; the third step ends it with exit code 7.
+/// The observation of `launched` is at first its process's id; the third step ends the process with exit code 7.
 fn pid(result: &ResetResult<Value>) -> i64 {
     result.observation.as_i64().expect("a number")
 }
@@ -51,7 +51,7 @@ fn a_launched_program_is_an_environment() {
 fn its_end_is_told_and_it_is_launched_again() {
     bounded(|| {
         let options = patient().log(log("ends")).restarts(1);
-        // As an address, it is split into words again.
+        // As part of an address, the command is split into words again.
         let command = launch_command("launched").iter().map(|word| format!("'{word}' ")).collect::<String>();
         let mut env = ClientEnv::connect(&format!("exec:{command}"), options).expect("it dials in");
         let mut seen = HashSet::new();
@@ -109,14 +109,14 @@ fn a_reset_launches_a_killed_program_again_at_once() {
     });
 }
 
-/// Where a program saves what it has.
+/// Where a program saves its state.
 fn file(name: &str) -> PathBuf {
     let file = std::env::temp_dir().join(format!("rlay-launching-{}-{name}.saved", std::process::id()));
     let _ = std::fs::remove_file(&file);
     file
 }
 
-/// What it has saved.
+/// The saved state.
 fn saved(file: &Path) -> String {
     let saved = std::fs::read_to_string(file).unwrap_or_default();
     let _ = std::fs::remove_file(file);
@@ -137,7 +137,7 @@ fn what_it_does_at_its_end_is_waited_for() {
                 env.close().expect("closes");
             }
             drop(env);
-            // Where tests share a process, another one of it may have one open, and this one ends beside that.
+            // Where tests share a process, another test may have an environment open, and this one ends beside that.
             eventually("it has saved, and its log is gone", || file.exists() && !log.exists());
             assert_eq!(saved(&file), "saved", "{way}");
         }
@@ -207,7 +207,7 @@ fn stands_still(pid: i64) -> bool {
 #[test]
 fn a_timeout_tells_what_it_printed_last() {
     bounded(|| {
-        // The shell says something and lets the game take its place, which is stopped then.
+        // The shell prints a line and then execs the game, which is stopped then.
         let script = ["sh", "-c", "echo dozing; exec \"$@\"", "sh"].map(str::to_owned);
         let command: Vec<_> = script.into_iter().chain(launch_command("launched")).collect();
         let options = patient().timeout(Duration::from_secs(1)).close_timeout(Duration::ZERO);
@@ -243,7 +243,7 @@ fn a_program_that_is_none_or_does_not_dial_in_is_an_error() {
     });
 }
 
-/// The command, once the file is gone in which it says where it is to dial.
+/// Writes the address to dial to `file`, and runs `command` once the file is removed.
 fn gated(file: &Path, command: Vec<String>) -> Vec<String> {
     const SCRIPT: &str = "echo $RLAY_ADDRESS > $0.new; mv $0.new $0; while [ -e $0 ]; do sleep 0.02; done; exec \"$@\"";
     let start = ["sh", "-c", SCRIPT, &file.display().to_string()].map(str::to_owned);
@@ -285,7 +285,7 @@ fn one_that_dials_without_the_token_is_told_of() {
             assert_eq!(error.kind(), kind, "{error}");
             let error = error.to_string();
             assert!(error.contains("dialed without the launch's token") && error.contains("RLAY_TOKEN"), "{error}");
-            // The program was told, too.
+            // The program received the goodbye, too.
             assert!(error.contains("a token is needed here"), "{error}");
         }
     });
@@ -354,7 +354,7 @@ fn a_log_that_is_none_of_this_users_files_is_refused() {
     std::fs::remove_dir_all(&folder).expect("it is there");
 }
 
-/// How many threads read what programs print, and how many ends of pipes this process has.
+/// How many threads read the output of programs, and how many ends of pipes this process has.
 #[cfg(target_os = "linux")]
 fn held() -> (usize, usize) {
     let names = |folder: &str, name: &str| {
@@ -377,7 +377,7 @@ fn held() -> (usize, usize) {
 fn what_it_leaves_behind_costs_nothing() {
     bounded(|| {
         let before = held();
-        // What is no member of its process group is not ended with it.
+        // A process outside the program's process group is not ended with it.
         let start = ["sh", "-c", "setsid sleep 50 & exec \"$@\"", "sh"].map(str::to_owned);
         let command: Vec<_> = start.into_iter().chain(launch_command("launched")).collect();
         let mut env = ClientEnv::launch(command, patient()).expect("it dials in");

@@ -1,4 +1,4 @@
-//! Frame limits that cannot be are refused before anything listens or dials; what is too long for one is not sent.
+//! Impossible frame limits are refused before anything listens or dials; what is too long for a limit is not sent.
 
 use rlay::{
     AgentOptions, ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostOptions, Limits, ServerBackend,

@@ -1,4 +1,4 @@
-//! What the facade promises, over every transport and in both paradigms, with real processes where there are two.
+//! The facade's promises, over every transport and in both paradigms, with real processes where there are two.
 
 #[path = "../../examples/cartpole/mod.rs"]
 #[allow(dead_code)]

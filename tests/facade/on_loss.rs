@@ -1,4 +1,4 @@
-//! An environment whose process is killed: the user chooses what becomes of the episode, and of the next.
+//! An environment in a process that is killed: the user chooses what happens to the episode, and to the next.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,11 @@ fn kind(error: &EnvError) -> ErrorKind {
 }
 
 fn on_loss(on_loss: OnLoss) -> AgentOptions {
-    // What is lost takes no place away from what comes after it.
+    // A lost environment takes no slot away from the one that follows it.
     patient().on_loss(on_loss).max_sessions(1)
 }
 
-/// Where games of one kind are, one at a time.
+/// Where games of one kind run, one at a time.
 struct Place {
     paradigm: Paradigm,
     address: String,
@@ -46,12 +46,12 @@ impl Place {
         })
     }
 
-    /// Kills the game, without a word.
+    /// Kills the game, without a goodbye.
     fn kill(&mut self) {
         self.game.kill();
     }
 
-    /// Starts another one in its place.
+    /// Starts another game in its place.
     fn start(&mut self, kind: &str) {
         match self.paradigm {
             Paradigm::Client => {
@@ -93,7 +93,7 @@ fn an_environment_that_was_killed() {
                     assert!(matches!(end.info.get("lost"), Some(Value::Str(_))), "{:?}", end.info);
                 }
                 assert_eq!(kind(&env.step(Value::Int(2)).unwrap_err()), ErrorKind::ConnectionLost);
-                // An agent that dialed finds nobody at the address; one that listened waits a little.
+                // An agent that dialed finds no listener at the address; one that listened waits a little.
                 assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
                 place.start("counting");
                 if choice == OnLoss::Raise {
@@ -131,7 +131,7 @@ fn plain_types_stay_what_they_are() {
     for paradigm in BOTH {
         bounded(move || {
             let (env, mut place) = Place::meet(paradigm, on_loss(OnLoss::Truncate))?;
-            // An observation that is left in its frame is shown once more, too.
+            // An observation that is left in its frame is returned once more, too.
             let mut env = env.typed::<BoxSpace<f64, FrameArray<f64>>, Discrete>()?;
             env.reset(Some(1), &Value::None)?;
             let last = env.step(7)?.observation;
@@ -169,7 +169,7 @@ fn another_environment_has_the_same_spaces() {
             );
             place.kill();
             place.start("counting");
-            // The other one may have dialed in once more before it was killed, and counts as one that died since.
+            // The other game may have dialed in once more before it was killed, and counts as one that died since.
             play(&mut env)?;
             env.close()
         })
@@ -193,7 +193,7 @@ fn another_environment_is_waited_for_no_longer_than_connect_timeout() {
             };
             assert_eq!(kind(&error), expected, "{error}");
             assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-            // And another one is found later.
+            // And another environment is found later.
             place.start("counting");
             play(&mut env)?;
             env.close()

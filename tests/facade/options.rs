@@ -1,4 +1,4 @@
-//! What options are made with, and what they refuse.
+//! How options are made, and what they refuse.
 
 use rlay::{
     AgentOptions, ClientBackend, ClientEnv, ConnectionOptions, ErrorKind, HostOptions, Mem, PolicyServer, Registry,
@@ -58,8 +58,8 @@ fn those_over_one_transport_have_that_and_mem() {
     assert!(bare.transport(rlay::Tcp).registry().find(&tcp).is_ok());
 }
 
-/// Why an endpoint of each kind is not made, or that it is: of those that listen or take sessions, and of those that
-/// dial.
+/// Why an endpoint of each kind cannot be made, or that it can: of those that listen or take sessions, and of those
+/// that dial.
 fn made(options: &ConnectionOptions) -> ([Result<()>; 4], Result<()>) {
     let (agent, host) = (AgentOptions::new(options.clone()), HostOptions::new(options.clone()));
     let make = |_: &_| Ok(CountingEnv::new(None));

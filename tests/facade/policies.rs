@@ -13,7 +13,7 @@ use crate::{
     support::{PATIENCE, bounded, fresh, patient, patient_host},
 };
 
-/// Tells which action it was given after which observation.
+/// Reports which action it was given after which observation.
 struct Told {
     env: CountingEnv,
     last: [f64; 4],
@@ -39,7 +39,7 @@ impl Env for Told {
     }
 
     fn step(&mut self, action: i64) -> Result<StepResult<[f64; 4]>, EnvError> {
-        let _ = self.tell.send((self.last, action)); // the test may have heard enough
+        let _ = self.tell.send((self.last, action)); // the test may have received enough
         let result = self.env.step(action)?;
         self.last = result.observation;
         Ok(result)
@@ -64,7 +64,7 @@ fn a_policy_answers_each_observation_over_many_episodes() {
             })
         };
 
-        // An environment with other spaces is refused, and is in nobody's way.
+        // An environment with other spaces is refused, and disturbs no other.
         let other = ClientBackend::new(|_: &_| Ok(CartPole::new(None)), &address, patient_host())?;
         other.start()?;
         let (tell, told) = channel();

@@ -8,7 +8,7 @@ use crate::support::{
     Gate, Gated, HOLD, Paradigm, Process, bounded, counting_with, eventually, fresh, patient, patient_host, remote,
 };
 
-/// Options of a host that does not wait half a minute for an agent to come back.
+/// Options of a host that does not wait half a minute for an agent to reconnect.
 fn brief() -> HostOptions {
     patient_host().reconnect_timeout(Duration::from_secs(1))
 }

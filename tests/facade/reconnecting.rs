@@ -17,7 +17,7 @@ use crate::support::{
     Gate, Gated, HOLD, PATIENCE, Paradigm, Relay, bounded, counting_with, eventually, fresh, patient,
 };
 
-/// Of the transports that are built in.
+/// Those of the built-in transports.
 pub(crate) const NETWORKS: &[&str] = &[
     "tcp",
     #[cfg(feature = "tls")]
@@ -28,12 +28,12 @@ pub(crate) const NETWORKS: &[&str] = &[
     "quic",
 ];
 
-/// Options that notice soon that nothing comes any more, and wait long for another connection.
+/// Options that soon detect a silent peer, and wait long for a replacement connection.
 pub(crate) fn enduring() -> ConnectionOptions {
     patient().connection().clone().reconnect_timeout(PATIENCE).liveness(Duration::from_secs(2))
 }
 
-/// Whoever hosts, for as long as the environment is needed.
+/// The hosting endpoint, for as long as the environment is needed.
 enum Host {
     Server(ServerBackend),
     Client(ClientBackend),
@@ -69,14 +69,14 @@ fn behind<E: Env + 'static>(
             let backend = ClientBackend::new(move |_| Ok(make()), relay.address(), only)?;
             backend.start()?;
             let env = server.accept()?;
-            // The listener must outlive the session: it is where the environment comes back.
+            // The listener must outlive the session: the environment dials it again.
             std::mem::forget(server);
             Ok((env, relay, Host::Client(backend)))
         }
     }
 }
 
-/// Steps in step with a local environment, and has the connection cut before every `every`th step.
+/// Steps in parallel with a local environment, and has the connection cut before every `every`th step.
 pub(crate) fn walk(env: RemoteEnv, relay: &Relay, steps: i64, every: i64) -> Result<(), EnvError> {
     let mut env = env.typed::<BoxSpace<f64, [f64; 4]>, Discrete>()?;
     let mut local = CountingEnv::new(None);
@@ -96,7 +96,7 @@ fn a_session_outlasts_its_connections() {
         for paradigm in [Paradigm::Client, Paradigm::Server] {
             bounded(move || {
                 let (env, relay, host) = behind(scheme, paradigm, &enduring(), || CountingEnv::new(None))?;
-                // Over datagrams a cut is silence, which takes its time to be noticed.
+                // Over datagrams a cut is silence, which is detected only after a while.
                 let (steps, every) = if *scheme == "quic" { (40, 20) } else { (200, 5) };
                 walk(env, &relay, steps, every).unwrap_or_else(|error| panic!("{scheme} {paradigm:?}: {error}"));
                 host.close();
@@ -135,7 +135,8 @@ fn a_step_that_is_under_way_is_taken_once() {
                 env.reset(None, &Value::None)?;
                 let waiting = thread::spawn(move || env.step(Value::Int(HOLD)).map(|result| (env, result.observation)));
                 eventually("the environment steps", || gate.visits() == 1);
-                // Both ends lose it, one in the middle of a step; and once more, if it is the agent that comes back.
+                // Both ends lose the connection, one in the middle of a step; and once more, if it is the agent that
+                // redials.
                 for _ in 0..2 {
                     relay.cut();
                     thread::sleep(Duration::from_millis(300));
@@ -157,7 +158,7 @@ fn a_step_that_is_under_way_is_taken_once() {
 #[test]
 fn a_listener_that_does_not_know_of_the_loss_is_told_by_the_return() {
     bounded(|| {
-        // Nothing else would tell it for a minute.
+        // Nothing else would report the loss for a minute.
         let options = enduring().liveness(PATIENCE);
         for paradigm in [Paradigm::Client, Paradigm::Server] {
             let (env, relay, host) = behind("tcp", paradigm, &options, || CountingEnv::new(None))?;
@@ -177,7 +178,7 @@ fn a_listener_that_does_not_know_of_the_loss_is_told_by_the_return() {
     .unwrap();
 }
 
-/// Steps, and lets old handshakes come once more that were overtaken by later ones.
+/// Steps, and replays old handshakes that were overtaken by later ones.
 pub(crate) fn walk_among_the_overtaken(env: RemoteEnv, relay: &Relay) -> Result<(), EnvError> {
     let mut env = env.typed::<BoxSpace<f64, [f64; 4]>, Discrete>()?;
     env.reset(None, &Value::None)?;
@@ -187,7 +188,7 @@ pub(crate) fn walk_among_the_overtaken(env: RemoteEnv, relay: &Relay) -> Result<
         for step in steps.by_ref().take(3) {
             assert_eq!(env.step(0)?.observation[2], f64::from(step + 1));
         }
-        // What the network has held back arrives, from a connection that its dialer has given up long since.
+        // The bytes that the network has held back arrive, from a connection that its dialer gave up long ago.
         let mut late = TcpStream::connect(relay.address().trim_start_matches("tcp://"))?;
         late.write_all(&relay.last_opening())?;
         assert_eq!(late.read(&mut [0])?, 1, "it is let in");
@@ -221,7 +222,7 @@ fn an_answer_that_takes_long_is_brought_again_whole() {
             let large = large.clone();
             thread::spawn(move || env.reset(Some(5), &large).map(|result| (env, result)))
         };
-        // It is on its way there for some eight seconds, and then on its way back.
+        // The options are under way to the environment for some eight seconds, and then on their way back.
         thread::sleep(Duration::from_secs(11));
         relay.cut();
         let (mut env, result) = waiting.join().expect("it does not panic")?;
@@ -243,7 +244,7 @@ fn an_agent_that_is_closed_while_its_connection_is_away_never_comes_back() {
         env.reset(None, &Value::None)?;
         relay.shut();
         env.close()?;
-        // An attempt may be under way yet.
+        // An attempt may still be under way.
         thread::sleep(Duration::from_secs(3));
         relay.open();
         let dialed = relay.last_opening();
@@ -257,12 +258,12 @@ fn an_agent_that_is_closed_while_its_connection_is_away_never_comes_back() {
     .unwrap();
 }
 
-/// Options with which nobody waits longer than four seconds.
+/// Options with which no side waits longer than four seconds.
 fn impatient() -> ConnectionOptions {
     enduring().reconnect_timeout(Duration::from_secs(4))
 }
 
-/// Longer than anybody waits, with all that a busy machine may add.
+/// Longer than any wait, with all that a busy machine may add.
 const LONG: Duration = Duration::from_secs(8);
 
 /// Runs one test for each network, all at the same time, for they wait.
@@ -336,7 +337,7 @@ fn with_zero_a_session_ends_with_its_connection() {
 fn an_environment_that_is_gone_is_not_waited_for() {
     for scheme in NETWORKS {
         bounded(move || {
-            // Whoever waits would wait for a minute.
+            // A side that waits for its peer would wait for a minute.
             let (backend, address) = counting_with(&fresh(scheme), HostOptions::new(enduring()))?;
             let relay = Relay::to(&address);
             let mut env = ClientEnv::connect(relay.address(), AgentOptions::new(enduring()))?;
@@ -359,7 +360,7 @@ fn a_session_that_waits_for_its_agent_makes_room_for_another() {
         let relay = Relay::to(&address);
         let mut first = ClientEnv::connect(relay.address(), AgentOptions::new(enduring()))?;
         first.reset(None, &Value::None)?;
-        // As if its agent had been killed.
+        // As if the agent had been killed.
         relay.shut();
         let mut second = ClientEnv::connect(&address, AgentOptions::new(enduring()))?;
         second.reset(None, &Value::None)?;
@@ -381,7 +382,7 @@ fn an_environment_that_is_cut_off_before_anybody_took_it_dials_anew() {
         let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;
         backend.start()?;
         for _ in 0..3 {
-            // The environment waits to be taken; what is cut off comes back, or is replaced.
+            // The environment waits to be accepted; a connection that is cut is resumed, or replaced.
             eventually("the environment has dialed in", || relay.cut() > 0);
             thread::sleep(Duration::from_millis(100));
         }

@@ -17,7 +17,7 @@ fn mode(mode: &str) -> AgentOptions {
     patient().render_mode(mode)
 }
 
-/// That the error names the mode and lists those there are.
+/// Asserts that the error names the mode and lists the available ones.
 fn assert_lists_modes(error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
     let text = error.to_string();
@@ -159,7 +159,7 @@ impl HostEnv for Says {
     }
 }
 
-/// Metadata of which `render_modes` are these.
+/// Metadata with these `render_modes`.
 fn modes(modes: impl Into<Value>) -> Value {
     Value::Dict(Map::from([("render_modes", modes)]))
 }
@@ -190,7 +190,7 @@ fn a_declaration_is_one_in_any_container_and_without_one_the_environment_judges(
     assert!(refusal.contains("it declares none; leave render_mode out"), "{refusal}");
 }
 
-/// What an agent gets rendered that asks an environment with this metadata for this mode.
+/// The render that an agent gets if it asks an environment with this metadata for this mode.
 fn asked(metadata: &Value, wanted: &str) -> Result<Option<Value>, String> {
     let (metadata, wanted) = (metadata.clone(), wanted.to_owned());
     bounded(move || {

@@ -66,7 +66,7 @@ fn one_session_too_many_is_told_so() {
         assert!(error.to_string().contains("all 2 sessions are taken"), "{error}");
         first.reset(None, &Value::None)?; // was not disturbed
 
-        // Who can wait gets the place of the first that leaves.
+        // An agent that can wait gets the slot of the first that leaves.
         let waiting = thread::spawn(move || ClientEnv::connect(&address, patient()));
         first.close()?;
         waiting.join().expect("it does not panic")?.reset(None, &Value::None)?;
@@ -97,7 +97,7 @@ fn closing_a_backend_ends_idle_sessions_soon_and_twice() {
                 assert!(matches!(kind(&error), ErrorKind::ConnectionLost | ErrorKind::Closed), "{error}");
                 assert!(error.to_string().contains("closing"), "it says why: {error}");
             }
-            // A process that another test starts just now holds our descriptors for a moment.
+            // A process that another test starts at this moment holds our descriptors for an instant.
             eventually("the address is free", || {
                 counting(&address).is_ok_and(|(backend, _)| {
                     backend.close();

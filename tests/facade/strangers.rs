@@ -1,4 +1,4 @@
-//! A peer that does not speak RLay, or is not the right one, is told or dropped, and does not disturb the others.
+//! A peer of another protocol, or the wrong RLay peer, is told or dropped, and does not disturb the others.
 
 use std::{
     io::{Read, Write},
@@ -32,7 +32,7 @@ impl Stranger {
         Self { stream, framing: Framing::new(HANDSHAKE_FRAME) }
     }
 
-    /// Sends bytes. A listener that is appalled already may not take them all.
+    /// Sends bytes. A listener that has dropped the connection may not take them all.
     fn say(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
@@ -80,7 +80,7 @@ fn receive_welcome(frame: &[u8]) -> Result<Option<Welcome>> {
     dialing(&mut Vec::new()).take(frame, &mut Vec::new())
 }
 
-/// A counting backend and an agent in the middle of an episode, who is asked afterwards.
+/// A counting backend and an agent in the middle of an episode, which is checked afterwards.
 fn in_good_company(test: impl FnOnce(&str) + Send + 'static) {
     bounded(move || {
         let (backend, address) = counting(&fresh("tcp"))?;
@@ -114,7 +114,7 @@ fn strangers_are_dropped_without_an_answer() {
     }
 }
 
-/// Bytes of memory that this process has for itself.
+/// Bytes of private memory of this process.
 #[cfg(target_os = "linux")]
 fn own_memory() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("it is Linux");
@@ -136,7 +136,7 @@ fn what_is_announced_takes_no_memory() {
                 stranger
             })
             .collect();
-        // What was said is read at some time or other.
+        // The peer's bytes are read at some later time.
         thread::sleep(Duration::from_millis(300));
         assert!(own_memory() < before + (32 << 20), "{} bytes more", own_memory() - before);
         drop(strangers);
@@ -247,7 +247,7 @@ fn the_wrong_role_is_told_the_right_one() {
     .unwrap();
 }
 
-/// Answers one connection with `words`, whatever is said.
+/// Answers one connection with `words`, whatever it receives.
 fn pretender(words: &'static [u8]) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = format!("tcp://{}", listener.local_addr().expect("it is bound"));
@@ -277,7 +277,7 @@ fn an_agent_that_dials_something_else_says_so() {
         let error = ClientEnv::connect(&pretender(echo.leak()), patient()).unwrap_err();
         assert!(error.to_string().contains("both sides dialed"), "{error}");
 
-        // A listener that never answers costs the time that was allowed for it.
+        // A listener that never answers costs the dialer the time that was allowed for it.
         let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = format!("tcp://{}", silent.local_addr()?);
         let options = rlay::agent_options().connect_timeout(Duration::from_millis(200));
@@ -308,7 +308,7 @@ fn an_acceptor_hands_out_who_passed() {
 #[test]
 fn a_flood_of_silent_connections_keeps_nobody_out() {
     bounded(|| {
-        // Each silent one would be given longer than the test takes.
+        // Each silent peer would be given longer than the test takes.
         let options = patient_host().handshake_timeout(PATIENCE);
         let (backend, address) = counting_with(&fresh("tcp"), options)?;
         let target = address.strip_prefix("tcp://").expect("a tcp address").to_owned();

@@ -14,7 +14,7 @@ use crate::support::{
 
 type Counting = RemoteEnv<BoxSpace<f64, [f64; 4]>, Discrete>;
 
-/// A backend, a gate in its environment, and an agent whose calls soon time out.
+/// A backend, a gate in its environment, and an agent with calls that soon time out.
 fn gated(scheme: &str) -> Result<(ServerBackend, Gate, Counting), EnvError> {
     let gate = Gate::default();
     let for_env = gate.clone();
@@ -23,7 +23,7 @@ fn gated(scheme: &str) -> Result<(ServerBackend, Gate, Counting), EnvError> {
     let options = hasty().render_mode("ansi");
     let backend = ServerBackend::bind(factory, &fresh(scheme), patient_host())?;
     backend.start()?;
-    // The first answer may take a while on a busy machine; only what is held up shall be late.
+    // The first answer may take a while on a busy machine; only blocked answers are to be late.
     let patient = options.timeout(PATIENCE);
     let env = ClientEnv::connect(&backend.address().to_string(), patient)?;
     Ok((backend, gate, env.typed()?))
@@ -50,7 +50,7 @@ fn a_late_answer_is_fetched_or_in_nobodys_way() {
             assert_eq!(env.step(1)?.observation, [1.0, 1.0, 1.0, 1.0]);
 
             late(&mut env, |env| env.step(HOLD));
-            // Nothing else is asked while the answer is to come.
+            // No other request is accepted while the answer is outstanding.
             assert_eq!(kind(env.step(2).unwrap_err()), ErrorKind::Busy);
             assert_eq!(kind(env.render().unwrap_err()), ErrorKind::Busy);
             assert_eq!(env.late(Some(HURRY)).unwrap_err().kind(), ErrorKind::Timeout, "it is still to come");
@@ -62,7 +62,7 @@ fn a_late_answer_is_fetched_or_in_nobodys_way() {
 
             late(&mut env, |env| env.step(HOLD));
             gate.open();
-            // Whether the late row has arrived by now or not, it is not what the reset returns.
+            // Whether the late row has arrived by now or not, the reset does not return it.
             assert_eq!(env.reset(Some(2), &Value::None)?.observation, [2.0, 2.0, 0.0, -1.0]);
             assert_eq!(env.step(4)?.observation, [2.0, 2.0, 1.0, 4.0]);
             env.close()?;
@@ -165,7 +165,7 @@ fn for_making() -> [AgentOptions; 2] {
     [patient().connect_timeout(Duration::from_millis(500)), patient().timeout(hurry)]
 }
 
-/// Asserts that it is `connect_timeout` that an environment was not made within, and that says so.
+/// Asserts that the environment was not made within `connect_timeout`, and that the error names this option.
 fn assert_not_made(error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     let text = error.to_string();

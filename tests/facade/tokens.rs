@@ -1,4 +1,4 @@
-//! A token opens a listener of either role, over every transport, to the peers that prove to know it, and to no other.
+//! A token makes a listener of either role, over every transport, admit the peers that prove to know it, and no other.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ impl Dialer {
         self.take()
     }
 
-    /// Goes through all of it; what it sent as a proof.
+    /// Completes the handshake; returns the proof that was sent.
     fn shake(&mut self) -> Result<Vec<u8>> {
         if self.take()?.is_some() {
             return Ok(vec![]);
@@ -65,12 +65,12 @@ fn soon() -> Option<Instant> {
     Some(Instant::now() + PATIENCE)
 }
 
-/// The kind of the error, or that there was none.
+/// The kind of the error, if there was one.
 fn verdict<T>(result: Result<T>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
-/// What each kind of dialer sees, and what the listener notes of it.
+/// What each kind of dialer sees, and what the listener logs of it.
 fn attempt(scheme: &str, own: Role) {
     let options = rlay::connection_options().token(Token::new(SECRET).expect("not empty"));
     let address = fresh(scheme).parse().expect("an address");
@@ -113,7 +113,7 @@ fn attempt(scheme: &str, own: Role) {
     assert_eq!(verdict(hasty.prove(&hello)), Some(ErrorKind::ConnectionLost), "{scheme}: no proof at all");
     note("did not answer the challenge");
 
-    // Nobody but the one was let in, and the next one is.
+    // Only that one dialer was admitted, and the next one is.
     assert_eq!(verdict(acceptor.next(&mut Wait::new(Some(Duration::ZERO)))), Some(ErrorKind::Timeout));
     shake(Some(SECRET), [6; 32]).expect("the right token");
     acceptor.next(&mut Wait::new(Some(PATIENCE))).expect("let in");

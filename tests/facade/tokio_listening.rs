@@ -34,7 +34,7 @@ async fn serve<E: Env + 'static>(mut line: AsyncConnection, make: impl Fn() -> E
     asynchronous::serve(&mut line, &mut Host::new(&mut make, limits, true)).await
 }
 
-/// A host whose sessions are tasks of one thread.
+/// A host with its sessions as tasks of one thread.
 pub(crate) struct Hosting {
     pub(crate) address: String,
     acceptor: AsyncAcceptor,
@@ -62,7 +62,7 @@ impl Hosting {
                 };
                 let (acceptor, make) = (acceptor.clone(), make.clone());
                 task::spawn_local(async move {
-                    // What goes wrong is for the agents to see.
+                    // Failures are for the agents to see.
                     if let Ok(Some(line)) = acceptor.handshake(incoming).await {
                         let _ = serve(line, &*make).await;
                     }
@@ -89,7 +89,7 @@ impl Drop for Hosting {
     }
 }
 
-/// How many steps, and every how many there is a cut: over datagrams that is silence, which takes its time.
+/// How many steps, and after how many there is a cut: over datagrams a cut is silence, which is detected after a while.
 fn paces(scheme: &str) -> (i64, i64) {
     if scheme == "quic" { (20, 10) } else { (100, 5) }
 }
@@ -139,7 +139,7 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
                 let play = async {
                     let mut env = AsyncEnv::open(line, &AgentOptions::new(enduring())).await?;
                     tokio_reconnecting::walk(&mut env, steps, every, || assert_ne!(relay.cut(), 0)).await?;
-                    // A call that is cancelled while nobody is there is followed by others.
+                    // A call that is cancelled while no peer is connected is followed by others.
                     for seed in 0..3 {
                         relay.cut();
                         let _ = time::timeout(Duration::from_millis(10), env.step(&Value::Int(1))).await;
@@ -153,7 +153,7 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
                 let receive = async {
                     loop {
                         let back = acceptor.handshake(listener.accept().await?).await;
-                        // What the relay cut in the middle of a handshake is an error.
+                        // A connection that the relay cut in the middle of a handshake is an error.
                         assert!(!matches!(back, Ok(Some(_))), "it comes back to its own session");
                     }
                 };
@@ -236,7 +236,7 @@ fn there_are_at_most_max_sessions() {
         let hasty = patient().connect_timeout(Duration::from_secs(2));
         let error = ClientEnv::connect(&host.address, hasty).expect_err("it is full");
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
-        // As if its agent had been killed: a session that waits for it makes room.
+        // As if its agent had been killed: a session that waits for the agent makes room.
         relay.shut();
         let mut second = ClientEnv::connect(&host.address, AgentOptions::new(enduring()))?;
         second.reset(None, &Value::None)?;
@@ -258,7 +258,7 @@ fn nobody_waits_for_longer_than_reconnect_timeout() {
         eventually("the environment was given up", || host.acceptor.sessions() == 0);
         assert!((1..10).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
         relay.open();
-        // It is told that there is no such session any more, and does not try for a minute.
+        // The agent is told that the session does not exist any more, and does not retry for a minute.
         let error = env.step(Value::Int(1)).unwrap_err();
         assert_eq!(error.downcast_ref::<Error>().expect("an error of RLay").kind(), ErrorKind::ConnectionLost);
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());

@@ -43,7 +43,7 @@ fn gated(scheme: &str) -> Result<(ServerBackend, Relay, Gate), EnvError> {
     Ok((backend, relay, gate))
 }
 
-/// Steps in step with a local environment, and calls `cut` before every `every`th step.
+/// Steps in parallel with a local environment, and calls `cut` before every `every`th step.
 pub(crate) async fn walk(env: &mut AsyncEnv, steps: i64, every: i64, cut: impl Fn()) -> Result<(), EnvError> {
     let mut local = CountingEnv::new(None);
     let space = local.observation_space().clone();
@@ -64,7 +64,7 @@ fn a_session_outlasts_its_connections() {
     for scheme in NETWORKS {
         bounded(move || {
             let (backend, relay) = behind(scheme, enduring())?;
-            // Over datagrams a cut is silence, which takes its time to be noticed.
+            // Over datagrams a cut is silence, which is detected only after a while.
             let (steps, every) = if *scheme == "quic" { (20, 10) } else { (200, 5) };
             on_tokio(async {
                 let mut env = AsyncEnv::connect(relay.address(), &AgentOptions::new(enduring())).await?;
@@ -140,13 +140,13 @@ fn a_call_that_is_cancelled_while_it_dials_again_can_be_followed_by_others() {
                 relay.shut();
                 for _ in 0..3 {
                     let waiting = time::timeout(Duration::from_millis(60), env.step(&Value::Int(2))).await;
-                    // The first one waits, and its answer is late for the others.
+                    // The first call waits, and the others find its late answer outstanding.
                     assert!(waiting.is_err() || waiting.is_ok_and(|e| e.unwrap_err().kind() == ErrorKind::Busy));
                 }
                 let reset = time::timeout(Duration::from_millis(60), env.reset(Some(7), &Value::None)).await;
                 reset.expect_err("nobody is there");
                 relay.open();
-                // The step that nobody waited for was taken, once, before this.
+                // The step with the cancelled call was taken, once, before this reset.
                 let first = env.reset(Some(round), &Value::None).await?;
                 assert_eq!(first.info.get("seed"), Some(&Value::Int(round as i64)));
                 assert_eq!(env.step(&Value::Int(3)).await?.reward, 103.0);
@@ -156,7 +156,7 @@ fn a_call_that_is_cancelled_while_it_dials_again_can_be_followed_by_others() {
             relay.open();
             Ok(env.close().await?)
         })?;
-        // It was told, and does not wait for an agent that left.
+        // The host received the goodbye, and does not wait for an agent that left.
         let began = Instant::now();
         eventually("the session has ended", || backend.sessions() == 0);
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
@@ -166,7 +166,7 @@ fn a_call_that_is_cancelled_while_it_dials_again_can_be_followed_by_others() {
     .unwrap();
 }
 
-/// TCP whose dialer gets stuck in a frame when it is told to.
+/// TCP with a dialer that blocks within a frame when the test says so.
 #[derive(Debug, Clone, Default)]
 struct Sticky(Arc<AtomicU8>);
 
@@ -268,7 +268,7 @@ fn with_zero_a_session_ends_with_its_connection() {
             let mut env = AsyncEnv::connect(relay.address(), &options).await?;
             env.reset(None, &Value::None).await?;
             relay.cut();
-            // However often one asks.
+            // However often the call is repeated.
             for _ in 0..2 {
                 let error = env.step(&Value::Int(1)).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
@@ -317,7 +317,7 @@ fn nobody_waits_for_longer_than_reconnect_timeout() {
 #[test]
 fn an_environment_that_is_gone_is_not_waited_for() {
     bounded(|| {
-        // Whoever waits would wait for a minute, or for two seconds.
+        // A side that waits for its peer would wait for a minute, or for two seconds.
         for reconnect_timeout in [Some(PATIENCE), None] {
             let (backend, address) = counting_with(&fresh("tcp"), HostOptions::new(enduring()))?;
             on_tokio(async {

@@ -11,7 +11,7 @@ use rlay::{
 
 use crate::support::{PATIENCE, bounded, eventually, fresh, patient};
 
-/// Those that are built in.
+/// The built-in transports.
 pub(crate) const SCHEMES: &[&str] = &[
     "mem",
     "tcp",
@@ -28,7 +28,7 @@ pub(crate) const SCHEMES: &[&str] = &[
     "shm",
 ];
 
-/// What one of wire 7 to 9 says first.
+/// The first bytes of a peer of wire 7 to 9.
 fn hello(role: Role) -> Vec<u8> {
     let mut frame = vec![];
     Header { kind: Kind::Hello, seq: 0, ack: 0, re: 0 }.begin(&mut frame);
@@ -48,7 +48,7 @@ fn hello(role: Role) -> Vec<u8> {
     frame
 }
 
-/// Lets one of another release dial a listener of the other role, and then one of this release.
+/// Has a peer of another release dial a listener of the other role, and then one of this release.
 fn attempt(scheme: &str, role: Role) -> Result<()> {
     let acceptor = Acceptor::bind(&fresh(scheme).parse()?, role.other(), patient().connection())?;
     let address = acceptor.address();

@@ -108,7 +108,7 @@ fn a_panic_arrives_with_file_and_line() {
     assert_eq!(failed(false).env_failure().expect("the environment's").traceback, "", "the host keeps it");
 }
 
-/// Observes what is not in its space, or what is of another dtype, as its action says.
+/// Observes a value outside its space, or one of another dtype, as its action says.
 struct Flawed {
     space: Dict<(Discrete, BoxSpace<u8>)>,
     actions: Discrete,
@@ -293,7 +293,7 @@ fn what_a_host_does_not_offer() {
 
 // -- hosting
 
-/// What an agent is told that dials in vain for a moment.
+/// The error of an agent that dials in vain for a moment.
 fn in_vain(address: &str) -> Error {
     let soon = rlay::agent_options().connect_timeout(Duration::from_millis(300));
     ClientEnv::connect(address, soon).unwrap_err()
@@ -348,7 +348,7 @@ fn no_sessions() {
 fn what_hosts_and_dialers_log() {
     let log = Log::keep();
     let said = |texts: &[&str]| log.find(Level::INFO, texts);
-    let address = fresh("tcp").replace(":0", ":2"); // where nobody listens yet
+    let address = fresh("tcp").replace(":0", ":2"); // no listener at this port yet
     let game = ClientBackend::new(|_: &_| Ok(CountingEnv::new(None)), &address, patient_host()).unwrap();
     game.start().unwrap();
     reads(
@@ -475,7 +475,7 @@ fn transports_that_speak_another_protocol_are_recognized() {
             "a ZeroMQ peer, not",
         ),
         ("tcp", "tls", "tcp://…: a TLS peer on an RLay port; …", "use tls:// at both ends", "an RLay peer without TLS"),
-        // Who hears nothing tries again.
+        // A dialer that receives nothing retries.
         ("zmq", "tcp", "no connection to zmq://…hung up …", "dial it as tcp or tls", "a ZeroMQ peer on an RLay port"),
         ("tls", "tcp", "no connection to tls://…", "is the peer's address a tls:// one?", "a TLS peer on an RLay port"),
     ];
@@ -532,7 +532,7 @@ fn a_listener_on_every_interface_says_an_address_that_can_be_dialed() {
     }
 }
 
-/// Over both transports with certificates, whose libraries have words of their own.
+/// Over both transports with certificates, which have libraries with texts of their own.
 #[cfg(all(feature = "tls", feature = "quic"))]
 #[test]
 fn certificates_are_refused_in_plain_words() {

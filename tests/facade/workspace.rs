@@ -38,7 +38,7 @@ fn a_transport_depends_on_the_core_and_on_no_other_transport() {
     let mut seen = 0;
     for (name, dependencies) in &crates {
         if TRANSPORTS.contains(&name.as_str()) {
-            // Whom to believe is the same for all that speak TLS.
+            // The certificates to trust are the same for all that speak TLS.
             let others: Vec<_> = dependencies.iter().filter(|name| *name != "rlay-tls").collect();
             assert_eq!(others, ["rlay-core"], "{name}");
             seen += 1;
@@ -97,7 +97,7 @@ fn the_conversation_sees_no_socket_clock_thread_or_runtime() {
     files.retain(|path| !path.components().any(|part| part.as_os_str() == "model"));
     for path in &files {
         let text = fs::read_to_string(path).expect("it is text");
-        // What stands in a group of imports is written out, and tests may wait.
+        // The names in a group of imports are written out, and tests may block.
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let mut group = String::new();
         for (line, code) in code.lines().enumerate().filter(|(_, code)| !code.trim_start().starts_with("//")) {
@@ -127,7 +127,7 @@ fn no_example_of_the_documentation_needs_the_core() {
                 continue;
             }
             examples += usize::from(comment.contains("use rlay::"));
-            // Links are to the core, for that is where they lead.
+            // Links are to the core, for the documentation is there.
             let code = comment.replace("[`rlay_core::", "").replace("](rlay_core::", "");
             assert!(!code.contains("rlay_core"), "{}:{}: {comment}", path.display(), line + 1);
         }
@@ -135,7 +135,7 @@ fn no_example_of_the_documentation_needs_the_core() {
     assert!(examples > 20, "{examples} examples");
 }
 
-/// A branch that moves would run code here which no commit of ours has chosen.
+/// A branch that moves would run code here that no commit of ours has chosen.
 #[test]
 fn every_action_of_the_workflows_is_pinned_to_a_tag() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows");

@@ -1,4 +1,4 @@
-//! A program for the tests of what strangers leave behind: connects and says nothing.
+//! A program for the tests of what foreign peers leave behind: connects and sends nothing.
 //!
 //! ```text
 //! silent_client ADDRESS COUNT
@@ -32,7 +32,7 @@ fn main() -> Result<(), EnvError> {
         }
         let mut channel = connect()?;
         if i % 2 == 0 {
-            // A listener that has given up on this one has closed it already.
+            // A listener that has given up this connection has closed it already.
             let _ = channel.close(Some(Instant::now() + Duration::from_secs(20)));
         }
     }

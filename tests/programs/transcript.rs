@@ -6,7 +6,7 @@
 //! transcript local NAME
 //! ```
 //!
-//! What was seen is printed as the SHA-256 of a text that Python's side of the tests writes alike.
+//! What was seen is printed as the SHA-256 of a text that Python's side of the tests writes in the same way.
 #![allow(clippy::print_stdout, missing_docs)] // a program that prints
 
 use std::time::Duration;
@@ -71,7 +71,7 @@ fn play() -> Result<(), EnvError> {
     env.close()
 }
 
-/// Plays `env` and prints the fingerprint of everything it said.
+/// Plays `env` and prints the fingerprint of everything it returned.
 fn print<E: Env>(env: &mut E) -> Result<(), EnvError> {
     let mut text = String::new();
     let description = env.action_space().describe();
@@ -79,7 +79,7 @@ fn print<E: Env>(env: &mut E) -> Result<(), EnvError> {
     let count = actions.n as i64;
     let action = |env: &E, i: usize| {
         let number = (i as i64 * 7 + 3) % count;
-        // What Python's side gives: an int.
+        // What Python's side returns: an int.
         env.action_space().from_value(&Value::Int(number))
     };
     let result = env.reset(Some(0), &Value::None)?;

@@ -8,7 +8,7 @@ use rlay_core::{
 
 use super::link::{Broken, Side};
 
-/// What the other end is called in messages.
+/// The name of the other end in messages.
 pub(super) const PEER: &str = "the other end of a faulty link";
 
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Channel for FaultyChannel {
             return Ok(());
         }
         self.check_usable()?;
-        // A peer that is gone already needs no goodbye.
+        // A peer that is gone needs no goodbye.
         let _ = self.write(&END).await;
         self.closed = true;
         Ok(())

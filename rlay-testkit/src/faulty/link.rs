@@ -11,7 +11,7 @@ use tokio::{sync::Notify, time};
 
 use super::plan::{Breaks, Plan};
 
-/// Bytes that may be on the way in one direction.
+/// Bytes that may be under way in one direction.
 const CAPACITY: usize = 64 << 10;
 
 /// The connection is broken, or the other end is gone.
@@ -21,11 +21,11 @@ pub(super) struct Broken;
 /// One direction.
 #[derive(Debug, Default)]
 struct Stream {
-    /// What was written and when it arrives, oldest first.
+    /// The written parts and their arrival times, oldest first.
     on_the_way: VecDeque<(Instant, Vec<u8>)>,
-    /// How much of the oldest was read already.
+    /// How much of the oldest part was read already.
     start: usize,
-    /// How many bytes that is.
+    /// The number of bytes in these parts.
     len: usize,
     /// Bytes that may still be written before the cut.
     left: Option<u64>,
@@ -40,7 +40,7 @@ struct State {
     breaks: Breaks,
 }
 
-/// What the two sides share.
+/// The state that both sides share.
 #[derive(Debug)]
 pub(super) struct Link {
     state: Mutex<State>,
@@ -75,7 +75,7 @@ pub(super) struct Side {
     index: usize,
 }
 
-/// What a read may come to at this moment.
+/// The result of a read at this moment.
 enum Arrival {
     Bytes(usize),
     In(Instant),
@@ -83,7 +83,7 @@ enum Arrival {
 }
 
 impl Side {
-    /// Writes some of `bytes`, once there is room; how many. Nothing is written if this is cancelled.
+    /// Writes some of `bytes`, once there is room; how many. Nothing is written if the call is cancelled.
     pub(super) async fn write(&self, bytes: &[u8]) -> Result<usize, Broken> {
         loop {
             let changed = self.link.changed.notified();
@@ -96,7 +96,7 @@ impl Side {
         }
     }
 
-    /// Reads some bytes into `space`, once there are any; how many. Nothing is lost if this is cancelled.
+    /// Reads some bytes into `space`, once there are any; how many. Nothing is lost if the call is cancelled.
     pub(super) async fn read(&self, space: &mut [u8]) -> Result<usize, Broken> {
         let most = space.len().min(self.link.chop);
         loop {

@@ -1,4 +1,4 @@
-//! `faulty://`: a byte stream inside one process that fails as and when it is told to.
+//! `faulty://`: a byte stream inside one process that fails as and when its options say.
 
 mod channel;
 mod link;
@@ -132,7 +132,7 @@ impl Listener for FaultyListener {
     }
 }
 
-/// The end of a connection that waits to be accepted and opened.
+/// The end of a connection that has yet to be accepted and opened.
 #[derive(Debug)]
 struct Dialed {
     side: Side,

@@ -12,20 +12,20 @@ use rlay_core::{Address, Result};
 /// How many connections have broken.
 pub(super) type Breaks = Arc<AtomicUsize>;
 
-/// What goes wrong, and when.
+/// The faults, and when they occur.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// After how many bytes the connection breaks: those of the dialer, those of its peer.
+    /// The number of bytes after which the connection breaks: those of the dialer, those of its peer.
     pub(super) cut: [Option<u64>; 2],
     /// How many connections break, the first ones of this address.
     pub(super) cuts: Option<usize>,
-    /// Counts those that have.
+    /// Counts the connections that have broken.
     pub(super) breaks: Breaks,
-    /// Whether bytes that were not read yet are lost when it breaks.
+    /// Whether bytes that were not read yet are lost when the connection breaks.
     pub(super) reset: bool,
     /// Bytes in one read, at most.
     pub(super) chop: Option<NonZeroUsize>,
-    /// How long bytes travel.
+    /// How long bytes are under way.
     pub(super) delay: Duration,
 }
 

@@ -1,11 +1,11 @@
-//! Addresses: whatever is typed is an address that prints as it reads, or a refusal.
+//! Addresses: any text is an address that prints as it reads, or a refusal.
 
 use rlay_core::Address;
 
 /// Takes `data` for an address and, behind `exec:`, for a command.
 ///
 /// # Panics
-/// If what was read prints as something that reads otherwise.
+/// If an address or command prints as text that reads otherwise.
 pub fn addresses(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(address) = text.parse::<Address>() {

@@ -1,4 +1,4 @@
-//! A conversation whose two ends and whose network do whatever the bytes say.
+//! A conversation in which both ends and the network do whatever the bytes say.
 
 use std::collections::VecDeque;
 
@@ -14,10 +14,10 @@ use super::{
     messages::is_message,
 };
 
-/// Small, so that they are reached.
+/// Small limits, so that they are reached.
 const LIMITS: Limits = Limits { frame: 16 << 10, depth: 8, count: 64 };
 
-/// Both ends and what is on the way.
+/// Both ends and the frames under way.
 #[derive(Debug, Default)]
 struct World {
     agent: AgentSession,
@@ -27,12 +27,13 @@ struct World {
     expected: Vec<ExpectedReply>,
     /// How many frames each end has taken.
     taken: [u64; 2],
-    /// Whether the network or a peer has done what it may not.
+    /// Whether the network or a peer has broken a rule.
     is_disturbed: bool,
 }
 
-/// Lets an agent and a host converse. Whatever happens, a call that is refused changes nothing, a reply answers what
-/// was asked, and a side that is over stays so. If neither side breaks a rule, neither is accused, and all is answered.
+/// Lets an agent and a host converse. Whatever happens, a call that is refused changes nothing, a reply answers the
+/// request that it belongs to, and a side that is over stays over. If neither side breaks a rule, neither is accused,
+/// and every request is answered.
 pub(super) fn run(input: &mut Input<'_>) {
     let mut world = World::default();
     while !input.is_empty() {
@@ -124,7 +125,7 @@ impl World {
         }
     }
 
-    /// The host says something; whether it may.
+    /// The host sends a reply; whether that is allowed.
     fn reply(&mut self, reply: impl FnOnce(&mut EnvSession, &mut Vec<u8>) -> Result<()>) -> bool {
         let (before, mut out) = (self.env.clone(), vec![]);
         match reply(&mut self.env, &mut out) {
@@ -187,7 +188,7 @@ impl World {
             EnvEvent::Render { request, slots } => ExpectedReply::Frames { request, slots },
             EnvEvent::Close { request } => ExpectedReply::Close(request),
             EnvEvent::Refused { request, error } => {
-                // Closing while a slot still owes an answer is what an agent may do.
+                // An agent may close while a slot still owes an answer.
                 assert!(self.is_disturbed || error.kind() == ErrorKind::Busy, "{error}");
                 self.reply(|env, out| {
                     env.refusal(request, &error, out);
@@ -247,7 +248,7 @@ impl World {
         queue.push_front(frame);
     }
 
-    /// A peer sends what it should not: a frame of any kind, with the number that is due.
+    /// A peer sends an invalid frame: one of any kind, with the number that is due.
     fn forge(&mut self, input: &mut Input<'_>) {
         let is_up = input.yes();
         let kind = Kind::ALL[input.below(Kind::ALL.len())];

@@ -1,4 +1,4 @@
-//! ExpectedReply: what a host has been asked, and the answer it gives.
+//! ExpectedReply: a request to a host, and the answer that the host gives.
 
 use rlay_core::{
     Discrete, Map, Result, Space, Value,
@@ -25,7 +25,7 @@ impl ExpectedReply {
         *request
     }
 
-    /// Has `env` answer it.
+    /// Has `env` answer the request.
     pub(super) fn answer(&self, env: &mut EnvSession, out: &mut Vec<u8>) -> Result<()> {
         match self {
             Self::Make(_) => env.spec(&spec(), out),

@@ -17,11 +17,11 @@ enum End {
     Refused,
 }
 
-/// Reads a stream: two bytes are the frame limit, one says how many bytes tell the sizes of pieces, then these and the
-/// stream.
+/// Reads a stream: two bytes are the frame limit, one is the number of bytes that tell the sizes of pieces, then come
+/// these bytes and the stream.
 ///
 /// # Panics
-/// If other frames come out than went in, or memory is held for more than a frame of the limit.
+/// If other frames come out than went in, or more memory is held than a frame of the limit needs.
 pub fn frames(data: &[u8]) {
     let mut input = Input::new(data);
     let limit = usize::from(u16::from_le_bytes([input.byte(), input.byte()]));
@@ -36,7 +36,7 @@ pub fn frames(data: &[u8]) {
     }
 }
 
-/// `docs/wire.md`, section 1, without a thought of speed.
+/// `docs/wire.md`, section 1, without regard to speed.
 fn by_the_letter(mut stream: &[u8], limit: usize) -> (Vec<&[u8]>, End) {
     let mut frames = vec![];
     while let Some((prefix, rest)) = stream.split_first_chunk() {
@@ -57,7 +57,7 @@ fn by_the_letter(mut stream: &[u8], limit: usize) -> (Vec<&[u8]>, End) {
 /// The same by the decoder, which is given at most so many bytes at a time, or as many as it takes.
 fn in_pieces(mut stream: &[u8], limit: usize, sizes: &[u8]) -> (Vec<Vec<u8>>, End) {
     let (mut framing, mut frames, mut kept) = (Framing::new(limit), vec![], vec![]);
-    // A frame and the read after it, and what the pool rounds up.
+    // A frame and the read after it, and the pool's rounding.
     let allowed = 3 * limit + (16 << 10);
     let mut sizes = sizes.iter().cycle();
     let end = loop {
@@ -67,7 +67,7 @@ fn in_pieces(mut stream: &[u8], limit: usize, sizes: &[u8]) -> (Vec<Vec<u8>>, En
                 assert_eq!(frame.as_ptr() as usize % ALIGNMENT, 0, "frames are aligned");
                 assert_eq!(framing.prefix(frame.len()).ok(), Some((frame.len() as u32).to_le_bytes()));
                 frames.push(frame.to_vec());
-                // Every other one is dropped, so that its memory is used again.
+                // Every other frame is dropped, so that its memory is used again.
                 if frames.len() % 2 == 0 {
                     kept.push((frames.len() - 1, frame));
                 }

@@ -1,4 +1,4 @@
-//! A handshake whose frames may be changed on their way.
+//! A handshake in which frames may be changed on their way.
 
 use rlay_core::{
     ErrorKind, Limits, Token,
@@ -8,14 +8,14 @@ use rlay_core::{
 
 use super::Input;
 
-/// What one of the two sides says of itself: one of three tokens, and whether its sessions last.
+/// The claims of one side: one of three tokens, and whether its sessions last.
 fn local(role: Role, what: u8) -> Local {
     let token = ["", "the token", "another token"][usize::from(what % 3)];
     Local { role, limits: Limits::default(), token: Token::new(token).ok(), is_resumable: what / 3 % 2 == 1 }
 }
 
-/// Lets a dialer and a listener shake hands. If no frame was changed, they agree when they should; if both must
-/// prove that they know the token, what the proofs are about was not changed.
+/// Lets a dialer and a listener complete a handshake. If no frame was changed, both agree when they should; if both
+/// must prove that they know the token, the fields that the proofs cover were not changed.
 pub(super) fn run(input: &mut Input<'_>) {
     let (ours, theirs, role) = (input.byte(), input.byte(), [Role::Env, Role::Agent][input.below(2)]);
     let (dialer, listener) = (local(Role::Agent, ours), local(role, theirs));

@@ -1,6 +1,6 @@
-//! Input: bytes that were made up, read as decisions; and what a bad network or peer does to a frame.
+//! Input: made-up bytes, read as decisions; and the changes that a bad network or peer makes to a frame.
 
-/// What is left of the bytes. Once they have run out, every number is 0.
+/// The rest of the bytes. Once none are left, every number is 0.
 #[derive(Debug)]
 pub(super) struct Input<'a>(&'a [u8]);
 
@@ -38,7 +38,7 @@ impl<'a> Input<'a> {
         std::mem::take(&mut self.0)
     }
 
-    /// Changes `frame` somehow, perhaps into itself.
+    /// Changes `frame` in some way, perhaps into itself.
     pub(super) fn bend(&mut self, frame: &mut Vec<u8>) {
         let at = self.below(frame.len() + 1);
         let room = frame.len() - at;

@@ -1,4 +1,4 @@
-//! Messages: what can be read is written in one way alone, and its spaces and values can be asked anything.
+//! Messages: a readable message has exactly one written form, and its spaces and values accept any query.
 
 use std::sync::LazyLock;
 
@@ -7,18 +7,18 @@ use rlay_core::{
     wire::{Header, Message, Payload, Reader, Writer, payload_head, put_value},
 };
 
-/// Small, so that they are reached.
+/// Small limits, so that they are reached.
 pub(super) const LIMITS: Limits = Limits { frame: 16 << 10, depth: 8, count: 256 };
 
 /// Reads `data` as a frame.
 ///
 /// # Panics
-/// If it is written otherwise than it was read, or a packed element otherwise than it was unpacked.
+/// If the message is written otherwise than it was read, or a packed element otherwise than it was unpacked.
 pub fn messages(data: &[u8]) {
     is_message(data);
 }
 
-/// Whether `frame` is one, all properties of which hold then.
+/// Whether `frame` is a message, all properties of which hold then.
 pub(super) fn is_message(frame: &[u8]) -> bool {
     let mut reader = Reader::new(frame, 0, &LIMITS);
     let Ok(header) = Header::read(&mut reader) else { return false };
@@ -41,7 +41,7 @@ pub(super) fn is_message(frame: &[u8]) -> bool {
     true
 }
 
-/// The frame written anew.
+/// The frame, encoded again.
 fn bytes(header: Header, message: &Message<'_>) -> Vec<u8> {
     let mut out = vec![];
     header.begin(&mut out);
@@ -74,7 +74,7 @@ fn bytes(header: Header, message: &Message<'_>) -> Vec<u8> {
     out
 }
 
-/// Values as far as they are some: a malformed payload ends the request only, so the message was read all the same.
+/// The values that are valid: a malformed payload ends the request only, so the message was read all the same.
 fn put_payload(payload: &Payload<'_>, rows: usize, out: &mut Vec<u8>) {
     let mut reader = payload.reader.clone();
     payload_head(out, payload.packed, reader.remaining());
@@ -114,7 +114,7 @@ static SPACES: LazyLock<[AnySpace; 4]> = LazyLock::new(|| {
     [position, Discrete::new(2).describe(), dict.clone(), AnySpace::OneOf(loose.into())]
 });
 
-/// What is asked of a value that claims to be of a space. What packs must be what unpacking gives back.
+/// Queries a value that claims to be of a space. A value that packs must equal what unpacking returns.
 fn ask(space: &AnySpace, value: &Value) {
     let _ = space.contains(value);
     let _ = space.from_value(value);
@@ -126,8 +126,8 @@ fn ask(space: &AnySpace, value: &Value) {
     }
 }
 
-/// Unpacks an element from the beginning of `bytes`. If it packs, which one with NaN for a key does not, it gives the
-/// same bytes.
+/// Unpacks an element from the beginning of `bytes`. If the element packs, which one with NaN for a key does not, the
+/// result is the same bytes.
 fn unpack(space: &AnySpace, bytes: &[u8]) {
     let mut reader = Reader::new(bytes, 0, &LIMITS);
     let Ok(value) = space.unpack(&mut reader) else { return };

@@ -1,6 +1,7 @@
-//! What must hold for any bytes at all: `fuzz/` tries it for as long as anybody likes, `tests/fuzz.rs` for a moment.
+//! Properties that must hold for any bytes at all: `fuzz/` tests them without a time limit, `tests/fuzz.rs` for a
+//! moment.
 //!
-//! Each target takes made-up bytes and panics if what the library does with them is wrong.
+//! Each target takes made-up bytes and panics if the library handles them wrongly.
 
 mod addresses;
 mod conversation;
@@ -16,7 +17,7 @@ pub use messages::messages;
 
 use input::Input;
 
-/// What takes bytes that were made up.
+/// A function that takes made-up bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name it has in `fuzz/`.
@@ -26,7 +27,7 @@ pub const TARGETS: [(&str, Target); 4] =
 /// A handshake and a conversation in which `data` says what happens next.
 ///
 /// # Panics
-/// If a side takes what it should refuse, refuses what it should take, or goes on after it was over.
+/// If a side takes what it should refuse, refuses what it should take, or continues after it was over.
 pub fn sessions(data: &[u8]) {
     let mut input = Input::new(data);
     handshake::run(&mut input);

@@ -1,4 +1,4 @@
-//! Promises 10 and 11: what a listener makes of its address.
+//! Promises 10 and 11: how a listener treats its address.
 
 use std::{thread, time::Instant};
 
@@ -35,12 +35,12 @@ pub fn two_listeners_on_one_address_is_an_error(context: &TestContext) {
     let start = Instant::now();
     while let Err(error) = context.listen(&address) {
         assert!(start.elapsed() < PATIENCE, "the address of a listener that is gone is not free: {error}");
-        thread::sleep(STALL / 10); // a transport may need a moment to let go
+        thread::sleep(STALL / 10); // a transport may need a moment to free the address
     }
 }
 
-/// Panics unless a frame of a dialer arrives where the listener accepts. A transport may have knocked
-/// at the address to see whether it is in use, so the first connections may be empty.
+/// Panics unless a frame of a dialer arrives where the listener accepts. A transport may have connected to the address
+/// to check whether it is in use, so the first connections may be empty.
 fn assert_reached(context: &TestContext, listening: &mut Listening) {
     let address = listening.address().clone();
     let mut dialers = vec![];

@@ -55,7 +55,7 @@ fn insist(end: &mut Endpoint, seed: usize) -> rlay_core::Frame {
     unreachable!("a frame or a panic comes first")
 }
 
-/// Promise 5: sends to a peer that does not read, until one is given up.
+/// Promise 5: sends to a peer that does not read, until a send is given up.
 pub fn a_cancelled_send_breaks_the_channel_loudly(context: &TestContext) {
     const LEN: usize = 8 << 20;
     for (mut writer, reader) in context.pairs() {
@@ -64,7 +64,7 @@ pub fn a_cancelled_send_breaks_the_channel_loudly(context: &TestContext) {
     }
 }
 
-/// Promise 15: sends to a peer that does not read, until the look that is made meanwhile ends it.
+/// Promise 15: sends to a peer that does not read, until the `look` that is called meanwhile ends the send.
 pub fn a_look_ends_a_send(context: &TestContext) {
     const LEN: usize = 8 << 20;
     for (mut writer, reader) in context.pairs() {
@@ -91,7 +91,7 @@ pub fn a_look_ends_a_send(context: &TestContext) {
 fn assert_all_or_nothing(mut writer: Endpoint, mut reader: Endpoint, sent: usize, len: usize) {
     let after_all = writer.send(b"after", b" all", after(STALL));
     if after_all.is_ok() || is_timeout(&after_all) {
-        // It says that nothing of the frame was sent. Then the peer must never see any of it.
+        // The error says that nothing of the frame was sent. Then the peer must never receive any of the frame.
         let finish = || {
             if after_all.is_err() {
                 writer.send(b"after", b" all", soon()).expect("sends once there is room");
@@ -114,7 +114,7 @@ fn assert_all_or_nothing(mut writer: Endpoint, mut reader: Endpoint, sent: usize
     }
 }
 
-/// Sends frames that are not read, until one is given up; how many were sent before.
+/// Sends frames that are not read, until a send is given up; how many were sent before.
 pub(super) fn send_until_stalled(writer: &mut Endpoint, len: usize) -> usize {
     const TOO_MUCH: usize = 256 << 20;
     for i in 0..TOO_MUCH / len {

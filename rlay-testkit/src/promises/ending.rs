@@ -29,7 +29,7 @@ pub fn close_implies_flush(context: &TestContext) {
                 closer.close(soon()).expect("closes");
             };
             let receive_all = || {
-                // By now it has closed and is gone, or waits for this end to read.
+                // By now the peer has closed and is gone, or waits for this end to read.
                 let _ = is_done.recv_timeout(STALL);
                 (0..FRAMES).for_each(|i| assert_frame(&next(&mut reader), i, i * 100));
                 assert!(reader.recv(soon()).expect("receives").is_none(), "a clean end");
@@ -40,7 +40,7 @@ pub fn close_implies_flush(context: &TestContext) {
     }
 }
 
-/// Promise 7: the same end of a conversation, said and unsaid. Either lasts.
+/// Promise 7: the same end of a conversation, with and without a goodbye. Either result lasts.
 pub fn a_clean_close_reads_none_and_a_crash_reads_an_error(context: &TestContext) {
     for (mut closer, mut reader) in context.pairs() {
         exchange_one(&mut closer, &mut reader);
@@ -59,7 +59,7 @@ pub fn a_clean_close_reads_none_and_a_crash_reads_an_error(context: &TestContext
         send(&mut closer, 2, 1000).expect("sends");
         closer.close(soon()).expect("closes");
         drop(closer);
-        // It takes a transport a moment to learn that the peer does not read any more.
+        // A transport needs a moment to learn that the peer does not read any more.
         while send(&mut reader, 1, 10).is_ok() {
             thread::sleep(STALL / 10);
         }
@@ -84,9 +84,9 @@ pub fn a_dead_peer_is_noticed(context: &TestContext) {
         for (mut waiting, mut dying) in context.pairs() {
             exchange_one(&mut dying, &mut waiting);
             let (noticed, is_noticed) = mpsc::channel();
-            // On a thread that is not joined: if the promise is broken, it waits for ever.
+            // On a thread that is not joined: if the promise is broken, the thread waits for ever.
             thread::spawn(move || noticed.send(waiting.recv(None)));
-            // Nothing tells when the other thread waits; whenever it does, it must notice.
+            // Nothing reports when the other thread waits; whenever it does, it must notice.
             assert!(is_noticed.recv_timeout(pause).is_err(), "the peer is alive");
             drop(dying);
             match is_noticed.recv_timeout(PATIENCE) {
@@ -97,7 +97,7 @@ pub fn a_dead_peer_is_noticed(context: &TestContext) {
     }
 }
 
-/// Promise 12: idle, with frames on the way in both directions, under a waiting writer, and before it was opened.
+/// Promise 12: idle, with frames under way in both directions, under a waiting writer, and before it was opened.
 pub fn drop_aborts(context: &TestContext) {
     for (idle, mut reader) in context.pairs() {
         drop_at_once(idle);
@@ -132,7 +132,7 @@ pub fn drop_aborts(context: &TestContext) {
     assert_lost(dialer.recv(soon()));
 }
 
-/// Promise 13: one end waits and the other does not even that, for longer than death takes to be noticed.
+/// Promise 13: one end waits and the other does not even wait, for longer than the detection of a dead peer takes.
 pub fn silence_is_not_death(context: &TestContext) {
     let talk = |(mut waiting, mut silent): (Endpoint, Endpoint)| {
         let break_silence = || {

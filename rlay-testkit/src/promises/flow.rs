@@ -1,4 +1,4 @@
-//! Promise 9: a reader that takes its time.
+//! Promise 9: a slow reader.
 
 use std::{
     sync::{
@@ -14,8 +14,8 @@ use crate::{
     test_context::{LONGER, STALL, TestContext, soon, together},
 };
 
-/// Promise 9: the writer stops before it has sent much, and goes on where it stopped once the reader reads,
-/// even if that takes longer than it takes to notice a dead peer.
+/// Promise 9: the writer blocks before it has sent much, and continues from there once the reader reads, even if that
+/// takes longer than the detection of a dead peer.
 pub fn a_slow_reader_stops_the_writer(context: &TestContext) {
     const LEN: usize = 1 << 20;
     const MOST: usize = 256;

@@ -18,7 +18,7 @@ fn lengths() -> Vec<usize> {
     lengths
 }
 
-/// Sends everything one way; the frames are looked at last, when their memory could have been used again.
+/// Sends everything one way; the frames are checked last, when their memory could have been used again.
 fn exchange(from: &mut Endpoint, to: &mut Endpoint, lengths: &[usize]) {
     let send_all = || lengths.iter().enumerate().for_each(|(i, len)| send(from, i, *len).expect("sends"));
     let ((), frames) = together(send_all, || lengths.iter().map(|_| next(to)).collect::<Vec<_>>());
@@ -90,7 +90,7 @@ pub fn the_frame_limit_is_exact(context: &TestContext) {
         passes(&mut from, &mut to, LIMIT);
         receiver_refuses(&mut from, &mut to, LIMIT + 1);
     }
-    // A frame that does not fit between the two ends can only leave if the receiver takes it in.
+    // A frame that does not fit between both ends can only be sent if the receiver reads it.
     let unread = {
         let (mut from, _to) = context.pair_with_limits(ABOVE, LIMIT);
         from.send(&[], &vec![0; ABOVE], after(STALL))
@@ -112,13 +112,13 @@ fn passes(from: &mut Endpoint, to: &mut Endpoint, len: usize) {
 fn sender_refuses(from: &mut Endpoint, to: &mut Endpoint, limit: usize) {
     let (head, body) = (vec![0; limit / 2], vec![0; limit + 1 - limit / 2]);
     assert_kind(from.send(&head, &body, after(STALL)), ErrorKind::Protocol);
-    passes(from, to, 7); // nothing of the other frame is on the way
+    passes(from, to, 7); // nothing of the other frame is under way
 }
 
 fn receiver_refuses(from: &mut Endpoint, to: &mut Endpoint, len: usize) {
     // The receiver may be gone before everything is sent.
     let refuse = || assert_kind(to.recv(soon()), ErrorKind::Protocol);
-    // How the sender fares depends on how much fits between the two ends.
+    // The sender's result depends on how much fits between both ends.
     let _ = together(|| from.send(&vec![0; len], &[], after(STALL)), refuse);
     assert_failed(to.recv(after(STALL)));
 }

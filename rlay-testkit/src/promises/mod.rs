@@ -1,7 +1,8 @@
 //! The tests themselves: one function per promise of [`rlay_core::channel`], named after it.
 //!
-//! Each runs in the form and over the transport of its [`TestContext`](crate::TestContext), with each end of a connection in
-//! each role, and panics where the promise is broken. [`conformance!`](crate::conformance) calls them all.
+//! Each runs in the form and over the transport of its [`TestContext`](crate::TestContext), with each end of a
+//! connection in each role, and panics where the promise is broken. [`conformance!`](crate::conformance) calls them
+//! all.
 
 mod addresses;
 mod cancelling;
@@ -34,7 +35,7 @@ use crate::{endpoint::Endpoint, test_context::soon};
 /// The promises, in the order of their numbers.
 pub const NAMES: [&str; 16] = crate::__each_promise!(crate::__names);
 
-/// What frame number `index` of a test holds: noise of which no other frame, and no other place, holds the same.
+/// The content of frame number `index` of a test: noise that no other frame, and no other place, contains.
 fn pattern(index: usize, len: usize) -> Vec<u8> {
     const BLOCK: usize = 32 << 10;
     static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -64,7 +65,7 @@ fn assert_frame(frame: &Frame, index: usize, len: usize) {
     }
 }
 
-/// The next frame, which must come.
+/// The next frame, which must arrive.
 fn next(end: &mut Endpoint) -> Frame {
     end.recv(soon()).expect("receives").expect("a frame, not a clean end")
 }
@@ -94,7 +95,7 @@ fn is_timeout<T>(result: &Result<T>) -> bool {
     matches!(result, Err(error) if error.kind() == ErrorKind::Timeout)
 }
 
-/// Panics unless `result` is an error that waiting does not cure.
+/// Panics unless `result` is an error that a retry does not resolve.
 fn assert_failed<T: std::fmt::Debug>(result: Result<T>) -> Error {
     let error = result.expect_err("a call that must fail");
     assert_ne!(error.kind(), ErrorKind::Timeout, "the error invites another try: {error}");

@@ -13,7 +13,7 @@ use crate::test_context::{STALL, TestContext, after, together};
 /// No call waits this long for a token that the channel itself watches.
 const SOON: Duration = Duration::from_secs(10);
 
-/// Promise 14: a channel and a listener that wait, and what comes when the stop is set already.
+/// Promise 14: a channel and a listener that wait, and the result when the stop is set already.
 pub fn a_stop_ends_a_wait(context: &TestContext) {
     for (mut waiting, mut other) in context.pairs() {
         let stop = CancelToken::default();

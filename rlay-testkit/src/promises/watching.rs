@@ -1,4 +1,4 @@
-//! Promise 16: how another thread finds out that a connection is lost.
+//! Promise 16: how another thread detects that a connection is lost.
 
 use std::{thread, time::Instant};
 
@@ -7,7 +7,7 @@ use rlay_core::ErrorKind;
 use super::{assert_frame, next, send};
 use crate::test_context::{PATIENCE, STALL, TestContext, soon, together};
 
-/// Promise 16: a peer that is alive, one that crashes, and one whose goodbye was not read yet.
+/// Promise 16: a peer that is alive, one that crashes, and one with a goodbye that was not read yet.
 pub fn a_watch_tells_a_crash_from_a_clean_close(context: &TestContext) {
     for (mut crasher, mut watched) in context.pairs() {
         send(&mut crasher, 1, 1000).expect("sends");

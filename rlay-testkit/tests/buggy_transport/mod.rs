@@ -1,4 +1,4 @@
-//! BuggyTransport: an honest transport behind a wrapper that breaks one promise.
+//! BuggyTransport: a correct transport behind a wrapper that breaks one promise.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +16,7 @@ use rlay_core::{
 use rlay_testkit::Faulty;
 use tokio::time::{sleep, timeout};
 
-/// What the wrapper does wrong.
+/// The bug of the wrapper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bug {
     None,
@@ -43,7 +43,7 @@ pub(crate) enum Bug {
     WatchesTheStreamAlone,
 }
 
-/// The transport that the scheme of an address stands for, with a bug.
+/// The transport of an address's scheme, with a bug.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BuggyTransport(pub(crate) Bug);
 
@@ -52,7 +52,7 @@ impl BuggyTransport {
         TransportOptions { max_frame: self.limit(options.max_frame), ..options.clone() }
     }
 
-    /// The limit that the honest transport is given.
+    /// The limit that the correct transport is given.
     fn limit(self, max_frame: usize) -> usize {
         match self.0 {
             Bug::LimitOffByOne => max_frame + 1,
@@ -94,7 +94,7 @@ impl Transport for BuggyTransport {
     }
 }
 
-/// Says that it watches a cancel token, and does not; nor does it check anything while it sends.
+/// Claims to watch a cancel token, and does not; nor does it check anything while it sends.
 #[derive(Debug)]
 struct Deaf(Box<dyn BlockingChannel>);
 
@@ -278,7 +278,7 @@ impl Channel for LyingChannel {
     fn watch(&self) -> Option<Watch> {
         match self.bug.0 {
             Bug::WatchesNothing => Some(Box::new(|| Ok(()))),
-            // As one that takes every end for a loss, a goodbye among them.
+            // As a channel that takes every end for a loss, a goodbye among them.
             Bug::WatchesTheStreamAlone => Some(Box::new({
                 let mut looks = 0;
                 move || {

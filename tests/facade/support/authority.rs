@@ -1,4 +1,4 @@
-//! A CA of the test's own, and the files that it and those it vouches for are kept in.
+//! A CA of the test's own, and the folder with its files and those of the certificates that it signs.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
 
-/// A folder that is removed in the end.
+/// A folder that is removed when dropped.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -59,7 +59,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// Its certificate with its key, as if it were somebody's.
+    /// The CA's certificate with its key, as if it were an end's own.
     pub(crate) fn own(&self, folder: &Folder) -> Paper {
         let (pem, key) = (self.0.pem(), self.0.key().serialize_pem());
         Paper { file: folder.write("authority.pem", &format!("{pem}{key}")), pin: String::new(), pem, key }

@@ -16,7 +16,7 @@ pub(crate) const HOLD: i64 = 13;
 /// What a [`Trouble`] says when it fails.
 pub(crate) const WORDS: &str = "the lever is stuck";
 
-/// A door between test and environment: closed until it is opened.
+/// A gate between test and environment: closed until it is opened.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<(Mutex<usize>, Condvar, AtomicUsize)>);
 
@@ -27,12 +27,12 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    /// Calls that came to the door.
+    /// Calls that reached the gate.
     pub(crate) fn visits(&self) -> usize {
         self.0.2.load(SeqCst)
     }
 
-    /// Waits until it is opened.
+    /// Blocks until the gate is opened.
     pub(crate) fn pass(&self) {
         self.0.2.fetch_add(1, SeqCst);
         let mut passes = self.0.0.lock().expect("no one panics here");
@@ -86,7 +86,7 @@ impl Env for Gated {
     }
 }
 
-/// How something goes wrong.
+/// The ways to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deed {
     Fail,
@@ -101,7 +101,7 @@ impl Deed {
         }
     }
 
-    /// The class under which the agent hears of it.
+    /// The class under which the agent receives the error.
     pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Fail => "ValueError",
@@ -110,8 +110,7 @@ impl Deed {
     }
 }
 
-/// A [`CountingEnv`] that goes wrong at the seed [`HOLD`], the action [`HOLD`], at every other render
-/// and at every close.
+/// A [`CountingEnv`] that fails at the seed [`HOLD`], the action [`HOLD`], at every other render and at every close.
 pub(crate) struct Trouble {
     pub(crate) env: CountingEnv,
     pub(crate) deed: Deed,
@@ -167,7 +166,7 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// An environment whose first observation is its process's id, and whose third step ends that.
+/// An environment with its process's id as first observation, and with a third step that ends the process.
 pub(crate) struct Mortal {
     steps: i64,
     space: Discrete,
@@ -208,7 +207,7 @@ impl Env for Mortal {
     }
 }
 
-/// An environment of one space for observations and actions, whose step is a function of the action.
+/// An environment of one space for observations and actions, with a step that is a function of the action.
 pub(crate) struct Stepping<F>(pub(crate) Discrete, pub(crate) F);
 
 impl<F: FnMut(i64) -> Result<StepResult<i64>, EnvError>> Env for Stepping<F> {

@@ -1,4 +1,4 @@
-//! What is logged in this process, for tests of what is said.
+//! The log of this process, for tests of log lines.
 
 use std::{
     fmt,
@@ -16,11 +16,11 @@ use tracing_subscriber::{
 
 use super::eventually;
 
-/// The lines of this process, of all its tests: each looks for an address of its own.
+/// The lines of this process, of all its tests: each test selects its lines by an address of its own.
 pub(crate) struct Log(Mutex<Vec<(Level, String)>>);
 
 impl Log {
-    /// Keeps what is logged from now on.
+    /// Records what is logged from now on.
     pub(crate) fn keep() -> &'static Self {
         static LOG: OnceLock<Log> = OnceLock::new();
         LOG.get_or_init(|| {

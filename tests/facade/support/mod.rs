@@ -42,7 +42,7 @@ pub(crate) fn bounded<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'stati
     }
 }
 
-/// Waits until `condition` holds, where nothing tells when it does.
+/// Waits until `condition` holds, where nothing reports when it does.
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
@@ -56,7 +56,7 @@ pub(crate) fn fresh(scheme: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let n = NEXT.fetch_add(1, Relaxed);
     match scheme {
-        // Nobody else is given a port of this host by chance, so one can be used again.
+        // No other process is given a port of this host by chance, so a port can be used again.
         "tcp" | "zmq" => {
             let [_, _, a, b] = id().to_be_bytes();
             format!("{scheme}://127.77.{a}.{b}:0")
@@ -68,7 +68,7 @@ pub(crate) fn fresh(scheme: &str) -> String {
     }
 }
 
-/// Options of an agent with which nothing is given up because the machine is busy.
+/// Options of an agent with which no call times out because the machine is busy.
 pub(crate) fn patient() -> AgentOptions {
     rlay::agent_options().connect_timeout(PATIENCE)
 }
@@ -100,7 +100,7 @@ pub(crate) fn counting_with(address: &str, options: HostOptions) -> Result<(Serv
     Ok((backend, address))
 }
 
-/// Who dials whom.
+/// Which side dials the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paradigm {
     /// The agent dials.

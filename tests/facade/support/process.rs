@@ -29,7 +29,7 @@ use crate::cartpole::CartPole;
 const ROLE: &str = "RLAY_TEST_ROLE";
 /// Tells a program that is launched where to save.
 const FILE: &str = "RLAY_TEST_FILE";
-/// Says something to the test.
+/// Sends a line to the test.
 type Say = Arc<dyn Fn(String) + Send + Sync>;
 
 /// Starts the lines that are meant for the test, among those of the test harness.
@@ -38,7 +38,7 @@ const MARK: char = '@';
 /// A process that plays a role, or a thread that does. It is killed when dropped.
 pub(crate) struct Process {
     child: Option<Child>,
-    /// Dropping it ends a thread.
+    /// Dropping the sender ends a thread.
     _stop: Option<Sender<()>>,
     lines: Receiver<String>,
     address: String,
@@ -69,7 +69,7 @@ impl Process {
         Self::run(Command::new(env::current_exe().expect("a test binary has a path")), role, address)
     }
 
-    /// The same behind what a shell does first, such as `ulimit -n 64`.
+    /// The same after a shell command, such as `ulimit -n 64`.
     pub(crate) fn after(shell: &str, role: &str, address: &str) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")]).arg(env::current_exe().expect("it has a path"));
@@ -96,7 +96,7 @@ impl Process {
         Self { child: Some(child), _stop: None, lines, address: address.to_owned() }
     }
 
-    /// The next thing it says.
+    /// The next line that the process sends.
     pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("the other side says something")
     }
@@ -109,12 +109,12 @@ impl Process {
         }
     }
 
-    /// Stops it as Ctrl-Z does: it is there, but does nothing.
+    /// Stops the process as Ctrl-Z does: it exists, but does nothing.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes the process.
     pub(crate) fn thaw(&self) {
         self.signal("CONT");
     }
@@ -129,7 +129,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
-        // Whoever is killed leaves its socket file behind.
+        // A process that is killed leaves its socket file behind.
         if let Some(path) = self.address.strip_prefix("unix://") {
             let _ = std::fs::remove_file(path);
         }
@@ -150,7 +150,7 @@ pub(crate) fn saving_command(role: &str, file: &Path) -> Vec<String> {
     command
 }
 
-/// Not a test: what a process does that was started by [`Process::other`].
+/// Not a test: the code of a process that was started by [`Process::other`].
 #[test]
 #[allow(clippy::print_stdout)]
 fn another_process() {
@@ -174,7 +174,7 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
         "host-stuck" => host(address, stuck(say.clone()), say, until_told),
         "dial-stuck" => dial_in(address, stuck(say.clone()), until_told),
         "launched" => Ok(ClientBackend::new(|_| Ok(Mortal::default()), &env::var(address)?, patient_host())?.run()?),
-        // Takes two seconds to save what it has, once its agent wants no more.
+        // Takes two seconds to save its state, once its agent needs it no more.
         "launched-saver" => {
             ClientBackend::new(|_| Ok(Mortal::default()), &env::var(address)?, patient_host())?.run()?;
             thread::sleep(Duration::from_secs(2));
@@ -196,7 +196,7 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
             };
             Ok(std::fs::write(env::var(FILE)?, why.to_string())?)
         }
-        // Says so, and does not dial in.
+        // Reports this, and does not dial in.
         "launched-dreamer" => {
             say("dreaming".to_owned());
             until_told();
@@ -219,14 +219,14 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
             until_told();
             env.close()
         }
-        // An agent in the middle of a step that is held up.
+        // An agent in the middle of a step that is blocked.
         "stepping-agent" => {
             let mut env = ClientEnv::connect(address, patient())?;
             env.reset(None, &Value::None)?;
             env.step(Value::Int(HOLD))?;
             env.close()
         }
-        // Asks for threads and descriptors where there are none, and says how that failed.
+        // Asks for threads and descriptors where there are none, and reports how that failed.
         "refused" => refused(address, say),
         "refused-descriptors" => {
             let mut held = Vec::new();
@@ -243,7 +243,7 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
     }
 }
 
-/// Has each endpoint ask for what the system refuses, and says the kind of each error and that of its cause.
+/// Has each endpoint ask for what the system refuses, and reports the kind of each error and that of its cause.
 fn refused(address: &str, say: &Say) -> Result<(), EnvError> {
     let options = patient().connect_timeout(Duration::from_millis(300));
     let bound = ServerBackend::bind(|_| Ok(Mortal::default()), "tcp://127.0.0.1:0", patient_host()).map(drop);
@@ -262,7 +262,7 @@ fn refused(address: &str, say: &Say) -> Result<(), EnvError> {
     Ok(())
 }
 
-/// Makes environments that say when they are held up, for ever.
+/// Makes environments that report when they are blocked, for ever.
 fn stuck(say: Say) -> impl Fn(&Make) -> Gated + Send + Sync + 'static {
     move |_| {
         let gate = Gate::default();

@@ -1,4 +1,4 @@
-//! Relay: stands between a dialer and a listener, and drops their connection when it is told to.
+//! Relay: forwards between a dialer and a listener, and drops their connection when the test says so.
 
 use std::{
     io::{Read, Write},
@@ -11,20 +11,21 @@ use std::{
     time::Duration,
 };
 
-/// What it lets go of when it drops a connection.
+/// The resources that a relay releases when it drops a connection.
 type Ends = Arc<Mutex<Vec<End>>>;
 
-/// What the dialer of each stream said first.
+/// The first bytes from the dialer of each stream.
 type Openings = Arc<Mutex<Vec<Vec<u8>>>>;
 
 enum End {
-    /// Of a stream: both sockets, and whether the end of one is passed on to the other.
+    /// Of a stream: both sockets, and whether the end of one is forwarded to the other.
     Stream(TcpStream, TcpStream, Arc<AtomicBool>),
-    /// Of a flow of datagrams: whose they are. From then on they are lost in silence.
+    /// Of a flow of datagrams: the dialer's address, and the socket. Once dropped, the flow's datagrams are lost
+    /// silently.
     Flow(SocketAddr, UdpSocket),
 }
 
-/// What is relayed at an address of its own, for as long as the process lives.
+/// A relay at an address of its own, for as long as the process lives.
 pub(crate) struct Relay {
     address: String,
     ends: Ends,
@@ -53,13 +54,13 @@ impl Relay {
         &self.address
     }
 
-    /// What the dialer of the last stream said first.
+    /// The first bytes from the dialer of the last stream.
     pub(crate) fn last_opening(&self) -> Vec<u8> {
         let openings = self.openings.lock().unwrap_or_else(PoisonError::into_inner);
         openings.last().cloned().expect("somebody has dialed")
     }
 
-    /// Drops every connection there is; how many. New ones are welcome.
+    /// Drops every present connection; how many. New ones are admitted.
     pub(crate) fn cut(&self) -> usize {
         let ends = std::mem::take(&mut *self.ends());
         for end in &ends {
@@ -70,23 +71,23 @@ impl Relay {
         ends.len()
     }
 
-    /// Drops every connection there is, and from now on every new one, of streams.
+    /// Drops every present connection, and from now on every new one, of streams.
     pub(crate) fn shut(&self) {
         self.is_shut.store(true, SeqCst);
         self.cut();
     }
 
-    /// Lets new ones in again.
+    /// Admits new connections again.
     pub(crate) fn open(&self) {
         self.is_shut.store(false, SeqCst);
     }
 
-    /// From now on passes on streams slowly: some three megabytes a second.
+    /// From now on forwards streams slowly: some three megabytes a second.
     pub(crate) fn slow_down(&self) {
         self.is_slow.store(true, SeqCst);
     }
 
-    /// Drops the dialers' ends of streams alone; how many. The listener does not know.
+    /// Drops the dialers' ends of streams alone; how many. The listener is not told.
     pub(crate) fn cut_half(&self) -> usize {
         let mut count = 0;
         for end in &*self.ends() {
@@ -111,7 +112,7 @@ fn streams(to: SocketAddr, ends: Ends, openings: Openings, [is_shut, is_slow]: [
     thread::spawn(move || {
         for here in listener.incoming().flatten() {
             let Ok(there) = TcpStream::connect(to) else { continue };
-            // Before anything is passed on: whoever got an answer over it can be cut off.
+            // Before anything is forwarded: a peer that got an answer over this connection can be cut off.
             let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
             if is_shut.load(SeqCst) {
                 let _ = (here.shutdown(Shutdown::Both), there.shutdown(Shutdown::Both));
@@ -131,7 +132,7 @@ fn streams(to: SocketAddr, ends: Ends, openings: Openings, [is_shut, is_slow]: [
     local
 }
 
-/// Passes on what comes, of which the first is kept in `openings`, and the end.
+/// Forwards bytes, of which the first are kept in `openings`, and the end.
 fn pump(
     mut from: TcpStream,
     mut to: TcpStream,
@@ -169,7 +170,7 @@ fn datagrams(to: SocketAddr, ends: Ends) -> SocketAddr {
             });
             let flow = match known {
                 Some(flow) => flow,
-                // It was cut off.
+                // The connection was cut.
                 None if old.contains(&from) => continue,
                 None => {
                     let flow = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -190,7 +191,7 @@ fn datagrams(to: SocketAddr, ends: Ends) -> SocketAddr {
     local
 }
 
-/// Passes back what the listener says, for as long as the flow is not cut.
+/// Forwards the listener's datagrams back, for as long as the flow is not cut.
 fn answer(flow: &UdpSocket, socket: &UdpSocket, to: SocketAddr, ends: &Ends) {
     let mut bytes = [0; 1 << 16];
     let _ = flow.set_read_timeout(Some(Duration::from_millis(100)));

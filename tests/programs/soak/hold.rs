@@ -1,8 +1,8 @@
 //! Hold: a process with sessions, which checks that every row answers its own step.
 //!
-//! It says on its output, in lines of a word and a number, what happened: `rows`, `misaligned`, `cut`, `resumed`; and
-//! with `host ADDRESS` where it waits for an environment. It is told on its input which connection to cut. The relays
-//! are here and not in the host, whose memory and descriptors are counted.
+//! This process reports on its output, in lines of a word and a number: `rows`, `misaligned`, `cut`, `resumed`; and
+//! `host ADDRESS` where it waits for an environment. Its input says which connection to cut. The relays are in this
+//! process and not in the host, because the host's memory and descriptors are counted.
 
 use std::{
     io::stdin,
@@ -22,9 +22,10 @@ use crate::relay::Relay;
 
 /// In a process.
 pub(crate) const SESSIONS: usize = 10;
-/// What an agent takes to think, and an environment to step: two hundred at full speed would tell nothing more.
+/// How long an agent takes to choose an action, and an environment to step: two hundred at full speed would show
+/// nothing more.
 pub(crate) const PAUSE: Duration = Duration::from_millis(25);
-/// No call takes longer, and no connection longer to come back, on a machine that is busy.
+/// No call takes longer, and no reconnection, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 const BETWEEN_REPORTS: Duration = Duration::from_millis(200);
 
@@ -33,8 +34,8 @@ pub(crate) fn is_relayed(number: usize) -> bool {
     number.is_multiple_of(2)
 }
 
-/// Whether a relay can stand before this address and cut what goes through it. Over `quic` a cut is but silence,
-/// which takes too long to be noticed.
+/// Whether a relay can forward for this address and cut the connection. Over `quic` a cut is only silence, which takes
+/// too long to be detected.
 pub(crate) fn can_cut(address: &str) -> bool {
     ["tcp", "tls", "zmq"].iter().any(|scheme| address.split("://").next() == Some(scheme))
 }
@@ -94,7 +95,7 @@ pub(crate) fn hold(paradigm: Paradigm, address: &str) -> Result<(), EnvError> {
 struct Session {
     number: usize,
     rows: AtomicU64,
-    /// What its connection goes through, once there is a session to go on with.
+    /// The relay of the connection, once the session can be resumed.
     relay: OnceLock<Relay>,
     cuts: AtomicU64,
 }
@@ -113,7 +114,7 @@ impl Session {
     }
 
     fn run(&self, paradigm: Paradigm, address: &str) -> Result<(), EnvError> {
-        // The listener stays: it is where an environment comes back.
+        // The listener stays: an environment redials it.
         let (env, _server) = self.open(paradigm, address)?;
         let mut env = env.typed::<BoxSpace<f64, [f64; 4]>, Discrete>()?;
         let (seed, mut resumed) = (self.number as u64, 0);
@@ -127,7 +128,7 @@ impl Session {
                 let result = env.step(action)?;
                 self.compare(result.observation, episode, step, action)?;
                 self.rows.fetch_add(1, SeqCst);
-                // What was cut before the step cannot have brought its answer.
+                // A connection that was cut before the step cannot have brought its answer.
                 if cuts > resumed {
                     println!("resumed {}", cuts - resumed);
                     resumed = cuts;

@@ -17,23 +17,23 @@ use rlay_testkit::CountingEnv;
 
 use crate::hold::{PAUSE, Paradigm, SESSIONS, is_relayed};
 
-/// What the host knows of all sessions.
+/// The host's record of all sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) rows: AtomicU64,
     pub(crate) misaligned: AtomicU64,
     pub(crate) cut: AtomicU64,
     pub(crate) resumed: AtomicU64,
-    /// Those that are hosted now.
+    /// The sessions that are hosted now.
     pub(crate) environments: AtomicUsize,
-    /// Those that dial, or have dialed, and are not gone yet.
+    /// The sessions that dial, or have dialed, and have not ended yet.
     pub(crate) backends: AtomicUsize,
     /// Processes that were ever started.
     holders: AtomicU64,
 }
 
 impl Tally {
-    /// What makes the environments, and counts them.
+    /// Makes the environments, and counts them.
     pub(crate) fn maker(self: &Arc<Self>) -> impl Fn(&Make) -> Result<Slow, EnvError> + Send + Sync + use<> {
         let tally = self.clone();
         move |_| {
@@ -42,7 +42,7 @@ impl Tally {
         }
     }
 
-    /// What a holder says; `secret` and `missing` are its own.
+    /// Handles a report of a holder; `secret` and `missing` are the holder's own.
     fn hear(self: &Arc<Self>, line: &str, secret: &str, missing: &AtomicI64) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let number = rest.parse().unwrap_or(0);
@@ -67,11 +67,11 @@ impl Tally {
         sum.fetch_add(number, Relaxed);
     }
 
-    /// Hosts an environment where a holder listens, until that is gone.
+    /// Hosts an environment where a holder listens, until the listener is gone.
     fn dial(self: &Arc<Self>, address: &str, token: Option<Token>) {
         self.backends.fetch_add(1, Relaxed);
         let options = rlay::host_options().max_sessions(1).connect_timeout(Duration::from_secs(5)).token(token);
-        // That the listener is gone is how it ends; what else goes wrong, the holder's session tells.
+        // A gone listener is the normal end; the holder's session reports all other failures.
         let _ = ClientBackend::new(self.maker(), address, options).map(|backend| backend.run());
         self.backends.fetch_sub(1, Relaxed);
     }
@@ -81,7 +81,7 @@ impl Tally {
 pub(crate) struct Holder {
     child: Child,
     input: ChildStdin,
-    /// Connections that were cut, less those that a session has gone on without.
+    /// Connections that were cut, less those that were replaced by resumption.
     missing: Arc<AtomicI64>,
 }
 
@@ -90,8 +90,8 @@ impl Holder {
     pub(crate) fn start(paradigm: Paradigm, address: &str, tally: &Arc<Tally>) -> Result<Self, EnvError> {
         let mut command = Command::new(env::current_exe()?);
         command.args(["hold", paradigm.word(), address]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        // The port of one that was killed may be given to the next, while environments still dial it: none of them
-        // knows this.
+        // The port of a holder that was killed may be given to the next, while environments still dial it: none of them
+        // knows this secret.
         let secret = format!("the secret of holder {}", tally.holders.fetch_add(1, Relaxed));
         if paradigm == Paradigm::Listen {
             command.env(rlay::TOKEN_VARIABLE, &secret);
@@ -108,13 +108,13 @@ impl Holder {
         Ok(this)
     }
 
-    /// Whether one of its sessions has not gone on yet after its connection was cut.
+    /// Whether one of its sessions has not resumed yet after its connection was cut.
     pub(crate) fn is_cut_off(&self) -> bool {
         self.missing.load(Relaxed) != 0
     }
 
-    /// Has the connection of one of its sessions cut, if there is one already; now and then so that only the dialer
-    /// knows.
+    /// Has the connection of one of its sessions cut, if there is one already; now and then so that only the dialer is
+    /// told.
     pub(crate) fn cut(&mut self, rng: &mut Rng) {
         let how = if rng.below(2) == 0 { "cut" } else { "half" };
         let which = (0..SESSIONS).filter(|number| is_relayed(*number)).nth(rng.below(SESSIONS as u64 / 2) as usize);
@@ -139,7 +139,7 @@ impl Drop for Holder {
 }
 
 /// An environment that is counted for as long as it is hosted, and takes as long for a step as its agent takes to
-/// think: so a cut finds it in the middle of a step as often as not.
+/// choose an action: so a cut finds it in the middle of a step as often as not.
 pub(crate) struct Slow {
     env: CountingEnv,
     tally: Arc<Tally>,

@@ -1,16 +1,16 @@
 //! A soak: hundreds of sessions step for minutes, while processes that hold them are killed and replaced, and
-//! connections are cut whose both ends live.
+//! connections are cut with both ends alive.
 //!
 //! ```text
 //! soak [SECONDS [ADDRESS]]
 //! ```
 //!
-//! This process hosts the environments; [`hold`] says what the others do, which hold ten sessions each. Half of
-//! those dial in, the other half are dialed; in each, half of the sessions go through a relay. (Where no relay can cut
-//! a connection, as over `shm`, all dial in.) Twice a second one of them is killed and another takes its place, twenty
-//! times a second a relay drops the connection of a session, which must go on over another. In the end the host must
-//! hold as many descriptors as after the first half (a minute at most), at most a tenth more memory, and nobody may
-//! have seen a row that was not the answer to his step.
+//! This process hosts the environments; [`hold`] says what the others do, which hold ten sessions each. Half of those
+//! dial in, the other half are dialed; in each, half of the sessions go through a relay. (Where no relay can cut a
+//! connection, as over `shm`, all dial in.) Twice a second one of them is killed and another takes its place, twenty
+//! times a second a relay drops the connection of a session, which must resume over another. In the end the host must
+//! hold as many descriptors as after the first half (a minute at most), at most a tenth more memory, and no agent may
+//! have seen a row that was not the answer to its step.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program that prints
 
 mod hold;
@@ -33,15 +33,15 @@ use hold::{Paradigm, SESSIONS, can_cut, hold};
 use holder::{Holder, Tally};
 
 const HOLDERS: usize = 20;
-/// Those that are never killed: sessions that last for the whole run, however often they are cut.
+/// The holders that are never killed: their sessions last for the whole run, however often they are cut.
 const SPARED: usize = 5;
 const BETWEEN_CUTS: Duration = Duration::from_millis(50);
 /// In cuts.
 const BETWEEN_KILLS: u32 = 10;
-/// For so long nothing may come or go before it is counted what the host holds.
+/// For so long no session may begin or end before the host's resources are counted.
 const CALM: Duration = Duration::from_millis(500);
-/// How long the host keeps the environments of those who are gone. It must get rid of them before it is counted what
-/// it holds, and with the default that would take half of a short run.
+/// How long the host keeps the environments of agents that are gone. It must drop them before its resources are
+/// counted, and with the default that would take half of a short run.
 const KEPT: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), EnvError> {
@@ -83,7 +83,7 @@ impl Soak {
         let is_cut = can_cut(address);
         let dialing = if is_cut { HOLDERS / 2 } else { HOLDERS } * SESSIONS;
         let tally = Arc::new(Tally::default());
-        // Those of a holder that was killed take their time to go.
+        // The sessions of a holder that was killed take a while to end.
         let options = rlay::host_options().max_sessions(2 * dialing).reconnect_timeout(KEPT);
         let backend = ServerBackend::bind(tally.maker(), address, options)?;
         backend.start()?;
@@ -141,8 +141,8 @@ impl Soak {
         self.holders.iter_mut().try_for_each(Holder::check)
     }
 
-    /// Waits until every session is there, none is cut off, and there are none beside them, for a while: those that
-    /// come must not be taken for those that go.
+    /// Waits until every session is connected, none is cut off, and there are none beside them, for a while: sessions
+    /// that begin must not be taken for those that end.
     fn settle(&mut self) -> Result<(), EnvError> {
         let all = HOLDERS * SESSIONS;
         let dialed = (0..HOLDERS).filter(|number| self.paradigm(*number) == Paradigm::Listen).count() * SESSIONS;
