@@ -1,4 +1,4 @@
-"""What the targets in Python share: a corpus made of the golden vectors, bytes bent a little, and the loop."""
+"""Shared code of the targets in Python: a corpus made of the golden vectors, slightly changed bytes, and the loop."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def seed(corpus: Path, what: str) -> None:
 def run(target: Callable[[bytes], None], what: str) -> None:
     """Fuzz ``target`` as the command line says; its first argument is the folder of the corpus."""
     seed(Path(sys.argv[1]), what)
-    # Long inputs from the beginning, for what costs is large.
+    # Long inputs from the beginning, for costly values are large.
     atheris.Setup([sys.argv[0], "-len_control=0", "-max_len=4096", *sys.argv[1:]], target)
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""Bytes as a space of a remote environment: what an agent takes, Gymnasium makes within the memory that was counted."""
+"""Bytes as a space of a remote environment: Gymnasium builds an accepted space within the memory counted for it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import common
 from rlay.errors import Error, Incompatible, ProtocolError
 
 MOST = 4 * (64 << 20)
-"""Bytes that may be allocated at a time: what is counted, and what NumPy needs on the way to it."""
+"""Bytes that may be allocated at a time: those that are counted, and those that NumPy needs meanwhile."""
 
 
 def target(data: bytes) -> None:
-    """Read the bytes as an agent does, and make what they are."""
+    """Read the bytes as an agent does, and build the space."""
     try:
         description = _rlay.read_space(data)
     except (ProtocolError, Incompatible):
@@ -27,7 +27,7 @@ def target(data: bytes) -> None:
     try:
         _spaces.build(description)
     except Error:
-        pass  # Gymnasium has no such space, and said so.
+        pass  # Gymnasium has no such space, and raised an error.
     finally:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -1,7 +1,7 @@
-"""Values made up from bytes: what is read, Python builds in little time, and nothing but RLay's own errors is raised.
+"""Values made up from bytes: Python builds a value that is read in little time, and raises only RLay's own errors.
 
-Bytes taken as they are would be refused at once, mostly, and the library in Rust reports no coverage; so they decide
-what stands in a value that is well-formed but for what they spoil at its end.
+Arbitrary bytes would mostly be refused at once, and the library in Rust reports no coverage; so the bytes decide the
+content of a value that is well-formed but for the changes that they make at its end.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import common
 from rlay.errors import ProtocolError
 
 MOST = 1.0
-"""Seconds of the processor for a value of a few kilobytes; what is made to collide takes longest."""
+"""Processor seconds for a value of a few kilobytes; keys that are made to collide take longest."""
 
 PRIME = (1 << 61) - 1
-"""Python's ints have the same hash if they differ by a multiple of it."""
+"""Python's ints have the same hash if they differ by a multiple of this prime."""
 
 
 def blob(raw: bytes) -> bytes:

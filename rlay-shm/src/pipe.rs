@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_futex_wait_ends_when_the_peer_writes_or_closes() {
-        /// So long that a wait that is not ended fails the test.
+        /// So long that a wait that nothing ends fails the test.
         const LONG: Duration = Duration::from_secs(30);
         for end in [
             |b: &mut Pipe| assert!(b.put(&[&[1]], &mut 0, |b| assert!(b.wake_peer(Need::Data).is_some())).unwrap()),

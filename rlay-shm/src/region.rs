@@ -114,8 +114,8 @@ impl Region {
         let whole = bytes.len();
         let (first, second) = bytes.split_at_mut(whole.min(RING - start));
         let ring = self.0.as_mut_ptr().cast_const().wrapping_add(DATA + side as usize * RING);
-        // SAFETY: as above. If the peer writes meanwhile, the copy holds some bytes or others; it is only
-        // looked at once it is complete, in memory that the peer cannot reach.
+        // SAFETY: as above. If the peer writes meanwhile, the copy holds arbitrary bytes; the copy is only read once it
+        // is complete, in memory that the peer cannot reach.
         unsafe {
             std::ptr::copy_nonoverlapping(ring.wrapping_add(start), first.as_mut_ptr(), first.len());
             std::ptr::copy_nonoverlapping(ring, second.as_mut_ptr(), second.len());

@@ -1,4 +1,4 @@
-//! What both forms share: addresses, sockets with their options, and errors in plain words.
+//! Shared code of both forms: addresses, sockets with their options, and errors in plain words.
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -1,5 +1,4 @@
-//! A peer that reads a little now and then: it does not outlast a deadline, nor keep the sender from checking other
-//! conditions.
+//! A peer that reads a little now and then: it neither outlasts a deadline nor keeps the sender from other checks.
 
 use std::{
     io::Read,

@@ -30,7 +30,7 @@ fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         .map(|entry| entry.expect("a directory that can be read").path())
         .map(|path| (path.file_name().unwrap().to_string_lossy().into(), fs::read(&path).unwrap()))
         .collect();
-    seeds.sort(); // no two systems list them alike
+    seeds.sort(); // no two systems list them in the same order
     seeds
 }
 

@@ -1,4 +1,4 @@
-//! What is left of the third promise: frames are refused, although only once they have arrived.
+//! The rest of the third promise: frames are refused, although only once they have arrived.
 
 use std::{
     thread,

@@ -1,5 +1,4 @@
-//! The error that led to another is its source; where the source is the system's error, the text includes the system's
-//! text.
+//! The error that led to another is its source; where that is an error of the system, the text includes its text.
 
 use std::{error::Error as _, io, net::TcpListener, time::Duration};
 

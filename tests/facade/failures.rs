@@ -14,7 +14,7 @@ fn with_ansi() -> AgentOptions {
     patient().render_mode("ansi").timeout(PATIENCE)
 }
 
-/// That the remote environment did `deed`.
+/// Asserts that the remote environment did `deed`.
 fn assert_env(error: &EnvError, deed: Deed) {
     let error = error.downcast_ref::<Error>().expect("an error of RLay");
     assert_eq!(error.kind(), ErrorKind::Env, "{error}");
@@ -35,7 +35,7 @@ fn every_call(env: RemoteEnv, deed: Deed) -> Result<(), EnvError> {
     assert_env(&env.reset(Some(HOLD as u64), &Value::None).unwrap_err(), deed);
     assert_eq!(env.step(6)?.observation, [1.0, 1.0, 2.0, 6.0], "a failed reset changes nothing");
     assert_env(&env.close().unwrap_err(), deed);
-    env.close() // the environment is closed
+    env.close() // the environment is closed all the same
 }
 
 fn trouble(deed: Deed, mode: Option<&str>) -> Trouble {

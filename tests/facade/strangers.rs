@@ -42,7 +42,7 @@ impl Stranger {
         self.say(&[&prefix, frame].concat());
     }
 
-    /// The next frame; `None` once the connection has ended in whatever way.
+    /// The next frame; `None` once the connection has ended in any way.
     fn hear(&mut self) -> Option<rlay::Frame> {
         loop {
             if let Some(frame) = self.framing.take().expect("the listener speaks well") {

@@ -71,7 +71,7 @@ fn options_without_a_transport_say_which_have_it() {
     assert!(error.to_string().ends_with("there are: mem"), "{error}");
 }
 
-/// What a `main` prints that returns the error.
+/// The output of a `main` that returns the error.
 #[test]
 fn a_main_that_fails_prints_a_sentence() {
     let error: EnvError = ClientEnv::connect("127.0.0.1:5005", patient()).unwrap_err().into();

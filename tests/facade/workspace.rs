@@ -1,4 +1,4 @@
-//! What the crates of the workspace may depend on.
+//! The dependencies that the crates of the workspace may have.
 
 use std::{
     collections::BTreeSet,

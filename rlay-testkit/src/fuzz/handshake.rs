@@ -28,7 +28,7 @@ pub(super) fn run(input: &mut Input<'_>) {
         _ => ClientHandshake::begin(dialer, [1; 32], Some(Resume { ticket: [3; 32], received: 7 }), &mut up),
     };
     let mut greeting = ServerHandshake::new(listener, [2; 32]);
-    // Of Hello and Challenge, and of any frame.
+    // Whether Hello or Challenge was changed, and whether any frame was.
     let (mut is_forged, mut is_changed) = (false, false);
     for round in 0.. {
         is_changed |= carry(&mut up, input);

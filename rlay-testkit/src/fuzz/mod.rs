@@ -1,5 +1,4 @@
-//! Properties that must hold for any bytes at all: `fuzz/` tests them without a time limit, `tests/fuzz.rs` for a
-//! moment.
+//! Properties that hold for any bytes at all: `fuzz/` tests them without a time limit, `tests/fuzz.rs` for a moment.
 //!
 //! Each target takes made-up bytes and panics if the library handles them wrongly.
 

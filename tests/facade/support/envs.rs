@@ -1,4 +1,4 @@
-//! Environments that wait, fail and panic when they are told to.
+//! Environments that block, fail and panic on request.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use rlay_testkit::CountingEnv;
 
 /// The action, and the seed, that make a [`Gated`] environment wait and a [`Trouble`] fail.
 pub(crate) const HOLD: i64 = 13;
-/// What a [`Trouble`] says when it fails.
+/// The text of a [`Trouble`]'s failure.
 pub(crate) const WORDS: &str = "the lever is stuck";
 
 /// A gate between test and environment: closed until it is opened.

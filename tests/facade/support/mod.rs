@@ -1,4 +1,5 @@
-//! What the tests share: bounded waits, fresh addresses, other processes, and environments that misbehave when told to.
+//! Shared code of the tests: bounded waits, fresh addresses, other processes, and environments that misbehave on
+//! request.
 
 #[cfg(feature = "tls")]
 mod authority;

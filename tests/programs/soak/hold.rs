@@ -20,7 +20,7 @@ use rlay::{BoxSpace, ClientEnv, Discrete, Env, EnvError, RemoteEnv, ServerEnv, V
 
 use crate::relay::Relay;
 
-/// In a process.
+/// Sessions in a process.
 pub(crate) const SESSIONS: usize = 10;
 /// How long an agent takes to choose an action, and an environment to step: two hundred at full speed would show
 /// nothing more.
@@ -40,7 +40,7 @@ pub(crate) fn can_cut(address: &str) -> bool {
     ["tcp", "tls", "zmq"].iter().any(|scheme| address.split("://").next() == Some(scheme))
 }
 
-/// What the agents of a process do.
+/// The work of the agents of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paradigm {
     Dial,

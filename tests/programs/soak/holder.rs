@@ -86,7 +86,7 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// With sessions that dial this address, or listen at it.
+    /// Starts a holder with sessions that dial this address, or listen at it.
     pub(crate) fn start(paradigm: Paradigm, address: &str, tally: &Arc<Tally>) -> Result<Self, EnvError> {
         let mut command = Command::new(env::current_exe()?);
         command.args(["hold", paradigm.word(), address]).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -36,7 +36,7 @@ const HOLDERS: usize = 20;
 /// The holders that are never killed: their sessions last for the whole run, however often they are cut.
 const SPARED: usize = 5;
 const BETWEEN_CUTS: Duration = Duration::from_millis(50);
-/// In cuts.
+/// Counted in cuts.
 const BETWEEN_KILLS: u32 = 10;
 /// For so long no session may begin or end before the host's resources are counted.
 const CALM: Duration = Duration::from_millis(500);
@@ -73,7 +73,7 @@ struct Soak {
     tally: Arc<Tally>,
     holders: Vec<Holder>,
     killed: usize,
-    /// What the host held in the beginning, when that was, and in the end.
+    /// The host's resources in the beginning, the time of that, and its resources in the end.
     first: Option<(Duration, Held)>,
     last: Held,
 }
@@ -202,7 +202,7 @@ impl Soak {
     }
 }
 
-/// What happened, in one line.
+/// The events so far, in one line.
 impl fmt::Display for Soak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (deeds, last) = (self.deeds(), self.last);
@@ -213,7 +213,7 @@ impl fmt::Display for Soak {
     }
 }
 
-/// What this process has of its machine.
+/// The resources of this process.
 #[derive(Clone, Copy)]
 struct Held {
     /// Resident, in KiB.
