@@ -120,8 +120,8 @@ fn bare(name: &str) -> &str {
     inside.unwrap_or(name).trim_matches('"')
 }
 
-/// The sentence for what was found wrong with a certificate, where rustls has no more than the name of a variant, perhaps
-/// in brackets; or for a sentence of our own in these.
+/// The sentence for a fault of a certificate, where rustls has only the name of a variant, perhaps in brackets; or for
+/// a sentence of our own in brackets.
 fn said(text: &str) -> String {
     let text = text.strip_prefix("invalid peer certificate: ").unwrap_or(text);
     let name = text.rsplit_once("OtherError(").map_or(text, |(_, rest)| rest.trim_end_matches(')'));

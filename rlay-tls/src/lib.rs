@@ -10,13 +10,11 @@
 //! | `pin=sha256:HEX` | dialer | The fingerprint of the listener's certificate. (A listener checks that it is its own.) |
 //! | `ca=FILE` | dialer | The listener's certificate must be signed by one of these, for the name that is dialed. |
 //! | `name=NAME` | dialer | The name that the certificate must be for, where it is not the one that is dialed. |
-//! | `insecure_skip_verification=yes` | dialer | Takes any certificate: encrypted, but the listener is not
-//! authenticated. |
+//! | `insecure_skip_verification=yes` | dialer | Takes any certificate: encrypted, not authenticated. |
 //! | `cert=FILE` | both | A certificate of one's own and those that lead to its CA, instead of the development certificate. |
 //! | `key=FILE` | both | Its key, where `cert` does not hold it, too. |
 //! | `ca=FILE` | listener | Dialers must show a certificate that is signed by one of these. |
-//! | `clients=FILE` | listener | Dialers must show a certificate with a fingerprint that is listed here, one on a line.
-//! |
+//! | `clients=FILE` | listener | Dialers must show a certificate with a fingerprint listed here, one on a line. |
 //! | `insecure_allow_remote=yes` | listener | Listens for other machines, though nothing authenticates dialers. |
 //!
 //! Files are PEM, but for the list of clients. A listener checks its files again at each connection: to rotate a

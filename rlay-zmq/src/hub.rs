@@ -1,4 +1,4 @@
-//! Hub: the task that reads a socket, answers messages that need no channel, and detects dead peers.
+//! Hub: the task that reads a socket, answers messages that need no channel, and detects peers that are gone.
 
 use std::{
     collections::HashMap,

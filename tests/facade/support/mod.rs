@@ -1,5 +1,4 @@
-//! Shared code of the tests: bounded waits, fresh addresses, other processes, and environments that misbehave on
-//! request.
+//! Shared code of the tests: bounded waits, fresh addresses, other processes, and faulty environments.
 
 #[cfg(feature = "tls")]
 mod authority;
