@@ -11,7 +11,7 @@ use rlay_tls::TlsOptions;
 const ETHERNET: u16 = 1452;
 /// At least this much may be under way, or large frames wait for acknowledgements...
 const SMALLEST_WINDOW: usize = 2 << 20;
-/// ...and at most this much, whatever the frame limit is, for it may lie unread in memory.
+/// ...and at most this much, whatever the frame limit is, for these bytes may lie unread in memory.
 const LARGEST_WINDOW: usize = 16 << 20;
 /// An initial round-trip time that fits one machine or one building; the first round trip corrects it.
 const FIRST_RTT: Duration = Duration::from_millis(50);

@@ -41,18 +41,18 @@ impl Side {
 #[derive(Debug)]
 pub(crate) struct Region(MmapRaw);
 
-/// The words of one side, which only that side writes (but for `sleep`, which the other sets to 0).
+/// The words of one side, which only that side writes (but for `sleep`, which the other side sets to 0).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Words<'a> {
-    /// Bytes it has ever written into its ring.
+    /// Bytes that this side has ever written into its ring.
     pub(crate) written: &'a AtomicU64,
-    /// The number of the byte at the start of its ring.
+    /// The number of the byte at the start of this side's ring.
     pub(crate) start: &'a AtomicU64,
-    /// Bytes it has ever read from the other side's ring.
+    /// Bytes that this side has ever read from the other side's ring.
     pub(crate) read: &'a AtomicU64,
-    /// The need for which it sleeps, and the way in which it is woken.
+    /// The need for which this side sleeps, and the way in which it is woken.
     pub(crate) sleep: &'a AtomicU32,
-    /// Not zero once it has closed or dropped its channel.
+    /// Not zero once this side has closed or dropped its channel.
     pub(crate) closed: &'a AtomicU32,
 }
 

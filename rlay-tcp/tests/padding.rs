@@ -64,7 +64,7 @@ fn record(key: &aead::LessSafeKey, iv: &[u8], number: u8, content: &[u8], kind: 
     [&head[..], &inner, tag.as_ref()].concat()
 }
 
-/// Empty records, then a new key, over and over: each of the two lets as many of the other follow again.
+/// Empty records, then a new key, over and over: each of the two permits as many of the other again.
 fn padding(mut secret: Vec<u8>, len: usize) -> Vec<u8> {
     const EMPTY: u8 = 20;
     let mut out = vec![];

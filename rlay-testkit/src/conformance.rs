@@ -2,10 +2,10 @@
 
 /// Tests that a transport keeps every promise of [`rlay_core::channel`], in both forms.
 ///
-/// It makes a module with one `#[test]` per promise and form, so that a failure names the promise:
-/// `mem_conformance::blocking::close_implies_flush`. `address` is a function from a number that is
-/// never given twice to an address to listen on. A promise under `exceptions` is not tested; its
-/// reason is printed instead, even where the output of passing tests is not shown.
+/// The macro makes a module with one `#[test]` per promise and form, so that a failure names the promise:
+/// `mem_conformance::blocking::close_implies_flush`. `address` is a function from a number that is never given twice to
+/// an address to listen on. A promise under `exceptions` is not tested; the reason for the exception is printed
+/// instead, even where the output of passing tests is not shown.
 ///
 /// ```
 /// rlay_testkit::conformance! {

@@ -15,7 +15,7 @@ use rlay_core::{
 };
 use rlay_testkit::fuzz::{TARGETS, Target};
 
-/// How many mutants there are of each input; the first of them that fails says what it was.
+/// How many mutants there are of each input; the first mutant that fails is printed.
 const MUTANTS: u64 = 800;
 
 fn root() -> PathBuf {

@@ -21,7 +21,7 @@ const PATIENCE: u32 = 100;
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) peer: String,
-    /// Frames for the channel; it ends when nothing follows.
+    /// Frames for the channel; the queue ends when nothing follows.
     frames: mpsc::UnboundedSender<Bytes>,
     /// How many of these frames the channel has not received yet.
     unread: AtomicUsize,
@@ -145,7 +145,7 @@ impl Link {
         }
     }
 
-    /// The peer's side is over. What it sent before can still be received.
+    /// The peer's side is over. Frames that the peer sent before can still be received.
     pub(crate) fn end(&self, how: Result<()>) {
         self.state().end.get_or_insert(how);
         self.changed.notify_waiters();

@@ -1,4 +1,4 @@
-//! The table of bounds in SECURITY.md says what the code does: every row is compared with where its number stands.
+//! The table of bounds in SECURITY.md agrees with the code: every row is compared with the lines that hold its number.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -9,7 +9,7 @@ use crate::{
     version_mismatch::SCHEMES,
 };
 
-/// The error of the system at the end of the chain of sources. Each text is part of that before it.
+/// The error of the system at the end of the chain of sources. Each text is part of the text before it.
 fn system(error: &Error) -> Option<&io::Error> {
     let (mut text, mut source) = (error.to_string(), error.source());
     while let Some(cause) = source {

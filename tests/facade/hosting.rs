@@ -46,8 +46,8 @@ impl Attempts {
         }
     }
 
-    /// Waits for eight more than `first`. Between them lie 20 ms, 40 ms and so on, which add up; a slow machine can
-    /// only add to that.
+    /// Waits for eight attempts more than `first`. Between the attempts lie 20 ms, 40 ms and so on, which add up; a
+    /// slow machine can only add to that.
     fn back_off_after(&self, first: usize) {
         eventually("there are eight attempts", || self.count() >= first + 8);
         let at = self.0.lock().expect("no one panics here").clone();

@@ -266,7 +266,7 @@ fn impatient() -> ConnectionOptions {
 /// Longer than any wait, with all that a busy machine may add.
 const LONG: Duration = Duration::from_secs(8);
 
-/// Runs one test for each network, all at the same time, for they wait.
+/// Runs one test for each network, all at the same time, for the tests mostly wait.
 fn over_each_network(test: fn(&'static str) -> Result<(), EnvError>) {
     let run = |scheme: &'static str| thread::spawn(move || bounded(move || test(scheme)));
     let threads: Vec<_> = NETWORKS.iter().map(|scheme| (scheme, run(scheme))).collect();

@@ -1,4 +1,4 @@
-//! Texts of peers and environments: nothing in them acts on a terminal or forges a line of a log, and they fit a frame.
+//! Texts of peers and environments: none acts on a terminal or forges a line of a log, and all fit a frame.
 
 use rlay::{
     ClientBackend, ClientEnv, Discrete, Env, EnvError, EnvFailure, Error, ErrorKind, Limits, Map, RemoteEnv,

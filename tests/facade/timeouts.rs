@@ -159,7 +159,7 @@ fn a_request_that_a_stopped_peer_does_not_take_ends_the_session_unless_another_c
     .unwrap();
 }
 
-/// Options of an agent in a hurry for an environment to be made, or for its answers.
+/// Options of an agent with short timeouts for an environment to be made, or for its answers.
 fn for_making() -> [AgentOptions; 2] {
     let hurry = Some(Duration::from_millis(100));
     [patient().connect_timeout(Duration::from_millis(500)), patient().timeout(hurry)]

@@ -1,4 +1,4 @@
-//! Inside tokio: the async form works on one thread, and the blocking form says that it is the wrong one.
+//! Inside tokio: the async form works on one thread, and the blocking form fails with an error that says why.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ fn a_cancelled_call_leaves_no_answer_for_another() {
     .unwrap();
 }
 
-/// Everything that blocks, called where it must not.
+/// Every blocking call, made where it is not allowed.
 fn blocking_calls(address: &str) -> Vec<Error> {
     let factory = |_: &Make| Ok(CountingEnv::new(None));
     let space = || rlay::Discrete::new(2);

@@ -64,7 +64,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
-/// The conversation is data and decisions: any driver can turn it, and the model checker does.
+/// The conversation is data and decisions: any driver can run it, and the model checker does.
 #[test]
 fn the_conversation_sees_no_socket_clock_thread_or_runtime() {
     const FOREIGN: [&str; 22] = [

@@ -4,8 +4,8 @@
 //! silent_client ADDRESS COUNT
 //! ```
 //!
-//! It connects so often, half the time leaving with a goodbye, and prints what it held before and after
-//! the last 9 in 10 of them. Then it connects once more and stays until its input ends.
+//! The program connects so often, half the time leaving with a goodbye, and prints the resources that it held before
+//! and after the last 9 in 10 of these connections. Then it connects once more and stays until its input ends.
 #![allow(clippy::print_stdout, missing_docs)] // a program that prints
 
 use std::{

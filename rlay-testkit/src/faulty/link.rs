@@ -33,7 +33,7 @@ struct Stream {
 
 #[derive(Debug)]
 struct State {
-    /// From the dialer, and to it.
+    /// From the dialer, and to the dialer.
     streams: [Stream; 2],
     broken: bool,
     reset: bool,

@@ -54,7 +54,7 @@ fn by_the_letter(mut stream: &[u8], limit: usize) -> (Vec<&[u8]>, End) {
     (frames, if stream.is_empty() { End::BetweenFrames } else { End::AmidFrame })
 }
 
-/// The same by the decoder, which is given at most so many bytes at a time, or as many as it takes.
+/// The same by the decoder, which is given at most so many bytes at a time, or as many as it accepts.
 fn in_pieces(mut stream: &[u8], limit: usize, sizes: &[u8]) -> (Vec<Vec<u8>>, End) {
     let (mut framing, mut frames, mut kept) = (Framing::new(limit), vec![], vec![]);
     // A frame and the read after it, and the pool's rounding.

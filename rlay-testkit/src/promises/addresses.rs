@@ -23,7 +23,7 @@ pub fn port_zero_is_resolved(context: &TestContext) {
     }
 }
 
-/// Promise 11: the second listener is refused, the first one unharmed, and its address free once it is gone.
+/// Promise 11: the second listener is refused, the first one unharmed, and the address free once the first is gone.
 pub fn two_listeners_on_one_address_is_an_error(context: &TestContext) {
     let mut first = context.listen(&context.fresh_address()).expect("listens");
     let address = first.address().clone();

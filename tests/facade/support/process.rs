@@ -35,7 +35,7 @@ type Say = Arc<dyn Fn(String) + Send + Sync>;
 /// Starts the lines that are meant for the test, among those of the test harness.
 const MARK: char = '@';
 
-/// A process that plays a role, or a thread that does. It is killed when dropped.
+/// A process that plays a role, or a thread that does. Dropping this kills the process.
 pub(crate) struct Process {
     child: Option<Child>,
     /// Dropping the sender ends a thread.
@@ -143,7 +143,7 @@ pub(crate) fn launch_command(role: &str) -> Vec<String> {
     ["env", &role, &program, "--exact", "support::process::another_process", "--nocapture"].map(str::to_owned).to_vec()
 }
 
-/// The same for one that saves to `file`.
+/// The same for a program that saves to `file`.
 pub(crate) fn saving_command(role: &str, file: &Path) -> Vec<String> {
     let mut command = launch_command(role);
     command.insert(1, format!("{FILE}={}", file.display()));
@@ -180,7 +180,7 @@ fn play(role: &str, address: &str, say: &Say, until_told: &dyn Fn()) -> Result<(
             thread::sleep(Duration::from_secs(2));
             Ok(std::fs::write(env::var(FILE)?, "saved")?)
         }
-        // The same from a loop of its own.
+        // The same role with a loop of its own.
         "launched-engine" => {
             let (spaces, address) = (Discrete::new(1000), env::var(address)?);
             let mut engine = PolledEnv::new(spaces, Discrete::new(2), &Metadata::default(), &address, patient_host())?;

@@ -118,11 +118,11 @@ impl Holder {
     pub(crate) fn cut(&mut self, rng: &mut Rng) {
         let how = if rng.below(2) == 0 { "cut" } else { "half" };
         let which = (0..SESSIONS).filter(|number| is_relayed(*number)).nth(rng.below(SESSIONS as u64 / 2) as usize);
-        // One that has ended by itself is found out soon.
+        // A holder that has ended by itself is detected soon.
         let _ = writeln!(self.input, "{how} {}", which.unwrap_or(0));
     }
 
-    /// Fails if it has ended by itself.
+    /// Fails if the holder has ended by itself.
     pub(crate) fn check(&mut self) -> Result<(), EnvError> {
         match self.child.try_wait()? {
             None => Ok(()),
