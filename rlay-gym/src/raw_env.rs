@@ -2,10 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    sync::{Mutex, MutexGuard},
     time::Instant,
 };
 
@@ -37,8 +34,6 @@ pub(crate) struct RawEnv {
     state: Mutex<State>,
     /// The search for another environment, which another thread may end.
     search: Search,
-    /// Whether a search has taken place since Python last asked.
-    was_searched: AtomicBool,
     /// The process that opened the session.
     pid: u32,
 }
@@ -58,9 +53,9 @@ impl RawEnv {
     pub(crate) fn new(py: Python<'_>, raw: CoreEnv) -> PyResult<Self> {
         let observations = Tree::new(py, &raw.spec().observation_space)?;
         let actions = Tree::new(py, &raw.spec().action_space)?;
-        let (search, was_searched) = (raw.search().clone(), AtomicBool::new(false));
+        let search = raw.search().clone();
         let state = State { raw, observations, actions, action: Vec::new(), packed: true, received: None };
-        Ok(Self { state: Mutex::new(state), search, was_searched, pid: std::process::id() })
+        Ok(Self { state: Mutex::new(state), search, pid: std::process::id() })
     }
 
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
@@ -226,14 +221,10 @@ impl RawEnv {
         let seed = seed.map(|x| self::seed(&x)).transpose()?;
         let options = to_data(options, "options").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
         state.received = None;
-        let answered = state.call(py, timeout, |raw, _, wait| {
+        let (answer, deadline) = state.call(py, timeout, |raw, _, wait| {
             let (row, observation) = raw.reset(seed, &options, wait)?;
             Ok((Answer::Row(row, observation), wait.deadline))
-        });
-        if state.raw.take_searched() {
-            self.was_searched.store(true, SeqCst);
-        }
-        let (answer, deadline) = answered?;
+        })?;
         state.result(py, Call::Reset, answer, deadline)
     }
 
@@ -298,7 +289,7 @@ impl RawEnv {
 
     /// Whether `reset` has searched for another environment since the last call of this method.
     fn take_searched(&self) -> bool {
-        self.was_searched.swap(false, SeqCst)
+        self.search.take_begun()
     }
 
     /// What to do from now on about an environment that vanished for good.

@@ -25,7 +25,7 @@ use crate::{
         connect::connection::Connection,
         history::History,
         options::ConnectionOptions,
-        wait::{SLICE, Wait},
+        wait::{ABSENT, SLICE, Wait},
     },
     error::{Error, ErrorKind, Result},
     net::LAST_WORD,
@@ -171,6 +171,23 @@ impl Acceptor {
     /// What went wrong with strangers since the last call, for a log.
     pub fn notices(&self) -> Vec<String> {
         self.shared.state().notices.drain(..).collect()
+    }
+
+    /// The same, and repeats the notices about every second. `meanwhile` is called as often, while there is none.
+    pub(in crate::endpoint) fn next_repeating(
+        &self,
+        wait: &mut Wait<'_>,
+        mut meanwhile: impl FnMut(&mut Wait<'_>),
+    ) -> Result<Connection> {
+        loop {
+            let next = self.next(&mut wait.within(ABSENT));
+            self.repeat_notices(wait);
+            match next {
+                Err(error) if error.kind() == ErrorKind::Timeout => wait.check_interrupts()?,
+                next => return next,
+            }
+            meanwhile(wait);
+        }
     }
 
     /// Repeats the notices since the last call for `wait`, where `tracing` is not what people read.

@@ -256,7 +256,7 @@ impl Agent {
     /// the error.
     ///
     /// A program that was launched is waited for until it has ended, and is made to in the end
-    /// ([`close_timeout`](crate::endpoint::AgentOptions::close_timeout)). So that several end side by side, the wait is short
+    /// ([`close_timeout`](crate::AgentOptions::close_timeout)). So that several end side by side, the wait is short
     /// while this process has others whose environments are open: a thread goes on with it, and closing the last of
     /// them waits for all. What the environment raises later than that is lost.
     pub fn close(&mut self) -> Result<()> {

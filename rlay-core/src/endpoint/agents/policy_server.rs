@@ -59,7 +59,7 @@ impl PolicyServer {
 
     /// Serves until [`close`](Self::close). An environment with other spaces than `O` and `A` is refused: its host and
     /// the log are told which leaf differs first. It returns once the environments were told; for Ctrl-C see
-    /// [`ServerBackend::run`](crate::endpoint::ServerBackend::run).
+    /// [`ServerBackend::run`](crate::ServerBackend::run).
     ///
     /// Logs each environment that joins, and that leaves, with the count of its steps; once for each reason and machine,
     /// why an environment was not played.

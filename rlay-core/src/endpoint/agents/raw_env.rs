@@ -30,7 +30,7 @@ use crate::{
 
 /// An environment in another process, and another one in its place when it is lost ([`OnLoss`]).
 ///
-/// [`RemoteEnv`](crate::endpoint::RemoteEnv) gives it typed spaces, and a binding to another language that language's objects.
+/// [`RemoteEnv`](crate::RemoteEnv) gives it typed spaces, and a binding to another language that language's objects.
 /// Every call takes a [`Wait`], whose deadline bounds it, and whose check and flag end it. At the deadline the error's
 /// kind is [`Timeout`](ErrorKind::Timeout), and the answer is late: [`late`](Self::late) fetches it, and
 /// [`reset`](Self::reset) drops it.
@@ -55,8 +55,6 @@ pub struct RawEnv {
     /// The last observation of an episode that may have to be ended here.
     last: Option<Received>,
     search: Search,
-    /// Whether another environment was searched for since that was last asked.
-    was_searched: bool,
 }
 
 /// The search of a [`RawEnv`] for another environment. Clones are of the same one.
@@ -64,6 +62,7 @@ pub struct RawEnv {
 pub struct Search {
     stop: CancelToken,
     is_under_way: Arc<AtomicBool>,
+    has_begun: Arc<AtomicBool>,
 }
 
 impl Search {
@@ -76,11 +75,17 @@ impl Search {
         }
         is_under_way
     }
+
+    /// Whether a search has begun since this was last asked: [`RawEnv::spec`], [`RawEnv::log`] and [`RawEnv::restarts`]
+    /// may have changed.
+    pub fn take_begun(&self) -> bool {
+        self.has_begun.swap(false, SeqCst)
+    }
 }
 
 impl RawEnv {
     /// Dials the host at `address` and has it make an environment, as
-    /// [`ClientEnv::connect`](crate::endpoint::ClientEnv::connect) does. All in all that takes `connect_timeout` at most, whatever
+    /// [`ClientEnv::connect`](crate::ClientEnv::connect) does. All in all that takes `connect_timeout` at most, whatever
     /// the deadline of `wait` is; so does every search for another environment.
     pub fn connect(address: &str, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
         #[cfg(unix)]
@@ -90,7 +95,7 @@ impl RawEnv {
         Self::open(Source::new(Origin::Dialed(address.parse()?), options), wait)
     }
 
-    /// Starts a program that hosts an environment, as [`ClientEnv::launch`](crate::endpoint::ClientEnv::launch) does.
+    /// Starts a program that hosts an environment, as [`ClientEnv::launch`](crate::ClientEnv::launch) does.
     #[cfg(unix)]
     pub fn launch(command: Vec<String>, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
         let restarts = options.restarts;
@@ -118,7 +123,7 @@ impl RawEnv {
     }
 
     fn of(agent: Agent, on_loss: OnLoss) -> Self {
-        Self { agent, source: None, on_loss, last: None, search: Search::default(), was_searched: false }
+        Self { agent, source: None, on_loss, last: None, search: Search::default() }
     }
 
     /// Lets go of where another environment would come from, if none is to come while `on_loss` is what it is: the
@@ -150,12 +155,6 @@ impl RawEnv {
     /// The search for another environment, for a thread that may want to end it.
     pub fn search(&self) -> &Search {
         &self.search
-    }
-
-    /// Whether another environment was searched for since this was last asked: [`spec`](Self::spec), [`log`](Self::log)
-    /// and [`restarts`](Self::restarts) may be others.
-    pub fn take_searched(&mut self) -> bool {
-        std::mem::take(&mut self.was_searched)
     }
 
     /// Gymnasium's `reset`, in another environment if this one is lost and [`on_loss`](Self::on_loss) or
@@ -238,7 +237,7 @@ impl RawEnv {
         if !self.agent.is_lost() {
             return Ok(false);
         }
-        self.was_searched = true;
+        self.search.has_begun.store(true, SeqCst);
         self.search.is_under_way.store(true, SeqCst);
         let another = source.another(&mut self.agent, &mut wait.without_deadline().with_cancel(&self.search.stop));
         self.search.is_under_way.store(false, SeqCst);

@@ -45,7 +45,7 @@ pub enum Late<O> {
 pub struct ClientEnv;
 
 impl ClientEnv {
-    /// Connects to the [`ServerBackend`](crate::endpoint::ServerBackend) at `address` and makes an environment there.
+    /// Connects to the [`ServerBackend`](crate::ServerBackend) at `address` and makes an environment there.
     ///
     /// ```no_run
     /// use rlay::{ClientEnv, Env, Value};
@@ -62,7 +62,7 @@ impl ClientEnv {
     }
 
     /// Starts a program that hosts an environment, and takes that. The program finds in the environment variable
-    /// `RLAY_ADDRESS` where to dial in, as with [`ClientBackend`](crate::endpoint::ClientBackend), and in `RLAY_TOKEN` the token
+    /// `RLAY_ADDRESS` where to dial in, as with [`ClientBackend`](crate::ClientBackend), and in `RLAY_TOKEN` the token
     /// that admits it alone: that of `options`, otherwise a new one.
     ///
     /// What it prints goes to `options.log`. If it ends, the error of the call under way says how, and what it

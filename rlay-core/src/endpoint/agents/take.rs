@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use super::agent::Agent;
 use crate::{
     endpoint::{
-        accept::acceptor::Acceptor,
-        accept::permits::LONGEST_QUEUE,
+        accept::{acceptor::Acceptor, permits::LONGEST_QUEUE},
         connect::connection::Connection,
         wait::{ABSENT, QUIET, Wait},
     },
@@ -22,9 +21,10 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Takes the next environment from the queue and makes it; one that died in the queue is passed over.
 ///
 /// To make one may take long, and a silent host may be busy with that or never answer. So where others wait, one that
-/// has not answered for [`handshake_timeout`](crate::endpoint::ConnectionOptions::handshake_timeout), or for a sixth of the time left if that is
-/// shorter, has the next one asked besides, then two more, and so on; the first that is made is taken, and the others are
-/// told to dial again. About every second `wait` is told what went wrong with strangers.
+/// has not answered for [`handshake_timeout`](crate::ConnectionOptions::handshake_timeout), or for a sixth of the time
+/// left if that is shorter, has the next one asked besides, then two more, and so on; the first that is made is taken,
+/// and the others are told to dial again. About every second `wait` is told what went wrong with
+/// foreign peers.
 pub(in crate::endpoint) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wait<'_>) -> Result<Agent> {
     let began = Instant::now();
     let left = wait.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
@@ -170,16 +170,10 @@ fn turn_away(agent: &mut Agent) {
 /// The next one from the queue; says so if that takes long.
 fn next(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
     let mut is_told = false;
-    loop {
-        let next = acceptor.next(&mut wait.within(ABSENT));
-        acceptor.repeat_notices(wait);
-        match next {
-            Err(error) if error.kind() == ErrorKind::Timeout => wait.check_interrupts()?,
-            next => return next,
-        }
+    acceptor.next_repeating(wait, |wait| {
         if !std::mem::replace(&mut is_told, true) {
             let advice = "start the game or ClientBackend with this address";
             wait.warn(&format!("waiting for an environment to dial in to {}; {advice}", acceptor.address()));
         }
-    }
+    })
 }

@@ -17,7 +17,7 @@ use crate::{
     channel::{Channel, Transport, TransportOptions},
     endpoint::{
         accept::permits::SessionPermit,
-        connect::{dial::CONNECT_TIME, reconnect_slot::ReconnectSlot},
+        connect::{dial::CONNECT_TIME, reconnect_slot::ReconnectSlot, reconnector::Target},
         history::History,
         options::ConnectionOptions,
     },
@@ -31,7 +31,7 @@ use crate::{
         retransmit::ToRetransmit,
     },
     stream::StreamChannel,
-    wire::{Limits, Resume, Role, Ticket},
+    wire::{Limits, Resume, Role},
 };
 
 /// A channel whose handshake is over, for a session inside tokio. If its transport is a network and both ends allow it,
@@ -67,15 +67,6 @@ enum Source {
     Listener(ReconnectSlot<Box<dyn Channel>>),
 }
 
-/// The address to dial again, in which role, and for which session.
-#[derive(Debug)]
-struct Target {
-    address: Address,
-    role: Role,
-    options: ConnectionOptions,
-    ticket: Ticket,
-}
-
 impl AsyncConnection {
     /// One that ends with its channel.
     pub fn new(channel: Box<dyn Channel>, limits: Limits) -> Self {
@@ -87,7 +78,7 @@ impl AsyncConnection {
     fn resumed_from(self, source: Source, role: Role, options: &ConnectionOptions) -> Self {
         let recovery = match source {
             Source::Nowhere => Recovery::disabled(),
-            _ => Recovery::new(role, options.reconnects_for(role), options.handshake_timeout),
+            _ => options.recovery(role),
         };
         Self { source, recovery, ..self }
     }
@@ -224,7 +215,7 @@ impl AsyncConnection {
                 });
                 let resume = async {
                     time::sleep(at.saturating_duration_since(Instant::now())).await;
-                    target.resume(received, self.limits).await
+                    resume(target, received, self.limits).await
                 };
                 time::timeout(left, resume).await
             }
@@ -357,31 +348,30 @@ async fn unless_replaced<T>(
     }
 }
 
-impl Target {
-    /// Connects again and again, until the listener is back or trying again is pointless. Gives the channel and the number
-    /// of the last frame that the listener has received.
-    async fn resume(&self, received: u64, limits: Limits) -> Result<(Box<dyn Channel>, u64)> {
-        let (transport, options) = (self.options.registry.find(&self.address)?.as_ref(), self.options.for_transport());
-        let mut redial = Redial::new(self.options.reconnect_timeout);
-        loop {
-            let connecting = transport.connect(&self.address, &options);
-            let (error, is_connected) = match within(CONNECT_TIME, connecting).await {
-                Ok(mut channel) => {
-                    let session = Resume { ticket: self.ticket, received };
-                    let local = local(transport, &self.address, self.role, &self.options);
-                    let handshake = handshake(channel.as_mut(), local, Some(session));
-                    match within(self.options.handshake_timeout, handshake).await {
-                        Ok(welcome) => {
-                            channel.set_max_frame(limits.frame);
-                            return Ok((channel, welcome.received.unwrap_or_default()));
-                        }
-                        Err(error) => (error, true),
+/// Connects again and again, until the listener is back or trying again is pointless. Gives the channel and the number
+/// of the last frame that the listener has received.
+async fn resume(target: &Target, received: u64, limits: Limits) -> Result<(Box<dyn Channel>, u64)> {
+    let (transport, options) =
+        (target.options.registry.find(&target.address)?.as_ref(), target.options.for_transport());
+    let mut redial = Redial::new(target.options.reconnect_timeout);
+    loop {
+        let connecting = transport.connect(&target.address, &options);
+        let (error, is_connected) = match within(CONNECT_TIME, connecting).await {
+            Ok(mut channel) => {
+                let session = Resume { ticket: target.ticket, received };
+                let local = local(transport, &target.address, target.role, &target.options);
+                let handshake = handshake(channel.as_mut(), local, Some(session));
+                match within(target.options.handshake_timeout, handshake).await {
+                    Ok(welcome) => {
+                        channel.set_max_frame(limits.frame);
+                        return Ok((channel, welcome.received.unwrap_or_default()));
                     }
+                    Err(error) => (error, true),
                 }
-                Err(error) => (error, false),
-            };
-            time::sleep(redial.failed(error, is_connected)?).await;
-        }
+            }
+            Err(error) => (error, false),
+        };
+        time::sleep(redial.failed(error, is_connected)?).await;
     }
 }
 

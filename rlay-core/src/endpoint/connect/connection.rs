@@ -90,10 +90,7 @@ impl Connection {
     }
 
     fn resumed_at(self, slot: Option<ReconnectSlot>, role: Role, options: &ConnectionOptions) -> Self {
-        let recovery = match slot {
-            Some(_) => Recovery::new(role, options.reconnects_for(role), options.handshake_timeout),
-            None => Recovery::disabled(),
-        };
+        let recovery = slot.as_ref().map_or_else(Recovery::disabled, |_| options.recovery(role));
         Self { slot, recovery, ..self }
     }
 
@@ -132,10 +129,11 @@ impl Connection {
     /// From now on waits end once `stop` is set.
     pub(in crate::endpoint) fn attend(&mut self, stop: Option<&CancelToken>) {
         self.stop = stop.cloned();
-        self.set_cancel_token();
+        self.subscribe();
     }
 
-    fn set_cancel_token(&mut self) {
+    /// Makes the channel's waits end with the stop, and when a dialer of this listener has come back.
+    fn subscribe(&mut self) {
         self.woken = self.wake_group.as_ref().map(|group| group.subscribe(self.stop.as_ref()));
         self.wakes_on_cancel = self.channel.set_cancel_token(self.woken.as_ref().or(self.stop.as_ref()));
     }
@@ -268,7 +266,7 @@ impl Connection {
             }
             // Woken for another session, or for the end of all.
             wait.check_interrupts()?;
-            self.set_cancel_token();
+            self.subscribe();
         }
     }
 
@@ -301,7 +299,7 @@ impl Connection {
         let error = match replaced {
             Ok((channel, peer_received)) => {
                 self.channel = channel;
-                self.set_cancel_token();
+                self.subscribe();
                 self.recovery.replace(Instant::now());
                 let text = format!("{}: the session goes on over another connection", self.channel.peer());
                 if let Some(line) = self.history.again("regained", &text) {

@@ -3,5 +3,5 @@
 pub(super) mod connection;
 pub(super) mod dial;
 pub(super) mod reconnect_slot;
-mod reconnector;
+pub(super) mod reconnector;
 pub(super) mod wake_group;

@@ -31,11 +31,11 @@ pub(super) struct Reconnector {
 
 /// The address to dial, in which role, and for which session.
 #[derive(Debug)]
-pub(super) struct Target {
-    pub(super) address: Address,
-    pub(super) role: Role,
-    pub(super) options: ConnectionOptions,
-    pub(super) ticket: Ticket,
+pub(in crate::endpoint) struct Target {
+    pub(in crate::endpoint) address: Address,
+    pub(in crate::endpoint) role: Role,
+    pub(in crate::endpoint) options: ConnectionOptions,
+    pub(in crate::endpoint) ticket: Ticket,
 }
 
 impl Reconnector {

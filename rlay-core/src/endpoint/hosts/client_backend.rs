@@ -59,7 +59,7 @@ impl ClientBackend {
     /// Serves until [`close`](Self::close), or until no agent is found at the address for `connect_timeout` and no
     /// session is left. The latter is an error, unless a session has played before. A backend that was closed, or
     /// serves already, is an error, too. It returns once the agents were told; for Ctrl-C see
-    /// [`ServerBackend::run`](crate::endpoint::ServerBackend::run).
+    /// [`ServerBackend::run`](crate::ServerBackend::run).
     ///
     /// If an agent launched this program, whose address is that in [`ADDRESS_VARIABLE`](crate::endpoint::ADDRESS_VARIABLE), it
     /// returns as soon as the agent has closed the environment.

@@ -16,12 +16,14 @@ use crate::{
     cancel_token::CancelToken,
     endpoint::{
         accept::acceptor::Acceptor,
-        connect::connection::Connection,
-        connect::dial::{dial, dial_next},
+        connect::{
+            connection::Connection,
+            dial::{dial, dial_next},
+        },
         history::History,
         options::HostOptions,
         programs::launched::is_launcher,
-        wait::{ABSENT, Notice, SLICE, Wait},
+        wait::{Notice, SLICE, Wait},
     },
     error::{Error, ErrorKind, Result},
     wire::{Make, Role},
@@ -165,17 +167,17 @@ impl SessionPool {
     /// agent is found for `connect_timeout` and the last session has ended, which is an error unless one has played; and
     /// if the agent that launched this program has closed its environment.
     ///
-    /// `wait` is told what went wrong with strangers; its deadline does not count.
+    /// `wait` is told what went wrong with foreign peers; its deadline does not count.
     pub fn next(&self, wait: &mut Wait<'_>) -> Result<Option<HostedSession>> {
         let inner = &self.0;
         inner.running.here();
         let mut wait = wait.without_deadline().with_cancel(&inner.stop);
         let next = match &inner.origin {
-            Origin::Accepted(acceptor) => accept(acceptor, &mut wait),
+            Origin::Accepted(acceptor) => acceptor.next_repeating(&mut wait, |_| ()),
             Origin::Dialed(address) => inner.dial(address, &mut wait),
         };
         match next {
-            Ok(connection) => Ok(Some(HostedSession { connection, place: Place::new(inner.clone()) })),
+            Ok(connection) => Ok(Some(HostedSession { connection, entry: PoolEntry::new(inner.clone()) })),
             Err(error) => inner.end(error, &mut wait).map(|()| None),
         }
     }
@@ -199,17 +201,6 @@ impl SessionPool {
         self.0.stop.cancel();
         if let Some(acceptor) = self.acceptor() {
             acceptor.abandon();
-        }
-    }
-}
-
-fn accept(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
-    loop {
-        let next = acceptor.next(&mut wait.within(ABSENT));
-        acceptor.repeat_notices(wait);
-        match next {
-            Err(error) if error.kind() == ErrorKind::Timeout => wait.check_interrupts()?,
-            next => return next,
         }
     }
 }
@@ -325,41 +316,41 @@ impl Inner {
 #[derive(Debug)]
 pub struct HostedSession {
     connection: Connection,
-    place: Place,
+    entry: PoolEntry,
 }
 
 impl HostedSession {
     /// Hosts, on this thread, the environment that `factory` makes once the agent asks for it, until the session ends or
     /// its pool is closed: see [`serve`](crate::endpoint::serve).
     pub fn serve<'m>(self, factory: &'m mut Factory<'m>, wait: &mut Wait<'_>) -> Result<()> {
-        let Self { mut connection, mut place } = self;
-        let pool = place.pool.clone();
+        let Self { mut connection, mut entry } = self;
+        let pool = entry.pool.clone();
         let mut wait = wait.without_deadline().with_cancel(&pool.stop);
         let result = {
             // Not before: an agent that waits long for an environment asks the next session in its queue, which must not
             // be the spare one of the same program.
             let mut factory = |make: &Make| {
                 let made = factory(make);
-                place.take();
+                entry.take();
                 made
             };
             let mut host = Host::new(&mut factory, connection.limits(), pool.options.tracebacks);
             host = host.offering(pool.options.offers.clone()).recalling(&pool.history);
             serve(&mut connection, &mut host, &mut wait)
         };
-        drop(place);
+        drop(entry);
         pool.tell_wait(&mut wait);
         result
     }
 }
 
-/// The place of a session among those of its pool.
-struct Place {
+/// Counts a session among those of its pool, as spare or taken.
+struct PoolEntry {
     pool: Arc<Inner>,
     is_taken: bool,
 }
 
-impl Place {
+impl PoolEntry {
     fn new(pool: Arc<Inner>) -> Self {
         pool.change(|sessions| sessions.has_spare = true);
         Self { pool, is_taken: false }
@@ -373,7 +364,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for PoolEntry {
     fn drop(&mut self) {
         self.pool.change(|sessions| match self.is_taken {
             true => sessions.taken -= 1,
@@ -382,8 +373,8 @@ impl Drop for Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for PoolEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("is_taken", &self.is_taken).finish_non_exhaustive()
+        f.debug_struct("PoolEntry").field("is_taken", &self.is_taken).finish_non_exhaustive()
     }
 }

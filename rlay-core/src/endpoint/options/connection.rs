@@ -6,7 +6,7 @@ use crate::{
     channel::{Transport, TransportOptions},
     error::{Error, ErrorKind, Result},
     registry::Registry,
-    session::Local,
+    session::{Local, recovery::Recovery},
     token::Token,
     wire::{HANDSHAKE_FRAME, Limits, Role},
 };
@@ -255,6 +255,11 @@ impl ConnectionOptions {
             Role::Agent => Duration::from_secs(2),
             Role::Env => Duration::from_secs(30),
         })
+    }
+
+    /// The recovery of a session of this role that may go on over another connection.
+    pub(crate) fn recovery(&self, role: Role) -> Recovery {
+        Recovery::new(role, self.reconnects_for(role), self.handshake_timeout)
     }
 
     /// What the handshake says of an endpoint with these options; `is_network`: whether its connections can be lost.
