@@ -72,7 +72,7 @@ const ROWS: &[(&str, Row)] = &[
         "environments that wait for an agent",
         ("64, or `max_sessions`", &[("rlay-core/src/endpoint/accept/permits.rs", "LONGEST_QUEUE: usize = 64;")]),
     ),
-    ("the time that a session keeps its place", ("5 s", &[(OPTIONS, "handshake_timeout: Duration::from_secs(5),")])),
+    ("the time that a session keeps its permit", ("5 s", &[(OPTIONS, "handshake_timeout: Duration::from_secs(5),")])),
     (
         "environments that an agent asks at a time",
         ("64", &[("rlay-core/src/endpoint/accept/permits.rs", "LONGEST_QUEUE: usize = 64;")]),

@@ -80,7 +80,7 @@ fn what_cannot_be_is_refused_before_anything_listens_or_dials() {
 
         let (takes_sessions, dials) = made(&base());
         assert!(takes_sessions.iter().all(Result::is_ok), "{takes_sessions:?}");
-        assert_eq!(dials.unwrap_err().kind(), ErrorKind::ConnectionLost, "nobody listens there");
+        assert_eq!(dials.unwrap_err().kind(), ErrorKind::ConnectionLost, "there is no listener");
 
         for (options, text) in [
             (frame(0), "from 65536 to 4294967294 in ConnectionOptions::limits"),

@@ -53,7 +53,7 @@ impl Hosting {
         let address = fresh(scheme);
         let accept = move || async move {
             let (mut listener, acceptor) = AsyncAcceptor::listen(&address.parse()?, Role::Env, &options).await?;
-            tell.send((listener.address().to_string(), acceptor.clone())).expect("somebody waits for it");
+            tell.send((listener.address().to_string(), acceptor.clone())).expect("the test waits for it");
             let make = Rc::new(make);
             loop {
                 let incoming = tokio::select! {
@@ -134,7 +134,7 @@ fn the_sessions_of_an_agent_outlast_their_connections() {
                 let only = HostOptions::new(enduring()).max_sessions(1);
                 let backend = ClientBackend::new(|_| Ok(CountingEnv::new(None)), relay.address(), only)?;
                 backend.start()?;
-                let line = acceptor.handshake(listener.accept().await?).await?.expect("nobody has been here before");
+                let line = acceptor.handshake(listener.accept().await?).await?.expect("a new session");
                 let (steps, every) = paces(scheme);
                 let play = async {
                     let mut env = AsyncEnv::open(line, &AgentOptions::new(enduring())).await?;
@@ -276,11 +276,11 @@ fn a_lobby_that_is_closed_brings_nobody_back() {
             let relay = Relay::to(&listener.address().to_string());
             let to = relay.address().parse()?;
             let dialed = tokio::spawn(async move { asynchronous::connect(&to, Role::Env, &enduring()).await });
-            let line = acceptor.handshake(listener.accept().await?).await?.expect("nobody has been here before");
+            let line = acceptor.handshake(listener.accept().await?).await?.expect("a new session");
             let dialed = dialed.await??;
             drop(acceptor);
             relay.shut();
-            let error = AsyncEnv::open(line, &AgentOptions::new(enduring())).await.expect_err("nobody comes back");
+            let error = AsyncEnv::open(line, &AgentOptions::new(enduring())).await.expect_err("no dialer comes back");
             assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
             assert!(error.to_string().contains("takes no dialer back any more"), "{error}");
             drop(dialed);

@@ -22,7 +22,7 @@ fn runtime() -> Runtime {
 
 /// One session of a counting environment, hosted by whichever task this is.
 async fn host(mut listener: Box<dyn rlay::Listener>, acceptor: asynchronous::AsyncAcceptor) -> rlay::Result<()> {
-    let mut line = acceptor.handshake(listener.accept().await?).await?.expect("nobody has been here before");
+    let mut line = acceptor.handshake(listener.accept().await?).await?.expect("a new session");
     let mut make = |make: &Make| {
         let env = CountingEnv::new(make.render_mode.as_deref());
         Ok(Box::new(Hosted::new(env, make.render_mode.clone())) as Box<dyn HostEnv>)

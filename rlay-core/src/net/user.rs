@@ -13,7 +13,7 @@ pub fn own_uid() -> u32 {
 #[cfg(target_os = "linux")]
 pub fn check_user(socket: impl AsFd) -> Result<()> {
     let peer = rustix::net::sockopt::socket_peercred(socket)
-        .map_err(|e| super::lost_by("who is at the other end is unknown", e))?
+        .map_err(|e| super::lost_by("the user at the other end is unknown", e))?
         .uid
         .as_raw();
     if peer == own_uid() {

@@ -38,7 +38,8 @@ impl Limits {
             return Ok(());
         }
         let text = format!(
-            "a frame limit of {} bytes cannot be; set one from {HANDSHAKE_FRAME} to {LONGEST_FRAME} in ConnectionOptions::limits",
+            "a frame limit of {} bytes cannot be; set one from {HANDSHAKE_FRAME} to {LONGEST_FRAME} in \
+             ConnectionOptions::limits",
             self.frame
         );
         Err(Error::new(ErrorKind::Usage, text))

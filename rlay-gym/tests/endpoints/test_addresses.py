@@ -52,7 +52,7 @@ def test_an_address_that_is_taken(scripted_host: ScriptedHost, tmp_path: Path, s
     with pytest.raises(rlay.AddressError, match="in use by another listener") as caught:
         LISTENERS[name](address)
     assert address in str(caught.value)
-    assert scripted_host.client(address).reset()[0] == [0], "who was there first is undisturbed"
+    assert scripted_host.client(address).reset()[0] == [0], "the first listener is undisturbed"
 
 
 @pytest.mark.parametrize("name", LISTENERS)

@@ -158,7 +158,7 @@ def test_a_listening_agent_that_is_killed_lets_the_game_go(scripted_host: Script
         player.find("ready")
         player.kill()
     scripted_host.wait_for("close")
-    assert scripted_host.server(address).reset()[0] == [0], "and whoever listens there next gets it"
+    assert scripted_host.server(address).reset()[0] == [0], "and the next listener there gets it"
 
 
 def test_an_agent_that_forgets_to_close_says_goodbye_all_the_same(scripted_host: ScriptedHost) -> None:

@@ -84,7 +84,7 @@ ELSEWHERE = (
         "endpoints/test_launch.py::test_a_script_that_puts_the_game_into_the_background",
     ),
     Elsewhere(
-        "somebody else dials where a launched game is to dial", "launch", "log", GONE, AT_ONCE,
+        "another program dials where a launched game is to dial", "launch", "log", GONE, AT_ONCE,
         "they are refused, and the game becomes the environment",
         "endpoints/test_launch.py::test_nobody_else_becomes_the_environment",
     ),
@@ -94,12 +94,12 @@ ELSEWHERE = (
         "tests/facade/certificates.rs::a_file_that_cannot_be_read_keeps_nobody_waiting",
     ),
     Elsewhere(
-        "who listens has no descriptors left", "all", "`Busy`", "log", "at `connect_timeout`",
+        "a listener has no descriptors left", "all", "`Busy`", "log", "at `connect_timeout`",
         "what is open goes on, and others are let in once there are some",
         "failures/test_descriptor_exhaustion.py::test_a_host_without_descriptors",
     ),
     Elsewhere(
-        "who dials says nothing", "all", GONE, "log", "after 5 s", "the host serves others meanwhile",
+        "a dialer says nothing", "all", GONE, "log", "after 5 s", "the host serves others meanwhile",
         "failures/test_transport_failures.py::test_clients_that_say_nothing",
     ),
     Elsewhere(

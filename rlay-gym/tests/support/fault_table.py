@@ -97,7 +97,7 @@ FAULTS = (
     Fault("the environment calls `os._exit`", inject_process_faults.end_host, HOST_DIES, ends_the_host=True),
     Fault("the agent is killed (SIGKILL)", inject_process_faults.kill_agent, {
         "client": Course(AGENT_DIES, "its environment is closed, its place is free"),
-        "server": Course(AGENT_DIES, "its environment is closed, the host dials in to whoever listens there next"),
+        "server": Course(AGENT_DIES, "its environment is closed, the host dials in to the next listener there"),
     }),
     Fault("the agent is killed while workers live that it forked", inject_process_faults.kill_parent, {
         "client": Course((
@@ -131,7 +131,7 @@ FAULTS = (
     )),
     Fault("the address is taken", inject_foreign_peers.take_the_address, to_the_listener(
         (SCHEMES, GONE, raised(rlay.AddressError, says=TAKEN), AT_ONCE),
-        then=("who was there first is undisturbed",) * 2,
+        then=("the first listener is undisturbed",) * 2,
     )),
     Fault("one dials another of its own kind", inject_foreign_peers.two_of_a_kind, {
         "client": Course(everywhere(
@@ -156,7 +156,7 @@ FAULTS = (
         (ZMQ, GONE, Logged(NOT_ZMQ), AT_ONCE),
         then=(SERVES_THE_NEXT, STILL_WAITS),
     )),
-    Fault("somebody sends garbage", inject_foreign_peers.talk_nonsense, to_the_listener(
+    Fault("a foreign peer sends garbage", inject_foreign_peers.talk_nonsense, to_the_listener(
         (("tcp", "unix", "shm"), GONE, Logged(CHECK), AT_ONCE),
         (("tls",), GONE, Logged(NOT_TLS), AT_ONCE),
         (ZMQ, GONE, Logged(NOT_ZMQ), AT_ONCE),

@@ -50,7 +50,7 @@ pub(super) fn run(input: &mut Input<'_>) {
     if !world.agent.is_over() && !world.env.is_over() {
         let waits = (0..SLOTS).find_map(|slot| world.agent.waiting(slot));
         assert_eq!(waits, None, "a call was never answered");
-        assert!(world.expected.is_empty(), "{:?} of nobody", world.expected);
+        assert!(world.expected.is_empty(), "{:?} are expected of neither side", world.expected);
     }
 }
 
