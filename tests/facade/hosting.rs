@@ -317,6 +317,25 @@ fn a_game_says_what_it_waits_for_once_it_is_connected() {
 }
 
 #[test]
+fn an_agent_that_asks_for_nothing_is_mentioned_after_the_time_of_the_option() {
+    let log = Log::keep();
+    bounded(move || {
+        let options = patient_host().notice_after(Duration::from_secs(1));
+        let backend = ServerBackend::bind(|_: &_| Ok(CountingEnv::new(None)), &fresh("tcp"), options)?;
+        backend.start()?;
+        let mut env = ClientEnv::connect(&backend.address().to_string(), patient())?;
+        let began = Instant::now();
+        env.reset(None, &Value::None)?;
+        log.find(Level::INFO, &["for more than 1 s the agent has asked for nothing; the last was a reset"]);
+        assert!(began.elapsed() >= Duration::from_secs(1));
+        env.close()?;
+        backend.close();
+        Ok::<_, EnvError>(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_host_that_does_not_serve_yet_lets_nobody_in() {
     for scheme in ["mem", "tcp", "unix"] {
         bounded(move || {

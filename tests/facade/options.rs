@@ -1,5 +1,7 @@
 //! How options are made, and what they refuse.
 
+use std::time::Duration;
+
 use rlay::{
     AgentOptions, ClientBackend, ClientEnv, ConnectionOptions, ErrorKind, HostOptions, Mem, PolicyServer, Registry,
     Result, ServerBackend, ServerEnv,
@@ -69,7 +71,7 @@ fn made(options: &ConnectionOptions) -> ([Result<()>; 4], Result<()>) {
         ServerEnv::bind(&fresh("mem"), agent.clone()).map(drop),
         PolicyServer::bind(&fresh("mem"), agent.clone()).map(drop),
     ];
-    (takes_sessions, ClientEnv::connect(&fresh("mem"), agent.connect_timeout(std::time::Duration::ZERO)).map(drop))
+    (takes_sessions, ClientEnv::connect(&fresh("mem"), agent.connect_timeout(Duration::ZERO)).map(drop))
 }
 
 #[test]
@@ -85,6 +87,8 @@ fn what_cannot_be_is_refused_before_anything_listens_or_dials() {
         for (options, text) in [
             (frame(0), "from 65536 to 4294967294 in ConnectionOptions::limits"),
             (frame(u32::MAX as usize), "from 65536 to 4294967294 in ConnectionOptions::limits"),
+            (base().liveness(Duration::ZERO), "liveness is 0ns; give a time from one second to a day"),
+            (base().liveness(Duration::MAX), "give a time from one second to a day"),
         ] {
             let (takes_sessions, dials) = made(&options);
             for error in takes_sessions.into_iter().chain([dials]).map(Result::unwrap_err) {

@@ -17,11 +17,13 @@ use crate::{
 /// How often a waiting call looks up, if it has something to look at.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
-/// A peer that is not there after so long is mentioned to people.
-pub(crate) const ABSENT: Duration = Duration::from_secs(1);
+/// [`ConnectionOptions::notice_after`](crate::ConnectionOptions::notice_after) by default.
+pub(crate) const NOTICE_AFTER: Duration = Duration::from_secs(10);
 
-/// A wait for an answer that has lasted so long is mentioned to people.
-pub(crate) const QUIET: Duration = Duration::from_secs(10);
+/// After how long a peer that is not there is mentioned in the log, where a wait for an answer is after `notice_after`.
+pub(crate) fn absent_after(notice_after: Duration) -> Duration {
+    notice_after / 10
+}
 
 /// What people may want to know of a wait, for a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

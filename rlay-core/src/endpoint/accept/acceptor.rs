@@ -25,7 +25,7 @@ use crate::{
         connect::connection::Connection,
         history::History,
         options::ConnectionOptions,
-        wait::{ABSENT, SLICE, Wait},
+        wait::{SLICE, Wait, absent_after},
     },
     error::{Error, ErrorKind, Result},
     net::LAST_WORD,
@@ -38,6 +38,8 @@ use crate::{
 const GOODBYE_TIME: Duration = Duration::from_millis(50);
 /// How long `close` waits for handshakes under way, which it has ended: one may be telling its peer why it is refused.
 const HANDSHAKES_END: Duration = LAST_WORD.saturating_add(Duration::from_millis(100));
+/// How often notices are repeated.
+pub(in crate::endpoint) const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Notices kept for [`Acceptor::notices`].
 const NOTICES: usize = 100;
 
@@ -173,14 +175,16 @@ impl Acceptor {
         self.shared.state().notices.drain(..).collect()
     }
 
-    /// The same, and repeats the notices about every second. `meanwhile` is called as often, while there is none.
+    /// The same, and repeats the notices about every second. `meanwhile` is called at least as often, while there is
+    /// none.
     pub(in crate::endpoint) fn next_repeating(
         &self,
         wait: &mut Wait<'_>,
         mut meanwhile: impl FnMut(&mut Wait<'_>),
     ) -> Result<Connection> {
+        let interval = REPEAT_INTERVAL.min(absent_after(self.options().notice_after));
         loop {
-            let next = self.next(&mut wait.within(ABSENT));
+            let next = self.next(&mut wait.within(interval));
             self.repeat_notices(wait);
             match next {
                 Err(error) if error.kind() == ErrorKind::Timeout => wait.check_interrupts()?,
@@ -210,9 +214,9 @@ impl Acceptor {
         self.shared.stop.is_cancelled()
     }
 
-    /// [`ConnectionOptions::handshake_timeout`].
-    pub(in crate::endpoint) fn handshake_timeout(&self) -> Duration {
-        self.shared.options.handshake_timeout
+    /// The options with which it listens.
+    pub(in crate::endpoint) fn options(&self) -> &ConnectionOptions {
+        &self.shared.options
     }
 
     /// Sessions under way, queued ones included.

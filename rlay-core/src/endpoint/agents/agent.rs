@@ -8,11 +8,7 @@ use std::{
 
 #[cfg(unix)]
 use crate::{
-    endpoint::{
-        connect::connection::Connection,
-        programs::program::Program,
-        wait::{QUIET, Wait},
-    },
+    endpoint::{connect::connection::Connection, programs::program::Program, wait::Wait},
     error::{Error, ErrorKind, Result},
     frame::Frame,
     session::{
@@ -418,7 +414,8 @@ impl Agent {
     }
 
     fn next_frame(&mut self, wait: &mut Wait<'_>) -> Result<Frame> {
-        let mut received = self.receive_frame(&mut wait.soft_deadline_in(QUIET));
+        let notice_after = self.connection.notice_after();
+        let mut received = self.receive_frame(&mut wait.soft_deadline_in(notice_after));
         if received.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
             wait.check_interrupts()?;
             wait.warn(&self.what_is_awaited());

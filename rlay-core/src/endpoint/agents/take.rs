@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 use super::agent::Agent;
 use crate::{
     endpoint::{
-        accept::{acceptor::Acceptor, permits::LONGEST_QUEUE},
+        accept::{
+            acceptor::{Acceptor, REPEAT_INTERVAL},
+            permits::LONGEST_QUEUE,
+        },
         connect::connection::Connection,
-        wait::{ABSENT, QUIET, Wait},
+        wait::{Wait, absent_after},
     },
     error::{Error, ErrorKind, Result},
     wire::Make,
@@ -28,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(in crate::endpoint) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wait<'_>) -> Result<Agent> {
     let began = Instant::now();
     let left = wait.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
-    let patience = acceptor.handshake_timeout().min(left / PARTS);
+    let alone = acceptor.options().handshake_timeout.min(left / PARTS);
     let mut search = Search { make, asked: Vec::new(), gone: None };
     let (mut more, mut is_told) = (1, false);
     loop {
@@ -42,9 +45,10 @@ pub(in crate::endpoint) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wai
         }
         let asked_at = Instant::now();
         let made = loop {
-            let left = patience.saturating_sub(asked_at.elapsed());
-            let made = search.made(&mut wait.within(left.min(ABSENT)));
-            let is_early = made.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) && left > ABSENT;
+            let left = alone.saturating_sub(asked_at.elapsed());
+            let made = search.made(&mut wait.within(left.min(REPEAT_INTERVAL)));
+            let is_early =
+                made.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) && left > REPEAT_INTERVAL;
             if !is_early || wait.check_interrupts().is_err() {
                 break made;
             }
@@ -65,7 +69,7 @@ pub(in crate::endpoint) fn take(acceptor: &Acceptor, make: &Make, wait: &mut Wai
             });
         }
         if let [first, ..] = &search.asked[..]
-            && began.elapsed() >= QUIET
+            && began.elapsed() >= acceptor.options().notice_after
             && !std::mem::replace(&mut is_told, true)
         {
             wait.warn(&first.what_is_awaited());
@@ -169,9 +173,9 @@ fn turn_away(agent: &mut Agent) {
 
 /// The next one from the queue; says so if that takes long.
 fn next(acceptor: &Acceptor, wait: &mut Wait<'_>) -> Result<Connection> {
-    let mut is_told = false;
+    let (began, mut is_told) = (Instant::now(), false);
     acceptor.next_repeating(wait, |wait| {
-        if !std::mem::replace(&mut is_told, true) {
+        if began.elapsed() >= absent_after(acceptor.options().notice_after) && !std::mem::replace(&mut is_told, true) {
             let advice = "start the game or ClientBackend with this address";
             wait.warn(&format!("waiting for an environment to dial in to {}; {advice}", acceptor.address()));
         }

@@ -1,6 +1,9 @@
 //! Connection: the channel of a session on a thread that blocks, and how the session gets another one when it is lost.
 
-use std::{fmt, time::Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use super::{
     reconnect_slot::ReconnectSlot,
@@ -11,7 +14,12 @@ use crate::{
     address::Address,
     cancel_token::CancelToken,
     channel::BlockingChannel,
-    endpoint::{accept::permits::SessionPermit, history::History, options::ConnectionOptions, wait::Wait},
+    endpoint::{
+        accept::permits::SessionPermit,
+        history::History,
+        options::ConnectionOptions,
+        wait::{NOTICE_AFTER, Wait},
+    },
     error::{Error, ErrorKind, Result},
     frame::Frame,
     printable::log_entry,
@@ -28,6 +36,8 @@ use crate::{
 pub struct Connection {
     channel: Box<dyn BlockingChannel>,
     limits: Limits,
+    /// [`ConnectionOptions::notice_after`].
+    notice_after: Duration,
     recovery: Recovery,
     /// Where another channel comes from, if one can.
     slot: Option<ReconnectSlot>,
@@ -51,7 +61,21 @@ impl Connection {
         let (slot, reconnector) = (None, None);
         let (recovery, history) = (Recovery::disabled(), History::default());
         let (stop, wakes_on_cancel, wake_group, woken, permit) = (None, false, None, None, None);
-        Self { channel, limits, recovery, slot, reconnector, stop, wakes_on_cancel, wake_group, woken, history, permit }
+        let notice_after = NOTICE_AFTER;
+        Self {
+            channel,
+            limits,
+            notice_after,
+            recovery,
+            slot,
+            reconnector,
+            stop,
+            wakes_on_cancel,
+            wake_group,
+            woken,
+            history,
+            permit,
+        }
     }
 
     /// The same, dialed at `address`, for a session that the ticket names.
@@ -91,12 +115,17 @@ impl Connection {
 
     fn resumed_at(self, slot: Option<ReconnectSlot>, role: Role, options: &ConnectionOptions) -> Self {
         let recovery = slot.as_ref().map_or_else(Recovery::disabled, |_| options.recovery(role));
-        Self { slot, recovery, ..self }
+        Self { slot, recovery, notice_after: options.notice_after, ..self }
     }
 
     /// The limits both sides accept.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// After how long a wait for its peer is mentioned in the log.
+    pub(in crate::endpoint) fn notice_after(&self) -> Duration {
+        self.notice_after
     }
 
     /// The address of the other end, for messages to people.

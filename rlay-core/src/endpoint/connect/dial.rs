@@ -11,7 +11,7 @@ use crate::{
     endpoint::{
         options::ConnectionOptions,
         programs::launched::is_launcher,
-        wait::{ABSENT, Wait},
+        wait::{Wait, absent_after},
     },
     error::{Error, ErrorKind, Result},
     net::unheard,
@@ -72,7 +72,7 @@ fn dial_unless(
             _ => error,
         };
         let error = reason.insert(error);
-        if started.elapsed() >= ABSENT && !std::mem::replace(&mut is_told, true) {
+        if started.elapsed() >= absent_after(options.notice_after) && !std::mem::replace(&mut is_told, true) {
             let left = wait.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64());
             let left =
                 left.map_or_else(|| "for as long as it takes".to_owned(), |left| format!("for {left:.0} s more"));

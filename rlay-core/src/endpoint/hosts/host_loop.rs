@@ -10,7 +10,7 @@ use crate::{
     endpoint::{
         connect::connection::Connection,
         history::History,
-        wait::{ABSENT, Notice, Wait},
+        wait::{Notice, Wait, absent_after},
     },
     error::{Error, ErrorKind, Result},
     frame::Frame,
@@ -300,8 +300,15 @@ pub(in crate::endpoint) fn waiting_for_agent(connection: &Connection) -> String 
     format!("{connection}: connected; waiting for the agent to ask for an environment, as reset() does there")
 }
 
+/// How often a session whose agent has asked for no environment checks that it still has its permit.
+const PERMIT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Tells people of an agent that asks for nothing: it may think for hours.
 struct IdleNotice {
+    /// [`ConnectionOptions::notice_after`](crate::ConnectionOptions::notice_after).
+    notice_after: Duration,
+    /// Since when no environment was asked for, until people are told.
+    unasked: Option<Instant>,
     /// Look again then. It is not counted from each request on, which would cost a look at the clock.
     until: Option<Instant>,
     /// Looks since the last request.
@@ -309,15 +316,10 @@ struct IdleNotice {
 }
 
 impl IdleNotice {
-    const LOOK: Duration = Duration::from_secs(5);
-
-    /// Of an agent that has asked for nothing yet.
-    fn first() -> Self {
-        Self { until: Instant::now().checked_add(ABSENT), looks: 0 }
-    }
-
-    fn new() -> Self {
-        Self { until: Instant::now().checked_add(Self::LOOK), looks: 0 }
+    fn new(notice_after: Duration) -> Self {
+        let now = Instant::now();
+        let until = now.checked_add(absent_after(notice_after).min(PERMIT_INTERVAL));
+        Self { notice_after, unasked: Some(now), until, looks: 0 }
     }
 
     /// The next request.
@@ -327,21 +329,23 @@ impl IdleNotice {
             match host.next(connection, &mut wait.soft_deadline(self.until)) {
                 Err(error) if error.kind() == ErrorKind::Timeout => {
                     wait.check_interrupts()?;
-                    let looks = self.looks + 1;
                     if !host.was_asked() {
+                        let absent_after = absent_after(self.notice_after);
+                        self.until = Instant::now().checked_add(absent_after.min(PERMIT_INTERVAL));
                         // Its permit may be needed.
-                        *self = Self { looks, ..Self::first() };
                         connection.check_permit()?;
-                        if looks == 1 {
+                        if self.unasked.take_if(|since| since.elapsed() >= absent_after).is_some() {
                             wait.tell(Notice::Info(&waiting_for_agent(connection)));
                         }
                         continue;
                     }
-                    *self = Self { looks, ..Self::new() };
+                    self.looks += 1;
+                    self.until = Instant::now().checked_add(self.notice_after / 2);
                     // By then it is two whole rounds, for the first may have begun before the last request.
                     if self.looks == 3 {
                         let text = format!(
-                            "{connection}: for more than ten seconds the agent has asked for nothing; {}",
+                            "{connection}: for more than {} s the agent has asked for nothing; {}",
+                            self.notice_after.as_secs_f64(),
                             host.core.last_request()
                         );
                         wait.tell(Notice::Info(&text));
@@ -354,7 +358,7 @@ impl IdleNotice {
 }
 
 fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
-    let mut idle = IdleNotice::first();
+    let mut idle = IdleNotice::new(connection.notice_after());
     loop {
         let frame = match idle.next(connection, host, wait) {
             Err(error) if error.kind() == ErrorKind::Protocol => {

@@ -19,7 +19,7 @@ use crate::{
         connect::dial::{dial, dial_next},
         history::{FIRST_PAUSE, History},
         options::HostOptions,
-        wait::{ABSENT, Notice, Wait},
+        wait::{Notice, Wait, absent_after},
     },
     env::{Metadata, ResetResult, StepResult},
     error::{EnvFailure, Error, ErrorKind, Result},
@@ -212,7 +212,8 @@ impl RawPoll {
                     let frame = match next {
                         Ok(Some(frame)) => frame,
                         Err(error) if error.kind() == ErrorKind::Timeout => {
-                            if self.unasked.take_if(|since| since.elapsed() >= ABSENT).is_some() {
+                            let absent_after = absent_after(self.options.connection.notice_after);
+                            if self.unasked.take_if(|since| since.elapsed() >= absent_after).is_some() {
                                 wait.tell(Notice::Info(&waiting_for_agent(connection)));
                             }
                             return Ok(None);

@@ -1,15 +1,20 @@
 //! What agents and hosts are told alike: transports, limits, secrets, and how long to wait for a connection.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use crate::{
     channel::{Transport, TransportOptions},
+    endpoint::wait::NOTICE_AFTER,
     error::{Error, ErrorKind, Result},
     registry::Registry,
     session::{Local, recovery::Recovery},
     token::Token,
     wire::{HANDSHAKE_FRAME, Limits, Role},
 };
+
+/// What [`ConnectionOptions::liveness`] can be. Transports divide it into intervals, and a kernel's last less than ten
+/// hours.
+const LIVENESS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
 /// Options of connections and of the sessions over them, which [`AgentOptions`](super::AgentOptions) and
 /// [`HostOptions`](super::HostOptions) contain and which their setters of the same names set.
@@ -37,6 +42,7 @@ pub struct ConnectionOptions {
     pub(crate) handshake_timeout: Duration,
     pub(crate) reconnect_timeout: Option<Duration>,
     pub(crate) liveness: Duration,
+    pub(crate) notice_after: Duration,
     pub(crate) limits: Limits,
     pub(crate) token: Option<Token>,
     pub(crate) max_sessions: usize,
@@ -99,7 +105,7 @@ macro_rules! connection_setters {
             /// [`ServerBackend`](crate::ServerBackend) waits for agents for ever, and the poll form as long as it takes.
             ///
             /// ```
-            /// use std::time::Duration;
+            /// use std::{ops::RangeInclusive, time::Duration};
             /// let patient = rlay::agent_options().connect_timeout(Duration::from_secs(60));
             /// ```
             pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -120,7 +126,7 @@ macro_rules! connection_setters {
             /// host, where no call does. A longer outage is survived only if both ends allow for it.
             ///
             /// ```
-            /// use std::time::Duration;
+            /// use std::{ops::RangeInclusive, time::Duration};
             /// let (agent, host) = (rlay::agent_options(), rlay::host_options());
             /// let minute = Duration::from_secs(60);
             /// let (agent, host) = (agent.reconnect_timeout(minute), host.reconnect_timeout(minute));
@@ -130,10 +136,25 @@ macro_rules! connection_setters {
                 self
             }
 
-            /// Within how long a peer that has vanished without a word is noticed; see
+            /// Within how long a peer that has vanished without a word is noticed, from a second to a day; see
             /// [`TransportOptions::liveness`](crate::TransportOptions::liveness). By default 18 seconds.
             pub fn liveness(mut self, time: Duration) -> Self {
                 self.connection_mut().liveness = time;
+                self
+            }
+
+            /// When waits are mentioned in the log: a wait for an answer, or for a request of an agent, once it has
+            /// lasted this long; a peer that is not there, after a tenth of it. By default ten seconds; less than a
+            /// second counts as a second, and `Duration::MAX` is never. The async form logs no waits.
+            ///
+            /// ```
+            /// use std::{ops::RangeInclusive, time::Duration};
+            /// // Each step of this simulation takes half a minute.
+            /// let options = rlay::agent_options().notice_after(Duration::from_secs(60));
+            /// ```
+            pub fn notice_after(mut self, time: Duration) -> Self {
+                // No interval that is derived from it is zero.
+                self.connection_mut().notice_after = time.max(Duration::from_secs(1));
                 self
             }
 
@@ -201,6 +222,7 @@ impl ConnectionOptions {
             handshake_timeout: Duration::from_secs(5),
             reconnect_timeout: None,
             liveness: TransportOptions::default().liveness,
+            notice_after: NOTICE_AFTER,
             limits: Limits::default(),
             token: Token::from_env(),
             max_sessions: 64,
@@ -237,6 +259,10 @@ impl ConnectionOptions {
     /// Refuses what no endpoint can have.
     pub(crate) fn check_dialer(&self) -> Result<()> {
         self.token.as_ref().map_or(Ok(()), Token::check)?;
+        if !LIVENESS.contains(&self.liveness) {
+            let text = format!("liveness is {:?}; give a time from one second to a day", self.liveness);
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
         self.limits.check()
     }
 

@@ -12,7 +12,7 @@ use crate::{
         accept::acceptor::Acceptor,
         agents::agent::Agent,
         options::AgentOptions,
-        wait::{QUIET, SLICE, Wait},
+        wait::{SLICE, Wait},
     },
     error::{Error, ErrorKind, Result},
     token::{TOKEN_VARIABLE, Token},
@@ -103,7 +103,7 @@ fn meet(
             }
             _ => error,
         })?;
-        if began.elapsed() >= QUIET && !std::mem::replace(&mut is_told, true) {
+        if began.elapsed() >= options.connection.notice_after && !std::mem::replace(&mut is_told, true) {
             wait.warn(&format!("still waiting for {name} to dial in; {}", program.printed()));
         }
     }
