@@ -13,6 +13,8 @@ pub(crate) struct Options {
     token: Option<String>,
     max_frame: Option<usize>,
     reconnect_timeout: Option<f64>,
+    liveness: f64,
+    notice_after: f64,
     connect_timeout: f64,
     max_sessions: usize,
     handshake_timeout: f64,
@@ -30,6 +32,8 @@ impl Options {
             .token(token)
             .limits(Limits { frame: self.max_frame.unwrap_or(limits.frame), ..limits })
             .reconnect_timeout(self.reconnect_timeout.map(duration))
+            .liveness(duration(self.liveness))
+            .notice_after(duration(self.notice_after))
             .connect_timeout(duration(self.connect_timeout))
             .max_sessions(self.max_sessions)
             .handshake_timeout(duration(self.handshake_timeout))

@@ -185,6 +185,9 @@ class ServerBackend(_Backend):
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         reconnect_timeout: How long an agent may take to reconnect after its connection over a network was lost, in
             seconds; zero: its session ends with its connection. None: 30 s.
+        liveness: Within how long a peer that has vanished without a word is noticed, in seconds, from 1 to 86400.
+        notice_after: How long a wait for an agent's request lasts before it is mentioned in the log, in seconds; an
+            agent that is not there is mentioned after a tenth of it. Less than a second counts as a second.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
         handshake_timeout: How long a dialer may take to identify itself, in seconds. Also how long a dialer keeps its
@@ -208,6 +211,8 @@ class ServerBackend(_Backend):
         token: str | None = None,
         max_frame: int | None = None,
         reconnect_timeout: float | None = None,
+        liveness: float = 18.0,
+        notice_after: float = 10.0,
         tracebacks: bool = True,
         env_kwargs: Collection[str] = (),
         handshake_timeout: float = 5.0,
@@ -219,6 +224,8 @@ class ServerBackend(_Backend):
             token=token,
             max_frame=max_frame,
             reconnect_timeout=reconnect_timeout,
+            liveness=liveness,
+            notice_after=notice_after,
             max_sessions=self._max_sessions,
             handshake_timeout=handshake_timeout,
             max_handshakes=max_handshakes,
@@ -285,6 +292,9 @@ class ClientBackend(_Backend):
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         reconnect_timeout: How long an agent may take to reconnect after its connection over a network was lost, in
             seconds; zero: its session ends with its connection. None: 30 s.
+        liveness: Within how long a peer that has vanished without a word is noticed, in seconds, from 1 to 86400.
+        notice_after: How long a wait for an agent's request lasts before it is mentioned in the log, in seconds; an
+            agent that is not there is mentioned after a tenth of it. Less than a second counts as a second.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
 
@@ -306,6 +316,8 @@ class ClientBackend(_Backend):
         token: str | None = None,
         max_frame: int | None = None,
         reconnect_timeout: float | None = None,
+        liveness: float = 18.0,
+        notice_after: float = 10.0,
         tracebacks: bool = True,
         env_kwargs: Collection[str] = (),
     ) -> None:
@@ -315,6 +327,8 @@ class ClientBackend(_Backend):
             token=token,
             max_frame=max_frame,
             reconnect_timeout=reconnect_timeout,
+            liveness=liveness,
+            notice_after=notice_after,
             connect_timeout=connect_timeout,
             max_sessions=self._max_sessions,
         )

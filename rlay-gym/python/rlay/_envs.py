@@ -242,6 +242,8 @@ class RemoteEnv(gym.Env[Any, Any]):
             "token": self._options.token,
             "max_frame": self._options.max_frame,
             "reconnect_timeout": self._options.reconnect_timeout,
+            "liveness": self._options.liveness,
+            "notice_after": self._options.notice_after,
             "contract": self.contract,
             "on_loss": self.on_loss,
             "env_id": self._env_id,
@@ -408,6 +410,9 @@ class ClientEnv(RemoteEnv):
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds; zero: the
             session ends with its connection. None: 2 s. A longer outage must be allowed for at both ends.
+        liveness: Within how long a peer that has vanished without a word is noticed, in seconds, from 1 to 86400.
+        notice_after: How long a wait for an answer lasts before it is mentioned in the log, in seconds; an environment
+            that is not there is mentioned after a tenth of it. Less than a second counts as a second.
         contract: What to do about an environment that breaks its own contract: ``"strict"`` raises, ``"warn"`` logs a
             warning for the first results, ``"off"`` does nothing.
         on_loss: What to do about an environment that vanished for good. ``"raise"``: this call and every later one
@@ -448,6 +453,8 @@ class ClientEnv(RemoteEnv):
         token: str | None = None,
         max_frame: int | None = None,
         reconnect_timeout: float | None = None,
+        liveness: float = 18.0,
+        notice_after: float = 10.0,
         contract: Contract = "warn",
         on_loss: OnLoss = "raise",
         env_id: str | None = None,
@@ -466,6 +473,8 @@ class ClientEnv(RemoteEnv):
             token=token,
             max_frame=max_frame,
             reconnect_timeout=reconnect_timeout,
+            liveness=liveness,
+            notice_after=notice_after,
             connect_timeout=connect_timeout,
             close_timeout=close_timeout,
         )
@@ -503,6 +512,8 @@ class LaunchArguments(TypedDict, total=False):
     token: str | None
     max_frame: int | None
     reconnect_timeout: float | None
+    liveness: float
+    notice_after: float
     contract: Contract
     on_loss: OnLoss
     env_id: str | None
@@ -568,6 +579,9 @@ class ServerEnv(RemoteEnv):
             what a peer can make this process hold. The smaller one of both ends counts. None: 64 MiB.
         reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds; zero: the
             session ends with its connection. None: 2 s. A longer outage must be allowed for at both ends.
+        liveness: Within how long a peer that has vanished without a word is noticed, in seconds, from 1 to 86400.
+        notice_after: How long a wait for an answer lasts before it is mentioned in the log, in seconds; an environment
+            that is not there is mentioned after a tenth of it. Less than a second counts as a second.
         contract: What to do about an environment that breaks its own contract: ``"strict"`` raises, ``"warn"`` logs a
             warning for the first results, ``"off"`` does nothing.
         on_loss: What to do about an environment that vanished for good. ``"raise"``: this call and every later one
@@ -605,6 +619,8 @@ class ServerEnv(RemoteEnv):
         token: str | None = None,
         max_frame: int | None = None,
         reconnect_timeout: float | None = None,
+        liveness: float = 18.0,
+        notice_after: float = 10.0,
         contract: Contract = "warn",
         on_loss: OnLoss = "raise",
         env_id: str | None = None,
@@ -618,6 +634,8 @@ class ServerEnv(RemoteEnv):
             token=token,
             max_frame=max_frame,
             reconnect_timeout=reconnect_timeout,
+            liveness=liveness,
+            notice_after=notice_after,
             connect_timeout=connect_timeout,
             max_sessions=max_sessions,
             handshake_timeout=handshake_timeout,

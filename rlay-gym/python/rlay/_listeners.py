@@ -94,7 +94,7 @@ _lock = threading.Lock()
 _by_address: weakref.WeakValueDictionary[str, Listener] = weakref.WeakValueDictionary()
 
 
-_ALIKE = ("token", "max_frame", "reconnect_timeout")
+_ALIKE = ("token", "max_frame", "reconnect_timeout", "liveness", "notice_after")
 """Options that the listener fixes for all of its sessions."""
 
 

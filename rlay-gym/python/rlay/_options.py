@@ -28,14 +28,18 @@ def _number(value: object) -> bool:
     return hasattr(value, "__float__") and not isinstance(value, bool | np.bool_)
 
 
-def seconds(name: str, value: Any, without: str = "") -> Any:
-    """Return ``value`` if it is a time in seconds; None is one if ``without`` says what that means."""
+def seconds(name: str, value: Any, without: str = "", *, least: float = 0.0, most: float = math.inf) -> Any:
+    """Return ``value`` if it is a time in seconds within bounds; None is one if ``without`` says what that means."""
     if value is None and without:
         return value
-    advice = f"give seconds as a number, 0 or more; {f'None: {without}' if without else 'math.inf waits for ever'}"
+    if most < math.inf:
+        advice = f"give seconds as a number from {least:g} to {most:g}"
+    else:
+        advice = f"give seconds as a number, {least:g} or more; "
+        advice += f"None: {without}" if without else "math.inf waits for ever"
     if not _number(value):
         raise TypeError(f"{shown(name, value)} is a {type(value).__name__}; {advice}")
-    if not float(value) >= 0.0:
+    if not least <= float(value) <= most:
         raise ValueError(f"{shown(name, value)}: {advice}")
     return value
 
@@ -103,6 +107,8 @@ class Options:
     token: str | None = dataclasses.field(default=None, repr=False)
     max_frame: int | None = None
     reconnect_timeout: float | None = None
+    liveness: float = 18.0
+    notice_after: float = 10.0
     connect_timeout: float = math.inf
     max_sessions: int = 1
     handshake_timeout: float = 5.0
@@ -122,6 +128,8 @@ class Options:
                 "or None for 64 MiB"
             )
         seconds("reconnect_timeout", self.reconnect_timeout, "2 s for an agent, 30 s for a backend")
+        seconds("liveness", self.liveness, least=1.0, most=86400.0)
+        seconds("notice_after", self.notice_after)
         seconds("connect_timeout", self.connect_timeout)
         seconds("handshake_timeout", self.handshake_timeout)
         seconds("close_timeout", self.close_timeout)

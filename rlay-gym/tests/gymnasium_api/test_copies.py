@@ -36,6 +36,8 @@ GIVEN: dict[str, Any] = {
     "token": "a token of some length",
     "max_frame": 1 << 20,
     "reconnect_timeout": 3.0,
+    "liveness": 12.0,
+    "notice_after": 20.0,
     "contract": "strict",
     "on_loss": "replace",
     "env_id": "scripted",

@@ -29,21 +29,22 @@ pytestmark = pytest.mark.gymnasium
 SIGNATURES = {
     "ClientEnv": (
         "(address, *, render_mode=None, timeout=None, connect_timeout=10.0, token=None, max_frame=None, "
-        "reconnect_timeout=None, contract='warn', on_loss='raise', env_id=None, env_kwargs=None, log=None, restarts=0, "
-        "close_timeout=10.0)"
+        "reconnect_timeout=None, liveness=18.0, notice_after=10.0, contract='warn', on_loss='raise', env_id=None, "
+        "env_kwargs=None, log=None, restarts=0, close_timeout=10.0)"
     ),
     "ServerEnv": (
         "(address='tcp://127.0.0.1:0', *, render_mode=None, timeout=None, connect_timeout=60.0, token=None, "
-        "max_frame=None, reconnect_timeout=None, contract='warn', on_loss='raise', env_id=None, env_kwargs=None, "
-        "max_sessions=4096, handshake_timeout=5.0, max_handshakes=64)"
+        "max_frame=None, reconnect_timeout=None, liveness=18.0, notice_after=10.0, contract='warn', on_loss='raise', "
+        "env_id=None, env_kwargs=None, max_sessions=4096, handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ServerBackend": (
         "(env, address='tcp://127.0.0.1:0', *, max_sessions=None, token=None, max_frame=None, "
-        "reconnect_timeout=None, tracebacks=True, env_kwargs=(), handshake_timeout=5.0, max_handshakes=64)"
+        "reconnect_timeout=None, liveness=18.0, notice_after=10.0, tracebacks=True, env_kwargs=(), "
+        "handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ClientBackend": (
         "(env, address=None, *, max_sessions=None, connect_timeout=60.0, token=None, max_frame=None, "
-        "reconnect_timeout=None, tracebacks=True, env_kwargs=())"
+        "reconnect_timeout=None, liveness=18.0, notice_after=10.0, tracebacks=True, env_kwargs=())"
     ),
     "ClientBackend.turn": "(self, timeout=0.0)",
     "ClientBackend.reply": "(self, observation, reward=0.0, terminated=False, truncated=False, info=None)",
