@@ -29,10 +29,11 @@ ENDPOINTS = {"client": ("ServerBackend", "ClientEnv"), "server": ("ServerEnv", "
 GAME = """
     import os, sys, host_main, rlay
     endpoint, address, source = sys.argv[1:]
-    patience = float(os.environ.get("RECONNECT", "1"))
     try:
         env = host_main.resolve(source)
-        backend = getattr(rlay, endpoint)(env, address, max_sessions=1, reconnect_timeout=patience)
+        reconnect, liveness = os.environ.get("RECONNECT", "1"), os.environ.get("LIVENESS", "18")
+        waits = {"reconnect_timeout": float(reconnect), "liveness": float(liveness)}
+        backend = getattr(rlay, endpoint)(env, address, max_sessions=1, **waits)
         print("at", backend.address)
         backend.run()
     except rlay.Error as error:
@@ -41,9 +42,10 @@ GAME = """
 LEARNER = """
     import os, sys, rlay, transcripts
     endpoint, address, times = sys.argv[1:]
-    patience = float(os.environ.get("RECONNECT", "1"))
     try:
-        env = getattr(rlay, endpoint)(address, reconnect_timeout=patience)
+        reconnect, liveness = os.environ.get("RECONNECT", "1"), os.environ.get("LIVENESS", "18")
+        waits = {"reconnect_timeout": float(reconnect), "liveness": float(liveness)}
+        env = getattr(rlay, endpoint)(address, **waits)
         print("at", env.address)
         for _ in range(int(times)):
             print(transcripts.play(env))
@@ -58,16 +60,17 @@ SECRET = "between the two hosts"
 OTHER = "between three hosts"
 
 FOR_EVER = 1_000_000
+LIVENESS = 5.0
+"""Within how long a peer from which nothing arrives is given up, where links go down."""
 NOTICED = 40.0
-"""A peer from which nothing arrives is given up within 18 s."""
-DOWN = 24.0
+DOWN = 2 * LIVENESS
 """How long a link is down that is restored later."""
 SILENCE = "nothing was heard for too long"
-UNHEARD, TIMED_OUT = "nothing was acknowledged for 18s", "timed out"
+UNHEARD, TIMED_OUT = f"nothing was acknowledged for {LIVENESS:g}s", "timed out"
 LOST = {
     "tcp": (UNHEARD, TIMED_OUT),
     "tls": (UNHEARD, TIMED_OUT),
-    "zmq": ("nothing was heard for 18s", "nothing was heard for 18s"),
+    "zmq": (f"nothing was heard for {LIVENESS:g}s",) * 2,
     "quic": (SILENCE, SILENCE),
 }
 """The errors of the side that waits for an answer, and of the side that waits for a request."""
@@ -187,6 +190,7 @@ def test_both_ends_notice_that_the_link_is_down(
 ) -> None:
     """Over all networks and in both paradigms at once, for each takes long."""
     monkeypatch.setenv("PACED", "")
+    monkeypatch.setenv("LIVENESS", str(LIVENESS))
     with contextlib.ExitStack() as stack:
         links = {scheme: stack.enter_context(link_between(hosts, scheme)) for scheme in NETWORKS}
         sessions = [
@@ -219,6 +223,7 @@ def test_both_ends_notice_that_the_link_is_down(
 def test_sessions_outlast_a_link_that_is_down_for_long(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Down for longer than either side tolerates silence. Over both transports and in both paradigms at once."""
     monkeypatch.setenv("RECONNECT", "90")
+    monkeypatch.setenv("LIVENESS", str(LIVENESS))
     with contextlib.ExitStack() as stack:
         links = [stack.enter_context(link_between(hosts, scheme)) for scheme in ("quic", "tls")]
         # A program that drops bytes on the way leaves no stream to continue.

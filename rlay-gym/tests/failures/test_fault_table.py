@@ -90,7 +90,7 @@ def test_a_fault(
 
 @pytest.mark.timeout(300)
 def test_the_faults_that_take_long(record_property: Record, fresh: Fresh, spawn_host: Spawn) -> None:
-    """All faults at the same time, for each takes half a minute."""
+    """All faults at the same time, for each takes a quarter of a minute."""
     slow = [case for case in CASES if takes_long(*case.values)]
     # Where all of them start at once none is there in time.
     starting = threading.Semaphore(4)

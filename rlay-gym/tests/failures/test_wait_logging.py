@@ -12,23 +12,25 @@ import pytest
 import rlay
 from processes import free_address, until
 
-LONG = 15.0
-"""Longer than any endpoint waits without logging, in seconds."""
+SOON = 1.0
+"""After how long a wait is logged, in seconds; the least there is."""
+LONG = 4.0
+"""Longer than any of these endpoints waits without logging, in seconds."""
 
 
 def try_to_connect(address: str) -> None:
     with pytest.raises(rlay.ConnectionLost, match="start the other side first"):
-        rlay.ClientEnv(address, connect_timeout=LONG)
+        rlay.ClientEnv(address, connect_timeout=LONG, notice_after=SOON)
 
 
 def try_to_dial_in(address: str) -> None:
     with pytest.raises(rlay.ConnectionLost, match="start the other side first"):
-        rlay.ClientBackend("CartPole-v1", address, connect_timeout=LONG).run()
+        rlay.ClientBackend("CartPole-v1", address, connect_timeout=LONG, notice_after=SOON).run()
 
 
 def wait_for_an_environment(address: str) -> None:
     with pytest.raises(rlay.Timeout, match="no environment dialed in"):
-        rlay.ServerEnv(address, connect_timeout=LONG).reset()
+        rlay.ServerEnv(address, connect_timeout=LONG, notice_after=SOON).reset()
 
 
 def test_all_of_them(caplog: pytest.LogCaptureFixture) -> None:
@@ -42,14 +44,17 @@ def test_all_of_them(caplog: pytest.LogCaptureFixture) -> None:
     addresses = [free_address() for _ in calls]
     with (
         caplog.at_level(logging.INFO, "rlay"),
-        rlay.ServerBackend("CartPole-v1") as host,
+        rlay.ServerBackend("CartPole-v1", notice_after=SOON) as host,
         rlay.ClientEnv(host.address) as env,
         ThreadPoolExecutor(len(calls)) as pool,
     ):
         env.reset(seed=1)
         waits = [pool.submit(call, address) for call, address in zip(calls, addresses, strict=True)]
         # Nothing is wrong with an agent that thinks, so that is no warning.
-        until(lambda: said("the agent has asked for nothing; the last was a reset", logging.INFO), "the host to say so")
+        until(
+            lambda: said("for more than 1 s the agent has asked for nothing; the last was a reset", logging.INFO),
+            "the host to say so",
+        )
         for wait in waits:
             wait.result()
         time.sleep(1.0)

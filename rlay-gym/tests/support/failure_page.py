@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from fault_outcomes import AT_ONCE, AT_THE_DEADLINE, GONE, NOTHING, OF_SILENCE, Elsewhere, but
 from fault_table import FAULTS
 from host_process import PARADIGMS, SCHEMES
+from scenario import LIVENESS
 
 MEASURED = "a fault, and after how many seconds it was seen"
 """How tests record that, for the summary: the name of the fault, the paradigm, the transport, the seconds."""
@@ -45,7 +46,7 @@ ELSEWHERE = (
         "at `connect_timeout`", "", "failures/test_name_lookup.py::test_a_deadline_is_kept",
     ),
     Elsewhere(
-        LINK_DOWN, "tcp, tls, zmq, quic", "`ConnectionLost`", "log", "after 18 s and `reconnect_timeout`",
+        LINK_DOWN, "tcp, tls, zmq, quic", "`ConnectionLost`", "log", "after `liveness` and `reconnect_timeout`",
         "both dial anew",
         "endpoints/test_two_machines.py::test_both_ends_notice_that_the_link_is_down",
     ),
@@ -129,7 +130,8 @@ What you see at the agent, what you see at the host, how soon, and what you can 
   on hosts that stand still.
 - **It lasts.** An endpoint that finds no peer for a second logs that, and one that waits for an answer for ten seconds
   logs for which, and what came last: as a warning, for something may be wrong. A host whose agent asks for nothing says
-  that as information, for agents think. The logger is `rlay`, in Rust `tracing`.
+  that as information, for agents think. `notice_after=` replaces the ten seconds, and the second by a tenth of itself.
+  The logger is `rlay`, in Rust `tracing`.
 - **Sessions that come to nothing.** Where an environment cannot be made, or the agent does not want it, both logs say
   why: once, and then how often it has happened. A host that dials pauses for 20 ms after such a session, twice as long
   after each further one, and at most for 5 s; so does an agent's `reset()` that takes another environment because one
@@ -141,8 +143,8 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 
 There is a table for each paradigm. A dash stands where no user of RLay is left to see anything, or where a fault makes
 no sense over a transport or cannot be brought about: HTTP does not reach shared memory, and the tests speak no QUIC by
-hand. “{AT_ONCE}” is within 2 s. Who is silent is given up after 18 s at most; the 2 s are those that an agent's call
-waits for another connection.
+hand. “{AT_ONCE}” is within 2 s. A silent peer is given up within `liveness=`, 18 s by default and {LIVENESS:g} s in the rows
+below; the 2 s are those that an agent's call waits for another connection.
 What is in quotes is part of the message, often its end.
 
 <!-- Made by rlay-gym/tests/support/failure_page.py, which says how; every row is asserted by

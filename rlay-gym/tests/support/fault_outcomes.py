@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 import inject_process_faults
 from host_process import PARADIGMS, SCHEMES
-from scenario import Scenario, Seen
+from scenario import LIVENESS, Scenario, Seen
 
 AT_ONCE, AT_THE_DEADLINE, GOES_ON, NEVER = "at once", "at the deadline", "when it goes on", ""
 AFTER_TWO = "after 2 s"
 """An agent that listens waits for the dialer to come back, over networks."""
-OF_SILENCE = "within 20 s"
-"""A silent peer is given up after 18 s at most, and an agent's call waits two more."""
+OF_SILENCE = "within `liveness` and 2 s"
+"""A silent peer is given up after `LIVENESS` at most, and an agent's call waits two seconds more."""
 
 SLACK = 4.0
 BOUNDS = {
     AT_ONCE: 2.0 + SLACK,
     AFTER_TWO: 2.0 + 2.0 + SLACK,
     AT_THE_DEADLINE: inject_process_faults.DEADLINE + SLACK,
-    OF_SILENCE: 20.0 + 2 * SLACK,
+    OF_SILENCE: LIVENESS + 2.0 + 2 * SLACK,
     GOES_ON: inject_process_faults.LONG + SLACK,
     NEVER: SLACK,
 }

@@ -29,10 +29,11 @@ from fault_outcomes import (
     whoever_dials,
 )
 from host_process import SCHEMES
+from scenario import LIVENESS
 
 CRASHED = "the process at the other end was killed or crashed"
 SILENT = "nothing was heard for too long; its machine or the network is gone, or it was killed"
-SILENT_ZMQ = "nothing was heard for 18s"
+SILENT_ZMQ = f"nothing was heard for {LIVENESS:g}s"
 WITHOUT_GOODBYE = "without a goodbye"
 """Common to the errors of a lost connection: it is a matter of chance whether its end or a notice of it comes first."""
 DROPPED = "the other end dropped the channel without a goodbye"

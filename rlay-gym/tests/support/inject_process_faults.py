@@ -16,7 +16,7 @@ from pathlib import Path
 import rlay
 import scripted_env
 from processes import Program, thread, until
-from scenario import Scenario, Seen, see
+from scenario import LIVENESS, Scenario, Seen, see
 
 Mishap = Callable[[Scenario], contextlib.AbstractContextManager[Seen]]
 
@@ -26,7 +26,7 @@ DEADLINE = 0.5
 STOPPED = 2.0
 """How long a process stands still: less than what counts as death over any transport."""
 
-LONG = 30.0
+LONG = 2.5 * LIVENESS
 """How long a process stands still that is to be given up where silence counts as death, in seconds."""
 
 SOON = 4.0

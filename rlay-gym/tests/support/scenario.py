@@ -20,9 +20,12 @@ from scripted_host import ScriptedHost, line_with
 
 Json = Any
 
-AGENT = """
+LIVENESS = 6.0
+"""Within how long the endpoints of a scenario notice a silent peer, in seconds."""
+
+AGENT = f"""
     import sys, rlay
-    env = getattr(rlay, sys.argv[1])(sys.argv[2])
+    env = getattr(rlay, sys.argv[1])(sys.argv[2], liveness={LIVENESS})
     print("at", env.address)
     env.reset()
     print("ready")
@@ -152,13 +155,16 @@ class AgentDials(Scenario):
     hello = HELLO
 
     def _serve(self, source: str = "scripted_env:ScriptedEnv", **backend: Any) -> str:
-        self.address = self.scripted_host.serve(source, address=self.fresh(), **backend)
+        self.address = self.scripted_host.serve(source, address=self.fresh(), liveness=LIVENESS, **backend)
         return self.address
+
+    def _client(self, address: str, **kwargs: Any) -> Any:
+        return self.scripted_host.client(address, liveness=LIVENESS, **kwargs)
 
     def env(
         self, source: str = "scripted_env:ScriptedEnv", backend: dict[str, Any] | None = None, **kwargs: Any
     ) -> Any:
-        return self.scripted_host.client(self._serve(source, **(backend or {})), **kwargs)
+        return self._client(self._serve(source, **(backend or {})), **kwargs)
 
     @contextlib.contextmanager
     def agent(self, program: str = AGENT, **backend: Any) -> Iterator[Program]:
@@ -180,7 +186,7 @@ class AgentDials(Scenario):
         rlay.ClientBackend(scripted_env.ScriptedEnv, address).run()
 
     def next_agent(self, **kwargs: Any) -> None:
-        assert is_well(self.scripted_host.client(self.address, **kwargs))
+        assert is_well(self._client(self.address, **kwargs))
 
     def other_agent(self) -> None:
         self.next_agent()
@@ -190,7 +196,7 @@ class AgentDials(Scenario):
 
         def serve() -> Any:
             try:
-                return other.serve(address=self.where())
+                return other.serve(address=self.where(), liveness=LIVENESS)
             except RuntimeError as error:
                 # Another process that dials over QUIC may have been given the port by chance.
                 if "in use" not in str(error):
@@ -206,15 +212,21 @@ class EnvironmentDials(Scenario):
     paradigm, listens, dials = "server", "agent", "host"
     hello = HELLO | {"role": "Env"}
 
+    def _server(self, address: str, **kwargs: Any) -> Any:
+        return self.scripted_host.server(address, liveness=LIVENESS, **kwargs)
+
+    def _dial(self, source: str = "scripted_env:ScriptedEnv", **backend: Any) -> None:
+        self.scripted_host.dial(self.address, source, liveness=LIVENESS, **backend)
+
     def _listen(self, **kwargs: Any) -> Any:
-        env = self.scripted_host.server(self.fresh(), **kwargs)
+        env = self._server(self.fresh(), **kwargs)
         self.address = env.address
         return env
 
     def _listen_again(self, **kwargs: Any) -> Any:
         def listen() -> Any:
             with contextlib.suppress(rlay.AddressError):  # Another process may have the port by chance.
-                return self.scripted_host.server(self.where(), **kwargs)
+                return self._server(self.where(), **kwargs)
 
         return until(listen, "the address to be free")
 
@@ -222,14 +234,14 @@ class EnvironmentDials(Scenario):
         self, source: str = "scripted_env:ScriptedEnv", backend: dict[str, Any] | None = None, **kwargs: Any
     ) -> Any:
         env = self._listen(**kwargs)
-        self.scripted_host.dial(self.address, source, **(backend or {}))
+        self._dial(source, **(backend or {}))
         return env
 
     @contextlib.contextmanager
     def agent(self, program: str = AGENT, **backend: Any) -> Iterator[Program]:
         with python(program, "ServerEnv", self.fresh()) as agent:
             self.address = agent.find("at").split()[1]
-            self.scripted_host.dial(self.address, **backend)
+            self._dial(**backend)
             agent.find("ready")
             yield agent
 
@@ -241,7 +253,7 @@ class EnvironmentDials(Scenario):
         env = self._listen()
         with thread(lambda: env.reset()):
             yield self.address
-            self.scripted_host.dial(self.address)
+            self._dial()
         assert env.step(0)[0] == [1]
 
     @contextlib.contextmanager
@@ -249,11 +261,11 @@ class EnvironmentDials(Scenario):
         with python(AGENT, "ServerEnv", self.fresh()) as agent:
             self.address = agent.find("at").split()[1]
             yield self.address
-            self.scripted_host.dial(self.address)
+            self._dial()
             agent.find("ready")
 
     def listen_at(self, address: str) -> Any:
-        return rlay.ServerEnv(address)
+        return rlay.ServerEnv(address, liveness=LIVENESS)
 
     def dial_wrongly(self, address: str) -> None:
         rlay.ClientEnv(address)
@@ -268,7 +280,7 @@ class EnvironmentDials(Scenario):
 
     def next_host(self) -> None:
         env = self._listen_again()
-        self._another().dial(self.address)
+        self._another().dial(self.address, liveness=LIVENESS)
         assert is_well(env)
 
 
