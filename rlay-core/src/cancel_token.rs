@@ -20,10 +20,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// ```
 /// use rlay::CancelToken;
 ///
-/// let stop = CancelToken::default();
-/// assert!(stop.check().is_ok());
-/// stop.clone().cancel();
-/// assert!(stop.check().is_err());
+/// let token = CancelToken::default();
+/// assert!(token.check().is_ok());
+/// token.clone().cancel();
+/// assert!(token.check().is_err());
 /// ```
 #[derive(Clone, Default)]
 pub struct CancelToken(Arc<Inner>);

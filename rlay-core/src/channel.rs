@@ -23,7 +23,8 @@
 //! 12. `drop_aborts` — it never blocks, and the peer sees an error, not a clean close.
 //! 13. `silence_is_not_death` — however long a living peer sends nothing, while it computes or is not even waiting, the
 //!     connection stays.
-//! 14. `a_stop_ends_a_wait` — at once where `set_cancel_token` promises it, and takes nothing that has arrived. (Blocking forms.)
+//! 14. `a_cancel_token_ends_a_wait` — at once where `set_cancel_token` promises it, and takes nothing that has arrived.
+//!     (Blocking forms.)
 //! 15. `a_look_ends_a_send` — that waits; the look is polled during the wait. (Blocking forms.)
 //! 16. `a_watch_tells_a_crash_from_a_clean_close` — within [`TransportOptions::liveness`], if there is one.
 //!
@@ -114,10 +115,10 @@ pub trait BlockingChannel: Send + Debug {
     /// Delivers what was sent, then tells the peer that nothing follows.
     fn close(&mut self, deadline: Option<Instant>) -> Result<()>;
 
-    /// Makes `recv` end as at its deadline once `stop` is set and nothing is there to receive; `None` undoes that.
+    /// Makes `recv` end as at its deadline once `cancel` is set and nothing is there to receive; `None` undoes that.
     /// Returns whether `recv` will; if not, the waiting caller polls the flag, ten times a second.
-    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
-        let _ = stop;
+    fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
+        let _ = cancel;
         false
     }
 
@@ -172,9 +173,9 @@ pub trait BlockingListener: Send + Debug {
     /// The next connection, or an error of kind [`Timeout`](crate::ErrorKind::Timeout) at the deadline.
     fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>>;
 
-    /// Makes `accept` end as at its deadline once `stop` is set; see [`BlockingChannel::set_cancel_token`].
-    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
-        let _ = stop;
+    /// Makes `accept` end as at its deadline once `cancel` is set; see [`BlockingChannel::set_cancel_token`].
+    fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
+        let _ = cancel;
         false
     }
 

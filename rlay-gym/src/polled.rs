@@ -112,18 +112,19 @@ impl Poll {
     /// closed.
     fn turn<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut guard = self.lock(py)?;
-        let (State { raw, actions, resets, .. }, stop) = (&mut *guard, self.pool.get().0.stop());
+        let (State { raw, actions, resets, .. }, cancel) = (&mut *guard, self.pool.get().0.cancel_token());
         let mut build = |turn| Python::attach(|py| asked(py, actions, turn));
-        let turn = match wait_unless(py, Some(stop), Some(timeout), |wait| raw.turn_as(wait, &mut build))? {
+        let turn = match wait_unless(py, Some(cancel), Some(timeout), |wait| raw.turn_as(wait, &mut build))? {
             Ok(None) => return Ok(None),
             Ok(Some(Ok(turn))) => turn,
             Ok(Some(Err(raised))) => {
                 // The engine never learns of this request, so nothing else answers it.
                 let failure = error::failure(py, &raised);
-                wait_unless(py, Some(stop), None, |wait| raw.reply_error(failure, wait))?.map_err(|e| raise(py, &e))?;
+                wait_unless(py, Some(cancel), None, |wait| raw.reply_error(failure, wait))?
+                    .map_err(|e| raise(py, &e))?;
                 return Err(raised);
             }
-            Err(error) if error.kind() == ErrorKind::Closed && stop.is_cancelled() => {
+            Err(error) if error.kind() == ErrorKind::Closed && cancel.is_cancelled() => {
                 return Err(error::new(py, ErrorKind::Closed, "the backend was closed; make a new one"));
             }
             Err(error) => return Err(raise(py, &error)),
@@ -150,16 +151,16 @@ impl Poll {
         if std::mem::take(resets) {
             announced.compare(py)?;
         }
-        let stop = self.pool.get().0.stop();
-        wait_unless(py, Some(stop), None, |wait| raw.reply(outcome, wait))?.map_err(|e| raise(py, &e))
+        let cancel = self.pool.get().0.cancel_token();
+        wait_unless(py, Some(cancel), None, |wait| raw.reply(outcome, wait))?.map_err(|e| raise(py, &e))
     }
 
     /// Answers a render.
     fn reply_frame(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (mut state, stop) = (self.lock(py)?, self.pool.get().0.stop());
+        let (mut state, cancel) = (self.lock(py)?, self.pool.get().0.cancel_token());
         let frame = results::frame(frame, state.raw.render_mode())?;
         let raw = &mut state.raw;
-        wait_unless(py, Some(stop), None, |wait| raw.reply_frame(frame, wait))?.map_err(|e| raise(py, &e))
+        wait_unless(py, Some(cancel), None, |wait| raw.reply_frame(frame, wait))?.map_err(|e| raise(py, &e))
     }
 
     /// Ends the session. The pool is closed, so that a turn in another thread ends soon.

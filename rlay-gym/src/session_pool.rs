@@ -76,7 +76,7 @@ impl SessionPool {
     }
 
     fn is_closed(&self) -> bool {
-        self.0.stop().is_cancelled()
+        self.0.cancel_token().is_cancelled()
     }
 
     /// Waits for at most so many seconds until the thread that serves does no more, unless it is this one.

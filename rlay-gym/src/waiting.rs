@@ -59,10 +59,10 @@ pub(crate) fn wait_raw<T: Send>(
     wait_unless(py, None, timeout, call)
 }
 
-/// The same, until `stop` is set: that is an error of kind `Closed`.
+/// The same, until `cancel` is set: that is an error of kind `Closed`.
 pub(crate) fn wait_unless<T: Send>(
     py: Python<'_>,
-    stop: Option<&CancelToken>,
+    cancel: Option<&CancelToken>,
     timeout: Option<f64>,
     call: impl FnOnce(&mut Wait<'_>) -> Result<T> + Send,
 ) -> PyResult<Result<T>> {
@@ -72,7 +72,7 @@ pub(crate) fn wait_unless<T: Send>(
         let mut check = || look(&interrupt, || Error::new(ErrorKind::Timeout, "interrupted by a signal"));
         let mut notice = |what: Notice<'_>| log(what, &interrupt);
         let mut wait = Wait::new(seconds(timeout)).with_notices(&mut notice);
-        wait.stop = stop;
+        wait.cancel = cancel;
         wait.later = Some(log_later);
         if is_main {
             wait = wait.with_check(&mut check);

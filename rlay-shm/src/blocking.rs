@@ -65,8 +65,8 @@ struct ShmChannel {
 impl ShmChannel {
     /// Waits until the need is met, or the peer is gone, or the longest single wait is over.
     ///
-    /// A short wait costs least with a futex, but a futex reports neither the peer's death nor a stop: after a tick in
-    /// vain the wait continues on the socket.
+    /// A short wait costs least with a futex, but a futex reports neither the peer's death nor a cancellation: after a
+    /// tick in vain the wait continues on the socket.
     fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
         let now = Instant::now();
         let is_flowing = need == Need::Room || self.stream.is_amid_frame();
@@ -179,8 +179,8 @@ impl BlockingChannel for ShmChannel {
         said
     }
 
-    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
-        self.reading.set_cancel_token(stop)
+    fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
+        self.reading.set_cancel_token(cancel)
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

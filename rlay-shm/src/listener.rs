@@ -26,7 +26,7 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
 
 pub(crate) fn listen_blocking(address: &Address, options: &TransportOptions) -> Result<Box<dyn BlockingListener>> {
     let socket = rendezvous::listen(address)?;
-    Ok(Box::new(ThreadListener { socket, listening: Listening::new(address, options), stop: None }))
+    Ok(Box::new(ThreadListener { socket, listening: Listening::new(address, options), cancel: None }))
 }
 
 /// The state that both forms share.
@@ -94,7 +94,7 @@ impl Listener for AsyncListener {
 struct ThreadListener {
     socket: UnixListener,
     listening: Listening,
-    stop: Option<CancelToken>,
+    cancel: Option<CancelToken>,
 }
 
 impl BlockingListener for ThreadListener {
@@ -110,13 +110,13 @@ impl BlockingListener for ThreadListener {
                 // The dialer disconnected while it waited, or descriptors ran out: neither ends the listener.
                 Err(error) => thread::sleep(self.listening.reserve.refused(&error, &self.socket)),
             }
-            wait_to_accept(&self.socket, deadline, self.stop.as_ref())?;
+            wait_to_accept(&self.socket, deadline, self.cancel.as_ref())?;
         }
     }
 
-    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
-        self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
-        self.stop.is_some()
+    fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
+        self.cancel = cancel.filter(|cancel| cancel.pipe().is_some()).cloned();
+        self.cancel.is_some()
     }
 
     fn address(&self) -> &Address {

@@ -379,8 +379,8 @@ impl BlockingChannel for StreamChannel {
         said
     }
 
-    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
-        self.reading.set_cancel_token(stop)
+    fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
+        self.reading.set_cancel_token(cancel)
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

@@ -85,7 +85,7 @@ pub(crate) fn listen_blocking(address: &Address, options: &TransportOptions) -> 
     Ok(Box::new(BlockingStreamListener {
         listening,
         options: options.clone(),
-        stop: None,
+        cancel: None,
         reserve: Reserve::default(),
     }))
 }
@@ -94,7 +94,7 @@ pub(crate) fn listen_blocking(address: &Address, options: &TransportOptions) -> 
 struct BlockingStreamListener {
     listening: Listening,
     options: TransportOptions,
-    stop: Option<CancelToken>,
+    cancel: Option<CancelToken>,
     reserve: Reserve,
 }
 
@@ -111,13 +111,13 @@ impl BlockingListener for BlockingStreamListener {
                 // The dialer disconnected while it waited, or descriptors ran out: neither ends the listener.
                 Err(error) => std::thread::sleep(self.reserve.refused(&error, &self.listening.socket)),
             }
-            wait_to_accept(&self.listening.socket, deadline, self.stop.as_ref())?;
+            wait_to_accept(&self.listening.socket, deadline, self.cancel.as_ref())?;
         }
     }
 
-    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
-        self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
-        self.stop.is_some()
+    fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
+        self.cancel = cancel.filter(|cancel| cancel.pipe().is_some()).cloned();
+        self.cancel.is_some()
     }
 
     fn address(&self) -> &Address {

@@ -111,9 +111,9 @@ fn a_flood_of_nothing_ends_at_the_deadline_and_at_a_stop() {
         assert!(sent.load(SeqCst) < ALL, "it read until nothing came any more");
     };
 
-    let patience = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while sent.load(SeqCst) == 0 {
-        assert!(Instant::now() < patience, "the flood never begins");
+        assert!(Instant::now() < deadline, "the flood never begins");
         timed_out(channel.recv(Some(Instant::now() + Duration::from_millis(10)))); // completes the handshake
     }
     timed_out(channel.recv(Some(Instant::now())));

@@ -71,7 +71,7 @@ macro_rules! __each_promise {
             two_listeners_on_one_address_is_an_error
             drop_aborts
             silence_is_not_death
-            a_stop_ends_a_wait
+            a_cancel_token_ends_a_wait
             a_look_ends_a_send
             a_watch_tells_a_crash_from_a_clean_close
         }

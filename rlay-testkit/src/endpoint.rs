@@ -128,10 +128,10 @@ impl Endpoint {
         }
     }
 
-    /// Whether waits end with `stop` from now on; the async form has cancellation instead.
-    pub(crate) fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
+    /// Whether waits end with `cancel` from now on; the async form has cancellation instead.
+    pub(crate) fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
         match self {
-            Self::Blocking(channel) => channel.set_cancel_token(stop),
+            Self::Blocking(channel) => channel.set_cancel_token(cancel),
             Self::Async(_) => false,
         }
     }
@@ -163,9 +163,9 @@ impl Listening {
     }
 
     /// As [`Endpoint::set_cancel_token`].
-    pub(crate) fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
+    pub(crate) fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
         match self {
-            Self::Blocking(listener) => listener.set_cancel_token(stop),
+            Self::Blocking(listener) => listener.set_cancel_token(cancel),
             Self::Async(_) => false,
         }
     }

@@ -81,8 +81,9 @@ enum Dialer {
 /// always do, until the rest of each is enough to resume the session.
 fn cut_everywhere(who: Dialer, fault: &str, end: &str, cuts: Option<usize>) {
     let name = format!("faulty://session-{who:?}-{fault}-{end}-{}", cuts.unwrap_or_default());
-    let (connect_timeout, patience) = if cuts.is_some() { (20_000, PATIENCE) } else { (30, Duration::from_millis(30)) };
-    let options = options(connect_timeout, patience);
+    let (connect_timeout, reconnect_timeout) =
+        if cuts.is_some() { (20_000, PATIENCE) } else { (30, Duration::from_millis(30)) };
+    let options = options(connect_timeout, reconnect_timeout);
     let backend = ServerBackend::bind(|_| Ok(Tally::new()), &format!("{name}-env"), HostOptions::new(options.clone()));
     let (backend, server) =
         (backend.unwrap(), ServerEnv::bind(&format!("{name}-agent"), AgentOptions::new(options.clone())).unwrap());

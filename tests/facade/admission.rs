@@ -223,8 +223,8 @@ fn a_connection_that_breaks_at_once_is_regained_with_pauses() {
         bounded(move || {
             let log = Log::keep();
             let (address, dropped) = dropping();
-            let patience = Duration::from_secs(2);
-            let options = rlay::agent_options().connect_timeout(patience).reconnect_timeout(patience);
+            let timeout = Duration::from_secs(2);
+            let options = rlay::agent_options().connect_timeout(timeout).reconnect_timeout(timeout);
             dial(&address, options).expect_err("nobody plays there");
             // Pauses of 20 ms that double make eight in two seconds.
             let (count, lines) = (dropped.load(SeqCst), log.lines(Level::WARN, &[&address]));

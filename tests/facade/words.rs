@@ -487,9 +487,9 @@ fn transports_that_speak_another_protocol_are_recognized() {
             let pin = if dialed == "tls" { "?insecure_skip_verification=yes" } else { "" };
             let address = format!("{dialed}://{place}{pin}").parse().expect("an address");
             let is_told_at_once = !pattern.starts_with("no connection");
-            let patience = if is_told_at_once { PATIENCE } else { Duration::from_secs(1) };
+            let timeout = if is_told_at_once { PATIENCE } else { Duration::from_secs(1) };
             let error =
-                dial(&address, Role::Agent, &rlay::connection_options(), &mut Wait::new(Some(patience))).unwrap_err();
+                dial(&address, Role::Agent, &rlay::connection_options(), &mut Wait::new(Some(timeout))).unwrap_err();
             assert_eq!(error.kind() == ErrorKind::Protocol, is_told_at_once, "{error}");
             reads(error, pattern, advice);
             let mut notices = vec![];

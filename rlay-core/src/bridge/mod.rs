@@ -29,11 +29,11 @@ pub fn timeout() -> Error {
     Error::plain(ErrorKind::Timeout, "no answer before the deadline")
 }
 
-/// Waits for `future`, or for `stop` as for a deadline.
-async fn unless<T>(stop: Option<&CancelToken>, future: impl Future<Output = Result<T>>) -> Result<T> {
-    let Some(stop) = stop else { return future.await };
+/// Waits for `future`, or for `cancel` as for a deadline.
+async fn unless<T>(cancel: Option<&CancelToken>, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let Some(cancel) = cancel else { return future.await };
     let stopped = async {
-        stop.cancelled().await;
+        cancel.cancelled().await;
         // As at a deadline, what has already arrived is taken; for that the runtime must poll first.
         time::sleep(Duration::from_millis(1)).await;
     };
@@ -57,7 +57,7 @@ pub(crate) fn connect(
 ) -> Result<Box<dyn BlockingChannel>> {
     let driver = Driver::new(is_kept)?;
     let channel = driver.drive(deadline, connecting)?;
-    Ok(Box::new(Bridged { channel: Some(channel), driver, stop: None }))
+    Ok(Box::new(Bridged { channel: Some(channel), driver, cancel: None }))
 }
 
 pub(crate) fn listen(
@@ -66,7 +66,7 @@ pub(crate) fn listen(
 ) -> Result<Box<dyn BlockingListener>> {
     let driver = Driver::new(is_kept)?;
     let listener = driver.drive(None, listening)?;
-    Ok(Box::new(BridgedListener { listener: Some(listener), driver, stop: None }))
+    Ok(Box::new(BridgedListener { listener: Some(listener), driver, cancel: None }))
 }
 
 /// Opens an accepted connection for a thread that may block, on a runtime of its own.
@@ -76,7 +76,7 @@ pub fn open(incoming: Box<dyn Incoming>) -> Result<Box<dyn BlockingChannel>> {
 
 fn open_on(driver: Driver, incoming: Box<dyn Incoming>) -> Result<Box<dyn BlockingChannel>> {
     let channel = driver.drive(None, async { incoming.open() })?;
-    Ok(Box::new(Bridged { channel: Some(channel), driver, stop: None }))
+    Ok(Box::new(Bridged { channel: Some(channel), driver, cancel: None }))
 }
 
 #[derive(Debug)]
@@ -84,7 +84,7 @@ struct Bridged {
     /// `None` only during drop.
     channel: Option<Box<dyn Channel>>,
     driver: Driver,
-    stop: Option<CancelToken>,
+    cancel: Option<CancelToken>,
 }
 
 impl Bridged {
@@ -121,7 +121,7 @@ impl BlockingChannel for Bridged {
 
     fn recv(&mut self, deadline: Option<Instant>) -> Result<Option<Frame>> {
         let channel = self.channel.as_deref_mut().expect("there until it is dropped");
-        self.driver.drive(deadline, unless(self.stop.as_ref(), channel.recv()))
+        self.driver.drive(deadline, unless(self.cancel.as_ref(), channel.recv()))
     }
 
     fn close(&mut self, deadline: Option<Instant>) -> Result<()> {
@@ -129,9 +129,9 @@ impl BlockingChannel for Bridged {
         driver.drive(deadline, channel.close())
     }
 
-    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
-        self.stop = stop.cloned();
-        stop.is_some()
+    fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
+        self.cancel = cancel.cloned();
+        cancel.is_some()
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {
@@ -158,22 +158,22 @@ struct BridgedListener {
     /// `None` only during drop.
     listener: Option<Box<dyn Listener>>,
     driver: Driver,
-    stop: Option<CancelToken>,
+    cancel: Option<CancelToken>,
 }
 
 impl BlockingListener for BridgedListener {
     fn accept(&mut self, deadline: Option<Instant>) -> Result<Box<dyn Incoming>> {
         let listener = self.listener.as_deref_mut().expect("there until it is dropped");
-        let incoming = self.driver.watch(deadline, unless(self.stop.as_ref(), listener.accept()))?;
+        let incoming = self.driver.watch(deadline, unless(self.cancel.as_ref(), listener.accept()))?;
         if !self.driver.is_kept() {
             return Ok(incoming);
         }
         Ok(Box::new(BridgedIncoming { incoming: Some(incoming), driver: self.driver.clone() }))
     }
 
-    fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
-        self.stop = stop.cloned();
-        stop.is_some()
+    fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
+        self.cancel = cancel.cloned();
+        cancel.is_some()
     }
 
     fn address(&self) -> &Address {

@@ -30,8 +30,8 @@ pub use hosts::server_backend::ServerBackend;
 pub use hosts::session_pool::{HostedSession, SessionPool};
 pub use options::{AgentOptions, ConnectionOptions, Contract, HostOptions, ListenerOptions, OnLoss};
 #[cfg(unix)]
+pub use programs::await_programs::await_programs;
+#[cfg(unix)]
 pub use programs::command::command;
 pub use programs::launched::ADDRESS_VARIABLE;
-#[cfg(unix)]
-pub use programs::siblings::await_programs;
 pub use wait::{Notice, Wait};

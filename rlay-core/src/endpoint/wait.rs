@@ -58,14 +58,14 @@ pub struct Wait<'a> {
     /// Told what becomes, after the call, of a program that it launched; by default `tracing` is. From any thread.
     pub later: Option<fn(Notice<'_>)>,
     /// Ends the wait with an error of kind [`Closed`](ErrorKind::Closed) once it is set.
-    pub stop: Option<&'a CancelToken>,
+    pub cancel: Option<&'a CancelToken>,
     /// Ends the wait as the deadline does, but nothing that is sent meanwhile.
     pub(crate) soft_deadline: Option<Instant>,
     /// What becomes of `soft_deadline` once the clock is read: so long from then.
     pub(crate) soft_deadline_in: Option<Duration>,
     /// Whether `soft_deadline` may be missed by a tenth of a second.
     pub(crate) is_approximate: bool,
-    /// Whether the channel that is waited on looks at `stop` itself.
+    /// Whether the channel that is waited on looks at `cancel` itself.
     pub(crate) wakes_on_cancel: bool,
     /// Whether the attempt itself looks at something besides.
     pub(crate) needs_polling: bool,
@@ -73,7 +73,7 @@ pub struct Wait<'a> {
 
 impl fmt::Debug for Wait<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait").field("deadline", &self.deadline).field("stop", &self.stop).finish_non_exhaustive()
+        f.debug_struct("Wait").field("deadline", &self.deadline).field("cancel", &self.cancel).finish_non_exhaustive()
     }
 }
 
@@ -122,10 +122,10 @@ impl<'a> Wait<'a> {
         self.later.unwrap_or(trace)
     }
 
-    /// Waits no longer once `stop` is set.
+    /// Waits no longer once `cancel` is set.
     #[must_use]
-    pub fn with_cancel(self, stop: &'a CancelToken) -> Self {
-        Self { stop: Some(stop), ..self }
+    pub fn with_cancel(self, cancel: &'a CancelToken) -> Self {
+        Self { cancel: Some(cancel), ..self }
     }
 
     /// The same, but at most until `time` from now has passed.
@@ -161,7 +161,7 @@ impl<'a> Wait<'a> {
     }
 
     fn like(&mut self, deadline: Option<Instant>, soft_deadline: Option<Instant>) -> Wait<'_> {
-        let mut like = Wait { deadline, soft_deadline, stop: self.stop, later: self.later, ..Wait::default() };
+        let mut like = Wait { deadline, soft_deadline, cancel: self.cancel, later: self.later, ..Wait::default() };
         if let Some(check) = &mut self.check {
             like.check = Some(&mut **check);
         }
@@ -185,12 +185,12 @@ impl<'a> Wait<'a> {
 
     /// Says that all waiting is done on `channel`, which may be able to look at the flag itself.
     pub(crate) fn on(&mut self, channel: &mut dyn BlockingChannel) {
-        self.wakes_on_cancel = channel.set_cancel_token(self.stop);
+        self.wakes_on_cancel = channel.set_cancel_token(self.cancel);
     }
 
     /// Whether the wait is to be interrupted, for looks that the channel does not make itself.
     fn is_sliced(&self) -> bool {
-        self.check.is_some() || self.needs_polling || (self.stop.is_some() && !self.wakes_on_cancel)
+        self.check.is_some() || self.needs_polling || (self.cancel.is_some() && !self.wakes_on_cancel)
     }
 
     /// Receives as [`run`](Self::run) does; what was received goes through `then`. Begins without reading the clock
@@ -232,8 +232,8 @@ impl<'a> Wait<'a> {
         if let Some(check) = &mut self.check {
             check()?;
         }
-        if let Some(stop) = self.stop {
-            stop.check()?;
+        if let Some(cancel) = self.cancel {
+            cancel.check()?;
         }
         if self.end().is_some_and(|end| Instant::now() >= end) {
             return Err(timeout());

@@ -1,4 +1,4 @@
-//! ReadinessWait: blocks a thread until a socket is ready, a deadline passes, or a stop is set.
+//! ReadinessWait: blocks a thread until a socket is ready, a deadline passes, or a token is set.
 
 use std::{
     io,
@@ -45,7 +45,7 @@ pub enum Want {
 /// ```
 #[derive(Debug, Default)]
 pub struct ReadinessWait {
-    stop: Option<CancelToken>,
+    cancel: Option<CancelToken>,
     /// Interval between the channel's own checks while it waits.
     pause: Option<Duration>,
     /// Whether a whole tick has passed in vain.
@@ -72,15 +72,15 @@ impl ReadinessWait {
         Self { polls_always: true, ..self }
     }
 
-    /// Makes waits end once `stop` is set. Returns whether they will: not where descriptors have run out.
-    pub fn set_cancel_token(&mut self, stop: Option<&CancelToken>) -> bool {
-        self.stop = stop.filter(|stop| stop.pipe().is_some()).cloned();
-        self.stop.is_some()
+    /// Makes waits end once `cancel` is set. Returns whether they will: not where descriptors have run out.
+    pub fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
+        self.cancel = cancel.filter(|cancel| cancel.pipe().is_some()).cloned();
+        self.cancel.is_some()
     }
 
     /// Call before each read or write. An error of kind `WouldBlock` says that the read or write would be in vain.
     pub fn before_io(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
-        let polls = self.is_idle || self.polls_always || self.stop.as_ref().is_some_and(CancelToken::is_cancelled);
+        let polls = self.is_idle || self.polls_always || self.cancel.as_ref().is_some_and(CancelToken::is_cancelled);
         let left = match self.is_brief {
             true => Some(Self::TICK),
             false => deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
@@ -89,14 +89,14 @@ impl ReadinessWait {
             return Ok(());
         }
         let limit = left.into_iter().chain(self.pause).min();
-        if ready(socket, want, self.stop.as_ref(), limit)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        if ready(socket, want, self.cancel.as_ref(), limit)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
     /// How long a wait may first sleep on something other than the socket, which needs neither to be ready nor to
-    /// report anything meanwhile: a tick, or until the deadline. `None` after a tick in vain and once the stop is set;
+    /// report anything meanwhile: a tick, or until the deadline. `None` after a tick in vain and once the token is set;
     /// then call [`before_io`](Self::before_io).
     pub fn first_tick(&self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
-        if self.is_idle || self.stop.as_ref().is_some_and(CancelToken::is_cancelled) {
+        if self.is_idle || self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
             return None;
         }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
@@ -108,10 +108,10 @@ impl ReadinessWait {
         self.is_idle = true;
     }
 
-    /// Whether the stop is set or the deadline has passed. For calls that read repeatedly, though each read succeeds,
+    /// Whether the token is set or the deadline has passed. For calls that read repeatedly, though each read succeeds,
     /// because the data is not what they wait for.
     pub fn is_over(&self, deadline: Option<Instant>) -> bool {
-        self.stop.as_ref().is_some_and(CancelToken::is_cancelled)
+        self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
             || deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
@@ -132,7 +132,7 @@ impl ReadinessWait {
         if self.is_over(deadline) { Err(timeout()) } else { look() }
     }
 
-    /// Call when a read or write was in vain. Fails at the deadline, and once the stop is set.
+    /// Call when a read or write was in vain. Fails at the deadline, and once the token is set.
     pub fn on_would_block(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.is_idle = true;
         if self.is_brief || self.is_over(deadline) { Err(timeout()) } else { Ok(()) }
@@ -155,30 +155,30 @@ impl ReadinessWait {
     }
 }
 
-/// Waits until a connection to `socket` may be there to be accepted. Fails at the deadline, and once `stop` is set.
-pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, stop: Option<&CancelToken>) -> Result<()> {
+/// Waits until a connection to `socket` may be there to be accepted. Fails at the deadline, and once `cancel` is set.
+pub fn wait_to_accept(socket: impl AsFd, deadline: Option<Instant>, cancel: Option<&CancelToken>) -> Result<()> {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    if left == Some(Duration::ZERO) || stop.is_some_and(CancelToken::is_cancelled) {
+    if left == Some(Duration::ZERO) || cancel.is_some_and(CancelToken::is_cancelled) {
         return Err(timeout());
     }
     // Tries `accept` next, whatever the result.
-    let _ = ready(socket, Want::Read, stop, left);
+    let _ = ready(socket, Want::Read, cancel, left);
     Ok(())
 }
 
-/// Waits until `socket` is ready, at most for `limit`; no longer once `stop` is set. Returns whether the socket is
+/// Waits until `socket` is ready, at most for `limit`; no longer once `cancel` is set. Returns whether the socket is
 /// ready.
 ///
 /// By poll(2), of which rustix has only ppoll(2): with a limit that takes 4 % of a step over a Unix socket longer.
 #[allow(unsafe_code)]
-fn ready(socket: impl AsFd, want: Want, stop: Option<&CancelToken>, limit: Option<Duration>) -> io::Result<bool> {
+fn ready(socket: impl AsFd, want: Want, cancel: Option<&CancelToken>, limit: Option<Duration>) -> io::Result<bool> {
     let events = match want {
         Want::Read => libc::POLLIN,
         Want::Write => libc::POLLOUT,
     };
     let watch = |fd: BorrowedFd<'_>, events| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     let socket = socket.as_fd();
-    let pipe = stop.and_then(CancelToken::pipe).map(AsFd::as_fd);
+    let pipe = cancel.and_then(CancelToken::pipe).map(AsFd::as_fd);
     let mut watched = [watch(socket, events), watch(pipe.unwrap_or(socket), libc::POLLIN)];
     let count = if pipe.is_some() { 2 } else { 1 };
     // Rounded up, since a limit that is too short would be waited for again and again.

@@ -5,14 +5,15 @@
 //! all.
 
 mod addresses;
+mod cancel_token;
 mod cancelling;
 mod ending;
 mod flow;
 mod frames;
-mod stopping;
 mod watching;
 
 pub use addresses::{port_zero_is_resolved, two_listeners_on_one_address_is_an_error};
+pub use cancel_token::a_cancel_token_ends_a_wait;
 pub use cancelling::{
     a_cancelled_send_breaks_the_channel_loudly, a_look_ends_a_send,
     recv_loses_nothing_when_it_is_cancelled_or_times_out,
@@ -23,7 +24,6 @@ pub use ending::{
 };
 pub use flow::a_slow_reader_stops_the_writer;
 pub use frames::{an_empty_frame_is_a_frame, frames_arrive_whole_in_order_exactly_once, the_frame_limit_is_exact};
-pub use stopping::a_stop_ends_a_wait;
 pub use watching::a_watch_tells_a_crash_from_a_clean_close;
 
 use std::sync::LazyLock;

@@ -244,8 +244,8 @@ impl Channel for LyingChannel {
         if self.refused && self.bug.0 == Bug::CollectsBeforeRefusing {
             return Err(Error::protocol("an earlier frame was too large"));
         }
-        let patience = Duration::from_secs(if self.bug.0 == Bug::TiresOfSilence { 4 } else { 3600 });
-        let result = timeout(patience, self.inner.recv()).await.unwrap_or_else(|_| Err(Error::protocol("silence")));
+        let longest = Duration::from_secs(if self.bug.0 == Bug::TiresOfSilence { 4 } else { 3600 });
+        let result = timeout(longest, self.inner.recv()).await.unwrap_or_else(|_| Err(Error::protocol("silence")));
         let is_lost = matches!(&result, Err(error) if error.kind() == ErrorKind::ConnectionLost);
         match self.bug.0 {
             Bug::LosesFramesWhenCancelled => sleep(Duration::from_millis(5)).await,

@@ -62,7 +62,7 @@ struct Shared {
     is_network: bool,
     state: Mutex<State>,
     changed: Condvar,
-    stop: CancelToken,
+    cancel: CancelToken,
     admission: Admission<Box<dyn BlockingChannel>>,
     /// Which dialers were told that they have to wait.
     history: History,
@@ -108,7 +108,7 @@ impl Acceptor {
             is_network: transport.is_network(address.scheme()),
             state: Mutex::default(),
             changed: Condvar::new(),
-            stop: CancelToken::default(),
+            cancel: CancelToken::default(),
             admission,
             history: History::default(),
         });
@@ -155,7 +155,7 @@ impl Acceptor {
                 if let Some(found) = look(&mut state) {
                     return Ok(found);
                 }
-                if self.shared.stop.is_cancelled() {
+                if self.shared.cancel.is_cancelled() {
                     return Err(Error::new(ErrorKind::Closed, format!("{}: the endpoint was closed", self.address)));
                 }
                 let left = match deadline {
@@ -211,7 +211,7 @@ impl Acceptor {
 
     /// Whether [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
-        self.shared.stop.is_cancelled()
+        self.shared.cancel.is_cancelled()
     }
 
     /// The options with which it listens.
@@ -227,7 +227,7 @@ impl Acceptor {
     /// Forgets the queue without a word to the peers, for a forked child; see [`descriptor`](Self::descriptor).
     pub fn abandon(&self) {
         self.abandoned.store(true, SeqCst);
-        self.shared.stop.cancel();
+        self.shared.cancel.cancel();
         // The lock may be held by a thread that no longer exists.
         if let Ok(mut state) = self.shared.state.try_lock() {
             state.ready.clear();
@@ -240,7 +240,7 @@ impl Acceptor {
         if self.abandoned.load(SeqCst) {
             return;
         }
-        self.shared.stop.cancel();
+        self.shared.cancel.cancel();
         let began = Instant::now();
         let queued = std::mem::take(&mut self.shared.state().ready);
         self.shared.changed.notify_all();
@@ -260,7 +260,7 @@ impl Acceptor {
 
 impl Drop for Acceptor {
     fn drop(&mut self) {
-        self.shared.stop.cancel();
+        self.shared.cancel.cancel();
         self.shared.changed.notify_all();
         let is_abandoned = self.abandoned.load(SeqCst);
         self.shared.admission.close(!is_abandoned);
@@ -280,8 +280,8 @@ impl Shared {
     }
 
     fn accept(self: Arc<Self>, mut listener: Box<dyn BlockingListener>) {
-        let wakes_on_cancel = listener.set_cancel_token(Some(&self.stop));
-        while !self.stop.is_cancelled() {
+        let wakes_on_cancel = listener.set_cancel_token(Some(&self.cancel));
+        while !self.cancel.is_cancelled() {
             let slice = (!wakes_on_cancel).then(|| Instant::now() + SLICE);
             let Ok(incoming) = listener.accept(slice) else { continue };
             #[cfg(unix)]
@@ -299,7 +299,7 @@ impl Shared {
             let (peer, own) = (incoming.peer(), handshake.clone());
             let spawned = thread::Builder::new().name("rlay-handshake".into()).spawn(move || {
                 if let Err(error) = shared.handshake(incoming, &own)
-                    && !shared.stop.is_cancelled()
+                    && !shared.cancel.is_cancelled()
                 {
                     // A dialer that has to wait tries again and again, which is one line.
                     let line = match error.kind() {
@@ -332,7 +332,7 @@ impl Shared {
             oldest.cancel();
         }
         // Ended with all else, too.
-        let handshake = self.stop.child();
+        let handshake = self.cancel.child();
         state.handshakes.push_back(handshake.clone());
         state.threads += 1;
         Some(handshake)
@@ -433,7 +433,7 @@ impl Shared {
         let mut connection = Connection::new(channel, limits).accepted(role, options, (wake_group, slot), permit);
         // `close` sets the flag before it empties the queue, so nothing is left in it for ever.
         let mut state = self.state();
-        if self.stop.is_cancelled() {
+        if self.cancel.is_cancelled() {
             drop(state);
             return connection.close(Some(Instant::now() + GOODBYE_TIME));
         }

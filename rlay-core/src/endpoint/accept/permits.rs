@@ -33,7 +33,8 @@ struct Inner {
     /// Most sessions, and most of those that wait.
     most: usize,
     most_waiting: usize,
-    patience: Duration,
+    /// How long a session that waits keeps its permit where another dialer needs one.
+    hold: Duration,
     state: Mutex<State>,
     /// Tells tasks that a permit was taken away.
     changed: Notify,
@@ -54,8 +55,8 @@ impl SessionPermits {
         let is_queue = role == Role::Agent;
         let most = options.max_sessions;
         let most_waiting = if is_queue { most.min(LONGEST_QUEUE) } else { most };
-        let (patience, state, changed) = (options.handshake_timeout, Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { is_queue, most, most_waiting, patience, state, changed }))
+        let (hold, state, changed) = (options.handshake_timeout, Mutex::default(), Notify::new());
+        Self(Arc::new(Inner { is_queue, most, most_waiting, hold, state, changed }))
     }
 
     /// A permit for a session that waits, if there is one or another session has to make room. `may_grow`: whether there may
@@ -63,7 +64,7 @@ impl SessionPermits {
     pub(super) fn acquire(&self, may_grow: bool) -> Option<SessionPermit> {
         let (mut state, now) = (self.0.state(), Instant::now());
         if !may_grow || state.acquired() >= self.0.most || state.waiting.len() >= self.0.most_waiting {
-            state.waiting.front().filter(|(_, since)| now.duration_since(*since) >= self.0.patience)?;
+            state.waiting.front().filter(|(_, since)| now.duration_since(*since) >= self.0.hold)?;
             state.waiting.pop_front();
             self.0.changed.notify_waiters();
         }
@@ -162,12 +163,12 @@ impl SessionPermit {
     }
 
     fn why(&self) -> Error {
-        let Inner { is_queue, patience, .. } = *self.inner;
+        let Inner { is_queue, hold, .. } = *self.inner;
         let text = match is_queue {
-            true => format!("for {patience:?} no agent has taken this environment, and another one dialed; dial again"),
+            true => format!("for {hold:?} no agent has taken this environment, and another one dialed; dial again"),
             false => format!(
-                "for {patience:?}, which is handshake_timeout, the agent has asked for no environment, and another agent \
-                 needs the place; dial again, and ask at once"
+                "for {hold:?}, which is handshake_timeout, the agent has asked for no environment, and another agent \
+                 needs the permit; dial again, and ask at once"
             ),
         };
         Error::new(ErrorKind::Busy, text)

@@ -274,7 +274,7 @@ impl Agent {
         self.end(CLOSE_TIME, wait)
     }
 
-    fn end(&mut self, patience: Duration, wait: &mut Wait<'_>) -> Result<()> {
+    fn end(&mut self, timeout: Duration, wait: &mut Wait<'_>) -> Result<()> {
         if self.core.is_over() || self.over.is_some() {
             return Ok(());
         }
@@ -282,9 +282,9 @@ impl Agent {
         self.connection.set_resumable(self.connection.is_dialed());
         let (mut result, mut is_answered) = (Ok(()), false);
         let asked = self.alive().and_then(|()| self.core.close());
-        if asked.is_ok() && self.send(&mut wait.within(patience)).is_ok() {
+        if asked.is_ok() && self.send(&mut wait.within(timeout)).is_ok() {
             // Answers to requests that were given up may come first.
-            let mut wait = wait.within(patience);
+            let mut wait = wait.within(timeout);
             loop {
                 let waited_for = self.waiting();
                 match self.receive(&mut wait) {
@@ -304,7 +304,7 @@ impl Agent {
             }
         }
         // What takes its time to close does so after a goodbye, too.
-        self.say_goodbye(if is_answered || patience >= CLOSE_TIME { GOODBYE_TIME } else { SHORT_GOODBYE_TIME });
+        self.say_goodbye(if is_answered || timeout >= CLOSE_TIME { GOODBYE_TIME } else { SHORT_GOODBYE_TIME });
         result
     }
 

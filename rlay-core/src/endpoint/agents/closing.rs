@@ -11,13 +11,13 @@ use crate::{
 /// Closes environments side by side, within two seconds in all, but for programs that were launched; see
 /// [`RawEnv::close`]. What the environments raise is lost. Once `wait` is over nothing is waited for but goodbyes.
 pub fn close_all(envs: Vec<&mut RawEnv>, wait: &mut Wait<'_>) {
-    let stop = CancelToken::default();
+    let cancel = CancelToken::default();
     thread::scope(|scope| {
         let (open, closed) = mpsc::channel::<()>();
         for env in envs {
-            let (stop, open) = (stop.clone(), open.clone());
+            let (cancel, open) = (cancel.clone(), open.clone());
             let close = move || {
-                let _ = env.close(&mut Wait::default().with_cancel(&stop));
+                let _ = env.close(&mut Wait::default().with_cancel(&cancel));
                 drop(open);
             };
             // One that cannot have a thread is left as it is.
@@ -26,7 +26,7 @@ pub fn close_all(envs: Vec<&mut RawEnv>, wait: &mut Wait<'_>) {
         drop(open);
         while closed.recv_timeout(SLICE) == Err(mpsc::RecvTimeoutError::Timeout) {
             if wait.check_interrupts().is_err() {
-                stop.cancel();
+                cancel.cancel();
             }
         }
     });

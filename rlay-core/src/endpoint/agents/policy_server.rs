@@ -40,7 +40,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct PolicyServer {
     server: ServerEnv,
-    stop: CancelToken,
+    cancel: CancelToken,
     threads: Arc<Threads>,
 }
 
@@ -49,7 +49,7 @@ impl PolicyServer {
     pub fn bind(address: &str, options: AgentOptions) -> Result<Self> {
         // Each game that dials in is one's own already; none takes the place of another.
         let server = ServerEnv::bind(address, options.on_loss(OnLoss::Raise))?;
-        Ok(Self { server, stop: CancelToken::default(), threads: Arc::default() })
+        Ok(Self { server, cancel: CancelToken::default(), threads: Arc::default() })
     }
 
     /// The address for environments to dial, with the real port.
@@ -80,11 +80,11 @@ impl PolicyServer {
                 Err(error) => return Err(error),
             };
             let (policy, history) = (policy.clone(), history.clone());
-            let (options, stop) = (self.server.options().clone(), self.stop.clone());
+            let (options, cancel) = (self.server.options().clone(), self.cancel.clone());
             // A session that cannot have a thread is dropped, which tells its environment.
             let spawned = thread::Builder::new().name("rlay-policy".into()).spawn(move || {
                 let (peer, mut played) = (connection.peer(), Played::default());
-                if let Err(error) = play::<O, A, P>(connection, options, &*policy, &stop, &mut played) {
+                if let Err(error) = play::<O, A, P>(connection, options, &*policy, &cancel, &mut played) {
                     tell_end(&peer, &played, &error, &history);
                 }
             });
@@ -98,7 +98,7 @@ impl PolicyServer {
     /// called from any thread, twice.
     pub fn close(&self) {
         let began = Instant::now();
-        self.stop.cancel();
+        self.cancel.cancel();
         self.server.close();
         end(&self.threads, began);
     }
@@ -111,32 +111,32 @@ struct Played {
     episodes: u64,
 }
 
-/// Plays until `stop`, or for as long as there is an environment; the error says why no longer.
+/// Plays until `cancel` is set, or for as long as there is an environment; the error says why no longer.
 fn play<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
     connection: Connection,
     options: AgentOptions,
     policy: impl Fn() -> P,
-    stop: &CancelToken,
+    cancel: &CancelToken,
     played: &mut Played,
 ) -> Result<()> {
     let peer = connection.peer();
     let mut env = RemoteEnv::over(connection, &options)?.typed::<O, A>()?;
     tracing::info!("{peer}: an environment joined");
-    let Err(error) = rounds(&mut env, policy, stop, played) else { return Ok(()) };
+    let Err(error) = rounds(&mut env, policy, cancel, played) else { return Ok(()) };
     let error = error.downcast::<Error>().map_or_else(|other| EnvFailure::from(other).into(), |error| *error);
     env.leave(&error);
     Err(error)
 }
 
-/// Plays episode after episode until `stop`.
+/// Plays episode after episode until `cancel` is set.
 fn rounds<O: Space, A: Space, P: Policy<O::Element, A::Element>>(
     env: &mut RemoteEnv<O, A>,
     policy: impl Fn() -> P,
-    stop: &CancelToken,
+    cancel: &CancelToken,
     played: &mut Played,
 ) -> Result<(), EnvError> {
     let (mut policy, mut current) = (policy(), None);
-    while !stop.is_cancelled() {
+    while !cancel.is_cancelled() {
         let observation = match current.take() {
             Some(observation) => observation,
             None => {

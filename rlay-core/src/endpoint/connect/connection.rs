@@ -44,7 +44,7 @@ pub struct Connection {
     /// What brings it there, if it is this side that dials.
     reconnector: Option<Reconnector>,
     /// What ends the waits on the channel, and whether the channel looks at that itself.
-    stop: Option<CancelToken>,
+    cancel: Option<CancelToken>,
     wakes_on_cancel: bool,
     /// Of a listener: what wakes its sessions when a dialer has come back, and this session's subscription.
     wake_group: Option<WakeGroup>,
@@ -60,7 +60,7 @@ impl Connection {
     pub fn new(channel: Box<dyn BlockingChannel>, limits: Limits) -> Self {
         let (slot, reconnector) = (None, None);
         let (recovery, history) = (Recovery::disabled(), History::default());
-        let (stop, wakes_on_cancel, wake_group, woken, permit) = (None, false, None, None, None);
+        let (cancel, wakes_on_cancel, wake_group, woken, permit) = (None, false, None, None, None);
         let notice_after = NOTICE_AFTER;
         Self {
             channel,
@@ -69,7 +69,7 @@ impl Connection {
             recovery,
             slot,
             reconnector,
-            stop,
+            cancel,
             wakes_on_cancel,
             wake_group,
             woken,
@@ -155,16 +155,16 @@ impl Connection {
         self.recovery.set_possible(is_resumable && self.slot.is_some());
     }
 
-    /// From now on waits end once `stop` is set.
-    pub(in crate::endpoint) fn attend(&mut self, stop: Option<&CancelToken>) {
-        self.stop = stop.cloned();
+    /// From now on waits end once `cancel` is set.
+    pub(in crate::endpoint) fn attend(&mut self, cancel: Option<&CancelToken>) {
+        self.cancel = cancel.cloned();
         self.subscribe();
     }
 
-    /// Makes the channel's waits end with the stop, and when a dialer of this listener has come back.
+    /// Makes the channel's waits end with the token, and when a dialer of this listener has come back.
     fn subscribe(&mut self) {
-        self.woken = self.wake_group.as_ref().map(|group| group.subscribe(self.stop.as_ref()));
-        self.wakes_on_cancel = self.channel.set_cancel_token(self.woken.as_ref().or(self.stop.as_ref()));
+        self.woken = self.wake_group.as_ref().map(|group| group.subscribe(self.cancel.as_ref()));
+        self.wakes_on_cancel = self.channel.set_cancel_token(self.woken.as_ref().or(self.cancel.as_ref()));
     }
 
     /// Sends one frame. A channel that is lost is not an error while another may come: [`next`](Self::next) sees to
@@ -276,7 +276,7 @@ impl Connection {
             if let Some(slot) = given_up {
                 return Err(slot.why());
             }
-            wait.wakes_on_cancel = self.wakes_on_cancel && wait.stop == self.stop.as_ref();
+            wait.wakes_on_cancel = self.wakes_on_cancel && wait.cancel == self.cancel.as_ref();
             wait.needs_polling = self.wake_group.is_some() && !self.wakes_on_cancel;
             let (channel, slot, woken) = (&mut self.channel, &self.slot, &self.woken);
             let mut is_woken = false;

@@ -24,7 +24,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Reconnector {
     slot: ReconnectSlot,
-    stop: CancelToken,
+    cancel: CancelToken,
     /// A forked child has no such thread.
     pid: u32,
 }
@@ -41,15 +41,15 @@ pub(in crate::endpoint) struct Target {
 impl Reconnector {
     /// For the session of this slot, whose first connection `watch` polls.
     pub(super) fn start(target: Target, slot: ReconnectSlot, mut watch: Option<Watch>) -> Result<Self> {
-        let reconnector = Self { slot: slot.clone(), stop: CancelToken::default(), pid: process::id() };
-        let stop = reconnector.stop.clone();
+        let reconnector = Self { slot: slot.clone(), cancel: CancelToken::default(), pid: process::id() };
+        let cancel = reconnector.cancel.clone();
         let run = move || {
             let mut pauses = LossPauses::default();
             while slot.wait_needed(WATCH_INTERVAL, &mut watch) {
                 let attempt = slot.begin();
                 let session = Resume { ticket: target.ticket, received: attempt.received };
                 // For as long as the session lasts, which has a budget of its own.
-                let mut wait = Wait::default().with_cancel(&stop);
+                let mut wait = Wait::default().with_cancel(&cancel);
                 if let Err(over) = wait.sleep(pauses.next(attempt.received, Instant::now())) {
                     return slot.close(over);
                 }
@@ -72,7 +72,7 @@ impl Drop for Reconnector {
     fn drop(&mut self) {
         // In a forked child a lock may be held by a thread that the child does not have.
         if self.pid == process::id() {
-            self.stop.cancel();
+            self.cancel.cancel();
             self.slot.close(Error::new(ErrorKind::Closed, "the session is over"));
         }
     }

@@ -12,7 +12,7 @@ pub(in crate::endpoint) struct WakeGroup(Arc<Mutex<Vec<Subscription>>>);
 /// A flag that is set when the group is woken, and with the token of those that wait for it.
 #[derive(Debug)]
 struct Subscription {
-    stop: Option<CancelToken>,
+    cancel: Option<CancelToken>,
     flag: CancelToken,
 }
 
@@ -21,15 +21,15 @@ impl WakeGroup {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The flag for those whose waits also end with `stop`.
-    pub(in crate::endpoint) fn subscribe(&self, stop: Option<&CancelToken>) -> CancelToken {
+    /// The flag for those whose waits also end with `cancel`.
+    pub(in crate::endpoint) fn subscribe(&self, cancel: Option<&CancelToken>) -> CancelToken {
         let mut subscriptions = self.subscriptions();
         subscriptions.retain(|subscription| !subscription.flag.is_cancelled());
-        if let Some(same) = subscriptions.iter().find(|subscription| subscription.stop.as_ref() == stop) {
+        if let Some(same) = subscriptions.iter().find(|subscription| subscription.cancel.as_ref() == cancel) {
             return same.flag.clone();
         }
-        let flag = stop.map_or_else(CancelToken::default, CancelToken::child);
-        subscriptions.push(Subscription { stop: stop.cloned(), flag: flag.clone() });
+        let flag = cancel.map_or_else(CancelToken::default, CancelToken::child);
+        subscriptions.push(Subscription { cancel: cancel.cloned(), flag: flag.clone() });
         flag
     }
 

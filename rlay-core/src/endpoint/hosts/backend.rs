@@ -48,7 +48,7 @@ impl Backend {
     pub(in crate::endpoint) fn run(&self) -> Result<()> {
         self.pool.claim()?;
         let result = self.serve();
-        if self.pool.stop().is_cancelled() {
+        if self.pool.cancel_token().is_cancelled() {
             end(&self.threads, Instant::now());
         }
         result

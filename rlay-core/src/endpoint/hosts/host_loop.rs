@@ -257,7 +257,7 @@ fn closed() -> Error {
 ///
 /// That an agent joined, and how it left, is told to [`Wait::notice`].
 pub fn serve(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
-    connection.attend(wait.stop);
+    connection.attend(wait.cancel);
     let result = turn(connection, host, wait);
     // What follows has a bound of its own.
     let mut last = Wait::new(Some(GOODBYE_TIME));

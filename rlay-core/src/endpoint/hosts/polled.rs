@@ -88,7 +88,7 @@ pub struct RawPoll {
     address: Address,
     options: HostOptions,
     state: State,
-    stop: CancelToken,
+    cancel: CancelToken,
     /// The body of the last answer, kept until the agent has it.
     body: Vec<u8>,
     /// Whether it was let in.
@@ -132,7 +132,7 @@ impl RawPoll {
             address,
             options,
             state: State::Idle,
-            stop: CancelToken::default(),
+            cancel: CancelToken::default(),
             body: Vec::new(),
             has_begun: false,
             owed: None,
@@ -165,8 +165,8 @@ impl RawPoll {
         if self.owed.is_some() {
             return Err(Error::new(ErrorKind::Usage, "the last turn is not answered yet; call reply() first"));
         }
-        if let Some(stop) = wait.stop {
-            stop.check()?;
+        if let Some(cancel) = wait.cancel {
+            cancel.check()?;
         }
         let mut answered = 0;
         loop {
@@ -383,7 +383,7 @@ impl RawPoll {
 
     /// Ends the session; a later [`turn`](Self::turn) dials again.
     pub fn close(&mut self) {
-        self.stop.cancel();
+        self.cancel.cancel();
         self.owed = None;
         if let State::Open(connection, core) = &mut self.state {
             let mut wait = Wait::new(Some(Duration::from_millis(500)));
@@ -410,8 +410,8 @@ impl RawPoll {
         let since = self.dialed.map_or(FIRST_PAUSE, |dialed| dialed.elapsed());
         let pause = self.history.pause().max(FIRST_PAUSE.saturating_sub(since));
         self.dialed = Some(Instant::now() + pause);
-        self.stop = CancelToken::default();
-        let (address, options, stop) = (self.address.clone(), self.options.connection.clone(), self.stop.clone());
+        self.cancel = CancelToken::default();
+        let (address, options, cancel) = (self.address.clone(), self.options.connection.clone(), self.cancel.clone());
         let has_begun = self.has_begun;
         let run = move || {
             let mut notice = |notice: Notice<'_>| {
@@ -421,7 +421,7 @@ impl RawPoll {
                 };
                 let _ = sender.send(Dialed::Notice(is_warning, text.to_owned()));
             };
-            let mut wait = Wait::new(None).with_cancel(&stop).with_notices(&mut notice);
+            let mut wait = Wait::new(None).with_cancel(&cancel).with_notices(&mut notice);
             let dialed = wait.sleep(pause).and_then(|()| match has_begun {
                 false => dial(&address, Role::Env, &options, &mut wait),
                 true => dial_next(&address, &options, &mut wait),

@@ -35,8 +35,8 @@ impl Running {
     }
 
     /// Begins to serve; an error if the backend does already, or was closed.
-    pub(in crate::endpoint) fn claim(&self, stop: &CancelToken) -> Result<()> {
-        if stop.is_cancelled() {
+    pub(in crate::endpoint) fn claim(&self, cancel: &CancelToken) -> Result<()> {
+        if cancel.is_cancelled() {
             return Err(Error::new(ErrorKind::Closed, "the backend was closed; make a new one"));
         }
         let mut state = self.state();

@@ -59,7 +59,7 @@ pub struct SessionPool(Arc<Inner>);
 struct Inner {
     origin: Origin,
     options: HostOptions,
-    stop: CancelToken,
+    cancel: CancelToken,
     running: Running,
     history: History,
     sessions: Mutex<Sessions>,
@@ -112,7 +112,7 @@ impl SessionPool {
         Self(Arc::new(Inner {
             origin,
             options,
-            stop: CancelToken::default(),
+            cancel: CancelToken::default(),
             running: Running::default(),
             history: History::default(),
             sessions: Mutex::default(),
@@ -139,14 +139,14 @@ impl SessionPool {
     }
 
     /// What ends every session once it is set, which [`close`](Self::close) does.
-    pub fn stop(&self) -> &CancelToken {
-        &self.0.stop
+    pub fn cancel_token(&self) -> &CancelToken {
+        &self.0.cancel
     }
 
     /// Begins to serve, until [`release`](Self::release): agents are let in. An error if the pool serves already or
     /// was closed.
     pub fn claim(&self) -> Result<()> {
-        self.0.running.claim(&self.0.stop)?;
+        self.0.running.claim(&self.0.cancel)?;
         if let Some(acceptor) = self.acceptor() {
             acceptor.set_ready();
         }
@@ -171,7 +171,7 @@ impl SessionPool {
     pub fn next(&self, wait: &mut Wait<'_>) -> Result<Option<HostedSession>> {
         let inner = &self.0;
         inner.running.here();
-        let mut wait = wait.without_deadline().with_cancel(&inner.stop);
+        let mut wait = wait.without_deadline().with_cancel(&inner.cancel);
         let next = match &inner.origin {
             Origin::Accepted(acceptor) => acceptor.next_repeating(&mut wait, |_| ()),
             Origin::Dialed(address) => inner.dial(address, &mut wait),
@@ -184,7 +184,7 @@ impl SessionPool {
 
     /// Lets no agent in any more and ends every session.
     pub fn close(&self) {
-        self.0.stop.cancel();
+        self.0.cancel.cancel();
         if let Some(acceptor) = self.acceptor() {
             acceptor.close();
         }
@@ -198,7 +198,7 @@ impl SessionPool {
 
     /// Leaves the listener to the parent, for a forked child: see [`Acceptor::abandon`].
     pub fn abandon(&self) {
-        self.0.stop.cancel();
+        self.0.cancel.cancel();
         if let Some(acceptor) = self.acceptor() {
             acceptor.abandon();
         }
@@ -238,10 +238,10 @@ impl Inner {
             sessions.have_begun
         });
         self.tell_wait(wait);
-        let mut patience = wait.within(self.options.connection.connect_timeout);
+        let wait = &mut wait.within(self.options.connection.connect_timeout);
         let connection = match have_begun {
-            false => dial(address, Role::Env, &self.options.connection, &mut patience),
-            true => dial_next(address, &self.options.connection, &mut patience),
+            false => dial(address, Role::Env, &self.options.connection, wait),
+            true => dial_next(address, &self.options.connection, wait),
         };
         self.change(|sessions| {
             sessions.is_dialing = false;
@@ -283,12 +283,12 @@ impl Inner {
             let sessions = self.sessions();
             sessions.taken == 0 && sessions.is_dialing
         };
-        if is_alone && !self.stop.is_cancelled() && !is_launcher(self.address()) && self.history.take_played() {
-            let patience = match self.options.connection.connect_timeout {
+        if is_alone && !self.cancel.is_cancelled() && !is_launcher(self.address()) && self.history.take_played() {
+            let waiting = match self.options.connection.connect_timeout {
                 Duration::MAX => "waiting".to_owned(),
-                patience => format!("waiting {} s", patience.as_secs_f64()),
+                timeout => format!("waiting {} s", timeout.as_secs_f64()),
             };
-            wait.tell(Notice::Info(&format!("{}: the agent left; {patience} for another", self.address())));
+            wait.tell(Notice::Info(&format!("{}: the agent left; {waiting} for another", self.address())));
         }
     }
 
@@ -297,7 +297,7 @@ impl Inner {
         wait.run(|deadline| {
             let mut sessions = self.sessions();
             loop {
-                self.stop.check()?;
+                self.cancel.check()?;
                 if is_so(&sessions) {
                     return Ok(());
                 }
@@ -325,7 +325,7 @@ impl HostedSession {
     pub fn serve<'m>(self, factory: &'m mut Factory<'m>, wait: &mut Wait<'_>) -> Result<()> {
         let Self { mut connection, mut entry } = self;
         let pool = entry.pool.clone();
-        let mut wait = wait.without_deadline().with_cancel(&pool.stop);
+        let mut wait = wait.without_deadline().with_cancel(&pool.cancel);
         let result = {
             // Not before: an agent that waits long for an environment asks the next session in its queue, which must not
             // be the spare one of the same program.

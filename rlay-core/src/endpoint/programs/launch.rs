@@ -55,8 +55,8 @@ pub(in crate::endpoint) fn launch(command: &[String], options: &AgentOptions, wa
             Ok(agent)
         }
         Err(error) => {
-            let patience = if has_dialed { PARTING_TIME } else { Duration::ZERO };
-            let _ = program.end(patience, "after its launch has failed", &mut wait.without_deadline());
+            let timeout = if has_dialed { PARTING_TIME } else { Duration::ZERO };
+            let _ = program.end(timeout, "after its launch has failed", &mut wait.without_deadline());
             Err(error)
         }
     }

@@ -1,6 +1,8 @@
 //! Programs that an agent launches, and their ends.
 
 #[cfg(unix)]
+pub(super) mod await_programs;
+#[cfg(unix)]
 pub(super) mod command;
 #[cfg(unix)]
 pub(super) mod launch;
@@ -11,5 +13,3 @@ pub(super) mod output;
 pub(super) mod process;
 #[cfg(unix)]
 pub(super) mod program;
-#[cfg(unix)]
-pub(super) mod siblings;

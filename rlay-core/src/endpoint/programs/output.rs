@@ -46,8 +46,8 @@ impl Log {
         }
     }
 
-    /// Makes a file that only its user can read. To one that is there is added, if it is the user's own: it may hold why
-    /// the program has ended that this one takes the place of, or be that of several programs.
+    /// Makes a file that only its user can read. To one that is there is added, if it is the user's own: it may hold
+    /// why the program has ended that this one takes the place of, or be that of several programs.
     fn create(&self) -> Result<File, Unopened> {
         // A FIFO is opened once a process reads from it, unless that is not waited for.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -84,16 +84,12 @@ impl Process {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for at most `patience` until it is so.
-    pub(in crate::endpoint) fn wait(
-        &self,
-        patience: Duration,
-        is_so: impl Fn(&State) -> bool,
-    ) -> MutexGuard<'_, State> {
-        let deadline = Instant::now().checked_add(patience);
+    /// Waits for at most `timeout` until it is so.
+    pub(in crate::endpoint) fn wait(&self, timeout: Duration, is_so: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let deadline = Instant::now().checked_add(timeout);
         let mut state = self.state();
         while !is_so(&state) {
-            let left = deadline.map_or(patience, |end| end.saturating_duration_since(Instant::now()));
+            let left = deadline.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break;
             }
@@ -158,11 +154,11 @@ impl Process {
         }
     }
 
-    /// Has it end if it does not by itself within `patience`. `why` says since what it is to.
-    pub(in crate::endpoint) fn end(&self, patience: Duration, why: &str) {
+    /// Has it end if it does not by itself within `timeout`. `why` says since what it is to.
+    pub(in crate::endpoint) fn end(&self, timeout: Duration, why: &str) {
         // The signals that are sent to what it left behind are sent by `reap`.
         let is_ended = |state: &State| state.end.is_some();
-        if !is_ended(&self.wait(patience, is_ended)) {
+        if !is_ended(&self.wait(timeout, is_ended)) {
             self.signal(Signal::TERM);
             self.warn(&format!("it still runs {why}; sending SIGTERM"));
             if !is_ended(&self.wait(TERM_TIME, is_ended)) {
@@ -197,8 +193,8 @@ impl Process {
         (self.tell)(Notice::Warning(&format!("{}: {text} (what it printed: {log})", self.name)));
     }
 
-    /// Reads what is printed until nothing is left that could print, or the program has ended and is done with: a daemon
-    /// that it has left may hold its output for ever.
+    /// Reads what is printed until nothing is left that could print, or the program has ended and is done with: a
+    /// daemon that it has left may hold its output for ever.
     pub(in crate::endpoint) fn read(&self, mut output: PipeReader, mut log: File) {
         let (mut bytes, mut written) = ([0; 8192], 0);
         while !self.state().is_done {

@@ -12,10 +12,10 @@ use std::{
 };
 
 use super::{
+    await_programs::{GRACE, LaunchedPrograms, wait_for},
     command::{check_script, why_not},
     output::Log,
     process::{Process, State},
-    siblings::{GRACE, Siblings, wait_for},
 };
 use crate::{
     endpoint::wait::{Tell, Wait},
@@ -99,7 +99,7 @@ impl Program {
             process.log.discard();
             cannot(why_not(name, &e), Some(e))
         })?;
-        Siblings::here().open();
+        LaunchedPrograms::here().open();
         let program = Self { process, close_timeout, owner: process::id(), is_open: true };
         if let Err(error) = spawn("rlay-output", move || for_reader.read(output, file)) {
             let _ = program.end(Duration::ZERO, "although nothing can be read from it", &mut Wait::default());
@@ -146,7 +146,7 @@ impl Program {
 
     /// How long its environment has to answer that it is closed.
     pub(crate) fn answer_time(&self) -> Duration {
-        if Siblings::here().has_open(1) { GRACE.min(self.close_timeout) } else { self.close_timeout }
+        if LaunchedPrograms::here().has_open(1) { GRACE.min(self.close_timeout) } else { self.close_timeout }
     }
 
     /// Waits for it to end, since its environment was told so at `began`; in the end it is made to. If other programs
@@ -156,11 +156,11 @@ impl Program {
         if !self.begin_to_end(began) {
             return Ok(());
         }
-        let siblings = Siblings::here();
-        if siblings.has_open(0) {
+        let launched = LaunchedPrograms::here();
+        if launched.has_open(0) {
             wait_for(&self.process, Some(GRACE.saturating_sub(began.elapsed())), wait)
         } else {
-            siblings.wait_for_all(wait)
+            launched.wait_for_all(wait)
         }
     }
 
@@ -169,11 +169,11 @@ impl Program {
         self.begin_to_end(Instant::now());
     }
 
-    /// Waits for the end of one that is no environment, or none any more, whatever others are open. `patience` bounds
+    /// Waits for the end of one that is no environment, or none any more, whatever others are open. `timeout` bounds
     /// how long it may take to end by itself.
-    pub(crate) fn end(mut self, patience: Duration, why: &str, wait: &mut Wait<'_>) -> Result<()> {
+    pub(crate) fn end(mut self, timeout: Duration, why: &str, wait: &mut Wait<'_>) -> Result<()> {
         self.process.state().is_explained = true;
-        if self.tell_to_end(patience.min(self.close_timeout), why.to_owned()) {
+        if self.tell_to_end(timeout.min(self.close_timeout), why.to_owned()) {
             wait_for(&self.process, None, wait)?;
         }
         Ok(())
@@ -186,10 +186,10 @@ impl Program {
     }
 
     /// Has a thread see to its end; whether it was open and this process's.
-    fn tell_to_end(&mut self, patience: Duration, why: String) -> bool {
+    fn tell_to_end(&mut self, timeout: Duration, why: String) -> bool {
         let is_ours = std::mem::take(&mut self.is_open) && self.owner == process::id();
         if is_ours {
-            Siblings::here().end(self.process.clone(), patience, why);
+            LaunchedPrograms::here().end(self.process.clone(), timeout, why);
         }
         is_ours
     }

@@ -1,4 +1,4 @@
-//! Siblings: the programs that this process has launched, which end side by side.
+//! LaunchedPrograms: the programs that this process has launched, which end side by side.
 
 use std::{
     process,
@@ -23,7 +23,7 @@ const KILLED: Duration = Duration::from_secs(1);
 
 /// The programs of one process.
 #[derive(Debug)]
-pub(in crate::endpoint) struct Siblings {
+pub(in crate::endpoint) struct LaunchedPrograms {
     pid: u32,
     census: Mutex<Census>,
     /// Those of a child that was forked from it.
@@ -37,11 +37,11 @@ struct Census {
     ending: Vec<Arc<Process>>,
 }
 
-impl Siblings {
+impl LaunchedPrograms {
     /// Those of this process. A forked child has none at first, and takes no lock that another thread of its parent may
     /// have held.
     pub(in crate::endpoint) fn here() -> &'static Self {
-        static FIRST: OnceLock<Box<Siblings>> = OnceLock::new();
+        static FIRST: OnceLock<Box<LaunchedPrograms>> = OnceLock::new();
         let mut cell = &FIRST;
         loop {
             let new = || Box::new(Self { pid: process::id(), census: Mutex::default(), forked: OnceLock::new() });
@@ -68,20 +68,20 @@ impl Siblings {
     }
 
     /// One that was open ends from now on; a thread of its own sees to that.
-    pub(in crate::endpoint) fn end(&'static self, ending: Arc<Process>, patience: Duration, why: String) {
+    pub(in crate::endpoint) fn end(&'static self, ending: Arc<Process>, timeout: Duration, why: String) {
         let mut census = self.census();
         census.open = census.open.saturating_sub(1);
         census.ending.push(ending.clone());
         drop(census);
         let (for_thread, for_thread_why) = (ending.clone(), why.clone());
-        let run = move || self.see_to(&for_thread, patience, &for_thread_why);
+        let run = move || self.see_to(&for_thread, timeout, &for_thread_why);
         if thread::Builder::new().name("rlay-ending".into()).spawn(run).is_err() {
-            self.see_to(&ending, patience, &why);
+            self.see_to(&ending, timeout, &why);
         }
     }
 
-    fn see_to(&self, ending: &Arc<Process>, patience: Duration, why: &str) {
-        ending.end(patience, why);
+    fn see_to(&self, ending: &Arc<Process>, timeout: Duration, why: &str) {
+        ending.end(timeout, why);
         self.census().ending.retain(|other| !Arc::ptr_eq(other, ending));
     }
 
@@ -121,5 +121,5 @@ pub(in crate::endpoint) fn wait_for(process: &Process, time: Option<Duration>, w
 /// Waits until every program that this process has launched and is done with has ended. Where `wait` is over first,
 /// they are killed.
 pub fn await_programs(wait: &mut Wait<'_>) -> Result<()> {
-    Siblings::here().wait_for_all(wait)
+    LaunchedPrograms::here().wait_for_all(wait)
 }
