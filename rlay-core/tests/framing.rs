@@ -102,7 +102,7 @@ fn a_stream_that_stops_inside_a_frame_has_not_ended() {
 }
 
 #[test]
-fn strangers_are_told_apart() {
+fn foreign_peers_are_told_apart() {
     for (bytes, word) in [
         (&b"GET / HTTP/1.1\r\n"[..], "an HTTP peer"),
         (&b"PRI * HTTP/2.0\r\n"[..], "an HTTP peer"),

@@ -64,13 +64,13 @@ impl SessionPool {
         Ok(next.map(|session| HostedSession(Mutex::new(Some(session)))))
     }
 
-    /// What went wrong with strangers, once there is something; None once the pool is closed.
+    /// What went wrong with foreign peers, once there is something; None once the pool is closed.
     fn next_notices(&self, py: Python<'_>) -> PyResult<Option<Vec<String>>> {
         let Some(acceptor) = self.0.acceptor() else { return Ok(None) };
         Ok(wait_raw(py, None, |wait| acceptor.next_notices(wait))?.ok())
     }
 
-    /// Lets no agent in any more and ends every session.
+    /// Admits no agent any more and ends every session.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.0.close());
     }
@@ -93,7 +93,7 @@ impl SessionPool {
     }
 }
 
-/// A session that was let in, to be hosted once.
+/// A session that was admitted, to be hosted once.
 #[pyclass(frozen, module = "rlay._rlay")]
 pub(crate) struct HostedSession(Mutex<Option<CoreSession>>);
 

@@ -113,7 +113,7 @@ pub(crate) fn listen(address: &Address, options: &TransportOptions) -> Result<Bo
     tls.check_exposure(address, &parsed.sockets, options.is_authenticated)?;
     let crypto = QuicServerConfig::try_from(tls.config).expect("ring has the initial cipher suite");
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(Arc::new(parsed.transport_for_strangers(options)));
+    config.transport_config(Arc::new(parsed.transport_before_handshake(options)));
 
     let socket = socket(parsed.sockets[0]).map_err(|e| net::bind_error(address, e))?;
     let descriptor = socket.as_raw_fd();

@@ -73,7 +73,7 @@ impl Parsed {
     }
 
     /// The same at a listener, where a dialer is unauthenticated at first.
-    pub(crate) fn transport_for_strangers(&self, options: &TransportOptions) -> TransportConfig {
+    pub(crate) fn transport_before_handshake(&self, options: &TransportOptions) -> TransportConfig {
         let mut config = self.transport(options);
         config.receive_window(window(HANDSHAKE_FRAME));
         config

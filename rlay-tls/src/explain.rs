@@ -53,8 +53,8 @@ pub fn explain_own_alert(peer: &str, alert: u8, text: &str) -> Error {
 fn no_tls(first: &[u8]) -> String {
     const HELLO: u8 = Kind::Hello as u8;
     match (ForeignProtocol::recognize(first), first) {
-        (Some(stranger), _) => {
-            format!("{stranger}, not a TLS peer; is its address a tls:// one? {}", stranger.advice())
+        (Some(foreign), _) => {
+            format!("{foreign}, not a TLS peer; is its address a tls:// one? {}", foreign.advice())
         }
         // A length, and the header that follows it (docs/wire.md, sections 1 and 2).
         (None, [_, _, 0, 0, HELLO, 0, 0, 0, ..]) => {

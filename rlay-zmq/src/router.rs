@@ -60,7 +60,7 @@ fn bind(address: &Address) -> Result<(zeromq::Listener, i32, Address, Option<Soc
         return Ok((listener.into(), descriptor, address.clone(), Some(file)));
     }
     let found = net::resolve(address)?;
-    let lacks = "nothing here authenticates or encrypts, and a stranger can end the process";
+    let lacks = "nothing here authenticates or encrypts, and a foreign peer can end the process";
     net::check_exposure(address, &found, allow_remote, lacks, "")?;
     // The standard library's listener has SO_REUSEADDR.
     let listener = TcpListener::bind(found[0]).map_err(|e| net::bind_error(address, e))?;

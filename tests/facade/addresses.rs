@@ -81,7 +81,7 @@ fn again_and_again(scheme: &str) -> Result<(), EnvError> {
         // Another dialer is in the middle of a handshake.
         let (options, deadline) = (patient(), Some(Instant::now() + PATIENCE));
         let transport = options.connection().registry().find(&to)?;
-        let _stranger = transport.connect_blocking(&to, &TransportOptions::default(), deadline)?;
+        let _foreign_peer = transport.connect_blocking(&to, &TransportOptions::default(), deadline)?;
         backend.close();
         let closed = Instant::now();
         backend = loop {

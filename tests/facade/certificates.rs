@@ -36,7 +36,7 @@ impl Listener {
     fn lets_in(&self, what: &str, options: &str) {
         let address = format!("{}?{options}", self.bare);
         shake(&address).unwrap_or_else(|e| panic!("{what}: {e}"));
-        self.acceptor.next(&mut Wait::new(Some(PATIENCE))).expect("let in");
+        self.acceptor.next(&mut Wait::new(Some(PATIENCE))).expect("admitted");
     }
 
     /// A dialer with these options gets an error that contains `text`, and the listener keeps listening.

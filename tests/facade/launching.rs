@@ -278,7 +278,7 @@ fn one_that_dials_without_the_token_is_told_of() {
             let command: Vec<_> = start.into_iter().chain(launch_command("launched")).collect();
             let (token, connect_timeout) = (None, Duration::from_secs(3));
             let options = patient().token(token).connect_timeout(connect_timeout).close_timeout(Duration::ZERO);
-            ClientEnv::launch(command, options).expect_err("it is not let in")
+            ClientEnv::launch(command, options).expect_err("it is not admitted")
         };
         for (then, kind) in [("exit 3", ErrorKind::ConnectionLost), ("exec sleep 60", ErrorKind::Timeout)] {
             let error = without(then);

@@ -17,6 +17,7 @@ mod equality;
 #[cfg(target_os = "linux")]
 mod exhaustion;
 mod failures;
+mod foreign_peers;
 mod goodbyes;
 mod hosting;
 #[cfg(target_os = "linux")]
@@ -30,7 +31,6 @@ mod reconnecting;
 mod rendering;
 mod rows;
 mod sessions;
-mod strangers;
 mod texts;
 mod timeouts;
 mod tokens;

@@ -191,7 +191,7 @@ pub(crate) fn walk_among_the_overtaken(env: RemoteEnv, relay: &Relay) -> Result<
         // The bytes that the network has held back arrive, from a connection that its dialer gave up long ago.
         let mut late = TcpStream::connect(relay.address().trim_start_matches("tcp://"))?;
         late.write_all(&relay.last_opening())?;
-        assert_eq!(late.read(&mut [0])?, 1, "it is let in");
+        assert_eq!(late.read(&mut [0])?, 1, "it is admitted");
     }
     for step in steps {
         assert_eq!(env.step(0)?.observation[2], f64::from(step + 1));

@@ -93,7 +93,7 @@ fn attempt(scheme: &str, own: Role) {
     note("a token is needed here");
 
     let proof = shake(Some(SECRET), [3; 32]).expect("the right token");
-    acceptor.next(&mut Wait::new(Some(PATIENCE))).expect("let in");
+    acceptor.next(&mut Wait::new(Some(PATIENCE))).expect("admitted");
 
     let mut replay = Dialer::hello(address, local(role, Some(SECRET)), [3; 32]).expect("connects");
     assert!(replay.take().expect("a challenge").is_none());
@@ -116,7 +116,7 @@ fn attempt(scheme: &str, own: Role) {
     // Only that one dialer was admitted, and the next one is.
     assert_eq!(verdict(acceptor.next(&mut Wait::new(Some(Duration::ZERO)))), Some(ErrorKind::Timeout));
     shake(Some(SECRET), [6; 32]).expect("the right token");
-    acceptor.next(&mut Wait::new(Some(PATIENCE))).expect("let in");
+    acceptor.next(&mut Wait::new(Some(PATIENCE))).expect("admitted");
     acceptor.close();
 }
 

@@ -162,7 +162,7 @@ pub(crate) fn agree(own: Limits, max_frame: u64) -> Limits {
     Limits { frame: usize::try_from(max_frame).unwrap_or(usize::MAX).min(own.frame).max(HANDSHAKE_FRAME), ..own }
 }
 
-/// What a refusal says, as far as a stranger may say it: nothing that looks like an end on one's own side.
+/// What a refusal says, as far as a foreign peer may say it: nothing that looks like an end on one's own side.
 fn refused(reject: &Reject, is_resuming: bool) -> Error {
     let kind = match ErrorKind::from_code(reject.code) {
         ErrorKind::ConnectionLost if is_resuming => return Error::gone("the listener has ended the session"),
@@ -190,7 +190,7 @@ impl ServerHandshake {
     /// Takes the dialer's next frame: its Hello, or `None` if `out` is the answer to send.
     ///
     /// The error is what [`reject`] should tell the dialer, unless its kind is [`Protocol`](ErrorKind::Protocol):
-    /// then the dialer is a stranger and gets no answer.
+    /// then the dialer is a foreign peer and gets no answer.
     pub fn take(&mut self, frame: &[u8], out: &mut Vec<u8>) -> Result<Option<Hello>> {
         let Some((hello, first, challenge)) = &self.challenged else {
             let hello = receive_hello(&self.local, frame)?;

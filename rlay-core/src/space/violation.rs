@@ -232,8 +232,8 @@ fn of_text(space: &Text, value: &Value) -> Option<String> {
     if length < space.min_length || length > space.max_length {
         return Some(format!("it has {length} characters"));
     }
-    let stranger = text.chars().find(|character| !space.charset.contains(*character))?;
-    Some(format!("it has the character {stranger:?}"))
+    let other = text.chars().find(|character| !space.charset.contains(*character))?;
+    Some(format!("it has the character {other:?}"))
 }
 
 /// The error where a value cannot be read as an element of a space.

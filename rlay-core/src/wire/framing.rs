@@ -117,10 +117,10 @@ impl Framing {
         }
         let len = u32::from_le_bytes(prefix) as usize;
         // As a length, the beginning of ZeroMQ's greeting is within any limit.
-        let is_stranger = len == ZMTP_LENGTH
+        let is_foreign = len == ZMTP_LENGTH
             && self.max_frame <= HANDSHAKE_FRAME
             && ForeignProtocol::recognize(&block[self.at..self.at + self.filled]).is_some();
-        if len > self.max_frame || is_stranger {
+        if len > self.max_frame || is_foreign {
             return Err(self.refuse(len));
         }
         let needed = ALIGNMENT + len;
@@ -161,12 +161,12 @@ impl Framing {
     fn refuse(&self, len: usize) -> Error {
         let seen = self.block.as_ref().map_or(&[][..], |block| &block[self.at..self.at + self.filled.min(24)]);
         match ForeignProtocol::recognize(seen) {
-            Some(stranger @ ForeignProtocol::Http) => Error::protocol(format!(
-                "{stranger} on an RLay port (first bytes: {:?}); {}",
+            Some(foreign @ ForeignProtocol::Http) => Error::protocol(format!(
+                "{foreign} on an RLay port (first bytes: {:?}); {}",
                 String::from_utf8_lossy(seen),
-                stranger.advice()
+                foreign.advice()
             )),
-            Some(stranger) => Error::protocol(format!("{stranger} on an RLay port; {}", stranger.advice())),
+            Some(foreign) => Error::protocol(format!("{foreign} on an RLay port; {}", foreign.advice())),
             None if self.max_frame <= HANDSHAKE_FRAME => Error::protocol(format!(
                 "not an RLay peer (first bytes: {seen:02x?}); check the address and port at both ends"
             )),

@@ -100,7 +100,7 @@ fn a_dialer_that_does_not_fit_is_told_why() {
 }
 
 #[test]
-fn a_stranger_gets_no_answer() {
+fn a_foreign_peer_gets_no_answer() {
     let good = frame(&agent());
     let n = Numbers { seq: 0, ack: 0, re: 0 };
     let mut magic = good.clone();
@@ -109,8 +109,8 @@ fn a_stranger_gets_no_answer() {
     let answering = Numbers { re: 1, ..n }.hello();
     let others = [n.welcome(), n.reject(), n.goodbye(0), n.make(), n.step(&[0]), n.spec(1)];
     let cut = (0..good.len()).map(|len| good[..len].to_vec());
-    let strangers = [magic, numbered, answering, [&good[..], &[0]].concat()];
-    for bytes in cut.chain(strangers).chain(others) {
+    let foreign = [magic, numbered, answering, [&good[..], &[0]].concat()];
+    for bytes in cut.chain(foreign).chain(others) {
         let error = receive_hello(&local(Role::Env), &bytes).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
     }
@@ -280,7 +280,7 @@ fn a_challenge_to_who_knows_no_token_is_a_violation() {
 }
 
 #[test]
-fn what_a_stranger_says_in_a_refusal_is_taken_with_care() {
+fn what_a_foreign_peer_says_in_a_refusal_is_taken_with_care() {
     for kind in [ErrorKind::Closed, ErrorKind::Timeout, ErrorKind::Env, ErrorKind::Usage] {
         let mut out = Vec::new();
         let message = format!("\x1b[2J\n{}", "a".repeat(10_000));

@@ -191,7 +191,7 @@ class ServerBackend(_Backend):
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
         handshake_timeout: How long a dialer may take to identify itself, in seconds. Also how long a dialer keeps its
-            place without asking for an environment, where others dial in vain.
+            permit without asking for an environment, where others dial in vain.
         max_handshakes: Most such dialers at a time; when there are more, the oldest is dropped.
 
     Example:

@@ -592,7 +592,7 @@ class ServerEnv(RemoteEnv):
         env_kwargs: Keyword arguments for the environment, as far as the game allows them.
         max_sessions: Most environments at a time, with those that dialed in and wait to be taken, at most 64 of them.
         handshake_timeout: How long a dialer may take to identify itself, in seconds. Also how long a dialer keeps its
-            place in the queue where others dial in vain, or may leave a request unanswered before the next dialer in
+            permit in the queue where others dial in vain, or may leave a request unanswered before the next dialer in
             the queue is asked, too.
         max_handshakes: Most such dialers at a time; when there are more, the oldest is dropped.
 

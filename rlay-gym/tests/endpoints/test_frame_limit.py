@@ -143,11 +143,11 @@ def test_limits_that_can_be(scripted_host: ScriptedHost, paradigm: str, limit: i
 
 def test_a_frame_announced_beyond_the_limit(scripted_host: ScriptedHost) -> None:
     """Nothing of the frame is read."""
-    with raw_peer.dial(scripted_host.serve(max_frame=LIMIT)) as stranger:
-        stranger.send("Hello", raw_peer.HELLO)
-        assert stranger.receive()["body"]["max_frame"] == LIMIT
-        stranger.socket.sendall(struct.pack("<I", LIMIT + 1))
-        assert f"larger than the limit of {LIMIT}" in stranger.receive()["body"]["failure"]["message"]
+    with raw_peer.dial(scripted_host.serve(max_frame=LIMIT)) as foreign_peer:
+        foreign_peer.send("Hello", raw_peer.HELLO)
+        assert foreign_peer.receive()["body"]["max_frame"] == LIMIT
+        foreign_peer.socket.sendall(struct.pack("<I", LIMIT + 1))
+        assert f"larger than the limit of {LIMIT}" in foreign_peer.receive()["body"]["failure"]["message"]
 
 
 NOWHERE = "tcp://127.0.0.1:1"

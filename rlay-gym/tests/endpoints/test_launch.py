@@ -451,9 +451,9 @@ def test_nobody_else_becomes_the_environment(tmp_path: Path, caplog: pytest.LogC
             with pytest.raises(rlay.Unauthorized):
                 intruder.turn(WAIT)
             intruder.close()
-        with raw_peer.dial(address) as stranger:
-            stranger.send("Hello", raw_peer.HELLO | {"role": "Env"})
-            answer = stranger.receive()
+        with raw_peer.dial(address) as foreign_peer:
+            foreign_peer.send("Hello", raw_peer.HELLO | {"role": "Env"})
+            answer = foreign_peer.receive()
             assert answer is not None and answer["kind"] == "Reject" and answer["body"]["code"] == 13
         go.touch()
         until(lambda: envs, "the program to dial in")

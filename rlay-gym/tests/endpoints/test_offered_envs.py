@@ -80,11 +80,11 @@ def test_a_host_of_one_offers_no_choice(host_process: HostProcess) -> None:
 def test_names_of_modules_are_only_names(host_process: HostProcess) -> None:
     """For ``gym.make`` an id may name a module to import; from an agent it is a name like any other."""
     number, address = host_process.serve(SEVERAL)
-    with dial(address) as stranger:
-        stranger.send("Hello", HELLO)
-        assert stranger.receive()["kind"] == "Welcome"
-        stranger.send("Make", {"env_id": "antigravity:X-v0", "kwargs": {"Dict": []}, "render_mode": None})
-        answer = stranger.receive()
+    with dial(address) as foreign_peer:
+        foreign_peer.send("Hello", HELLO)
+        assert foreign_peer.receive()["kind"] == "Welcome"
+        foreign_peer.send("Make", {"env_id": "antigravity:X-v0", "kwargs": {"Dict": []}, "render_mode": None})
+        answer = foreign_peer.receive()
         assert (answer["kind"], answer["body"]["code"]) == ("Error", 1)
         assert "offers no environment" in answer["body"]["failure"]["message"]
     host_process.stop(number)

@@ -28,7 +28,7 @@ Record = Callable[[str, object], None]
 TESTS = ROOT / "rlay-gym" / "tests"
 SIDES = ("agent", "host")
 
-# Log lines about waiting are no fault: when all places are taken an agent tries again, and an endpoint that waits for
+# Log lines about waiting are no fault: when all permits are taken an agent tries again, and an endpoint that waits for
 # long says for what.
 PATIENCE = ("is taken;", "are taken;", "still waiting for", "waiting for an environment", "still no connection")
 

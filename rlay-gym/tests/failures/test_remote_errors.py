@@ -146,7 +146,7 @@ def test_an_agent_that_is_killed_makes_room(scripted_host: ScriptedHost, state: 
         player.kill()
     if state == "wait":
         scripted_host.release()
-    # The agent's environment is kept, in case the agent comes back, but not if another agent needs the place.
+    # The agent's environment is kept, in case the agent comes back, but not if another agent needs the permit.
     assert scripted_host.client(address).reset()[0] == [0]
     scripted_host.wait_for("close")
 

@@ -32,6 +32,6 @@ def test_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
         with python(program("far_agent.py", address)) as agent:
             assert agent.wait() == 0, agent.errors
         monkeypatch.setenv("RLAY_TOKEN", "another long text")
-        with python(program("far_agent.py", address)) as stranger:
-            assert stranger.wait() != 0
-            assert "the token is wrong" in "\n".join(stranger.errors)
+        with python(program("far_agent.py", address)) as other:
+            assert other.wait() != 0
+            assert "the token is wrong" in "\n".join(other.errors)

@@ -22,15 +22,15 @@ from processes import WAIT, python, thread, until
 from raw_peer import HELLO, RESET, WELCOME, RawPeer
 
 SOON = 0.3
-"""How long a silent session has its place to itself, in seconds."""
+"""How long a silent session has its permit to itself, in seconds."""
 
 
 def enter(address: str, stack: contextlib.ExitStack, role: str = "Agent") -> RawPeer:
     """Be admitted as an honest peer is."""
-    stranger = stack.enter_context(raw_peer.dial(address))
-    stranger.send("Hello", HELLO | {"role": role})
-    assert stranger.receive()["kind"] == "Welcome"
-    return stranger
+    foreign_peer = stack.enter_context(raw_peer.dial(address))
+    foreign_peer.send("Hello", HELLO | {"role": role})
+    assert foreign_peer.receive()["kind"] == "Welcome"
+    return foreign_peer
 
 
 def plays(address: str) -> None:
@@ -79,12 +79,12 @@ def test_agents_that_take_no_answers_in_cost_nothing(scheme: str, fresh: Callabl
     def descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))
 
-    def close_without_end(stranger: RawPeer) -> None:
-        stranger.socket.settimeout(1)
+    def close_without_end(foreign_peer: RawPeer) -> None:
+        foreign_peer.socket.settimeout(1)
         with contextlib.suppress(OSError):
             while True:
-                stranger.socket.sendall(
-                    b"".join(struct.pack("<I", 40) + stranger.head(0x25) + bytes(8) for _ in range(1000))
+                foreign_peer.socket.sendall(
+                    b"".join(struct.pack("<I", 40) + foreign_peer.head(0x25) + bytes(8) for _ in range(1000))
                 )
 
     options = {"max_sessions": 2, "handshake_timeout": SOON}
@@ -174,11 +174,11 @@ def test_a_crowd_leaves_descriptors_for_the_program_itself(role: str) -> None:
         crowd = "Agent" if role == "host" else "Env"
         answers = []
         for _ in range(450):
-            stranger = stack.enter_context(raw_peer.dial(address))
+            foreign_peer = stack.enter_context(raw_peer.dial(address))
             # Some are refused without a message.
             with contextlib.suppress(ConnectionError):
-                stranger.send("Hello", HELLO | {"role": crowd})
-                answers.append(stranger.receive())
+                foreign_peer.send("Hello", HELLO | {"role": crowd})
+                answers.append(foreign_peer.receive())
         told = [answer for answer in answers if answer is not None and answer["kind"] == "Reject"]
         let_in = len([answer for answer in answers if answer is not None and answer["kind"] == "Welcome"])
         assert 32 <= let_in < 350
@@ -276,11 +276,11 @@ def dropping(lasting: bool) -> Iterator[tuple[str, list[float]]]:
 
     def drop(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, TypeError):
-            stranger = RawPeer(connection)
-            again = stranger.receive()["body"]["resume"] is not None
+            foreign_peer = RawPeer(connection)
+            again = foreign_peer.receive()["body"]["resume"] is not None
             new = {"features": 1, "ticket": TICKET} if lasting else {}
             back = {"features": 2, "received": 0}
-            stranger.send("Welcome", WELCOME | (back if again else new))
+            foreign_peer.send("Welcome", WELCOME | (back if again else new))
             dropped.append(time.monotonic())
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -330,13 +330,13 @@ def test_a_listener_that_welcomes_and_drops_is_dialed_with_pauses(
 
 def test_a_dialer_that_comes_back_again_and_again_is_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with rlay.ServerBackend(scripted_env.ScriptedEnv) as host:
-        with raw_peer.dial(host.address) as stranger:
-            stranger.send("Hello", HELLO | {"features": 1})
-            ticket = stranger.receive()["body"]["ticket"]
+        with raw_peer.dial(host.address) as foreign_peer:
+            foreign_peer.send("Hello", HELLO | {"features": 1})
+            ticket = foreign_peer.receive()["body"]["ticket"]
         for _ in range(200):
-            with raw_peer.dial(host.address) as stranger:
-                stranger.send("Hello", HELLO | {"features": 3, "resume": {"ticket": ticket, "received": 0}})
-                assert stranger.receive()["kind"] == "Welcome"
+            with raw_peer.dial(host.address) as foreign_peer:
+                foreign_peer.send("Hello", HELLO | {"features": 3, "resume": {"ticket": ticket, "received": 0}})
+                assert foreign_peer.receive()["kind"] == "Welcome"
     assert 0 < len(caplog.records) < 20
 
 

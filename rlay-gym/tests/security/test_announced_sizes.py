@@ -45,10 +45,10 @@ def test_sessions_that_announce_much_and_send_little(
         env.reset()
         before = own_memory(host.pid)
         for _ in range(SESSIONS):
-            stranger = stack.enter_context(DIALS[scheme](address))
-            stranger.send("Hello", HELLO)
-            assert stranger.receive()["kind"] == "Welcome"
-            stranger.socket.sendall(struct.pack("<I", length) + bytes(77))
+            foreign_peer = stack.enter_context(DIALS[scheme](address))
+            foreign_peer.send("Hello", HELLO)
+            assert foreign_peer.receive()["kind"] == "Welcome"
+            foreign_peer.socket.sendall(struct.pack("<I", length) + bytes(77))
         for _ in range(100):
             env.step(0)
             env.reset()
@@ -66,26 +66,26 @@ def test_what_large_frames_took_is_given_back(
     large = b"a" * (LONGEST - 1024)
     with contextlib.ExitStack() as stack:
         for _ in range(2):
-            stranger = stack.enter_context(DIALS[scheme](address))
-            stranger.send("Hello", HELLO)
-            assert stranger.receive()["kind"] == "Welcome"
+            foreign_peer = stack.enter_context(DIALS[scheme](address))
+            foreign_peer.send("Hello", HELLO)
+            assert foreign_peer.receive()["kind"] == "Welcome"
             for kind, body in (("Make", MAKE), ("Reset", RESET)):
-                stranger.send(kind, body)
-                stranger.receive()
-            head = stranger.head(hostile.CODES["Step"])
+                foreign_peer.send(kind, body)
+                foreign_peer.receive()
+            head = foreign_peer.head(hostile.CODES["Step"])
             # One slot, and an action in values form: a text.
-            stranger.send_bytes(head + struct.pack("<QIIIQ", 1, 0, 1, 5, len(large)) + large)
-            assert stranger.receive()["kind"] == "Result"
+            foreign_peer.send_bytes(head + struct.pack("<QIIIQ", 1, 0, 1, 5, len(large)) + large)
+            assert foreign_peer.receive()["kind"] == "Result"
     until(lambda: own_memory(host.pid) < before + LITTLE, "the memory to be given back")
     host.stop(number)
 
 
 def test_an_agent_takes_no_memory_for_what_a_host_announces() -> None:
-    def play(stranger: RawPeer) -> None:
-        raw_peer.host(stranger)
-        stranger.receive()
-        stranger.socket.sendall(struct.pack("<I", LONGEST) + bytes(77))
-        stranger.socket.recv(1)
+    def play(foreign_peer: RawPeer) -> None:
+        raw_peer.host(foreign_peer)
+        foreign_peer.receive()
+        foreign_peer.socket.sendall(struct.pack("<I", LONGEST) + bytes(77))
+        foreign_peer.socket.recv(1)
 
     with contextlib.ExitStack() as stack:
         before = own_memory(os.getpid())

@@ -44,18 +44,18 @@ def colliding(n: int) -> Json:
     return {"Dict": [[big((i + 9) * PRIME + 1), "None"] for i in range(n)]}
 
 
-def telling(info: Json, then: Callable[[RawPeer], None] = lambda stranger: None) -> Callable[[RawPeer], None]:
+def telling(info: Json, then: Callable[[RawPeer], None] = lambda foreign_peer: None) -> Callable[[RawPeer], None]:
     """A host that answers resets with ``info``, and what it does after the first."""
 
-    def play(stranger: RawPeer) -> None:
-        host(stranger)
-        reset = stranger.receive()
+    def play(foreign_peer: RawPeer) -> None:
+        host(foreign_peer)
+        reset = foreign_peer.receive()
         answer = result(True, bytes(16))
         answer["body"][0]["info"] = info
-        stranger.send("Result", re=reset["seq"], **answer)
-        then(stranger)
-        while (message := stranger.receive()) is not None and message["kind"] != "Goodbye":
-            stranger.send("Closed", [], re=message["seq"])
+        foreign_peer.send("Result", re=reset["seq"], **answer)
+        then(foreign_peer)
+        while (message := foreign_peer.receive()) is not None and message["kind"] != "Goodbye":
+            foreign_peer.send("Closed", [], re=message["seq"])
 
     return play
 
@@ -90,30 +90,30 @@ def cart_pole() -> Iterator[str]:
     backend.close()
 
 
-def refused(stranger: RawPeer, kind: str, body: Json) -> None:
+def refused(foreign_peer: RawPeer, kind: str, body: Json) -> None:
     """The host ends the session of a peer that sends this."""
-    stranger.send(kind, body)
-    answer = stranger.receive()
+    foreign_peer.send(kind, body)
+    answer = foreign_peer.receive()
     assert (answer["kind"], answer["body"]["code"], answer["body"]["fatal"]) == ("Error", 8, True), answer
 
 
 @contextlib.contextmanager
 def inside(address: str) -> Iterator[RawPeer]:
     """Be an agent with an environment that is made."""
-    with raw_peer.dial_and_shake(address) as stranger:
-        stranger.send("Make", MAKE)
-        assert stranger.receive()["kind"] == "Spec"
-        yield stranger
+    with raw_peer.dial_and_shake(address) as foreign_peer:
+        foreign_peer.send("Make", MAKE)
+        assert foreign_peer.receive()["kind"] == "Spec"
+        yield foreign_peer
 
 
 # Seeds
 
 
 def test_a_seed_has_at_most_4096_bytes(cart_pole: str) -> None:
-    with inside(cart_pole) as stranger:
-        stranger.send("Reset", RESET | {"rows": [[0, "ff" * 4096]]})
-        assert stranger.receive()["kind"] == "Result"
-        refused(stranger, "Reset", RESET | {"rows": [[0, "ff" * 4097]]})
+    with inside(cart_pole) as foreign_peer:
+        foreign_peer.send("Reset", RESET | {"rows": [[0, "ff" * 4096]]})
+        assert foreign_peer.receive()["kind"] == "Result"
+        refused(foreign_peer, "Reset", RESET | {"rows": [[0, "ff" * 4097]]})
 
 
 def test_an_agent_is_told_before_it_sends_a_longer_one(cart_pole: str) -> None:
@@ -129,17 +129,17 @@ def test_an_agent_is_told_before_it_sends_a_longer_one(cart_pole: str) -> None:
 
 @pytest.mark.parametrize("where", ["options", "env_kwargs"])
 def test_keys_that_collide_are_few_at_a_host(cart_pole: str, where: str) -> None:
-    with raw_peer.dial_and_shake(cart_pole) as stranger:
+    with raw_peer.dial_and_shake(cart_pole) as foreign_peer:
         if where == "env_kwargs":
-            refused(stranger, "Make", MAKE | {"kwargs": colliding(4097)})
+            refused(foreign_peer, "Make", MAKE | {"kwargs": colliding(4097)})
             return
-        stranger.send("Make", MAKE)
-        stranger.receive()
+        foreign_peer.send("Make", MAKE)
+        foreign_peer.receive()
         with watched() as gaps:
-            stranger.send("Reset", RESET | {"options": colliding(4096)})
-            assert stranger.receive()["kind"] == "Result"
+            foreign_peer.send("Reset", RESET | {"options": colliding(4096)})
+            assert foreign_peer.receive()["kind"] == "Result"
         assert gaps[0] < GAP
-        refused(stranger, "Reset", RESET | {"options": colliding(4097)})
+        refused(foreign_peer, "Reset", RESET | {"options": colliding(4097)})
 
 
 def test_keys_that_collide_are_few_at_an_agent() -> None:
@@ -216,7 +216,7 @@ def test_keys_of_a_peer_are_not_interned() -> None:
     assert key == other and sys.intern(other) is not key
     box = {"Dict": [[{"Str": name + "!"}, DISCRETE]]}
     spec = SPEC | {"observation_space": box}
-    with raw_peer.listen(lambda stranger: host(stranger, spec)) as address:
+    with raw_peer.listen(lambda foreign_peer: host(foreign_peer, spec)) as address:
         (key,) = rlay.ClientEnv(address).observation_space.spaces  # type: ignore[attr-defined]
     other = name[:5] + name[5:] + "!"
     assert key == other and sys.intern(other) is not key
@@ -234,21 +234,21 @@ def payload(at: int, packed: bytes) -> bytes:
     return struct.pack("<IQI", 0, len(packed), pad) + bytes(pad) + packed
 
 
-def first_result(stranger: RawPeer, re: int, info: bytes, packed: bytes) -> None:
+def first_result(foreign_peer: RawPeer, re: int, info: bytes, packed: bytes) -> None:
     """Send the Result of a reset, made of bytes."""
-    frame = bytearray(stranger.head(0x41))
+    frame = bytearray(foreign_peer.head(0x41))
     frame[24:32] = struct.pack("<Q", re)
     frame += struct.pack("<QIBd", 1, 0, 1, 0.0) + info
-    stranger.send_bytes(bytes(frame) + payload(len(frame), packed))
+    foreign_peer.send_bytes(bytes(frame) + payload(len(frame), packed))
 
 
-def telling_much(stranger: RawPeer) -> None:
+def telling_much(foreign_peer: RawPeer) -> None:
     """Be a host that answers a reset with a list of big-endian scalars, which NumPy takes time for."""
     scalars = struct.pack("<III", 11, 0x100 | 10, 0) * MANY
     info = struct.pack("<IQIQ1sIQ", 9, 1, 5, 1, b"x", 7, MANY) + scalars
-    host(stranger)
-    first_result(stranger, stranger.receive()["seq"], info, bytes(16))
-    stranger.send("Closed", [], re=stranger.receive()["seq"])
+    host(foreign_peer)
+    first_result(foreign_peer, foreign_peer.receive()["seq"], info, bytes(16))
+    foreign_peer.send("Closed", [], re=foreign_peer.receive()["seq"])
 
 
 def test_a_deadline_counts_while_objects_are_built() -> None:
@@ -341,11 +341,11 @@ def test_a_space_that_takes_more_than_it_says(name: str, whose: str) -> None:
     gc.collect()
     frame = encode("frame", {"kind": "Spec", "seq": 1, "ack": 1, "re": 1, "body": spec})
 
-    def play(stranger: RawPeer) -> None:
-        stranger.receive()
-        stranger.send("Welcome", WELCOME)
-        stranger.receive()
-        stranger.send_bytes(frame)
+    def play(foreign_peer: RawPeer) -> None:
+        foreign_peer.receive()
+        foreign_peer.send("Welcome", WELCOME)
+        foreign_peer.receive()
+        foreign_peer.send_bytes(frame)
 
     with raw_peer.listen(play) as address:
         tracemalloc.start()
@@ -361,7 +361,7 @@ def test_a_space_that_takes_more_than_it_says(name: str, whose: str) -> None:
 def test_bounds_that_are_alike_cost_one() -> None:
     """A Box of 16 MB comes in a hundred bytes, and its bounds are the same for every element."""
     spec = SPEC | {"observation_space": box(4_000_000)}
-    with raw_peer.listen(lambda stranger: host(stranger, spec)) as address:
+    with raw_peer.listen(lambda foreign_peer: host(foreign_peer, spec)) as address:
         tracemalloc.start()
         try:
             space = rlay.ClientEnv(address).observation_space
@@ -398,9 +398,9 @@ BAD_OPTIONS: dict[str, Json] = {
 def test_a_poll_loop_outlasts_a_reset(name: str) -> None:
     """The agent that sent an invalid request receives an error, and the next agent plays."""
 
-    def nonsense(stranger: RawPeer) -> None:
-        ask(stranger)
-        refused(stranger, "Reset", RESET | {"options": BAD_OPTIONS[name]})
+    def nonsense(foreign_peer: RawPeer) -> None:
+        ask(foreign_peer)
+        refused(foreign_peer, "Reset", RESET | {"options": BAD_OPTIONS[name]})
 
     with raw_peer.listen(nonsense) as address:
         backend = rlay.ClientBackend(World(), address)
@@ -428,7 +428,9 @@ def test_an_info_is_a_dict(info: Json) -> None:
 @pytest.mark.parametrize("field", ["metadata", "details"])
 def test_metadata_are_a_dict(field: str) -> None:
     lied_to(
-        lambda stranger: host(stranger, SPEC | {field: {"List": []}}), rlay.ProtocolError, f"{field} that is a list"
+        lambda foreign_peer: host(foreign_peer, SPEC | {field: {"List": []}}),
+        rlay.ProtocolError,
+        f"{field} that is a list",
     )
 
 
@@ -445,12 +447,14 @@ def test_an_array_of_a_shape_that_numpy_has_not() -> None:
 def test_a_code_that_is_never_sent_is_not_believed(code: int, fatal: bool) -> None:
     failure = {"error_type": "", "message": "enough", "traceback": ""}
 
-    def play(stranger: RawPeer) -> None:
-        host(stranger)
-        re = stranger.receive()["seq"]
-        stranger.send("Error", {"code": code, "fatal": fatal, "slots": [], "failure": failure}, re=0 if fatal else re)
+    def play(foreign_peer: RawPeer) -> None:
+        host(foreign_peer)
+        re = foreign_peer.receive()["seq"]
+        foreign_peer.send(
+            "Error", {"code": code, "fatal": fatal, "slots": [], "failure": failure}, re=0 if fatal else re
+        )
         if not fatal:
-            stranger.send("Closed", [], re=stranger.receive()["seq"])
+            foreign_peer.send("Closed", [], re=foreign_peer.receive()["seq"])
 
     lied_to(play, rlay.ProtocolError, "enough")
 
@@ -492,52 +496,54 @@ class Listening(gym.Env[Any, Any]):
 def test_an_agent_refuses_what_the_specification_calls_malformed(vector: Json) -> None:
     assert len(PAYLOADS) >= 10
 
-    def play(stranger: RawPeer) -> None:
-        host(stranger, SPEC | {"observation_space": vector["space"]})
-        seq = stranger.receive()["seq"]
-        first_result(stranger, seq, struct.pack("<IQ", 9, 0), bytes.fromhex(vector["hex"]))
-        stranger.send("Closed", [], re=stranger.receive()["seq"])
+    def play(foreign_peer: RawPeer) -> None:
+        host(foreign_peer, SPEC | {"observation_space": vector["space"]})
+        seq = foreign_peer.receive()["seq"]
+        first_result(foreign_peer, seq, struct.pack("<IQ", 9, 0), bytes.fromhex(vector["hex"]))
+        foreign_peer.send("Closed", [], re=foreign_peer.receive()["seq"])
 
     lied_to(play, rlay.ProtocolError, " ")
 
 
 @pytest.mark.parametrize("vector", PAYLOADS, ids=name_of)
 def test_a_host_refuses_what_the_specification_calls_malformed(vector: Json) -> None:
-    with raw_peer.listen(lambda stranger: host(stranger, SPEC | {"observation_space": vector["space"]})) as address:
+    with raw_peer.listen(
+        lambda foreign_peer: host(foreign_peer, SPEC | {"observation_space": vector["space"]})
+    ) as address:
         space = rlay.ClientEnv(address).observation_space
     backend = rlay.ServerBackend(lambda: Listening(space))
-    with contextlib.closing(backend.start()), inside(backend.address) as stranger:
-        stranger.send("Reset", RESET)
-        assert stranger.receive()["kind"] == "Result"
-        frame = stranger.head(0x22) + struct.pack("<QI", 1, 0)
-        stranger.send_bytes(frame + payload(len(frame), bytes.fromhex(vector["hex"])))
-        answer = stranger.receive()
+    with contextlib.closing(backend.start()), inside(backend.address) as foreign_peer:
+        foreign_peer.send("Reset", RESET)
+        assert foreign_peer.receive()["kind"] == "Result"
+        frame = foreign_peer.head(0x22) + struct.pack("<QI", 1, 0)
+        foreign_peer.send_bytes(frame + payload(len(frame), bytes.fromhex(vector["hex"])))
+        answer = foreign_peer.receive()
         assert (answer["kind"], answer["body"]["code"], answer["body"]["fatal"]) == ("Error", 8, False)
-        stranger.send("Reset", RESET)
-        assert stranger.receive()["kind"] == "Result", "a bad payload is the end of a request, not of the session"
+        foreign_peer.send("Reset", RESET)
+        assert foreign_peer.receive()["kind"] == "Result", "a bad payload is the end of a request, not of the session"
 
 
 def flood(reads: bool, played: threading.Event) -> Callable[[RawPeer], None]:
     """Be an agent that sends steps without an action, for as long as the host reads them."""
 
-    def play(stranger: RawPeer) -> None:
-        ask(stranger)
-        stranger.send("Reset", RESET)
-        stranger.receive()
+    def play(foreign_peer: RawPeer) -> None:
+        ask(foreign_peer)
+        foreign_peer.send("Reset", RESET)
+        foreign_peer.receive()
         played.set()
-        stranger.socket.settimeout(3)
+        foreign_peer.socket.settimeout(3)
         end = time.monotonic() + 3
         with contextlib.suppress(OSError):
             while time.monotonic() < end:
                 frames = b""
                 for _ in range(100):
-                    frame = stranger.head(0x22) + struct.pack("<QI", 1, 0)
+                    frame = foreign_peer.head(0x22) + struct.pack("<QI", 1, 0)
                     frame += payload(len(frame), bytes(8))
                     frames += struct.pack("<I", len(frame)) + frame
-                stranger.socket.sendall(frames)
+                foreign_peer.socket.sendall(frames)
                 if reads:
                     for _ in range(100):
-                        stranger.receive()
+                        foreign_peer.receive()
 
     return play
 

@@ -241,7 +241,7 @@ def stand(siege: Siege, make: Callable[[], Crowd]) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_crowd_of_hostile_strangers(besiege: Any, scheme: str) -> None:
+def test_a_crowd_of_hostile_foreign_peers(besiege: Any, scheme: str) -> None:
     with besiege(scheme) as siege:
         stand(siege, CROWDS[scheme])
 
@@ -262,7 +262,7 @@ def test_answers_that_nobody_reads_keep_nobody_waiting(besiege: Any, scheme: str
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_crowd_of_honest_strangers(besiege: Any, scheme: str) -> None:
+def test_a_crowd_of_honest_foreign_peers(besiege: Any, scheme: str) -> None:
     """Many connect and leave at a time."""
     with besiege(scheme) as siege:
 

@@ -40,21 +40,21 @@ def good(scripted_host: ScriptedHost) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", GREETINGS)
-def test_a_stranger_gets_no_answer_and_the_host_tells(scripted_host: ScriptedHost, good: Any, name: str) -> None:
+def test_a_foreign_peer_gets_no_answer_and_the_host_tells(scripted_host: ScriptedHost, good: Any, name: str) -> None:
     greeting, notice = GREETINGS[name]
-    with raw_peer.dial(good.address) as stranger:
-        stranger.socket.sendall(greeting)
+    with raw_peer.dial(good.address) as foreign_peer:
+        foreign_peer.socket.sendall(greeting)
         if name == "half a frame":
-            stranger.socket.close()
+            foreign_peer.socket.close()
         else:
-            assert stranger.socket.recv(1) == b""
+            assert foreign_peer.socket.recv(1) == b""
     assert "tcp://127.0.0.1:" in scripted_host.log(notice)
 
 
 def test_a_first_frame_that_is_not_hello(scripted_host: ScriptedHost, good: Any) -> None:
-    with raw_peer.dial(good.address) as stranger:
-        stranger.send("Make", MAKE)
-        assert stranger.socket.recv(1) == b""
+    with raw_peer.dial(good.address) as foreign_peer:
+        foreign_peer.send("Make", MAKE)
+        assert foreign_peer.socket.recv(1) == b""
     scripted_host.log("before the handshake was over")
 
 
@@ -68,18 +68,18 @@ REJECTED = {
 @pytest.mark.parametrize("name", REJECTED)
 def test_a_peer_that_does_not_fit_is_told_why(scripted_host: ScriptedHost, good: Any, name: str) -> None:
     changes, text = REJECTED[name]
-    with raw_peer.dial(good.address) as stranger:
-        stranger.send("Hello", HELLO | changes)
-        answer = stranger.receive()
+    with raw_peer.dial(good.address) as foreign_peer:
+        foreign_peer.send("Hello", HELLO | changes)
+        answer = foreign_peer.receive()
         assert (answer["kind"], answer["body"]["code"]) == ("Reject", 7)
         assert text in answer["body"]["message"]
-        assert stranger.receive() is None
+        assert foreign_peer.receive() is None
     scripted_host.log(text)
 
 
-def bomb(stranger: RawPeer, options: bytes) -> None:
+def bomb(foreign_peer: RawPeer, options: bytes) -> None:
     """Send a Reset with these options."""
-    stranger.send_bytes(stranger.head(0x21) + struct.pack("<QIB", 1, 0, 0) + options)
+    foreign_peer.send_bytes(foreign_peer.head(0x21) + struct.pack("<QIB", 1, 0, 0) + options)
 
 
 VIOLATIONS: dict[str, tuple[Callable[[RawPeer], None], str]] = {
@@ -101,15 +101,15 @@ VIOLATIONS: dict[str, tuple[Callable[[RawPeer], None], str]] = {
 @pytest.mark.parametrize("name", VIOLATIONS)
 def test_a_violation_ends_its_session_alone(scripted_host: ScriptedHost, good: Any, name: str) -> None:
     violate, text = VIOLATIONS[name]
-    with raw_peer.dial_and_shake(good.address) as stranger:
-        stranger.send("Make", MAKE)
-        assert stranger.receive()["kind"] == "Spec"
-        violate(stranger)
-        answer = stranger.receive()
+    with raw_peer.dial_and_shake(good.address) as foreign_peer:
+        foreign_peer.send("Make", MAKE)
+        assert foreign_peer.receive()["kind"] == "Spec"
+        violate(foreign_peer)
+        answer = foreign_peer.receive()
         assert (answer["kind"], answer["body"]["code"], answer["body"]["fatal"]) == ("Error", 8, True)
         message = answer["body"]["failure"]["message"]
         assert text in message
-        assert stranger.receive() is None
+        assert foreign_peer.receive() is None
     scripted_host.log(message)
     scripted_host.wait_for("close")
 
@@ -117,23 +117,23 @@ def test_a_violation_ends_its_session_alone(scripted_host: ScriptedHost, good: A
 def test_a_request_that_makes_no_sense_is_answered_and_the_session_goes_on(
     scripted_host: ScriptedHost, good: Any
 ) -> None:
-    with raw_peer.dial_and_shake(good.address) as stranger:
-        stranger.send("Reset", RESET)
-        answer = stranger.receive()
+    with raw_peer.dial_and_shake(good.address) as foreign_peer:
+        foreign_peer.send("Reset", RESET)
+        answer = foreign_peer.receive()
         assert (answer["kind"], answer["re"], answer["body"]["code"], answer["body"]["fatal"]) == ("Error", 1, 1, False)
-        stranger.send("Make", MAKE)
-        assert stranger.receive()["kind"] == "Spec"
-        stranger.send("Step", [0], payload={"Values": [{"Int": 0}]})
-        assert stranger.receive()["body"]["code"] == 2
-        stranger.send("Reset", RESET)
-        assert stranger.receive()["kind"] == "Result"
-        stranger.send("Step", [0], payload={"Packed": "00" * 8})
-        answer = stranger.receive()
+        foreign_peer.send("Make", MAKE)
+        assert foreign_peer.receive()["kind"] == "Spec"
+        foreign_peer.send("Step", [0], payload={"Values": [{"Int": 0}]})
+        assert foreign_peer.receive()["body"]["code"] == 2
+        foreign_peer.send("Reset", RESET)
+        assert foreign_peer.receive()["kind"] == "Result"
+        foreign_peer.send("Step", [0], payload={"Packed": "00" * 8})
+        answer = foreign_peer.receive()
         assert (answer["body"]["code"], answer["body"]["fatal"]) == (8, False)
-        stranger.send("Step", [0], payload={"Values": [{"Int": 0}]})
-        assert stranger.receive()["kind"] == "Result"
-        stranger.send("Goodbye", {"code": 0, "message": "done"})
-        assert stranger.receive() is None
+        foreign_peer.send("Step", [0], payload={"Values": [{"Int": 0}]})
+        assert foreign_peer.receive()["kind"] == "Result"
+        foreign_peer.send("Goodbye", {"code": 0, "message": "done"})
+        assert foreign_peer.receive() is None
 
 
 @pytest.mark.parametrize("role", ["env", "agent"])
@@ -141,8 +141,8 @@ def test_the_time_of_a_handshake_is_the_users_choice(scripted_host: ScriptedHost
     listener = scripted_host.server(handshake_timeout=0.2) if role == "agent" else None
     address = listener.address if listener else scripted_host.serve(handshake_timeout=0.2)
     began = time.monotonic()
-    with raw_peer.dial(address) as stranger:
-        assert stranger.socket.recv(1) == b""
+    with raw_peer.dial(address) as foreign_peer:
+        assert foreign_peer.socket.recv(1) == b""
     assert time.monotonic() - began < 4, "less than the five seconds that it takes otherwise"
 
 
@@ -159,9 +159,9 @@ def test_an_agent_that_listens_is_not_disturbed_either(
 ) -> None:
     env = scripted_host.server()
     with thread(env.reset):
-        with raw_peer.dial(env.address) as stranger:
-            stranger.socket.sendall(GREETINGS["HTTP"][0])
-            assert stranger.socket.recv(1) == b""
+        with raw_peer.dial(env.address) as foreign_peer:
+            foreign_peer.socket.sendall(GREETINGS["HTTP"][0])
+            assert foreign_peer.socket.recv(1) == b""
         # Soon, and not when an environment dials in: the foreign peer may be that environment, with a wrong address.
         until(lambda: "an HTTP peer on an RLay port" in caplog.text, "the agent to tell who dialed", 6.0)
         scripted_host.dial(env.address)

@@ -25,10 +25,10 @@ ANSWERS = {
 def test_a_server_that_speaks_something_else(name: str) -> None:
     answer, text = ANSWERS[name]
 
-    def play(stranger: RawPeer) -> None:
-        assert stranger.receive()["kind"] == "Hello"
-        stranger.socket.sendall(answer)
-        stranger.socket.recv(1)
+    def play(foreign_peer: RawPeer) -> None:
+        assert foreign_peer.receive()["kind"] == "Hello"
+        foreign_peer.socket.sendall(answer)
+        foreign_peer.socket.recv(1)
 
     with raw_peer.listen(play) as address, pytest.raises(rlay.ProtocolError, match=text):
         rlay.ClientEnv(address)
@@ -50,29 +50,29 @@ HANDSHAKES: dict[str, tuple[str, Any, type[Exception], str]] = {
 def test_a_server_that_does_not_fit(name: str) -> None:
     kind, body, error, text = HANDSHAKES[name]
 
-    def play(stranger: RawPeer) -> None:
-        stranger.receive()
-        stranger.send(kind, body)
-        stranger.socket.recv(1)
+    def play(foreign_peer: RawPeer) -> None:
+        foreign_peer.receive()
+        foreign_peer.send(kind, body)
+        foreign_peer.socket.recv(1)
 
     with raw_peer.listen(play) as address, pytest.raises(error, match=text):
         rlay.ClientEnv(address)
 
 
 def test_a_host_by_hand() -> None:
-    def play(stranger: RawPeer) -> None:
-        host(stranger)
-        reset = stranger.receive()
-        stranger.send("Result", re=reset["seq"], **result(True, bytes(16)))
-        step = stranger.receive()
+    def play(foreign_peer: RawPeer) -> None:
+        host(foreign_peer)
+        reset = foreign_peer.receive()
+        foreign_peer.send("Result", re=reset["seq"], **result(True, bytes(16)))
+        step = foreign_peer.receive()
         assert step["payload"] == {"Packed": "01" + "00" * 15}, "a Python int"
-        stranger.send(
+        foreign_peer.send(
             "Result", re=step["seq"], **result(False, bytes([1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]))
         )
-        close = stranger.receive()
-        stranger.send("Closed", [], re=close["seq"])
-        assert stranger.receive()["kind"] == "Goodbye"
-        assert stranger.receive() is None
+        close = foreign_peer.receive()
+        foreign_peer.send("Closed", [], re=close["seq"])
+        assert foreign_peer.receive()["kind"] == "Goodbye"
+        assert foreign_peer.receive() is None
 
     with raw_peer.listen(play) as address:
         env = rlay.ClientEnv(address)
@@ -98,10 +98,10 @@ LIES: dict[str, tuple[Callable[[RawPeer, int], None], str]] = {
 def test_a_host_that_lies(name: str) -> None:
     lie, text = LIES[name]
 
-    def play(stranger: RawPeer) -> None:
-        host(stranger)
-        lie(stranger, stranger.receive()["seq"])
-        answer = stranger.receive()
+    def play(foreign_peer: RawPeer) -> None:
+        host(foreign_peer)
+        lie(foreign_peer, foreign_peer.receive()["seq"])
+        answer = foreign_peer.receive()
         if name in ("another size", "a mark that is none"):
             assert answer["kind"] == "Close", "a bad payload is the end of a request, not of the session"
         else:
@@ -116,7 +116,7 @@ def test_a_host_that_lies(name: str) -> None:
 
 def test_a_space_that_this_gymnasium_cannot_make() -> None:
     spec = SPEC | {"observation_space": {"Discrete": DISCRETE["Discrete"] | {"n": (1 << 64) - 1}}}
-    with raw_peer.listen(lambda stranger: host(stranger, spec)) as address:
+    with raw_peer.listen(lambda foreign_peer: host(foreign_peer, spec)) as address:
         with pytest.raises(rlay.Error, match=f"Discrete space that Gymnasium {gym.__version__} cannot make"):
             rlay.ClientEnv(address)
 
@@ -128,15 +128,15 @@ def test_a_space_that_nobody_could_hold() -> None:
     for space in ({"Box": box | bounds}, {"Sequence": {"stack": False, "space": {"Box": box | bounds}}}):
         for whose in ("observation", "action"):
             spec = SPEC | {f"{whose}_space": space}
-            with raw_peer.listen(lambda stranger, spec=spec: host(stranger, spec)) as address:
+            with raw_peer.listen(lambda foreign_peer, spec=spec: host(foreign_peer, spec)) as address:
                 with pytest.raises(rlay.Incompatible, match=f"the {whose} space of 1099511627776 bytes is larger"):
                     rlay.ClientEnv(address)
 
 
 def test_a_spec_that_is_none() -> None:
-    def play(stranger: RawPeer) -> None:
-        host(stranger, SPEC | {"action_space": {"Discrete": DISCRETE["Discrete"] | {"n": 0}}})
-        assert stranger.receive()["body"]["code"] == 8
+    def play(foreign_peer: RawPeer) -> None:
+        host(foreign_peer, SPEC | {"action_space": {"Discrete": DISCRETE["Discrete"] | {"n": 0}}})
+        assert foreign_peer.receive()["body"]["code"] == 8
 
     with raw_peer.listen(play) as address, pytest.raises(rlay.ProtocolError, match="Discrete"):
         rlay.ClientEnv(address)

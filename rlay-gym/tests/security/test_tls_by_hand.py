@@ -76,37 +76,37 @@ def listening(papers: Path, more: str = "") -> str:
     return f"tls://127.0.0.1:0?cert={papers}/learner.pem&key={papers}/learner.key{more}"
 
 
-def play(stranger: RawPeer) -> None:
+def play(foreign_peer: RawPeer) -> None:
     """Play a step of an episode of the scripted environment."""
-    stranger.send("Hello", HELLO)
-    assert stranger.receive()["kind"] == "Welcome"
-    stranger.send("Make", MAKE)
-    assert stranger.receive()["kind"] == "Spec"
-    stranger.send("Reset", RESET)
-    assert stranger.receive()["kind"] == "Result"
-    stranger.send("Goodbye", {"code": 0, "message": "done"})
-    assert stranger.receive() is None
+    foreign_peer.send("Hello", HELLO)
+    assert foreign_peer.receive()["kind"] == "Welcome"
+    foreign_peer.send("Make", MAKE)
+    assert foreign_peer.receive()["kind"] == "Spec"
+    foreign_peer.send("Reset", RESET)
+    assert foreign_peer.receive()["kind"] == "Result"
+    foreign_peer.send("Goodbye", {"code": 0, "message": "done"})
+    assert foreign_peer.receive() is None
 
 
 @pytest.mark.parametrize("protocol", [True, False], ids=["alpn", "no-alpn"])
 def test_a_client_by_hand_is_served(scripted_host: ScriptedHost, papers: Path, protocol: bool) -> None:
     address = scripted_host.serve(address=listening(papers))
     assert address.endswith(pin(papers / "learner.pem"))
-    with dial(address, believing(papers, protocol=protocol)) as stranger:
-        assert stranger.socket.version() == "TLSv1.3"
-        play(stranger)
+    with dial(address, believing(papers, protocol=protocol)) as foreign_peer:
+        assert foreign_peer.socket.version() == "TLSv1.3"
+        play(foreign_peer)
 
 
 def test_a_client_without_a_certificate_is_told_so(scripted_host: ScriptedHost, papers: Path) -> None:
     address = scripted_host.serve(address=listening(papers, f"&ca={papers}/ca.pem"))
     context = believing(papers)
-    with dial(address, context) as stranger, pytest.raises(ssl.SSLError, match="certificate required"):
-        stranger.send("Hello", HELLO)
-        stranger.receive()
+    with dial(address, context) as foreign_peer, pytest.raises(ssl.SSLError, match="certificate required"):
+        foreign_peer.send("Hello", HELLO)
+        foreign_peer.receive()
     scripted_host.log("the dialer showed no certificate")
     context.load_cert_chain(papers / "game.pem", papers / "game.key")
-    with dial(address, context) as stranger:
-        play(stranger)
+    with dial(address, context) as foreign_peer:
+        play(foreign_peer)
     rlay.ClientEnv(f"{address}&cert={papers}/game.pem&key={papers}/game.key").close()
 
 
@@ -174,17 +174,17 @@ def serve_by_hand(papers: Path, name: str = "learner", *, client_ca: bool = Fals
             yield f"tls://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def host_an_episode(stranger: RawPeer) -> None:
+def host_an_episode(foreign_peer: RawPeer) -> None:
     """Answer an agent that resets once and leaves."""
-    assert stranger.receive()["kind"] == "Hello"
-    stranger.send("Welcome", WELCOME)
-    stranger.receive()
-    stranger.send("Spec", SPEC, re=1)
-    stranger.receive()
-    stranger.send("Result", re=2, **result(True, b"\1" + bytes(15)))
-    while message := stranger.receive():
+    assert foreign_peer.receive()["kind"] == "Hello"
+    foreign_peer.send("Welcome", WELCOME)
+    foreign_peer.receive()
+    foreign_peer.send("Spec", SPEC, re=1)
+    foreign_peer.receive()
+    foreign_peer.send("Result", re=2, **result(True, b"\1" + bytes(15)))
+    while message := foreign_peer.receive():
         if message["kind"] == "Close":
-            stranger.send("Closed", [], re=message["seq"])
+            foreign_peer.send("Closed", [], re=message["seq"])
 
 
 def test_a_host_by_hand_is_played(papers: Path) -> None:
@@ -228,9 +228,12 @@ def test_a_copy_of_a_listener_asks_for_the_same_certificates(papers: Path) -> No
         address = env.address
     with pickle.loads(copied) as copy:
         assert copy.address == address
-        with dial(address, believing(papers)) as stranger, pytest.raises(ssl.SSLError, match="certificate required"):
-            stranger.send("Hello", HELLO)
-            stranger.receive()
+        with (
+            dial(address, believing(papers)) as foreign_peer,
+            pytest.raises(ssl.SSLError, match="certificate required"),
+        ):
+            foreign_peer.send("Hello", HELLO)
+            foreign_peer.receive()
 
 
 def test_openssl_is_there() -> None:

@@ -167,15 +167,15 @@ def test_a_proof_is_that_of_the_specification() -> None:
 
 
 def test_a_proof_made_by_hand(scripted_host: ScriptedHost) -> None:
-    with raw_peer.dial(scripted_host.serve(token=SECRET)) as stranger:
+    with raw_peer.dial(scripted_host.serve(token=SECRET)) as foreign_peer:
         body = raw_peer.HELLO | {"auth": 1, "nonce": list(os.urandom(32))}
         hello = encode("frame", {"kind": "Hello", "seq": 0, "ack": 0, "re": 0, "body": body})
-        stranger.send_bytes(hello)
-        challenge = stranger.receive_bytes()
+        foreign_peer.send_bytes(hello)
+        challenge = foreign_peer.receive_bytes()
         assert challenge is not None and decode("frame", challenge)["kind"] == "Challenge"
-        stranger.send("Proof", {"proof": list(raw_peer.proof(SECRET, b"rlay dialer", hello, challenge))})
-        welcome = stranger.receive()
+        foreign_peer.send("Proof", {"proof": list(raw_peer.proof(SECRET, b"rlay dialer", hello, challenge))})
+        welcome = foreign_peer.receive()
         assert welcome["kind"] == "Welcome"
         assert welcome["body"]["proof"] == list(raw_peer.proof(SECRET, b"rlay listener", hello, challenge))
-        stranger.send("Make", raw_peer.MAKE)
-        assert stranger.receive()["kind"] == "Spec"
+        foreign_peer.send("Make", raw_peer.MAKE)
+        assert foreign_peer.receive()["kind"] == "Spec"

@@ -72,13 +72,13 @@ LIES: dict[str, tuple[str, Any]] = {
 def test_an_agent_shows_what_a_host_says(name: str) -> None:
     kind, body = LIES[name]
 
-    def play(stranger: RawPeer) -> None:
-        host(stranger, SPEC | {"env_id": FORGED})
-        reset = stranger.receive()
+    def play(foreign_peer: RawPeer) -> None:
+        host(foreign_peer, SPEC | {"env_id": FORGED})
+        reset = foreign_peer.receive()
         is_end = kind == "Goodbye" or body["fatal"]
-        stranger.send(kind, body, re=0 if is_end else reset["seq"])
+        foreign_peer.send(kind, body, re=0 if is_end else reset["seq"])
         if not is_end:
-            stranger.socket.recv(1)
+            foreign_peer.socket.recv(1)
 
     with raw_peer.listen(play) as address:
         env = rlay.ClientEnv(address)
@@ -98,10 +98,10 @@ def test_an_agent_shows_what_a_host_says(name: str) -> None:
 
 
 def test_a_refusal_is_shown() -> None:
-    def play(stranger: RawPeer) -> None:
-        stranger.receive()
-        stranger.send("Reject", {"code": 7, "wire_min": 8, "wire_max": 9, "message": FORGED + "x" * 60_000})
-        stranger.socket.recv(1)
+    def play(foreign_peer: RawPeer) -> None:
+        foreign_peer.receive()
+        foreign_peer.send("Reject", {"code": 7, "wire_min": 8, "wire_max": 9, "message": FORGED + "x" * 60_000})
+        foreign_peer.socket.recv(1)
 
     with raw_peer.listen(play) as address, pytest.raises(rlay.Incompatible, match=SHOWN) as caught:
         rlay.ClientEnv(address)
@@ -111,17 +111,17 @@ def test_a_refusal_is_shown() -> None:
 @contextlib.contextmanager
 def agent(address: str) -> Iterator[RawPeer]:
     """An agent by hand that has begun an episode."""
-    with raw_peer.dial_and_shake(address) as stranger:
+    with raw_peer.dial_and_shake(address) as foreign_peer:
         for kind, body in (("Make", MAKE), ("Reset", RESET)):
-            stranger.send(kind, body)
-            stranger.receive()
-        yield stranger
+            foreign_peer.send(kind, body)
+            foreign_peer.receive()
+        yield foreign_peer
 
 
 @pytest.mark.parametrize("name", ["goodbye", "a long goodbye", "a fatal error", "a fatal error of the environment"])
 def test_the_log_of_a_host_shows_what_an_agent_says(entries: Callable[[], list[str]], name: str) -> None:
-    with rlay.ServerBackend(Talkative, max_sessions=1) as host, agent(host.address) as stranger:
-        stranger.send(*LIES[name])
+    with rlay.ServerBackend(Talkative, max_sessions=1) as host, agent(host.address) as foreign_peer:
+        foreign_peer.send(*LIES[name])
         until(lambda: any("bye" in line for line in entries()), "it is told")
     assert is_honest(entries()), entries()
 
@@ -188,18 +188,18 @@ def test_the_log_of_a_policy_shows_what_an_environment_says() -> None:
         address = server.find("serving the policy at").rsplit(" ", 1)[1]
         lines: list[str] = []
         for kind, body in (("Goodbye", LIES["goodbye"][1]), ("Result", None)):
-            with raw_peer.dial(address) as stranger:
-                stranger.send("Hello", HELLO | {"role": "Env"})
-                assert stranger.receive()["kind"] == "Welcome"
-                make = stranger.receive()
-                stranger.send("Spec", SPEC | {"observation_space": space}, re=make["seq"])
-                reset = stranger.receive()
+            with raw_peer.dial(address) as foreign_peer:
+                foreign_peer.send("Hello", HELLO | {"role": "Env"})
+                assert foreign_peer.receive()["kind"] == "Welcome"
+                make = foreign_peer.receive()
+                foreign_peer.send("Spec", SPEC | {"observation_space": space}, re=make["seq"])
+                reset = foreign_peer.receive()
                 if body is None:
                     row = result(True, b"")["body"]
-                    stranger.send("Result", row, re=reset["seq"], payload={"Values": [{"Str": FORGED}]})
-                    assert is_harmless(stranger.receive()["body"]["message"])
+                    foreign_peer.send("Result", row, re=reset["seq"], payload={"Values": [{"Str": FORGED}]})
+                    assert is_harmless(foreign_peer.receive()["body"]["message"])
                 else:
-                    stranger.send(kind, body)
+                    foreign_peer.send(kind, body)
                 while not any(("bye" if body else "what is bye") in line for line in lines):
                     lines.append(server.line())
         server.interrupt()

@@ -52,7 +52,7 @@ ELSEWHERE = (
     ),
     Elsewhere(
         "one of another release dials, whichever it is", "all", "refused, or log", "log, or refused", AT_ONCE,
-        "the listener lets in the next",
+        "the listener admits the next",
         "tests/facade/version_mismatch.rs::one_of_another_release_is_told",
     ),
     Elsewhere(
@@ -96,7 +96,7 @@ ELSEWHERE = (
     ),
     Elsewhere(
         "a listener has no descriptors left", "all", "`Busy`", "log", "at `connect_timeout`",
-        "what is open goes on, and others are let in once there are some",
+        "what is open goes on, and others are admitted once there are some",
         "failures/test_descriptor_exhaustion.py::test_a_host_without_descriptors",
     ),
     Elsewhere(
@@ -104,8 +104,8 @@ ELSEWHERE = (
         "failures/test_transport_failures.py::test_clients_that_say_nothing",
     ),
     Elsewhere(
-        "crowds of hostile strangers", "all", GONE, "log", "", "a good session goes on",
-        "security/test_hostile_peers.py::test_a_crowd_of_hostile_strangers",
+        "crowds of hostile foreign peers", "all", GONE, "log", "", "a good session goes on",
+        "security/test_hostile_peers.py::test_a_crowd_of_hostile_foreign_peers",
     ),
 )  # fmt: skip
 
@@ -138,7 +138,7 @@ What you see at the agent, what you see at the host, how soon, and what you can 
   was lost before its first step. That an agent joins a host, or leaves it, after how many steps and why, is
   information.
 - **Somebody else is at the door.** Whoever listens writes a warning to the logger `rlay`, closes the connection and
-  goes on. `zmq` and `quic` drop what is not theirs without a word, and over `zmq` a stranger may do worse: see
+  goes on. `zmq` and `quic` drop what is not theirs without a word, and over `zmq` a foreign peer may do worse: see
   [SECURITY.md](../SECURITY.md).
 
 There is a table for each paradigm. A dash stands where no user of RLay is left to see anything, or where a fault makes

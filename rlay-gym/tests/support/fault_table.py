@@ -97,7 +97,7 @@ FAULTS = (
     Fault("the host is killed (SIGKILL) during a call", inject_process_faults.kill_host, HOST_DIES, ends_the_host=True),
     Fault("the environment calls `os._exit`", inject_process_faults.end_host, HOST_DIES, ends_the_host=True),
     Fault("the agent is killed (SIGKILL)", inject_process_faults.kill_agent, {
-        "client": Course(AGENT_DIES, "its environment is closed, its place is free"),
+        "client": Course(AGENT_DIES, "its environment is closed, its permit is free"),
         "server": Course(AGENT_DIES, "its environment is closed, the host dials in to the next listener there"),
     }),
     Fault("the agent is killed while workers live that it forked", inject_process_faults.kill_parent, {
@@ -118,7 +118,7 @@ FAULTS = (
     )),
     Fault("the environment cannot be made", inject_process_faults.fail_to_make, whoever_dials(
         everywhere(raised(rlay.EnvError, OSError, says="no display"), Logged("no display"), AT_ONCE),
-        "its place is free",
+        "its permit is free",
     )),
     *map(fails, ("reset", "step", "render", "close")),
     Fault("the environment answers after the deadline", inject_process_faults.answer_late, whoever_dials(

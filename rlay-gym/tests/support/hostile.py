@@ -72,12 +72,12 @@ def over(dial: Dial, *lists: Openings) -> list[Attack]:
 
 def attack(dial: Dial, opening: Opening, address: str) -> None:
     """Connect, do it, and wait until the host ends the connection, if the opening has not."""
-    with dial(address) as stranger:
-        stranger.socket.settimeout(PATIENCE)
+    with dial(address) as foreign_peer:
+        foreign_peer.socket.settimeout(PATIENCE)
         end = time.monotonic() + PATIENCE
         try:
-            opening(stranger)
-            while stranger.receive_bytes() is not None:
+            opening(foreign_peer)
+            while foreign_peer.receive_bytes() is not None:
                 assert time.monotonic() < end, "the host talks on and on"
         except TimeoutError:
             raise AssertionError("the host neither reads on nor ends the connection") from None
@@ -90,15 +90,15 @@ def attack(dial: Dial, opening: Opening, address: str) -> None:
 
 def say(words: bytes) -> Opening:
     """Send bytes as they are."""
-    return lambda stranger: stranger.socket.sendall(words)
+    return lambda foreign_peer: foreign_peer.socket.sendall(words)
 
 
 def frames(*these: bytes) -> Opening:
     """Send frames, as the transport carries them."""
 
-    def play(stranger: RawPeer) -> None:
+    def play(foreign_peer: RawPeer) -> None:
         for frame in these:
-            stranger.send_bytes(frame)
+            foreign_peer.send_bytes(frame)
 
     return play
 
@@ -106,68 +106,68 @@ def frames(*these: bytes) -> Opening:
 def then(*these: Opening) -> Opening:
     """One after another."""
 
-    def play(stranger: RawPeer) -> None:
+    def play(foreign_peer: RawPeer) -> None:
         for opening in these:
-            opening(stranger)
+            opening(foreign_peer)
 
     return play
 
 
-def leave(stranger: RawPeer) -> None:
+def leave(foreign_peer: RawPeer) -> None:
     """Close the connection."""
-    stranger.socket.close()
+    foreign_peer.socket.close()
 
 
-def crash(stranger: RawPeer) -> None:
+def crash(foreign_peer: RawPeer) -> None:
     """Close it as a kill does: what was not read is thrown away, and so says the kernel."""
-    stranger.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    stranger.socket.close()
+    foreign_peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    foreign_peer.socket.close()
 
 
-def half_close(stranger: RawPeer) -> None:
+def half_close(foreign_peer: RawPeer) -> None:
     """Say that nothing follows, and stay."""
-    stranger.socket.shutdown(socket.SHUT_WR)
+    foreign_peer.socket.shutdown(socket.SHUT_WR)
 
 
-def linger(stranger: RawPeer) -> None:
+def linger(foreign_peer: RawPeer) -> None:
     """Stay for a moment without sending or reading, then close."""
     time.sleep(0.2)
-    leave(stranger)
+    leave(foreign_peer)
 
 
 def drip(words: bytes, pause: float) -> Opening:
     """Send byte after byte."""
 
-    def play(stranger: RawPeer) -> None:
+    def play(foreign_peer: RawPeer) -> None:
         for i in range(len(words)):
-            stranger.socket.sendall(words[i : i + 1])
+            foreign_peer.socket.sendall(words[i : i + 1])
             time.sleep(pause)
 
     return play
 
 
-def enter(stranger: RawPeer) -> None:
+def enter(foreign_peer: RawPeer) -> None:
     """Be admitted, as an honest agent is."""
-    stranger.send("Hello", HELLO)
-    answer = stranger.receive()
+    foreign_peer.send("Hello", HELLO)
+    answer = foreign_peer.receive()
     assert answer is not None and answer["kind"] == "Welcome", answer
 
 
-def make(stranger: RawPeer) -> None:
+def make(foreign_peer: RawPeer) -> None:
     """Have an environment made."""
-    stranger.send("Make", MAKE)
-    answer = stranger.receive()
+    foreign_peer.send("Make", MAKE)
+    answer = foreign_peer.receive()
     assert answer is not None and answer["kind"] == "Spec", answer
 
 
 def deaf(*these: bytes) -> Opening:
     """Send frames as long as there is room for them, read nothing, and go."""
 
-    def play(stranger: RawPeer) -> None:
-        stranger.socket.settimeout(0.5)
+    def play(foreign_peer: RawPeer) -> None:
+        foreign_peer.socket.settimeout(0.5)
         with contextlib.suppress(TimeoutError):
-            frames(*these)(stranger)
-        leave(stranger)
+            frames(*these)(foreign_peer)
+        leave(foreign_peer)
 
     return play
 
@@ -240,8 +240,8 @@ STREAM_SILENT: Openings = {
 FIRST: Openings = {
     **{f"{kind} first": frames(head(code)) for kind, code in CODES.items()},
     **{f"{kind} first, and noise in it": frames(head(code) + NOISE[:200]) for kind, code in CODES.items()},
-    "a well-formed Make first": lambda stranger: stranger.send("Make", MAKE),
-    "a well-formed Reset first": lambda stranger: stranger.send("Reset", RESET),
+    "a well-formed Make first": lambda foreign_peer: foreign_peer.send("Make", MAKE),
+    "a well-formed Reset first": lambda foreign_peer: foreign_peer.send("Reset", RESET),
     "a well-formed Welcome first": frames(encode("frame", {
         "kind": "Welcome", "seq": 0, "ack": 0, "re": 0,
         "body": {
@@ -318,8 +318,8 @@ INSIDE: Openings = {
     "Hello and a hundred Makes at once": deaf(hello(), *(head(0x20, n) + b"\0\x09" + bytes(12) for n in range(1, 101))),
     "Hello and many requests, none of them read": deaf(hello(), *(head(0x25, n) + bytes(8) for n in range(1, 3000))),
     "a reset of a megabyte": then(enter, frames(head(0x21, 1) + bytes(1 << 20))),
-    "Make with a number left out": then(enter, lambda stranger: stranger.send("Make", MAKE, seq=2)),
-    "Make with number 0": then(enter, lambda stranger: stranger.send("Make", MAKE, seq=0)),
+    "Make with a number left out": then(enter, lambda foreign_peer: foreign_peer.send("Make", MAKE, seq=2)),
+    "Make with number 0": then(enter, lambda foreign_peer: foreign_peer.send("Make", MAKE, seq=0)),
     "Make that has heard what was never said": then(enter, frames(head(0x20, 1, 9) + b"\0\x09" + bytes(12))),
     "Make that answers what was never asked": then(enter, frames(head(0x20, 1, 0, 9) + b"\0\x09" + bytes(12))),
     "Make with a name of 2^62 bytes": then(enter, frames(head(0x20, 1) + b"\x01" + text(b"x", 1 << 62))),
@@ -327,14 +327,17 @@ INSIDE: Openings = {
     "Make with 2^60 values": then(enter, frames(head(0x20, 1) + b"\0" + struct.pack("<IQ", 7, 1 << 60))),
     "Make twice at once": then(enter, frames(*(head(0x20, n) + b"\0\x09" + bytes(12) for n in (1, 2))), leave),
     "Make of what nobody offers": then(enter, lambda s: s.send("Make", MAKE | {"env_id": "Nothing-v0"}), leave),
-    "Make, and a crash": then(enter, lambda stranger: stranger.send("Make", MAKE), crash),
+    "Make, and a crash": then(enter, lambda foreign_peer: foreign_peer.send("Make", MAKE), crash),
     "a step before there is anything": then(enter, frames(head(0x22, 1) + bytes(24)), leave),
     "a step with noise in it": then(enter, make, frames(head(0x22, 2, 1) + NOISE[:99])),
     "a reset of 2^60 rows": then(enter, make, frames(head(0x21, 2, 1) + struct.pack("<Q", 1 << 60))),
     "a reset of slots that nobody has": then(
-        enter, make, lambda stranger: stranger.send("Reset", {"rows": [[9, None]] * 99, "options": "None"}), leave
+        enter,
+        make,
+        lambda foreign_peer: foreign_peer.send("Reset", {"rows": [[9, None]] * 99, "options": "None"}),
+        leave,
     ),
-    "an answer": then(enter, make, lambda stranger: stranger.send("Closed", [], re=1)),
+    "an answer": then(enter, make, lambda foreign_peer: foreign_peer.send("Closed", [], re=1)),
     "an error that is fatal": then(enter, make, frames(head(0x0A, 2, 1) + struct.pack("<IBQ", 8, 1, 0) + bytes(24))),
     "an unknown kind, inside": then(enter, make, frames(head(0x77, 2, 1))),
     "Goodbye, and then more": then(enter, frames(head(9, 1) + bytes(12), NOISE[:999]), leave),

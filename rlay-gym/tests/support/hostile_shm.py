@@ -174,8 +174,8 @@ def dial(address: str) -> Iterator[RawPeer]:
 def hand(*descriptors: int) -> Callable[[RawPeer], None]:
     """Send descriptors, as only the listener should."""
 
-    def play(stranger: RawPeer) -> None:
-        socket.send_fds(stranger.socket, [b"RLAYSHM1"], list(descriptors))
+    def play(foreign_peer: RawPeer) -> None:
+        socket.send_fds(foreign_peer.socket, [b"RLAYSHM1"], list(descriptors))
 
     return play
 
@@ -183,47 +183,47 @@ def hand(*descriptors: int) -> Callable[[RawPeer], None]:
 def hand_memory(size: int) -> Callable[[RawPeer], None]:
     """Send memory of this size."""
 
-    def play(stranger: RawPeer) -> None:
+    def play(foreign_peer: RawPeer) -> None:
         memory = os.memfd_create("hostile")
         os.ftruncate(memory, size)
-        hand(memory)(stranger)
+        hand(memory)(foreign_peer)
         os.close(memory)
 
     return play
 
 
-def hand_back(stranger: RawPeer) -> None:
+def hand_back(foreign_peer: RawPeer) -> None:
     """Take the memory and send it back."""
-    _, [memory], _, _ = socket.recv_fds(stranger.socket, 8, 1)
-    hand(memory)(stranger)
+    _, [memory], _, _ = socket.recv_fds(foreign_peer.socket, 8, 1)
+    hand(memory)(foreign_peer)
     os.close(memory)
 
 
-def hand_pipe(stranger: RawPeer) -> None:
+def hand_pipe(foreign_peer: RawPeer) -> None:
     """Send both ends of a pipe."""
     ends = os.pipe()
-    hand(*ends)(stranger)
+    hand(*ends)(foreign_peer)
     for end in ends:
         os.close(end)
 
 
-def hand_itself(stranger: RawPeer) -> None:
+def hand_itself(foreign_peer: RawPeer) -> None:
     """Send the connection over itself, and the standard streams."""
-    hand(stranger.socket.fileno(), 0, 1, 2)(stranger)
+    hand(foreign_peer.socket.fileno(), 0, 1, 2)(foreign_peer)
 
 
-def hand_many(stranger: RawPeer) -> None:
+def hand_many(foreign_peer: RawPeer) -> None:
     """Send as many descriptors as the kernel lets pass at once, again and again."""
     for _ in range(8):
-        hand(*[stranger.socket.fileno()] * 253)(stranger)
+        hand(*[foreign_peer.socket.fileno()] * 253)(foreign_peer)
 
 
-def storm(stranger: RawPeer) -> None:
+def storm(foreign_peer: RawPeer) -> None:
     """Send wake-ups without end."""
     end = time.monotonic() + HANDSHAKE + 3
     while True:
         # Before the clock is read: a process that stood still until then finds out that the host has left.
-        stranger.socket.sendall(b"\1" * 4096)
+        foreign_peer.socket.sendall(b"\1" * 4096)
         if time.monotonic() >= end:
             raise TimeoutError("the host listens to the bell for longer than a handshake may take")
 
@@ -262,8 +262,8 @@ RENDEZVOUS_SILENT: Openings = {
 def put(side: int, which: int, *values: int) -> Callable[[RawPeer], None]:
     """Set a word to one value after another, waking the host each time."""
 
-    def play(stranger: RawPeer) -> None:
-        ring: Any = stranger.socket
+    def play(foreign_peer: RawPeer) -> None:
+        ring: Any = foreign_peer.socket
         for value in values:
             ring.set_word(side, which, value)
             ring.rouse()
@@ -274,44 +274,44 @@ def put(side: int, which: int, *values: int) -> Callable[[RawPeer], None]:
 def paint(start: int, end: int, words: bytes) -> Callable[[RawPeer], None]:
     """Write over a part of the memory, and wake the host."""
 
-    def play(stranger: RawPeer) -> None:
-        ring: Any = stranger.socket
+    def play(foreign_peer: RawPeer) -> None:
+        ring: Any = foreign_peer.socket
         ring.map[start:end] = words[: end - start]
         ring.rouse()
 
     return play
 
 
-def take_back(stranger: RawPeer) -> None:
+def take_back(foreign_peer: RawPeer) -> None:
     """Unwrite what the host has read."""
-    ring: Any = stranger.socket
+    ring: Any = foreign_peer.socket
     ring.sendall(framed(hello())[:40])
     ring.wait(lambda: ring.word(LISTENER, READ) == 40)
-    put(DIALER, WRITTEN, 3)(stranger)
+    put(DIALER, WRITTEN, 3)(foreign_peer)
 
 
-def jump(stranger: RawPeer) -> None:
+def jump(foreign_peer: RawPeer) -> None:
     """Once the host has read what there is, begin the ring anew, but not with the next byte."""
-    ring: Any = stranger.socket
+    ring: Any = foreign_peer.socket
     ring.wait(lambda: ring.word(LISTENER, READ) == ring.written)
-    put(DIALER, START, ring.written - 1)(stranger)
+    put(DIALER, START, ring.written - 1)(foreign_peer)
 
 
-def flicker(stranger: RawPeer) -> None:
+def flicker(foreign_peer: RawPeer) -> None:
     """Change the bytes of a frame while the host reads them."""
-    ring: Any = stranger.socket
+    ring: Any = foreign_peer.socket
     length = 1 << 18
     ring.sendall(framed(NOISE[:length], length))
     end = time.monotonic() + 0.1
     while time.monotonic() < end:
-        paint(DATA[DIALER], DATA[DIALER] + 2 * length, NOISE[time.monotonic_ns() % 1000 :])(stranger)
+        paint(DATA[DIALER], DATA[DIALER] + 2 * length, NOISE[time.monotonic_ns() % 1000 :])(foreign_peer)
 
 
 def resize(size: int) -> Callable[[RawPeer], None]:
     """Try to make the memory shorter or longer, or to unseal it. The kernel should refuse."""
 
-    def play(stranger: RawPeer) -> None:
-        ring: Any = stranger.socket
+    def play(foreign_peer: RawPeer) -> None:
+        ring: Any = foreign_peer.socket
         with contextlib.suppress(PermissionError):
             fcntl.fcntl(ring.memory, fcntl.F_ADD_SEALS, 0)
         with contextlib.suppress(PermissionError):
@@ -320,11 +320,11 @@ def resize(size: int) -> Callable[[RawPeer], None]:
     return play
 
 
-def heard_out(stranger: RawPeer) -> None:
+def heard_out(foreign_peer: RawPeer) -> None:
     """Wait for the end without reading the memory, which is no longer trusted."""
-    ring: Any = stranger.socket
+    ring: Any = foreign_peer.socket
     ring.wait(lambda: False)
-    leave(stranger)
+    leave(foreign_peer)
 
 
 HELLO = say(framed(hello()))

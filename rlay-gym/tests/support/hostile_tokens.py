@@ -21,11 +21,11 @@ seen: set[bytes] = set()
 """Every challenge that was ever received: none may come twice, or an old proof would answer it."""
 
 
-def knock(stranger: RawPeer) -> tuple[bytes, bytes]:
+def knock(foreign_peer: RawPeer) -> tuple[bytes, bytes]:
     """Say Hello and return its frame and that of Challenge."""
     frame = hello(auth=1, nonce=list(os.urandom(32)))
-    stranger.send_bytes(frame)
-    challenge = stranger.receive_bytes()
+    foreign_peer.send_bytes(frame)
+    challenge = foreign_peer.receive_bytes()
     assert challenge is not None and decode("frame", challenge)["kind"] == "Challenge", challenge
     assert challenge not in seen
     seen.add(challenge)
@@ -35,9 +35,9 @@ def knock(stranger: RawPeer) -> tuple[bytes, bytes]:
 def prove(prover: Prover, *more: Opening) -> Opening:
     """Answer the challenge with this proof, and continue."""
 
-    def play(stranger: RawPeer) -> None:
-        stranger.send_bytes(head(3) + prover(*knock(stranger)))
-        then(*more)(stranger)
+    def play(foreign_peer: RawPeer) -> None:
+        foreign_peer.send_bytes(head(3) + prover(*knock(foreign_peer)))
+        then(*more)(foreign_peer)
 
     return play
 
@@ -45,9 +45,9 @@ def prove(prover: Prover, *more: Opening) -> Opening:
 def answer(*these: Opening) -> Opening:
     """Answer the challenge with something else."""
 
-    def play(stranger: RawPeer) -> None:
-        knock(stranger)
-        then(*these)(stranger)
+    def play(foreign_peer: RawPeer) -> None:
+        knock(foreign_peer)
+        then(*these)(foreign_peer)
 
     return play
 
@@ -67,10 +67,10 @@ def unhashed(hello: bytes, challenge: bytes) -> bytes:
     return hmac.new(SECRET.encode(), b"rlay dialer" + hello + challenge, hashlib.sha256).digest()
 
 
-def enter(stranger: RawPeer) -> None:
+def enter(foreign_peer: RawPeer) -> None:
     """Prove the token, and be admitted."""
-    prove(right)(stranger)
-    welcome = stranger.receive()
+    prove(right)(foreign_peer)
+    welcome = foreign_peer.receive()
     assert welcome is not None and welcome["kind"] == "Welcome", welcome
 
 
@@ -104,8 +104,8 @@ TOKEN: Openings = {
     "a proof in a frame of a wrong number": answer(frames(head(3, 1) + NOISE[:32])),
     "a proof in a frame with a reserved byte": answer(frames(b"\3\1" + bytes(30) + NOISE[:32])),
     "a wrong proof twice": prove(lambda *_: bytes(32), frames(head(3) + bytes(32))),
-    "Hello instead of a proof": answer(lambda stranger: stranger.send("Hello", HELLO)),
-    "Make instead of a proof": answer(lambda stranger: stranger.send("Make", MAKE)),
+    "Hello instead of a proof": answer(lambda foreign_peer: foreign_peer.send("Hello", HELLO)),
+    "Make instead of a proof": answer(lambda foreign_peer: foreign_peer.send("Make", MAKE)),
     "Challenge instead of a proof": answer(frames(head(2) + NOISE[:32])),
     "Welcome instead of a proof": answer(frames(head(4) + NOISE[:32])),
     "Reject instead of a proof": answer(frames(head(5) + struct.pack("<IHHQ", 13, 0, 0, 0))),

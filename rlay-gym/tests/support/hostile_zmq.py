@@ -90,17 +90,17 @@ class Zmtp(RawPeer):
 def meet(address: str) -> Iterator[RawPeer]:
     """Connect, as any ZeroMQ does."""
     with plug(address) as connection:
-        stranger = Zmtp(connection)
-        stranger.meet()
-        yield stranger
+        foreign_peer = Zmtp(connection)
+        foreign_peer.meet()
+        yield foreign_peer
 
 
 @contextlib.contextmanager
 def dial(address: str) -> Iterator[RawPeer]:
     """Connect, as an RLay does."""
-    with meet(address) as stranger:
-        send(CREDIT + PLENTY)(stranger)
-        yield stranger
+    with meet(address) as foreign_peer:
+        send(CREDIT + PLENTY)(foreign_peer)
+        yield foreign_peer
 
 
 # Without ZMTP, or with one that is wrong
@@ -199,11 +199,11 @@ def parts(*words: bytes) -> Opening:
     return say(b"".join(part(each, MORE) for each in words[:-1]) + part(words[-1]))
 
 
-def ping(stranger: RawPeer) -> None:
+def ping(foreign_peer: RawPeer) -> None:
     """Ask whether the host is there, for longer than a handshake may take."""
     end = time.monotonic() + HANDSHAKE + 3
     while time.monotonic() < end:
-        send(PING)(stranger)
+        send(PING)(foreign_peer)
         time.sleep(0.1)
 
 
@@ -280,11 +280,11 @@ MEETING_SILENT: Openings = {
 # One that needs more than a crowd does of each
 
 
-def never_read(stranger: RawPeer) -> None:
+def never_read(foreign_peer: RawPeer) -> None:
     """Ask whether the host is there as long as it listens, read no answer, and stay for a while."""
-    stranger.socket.settimeout(1.0)
+    foreign_peer.socket.settimeout(1.0)
     with contextlib.suppress(TimeoutError):
         for _ in range(400):
-            stranger.socket.sendall(part(PING) * 10_000)
+            foreign_peer.socket.sendall(part(PING) * 10_000)
     time.sleep(HANDSHAKE + 1)
-    leave(stranger)
+    leave(foreign_peer)

@@ -54,9 +54,9 @@ BY_HAND = {
 def another_version(scenario: Scenario) -> Iterator[Seen]:
     with scenario.door() as address:
         answers = []
-        with BY_HAND[scenario.scheme](address) as stranger:
-            stranger.send("Hello", scenario.hello | {"wire_min": 7, "wire_max": 9})
-            error, after = see(lambda: answers.append(stranger.receive()))
+        with BY_HAND[scenario.scheme](address) as foreign_peer:
+            foreign_peer.send("Hello", scenario.hello | {"wire_min": 7, "wire_max": 9})
+            error, after = see(lambda: answers.append(foreign_peer.receive()))
         assert error is None and answers[0]["kind"] == "Reject"
         yield seen_by(scenario.dials, answers[0]["body"]["message"], after)
 
@@ -86,9 +86,9 @@ def browse_safely(scenario: Scenario) -> Iterator[Seen]:
     with scenario.door() as address:
 
         def get() -> None:
-            with raw_peer.dial_tls(address) as stranger:
-                stranger.socket.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert stranger.socket.recv(1) == b""
+            with raw_peer.dial_tls(address) as foreign_peer:
+                foreign_peer.socket.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert foreign_peer.socket.recv(1) == b""
 
         error, after = see(get)
         assert isinstance(error, OSError) == (scenario.scheme != "tls")
@@ -103,12 +103,12 @@ def talk_nonsense(scenario: Scenario) -> Iterator[Seen]:
             hostile_quic.send([garbage], address)
             yield Seen()
             return
-        with (hostile_shm.dial if scenario.scheme == "shm" else raw_peer.dial)(address) as stranger:
+        with (hostile_shm.dial if scenario.scheme == "shm" else raw_peer.dial)(address) as foreign_peer:
 
             def until_the_end() -> None:
                 with contextlib.suppress(ConnectionError):
-                    stranger.socket.sendall(garbage)
-                    while stranger.socket.recv(1 << 10):
+                    foreign_peer.socket.sendall(garbage)
+                    while foreign_peer.socket.recv(1 << 10):
                         pass
 
             error, after = see(until_the_end)

@@ -112,7 +112,7 @@ def kill_parent(scenario: Scenario) -> Iterator[Seen]:
             agent.say("on")
         for _ in range(2):
             agent.find("goes on 1")
-        # There is room for three, and the two workers have their places.
+        # There is room for three, and the two workers have their permits.
         scenario.next_agent()
 
 
@@ -201,7 +201,7 @@ def stop_agent(scenario: Scenario) -> Iterator[Seen]:
 def fail_to_make(scenario: Scenario) -> Iterator[Seen]:
     error, after = see(lambda: scenario.env("scripted_env:broken", {"max_sessions": 1}).reset())
     yield Seen(agent=error, after=after)
-    # The second one shows that the first has given its place back.
+    # The second one shows that the first has given its permit back.
     assert "no display" in str(see(scenario.next_agent)[0])
 
 

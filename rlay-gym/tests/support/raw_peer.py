@@ -139,26 +139,26 @@ def dial_tls(address: str) -> Iterator[RawPeer]:
 @contextlib.contextmanager
 def dial_and_shake(address: str) -> Iterator[RawPeer]:
     """Connect as an honest agent does."""
-    with dial(address) as stranger:
-        stranger.send("Hello", HELLO)
-        assert stranger.receive()["kind"] == "Welcome"
-        yield stranger
+    with dial(address) as foreign_peer:
+        foreign_peer.send("Hello", HELLO)
+        assert foreign_peer.receive()["kind"] == "Welcome"
+        yield foreign_peer
 
 
-def host(stranger: RawPeer, spec: Json = SPEC) -> None:
+def host(foreign_peer: RawPeer, spec: Json = SPEC) -> None:
     """Play an honest host that an agent has dialed, up to and including Spec."""
-    stranger.receive()
-    stranger.send("Welcome", WELCOME)
-    make = stranger.receive()
-    stranger.send("Spec", spec, re=make["seq"])
+    foreign_peer.receive()
+    foreign_peer.send("Welcome", WELCOME)
+    make = foreign_peer.receive()
+    foreign_peer.send("Spec", spec, re=make["seq"])
 
 
-def ask(stranger: RawPeer) -> None:
+def ask(foreign_peer: RawPeer) -> None:
     """Play an honest agent that an environment has dialed, up to and including Spec."""
-    stranger.receive()
-    stranger.send("Welcome", WELCOME)
-    stranger.send("Make", MAKE)
-    assert stranger.receive()["kind"] == "Spec"
+    foreign_peer.receive()
+    foreign_peer.send("Welcome", WELCOME)
+    foreign_peer.send("Make", MAKE)
+    assert foreign_peer.receive()["kind"] == "Spec"
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ pub(super) fn run(input: &mut Input<'_>) {
                 greeting.welcome(admission, &mut down);
             }
             Err(error) if error.kind() == ErrorKind::Protocol => {
-                return assert!(is_changed, "a dialer was taken for a stranger: {error}");
+                return assert!(is_changed, "a dialer was taken for a foreign peer: {error}");
             }
             Err(error) => {
                 assert!(!is_match || is_changed, "a dialer was refused: {error}");

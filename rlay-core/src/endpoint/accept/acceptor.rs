@@ -118,7 +118,7 @@ impl Acceptor {
         Ok(Self { address, shared, thread: Mutex::new(Some(thread)), descriptor, abandoned: AtomicBool::new(false) })
     }
 
-    /// Lets agents in from now on, where [`bind_host`](Self::bind_host) made this.
+    /// Admits agents from now on, where [`bind_host`](Self::bind_host) made this.
     pub fn set_ready(&self) {
         self.shared.admission.set_ready();
     }
@@ -170,7 +170,7 @@ impl Acceptor {
         })
     }
 
-    /// What went wrong with strangers since the last call, for a log.
+    /// What went wrong with foreign peers since the last call, for a log.
     pub fn notices(&self) -> Vec<String> {
         self.shared.state().notices.drain(..).collect()
     }

@@ -25,14 +25,14 @@ pub(in crate::endpoint) struct Admission<C> {
     limits: Limits,
     /// What a host tells dialers for which there is no room; `None`: that all sessions are taken.
     full: Option<String>,
-    /// Whether dialers are let in yet.
+    /// Whether dialers are admitted yet.
     is_ready: AtomicBool,
     permits: SessionPermits,
     resumable: ResumableSessions<C>,
     is_closed: AtomicBool,
 }
 
-/// A dialer that is let in.
+/// A dialer that is admitted.
 pub(super) enum Admitted<C> {
     /// Into a new session.
     New(NewSession<C>),
@@ -67,7 +67,7 @@ impl<C> Admission<C> {
         Self { full, is_ready: AtomicBool::new(false), ..Self::new(Role::Env, options) }
     }
 
-    /// Lets dialers in from now on.
+    /// Admits dialers from now on.
     pub(super) fn set_ready(&self) {
         self.is_ready.store(true, SeqCst);
     }

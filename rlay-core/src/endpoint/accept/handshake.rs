@@ -42,7 +42,7 @@ impl<'a, C> ListenerHandshake<'a, C> {
         Ok(Self { handshake: ServerHandshake::new(local, nonce()?), admission, is_resumable })
     }
 
-    /// The longest frame that a dialer may send before it is let in.
+    /// The longest frame that a dialer may send before it is admitted.
     pub(in crate::endpoint) fn max_frame(options: &ConnectionOptions) -> usize {
         options.listener.max_handshake_frame.min(HANDSHAKE_FRAME)
     }

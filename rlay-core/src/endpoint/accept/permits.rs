@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_not_waited_for_long_keeps_its_place() {
+    fn one_that_has_not_waited_for_long_keeps_its_permit() {
         let permits = permits(Role::Env, 1, Duration::from_secs(60));
         let waits = permits.acquire(true).unwrap();
         assert!(permits.acquire(true).is_none());
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_can_be_no_more_sessions_one_takes_the_place_of_another() {
+    fn where_there_can_be_no_more_sessions_one_takes_the_permit_of_another() {
         let permits = permits(Role::Env, 9, Duration::ZERO);
         assert!(permits.acquire(false).is_none());
         let silent = permits.acquire(true).unwrap();

@@ -32,9 +32,9 @@ pub fn dial(address: &Address, role: Role, options: &ConnectionOptions, wait: &m
     dial_unless(address, role, options, wait, false)
 }
 
-/// The same for a host that has been let in there before. If the agent at `address` launched this program
-/// ([`ADDRESS_VARIABLE`](crate::endpoint::ADDRESS_VARIABLE)) and does not listen any more, it has closed the environment and
-/// wants no other: that is an error of kind [`Closed`](ErrorKind::Closed), at once.
+/// The same for a host that was admitted there before. If the agent at `address` launched this program
+/// ([`ADDRESS_VARIABLE`](crate::endpoint::ADDRESS_VARIABLE)) and does not listen any more, it has closed the
+/// environment and wants no other: that is an error of kind [`Closed`](ErrorKind::Closed), at once.
 pub fn dial_next(address: &Address, options: &ConnectionOptions, wait: &mut Wait<'_>) -> Result<Connection> {
     dial_unless(address, Role::Env, options, wait, is_launcher(address))
 }

@@ -91,7 +91,7 @@ pub struct RawPoll {
     cancel: CancelToken,
     /// The body of the last answer, kept until the agent has it.
     body: Vec<u8>,
-    /// Whether it was let in.
+    /// Whether it was admitted.
     has_begun: bool,
     /// The request that the engine has yet to answer.
     owed: Option<(u64, Call)>,

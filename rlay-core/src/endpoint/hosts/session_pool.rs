@@ -82,7 +82,7 @@ struct Sessions {
     /// Whether the next one is being dialed, and when the last one was.
     is_dialing: bool,
     dialed: Option<Instant>,
-    /// Whether one was let in.
+    /// Whether one was admitted.
     have_begun: bool,
 }
 
@@ -143,7 +143,7 @@ impl SessionPool {
         &self.0.cancel
     }
 
-    /// Begins to serve, until [`release`](Self::release): agents are let in. An error if the pool serves already or
+    /// Begins to serve, until [`release`](Self::release): agents are admitted. An error if the pool serves already or
     /// was closed.
     pub fn claim(&self) -> Result<()> {
         self.0.running.claim(&self.0.cancel)?;
@@ -182,7 +182,7 @@ impl SessionPool {
         }
     }
 
-    /// Lets no agent in any more and ends every session.
+    /// Admits no agent any more and ends every session.
     pub fn close(&self) {
         self.0.cancel.cancel();
         if let Some(acceptor) = self.acceptor() {
@@ -312,7 +312,7 @@ impl Inner {
     }
 }
 
-/// A session that was let in, to be hosted on one thread. Dropping it ends it.
+/// A session that was admitted, to be hosted on one thread. Dropping it ends it.
 #[derive(Debug)]
 pub struct HostedSession {
     connection: Connection,

@@ -49,7 +49,7 @@ pub struct ConnectionOptions {
     pub(crate) listener: ListenerOptions,
 }
 
-/// Bounds on what dials a listener and is not let in yet. Endpoints that dial ignore them.
+/// Bounds on what dials a listener and is not admitted yet. Endpoints that dial ignore them.
 ///
 /// ```
 /// use rlay::ListenerOptions;
@@ -196,7 +196,7 @@ macro_rules! connection_setters {
                 self
             }
 
-            /// Bounds on what dials a listener and is not let in yet.
+            /// Bounds on what dials a listener and is not admitted yet.
             pub fn listener(mut self, listener: ListenerOptions) -> Self {
                 self.connection_mut().listener = listener;
                 self

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A listener with a certificate that the foreign peer trusts, and with `options` as well.
 async fn listen(options: &str) -> (Box<dyn Listener>, SocketAddr, CertificateDer<'static>, std::path::PathBuf) {
     let made = rcgen::generate_simple_self_signed(["learner".to_owned()]).unwrap();
-    let name = format!("rlay-quic-strangers-{}-{}", std::process::id(), options.len());
+    let name = format!("rlay-quic-foreign-peers-{}-{}", std::process::id(), options.len());
     let file = std::env::temp_dir().join(name);
     std::fs::write(&file, format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem())).unwrap();
     let options = options.replace("FILE", &file.display().to_string());
@@ -44,7 +44,7 @@ async fn dial(at: SocketAddr, believed: CertificateDer<'static>, send_window: u6
 }
 
 #[tokio::test]
-async fn a_stranger_leaves_little_unread() {
+async fn a_foreign_peer_leaves_little_unread() {
     const OWN: usize = 64 << 10;
     let (mut listener, at, believed, file) = listen("").await;
     let accepted = tokio::spawn(async move { (listener.accept().await.unwrap(), listener) });
@@ -55,7 +55,7 @@ async fn a_stranger_leaves_little_unread() {
     let mut sent = 0;
     while let Ok(written) = timeout(Duration::from_millis(500), send.write(&[7; 4096])).await {
         sent += written.unwrap();
-        assert!(sent < 16 * OWN, "a stranger filled {sent} bytes of the listener's memory");
+        assert!(sent < 16 * OWN, "a foreign peer filled {sent} bytes of the listener's memory");
     }
     assert!(sent >= OWN, "it could send something");
     drop((accepted.await, std::fs::remove_file(file)));

@@ -20,12 +20,12 @@ use rlay_testkit::CountingEnv;
 use crate::support::{PATIENCE, bounded, counting, counting_with, eventually, fresh, patient, patient_host};
 
 /// A raw connection.
-struct Stranger {
+struct ForeignPeer {
     stream: TcpStream,
     framing: Framing,
 }
 
-impl Stranger {
+impl ForeignPeer {
     fn dial(address: &str) -> Self {
         let stream = TcpStream::connect(address.strip_prefix("tcp://").expect("a tcp address")).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("it is a socket");
@@ -103,13 +103,13 @@ const TLS: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on, for
 const GARBAGE: &[u8] = &[0xa5; 4096];
 
 #[test]
-fn strangers_are_dropped_without_an_answer() {
+fn foreign_peers_are_dropped_without_an_answer() {
     for words in [HTTP, TLS, GARBAGE, b"", b"\x08\0\0\0 a frame", &[0; 64]] {
         in_good_company(move |address| {
-            let mut stranger = Stranger::dial(address);
-            stranger.say(words);
-            let _ = stranger.stream.shutdown(Shutdown::Write);
-            assert!(stranger.hear().is_none(), "{words:?} got an answer");
+            let mut peer = ForeignPeer::dial(address);
+            peer.say(words);
+            let _ = peer.stream.shutdown(Shutdown::Write);
+            assert!(peer.hear().is_none(), "{words:?} got an answer");
         });
     }
 }
@@ -127,19 +127,19 @@ fn own_memory() -> usize {
 fn what_is_announced_takes_no_memory() {
     in_good_company(|address| {
         let before = own_memory();
-        let strangers: Vec<Stranger> = (0..56)
+        let peers: Vec<ForeignPeer> = (0..56)
             .map(|_| {
-                let mut stranger = Stranger::dial(address);
-                stranger.say_frame(&greeting());
-                assert!(receive_welcome(&stranger.hear().expect("an answer")).is_ok());
-                stranger.say(&[&(64_u32 << 20).to_le_bytes()[..], &[0; 77]].concat());
-                stranger
+                let mut peer = ForeignPeer::dial(address);
+                peer.say_frame(&greeting());
+                assert!(receive_welcome(&peer.hear().expect("an answer")).is_ok());
+                peer.say(&[&(64_u32 << 20).to_le_bytes()[..], &[0; 77]].concat());
+                peer
             })
             .collect();
         // The peer's bytes are read at some later time.
         thread::sleep(Duration::from_millis(300));
         assert!(own_memory() < before + (32 << 20), "{} bytes more", own_memory() - before);
-        drop(strangers);
+        drop(peers);
     });
 }
 
@@ -149,7 +149,7 @@ fn the_listener_says_who_came() {
         let acceptor = Acceptor::bind(&fresh("tcp").parse()?, Role::Env, patient().connection())?;
         let address = acceptor.address().to_string();
         for (words, who) in [(HTTP, "an HTTP peer"), (TLS, "a TLS peer"), (GARBAGE, "not an RLay peer")] {
-            Stranger::dial(&address).say(words);
+            ForeignPeer::dial(&address).say(words);
             let mut heard = vec![];
             eventually(who, || {
                 heard.extend(acceptor.notices());
@@ -165,17 +165,17 @@ fn the_listener_says_who_came() {
 #[test]
 fn a_silent_connection_is_dropped_after_a_while_and_blocks_nobody() {
     in_good_company(|address| {
-        let mut silent: Vec<_> = (0..8).map(|_| Stranger::dial(address)).collect();
+        let mut silent: Vec<_> = (0..8).map(|_| ForeignPeer::dial(address)).collect();
         let mut env = ClientEnv::connect(address, patient()).expect("there is room");
         env.reset(None, &Value::None).expect("it works");
-        assert!(silent.iter_mut().all(|stranger| stranger.hear().is_none()));
+        assert!(silent.iter_mut().all(|peer| peer.hear().is_none()));
     });
 }
 
 #[test]
 fn more_silent_connections_than_there_is_room_for_only_delay() {
     in_good_company(|address| {
-        let silent: Vec<_> = (0..80).map(|_| Stranger::dial(address)).collect();
+        let silent: Vec<_> = (0..80).map(|_| ForeignPeer::dial(address)).collect();
         let mut env = ClientEnv::connect(address, patient()).expect("there is room again");
         env.reset(None, &Value::None).expect("it works");
         drop(silent);
@@ -185,7 +185,7 @@ fn more_silent_connections_than_there_is_room_for_only_delay() {
 #[test]
 fn a_frame_beyond_the_limit_ends_its_own_session_only() {
     in_good_company(|address| {
-        let mut peer = Stranger::dial(address);
+        let mut peer = ForeignPeer::dial(address);
         peer.say_frame(&greeting());
         receive_welcome(&peer.hear().expect("an answer")).expect("a welcome");
         peer.say(&(65_u32 << 20).to_le_bytes());
@@ -204,7 +204,7 @@ fn a_frame_beyond_the_limit_ends_its_own_session_only() {
 #[test]
 fn a_frame_beyond_the_limit_of_handshakes_is_dropped() {
     in_good_company(|address| {
-        let mut peer = Stranger::dial(address);
+        let mut peer = ForeignPeer::dial(address);
         peer.say(&(1_u32 << 20).to_le_bytes());
         assert!(peer.hear().is_none());
     });
@@ -213,7 +213,7 @@ fn a_frame_beyond_the_limit_of_handshakes_is_dropped() {
 #[test]
 fn messages_out_of_turn_end_the_session_with_a_reason() {
     in_good_company(|address| {
-        let mut peer = Stranger::dial(address);
+        let mut peer = ForeignPeer::dial(address);
         peer.say_frame(&greeting());
         receive_welcome(&peer.hear().expect("an answer")).expect("a welcome");
         peer.say_frame(&greeting()); // once more
@@ -293,7 +293,7 @@ fn an_agent_that_dials_something_else_says_so() {
 fn an_acceptor_hands_out_who_passed() {
     bounded(|| {
         let acceptor = Acceptor::bind(&fresh("tcp").parse()?, Role::Env, patient().connection())?;
-        let mut peer = Stranger::dial(&acceptor.address().to_string());
+        let mut peer = ForeignPeer::dial(&acceptor.address().to_string());
         peer.say_frame(&greeting());
         let ready = acceptor.next(&mut Wait::new(Some(PATIENCE)))?;
         assert_eq!(acceptor.sessions(), 1);
@@ -331,5 +331,5 @@ fn a_flood_of_silent_connections_keeps_nobody_out() {
         backend.close();
         Ok::<_, EnvError>(())
     })
-    .expect("let in although the silent ones are not given up yet");
+    .expect("admitted although the silent ones are not given up yet");
 }
