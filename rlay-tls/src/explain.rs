@@ -72,7 +72,7 @@ pub fn explain_alert(peer: &str, alert: u8) -> Option<Error> {
         AlertDescription::CertificateExpired => "it says that this end's certificate has expired or is not valid yet",
         AlertDescription::UnknownCA => "it does not know who signed this end's certificate; give another (cert=FILE)",
         AlertDescription::CertificateUnknown | AlertDescription::AccessDenied => {
-            "it refuses this end's certificate; the log there says which one, and what to do to let it in"
+            "it refuses this end's certificate; the log there says which one, and what to do to admit it"
         }
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate

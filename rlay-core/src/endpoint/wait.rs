@@ -135,7 +135,8 @@ impl<'a> Wait<'a> {
         self.like(deadline, self.soft_deadline)
     }
 
-    /// The same with a look up at `soft_deadline` or soon after: what waits then ends as at the deadline, what sends does not.
+    /// The same with a look up at `soft_deadline` or soon after: what waits then ends as at the deadline, what sends
+    /// does not.
     pub(crate) fn soft_deadline(&mut self, soft_deadline: Option<Instant>) -> Wait<'_> {
         Wait { is_approximate: true, ..self.like(self.deadline, soft_deadline) }
     }

@@ -50,8 +50,8 @@ impl Redial {
     pub(crate) fn failed(&mut self, error: Error, is_connected: bool) -> Result<Duration> {
         let is_pointless = match error.kind() {
             ErrorKind::Unauthorized | ErrorKind::Incompatible | ErrorKind::Closed => true,
-            // The session has ended, or the port has no listener. The latter is final only where the user did not say how
-            // long to wait: with a longer wait a tunnel may be restarted.
+            // The session has ended, or the port has no listener. The latter is final only where the user did not say
+            // how long to wait: with a longer wait a tunnel may be restarted.
             _ if error.is_gone() => is_connected || self.needs_listener,
             // All else has worked once, and may again: names are not found while a network changes.
             _ => false,

@@ -143,8 +143,8 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 
 There is a table for each paradigm. A dash stands where no user of RLay is left to see anything, or where a fault makes
 no sense over a transport or cannot be brought about: HTTP does not reach shared memory, and the tests speak no QUIC by
-hand. “{AT_ONCE}” is within 2 s. A silent peer is given up within `liveness=`, 18 s by default and {LIVENESS:g} s in the rows
-below; the 2 s are those that an agent's call waits for another connection.
+hand. “{AT_ONCE}” is within 2 s. A silent peer is given up within `liveness=`, 18 s by default and {LIVENESS:g} s in the
+rows below; the 2 s are those that an agent's call waits for another connection.
 What is in quotes is part of the message, often its end.
 
 <!-- Made by rlay-gym/tests/support/failure_page.py, which says how; every row is asserted by

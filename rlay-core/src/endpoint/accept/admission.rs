@@ -72,7 +72,8 @@ impl<C> Admission<C> {
         self.is_ready.store(true, SeqCst);
     }
 
-    /// Starts a new session, resumes one, or refuses. `is_resumable`: whether new ones may go on over other connections.
+    /// Starts a new session, resumes one, or refuses. `is_resumable`: whether new ones may go on over other
+    /// connections.
     pub(super) fn admit(&self, hello: Hello, is_resumable: bool) -> Result<Admitted<C>> {
         if let Some(resume) = hello.resume {
             let slot = self.resumable.find(&resume.ticket).filter(|_| !self.is_closed.load(SeqCst));
@@ -112,8 +113,8 @@ impl<C> Admission<C> {
         self.resumable.wake_group()
     }
 
-    /// Lets no dialer come back any more. Without `and_tell` the sessions are not told, for a forked child: a lock may be
-    /// held by a thread that the child does not have.
+    /// Lets no dialer come back any more. Without `and_tell` the sessions are not told, for a forked child: a lock may
+    /// be held by a thread that the child does not have.
     pub(in crate::endpoint) fn close(&self, and_tell: bool) {
         self.is_closed.store(true, SeqCst);
         if and_tell {

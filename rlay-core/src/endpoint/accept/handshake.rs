@@ -9,8 +9,8 @@ use crate::{
     wire::{HANDSHAKE_FRAME, Role},
 };
 
-/// The handshake of a listener whose channels are of the kind `C`. It sees no channel: any loop can drive it, by receiving
-/// a frame, giving it to [`take`](Self::take) and sending the answer.
+/// The handshake of a listener whose channels are of the kind `C`. It sees no channel: any loop can drive it, by
+/// receiving a frame, giving it to [`take`](Self::take) and sending the answer.
 pub(in crate::endpoint) struct ListenerHandshake<'a, C> {
     handshake: ServerHandshake,
     admission: &'a Admission<C>,

@@ -59,8 +59,8 @@ impl SessionPermits {
         Self(Arc::new(Inner { is_queue, most, most_waiting, hold, state, changed }))
     }
 
-    /// A permit for a session that waits, if there is one or another session has to make room. `may_grow`: whether there may
-    /// be more sessions than there are.
+    /// A permit for a session that waits, if there is one or another session has to make room. `may_grow`: whether
+    /// there may be more sessions than there are.
     pub(super) fn acquire(&self, may_grow: bool) -> Option<SessionPermit> {
         let (mut state, now) = (self.0.state(), Instant::now());
         if !may_grow || state.acquired() >= self.0.most || state.waiting.len() >= self.0.most_waiting {

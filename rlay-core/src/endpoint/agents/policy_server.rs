@@ -61,8 +61,8 @@ impl PolicyServer {
     /// the log are told which leaf differs first. It returns once the environments were told; for Ctrl-C see
     /// [`ServerBackend::run`](crate::ServerBackend::run).
     ///
-    /// Logs each environment that joins, and that leaves, with the count of its steps; once for each reason and machine,
-    /// why an environment was not played.
+    /// Logs each environment that joins, and that leaves, with the count of its steps; once for each reason and
+    /// machine, why an environment was not played.
     pub fn run<O, A, P>(&self, policy: impl Fn() -> P + Send + Sync + 'static) -> Result<()>
     where
         O: Space + 'static,

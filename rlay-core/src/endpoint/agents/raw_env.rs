@@ -85,8 +85,8 @@ impl Search {
 
 impl RawEnv {
     /// Dials the host at `address` and has it make an environment, as
-    /// [`ClientEnv::connect`](crate::ClientEnv::connect) does. All in all that takes `connect_timeout` at most, whatever
-    /// the deadline of `wait` is; so does every search for another environment.
+    /// [`ClientEnv::connect`](crate::ClientEnv::connect) does. All in all that takes `connect_timeout` at most,
+    /// whatever the deadline of `wait` is; so does every search for another environment.
     pub fn connect(address: &str, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
         #[cfg(unix)]
         if let Some(command) = crate::endpoint::programs::command::command(address)? {

@@ -21,9 +21,9 @@ use crate::{
 
 /// Shakes hands with dialers, and brings those that have lost their connection back to their sessions.
 ///
-/// The caller accepts, and chooses the task of each handshake and each session. As long as there are sessions whose dialers
-/// may come back, go on accepting, and let no handshake wait for another: one with a peer that is no endpoint takes
-/// [`ConnectionOptions::handshake_timeout`] over theirs.
+/// The caller accepts, and chooses the task of each handshake and each session. As long as there are sessions whose
+/// dialers may come back, go on accepting, and let no handshake wait for another: one with a peer that is no endpoint
+/// takes [`ConnectionOptions::handshake_timeout`] over theirs.
 ///
 /// ```no_run
 /// use rlay::{Value, asynchronous::{AsyncAcceptor, AsyncEnv}, wire::Role};
@@ -31,7 +31,8 @@ use crate::{
 /// # async fn serve() -> Result<(), rlay::Error> {
 /// // A learner that listens, and plays with every environment that dials in.
 /// let options = rlay::agent_options();
-/// let (mut listener, acceptor) = AsyncAcceptor::listen(&"mem://arena".parse()?, Role::Agent, options.connection()).await?;
+/// let address = "mem://arena".parse()?;
+/// let (mut listener, acceptor) = AsyncAcceptor::listen(&address, Role::Agent, options.connection()).await?;
 /// loop {
 ///     let (incoming, acceptor, options) = (listener.accept().await?, acceptor.clone(), options.clone());
 ///     tokio::spawn(async move {
@@ -87,9 +88,9 @@ impl AsyncAcceptor {
 
     /// Shakes hands with one that was accepted. `None`: it came back to its session, which goes on.
     ///
-    /// There are at most [`ConnectionOptions::max_sessions`] sessions; further dialers are told to try again, unless an agent has
-    /// asked for no environment within [`ConnectionOptions::handshake_timeout`]: its connection then fails, and makes room. A session's
-    /// permit is free when its connection is dropped.
+    /// There are at most [`ConnectionOptions::max_sessions`] sessions; further dialers are told to try again, unless an
+    /// agent has asked for no environment within [`ConnectionOptions::handshake_timeout`]: its connection then fails,
+    /// and makes room. A session's permit is free when its connection is dropped.
     ///
     /// # Cancel safety
     ///

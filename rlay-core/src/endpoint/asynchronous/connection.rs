@@ -39,8 +39,8 @@ use crate::{
 ///
 /// # Cancel safety
 ///
-/// Whatever waits on it may be cancelled; the next call goes on from there. A call that is cancelled while it sends a part
-/// of a frame breaks the channel, and another one brings the frame.
+/// Whatever waits on it may be cancelled; the next call goes on from there. A call that is cancelled while it sends a
+/// part of a frame breaks the channel, and another one brings the frame.
 #[derive(Debug)]
 pub struct AsyncConnection {
     channel: Box<dyn Channel>,
@@ -134,8 +134,8 @@ impl AsyncConnection {
         self.recovery.check()
     }
 
-    /// Sends one frame. A channel that is lost is not an error: [`next`](Self::next) reads what the peer has said before
-    /// it went, and has the frame sent again.
+    /// Sends one frame. A channel that is lost is not an error: [`next`](Self::next) reads what the peer has said
+    /// before it went, and has the frame sent again.
     pub(super) async fn send(&mut self, [head, body]: [&[u8]; 2]) -> Result<()> {
         if !self.recovery.has_connection() {
             return Ok(());
@@ -146,9 +146,9 @@ impl AsyncConnection {
         sent.or_else(|error| if error.kind() == ErrorKind::ConnectionLost { Ok(()) } else { Err(error) })
     }
 
-    /// The next frame; `received` is the number of the last one. `None` once the peer has closed the channel on purpose.
-    /// After a reconnect, sends what `to_retransmit(n)` gives, `n` being the number of the last frame that the peer has
-    /// received.
+    /// The next frame; `received` is the number of the last one. `None` once the peer has closed the channel on
+    /// purpose. After a reconnect, sends what `to_retransmit(n)` gives, `n` being the number of the last frame that the
+    /// peer has received.
     pub(super) async fn next<'a, F>(&mut self, received: u64, to_retransmit: F) -> Result<Option<Frame>>
     where
         F: Fn(u64) -> Result<ToRetransmit<'a>>,

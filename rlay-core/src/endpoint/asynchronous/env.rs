@@ -109,8 +109,8 @@ impl AsyncEnv {
     ///
     /// If the future is dropped before the request is sent, which is while it waits for an earlier late answer, nothing
     /// was asked. If it is dropped while the request is sent, the connection is lost: over a network the next call has
-    /// the request sent over another one, elsewhere the session is over. If it is dropped while it waits for the answer,
-    /// that is late: the next `reset` drops it, and until then `step` and `render` fail with
+    /// the request sent over another one, elsewhere the session is over. If it is dropped while it waits for the
+    /// answer, that is late: the next `reset` drops it, and until then `step` and `render` fail with
     /// [`Busy`](ErrorKind::Busy).
     pub async fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Value>> {
         self.begin()?;
@@ -127,8 +127,8 @@ impl AsyncEnv {
     ///
     /// # Cancel safety
     ///
-    /// As [`reset`](Self::reset): an answer that was waited for is late, and only `reset` goes on. The environment takes
-    /// the action all the same, once.
+    /// As [`reset`](Self::reset): an answer that was waited for is late, and only `reset` goes on. The environment
+    /// takes the action all the same, once.
     pub async fn step(&mut self, action: &Value) -> Result<StepResult<Value>> {
         self.begin()?;
         let space: &AnySpace = &self.core.spec().action_space;

@@ -34,8 +34,8 @@ const GOODBYE_TIME: Duration = Duration::from_millis(500);
 ///
 /// # Cancel safety
 ///
-/// If the future is dropped, so is the connection. A listener that has let it in already frees the session's permit, over
-/// a network after its [`ConnectionOptions::handshake_timeout`].
+/// If the future is dropped, so is the connection. A listener that has admitted it already frees the session's permit,
+/// over a network after its [`ConnectionOptions::handshake_timeout`].
 pub async fn connect(address: &Address, role: Role, options: &ConnectionOptions) -> Result<AsyncConnection> {
     AsyncConnection::dial(address, role, options).await
 }
@@ -78,15 +78,15 @@ async fn handshake(channel: &mut dyn Channel, local: Local, session: Option<Resu
 /// Hosts one session until it ends. The environment's own calls run on this task; if they are long, give the host a
 /// thread and use [`serve`](super::serve) instead.
 ///
-/// While the environment is in a call the connection is not looked at. If that is lost meanwhile, and it is this side that
-/// dials, the agent waits for the call's end before another one comes, and may give up first.
+/// While the environment is in a call the connection is not looked at. If that is lost meanwhile, and it is this side
+/// that dials, the agent waits for the call's end before another one comes, and may give up first.
 ///
 /// # Cancel safety
 ///
 /// If the future is dropped while it waits for a request, nothing is lost: call it again with the same `connection` and
-/// `host`. If it is dropped while it sends an answer, the connection is lost: the next call brings the answer over another
-/// connection where the session may have one, and fails otherwise. The environment's own calls are not interrupted, for
-/// they do not wait. The environment is closed when `host` is dropped.
+/// `host`. If it is dropped while it sends an answer, the connection is lost: the next call brings the answer over
+/// another connection where the session may have one, and fails otherwise. The environment's own calls are not
+/// interrupted, for they do not wait. The environment is closed when `host` is dropped.
 pub async fn serve(connection: &mut AsyncConnection, host: &mut Host<'_>) -> Result<()> {
     let result = turn(connection, host).await;
     if let Err(error) = &result

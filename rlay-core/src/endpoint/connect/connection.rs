@@ -138,8 +138,8 @@ impl Connection {
         self.reconnector.is_some()
     }
 
-    /// Keeps the permit of a session that has begun; an error of kind [`Busy`](ErrorKind::Busy) if another session has it
-    /// already.
+    /// Keeps the permit of a session that has begun; an error of kind [`Busy`](ErrorKind::Busy) if another session has
+    /// it already.
     pub(in crate::endpoint) fn keep_permit(&mut self) -> Result<()> {
         self.permit.as_mut().map_or(Ok(()), SessionPermit::keep)
     }
@@ -149,8 +149,8 @@ impl Connection {
         self.permit.as_ref().map_or(Ok(()), SessionPermit::check)
     }
 
-    /// Says whether the session may go on over another channel: before it has begun it ends with its channel, for nothing
-    /// is lost with that.
+    /// Says whether the session may go on over another channel: before it has begun it ends with its channel, for
+    /// nothing is lost with that.
     pub(in crate::endpoint) fn set_resumable(&mut self, is_resumable: bool) {
         self.recovery.set_possible(is_resumable && self.slot.is_some());
     }
@@ -196,9 +196,9 @@ impl Connection {
         })
     }
 
-    /// The next frame; `received` is the number of the last one. After a reconnect, sends what `to_retransmit(n)` gives, `n`
-    /// being the number of the last frame that the peer has received. Fails with an error of kind `ConnectionLost` if no
-    /// other channel comes in time.
+    /// The next frame; `received` is the number of the last one. After a reconnect, sends what `to_retransmit(n)`
+    /// gives, `n` being the number of the last frame that the peer has received. Fails with an error of kind
+    /// `ConnectionLost` if no other channel comes in time.
     pub(in crate::endpoint) fn next<'a>(
         &mut self,
         wait: &mut Wait<'_>,

@@ -106,8 +106,8 @@ fn may_pass(kind: ErrorKind) -> bool {
     matches!(kind, ConnectionLost | Busy | ResourceExhausted | Timeout)
 }
 
-/// Connects for a session that goes on, trying again until `wait` is over unless that is pointless. Gives the channel and
-/// the number of the last frame that the listener has received.
+/// Connects for a session that goes on, trying again until `wait` is over unless that is pointless. Gives the channel
+/// and the number of the last frame that the listener has received.
 pub(super) fn resume(
     address: &Address,
     role: Role,

@@ -153,8 +153,8 @@ impl<C> ReconnectSlot<C> {
         }
     }
 
-    /// Reconnector: blocks until the session needs another channel, polling `watch` every `interval`. False when none is
-    /// to be brought any more.
+    /// Reconnector: blocks until the session needs another channel, polling `watch` every `interval`. False when none
+    /// is to be brought any more.
     pub(in crate::endpoint) fn wait_needed(&self, interval: Duration, watch: &mut Option<Watch>) -> bool {
         let mut takeover = self.takeover();
         loop {

@@ -61,8 +61,9 @@ impl ClientBackend {
     /// serves already, is an error, too. It returns once the agents were told; for Ctrl-C see
     /// [`ServerBackend::run`](crate::ServerBackend::run).
     ///
-    /// If an agent launched this program, whose address is that in [`ADDRESS_VARIABLE`](crate::endpoint::ADDRESS_VARIABLE), it
-    /// returns as soon as the agent has closed the environment.
+    /// If an agent launched this program, whose address is that in
+    /// [`ADDRESS_VARIABLE`](crate::endpoint::ADDRESS_VARIABLE), it returns as soon as the agent has closed the
+    /// environment.
     pub fn run(&self) -> Result<()> {
         refuse_inside_tokio()?;
         self.0.run()

@@ -16,9 +16,9 @@ use crate::{
     wire::{Frames, Goodbye, Limits, Make, Payload, Reset, Row, Spec, put_value},
 };
 
-/// The host's side of a session with one env slot. What arrives is for [`take`](Self::take); a request is answered by the
-/// method that has the name of its answer, which writes the [`head`](Self::head) of a frame. The caller has the body: the
-/// observation.
+/// The host's side of a session with one env slot. What arrives is for [`take`](Self::take); a request is answered by
+/// the method that has the name of its answer, which writes the [`head`](Self::head) of a frame. The caller has the
+/// body: the observation.
 #[derive(Debug)]
 pub(in crate::endpoint) struct HostCore {
     session: EnvSession,
@@ -147,8 +147,8 @@ impl HostCore {
         self.session.spec(spec, &mut self.head)
     }
 
-    /// Answers a reset (`first`) or step with what stands in `outcome`, and an observation of so many bytes. Whether it is
-    /// the first step of the session.
+    /// Answers a reset (`first`) or step with what stands in `outcome`, and an observation of so many bytes. Whether it
+    /// is the first step of the session.
     pub(in crate::endpoint) fn row(
         &mut self,
         request: u64,

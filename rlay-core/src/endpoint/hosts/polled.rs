@@ -33,7 +33,8 @@ use crate::{
 
 /// How long it may take to tell an agent that it broke the protocol, or to close after it has said goodbye.
 const LAST_WORD: Duration = Duration::from_millis(200);
-/// So many requests that the engine does not learn of are answered in a turn, whatever its deadline: the next turn is soon.
+/// So many requests that the engine does not learn of are answered in a turn, whatever its deadline: the next turn is
+/// soon.
 const ROUNDS: usize = 16;
 /// The deadline of callers that give none.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -319,7 +320,8 @@ impl RawPoll {
     }
 
     /// Answers a reset or step with what stands in `outcome`, where another buffer takes the place of the
-    /// observation. If that is too large to send, the agent is told, too. `wait` may end where the agent takes nothing in.
+    /// observation. If that is too large to send, the agent is told, too. `wait` may end where the agent takes nothing
+    /// in.
     pub fn reply(&mut self, outcome: &mut Outcome, wait: &mut Wait<'_>) -> Result<()> {
         let (request, call) = self.owed()?;
         if call == Call::Render {
@@ -479,7 +481,9 @@ impl Drop for RawPoll {
 /// use rlay::{Discrete, Map, Metadata, PolledEnv, StepResult, ResetResult, Turn};
 /// use std::time::Duration;
 ///
-/// let mut agent = PolledEnv::new(Discrete::new(10), Discrete::new(2), &Metadata::default(), "mem://arena", rlay::host_options())?;
+/// let (observation_space, action_space, metadata) = (Discrete::new(10), Discrete::new(2), Metadata::default());
+/// let options = rlay::host_options();
+/// let mut agent = PolledEnv::new(observation_space, action_space, &metadata, "mem://arena", options)?;
 /// let mut world = 0;
 /// loop { // the engine's own loop
 ///     match agent.turn(Duration::ZERO)? {
@@ -531,9 +535,9 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     }
 
     /// What the agent wants, waited for at most `timeout`; `None` if nothing yet, or no agent is there. Zero waits for
-    /// nothing; only an answer whose connection was lost is sent again first, which takes as long as the network does. An
-    /// error of kind [`Closed`](ErrorKind::Closed) after [`Turn::Close`] says that the agent which launched this program
-    /// wants no other environment.
+    /// nothing; only an answer whose connection was lost is sent again first, which takes as long as the network does.
+    /// An error of kind [`Closed`](ErrorKind::Closed) after [`Turn::Close`] says that the agent which launched this
+    /// program wants no other environment.
     pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
         let actions = &self.action_space;
         self.raw.turn_as(&mut Wait::new(Some(timeout)), |turn| {

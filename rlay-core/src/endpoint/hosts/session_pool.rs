@@ -30,13 +30,13 @@ use crate::{
 };
 
 /// The sessions of one host. [`ServerBackend`](crate::ServerBackend) and [`ClientBackend`](crate::ClientBackend) have a
-/// thread take one after the other and host each on a thread of its own, and so does a binding to another language, with
-/// that language's threads.
+/// thread take one after the other and host each on a thread of its own, and so does a binding to another language,
+/// with that language's threads.
 ///
 /// A pool that listens gives sessions as agents dial in. One that dials has one session wait for an agent at any time:
 /// the next one is dialed once that is taken, which it is when its environment is made, and there is room for it
-/// ([`HostOptions::max_sessions`]); after sessions that ended before their first step only after a pause of 20 ms, which
-/// doubles each time up to 5 s.
+/// ([`HostOptions::max_sessions`]); after sessions that ended before their first step only after a pause of 20 ms,
+/// which doubles each time up to 5 s.
 ///
 /// Clones are the same pool.
 ///
@@ -164,8 +164,8 @@ impl SessionPool {
     }
 
     /// The next session, for the thread that serves; `None` once the pool was closed. Where the pool dials, also if no
-    /// agent is found for `connect_timeout` and the last session has ended, which is an error unless one has played; and
-    /// if the agent that launched this program has closed its environment.
+    /// agent is found for `connect_timeout` and the last session has ended, which is an error unless one has played;
+    /// and if the agent that launched this program has closed its environment.
     ///
     /// `wait` is told what went wrong with foreign peers; its deadline does not count.
     pub fn next(&self, wait: &mut Wait<'_>) -> Result<Option<HostedSession>> {
@@ -320,15 +320,15 @@ pub struct HostedSession {
 }
 
 impl HostedSession {
-    /// Hosts, on this thread, the environment that `factory` makes once the agent asks for it, until the session ends or
-    /// its pool is closed: see [`serve`](crate::endpoint::serve).
+    /// Hosts, on this thread, the environment that `factory` makes once the agent asks for it, until the session ends
+    /// or its pool is closed: see [`serve`](crate::endpoint::serve).
     pub fn serve<'m>(self, factory: &'m mut Factory<'m>, wait: &mut Wait<'_>) -> Result<()> {
         let Self { mut connection, mut entry } = self;
         let pool = entry.pool.clone();
         let mut wait = wait.without_deadline().with_cancel(&pool.cancel);
         let result = {
-            // Not before: an agent that waits long for an environment asks the next session in its queue, which must not
-            // be the spare one of the same program.
+            // Not before: an agent that waits long for an environment asks the next session in its queue, which must
+            // not be the spare one of the same program.
             let mut factory = |make: &Make| {
                 let made = factory(make);
                 entry.take();

@@ -102,7 +102,8 @@ macro_rules! connection_setters {
             /// How long a dialer tries again while there is no listener, and how long a
             /// [`ServerEnv`](crate::ServerEnv) waits for an environment to dial in. For an agent the environment must
             /// be made within this time, too. By default ten seconds; `Duration::MAX` is for ever. A
-            /// [`ServerBackend`](crate::ServerBackend) waits for agents for ever, and the poll form as long as it takes.
+            /// [`ServerBackend`](crate::ServerBackend) waits for agents for ever, and the poll form as long as it
+            /// takes.
             ///
             /// ```
             /// use std::{ops::RangeInclusive, time::Duration};

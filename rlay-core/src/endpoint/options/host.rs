@@ -8,8 +8,8 @@ use crate::{channel::Transport, offers::Offers, registry::Registry, token::Token
 /// Options of what hosts an environment: [`ServerBackend`](crate::ServerBackend),
 /// [`ClientBackend`](crate::ClientBackend) and [`PolledEnv`](crate::PolledEnv).
 ///
-/// `rlay::host_options()` has every transport that the crate `rlay` was built with. There is no `Default`, for without a
-/// transport no address can be dialed.
+/// `rlay::host_options()` has every transport that the crate `rlay` was built with. There is no `Default`, for without
+/// a transport no address can be dialed.
 ///
 /// ```
 /// let options = rlay::host_options().max_sessions(1).tracebacks(false);

@@ -24,7 +24,8 @@ type Unopened = (String, Option<io::Error>);
 #[derive(Debug)]
 pub(in crate::endpoint) struct Log {
     pub(in crate::endpoint) path: PathBuf,
-    /// The folder of a log that was not asked for. Both are of no more use after a clean end, unless people were told of them.
+    /// The folder of a log that was not asked for. Both are of no more use after a clean end, unless people were told
+    /// of them.
     folder: Option<PathBuf>,
     is_named: AtomicBool,
 }
@@ -91,8 +92,8 @@ fn new_folder() -> Result<PathBuf, Unopened> {
     Ok(folder)
 }
 
-/// What it is that can be no log: it would keep its writer waiting, or is another user's. Devices, such as /dev/null, are
-/// the system's.
+/// What it is that can be no log: it would keep its writer waiting, or is another user's. Devices, such as /dev/null,
+/// are the system's.
 fn unfit(found: &Metadata) -> Option<String> {
     let (kind, user) = (found.file_type(), found.uid());
     let is_own = user == geteuid().as_raw() || (kind.is_char_device() && user == 0) || is_null(found);
@@ -110,7 +111,8 @@ fn unfit(found: &Metadata) -> Option<String> {
     Some(what.to_owned())
 }
 
-/// Whether it is `/dev/null`. In a user namespace the system's devices belong to a user that the namespace does not have.
+/// Whether it is `/dev/null`. In a user namespace the system's devices belong to a user that the namespace does not
+/// have.
 #[cfg(target_os = "linux")]
 fn is_null(found: &Metadata) -> bool {
     found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3)
