@@ -60,6 +60,14 @@ fn those_over_one_transport_have_that_and_mem() {
     assert!(bare.transport(rlay::Tcp).registry().find(&tcp).is_ok());
 }
 
+#[test]
+fn what_is_not_set_of_waits_is_as_documented() {
+    let options = format!("{:?}", ConnectionOptions::new(Registry::default()));
+    assert!(options.contains("liveness: 18s") && options.contains("notice_after: 10s"), "{options}");
+    let least = ConnectionOptions::new(Registry::default()).notice_after(Duration::ZERO);
+    assert!(format!("{least:?}").contains("notice_after: 1s"), "no interval is zero");
+}
+
 /// Why an endpoint of each kind cannot be made, or that it can: of those that listen or take sessions, and of those
 /// that dial.
 fn made(options: &ConnectionOptions) -> ([Result<()>; 4], Result<()>) {
