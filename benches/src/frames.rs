@@ -3,7 +3,7 @@
 use rlay_core::{
     Discrete, Map, Space, Value,
     session::{AgentSession, EnvSession},
-    wire::{Limits, Make, Reset, Row, Spec, payload_head},
+    wire::{AutoresetMode, Limits, Make, Reset, Row, Spec, payload_head},
 };
 
 /// Bytes on the stream of one Step of a Discrete action and of its Result with an observation of
@@ -18,6 +18,7 @@ pub(crate) fn lengths(observation: usize) -> (usize, usize) {
         observation_space: space.clone(),
         action_space: space,
         slots: 1,
+        autoreset_mode: AutoresetMode::Disabled,
         render_mode: None,
         metadata: Map::new().into(),
         details: Map::new().into(),
@@ -31,7 +32,8 @@ pub(crate) fn lengths(observation: usize) -> (usize, usize) {
     env.handle(&frame, &limits).expect("Reset");
     let mut info = Vec::new();
     rlay_core::wire::put_value(&mut info, &Value::Dict(Map::new()));
-    let row = Row { slot: 0, first: true, terminated: false, truncated: false, reward: 0.0, info: Value::None };
+    let row =
+        Row { slot: 0, first: true, last: false, terminated: false, truncated: false, reward: 0.0, info: Value::None };
     env.result(2, &[row], &info, (true, observation), &mut frame).expect("answers Reset");
     let result = PREFIX + frame.len() + observation;
     frame.resize(frame.len() + observation, 0);

@@ -118,12 +118,13 @@ pub struct Error {
     message: Cow<'static, str>,
     source: Option<Arc<dyn error::Error + Send + Sync>>,
     is_gone: bool,
+    slot: Option<u32>,
 }
 
 impl Error {
     /// An error of `kind`. Its text should say what to try next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: own(message.into()), source: None, is_gone: false }
+        Self { kind, message: own(message.into()), source: None, is_gone: false, slot: None }
     }
 
     /// An error of `kind` with a peer's text `words`, introduced by `what`.
@@ -139,7 +140,7 @@ impl Error {
 
     /// An error that costs no allocation, for errors that occur all the time.
     pub(crate) const fn plain(kind: ErrorKind, message: &'static str) -> Self {
-        Self { kind, message: Cow::Borrowed(message), source: None, is_gone: false }
+        Self { kind, message: Cow::Borrowed(message), source: None, is_gone: false, slot: None }
     }
 
     /// Shorthand for a violation of the protocol by the peer.
@@ -160,6 +161,17 @@ impl Error {
     /// Whether the error was made by [`gone`](Self::gone): a session that lost its connection need not try again.
     pub fn is_gone(&self) -> bool {
         self.is_gone
+    }
+
+    /// The env slot whose environment failed, where a session has several.
+    pub fn slot(&self) -> Option<u32> {
+        self.slot
+    }
+
+    /// The same error of the environment in this slot, which its text says.
+    #[must_use]
+    pub fn of_slot(self, slot: u32) -> Self {
+        Self { slot: Some(slot), ..self.context(format_args!("env slot {slot}")) }
     }
 
     /// What the remote environment raised, if that is what happened.
@@ -243,7 +255,7 @@ impl From<EnvFailure> for Error {
             traceback: own(traceback).into(),
         };
         let message = own(failure.to_string());
-        Self { kind: ErrorKind::Env, message, source: Some(Arc::new(failure)), is_gone: false }
+        Self { kind: ErrorKind::Env, message, source: Some(Arc::new(failure)), is_gone: false, slot: None }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     printable::log_entry,
     space::{Space, difference},
     value::{Map, Value},
-    wire::{Keys, Payload, Seed, Spec, put_map_value, put_value},
+    wire::{AutoresetMode, Keys, Payload, Seed, Spec, put_map_value, put_value},
 };
 
 /// The results of a reset or step, in buffers that are reused for the next one.
@@ -74,6 +74,7 @@ impl<E: Env> Hosted<E> {
             observation_space: env.observation_space().describe(),
             action_space: env.action_space().describe(),
             slots: 1,
+            autoreset_mode: AutoresetMode::Disabled,
             render_mode,
             metadata: metadata.to_value(),
             details: metadata.details(),

@@ -20,6 +20,7 @@ mod error;
 pub mod frame;
 mod guard;
 pub mod host;
+pub mod host_vector;
 mod mem;
 pub mod net;
 mod offers;
@@ -48,6 +49,7 @@ pub use env::{Action, Env, Metadata, Observation, ResetResult, StepResult, rende
 pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};
 pub use frame::{Frame, Pool};
 pub use host::{HostEnv, Hosted, Outcome};
+pub use host_vector::{HostSlots, HostVectorEnv, VectorOutcome};
 pub use mem::Mem;
 pub use offers::Offers;
 pub use policy::{Episode, Policy, rollout};

@@ -7,7 +7,7 @@ use pyo3::{prelude::*, types::PyDict};
 use rlay_core::{
     Error, ErrorKind, HostEnv, Outcome, Result, Value,
     endpoint::{HostedSession, Notice, Wait},
-    wire::{Make, Payload, Seed, Spec},
+    wire::{AutoresetMode, Make, Payload, Seed, Spec},
 };
 
 use crate::{
@@ -105,6 +105,7 @@ impl PyHostEnv {
             observation_space: space::from_py(&get(2)?)?,
             action_space: space::from_py(&get(3)?)?,
             slots: 1,
+            autoreset_mode: AutoresetMode::Disabled,
             render_mode: get(4)?.extract()?,
             metadata: to_value(&get(5)?)?,
             details: to_value(&get(6)?)?,

@@ -10,7 +10,7 @@ use pyo3::{
 use rlay_core::{
     ErrorKind, Outcome, Value,
     endpoint::{RawPoll, RawTurn},
-    wire::{Seed, Spec},
+    wire::{AutoresetMode, Seed, Spec},
 };
 
 use crate::{
@@ -94,6 +94,7 @@ impl Poll {
             observation_space: space::from_py(&get(2)?)?,
             action_space: space::from_py(&get(3)?)?,
             slots: 1,
+            autoreset_mode: AutoresetMode::Disabled,
             render_mode: None,
             metadata: to_value(&get(5)?)?,
             details: to_value(&get(6)?)?,

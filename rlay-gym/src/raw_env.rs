@@ -294,7 +294,7 @@ impl RawEnv {
 
     /// What to do from now on about an environment that vanished for good.
     fn set_on_loss(&self, py: Python<'_>, on_loss: &str) -> PyResult<()> {
-        self.lock(py)?.raw.on_loss = options::on_loss(on_loss)?;
+        self.lock(py)?.raw.set_on_loss(options::on_loss(on_loss)?);
         Ok(())
     }
 

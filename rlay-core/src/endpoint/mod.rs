@@ -11,13 +11,18 @@ mod wait;
 
 pub mod asynchronous;
 
-pub use crate::session::received::Received;
+pub use crate::session::{
+    observations::{Element, LastRow, VectorObservations},
+    received::Received,
+};
 pub use accept::acceptor::Acceptor;
 pub use agents::agent::{Agent, Answer};
 pub use agents::closing::close_all;
 pub use agents::policy_server::PolicyServer;
-pub use agents::raw_env::{RawEnv, Search};
+pub use agents::raw_env::RawEnv;
+pub use agents::raw_vector_env::{RawVectorEnv, VectorResults};
 pub use agents::remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
+pub use agents::replaceable::Search;
 pub use connect::{
     connection::Connection,
     dial::{dial, dial_next},

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     wire::{
-        EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset, Rows, SEED,
-        Spec, Writer, put_request,
+        AutoresetMode, EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset,
+        Row, Rows, SEED, Spec, Writer, put_request,
     },
 };
 
@@ -32,8 +32,8 @@ enum Slot {
     Ready,
     /// The episode is over; a step is forwarded all the same, the environment decides.
     Done,
-    /// A request is under way. `late`: it was given up, and its answer must not answer another call.
-    Waiting { request: u64, call: Call, late: bool, before: Before },
+    /// A request of `asked` slots is under way. `late`: it was given up, and its answer must not answer another call.
+    Waiting { request: u64, call: Call, late: bool, asked: u32, before: Before },
 }
 
 /// The state to return to if a request changes nothing.
@@ -81,7 +81,7 @@ pub enum AgentEvent<'f> {
         call: Call,
         /// Whether it came after [`AgentSession::give_up`].
         late: bool,
-        /// One row per slot of the request.
+        /// One row per slot of the request, and then those with `last`.
         rows: Rows,
         /// The observations of these rows.
         payload: Payload<'f>,
@@ -114,6 +114,7 @@ pub struct AgentSession {
     numbering: Numbering,
     state: State,
     slots: SmallVec<[Slot; 1]>,
+    autoreset_mode: AutoresetMode,
 }
 
 impl Default for AgentSession {
@@ -125,7 +126,12 @@ impl Default for AgentSession {
 impl AgentSession {
     /// A session whose handshake is over and whose environment is yet to be made.
     pub fn new() -> Self {
-        Self { numbering: Numbering::default(), state: State::NoSpec, slots: SmallVec::new() }
+        Self {
+            numbering: Numbering::default(),
+            state: State::NoSpec,
+            slots: SmallVec::new(),
+            autoreset_mode: AutoresetMode::Disabled,
+        }
     }
 
     /// Command: make an environment.
@@ -261,53 +267,56 @@ impl AgentSession {
     /// Claims `slots` for a request, or changes nothing.
     fn request(&mut self, call: Call, slots: &[u32]) -> Result<Header> {
         self.check_open()?;
-        for (i, slot) in slots.iter().enumerate() {
-            let state = self.slots.get(*slot as usize).ok_or_else(|| {
-                Error::new(ErrorKind::Usage, format!("there is no env slot {slot}; there are {}", self.slots.len()))
-            })?;
-            match state {
-                Slot::Waiting { call, late: true, .. } => {
-                    return Err(Error::new(
-                        ErrorKind::Busy,
-                        format!(
-                            "the answer to an earlier {call:?} is still to come; \
-                             late() fetches it, reset() waits for it and drops it"
-                        ),
-                    ));
-                }
-                Slot::Waiting { call, late: false, .. } => {
-                    return Err(Error::new(ErrorKind::Busy, format!("a {call:?} is under way in slot {slot}")));
-                }
-                Slot::Idle if call == Call::Step => {
-                    return Err(Error::new(
-                        ErrorKind::ResetNeeded,
-                        "Cannot call env.step() before calling env.reset()",
-                    ));
-                }
-                _ if slots[..i].contains(slot) => {
-                    return Err(Error::new(ErrorKind::Usage, format!("slot {slot} is named twice in one request")));
-                }
-                _ => {}
-            }
-        }
         if slots.is_empty() {
             return Err(Error::new(ErrorKind::Usage, "a request for no slot"));
+        }
+        let request = self.numbering.last_sent() + 1;
+        for (i, slot) in slots.iter().enumerate() {
+            match self.free(call, *slot, request) {
+                Ok(before) => {
+                    let asked = slots.len() as u32;
+                    self.slots[*slot as usize] = Slot::Waiting { request, call, late: false, asked, before };
+                }
+                Err(error) => {
+                    slots[..i].iter().for_each(|slot| self.restore(*slot));
+                    return Err(error);
+                }
+            }
         }
         let kind = match call {
             Call::Reset => Kind::Reset,
             Call::Step => Kind::Step,
             Call::Render => Kind::Render,
         };
-        let header = self.numbering.next(kind, 0);
-        for slot in slots {
-            let before = match self.slots[*slot as usize] {
-                Slot::Idle => Before::Idle,
-                Slot::Done => Before::Done,
-                Slot::Ready | Slot::Waiting { .. } => Before::Ready,
-            };
-            self.slots[*slot as usize] = Slot::Waiting { request: header.seq, call, late: false, before };
+        Ok(self.numbering.next(kind, 0))
+    }
+
+    /// What `slot` is, if `call` can be asked of it; `request` has claimed other slots already.
+    fn free(&self, call: Call, slot: u32, request: u64) -> Result<Before> {
+        let state = self.slots.get(slot as usize).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("there is no env slot {slot}; there are {}", self.slots.len()))
+        })?;
+        match state {
+            Slot::Waiting { request: other, .. } if *other == request => {
+                Err(Error::new(ErrorKind::Usage, format!("slot {slot} is named twice in one request")))
+            }
+            Slot::Waiting { call, late: true, .. } => Err(Error::new(
+                ErrorKind::Busy,
+                format!(
+                    "the answer to an earlier {call:?} is still to come; late() fetches it, reset() waits for it and \
+                     drops it"
+                ),
+            )),
+            Slot::Waiting { call, late: false, .. } => {
+                Err(Error::new(ErrorKind::Busy, format!("a {call:?} is under way in slot {slot}")))
+            }
+            Slot::Idle if call == Call::Step => {
+                Err(Error::new(ErrorKind::ResetNeeded, "Cannot call env.step() before calling env.reset()"))
+            }
+            Slot::Idle => Ok(Before::Idle),
+            Slot::Ready => Ok(Before::Ready),
+            Slot::Done => Ok(Before::Done),
         }
-        Ok(header)
     }
 
     /// Input: a frame arrived.
@@ -332,26 +341,25 @@ impl AgentSession {
                     return Err(Error::protocol(format!("the environment offers {} slots", spec.slots)));
                 }
                 self.slots = SmallVec::from_elem(Slot::Idle, spec.slots as usize);
+                self.autoreset_mode = spec.autoreset_mode;
                 self.state = State::Open;
                 Ok(AgentEvent::Spec(spec))
             }
             (Message::Result(rows, payload), State::Open | State::Closing { .. } | State::Closed) => {
-                let (call, late) = self.answered(header.re, rows.iter().map(|row| row.slot))?;
-                if call == Call::Render || rows.iter().any(|row| row.first != (call == Call::Reset)) {
-                    return Err(illegal(&header));
-                }
-                for row in &rows {
-                    let ended = row.terminated || row.truncated;
-                    self.slots[row.slot as usize] = if ended { Slot::Done } else { Slot::Ready };
-                }
+                let (call, late) = self.answered_by(&header, &rows)?;
                 Ok(AgentEvent::Result { call, late, rows, payload })
             }
             (Message::Frames(frames), State::Open | State::Closing { .. } | State::Closed) => {
-                let (call, late) = self.answered(header.re, frames.0.iter().map(|(slot, _)| *slot))?;
+                let (call, late) = match frames.0.first() {
+                    Some((slot, _)) => self.asked(header.re, *slot, frames.0.len())?,
+                    None => return Err(illegal(&header)),
+                };
                 if call != Call::Render {
                     return Err(illegal(&header));
                 }
-                self.restore(header.re);
+                for (slot, _) in &frames.0 {
+                    self.answered(header.re, *slot)?;
+                }
                 Ok(AgentEvent::Frames { late, frames })
             }
             (Message::Error(fault), _) if fault.fatal => {
@@ -372,7 +380,11 @@ impl AgentSession {
                     _ => None,
                 });
                 let (call, late) = waiting.ok_or_else(|| illegal(&header))?;
-                self.restore(header.re);
+                for slot in 0..self.slots.len() as u32 {
+                    if matches!(self.slots[slot as usize], Slot::Waiting { request, .. } if request == header.re) {
+                        self.restore(slot);
+                    }
+                }
                 Ok(AgentEvent::Failed { call: Some(call), late, fault })
             }
             (Message::Closed(_), State::Closing { request }) if header.re == request => {
@@ -391,46 +403,70 @@ impl AgentSession {
         }
     }
 
-    /// The request that a reply answers, if it names exactly the slots of that request.
-    fn answered(&self, re: u64, slots: impl Iterator<Item = u32>) -> Result<(Call, bool)> {
-        let mut asked = 0;
-        let mut answer = None;
-        for slot in &self.slots {
-            if let Slot::Waiting { request, call, late, .. } = slot
-                && *request == re
-            {
-                asked += 1;
-                answer = Some((*call, *late));
+    /// Takes a Result: its slots have the answer to a reset or step.
+    fn answered_by(&mut self, header: &Header, rows: &[Row]) -> Result<(Call, bool)> {
+        let (rows, lasts) = rows.split_at(rows.iter().position(|row| row.last).unwrap_or(rows.len()));
+        let Some(row) = rows.first() else { return Err(illegal(header)) };
+        let (call, late) = self.asked(header.re, row.slot, rows.len())?;
+        let mut lasts = lasts.iter();
+        for row in rows {
+            let before = self.answered(header.re, row.slot)?;
+            let has_ended = row.terminated || row.truncated;
+            let (is_first, has_last) = match (call, self.autoreset_mode) {
+                (Call::Render, _) => return Err(illegal(header)),
+                (Call::Reset, _) => (true, false),
+                (Call::Step, AutoresetMode::Disabled) => (false, false),
+                (Call::Step, AutoresetMode::NextStep) => (before == Before::Done, false),
+                (Call::Step, AutoresetMode::SameStep) => (has_ended, has_ended),
+            };
+            if row.first != is_first || (is_first && has_ended && !has_last) {
+                return Err(Error::protocol(format!("a row of slot {} whose flags do not fit the request", row.slot)));
             }
+            let is_of = |last: &&Row| {
+                let same = (last.slot, last.terminated, last.truncated) == (row.slot, row.terminated, row.truncated);
+                same && last.last && !last.first
+            };
+            if has_last && lasts.next().filter(is_of).is_none() {
+                return Err(Error::protocol(format!("slot {} without the last row of its episode", row.slot)));
+            }
+            self.slots[row.slot as usize] = if has_ended && !is_first { Slot::Done } else { Slot::Ready };
         }
-        let mut seen: SmallVec<[u32; 1]> = SmallVec::new();
-        for slot in slots {
-            let waits = matches!(self.slots.get(slot as usize), Some(Slot::Waiting { request, .. }) if *request == re);
-            if let (true, Some(Slot::Waiting { call, late, .. })) =
-                (is(Mutant::BelievesAnyReply), self.slots.get(slot as usize))
-            {
-                return Ok((*call, *late));
-            }
-            if !waits || seen.contains(&slot) {
-                return Err(Error::protocol(format!("a reply about slot {slot}, which did not ask for it")));
-            }
-            seen.push(slot);
-        }
-        match answer {
-            Some(answer) if asked == seen.len() => Ok(answer),
-            Some(_) => Err(Error::protocol("a reply that leaves out slots of its request")),
-            None => Err(Error::protocol(format!("a reply to frame {re}, which asked for nothing"))),
+        match lasts.next() {
+            None => Ok((call, late)),
+            Some(row) => Err(Error::protocol(format!("the last row of an episode of slot {} that goes on", row.slot))),
         }
     }
 
-    /// Puts the slots of request `re` back to what they were before it.
-    fn restore(&mut self, re: u64) {
-        for slot in &mut self.slots {
-            if let Slot::Waiting { request, before, .. } = slot
-                && *request == re
-            {
-                *slot = (*before).into();
+    /// The request `re`, of which an answer about `rows` slots names this one first, if it asked about as many.
+    fn asked(&self, re: u64, slot: u32, rows: usize) -> Result<(Call, bool)> {
+        match self.slots.get(slot as usize) {
+            Some(Slot::Waiting { call, late, .. }) if is(Mutant::BelievesAnyReply) => Ok((*call, *late)),
+            Some(Slot::Waiting { request, call, late, asked, .. }) if *request == re => {
+                if rows < *asked as usize {
+                    return Err(Error::protocol("a reply that leaves out slots of its request"));
+                }
+                Ok((*call, *late))
             }
+            _ => Err(Error::protocol(format!("a reply about slot {slot}, which did not ask for it in frame {re}"))),
+        }
+    }
+
+    /// Frees a slot that an answer to request `re` names; returns what it was before.
+    fn answered(&mut self, re: u64, slot: u32) -> Result<Before> {
+        match self.slots.get(slot as usize) {
+            Some(Slot::Waiting { request, before, .. }) if *request == re || is(Mutant::BelievesAnyReply) => {
+                let before = *before;
+                self.restore(slot);
+                Ok(before)
+            }
+            _ => Err(Error::protocol(format!("a reply about slot {slot}, which did not ask for it in frame {re}"))),
+        }
+    }
+
+    /// Puts a slot back to what it was before its request.
+    fn restore(&mut self, slot: u32) {
+        if let Slot::Waiting { before, .. } = self.slots[slot as usize] {
+            self.slots[slot as usize] = before.into();
         }
     }
 }

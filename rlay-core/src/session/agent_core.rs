@@ -9,10 +9,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
     value::Value,
-    wire::{Goodbye, Limits, Make, Reset, Row, Seed, Spec, payload_head, put_value},
+    wire::{Frames, Goodbye, Limits, Make, Reset, Rows, Spec, payload_head, put_value},
 };
 
-/// The agent's side of a session with one env slot. A request is written by a method that has its name, and is to be sent
+/// The agent's side of a session. A request is written by a method that has its name, and is to be sent
 /// as [`request`](Self::request) says; what arrives is for [`handle`](Self::handle).
 ///
 /// A request that was given up stays under way until its answer has arrived, which is then *late*: it answers no other
@@ -36,9 +36,9 @@ pub(crate) enum Reply {
     /// The environment was made.
     Made,
     /// The answer to a reset or step.
-    Row(Call, Row, Received),
+    Rows(Call, Rows, Received),
     /// The answer to a render.
-    Frame(Value),
+    Frames(Frames),
     /// The environment was closed.
     Closed,
     /// The request has failed.
@@ -70,12 +70,12 @@ impl AgentCore {
         &self.spec
     }
 
-    /// The request under way, and whether it was given up.
+    /// A request under way, and whether it was given up: the first, by slots.
     pub(crate) fn waiting(&self) -> Option<(Call, bool)> {
-        self.session.waiting(0)
+        (0..self.spec.slots).find_map(|slot| self.session.waiting(slot))
     }
 
-    /// Whether the request under way was given up: its answer is to be fetched or dropped before the next request.
+    /// Whether a request under way was given up: its answer is to be fetched or dropped before the next request.
     pub(crate) fn is_late(&self) -> bool {
         matches!(self.waiting(), Some((_, true)))
     }
@@ -94,7 +94,7 @@ impl AgentCore {
         self.session.is_over()
     }
 
-    /// Gives up the request under way.
+    /// Gives up the requests under way.
     pub(crate) fn give_up(&mut self) {
         self.session.give_up();
     }
@@ -129,36 +129,35 @@ impl AgentCore {
         self.session.make(make, &mut self.head)
     }
 
-    /// Asks for an episode.
-    pub(crate) fn reset(&mut self, seed: Option<Seed>, options: &Value) -> Result<()> {
+    /// Asks for episodes.
+    pub(crate) fn reset(&mut self, reset: &Reset) -> Result<()> {
         self.retain_unacked();
-        if !matches!(options, Value::None) {
+        if !matches!(reset.options, Value::None) {
             // Not where the last frame stands, which may be needed again.
             let mut measured = Vec::new();
-            put_value(&mut measured, options);
+            put_value(&mut measured, &reset.options);
             self.limits.fit(ErrorKind::Usage, "reset", measured.len())?;
         }
-        let reset = Reset { rows: smallvec::smallvec![(0, seed)], options: options.clone() };
-        self.session.reset(&reset, &mut self.head)?;
+        self.session.reset(reset, &mut self.head)?;
         self.action.clear();
         Ok(())
     }
 
-    /// Asks for a step. `action` is packed or an encoded value; another buffer, of any content, is left in its place if the
-    /// request is made.
-    pub(crate) fn step(&mut self, packed: bool, action: &mut Vec<u8>) -> Result<()> {
+    /// Asks for a step of each of `slots`. `action` is packed, or one encoded value for each; another buffer, of any
+    /// content, is left in its place if the request is made.
+    pub(crate) fn step(&mut self, slots: &[u32], packed: bool, action: &mut Vec<u8>) -> Result<()> {
         self.retain_unacked();
         self.limits.fit(ErrorKind::InvalidAction, "action", action.len())?;
-        self.session.step(&[0], &mut self.head)?;
+        self.session.step(slots, &mut self.head)?;
         payload_head(&mut self.head, packed, action.len());
         std::mem::swap(&mut self.action, action);
         Ok(())
     }
 
-    /// Asks for a rendered frame.
-    pub(crate) fn render(&mut self) -> Result<()> {
+    /// Asks for a rendered frame of each of `slots`.
+    pub(crate) fn render(&mut self, slots: &[u32]) -> Result<()> {
         self.retain_unacked();
-        self.session.render(&[0], &mut self.head)?;
+        self.session.render(slots, &mut self.head)?;
         self.action.clear();
         Ok(())
     }
@@ -186,14 +185,9 @@ impl AgentCore {
 
     /// Takes a frame. An error says that the peer broke the protocol: [`abort`](Self::abort) writes what to tell it.
     pub(crate) fn handle(&mut self, frame: Frame) -> Result<Reply> {
-        let (call, row, at, packed) = match self.session.handle(&frame, &self.limits)? {
-            AgentEvent::Result { mut rows, payload, call, .. } => {
-                let row = rows.pop().ok_or_else(|| Error::protocol("a result without a row"))?;
-                (call, row, payload.reader.position(), payload.packed)
-            }
-            AgentEvent::Frames { mut frames, .. } => {
-                return Ok(Reply::Frame(frames.0.pop().map(|(_, frame)| frame).unwrap_or_default()));
-            }
+        let (call, rows, at, packed) = match self.session.handle(&frame, &self.limits)? {
+            AgentEvent::Result { rows, payload, call, .. } => (call, rows, payload.reader.position(), payload.packed),
+            AgentEvent::Frames { frames, .. } => return Ok(Reply::Frames(frames)),
             AgentEvent::Spec(spec) => {
                 self.spec = spec;
                 return Ok(Reply::Made);
@@ -202,6 +196,6 @@ impl AgentCore {
             AgentEvent::Closed => return Ok(Reply::Closed),
             AgentEvent::Over(error) => return Ok(Reply::Over(error)),
         };
-        Ok(Reply::Row(call, row, Received::new(frame, at, packed, self.limits)))
+        Ok(Reply::Rows(call, rows, Received::new(frame, at, packed, self.limits)))
     }
 }

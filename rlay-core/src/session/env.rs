@@ -212,34 +212,44 @@ impl EnvSession {
 
     /// Marks `slots` as busy with `request`, or changes nothing.
     fn claim(&mut self, request: u64, slots: &[u32], reset: bool, from_idle: bool) -> Result<()> {
-        for (i, slot) in slots.iter().enumerate() {
-            match self.slots.get(*slot as usize) {
-                None => return Err(Error::new(ErrorKind::Usage, format!("there is no env slot {slot}"))),
-                Some(Slot::Busy { .. }) => {
-                    return Err(Error::new(ErrorKind::Busy, format!("slot {slot} still owes an answer")));
-                }
-                Some(Slot::Idle) if !from_idle => {
-                    return Err(Error::new(
-                        ErrorKind::ResetNeeded,
-                        "Cannot call env.step() before calling env.reset()",
-                    ));
-                }
-                _ if slots[..i].contains(slot) => {
-                    return Err(Error::new(ErrorKind::Usage, format!("slot {slot} is named twice in one request")));
-                }
-                _ => {}
-            }
-        }
         if slots.is_empty() {
             return Err(Error::new(ErrorKind::Usage, "a request for no slot"));
         }
-        for slot in slots {
-            let was_ready = self.slots[*slot as usize] == Slot::Ready;
-            if !is(Mutant::ForgetsItsTurn) {
-                self.slots[*slot as usize] = Slot::Busy { request, reset, was_ready };
+        for (i, slot) in slots.iter().enumerate() {
+            match self.free(request, *slot, from_idle) {
+                Ok(was_ready) => self.slots[*slot as usize] = Slot::Busy { request, reset, was_ready },
+                Err(error) => {
+                    slots[..i].iter().for_each(|slot| self.restore(*slot));
+                    return Err(error);
+                }
             }
         }
+        if is(Mutant::ForgetsItsTurn) {
+            slots.iter().for_each(|slot| self.restore(*slot));
+        }
         Ok(())
+    }
+
+    /// Whether `slot` was reset, if it can take a request; `request` has claimed other slots already.
+    fn free(&self, request: u64, slot: u32, from_idle: bool) -> Result<bool> {
+        match self.slots.get(slot as usize) {
+            None => Err(Error::new(ErrorKind::Usage, format!("there is no env slot {slot}"))),
+            Some(Slot::Busy { request: other, .. }) if *other == request => {
+                Err(Error::new(ErrorKind::Usage, format!("slot {slot} is named twice in one request")))
+            }
+            Some(Slot::Busy { .. }) => Err(Error::new(ErrorKind::Busy, format!("slot {slot} still owes an answer"))),
+            Some(Slot::Idle) if !from_idle => {
+                Err(Error::new(ErrorKind::ResetNeeded, "Cannot call env.step() before calling env.reset()"))
+            }
+            Some(state) => Ok(*state == Slot::Ready),
+        }
+    }
+
+    /// Puts a slot back to what it was before its request.
+    fn restore(&mut self, slot: u32) {
+        if let Slot::Busy { was_ready, .. } = self.slots[slot as usize] {
+            self.slots[slot as usize] = if was_ready { Slot::Ready } else { Slot::Idle };
+        }
     }
 
     /// Reply: the environment was made.

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use rlay::session::{AgentEvent, AgentSession, EnvEvent, EnvSession};
-//! use rlay::{Discrete, Map, Space, wire::{Limits, Make, Spec}};
+//! use rlay::{Discrete, Map, Space, wire::{AutoresetMode, Limits, Make, Spec}};
 //!
 //! let (mut agent, mut env) = (AgentSession::new(), EnvSession::new());
 //! let (limits, mut frame) = (Limits::default(), Vec::new());
@@ -18,7 +18,8 @@
 //! let space = Discrete::new(2).describe();
 //! let spec = Spec {
 //!     env_id: String::new(), observation_space: space.clone(), action_space: space, slots: 1,
-//!     render_mode: None, metadata: Map::new().into(), details: Map::new().into(),
+//!     autoreset_mode: AutoresetMode::Disabled, render_mode: None, metadata: Map::new().into(),
+//!     details: Map::new().into(),
 //! };
 //! env.spec(&spec, &mut frame)?;
 //! assert!(matches!(agent.handle(&frame, &limits)?, AgentEvent::Spec(_)));
@@ -33,6 +34,7 @@ mod handshake;
 mod model;
 mod mutant;
 mod numbering;
+pub(crate) mod observations;
 pub(crate) mod received;
 pub(crate) mod recovery;
 pub(crate) mod redial;

@@ -13,6 +13,7 @@ mod dynamic;
 mod frame_array;
 mod lookup;
 mod memory;
+pub(crate) mod stacked;
 mod text;
 mod variable;
 mod violation;

@@ -271,6 +271,13 @@ impl<'a> Reader<'a> {
         if self.get::<bool>()? { some(self).map(Some) } else { Ok(None) }
     }
 
+    /// Takes one value; returns a reader of it alone.
+    pub(crate) fn split_value(&mut self) -> Result<Self> {
+        let start = self.clone();
+        self.value()?;
+        Ok(Self { frame: &self.frame[..self.at], ..start })
+    }
+
     /// Reads one value, space or row, which may contain others: one level deeper and one more counted.
     pub fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.count == 0 {

@@ -1,5 +1,7 @@
 //! The whole vocabulary: every message, its fields in wire order, written and read side by side.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -7,7 +9,7 @@ use super::{Header, Kind, Limits, Payload, RAISE, Reader, Writer};
 use crate::{
     error::{EnvFailure, Error, ErrorKind, Result},
     printable,
-    space::AnySpace,
+    space::{AnySpace, difference},
     value::{Map, Value},
 };
 
@@ -172,7 +174,11 @@ impl Fault {
     /// The error a caller sees.
     pub fn into_error(self) -> Error {
         match ErrorKind::told(self.code) {
-            ErrorKind::Env => self.failure.into(),
+            ErrorKind::Env => match self.slots[..] {
+                [slot] => Error::from(self.failure).of_slot(slot),
+                _ => self.failure.into(),
+            },
+            // Its text says in which slot.
             kind => Error::new(kind, printable::log_entry(&self.failure.message)),
         }
     }
@@ -180,12 +186,47 @@ impl Fault {
     /// The message that reports `error` to the peer.
     pub fn from_error(error: &Error, fatal: bool) -> Self {
         let failure = error.env_failure().cloned().unwrap_or_else(|| EnvFailure::new("", error.to_string()));
-        Self { code: error.kind().code(), fatal, slots: Slots::new(), failure }
+        Self { code: error.kind().code(), fatal, slots: error.slot().into_iter().collect(), failure }
     }
 }
 
-/// The request to make an environment.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Which side begins the next episode of a slot, and when: Gymnasium's `AutoresetMode`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AutoresetMode {
+    /// The agent alone, with Reset.
+    #[default]
+    Disabled,
+    /// The env, in place of the first step after an episode has ended.
+    NextStep,
+    /// The env, in the step that ends an episode.
+    SameStep,
+}
+
+impl AutoresetMode {
+    fn get(r: &mut Reader<'_>) -> Result<Self> {
+        let start = r.clone();
+        match r.get()? {
+            0u8 => Ok(Self::Disabled),
+            1 => Ok(Self::NextStep),
+            2 => Ok(Self::SameStep),
+            mode => Err(start.error(format_args!("unknown autoreset mode {mode}"))),
+        }
+    }
+}
+
+/// Gymnasium's name of the mode.
+impl fmt::Display for AutoresetMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disabled => "Disabled",
+            Self::NextStep => "NextStep",
+            Self::SameStep => "SameStep",
+        })
+    }
+}
+
+/// The request to make an environment, or several of the same spaces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Make {
     /// Which environment, where the host offers several.
     pub env_id: Option<String>,
@@ -193,6 +234,18 @@ pub struct Make {
     pub kwargs: Value,
     /// Gymnasium's render mode.
     pub render_mode: Option<String>,
+    /// How many env slots the agent wants; 0: as many as the host has.
+    pub slots: u32,
+    /// What the host is to do where an episode has ended. It may leave that to the agent.
+    pub autoreset_mode: AutoresetMode,
+}
+
+/// One environment, whatever the host has.
+impl Default for Make {
+    fn default() -> Self {
+        let autoreset_mode = AutoresetMode::Disabled;
+        Self { env_id: None, kwargs: Value::None, render_mode: None, slots: 1, autoreset_mode }
+    }
 }
 
 /// What Gymnasium may allocate to make both spaces, if the frame limit does not allow more.
@@ -209,6 +262,8 @@ pub struct Spec {
     pub action_space: AnySpace,
     /// How many env slots the session has.
     pub slots: u32,
+    /// What the host itself does where an episode has ended.
+    pub autoreset_mode: AutoresetMode,
     /// The render mode in force.
     pub render_mode: Option<String>,
     /// Gymnasium's `metadata`.
@@ -231,8 +286,10 @@ pub struct Reset {
 pub struct Row {
     /// The slot.
     pub slot: u32,
-    /// Whether the observation opens an episode; the reward then means nothing.
+    /// Whether the observation opens an episode. The reward then means nothing, unless the same step has ended another.
     pub first: bool,
+    /// Whether this is a second row of the slot, with the last observation of the episode that ended in this step.
+    pub last: bool,
     /// Whether the task ended the episode.
     pub terminated: bool,
     /// Whether something else ended the episode.
@@ -280,6 +337,7 @@ const MAGIC: [u8; 4] = *b"RLAY";
 const FIRST: u8 = 1;
 const TERMINATED: u8 = 2;
 const TRUNCATED: u8 = 4;
+const LAST: u8 = 8;
 
 impl Hello {
     /// Appends the message.
@@ -435,6 +493,7 @@ impl Make {
         w.option(self.env_id.as_ref(), |w, id| w.str(id));
         w.value(&self.kwargs);
         w.option(self.render_mode.as_ref(), |w, mode| w.str(mode));
+        w.put((self.slots, self.autoreset_mode as u8));
     }
 
     fn get(r: &mut Reader<'_>) -> Result<Self> {
@@ -442,6 +501,8 @@ impl Make {
             env_id: r.option(|r| short(r, 1024))?,
             kwargs: r.value()?,
             render_mode: r.option(|r| short(r, 256))?,
+            slots: r.get()?,
+            autoreset_mode: AutoresetMode::get(r)?,
         })
     }
 }
@@ -454,6 +515,7 @@ impl Default for Spec {
             observation_space: AnySpace::Tuple(vec![]),
             action_space: AnySpace::Tuple(vec![]),
             slots: 1,
+            autoreset_mode: AutoresetMode::Disabled,
             render_mode: None,
             metadata: Map::new().into(),
             details: Map::new().into(),
@@ -462,6 +524,14 @@ impl Default for Spec {
 }
 
 impl Spec {
+    /// Which space of `other` is not the same, and the first leaf that differs, from this one to the other.
+    pub(crate) fn other_space(&self, other: &Self) -> Option<(&'static str, String)> {
+        let of_observations = difference(&self.observation_space, &other.observation_space);
+        let of_actions = || difference(&self.action_space, &other.action_space);
+        let found = of_observations.map(|how| ("observation_space", how));
+        found.or_else(|| of_actions().map(|how| ("action_space", how)))
+    }
+
     /// Refuses spaces of which no value would fit a frame, and spaces that take Gymnasium more memory to make than both
     /// `limits.frame` and `SPACES`, before they are made.
     pub fn check_spaces(&self, limits: &Limits) -> Result<()> {
@@ -485,7 +555,7 @@ impl Spec {
         w.str(&self.env_id);
         w.space(&self.observation_space);
         w.space(&self.action_space);
-        w.put(self.slots);
+        w.put((self.slots, self.autoreset_mode as u8));
         w.option(self.render_mode.as_ref(), |w, mode| w.str(mode));
         w.value(&self.metadata);
         w.value(&self.details);
@@ -497,6 +567,7 @@ impl Spec {
             observation_space: r.space()?,
             action_space: r.space()?,
             slots: r.get()?,
+            autoreset_mode: AutoresetMode::get(r)?,
             render_mode: r.option(|r| short(r, 256))?,
             metadata: r.dict("metadata")?,
             details: r.dict("details")?,
@@ -535,19 +606,20 @@ impl Row {
     /// Appends slot, flags and reward; the infos of all rows follow the last row.
     pub fn put(&self, w: &mut Writer<'_>) {
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-        let flags = flag(self.first, FIRST) | flag(self.terminated, TERMINATED) | flag(self.truncated, TRUNCATED);
+        let ended = flag(self.terminated, TERMINATED) | flag(self.truncated, TRUNCATED);
+        let flags = flag(self.first, FIRST) | ended | flag(self.last, LAST);
         w.group((self.slot, flags, self.reward));
     }
 
     fn get(r: &mut Reader<'_>) -> Result<Self> {
         let start = r.clone();
         let (slot, flags, reward): (u32, u8, f64) = r.group()?;
-        if flags & !(FIRST | TERMINATED | TRUNCATED) != 0 {
+        if flags & !(FIRST | TERMINATED | TRUNCATED | LAST) != 0 {
             return Err(start.error("unknown row flags"));
         }
         let on = |bit: u8| flags & bit != 0;
-        let (first, terminated, truncated) = (on(FIRST), on(TERMINATED), on(TRUNCATED));
-        Ok(Self { slot, first, terminated, truncated, reward, info: Value::None })
+        let (first, terminated, truncated, last) = (on(FIRST), on(TERMINATED), on(TRUNCATED), on(LAST));
+        Ok(Self { slot, first, last, terminated, truncated, reward, info: Value::None })
     }
 }
 

@@ -17,8 +17,8 @@ pub use framing::{END, Framing, too_large};
 pub use header::{HEADER_LEN, Header, Kind};
 pub use keys::Keys;
 pub use message::{
-    Challenge, EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Proof, RESUMABLE, RESUMING, Reject, Reset,
-    Resume, Role, Row, Rows, SEED, Seed, Slots, Spec, Ticket, Welcome,
+    AutoresetMode, Challenge, EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Proof, RESUMABLE, RESUMING,
+    Reject, Reset, Resume, Role, Row, Rows, SEED, Seed, Slots, Spec, Ticket, Welcome,
 };
 pub(crate) use message::{put_request, put_rows};
 pub use payload::{Payload, payload_head};

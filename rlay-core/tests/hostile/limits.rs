@@ -50,7 +50,8 @@ fn count_is_exact_and_counts_containers() {
 fn result(n: usize, info: bool) -> Vec<u8> {
     let mut out = Vec::new();
     Header { kind: Kind::Result, seq: 1, ack: 0, re: 0 }.begin(&mut out);
-    let row = Row { slot: 0, first: false, terminated: false, truncated: false, reward: 0.0, info: Value::None };
+    let row =
+        Row { slot: 0, first: false, last: false, terminated: false, truncated: false, reward: 0.0, info: Value::None };
     Writer(&mut out).list(&vec![row; n], |w, row| row.put(w));
     for _ in 0..if info { n } else { 0 } {
         put_value(&mut out, &Map::new().into());

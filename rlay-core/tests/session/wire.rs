@@ -3,8 +3,8 @@
 use rlay_core::{
     Discrete, EnvFailure, ErrorKind, Map, Space, Value,
     wire::{
-        EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Reject, Reset, Role, Row, Spec, Welcome, Writer,
-        payload_head, put_value,
+        AutoresetMode, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Reject, Reset, Role, Row, Spec,
+        Welcome, Writer, payload_head, put_value,
     },
 };
 
@@ -142,7 +142,7 @@ impl Numbers {
 
 /// A row in the middle of an episode, or its first.
 pub(crate) fn row(slot: u32, first: bool) -> Row {
-    Row { slot, first, terminated: false, truncated: false, reward: 1.0, info: Map::new().into() }
+    Row { slot, first, last: false, terminated: false, truncated: false, reward: 1.0, info: Map::new().into() }
 }
 
 /// An environment of `slots` slots.
@@ -153,6 +153,7 @@ pub(crate) fn spec(slots: u32) -> Spec {
         observation_space: space.clone(),
         action_space: space,
         slots,
+        autoreset_mode: AutoresetMode::Disabled,
         render_mode: None,
         metadata: Map::new().into(),
         details: Map::new().into(),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rlay_core::{
     AnySpace, Array, BoxSpace, Discrete, Error, ErrorKind, Limits, Map, Result, Space, Value,
     session::{AgentEvent, AgentSession, Call, EnvEvent, EnvSession},
-    wire::{Frames, Make, Payload, Reset, Row, Slots, Spec, payload_head, put_value},
+    wire::{AutoresetMode, Frames, Make, Payload, Reset, Row, Slots, Spec, payload_head, put_value},
 };
 
 use super::rows::{pack_rows, unpack_rows};
@@ -36,7 +36,7 @@ impl Counter {
         let reward = if first { 0.0 } else { (100 * self.step + self.action) as f64 };
         let terminated = !first && self.step % 10 == 0;
         let info = Map::from([("time", self.episode * 1000 + self.step)]).into();
-        Row { slot, first, terminated, truncated: false, reward, info }
+        Row { slot, first, last: false, terminated, truncated: false, reward, info }
     }
 }
 
@@ -92,6 +92,7 @@ impl World {
             observation_space: observations(),
             action_space: actions(),
             slots,
+            autoreset_mode: AutoresetMode::Disabled,
             render_mode: None,
             metadata: Map::new().into(),
             details: Map::new().into(),

@@ -3,8 +3,8 @@
 use rlay_core::{
     AnySpace, Array, Discrete, EnvFailure, ErrorKind, Limits, Map, Space, Text, Value,
     wire::{
-        Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Message, Payload, Proof, RESUMABLE,
-        RESUMING, Reader, Reject, Reset, Resume, Role, Row, Seed, Slots, Spec, Welcome,
+        AutoresetMode, Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Message, Payload, Proof,
+        RESUMABLE, RESUMING, Reader, Reject, Reset, Resume, Role, Row, Seed, Slots, Spec, Welcome,
     },
 };
 use smallvec::{SmallVec, smallvec};
@@ -41,7 +41,7 @@ pub(crate) fn result(rows: &[Row], content: Content) -> Frame<'static> {
 /// A row of one step in the middle of an episode.
 pub(crate) fn row(slot: u32, reward: f64) -> Row {
     let info = Value::Dict(Map::new());
-    Row { slot, first: false, terminated: false, truncated: false, reward, info }
+    Row { slot, first: false, last: false, terminated: false, truncated: false, reward, info }
 }
 
 /// 32 bytes that count up.
@@ -70,6 +70,7 @@ pub(crate) fn spec(observation_space: AnySpace, action_space: AnySpace) -> Spec 
         observation_space,
         action_space,
         slots: 1,
+        autoreset_mode: AutoresetMode::Disabled,
         render_mode: Some("rgb_array".into()),
         metadata: Value::Dict(Map(vec![
             ("render_modes".into(), Value::List(vec!["human".into(), "rgb_array".into()])),
@@ -133,6 +134,16 @@ fn requests() -> Vec<(&'static str, Frame<'static>)> {
                 env_id: Some("Ünïcode-v0".into()),
                 kwargs: Map::from([("gravity", 9.81)]).into(),
                 render_mode: Some("human".into()),
+                ..Make::default()
+            }),
+        ),
+        (
+            "make/several-that-reset-themselves",
+            make(Make {
+                kwargs: Value::Dict(Map::new()),
+                slots: 64,
+                autoreset_mode: AutoresetMode::SameStep,
+                ..Make::default()
             }),
         ),
         ("reset/without-seed", reset(&[(0, None)], Value::None)),
@@ -157,6 +168,7 @@ fn replies() -> Vec<(&'static str, Frame<'static>)> {
         env_id: String::new(),
         render_mode: None,
         slots: 64,
+        autoreset_mode: AutoresetMode::Disabled,
         metadata: Map::new().into(),
         details: Map::new().into(),
         ..self::spec(spaces::dict(), AnySpace::Tuple(vec![discrete.clone()]))
@@ -188,20 +200,33 @@ fn replies() -> Vec<(&'static str, Frame<'static>)> {
         ("welcome/resumed", frame(Kind::Welcome, (0, 0, 0), Message::Welcome(resumed))),
         ("welcome", frame(Kind::Welcome, (0, 0, 0), Message::Welcome(welcome))),
         ("reject", frame(Kind::Reject, (0, 0, 0), Message::Reject(reject))),
+        ("spec/several-that-reset-themselves", {
+            let mode = AutoresetMode::NextStep;
+            spec(Spec { slots: 64, autoreset_mode: mode, ..self::spec(spaces::cart_pole(), discrete.clone()) })
+        }),
         ("spec/cart-pole", spec(self::spec(spaces::cart_pole(), discrete))),
         ("spec/bare", spec(bare)),
         ("result/first", result(&[Row { first: true, ..row(0, 0.0) }], observation.clone())),
         ("result/step", result(&[row(0, 1.0)], observation.clone())),
-        ("result/terminated", result(&[Row { terminated: true, ..row(0, -1.0) }], observation.clone())),
+        ("result/terminated", result(&[Row { last: false, terminated: true, ..row(0, -1.0) }], observation.clone())),
         ("result/truncated-with-info", result(&[Row { truncated: true, info, ..row(0, 0.5) }], observation)),
         (
             "result/terminated-and-truncated",
-            result(&[Row { terminated: true, truncated: true, ..row(0, 0.0) }], Content::Values(vec![Value::None])),
+            result(
+                &[Row { last: false, terminated: true, truncated: true, ..row(0, 0.0) }],
+                Content::Values(vec![Value::None]),
+            ),
         ),
         ("result/nan-reward", result(&[row(0, f64::NAN)], Content::Values(vec!["é".into()]))),
         ("result/two-slots", {
             let directions = [Value::Int(1), Discrete::new(4).to_value(&2)];
             result(&[row(1, 1.5), row(0, 2.5)], Content::Packed(packed(&Discrete::new(4).describe(), &directions)))
+        }),
+        ("result/the-next-episode-in-the-same-step", {
+            let ended = Row { terminated: true, ..row(0, 1.5) };
+            let rows = [Row { first: true, ..ended.clone() }, row(1, 2.5), Row { last: true, ..ended }];
+            let directions = [Value::Int(0), Value::Int(1), Discrete::new(4).to_value(&3)];
+            result(&rows, Content::Packed(packed(&Discrete::new(4).describe(), &directions)))
         }),
         ("frames/image", rendered(Value::Array(Array::new(&[1, 2, 3], &[1u8, 2, 3, 4, 5, 6])))),
         ("frames/ansi", rendered("┌─┐\n└─┘".into())),

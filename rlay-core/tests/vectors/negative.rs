@@ -403,7 +403,7 @@ fn frames() -> Vec<Vector> {
         ("close-and-more", "a byte after the end", frame(0x25, &raw(|w| w.put((0u64, 0u8))))),
         ("spec-without-spaces", "the observation space has no tag", frame(0x40, &raw(|w| w.put(0u64)))),
         ("spec-unknown-space", "space tag 10", frame(0x40, &raw(|w| w.put((0u64, 10u32, 10u32))))),
-        ("result-flag-8", "unknown flags", patch(result.clone(), 44, &[8])),
+        ("result-flag-16", "unknown flags", patch(result.clone(), 44, &[16])),
         ("result-count-bomb", "a count of 2^64-1", patch(result.clone(), 32, &[255; 8])),
         ("result-info-none", "an info is a Dict", {
             let form = result[65..].to_vec();

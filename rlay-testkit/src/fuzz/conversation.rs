@@ -59,7 +59,7 @@ impl World {
         let goodbye = |code: u8| Goodbye { code: code.into(), message: "enough".into() };
         match input.byte() % 20 {
             0 => {
-                let make = Make { env_id: None, kwargs: Value::None, render_mode: None };
+                let make = Make::default();
                 self.ask(|agent, out| agent.make(&make, out));
             }
             1 | 2 => {

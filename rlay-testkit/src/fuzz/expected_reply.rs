@@ -3,7 +3,7 @@
 use rlay_core::{
     Discrete, Map, Result, Space, Value,
     session::EnvSession,
-    wire::{Frames, Row, Slots, Spec, put_value},
+    wire::{AutoresetMode, Frames, Row, Slots, Spec, put_value},
 };
 
 /// Slots of the environment.
@@ -36,7 +36,7 @@ impl ExpectedReply {
                     .map(|slot| {
                         put_value(&mut values, &Map::new().into());
                         let (slot, first) = (*slot, *first);
-                        Row { slot, first, terminated, truncated: false, reward: 1.0, info: Value::None }
+                        Row { slot, first, last: false, terminated, truncated: false, reward: 1.0, info: Value::None }
                     })
                     .collect();
                 env.result(*request, &rows, &values, (false, 0), out)?;
@@ -58,6 +58,7 @@ fn spec() -> Spec {
         observation_space: space.clone(),
         action_space: space,
         slots: SLOTS,
+        autoreset_mode: AutoresetMode::Disabled,
         render_mode: None,
         metadata: Map::new().into(),
         details: Map::new().into(),

@@ -17,7 +17,7 @@ use crate::{
         received::Received,
     },
     value::Value,
-    wire::{Goodbye, Limits, Make, Row, Seed, Spec},
+    wire::{Goodbye, Limits, Make, Reset, Row, Spec},
 };
 
 /// How long `close` waits for the environment's answer, and for the channel's.
@@ -57,6 +57,18 @@ pub enum Answer {
     Frame(Value),
     /// To close.
     Closed,
+}
+
+impl Answer {
+    /// The answer to a request about one slot.
+    pub(in crate::endpoint) fn of_one_slot(reply: Reply) -> Result<Self> {
+        match reply {
+            Reply::Rows(_, mut rows, received) if rows.len() == 1 => Ok(Self::Row(rows.remove(0), received)),
+            Reply::Frames(mut frames) if frames.0.len() == 1 => Ok(Self::Frame(frames.0.remove(0).1)),
+            Reply::Closed => Ok(Self::Closed),
+            _ => Err(Error::protocol("an answer about several slots to a request about one")),
+        }
+    }
 }
 
 impl Agent {
@@ -194,40 +206,46 @@ impl Agent {
         error
     }
 
-    /// Asks for an episode.
-    pub fn send_reset(&mut self, seed: Option<Seed>, options: &Value, wait: &mut Wait<'_>) -> Result<()> {
+    /// Asks for episodes.
+    pub fn send_reset(&mut self, reset: &Reset, wait: &mut Wait<'_>) -> Result<()> {
         self.alive()?;
-        self.core.reset(seed, options)?;
+        self.core.reset(reset)?;
         self.send(wait)
     }
 
-    /// Asks for a step. `action` is packed or an encoded value; another buffer, of any content, is left in its place
-    /// if the request is made.
-    pub fn send_step(&mut self, packed: bool, action: &mut Vec<u8>, wait: &mut Wait<'_>) -> Result<()> {
+    /// Asks for a step of each of `slots`. `action` is packed, or one encoded value for each; another buffer, of any
+    /// content, is left in its place if the request is made.
+    pub fn send_step(&mut self, slots: &[u32], packed: bool, action: &mut Vec<u8>, wait: &mut Wait<'_>) -> Result<()> {
         self.alive()?;
-        self.core.step(packed, action)?;
+        self.core.step(slots, packed, action)?;
         self.send(wait)
     }
 
-    /// Asks for a rendered frame.
-    pub fn send_render(&mut self, wait: &mut Wait<'_>) -> Result<()> {
+    /// Asks for a rendered frame of each of `slots`.
+    pub fn send_render(&mut self, slots: &[u32], wait: &mut Wait<'_>) -> Result<()> {
         self.alive()?;
-        self.core.render()?;
+        self.core.render(slots)?;
         self.send(wait)
     }
 
     /// Receives and drops the answer to a request that was given up, whatever it is: a new episode makes it void.
     pub fn drop_late(&mut self, wait: &mut Wait<'_>) -> Result<()> {
         while self.core.is_late() {
-            let came = self.receive(wait);
+            let came = self.receive_reply(wait);
             self.core.drop_late(came)?;
         }
         Ok(())
     }
 
-    /// The answer to the request under way. At the deadline the error's kind is
+    /// The answer to the request under way, if that was about one slot. At the deadline the error's kind is
     /// [`Timeout`](ErrorKind::Timeout) and the answer may still come.
     pub fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Answer> {
+        self.receive_reply(wait).and_then(Answer::of_one_slot)
+    }
+
+    /// The answer to a request under way, of any slots: rows, frames or that the environment is closed. What else there
+    /// is, is an error.
+    pub(in crate::endpoint) fn receive_reply(&mut self, wait: &mut Wait<'_>) -> Result<Reply> {
         self.alive()?;
         let frame = self.next_frame(wait)?;
         let reply = match self.core.handle(frame) {
@@ -236,12 +254,11 @@ impl Agent {
         };
         self.heard = (what_came(&reply), Instant::now());
         match reply {
-            Reply::Row(call, row, received) => {
+            Reply::Rows(call, ..) => {
                 self.has_played |= call == Call::Step;
-                Ok(Answer::Row(row, received))
+                Ok(reply)
             }
-            Reply::Frame(frame) => Ok(Answer::Frame(frame)),
-            Reply::Closed => Ok(Answer::Closed),
+            Reply::Frames(_) | Reply::Closed => Ok(reply),
             Reply::Failed(error) => Err(error),
             Reply::Over(error) => Err(self.lost(error)),
             Reply::Made => Err(self.abort(Error::protocol("a second Spec"))),
@@ -287,8 +304,8 @@ impl Agent {
             let mut wait = wait.within(timeout);
             loop {
                 let waited_for = self.waiting();
-                match self.receive(&mut wait) {
-                    Ok(Answer::Closed) => {
+                match self.receive_reply(&mut wait) {
+                    Ok(Reply::Closed) => {
                         is_answered = true;
                         break;
                     }
@@ -512,9 +529,9 @@ fn name(call: Call) -> &'static str {
 fn what_came(reply: &Reply) -> &'static str {
     match reply {
         Reply::Made => "its description",
-        Reply::Row(Call::Reset, ..) => "the answer to reset",
-        Reply::Row(..) => "the answer to step",
-        Reply::Frame(_) => "the answer to render",
+        Reply::Rows(Call::Reset, ..) => "the answer to reset",
+        Reply::Rows(..) => "the answer to step",
+        Reply::Frames(_) => "the answer to render",
         Reply::Failed(_) => "an error",
         Reply::Closed | Reply::Over(_) => "a goodbye",
     }

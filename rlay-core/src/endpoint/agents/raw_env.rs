@@ -1,21 +1,16 @@
 //! RawEnv: an environment in another process, below typed spaces and Python's objects: bytes in, bytes out. Here it is
 //! decided what becomes of an environment that is lost.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
-    time::Instant,
-};
+use std::{path::Path, sync::Arc, time::Instant};
+
+use smallvec::smallvec;
 
 use super::{
     agent::{Agent, Answer},
+    replaceable::{Replaceable, Search},
     source::{Origin, Source},
 };
 use crate::{
-    cancel_token::CancelToken,
     endpoint::{
         accept::acceptor::Acceptor,
         connect::connection::Connection,
@@ -25,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     session::{Call, received::Received},
     value::Value,
-    wire::{Row, Seed, Spec},
+    wire::{Reset, Row, Seed, Spec},
 };
 
 /// An environment in another process, and another one in its place when it is lost ([`OnLoss`]).
@@ -47,40 +42,9 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct RawEnv {
-    agent: Agent,
-    /// Where another environment comes from when this one is lost; `None`: nowhere.
-    source: Option<Box<Source>>,
-    /// What to do about an environment that vanished for good.
-    pub on_loss: OnLoss,
+    session: Replaceable,
     /// The last observation of an episode that may have to be ended here.
     last: Option<Received>,
-    search: Search,
-}
-
-/// The search of a [`RawEnv`] for another environment. Clones are of the same one.
-#[derive(Debug, Clone, Default)]
-pub struct Search {
-    cancel: CancelToken,
-    is_under_way: Arc<AtomicBool>,
-    has_begun: Arc<AtomicBool>,
-}
-
-impl Search {
-    /// Ends the search that is under way, if one is, with an error of kind [`Closed`](ErrorKind::Closed); returns
-    /// whether one was. The environment is not to be used after that. For other threads than the one that searches.
-    pub fn end(&self) -> bool {
-        let is_under_way = self.is_under_way.load(SeqCst);
-        if is_under_way {
-            self.cancel.cancel();
-        }
-        is_under_way
-    }
-
-    /// Whether a search has begun since this was last asked: [`RawEnv::spec`], [`RawEnv::log`] and [`RawEnv::restarts`]
-    /// may have changed.
-    pub fn take_begun(&self) -> bool {
-        self.has_begun.swap(false, SeqCst)
-    }
 }
 
 impl RawEnv {
@@ -88,18 +52,13 @@ impl RawEnv {
     /// [`ClientEnv::connect`](crate::ClientEnv::connect) does. All in all that takes `connect_timeout` at most,
     /// whatever the deadline of `wait` is; so does every search for another environment.
     pub fn connect(address: &str, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
-        #[cfg(unix)]
-        if let Some(command) = crate::endpoint::programs::command::command(address)? {
-            return Self::launch(command, options, wait);
-        }
-        Self::open(Source::new(Origin::Dialed(address.parse()?), options), wait)
+        Self::open(Source::at(address, options)?, wait)
     }
 
     /// Starts a program that hosts an environment, as [`ClientEnv::launch`](crate::ClientEnv::launch) does.
     #[cfg(unix)]
     pub fn launch(command: Vec<String>, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
-        let restarts = options.restarts;
-        Self::open(Source::new(Origin::Launched { command, restarts }, options), wait)
+        Self::open(Source::launched(command, options), wait)
     }
 
     /// Takes the next environment that dials in. While this environment lives, so does the listener.
@@ -114,50 +73,50 @@ impl RawEnv {
             &options.make(),
             &mut wait.without_deadline().within(options.connection.connect_timeout),
         )?;
-        Ok(Self::of(agent, options.on_loss))
+        Ok(Self { session: Replaceable::of(agent, options.on_loss), last: None })
     }
 
     fn open(source: Source, wait: &mut Wait<'_>) -> Result<Self> {
-        let env = Self::of(source.open(wait)?, source.options().on_loss);
-        Ok(Self { source: Some(Box::new(source)), ..env })
-    }
-
-    fn of(agent: Agent, on_loss: OnLoss) -> Self {
-        Self { agent, source: None, on_loss, last: None, search: Search::default() }
+        Ok(Self { session: Replaceable::open(source, wait)?, last: None })
     }
 
     /// Lets go of where another environment would come from, if none is to come while `on_loss` is what it is: the
     /// listener may end.
     pub(in crate::endpoint) fn let_go_of_source(&mut self) {
-        self.source = self.source.take().filter(|source| source.may_replace(self.on_loss));
+        self.session.let_go_of_source();
+    }
+
+    /// Changes what is done about an environment that vanished for good.
+    pub fn set_on_loss(&mut self, on_loss: OnLoss) {
+        self.session.on_loss = on_loss;
     }
 
     /// Spaces, metadata and the rest of what the host told.
     pub fn spec(&self) -> &Spec {
-        self.agent.spec()
+        self.session.agent.spec()
     }
 
     /// Where the log lies of a program that was launched; `None` for what was not.
     pub fn log(&self) -> Option<&Path> {
-        self.agent.log()
+        self.session.agent.log()
     }
 
     /// How often [`reset`](Self::reset) may still launch the program again.
     pub fn restarts(&self) -> u32 {
-        self.source.as_ref().map_or(0, |source| source.restarts())
+        self.session.restarts()
     }
 
     /// Whether the environment vanished for good. Only `reset` may go on then, with another one.
     pub fn is_lost(&self) -> bool {
-        self.agent.is_lost()
+        self.session.agent.is_lost()
     }
 
     /// The search for another environment, for a thread that may want to end it.
     pub fn search(&self) -> &Search {
-        &self.search
+        self.session.search()
     }
 
-    /// Gymnasium's `reset`, in another environment if this one is lost and [`on_loss`](Self::on_loss) or
+    /// Gymnasium's `reset`, in another environment if this one is lost and [`on_loss`](AgentOptions::on_loss) or
     /// `restarts` allow for that. The deadline of `wait` is put off by what it takes to get that.
     ///
     /// A late answer is waited for and dropped, for the new episode makes it void.
@@ -165,12 +124,12 @@ impl RawEnv {
         self.last = None;
         let timeout = wait.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let put_off = |wait: &mut Wait<'_>| wait.deadline = timeout.and_then(|time| Instant::now().checked_add(time));
-        if self.replace(wait)? {
+        if self.session.replace(wait)? {
             put_off(wait);
         }
         match self.begin(seed.clone(), options, wait) {
             // Nothing is lost with an environment that was to begin anew.
-            Err(_) if self.replace(wait)? => {
+            Err(_) if self.session.replace(wait)? => {
                 put_off(wait);
                 self.begin(seed, options, wait)
             }
@@ -181,7 +140,7 @@ impl RawEnv {
     /// Gymnasium's `step`. `action` is packed or an encoded value; another buffer, of any content, is left in its place
     /// if the request is made.
     ///
-    /// Where the environment is lost and [`on_loss`](Self::on_loss) says so, the result ends the episode: the last
+    /// Where the environment is lost and [`on_loss`](AgentOptions::on_loss) says so, the result ends the episode: the last
     /// observation once more, reward 0.0, truncated, and `info["lost"]` says why.
     pub fn step(&mut self, packed: bool, action: &mut Vec<u8>, wait: &mut Wait<'_>) -> Result<(Row, Received)> {
         self.take(packed, action, wait).or_else(|error| self.truncate(error, wait))
@@ -189,7 +148,7 @@ impl RawEnv {
 
     /// Gymnasium's `render`.
     pub fn render(&mut self, wait: &mut Wait<'_>) -> Result<Value> {
-        self.agent.send_render(wait).map_err(|error| self.late_yet(error))?;
+        self.session.agent.send_render(&[0], wait).map_err(|error| self.late_yet(error))?;
         match self.receive(wait)? {
             Answer::Frame(frame) => Ok(frame),
             _ => Err(Error::protocol("a render was answered with something else")),
@@ -198,7 +157,7 @@ impl RawEnv {
 
     /// The answer to a call that ran into its deadline or was [given up](Self::give_up), and which call that was.
     pub fn late(&mut self, wait: &mut Wait<'_>) -> Result<(Call, Answer)> {
-        let Some((call, true)) = self.agent.waiting() else {
+        let Some((call, true)) = self.session.agent.waiting() else {
             return Err(Error::new(ErrorKind::Usage, "no answer is late; late() follows a call that timed out"));
         };
         Ok((call, self.receive(wait)?))
@@ -206,53 +165,33 @@ impl RawEnv {
 
     /// Says that the answer under way, if any, is not waited for any more: it is late.
     pub fn give_up(&mut self) {
-        self.agent.give_up();
+        self.session.agent.give_up();
     }
 
     /// Closes the environment and ends the session: see [`Agent::close_unless`].
     pub fn close(&mut self, wait: &mut Wait<'_>) -> Result<()> {
-        self.agent.close_unless(wait)
+        self.session.agent.close_unless(wait)
     }
 
     /// Ends the session, and tells the environment's host why.
     pub fn leave(&mut self, why: &Error) {
-        self.agent.leave(why);
+        self.session.agent.leave(why);
     }
 
     /// Says goodbye but waits for nothing. A thread sees to the end of a program that was launched.
     pub fn let_go(&mut self) {
-        self.agent.let_go();
+        self.session.agent.let_go();
     }
 
     /// Forgets the connection without a word to the peer, for a forked child: it is still the parent's.
     pub fn abandon(&mut self) {
-        self.agent.abandon();
-    }
-
-    /// Goes on with another environment if this one is lost and that is wanted; whether it does.
-    fn replace(&mut self, wait: &mut Wait<'_>) -> Result<bool> {
-        let Some(source) = self.source.as_mut().filter(|source| source.may_replace(self.on_loss)) else {
-            return Ok(false);
-        };
-        if !self.agent.is_lost() {
-            return Ok(false);
-        }
-        self.search.has_begun.store(true, SeqCst);
-        self.search.is_under_way.store(true, SeqCst);
-        let another = source.another(&mut self.agent, &mut wait.without_deadline().with_cancel(&self.search.cancel));
-        self.search.is_under_way.store(false, SeqCst);
-        self.agent = another.map_err(|error| match error.kind() {
-            ErrorKind::Closed if self.search.cancel.is_cancelled() => {
-                Error::new(ErrorKind::Closed, "the environment was closed; make a new one")
-            }
-            _ => error,
-        })?;
-        Ok(true)
+        self.session.agent.abandon();
     }
 
     /// Begins an episode in the environment that there is.
     fn begin(&mut self, seed: Option<Seed>, options: &Value, wait: &mut Wait<'_>) -> Result<(Row, Received)> {
-        let sent = self.agent.drop_late(wait).and_then(|()| self.agent.send_reset(seed, options, wait));
+        let reset = Reset { rows: smallvec![(0, seed)], options: options.clone() };
+        let sent = self.session.agent.drop_late(wait).and_then(|()| self.session.agent.send_reset(&reset, wait));
         sent.map_err(|error| self.late_yet(error))?;
         match self.receive(wait)? {
             Answer::Row(row, observation) => Ok((row, observation)),
@@ -262,7 +201,7 @@ impl RawEnv {
 
     /// Takes the action in the environment that there is.
     fn take(&mut self, packed: bool, action: &mut Vec<u8>, wait: &mut Wait<'_>) -> Result<(Row, Received)> {
-        self.agent.send_step(packed, action, wait).map_err(|error| self.late_yet(error))?;
+        self.session.agent.send_step(&[0], packed, action, wait).map_err(|error| self.late_yet(error))?;
         match self.receive(wait)? {
             Answer::Row(row, observation) => Ok((row, observation)),
             _ => Err(Error::protocol("a step was answered with something else")),
@@ -271,18 +210,18 @@ impl RawEnv {
 
     /// Ends the episode where a step has failed because the environment is lost, if that is wanted.
     fn truncate(&mut self, error: Error, wait: &mut Wait<'_>) -> Result<(Row, Received)> {
-        let is_wanted = self.on_loss == OnLoss::Truncate && self.agent.is_lost();
+        let is_wanted = self.session.on_loss == OnLoss::Truncate && self.session.agent.is_lost();
         let Some(last) = self.last.take_if(|_| is_wanted) else { return Err(error) };
         let why = error.to_string();
         wait.warn(&format!("the environment is lost, and the episode ends: {why}"));
         let info = Value::Dict([("lost", Value::from(why))].into());
-        Ok((Row { slot: 0, first: false, terminated: false, truncated: true, reward: 0.0, info }, last))
+        Ok((Row { slot: 0, first: false, last: false, terminated: false, truncated: true, reward: 0.0, info }, last))
     }
 
     fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Answer> {
-        let answer = self.agent.receive(wait).map_err(|error| self.late_yet(error))?;
+        let answer = self.session.agent.receive(wait).map_err(|error| self.late_yet(error))?;
         if let Answer::Row(_, observation) = &answer
-            && self.on_loss == OnLoss::Truncate
+            && self.session.on_loss == OnLoss::Truncate
         {
             self.last = Some(observation.clone());
         }
@@ -292,7 +231,7 @@ impl RawEnv {
     /// Says what to do about an answer that may still come.
     fn late_yet(&mut self, error: Error) -> Error {
         match error.kind() {
-            ErrorKind::Timeout => self.agent.overdue(),
+            ErrorKind::Timeout => self.session.agent.overdue(),
             _ => error,
         }
     }

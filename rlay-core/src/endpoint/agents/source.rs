@@ -13,7 +13,6 @@ use crate::{
         wait::Wait,
     },
     error::{Error, ErrorKind, Result},
-    space::difference,
     wire::Role,
 };
 
@@ -39,6 +38,21 @@ pub(in crate::endpoint) enum Origin {
 impl Source {
     pub(in crate::endpoint) fn new(origin: Origin, options: AgentOptions) -> Self {
         Self { origin, options, history: History::default() }
+    }
+
+    /// The host at `address`, or the program that an `exec:` address names.
+    pub(in crate::endpoint) fn at(address: &str, options: AgentOptions) -> Result<Self> {
+        #[cfg(unix)]
+        if let Some(command) = crate::endpoint::programs::command::command(address)? {
+            return Ok(Self::launched(command, options));
+        }
+        Ok(Self::new(Origin::Dialed(address.parse()?), options))
+    }
+
+    /// A program.
+    #[cfg(unix)]
+    pub(in crate::endpoint) fn launched(command: Vec<String>, options: AgentOptions) -> Self {
+        Self::new(Origin::Launched { command, restarts: options.restarts }, options)
     }
 
     pub(in crate::endpoint) fn options(&self) -> &AgentOptions {
@@ -107,10 +121,7 @@ impl Source {
         wait.check_interrupts()?;
         let mut agent = self.open(wait)?;
         let (before, after) = (lost.spec(), agent.spec());
-        let of_observations = difference(&before.observation_space, &after.observation_space);
-        let of_actions = || difference(&before.action_space, &after.action_space);
-        let found = of_observations.map(|how| ("observation_space", how));
-        if let Some((space, how)) = found.or_else(|| of_actions().map(|how| ("action_space", how))) {
+        if let Some((space, how)) = before.other_space(after) {
             let text = format!("{name} has another {space} than before: {how}; make a new environment");
             let error = Error::new(ErrorKind::Incompatible, text);
             // Its host is to know why it is not played.

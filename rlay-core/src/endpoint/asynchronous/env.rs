@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use smallvec::smallvec;
 use tokio::time;
 
 use super::{GOODBYE_TIME, connection::AsyncConnection};
@@ -17,7 +18,7 @@ use crate::{
     session::agent_core::{AgentCore, Reply},
     space::{AnySpace, Space, check_action},
     value::{Map, Value},
-    wire::{Goodbye, Role, Row, Spec, put_value},
+    wire::{Goodbye, Reset, Role, Row, Spec, put_value},
 };
 
 /// An environment in another process, for an agent inside tokio. Spaces are dynamic.
@@ -118,7 +119,7 @@ impl AsyncEnv {
             let came = self.receive().await;
             self.core.drop_late(came)?;
         }
-        self.core.reset(seed.map(Into::into), options)?;
+        self.core.reset(&Reset { rows: smallvec![(0, seed.map(Into::into))], options: options.clone() })?;
         let (row, observation) = self.exchange(true).await?;
         Ok(ResetResult { observation, info: info(row.info) })
     }
@@ -139,7 +140,7 @@ impl AsyncEnv {
             self.packed.clear();
             put_value(&mut self.packed, action);
         }
-        self.core.step(packed, &mut self.packed)?;
+        self.core.step(&[0], packed, &mut self.packed)?;
         let (row, observation) = self.exchange(false).await?;
         let Row { reward, terminated, truncated, .. } = row;
         Ok(StepResult { observation, reward, terminated, truncated, info: info(row.info) })
@@ -152,7 +153,7 @@ impl AsyncEnv {
     /// As [`step`](Self::step).
     pub async fn render(&mut self) -> Result<Value> {
         self.begin()?;
-        self.core.render()?;
+        self.core.render(&[0])?;
         self.send().await?;
         match self.receive().await? {
             Answer::Frame(frame) => Ok(frame),
@@ -218,11 +219,10 @@ impl AsyncEnv {
     async fn receive(&mut self) -> Result<Answer> {
         let frame = self.next().await?;
         match self.core.handle(frame) {
-            Ok(Reply::Row(_, row, received)) => Ok(Answer::Row(row, received)),
-            Ok(Reply::Frame(frame)) => Ok(Answer::Frame(frame)),
             Ok(Reply::Failed(error)) => Err(error),
             Ok(Reply::Over(error)) => Err(self.lost(error)),
-            Ok(Reply::Closed | Reply::Made) => Err(Error::protocol("an answer to no request")),
+            Ok(Reply::Made) => Err(Error::protocol("an answer to no request")),
+            Ok(reply) => Answer::of_one_slot(reply),
             Err(error) => Err(self.abort(error).await),
         }
     }

@@ -1,24 +1,26 @@
 //! HostCore: a host's session with one agent and the frames that it keeps, for any loop to drive.
 
-use smallvec::smallvec;
-
 use super::session_report::SessionReport;
 use crate::{
     env::render_modes,
     error::{EnvFailure, Error, ErrorKind, Result},
     host::Outcome,
+    host_vector::VectorOutcome,
     offers::Offers,
     session::{
         EnvEvent, EnvSession,
         retransmit::{LastFrame, RetransmitBuffer, ToRetransmit},
     },
     value::Value,
-    wire::{Frames, Goodbye, Limits, Make, Payload, Reset, Row, Spec, put_value},
+    wire::{Frames, Goodbye, Limits, Make, Payload, Reset, Row, Slots, Spec, put_value},
 };
 
-/// The host's side of a session with one env slot. What arrives is for [`take`](Self::take); a request is answered by
-/// the method that has the name of its answer, which writes the [`head`](Self::head) of a frame. The caller has the
-/// body: the observation.
+/// Bytes of a row without its info.
+const ROW: usize = 13;
+
+/// The host's side of a session. What arrives is for [`take`](Self::take); a request is answered by the
+/// method that has the name of its answer, which writes the [`head`](Self::head) of a frame. The caller has the body: the
+/// observations.
 #[derive(Debug)]
 pub(in crate::endpoint) struct HostCore {
     session: EnvSession,
@@ -38,12 +40,12 @@ pub(in crate::endpoint) struct HostCore {
 pub(in crate::endpoint) enum Request<'f> {
     /// To make an environment; answer with [`HostCore::spec`].
     Make(u64, Make),
-    /// To start an episode; answer with [`HostCore::row`].
+    /// To start episodes; answer with [`HostCore::row`] or [`HostCore::rows`].
     Reset(u64, Reset),
-    /// To take an action; answer with [`HostCore::row`].
-    Step(u64, Payload<'f>),
-    /// To draw a frame; answer with [`HostCore::frame`].
-    Render(u64),
+    /// To take actions; answer with [`HostCore::row`] or [`HostCore::rows`].
+    Step(u64, Slots, Payload<'f>),
+    /// To draw frames; answer with [`HostCore::frames`].
+    Render(u64, Slots),
     /// To close the environment; answer with [`HostCore::closed`].
     Close(u64),
     /// Nothing: it is refused already, and the answer is to be sent.
@@ -116,8 +118,8 @@ impl HostCore {
         match event {
             Ok(EnvEvent::Make { request, make }) => Request::Make(request, make),
             Ok(EnvEvent::Reset { request, reset }) => Request::Reset(request, reset),
-            Ok(EnvEvent::Step { request, payload, .. }) => Request::Step(request, payload),
-            Ok(EnvEvent::Render { request, .. }) => Request::Render(request),
+            Ok(EnvEvent::Step { request, slots, payload }) => Request::Step(request, slots, payload),
+            Ok(EnvEvent::Render { request, slots }) => Request::Render(request, slots),
             Ok(EnvEvent::Close { request }) => {
                 self.report.closed();
                 Request::Close(request)
@@ -147,8 +149,8 @@ impl HostCore {
         self.session.spec(spec, &mut self.head)
     }
 
-    /// Answers a reset (`first`) or step with what stands in `outcome`, and an observation of so many bytes. Whether it
-    /// is the first step of the session.
+    /// Answers a reset (`first`) or step of slot 0 with what stands in `outcome`, and an observation of so many bytes.
+    /// Whether it is the first step of the session.
     pub(in crate::endpoint) fn row(
         &mut self,
         request: u64,
@@ -158,8 +160,27 @@ impl HostCore {
     ) -> Result<bool> {
         check_size(len + outcome.info.len(), &self.limits)?;
         let Outcome { reward, terminated, truncated, packed, ref info, .. } = *outcome;
-        let row = Row { slot: 0, first, terminated, truncated, reward, info: Value::None };
-        self.session.result(request, &[row], info, (packed, len), &mut self.head)?;
+        let row = Row { slot: 0, first, last: false, terminated, truncated, reward, info: Value::None };
+        self.answer(request, first, &[row], info, (packed, len))
+    }
+
+    /// Answers a reset (`first`) or step of any slots with what stands in `outcome`. Whether it is the first step of the
+    /// session.
+    pub(in crate::endpoint) fn rows(&mut self, request: u64, first: bool, outcome: &VectorOutcome) -> Result<bool> {
+        let VectorOutcome { rows, infos, packed, observations } = outcome;
+        check_size(observations.len() + infos.len() + rows.len() * ROW, &self.limits)?;
+        self.answer(request, first, rows, infos, (*packed, observations.len()))
+    }
+
+    fn answer(
+        &mut self,
+        request: u64,
+        first: bool,
+        rows: &[Row],
+        infos: &[u8],
+        payload: (bool, usize),
+    ) -> Result<bool> {
+        self.session.result(request, rows, infos, payload, &mut self.head)?;
         if first {
             self.report.reset();
         }
@@ -167,12 +188,12 @@ impl HostCore {
     }
 
     /// Answers a render.
-    pub(in crate::endpoint) fn frame(&mut self, request: u64, frame: Value) -> Result<()> {
+    pub(in crate::endpoint) fn frames(&mut self, request: u64, frames: &Frames) -> Result<()> {
         // Measured before it has a number, for a numbered message must be sent.
         self.head.clear();
-        put_value(&mut self.head, &frame);
-        check_size(self.head.len(), &self.limits)?;
-        self.session.frames(request, &Frames(smallvec![(0, frame)]), &mut self.head)
+        frames.0.iter().for_each(|(_, frame)| put_value(&mut self.head, frame));
+        check_size(self.head.len() + frames.0.len() * size_of::<u32>(), &self.limits)?;
+        self.session.frames(request, frames, &mut self.head)
     }
 
     /// Answers that the environment is closed.

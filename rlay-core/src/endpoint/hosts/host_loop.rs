@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use smallvec::smallvec;
+
 use super::host_core::{HostCore, Request, check_render_mode};
 use crate::{
     endpoint::{
@@ -15,13 +17,17 @@ use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
     host::{HostEnv, Outcome},
+    host_vector::{HostSlots, HostVectorEnv, VectorOutcome},
     offers::Offers,
     session::retransmit::ToRetransmit,
-    wire::{Goodbye, Kind, Limits, Make},
+    wire::{AutoresetMode, Frames, Goodbye, Kind, Limits, Make, Spec},
 };
 
 /// How long the last frame of a session may take.
 const GOODBYE_TIME: Duration = Duration::from_millis(500);
+
+/// Most environments that an agent may ask for, unless the host says otherwise.
+pub(in crate::endpoint) const MAX_SLOTS: u32 = 1024;
 
 /// Makes the environment that an agent asks for.
 pub type Factory<'m> = dyn FnMut(&Make) -> Result<Box<dyn HostEnv + 'm>> + 'm;
@@ -30,18 +36,45 @@ pub type Factory<'m> = dyn FnMut(&Make) -> Result<Box<dyn HostEnv + 'm>> + 'm;
 pub struct Host<'m> {
     core: HostCore,
     factory: &'m mut Factory<'m>,
-    env: Option<Box<dyn HostEnv + 'm>>,
+    env: Option<Served<'m>>,
     outcome: Outcome,
+    vector_outcome: VectorOutcome,
+    /// Most environments that an agent may ask for.
+    max_slots: u32,
     /// Where the body of the last answer is, which stays until there is another.
     body: Body,
     /// What the host remembers of other sessions; `None`: nothing.
     history: Option<&'m History>,
 }
 
+/// What answers the requests.
+#[derive(Debug)]
+enum Served<'m> {
+    One(Box<dyn HostEnv + 'm>),
+    Several(Box<dyn HostVectorEnv + 'm>),
+}
+
+impl Served<'_> {
+    fn spec(&self) -> Spec {
+        match self {
+            Self::One(env) => env.spec(),
+            Self::Several(envs) => envs.spec(),
+        }
+    }
+
+    fn close(&mut self) -> Result<()> {
+        match self {
+            Self::One(env) => env.close(),
+            Self::Several(envs) => envs.close(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Body {
     Nothing,
     Outcome,
+    Vector,
     InPlace,
 }
 
@@ -65,8 +98,23 @@ impl fmt::Debug for Host<'_> {
 impl<'m> Host<'m> {
     /// A host whose environment `factory` makes once the agent asks for it.
     pub fn new(factory: &'m mut Factory<'m>, limits: Limits, tracebacks: bool) -> Self {
-        let (core, outcome) = (HostCore::new(limits, tracebacks), Outcome::default());
-        Self { core, factory, env: None, outcome, body: Body::Nothing, history: None }
+        Self {
+            core: HostCore::new(limits, tracebacks),
+            factory,
+            env: None,
+            outcome: Outcome::default(),
+            vector_outcome: VectorOutcome::default(),
+            max_slots: MAX_SLOTS,
+            body: Body::Nothing,
+            history: None,
+        }
+    }
+
+    /// The same host, of which agents may ask for so many environments; see
+    /// [`HostOptions::max_slots`](crate::HostOptions::max_slots).
+    #[must_use]
+    pub fn with_max_slots(self, max_slots: u32) -> Self {
+        Self { max_slots, ..self }
     }
 
     /// The same host, one of several that have a history in common.
@@ -83,7 +131,8 @@ impl<'m> Host<'m> {
 
     /// Input: a frame arrived.
     pub fn handle(&mut self, frame: &[u8]) -> Turn {
-        let request = self.core.take(frame, body(self.body, &self.outcome, self.env.as_deref()));
+        let body = body(self.body, &self.outcome, &self.vector_outcome, self.env.as_ref());
+        let request = self.core.take(frame, body);
         self.body = Body::Nothing;
         match request {
             Request::Refused => Turn::Answer,
@@ -103,23 +152,29 @@ impl<'m> Host<'m> {
             Request::Reset(request, reset) => {
                 let seed = reset.rows.first().and_then(|(_, seed)| seed.as_ref());
                 let result = match &mut self.env {
-                    Some(env) => env.reset_into(seed, &reset.options, &mut self.outcome),
+                    Some(Served::One(env)) => env.reset_into(seed, &reset.options, &mut self.outcome),
+                    Some(Served::Several(envs)) => envs.reset_into(&reset, &mut self.vector_outcome),
                     None => Err(closed()),
                 };
-                let result = result.and_then(|()| self.row(request, true));
+                let result = result.and_then(|()| self.answer_rows(request, true));
                 self.settle(request, result)
             }
-            Request::Step(request, payload) => {
+            Request::Step(request, slots, payload) => {
                 let result = match &mut self.env {
-                    Some(env) => env.step_into(payload, &mut self.outcome),
+                    Some(Served::One(env)) => env.step_into(payload, &mut self.outcome),
+                    Some(Served::Several(envs)) => envs.step_into(&slots, payload, &mut self.vector_outcome),
                     None => Err(closed()),
                 };
-                let result = result.and_then(|()| self.row(request, false));
+                let result = result.and_then(|()| self.answer_rows(request, false));
                 self.settle(request, result)
             }
-            Request::Render(request) => {
-                let result = self.env.as_mut().map_or_else(|| Err(closed()), |env| env.render());
-                let result = result.and_then(|frame| self.core.frame(request, frame));
+            Request::Render(request, slots) => {
+                let result = match &mut self.env {
+                    Some(Served::One(env)) => env.render().map(|frame| Frames(smallvec![(0, frame)])),
+                    Some(Served::Several(envs)) => envs.render(&slots),
+                    None => Err(closed()),
+                };
+                let result = result.and_then(|frames| self.core.frames(request, &frames));
                 self.settle(request, result)
             }
             Request::Close(request) => {
@@ -131,7 +186,7 @@ impl<'m> Host<'m> {
 
     /// Output: the frame to send, in two parts.
     pub fn answer(&self) -> (&[u8], &[u8]) {
-        (self.core.head(), body(self.body, &self.outcome, self.env.as_deref()))
+        (self.core.head(), body(self.body, &self.outcome, &self.vector_outcome, self.env.as_ref()))
     }
 
     /// The number of the last frame that was received.
@@ -207,21 +262,46 @@ impl<'m> Host<'m> {
         self.env.take().map_or(Ok(()), |mut env| env.close())
     }
 
-    fn make(&mut self, make: &Make) -> Result<Box<dyn HostEnv + 'm>> {
+    fn make(&mut self, make: &Make) -> Result<Served<'m>> {
         self.core.check_offered(make)?;
-        let env = (self.factory)(make)?;
+        if make.slots > self.max_slots {
+            let text = format!(
+                "the agent asks for {} environments, and this host makes {} at most; ask for fewer, or raise max_slots \
+                 there",
+                make.slots, self.max_slots
+            );
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        let env = match make.slots {
+            0 | 1 if make.autoreset_mode == AutoresetMode::Disabled => Served::One((self.factory)(make)?),
+            slots => Served::Several(Box::new(self.make_slots(make, slots.max(1))?)),
+        };
         match check_render_mode(&env.spec().metadata, make) {
             Ok(()) => Ok(env),
             Err(error) => Err(let_go(env, error)),
         }
     }
 
+    fn make_slots(&mut self, make: &Make, slots: u32) -> Result<HostSlots<'m>> {
+        let mut envs = Vec::new();
+        for _ in 0..slots {
+            match (self.factory)(make) {
+                Ok(env) => envs.push(env),
+                Err(error) => return Err(envs.into_iter().fold(error, |error, env| let_go(Served::One(env), error))),
+            }
+        }
+        HostSlots::new(envs, make.autoreset_mode)
+    }
+
     /// Answers with what stands in the outcome.
-    fn row(&mut self, request: u64, first: bool) -> Result<()> {
-        let in_place = self.env.as_ref().and_then(|env| env.observation());
-        let len = in_place.map_or(self.outcome.observation.len(), <[u8]>::len);
-        let at = if in_place.is_some() { Body::InPlace } else { Body::Outcome };
-        let is_first_step = self.core.row(request, first, &self.outcome, len)?;
+    fn answer_rows(&mut self, request: u64, first: bool) -> Result<()> {
+        let (at, is_first_step) = match &self.env {
+            Some(Served::Several(_)) => (Body::Vector, self.core.rows(request, first, &self.vector_outcome)?),
+            Some(Served::One(env)) if let Some(in_place) = env.observation() => {
+                (Body::InPlace, self.core.row(request, first, &self.outcome, in_place.len())?)
+            }
+            _ => (Body::Outcome, self.core.row(request, first, &self.outcome, self.outcome.observation.len())?),
+        };
         self.body = at;
         if let Some(history) = self.history.filter(|_| is_first_step) {
             history.played();
@@ -240,11 +320,18 @@ impl<'m> Host<'m> {
 }
 
 /// The body of the last answer.
-fn body<'b>(at: Body, outcome: &'b Outcome, env: Option<&'b (dyn HostEnv + '_)>) -> &'b [u8] {
-    match at {
-        Body::Nothing => &[],
-        Body::Outcome => &outcome.observation,
-        Body::InPlace => env.and_then(HostEnv::observation).unwrap_or_default(),
+fn body<'b>(
+    at: Body,
+    outcome: &'b Outcome,
+    vector_outcome: &'b VectorOutcome,
+    env: Option<&'b Served<'_>>,
+) -> &'b [u8] {
+    match (at, env) {
+        (Body::Nothing, _) => &[],
+        (Body::Outcome, _) => &outcome.observation,
+        (Body::Vector, _) => &vector_outcome.observations,
+        (Body::InPlace, Some(Served::One(env))) => env.observation().unwrap_or_default(),
+        (Body::InPlace, _) => &[],
     }
 }
 
@@ -399,7 +486,7 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
 }
 
 /// Closes an environment that is not to be hosted. What that fails with is told after `error`, which is why.
-fn let_go(mut env: Box<dyn HostEnv + '_>, error: Error) -> Error {
+fn let_go(mut env: Served<'_>, error: Error) -> Error {
     match env.close() {
         Ok(()) => error,
         Err(besides) => error.advice(&format!("its close() failed besides: {besides}")),

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use smallvec::smallvec;
+
 use super::{
     host_core::{HostCore, Request, check_render_mode},
     host_loop::waiting_for_agent,
@@ -28,7 +30,7 @@ use crate::{
     session::{Call, received::Received},
     space::Space,
     value::{Map, Value},
-    wire::{Goodbye, Role, Seed, Spec},
+    wire::{AutoresetMode, Frames, Goodbye, Role, Seed, Spec},
 };
 
 /// How long it may take to tell an agent that it broke the protocol, or to close after it has said goodbye.
@@ -302,15 +304,15 @@ impl RawPoll {
                 let seed = reset.rows.pop().and_then(|(_, seed)| seed);
                 Step::Ask(request, Call::Reset, RawTurn::Reset { seed, options: reset.options })
             }
-            Request::Step(request, payload) => {
+            Request::Step(request, _, payload) => {
                 let (at, packed, limits) = (payload.reader.position(), payload.packed, core.limits());
                 Step::Ask(request, Call::Step, RawTurn::Step(Received::new(frame, at, packed, limits)))
             }
-            Request::Render(request) if self.spec.render_mode.is_none() => {
+            Request::Render(request, _) if self.spec.render_mode.is_none() => {
                 core.fail(request, no_render_mode())?;
                 Step::Answered
             }
-            Request::Render(request) => Step::Ask(request, Call::Render, RawTurn::Render),
+            Request::Render(request, _) => Step::Ask(request, Call::Render, RawTurn::Render),
         })
     }
 
@@ -351,7 +353,7 @@ impl RawPoll {
             return Err(Error::new(ErrorKind::Usage, "the agent did not ask for a frame; answer with reply()"));
         }
         let State::Open(_, core) = &mut self.state else { return Ok(()) };
-        let fits = core.frame(request, frame);
+        let fits = core.frames(request, &Frames(smallvec![(0, frame)]));
         if let Err(error) = &fits {
             core.fail(request, error.clone())?;
         }
@@ -526,6 +528,7 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
             observation_space: observation_space.describe(),
             action_space: action_space.describe(),
             slots: 1,
+            autoreset_mode: AutoresetMode::Disabled,
             render_mode: None,
             metadata: metadata.to_value(),
             details: metadata.details(),

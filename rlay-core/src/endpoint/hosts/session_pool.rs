@@ -335,7 +335,8 @@ impl HostedSession {
                 made
             };
             let mut host = Host::new(&mut factory, connection.limits(), pool.options.tracebacks);
-            host = host.offering(pool.options.offers.clone()).recalling(&pool.history);
+            host = host.offering(pool.options.offers.clone()).with_max_slots(pool.options.max_slots);
+            host = host.recalling(&pool.history);
             serve(&mut connection, &mut host, &mut wait)
         };
         drop(entry);

@@ -8,7 +8,7 @@ use crate::{
     registry::Registry,
     token::Token,
     value::{Map, Value},
-    wire::{Limits, Make},
+    wire::{AutoresetMode, Limits, Make},
 };
 
 /// What to do about an environment that breaks its own contract, such as an observation outside its
@@ -77,6 +77,8 @@ pub struct AgentOptions {
     pub(crate) env_id: Option<String>,
     pub(crate) kwargs: Map,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) slots: u32,
+    pub(crate) autoreset_mode: AutoresetMode,
     pub(crate) on_loss: OnLoss,
     pub(crate) contract: Contract,
     // Programs are launched on Unix alone.
@@ -104,6 +106,8 @@ impl AgentOptions {
             env_id: None,
             kwargs: Map::new(),
             timeout: None,
+            slots: 1,
+            autoreset_mode: AutoresetMode::Disabled,
             on_loss: OnLoss::default(),
             contract: Contract::default(),
             log: None,
@@ -194,9 +198,15 @@ impl AgentOptions {
         &mut self.connection
     }
 
+    /// The same for several environments in one session.
+    pub(crate) fn several(self, slots: u32, autoreset_mode: AutoresetMode) -> Self {
+        Self { slots, autoreset_mode, ..self }
+    }
+
     /// The request for an environment of an agent with these options.
     pub(crate) fn make(&self) -> Make {
         let (env_id, render_mode) = (self.env_id.clone(), self.render_mode.clone());
-        Make { env_id, kwargs: Value::Dict(self.kwargs.clone()), render_mode }
+        let (slots, autoreset_mode) = (self.slots, self.autoreset_mode);
+        Make { env_id, kwargs: Value::Dict(self.kwargs.clone()), render_mode, slots, autoreset_mode }
     }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{ConnectionOptions, ListenerOptions, connection::connection_setters};
-use crate::{channel::Transport, offers::Offers, registry::Registry, token::Token, wire::Limits};
+use crate::{
+    channel::Transport, endpoint::hosts::host_loop::MAX_SLOTS, offers::Offers, registry::Registry, token::Token,
+    wire::Limits,
+};
 
 /// Options of what hosts an environment: [`ServerBackend`](crate::ServerBackend),
 /// [`ClientBackend`](crate::ClientBackend) and [`PolledEnv`](crate::PolledEnv).
@@ -24,6 +27,7 @@ pub struct HostOptions {
     pub(crate) connection: ConnectionOptions,
     pub(crate) offers: Offers,
     pub(crate) tracebacks: bool,
+    pub(crate) max_slots: u32,
 }
 
 connection_setters!(HostOptions);
@@ -36,7 +40,7 @@ impl HostOptions {
     /// let within_this_program = HostOptions::new(ConnectionOptions::new(Registry::default()));
     /// ```
     pub fn new(connection: ConnectionOptions) -> Self {
-        Self { connection, offers: Offers::default(), tracebacks: true }
+        Self { connection, offers: Offers::default(), tracebacks: true, max_slots: MAX_SLOTS }
     }
 
     /// The defaults, with one transport and `mem`.
@@ -66,6 +70,18 @@ impl HostOptions {
     /// Whether the tracebacks of errors are sent to the agent. By default they are.
     pub fn tracebacks(mut self, are_sent: bool) -> Self {
         self.tracebacks = are_sent;
+        self
+    }
+
+    /// Most environments that the agent of one session may ask for, as a vector environment does. By default 1024; 0
+    /// counts as 1. The poll form has one environment whatever this says.
+    ///
+    /// ```
+    /// // Each environment takes a gigabyte.
+    /// let options = rlay::host_options().max_slots(4);
+    /// ```
+    pub fn max_slots(mut self, count: u32) -> Self {
+        self.max_slots = count.max(1);
         self
     }
 

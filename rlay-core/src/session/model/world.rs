@@ -6,7 +6,9 @@ use crate::{
     session::{AgentEvent, AgentSession, Call, EnvEvent, EnvSession},
     space::{Discrete, Space},
     value::{Map, Value},
-    wire::{Frames, Goodbye, Header, Kind, Limits, Make, Reader, Reset, Row, Spec, payload_head, put_value},
+    wire::{
+        AutoresetMode, Frames, Goodbye, Header, Kind, Limits, Make, Reader, Reset, Row, Spec, payload_head, put_value,
+    },
 };
 
 /// What the agent's user asked for and has not been answered.
@@ -74,6 +76,7 @@ impl World {
             observation_space: space.clone(),
             action_space: space,
             slots: SLOTS,
+            autoreset_mode: AutoresetMode::Disabled,
             render_mode: None,
             metadata: Map::new().into(),
             details: Map::new().into(),
@@ -256,6 +259,7 @@ impl World {
                 let row = Row {
                     slot: job.slot,
                     first: call == Call::Reset,
+                    last: false,
                     terminated: job.request.is_multiple_of(3),
                     truncated: false,
                     reward: 0.0,

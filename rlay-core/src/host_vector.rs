@@ -1,0 +1,317 @@
+//! HostVectorEnv: several environments of the same spaces, as a session with as many slots hosts them.
+
+use std::fmt;
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    host::{HostEnv, Outcome},
+    space::stacked::{SlabSizes, Stack},
+    value::Value,
+    wire::{AutoresetMode, Frames, Limits, Payload, Reader, Reset, Row, Seed, Spec, put_value},
+};
+
+/// The results of a reset or step of several slots, in buffers that are reused for the next one.
+#[derive(Debug, Default)]
+pub struct VectorOutcome {
+    /// One row for each slot of the request, in its order, and then those with `last`. Their infos are not here.
+    pub rows: Vec<Row>,
+    /// The infos, one encoded value for each row.
+    pub infos: Vec<u8>,
+    /// Whether the observations are in packed form; otherwise they are one encoded value for each row.
+    pub packed: bool,
+    /// The observations of all rows.
+    pub observations: Vec<u8>,
+}
+
+/// Several environments as a session uses them. [`HostSlots`] makes one of single environments; simulators that are
+/// batched by nature implement it directly, and write their rows into the outcome.
+///
+/// A call fails as a whole. The slot that failed is best named in the error's text.
+pub trait HostVectorEnv: fmt::Debug {
+    /// Spaces, metadata, the number of slots, and what the environments do themselves where an episode has ended.
+    fn spec(&self) -> Spec;
+
+    /// Starts episodes in the slots of `reset`, the results into `outcome`, which still holds the last ones.
+    fn reset_into(&mut self, reset: &Reset, outcome: &mut VectorOutcome) -> Result<()>;
+
+    /// Takes one action in each of `slots`, the results into `outcome`, which still holds the last ones.
+    fn step_into(&mut self, slots: &[u32], actions: Payload<'_>, outcome: &mut VectorOutcome) -> Result<()>;
+
+    /// Renders these slots.
+    fn render(&mut self, slots: &[u32]) -> Result<Frames>;
+
+    /// Closes all environments.
+    fn close(&mut self) -> Result<()>;
+}
+
+/// Single environments side by side, one in each slot, which begin their next episodes by themselves if asked to.
+#[derive(Debug)]
+pub struct HostSlots<'m> {
+    envs: Vec<Box<dyn HostEnv + 'm>>,
+    spec: Spec,
+    /// Whether the episode of each slot has ended and its next step begins another.
+    is_due: Vec<bool>,
+    actions: Option<SlabSizes>,
+    /// One action in the packed form.
+    action: Vec<u8>,
+    outcome: Outcome,
+    rows: Collected,
+    lasts: Collected,
+}
+
+/// Rows while they are collected: as a stack for as long as all of them are packed.
+#[derive(Debug)]
+struct Collected {
+    rows: Vec<Row>,
+    infos: Vec<u8>,
+    stack: Option<Stack>,
+    /// Whether all rows so far are in the stack.
+    packed: bool,
+    values: Vec<u8>,
+    element: Vec<u8>,
+}
+
+impl<'m> HostSlots<'m> {
+    /// One slot for each of `envs`, of which there is at least one. All have the spaces of the first, which is checked.
+    pub fn new(mut envs: Vec<Box<dyn HostEnv + 'm>>, autoreset_mode: AutoresetMode) -> Result<Self> {
+        let first = envs.first().ok_or_else(|| Error::protocol("a host of no environment"))?.spec();
+        let spec = Spec { slots: envs.len() as u32, autoreset_mode, ..first };
+        for (slot, env) in envs.iter_mut().enumerate().skip(1) {
+            same_spaces(&spec, &env.spec()).map_err(|error| error.at(format_args!("env slot {slot}")))?;
+        }
+        let collected = || Collected::new(SlabSizes::of(&spec.observation_space));
+        Ok(Self {
+            is_due: vec![false; envs.len()],
+            actions: SlabSizes::of(&spec.action_space),
+            action: Vec::new(),
+            outcome: Outcome::default(),
+            rows: collected(),
+            lasts: collected(),
+            envs,
+            spec,
+        })
+    }
+
+    /// Resets one slot; the row says `first` and is what `row` says otherwise.
+    fn reset_slot(&mut self, row: Row, seed: Option<&Seed>, options: &Value) -> Result<()> {
+        let slot = row.slot as usize;
+        self.is_due[slot] = false;
+        let env = &mut self.envs[slot];
+        env.reset_into(seed, options, &mut self.outcome)?;
+        self.rows.push(Row { first: true, ..row }, &self.outcome, env.as_ref(), &self.spec)
+    }
+
+    fn step_slot(&mut self, slot: u32, action: Action<'_>) -> Result<()> {
+        let row = Row {
+            slot,
+            first: false,
+            last: false,
+            terminated: false,
+            truncated: false,
+            reward: 0.0,
+            info: Value::None,
+        };
+        if self.is_due[slot as usize] {
+            return self.reset_slot(row, None, &Value::None);
+        }
+        let action = match action {
+            Action::Packed { stacked, rows, row, limits } => {
+                let Some(sizes) = &self.actions else { return Err(no_packed_form()) };
+                self.action.clear();
+                sizes.row(stacked, rows, row, &mut self.action);
+                Payload { packed: true, reader: Reader::new(&self.action, 0, limits) }
+            }
+            Action::Value(payload) => payload,
+        };
+        let env = &mut self.envs[slot as usize];
+        env.step_into(action, &mut self.outcome)?;
+        let Outcome { reward, terminated, truncated, .. } = self.outcome;
+        let row = Row { terminated, truncated, reward, ..row };
+        match (terminated || truncated, self.spec.autoreset_mode) {
+            (true, AutoresetMode::SameStep) => {
+                let last = Row { last: true, ..row.clone() };
+                self.lasts.push(last, &self.outcome, env.as_ref(), &self.spec)?;
+                self.reset_slot(row, None, &Value::None)
+            }
+            (ended, mode) => {
+                self.is_due[slot as usize] = ended && mode == AutoresetMode::NextStep;
+                self.rows.push(row, &self.outcome, env.as_ref(), &self.spec)
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.lasts.clear();
+    }
+
+    /// Writes what was collected.
+    fn finish(&mut self, outcome: &mut VectorOutcome) -> Result<()> {
+        let (rows, lasts) = (&mut self.rows, &mut self.lasts);
+        if !(rows.packed && lasts.packed) {
+            rows.unpack(&self.spec)?;
+            lasts.unpack(&self.spec)?;
+        }
+        outcome.rows.clear();
+        outcome.rows.append(&mut rows.rows);
+        outcome.rows.append(&mut lasts.rows);
+        outcome.infos.clear();
+        outcome.observations.clear();
+        for part in [&*rows, &*lasts] {
+            outcome.infos.extend_from_slice(&part.infos);
+            outcome.observations.extend_from_slice(&part.values);
+        }
+        outcome.packed = rows.packed;
+        if let (true, Some(stack), Some(last)) = (rows.packed, &rows.stack, &lasts.stack) {
+            stack.finish(last, &mut outcome.observations);
+        }
+        Ok(())
+    }
+}
+
+/// The action of one slot.
+enum Action<'a> {
+    Packed { stacked: &'a [u8], rows: usize, row: usize, limits: &'a Limits },
+    Value(Payload<'a>),
+}
+
+fn no_packed_form() -> Error {
+    Error::protocol("a packed payload for a space that has no packed form")
+}
+
+/// Refuses spaces other than those of `spec`, with the first leaf that differs.
+pub(crate) fn same_spaces(spec: &Spec, other: &Spec) -> Result<()> {
+    match spec.other_space(other) {
+        None => Ok(()),
+        Some((space, how)) => {
+            let text = format!("its {space} is not that of the others, from theirs to its own: {how}");
+            Err(Error::new(ErrorKind::Incompatible, text))
+        }
+    }
+}
+
+impl HostVectorEnv for HostSlots<'_> {
+    fn spec(&self) -> Spec {
+        self.spec.clone()
+    }
+
+    fn reset_into(&mut self, reset: &Reset, outcome: &mut VectorOutcome) -> Result<()> {
+        self.clear();
+        for (slot, seed) in &reset.rows {
+            let row = Row {
+                slot: *slot,
+                first: true,
+                last: false,
+                terminated: false,
+                truncated: false,
+                reward: 0.0,
+                info: Value::None,
+            };
+            self.reset_slot(row, seed.as_ref(), &reset.options).map_err(|error| in_slot(*slot, error))?;
+        }
+        self.finish(outcome)
+    }
+
+    /// Steps every slot, also those behind one that fails: whatever happens, each has taken its action.
+    fn step_into(&mut self, slots: &[u32], actions: Payload<'_>, outcome: &mut VectorOutcome) -> Result<()> {
+        self.clear();
+        let limits = Limits::default();
+        let mut reader = actions.reader.clone();
+        if actions.packed {
+            self.actions.as_ref().ok_or_else(no_packed_form)?.check(reader.rest(), slots.len())?;
+        }
+        let mut failed = None;
+        for (row, slot) in slots.iter().enumerate() {
+            let action = if actions.packed {
+                Action::Packed { stacked: reader.rest(), rows: slots.len(), row, limits: &limits }
+            } else {
+                Action::Value(Payload { packed: false, reader: reader.split_value()? })
+            };
+            if let Err(error) = self.step_slot(*slot, action) {
+                failed.get_or_insert_with(|| in_slot(*slot, error));
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => self.finish(outcome),
+        }
+    }
+
+    fn render(&mut self, slots: &[u32]) -> Result<Frames> {
+        let render = |slot: &u32| {
+            let frame = self.envs[*slot as usize].render().map_err(|error| in_slot(*slot, error))?;
+            Ok((*slot, frame))
+        };
+        slots.iter().map(render).collect::<Result<_>>().map(Frames)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let mut result = Ok(());
+        for (slot, env) in self.envs.iter_mut().enumerate() {
+            let closed = env.close().map_err(|error| in_slot(slot as u32, error));
+            result = result.and(closed);
+        }
+        result
+    }
+}
+
+/// Says where it happened.
+fn in_slot(slot: u32, error: Error) -> Error {
+    error.of_slot(slot)
+}
+
+impl Collected {
+    fn new(sizes: Option<SlabSizes>) -> Self {
+        let packed = sizes.is_some();
+        let stack = sizes.map(Stack::new);
+        Self { rows: Vec::new(), infos: Vec::new(), stack, packed, values: Vec::new(), element: Vec::new() }
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.infos.clear();
+        self.values.clear();
+        self.packed = self.stack.is_some();
+        if let Some(stack) = &mut self.stack {
+            stack.clear();
+        }
+    }
+
+    fn push(&mut self, row: Row, outcome: &Outcome, env: &dyn HostEnv, spec: &Spec) -> Result<()> {
+        let observation = env.observation().unwrap_or(&outcome.observation);
+        if outcome.packed && self.packed {
+            self.stack.as_mut().ok_or_else(no_packed_form)?.push(observation)?;
+        } else {
+            self.unpack(spec)?;
+            match outcome.packed {
+                true => put_unpacked(observation, spec, &mut self.values)?,
+                false => self.values.extend_from_slice(observation),
+            }
+        }
+        self.infos.extend_from_slice(&outcome.info);
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// Turns the rows so far into values.
+    fn unpack(&mut self, spec: &Spec) -> Result<()> {
+        if !std::mem::take(&mut self.packed) {
+            return Ok(());
+        }
+        let Self { stack: Some(stack), element, values, .. } = self else { return Ok(()) };
+        for row in 0..stack.rows() {
+            element.clear();
+            stack.row(row, element);
+            put_unpacked(element, spec, values)?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends the value of a packed observation.
+fn put_unpacked(packed: &[u8], spec: &Spec, out: &mut Vec<u8>) -> Result<()> {
+    let limits = Limits::default();
+    let payload = Payload { packed: true, reader: Reader::new(packed, 0, &limits) };
+    put_value(out, &payload.element(&spec.observation_space)?);
+    Ok(())
+}
