@@ -163,7 +163,7 @@ impl<'m> HostSlots<'m> {
         }
         outcome.packed = rows.packed;
         if let (true, Some(stack), Some(last)) = (rows.packed, &rows.stack, &lasts.stack) {
-            stack.finish(last, &mut outcome.observations);
+            stack.finish_with(last, &mut outcome.observations);
         }
         Ok(())
     }

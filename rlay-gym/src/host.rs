@@ -85,7 +85,8 @@ impl PyHostEnv {
             kwargs => Builder::new(py, None).build(kwargs).map_err(|unbuilt| refuse(py, unbuilt, interrupt))?,
         };
         let build = || {
-            let made = make.call1((request.render_mode.as_deref(), request.env_id.as_deref(), kwargs))?;
+            let made =
+                make.call1((request.render_mode.as_deref(), request.env_id.as_deref(), kwargs, request.slots))?;
             Self::described(py, &made, interrupt).map_err(|raised| {
                 let let_go = || {
                     let (env, own) = (made.get_item(0)?, made.get_item(7)?);

@@ -11,6 +11,7 @@ mod packing;
 mod polled;
 mod printable;
 mod raw_env;
+mod raw_vector_env;
 mod results;
 mod session_pool;
 mod space;
@@ -47,6 +48,7 @@ mod _rlay {
         polled::Poll,
         printable::{indented, log_entry, printable_text, sentence},
         raw_env::{RawEnv, await_programs, close_all},
+        raw_vector_env::RawVectorEnv,
         session_pool::{HostedSession, SessionPool},
         space::{difference, read_space, roundtrip, show_space},
         value::{check_data, roundtrip_value, show_value},

@@ -4,7 +4,11 @@ use pyo3::{
     prelude::*,
     types::{PyDict, PyInt, PyList, PyTuple, PyType},
 };
-use rlay_core::{AnySpace, DType, ErrorKind, Value, endpoint::Received, wire::Payload};
+use rlay_core::{
+    AnySpace, DType, ErrorKind, Value,
+    endpoint::{Element, Received},
+    wire::Payload,
+};
 
 use crate::{
     array::{self, Leaves},
@@ -193,6 +197,21 @@ impl Tree {
         self.unpack(py, &mut Leaves::new(received.frame), &mut at)
     }
 
+    /// An observation apart from a batch.
+    pub(crate) fn read_element<'py>(
+        &self,
+        builder: &Builder<'py>,
+        element: &Element,
+    ) -> Result<Bound<'py, PyAny>, Unbuilt> {
+        match element {
+            Element::Value(value) => builder.build(value),
+            Element::Packed(bytes) => {
+                self.check_size(builder.py(), bytes.len())?;
+                Ok(self.unpack(builder.py(), &mut Leaves::copying(bytes), &mut 0)?)
+            }
+        }
+    }
+
     /// The action in a payload that stays in its frame.
     pub(crate) fn read_payload<'py>(
         &self,
@@ -205,6 +224,100 @@ impl Tree {
         let bytes = payload.reader.rest();
         self.check_size(py, bytes.len())?;
         Ok(self.unpack(py, &mut Leaves::copying(bytes), &mut 0)?)
+    }
+
+    /// The first `slots` of so many rows of observations in the packed form, as one batch: what `concatenate` of
+    /// Gymnasium makes of them.
+    pub(crate) fn read_stacked<'py>(
+        &self,
+        py: Python<'py>,
+        stacked: &[u8],
+        rows: usize,
+        slots: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.unstack(py, stacked, &mut 0, rows, slots)
+    }
+
+    fn unstack<'py>(
+        &self,
+        py: Python<'py>,
+        stacked: &[u8],
+        at: &mut usize,
+        rows: usize,
+        slots: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut slab = |size: usize| {
+            let start = *at;
+            *at += padded(size * rows);
+            &stacked[start..start + size * slots]
+        };
+        match &self.node {
+            Node::Array { dtype, shape, size } => {
+                let bytes = slab(*size);
+                if *dtype == DType::Bool && bytes.iter().any(|byte| *byte > 1) {
+                    return Err(malformed(py, "a bool that is neither 0 nor 1"));
+                }
+                let shape: Vec<u64> = [slots as u64].iter().chain(shape).copied().collect();
+                array::copy(py, *dtype, false, &shape, bytes)
+            }
+            Node::Discrete { dtype, .. } => {
+                let (numbers, marks) = (slab(8), slab(1));
+                if marks.iter().any(|mark| *mark > 1) {
+                    return Err(malformed(py, "a Discrete mark that is neither 0 nor 1"));
+                }
+                if *dtype == DType::I64 {
+                    return array::copy(py, *dtype, false, &[slots as u64], numbers);
+                }
+                let mut bytes = Vec::with_capacity(slots * dtype.size());
+                for number in numbers.chunks_exact(8) {
+                    if !dtype.has(i64::from_le_bytes(number.try_into().expect("eight bytes"))) {
+                        return Err(malformed(py, "an integer that the space's type does not have"));
+                    }
+                    bytes.extend_from_slice(&number[..dtype.size()]);
+                }
+                array::copy(py, *dtype, false, &[slots as u64], &bytes)
+            }
+            Node::Tuple(members) => {
+                let batch = |member: &Self| member.unstack(py, stacked, at, rows, slots);
+                let items: PyResult<Vec<_>> = members.iter().map(batch).collect();
+                Ok(PyTuple::new(py, items?)?.into_any())
+            }
+            Node::Dict(members) => {
+                let dict = PyDict::new(py);
+                for (key, member) in members {
+                    dict.set_item(key, member.unstack(py, stacked, at, rows, slots)?)?;
+                }
+                Ok(dict.into_any())
+            }
+            Node::Variable(class) => Err(malformed(py, format!("a packed payload for a {class} space"))),
+        }
+    }
+
+    /// Writes a batch of so many actions in the packed form, if they are one array of just what the space declares;
+    /// returns whether they are.
+    pub(crate) fn write_stacked(&self, batch: &Bound<'_, PyAny>, slots: usize, out: &mut Vec<u8>) -> PyResult<bool> {
+        out.clear();
+        let (dtype, shape): (DType, &[u64]) = match &self.node {
+            Node::Array { dtype, shape, .. } if self.is_fixed => (*dtype, shape),
+            Node::Discrete { dtype, .. } => (*dtype, &[]),
+            _ => return Ok(false),
+        };
+        let shape: Vec<u64> = [slots as u64].iter().chain(shape).copied().collect();
+        let Some(array) = matching(batch, dtype, &shape)? else { return Ok(false) };
+        let Some(bytes) = array::bytes(&array) else { return Ok(false) };
+        match &self.node {
+            Node::Discrete { .. } if dtype == DType::I64 => out.extend_from_slice(bytes),
+            Node::Discrete { .. } => return Ok(false),
+            _ => {
+                out.extend_from_slice(bytes);
+                out.resize(padded(out.len()), 0);
+                return Ok(true);
+            }
+        }
+        // Each is a scalar of NumPy, as the items of the array are.
+        out.resize(out.len() + slots, 1);
+        out.resize(padded(out.len()), 0);
+        Ok(true)
     }
 
     fn check_size(&self, py: Python<'_>, size: usize) -> PyResult<()> {

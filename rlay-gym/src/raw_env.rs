@@ -59,23 +59,28 @@ impl RawEnv {
     }
 
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
-        self.state.try_lock().map_err(|_| {
-            let (kind, text) = if self.pid == std::process::id() {
-                (
-                    ErrorKind::Busy,
-                    "another thread is in a call of this environment; give each thread an environment of its own",
-                )
-            } else {
-                // A thread was in a call when the process forked, and does not exist here to end the call.
-                (ErrorKind::Usage, "this environment belongs to the parent process; open it in the child")
-            };
-            error::new(py, kind, text)
-        })
+        lock(py, &self.state, self.pid)
     }
 }
 
+/// Locks what one thread at a time may use, in the process that opened the session, `pid`.
+pub(crate) fn lock<'s, T>(py: Python<'_>, state: &'s Mutex<T>, pid: u32) -> PyResult<MutexGuard<'s, T>> {
+    state.try_lock().map_err(|_| {
+        let (kind, text) = if pid == std::process::id() {
+            (
+                ErrorKind::Busy,
+                "another thread is in a call of this environment; give each thread an environment of its own",
+            )
+        } else {
+            // A thread was in a call when the process forked, and does not exist here to end the call.
+            (ErrorKind::Usage, "this environment belongs to the parent process; open it in the child")
+        };
+        error::new(py, kind, text)
+    })
+}
+
 /// A non-negative int of any size.
-fn seed(seed: &Bound<'_, PyInt>) -> PyResult<Seed> {
+pub(crate) fn seed(seed: &Bound<'_, PyInt>) -> PyResult<Seed> {
     if let Ok(small) = seed.extract::<u64>() {
         return Ok(small.into());
     }

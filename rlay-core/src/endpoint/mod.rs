@@ -15,6 +15,7 @@ pub use crate::session::{
     observations::{Element, LastRow, VectorObservations},
     received::Received,
 };
+pub use crate::space::{SlabSizes, Stack};
 pub use accept::acceptor::Acceptor;
 pub use agents::agent::{Agent, Answer};
 pub use agents::closing::close_all;

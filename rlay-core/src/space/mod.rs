@@ -25,6 +25,7 @@ pub use difference::difference;
 pub use discrete::{Discrete, MultiBinary, MultiDiscrete};
 pub(crate) use display::short;
 pub use frame_array::FrameArray;
+pub use stacked::{SlabSizes, Stack};
 pub use text::Text;
 pub use variable::{GraphSpace, Sequence};
 pub(crate) use violation::part;

@@ -5,11 +5,11 @@ use crate::error::{Error, Result};
 
 /// How many bytes one row takes in each slab of the packed form of a space.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SlabSizes(Vec<usize>);
+pub struct SlabSizes(Vec<usize>);
 
 impl SlabSizes {
     /// `None`: the space has no packed form.
-    pub(crate) fn of(space: &AnySpace) -> Option<Self> {
+    pub fn of(space: &AnySpace) -> Option<Self> {
         if !space.is_fixed() {
             return None;
         }
@@ -19,7 +19,7 @@ impl SlabSizes {
     }
 
     /// Bytes of so many rows.
-    pub(crate) fn len(&self, rows: usize) -> usize {
+    pub fn len(&self, rows: usize) -> usize {
         self.0
             .iter()
             .map(|size| size.saturating_mul(rows).checked_next_multiple_of(8).unwrap_or(usize::MAX))
@@ -27,7 +27,7 @@ impl SlabSizes {
     }
 
     /// Refuses what are not so many rows.
-    pub(crate) fn check(&self, stacked: &[u8], rows: usize) -> Result<()> {
+    pub fn check(&self, stacked: &[u8], rows: usize) -> Result<()> {
         if stacked.len() != self.len(rows) {
             return Err(Error::protocol(format!(
                 "a packed payload of {} bytes, where {rows} rows of the space take {}",
@@ -45,7 +45,7 @@ impl SlabSizes {
     }
 
     /// Where each slab of so many rows starts, and what one row takes in it.
-    pub(crate) fn slabs(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub fn slabs(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> {
         let mut at = 0;
         self.0.iter().map(move |size| {
             let start = at;
@@ -55,7 +55,7 @@ impl SlabSizes {
     }
 
     /// Appends the packed form of one of so many rows that were [checked](Self::check).
-    pub(crate) fn row(&self, stacked: &[u8], rows: usize, row: usize, out: &mut Vec<u8>) {
+    pub fn row(&self, stacked: &[u8], rows: usize, row: usize, out: &mut Vec<u8>) {
         for (at, size) in self.slabs(rows) {
             out.extend_from_slice(&stacked[at + row * size..at + (row + 1) * size]);
             super::pad8(out);
@@ -63,7 +63,7 @@ impl SlabSizes {
     }
 
     /// Writes one of so many rows over one of as many others, without a detour.
-    pub(crate) fn copy_row(&self, from: (&[u8], usize, usize), to: (&mut [u8], usize, usize)) {
+    pub fn copy_row(&self, from: (&[u8], usize, usize), to: (&mut [u8], usize, usize)) {
         let ((from, from_rows, from_row), (to, to_rows, to_row)) = (from, to);
         for ((at, size), (to_at, _)) in self.slabs(from_rows).zip(self.slabs(to_rows)) {
             let row = &from[at + from_row * size..at + (from_row + 1) * size];
@@ -88,24 +88,26 @@ fn collect(space: &AnySpace, sizes: &mut Vec<usize>) {
 
 /// Rows that come one after another, whose number is not known before the last one.
 #[derive(Debug)]
-pub(crate) struct Stack {
+pub struct Stack {
     sizes: SlabSizes,
     slabs: Vec<Vec<u8>>,
     rows: usize,
 }
 
 impl Stack {
-    pub(crate) fn new(sizes: SlabSizes) -> Self {
+    /// No rows yet.
+    pub fn new(sizes: SlabSizes) -> Self {
         Self { slabs: vec![Vec::new(); sizes.0.len()], sizes, rows: 0 }
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Forgets all rows.
+    pub fn clear(&mut self) {
         self.slabs.iter_mut().for_each(Vec::clear);
         self.rows = 0;
     }
 
     /// Appends the packed form of one element, if it has the length of one.
-    pub(crate) fn push(&mut self, element: &[u8]) -> Result<()> {
+    pub fn push(&mut self, element: &[u8]) -> Result<()> {
         if element.len() != self.sizes.len(1) {
             let text = format!("an element of {} bytes, of which its space takes {}", element.len(), self.sizes.len(1));
             return Err(Error::protocol(text));
@@ -119,20 +121,29 @@ impl Stack {
         Ok(())
     }
 
-    pub(crate) fn rows(&self) -> usize {
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// The packed form of row `row`.
-    pub(crate) fn row(&self, row: usize, out: &mut Vec<u8>) {
+    pub fn row(&self, row: usize, out: &mut Vec<u8>) {
         for (slab, size) in self.slabs.iter().zip(&self.sizes.0) {
             out.extend_from_slice(&slab[row * size..(row + 1) * size]);
             super::pad8(out);
         }
     }
 
-    /// Appends these rows and then those of `last` to `out`.
-    pub(crate) fn finish(&self, last: &Self, out: &mut Vec<u8>) {
+    /// Appends all rows in the packed form.
+    pub fn finish(&self, out: &mut Vec<u8>) {
+        for slab in &self.slabs {
+            out.extend_from_slice(slab);
+            super::pad8(out);
+        }
+    }
+
+    /// Appends these rows and then those of `last`.
+    pub(crate) fn finish_with(&self, last: &Self, out: &mut Vec<u8>) {
         for (slab, more) in self.slabs.iter().zip(&last.slabs) {
             out.extend_from_slice(slab);
             out.extend_from_slice(more);
@@ -164,7 +175,7 @@ mod tests {
         [1, 5].iter().for_each(|x| stack.push(&element(*x)).unwrap());
         last.push(&element(9)).unwrap();
         let mut out = Vec::new();
-        stack.finish(&last, &mut out);
+        stack.finish_with(&last, &mut out);
         assert_eq!(out.len(), sizes.len(3));
         sizes.check(&out, 3).unwrap();
         assert_eq!(&out[..16], [1, 2, 3, 5, 6, 7, 9, 10, 11, 0, 0, 0, 0, 0, 0, 0]);

@@ -26,6 +26,7 @@ from rlay._registration import make_client_env, make_server_env, register
 from rlay._rlay import __version__
 from rlay._spaces import register_space
 from rlay._values import Opaque
+from rlay._vector_envs import ClientVectorEnv
 from rlay.errors import (
     AddressError,
     Busy,
@@ -48,6 +49,7 @@ __all__ = [
     "Busy",
     "ClientBackend",
     "ClientEnv",
+    "ClientVectorEnv",
     "Close",
     "Closed",
     "ConnectionLost",

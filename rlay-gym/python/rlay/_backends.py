@@ -397,7 +397,7 @@ class ClientBackend(_Backend):
                 raise Error("turn() plays one environment as it is; give one alone, and no env_kwargs")
             if self._pool.is_serving():
                 raise Error("the backend serves already; call turn() without run(), start() and with")
-            described = self._make(None, None, {})
+            described = self._make(None, None, {}, 1)
             # Only the engine draws, and an engine does not expect a mode that it has not declared.
             if _hosting.render_modes(described[5]) is None:
                 described[5]["render_modes"] = []

@@ -119,8 +119,9 @@ def title(source: Source) -> str:
     return str(known or getattr(source, "__qualname__", None) or type(source).__qualname__)
 
 
-Make = Callable[[str | None, str | None, dict[str, Any]], Described]
-"""Makes the environment of one session: called with render mode, name and keyword arguments, all of them offered."""
+Make = Callable[[str | None, str | None, dict[str, Any], int], Described]
+"""Makes an environment of one session: called with render mode, name and keyword arguments, all of them offered, and the
+number of environments that the session has."""
 
 
 def maker(source: Source) -> Make:
@@ -128,15 +129,20 @@ def maker(source: Source) -> Make:
     if isinstance(source, Mapping):
         makers = {name: maker(one) for name, one in source.items()}
 
-        def choose(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any]) -> Described:
+        def choose(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any], slots: int) -> Described:
             if env_id is None:
                 raise Error(f"this host has several environments; say which with env_id: {', '.join(makers)}")
-            return makers[env_id](render_mode, None, kwargs)
+            return makers[env_id](render_mode, None, kwargs, slots)
 
         return choose
 
-    def make(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any]) -> Described:
+    def make(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any], slots: int) -> Described:
         if is_instance(source):
+            if slots > 1:
+                raise Error(
+                    f"{slots} environments were asked for, and this host has one that was made already; ask for one, or "
+                    "give the host a function that makes them"
+                )
             assert not isinstance(source, str | EnvSpec)
             mode = _attribute(source, "render_mode", None)
             if render_mode not in (None, mode):

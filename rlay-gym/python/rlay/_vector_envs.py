@@ -1,0 +1,371 @@
+"""ClientVectorEnv: many remote environments that step at once. It is a ``gymnasium.vector.VectorEnv`` like any other."""
+
+from __future__ import annotations
+
+import enum
+import multiprocessing
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
+from gymnasium.utils import seeding
+from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from rlay import _lifetime, _options, _rlay, _spaces
+from rlay._envs import OnLoss
+from rlay._options import AgentOptions, Options
+from rlay.errors import Closed, Error, Timeout
+
+if hasattr(gym.vector, "AutoresetMode"):
+    AutoresetMode: Any = gym.vector.AutoresetMode
+else:
+    # Gymnasium 1.0 has one mode, which is the first.
+    AutoresetMode = enum.Enum(
+        "AutoresetMode", {"NEXT_STEP": "NextStep", "SAME_STEP": "SameStep", "DISABLED": "Disabled"}
+    )
+
+VectorReset = tuple[Any, dict[str, Any]]
+VectorStep = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+
+
+class ClientVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
+    """Environments that a server hosts, in one session: the agent dials. All of them step in one round trip.
+
+    It returns what `gymnasium.vector.SyncVectorEnv` would over the same environments. Results are fresh arrays.
+
+    Args:
+        address: Where the `ServerBackend` listens, such as ``tcp://127.0.0.1:5005``, or a command, as for `ClientEnv`.
+        num_envs: How many environments the host is to make; None: as many as it has.
+        autoreset_mode: When the next episode of an environment begins, as Gymnasium's enum ``AutoresetMode`` or its
+            value: ``"NextStep"`` with the step after the one that ended an episode, ``"SameStep"`` with that one, and
+            ``"Disabled"`` with ``reset(options={"reset_mask": ...})`` alone.
+        render_mode: One of the modes that the remote environments declare.
+        timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
+        connect_timeout: As for `ClientEnv`, and so are the others.
+        token: A secret that both ends must have.
+        max_frame: Longest frame in bytes: room for the observations or actions of all environments at once.
+        reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds.
+        on_loss: What to do about a host that vanished for good. ``"raise"``: this call and every later one raise
+            `ConnectionLost`. ``"replace"``: the call raises, and a `reset` of all environments continues with others.
+        env_id: Which environment, where the host has several.
+        env_kwargs: Keyword arguments for each environment, as far as the host allows them.
+        log: For a command: the file to which what it prints is added.
+        restarts: For a command: how often `reset` may start it again after it has ended.
+        close_timeout: For a command: how long it has to end after its environments were closed, in seconds.
+
+    Attributes:
+        address: The address.
+        timeout: Bounds one reset, step or render, in seconds.
+        on_loss: What to do about a host that vanished for good.
+
+    Example:
+        >>> import rlay
+        >>> host = rlay.ServerBackend("CartPole-v1").start()
+        >>> envs = rlay.ClientVectorEnv(host.address, num_envs=3)
+        >>> observations, infos = envs.reset(seed=7)
+        >>> observations.shape, envs.step(envs.action_space.sample())[1]
+        ((3, 4), array([1., 1., 1.]))
+        >>> envs.close()
+        >>> host.close()
+    """
+
+    def __init__(
+        self,
+        address: str,
+        num_envs: int | None = None,
+        *,
+        autoreset_mode: str | Any = "NextStep",
+        render_mode: str | None = None,
+        timeout: float | None = None,
+        connect_timeout: float = 10.0,
+        token: str | None = None,
+        max_frame: int | None = None,
+        reconnect_timeout: float | None = None,
+        on_loss: OnLoss = "raise",
+        env_id: str | None = None,
+        env_kwargs: dict[str, Any] | None = None,
+        log: str | os.PathLike[str] | None = None,
+        restarts: int = 0,
+        close_timeout: float = 10.0,
+    ) -> None:
+        """Connect and make the environments."""
+        self._raw: _rlay.RawVectorEnv | None = None
+        self._pending: str | None = None
+        self._inherited = False
+        self.address = _options.address(address)
+        slots = 0 if num_envs is None else _options.count("num_envs", num_envs, 1, "how many environments to make")
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.timeout = _options.seconds("timeout", timeout, "as long as the peer is alive")
+        self.on_loss: OnLoss = _options.choice("on_loss", on_loss, ("raise", "replace"))
+        options = Options(
+            token=token,
+            max_frame=max_frame,
+            reconnect_timeout=reconnect_timeout,
+            connect_timeout=connect_timeout,
+            close_timeout=close_timeout,
+        )
+        arguments = _options.keywords(env_kwargs)
+        _rlay.check_data(arguments, "env_kwargs")
+        agent = AgentOptions(
+            options.settled(),
+            _options.text("render_mode", render_mode, "rgb_array"),
+            _options.text("env_id", env_id, "maze"),
+            arguments,
+            self.on_loss,
+            None if log is None else os.fsdecode(log),
+            _options.count("restarts", restarts, 0, "how often reset() may start the program again"),
+        )
+        _lifetime.watch(self)
+        raw = _rlay.RawVectorEnv.connect(self.address, agent, slots, self.autoreset_mode.value)
+        try:
+            self._learn(raw)
+        except Error as error:
+            # Tells the host why its environments are not played.
+            raw.leave(str(error))
+            raise
+        self._raw = raw
+
+    def _learn(self, raw: _rlay.RawVectorEnv) -> None:
+        self._remote_id, observation_space, action_space, self.render_mode, metadata, _, self.num_envs = raw.spec()
+        self.single_observation_space = _spaces.build(observation_space)
+        self.single_action_space = _spaces.build(action_space)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.metadata = dict(metadata) if isinstance(metadata, dict) else {}
+        self.metadata["autoreset_mode"] = self.autoreset_mode
+        self._ended = np.zeros(self.num_envs, dtype=np.bool_)
+        self._seeds: list[int | None] = [None] * self.num_envs
+        self._generators: list[np.random.Generator | None] = [None] * self.num_envs
+
+    # -- Gymnasium's methods ------------------------------------------------------------------
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | tuple[int | None, ...] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> VectorReset:
+        """Start an episode in each environment, or in those of ``options["reset_mask"]``.
+
+        Args:
+            seed: An int for the first environment, one more for each further one, or a list with one int or None for
+                each.
+            options: For each environment. The ``reset_mask``, an array of bools, is taken out of the dict.
+        """
+        self._not_pending("reset")
+        self._send_reset(seed, options)
+        return self._reset_result(self._open().receive(self.timeout))
+
+    def step(self, actions: Any) -> VectorStep:
+        """Take one action in each environment."""
+        self._not_pending("step")
+        self._check_ended()
+        result = self._open().step(actions, self.timeout)
+        if result is None:
+            raw = self._open()
+            raw.send_step_each(self._each(actions), self.timeout)
+            result = raw.receive(self.timeout)
+        return self._step_result(result)
+
+    def reset_async(
+        self,
+        seed: int | list[int | None] | tuple[int | None, ...] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        """Begin a `reset`; `reset_wait` returns its result."""
+        self._not_pending("reset_async")
+        self._send_reset(seed, options)
+        self._pending = "reset"
+
+    def reset_wait(self, timeout: float | None = None) -> VectorReset:
+        """Return the result of `reset_async`, waiting at most ``timeout`` seconds."""
+        return self._reset_result(self._wait("reset", timeout))
+
+    def step_async(self, actions: Any) -> None:
+        """Begin a `step`; `step_wait` returns its result."""
+        self._not_pending("step_async")
+        self._check_ended()
+        raw = self._open()
+        if not raw.send_step(actions, self.timeout):
+            raw.send_step_each(self._each(actions), self.timeout)
+        self._pending = "step"
+
+    def step_wait(self, timeout: float | None = None) -> VectorStep:
+        """Return the result of `step_async`, waiting at most ``timeout`` seconds."""
+        return self._step_result(self._wait("step", timeout))
+
+    def late(self, timeout: float | None = None) -> VectorReset | VectorStep:
+        """Return the result of a call that timed out or was interrupted, waiting at most ``timeout`` seconds."""
+        result, is_step = self._open().late(_options.seconds("timeout", timeout, "as long as the peer is alive"))
+        return self._step_result(result) if is_step else self._reset_result(result)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Render each environment in the mode they were made with."""
+        self._not_pending("render")
+        if self.render_mode is None:
+            gym.logger.warn(
+                "You are calling render method without specifying any render mode; give render_mode when the "
+                "environments are made"
+            )
+            return (None,) * self.num_envs
+        return self._open().render(self.timeout)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the session. What an environment raised in its ``close`` is raised here."""
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.close()
+
+    @property
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """A generator for each environment at this end, seeded as `reset` was."""
+        for slot, generator in enumerate(self._generators):
+            if generator is None:
+                self._generators[slot], self._seeds[slot] = seeding.np_random(self._seeds[slot])
+        return tuple(generator for generator in self._generators if generator is not None)
+
+    @property
+    def np_random_seed(self) -> tuple[int | None, ...]:  # type: ignore[override]
+        """The seeds of `np_random`."""
+        _ = self.np_random
+        return tuple(self._seeds)
+
+    # -- results and arguments ----------------------------------------------------------------
+
+    def _send_reset(self, seed: Any, options: dict[str, Any] | None) -> None:
+        seeds = self._split_seed(seed)
+        mask = self._take_mask(options)
+        slots = range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist()
+        self._open().send_reset([(slot, seeds[slot]) for slot in slots], options, self.timeout)
+        self._ended[slice(None) if mask is None else mask] = False
+        for slot in slots:
+            if seeds[slot] is not None:
+                self._seeds[slot], self._generators[slot] = seeds[slot], None
+
+    def _split_seed(self, seed: Any) -> list[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int):
+            return [seed + slot for slot in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(
+                f"If seeds are passed as a list the length must match num_envs={self.num_envs} "
+                f"but got length={len(seed)}."
+            )
+        return list(seed)
+
+    def _take_mask(self, options: dict[str, Any] | None) -> NDArray[np.bool_] | None:
+        if options is None or "reset_mask" not in options:
+            return None
+        mask = options.pop("reset_mask")
+        if not isinstance(mask, np.ndarray):
+            raise TypeError(f"`options['reset_mask']` must be a numpy array, got {type(mask)}")
+        if mask.shape != (self.num_envs,):
+            raise ValueError(f"`options['reset_mask']` must have shape `({self.num_envs},)`, got {mask.shape}")
+        if mask.dtype != np.bool_:
+            raise TypeError(f"`options['reset_mask']` must have `dtype=np.bool_`, got {mask.dtype}")
+        if not np.any(mask):
+            raise ValueError(
+                "`options['reset_mask']` must contain a boolean array with at least one True value, "
+                f"got reset_mask={mask}"
+            )
+        return mask
+
+    def _each(self, actions: Any) -> list[Any]:
+        """Return one action for each environment, of the types that its local environment would be given."""
+        each: Iterator[Any] = iter(iterate(self.action_space, actions))
+        # The number is checked before any environment takes a step.
+        return [action for action, _ in zip(each, range(self.num_envs), strict=True)]
+
+    def _check_ended(self) -> None:
+        if self.autoreset_mode is AutoresetMode.DISABLED:
+            assert not self._ended.any(), f"self._autoreset_envs={self._ended!r}"
+
+    def _reset_result(self, result: Any) -> VectorReset:
+        observations, is_batch, _, terminations, truncations, infos, _ = result
+        self._ended = terminations | truncations
+        return self._batch(observations, is_batch), self._infos(infos, ())
+
+    def _step_result(self, result: Any) -> VectorStep:
+        observations, is_batch, rewards, terminations, truncations, infos, lasts = result
+        self._ended = terminations | truncations
+        infos = self._infos(infos, lasts)
+        return self._batch(observations, is_batch), rewards, terminations, truncations, infos
+
+    def _batch(self, observations: Any, is_batch: bool) -> Any:
+        if is_batch:
+            return observations
+        space = self.single_observation_space
+        return concatenate(space, observations, create_empty_array(space, n=self.num_envs, fn=np.zeros))
+
+    def _infos(self, infos: Any, lasts: Any) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        if not infos and not lasts:
+            return merged
+        ends = {slot: {"final_obs": observation, "final_info": info} for slot, observation, info in lasts}
+        begun = dict(infos)
+        for slot in sorted({*ends, *begun}):
+            for info in (ends.get(slot), begun.get(slot)):
+                if info is not None:
+                    merged = self._add_info(merged, info, slot)
+        return merged
+
+    # -- calls in two parts -------------------------------------------------------------------
+
+    def _not_pending(self, call: str) -> None:
+        if self._pending is not None:
+            raise AlreadyPendingCallError(
+                f"Calling `{call}` while waiting for a pending call to `{self._pending}` to complete", self._pending
+            )
+
+    def _wait(self, call: str, timeout: float | None) -> Any:
+        raw = self._open()
+        if self._pending != call:
+            raise NoAsyncCallError(f"Calling `{call}_wait` without any prior call to `{call}_async`.", call)
+        self._pending = None
+        try:
+            return raw.receive(self.timeout if timeout is None else timeout)
+        except Timeout as error:
+            text = f"The call to `{call}_wait` has timed out after {timeout} second(s). {error}"
+            raise multiprocessing.TimeoutError(text) from error
+
+    # -- housekeeping -------------------------------------------------------------------------
+
+    def _open(self) -> _rlay.RawVectorEnv:
+        if self._raw is not None:
+            return self._raw
+        if self._inherited:
+            raise Error(
+                "these environments were opened before the process forked and belong to the parent; open them in the "
+                "child"
+            )
+        raise Closed("the environments were closed; make new ones")
+
+    def __enter__(self) -> Self:
+        """Return the environments; the end of the block closes them."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the environments."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Return the address, the environments' id and their number."""
+        told = vars(self)
+        env_id = _rlay.sentence(told.get("_remote_id") or "")
+        name = type(self).__name__ + (f"<{env_id}>" if env_id else "")
+        return f"{name}({told.get('address', 'without an address')}, num_envs={told.get('num_envs')})"
+
+    def _begin_to_close(self) -> None:
+        return None
+
+    def _abandon(self) -> None:
+        self._inherited = True
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.abandon()

@@ -1,0 +1,315 @@
+//! RawVectorEnv: several environments in another process, as `ClientVectorEnv` holds them: bytes ⇄ Python objects.
+
+use std::sync::{Mutex, MutexGuard};
+
+use numpy::PyArray1;
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    types::{PyInt, PyList, PyTuple},
+};
+use rlay_core::{
+    Error, ErrorKind,
+    endpoint::{RawVectorEnv as CoreEnv, Search, SlabSizes, Stack, Wait},
+    session::Call,
+    wire::{AutoresetMode, Seed},
+};
+
+use crate::{
+    building::{Builder, Unbuilt, from_value},
+    error::{self, raise},
+    options::{self, AgentOptions},
+    packing::Tree,
+    raw_env::{lock, seed},
+    space::to_py,
+    value::to_data,
+    waiting::{wait, wait_raw},
+};
+
+/// Several environments in another process. One thread at a time; a call from a second one raises Busy.
+#[pyclass(frozen, module = "rlay._rlay")]
+pub(crate) struct RawVectorEnv {
+    state: Mutex<State>,
+    /// The search for another host, which another thread may end.
+    search: Search,
+    /// The process that opened the session.
+    pid: u32,
+}
+
+struct State {
+    raw: CoreEnv,
+    observations: Tree,
+    actions: Tree,
+    stack: Option<Stack>,
+    action: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl Drop for State {
+    /// Never blocks, for the GIL is held meanwhile.
+    fn drop(&mut self) {
+        self.raw.let_go();
+    }
+}
+
+/// The mode of this name, which is Gymnasium's.
+fn mode(name: &str) -> PyResult<AutoresetMode> {
+    let modes = [AutoresetMode::NextStep, AutoresetMode::SameStep, AutoresetMode::Disabled];
+    let found = modes.into_iter().find(|mode| mode.to_string() == name);
+    found.ok_or_else(|| PyValueError::new_err(format!("there is no autoreset mode {name:?}")))
+}
+
+impl State {
+    /// Calls the environments without the GIL; a wait that a signal handler ends leaves the answer late.
+    fn call<T: Send>(
+        &mut self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        call: impl FnOnce(&mut CoreEnv, &mut Vec<u8>, &mut Wait<'_>) -> rlay_core::Result<T> + Send,
+    ) -> PyResult<T> {
+        let Self { raw, packed, .. } = self;
+        match wait_raw(py, timeout, |wait| call(raw, packed, wait)) {
+            Ok(result) => result.map_err(|error| raise(py, &error)),
+            Err(interrupt) => {
+                self.raw.give_up();
+                Err(interrupt)
+            }
+        }
+    }
+
+    /// Writes the actions into `packed`; returns whether they are in the packed form. `None`: they are not one array of
+    /// just what the space declares.
+    fn write_batch(&mut self, actions: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let slots = self.raw.observations().slots();
+        self.actions.write_stacked(actions, slots, &mut self.packed)
+    }
+
+    /// Writes one action for each slot into `packed`; returns whether they are in the packed form.
+    fn write_each(&mut self, actions: &Bound<'_, PyList>) -> PyResult<bool> {
+        let py = actions.py();
+        let refuse = |slot: usize, text: String| {
+            error::new(py, ErrorKind::InvalidAction, format!("the action of env slot {slot}{text}"))
+        };
+        let Self { actions: tree, stack, action, packed, .. } = self;
+        packed.clear();
+        let mut is_packed = stack.is_some();
+        if let Some(stack) = stack {
+            stack.clear();
+        }
+        for (slot, object) in actions.iter().enumerate() {
+            let written = tree.write(&object, action, "action");
+            let written = written.map_err(|refusal| refusal.into_error(py, ErrorKind::InvalidAction))?;
+            if !written && let Some(text) = tree.check_structure(&object)? {
+                return Err(refuse(slot, text));
+            }
+            match stack {
+                Some(stack) if written && is_packed => stack.push(action).map_err(|e| raise(py, &e))?,
+                _ => is_packed = false,
+            }
+        }
+        if let Some(stack) = stack
+            && is_packed
+        {
+            stack.finish(packed);
+            return Ok(true);
+        }
+        for object in actions.iter() {
+            let data =
+                to_data(&object, "action").map_err(|refusal| refusal.into_error(py, ErrorKind::InvalidAction))?;
+            rlay_core::wire::put_value(packed, &data);
+        }
+        Ok(false)
+    }
+
+    /// What a reset or step returns: (observations, whether they are a batch rather than a list of one for each slot,
+    /// rewards, terminations, truncations, infos, ends of episodes).
+    fn results<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyTuple>, Unbuilt> {
+        let builder = Builder::new(py, None);
+        let (held, results) = (self.raw.observations(), self.raw.results());
+        let (observations, is_batch) = match (held.packed(), held.values()) {
+            (Some((stacked, rows)), _) => (self.observations.read_stacked(py, stacked, rows, held.slots())?, true),
+            (_, values) => {
+                let items = values.unwrap_or_default().iter().map(|value| builder.build(value));
+                (PyList::new(py, items.collect::<Result<Vec<_>, _>>()?)?.into_any(), false)
+            }
+        };
+        let infos = PyList::empty(py);
+        for (slot, info) in &results.infos {
+            infos.append((slot, builder.build(info)?))?;
+        }
+        let lasts = PyList::empty(py);
+        for last in &results.lasts {
+            let observation = self.observations.read_element(&builder, &last.observation)?;
+            lasts.append((last.slot, observation, builder.build(&last.info)?))?;
+        }
+        let items = (
+            observations,
+            is_batch,
+            PyArray1::from_slice(py, &results.rewards),
+            PyArray1::from_slice(py, &results.terminations),
+            PyArray1::from_slice(py, &results.truncations),
+            infos,
+            lasts,
+        );
+        Ok(items.into_pyobject(py)?)
+    }
+
+    fn built<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        self.results(py).map_err(|unbuilt| unbuilt.into_error(py))
+    }
+}
+
+impl RawVectorEnv {
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
+        lock(py, &self.state, self.pid)
+    }
+}
+
+#[pymethods]
+impl RawVectorEnv {
+    /// Dials the host at `address`, or starts the program that an `exec:` address names, and has it make so many
+    /// environments; 0: as many as it has.
+    #[staticmethod]
+    fn connect(py: Python<'_>, address: &str, options: AgentOptions<'_>, slots: u32, mode: &str) -> PyResult<Self> {
+        let (options, mode) = (options.into_core(py)?, self::mode(mode)?);
+        let raw = wait(py, None, |wait| CoreEnv::connect(address, options, slots, mode, wait))?;
+        let state = State {
+            observations: Tree::new(py, &raw.spec().observation_space)?,
+            actions: Tree::new(py, &raw.spec().action_space)?,
+            stack: SlabSizes::of(&raw.spec().action_space).map(Stack::new),
+            action: Vec::new(),
+            packed: Vec::new(),
+            raw,
+        };
+        Ok(Self { search: state.raw.search().clone(), state: Mutex::new(state), pid: std::process::id() })
+    }
+
+    /// The host's Spec: id, spaces, render mode, metadata, details and the number of slots.
+    fn spec<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let state = self.lock(py)?;
+        let spec = state.raw.spec();
+        let items = [
+            spec.env_id.as_str().into_pyobject(py)?.into_any(),
+            to_py(py, &spec.observation_space)?,
+            to_py(py, &spec.action_space)?,
+            spec.render_mode.as_deref().into_pyobject(py)?.into_any(),
+            from_value(py, &spec.metadata)?,
+            from_value(py, &spec.details)?,
+            spec.slots.into_pyobject(py)?.into_any(),
+        ];
+        PyTuple::new(py, items)
+    }
+
+    /// Asks for episodes in these slots, each with its seed.
+    fn send_reset(
+        &self,
+        py: Python<'_>,
+        seeds: Vec<(u32, Option<Bound<'_, PyInt>>)>,
+        options: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let mut state = self.lock(py)?;
+        let options = to_data(options, "options").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
+        let mut rows: Vec<(u32, Option<Seed>)> = Vec::with_capacity(seeds.len());
+        for (slot, seed) in &seeds {
+            rows.push((*slot, seed.as_ref().map(self::seed).transpose()?));
+        }
+        state.call(py, timeout, |raw, _, wait| raw.send_reset(&rows, &options, wait))
+    }
+
+    /// Asks for a step, if the actions are one array of just what the space declares; returns whether they are.
+    fn send_step(&self, py: Python<'_>, actions: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<bool> {
+        let mut state = self.lock(py)?;
+        if !state.write_batch(actions)? {
+            return Ok(false);
+        }
+        state.call(py, timeout, |raw, packed, wait| raw.send_step(true, packed, wait))?;
+        Ok(true)
+    }
+
+    /// Asks for a step with one action for each slot.
+    fn send_step_each(&self, py: Python<'_>, actions: &Bound<'_, PyList>, timeout: Option<f64>) -> PyResult<()> {
+        let mut state = self.lock(py)?;
+        let is_packed = state.write_each(actions)?;
+        state.call(py, timeout, |raw, packed, wait| raw.send_step(is_packed, packed, wait))
+    }
+
+    /// Asks for a step and waits for it, if the actions are one array of just what the space declares; else None.
+    fn step<'py>(
+        &self,
+        py: Python<'py>,
+        actions: &Bound<'py, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let mut state = self.lock(py)?;
+        if !state.write_batch(actions)? {
+            return Ok(None);
+        }
+        state.call(py, timeout, |raw, packed, wait| raw.step(true, packed, wait))?;
+        state.built(py).map(Some)
+    }
+
+    /// Waits for the answer that is under way.
+    fn receive<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyTuple>> {
+        let mut state = self.lock(py)?;
+        state.call(py, timeout, |raw, _, wait| raw.receive(wait))?;
+        state.built(py)
+    }
+
+    /// The answer that came after its call had timed out or was interrupted, and whether that was a step.
+    fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyTuple>, bool)> {
+        let mut state = self.lock(py)?;
+        let call = state.call(py, timeout, |raw, _, wait| raw.late(wait))?;
+        Ok((state.built(py)?, call == Call::Step))
+    }
+
+    /// Renders all slots.
+    fn render<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyTuple>> {
+        let mut state = self.lock(py)?;
+        let frames = state.call(py, timeout, |raw, _, wait| raw.render(wait))?;
+        let builder = Builder::new(py, None);
+        let built: Result<Vec<_>, Unbuilt> = frames.0.iter().map(|(_, frame)| builder.build(frame)).collect();
+        PyTuple::new(py, built.map_err(|unbuilt| unbuilt.into_error(py))?)
+    }
+
+    /// Closes the environments and ends the session: see `RawEnv.close`.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let mut state = match self.lock(py) {
+            Err(_) if self.search.end() => return Ok(()),
+            locked => locked?,
+        };
+        let raw = &mut state.raw;
+        wait(py, None, |wait| raw.close(wait))
+    }
+
+    /// Whether `reset` has searched for another host since the last call of this method.
+    fn take_searched(&self) -> bool {
+        self.search.take_begun()
+    }
+
+    /// What to do from now on about a host that vanished for good.
+    fn set_on_loss(&self, py: Python<'_>, on_loss: &str) -> PyResult<()> {
+        self.lock(py)?.raw.set_on_loss(options::on_loss(on_loss)?);
+        Ok(())
+    }
+
+    /// Ends the session, and tells the host why the environments are not used, or not any more.
+    fn leave(&self, py: Python<'_>, why: String) -> PyResult<()> {
+        let mut state = self.lock(py)?;
+        let raw = &mut state.raw;
+        py.detach(|| raw.leave(&Error::new(ErrorKind::Usage, why)));
+        Ok(())
+    }
+
+    /// Whether the host vanished for good.
+    fn is_lost(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.lock(py)?.raw.is_lost())
+    }
+
+    /// Drops the connection without a goodbye to the peer: this is a forked child.
+    fn abandon(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            state.raw.abandon();
+        }
+    }
+}
