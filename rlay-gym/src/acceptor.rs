@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 use rlay_core::{
     Error, ErrorKind,
-    endpoint::{Acceptor as CoreAcceptor, Connection, History as CoreHistory, RawEnv as CoreEnv},
+    endpoint::{
+        Acceptor as CoreAcceptor, Connection, History as CoreHistory, RawEnv as CoreEnv, RawVectorEnv as CoreVectorEnv,
+    },
     wire::Role,
 };
 
@@ -13,6 +15,7 @@ use crate::{
     error::{self, raise},
     options::{AgentOptions, Options},
     raw_env::RawEnv,
+    raw_vector_env::{self, RawVectorEnv},
     waiting::{wait, wait_raw},
 };
 
@@ -68,6 +71,24 @@ impl Acceptor {
         let options = options.into_core(py)?;
         match wait_raw(py, None, |wait| CoreEnv::accept(self.0.clone(), options, wait))? {
             Ok(raw) => RawEnv::new(py, raw).map(Some),
+            Err(error) if error.kind() == ErrorKind::Closed && self.0.is_closed() => Ok(None),
+            Err(error) => Err(raise(py, &error)),
+        }
+    }
+
+    /// So many environments that dial in, or None once the acceptor is closed. Raises Timeout at the end of
+    /// `connect_timeout`, if there are fewer than `min_ready`.
+    fn take_several(
+        &self,
+        py: Python<'_>,
+        options: AgentOptions<'_>,
+        slots: u32,
+        min_ready: u32,
+        mode: &str,
+    ) -> PyResult<Option<RawVectorEnv>> {
+        let (options, mode) = (options.into_core(py)?, raw_vector_env::mode(mode)?);
+        match wait_raw(py, None, |wait| CoreVectorEnv::accept(&self.0, options, slots, min_ready, mode, wait))? {
+            Ok(raw) => RawVectorEnv::new(py, raw).map(Some),
             Err(error) if error.kind() == ErrorKind::Closed && self.0.is_closed() => Ok(None),
             Err(error) => Err(raise(py, &error)),
         }

@@ -10,7 +10,7 @@ use pyo3::{
 };
 use rlay_core::{
     Error, ErrorKind,
-    endpoint::{RawVectorEnv as CoreEnv, Search, SlabSizes, Stack, Wait},
+    endpoint::{RawVectorEnv as CoreEnv, SlabSizes, Stack, Wait},
     session::Call,
     wire::{AutoresetMode, Seed},
 };
@@ -30,8 +30,6 @@ use crate::{
 #[pyclass(frozen, module = "rlay._rlay")]
 pub(crate) struct RawVectorEnv {
     state: Mutex<State>,
-    /// The search for another host, which another thread may end.
-    search: Search,
     /// The process that opened the session.
     pid: u32,
 }
@@ -53,7 +51,7 @@ impl Drop for State {
 }
 
 /// The mode of this name, which is Gymnasium's.
-fn mode(name: &str) -> PyResult<AutoresetMode> {
+pub(crate) fn mode(name: &str) -> PyResult<AutoresetMode> {
     let modes = [AutoresetMode::NextStep, AutoresetMode::SameStep, AutoresetMode::Disabled];
     let found = modes.into_iter().find(|mode| mode.to_string() == name);
     found.ok_or_else(|| PyValueError::new_err(format!("there is no autoreset mode {name:?}")))
@@ -160,6 +158,18 @@ impl State {
 }
 
 impl RawVectorEnv {
+    pub(crate) fn new(py: Python<'_>, raw: CoreEnv) -> PyResult<Self> {
+        let state = State {
+            observations: Tree::new(py, &raw.spec().observation_space)?,
+            actions: Tree::new(py, &raw.spec().action_space)?,
+            stack: SlabSizes::of(&raw.spec().action_space).map(Stack::new),
+            action: Vec::new(),
+            packed: Vec::new(),
+            raw,
+        };
+        Ok(Self { state: Mutex::new(state), pid: std::process::id() })
+    }
+
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
         lock(py, &self.state, self.pid)
     }
@@ -172,16 +182,7 @@ impl RawVectorEnv {
     #[staticmethod]
     fn connect(py: Python<'_>, address: &str, options: AgentOptions<'_>, slots: u32, mode: &str) -> PyResult<Self> {
         let (options, mode) = (options.into_core(py)?, self::mode(mode)?);
-        let raw = wait(py, None, |wait| CoreEnv::connect(address, options, slots, mode, wait))?;
-        let state = State {
-            observations: Tree::new(py, &raw.spec().observation_space)?,
-            actions: Tree::new(py, &raw.spec().action_space)?,
-            stack: SlabSizes::of(&raw.spec().action_space).map(Stack::new),
-            action: Vec::new(),
-            packed: Vec::new(),
-            raw,
-        };
-        Ok(Self { search: state.raw.search().clone(), state: Mutex::new(state), pid: std::process::id() })
+        Self::new(py, wait(py, None, |wait| CoreEnv::connect(address, options, slots, mode, wait))?)
     }
 
     /// The host's Spec: id, spaces, render mode, metadata, details and the number of slots.
@@ -274,17 +275,14 @@ impl RawVectorEnv {
 
     /// Closes the environments and ends the session: see `RawEnv.close`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let mut state = match self.lock(py) {
-            Err(_) if self.search.end() => return Ok(()),
-            locked => locked?,
-        };
+        let mut state = self.lock(py)?;
         let raw = &mut state.raw;
         wait(py, None, |wait| raw.close(wait))
     }
 
-    /// Whether `reset` has searched for another host since the last call of this method.
-    fn take_searched(&self) -> bool {
-        self.search.take_begun()
+    /// Whether each slot has no environment at present.
+    fn vacant(&self, py: Python<'_>) -> PyResult<Vec<bool>> {
+        Ok(self.lock(py)?.raw.vacant().collect())
     }
 
     /// What to do from now on about a host that vanished for good.

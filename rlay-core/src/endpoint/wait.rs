@@ -128,6 +128,13 @@ impl<'a> Wait<'a> {
         Self { cancel: Some(cancel), ..self }
     }
 
+    /// The same, which ends once `cancel` is set, whatever else would.
+    pub(crate) fn with_cancel_of<'w>(&'w mut self, cancel: &'w CancelToken) -> Wait<'w> {
+        let mut like = self.like(self.deadline, self.soft_deadline);
+        like.stop = Some(cancel);
+        like
+    }
+
     /// The same, but at most until `time` from now has passed.
     pub(crate) fn within(&mut self, time: Duration) -> Wait<'_> {
         let deadline = self.deadline.into_iter().chain(Instant::now().checked_add(time)).min();

@@ -160,6 +160,25 @@ impl VectorObservations {
         Ok(())
     }
 
+    /// Gives a slot that has no observation yet one to stand in: zeros, or where there is no packed form that of another
+    /// slot.
+    pub(crate) fn fill(&mut self, slot: usize) {
+        if self.is_there[slot] {
+            return;
+        }
+        if let Held::Values(values) = &mut self.held {
+            match (&self.sizes, self.is_there.iter().position(|there| *there)) {
+                (_, Some(other)) => values[slot] = values[other].clone(),
+                (Some(sizes), None) => {
+                    let mut frame = Pool::new().take(sizes.len(self.slots));
+                    frame.fill(0);
+                    self.held = Held::Packed { frame, at: 0, rows: self.slots };
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
     /// The observation of one slot once more, apart from the others.
     pub(crate) fn copy(&self, slot: usize) -> Element {
         match (&self.held, &self.sizes) {

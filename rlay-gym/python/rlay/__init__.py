@@ -26,7 +26,7 @@ from rlay._registration import make_client_env, make_server_env, register
 from rlay._rlay import __version__
 from rlay._spaces import register_space
 from rlay._values import Opaque
-from rlay._vector_envs import ClientVectorEnv
+from rlay._vector_envs import ClientVectorEnv, RemoteVectorEnv, ServerVectorEnv
 from rlay.errors import (
     AddressError,
     Busy,
@@ -61,12 +61,14 @@ __all__ = [
     "Opaque",
     "ProtocolError",
     "RemoteEnv",
+    "RemoteVectorEnv",
     "Render",
     "Reset",
     "ResetNeeded",
     "ResourceExhausted",
     "ServerBackend",
     "ServerEnv",
+    "ServerVectorEnv",
     "Step",
     "Timeout",
     "Unauthorized",

@@ -1,12 +1,16 @@
-"""ClientVectorEnv: many remote environments that step at once. It is a ``gymnasium.vector.VectorEnv`` like any other."""
+"""ClientVectorEnv and ServerVectorEnv: remote environments that step at once.
+
+Each is a ``gymnasium.vector.VectorEnv`` like any other.
+"""
 
 from __future__ import annotations
 
 import enum
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,10 +20,10 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from rlay import _lifetime, _options, _rlay, _spaces
+from rlay import _lifetime, _listeners, _options, _rlay, _spaces
 from rlay._envs import OnLoss
 from rlay._options import AgentOptions, Options
-from rlay.errors import Closed, Error, Timeout
+from rlay.errors import Busy, Closed, Error, Timeout, no_attribute_error
 
 if hasattr(gym.vector, "AutoresetMode"):
     AutoresetMode: Any = gym.vector.AutoresetMode
@@ -33,87 +37,80 @@ VectorReset = tuple[Any, dict[str, Any]]
 VectorStep = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
-class ClientVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
-    """Environments that a server hosts, in one session: the agent dials. All of them step in one round trip.
+_TOLD = ("observation_space", "action_space", "single_observation_space", "single_action_space", "metadata")
 
-    It returns what `gymnasium.vector.SyncVectorEnv` would over the same environments. Results are fresh arrays.
 
-    Args:
-        address: Where the `ServerBackend` listens, such as ``tcp://127.0.0.1:5005``, or a command, as for `ClientEnv`.
-        num_envs: How many environments the host is to make; None: as many as it has.
-        autoreset_mode: When the next episode of an environment begins, as Gymnasium's enum ``AutoresetMode`` or its
-            value: ``"NextStep"`` with the step after the one that ended an episode, ``"SameStep"`` with that one, and
-            ``"Disabled"`` with ``reset(options={"reset_mask": ...})`` alone.
-        render_mode: One of the modes that the remote environments declare.
-        timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
-        connect_timeout: As for `ClientEnv`, and so are the others.
-        token: A secret that both ends must have.
-        max_frame: Longest frame in bytes: room for the observations or actions of all environments at once.
-        reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds.
-        on_loss: What to do about a host that vanished for good. ``"raise"``: this call and every later one raise
-            `ConnectionLost`. ``"replace"``: the call raises, and a `reset` of all environments continues with others.
-        env_id: Which environment, where the host has several.
-        env_kwargs: Keyword arguments for each environment, as far as the host allows them.
-        log: For a command: the file to which what it prints is added.
-        restarts: For a command: how often `reset` may start it again after it has ended.
-        close_timeout: For a command: how long it has to end after its environments were closed, in seconds.
+class _Told:
+    """What the environments have not told yet; later an attribute of the instance takes precedence."""
+
+    def __set_name__(self, cls: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, envs: RemoteVectorEnv | None, cls: type) -> Any:
+        """Wait for the environments."""
+        if envs is None:
+            if self._name == "metadata":
+                return {"render_modes": []}
+            raise AttributeError(f"type object {cls.__name__!r} has no attribute {self._name!r}")
+        try:
+            envs._open()
+        except AttributeError as error:
+            raise no_attribute_error(error) from error
+        return vars(envs)[self._name]
+
+
+class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
+    """The common base of `ClientVectorEnv`, `ServerVectorEnv` and what `join` makes of several, for ``isinstance``.
 
     Attributes:
-        address: The address.
-        timeout: Bounds one reset, step or render, in seconds.
-        on_loss: What to do about a host that vanished for good.
-
-    Example:
-        >>> import rlay
-        >>> host = rlay.ServerBackend("CartPole-v1").start()
-        >>> envs = rlay.ClientVectorEnv(host.address, num_envs=3)
-        >>> observations, infos = envs.reset(seed=7)
-        >>> observations.shape, envs.step(envs.action_space.sample())[1]
-        ((3, 4), array([1., 1., 1.]))
-        >>> envs.close()
-        >>> host.close()
+        address: The address, with the real port.
+        num_envs: How many environments there are.
+        autoreset_mode: When the next episode of an environment begins: Gymnasium's ``AutoresetMode``.
+        timeout: Bounds one reset, step or render, in seconds. None: as long as the peers are alive.
+        on_loss: What to do about an environment that vanished for good; see `ServerVectorEnv`.
     """
+
+    if not TYPE_CHECKING:
+        # For type checkers these are as Gymnasium declares them.
+        observation_space = _Told()
+        action_space = _Told()
+        single_observation_space = _Told()
+        single_action_space = _Told()
+        metadata = _Told()
 
     def __init__(
         self,
         address: str,
-        num_envs: int | None = None,
+        num_envs: int | None,
+        options: Options,
         *,
-        autoreset_mode: str | Any = "NextStep",
-        render_mode: str | None = None,
-        timeout: float | None = None,
-        connect_timeout: float = 10.0,
-        token: str | None = None,
-        max_frame: int | None = None,
-        reconnect_timeout: float | None = None,
-        on_loss: OnLoss = "raise",
-        env_id: str | None = None,
-        env_kwargs: dict[str, Any] | None = None,
+        autoreset_mode: str | Any,
+        render_mode: str | None,
+        timeout: float | None,
+        on_loss: OnLoss,
+        env_id: str | None,
+        env_kwargs: dict[str, Any] | None,
         log: str | os.PathLike[str] | None = None,
         restarts: int = 0,
-        close_timeout: float = 10.0,
     ) -> None:
-        """Connect and make the environments."""
+        """Store the arguments that both endpoints have."""
         self._raw: _rlay.RawVectorEnv | None = None
+        self._opening = threading.Lock()
         self._pending: str | None = None
         self._inherited = False
         self.address = _options.address(address)
-        slots = 0 if num_envs is None else _options.count("num_envs", num_envs, 1, "how many environments to make")
+        self._slots = 0 if num_envs is None else _options.count("num_envs", num_envs, 1, "how many environments to make")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.timeout = _options.seconds("timeout", timeout, "as long as the peer is alive")
-        self.on_loss: OnLoss = _options.choice("on_loss", on_loss, ("raise", "replace"))
-        options = Options(
-            token=token,
-            max_frame=max_frame,
-            reconnect_timeout=reconnect_timeout,
-            connect_timeout=connect_timeout,
-            close_timeout=close_timeout,
-        )
+        self.on_loss: OnLoss = _options.choice("on_loss", on_loss, ("raise", "replace", "truncate"))
+        self.render_mode = _options.text("render_mode", render_mode, "rgb_array")
         arguments = _options.keywords(env_kwargs)
         _rlay.check_data(arguments, "env_kwargs")
-        agent = AgentOptions(
+        if log is not None and not isinstance(log, str | bytes | os.PathLike):
+            raise TypeError(f"{_options.shown('log', log)} is a {type(log).__name__}; give the path of a file, or None")
+        self._agent_options = AgentOptions(
             options.settled(),
-            _options.text("render_mode", render_mode, "rgb_array"),
+            self.render_mode,
             _options.text("env_id", env_id, "maze"),
             arguments,
             self.on_loss,
@@ -121,7 +118,11 @@ class ClientVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             _options.count("restarts", restarts, 0, "how often reset() may start the program again"),
         )
         _lifetime.watch(self)
-        raw = _rlay.RawVectorEnv.connect(self.address, agent, slots, self.autoreset_mode.value)
+
+    def _connect(self) -> _rlay.RawVectorEnv:
+        raise NotImplementedError
+
+    def _take(self, raw: _rlay.RawVectorEnv) -> None:
         try:
             self._learn(raw)
         except Error as error:
@@ -220,6 +221,11 @@ class ClientVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         raw, self._raw = self._raw, None
         if raw is not None:
             raw.close()
+
+    @property
+    def vacant(self) -> NDArray[np.bool_]:
+        """Which environments are missing at present: they were lost, or have not dialed in yet."""
+        return np.array(self._open().vacant(), dtype=np.bool_)
 
     @property
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -339,12 +345,21 @@ class ClientVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def _open(self) -> _rlay.RawVectorEnv:
         if self._raw is not None:
             return self._raw
+        if self.closed:
+            raise Closed("the environments were closed; make new ones")
         if self._inherited:
             raise Error(
                 "these environments were opened before the process forked and belong to the parent; open them in the "
                 "child"
             )
-        raise Closed("the environments were closed; make new ones")
+        if not self._opening.acquire(blocking=False):
+            raise Busy("another thread waits for these environments; give each thread environments of its own")
+        try:
+            self._take(self._connect())
+        finally:
+            self._opening.release()
+        assert self._raw is not None
+        return self._raw
 
     def __enter__(self) -> Self:
         """Return the environments; the end of the block closes them."""
@@ -369,3 +384,203 @@ class ClientVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         raw, self._raw = self._raw, None
         if raw is not None:
             raw.abandon()
+
+
+class ClientVectorEnv(RemoteVectorEnv):
+    """Environments that a server hosts, in one session: the agent dials. All of them step in one round trip.
+
+    It returns what `gymnasium.vector.SyncVectorEnv` would over the same environments. Results are fresh arrays.
+
+    Args:
+        address: Where the `ServerBackend` listens, such as ``tcp://127.0.0.1:5005``, or a command, as for `ClientEnv`.
+        num_envs: How many environments the host is to make; None: as many as it has.
+        autoreset_mode: When the next episode of an environment begins, as Gymnasium's enum ``AutoresetMode`` or its
+            value: ``"NextStep"`` with the step after the one that ended an episode, ``"SameStep"`` with that one, and
+            ``"Disabled"`` with ``reset(options={"reset_mask": ...})`` alone.
+        render_mode: One of the modes that the remote environments declare.
+        timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
+        connect_timeout: As for `ClientEnv`, and so are the others.
+        token: A secret that both ends must have.
+        max_frame: Longest frame in bytes: room for the observations or actions of all environments at once.
+        reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds.
+        on_loss: What to do about a host that vanished for good; see `ServerVectorEnv`.
+        env_id: Which environment, where the host has several.
+        env_kwargs: Keyword arguments for each environment, as far as the host allows them.
+        log: For a command: the file to which what it prints is added.
+        restarts: For a command: how often `reset` may start it again after it has ended.
+        close_timeout: For a command: how long it has to end after its environments were closed, in seconds.
+
+    Example:
+        >>> import rlay
+        >>> host = rlay.ServerBackend("CartPole-v1").start()
+        >>> envs = rlay.ClientVectorEnv(host.address, num_envs=3)
+        >>> observations, infos = envs.reset(seed=7)
+        >>> observations.shape, envs.step(envs.action_space.sample())[1]
+        ((3, 4), array([1., 1., 1.]))
+        >>> envs.close()
+        >>> host.close()
+    """
+
+    def __init__(
+        self,
+        address: str,
+        num_envs: int | None = None,
+        *,
+        autoreset_mode: str | Any = "NextStep",
+        render_mode: str | None = None,
+        timeout: float | None = None,
+        connect_timeout: float = 10.0,
+        token: str | None = None,
+        max_frame: int | None = None,
+        reconnect_timeout: float | None = None,
+        on_loss: OnLoss = "raise",
+        env_id: str | None = None,
+        env_kwargs: dict[str, Any] | None = None,
+        log: str | os.PathLike[str] | None = None,
+        restarts: int = 0,
+        close_timeout: float = 10.0,
+    ) -> None:
+        """Connect and make the environments."""
+        options = Options(
+            token=token,
+            max_frame=max_frame,
+            reconnect_timeout=reconnect_timeout,
+            connect_timeout=connect_timeout,
+            close_timeout=close_timeout,
+        )
+        super().__init__(
+            address,
+            num_envs,
+            options,
+            autoreset_mode=autoreset_mode,
+            render_mode=render_mode,
+            timeout=timeout,
+            on_loss=on_loss,
+            env_id=env_id,
+            env_kwargs=env_kwargs,
+            log=log,
+            restarts=restarts,
+        )
+        self._open()
+
+    def _connect(self) -> _rlay.RawVectorEnv:
+        mode = self.autoreset_mode.value
+        return _rlay.RawVectorEnv.connect(self.address, self._agent_options, self._slots, mode)
+
+
+class ServerVectorEnv(RemoteVectorEnv):
+    """Environments that are clients and dial in, such as sixteen copies of a game on any machines: the agent listens.
+
+    The constructor listens and returns; spaces, ``metadata`` and ``reset()`` wait for the environments, at most
+    ``connect_timeout``. Each that dials in takes the next slot, or as many as it has environments of its own. One with
+    other spaces than the first is refused alone, and both ends learn which leaf differs.
+
+    Args:
+        address: Where to listen; port 0 takes a free one, see the attribute ``address``.
+        num_envs: How many environments to wait for.
+        min_ready: How many are enough to begin with; the others are taken when they come, and until then the
+            environments that are missing are ``vacant``, see ``on_loss``. None: all of them.
+        autoreset_mode: As for `ClientVectorEnv`.
+        render_mode: One of the modes that the remote environments declare.
+        timeout: Bounds one reset, step or render, in seconds. None: as long as the peers are alive. Where lost
+            environments are replaced, one that does not answer in time is lost.
+        connect_timeout: How long to wait for the environments, in seconds; ``math.inf`` waits for ever.
+        token: A secret that both ends must have.
+        max_frame: Longest frame in bytes.
+        reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds.
+        on_loss: What to do about an environment that vanished for good. ``"raise"``: this call and every later one
+            raise `ConnectionLost`. ``"replace"``: the next that dials in takes its place. Meanwhile its slot is vacant:
+            its rows repeat the last observation with a reward of 0.0, ``infos["vacant"]`` says so, and in the first of
+            them ``infos["lost"]`` says why; then comes a row with the first observation of the other environment.
+            ``"truncate"``: the same, but these rows say truncated, so that a learner which knows Gymnasium's autoreset
+            takes no transition from one environment to another for a step.
+        env_id: Which environment, where clients have several.
+        env_kwargs: Keyword arguments for each environment, as far as its host allows them.
+        max_sessions: Most environments that may be connected, those that wait for a place included.
+        handshake_timeout: How long a dialer may take to identify itself, in seconds.
+        max_handshakes: Most handshakes under way at a time.
+
+    Example:
+        >>> import rlay
+        >>> envs = rlay.ServerVectorEnv(num_envs=2)
+        >>> games = [rlay.ClientBackend("FrozenLake-v1", envs.address).start() for _ in range(2)]
+        >>> envs.reset(seed=1)[0]
+        array([0, 0])
+        >>> envs.close()
+        >>> for game in games:
+        ...     game.close()
+    """
+
+    _listener: _listeners.Listener | None = None
+
+    def __init__(
+        self,
+        address: str = "tcp://127.0.0.1:0",
+        num_envs: int = 1,
+        *,
+        min_ready: int | None = None,
+        autoreset_mode: str | Any = "NextStep",
+        render_mode: str | None = None,
+        timeout: float | None = None,
+        connect_timeout: float = 60.0,
+        token: str | None = None,
+        max_frame: int | None = None,
+        reconnect_timeout: float | None = None,
+        on_loss: OnLoss = "raise",
+        env_id: str | None = None,
+        env_kwargs: dict[str, Any] | None = None,
+        max_sessions: int = 4096,
+        handshake_timeout: float = 5.0,
+        max_handshakes: int = 64,
+    ) -> None:
+        """Listen."""
+        options = Options(
+            token=token,
+            max_frame=max_frame,
+            reconnect_timeout=reconnect_timeout,
+            connect_timeout=connect_timeout,
+            max_sessions=max_sessions,
+            handshake_timeout=handshake_timeout,
+            max_handshakes=max_handshakes,
+        )
+        super().__init__(
+            address,
+            num_envs,
+            options,
+            autoreset_mode=autoreset_mode,
+            render_mode=render_mode,
+            timeout=timeout,
+            on_loss=on_loss,
+            env_id=env_id,
+            env_kwargs=env_kwargs,
+        )
+        self.num_envs = num_envs
+        what = "how many environments are enough to begin with"
+        self._min_ready = num_envs if min_ready is None else _options.count("min_ready", min_ready, 1, what)
+        if self._min_ready > num_envs:
+            raise ValueError(f"min_ready={min_ready}: there are num_envs={num_envs} environments; give {num_envs} or less")
+        # Last, for nothing would release the port if a later step raised.
+        self._listener = _listeners.take(address, options.settled(), self)
+        self.address = self._listener.address
+
+    def _connect(self) -> _rlay.RawVectorEnv:
+        raw = None
+        if self._listener is not None:
+            mode = self.autoreset_mode.value
+            raw = self._listener.acceptor.take_several(self._agent_options, self._slots, self._min_ready, mode)
+        if raw is None:
+            raise Closed("the environments were closed; make new ones")
+        return raw
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the sessions and stop listening, unless other endpoints of this process use the same address."""
+        try:
+            super().close_extras(**kwargs)
+        finally:
+            listener, self._listener = self._listener, None
+            if listener is not None:
+                _listeners.give_back(listener, self)
+
+    def _abandon(self) -> None:
+        super()._abandon()
+        self._listener = None

@@ -3,6 +3,7 @@
 pub(super) mod agent;
 pub(super) mod closing;
 pub(super) mod contract;
+pub(super) mod lane;
 pub(super) mod policy_server;
 pub(super) mod raw_env;
 pub(super) mod raw_vector_env;

@@ -1,13 +1,17 @@
-//! RawVectorEnv: several environments of one session, below typed spaces and Python's objects. Each has an env slot.
+//! RawVectorEnv: several environments, of one session or of many, below typed spaces and Python's objects. Each has an
+//! env slot.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::{
-    replaceable::{Replaceable, Search},
-    source::Source,
+    agent::Agent,
+    lane::{Lane, check_slots},
+    source::{Origin, Source},
 };
 use crate::{
+    cancel_token::CancelToken,
     endpoint::{
+        accept::acceptor::Acceptor,
         options::{AgentOptions, OnLoss},
         wait::Wait,
     },
@@ -19,31 +23,49 @@ use crate::{
         received::Received,
     },
     space::stacked::SlabSizes,
-    value::Value,
-    wire::{AutoresetMode, Frames, Reset, Row, Rows, Seed, Slots, Spec},
+    value::{Map, Value},
+    wire::{AutoresetMode, Frames, Reader, Reset, Row, Rows, Seed, Slots, Spec},
 };
 
-/// Several environments in another process, which step at once: one frame there, one back.
+/// Several environments in other processes, which step at once.
 ///
-/// [`ClientVectorEnv`](crate::ClientVectorEnv) gives it typed spaces, and a binding to another language that language's
-/// objects. Calls wait as those of a [`RawEnv`](super::super::RawEnv) do. The next episode of a slot begins as the
-/// [`AutoresetMode`] says, which the host sees to if it can, otherwise this end.
+/// The slots are those of one session, of which one frame goes there and one comes back, or of several: each session is
+/// a *lane* of one slot or more. Lanes may be lost, and others found in their place, one by one
+/// ([`OnLoss`]):
+///
+/// - `Raise`: the call fails, and every later one.
+/// - `Replace`: another environment is looked for meanwhile. In the rows of its slots nothing has happened, and their
+///   infos say `"vacant"`, and first `"lost"`, which says why. Its first row has its first observation.
+/// - `Truncate`: the same, but the rows say truncated, so that the transition to an observation of another episode is
+///   not taken for a step.
+///
+/// [`ClientVectorEnv`](crate::ClientVectorEnv) and [`ServerVectorEnv`](crate::ServerVectorEnv) give it typed spaces, and
+/// a binding to another language that language's objects. Calls wait as those of a [`RawEnv`](super::super::RawEnv) do.
+/// The next episode of a slot begins as the [`AutoresetMode`] says, which the host sees to if it can, otherwise this
+/// end.
 #[derive(Debug)]
 pub struct RawVectorEnv {
-    session: Replaceable,
+    lanes: Vec<Lane>,
+    spec: Spec,
     mode: AutoresetMode,
+    on_loss: OnLoss,
+    /// How many slots must have an environment for a reset to go on.
+    min_ready: usize,
+    connect_timeout: std::time::Duration,
     observations: VectorObservations,
     results: VectorResults,
     actions: Option<SlabSizes>,
     /// Whether the episode of each slot has ended, and this end begins the next one with the next step.
     is_due: Vec<bool>,
-    /// The slots of a request, and their actions, where the request is not about all slots.
-    slots: Slots,
+    /// All slots, for requests about all.
+    all: Slots,
     some_actions: Vec<u8>,
-    /// Requests whose answers have not come.
-    under_way: usize,
     /// What is waited for.
     call: Call,
+    /// What has failed in one lane, while others go on.
+    failed: Option<Error>,
+    /// Ends the searches for other environments.
+    cancel: CancelToken,
 }
 
 /// What a call brought, by slot. What a slot was not asked about is as it was.
@@ -68,6 +90,9 @@ impl VectorResults {
     }
 }
 
+/// Which slots a reset is about, and the seed of each.
+type Seeds<'s> = &'s [(u32, Option<Seed>)];
+
 impl RawVectorEnv {
     /// Dials the host at `address`, or starts the program that an `exec:` address names, and has it make `slots`
     /// environments; 0: as many as the host has.
@@ -78,30 +103,144 @@ impl RawVectorEnv {
         mode: AutoresetMode,
         wait: &mut Wait<'_>,
     ) -> Result<Self> {
-        let mut session = Replaceable::open(Source::at(address, options.several(slots, mode))?, wait)?;
-        if let Err(error) = check(session.agent.spec(), slots, mode) {
-            session.agent.leave(&error);
-            return Err(error);
+        Self::join(&[(address, slots)], options, mode, wait)
+    }
+
+    /// The same for several hosts, each with its number of environments, in this order. All have the same spaces.
+    pub fn join(
+        hosts: &[(&str, u32)],
+        options: AgentOptions,
+        mode: AutoresetMode,
+        wait: &mut Wait<'_>,
+    ) -> Result<Self> {
+        let (cancel, on_loss) = (CancelToken::default(), options.on_loss);
+        let mut lanes: Vec<Lane> = Vec::new();
+        for (address, slots) in hosts {
+            let source = Source::at(address, options.clone().several(*slots, mode))?;
+            let mut agent = match lanes.first().and_then(Lane::session) {
+                None => source.open(wait)?,
+                Some(first) => source.open_like(first.spec(), wait)?,
+            };
+            let fits = match *slots {
+                0 => Ok(()),
+                slots => check_slots(&agent, slots),
+            };
+            if let Err(error) = fits.and_then(|()| check_mode(agent.spec(), mode)) {
+                agent.leave(&error);
+                return Err(error);
+            }
+            let first = lanes.last().map_or(0, |lane| lane.first + lane.slots);
+            lanes.push(Lane::new(first, agent, source, cancel.clone()));
         }
-        let spec = session.agent.spec();
-        let slots = spec.slots as usize;
+        let min_ready = lanes.iter().map(|lane| lane.slots as usize).sum();
+        Self::new(lanes, mode, on_loss, min_ready, options.connection.connect_timeout, cancel)
+    }
+
+    /// Takes environments that dial in until there are `slots`, or only `min_ready` when `connect_timeout` is over; the
+    /// others are taken when they come. An environment that has several slots of its own fills as many. One with other
+    /// spaces than the first is refused alone.
+    pub fn accept(
+        acceptor: &Arc<Acceptor>,
+        options: AgentOptions,
+        slots: u32,
+        min_ready: u32,
+        mode: AutoresetMode,
+        wait: &mut Wait<'_>,
+    ) -> Result<Self> {
+        let (cancel, on_loss) = (CancelToken::default(), options.on_loss);
+        let connect_timeout = options.connection.connect_timeout;
+        let deadline = Instant::now().checked_add(connect_timeout);
+        let mut lanes: Vec<Lane> = Vec::new();
+        loop {
+            let first = lanes.last().map_or(0, |lane| lane.first + lane.slots);
+            if first >= slots {
+                break;
+            }
+            let left = deadline.map_or(connect_timeout, |end| end.saturating_duration_since(Instant::now()));
+            let mut options = options.clone().several(0, mode);
+            options.connection.connect_timeout = left;
+            let source = Source::new(Origin::Listened(acceptor.clone()), options);
+            let like = lanes.first().and_then(Lane::session).map(Agent::spec);
+            let opened = match like {
+                None => source.open(wait),
+                Some(spec) => source.open_like(spec, wait),
+            };
+            let opened = opened.and_then(|mut agent| {
+                let fits = check_room(agent.spec(), slots - first).and_then(|()| check_mode(agent.spec(), mode));
+                if let Err(error) = &fits {
+                    agent.leave(error);
+                }
+                fits.map(|()| agent)
+            });
+            match opened {
+                Ok(agent) => {
+                    let mut source = source;
+                    source.set_connect_timeout(connect_timeout);
+                    lanes.push(Lane::new(first, agent, source, cancel.clone()));
+                }
+                Err(error) if error.kind() == ErrorKind::Incompatible => wait.warn(&error.to_string()),
+                Err(error) if error.kind() == ErrorKind::Timeout && !lanes.is_empty() => {
+                    if first < min_ready {
+                        return Err(error.context(format_args!("{first} of {slots} environments have dialed in")));
+                    }
+                    wait.warn(&format!(
+                        "{first} of {slots} environments have dialed in; the others are taken when they come"
+                    ));
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let tell = wait.told_later();
+        while let Some(last) = lanes.last()
+            && last.first + last.slots < slots
+        {
+            let first = last.first + last.slots;
+            let mut source = Source::new(Origin::Listened(acceptor.clone()), options.clone().several(1, mode));
+            source.ask_for_slots(1);
+            let Some(like) = lanes.first().and_then(Lane::session) else { break };
+            let lane = Lane::vacant(first, 1, source, like, cancel.clone(), tell);
+            lanes.push(lane);
+        }
+        Self::new(lanes, mode, on_loss, min_ready as usize, connect_timeout, cancel)
+    }
+
+    fn new(
+        lanes: Vec<Lane>,
+        mode: AutoresetMode,
+        on_loss: OnLoss,
+        min_ready: usize,
+        connect_timeout: std::time::Duration,
+        cancel: CancelToken,
+    ) -> Result<Self> {
+        let Some(agent) = lanes.first().and_then(Lane::session) else {
+            return Err(Error::new(ErrorKind::Usage, "a vector of no environments; give one host at least"));
+        };
+        let slots: u32 = lanes.iter().map(|lane| lane.slots).sum();
+        let spec = Spec { slots, autoreset_mode: mode, ..agent.spec().clone() };
+        let all_slots = slots as usize;
         Ok(Self {
             mode,
-            observations: VectorObservations::new(spec, *session.agent.limits()),
-            results: VectorResults::new(slots),
+            on_loss,
+            min_ready,
+            connect_timeout,
+            observations: VectorObservations::new(&spec, *agent.limits()),
+            results: VectorResults::new(all_slots),
             actions: SlabSizes::of(&spec.action_space),
-            is_due: vec![false; slots],
-            slots: Slots::new(),
+            is_due: vec![false; all_slots],
+            all: (0..slots).collect(),
             some_actions: Vec::new(),
-            under_way: 0,
             call: Call::Reset,
-            session,
+            failed: None,
+            cancel,
+            lanes,
+            spec,
         })
     }
 
-    /// Spaces, metadata and the rest of what the host told.
+    /// Spaces, metadata and the rest of what the first host told, with the number of all slots.
     pub fn spec(&self) -> &Spec {
-        self.session.agent.spec()
+        &self.spec
     }
 
     /// When the next episode of a slot begins.
@@ -124,50 +263,67 @@ impl RawVectorEnv {
         &self.results
     }
 
-    /// Whether the host vanished for good. Only `reset` may go on then, with another one.
+    /// Whether every environment vanished for good, and none is looked for.
     pub fn is_lost(&self) -> bool {
-        self.session.agent.is_lost()
+        self.lanes.iter().all(Lane::is_lost)
     }
 
-    /// Changes what is done about a host that vanished for good.
+    /// Whether each slot has no environment at present.
+    pub fn vacant(&self) -> impl Iterator<Item = bool> {
+        self.lanes.iter().flat_map(|lane| std::iter::repeat_n(lane.is_vacant(), lane.slots as usize))
+    }
+
+    /// Changes what is done about environments that vanish for good.
     pub fn set_on_loss(&mut self, on_loss: OnLoss) {
-        self.session.on_loss = on_loss;
+        self.on_loss = on_loss;
     }
 
-    /// The search for another host, for a thread that may want to end it.
-    pub fn search(&self) -> &Search {
-        self.session.search()
+    /// Ends the searches for other environments when it is set, and the calls that wait for them. The vector
+    /// environment is not to be used after that.
+    pub fn cancel_token(&self) -> &CancelToken {
+        &self.cancel
     }
 
-    /// Gymnasium's `reset` of these slots, with a seed for each that is to have one. Late answers are dropped.
-    ///
-    /// Where the host is lost and `on_loss` or `restarts` allow for another one, every slot has to be among these.
-    pub fn reset(&mut self, rows: &[(u32, Option<Seed>)], options: &Value, wait: &mut Wait<'_>) -> Result<()> {
+    /// Gymnasium's `reset` of these slots, with a seed for each that is to have one. Late answers are dropped. Vacant
+    /// lanes are waited for, at most `connect_timeout`, until so many slots as `min_ready` says have an environment.
+    pub fn reset(&mut self, rows: Seeds<'_>, options: &Value, wait: &mut Wait<'_>) -> Result<()> {
         self.send_reset(rows, options, wait)?;
         self.receive(wait)
     }
 
     /// Asks for that, without waiting for the answer.
-    pub fn send_reset(&mut self, rows: &[(u32, Option<Seed>)], options: &Value, wait: &mut Wait<'_>) -> Result<()> {
+    pub fn send_reset(&mut self, rows: Seeds<'_>, options: &Value, wait: &mut Wait<'_>) -> Result<()> {
         let timeout = wait.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let is_whole = rows.len() == self.observations.slots();
-        if is_whole && self.session.replace(wait)? {
-            wait.deadline = timeout.and_then(|time| Instant::now().checked_add(time));
-            check(self.spec(), self.observations.slots() as u32, self.mode)?;
-            self.under_way = 0;
-        }
-        if self.session.agent.waiting().is_some_and(|(_, late)| late) {
-            self.session.agent.drop_late(wait).map_err(|error| self.late_yet(error))?;
-            self.under_way = 0;
-        }
+        self.drop_late(wait)?;
         self.begin(Call::Reset)?;
+        if self.fill_lanes(wait)? {
+            wait.deadline = timeout.and_then(|time| Instant::now().checked_add(time));
+        }
         for (slot, _) in rows {
             let slot = *slot as usize;
-            (self.results.terminations[slot], self.results.truncations[slot]) = (false, false);
-            self.is_due[slot] = false;
+            if let (Some(terminated), Some(truncated), Some(due)) = (
+                self.results.terminations.get_mut(slot),
+                self.results.truncations.get_mut(slot),
+                self.is_due.get_mut(slot),
+            ) {
+                (*terminated, *truncated, *due) = (false, false, false);
+            }
         }
-        let reset = Reset { rows: rows.iter().cloned().collect(), options: options.clone() };
-        self.send(|session, wait| session.agent.send_reset(&reset, wait), wait)
+        for lane in 0..self.lanes.len() {
+            let Lane { first, slots, .. } = self.lanes[lane];
+            let own = rows.iter().filter(|(slot, _)| (first..first + slots).contains(slot));
+            let own = own.map(|(slot, seed)| (slot - first, seed.clone())).collect();
+            let reset = Reset { rows: own, options: options.clone() };
+            if reset.rows.is_empty() {
+                continue;
+            }
+            if self.lanes[lane].is_vacant() {
+                self.fill_vacant(lane);
+                continue;
+            }
+            self.send(lane, |agent, wait| agent.send_reset(&reset, wait), wait)?;
+        }
+        Ok(())
     }
 
     /// Gymnasium's `step` of all slots. `actions` is packed, or one encoded value for each slot; another buffer, of any
@@ -182,101 +338,114 @@ impl RawVectorEnv {
     /// Asks for that, without waiting for the answer.
     pub fn send_step(&mut self, packed: bool, actions: &mut Vec<u8>, wait: &mut Wait<'_>) -> Result<()> {
         self.begin(Call::Step)?;
-        let slots = self.observations.slots();
-        if self.is_due.iter().any(|due| *due) {
-            return self.send_step_and_resets(packed, actions, wait);
+        let is_due = self.is_due.iter().any(|due| *due);
+        if self.lanes.len() == 1 && !is_due && !self.lanes[0].is_vacant() {
+            let all = std::mem::take(&mut self.all);
+            let sent = self.send(0, |agent, wait| agent.send_step(&all, packed, actions, wait), wait);
+            self.all = all;
+            return sent;
         }
-        self.fill_slots((0..slots as u32).collect());
-        let all = std::mem::take(&mut self.slots);
-        let sent = self.send(|session, wait| session.agent.send_step(&all, packed, actions, wait), wait);
-        self.slots = all;
-        sent
+        if packed {
+            let sizes = self.actions.as_ref().ok_or_else(no_packed_form)?;
+            sizes.check(actions, self.is_due.len())?;
+        }
+        self.await_one(wait)?;
+        let values = if packed { Vec::new() } else { self.split(actions)? };
+        for lane in 0..self.lanes.len() {
+            if let Some((rows, received)) = self.lanes[lane].take_found() {
+                self.take_found(lane, rows, received)?;
+            } else if self.lanes[lane].is_vacant() {
+                self.fill_vacant(lane);
+            } else {
+                self.send_lane(lane, actions, packed, &values, wait)?;
+            }
+        }
+        Ok(())
     }
 
-    fn fill_slots(&mut self, slots: Slots) {
-        if self.slots != slots {
-            self.slots = slots;
-        }
-    }
-
-    /// The same where this end begins the next episodes of slots.
-    fn send_step_and_resets(&mut self, packed: bool, actions: &[u8], wait: &mut Wait<'_>) -> Result<()> {
-        let all = self.is_due.len();
-        let (due, others): (Slots, Slots) = (0..all as u32).partition(|slot| self.is_due[*slot as usize]);
+    /// Asks one lane for a step, and begins the next episodes that are due at this end.
+    fn send_lane(
+        &mut self,
+        lane: usize,
+        actions: &[u8],
+        packed: bool,
+        values: &[(usize, usize)],
+        wait: &mut Wait<'_>,
+    ) -> Result<()> {
+        let Lane { first, slots, .. } = self.lanes[lane];
+        let (due, others): (Slots, Slots) = (0..slots).partition(|slot| self.is_due[(first + slot) as usize]);
         if !others.is_empty() {
-            self.pick_actions(packed, actions, &others)?;
+            self.some_actions.clear();
+            for (i, slot) in others.iter().enumerate() {
+                let slot = (first + slot) as usize;
+                match (&self.actions, packed) {
+                    (Some(sizes), true) => {
+                        self.some_actions.resize(sizes.len(others.len()), 0);
+                        let to = (&mut self.some_actions[..], others.len(), i);
+                        sizes.copy_row((actions, self.is_due.len(), slot), to);
+                    }
+                    _ => self.some_actions.extend_from_slice(&actions[values[slot].0..values[slot].1]),
+                }
+            }
             let mut picked = std::mem::take(&mut self.some_actions);
-            let sent = self.send(|session, wait| session.agent.send_step(&others, packed, &mut picked, wait), wait);
+            let sent = self.send(lane, |agent, wait| agent.send_step(&others, packed, &mut picked, wait), wait);
             self.some_actions = picked;
             sent?;
         }
-        self.send_resets(&due, wait)
+        if due.is_empty() { Ok(()) } else { self.send_resets(lane, &due, wait) }
     }
 
-    /// Asks for new episodes in these slots, as an environment that begins them by itself would.
-    fn send_resets(&mut self, slots: &[u32], wait: &mut Wait<'_>) -> Result<()> {
+    /// Where the encoded action of each slot begins and ends.
+    fn split(&self, actions: &[u8]) -> Result<Vec<(usize, usize)>> {
+        let mut reader = Reader::new(actions, 0, &self.limits());
+        let mut next = || {
+            let start = reader.position();
+            reader.split_value()?;
+            Ok((start, reader.position()))
+        };
+        (0..self.is_due.len()).map(|_| next()).collect()
+    }
+
+    fn limits(&self) -> crate::wire::Limits {
+        self.lanes.iter().find_map(Lane::session).map_or_else(Default::default, |agent| *agent.limits())
+    }
+
+    /// Asks for new episodes in these slots of a lane, as an environment that begins them by itself would.
+    fn send_resets(&mut self, lane: usize, slots: &[u32], wait: &mut Wait<'_>) -> Result<()> {
         let reset = Reset { rows: slots.iter().map(|slot| (*slot, None)).collect(), options: Value::None };
-        self.send(|session, wait| session.agent.send_reset(&reset, wait), wait)?;
-        slots.iter().for_each(|slot| self.is_due[*slot as usize] = false);
-        Ok(())
-    }
-
-    /// Writes the actions of some slots into `some_actions`.
-    fn pick_actions(&mut self, packed: bool, actions: &[u8], slots: &[u32]) -> Result<()> {
-        let all = self.is_due.len();
-        self.some_actions.clear();
-        if packed {
-            let sizes = self.actions.as_ref().ok_or_else(|| Error::protocol("packed actions of an unpacked space"))?;
-            sizes.check(actions, all)?;
-            self.some_actions.resize(sizes.len(slots.len()), 0);
-            for (i, slot) in slots.iter().enumerate() {
-                let from = (actions, all, *slot as usize);
-                sizes.copy_row(from, (&mut self.some_actions, slots.len(), i));
-            }
-            return Ok(());
-        }
-        let mut reader = crate::wire::Reader::new(actions, 0, self.session.agent.limits());
-        for slot in 0..all as u32 {
-            let action = reader.split_value()?;
-            if slots.contains(&slot) {
-                self.some_actions.extend_from_slice(action.rest());
-            }
-        }
-        Ok(())
+        let first = self.lanes[lane].first;
+        slots.iter().for_each(|slot| self.is_due[(first + slot) as usize] = false);
+        self.send(lane, |agent, wait| agent.send_reset(&reset, wait), wait)
     }
 
     /// Waits for the answers that are under way. At the deadline the error's kind is [`Timeout`](ErrorKind::Timeout):
-    /// what has come is kept, and [`late`](Self::late) waits for the rest.
+    /// what has come is kept, and [`late`](Self::late) waits for the rest. But where lanes are replaced, one that has
+    /// not answered by then is lost.
     pub fn receive(&mut self, wait: &mut Wait<'_>) -> Result<()> {
-        let mut failed = None;
-        while self.under_way > 0 {
-            match self.session.agent.receive_reply(wait) {
-                Ok(Reply::Rows(call, rows, received)) => {
-                    self.under_way -= 1;
-                    if let Err(error) = self.take_rows(call, rows, received, wait) {
-                        failed.get_or_insert(error);
+        for lane in 0..self.lanes.len() {
+            while self.lanes[lane].under_way > 0 {
+                let Some(agent) = self.lanes[lane].agent() else { break };
+                match agent.receive_reply(wait) {
+                    Ok(Reply::Rows(call, rows, received)) => {
+                        self.lanes[lane].under_way -= 1;
+                        if let Err(error) = self.take_rows(lane, call, rows, received, wait) {
+                            self.failed.get_or_insert(error);
+                        }
                     }
-                }
-                Ok(_) => return Err(Error::protocol("a reset or step was answered with something else")),
-                Err(error) if error.kind() == ErrorKind::Timeout => return Err(self.session.agent.overdue()),
-                Err(error) if self.session.agent.waiting().is_none() || self.is_lost() => {
-                    self.under_way = 0;
-                    return Err(failed.unwrap_or(error));
-                }
-                Err(error) => {
-                    self.under_way -= 1;
-                    failed.get_or_insert(error);
+                    Ok(_) => return Err(Error::protocol("a reset or step was answered with something else")),
+                    Err(error) if error.kind() == ErrorKind::Timeout => self.overdue(lane, wait)?,
+                    Err(error) => self.fail(lane, error, wait),
                 }
             }
         }
         self.results.infos.sort_by_key(|(slot, _)| *slot);
         self.results.lasts.sort_by_key(|last| last.slot);
-        failed.map_or(Ok(()), Err)
+        self.failed.take().map_or(Ok(()), Err)
     }
 
     /// The same for a call that ran into its deadline or was [given up](Self::give_up); returns which call that was.
     pub fn late(&mut self, wait: &mut Wait<'_>) -> Result<Call> {
-        if !self.session.agent.waiting().is_some_and(|(_, late)| late) {
+        if !self.waiting().is_some_and(|(_, late)| late) {
             return Err(Error::new(ErrorKind::Usage, "no answer is late; late() follows a call that timed out"));
         }
         self.receive(wait)?;
@@ -285,77 +454,270 @@ impl RawVectorEnv {
 
     /// Says that the answers under way, if any, are not waited for any more: they are late.
     pub fn give_up(&mut self) {
-        self.session.agent.give_up();
+        self.lanes.iter_mut().filter_map(Lane::agent).for_each(Agent::give_up);
     }
 
-    /// The request under way, and whether it was given up.
+    /// A request under way, and whether it was given up.
     pub fn waiting(&self) -> Option<(Call, bool)> {
-        self.session.agent.waiting()
+        self.lanes.iter().filter_map(Lane::session).find_map(Agent::waiting)
     }
 
-    /// Gymnasium's `render` of all slots.
+    /// Gymnasium's `render` of all slots. The frame of a vacant one is [`Value::None`].
     pub fn render(&mut self, wait: &mut Wait<'_>) -> Result<Frames> {
-        let slots: Slots = (0..self.observations.slots() as u32).collect();
-        self.session.agent.send_render(&slots, wait).map_err(|error| self.late_yet(error))?;
-        match self.session.agent.receive_reply(wait).map_err(|error| self.late_yet(error))? {
-            Reply::Frames(mut frames) => {
-                frames.0.sort_by_key(|(slot, _)| *slot);
-                Ok(frames)
+        let mut frames = Frames(self.all.iter().map(|slot| (*slot, Value::None)).collect());
+        for lane in &mut self.lanes {
+            let (first, slots): (u32, Slots) = (lane.first, (0..lane.slots).collect());
+            let Some(agent) = lane.agent() else { continue };
+            let mut ask = || {
+                agent.send_render(&slots, wait)?;
+                agent.receive_reply(wait)
+            };
+            match ask() {
+                Ok(Reply::Frames(own)) => {
+                    own.0.into_iter().for_each(|(slot, frame)| frames.0[(first + slot) as usize].1 = frame);
+                }
+                Ok(_) => return Err(Error::protocol("a render was answered with something else")),
+                Err(error) if error.kind() == ErrorKind::Timeout => return Err(agent.overdue()),
+                Err(error) => return Err(error),
             }
-            _ => Err(Error::protocol("a render was answered with something else")),
         }
+        Ok(frames)
     }
 
-    /// Closes the environments and ends the session: see [`Agent::close_unless`](super::super::Agent::close_unless).
+    /// Closes the environments and ends the sessions: see [`Agent::close_unless`](super::super::Agent::close_unless).
     pub fn close(&mut self, wait: &mut Wait<'_>) -> Result<()> {
-        self.session.agent.close_unless(wait)
+        self.cancel.cancel();
+        let mut result = Ok(());
+        for agent in self.lanes.iter_mut().filter_map(Lane::agent) {
+            result = result.and(agent.close_unless(wait));
+        }
+        result
     }
 
-    /// Ends the session, and tells the host why.
+    /// Ends the sessions, and tells the hosts why.
     pub fn leave(&mut self, why: &Error) {
-        self.session.agent.leave(why);
+        self.cancel.cancel();
+        self.lanes.iter_mut().filter_map(Lane::agent).for_each(|agent| agent.leave(why));
     }
 
-    /// Says goodbye but waits for nothing. A thread sees to the end of a program that was launched.
+    /// Says goodbye but waits for nothing. Threads see to the end of programs that were launched.
     pub fn let_go(&mut self) {
-        self.session.agent.let_go();
+        self.cancel.cancel();
+        self.lanes.iter_mut().filter_map(Lane::agent).for_each(Agent::let_go);
     }
 
-    /// Forgets the connection without a word to the peer, for a forked child: it is still the parent's.
+    /// Forgets the connections without a word to the peers, for a forked child: they are still the parent's.
     pub fn abandon(&mut self) {
-        self.session.agent.abandon();
+        self.lanes.iter_mut().filter_map(Lane::agent).for_each(Agent::abandon);
     }
 
     fn begin(&mut self, call: Call) -> Result<()> {
-        if let Some((call, late)) = self.session.agent.waiting() {
+        self.cancel.check()?;
+        if let Some((call, late)) = self.waiting() {
             let advice = if late { "late() fetches its answer, reset() drops it" } else { "wait for its answer first" };
             return Err(Error::new(ErrorKind::Busy, format!("a {call:?} is under way; {advice}")));
         }
         self.call = call;
-        self.under_way = 0;
+        self.failed = None;
+        self.lanes.iter_mut().for_each(|lane| lane.under_way = 0);
         self.results.infos.clear();
         self.results.lasts.clear();
         Ok(())
     }
 
+    /// Receives and drops answers to requests that were given up.
+    fn drop_late(&mut self, wait: &mut Wait<'_>) -> Result<()> {
+        for agent in self.lanes.iter_mut().filter_map(Lane::agent) {
+            agent.drop_late(wait).map_err(|error| match error.kind() {
+                ErrorKind::Timeout => agent.overdue(),
+                _ => error,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Has another environment looked for in each lane that is lost, if that is wanted, and waits for as many as a reset
+    /// needs; returns whether it has waited.
+    fn fill_lanes(&mut self, wait: &mut Wait<'_>) -> Result<bool> {
+        let (tell, on_loss) = (wait.told_later(), self.on_loss);
+        for lane in self.lanes.iter_mut().filter(|lane| lane.is_lost() && lane.may_replace(on_loss)) {
+            lane.replace(tell);
+        }
+        let mut ready: usize = self.lanes.iter().filter(|lane| !lane.is_vacant()).map(|lane| lane.slots as usize).sum();
+        let (deadline, mut has_waited) = (Instant::now().checked_add(self.connect_timeout), false);
+        for lane in 0..self.lanes.len() {
+            if !self.lanes[lane].is_vacant() {
+                continue;
+            }
+            let needed = ready < self.min_ready;
+            has_waited |= needed;
+            let found = match needed {
+                true => {
+                    let mut wait = Wait { deadline, ..wait.without_deadline() };
+                    let mut wait = wait.with_cancel_of(&self.cancel);
+                    Some(self.lanes[lane].await_found(&mut wait).map_err(|error| self.in_vain(lane, error))?)
+                }
+                false => self.lanes[lane].take_found(),
+            };
+            if let Some((rows, received)) = found {
+                self.take_found(lane, rows, received)?;
+                ready += self.lanes[lane].slots as usize;
+            }
+        }
+        self.results.infos.clear();
+        self.results.lasts.clear();
+        Ok(has_waited)
+    }
+
+    /// Waits until one lane at least has an environment.
+    fn await_one(&mut self, wait: &mut Wait<'_>) -> Result<()> {
+        let deadline = Instant::now().checked_add(self.connect_timeout);
+        while self.lanes.iter().all(Lane::is_vacant) && !self.lanes.iter_mut().any(Lane::has_found) {
+            let mut wait = Wait { deadline, ..wait.without_deadline() };
+            let mut wait = wait.with_cancel_of(&self.cancel);
+            wait.sleep(std::time::Duration::from_millis(10)).map_err(|error| self.in_vain(0, error))?;
+        }
+        Ok(())
+    }
+
+    fn in_vain(&self, lane: usize, error: Error) -> Error {
+        if error.kind() != ErrorKind::Timeout {
+            return error;
+        }
+        let (slot, waited) = (self.lanes[lane].first, self.connect_timeout.as_secs_f64());
+        let text = format!(
+            "no environment has taken env slot {slot} within {waited:.1} s; start another, or raise connect_timeout, or \
+             let min_ready say how many are enough"
+        );
+        Error::new(ErrorKind::Timeout, text).with_source(error)
+    }
+
     fn send(
         &mut self,
-        send: impl FnOnce(&mut Replaceable, &mut Wait<'_>) -> Result<()>,
+        lane: usize,
+        send: impl FnOnce(&mut Agent, &mut Wait<'_>) -> Result<()>,
         wait: &mut Wait<'_>,
     ) -> Result<()> {
-        let sent = send(&mut self.session, wait);
-        if self.session.agent.waiting().is_some() {
-            self.under_way += 1;
+        let Some(agent) = self.lanes[lane].agent() else { return Ok(()) };
+        let sent = send(agent, wait);
+        let is_under_way = agent.waiting().is_some();
+        match sent {
+            Ok(()) => {
+                self.lanes[lane].under_way += 1;
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Timeout => {
+                self.lanes[lane].under_way += usize::from(is_under_way);
+                self.overdue(lane, wait)
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionLost => {
+                self.fail(lane, error, wait);
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
-        sent.map_err(|error| self.late_yet(error))
+    }
+
+    /// What becomes of a lane that has not answered in time.
+    fn overdue(&mut self, lane: usize, wait: &mut Wait<'_>) -> Result<()> {
+        let (may_replace, on_loss) = (self.lanes[lane].may_replace(self.on_loss), self.on_loss);
+        let Some(agent) = self.lanes[lane].agent() else { return Ok(()) };
+        let error = agent.overdue();
+        if on_loss == OnLoss::Raise || !may_replace {
+            self.give_up();
+            return Err(error);
+        }
+        agent.leave(&Error::new(ErrorKind::Busy, "the environment did not answer in time; another is taken"));
+        let why = Error::new(ErrorKind::ConnectionLost, "the environment did not answer before the timeout");
+        self.lose(lane, &why, wait);
+        Ok(())
+    }
+
+    /// What becomes of a lane of which a request has failed.
+    fn fail(&mut self, lane: usize, error: Error, wait: &mut Wait<'_>) {
+        let is_lost = self.lanes[lane].is_lost();
+        let first = self.lanes[lane].first;
+        self.lanes[lane].under_way = match is_lost {
+            true => 0,
+            false => self.lanes[lane].under_way.saturating_sub(1),
+        };
+        if is_lost && self.on_loss != OnLoss::Raise && self.lanes[lane].may_replace(self.on_loss) {
+            self.lose(lane, &error, wait);
+            return;
+        }
+        let error = match (self.lanes.len(), error.slot()) {
+            (1, _) => error,
+            (_, slot) => error.of_slot(first + slot.unwrap_or_default()),
+        };
+        self.failed.get_or_insert(error);
+    }
+
+    /// Looks for another environment in place of one that is lost.
+    fn lose(&mut self, lane: usize, why: &Error, wait: &mut Wait<'_>) {
+        self.lanes[lane].replace(wait.told_later());
+        self.fill_vacant(lane);
+        let Lane { first, slots, .. } = self.lanes[lane];
+        let why = Value::from(why.to_string());
+        for (_, info) in self.results.infos.iter_mut().filter(|(slot, _)| (first..first + slots).contains(slot)) {
+            *info = Value::Dict(Map::from([("lost", why.clone()), ("vacant", true.into())]));
+        }
+    }
+
+    /// Writes the rows of a lane that has no environment.
+    fn fill_vacant(&mut self, lane: usize) {
+        let Lane { first, slots, .. } = self.lanes[lane];
+        let truncated = self.call == Call::Step && self.on_loss == OnLoss::Truncate;
+        for slot in first..first + slots {
+            let at = slot as usize;
+            self.observations.fill(at);
+            self.is_due[at] = false;
+            self.results.rewards[at] = 0.0;
+            (self.results.terminations[at], self.results.truncations[at]) = (false, truncated);
+            let info = Value::Dict(Map::from([("vacant", true)]));
+            self.results.infos.push((slot, info));
+            if truncated && self.mode == AutoresetMode::SameStep {
+                let observation = self.observations.copy(at);
+                self.results.lasts.push(LastRow { slot, observation, info: Map::new().into() });
+            }
+        }
+    }
+
+    /// Takes the first rows of an environment that was found.
+    fn take_found(&mut self, lane: usize, rows: Rows, received: Received) -> Result<()> {
+        let truncated =
+            self.call == Call::Step && self.on_loss == OnLoss::Truncate && self.mode == AutoresetMode::SameStep;
+        for row in &rows {
+            let at = row.slot as usize;
+            if truncated {
+                let observation = self.observations.copy(at);
+                self.results.lasts.push(LastRow { slot: row.slot, observation, info: Map::new().into() });
+            }
+            self.results.rewards[at] = 0.0;
+            (self.results.terminations[at], self.results.truncations[at]) = (false, truncated);
+            self.is_due[at] = false;
+        }
+        self.lanes[lane].under_way = 0;
+        self.observations.take(&rows, received, &mut self.results.lasts)?;
+        rows.into_iter().for_each(|row| self.results.push_info(row.slot, row.info));
+        Ok(())
     }
 
     /// Takes the answer to a request; begins further episodes where that is due at this end.
-    fn take_rows(&mut self, call: Call, rows: Rows, received: Received, wait: &mut Wait<'_>) -> Result<()> {
-        let is_ours = self.spec().autoreset_mode != self.mode;
+    fn take_rows(
+        &mut self,
+        lane: usize,
+        call: Call,
+        mut rows: Rows,
+        received: Received,
+        wait: &mut Wait<'_>,
+    ) -> Result<()> {
+        let first_slot = self.lanes[lane].first;
+        let own_mode = self.lanes[lane].session().map_or(self.mode, |agent| agent.spec().autoreset_mode);
+        let is_ours = own_mode != self.mode;
         let is_reset = call == Call::Reset;
         // A reset within a step, which Gymnasium's own vector environments answer with a reward of zero.
         let within_step = is_reset && self.call == Call::Step;
+        rows.iter_mut().for_each(|row| row.slot += first_slot);
         self.observations.take(&rows, received, &mut self.results.lasts)?;
         let mut due = Slots::new();
         for Row { slot, first, last, terminated, truncated, reward, info } in rows {
@@ -375,42 +737,47 @@ impl RawVectorEnv {
             match self.mode {
                 AutoresetMode::SameStep if is_ours && ended => {
                     results.lasts.push(LastRow { slot, observation: self.observations.copy(at), info });
-                    due.push(slot);
+                    due.push(slot - first_slot);
                     continue;
                 }
                 AutoresetMode::NextStep => self.is_due[at] = is_ours && ended,
                 _ => {}
             }
-            if !matches!(&info, Value::Dict(map) if map.is_empty()) {
-                results.infos.push((slot, info));
-            }
+            results.push_info(slot, info);
         }
-        if due.is_empty() { Ok(()) } else { self.send_resets(&due, wait) }
+        if due.is_empty() { Ok(()) } else { self.send_resets(lane, &due, wait) }
     }
+}
 
-    /// Says what to do about an answer that may still come.
-    fn late_yet(&mut self, error: Error) -> Error {
-        match error.kind() {
-            ErrorKind::Timeout => self.session.agent.overdue(),
-            _ => error,
+impl VectorResults {
+    fn push_info(&mut self, slot: u32, info: Value) {
+        if !matches!(&info, Value::Dict(map) if map.is_empty()) {
+            self.infos.push((slot, info));
         }
     }
 }
 
-/// Whether the host made what was asked for.
-fn check(spec: &Spec, slots: u32, mode: AutoresetMode) -> Result<()> {
-    let incompatible = |text: String| Err(Error::new(ErrorKind::Incompatible, text));
-    if slots != 0 && spec.slots != slots {
-        return incompatible(format!(
-            "{slots} environments were asked for, and the host has {}; ask for as many, or take a host that makes them",
-            spec.slots
-        ));
+fn no_packed_form() -> Error {
+    Error::protocol("packed actions for a space that has no packed form")
+}
+
+/// Refuses an environment that brings more slots than are left.
+fn check_room(spec: &Spec, left: u32) -> Result<()> {
+    if spec.slots <= left {
+        return Ok(());
     }
-    if ![mode, AutoresetMode::Disabled].contains(&spec.autoreset_mode) {
-        return incompatible(format!(
-            "the environments reset themselves in mode {}, where {mode} was asked for; ask for their own mode",
-            spec.autoreset_mode
-        ));
+    let text = format!("it has {} environments, and {left} more are wanted; start it with fewer", spec.slots);
+    Err(Error::new(ErrorKind::Incompatible, text))
+}
+
+/// Refuses environments that reset themselves in another mode.
+fn check_mode(spec: &Spec, mode: AutoresetMode) -> Result<()> {
+    if [mode, AutoresetMode::Disabled].contains(&spec.autoreset_mode) {
+        return Ok(());
     }
-    Ok(())
+    let text = format!(
+        "the environments reset themselves in mode {}, where {mode} was asked for; ask for their own mode",
+        spec.autoreset_mode
+    );
+    Err(Error::new(ErrorKind::Incompatible, text))
 }

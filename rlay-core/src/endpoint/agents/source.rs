@@ -1,6 +1,6 @@
 //! Source: where an agent's environment comes from, and another one when that is lost.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{agent::Agent, take::take};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         wait::Wait,
     },
     error::{Error, ErrorKind, Result},
-    wire::Role,
+    wire::{Role, Spec},
 };
 
 /// Where environments come from, and what they are asked for with.
@@ -98,16 +98,14 @@ impl Source {
         let why = lost.loss().map(Error::to_string).unwrap_or_default();
         // A program that lost its connection alone ends before it is launched again.
         lost.release();
-        let (name, how) = match &mut self.origin {
-            Origin::Dialed(address) => (address.to_string(), "dialing for another".to_owned()),
-            Origin::Listened(acceptor) => (acceptor.address().to_string(), "waiting for another to dial in".to_owned()),
+        let name = self.name();
+        let how = match &mut self.origin {
+            Origin::Dialed(_) => "dialing for another".to_owned(),
+            Origin::Listened(_) => "waiting for another to dial in".to_owned(),
             #[cfg(unix)]
-            Origin::Launched { command, restarts } => {
+            Origin::Launched { restarts, .. } => {
                 *restarts = restarts.saturating_sub(1);
-                (
-                    crate::endpoint::programs::program::title(command),
-                    format!("launching it again, at most {restarts} times more"),
-                )
+                format!("launching it again, at most {restarts} times more")
             }
         };
         match lost.take_played() {
@@ -119,9 +117,14 @@ impl Source {
         }
         let _ = wait.within(self.options.connection.connect_timeout).sleep(self.history.pause());
         wait.check_interrupts()?;
+        self.open_like(lost.spec(), wait)
+    }
+
+    /// Takes an environment, which must be of these spaces.
+    pub(in crate::endpoint) fn open_like(&self, spec: &Spec, wait: &mut Wait<'_>) -> Result<Agent> {
         let mut agent = self.open(wait)?;
-        let (before, after) = (lost.spec(), agent.spec());
-        if let Some((space, how)) = before.other_space(after) {
+        if let Some((space, how)) = spec.other_space(agent.spec()) {
+            let name = self.name();
             let text = format!("{name} has another {space} than before: {how}; make a new environment");
             let error = Error::new(ErrorKind::Incompatible, text);
             // Its host is to know why it is not played.
@@ -129,5 +132,25 @@ impl Source {
             return Err(error);
         }
         Ok(agent)
+    }
+
+    /// Asks each host from now on for so many environments.
+    pub(in crate::endpoint) fn ask_for_slots(&mut self, slots: u32) {
+        self.options.slots = slots;
+    }
+
+    /// How long each search may take from now on.
+    pub(in crate::endpoint) fn set_connect_timeout(&mut self, timeout: Duration) {
+        self.options.connection.connect_timeout = timeout;
+    }
+
+    /// For people.
+    fn name(&self) -> String {
+        match &self.origin {
+            Origin::Dialed(address) => address.to_string(),
+            Origin::Listened(acceptor) => acceptor.address().to_string(),
+            #[cfg(unix)]
+            Origin::Launched { command, .. } => crate::endpoint::programs::program::title(command),
+        }
     }
 }
