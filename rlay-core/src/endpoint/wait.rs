@@ -131,7 +131,7 @@ impl<'a> Wait<'a> {
     /// The same, which ends once `cancel` is set, whatever else would.
     pub(crate) fn with_cancel_of<'w>(&'w mut self, cancel: &'w CancelToken) -> Wait<'w> {
         let mut like = self.like(self.deadline, self.soft_deadline);
-        like.stop = Some(cancel);
+        like.cancel = Some(cancel);
         like
     }
 

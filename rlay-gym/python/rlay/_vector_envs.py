@@ -403,6 +403,8 @@ class ClientVectorEnv(RemoteVectorEnv):
         token: A secret that both ends must have.
         max_frame: Longest frame in bytes: room for the observations or actions of all environments at once.
         reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds.
+        liveness: Within how long a peer that has vanished without a word is noticed, in seconds.
+        notice_after: After how long a wait is mentioned in the log, in seconds.
         on_loss: What to do about a host that vanished for good; see `ServerVectorEnv`.
         env_id: Which environment, where the host has several.
         env_kwargs: Keyword arguments for each environment, as far as the host allows them.
@@ -433,6 +435,8 @@ class ClientVectorEnv(RemoteVectorEnv):
         token: str | None = None,
         max_frame: int | None = None,
         reconnect_timeout: float | None = None,
+        liveness: float = 18.0,
+        notice_after: float = 10.0,
         on_loss: OnLoss = "raise",
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
@@ -445,6 +449,8 @@ class ClientVectorEnv(RemoteVectorEnv):
             token=token,
             max_frame=max_frame,
             reconnect_timeout=reconnect_timeout,
+            liveness=liveness,
+            notice_after=notice_after,
             connect_timeout=connect_timeout,
             close_timeout=close_timeout,
         )
@@ -488,6 +494,8 @@ class ServerVectorEnv(RemoteVectorEnv):
         token: A secret that both ends must have.
         max_frame: Longest frame in bytes.
         reconnect_timeout: How long a call waits for a connection that was lost over a network, in seconds.
+        liveness: Within how long a peer that has vanished without a word is noticed, in seconds.
+        notice_after: After how long a wait is mentioned in the log, in seconds.
         on_loss: What to do about an environment that vanished for good. ``"raise"``: this call and every later one
             raise `ConnectionLost`. ``"replace"``: the next that dials in takes its place. Meanwhile its slot is vacant:
             its rows repeat the last observation with a reward of 0.0, ``infos["vacant"]`` says so, and in the first of
@@ -526,6 +534,8 @@ class ServerVectorEnv(RemoteVectorEnv):
         token: str | None = None,
         max_frame: int | None = None,
         reconnect_timeout: float | None = None,
+        liveness: float = 18.0,
+        notice_after: float = 10.0,
         on_loss: OnLoss = "raise",
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
@@ -538,6 +548,8 @@ class ServerVectorEnv(RemoteVectorEnv):
             token=token,
             max_frame=max_frame,
             reconnect_timeout=reconnect_timeout,
+            liveness=liveness,
+            notice_after=notice_after,
             connect_timeout=connect_timeout,
             max_sessions=max_sessions,
             handshake_timeout=handshake_timeout,

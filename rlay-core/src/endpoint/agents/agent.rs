@@ -206,6 +206,14 @@ impl Agent {
         error
     }
 
+    /// Ends the session because no answer has come in time; the error, which every later call fails with, too.
+    pub(in crate::endpoint) fn leave_overdue(&mut self) -> Error {
+        self.leave(&Error::new(ErrorKind::Busy, "the environment did not answer in time; another is taken"));
+        let error = Error::new(ErrorKind::ConnectionLost, "the environment did not answer before the timeout");
+        self.over = Some(error.clone());
+        error
+    }
+
     /// Asks for episodes.
     pub fn send_reset(&mut self, reset: &Reset, wait: &mut Wait<'_>) -> Result<()> {
         self.alive()?;

@@ -622,13 +622,12 @@ impl RawVectorEnv {
     fn overdue(&mut self, lane: usize, wait: &mut Wait<'_>) -> Result<()> {
         let (may_replace, on_loss) = (self.lanes[lane].may_replace(self.on_loss), self.on_loss);
         let Some(agent) = self.lanes[lane].agent() else { return Ok(()) };
-        let error = agent.overdue();
         if on_loss == OnLoss::Raise || !may_replace {
+            let error = agent.overdue();
             self.give_up();
             return Err(error);
         }
-        agent.leave(&Error::new(ErrorKind::Busy, "the environment did not answer in time; another is taken"));
-        let why = Error::new(ErrorKind::ConnectionLost, "the environment did not answer before the timeout");
+        let why = agent.leave_overdue();
         self.lose(lane, &why, wait);
         Ok(())
     }

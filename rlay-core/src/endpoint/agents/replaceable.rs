@@ -25,7 +25,7 @@ pub(in crate::endpoint) struct Replaceable {
 /// The search of a [`RawEnv`](super::super::RawEnv) for another environment. Clones are of the same one.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
-    stop: CancelToken,
+    cancel: CancelToken,
     is_under_way: Arc<AtomicBool>,
     has_begun: Arc<AtomicBool>,
 }
@@ -36,7 +36,7 @@ impl Search {
     pub fn end(&self) -> bool {
         let is_under_way = self.is_under_way.load(SeqCst);
         if is_under_way {
-            self.stop.cancel();
+            self.cancel.cancel();
         }
         is_under_way
     }
@@ -85,10 +85,10 @@ impl Replaceable {
         }
         self.search.has_begun.store(true, SeqCst);
         self.search.is_under_way.store(true, SeqCst);
-        let another = source.another(&mut self.agent, &mut wait.without_deadline().with_cancel(&self.search.stop));
+        let another = source.another(&mut self.agent, &mut wait.without_deadline().with_cancel(&self.search.cancel));
         self.search.is_under_way.store(false, SeqCst);
         self.agent = another.map_err(|error| match error.kind() {
-            ErrorKind::Closed if self.search.stop.is_cancelled() => {
+            ErrorKind::Closed if self.search.cancel.is_cancelled() => {
                 Error::new(ErrorKind::Closed, "the environment was closed; make a new one")
             }
             _ => error,
