@@ -42,8 +42,9 @@ pub use cancel_token::CancelToken;
 pub use channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Transport, TransportOptions, Watch};
 pub use dtype::{DType, Scalar};
 pub use endpoint::{
-    AgentOptions, ClientBackend, ClientEnv, ConnectionOptions, Contract, HostOptions, Late, ListenerOptions, OnLoss,
-    PolicyServer, PolledEnv, RemoteEnv, ServerBackend, ServerEnv, Turn, asynchronous,
+    AgentOptions, ClientBackend, ClientEnv, ClientVectorEnv, ConnectionOptions, Contract, HostOptions, Late,
+    ListenerOptions, OnLoss, PolicyServer, PolledEnv, RemoteEnv, RemoteVectorEnv, ServerBackend, ServerEnv,
+    ServerVectorEnv, Turn, asynchronous,
 };
 pub use env::{Action, Env, Metadata, Observation, ResetResult, StepResult, render_modes};
 pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};
@@ -62,4 +63,4 @@ pub use space::{
 pub use stream::StreamChannel;
 pub use token::{TOKEN_VARIABLE, Token};
 pub use value::{Array, Graph, Map, Value};
-pub use wire::Limits;
+pub use wire::{AutoresetMode, Limits};

@@ -87,7 +87,8 @@ impl Acceptor {
         mode: &str,
     ) -> PyResult<Option<RawVectorEnv>> {
         let (options, mode) = (options.into_core(py)?, raw_vector_env::mode(mode)?);
-        match wait_raw(py, None, |wait| CoreVectorEnv::accept(&self.0, options, slots, min_ready, mode, wait))? {
+        let options = options.num_envs(slots).min_ready(min_ready).autoreset_mode(mode);
+        match wait_raw(py, None, |wait| CoreVectorEnv::accept(&self.0, options, wait))? {
             Ok(raw) => RawVectorEnv::new(py, raw).map(Some),
             Err(error) if error.kind() == ErrorKind::Closed && self.0.is_closed() => Ok(None),
             Err(error) => Err(raise(py, &error)),

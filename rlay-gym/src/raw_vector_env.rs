@@ -182,7 +182,10 @@ impl RawVectorEnv {
     #[staticmethod]
     fn connect(py: Python<'_>, address: &str, options: AgentOptions<'_>, slots: u32, mode: &str) -> PyResult<Self> {
         let (options, mode) = (options.into_core(py)?, self::mode(mode)?);
-        Self::new(py, wait(py, None, |wait| CoreEnv::connect(address, options, slots, mode, wait))?)
+        Self::new(
+            py,
+            wait(py, None, |wait| CoreEnv::connect(address, options.num_envs(slots).autoreset_mode(mode), wait))?,
+        )
     }
 
     /// The host's Spec: id, spaces, render mode, metadata, details and the number of slots.

@@ -23,6 +23,7 @@ pub use agents::policy_server::PolicyServer;
 pub use agents::raw_env::RawEnv;
 pub use agents::raw_vector_env::{RawVectorEnv, VectorResults};
 pub use agents::remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
+pub use agents::remote_vector_env::{ClientVectorEnv, RemoteVectorEnv, ServerVectorEnv};
 pub use agents::replaceable::Search;
 pub use connect::{
     connection::Connection,

@@ -8,6 +8,7 @@ pub(super) mod policy_server;
 pub(super) mod raw_env;
 pub(super) mod raw_vector_env;
 pub(super) mod remote_env;
+pub(super) mod remote_vector_env;
 pub(super) mod replaceable;
 pub(super) mod source;
 pub(super) mod take;

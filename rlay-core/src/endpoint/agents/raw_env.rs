@@ -52,25 +52,25 @@ impl RawEnv {
     /// [`ClientEnv::connect`](crate::ClientEnv::connect) does. All in all that takes `connect_timeout` at most,
     /// whatever the deadline of `wait` is; so does every search for another environment.
     pub fn connect(address: &str, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
-        Self::open(Source::at(address, options)?, wait)
+        Self::open(Source::at(address, options.of_one())?, wait)
     }
 
     /// Starts a program that hosts an environment, as [`ClientEnv::launch`](crate::ClientEnv::launch) does.
     #[cfg(unix)]
     pub fn launch(command: Vec<String>, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
-        Self::open(Source::launched(command, options), wait)
+        Self::open(Source::launched(command, options.of_one()), wait)
     }
 
     /// Takes the next environment that dials in. While this environment lives, so does the listener.
     pub fn accept(acceptor: Arc<Acceptor>, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
-        Self::open(Source::new(Origin::Listened(acceptor), options), wait)
+        Self::open(Source::new(Origin::Listened(acceptor), options.of_one()), wait)
     }
 
     /// Takes the environment at the other end of a connection, which nothing replaces.
     pub fn over(connection: Connection, options: &AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
         let agent = Agent::open(
             connection,
-            &options.make(),
+            &options.clone().of_one().make(),
             &mut wait.without_deadline().within(options.connection.connect_timeout),
         )?;
         Ok(Self { session: Replaceable::of(agent, options.on_loss), last: None })

@@ -94,60 +94,32 @@ impl VectorResults {
 type Seeds<'s> = &'s [(u32, Option<Seed>)];
 
 impl RawVectorEnv {
-    /// Dials the host at `address`, or starts the program that an `exec:` address names, and has it make `slots`
-    /// environments; 0: as many as the host has.
-    pub fn connect(
-        address: &str,
-        options: AgentOptions,
-        slots: u32,
-        mode: AutoresetMode,
-        wait: &mut Wait<'_>,
-    ) -> Result<Self> {
-        Self::join(&[(address, slots)], options, mode, wait)
-    }
-
-    /// The same for several hosts, each with its number of environments, in this order. All have the same spaces.
-    pub fn join(
-        hosts: &[(&str, u32)],
-        options: AgentOptions,
-        mode: AutoresetMode,
-        wait: &mut Wait<'_>,
-    ) -> Result<Self> {
-        let (cancel, on_loss) = (CancelToken::default(), options.on_loss);
-        let mut lanes: Vec<Lane> = Vec::new();
-        for (address, slots) in hosts {
-            let source = Source::at(address, options.clone().several(*slots, mode))?;
-            let mut agent = match lanes.first().and_then(Lane::session) {
-                None => source.open(wait)?,
-                Some(first) => source.open_like(first.spec(), wait)?,
-            };
-            let fits = match *slots {
-                0 => Ok(()),
-                slots => check_slots(&agent, slots),
-            };
-            if let Err(error) = fits.and_then(|()| check_mode(agent.spec(), mode)) {
-                agent.leave(&error);
-                return Err(error);
-            }
-            let first = lanes.last().map_or(0, |lane| lane.first + lane.slots);
-            lanes.push(Lane::new(first, agent, source, cancel.clone()));
+    /// Dials the host at `address`, or starts the program that an `exec:` address names, and has it make as many
+    /// environments as [`AgentOptions::num_envs`] says.
+    pub fn connect(address: &str, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
+        let (slots, mode) = (options.num_envs, options.autoreset_mode);
+        let source = Source::at(address, options.clone())?;
+        let mut agent = source.open(wait)?;
+        let fits = match slots {
+            0 => Ok(()),
+            slots => check_slots(&agent, slots),
+        };
+        if let Err(error) = fits.and_then(|()| check_mode(agent.spec(), mode)) {
+            agent.leave(&error);
+            return Err(error);
         }
-        let min_ready = lanes.iter().map(|lane| lane.slots as usize).sum();
-        Self::new(lanes, mode, on_loss, min_ready, options.connection.connect_timeout, cancel)
+        let (cancel, min_ready) = (CancelToken::default(), agent.spec().slots);
+        let lanes = vec![Lane::new(0, agent, source, cancel.clone())];
+        Self::new(lanes, &options, min_ready, cancel)
     }
 
-    /// Takes environments that dial in until there are `slots`, or only `min_ready` when `connect_timeout` is over; the
-    /// others are taken when they come. An environment that has several slots of its own fills as many. One with other
-    /// spaces than the first is refused alone.
-    pub fn accept(
-        acceptor: &Arc<Acceptor>,
-        options: AgentOptions,
-        slots: u32,
-        min_ready: u32,
-        mode: AutoresetMode,
-        wait: &mut Wait<'_>,
-    ) -> Result<Self> {
-        let (cancel, on_loss) = (CancelToken::default(), options.on_loss);
+    /// Takes environments that dial in until there are as many as [`AgentOptions::num_envs`] says, or only
+    /// [`min_ready`](AgentOptions::min_ready) when `connect_timeout` is over; the others are taken when they come. An
+    /// environment that has several slots of its own fills as many. One with other spaces than the first is refused
+    /// alone.
+    pub fn accept(acceptor: &Arc<Acceptor>, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
+        let (slots, mode, cancel) = (options.num_envs.max(1), options.autoreset_mode, CancelToken::default());
+        let min_ready = options.min_ready.unwrap_or(slots).clamp(1, slots);
         let connect_timeout = options.connection.connect_timeout;
         let deadline = Instant::now().checked_add(connect_timeout);
         let mut lanes: Vec<Lane> = Vec::new();
@@ -157,7 +129,7 @@ impl RawVectorEnv {
                 break;
             }
             let left = deadline.map_or(connect_timeout, |end| end.saturating_duration_since(Instant::now()));
-            let mut options = options.clone().several(0, mode);
+            let mut options = options.clone().num_envs(0);
             options.connection.connect_timeout = left;
             let source = Source::new(Origin::Listened(acceptor.clone()), options);
             let like = lanes.first().and_then(Lane::session).map(Agent::spec);
@@ -196,23 +168,16 @@ impl RawVectorEnv {
             && last.first + last.slots < slots
         {
             let first = last.first + last.slots;
-            let mut source = Source::new(Origin::Listened(acceptor.clone()), options.clone().several(1, mode));
-            source.ask_for_slots(1);
+            let source = Source::new(Origin::Listened(acceptor.clone()), options.clone().num_envs(1));
             let Some(like) = lanes.first().and_then(Lane::session) else { break };
             let lane = Lane::vacant(first, 1, source, like, cancel.clone(), tell);
             lanes.push(lane);
         }
-        Self::new(lanes, mode, on_loss, min_ready as usize, connect_timeout, cancel)
+        Self::new(lanes, &options, min_ready, cancel)
     }
 
-    fn new(
-        lanes: Vec<Lane>,
-        mode: AutoresetMode,
-        on_loss: OnLoss,
-        min_ready: usize,
-        connect_timeout: std::time::Duration,
-        cancel: CancelToken,
-    ) -> Result<Self> {
+    fn new(lanes: Vec<Lane>, options: &AgentOptions, min_ready: u32, cancel: CancelToken) -> Result<Self> {
+        let mode = options.autoreset_mode;
         let Some(agent) = lanes.first().and_then(Lane::session) else {
             return Err(Error::new(ErrorKind::Usage, "a vector of no environments; give one host at least"));
         };
@@ -221,9 +186,9 @@ impl RawVectorEnv {
         let all_slots = slots as usize;
         Ok(Self {
             mode,
-            on_loss,
-            min_ready,
-            connect_timeout,
+            on_loss: options.on_loss,
+            min_ready: min_ready as usize,
+            connect_timeout: options.connection.connect_timeout,
             observations: VectorObservations::new(&spec, *agent.limits()),
             results: VectorResults::new(all_slots),
             actions: SlabSizes::of(&spec.action_space),

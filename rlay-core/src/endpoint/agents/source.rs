@@ -136,7 +136,7 @@ impl Source {
 
     /// Asks each host from now on for so many environments.
     pub(in crate::endpoint) fn ask_for_slots(&mut self, slots: u32) {
-        self.options.slots = slots;
+        self.options.num_envs = slots;
     }
 
     /// How long each search may take from now on.

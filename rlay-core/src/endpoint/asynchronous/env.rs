@@ -79,7 +79,7 @@ impl AsyncEnv {
     /// Asks for the environment, for as long as that takes.
     async fn ask(connection: AsyncConnection, options: &AgentOptions) -> Result<Self> {
         let (mut core, judge) = (AgentCore::new(*connection.limits()), ContractChecker::new(options.contract));
-        core.make(&options.make())?;
+        core.make(&options.clone().of_one().make())?;
         let mut env = Self { connection, core, judge, packed: Vec::new() };
         env.send().await?;
         let frame = env.next().await?;

@@ -77,7 +77,8 @@ pub struct AgentOptions {
     pub(crate) env_id: Option<String>,
     pub(crate) kwargs: Map,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) slots: u32,
+    pub(crate) num_envs: u32,
+    pub(crate) min_ready: Option<u32>,
     pub(crate) autoreset_mode: AutoresetMode,
     pub(crate) on_loss: OnLoss,
     pub(crate) contract: Contract,
@@ -106,8 +107,9 @@ impl AgentOptions {
             env_id: None,
             kwargs: Map::new(),
             timeout: None,
-            slots: 1,
-            autoreset_mode: AutoresetMode::Disabled,
+            num_envs: 0,
+            min_ready: None,
+            autoreset_mode: AutoresetMode::NextStep,
             on_loss: OnLoss::default(),
             contract: Contract::default(),
             log: None,
@@ -198,15 +200,46 @@ impl AgentOptions {
         &mut self.connection
     }
 
-    /// The same for several environments in one session.
-    pub(crate) fn several(self, slots: u32, autoreset_mode: AutoresetMode) -> Self {
-        Self { slots, autoreset_mode, ..self }
+    /// How many environments a [`ClientVectorEnv`](crate::ClientVectorEnv) or
+    /// [`ServerVectorEnv`](crate::ServerVectorEnv) has; 0, which is the default: as many as the host has, and one where
+    /// environments dial in. Single environments ignore it.
+    ///
+    /// ```
+    /// let options = rlay::agent_options().num_envs(64);
+    /// ```
+    pub fn num_envs(mut self, count: u32) -> Self {
+        self.num_envs = count;
+        self
+    }
+
+    /// How many of the environments of a [`ServerVectorEnv`](crate::ServerVectorEnv) are enough to begin with; the
+    /// others are taken when they dial in. By default all of them.
+    pub fn min_ready(mut self, count: u32) -> Self {
+        self.min_ready = Some(count);
+        self
+    }
+
+    /// When the next episode of an environment of a vector begins. By default with the step after the one that has
+    /// ended an episode. Single environments ignore it.
+    ///
+    /// ```
+    /// use rlay::AutoresetMode;
+    /// let options = rlay::agent_options().num_envs(64).autoreset_mode(AutoresetMode::SameStep);
+    /// ```
+    pub fn autoreset_mode(mut self, mode: AutoresetMode) -> Self {
+        self.autoreset_mode = mode;
+        self
+    }
+
+    /// The same for a single environment.
+    pub(crate) fn of_one(self) -> Self {
+        self.num_envs(1).autoreset_mode(AutoresetMode::Disabled)
     }
 
     /// The request for an environment of an agent with these options.
     pub(crate) fn make(&self) -> Make {
         let (env_id, render_mode) = (self.env_id.clone(), self.render_mode.clone());
-        let (slots, autoreset_mode) = (self.slots, self.autoreset_mode);
+        let (slots, autoreset_mode) = (self.num_envs, self.autoreset_mode);
         Make { env_id, kwargs: Value::Dict(self.kwargs.clone()), render_mode, slots, autoreset_mode }
     }
 }

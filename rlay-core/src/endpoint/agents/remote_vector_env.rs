@@ -1,0 +1,259 @@
+//! RemoteVectorEnv: what an agent holds of many environments in either paradigm, and the two ways to get it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::raw_vector_env::{RawVectorEnv, VectorResults};
+use crate::{
+    address::Address,
+    endpoint::{accept::acceptor::Acceptor, options::AgentOptions, wait::Wait},
+    error::Result,
+    session::observations::VectorObservations,
+    space::{
+        AnySpace, Space, check_action,
+        stacked::{SlabSizes, Stack},
+    },
+    value::Value,
+    wire::{Frames, Role, Spec, put_value},
+};
+
+/// Many environments in other processes, which step at once.
+///
+/// Its calls are those of Gymnasium's `VectorEnv`. What a call brought is in [`results`](Self::results) and
+/// [`observations`](Self::observations), whose memory the next call uses again.
+pub struct RemoteVectorEnv<O: Space = AnySpace, A: Space = AnySpace> {
+    raw: RawVectorEnv,
+    observation_space: O,
+    action_space: A,
+    /// Bounds one reset, step or render. `None`: as long as the peers are alive.
+    pub timeout: Option<Duration>,
+    /// The actions while they are collected, and one of them.
+    stack: Option<Stack>,
+    action: Vec<u8>,
+    actions: Vec<u8>,
+}
+
+/// The agent's end where many environments are hosted by a server: the agent dials.
+///
+/// ```no_run
+/// use rlay::{ClientVectorEnv, Value};
+///
+/// let mut envs = ClientVectorEnv::connect("mem://cartpole", rlay::agent_options().num_envs(64))?;
+/// envs.reset(Some(7), &Value::None)?;
+/// let actions = vec![Value::Int(1); 64];
+/// let results = envs.step(&actions)?;
+/// let total: f64 = results.rewards.iter().sum();
+/// # Ok::<(), rlay::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ClientVectorEnv;
+
+impl ClientVectorEnv {
+    /// Connects to the [`ServerBackend`](crate::ServerBackend) at `address` and makes as many environments there as
+    /// [`AgentOptions::num_envs`] says. An `exec:` address is a command, as for [`ClientEnv`](crate::ClientEnv).
+    pub fn connect(address: &str, options: AgentOptions) -> Result<RemoteVectorEnv> {
+        Ok(RemoteVectorEnv::open(RawVectorEnv::connect(address, options.clone(), &mut Wait::default())?, &options))
+    }
+}
+
+/// The agent's end where environments are clients that run their own loops and dial in: the agent listens.
+///
+/// Keep it for as long as its environments: those that have lost their connection come back through it.
+///
+/// ```no_run
+/// use rlay::{OnLoss, ServerVectorEnv, Value};
+///
+/// let options = rlay::agent_options().num_envs(16).on_loss(OnLoss::Truncate);
+/// let server = ServerVectorEnv::bind("mem://arena", options)?;
+/// println!("waiting for sixteen games at {}", server.address());
+/// let mut envs = server.accept()?;
+/// envs.reset(None, &Value::None)?;
+/// # Ok::<(), rlay::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ServerVectorEnv {
+    acceptor: Arc<Acceptor>,
+    options: AgentOptions,
+}
+
+impl ServerVectorEnv {
+    /// Listens at `address` for environments that dial in.
+    pub fn bind(address: &str, options: AgentOptions) -> Result<Self> {
+        let acceptor = Arc::new(Acceptor::bind(&address.parse()?, Role::Agent, &options.connection)?);
+        Ok(Self { acceptor, options })
+    }
+
+    /// The address for environments to dial, with the real port.
+    pub fn address(&self) -> &Address {
+        self.acceptor.address()
+    }
+
+    /// As many environments as [`AgentOptions::num_envs`] says, waited for at most `connect_timeout`; see
+    /// [`AgentOptions::min_ready`].
+    pub fn accept(&self) -> Result<RemoteVectorEnv> {
+        let raw = RawVectorEnv::accept(&self.acceptor, self.options.clone(), &mut Wait::default())?;
+        Ok(RemoteVectorEnv::open(raw, &self.options))
+    }
+
+    /// Stops listening. Environments that were accepted stay, but none comes back or is replaced.
+    pub fn close(&self) {
+        self.acceptor.close();
+    }
+}
+
+impl RemoteVectorEnv {
+    fn open(raw: RawVectorEnv, options: &AgentOptions) -> Self {
+        let spec = raw.spec();
+        Self {
+            observation_space: spec.observation_space.clone(),
+            action_space: spec.action_space.clone(),
+            timeout: options.timeout,
+            stack: SlabSizes::of(&spec.action_space).map(Stack::new),
+            action: Vec::new(),
+            actions: Vec::new(),
+            raw,
+        }
+    }
+
+    /// The same environments with plain Rust types, if their spaces are of these classes. The error names the first leaf
+    /// that is not.
+    ///
+    /// ```no_run
+    /// # use rlay::{BoxSpace, ClientVectorEnv, Discrete, Value};
+    /// let envs = ClientVectorEnv::connect("mem://cartpole", rlay::agent_options().num_envs(64))?;
+    /// let mut envs = envs.typed::<BoxSpace<f32, [f32; 4]>, Discrete>()?;
+    /// envs.reset(None, &Value::None)?;
+    /// let pole: [f32; 4] = envs.observation(0)?;
+    /// # Ok::<(), rlay::Error>(())
+    /// ```
+    pub fn typed<O: Space, A: Space>(mut self) -> Result<RemoteVectorEnv<O, A>> {
+        let observation_space = O::from_any(&self.observation_space).map_err(|e| e.at("observation_space"));
+        let action_space = A::from_any(&self.action_space).map_err(|e| e.at("action_space"));
+        let (observation_space, action_space) = match (observation_space, action_space) {
+            (Ok(observation_space), Ok(action_space)) => (observation_space, action_space),
+            (Err(error), _) | (_, Err(error)) => {
+                self.raw.leave(&error);
+                return Err(error);
+            }
+        };
+        let Self { raw, timeout, stack, action, actions, .. } = self;
+        Ok(RemoteVectorEnv { raw, observation_space, action_space, timeout, stack, action, actions })
+    }
+}
+
+impl<O: Space, A: Space> RemoteVectorEnv<O, A> {
+    /// Spaces, metadata and the rest of what the first host told, with the number of all environments as `slots`.
+    pub fn spec(&self) -> &Spec {
+        self.raw.spec()
+    }
+
+    /// How many environments there are.
+    pub fn num_envs(&self) -> usize {
+        self.raw.observations().slots()
+    }
+
+    /// The space of one observation.
+    pub fn single_observation_space(&self) -> &O {
+        &self.observation_space
+    }
+
+    /// The space of one action.
+    pub fn single_action_space(&self) -> &A {
+        &self.action_space
+    }
+
+    /// Whether each environment is missing at present: it was lost, or has not dialed in yet.
+    pub fn vacant(&self) -> impl Iterator<Item = bool> {
+        self.raw.vacant()
+    }
+
+    /// Starts an episode in every environment: the first with `seed`, each further one with one more.
+    pub fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<&VectorResults> {
+        let slots = self.num_envs() as u32;
+        let seed = |slot: u32| seed.map(|seed| seed.wrapping_add(slot.into()));
+        let seeds: Vec<_> = (0..slots).map(|slot| (slot, seed(slot))).collect();
+        self.reset_some(&seeds, options)
+    }
+
+    /// Starts an episode in these environments, each with its seed.
+    pub fn reset_some(&mut self, seeds: &[(u32, Option<u64>)], options: &Value) -> Result<&VectorResults> {
+        let rows: Vec<_> = seeds.iter().map(|(slot, seed)| (*slot, seed.map(Into::into))).collect();
+        self.raw.reset(&rows, options, &mut Wait::new(self.timeout))?;
+        Ok(self.raw.results())
+    }
+
+    /// Takes one action in every environment. An error of kind [`InvalidAction`](crate::ErrorKind::InvalidAction) if
+    /// there are not as many actions, before any environment takes a step.
+    pub fn step(&mut self, actions: &[A::Element]) -> Result<&VectorResults> {
+        if actions.len() != self.num_envs() {
+            let text = format!("{} actions for {} environments; give one for each", actions.len(), self.num_envs());
+            return Err(crate::Error::new(crate::ErrorKind::InvalidAction, text));
+        }
+        let packed = self.write(actions)?;
+        self.raw.step(packed, &mut self.actions, &mut Wait::new(self.timeout))?;
+        Ok(self.raw.results())
+    }
+
+    /// Writes the actions; returns whether they are packed.
+    fn write(&mut self, actions: &[A::Element]) -> Result<bool> {
+        self.actions.clear();
+        if let Some(stack) = &mut self.stack {
+            stack.clear();
+            let mut all = true;
+            for action in actions {
+                self.action.clear();
+                all = all && self.action_space.pack(action, &mut self.action);
+                if !all {
+                    break;
+                }
+                stack.push(&self.action)?;
+            }
+            if all {
+                stack.finish(&mut self.actions);
+                return Ok(true);
+            }
+        }
+        for action in actions {
+            let value = self.action_space.to_value(action);
+            check_action(&self.action_space, &value)?;
+            put_value(&mut self.actions, &value);
+        }
+        Ok(false)
+    }
+
+    /// What the last call brought besides observations.
+    pub fn results(&self) -> &VectorResults {
+        self.raw.results()
+    }
+
+    /// The last observation of every environment, as bytes or values.
+    pub fn observations(&self) -> &VectorObservations {
+        self.raw.observations()
+    }
+
+    /// The last observation of one environment.
+    pub fn observation(&mut self, slot: usize) -> Result<O::Element> {
+        self.raw.observations_mut().element(slot, &self.observation_space)
+    }
+
+    /// Renders every environment. The frame of one that is missing is [`Value::None`].
+    pub fn render(&mut self) -> Result<Frames> {
+        self.raw.render(&mut Wait::new(self.timeout))
+    }
+
+    /// Waits, at most `timeout`, for the answer to a call that ran into its deadline.
+    pub fn late(&mut self, timeout: Option<Duration>) -> Result<&VectorResults> {
+        self.raw.late(&mut Wait::new(timeout))?;
+        Ok(self.raw.results())
+    }
+
+    /// Closes the environments.
+    pub fn close(&mut self) -> Result<()> {
+        self.raw.close(&mut Wait::default())
+    }
+}
+
+impl<O: Space, A: Space> fmt::Debug for RemoteVectorEnv<O, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteVectorEnv").field("raw", &self.raw).finish_non_exhaustive()
+    }
+}
