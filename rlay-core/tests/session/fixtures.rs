@@ -278,22 +278,16 @@ pub(crate) fn envs() -> Vec<EnvCase> {
     [alive, over].concat()
 }
 
-/// The names of the state of a session and of its slots, as its debug form has them.
+/// The names of the state of a session and of its slots, as its debug form has them: there a field of the session is
+/// a line that is indented once, and a slot begins one that is indented twice.
 pub(crate) fn names(session: &impl std::fmt::Debug) -> (String, Vec<String>) {
-    let text = format!("{session:?}");
+    let text = format!("{session:#?}");
     let word = |text: &str| text.chars().take_while(|c| c.is_alphabetic()).collect::<String>();
-    let state = word(text.split("state: ").nth(1).expect("a state"));
-    let slots = text.split("slots: [").nth(1).expect("slots").trim_end_matches("] }");
-    // A slot is a word, perhaps with fields in braces; the comma between slots stands outside of them.
-    let mut depth = 0;
-    let outside: String = slots
-        .chars()
-        .filter(|c| {
-            depth += i32::from(*c == '{') - i32::from(*c == '}');
-            depth == 0 && *c != '}'
-        })
-        .collect();
-    (state, outside.split(", ").map(word).filter(|name| !name.is_empty()).collect())
+    let state = text.lines().find_map(|line| line.strip_prefix("    state: ")).expect("a state");
+    assert!(text.contains("\n    slots: ["), "{text}");
+    let slots = text.lines().skip_while(|line| *line != "    slots: [").take_while(|line| *line != "    ],");
+    let slots = slots.filter_map(|line| line.strip_prefix("        ")).map(word);
+    (word(state), slots.filter(|name| !name.is_empty()).collect())
 }
 
 /// An empty reset of two slots, the second of which has a seed.
