@@ -31,8 +31,12 @@ fn to(case: &AgentCase, request: Option<u64>) -> Vec<Numbers> {
 /// The rows that may answer `call` in slot 0.
 fn rows(call: Call) -> Vec<Row> {
     let row = row(0, call == Call::Reset);
-    let terminated = Row { terminated: true, ..row.clone() };
-    vec![row.clone(), terminated, Row { truncated: true, ..row }]
+    if row.first { vec![row] } else { vec![row.clone()].into_iter().chain(ended(&row)).collect() }
+}
+
+/// The same row where the episode has ended.
+fn ended(row: &Row) -> [Row; 2] {
+    [Row { terminated: true, ..row.clone() }, Row { truncated: true, ..row.clone() }]
 }
 
 /// Every frame that `label` can mean in `case`; none if it can mean none, such as the answer to a
@@ -66,12 +70,18 @@ fn frames(case: &AgentCase, label: &str) -> Vec<Vec<u8>> {
             if let Some((n, call)) = slot {
                 let (first, not) = (row(0, call == Call::Reset), row(0, call != Call::Reset));
                 let other = |slot| Row { slot, ..first.clone() };
+                let last = Row { last: true, ..first.clone() };
+                if call == Call::Reset {
+                    all.extend(ended(&first).map(|row| n.result(&[row])));
+                }
                 all.extend([
                     n.result(&[not]),
                     n.result(&[other(1)]),
                     n.result(&[other(9)]),
                     n.result(&[first.clone(), first.clone()]),
                     n.result(&[first.clone(), other(1)]),
+                    n.result(std::slice::from_ref(&last)),
+                    n.result(&[first.clone(), last]),
                 ]);
             }
             all

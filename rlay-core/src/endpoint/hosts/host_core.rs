@@ -159,7 +159,9 @@ impl HostCore {
         len: usize,
     ) -> Result<bool> {
         check_size(len + outcome.info.len(), &self.limits)?;
-        let Outcome { reward, terminated, truncated, packed, ref info, .. } = *outcome;
+        let Outcome { reward, packed, ref info, .. } = *outcome;
+        // What a reset left there of the last step is not said of its row.
+        let (terminated, truncated) = (outcome.terminated && !first, outcome.truncated && !first);
         let row = Row { slot: 0, first, last: false, terminated, truncated, reward, info: Value::None };
         self.answer(request, first, &[row], info, (packed, len))
     }
