@@ -32,6 +32,8 @@ enum Slot {
     Ready,
     /// The episode is over; a step is forwarded all the same, the environment decides.
     Done,
+    /// Ready or Done, which the next row says: a request failed, and what the env did of it is unknown.
+    Unsure,
     /// A request of `asked` slots is under way. `late`: it was given up, and its answer must not answer another call.
     Waiting { request: u64, call: Call, late: bool, asked: u32, before: Before },
 }
@@ -42,6 +44,7 @@ enum Before {
     Idle,
     Ready,
     Done,
+    Unsure,
 }
 
 impl From<Before> for Slot {
@@ -50,6 +53,7 @@ impl From<Before> for Slot {
             Before::Idle => Self::Idle,
             Before::Ready => Self::Ready,
             Before::Done => Self::Done,
+            Before::Unsure => Self::Unsure,
         }
     }
 }
@@ -316,6 +320,7 @@ impl AgentSession {
             Slot::Idle => Ok(Before::Idle),
             Slot::Ready => Ok(Before::Ready),
             Slot::Done => Ok(Before::Done),
+            Slot::Unsure => Ok(Before::Unsure),
         }
     }
 
@@ -383,6 +388,7 @@ impl AgentSession {
                 for slot in 0..self.slots.len() as u32 {
                     if matches!(self.slots[slot as usize], Slot::Waiting { request, .. } if request == header.re) {
                         self.restore(slot);
+                        self.doubt(slot, call);
                     }
                 }
                 Ok(AgentEvent::Failed { call: Some(call), late, fault })
@@ -416,6 +422,7 @@ impl AgentSession {
                 (Call::Render, _) => return Err(illegal(header)),
                 (Call::Reset, _) => (true, false),
                 (Call::Step, AutoresetMode::Disabled) => (false, false),
+                (Call::Step, AutoresetMode::NextStep) if before == Before::Unsure => (row.first, false),
                 (Call::Step, AutoresetMode::NextStep) => (before == Before::Done, false),
                 (Call::Step, AutoresetMode::SameStep) => (has_ended, has_ended),
             };
@@ -460,6 +467,14 @@ impl AgentSession {
                 Ok(before)
             }
             _ => Err(Error::protocol(format!("a reply about slot {slot}, which did not ask for it in frame {re}"))),
+        }
+    }
+
+    /// Notes that `call` has failed in a slot, whose environment may have been reset or have ended its episode.
+    fn doubt(&mut self, slot: u32, call: Call) {
+        let slot = &mut self.slots[slot as usize];
+        if self.autoreset_mode == AutoresetMode::NextStep && call != Call::Render && *slot != Slot::Idle {
+            *slot = Slot::Unsure;
         }
     }
 

@@ -90,6 +90,11 @@ impl Numbers {
         self.frame(Kind::Spec, |w| spec(slots).put(w))
     }
 
+    /// An env that does this where an episode has ended.
+    pub(crate) fn spec_in(self, slots: u32, autoreset_mode: AutoresetMode) -> Vec<u8> {
+        self.frame(Kind::Spec, |w| Spec { autoreset_mode, ..spec(slots) }.put(w))
+    }
+
     pub(crate) fn result(self, rows: &[Row]) -> Vec<u8> {
         let mut out = self.frame(Kind::Result, |w| {
             w.list(rows, |w, row| row.put(w));
