@@ -95,7 +95,6 @@ impl<'m> HostSlots<'m> {
     /// Resets one slot; the row says `first` and is what `row` says otherwise.
     fn reset_slot(&mut self, row: Row, seed: Option<&Seed>, options: &Value) -> Result<()> {
         let slot = row.slot as usize;
-        self.is_due[slot] = false;
         let env = &mut self.envs[slot];
         env.reset_into(seed, options, &mut self.outcome)?;
         self.rows.push(Row { first: true, ..row }, &self.outcome, env.as_ref(), &self.spec)
@@ -105,6 +104,7 @@ impl<'m> HostSlots<'m> {
         let row = Row {
             slot,
             first: false,
+        self.is_due[slot] = false;
             last: false,
             terminated: false,
             truncated: false,
