@@ -72,12 +72,19 @@ struct Collected {
 }
 
 impl<'m> HostSlots<'m> {
-    /// One slot for each of `envs`, of which there is at least one. All have the spaces of the first, which is checked.
+    /// One slot for each of `envs`, of which there is at least one. All have the spaces of the first, which is checked;
+    /// if they do not, all are closed.
     pub fn new(mut envs: Vec<Box<dyn HostEnv + 'm>>, autoreset_mode: AutoresetMode) -> Result<Self> {
         let first = envs.first().ok_or_else(|| Error::protocol("a host of no environment"))?.spec();
         let spec = Spec { slots: envs.len() as u32, autoreset_mode, ..first };
-        for (slot, env) in envs.iter_mut().enumerate().skip(1) {
-            same_spaces(&spec, &env.spec()).map_err(|error| error.at(format_args!("env slot {slot}")))?;
+        let other = envs.iter().enumerate().skip(1).find_map(|(slot, env)| {
+            same_spaces(&spec, &env.spec()).err().map(|error| error.at(format_args!("env slot {slot}")))
+        });
+        if let Some(error) = other {
+            return Err(envs.iter_mut().fold(error, |error, env| match env.close() {
+                Ok(()) => error,
+                Err(besides) => error.advice(&format!("its close() failed besides: {besides}")),
+            }));
         }
         let collected = || Collected::new(SlabSizes::of(&spec.observation_space));
         Ok(Self {
