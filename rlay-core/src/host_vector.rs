@@ -104,6 +104,7 @@ impl<'m> HostSlots<'m> {
         let slot = row.slot as usize;
         let env = &mut self.envs[slot];
         env.reset_into(seed, options, &mut self.outcome)?;
+        self.is_due[slot] = false;
         self.rows.push(Row { first: true, ..row }, &self.outcome, env.as_ref(), &self.spec)
     }
 
@@ -111,7 +112,6 @@ impl<'m> HostSlots<'m> {
         let row = Row {
             slot,
             first: false,
-        self.is_due[slot] = false;
             last: false,
             terminated: false,
             truncated: false,
@@ -227,12 +227,17 @@ impl HostVectorEnv for HostSlots<'_> {
         if actions.packed {
             self.actions.as_ref().ok_or_else(no_packed_form)?.check(reader.rest(), slots.len())?;
         }
+        // All are read before the first slot takes its action.
+        let mut values = Vec::new();
+        if !actions.packed {
+            values = slots.iter().map(|_| reader.split_value()).collect::<Result<_>>()?;
+            reader.end()?;
+        }
         let mut failed = None;
         for (row, slot) in slots.iter().enumerate() {
-            let action = if actions.packed {
-                Action::Packed { stacked: reader.rest(), rows: slots.len(), row, limits: &limits }
-            } else {
-                Action::Value(Payload { packed: false, reader: reader.split_value()? })
+            let action = match values.get(row) {
+                Some(value) => Action::Value(Payload { packed: false, reader: value.clone() }),
+                None => Action::Packed { stacked: reader.rest(), rows: slots.len(), row, limits: &limits },
             };
             if let Err(error) = self.step_slot(*slot, action) {
                 failed.get_or_insert_with(|| in_slot(*slot, error));
