@@ -1,7 +1,7 @@
 //! Vectors that must be refused: every way in which bytes can be truncated, make false claims or be malformed.
 
 use rlay_core::{
-    Discrete, Space, Value,
+    Discrete, Limits, Space, Value,
     wire::{Kind, Message, Writer},
 };
 use serde_json::json;
@@ -300,9 +300,12 @@ fn frames() -> Vec<Vector> {
     let two = frames::step(&[0, 1], Content::Values(vec![Value::None, Value::None])).bytes();
     // An environment of two Tuples of nothing, with metadata and details of these tags and no items.
     let spec = |metadata: u32, details: u32| {
-        let spaces = raw(|w| w.put((0u64, 5u32, 0u64, 5u32, 0u64, 1u32, 0u8)));
+        let spaces = raw(|w| w.put((0u64, 5u32, 0u64, 5u32, 0u64, 1u32, 0u8, 0u8)));
         frame(0x40, &with(spaces, &raw(|w| w.put((metadata, 0u64, details, 0u64)))))
     };
+    // The autoreset mode at 68. What the vectors below change of it is all that is wrong with them.
+    let whole = spec(9, 9);
+    negative(What::Frame, "whole", "", &whole).read(&whole, &Limits::default()).unwrap();
     // Count of rows at 32, the slot at 40, its flags at 44, its reward at 45, its info from 53 on.
     let result = frames::result(&[frames::row(0, 1.0)], frames::action(1)).bytes();
     [
@@ -341,7 +344,8 @@ fn frames() -> Vec<Vector> {
                 0x20,
                 &raw(|w| {
                     w.put((0u8, 0u32, 1u8));
-                    w.str(&name(257))
+                    w.str(&name(257));
+                    w.put((1u32, 0u8))
                 }),
             )
         }),
@@ -351,10 +355,12 @@ fn frames() -> Vec<Vector> {
                 &raw(|w| {
                     w.put(1u8);
                     w.str(&name(1025));
-                    w.put((0u32, 0u8))
+                    w.put((0u32, 0u8, 1u32, 0u8))
                 }),
             )
         }),
+        ("make-autoreset-3", "unknown autoreset mode", frame(0x20, &raw(|w| w.put((0u8, 0u32, 0u8, 1u32, 3u8))))),
+        ("make-autoreset-cut", "the autoreset mode is missing", frame(0x20, &raw(|w| w.put((0u8, 0u32, 0u8, 1u32))))),
         ("reset-seed-ends-in-zero", "a seed is in its shortest form", {
             frame(
                 0x21,
@@ -409,6 +415,8 @@ fn frames() -> Vec<Vector> {
             let form = result[65..].to_vec();
             [result[..53].to_vec(), vec![0; 4], form].concat()
         }),
+        ("spec-autoreset-3", "unknown autoreset mode", patch(whole.clone(), 68, &[3])),
+        ("spec-autoreset-255", "unknown autoreset mode", patch(whole, 68, &[255])),
         ("spec-metadata-list", "metadata is a Dict", spec(7, 9)),
         ("spec-details-list", "details are a Dict", spec(9, 7)),
         ("result-without-an-info", "three of the four bytes of the tag of an info", cut(result, 88)),
