@@ -426,12 +426,14 @@ impl AgentSession {
                 (Call::Step, AutoresetMode::NextStep) => (before == Before::Done, false),
                 (Call::Step, AutoresetMode::SameStep) => (has_ended, has_ended),
             };
+            let is_first = if is(Mutant::TakesAnyFirst) { row.first } else { is_first };
             if row.first != is_first || (is_first && has_ended && !has_last) {
                 return Err(Error::protocol(format!("a row of slot {} whose flags do not fit the request", row.slot)));
             }
             let is_of = |last: &&Row| {
-                let same = (last.slot, last.terminated, last.truncated) == (row.slot, row.terminated, row.truncated);
-                same && last.last && !last.first
+                let is_same = last.slot == row.slot || is(Mutant::TakesAnyLast);
+                let has_same_flags = (last.terminated, last.truncated) == (row.terminated, row.truncated);
+                is_same && has_same_flags && last.last && !last.first
             };
             if has_last && lasts.next().filter(is_of).is_none() {
                 return Err(Error::protocol(format!("slot {} without the last row of its episode", row.slot)));
@@ -449,7 +451,7 @@ impl AgentSession {
         match self.slots.get(slot as usize) {
             Some(Slot::Waiting { call, late, .. }) if is(Mutant::BelievesAnyReply) => Ok((*call, *late)),
             Some(Slot::Waiting { request, call, late, asked, .. }) if *request == re => {
-                if rows < *asked as usize {
+                if rows < *asked as usize && !is(Mutant::TakesHalfAnAnswer) {
                     return Err(Error::protocol("a reply that leaves out slots of its request"));
                 }
                 Ok((*call, *late))
@@ -473,7 +475,8 @@ impl AgentSession {
     /// Notes that `call` has failed in a slot, whose environment may have been reset or have ended its episode.
     fn doubt(&mut self, slot: u32, call: Call) {
         let slot = &mut self.slots[slot as usize];
-        if self.autoreset_mode == AutoresetMode::NextStep && call != Call::Render && *slot != Slot::Idle {
+        let may_reset = self.autoreset_mode == AutoresetMode::NextStep && !is(Mutant::IsSureAfterFailures);
+        if may_reset && call != Call::Render && *slot != Slot::Idle {
             *slot = Slot::Unsure;
         }
     }

@@ -363,6 +363,9 @@ impl EnvSession {
                     continue;
                 }
                 *slot = if was_ready || (done && reset) { Slot::Ready } else { Slot::Idle };
+                if is(Mutant::FreesOneSlot) {
+                    break;
+                }
             }
         }
         if found { Ok(()) } else { Err(no_request(self.state)) }

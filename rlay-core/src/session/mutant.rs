@@ -48,6 +48,16 @@ pub(super) enum Mutant {
     WaitsForEver,
     /// Counts the time between an agent's calls, too.
     CountsWhatAnAgentThinks,
+    /// Answers, and notes that for one slot of the request alone.
+    FreesOneSlot,
+    /// Takes an answer that leaves out slots of its request.
+    TakesHalfAnAnswer,
+    /// Takes the end of an episode of another slot.
+    TakesAnyLast,
+    /// Takes a row of a step whether or not it says that it begins an episode.
+    TakesAnyFirst,
+    /// Expects the environments of a request that failed to be as they were before.
+    IsSureAfterFailures,
 }
 
 /// Whether the sessions of this process are wrong in this way.

@@ -2,7 +2,7 @@
 //! calls, answers, deadlines, failures, lost connections and handshakes, a cut, a repeated frame and a lying host can come
 //! in. Nothing is modelled that is not the code of the endpoints, but the network between them.
 //!
-//! The properties have the names of the specification of the protocol: P1 to P9 say that nothing wrong happens, L1 to
+//! The properties have the names of the specification of the protocol: P1 to P10 say that nothing wrong happens, L1 to
 //! L4 that what should happen does. For each there is a [`Mutant`] which breaks it, and which is found.
 
 mod budget;
@@ -18,13 +18,18 @@ use super::{
     Call,
     mutant::{Mutant, tests::Wrong},
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    wire::AutoresetMode,
+};
 
 /// The two sides, as indices.
 const AGENT: usize = 0;
 const ENV: usize = 1;
 
 pub(super) const SLOTS: u32 = 2;
+/// The slots that a request may be about.
+const SETS: [&[u32]; 3] = [&[0], &[1], &[0, 1]];
 
 /// How much of each may happen, which is what makes the model finite.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +49,29 @@ struct Bounds {
     pub(super) cut: bool,
     /// Whether the network may deliver a frame a second time.
     pub(super) repeat: bool,
-    /// Whether the host may send an answer a second time, as if it were a new one.
+    /// Whether the host may send an answer a second time, as if it were a new one, or a wrong one.
     pub(super) lie: bool,
+    /// Whether requests may be about both slots.
+    pub(super) both: bool,
+    /// What the env does where an episode has ended.
+    pub(super) mode: AutoresetMode,
     /// There is no clock in this model.
     pub(super) now: Instant,
 }
 
+/// What may be wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lie {
+    LeavesOutASlot,
+    /// The end of an episode is said to be of another slot.
+    NamesAnotherSlot,
+    /// A step that has reset a slot does not say so.
+    HidesTheReset,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 enum Act {
-    Call(Call, u32),
+    Call(Call, &'static [u32]),
     Deadline,
     Close,
     Leave,
@@ -60,6 +79,7 @@ enum Act {
     Down,
     Answer(usize),
     AnswerAgain(usize),
+    AnswerWrongly(usize, Lie),
     Fail(usize),
     /// The dialer loses its connection, with all that was on the way to it.
     Lose,
@@ -94,7 +114,8 @@ impl Model for Bounds {
     fn actions(&self, world: &World, acts: &mut Vec<Act>) {
         let calls = [Call::Reset, Call::Step, Call::Render];
         if world.left[0] > 0 && !world.is_closing {
-            acts.extend((0..SLOTS).flat_map(|slot| calls.map(|call| Act::Call(call, slot))));
+            let sets = SETS.into_iter().filter(|slots| self.both || slots.len() == 1);
+            acts.extend(sets.flat_map(|slots| calls.map(|call| Act::Call(call, slots))));
         }
         let waits = |given_up| world.asked.iter().flatten().any(|asked| asked.is_given_up == given_up);
         if world.left[1] > 0 && waits(false) && !world.is_over() {
@@ -124,6 +145,11 @@ impl Model for Bounds {
             if world.answered.is_empty() && world.jobs[job].call != Call::Render {
                 acts.push(Act::AnswerAgain(job));
             }
+            if self.lie && !world.is_disturbed && !world.is_over() {
+                let lies = [Lie::LeavesOutASlot, Lie::NamesAnotherSlot, Lie::HidesTheReset];
+                let lies = lies.into_iter().filter(|lie| world.jobs[job].allows(*lie));
+                acts.extend(lies.map(|lie| Act::AnswerWrongly(job, lie)));
+            }
         }
         if self.cut && !world.is_over() {
             acts.push(Act::Cut);
@@ -139,7 +165,7 @@ impl Model for Bounds {
     fn next_state(&self, before: &World, act: Act) -> Option<World> {
         let mut world = before.clone();
         match act {
-            Act::Call(call, slot) => world.call(call, slot)?,
+            Act::Call(call, slots) => world.call(call, slots)?,
             Act::Deadline => {
                 world.left[1] -= 1;
                 world.agent.give_up();
@@ -171,12 +197,17 @@ impl Model for Bounds {
             }
             Act::Answer(job) => {
                 let job = world.jobs.remove(job);
-                world.answer(&job);
+                world.answer(&job, None);
             }
             Act::AnswerAgain(job) => {
                 let job = world.jobs.remove(job);
-                world.answer(&job);
-                world.answer(&job);
+                world.answer(&job, None);
+                world.answer(&job, None);
+            }
+            Act::AnswerWrongly(job, lie) => {
+                world.is_disturbed = true;
+                let job = world.jobs.remove(job);
+                world.answer(&job, Some(lie));
             }
             Act::Fail(job) => {
                 world.left[2] -= 1;
@@ -230,8 +261,9 @@ impl Model for Bounds {
             world.is_wrong("P3");
         }
         let steps = |calls: &[Vec<(Call, u64)>]| calls.iter().flatten().filter(|(call, _)| *call == Call::Step).count();
-        let on_the_way = world.jobs.iter().filter(|job| job.call == Call::Step).count()
-            + world.network.on_the_way(AGENT).filter(|frame| world.is_of_a_step(frame)).count();
+        let jobs = world.jobs.iter().filter(|job| job.call == Call::Step);
+        let on_the_way = jobs.map(|job| job.slots.len()).sum::<usize>()
+            + world.network.on_the_way(AGENT).map(|frame| world.steps_answered_by(frame)).sum::<usize>();
         if !world.is_disturbed && !world.is_over() && world.is_whole() && steps(&world.done) != world.rows + on_the_way
         {
             world.is_wrong("P6");
@@ -246,7 +278,7 @@ impl Model for Bounds {
                 $(all.push(Property::always($name, |_: &Self, world: &World| !world.wrong.contains(&$name)));)*
             };
         }
-        never_wrong!("P1" "P2" "P3" "P4" "P5" "P6" "P7" "P8" "P9");
+        never_wrong!("P1" "P2" "P3" "P4" "P5" "P6" "P7" "P8" "P9" "P10");
         all.extend([
             // Where nothing more happens, and the connection holds, every call has its answer.
             Property::always("L1", |model: &Self, world: &World| {
@@ -310,7 +342,14 @@ impl Bounds {
         acts.retain(|act| {
             !matches!(
                 act,
-                Act::Call(..) | Act::Deadline | Act::Lose | Act::LoseHandshake | Act::Cut | Act::Lie | Act::Close
+                Act::Call(..)
+                    | Act::Deadline
+                    | Act::Lose
+                    | Act::LoseHandshake
+                    | Act::Cut
+                    | Act::Lie
+                    | Act::AnswerWrongly(..)
+                    | Act::Close
             )
         });
         acts.into_iter().all(|act| self.next_state(world, act).is_none())
@@ -329,6 +368,8 @@ fn peace() -> Bounds {
         cut: true,
         repeat: false,
         lie: false,
+        both: false,
+        mode: AutoresetMode::Disabled,
         now: Instant::now(),
     }
 }
@@ -358,6 +399,23 @@ fn overtaken_of_env() -> Bounds {
 fn trouble() -> Bounds {
     Bounds { failures: 0, cut: false, repeat: true, lie: true, ..peace() }
 }
+
+/// Requests about one slot or both, where the env does this when an episode has ended.
+fn both(mode: AutoresetMode) -> Bounds {
+    Bounds { mode, both: true, cut: false, ..peace() }
+}
+
+/// The same over connections that are lost.
+fn both_and_losses(mode: AutoresetMode) -> Bounds {
+    Bounds { calls: 2, losses: 1, deadlines: 0, failures: 0, ..both(mode) }
+}
+
+/// The same with a host that lies.
+fn both_in_trouble(mode: AutoresetMode) -> Bounds {
+    Bounds { deadlines: 0, failures: 0, lie: true, ..both(mode) }
+}
+
+const MODES: [AutoresetMode; 3] = [AutoresetMode::Disabled, AutoresetMode::NextStep, AutoresetMode::SameStep];
 
 #[allow(clippy::print_stderr)]
 fn keep_every_property(bounds: Bounds) {
@@ -395,8 +453,18 @@ fn the_sessions_keep_every_property_in_trouble() {
 }
 
 #[test]
+fn the_sessions_keep_every_property_when_requests_are_about_both_slots() {
+    for mode in MODES {
+        keep_every_property(both(mode));
+        keep_every_property(both_and_losses(mode));
+        keep_every_property(both_in_trouble(mode));
+    }
+}
+
+#[test]
 #[allow(clippy::print_stderr)]
 fn whatever_breaks_a_property_is_found() {
+    use AutoresetMode::{Disabled, NextStep, SameStep};
     for (mutant, property, bounds) in [
         (Mutant::Repeats, "P1", trouble()),
         (Mutant::BelievesAnyReply, "P2", trouble()),
@@ -417,6 +485,11 @@ fn whatever_breaks_a_property_is_found() {
         (Mutant::StaysGivenUp, "L1", losses()),
         (Mutant::TakesAnyOffer, "P9", overtaken()),
         (Mutant::KeepsNothing, "P8", losses()),
+        (Mutant::FreesOneSlot, "P3", both(Disabled)),
+        (Mutant::TakesHalfAnAnswer, "L1", both_in_trouble(Disabled)),
+        (Mutant::TakesAnyLast, "P10", both_in_trouble(SameStep)),
+        (Mutant::TakesAnyFirst, "P10", both_in_trouble(NextStep)),
+        (Mutant::IsSureAfterFailures, "P8", both(NextStep)),
     ] {
         let _wrong = Wrong::with(Some(mutant));
         let enough = HasDiscoveries::AnyOf([property].into());

@@ -1,13 +1,14 @@
 //! The world of the model: the two sessions, their network, what the environment does, and what an onlooker has seen.
 
-use super::{AGENT, Bounds, ENV, SLOTS, network::Network};
+use super::{AGENT, Bounds, ENV, Lie, SLOTS, network::Network};
 use crate::{
     error::ErrorKind,
     session::{AgentEvent, AgentSession, Call, EnvEvent, EnvSession},
     space::{Discrete, Space},
     value::{Map, Value},
     wire::{
-        AutoresetMode, Frames, Goodbye, Header, Kind, Limits, Make, Reader, Reset, Row, Spec, payload_head, put_value,
+        AutoresetMode, Frames, Goodbye, Header, Kind, Limits, Make, Reader, Reset, Row, Slots, Spec, payload_head,
+        put_value,
     },
 };
 
@@ -24,7 +25,18 @@ pub(super) struct Asked {
 pub(super) struct Job {
     pub(super) call: Call,
     pub(super) request: u64,
-    pub(super) slot: u32,
+    pub(super) slots: Vec<u32>,
+    /// What came of a reset or step in each slot: whether it was reset, and whether its episode has ended.
+    did: Vec<(bool, bool)>,
+}
+
+/// What the agent's user knows of a slot whose environment begins its next episode with the next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Known {
+    GoesOn,
+    HasEnded,
+    /// A request has failed, and what the environment did of it is not known.
+    Unsure,
 }
 
 /// Both ends, what is on the way, and what an onlooker has seen.
@@ -38,6 +50,10 @@ pub(super) struct World {
     /// Of each slot, every call in order, by the number of its frame; and what the environment did.
     pub(super) sent: [Vec<(Call, u64)>; SLOTS as usize],
     pub(super) done: [Vec<(Call, u64)>; SLOTS as usize],
+    mode: AutoresetMode,
+    /// Whether the next step of a slot resets it; what its user knows of that.
+    is_due: [bool; SLOTS as usize],
+    known: [Known; SLOTS as usize],
     /// Steps whose row has reached the agent, or whose failure has.
     pub(super) rows: usize,
     /// The answers that the host gave.
@@ -76,7 +92,7 @@ impl World {
             observation_space: space.clone(),
             action_space: space,
             slots: SLOTS,
-            autoreset_mode: AutoresetMode::Disabled,
+            autoreset_mode: bounds.mode,
             render_mode: None,
             metadata: Map::new().into(),
             details: Map::new().into(),
@@ -94,6 +110,9 @@ impl World {
             asked: Default::default(),
             sent: Default::default(),
             done: Default::default(),
+            mode: bounds.mode,
+            is_due: [false; SLOTS as usize],
+            known: [Known::GoesOn; SLOTS as usize],
             rows: 0,
             answered: vec![],
             last_down: None,
@@ -113,24 +132,27 @@ impl World {
     }
 
     /// The user calls, if the session takes it.
-    pub(super) fn call(&mut self, call: Call, slot: u32) -> Option<()> {
+    pub(super) fn call(&mut self, call: Call, slots: &[u32]) -> Option<()> {
         let mut frame = vec![];
         self.retain_unacked(AGENT);
         match call {
             Call::Reset => {
-                let reset = Reset { rows: [(slot, None)].into_iter().collect(), options: Value::None };
+                let rows = slots.iter().map(|slot| (*slot, None)).collect();
+                let reset = Reset { rows, options: Value::None };
                 self.agent.reset(&reset, &mut frame).ok()?;
             }
             Call::Step => {
-                self.agent.step(&[slot], &mut frame).ok()?;
+                self.agent.step(slots, &mut frame).ok()?;
                 payload_head(&mut frame, true, 0);
             }
-            Call::Render => self.agent.render(&[slot], &mut frame).ok()?,
+            Call::Render => self.agent.render(slots, &mut frame).ok()?,
         }
         let request = number(&frame);
         self.left[0] -= 1;
-        self.sent[slot as usize].push((call, request));
-        self.asked[slot as usize] = Some(Asked { call, request, is_given_up: false });
+        for slot in slots {
+            self.sent[*slot as usize].push((call, request));
+            self.asked[*slot as usize] = Some(Asked { call, request, is_given_up: false });
+        }
         self.say(AGENT, frame);
         Some(())
     }
@@ -141,10 +163,12 @@ impl World {
             return; // frames are not read any more
         }
         let limits = limits();
-        let job = match self.env.handle(frame, &limits) {
-            Ok(EnvEvent::Reset { request, reset }) => Job { call: Call::Reset, request, slot: reset.rows[0].0 },
-            Ok(EnvEvent::Step { request, slots, .. }) => Job { call: Call::Step, request, slot: slots[0] },
-            Ok(EnvEvent::Render { request, slots }) => Job { call: Call::Render, request, slot: slots[0] },
+        let (call, request, slots): (_, _, Slots) = match self.env.handle(frame, &limits) {
+            Ok(EnvEvent::Reset { request, reset }) => {
+                (Call::Reset, request, reset.rows.iter().map(|(slot, _)| *slot).collect())
+            }
+            Ok(EnvEvent::Step { request, slots, .. }) => (Call::Step, request, slots),
+            Ok(EnvEvent::Render { request, slots }) => (Call::Render, request, slots),
             Ok(EnvEvent::Close { .. }) => {
                 let mut out = vec![];
                 self.retain_unacked(ENV);
@@ -176,17 +200,37 @@ impl World {
             }
         };
         // The environment acts when it is asked; how long that takes is up to it.
-        let slot = job.slot as usize;
-        self.done[slot].push((job.call, job.request));
-        let (done, sent) = (&self.done[slot], &self.sent[slot]);
-        let numbers = |calls: &[(Call, u64)]| calls.iter().map(|(_, number)| *number).collect::<Vec<_>>();
-        if !numbers(sent).starts_with(&numbers(done)) {
-            self.is_wrong("P1");
+        for slot in slots.iter().map(|slot| *slot as usize) {
+            self.done[slot].push((call, request));
+            let (done, sent) = (&self.done[slot], &self.sent[slot]);
+            let numbers = |calls: &[(Call, u64)]| calls.iter().map(|(_, number)| *number).collect::<Vec<_>>();
+            if !numbers(sent).starts_with(&numbers(done)) {
+                self.is_wrong("P1");
+            }
+            if self.sent[slot].iter().any(|(asked, number)| *number == request && *asked != call) {
+                self.is_wrong("P7");
+            }
         }
-        if self.sent[slot].iter().any(|(call, number)| *number == job.request && *call != job.call) {
-            self.is_wrong("P7");
+        let did = slots.iter().map(|slot| self.act(call, request, *slot)).collect();
+        self.jobs.push(Job { call, request, slots: slots.to_vec(), did });
+    }
+
+    /// An environment acts: whether it was reset, and whether its episode has ended.
+    fn act(&mut self, call: Call, request: u64, slot: u32) -> (bool, bool) {
+        let is_due = &mut self.is_due[slot as usize];
+        match call {
+            Call::Reset => {
+                *is_due = false;
+                (true, false)
+            }
+            Call::Step if std::mem::take(is_due) => (true, false),
+            Call::Step => {
+                let has_ended = (request + u64::from(slot)).is_multiple_of(3);
+                *is_due = has_ended && self.mode == AutoresetMode::NextStep;
+                (has_ended && self.mode == AutoresetMode::SameStep, has_ended)
+            }
+            Call::Render => (false, false),
         }
-        self.jobs.push(job);
     }
 
     pub(super) fn reply(&mut self, frame: Vec<u8>) {
@@ -246,28 +290,23 @@ impl World {
         self.jobs.clear();
     }
 
-    /// The host answers; the observation tells which request it is for.
-    pub(super) fn answer(&mut self, job: &Job) {
+    /// The host answers; the observation tells which request it is for. The rows are not in the order of the request.
+    pub(super) fn answer(&mut self, job: &Job, lie: Option<Lie>) {
         let mut out = vec![];
         self.retain_unacked(ENV);
         let answered = match job.call {
             Call::Render => {
-                let frames = Frames(vec![(job.slot, Value::None)].into_iter().collect());
+                let mut frames: Frames = Frames(job.slots.iter().rev().map(|slot| (*slot, Value::None)).collect());
+                if lie == Some(Lie::LeavesOutASlot) {
+                    frames.0.pop();
+                }
                 self.env.frames(job.request, &frames, &mut out)
             }
             call => {
-                let row = Row {
-                    slot: job.slot,
-                    first: call == Call::Reset,
-                    last: false,
-                    terminated: job.request.is_multiple_of(3),
-                    truncated: false,
-                    reward: 0.0,
-                    info: Map::new().into(),
-                };
-                let mut info = vec![];
-                put_value(&mut info, &Value::Dict(Map::new()));
-                let answered = self.env.result(job.request, &[row], &info, (true, 1), &mut out);
+                let rows = rows(call, job, lie);
+                let mut infos = vec![];
+                rows.iter().for_each(|row| put_value(&mut infos, &row.info));
+                let answered = self.env.result(job.request, &rows, &infos, (true, 1), &mut out);
                 if !out.is_empty() {
                     out.push(job.request as u8);
                 }
@@ -289,19 +328,29 @@ impl World {
             return; // frames are not read any more
         }
         let limits = limits();
-        let (call, late, slot, request) = match self.agent.handle(frame, &limits) {
+        let (call, late, slots, request): (_, _, Vec<u32>, _) = match self.agent.handle(frame, &limits) {
             Ok(AgentEvent::Result { call, late, rows, payload }) => {
-                self.rows += usize::from(!rows[0].first);
-                (call, late, rows[0].slot, Some(u64::from(frame[payload.reader.position()])))
+                self.hear(call, &rows);
+                let slots: Vec<u32> = rows.iter().filter(|row| !row.last).map(|row| row.slot).collect();
+                self.rows += if call == Call::Step { slots.len() } else { 0 };
+                (call, late, slots, Some(u64::from(frame[payload.reader.position()])))
             }
-            Ok(AgentEvent::Frames { late, frames }) => (Call::Render, late, frames.0[0].0, None),
+            Ok(AgentEvent::Frames { late, frames }) => {
+                (Call::Render, late, frames.0.iter().map(|(slot, _)| *slot).collect(), None)
+            }
             Ok(AgentEvent::Failed { call: Some(call), late, .. }) => {
                 // Whose it is, the session has checked by the number.
                 let re = Header::read(&mut Reader::new(frame, 0, &limits)).expect("a frame of ours").re;
                 let is_it = |asked: &Option<Asked>| asked.as_ref().is_some_and(|asked| asked.request == re);
-                let Some(slot) = self.asked.iter().position(is_it) else { return self.is_wrong("P2") };
-                self.rows += usize::from(call == Call::Step);
-                (call, late, slot as u32, Some(re))
+                let slots: Vec<u32> = (0..SLOTS).filter(|slot| is_it(&self.asked[*slot as usize])).collect();
+                if slots.is_empty() {
+                    return self.is_wrong("P2");
+                }
+                if call != Call::Render && self.mode == AutoresetMode::NextStep {
+                    slots.iter().for_each(|slot| self.known[*slot as usize] = Known::Unsure);
+                }
+                self.rows += if call == Call::Step { slots.len() } else { 0 };
+                (call, late, slots, Some(re))
             }
             Ok(AgentEvent::Closed | AgentEvent::Failed { call: None, .. }) => {
                 self.is_closed = true;
@@ -319,16 +368,42 @@ impl World {
                 return;
             }
         };
-        match self.asked[slot as usize].take() {
-            Some(asked) => {
-                if asked.call != call || request.is_some_and(|request| request != asked.request) {
-                    self.is_wrong("P2");
+        for slot in slots {
+            match self.asked[slot as usize].take() {
+                Some(asked) => {
+                    if asked.call != call || request.is_some_and(|request| request != asked.request) {
+                        self.is_wrong("P2");
+                    }
+                    if asked.is_given_up != late {
+                        self.is_wrong("P5");
+                    }
                 }
-                if asked.is_given_up != late {
-                    self.is_wrong("P5");
-                }
+                None => self.is_wrong("P2"),
             }
-            None => self.is_wrong("P2"),
+        }
+    }
+
+    /// Compares rows that the agent has taken with what its user knows: where the env begins episodes by itself, the
+    /// user sees each of them begin, and the end of the one before.
+    fn hear(&mut self, call: Call, rows: &[Row]) {
+        for row in rows.iter().filter(|row| !row.last) {
+            let has_ended = row.terminated || row.truncated;
+            let lasts = rows.iter().filter(|last| last.last && last.slot == row.slot).count();
+            let has_last = call == Call::Step && has_ended && self.mode == AutoresetMode::SameStep;
+            let known = &mut self.known[row.slot as usize];
+            let is_first = match (call, self.mode) {
+                (Call::Reset, _) => true,
+                (_, AutoresetMode::Disabled) => false,
+                (_, AutoresetMode::NextStep) if *known == Known::Unsure => row.first,
+                (_, AutoresetMode::NextStep) => *known == Known::HasEnded,
+                (_, AutoresetMode::SameStep) => has_ended,
+            };
+            if self.mode == AutoresetMode::NextStep {
+                *known = if has_ended { Known::HasEnded } else { Known::GoesOn };
+            }
+            if row.first != is_first || lasts != usize::from(has_last) {
+                self.is_wrong("P10");
+            }
         }
     }
 
@@ -357,8 +432,45 @@ impl World {
 }
 
 impl World {
-    pub(super) fn is_of_a_step(&self, frame: &[u8]) -> bool {
+    /// How many steps a frame on the way to the agent answers.
+    pub(super) fn steps_answered_by(&self, frame: &[u8]) -> usize {
         let re = Header::read(&mut Reader::new(frame, 0, &limits())).expect("a frame of ours").re;
-        self.sent.iter().flatten().any(|call| *call == (Call::Step, re))
+        self.sent.iter().flatten().filter(|call| **call == (Call::Step, re)).count()
+    }
+}
+
+/// The rows that answer `call`, or those of a host that lies.
+fn rows(call: Call, job: &Job, lie: Option<Lie>) -> Vec<Row> {
+    let acts = job.slots.iter().zip(&job.did).rev();
+    let row = |(slot, (was_reset, has_ended)): (&u32, &(bool, bool))| Row {
+        slot: *slot,
+        first: *was_reset,
+        last: false,
+        terminated: *has_ended,
+        truncated: false,
+        reward: 0.0,
+        info: Map::new().into(),
+    };
+    let mut rows: Vec<Row> = acts.map(row).collect();
+    let ended = rows.iter().filter(|row| row.first && row.terminated && call == Call::Step);
+    let mut lasts: Vec<Row> = ended.map(|row| Row { first: false, last: true, ..row.clone() }).collect();
+    match lie {
+        Some(Lie::LeavesOutASlot) => drop(rows.pop()),
+        Some(Lie::NamesAnotherSlot) => lasts.iter_mut().for_each(|row| row.slot = SLOTS - 1 - row.slot),
+        Some(Lie::HidesTheReset) => rows.iter_mut().for_each(|row| row.first = false),
+        None => {}
+    }
+    [rows, lasts].concat()
+}
+
+impl Job {
+    /// Whether an answer to this can be wrong in this way.
+    pub(super) fn allows(&self, lie: Lie) -> bool {
+        let rows = || rows(self.call, self, None);
+        match lie {
+            Lie::LeavesOutASlot => self.slots.len() > 1,
+            Lie::NamesAnotherSlot => self.call == Call::Step && rows().iter().any(|row| row.last),
+            Lie::HidesTheReset => self.call == Call::Step && rows().iter().any(|row| row.first),
+        }
     }
 }
