@@ -392,7 +392,8 @@ impl Agent {
         self.connection.send(head, body, wait).is_ok()
     }
 
-    fn alive(&self) -> Result<()> {
+    /// Why the session is over, if it is.
+    pub(in crate::endpoint) fn alive(&self) -> Result<()> {
         let Some(error) = &self.over else { return Ok(()) };
         #[cfg(unix)]
         if let Some(end) =

@@ -424,7 +424,9 @@ impl RawVectorEnv {
 
     /// A request under way, and whether it was given up.
     pub fn waiting(&self) -> Option<(Call, bool)> {
-        self.lanes.iter().filter_map(Lane::session).find_map(Agent::waiting)
+        // A session that is over says so when it is asked for something.
+        let alive = self.lanes.iter().filter_map(Lane::session).filter(|agent| agent.alive().is_ok());
+        alive.filter_map(Agent::waiting).next()
     }
 
     /// Gymnasium's `render` of all slots. The frame of a vacant one is [`Value::None`].
