@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use smallvec::SmallVec;
+
 use super::{
     agent::Agent,
     lane::{Lane, check_slots},
@@ -64,6 +66,8 @@ pub struct RawVectorEnv {
     call: Call,
     /// What has failed in one lane, while others go on.
     failed: Option<Error>,
+    /// What the last render has brought so far.
+    frames: Frames,
     /// Ends the searches for other environments.
     cancel: CancelToken,
 }
@@ -197,6 +201,7 @@ impl RawVectorEnv {
             some_actions: Vec::new(),
             call: Call::Reset,
             failed: None,
+            frames: Frames(SmallVec::new()),
             cancel,
             lanes,
             spec,
@@ -397,7 +402,12 @@ impl RawVectorEnv {
                             self.failed.get_or_insert(error);
                         }
                     }
-                    Ok(_) => return Err(Error::protocol("a reset or step was answered with something else")),
+                    Ok(Reply::Frames(frames)) => {
+                        let Lane { first, under_way, .. } = &mut self.lanes[lane];
+                        *under_way -= 1;
+                        self.frames.0.extend(frames.0.into_iter().map(|(slot, frame)| (*first + slot, frame)));
+                    }
+                    Ok(_) => return Err(Error::protocol("a request about slots was answered with something else")),
                     Err(error) if error.kind() == ErrorKind::Timeout => self.overdue(lane, wait)?,
                     Err(error) => self.fail(lane, error, wait),
                 }
@@ -431,24 +441,23 @@ impl RawVectorEnv {
 
     /// Gymnasium's `render` of all slots. The frame of a vacant one is [`Value::None`].
     pub fn render(&mut self, wait: &mut Wait<'_>) -> Result<Frames> {
-        let mut frames = Frames(self.all.iter().map(|slot| (*slot, Value::None)).collect());
-        for lane in &mut self.lanes {
-            let (first, slots): (u32, Slots) = (lane.first, (0..lane.slots).collect());
-            let Some(agent) = lane.agent() else { continue };
-            let mut ask = || {
-                agent.send_render(&slots, wait)?;
-                agent.receive_reply(wait)
-            };
-            match ask() {
-                Ok(Reply::Frames(own)) => {
-                    own.0.into_iter().for_each(|(slot, frame)| frames.0[(first + slot) as usize].1 = frame);
-                }
-                Ok(_) => return Err(Error::protocol("a render was answered with something else")),
-                Err(error) if error.kind() == ErrorKind::Timeout => return Err(agent.overdue()),
-                Err(error) => return Err(error),
-            }
+        self.begin(Call::Render)?;
+        self.frames.0.clear();
+        for lane in 0..self.lanes.len() {
+            let slots: Slots = (0..self.lanes[lane].slots).collect();
+            self.send(lane, |agent, wait| agent.send_render(&slots, wait), wait)?;
         }
-        Ok(frames)
+        self.receive(wait)?;
+        Ok(self.take_frames())
+    }
+
+    /// The frames that a late render has brought, one for each slot.
+    pub fn take_frames(&mut self) -> Frames {
+        let mut frames = Frames(self.all.iter().map(|slot| (*slot, Value::None)).collect());
+        for (slot, frame) in self.frames.0.drain(..) {
+            frames.0[slot as usize].1 = frame;
+        }
+        frames
     }
 
     /// Closes the environments and ends the sessions: see [`Agent::close_unless`](super::super::Agent::close_unless).
@@ -487,8 +496,10 @@ impl RawVectorEnv {
         self.call = call;
         self.failed = None;
         self.lanes.iter_mut().for_each(|lane| lane.under_way = 0);
-        self.results.infos.clear();
-        self.results.lasts.clear();
+        if call != Call::Render {
+            self.results.infos.clear();
+            self.results.lasts.clear();
+        }
         Ok(())
     }
 
@@ -589,7 +600,7 @@ impl RawVectorEnv {
     fn overdue(&mut self, lane: usize, wait: &mut Wait<'_>) -> Result<()> {
         let (may_replace, on_loss) = (self.lanes[lane].may_replace(self.on_loss), self.on_loss);
         let Some(agent) = self.lanes[lane].agent() else { return Ok(()) };
-        if on_loss == OnLoss::Raise || !may_replace {
+        if on_loss == OnLoss::Raise || !may_replace || self.call == Call::Render {
             let error = agent.overdue();
             self.give_up();
             return Err(error);
@@ -607,7 +618,9 @@ impl RawVectorEnv {
             true => 0,
             false => self.lanes[lane].under_way.saturating_sub(1),
         };
-        if is_lost && self.on_loss != OnLoss::Raise && self.lanes[lane].may_replace(self.on_loss) {
+        // A render has no rows in which nothing could have happened; the next step finds the loss, too.
+        let has_rows = self.call != Call::Render;
+        if is_lost && has_rows && self.on_loss != OnLoss::Raise && self.lanes[lane].may_replace(self.on_loss) {
             self.lose(lane, &error, wait);
             return;
         }
