@@ -226,6 +226,11 @@ impl AgentSession {
         }
     }
 
+    /// Whether the episode of `slot` is over, and no request about it under way.
+    pub(crate) fn is_done(&self, slot: u32) -> bool {
+        self.slots.get(slot as usize) == Some(&Slot::Done)
+    }
+
     /// Number of the last frame received.
     pub fn received(&self) -> u64 {
         self.numbering.received()

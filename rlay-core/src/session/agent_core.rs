@@ -75,6 +75,11 @@ impl AgentCore {
         (0..self.spec.slots).find_map(|slot| self.session.waiting(slot))
     }
 
+    /// Whether the episode of `slot` is over, and no request about it under way.
+    pub(crate) fn is_done(&self, slot: u32) -> bool {
+        self.session.is_done(slot)
+    }
+
     /// Whether a request under way was given up: its answer is to be fetched or dropped before the next request.
     pub(crate) fn is_late(&self) -> bool {
         matches!(self.waiting(), Some((_, true)))

@@ -186,6 +186,11 @@ impl Agent {
         self.core.waiting()
     }
 
+    /// Whether the episode of `slot` is over, and no request about it under way.
+    pub(in crate::endpoint) fn is_done(&self, slot: u32) -> bool {
+        self.core.is_done(slot)
+    }
+
     /// Gives up the answer under way: it will be late.
     pub fn give_up(&mut self) {
         self.core.give_up();

@@ -57,8 +57,6 @@ pub struct RawVectorEnv {
     observations: VectorObservations,
     results: VectorResults,
     actions: Option<SlabSizes>,
-    /// Whether the episode of each slot has ended, and this end begins the next one with the next step.
-    is_due: Vec<bool>,
     /// All slots, for requests about all.
     all: Slots,
     some_actions: Vec<u8>,
@@ -196,7 +194,6 @@ impl RawVectorEnv {
             observations: VectorObservations::new(&spec, *agent.limits()),
             results: VectorResults::new(all_slots),
             actions: SlabSizes::of(&spec.action_space),
-            is_due: vec![false; all_slots],
             all: (0..slots).collect(),
             some_actions: Vec::new(),
             call: Call::Reset,
@@ -271,12 +268,10 @@ impl RawVectorEnv {
         }
         for (slot, _) in rows {
             let slot = *slot as usize;
-            if let (Some(terminated), Some(truncated), Some(due)) = (
-                self.results.terminations.get_mut(slot),
-                self.results.truncations.get_mut(slot),
-                self.is_due.get_mut(slot),
-            ) {
-                (*terminated, *truncated, *due) = (false, false, false);
+            if let (Some(terminated), Some(truncated)) =
+                (self.results.terminations.get_mut(slot), self.results.truncations.get_mut(slot))
+            {
+                (*terminated, *truncated) = (false, false);
             }
         }
         for lane in 0..self.lanes.len() {
@@ -308,7 +303,7 @@ impl RawVectorEnv {
     /// Asks for that, without waiting for the answer.
     pub fn send_step(&mut self, packed: bool, actions: &mut Vec<u8>, wait: &mut Wait<'_>) -> Result<()> {
         self.begin(Call::Step)?;
-        let is_due = self.is_due.iter().any(|due| *due);
+        let is_due = (0..self.lanes[0].slots).any(|slot| self.is_due(0, slot));
         if self.lanes.len() == 1 && !is_due && !self.lanes[0].is_vacant() {
             let all = std::mem::take(&mut self.all);
             let sent = self.send(0, |agent, wait| agent.send_step(&all, packed, actions, wait), wait);
@@ -317,7 +312,7 @@ impl RawVectorEnv {
         }
         if packed {
             let sizes = self.actions.as_ref().ok_or_else(no_packed_form)?;
-            sizes.check(actions, self.is_due.len())?;
+            sizes.check(actions, self.all.len())?;
         }
         self.await_one(wait)?;
         let values = if packed { Vec::new() } else { self.split(actions)? };
@@ -343,7 +338,7 @@ impl RawVectorEnv {
         wait: &mut Wait<'_>,
     ) -> Result<()> {
         let Lane { first, slots, .. } = self.lanes[lane];
-        let (due, others): (Slots, Slots) = (0..slots).partition(|slot| self.is_due[(first + slot) as usize]);
+        let (due, others): (Slots, Slots) = (0..slots).partition(|slot| self.is_due(lane, *slot));
         if !others.is_empty() {
             self.some_actions.clear();
             for (i, slot) in others.iter().enumerate() {
@@ -352,7 +347,7 @@ impl RawVectorEnv {
                     (Some(sizes), true) => {
                         self.some_actions.resize(sizes.len(others.len()), 0);
                         let to = (&mut self.some_actions[..], others.len(), i);
-                        sizes.copy_row((actions, self.is_due.len(), slot), to);
+                        sizes.copy_row((actions, self.all.len(), slot), to);
                     }
                     _ => self.some_actions.extend_from_slice(&actions[values[slot].0..values[slot].1]),
                 }
@@ -362,7 +357,18 @@ impl RawVectorEnv {
             self.some_actions = picked;
             sent?;
         }
+        // As Gymnasium's own vector environments do, with a reward of zero.
+        for slot in due.iter().map(|slot| (first + slot) as usize) {
+            self.results.rewards[slot] = 0.0;
+            (self.results.terminations[slot], self.results.truncations[slot]) = (false, false);
+        }
         if due.is_empty() { Ok(()) } else { self.send_resets(lane, &due, wait) }
+    }
+
+    /// Whether the episode of a slot of this lane has ended, and this end begins the next one.
+    fn is_due(&self, lane: usize, slot: u32) -> bool {
+        let is_ours = |agent: &&Agent| agent.spec().autoreset_mode != self.mode;
+        self.lanes[lane].session().filter(is_ours).is_some_and(|agent| agent.is_done(slot))
     }
 
     /// Where the encoded action of each slot begins and ends.
@@ -373,7 +379,7 @@ impl RawVectorEnv {
             reader.split_value()?;
             Ok((start, reader.position()))
         };
-        (0..self.is_due.len()).map(|_| next()).collect()
+        self.all.iter().map(|_| next()).collect()
     }
 
     fn limits(&self) -> crate::wire::Limits {
@@ -383,8 +389,6 @@ impl RawVectorEnv {
     /// Asks for new episodes in these slots of a lane, as an environment that begins them by itself would.
     fn send_resets(&mut self, lane: usize, slots: &[u32], wait: &mut Wait<'_>) -> Result<()> {
         let reset = Reset { rows: slots.iter().map(|slot| (*slot, None)).collect(), options: Value::None };
-        let first = self.lanes[lane].first;
-        slots.iter().for_each(|slot| self.is_due[(first + slot) as usize] = false);
         self.send(lane, |agent, wait| agent.send_reset(&reset, wait), wait)
     }
 
@@ -649,7 +653,6 @@ impl RawVectorEnv {
         for slot in first..first + slots {
             let at = slot as usize;
             self.observations.fill(at);
-            self.is_due[at] = false;
             self.results.rewards[at] = 0.0;
             (self.results.terminations[at], self.results.truncations[at]) = (false, truncated);
             let info = Value::Dict(Map::from([("vacant", true)]));
@@ -673,7 +676,6 @@ impl RawVectorEnv {
             }
             self.results.rewards[at] = 0.0;
             (self.results.terminations[at], self.results.truncations[at]) = (false, truncated);
-            self.is_due[at] = false;
         }
         self.lanes[lane].under_way = 0;
         self.observations.take(&rows, received, &mut self.results.lasts)?;
@@ -692,14 +694,12 @@ impl RawVectorEnv {
     ) -> Result<()> {
         let first_slot = self.lanes[lane].first;
         let own_mode = self.lanes[lane].session().map_or(self.mode, |agent| agent.spec().autoreset_mode);
-        let is_ours = own_mode != self.mode;
         let is_reset = call == Call::Reset;
-        // A reset within a step, which Gymnasium's own vector environments answer with a reward of zero.
-        let within_step = is_reset && self.call == Call::Step;
+        let resets_ended = own_mode != self.mode && self.mode == AutoresetMode::SameStep && !is_reset;
         rows.iter_mut().for_each(|row| row.slot += first_slot);
         self.observations.take(&rows, received, &mut self.results.lasts)?;
         let mut due = Slots::new();
-        for Row { slot, first, last, terminated, truncated, reward, info } in rows {
+        for Row { slot, last, terminated, truncated, reward, info, .. } in rows {
             if last {
                 continue;
             }
@@ -708,19 +708,11 @@ impl RawVectorEnv {
             if !is_reset {
                 results.rewards[at] = reward;
                 (results.terminations[at], results.truncations[at]) = (terminated, truncated);
-            } else if within_step && self.mode == AutoresetMode::NextStep {
-                results.rewards[at] = 0.0;
-                (results.terminations[at], results.truncations[at]) = (false, false);
             }
-            let ended = (terminated || truncated) && !first && !is_reset;
-            match self.mode {
-                AutoresetMode::SameStep if is_ours && ended => {
-                    results.lasts.push(LastRow { slot, observation: self.observations.copy(at), info });
-                    due.push(slot - first_slot);
-                    continue;
-                }
-                AutoresetMode::NextStep => self.is_due[at] = is_ours && ended,
-                _ => {}
+            if resets_ended && (terminated || truncated) {
+                results.lasts.push(LastRow { slot, observation: self.observations.copy(at), info });
+                due.push(slot - first_slot);
+                continue;
             }
             results.push_info(slot, info);
         }
