@@ -6,7 +6,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use rlay_core::{ErrorKind, session::Call};
+use rlay_core::{ErrorKind, session::Call, wire::AutoresetMode};
 
 use super::world::{Counter, Heard, World};
 
@@ -83,21 +83,27 @@ fn ask(world: &mut World, known: &mut [Known], call: Call, number: u8, action: i
 }
 
 /// Checks that the event received answers the request sent.
-fn hear(known: &mut [Known], heard: Heard) -> usize {
+fn hear(known: &mut [Known], heard: Heard, mode: AutoresetMode) -> usize {
     let mut steps = 0;
     match heard {
         Heard::Rows { call, late, rows } => {
-            for (row, observation) in rows {
+            let mut lasts = Vec::new();
+            for (row, observation) in rows.iter().filter(|(row, _)| !row.last) {
                 let known = &mut known[row.slot as usize];
                 let (asked, action, given_up) = known.asked.take().expect("an answer to a question");
                 assert_eq!((asked, given_up), (call, late));
-                match call {
-                    Call::Reset => (known.started, _) = (true, known.counter.reset()),
-                    _ => (steps, _) = (steps + 1, known.counter.step(action)),
-                }
-                assert_eq!(observation, known.counter.observation());
-                assert_eq!(row, known.counter.row(row.slot, call == Call::Reset));
+                let told = if call == Call::Reset {
+                    (known.started, _) = (true, known.counter.reset());
+                    (known.counter.row(row.slot, true), known.counter.observation())
+                } else {
+                    steps += 1;
+                    let (told, last) = known.counter.step_in(mode, row.slot, action);
+                    lasts.extend(last);
+                    told
+                };
+                assert_eq!((row, *observation), (&told.0, told.1));
             }
+            assert_eq!(rows.into_iter().filter(|(row, _)| row.last).collect::<Vec<_>>(), lasts);
         }
         Heard::Frames { late, slots } => {
             for slot in slots {
@@ -110,8 +116,8 @@ fn hear(known: &mut [Known], heard: Heard) -> usize {
     steps
 }
 
-fn run(events: &[Event], packed: bool) {
-    let mut world = World::new(SLOTS, packed);
+fn run(events: &[Event], packed: bool, mode: AutoresetMode) {
+    let mut world = World::in_mode(SLOTS, packed, mode);
     let mut known = vec![Known::default(); SLOTS as usize];
     let mut steps = 0;
     // A failure does not name its slots; the order of requests tells.
@@ -140,7 +146,7 @@ fn run(events: &[Event], packed: bool) {
                         assert_eq!((Some(asked), given_up), (call, late));
                     }
                 }
-                heard => steps += hear(&mut known, heard),
+                heard => steps += hear(&mut known, heard, mode),
             },
             _ => {}
         }
@@ -159,8 +165,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn answers_match_questions_in_every_order(events in prop::collection::vec(event(), 0..200), packed: bool) {
-        run(&events, packed);
+    fn answers_match_questions_in_every_order(
+        events in prop::collection::vec(event(), 0..200),
+        packed: bool,
+        mode in prop::sample::select(vec![AutoresetMode::Disabled, AutoresetMode::NextStep, AutoresetMode::SameStep]),
+    ) {
+        run(&events, packed, mode);
     }
 }
 

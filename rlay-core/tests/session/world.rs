@@ -34,11 +34,33 @@ impl Counter {
 
     pub(crate) fn row(self, slot: u32, first: bool) -> Row {
         let reward = if first { 0.0 } else { (100 * self.step + self.action) as f64 };
-        let terminated = !first && self.step % 10 == 0;
+        let terminated = !first && self.step % 3 == 0;
         let info = Map::from([("time", self.episode * 1000 + self.step)]).into();
         Row { slot, first, last: false, terminated, truncated: false, reward, info }
     }
+
+    /// Steps as an environment in `mode` does: the row with its observation, and those with which an episode has ended
+    /// in the step that has begun another.
+    pub(crate) fn step_in(&mut self, mode: AutoresetMode, slot: u32, action: i64) -> (Told, Option<Told>) {
+        let has_ended = |counter: &Self| counter.step > 0 && counter.step % 3 == 0;
+        if mode == AutoresetMode::NextStep && has_ended(self) {
+            self.reset();
+            return ((self.row(slot, true), self.observation()), None);
+        }
+        self.step(action);
+        let told = (self.row(slot, false), self.observation());
+        if mode != AutoresetMode::SameStep || !has_ended(self) {
+            return (told, None);
+        }
+        let last = Row { last: true, ..told.0.clone() };
+        self.reset();
+        let info = self.row(slot, true).info;
+        ((Row { first: true, info, ..told.0 }, self.observation()), Some((last, told.1)))
+    }
 }
+
+/// A row and its observation.
+pub(crate) type Told = (Row, [i64; 3]);
 
 /// A request that the host has accepted and not answered.
 #[derive(Debug, Clone)]
@@ -62,6 +84,7 @@ pub(crate) struct World {
     pub(crate) steps: usize,
     /// Whether payloads are packed.
     packed: bool,
+    mode: AutoresetMode,
 }
 
 fn observations() -> AnySpace {
@@ -75,7 +98,7 @@ fn actions() -> AnySpace {
 /// What the agent received in one frame.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Heard {
-    Rows { call: Call, late: bool, rows: Vec<(Row, [i64; 3])> },
+    Rows { call: Call, late: bool, rows: Vec<Told> },
     Frames { late: bool, slots: Vec<u32> },
     Failed { call: Option<Call>, late: bool },
     Closed,
@@ -84,6 +107,11 @@ pub(crate) enum Heard {
 impl World {
     /// A session with an environment of `slots` slots that is made.
     pub(crate) fn new(slots: u32, packed: bool) -> Self {
+        Self::in_mode(slots, packed, AutoresetMode::Disabled)
+    }
+
+    /// The same where the environments do this when an episode has ended.
+    pub(crate) fn in_mode(slots: u32, packed: bool, mode: AutoresetMode) -> Self {
         let (mut agent, mut env, mut frame) = (AgentSession::new(), EnvSession::new(), Vec::new());
         agent.make(&Make::default(), &mut frame).unwrap();
         assert!(matches!(env.handle(&frame, &Limits::default()).unwrap(), EnvEvent::Make { request: 1, .. }));
@@ -92,7 +120,7 @@ impl World {
             observation_space: observations(),
             action_space: actions(),
             slots,
-            autoreset_mode: AutoresetMode::Disabled,
+            autoreset_mode: mode,
             render_mode: None,
             metadata: Map::new().into(),
             details: Map::new().into(),
@@ -110,6 +138,7 @@ impl World {
             owed: vec![],
             steps: 0,
             packed,
+            mode,
         }
     }
 
@@ -182,23 +211,29 @@ impl World {
             self.env.frames(request, &Frames(frames), &mut frame).unwrap();
             return self.to_agent.push_back(frame);
         }
-        let (mut rows, mut infos, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut told, mut lasts) = (Vec::new(), Vec::new());
         for (i, slot) in slots.iter().enumerate() {
             let counter = &mut self.counters[*slot as usize];
-            match actions.get(i) {
-                Some(action) => counter.step(*action),
-                None => counter.reset(),
-            }
-            rows.push(counter.row(*slot, call == Call::Reset));
-            put_value(&mut infos, &rows[i].info);
-            values.push(Value::Array(Array::new(&[3], &counter.observation())));
+            let Some(action) = actions.get(i) else {
+                counter.reset();
+                told.push((counter.row(*slot, true), counter.observation()));
+                continue;
+            };
+            let (row, last) = counter.step_in(self.mode, *slot, *action);
+            told.push(row);
+            lasts.extend(last);
         }
+        let (rows, observations): (Vec<Row>, Vec<[i64; 3]>) = told.into_iter().chain(lasts).unzip();
+        let values: Vec<Value> = observations.iter().map(|x| Value::Array(Array::new(&[3], x))).collect();
+        let mut infos = Vec::new();
+        rows.iter().for_each(|row| put_value(&mut infos, &row.info));
         self.steps += actions.len();
         // The head that `result` writes needs the payload's length; the payload itself follows.
-        let form = if self.packed { (true, pack_rows(&observations(), &values).unwrap().len()) } else { (false, 0) };
+        let space = self::observations();
+        let form = if self.packed { (true, pack_rows(&space, &values).unwrap().len()) } else { (false, 0) };
         self.env.result(request, &rows, &infos, form, &mut frame).unwrap();
         if self.packed {
-            frame.extend(pack_rows(&observations(), &values).unwrap());
+            frame.extend(pack_rows(&space, &values).unwrap());
         } else {
             values.iter().for_each(|value| put_value(&mut frame, value));
         }
