@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use rlay_core::{
     Discrete, Error, ErrorKind, Limits, Result, Value,
     session::{AgentEvent, AgentSession, Call, EnvEvent, EnvSession},
-    wire::{Goodbye, Header, Kind, Make, Reset, Seed, Slots, payload_head, put_value},
+    wire::{AutoresetMode, Goodbye, Header, Kind, Make, Reset, Row, Seed, Slots, payload_head, put_value},
 };
 
 use super::{
     Input,
-    expected_reply::{ExpectedReply, SLOTS},
+    expected_reply::{Episodes, ExpectedReply, SLOTS},
     messages::is_message,
 };
 
@@ -25,6 +25,8 @@ struct World {
     up: VecDeque<Vec<u8>>,
     down: VecDeque<Vec<u8>>,
     expected: Vec<ExpectedReply>,
+    /// What the environments do.
+    episodes: Episodes,
     /// How many frames each end has taken.
     taken: [u64; 2],
     /// Whether the network or a peer has broken a rule.
@@ -59,7 +61,8 @@ impl World {
         let goodbye = |code: u8| Goodbye { code: code.into(), message: "enough".into() };
         match input.byte() % 20 {
             0 => {
-                let make = Make::default();
+                let autoreset_mode = mode(input.byte());
+                let make = Make { slots: SLOTS, autoreset_mode, ..Make::default() };
                 self.ask(|agent, out| agent.make(&make, out));
             }
             1 | 2 => {
@@ -177,13 +180,17 @@ impl World {
         };
         self.taken[0] += 1;
         self.expected.push(match event {
-            EnvEvent::Make { request, .. } => ExpectedReply::Make(request),
+            EnvEvent::Make { request, make } => {
+                self.episodes = Episodes::new(make.autoreset_mode);
+                ExpectedReply::Make(request, make.autoreset_mode)
+            }
             EnvEvent::Reset { request, reset } => {
-                ExpectedReply::Rows { request, slots: reset.rows.iter().map(|(slot, _)| *slot).collect(), first: true }
+                let slots: Slots = reset.rows.iter().map(|(slot, _)| *slot).collect();
+                ExpectedReply::Rows { request, rows: self.episodes.reset(request, &slots) }
             }
             EnvEvent::Step { request, slots, payload } => {
                 let _ = payload.element(&Discrete::new(2));
-                ExpectedReply::Rows { request, slots, first: false }
+                ExpectedReply::Rows { request, rows: self.episodes.step(request, &slots) }
             }
             EnvEvent::Render { request, slots } => ExpectedReply::Frames { request, slots },
             EnvEvent::Close { request } => ExpectedReply::Close(request),
@@ -210,6 +217,7 @@ impl World {
             Ok(AgentEvent::Result { call, late, rows, payload }) => {
                 let _ = payload.value();
                 rows.iter().for_each(|row| answers(row.slot, call, late));
+                check_ends(call, &rows);
                 assert!(rows.iter().all(|row| self.agent.waiting(row.slot).is_none()), "a slot was answered");
             }
             Ok(AgentEvent::Frames { late, frames }) => {
@@ -260,6 +268,21 @@ impl World {
         self.is_disturbed = true;
         if is_up { &mut self.up } else { &mut self.down }.push_front(frame);
     }
+}
+
+/// What the environments are to do where an episode has ended.
+fn mode(byte: u8) -> AutoresetMode {
+    [AutoresetMode::Disabled, AutoresetMode::NextStep, AutoresetMode::SameStep][usize::from(byte % 3)]
+}
+
+/// Whoever sent these rows: the last rows of episodes are those of the slots that have begun others in a step, and end.
+fn check_ends(call: Call, rows: &[Row]) {
+    let ended = |row: &&Row| row.terminated || row.truncated;
+    let slots = |rows: &mut dyn Iterator<Item = &Row>| rows.map(|row| row.slot).collect::<Vec<_>>();
+    let begun = slots(&mut rows.iter().filter(|row| !row.last && row.first).filter(ended));
+    assert_eq!(slots(&mut rows.iter().filter(|row| row.last && !row.first).filter(ended)), begun, "{rows:?}");
+    assert!(begun.is_empty() || call == Call::Step, "an episode that ends with the reset: {rows:?}");
+    assert_eq!(rows.iter().filter(|row| row.last).count(), begun.len(), "{rows:?}");
 }
 
 /// Some slots, perhaps none, one twice, or one too many.
