@@ -37,6 +37,7 @@ mod tokens;
 mod tokio_listening;
 mod tokio_reconnecting;
 mod tokio_threads;
+mod vector;
 mod version_mismatch;
 mod words;
 mod workspace;
