@@ -469,7 +469,8 @@ impl RawVectorEnv {
         self.cancel.cancel();
         let mut result = Ok(());
         for agent in self.lanes.iter_mut().filter_map(Lane::agent) {
-            result = result.and(agent.close_unless(wait));
+            let closed = agent.close_unless(wait);
+            result = result.and(closed);
         }
         result
     }
