@@ -261,6 +261,7 @@ impl RawVectorEnv {
     /// Asks for that, without waiting for the answer.
     pub fn send_reset(&mut self, rows: Seeds<'_>, options: &Value, wait: &mut Wait<'_>) -> Result<()> {
         let timeout = wait.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        self.check_slots(rows)?;
         self.drop_late(wait)?;
         self.begin(Call::Reset)?;
         if self.fill_lanes(wait)? {
@@ -268,11 +269,7 @@ impl RawVectorEnv {
         }
         for (slot, _) in rows {
             let slot = *slot as usize;
-            if let (Some(terminated), Some(truncated)) =
-                (self.results.terminations.get_mut(slot), self.results.truncations.get_mut(slot))
-            {
-                (*terminated, *truncated) = (false, false);
-            }
+            (self.results.terminations[slot], self.results.truncations[slot]) = (false, false);
         }
         for lane in 0..self.lanes.len() {
             let Lane { first, slots, .. } = self.lanes[lane];
@@ -289,6 +286,20 @@ impl RawVectorEnv {
             self.send(lane, |agent, wait| agent.send_reset(&reset, wait), wait)?;
         }
         Ok(())
+    }
+
+    /// Refuses a reset of no slot, of one that does not exist, or of one twice: lanes see their own slots alone.
+    fn check_slots(&self, rows: Seeds<'_>) -> Result<()> {
+        let usage = |text: String| Err(Error::new(ErrorKind::Usage, text));
+        let mut is_named = vec![false; self.all.len()];
+        for (slot, _) in rows {
+            match is_named.get_mut(*slot as usize) {
+                None => return usage(format!("there is no env slot {slot}; there are {}", self.all.len())),
+                Some(true) => return usage(format!("slot {slot} is named twice in one reset")),
+                Some(named) => *named = true,
+            }
+        }
+        if rows.is_empty() { usage("a reset of no slot".into()) } else { Ok(()) }
     }
 
     /// Gymnasium's `step` of all slots. `actions` is packed, or one encoded value for each slot; another buffer, of any
