@@ -13,7 +13,7 @@ pytestmark = pytest.mark.gymnasium
 
 
 def test_every_program_of_the_readme_is_tested_here() -> None:
-    assert README.read_text().count("```python\n") == 4
+    assert README.read_text().count("```python\n") == 6
 
 
 def test_agent_and_host() -> None:
@@ -21,6 +21,12 @@ def test_agent_and_host() -> None:
         address = host.find("agents may dial ").split()[-1]
         with python(program("agent.py", address)) as agent:
             assert agent.wait() == 0, agent.errors
+
+
+@pytest.mark.parametrize("name", ["many.py", "arena.py"])
+def test_many_environments(name: str) -> None:
+    with python(program(name)) as learner:
+        assert learner.wait() == 0, learner.errors
 
 
 def test_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
