@@ -44,6 +44,35 @@ pub trait HostVectorEnv: fmt::Debug {
     fn close(&mut self) -> Result<()>;
 }
 
+/// What a host makes for a session: one environment, or several that step at once.
+///
+/// One is made as often as an agent asks for environments ([`HostSlots`]); several have to be as many as it asks for.
+#[derive(Debug)]
+pub enum HostedEnv<'m> {
+    /// One environment.
+    One(Box<dyn HostEnv + 'm>),
+    /// Several at once.
+    Several(Box<dyn HostVectorEnv + 'm>),
+}
+
+impl HostedEnv<'_> {
+    /// Spaces, metadata and the number of slots.
+    pub fn spec(&self) -> Spec {
+        match self {
+            Self::One(env) => env.spec(),
+            Self::Several(envs) => envs.spec(),
+        }
+    }
+
+    /// Closes what there is.
+    pub fn close(&mut self) -> Result<()> {
+        match self {
+            Self::One(env) => env.close(),
+            Self::Several(envs) => envs.close(),
+        }
+    }
+}
+
 /// Single environments side by side, one in each slot, which begin their next episodes by themselves if asked to.
 #[derive(Debug)]
 pub struct HostSlots<'m> {

@@ -50,7 +50,7 @@ pub use env::{Action, Env, Metadata, Observation, ResetResult, StepResult, rende
 pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};
 pub use frame::{Frame, Pool};
 pub use host::{HostEnv, Hosted, Outcome};
-pub use host_vector::{HostSlots, HostVectorEnv, VectorOutcome};
+pub use host_vector::{HostSlots, HostVectorEnv, HostedEnv, VectorOutcome};
 pub use mem::Mem;
 pub use offers::Offers;
 pub use policy::{Episode, Policy, rollout};

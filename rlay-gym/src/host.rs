@@ -5,7 +5,7 @@ use std::{cell::RefCell, fmt, rc::Rc};
 use numpy::PyUntypedArray;
 use pyo3::{prelude::*, types::PyDict};
 use rlay_core::{
-    Error, ErrorKind, HostEnv, Outcome, Result, Value,
+    Error, ErrorKind, HostEnv, HostedEnv, Outcome, Result, Value,
     endpoint::{HostedSession, Notice, Wait},
     wire::{AutoresetMode, Make, Payload, Seed, Spec},
 };
@@ -14,7 +14,9 @@ use crate::{
     array,
     building::{Builder, Unbuilt},
     error,
+    host_vector::PyHostVectorEnv,
     packing::{Tree, matching},
+    raw_vector_env,
     results::{self, Announced},
     space,
     value::to_value,
@@ -29,7 +31,7 @@ const STEP: [&str; 5] = ["observation", "reward", "terminated", "truncated", "in
 const RESET: [&str; 2] = ["observation", "info"];
 
 /// The exception that ended a session from within, such as Ctrl-C in the environment's own code.
-type Interrupt = Rc<RefCell<Option<PyErr>>>;
+pub(crate) type Interrupt = Rc<RefCell<Option<PyErr>>>;
 
 /// A Python environment, with the methods, spaces and state that hosting it needs.
 struct PyHostEnv {
@@ -61,10 +63,7 @@ pub(crate) fn serve(py: Python<'_>, session: HostedSession, make: &Bound<'_, PyA
     let interrupt = py.detach(move || {
         let interrupt = Interrupt::default();
         let for_env = interrupt.clone();
-        let mut factory = |request: &Make| {
-            Python::attach(|py| PyHostEnv::make(py, make.bind(py), request, &for_env))
-                .map(|env| Box::new(env) as Box<dyn HostEnv>)
-        };
+        let mut factory = |request: &Make| Python::attach(|py| PyHostEnv::make(py, make.bind(py), request, &for_env));
         let mut check = || look(&interrupt, || Error::new(ErrorKind::Closed, "interrupted"));
         let mut notice = |what: Notice<'_>| log(what, &interrupt);
         let mut wait = Wait::default().with_notices(&mut notice);
@@ -79,7 +78,12 @@ pub(crate) fn serve(py: Python<'_>, session: HostedSession, make: &Bound<'_, PyA
 }
 
 impl PyHostEnv {
-    fn make(py: Python<'_>, make: &Bound<'_, PyAny>, request: &Make, interrupt: &Interrupt) -> Result<Self> {
+    fn make<'m>(
+        py: Python<'_>,
+        make: &Bound<'_, PyAny>,
+        request: &Make,
+        interrupt: &Interrupt,
+    ) -> Result<HostedEnv<'m>> {
         let kwargs = match &request.kwargs {
             Value::None => PyDict::new(py).into_any(),
             kwargs => Builder::new(py, None).build(kwargs).map_err(|unbuilt| refuse(py, unbuilt, interrupt))?,
@@ -87,7 +91,13 @@ impl PyHostEnv {
         let build = || {
             let made =
                 make.call1((request.render_mode.as_deref(), request.env_id.as_deref(), kwargs, request.slots))?;
-            Self::described(py, &made, interrupt).map_err(|raised| {
+            let hosted = match made.get_item(8)?.is_none() {
+                true => Self::described(py, &made, interrupt).map(|env| HostedEnv::One(Box::new(env))),
+                false => {
+                    PyHostVectorEnv::described(py, &made, interrupt).map(|envs| HostedEnv::Several(Box::new(envs)))
+                }
+            };
+            hosted.map_err(|raised| {
                 let let_go = || {
                     let (env, own) = (made.get_item(0)?, made.get_item(7)?);
                     py.import("rlay._hosting")?.call_method1("let_go", (env, own, raised.value(py)))
@@ -98,19 +108,10 @@ impl PyHostEnv {
         build().map_err(|raised: PyErr| blame(py, raised, interrupt))
     }
 
-    /// `made`: (env, env id, observation space, action space, render mode, metadata, details, whether to close it).
+    /// `made` is `rlay._hosting.Described`.
     fn described(py: Python<'_>, made: &Bound<'_, PyAny>, interrupt: &Interrupt) -> PyResult<Self> {
         let get = |i: usize| made.get_item(i);
-        let spec = Spec {
-            env_id: get(1)?.extract()?,
-            observation_space: space::from_py(&get(2)?)?,
-            action_space: space::from_py(&get(3)?)?,
-            slots: 1,
-            autoreset_mode: AutoresetMode::Disabled,
-            render_mode: get(4)?.extract()?,
-            metadata: to_value(&get(5)?)?,
-            details: to_value(&get(6)?)?,
-        };
+        let spec = spec(made)?;
         let env = get(0)?;
         Ok(Self {
             observations: Tree::new(py, &spec.observation_space)?,
@@ -157,8 +158,28 @@ impl PyHostEnv {
     }
 }
 
+/// What the agent is told of an environment.
+pub(crate) fn spec(made: &Bound<'_, PyAny>) -> PyResult<Spec> {
+    let get = |i: usize| made.get_item(i);
+    let several: Option<(u32, String)> = get(8)?.extract()?;
+    let (slots, autoreset_mode) = match several {
+        None => (1, AutoresetMode::Disabled),
+        Some((slots, mode)) => (slots, raw_vector_env::mode(&mode)?),
+    };
+    Ok(Spec {
+        env_id: get(1)?.extract()?,
+        observation_space: space::from_py(&get(2)?)?,
+        action_space: space::from_py(&get(3)?)?,
+        slots,
+        autoreset_mode,
+        render_mode: get(4)?.extract()?,
+        metadata: to_value(&get(5)?)?,
+        details: to_value(&get(6)?)?,
+    })
+}
+
 /// The environment's failure; Ctrl-C also ends the session.
-fn blame(py: Python<'_>, raised: PyErr, interrupt: &Interrupt) -> Error {
+pub(crate) fn blame(py: Python<'_>, raised: PyErr, interrupt: &Interrupt) -> Error {
     let failure = error::failure(py, &raised);
     if error::is_interrupt(py, &raised) {
         *interrupt.borrow_mut() = Some(raised);
@@ -167,7 +188,7 @@ fn blame(py: Python<'_>, raised: PyErr, interrupt: &Interrupt) -> Error {
 }
 
 /// The agent's error, if what the agent sent could not be built; Ctrl-C also ends the session.
-fn refuse(py: Python<'_>, unbuilt: Unbuilt, interrupt: &Interrupt) -> Error {
+pub(crate) fn refuse(py: Python<'_>, unbuilt: Unbuilt, interrupt: &Interrupt) -> Error {
     match unbuilt {
         Unbuilt::Interrupted(raised) => blame(py, raised, interrupt),
         unbuilt => unbuilt.into_refusal(py),

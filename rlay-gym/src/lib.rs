@@ -6,6 +6,7 @@ mod array;
 mod building;
 mod error;
 mod host;
+mod host_vector;
 mod options;
 mod packing;
 mod polled;

@@ -293,29 +293,57 @@ impl Tree {
         }
     }
 
-    /// Writes a batch of so many actions in the packed form, if they are one array of just what the space declares;
-    /// returns whether they are.
+    /// Writes a batch of so many elements in the packed form, if it is of just the arrays that the space declares;
+    /// returns whether it is. In a Discrete each is a scalar of NumPy, as the items of the array are.
     pub(crate) fn write_stacked(&self, batch: &Bound<'_, PyAny>, slots: usize, out: &mut Vec<u8>) -> PyResult<bool> {
         out.clear();
+        Ok(self.is_fixed && self.stack(batch, slots, out)?)
+    }
+
+    fn stack(&self, batch: &Bound<'_, PyAny>, slots: usize, out: &mut Vec<u8>) -> PyResult<bool> {
         let (dtype, shape): (DType, &[u64]) = match &self.node {
-            Node::Array { dtype, shape, .. } if self.is_fixed => (*dtype, shape),
+            Node::Array { dtype, shape, .. } => (*dtype, shape),
             Node::Discrete { dtype, .. } => (*dtype, &[]),
-            _ => return Ok(false),
+            Node::Tuple(members) => {
+                let Ok(tuple) = batch.cast_exact::<PyTuple>() else { return Ok(false) };
+                if tuple.len() != members.len() {
+                    return Ok(false);
+                }
+                for (member, item) in members.iter().zip(tuple.iter_borrowed()) {
+                    if !member.stack(&item, slots, out)? {
+                        return Ok(false);
+                    }
+                }
+                return Ok(true);
+            }
+            Node::Dict(members) => {
+                let Ok(dict) = batch.cast::<PyDict>() else { return Ok(false) };
+                if dict.len() != members.len() {
+                    return Ok(false);
+                }
+                for (key, member) in members {
+                    let Some(item) = dict.get_item(key)? else { return Ok(false) };
+                    if !member.stack(&item, slots, out)? {
+                        return Ok(false);
+                    }
+                }
+                return Ok(true);
+            }
+            Node::Variable(_) => return Ok(false),
         };
         let shape: Vec<u64> = [slots as u64].iter().chain(shape).copied().collect();
         let Some(array) = matching(batch, dtype, &shape)? else { return Ok(false) };
-        let Some(bytes) = array::bytes(&array) else { return Ok(false) };
-        match &self.node {
-            Node::Discrete { .. } if dtype == DType::I64 => out.extend_from_slice(bytes),
-            Node::Discrete { .. } => return Ok(false),
-            _ => {
-                out.extend_from_slice(bytes);
-                out.resize(padded(out.len()), 0);
-                return Ok(true);
-            }
+        let is_discrete = matches!(self.node, Node::Discrete { .. });
+        let wide = match is_discrete && dtype != DType::I64 {
+            true => array.call_method1("astype", ("int64",))?,
+            false if array::bytes(&array).is_some() => array.into_any(),
+            false => array.call_method0("copy")?,
+        };
+        let Some(bytes) = array::exact(&wide).and_then(array::bytes) else { return Ok(false) };
+        out.extend_from_slice(bytes);
+        if is_discrete {
+            out.resize(out.len() + slots, 1);
         }
-        // Each is a scalar of NumPy, as the items of the array are.
-        out.resize(out.len() + slots, 1);
         out.resize(padded(out.len()), 0);
         Ok(true)
     }

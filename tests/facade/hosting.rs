@@ -157,7 +157,7 @@ fn a_host_that_drops_whoever_comes_back_is_not_dialed_without_pause() {
             let for_env = stop.clone();
             let mut factory = move |_: &Make| {
                 for_env.cancel();
-                Ok(Box::new(Hosted::new(CountingEnv::new(None), None)) as Box<dyn rlay::HostEnv>)
+                Ok(rlay::HostedEnv::One(Box::new(Hosted::new(CountingEnv::new(None), None))))
             };
             let mut host = Host::new(&mut factory, connection.limits(), true);
             serve(&mut connection, &mut host, &mut Wait::default().with_cancel(&stop))?;

@@ -1,8 +1,8 @@
 //! Render modes: those the environment declares, and no other.
 
 use rlay::{
-    AgentOptions, ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, Limits, Map, Outcome,
-    ServerBackend, ServerEnv, Value,
+    AgentOptions, ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, HostedEnv, Limits, Map,
+    Outcome, ServerBackend, ServerEnv, Value,
     endpoint::{Acceptor, Host, Wait, serve},
     wire::{Make, Payload, Role, Seed, Spec},
 };
@@ -202,7 +202,7 @@ fn asked(metadata: &Value, wanted: &str) -> Result<Option<Value>, String> {
             let mut factory = |make: &Make| {
                 let env = CountingEnv::new(make.render_mode.as_deref());
                 let says = Says(Hosted::new(env, make.render_mode.clone()), metadata.clone());
-                Ok(Box::new(says) as Box<dyn HostEnv>)
+                Ok(HostedEnv::One(Box::new(says)))
             };
             let limits = connection.limits();
             serve(&mut connection, &mut Host::new(&mut factory, limits, true), &mut Wait::default())

@@ -8,8 +8,8 @@ use std::{
 };
 
 use rlay::{
-    AgentOptions, ClientBackend, ClientEnv, ConnectionOptions, Env, EnvError, Error, ErrorKind, HostEnv, HostOptions,
-    Hosted, ServerEnv, Token, Value,
+    AgentOptions, ClientBackend, ClientEnv, ConnectionOptions, Env, EnvError, Error, ErrorKind, HostOptions, Hosted,
+    HostedEnv, ServerEnv, Token, Value,
     asynchronous::{self, AsyncAcceptor, AsyncConnection, AsyncEnv},
     endpoint::Host,
     wire::{Make, Role},
@@ -29,7 +29,7 @@ use crate::{
 
 /// Hosts one session of an environment of this factory on this task.
 async fn serve<E: Env + 'static>(mut line: AsyncConnection, make: impl Fn() -> E) -> rlay::Result<()> {
-    let mut make = |asked: &Make| Ok(Box::new(Hosted::new(make(), asked.render_mode.clone())) as Box<dyn HostEnv>);
+    let mut make = |asked: &Make| Ok(HostedEnv::One(Box::new(Hosted::new(make(), asked.render_mode.clone()))));
     let limits = *line.limits();
     asynchronous::serve(&mut line, &mut Host::new(&mut make, limits, true)).await
 }

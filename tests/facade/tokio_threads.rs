@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rlay::{
-    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, HostEnv, Hosted, PolicyServer, PolledEnv, ServerBackend,
-    ServerEnv, Space, Value, asynchronous,
+    ClientBackend, ClientEnv, Env, EnvError, Error, ErrorKind, Hosted, HostedEnv, PolicyServer, PolledEnv,
+    ServerBackend, ServerEnv, Space, Value, asynchronous,
     endpoint::Host,
     wire::{Make, Role},
 };
@@ -25,7 +25,7 @@ async fn host(mut listener: Box<dyn rlay::Listener>, acceptor: asynchronous::Asy
     let mut line = acceptor.handshake(listener.accept().await?).await?.expect("a new session");
     let mut make = |make: &Make| {
         let env = CountingEnv::new(make.render_mode.as_deref());
-        Ok(Box::new(Hosted::new(env, make.render_mode.clone())) as Box<dyn HostEnv>)
+        Ok(HostedEnv::One(Box::new(Hosted::new(env, make.render_mode.clone()))))
     };
     let limits = *line.limits();
     asynchronous::serve(&mut line, &mut Host::new(&mut make, limits, true)).await

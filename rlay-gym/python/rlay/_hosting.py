@@ -10,12 +10,18 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from rlay import _rlay, _spaces
+from rlay import _rlay, _spaces, _vector_hosting
 from rlay._log import logger
 from rlay._options import shown
 from rlay.errors import Error
 
-One = str | EnvSpec | gym.Env[Any, Any] | Callable[..., gym.Env[Any, Any]]
+One = (
+    str
+    | EnvSpec
+    | gym.Env[Any, Any]
+    | gym.vector.VectorEnv[Any, Any, Any]
+    | Callable[..., gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, Any]]
+)
 """An environment that can be hosted."""
 
 Source = One | Mapping[str, One]
@@ -24,8 +30,19 @@ Source = One | Mapping[str, One]
 _NOT_THE_ENVIRONMENTS = frozenset({"id", "render_mode", "max_episode_steps", "disable_env_checker"})
 """Arguments of ``gym.make`` itself. The render mode is requested, and checked, apart from the others."""
 
-Described = tuple[Any, str, tuple[Any, ...], tuple[Any, ...], str | None, dict[str, Any], dict[str, Any], bool]
-"""Environment, id, observation space, action space, render mode, metadata, details, whether the host closes it."""
+Described = tuple[
+    Any,
+    str,
+    tuple[Any, ...],
+    tuple[Any, ...],
+    str | None,
+    dict[str, Any],
+    dict[str, Any],
+    bool,
+    tuple[int, str] | None,
+]
+"""Environment, id, observation space, action space, render mode, metadata, details, whether the host closes it; and of
+a vector environment how many there are, and their autoreset mode."""
 
 
 def offered(source: Source) -> list[str]:
@@ -35,7 +52,7 @@ def offered(source: Source) -> list[str]:
 
 def is_instance(source: Source) -> bool:
     """Whether ``source`` is an environment rather than a way to make one."""
-    if isinstance(source, gym.Env):
+    if isinstance(source, gym.Env | gym.vector.VectorEnv):
         return True
     if isinstance(source, str | EnvSpec | type) or callable(source):
         return False
@@ -93,14 +110,16 @@ def check(source: Source, env_kwargs: Collection[str]) -> None:
 
 
 def check_single(env: Any) -> None:
-    """Refuse vector and multi-agent environments, which no session can carry."""
+    """Refuse multi-agent environments, and vectors that are not Gymnasium's, which no session can carry."""
     what = env if isinstance(env, type) else type(env)
     name = f"{what.__module__}.{what.__qualname__}"
     is_single = isinstance(env, gym.Env) or issubclass(what, gym.Env)
-    if issubclass(what, gym.vector.VectorEnv) or (not is_single and hasattr(env, "num_envs")):
+    if issubclass(what, gym.vector.VectorEnv):
+        return
+    if not is_single and hasattr(env, "num_envs"):
         raise TypeError(
-            f"cannot host {name}, which is a vector of environments; give one of them, by its id or a function that "
-            "makes it: an agent that wants several opens several, as in SyncVectorEnv([lambda: ClientEnv(address)] * 4)"
+            f"cannot host {name}, which is a vector of environments and no gymnasium.vector.VectorEnv; give one of them, "
+            "by its id or a function that makes it: agents make as many as they want, as ClientVectorEnv does"
         )
     if not is_single and (hasattr(env, "possible_agents") or hasattr(env, "agents")):
         raise TypeError(
@@ -137,6 +156,8 @@ def maker(source: Source) -> Make:
         return choose
 
     def make(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any], slots: int) -> Described:
+        if isinstance(source, gym.vector.VectorEnv):
+            return describe(source, source.render_mode, False)
         if is_instance(source):
             if slots > 1:
                 raise Error(
@@ -154,8 +175,10 @@ def maker(source: Source) -> Make:
             env = gym.make(source, render_mode=render_mode, disable_env_checker=True, **kwargs)
             return describe(env, render_mode, True)
         assert not isinstance(source, gym.Env), "an instance, see above"
-        if _takes_render_mode(source):
+        if _takes(source, "render_mode"):
             kwargs = {"render_mode": render_mode, **kwargs}
+        if _takes(source, "num_envs", by_name=True):
+            kwargs = {"num_envs": max(1, slots), **kwargs}
         env = source(**kwargs)
         return describe(env, render_mode, True)
 
@@ -200,12 +223,13 @@ def render_modes(metadata: Any) -> list[str] | None:
     return sorted(found) if isinstance(modes, set | frozenset) else found
 
 
-def _takes_render_mode(source: Callable[..., Any]) -> bool:
+def _takes(source: Callable[..., Any], name: str, by_name: bool = False) -> bool:
+    """Whether a function takes this keyword argument; ``by_name``: it must have a parameter of this name."""
     try:
         parameters = inspect.signature(source).parameters
     except (TypeError, ValueError):
-        return True
-    return "render_mode" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return not by_name
+    return name in parameters or (not by_name and any(p.kind is p.VAR_KEYWORD for p in parameters.values()))
 
 
 class Announced:
@@ -287,12 +311,21 @@ def describe(env: Any, render_mode: str | None, own: bool) -> Described:
 
 
 def _described(env: Any, render_mode: str | None, own: bool) -> Described:
-    observation_space = _spaces.describe(env.observation_space, "observation_space")
-    action_space = _spaces.describe(env.action_space, "action_space")
+    several = None
+    if isinstance(env, gym.vector.VectorEnv):
+        several = env.num_envs, _vector_hosting.autoreset_mode(env)
+        observation_space = _spaces.describe(env.single_observation_space, "single_observation_space")
+        action_space = _spaces.describe(env.single_action_space, "single_action_space")
+    else:
+        observation_space = _spaces.describe(env.observation_space, "observation_space")
+        action_space = _spaces.describe(env.action_space, "action_space")
     spec, metadata = _attribute(env, "spec", None), _attribute(env, "metadata", None)
     if metadata is not None and not isinstance(metadata, Mapping):
         logger.warning("the environment's metadata is a %s and no dict; it is left out", type(metadata).__name__)
     metadata = dict(metadata) if isinstance(metadata, Mapping) else {}
+    if several is not None:
+        # An enum, of which the agent makes its own.
+        metadata.pop("autoreset_mode", None)
     declared = render_modes(metadata)
     if declared is None and render_mode is not None:
         logger.warning(
@@ -310,4 +343,5 @@ def _described(env: Any, render_mode: str | None, own: bool) -> Described:
         metadata,
         {} if spec is None else {name: _fact(spec, name) for name in _FACTS},
         own,
+        several,
     )

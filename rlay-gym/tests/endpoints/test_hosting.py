@@ -151,7 +151,7 @@ def test_why_an_environment_is_refused_is_not_hidden_by_its_close(
 def test_an_instance_that_is_refused_is_not_closed() -> None:
     misbehaving_envs.closings()
     with pytest.raises(rlay.Error, match="OwnSpace"):
-        _hosting.maker(misbehaving_envs.Refused())(None, None, {})
+        _hosting.maker(misbehaving_envs.Refused())(None, None, {}, 1)
     assert misbehaving_envs.closings() == []
 
 

@@ -12,7 +12,8 @@ use crate::{
     env::Env,
     error::{EnvError, Error, Result},
     guard::guard,
-    host::{HostEnv, Hosted},
+    host::Hosted,
+    host_vector::HostedEnv,
     printable::log_entry,
     wire::Make,
 };
@@ -21,7 +22,7 @@ use crate::{
 pub(in crate::endpoint) const CLOSE_TIME: Duration = Duration::from_millis(1500);
 
 /// Makes an environment for each session.
-type Maker = Arc<dyn Fn(&Make) -> Result<Box<dyn HostEnv>> + Send + Sync>;
+type Maker = Arc<dyn Fn(&Make) -> Result<HostedEnv<'static>> + Send + Sync>;
 
 /// A host: a pool, what makes environments, and the threads of sessions.
 #[derive(Clone)]
@@ -39,7 +40,7 @@ impl Backend {
     ) -> Self {
         let maker = Arc::new(move |make: &Make| {
             let hosted = guard(|| Ok(Hosted::new(factory(make)?, make.render_mode.clone())))?;
-            Ok(Box::new(hosted) as Box<dyn HostEnv>)
+            Ok(HostedEnv::One(Box::new(hosted)))
         });
         Self { pool, maker, threads: Arc::default() }
     }

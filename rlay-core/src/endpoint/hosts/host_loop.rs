@@ -17,10 +17,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
     host::{HostEnv, Outcome},
-    host_vector::{HostSlots, HostVectorEnv, VectorOutcome},
+    host_vector::{HostSlots, HostedEnv, VectorOutcome},
     offers::Offers,
     session::retransmit::ToRetransmit,
-    wire::{AutoresetMode, Frames, Goodbye, Kind, Limits, Make, Spec},
+    wire::{AutoresetMode, Frames, Goodbye, Kind, Limits, Make},
 };
 
 /// How long the last frame of a session may take.
@@ -29,14 +29,14 @@ const GOODBYE_TIME: Duration = Duration::from_millis(500);
 /// Most environments that an agent may ask for, unless the host says otherwise.
 pub(in crate::endpoint) const MAX_SLOTS: u32 = 1024;
 
-/// Makes the environment that an agent asks for.
-pub type Factory<'m> = dyn FnMut(&Make) -> Result<Box<dyn HostEnv + 'm>> + 'm;
+/// Makes the environment that an agent asks for, or several at once; see [`HostedEnv`].
+pub type Factory<'m> = dyn FnMut(&Make) -> Result<HostedEnv<'m>> + 'm;
 
 /// Answers the requests of one session from one environment. It sees no channel: any loop can turn it.
 pub struct Host<'m> {
     core: HostCore,
     factory: &'m mut Factory<'m>,
-    env: Option<Served<'m>>,
+    env: Option<HostedEnv<'m>>,
     outcome: Outcome,
     vector_outcome: VectorOutcome,
     /// Most environments that an agent may ask for.
@@ -45,29 +45,6 @@ pub struct Host<'m> {
     body: Body,
     /// What the host remembers of other sessions; `None`: nothing.
     history: Option<&'m History>,
-}
-
-/// What answers the requests.
-#[derive(Debug)]
-enum Served<'m> {
-    One(Box<dyn HostEnv + 'm>),
-    Several(Box<dyn HostVectorEnv + 'm>),
-}
-
-impl Served<'_> {
-    fn spec(&self) -> Spec {
-        match self {
-            Self::One(env) => env.spec(),
-            Self::Several(envs) => envs.spec(),
-        }
-    }
-
-    fn close(&mut self) -> Result<()> {
-        match self {
-            Self::One(env) => env.close(),
-            Self::Several(envs) => envs.close(),
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +129,8 @@ impl<'m> Host<'m> {
             Request::Reset(request, reset) => {
                 let seed = reset.rows.first().and_then(|(_, seed)| seed.as_ref());
                 let result = match &mut self.env {
-                    Some(Served::One(env)) => env.reset_into(seed, &reset.options, &mut self.outcome),
-                    Some(Served::Several(envs)) => envs.reset_into(&reset, &mut self.vector_outcome),
+                    Some(HostedEnv::One(env)) => env.reset_into(seed, &reset.options, &mut self.outcome),
+                    Some(HostedEnv::Several(envs)) => envs.reset_into(&reset, &mut self.vector_outcome),
                     None => Err(closed()),
                 };
                 let result = result.and_then(|()| self.answer_rows(request, true));
@@ -161,8 +138,8 @@ impl<'m> Host<'m> {
             }
             Request::Step(request, slots, payload) => {
                 let result = match &mut self.env {
-                    Some(Served::One(env)) => env.step_into(payload, &mut self.outcome),
-                    Some(Served::Several(envs)) => envs.step_into(&slots, payload, &mut self.vector_outcome),
+                    Some(HostedEnv::One(env)) => env.step_into(payload, &mut self.outcome),
+                    Some(HostedEnv::Several(envs)) => envs.step_into(&slots, payload, &mut self.vector_outcome),
                     None => Err(closed()),
                 };
                 let result = result.and_then(|()| self.answer_rows(request, false));
@@ -170,8 +147,8 @@ impl<'m> Host<'m> {
             }
             Request::Render(request, slots) => {
                 let result = match &mut self.env {
-                    Some(Served::One(env)) => env.render().map(|frame| Frames(smallvec![(0, frame)])),
-                    Some(Served::Several(envs)) => envs.render(&slots),
+                    Some(HostedEnv::One(env)) => env.render().map(|frame| Frames(smallvec![(0, frame)])),
+                    Some(HostedEnv::Several(envs)) => envs.render(&slots),
                     None => Err(closed()),
                 };
                 let result = result.and_then(|frames| self.core.frames(request, &frames));
@@ -262,7 +239,7 @@ impl<'m> Host<'m> {
         self.env.take().map_or(Ok(()), |mut env| env.close())
     }
 
-    fn make(&mut self, make: &Make) -> Result<Served<'m>> {
+    fn make(&mut self, make: &Make) -> Result<HostedEnv<'m>> {
         self.core.check_offered(make)?;
         if make.slots > self.max_slots {
             let text = format!(
@@ -272,23 +249,36 @@ impl<'m> Host<'m> {
             );
             return Err(Error::new(ErrorKind::Usage, text));
         }
-        let env = match make.slots {
-            0 | 1 if make.autoreset_mode == AutoresetMode::Disabled => Served::One((self.factory)(make)?),
-            slots => Served::Several(Box::new(self.make_slots(make, slots.max(1))?)),
+        let env = match (self.factory)(make)? {
+            HostedEnv::One(env) if make.slots > 1 || make.autoreset_mode != AutoresetMode::Disabled => {
+                HostedEnv::Several(Box::new(self.make_slots(env, make)?))
+            }
+            env => env,
         };
+        let slots = env.spec().slots;
+        if make.slots != 0 && slots != make.slots {
+            let text = format!("this host steps {slots} environments at once; ask for as many, not for {}", make.slots);
+            return Err(let_go(env, Error::new(ErrorKind::Usage, text)));
+        }
         match check_render_mode(&env.spec().metadata, make) {
             Ok(()) => Ok(env),
             Err(error) => Err(let_go(env, error)),
         }
     }
 
-    fn make_slots(&mut self, make: &Make, slots: u32) -> Result<HostSlots<'m>> {
-        let mut envs = Vec::new();
-        for _ in 0..slots {
-            match (self.factory)(make) {
-                Ok(env) => envs.push(env),
-                Err(error) => return Err(envs.into_iter().fold(error, |error, env| let_go(Served::One(env), error))),
-            }
+    /// Makes as many environments as an agent asks for, of which there is the first.
+    fn make_slots(&mut self, first: Box<dyn HostEnv + 'm>, make: &Make) -> Result<HostSlots<'m>> {
+        let mut envs = vec![first];
+        while envs.len() < make.slots as usize {
+            let error = match (self.factory)(make) {
+                Ok(HostedEnv::One(env)) => {
+                    envs.push(env);
+                    continue;
+                }
+                Ok(several) => let_go(several, Error::new(ErrorKind::Usage, "the host made one, and then several")),
+                Err(error) => error,
+            };
+            return Err(envs.into_iter().fold(error, |error, env| let_go(HostedEnv::One(env), error)));
         }
         HostSlots::new(envs, make.autoreset_mode)
     }
@@ -296,8 +286,8 @@ impl<'m> Host<'m> {
     /// Answers with what stands in the outcome.
     fn answer_rows(&mut self, request: u64, first: bool) -> Result<()> {
         let (at, is_first_step) = match &self.env {
-            Some(Served::Several(_)) => (Body::Vector, self.core.rows(request, first, &self.vector_outcome)?),
-            Some(Served::One(env)) if let Some(in_place) = env.observation() => {
+            Some(HostedEnv::Several(_)) => (Body::Vector, self.core.rows(request, first, &self.vector_outcome)?),
+            Some(HostedEnv::One(env)) if let Some(in_place) = env.observation() => {
                 (Body::InPlace, self.core.row(request, first, &self.outcome, in_place.len())?)
             }
             _ => (Body::Outcome, self.core.row(request, first, &self.outcome, self.outcome.observation.len())?),
@@ -324,13 +314,13 @@ fn body<'b>(
     at: Body,
     outcome: &'b Outcome,
     vector_outcome: &'b VectorOutcome,
-    env: Option<&'b Served<'_>>,
+    env: Option<&'b HostedEnv<'_>>,
 ) -> &'b [u8] {
     match (at, env) {
         (Body::Nothing, _) => &[],
         (Body::Outcome, _) => &outcome.observation,
         (Body::Vector, _) => &vector_outcome.observations,
-        (Body::InPlace, Some(Served::One(env))) => env.observation().unwrap_or_default(),
+        (Body::InPlace, Some(HostedEnv::One(env))) => env.observation().unwrap_or_default(),
         (Body::InPlace, _) => &[],
     }
 }
@@ -486,7 +476,7 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
 }
 
 /// Closes an environment that is not to be hosted. What that fails with is told after `error`, which is why.
-fn let_go(mut env: Served<'_>, error: Error) -> Error {
+fn let_go(mut env: HostedEnv<'_>, error: Error) -> Error {
     match env.close() {
         Ok(()) => error,
         Err(besides) => error.advice(&format!("its close() failed besides: {besides}")),

@@ -41,13 +41,13 @@ use crate::{
 /// Clones are the same pool.
 ///
 /// ```no_run
-/// use rlay::{HostEnv, Result, endpoint::{SessionPool, Wait}, wire::Make};
+/// use rlay::{HostedEnv, Result, endpoint::{SessionPool, Wait}, wire::Make};
 ///
 /// let pool = SessionPool::listen("mem://arena", rlay::host_options().max_sessions(1), None)?;
 /// pool.claim()?;
 /// while let Some(session) = pool.next(&mut Wait::default())? {
 ///     // With one session at a time it is hosted on this very thread.
-///     let mut factory = |_: &Make| -> Result<Box<dyn HostEnv>> { todo!("make an environment") };
+///     let mut factory = |_: &Make| -> Result<HostedEnv<'_>> { todo!("make an environment") };
 ///     let _ = session.serve(&mut factory, &mut Wait::default());
 /// }
 /// pool.release();
