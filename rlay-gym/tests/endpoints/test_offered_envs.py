@@ -10,7 +10,7 @@ import pytest
 
 import rlay
 from host_process import HostProcess
-from raw_peer import HELLO, dial
+from raw_peer import HELLO, MAKE, dial
 
 pytestmark = pytest.mark.gymnasium
 
@@ -83,7 +83,7 @@ def test_names_of_modules_are_only_names(host_process: HostProcess) -> None:
     with dial(address) as foreign_peer:
         foreign_peer.send("Hello", HELLO)
         assert foreign_peer.receive()["kind"] == "Welcome"
-        foreign_peer.send("Make", {"env_id": "antigravity:X-v0", "kwargs": {"Dict": []}, "render_mode": None})
+        foreign_peer.send("Make", MAKE | {"env_id": "antigravity:X-v0"})
         answer = foreign_peer.receive()
         assert (answer["kind"], answer["body"]["code"]) == ("Error", 1)
         assert "offers no environment" in answer["body"]["failure"]["message"]

@@ -39,16 +39,19 @@ WELCOME = {
 }
 DISCRETE = {"Discrete": {"dtype": "i64", "n": 2, "start": 0}}
 SPEC = {
-    "env_id": "", "observation_space": DISCRETE, "action_space": DISCRETE, "slots": 1, "render_mode": None,
+    "env_id": "", "observation_space": DISCRETE, "action_space": DISCRETE, "slots": 1,
+    "autoreset_mode": "Disabled", "render_mode": None,
     "metadata": {"Dict": []}, "details": {"Dict": []},
 }  # fmt: skip
-MAKE: Json = {"env_id": None, "kwargs": {"Dict": []}, "render_mode": None}
+MAKE: Json = {
+    "env_id": None, "kwargs": {"Dict": []}, "render_mode": None, "slots": 1, "autoreset_mode": "Disabled",
+}  # fmt: skip
 RESET = {"rows": [[0, None]], "options": "None"}
 
 
 def result(first: bool, packed: bytes) -> Json:
     """Body and payload of a Result for slot 0."""
-    row = {"slot": 0, "first": first, "terminated": False, "truncated": False, "reward": f"{0:016x}"}
+    row = {"slot": 0, "first": first, "last": False, "terminated": False, "truncated": False, "reward": f"{0:016x}"}
     return {"body": [row | {"info": {"Dict": []}}], "payload": {"Packed": packed.hex()}}
 
 

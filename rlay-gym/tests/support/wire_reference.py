@@ -128,14 +128,23 @@ def seed(r: Reader) -> Json:
 
 def row(r: Reader) -> Json:
     slot, flags = r.u32(), r.u8()
-    require(flags < 8, "unknown row flags")
-    first, terminated, truncated = (flags & bit != 0 for bit in (1, 2, 4))
-    return {"slot": slot, "first": first, "terminated": terminated, "truncated": truncated, "reward": r.f64()}
+    require(flags < 16, "unknown row flags")
+    names = ("first", "terminated", "truncated", "last")
+    return {"slot": slot, **{name: flags & (1 << bit) != 0 for bit, name in enumerate(names)}, "reward": r.f64()}
 
 
 def result(r: Reader) -> Json:
     rows = r.items(13, lambda: r.nested(lambda: row(r)))
     return [json | {"info": r.mapping()} for json in rows]
+
+
+AUTORESET_MODES = ("Disabled", "NextStep", "SameStep")
+
+
+def autoreset_mode(r: Reader) -> str:
+    mode = r.u8()
+    require(mode < len(AUTORESET_MODES), "unknown autoreset mode")
+    return AUTORESET_MODES[mode]
 
 
 BODIES: dict[str, Callable[[Reader], Json]] = {
@@ -150,10 +159,11 @@ BODIES: dict[str, Callable[[Reader], Json]] = {
     "Error": error,
     "Make": lambda r: {
         "env_id": r.option(lambda: r.text(1024)), "kwargs": r.value(), "render_mode": r.option(lambda: r.text(256)),
+        "slots": r.u32(), "autoreset_mode": autoreset_mode(r),
     },
     "Spec": lambda r: {
         "env_id": r.text(1024), "observation_space": r.space(), "action_space": r.space(), "slots": r.u32(),
-        "render_mode": r.option(lambda: r.text(256)), "metadata": r.mapping(), "details": r.mapping(),
+        "autoreset_mode": autoreset_mode(r), "render_mode": r.option(lambda: r.text(256)), "metadata": r.mapping(), "details": r.mapping(),
     },
     "Reset": lambda r: {
         "rows": r.items(5, lambda: r.nested(lambda: [r.u32(), r.option(lambda: seed(r))])), "options": r.value(),

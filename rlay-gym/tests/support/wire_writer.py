@@ -109,7 +109,7 @@ def space(json: Json) -> bytes:
 
 
 def row(x: Json) -> bytes:
-    flags = x["first"] + 2 * x["terminated"] + 4 * x["truncated"]
+    flags = x["first"] + 2 * x["terminated"] + 4 * x["truncated"] + 8 * x["last"]
     return u32(x["slot"]) + u8(flags) + f64(x["reward"])
 
 
@@ -119,6 +119,10 @@ def seed(x: str) -> bytes:
 
 def failure(x: Json) -> bytes:
     return text(x["error_type"]) + text(x["message"]) + text(x["traceback"])
+
+
+def autoreset_mode(x: Json) -> bytes:
+    return u8(["Disabled", "NextStep", "SameStep"].index(x))
 
 
 def numbers(x: Json, names: Iterable[str], write: Callable[[int], bytes]) -> bytes:
@@ -149,12 +153,19 @@ BODIES: dict[str, Callable[[Json], bytes]] = {
     "Reject": lambda x: u32(x["code"]) + numbers(x, ["wire_min", "wire_max"], u16) + text(x["message"]),
     "Goodbye": lambda x: u32(x["code"]) + text(x["message"]),
     "Error": lambda x: u32(x["code"]) + u8(x["fatal"]) + slots(x["slots"]) + failure(x["failure"]),
-    "Make": lambda x: option(x["env_id"], text) + value(x["kwargs"]) + option(x["render_mode"], text),
+    "Make": lambda x: (
+        option(x["env_id"], text)
+        + value(x["kwargs"])
+        + option(x["render_mode"], text)
+        + u32(x["slots"])
+        + autoreset_mode(x["autoreset_mode"])
+    ),
     "Spec": lambda x: (
         text(x["env_id"])
         + space(x["observation_space"])
         + space(x["action_space"])
         + u32(x["slots"])
+        + autoreset_mode(x["autoreset_mode"])
         + option(x["render_mode"], text)
         + value(x["metadata"])
         + value(x["details"])
