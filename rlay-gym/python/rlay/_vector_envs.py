@@ -99,7 +99,9 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._pending: str | None = None
         self._inherited = False
         self.address = _options.address(address)
-        self._slots = 0 if num_envs is None else _options.count("num_envs", num_envs, 1, "how many environments to make")
+        self._slots = (
+            0 if num_envs is None else _options.count("num_envs", num_envs, 1, "how many environments to make")
+        )
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.timeout = _options.seconds("timeout", timeout, "as long as the peer is alive")
         self.on_loss: OnLoss = _options.choice("on_loss", on_loss, ("raise", "replace", "truncate"))
@@ -570,7 +572,9 @@ class ServerVectorEnv(RemoteVectorEnv):
         what = "how many environments are enough to begin with"
         self._min_ready = num_envs if min_ready is None else _options.count("min_ready", min_ready, 1, what)
         if self._min_ready > num_envs:
-            raise ValueError(f"min_ready={min_ready}: there are num_envs={num_envs} environments; give {num_envs} or less")
+            raise ValueError(
+                f"min_ready={min_ready}: there are num_envs={num_envs} environments; give {num_envs} or less"
+            )
         # Last, for nothing would release the port if a later step raised.
         self._listener = _listeners.take(address, options.settled(), self)
         self.address = self._listener.address

@@ -104,6 +104,31 @@ ELSEWHERE = (
         "failures/test_transport_failures.py::test_clients_that_say_nothing",
     ),
     Elsewhere(
+        "one environment of a vector raises", "all", "the same exception, and its slot", "log", AT_ONCE,
+        "every environment has taken that step; the next call goes on",
+        "vector/test_vector_failures.py::test_one_that_raises_leaves_the_others_usable",
+    ),
+    Elsewhere(
+        "one environment of a vector hangs past `timeout`", "all", "`Timeout`", NOTHING, "at the deadline",
+        "`late()` fetches all rows, `reset()` drops them",
+        "vector/test_vector_failures.py::test_one_that_hangs_past_the_deadline_is_late",
+    ),
+    Elsewhere(
+        "the same, of several that dial in, where `on_loss` replaces them", "all",
+        "its rows are vacant, and truncated if so asked", "log", "at the deadline", "the next that dials in takes its slot",
+        "vector/test_lanes.py::test_one_that_is_killed_and_one_that_hangs_are_replaced",
+    ),
+    Elsewhere(
+        "one of several environments that dial in is killed", "all",
+        "`ConnectionLost` with its slot, or as above", GONE, AT_ONCE, "the others step on where it is replaced",
+        "vector/test_lanes.py::test_rows_of_a_lost_game",
+    ),
+    Elsewhere(
+        "the host of all environments of a vector is killed", "all", "`ConnectionLost`, or all rows are vacant", GONE,
+        AT_ONCE, "another host at the same address takes over",
+        "vector/test_vector_failures.py::test_the_host_of_all_is_killed",
+    ),
+    Elsewhere(
         "crowds of hostile foreign peers", "all", GONE, "log", "", "a good session goes on",
         "security/test_hostile_peers.py::test_a_crowd_of_hostile_foreign_peers",
     ),
