@@ -118,8 +118,8 @@ def check_single(env: Any) -> None:
         return
     if not is_single and hasattr(env, "num_envs"):
         raise TypeError(
-            f"cannot host {name}, which is a vector of environments and no gymnasium.vector.VectorEnv; give one of them, "
-            "by its id or a function that makes it: agents make as many as they want, as ClientVectorEnv does"
+            f"cannot host {name}, which is a vector of environments and no gymnasium.vector.VectorEnv; give one of "
+            "them, by its id or a function that makes it: agents make as many as they want, as ClientVectorEnv does"
         )
     if not is_single and (hasattr(env, "possible_agents") or hasattr(env, "agents")):
         raise TypeError(
@@ -139,8 +139,8 @@ def title(source: Source) -> str:
 
 
 Make = Callable[[str | None, str | None, dict[str, Any], int], Described]
-"""Makes an environment of one session: called with render mode, name and keyword arguments, all of them offered, and the
-number of environments that the session has."""
+"""Makes an environment of one session: called with render mode, name and keyword arguments, all of them offered, and
+the number of environments that the session has."""
 
 
 def maker(source: Source) -> Make:
@@ -161,8 +161,8 @@ def maker(source: Source) -> Make:
         if is_instance(source):
             if slots > 1:
                 raise Error(
-                    f"{slots} environments were asked for, and this host has one that was made already; ask for one, or "
-                    "give the host a function that makes them"
+                    f"{slots} environments were asked for, and this host has one that was made already; ask for one, "
+                    "or give the host a function that makes them"
                 )
             assert not isinstance(source, str | EnvSpec)
             mode = _attribute(source, "render_mode", None)
@@ -179,8 +179,8 @@ def maker(source: Source) -> Make:
             kwargs = {"render_mode": render_mode, **kwargs}
         if _takes(source, "num_envs", by_name=True):
             kwargs = {"num_envs": max(1, slots), **kwargs}
-        env = source(**kwargs)
-        return describe(env, render_mode, True)
+        made = source(**kwargs)
+        return describe(made, render_mode, True)
 
     return make
 

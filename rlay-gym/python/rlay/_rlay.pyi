@@ -14,6 +14,7 @@ __all__ = [
     "HostedSession",
     "Poll",
     "RawEnv",
+    "RawVectorEnv",
     "Session",
     "SessionPool",
     "_Memory",

@@ -106,7 +106,8 @@ class VectorHost:
         """Return the batch of these actions, given in the order of ``slots``."""
         space, number = self._envs.single_action_space, self._envs.num_envs
         ordered = [action for _, action in sorted(zip(slots, actions, strict=True), key=lambda pair: pair[0])]
-        return concatenate(space, ordered, create_empty_array(space, n=number, fn=np.zeros))
+        empty: Any = create_empty_array(space, n=number, fn=np.zeros)
+        return concatenate(space, ordered, empty)
 
     def render(self) -> tuple[Any, ...]:
         """Render every environment."""

@@ -115,7 +115,8 @@ ELSEWHERE = (
     ),
     Elsewhere(
         "the same, of several that dial in, where `on_loss` replaces them", "all",
-        "its rows are vacant, and truncated if so asked", "log", "at the deadline", "the next that dials in takes its slot",
+        "its rows are vacant, and truncated if so asked", "log", "at the deadline",
+        "the next that dials in takes its slot",
         "vector/test_lanes.py::test_one_that_is_killed_and_one_that_hangs_are_replaced",
     ),
     Elsewhere(

@@ -163,7 +163,8 @@ BODIES: dict[str, Callable[[Reader], Json]] = {
     },
     "Spec": lambda r: {
         "env_id": r.text(1024), "observation_space": r.space(), "action_space": r.space(), "slots": r.u32(),
-        "autoreset_mode": autoreset_mode(r), "render_mode": r.option(lambda: r.text(256)), "metadata": r.mapping(), "details": r.mapping(),
+        "autoreset_mode": autoreset_mode(r), "render_mode": r.option(lambda: r.text(256)),
+        "metadata": r.mapping(), "details": r.mapping(),
     },
     "Reset": lambda r: {
         "rows": r.items(5, lambda: r.nested(lambda: [r.u32(), r.option(lambda: seed(r))])), "options": r.value(),
