@@ -188,6 +188,15 @@ impl RawVectorEnv {
         )
     }
 
+    /// One vector of the environments of several, which are left without any.
+    #[staticmethod]
+    fn join(py: Python<'_>, envs: Vec<Py<Self>>) -> PyResult<Self> {
+        let states = envs.iter().map(|envs| envs.get().lock(py));
+        let mut states = states.collect::<PyResult<Vec<_>>>()?;
+        let joined = CoreEnv::join(&mut states.iter_mut().map(|state| &mut state.raw).collect::<Vec<_>>());
+        Self::new(py, joined.map_err(|error| raise(py, &error))?)
+    }
+
     /// The host's Spec: id, spaces, render mode, metadata, details and the number of slots.
     fn spec<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let state = self.lock(py)?;

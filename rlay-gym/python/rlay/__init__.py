@@ -26,7 +26,7 @@ from rlay._registration import make_client_env, make_server_env, register
 from rlay._rlay import __version__
 from rlay._spaces import register_space
 from rlay._values import Opaque
-from rlay._vector_envs import ClientVectorEnv, RemoteVectorEnv, ServerVectorEnv
+from rlay._vector_envs import ClientVectorEnv, RemoteVectorEnv, ServerVectorEnv, join
 from rlay.errors import (
     AddressError,
     Busy,
@@ -73,6 +73,7 @@ __all__ = [
     "Timeout",
     "Unauthorized",
     "__version__",
+    "join",
     "launch",
     "make_client_env",
     "make_server_env",

@@ -9,7 +9,7 @@ import enum
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -600,3 +600,59 @@ class ServerVectorEnv(RemoteVectorEnv):
     def _abandon(self) -> None:
         super()._abandon()
         self._listener = None
+
+
+class JoinedVectorEnv(RemoteVectorEnv):
+    """What `join` makes of several."""
+
+    def __init__(self, parts: list[RemoteVectorEnv]) -> None:
+        """Take over the environments of the parts."""
+        first = parts[0]
+        super().__init__(
+            ", ".join(part.address for part in parts),
+            None,
+            Options(),
+            autoreset_mode=first.autoreset_mode,
+            render_mode=first.render_mode,
+            timeout=first.timeout,
+            on_loss=first.on_loss,
+            env_id=None,
+            env_kwargs=None,
+        )
+        self._parts = parts
+        self._open()
+
+    def _connect(self) -> _rlay.RawVectorEnv:
+        return _rlay.RawVectorEnv.join([part._open() for part in self._parts])
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End all sessions; listeners stop."""
+        try:
+            super().close_extras(**kwargs)
+        finally:
+            for part in self._parts:
+                part.close()
+
+
+def join(envs: Sequence[RemoteVectorEnv]) -> RemoteVectorEnv:
+    """Return one vector of the environments of several, in their order: of hosts anywhere, and of games that dial in.
+
+    All have the same spaces, ``autoreset_mode`` and ``on_loss``; ``timeout`` is that of the first. The parts are not to
+    be used after that. They may be over different transports, and step side by side.
+
+    Example:
+        >>> import rlay
+        >>> host = rlay.ServerBackend("FrozenLake-v1").start()
+        >>> near, arena = rlay.ClientVectorEnv(host.address, num_envs=2), rlay.ServerVectorEnv(num_envs=1)
+        >>> game = rlay.ClientBackend("FrozenLake-v1", arena.address).start()
+        >>> envs = rlay.join([near, arena])
+        >>> envs.reset(seed=1)[0]
+        array([0, 0, 0])
+        >>> envs.close()
+        >>> game.close()
+        >>> host.close()
+    """
+    parts = list(envs)
+    if not parts or not all(isinstance(part, RemoteVectorEnv) for part in parts):
+        raise TypeError(f"{_options.shown('envs', envs)}: give ClientVectorEnvs and ServerVectorEnvs, one at least")
+    return JoinedVectorEnv(parts)

@@ -94,6 +94,11 @@ impl Lane {
         }
     }
 
+    /// Ends the search for another environment, if one is under way.
+    pub(in crate::endpoint) fn cancel_search(&self) {
+        self.cancel.cancel();
+    }
+
     /// Whether a thread looks for an environment.
     pub(in crate::endpoint) fn is_vacant(&self) -> bool {
         self.session().is_none()

@@ -1,7 +1,10 @@
 //! RawVectorEnv: several environments, of one session or of many, below typed spaces and Python's objects. Each has an
 //! env slot.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use smallvec::SmallVec;
 
@@ -26,7 +29,7 @@ use crate::{
     },
     space::stacked::SlabSizes,
     value::{Map, Value},
-    wire::{AutoresetMode, Frames, Reader, Reset, Row, Rows, Seed, Slots, Spec},
+    wire::{AutoresetMode, Frames, Limits, Reader, Reset, Row, Rows, Seed, Slots, Spec},
 };
 
 /// Several environments in other processes, which step at once.
@@ -53,7 +56,7 @@ pub struct RawVectorEnv {
     on_loss: OnLoss,
     /// How many slots must have an environment for a reset to go on.
     min_ready: usize,
-    connect_timeout: std::time::Duration,
+    connect_timeout: Duration,
     observations: VectorObservations,
     results: VectorResults,
     actions: Option<SlabSizes>,
@@ -178,21 +181,79 @@ impl RawVectorEnv {
         Self::new(lanes, &options, min_ready, cancel)
     }
 
+    /// One vector of the environments of several, in their order: hosts that were dialed and environments that have dialed
+    /// in, over any transports. All have the same spaces, autoreset mode and
+    /// [`on_loss`](AgentOptions::on_loss); no call of theirs is under way. They are left without environments.
+    ///
+    /// ```no_run
+    /// use rlay::{AutoresetMode, endpoint::{RawVectorEnv, Wait}};
+    ///
+    /// let open = |address| RawVectorEnv::connect(address, rlay::agent_options().num_envs(8), &mut Wait::default());
+    /// let (mut near, mut far) = (open("shm:///tmp/near")?, open("tls://192.0.2.7:5005")?);
+    /// let both = RawVectorEnv::join(&mut [&mut near, &mut far])?;
+    /// assert_eq!(both.spec().slots, 16);
+    /// # Ok::<(), rlay::Error>(())
+    /// ```
+    pub fn join(envs: &mut [&mut Self]) -> Result<Self> {
+        let usage = |text: String| Err(Error::new(ErrorKind::Usage, text));
+        let Some(first) = envs.first() else { return usage("no vectors to join; give one at least".into()) };
+        let (spec, mode, on_loss) = (first.spec.clone(), first.mode, first.on_loss);
+        for (i, other) in envs.iter().enumerate() {
+            if other.lanes.is_empty() || other.waiting().is_some() {
+                return usage(format!("vector {i} was joined already, or has a call under way"));
+            }
+            if let Some((space, how)) = spec.other_space(&other.spec) {
+                let text = format!("vector {i} has another {space} than the first: {how}");
+                return Err(Error::new(ErrorKind::Incompatible, text));
+            }
+            if (other.mode, other.on_loss) != (mode, on_loss) {
+                return usage(format!(
+                    "vector {i} has another autoreset mode or on_loss than the first; give them the same"
+                ));
+            }
+        }
+        let (mut lanes, mut slots): (Vec<Lane>, u32) = (Vec::new(), 0);
+        let (mut min_ready, mut connect_timeout) = (0, Duration::ZERO);
+        for other in envs.iter_mut() {
+            for mut lane in other.lanes.drain(..) {
+                lane.first = slots;
+                slots += lane.slots;
+                lanes.push(lane);
+            }
+            min_ready += other.min_ready;
+            connect_timeout = connect_timeout.max(other.connect_timeout);
+        }
+        Ok(Self::of(lanes, spec, mode, on_loss, min_ready, connect_timeout, CancelToken::default()))
+    }
+
     fn new(lanes: Vec<Lane>, options: &AgentOptions, min_ready: u32, cancel: CancelToken) -> Result<Self> {
-        let mode = options.autoreset_mode;
         let Some(agent) = lanes.first().and_then(Lane::session) else {
             return Err(Error::new(ErrorKind::Usage, "a vector of no environments; give one host at least"));
         };
+        let (spec, connect_timeout) = (agent.spec().clone(), options.connection.connect_timeout);
+        let (mode, on_loss) = (options.autoreset_mode, options.on_loss);
+        Ok(Self::of(lanes, spec, mode, on_loss, min_ready as usize, connect_timeout, cancel))
+    }
+
+    fn of(
+        lanes: Vec<Lane>,
+        spec: Spec,
+        mode: AutoresetMode,
+        on_loss: OnLoss,
+        min_ready: usize,
+        connect_timeout: Duration,
+        cancel: CancelToken,
+    ) -> Self {
         let slots: u32 = lanes.iter().map(|lane| lane.slots).sum();
-        let spec = Spec { slots, autoreset_mode: mode, ..agent.spec().clone() };
-        let all_slots = slots as usize;
-        Ok(Self {
+        let limits = lanes.iter().find_map(Lane::session).map_or_else(Limits::default, |agent| *agent.limits());
+        let spec = Spec { slots, autoreset_mode: mode, ..spec };
+        Self {
             mode,
-            on_loss: options.on_loss,
-            min_ready: min_ready as usize,
-            connect_timeout: options.connection.connect_timeout,
-            observations: VectorObservations::new(&spec, *agent.limits()),
-            results: VectorResults::new(all_slots),
+            on_loss,
+            min_ready,
+            connect_timeout,
+            observations: VectorObservations::new(&spec, limits),
+            results: VectorResults::new(slots as usize),
             actions: SlabSizes::of(&spec.action_space),
             all: (0..slots).collect(),
             some_actions: Vec::new(),
@@ -202,7 +263,7 @@ impl RawVectorEnv {
             cancel,
             lanes,
             spec,
-        })
+        }
     }
 
     /// Spaces, metadata and the rest of what the first host told, with the number of all slots.
@@ -393,7 +454,7 @@ impl RawVectorEnv {
         self.all.iter().map(|_| next()).collect()
     }
 
-    fn limits(&self) -> crate::wire::Limits {
+    fn limits(&self) -> Limits {
         self.lanes.iter().find_map(Lane::session).map_or_else(Default::default, |agent| *agent.limits())
     }
 
@@ -477,7 +538,7 @@ impl RawVectorEnv {
 
     /// Closes the environments and ends the sessions: see [`Agent::close_unless`](super::super::Agent::close_unless).
     pub fn close(&mut self, wait: &mut Wait<'_>) -> Result<()> {
-        self.cancel.cancel();
+        self.cancel_searches();
         let mut result = Ok(());
         for agent in self.lanes.iter_mut().filter_map(Lane::agent) {
             let closed = agent.close_unless(wait);
@@ -488,13 +549,13 @@ impl RawVectorEnv {
 
     /// Ends the sessions, and tells the hosts why.
     pub fn leave(&mut self, why: &Error) {
-        self.cancel.cancel();
+        self.cancel_searches();
         self.lanes.iter_mut().filter_map(Lane::agent).for_each(|agent| agent.leave(why));
     }
 
     /// Says goodbye but waits for nothing. Threads see to the end of programs that were launched.
     pub fn let_go(&mut self) {
-        self.cancel.cancel();
+        self.cancel_searches();
         self.lanes.iter_mut().filter_map(Lane::agent).for_each(Agent::let_go);
     }
 
@@ -503,8 +564,19 @@ impl RawVectorEnv {
         self.lanes.iter_mut().filter_map(Lane::agent).for_each(Agent::abandon);
     }
 
+    fn cancel_searches(&self) {
+        self.cancel.cancel();
+        self.lanes.iter().for_each(Lane::cancel_search);
+    }
+
     fn begin(&mut self, call: Call) -> Result<()> {
         self.cancel.check()?;
+        if self.lanes.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "these environments were joined with others; use the joined vector",
+            ));
+        }
         if let Some((call, late)) = self.waiting() {
             let advice = if late { "late() fetches its answer, reset() drops it" } else { "wait for its answer first" };
             return Err(Error::new(ErrorKind::Busy, format!("a {call:?} is under way; {advice}")));
@@ -569,7 +641,7 @@ impl RawVectorEnv {
         while self.lanes.iter().all(Lane::is_vacant) && !self.lanes.iter_mut().any(Lane::has_found) {
             let mut wait = Wait { deadline, ..wait.without_deadline() };
             let mut wait = wait.with_cancel_of(&self.cancel);
-            wait.sleep(std::time::Duration::from_millis(10)).map_err(|error| self.in_vain(0, error))?;
+            wait.sleep(Duration::from_millis(10)).map_err(|error| self.in_vain(0, error))?;
         }
         Ok(())
     }

@@ -141,6 +141,25 @@ impl RemoteVectorEnv {
 }
 
 impl<O: Space, A: Space> RemoteVectorEnv<O, A> {
+    /// One vector of the environments of several, in their order, over any transports; see [`RawVectorEnv::join`].
+    ///
+    /// ```no_run
+    /// use rlay::{ClientVectorEnv, RemoteVectorEnv};
+    ///
+    /// let eight = rlay::agent_options().num_envs(8);
+    /// let near = ClientVectorEnv::connect("shm:///tmp/near", eight.clone())?;
+    /// let far = ClientVectorEnv::connect("tls://192.0.2.7:5005", eight)?;
+    /// let both = RemoteVectorEnv::join([near, far])?;
+    /// assert_eq!(both.num_envs(), 16);
+    /// # Ok::<(), rlay::Error>(())
+    /// ```
+    pub fn join(envs: impl IntoIterator<Item = Self>) -> Result<Self> {
+        let mut envs: Vec<Self> = envs.into_iter().collect();
+        let raw = RawVectorEnv::join(&mut envs.iter_mut().map(|envs| &mut envs.raw).collect::<Vec<_>>())?;
+        // There is a first, or the vectors were not joined.
+        Ok(Self { raw, ..envs.swap_remove(0) })
+    }
+
     /// Spaces, metadata and the rest of what the first host told, with the number of all environments as `slots`.
     pub fn spec(&self) -> &Spec {
         self.raw.spec()
