@@ -37,6 +37,15 @@ VectorReset = tuple[Any, dict[str, Any]]
 VectorStep = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
+def _check_seed(seed: Any) -> None:
+    """Refuse what an environment would refuse as its seed, before anything is sent."""
+    if seed is None or (isinstance(seed, int) and seed >= 0):
+        return
+    if isinstance(seed, int):
+        raise gym.error.Error(f"Seed must be greater or equal to zero, actual value: {seed}")
+    raise gym.error.Error(f"Seed must be a python integer, actual type: {type(seed)}")
+
+
 _TOLD = ("observation_space", "action_space", "single_observation_space", "single_action_space", "metadata")
 
 
@@ -249,6 +258,8 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         seeds = self._split_seed(seed)
         mask = self._take_mask(options)
         slots = range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist()
+        for slot in slots:
+            _check_seed(seeds[slot])
         self._open().send_reset([(slot, seeds[slot]) for slot in slots], options, self.timeout)
         self._ended[slice(None) if mask is None else mask] = False
         for slot in slots:
