@@ -219,19 +219,26 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def render(self) -> tuple[Any, ...] | None:
         """Render each environment in the mode they were made with."""
         self._not_pending("render")
+        raw = self._open()
         if self.render_mode is None:
             gym.logger.warn(
                 "You are calling render method without specifying any render mode; give render_mode when the "
                 "environments are made"
             )
             return (None,) * self.num_envs
-        return self._open().render(self.timeout)
+        return raw.render(self.timeout)
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the session. What an environment raised in its ``close`` is raised here."""
-        raw, self._raw = self._raw, None
-        if raw is not None:
+        raw, self._raw, self.closed = self._raw, None, True
+        if raw is None:
+            return
+        try:
             raw.close()
+        except Busy:
+            # Another thread is in a call, for which nothing changes.
+            self._raw, self.closed = raw, False
+            raise
 
     @property
     def vacant(self) -> NDArray[np.bool_]:
@@ -388,6 +395,9 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         env_id = _rlay.sentence(told.get("_remote_id") or "")
         name = type(self).__name__ + (f"<{env_id}>" if env_id else "")
         return f"{name}({told.get('address', 'without an address')}, num_envs={told.get('num_envs')})"
+
+    def __del__(self) -> None:
+        """Close without waiting or raising; ``close`` is the orderly way."""
 
     def _begin_to_close(self) -> None:
         return None
@@ -604,9 +614,10 @@ class ServerVectorEnv(RemoteVectorEnv):
         try:
             super().close_extras(**kwargs)
         finally:
-            listener, self._listener = self._listener, None
-            if listener is not None:
-                _listeners.give_back(listener, self)
+            if self.closed:
+                listener, self._listener = self._listener, None
+                if listener is not None:
+                    _listeners.give_back(listener, self)
 
     def _abandon(self) -> None:
         super()._abandon()
