@@ -133,6 +133,9 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def _connect(self) -> _rlay.RawVectorEnv:
         raise NotImplementedError
 
+    # Whether every slot has had an observation.
+    _has_begun = False
+
     def _take(self, raw: _rlay.RawVectorEnv) -> None:
         try:
             self._learn(raw)
@@ -265,6 +268,8 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         seeds = self._split_seed(seed)
         mask = self._take_mask(options)
         slots = range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist()
+        if len(slots) < self.num_envs and not self._has_begun:
+            raise ValueError("`options['reset_mask']` leaves out environments that were never reset; reset all first")
         for slot in slots:
             _check_seed(seeds[slot])
         self._open().send_reset([(slot, seeds[slot]) for slot in slots], options, self.timeout)
@@ -315,6 +320,7 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def _reset_result(self, result: Any) -> VectorReset:
         observations, is_batch, _, terminations, truncations, infos, _ = result
         self._ended = terminations | truncations
+        self._has_begun = True
         return self._batch(observations, is_batch), self._infos(infos, ())
 
     def _step_result(self, result: Any) -> VectorStep:
