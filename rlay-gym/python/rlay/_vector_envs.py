@@ -111,6 +111,9 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._slots = (
             0 if num_envs is None else _options.count("num_envs", num_envs, 1, "how many environments to make")
         )
+        if self._slots >= 1 << 32:
+            text = _options.shown("num_envs", num_envs)
+            raise ValueError(f"{text}: no session has so many environments; ask for fewer")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.timeout = _options.seconds("timeout", timeout, "as long as the peer is alive")
         self.on_loss: OnLoss = _options.choice("on_loss", on_loss, ("raise", "replace", "truncate"))
@@ -359,11 +362,12 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         raw = self._open()
         if self._pending != call:
             raise NoAsyncCallError(f"Calling `{call}_wait` without any prior call to `{call}_async`.", call)
+        bound = self.timeout if timeout is None else _options.seconds("timeout", timeout, "as for every call")
         self._pending = None
         try:
-            return raw.receive(self.timeout if timeout is None else timeout)
+            return raw.receive(bound)
         except Timeout as error:
-            text = f"The call to `{call}_wait` has timed out after {timeout} second(s). {error}"
+            text = f"The call to `{call}_wait` has timed out after {bound} second(s). {error}"
             raise multiprocessing.TimeoutError(text) from error
 
     # -- housekeeping -------------------------------------------------------------------------
