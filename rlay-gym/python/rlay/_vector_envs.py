@@ -254,6 +254,8 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     @property
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """A generator for each environment at this end, seeded as `reset` was."""
+        if "_generators" not in vars(self):
+            self._open()
         for slot, generator in enumerate(self._generators):
             if generator is None:
                 self._generators[slot], self._seeds[slot] = seeding.np_random(self._seeds[slot])
@@ -318,6 +320,7 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
 
     def _check_ended(self) -> None:
         if self.autoreset_mode is AutoresetMode.DISABLED:
+            self._open()
             assert not self._ended.any(), f"self._autoreset_envs={self._ended!r}"
 
     def _reset_result(self, result: Any) -> VectorReset:
