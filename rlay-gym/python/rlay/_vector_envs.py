@@ -5,11 +5,12 @@ Each is a ``gymnasium.vector.VectorEnv`` like any other.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -45,6 +46,12 @@ def _check_seed(seed: Any) -> None:
         raise gym.error.Error(f"Seed must be greater or equal to zero, actual value: {seed}")
     raise gym.error.Error(f"Seed must be a python integer, actual type: {type(seed)}")
 
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "timeout": lambda name, value: _options.seconds(name, value, "as long as the peer is alive"),
+    "on_loss": lambda name, value: _options.choice(name, value, ("raise", "replace", "truncate")),
+}
+"""What is both an argument and an attribute, and how it is checked as either."""
 
 _TOLD = ("observation_space", "action_space", "single_observation_space", "single_action_space", "metadata")
 
@@ -115,8 +122,8 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             text = _options.shown("num_envs", num_envs)
             raise ValueError(f"{text}: no session has so many environments; ask for fewer")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.timeout = _options.seconds("timeout", timeout, "as long as the peer is alive")
-        self.on_loss: OnLoss = _options.choice("on_loss", on_loss, ("raise", "replace", "truncate"))
+        self.timeout = timeout
+        self.on_loss: OnLoss = on_loss
         self.render_mode = _options.text("render_mode", render_mode, "rgb_array")
         arguments = _options.keywords(env_kwargs)
         _rlay.check_data(arguments, "env_kwargs")
@@ -132,6 +139,20 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             _options.count("restarts", restarts, 0, "how often reset() may start the program again"),
         )
         _lifetime.watch(self)
+
+    if not TYPE_CHECKING:
+        # For type checkers it would mean that any attribute can be set, and to any type.
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Refuse an invalid value."""
+            check = _CHECKS.get(name)
+            value = value if check is None else check(name, value)
+            if name == "on_loss":
+                if (raw := self.__dict__.get("_raw")) is not None:
+                    raw.set_on_loss(value)
+                elif (options := self.__dict__.get("_agent_options")) is not None:
+                    self._agent_options = dataclasses.replace(options, on_loss=value)
+            super().__setattr__(name, value)
 
     def _connect(self) -> _rlay.RawVectorEnv:
         raise NotImplementedError
