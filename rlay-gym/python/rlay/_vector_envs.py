@@ -176,7 +176,8 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.metadata = dict(metadata) if isinstance(metadata, dict) else {}
-        self.metadata["autoreset_mode"] = self.autoreset_mode
+        if hasattr(gym.vector, "AutoresetMode"):
+            self.metadata["autoreset_mode"] = self.autoreset_mode
         self._ended = np.zeros(self.num_envs, dtype=np.bool_)
         self._seeds: list[int | None] = [None] * self.num_envs
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
