@@ -129,6 +129,8 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         _rlay.check_data(arguments, "env_kwargs")
         if log is not None and not isinstance(log, str | bytes | os.PathLike):
             raise TypeError(f"{_options.shown('log', log)} is a {type(log).__name__}; give the path of a file, or None")
+        # The arguments as given: a copy elsewhere may find another token in its environment variables.
+        self._options = options
         self._agent_options = AgentOptions(
             options.settled(),
             self.render_mode,
@@ -416,6 +418,32 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         assert self._raw is not None
         return self._raw
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the arguments: the copy is a new session, with environments of its own."""
+        arguments = self._arguments()
+        kept = {*arguments, *_TOLD, "address", "num_envs", "closed"}
+        # The attributes that its user has set, and the spec.
+        attributes = {name: x for name, x in vars(self).items() if not name.startswith("_") and name not in kept}
+        return _again, (type(self), self._address_again(), arguments), attributes
+
+    def _address_again(self) -> str:
+        return self.address
+
+    def _arguments(self) -> dict[str, Any]:
+        of_connections = (
+            "connect_timeout", "token", "max_frame", "reconnect_timeout", "liveness", "notice_after",
+        )  # fmt: skip
+        return {
+            "num_envs": self._slots or None,
+            "autoreset_mode": self.autoreset_mode,
+            "render_mode": self.render_mode,
+            "timeout": self.timeout,
+            "on_loss": self.on_loss,
+            "env_id": self._agent_options.env_id,
+            "env_kwargs": self._agent_options.env_kwargs,
+            **{name: getattr(self._options, name) for name in of_connections},
+        }
+
     def __enter__(self) -> Self:
         """Return the environments; the end of the block closes them."""
         return self
@@ -531,6 +559,10 @@ class ClientVectorEnv(RemoteVectorEnv):
         mode = self.autoreset_mode.value
         return _rlay.RawVectorEnv.connect(self.address, self._agent_options, self._slots, mode)
 
+    def _arguments(self) -> dict[str, Any]:
+        own = {"log": self._agent_options.log, "restarts": self._agent_options.restarts}
+        return {**super()._arguments(), **own, "close_timeout": self._options.close_timeout}
+
 
 class ServerVectorEnv(RemoteVectorEnv):
     """Environments that are clients and dial in, such as sixteen copies of a game on any machines: the agent listens.
@@ -633,7 +665,7 @@ class ServerVectorEnv(RemoteVectorEnv):
             )
         # Last, for nothing would release the port if a later step raised.
         self._listener = _listeners.take(address, options.settled(), self)
-        self.address = self._listener.address
+        self.address, self._again = self._listener.address, self._listener.again
 
     def _connect(self) -> _rlay.RawVectorEnv:
         raw = None
@@ -657,6 +689,14 @@ class ServerVectorEnv(RemoteVectorEnv):
     def _abandon(self) -> None:
         super()._abandon()
         self._listener = None
+
+    def _address_again(self) -> str:
+        return self._again
+
+    def _arguments(self) -> dict[str, Any]:
+        bounds = ("max_sessions", "handshake_timeout", "max_handshakes")
+        own = {name: getattr(self._options, name) for name in bounds}
+        return {**super()._arguments(), **own, "min_ready": self._min_ready}
 
 
 class JoinedVectorEnv(RemoteVectorEnv):
@@ -687,8 +727,12 @@ class JoinedVectorEnv(RemoteVectorEnv):
         try:
             super().close_extras(**kwargs)
         finally:
-            for part in self._parts:
+            for part in self._parts if self.closed else ():
                 part.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the parts, each of which is a new session."""
+        return join, (self._parts,), super().__reduce__()[2]
 
 
 def join(envs: Sequence[RemoteVectorEnv]) -> RemoteVectorEnv:
@@ -713,3 +757,9 @@ def join(envs: Sequence[RemoteVectorEnv]) -> RemoteVectorEnv:
     if not parts or not all(isinstance(part, RemoteVectorEnv) for part in parts):
         raise TypeError(f"{_options.shown('envs', envs)}: give ClientVectorEnvs and ServerVectorEnvs, one at least")
     return JoinedVectorEnv(parts)
+
+
+def _again(cls: type[RemoteVectorEnv], address: str, arguments: dict[str, Any]) -> RemoteVectorEnv:
+    make: Any = cls
+    envs: RemoteVectorEnv = make(address, **arguments)
+    return envs
