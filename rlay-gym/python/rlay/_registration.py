@@ -12,6 +12,7 @@ from rlay._envs import ClientEnv, RemoteEnv, ServerEnv
 from rlay._hosting import let_go
 from rlay._log import logger
 from rlay._options import shown
+from rlay._vector_envs import ClientVectorEnv
 from rlay.errors import EnvError, Error
 
 
@@ -70,7 +71,27 @@ def make_server_env(render_mode: str | None = None, **kwargs: Any) -> gym.Env[An
     return _wrapped(ServerEnv, render_mode, **kwargs)
 
 
+def make_client_vector_env(
+    num_envs: int | None = None, *, max_episode_steps: int | None = None, **kwargs: Any
+) -> ClientVectorEnv:
+    """Make a `ClientVectorEnv`; the vector entry point of ``rlay:ClientEnv-v0``, for ``gym.make_vec``.
+
+    Args:
+        num_envs: How many environments the host is to make; None: as many as it has.
+        max_episode_steps: Refused unless None, for vectors have no time limit at this end.
+        **kwargs: Further arguments of `ClientVectorEnv`.
+    """
+    for name, value in {"max_episode_steps": max_episode_steps, "contract": kwargs.get("contract")}.items():
+        if value is not None:
+            raise gym.error.Error(
+                f"{shown(name, value)} is for single environments; leave it out, or give gym.make_vec the "
+                'vectorization_mode "sync"'
+            )
+    return ClientVectorEnv(num_envs=num_envs, **kwargs)
+
+
 _ENTRIES = {"ClientEnv": "rlay:make_client_env", "ServerEnv": "rlay:make_server_env"}
+_VECTOR_ENTRY = "rlay:make_client_vector_env"
 
 
 def register(id: str, address: str, *, entry: Literal["ClientEnv", "ServerEnv"] = "ClientEnv", **kwargs: Any) -> None:
@@ -114,8 +135,12 @@ def register(id: str, address: str, *, entry: Literal["ClientEnv", "ServerEnv"] 
         env.close()
     except EnvError as error:
         logger.warning("%s: the environment that was asked failed to close: %s", address, error)
+    is_single = entry == "ServerEnv" or arguments.keys() - inspect.signature(ClientVectorEnv).parameters.keys()
+    if not is_single and kwargs.get("max_episode_steps") is None and not kwargs.get("additional_wrappers"):
+        # Elsewhere gym.make_vec makes a vector of single environments, which can do what is asked for.
+        kwargs.setdefault("vector_entry_point", _VECTOR_ENTRY)
     gym.register(id, entry_point=_ENTRIES[entry], kwargs=arguments, **{**facts, **kwargs})
 
 
-gym.register("ClientEnv-v0", entry_point=_ENTRIES["ClientEnv"])
+gym.register("ClientEnv-v0", entry_point=_ENTRIES["ClientEnv"], vector_entry_point=_VECTOR_ENTRY)
 gym.register("ServerEnv-v0", entry_point=_ENTRIES["ServerEnv"])
