@@ -59,6 +59,12 @@ pub(crate) fn read_value(py: Python<'_>, payload: &Payload<'_>) -> PyResult<Valu
     value.map_err(|e| error::raise(py, &e))
 }
 
+/// Whether `found` is the key of this member of a space, and of the same type.
+fn is_key(found: &Bound<'_, PyAny>, key: &Py<PyAny>) -> PyResult<bool> {
+    let py = found.py();
+    Ok(found.is(key) || (found.get_type().is(key.bind(py).get_type()) && found.eq(key)?))
+}
+
 /// Rounds up to the next leaf.
 fn padded(size: usize) -> usize {
     size.next_multiple_of(8)
@@ -179,8 +185,7 @@ impl Tree {
                 }
                 // Keys in the space's order: another order must not be lost.
                 for ((key, member), (found, item)) in members.iter().zip(dict.iter()) {
-                    let same = found.is(key) || (found.get_type().is(key.bind(py).get_type()) && found.eq(key)?);
-                    if !same || !member.pack(&item, out)? {
+                    if !is_key(&found, key)? || !member.pack(&item, out)? {
                         return Ok(false);
                     }
                 }
@@ -300,13 +305,17 @@ impl Tree {
         Ok(self.is_fixed && self.stack(batch, slots, out)?)
     }
 
+    /// Appends the batch in the packed form, if its items as Gymnasium's `iterate` gives them would have it.
     fn stack(&self, batch: &Bound<'_, PyAny>, slots: usize, out: &mut Vec<u8>) -> PyResult<bool> {
         let (dtype, shape): (DType, &[u64]) = match &self.node {
+            // The items are scalars of NumPy, which the packed form is not for.
+            Node::Array { shape, .. } if shape.is_empty() => return Ok(false),
             Node::Array { dtype, shape, .. } => (*dtype, shape),
             Node::Discrete { dtype, .. } => (*dtype, &[]),
             Node::Tuple(members) => {
                 let Ok(tuple) = batch.cast_exact::<PyTuple>() else { return Ok(false) };
-                if tuple.len() != members.len() {
+                // A batch of nothing has no items.
+                if tuple.len() != members.len() || members.is_empty() {
                     return Ok(false);
                 }
                 for (member, item) in members.iter().zip(tuple.iter_borrowed()) {
@@ -318,12 +327,12 @@ impl Tree {
             }
             Node::Dict(members) => {
                 let Ok(dict) = batch.cast::<PyDict>() else { return Ok(false) };
-                if dict.len() != members.len() {
+                if dict.len() != members.len() || members.is_empty() {
                     return Ok(false);
                 }
-                for (key, member) in members {
-                    let Some(item) = dict.get_item(key)? else { return Ok(false) };
-                    if !member.stack(&item, slots, out)? {
+                // The keys of each item are in the order of the batch, which Gymnasium's space of batches sorts.
+                for ((key, member), (found, item)) in members.iter().zip(dict.iter()) {
+                    if !is_key(&found, key)? || !member.stack(&item, slots, out)? {
                         return Ok(false);
                     }
                 }
