@@ -227,6 +227,8 @@ impl RawVectorEnv {
         for (slot, seed) in &seeds {
             rows.push((*slot, seed.as_ref().map(self::seed).transpose()?));
         }
+        // An interrupt may have come between a request and the wait for its answer.
+        state.raw.give_up();
         state.call(py, timeout, |raw, _, wait| raw.send_reset(&rows, &options, wait))
     }
 
@@ -272,6 +274,7 @@ impl RawVectorEnv {
     /// The answer that came after its call had timed out or was interrupted, and whether that was a step.
     fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyTuple>, bool)> {
         let mut state = self.lock(py)?;
+        state.raw.give_up();
         let call = state.call(py, timeout, |raw, _, wait| raw.late(wait))?;
         Ok((state.built(py)?, call == Call::Step))
     }

@@ -243,6 +243,7 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
 
     def late(self, timeout: float | None = None) -> VectorReset | VectorStep:
         """Return the result of a call that timed out or was interrupted, waiting at most ``timeout`` seconds."""
+        self._not_pending("late")
         result, is_step = self._open().late(_options.seconds("timeout", timeout, "as long as the peer is alive"))
         return self._step_result(result) if is_step else self._reset_result(result)
 
