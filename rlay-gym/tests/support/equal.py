@@ -41,6 +41,9 @@ def _of_arrays(a: np.ndarray, b: np.ndarray, path: str) -> str | None:
         return f"{path or 'it'} has dtype {b.dtype.str} instead of {a.dtype.str}"
     if a.shape != b.shape:
         return f"{path or 'it'} has shape {b.shape} instead of {a.shape}"
+    if a.dtype == object:
+        # Their bytes are addresses.
+        return _first(difference(x, y, f"{path}[{i}]") for i, (x, y) in enumerate(zip(a.flat, b.flat, strict=True)))
     if a.tobytes() != b.tobytes():
         return f"{path or 'it'} is {b!r} instead of {a!r}"
     return None
