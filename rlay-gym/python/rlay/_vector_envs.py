@@ -26,13 +26,9 @@ from rlay._envs import OnLoss
 from rlay._options import AgentOptions, Options
 from rlay.errors import Busy, Closed, Error, Timeout, no_attribute_error
 
-if hasattr(gym.vector, "AutoresetMode"):
-    AutoresetMode: Any = gym.vector.AutoresetMode
-else:
-    # Gymnasium 1.0 has one mode, which is the first.
-    AutoresetMode = enum.Enum(
-        "AutoresetMode", {"NEXT_STEP": "NextStep", "SAME_STEP": "SameStep", "DISABLED": "Disabled"}
-    )
+_MODES = {"NEXT_STEP": "NextStep", "SAME_STEP": "SameStep", "DISABLED": "Disabled"}
+# Gymnasium 1.0 has one mode, which is the first.
+AutoresetMode: Any = getattr(gym.vector, "AutoresetMode", None) or enum.Enum("AutoresetMode", _MODES)
 
 VectorReset = tuple[Any, dict[str, Any]]
 VectorStep = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
@@ -276,7 +272,7 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """Which environments are missing at present: they were lost, or have not dialed in yet."""
         return np.array(self._open().vacant(), dtype=np.bool_)
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """A generator for each environment at this end, seeded as `reset` was."""
         if "_generators" not in vars(self):
@@ -364,7 +360,8 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if is_batch:
             return observations
         space = self.single_observation_space
-        return concatenate(space, observations, create_empty_array(space, n=self.num_envs, fn=np.zeros))
+        empty: Any = create_empty_array(space, n=self.num_envs, fn=np.zeros)
+        return concatenate(space, observations, empty)
 
     def _infos(self, infos: Any, lasts: Any) -> dict[str, Any]:
         merged: dict[str, Any] = {}

@@ -635,8 +635,12 @@ class Stack:
     num_envs = 2
 
 
+def stack() -> Any:
+    return Stack()
+
+
 NOT_ONE: dict[str, tuple[Callable[[], Any], str]] = {
-    "vector": (Stack, "a vector of environments"),
+    "vector": (stack, "a vector of environments"),
     "several agents": (Zoo, "several agents"),
     "a wrapper around them": (lambda: ZooWrapper(Zoo()), "several agents"),
 }

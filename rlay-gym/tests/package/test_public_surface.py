@@ -59,6 +59,24 @@ SIGNATURES = {
     "ClientEnv.render": "(self)",
     "ClientEnv.late": "(self, timeout=None)",
     "ClientEnv.close": "(self)",
+    "ClientVectorEnv": (
+        "(address, num_envs=None, *, autoreset_mode='NextStep', render_mode=None, timeout=None, "
+        "connect_timeout=10.0, token=None, max_frame=None, reconnect_timeout=None, liveness=18.0, "
+        "notice_after=10.0, on_loss='raise', env_id=None, env_kwargs=None, log=None, restarts=0, "
+        "close_timeout=10.0)"
+    ),
+    "ServerVectorEnv": (
+        "(address='tcp://127.0.0.1:0', num_envs=1, *, min_ready=None, autoreset_mode='NextStep', "
+        "render_mode=None, timeout=None, connect_timeout=60.0, token=None, max_frame=None, "
+        "reconnect_timeout=None, liveness=18.0, notice_after=10.0, on_loss='raise', env_id=None, env_kwargs=None, "
+        "max_sessions=4096, handshake_timeout=5.0, max_handshakes=64)"
+    ),
+    "ClientVectorEnv.reset": "(self, *, seed=None, options=None)",
+    "ClientVectorEnv.step": "(self, actions)",
+    "ClientVectorEnv.late": "(self, timeout=None)",
+    "ClientVectorEnv.close": "(self, **kwargs)",
+    "join": "(envs)",
+    "make_client_vector_env": "(num_envs=None, *, max_episode_steps=None, **kwargs)",
     "launch": "(command, **kwargs)",
     "register": "(id, address, *, entry='ClientEnv', **kwargs)",
     "serve_policy": "(policy, address, *, token=None, max_frame=None, max_sessions=4096)",
@@ -108,7 +126,7 @@ def test_signatures(name: str) -> None:
 def test_exports() -> None:
     assert sorted(rlay.__all__) == list(rlay.__all__)
     classes = {name.split(".")[0] for name in SIGNATURES} | set(BASES)
-    assert set(rlay.__all__) == classes | {"RemoteEnv", "__version__"}
+    assert set(rlay.__all__) == classes | {"RemoteEnv", "RemoteVectorEnv", "__version__"}
     public = {name for name in vars(rlay) if not name.startswith("_")}
     assert public - set(rlay.__all__) == {"errors"}
 

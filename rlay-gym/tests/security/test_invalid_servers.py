@@ -85,7 +85,7 @@ def test_a_host_by_hand() -> None:
 LIES: dict[str, tuple[Callable[[RawPeer, int], None], str]] = {
     "another size": (lambda s, re: s.send("Result", re=re, **result(True, bytes(8))), "does not fit the space"),
     "a mark that is none": (lambda s, re: s.send("Result", re=re, **result(True, bytes(8) + b"\2" + bytes(7))), "mark"),
-    "not the first row": (lambda s, re: s.send("Result", re=re, **result(False, bytes(16))), "out of turn"),
+    "not the first row": (lambda s, re: s.send("Result", re=re, **result(False, bytes(16))), "flags do not fit"),
     "another request": (lambda s, re: s.send("Result", re=re - 1, **result(True, bytes(16))), "did not ask for it"),
     "a frame to come": (lambda s, re: s.send("Result", re=re + 9, **result(True, bytes(16))), "never sent"),
     "frames": (lambda s, re: s.send("Frames", [[0, "None"]], re=re), "out of turn"),

@@ -149,7 +149,7 @@ def test_the_others_come_when_they_come() -> None:
         with games(envs, 2):
             until(lambda: not (envs.step(np.ones(3, dtype=np.int64)), envs.vacant.any())[1], "the others")
             before = envs.step(np.ones(3, dtype=np.int64))[0]
-            assert (before[1:, 1] == 1.0).all()
+            assert (before[1:, 1] >= 1.0).all()
 
 
 def test_too_few() -> None:

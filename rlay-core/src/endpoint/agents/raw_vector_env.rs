@@ -594,10 +594,12 @@ impl RawVectorEnv {
     /// Receives and drops answers to requests that were given up.
     fn drop_late(&mut self, wait: &mut Wait<'_>) -> Result<()> {
         for agent in self.lanes.iter_mut().filter_map(Lane::agent) {
-            agent.drop_late(wait).map_err(|error| match error.kind() {
-                ErrorKind::Timeout => agent.overdue(),
-                _ => error,
-            })?;
+            match agent.drop_late(wait) {
+                Err(error) if error.kind() == ErrorKind::Timeout => return Err(agent.overdue()),
+                // Nothing is lost with an environment that was to begin anew; the reset says so if none takes its place.
+                Err(_) if agent.is_lost() => {}
+                result => result?,
+            }
         }
         Ok(())
     }
