@@ -427,6 +427,21 @@ class TestLosses:
         assert envs.observation_space is spaces[0]
         envs.close()
 
+    def test_a_late_answer_that_never_comes(
+        self, own_scripted_host: ScriptedHost, scripted_host: ScriptedHost
+    ) -> None:
+        address = free_address()
+        envs = rlay.ClientVectorEnv(own_scripted_host.serve(address=address), SLOTS, connect_timeout=WAIT)
+        envs.reset()
+        envs.step_async(WAIT_IN_SLOT_1)
+        with pytest.raises(multiprocessing.TimeoutError):
+            envs.step_wait(timeout=0.05)
+        envs.on_loss = "replace"
+        own_scripted_host.host.kill()
+        scripted_host.serve(address=address)
+        assert column(envs.reset()) == [0] * SLOTS
+        envs.close()
+
     def test_it_can_be_decided_later(self, own_scripted_host: ScriptedHost, scripted_host: ScriptedHost) -> None:
         address = free_address()
         envs = rlay.ClientVectorEnv(own_scripted_host.serve(address=address), SLOTS, connect_timeout=WAIT)
