@@ -373,6 +373,11 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             for info in (ends.get(slot), begun.get(slot)):
                 if info is not None:
                     merged = self._add_info(merged, info, slot)
+        if ends and not hasattr(gym.vector, "AutoresetMode"):
+            # Gymnasium 1.0 takes a final observation for an info like any other.
+            merged["final_obs"] = np.full(self.num_envs, None, dtype=object)
+            for slot, observation, _ in lasts:
+                merged["final_obs"][slot] = observation
         return merged
 
     # -- calls in two parts -------------------------------------------------------------------

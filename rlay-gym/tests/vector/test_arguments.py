@@ -106,7 +106,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIONS if not IS_OLDEST or "mask" not in name])
+@pytest.mark.parametrize("name", [name for name in OPTIONS if not (IS_OLDEST and ("mask" in name or name == "int"))])
 @pytest.mark.parametrize("mode", MODES)
 def test_options(twins: MakeTwins, mode: str, name: str) -> None:
     pair = twins("vector_envs:Ending", mode, slots=4)
@@ -322,7 +322,9 @@ def test_an_episode_that_ended_before_a_reset_that_raises(twins: MakeTwins) -> N
     pair.reset(seed=0)
     pair.step([1, 0, 0, 0])
     pair.both(FAILING["reset"])
-    assert pair.step([0, 0, 0, 0])[0].tolist() == [[0, 1], [1, 1], [2, 1], [3, 1]]
+    # With Gymnasium 1.0 a reset that raises leaves an environment to begin anew once more.
+    step = pair.remote.step if IS_OLDEST else pair.step
+    assert step([0, 0, 0, 0])[0].tolist() == [[0, 1], [1, 1], [2, 1], [3, 1]]
     pair.reset(seed=0)
     pair.step([0, 1, 2, 3])
 

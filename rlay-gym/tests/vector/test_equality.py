@@ -16,10 +16,13 @@ pytestmark = pytest.mark.gymnasium
 
 MakeTwins = Callable[..., Twins]
 
-UNSAMPLED = {"MultiDiscrete: uint64 start beyond int64"}
-"""Spaces with a batch that Gymnasium cannot sample."""
+UNSAMPLED = {"MultiDiscrete: uint64 start beyond int64"} | ({"Tuple: empty"} if IS_OLDEST else set())
+"""Spaces with a batch that Gymnasium cannot sample, or that its oldest release takes for a batch of none."""
 
 NAMES = [name for name in SPACES if name not in UNSAMPLED and not (IS_OLDEST and name in {*NEWER, *UNORDERED})]
+
+# The oldest Gymnasium leaves the order of a Text's characters to chance, process by process.
+FLAWED = [name for name in (*FLAWS, *OTHER_FLAWS) if not (IS_OLDEST and name.endswith(" for Text"))]
 
 TOY = ("Taxi", "Blackjack", "FrozenLake", "CliffWalking")
 IDS = [env_id for env_id in builtin_ids() if env_id.startswith(TOY)]
@@ -73,7 +76,7 @@ def test_every_info(twins: MakeTwins, mode: str, name: str) -> None:
     pair.play(25, sample=lambda rng: rng.integers(0, 3, 5))
 
 
-@pytest.mark.parametrize("name", [*FLAWS, *OTHER_FLAWS])
+@pytest.mark.parametrize("name", FLAWED)
 def test_observations_that_are_not_in_the_space(twins: MakeTwins, mode: str, name: str) -> None:
     pair = twins(f"vector_envs:wrong:{name}", mode, slots=5)
     pair.play(25, sample=lambda rng: rng.integers(0, 3, 5))

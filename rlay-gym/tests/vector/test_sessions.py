@@ -427,9 +427,7 @@ class TestLosses:
         assert envs.observation_space is spaces[0]
         envs.close()
 
-    def test_a_late_answer_that_never_comes(
-        self, own_scripted_host: ScriptedHost, scripted_host: ScriptedHost
-    ) -> None:
+    def test_a_late_answer_that_never_comes(self, own_scripted_host: ScriptedHost, scripted_host: ScriptedHost) -> None:
         address = free_address()
         envs = rlay.ClientVectorEnv(own_scripted_host.serve(address=address), SLOTS, connect_timeout=WAIT)
         envs.reset()
