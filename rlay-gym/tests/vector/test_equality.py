@@ -45,7 +45,7 @@ def test_cartpole_over_other_transports(twins: MakeTwins, fresh: Callable[[str],
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_toys(twins: MakeTwins, mode: str, env_id: str) -> None:
-    assert twins(env_id, mode).play(300) == 0
+    assert twins(env_id, mode).play(150) == 0
 
 
 def test_images_in_a_dict(twins: MakeTwins, mode: str) -> None:
@@ -79,4 +79,4 @@ def test_every_info(twins: MakeTwins, mode: str, name: str) -> None:
 @pytest.mark.parametrize("name", FLAWED)
 def test_observations_that_are_not_in_the_space(twins: MakeTwins, mode: str, name: str) -> None:
     pair = twins(f"vector_envs:wrong:{name}", mode, slots=5)
-    pair.play(25, sample=lambda rng: rng.integers(0, 3, 5))
+    pair.play(15, sample=lambda rng: rng.integers(0, 3, 5))
