@@ -12,7 +12,7 @@ use rlay_core::{
     Error, ErrorKind,
     endpoint::{RawVectorEnv as CoreEnv, SlabSizes, Stack, Wait},
     session::Call,
-    wire::{AutoresetMode, Seed},
+    wire::{AutoresetMode, Frames, Seed},
 };
 
 use crate::{
@@ -175,6 +175,13 @@ impl RawVectorEnv {
     }
 }
 
+/// The tuple that `render` returns.
+fn build_frames<'py>(py: Python<'py>, frames: &Frames) -> PyResult<Bound<'py, PyTuple>> {
+    let builder = Builder::new(py, None);
+    let built: Result<Vec<_>, Unbuilt> = frames.0.iter().map(|(_, frame)| builder.build(frame)).collect();
+    PyTuple::new(py, built.map_err(|unbuilt| unbuilt.into_error(py))?)
+}
+
 #[pymethods]
 impl RawVectorEnv {
     /// Dials the host at `address`, or starts the program that an `exec:` address names, and has it make so many
@@ -271,21 +278,22 @@ impl RawVectorEnv {
         state.built(py)
     }
 
-    /// The answer that came after its call had timed out or was interrupted, and whether that was a step.
-    fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyTuple>, bool)> {
+    /// The answer that came after its call had timed out or was interrupted, and which call that was.
+    fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyTuple>, &'static str)> {
         let mut state = self.lock(py)?;
         state.raw.give_up();
-        let call = state.call(py, timeout, |raw, _, wait| raw.late(wait))?;
-        Ok((state.built(py)?, call == Call::Step))
+        match state.call(py, timeout, |raw, _, wait| raw.late(wait))? {
+            Call::Render => Ok((build_frames(py, &state.raw.take_frames())?, "render")),
+            Call::Reset => Ok((state.built(py)?, "reset")),
+            Call::Step => Ok((state.built(py)?, "step")),
+        }
     }
 
     /// Renders all slots.
     fn render<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyTuple>> {
         let mut state = self.lock(py)?;
         let frames = state.call(py, timeout, |raw, _, wait| raw.render(wait))?;
-        let builder = Builder::new(py, None);
-        let built: Result<Vec<_>, Unbuilt> = frames.0.iter().map(|(_, frame)| builder.build(frame)).collect();
-        PyTuple::new(py, built.map_err(|unbuilt| unbuilt.into_error(py))?)
+        build_frames(py, &frames)
     }
 
     /// Closes the environments and ends the session: see `RawEnv.close`.

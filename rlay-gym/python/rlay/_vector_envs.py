@@ -237,11 +237,13 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """Return the result of `step_async`, waiting at most ``timeout`` seconds."""
         return self._step_result(self._wait("step", timeout))
 
-    def late(self, timeout: float | None = None) -> VectorReset | VectorStep:
+    def late(self, timeout: float | None = None) -> VectorReset | VectorStep | tuple[Any, ...]:
         """Return the result of a call that timed out or was interrupted, waiting at most ``timeout`` seconds."""
         self._not_pending("late")
-        result, is_step = self._open().late(_options.seconds("timeout", timeout, "as long as the peer is alive"))
-        return self._step_result(result) if is_step else self._reset_result(result)
+        result, call = self._open().late(_options.seconds("timeout", timeout, "as long as the peer is alive"))
+        if call == "render":
+            return result
+        return self._step_result(result) if call == "step" else self._reset_result(result)
 
     def render(self) -> tuple[Any, ...] | None:
         """Render each environment in the mode they were made with."""

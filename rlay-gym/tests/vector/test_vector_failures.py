@@ -15,14 +15,26 @@ import rlay
 from processes import free_address, python, until
 
 NOTHING, RAISE, HANG = range(3)
+SLOW = 2.0
+"""How long a frame takes, in seconds."""
 NUMBER = 3
 
 
 class FaultyEnv(gym.Env[Any, Any]):
     """Counts its steps; fails or hangs when it is told to."""
 
+    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012  Gymnasium's own way to declare them
     observation_space = gym.spaces.Box(0, np.inf, (1,), np.float64)
     action_space = gym.spaces.Discrete(3)
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        """Render in this mode."""
+        self.render_mode = render_mode
+
+    def render(self) -> str:
+        """Draw the count, slowly."""
+        time.sleep(SLOW / NUMBER)
+        return str(self.count)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin to count."""
@@ -86,6 +98,17 @@ def test_one_that_hangs_past_the_deadline_is_late(paradigm: str) -> None:
         envs.timeout = None
         assert envs.reset(seed=1)[0].ravel().tolist() == [0.0, 0.0, 0.0]
         assert envs.step(told(0, NOTHING))[0].ravel().tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("paradigm", ["client", "server"])
+def test_frames_that_are_late(paradigm: str) -> None:
+    with vector(paradigm, render_mode="ansi") as envs:
+        envs.reset(seed=1)
+        envs.step(told(0, NOTHING))
+        envs.timeout = 0.05
+        with pytest.raises(rlay.Timeout):
+            envs.render()
+        assert envs.late(timeout=30.0) == ("1", "1", "1")
 
 
 HOST = """
