@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 import rlay
 
@@ -42,9 +43,14 @@ def rate(step: Stepper, number: int) -> float:
 
 def stepper(envs: Any, number: int) -> Stepper:
     """Return what takes one step of every environment, with actions that were drawn before."""
-    envs.reset(seed=1)
-    envs.action_space.seed(1)
-    actions = [envs.action_space.sample() for _ in range(16)]
+    if hasattr(envs, "async_reset"):
+        # EnvPool takes actions of its own type alone.
+        envs.reset()
+        actions = list(np.random.default_rng(1).integers(0, 2, (16, number), dtype=np.int32))
+    else:
+        envs.reset(seed=1)
+        envs.action_space.seed(1)
+        actions = [envs.action_space.sample() for _ in range(16)]
     at = 0
 
     def step() -> None:
