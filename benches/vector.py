@@ -130,7 +130,7 @@ def plot(table: dict[int, dict[str, float]], path: Path) -> None:
     axes.set_title("CartPole: a Rust host in another process, and vectors in the learner's own")
     axes.set_xticks(NUMBERS, [str(number) for number in NUMBERS])
     axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, bbox_inches="tight")
 
