@@ -95,6 +95,7 @@ pub(crate) fn on_loss(name: &str) -> PyResult<OnLoss> {
 pub(crate) struct HostOptions {
     options: Options,
     tracebacks: bool,
+    max_slots: u32,
     env_ids: Vec<String>,
     env_kwargs: Vec<String>,
 }
@@ -103,7 +104,8 @@ impl HostOptions {
     /// The same for the library.
     pub(crate) fn into_core(self, py: Python<'_>) -> PyResult<rlay_core::HostOptions> {
         let offers = Offers { env_ids: self.env_ids, kwargs: self.env_kwargs };
-        Ok(rlay_core::HostOptions::new(self.options.to_core(py)?).offers(offers).tracebacks(self.tracebacks))
+        let core = rlay_core::HostOptions::new(self.options.to_core(py)?).max_slots(self.max_slots);
+        Ok(core.offers(offers).tracebacks(self.tracebacks))
     }
 }
 

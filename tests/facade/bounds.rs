@@ -65,6 +65,10 @@ const ROWS: &[(&str, Row)] = &[
         ),
     ),
     (
+        "environments that the agent of one session",
+        ("1024", &[("rlay-core/src/endpoint/hosts/host_loop.rs", "MAX_SLOTS: u32 = 1024;")]),
+    ),
+    (
         "sessions, those included",
         ("64; 4096", &[(OPTIONS, "max_sessions: 64,"), ("rlay-gym/python/rlay/_envs.py", "max_sessions: int = 4096,")]),
     ),

@@ -550,6 +550,18 @@ impl Spec {
         Err(Error::new(ErrorKind::Incompatible, text))
     }
 
+    /// Refuses a number of slots that no one has asked for and whose spaces, made for each slot, would take more memory
+    /// than [`check_spaces`](Self::check_spaces) allows for one.
+    pub(crate) fn check_number(&self, limits: &Limits) -> Result<()> {
+        let each = self.observation_space.gymnasium_bytes().saturating_add(self.action_space.gymnasium_bytes());
+        if self.slots == 1 || each.saturating_mul(self.slots as usize) <= limits.frame.max(SPACES) {
+            return Ok(());
+        }
+        let text =
+            format!("the host has {} environments, which is many for their spaces; say how many to take", self.slots);
+        Err(Error::new(ErrorKind::Incompatible, text))
+    }
+
     /// Appends the message.
     pub fn put(&self, w: &mut Writer<'_>) {
         w.str(&self.env_id);

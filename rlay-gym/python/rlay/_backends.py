@@ -59,7 +59,12 @@ class _Backend:
     _inherited = False
 
     def __init__(
-        self, env: _hosting.Source, env_kwargs: Collection[str], max_sessions: int | None, tracebacks: bool
+        self,
+        env: _hosting.Source,
+        env_kwargs: Collection[str],
+        max_sessions: int | None,
+        max_slots: int,
+        tracebacks: bool,
     ) -> None:
         _hosting.check(env, env_kwargs)
         self._title = _hosting.title(env)
@@ -75,6 +80,7 @@ class _Backend:
                 "give a function that makes environments, or leave max_sessions out"
             )
         self._tracebacks = tracebacks
+        self._max_slots = _options.count("max_slots", max_slots, 1, "how many environments an agent may ask for")
         self._begin()
 
     def _begin(self) -> None:
@@ -83,7 +89,7 @@ class _Backend:
         self._asked: float | None = None
 
     def _host_options(self, options: Options) -> HostOptions:
-        return HostOptions(options, self._tracebacks, self._env_ids, self._env_kwargs)
+        return HostOptions(options, self._tracebacks, self._max_slots, self._env_ids, self._env_kwargs)
 
     def run(self) -> None:
         self._claim()
@@ -179,6 +185,7 @@ class ServerBackend(_Backend):
             session at a time and is not closed; or a dict of several, of which agents name one.
         address: Where to listen; port 0 takes a free one, see the attribute ``address``.
         max_sessions: Most agents at a time. None: 64, or 1 for an instance, which cannot have more.
+        max_slots: Most environments that the agent of one session may ask for, as a `ClientVectorEnv` does.
         token: A secret that both ends must have, with eight visible characters or more; None takes the environment
             variable ``RLAY_TOKEN``, if set.
         max_frame: Longest frame in bytes, from 64 KiB on: room for the largest observation or action, and a bound on
@@ -208,6 +215,7 @@ class ServerBackend(_Backend):
         address: str = "tcp://127.0.0.1:0",
         *,
         max_sessions: int | None = None,
+        max_slots: int = 1024,
         token: str | None = None,
         max_frame: int | None = None,
         reconnect_timeout: float | None = None,
@@ -219,7 +227,7 @@ class ServerBackend(_Backend):
         max_handshakes: int = 64,
     ) -> None:
         """Listen."""
-        super().__init__(env, env_kwargs, max_sessions, tracebacks)
+        super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks)
         options = Options(
             token=token,
             max_frame=max_frame,
@@ -285,6 +293,7 @@ class ClientBackend(_Backend):
         address: Where the `ServerEnv` listens; None takes the environment variable ``RLAY_ADDRESS``, which the
             launcher of this program sets (see `launch`), together with ``RLAY_TOKEN``.
         max_sessions: Most sessions at a time. None: 64, or 1 for an instance, which cannot have more.
+        max_slots: Most environments that the agent of one session may ask for, as a `ClientVectorEnv` does.
         connect_timeout: How long to redial while the address has no listener. `turn` waits as long as it takes.
         token: A secret that both ends must have, with eight visible characters or more; None takes the environment
             variable ``RLAY_TOKEN``, if set.
@@ -312,6 +321,7 @@ class ClientBackend(_Backend):
         address: str | None = None,
         *,
         max_sessions: int | None = None,
+        max_slots: int = 1024,
         connect_timeout: float = 60.0,
         token: str | None = None,
         max_frame: int | None = None,
@@ -322,7 +332,7 @@ class ClientBackend(_Backend):
         env_kwargs: Collection[str] = (),
     ) -> None:
         """Keep what to host and where; nothing is dialed yet."""
-        super().__init__(env, env_kwargs, max_sessions, tracebacks)
+        super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks)
         options = Options(
             token=token,
             max_frame=max_frame,

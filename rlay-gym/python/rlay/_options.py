@@ -165,5 +165,6 @@ class HostOptions:
 
     options: Options
     tracebacks: bool
+    max_slots: int
     env_ids: list[str]
     env_kwargs: list[str]

@@ -111,6 +111,23 @@ def test_frames_that_are_late(paradigm: str) -> None:
         assert envs.late(timeout=30.0) == ("1", "1", "1")
 
 
+def test_a_host_makes_as_many_as_it_says() -> None:
+    with rlay.ServerBackend(FaultyEnv, max_slots=2) as host:
+        with pytest.raises(rlay.Error, match="asks for 3 environments, and this host makes 2 at most"):
+            rlay.ClientVectorEnv(host.address, num_envs=3)
+        with rlay.ClientVectorEnv(host.address, num_envs=2) as envs:
+            assert envs.reset(seed=1)[0].shape == (2, 1)
+
+
+def test_rows_that_fit_no_frame_are_refused_at_once() -> None:
+    class Camera(FaultyEnv):
+        observation_space = gym.spaces.Box(0, 255, (1 << 20,), np.uint8)
+
+    with rlay.ServerBackend(Camera) as host:
+        with pytest.raises(rlay.Incompatible, match="the batch of all observations of 104857600 bytes is larger"):
+            rlay.ClientVectorEnv(host.address, num_envs=100)
+
+
 HOST = """
     import sys
 

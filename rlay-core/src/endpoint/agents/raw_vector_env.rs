@@ -109,7 +109,11 @@ impl RawVectorEnv {
             0 => Ok(()),
             slots => check_slots(&agent, slots),
         };
-        if let Err(error) = fits.and_then(|()| check_mode(agent.spec(), mode)) {
+        let fits = fits.and_then(|()| match slots {
+            0 => agent.spec().check_number(agent.limits()),
+            _ => Ok(()),
+        });
+        if let Err(error) = fits.and_then(|()| check_spec(&agent, mode)) {
             agent.leave(&error);
             return Err(error);
         }
@@ -143,7 +147,7 @@ impl RawVectorEnv {
                 Some(spec) => source.open_like(spec, wait),
             };
             let opened = opened.and_then(|mut agent| {
-                let fits = check_room(agent.spec(), slots - first).and_then(|()| check_mode(agent.spec(), mode));
+                let fits = check_room(agent.spec(), slots - first).and_then(|()| check_spec(&agent, mode));
                 if let Err(error) = &fits {
                     agent.leave(error);
                 }
@@ -827,8 +831,13 @@ fn check_room(spec: &Spec, left: u32) -> Result<()> {
     Err(Error::new(ErrorKind::Incompatible, text))
 }
 
-/// Refuses environments that reset themselves in another mode.
-fn check_mode(spec: &Spec, mode: AutoresetMode) -> Result<()> {
+/// Refuses environments that reset themselves in another mode, and such of which all observations fit no frame.
+fn check_spec(agent: &Agent, mode: AutoresetMode) -> Result<()> {
+    let spec = agent.spec();
+    if let Some(sizes) = SlabSizes::of(&spec.observation_space) {
+        let bytes = sizes.len(spec.slots as usize);
+        agent.limits().fit(ErrorKind::Incompatible, "batch of all observations", bytes)?;
+    }
     if [mode, AutoresetMode::Disabled].contains(&spec.autoreset_mode) {
         return Ok(());
     }
