@@ -354,7 +354,8 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
 
     def _step_result(self, result: Any) -> VectorStep:
         observations, is_batch, rewards, terminations, truncations, infos, lasts = result
-        self._ended = terminations | truncations
+        if self.autoreset_mode is AutoresetMode.DISABLED:
+            self._ended = terminations | truncations
         infos = self._infos(infos, lasts)
         return self._batch(observations, is_batch), rewards, terminations, truncations, infos
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from processes import python
-from readme_programs import README, program
+from readme_programs import README, TRAIN_ON_MANY, program
 
 pytestmark = pytest.mark.gymnasium
 
@@ -27,6 +27,13 @@ def test_agent_and_host() -> None:
 def test_many_environments(name: str) -> None:
     with python(program(name)) as learner:
         assert learner.wait() == 0, learner.errors
+
+
+@pytest.mark.parametrize("name", ["one_host.py", "many_games.py", "many_machines.py"])
+def test_train_on_many(name: str) -> None:
+    assert TRAIN_ON_MANY.read_text().count("```python\n") == 3
+    with python(program(name, page=TRAIN_ON_MANY)) as learner:
+        assert learner.wait(60.0) == 0, learner.errors
 
 
 def test_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
