@@ -141,7 +141,7 @@ def test_a_loss_that_is_raised_stays() -> None:
 
 
 def test_the_others_come_when_they_come() -> None:
-    envs = rlay.ServerVectorEnv(num_envs=3, min_ready=1, connect_timeout=3.0, on_loss="truncate")
+    envs = rlay.ServerVectorEnv(num_envs=3, min_ready=1, connect_timeout=6.0, on_loss="truncate")
     with contextlib.closing(envs), games(envs, 1):
         observations, infos = envs.reset(seed=1)
         assert infos["vacant"].tolist() == [False, True, True] == envs.vacant.tolist()
@@ -153,7 +153,7 @@ def test_the_others_come_when_they_come() -> None:
 
 
 def test_too_few() -> None:
-    with contextlib.closing(rlay.ServerVectorEnv(num_envs=2, connect_timeout=1.0)) as envs, games(envs, 1):
+    with contextlib.closing(rlay.ServerVectorEnv(num_envs=2, connect_timeout=6.0)) as envs, games(envs, 1):
         with pytest.raises(rlay.Timeout, match="1 of 2 environments have dialed in: no environment dialed in"):
             envs.reset()
 

@@ -121,8 +121,9 @@ class TestCallsInTwoParts:
         assert column(envs.step(WALK)) == [2, 2, 2]
 
     def test_a_late_answer_is_dropped_by_a_reset(self, vector: MakeVector, scripted_host: ScriptedHost) -> None:
-        envs = vector(timeout=0.05)
+        envs = vector()
         envs.reset()
+        envs.timeout = 0.05
         with pytest.raises(rlay.Timeout):
             envs.step(WAIT_IN_SLOT_1)
         scripted_host.release()
@@ -142,8 +143,9 @@ class TestCallsInTwoParts:
         assert column(envs.step(WALK)) == [1, 1, 1]
 
     def test_the_timeout_of_the_environments_bounds_a_wait(self, vector: MakeVector) -> None:
-        envs = vector(timeout=0.05)
+        envs = vector()
         envs.reset()
+        envs.timeout = 0.05
         envs.step_async(WAIT_IN_SLOT_1)
         with pytest.raises(multiprocessing.TimeoutError, match=r"timed out after 0.05 second\(s\)"):
             envs.step_wait()

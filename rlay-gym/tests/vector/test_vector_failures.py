@@ -85,8 +85,9 @@ def test_one_that_raises_leaves_the_others_usable(paradigm: str) -> None:
 
 @pytest.mark.parametrize("paradigm", ["client", "server"])
 def test_one_that_hangs_past_the_deadline_is_late(paradigm: str) -> None:
-    with vector(paradigm, timeout=0.5) as envs:
+    with vector(paradigm) as envs:
         envs.reset(seed=1)
+        envs.timeout = 0.5
         with pytest.raises(rlay.Timeout, match=r"late\(\) fetches it"):
             envs.step(told(2, HANG))
         with pytest.raises(rlay.Busy):
