@@ -5,9 +5,9 @@ use std::fmt;
 use crate::{
     error::{Error, ErrorKind, Result},
     host::{HostEnv, Outcome},
-    space::stacked::{SlabSizes, Stack},
+    space::stacked::{SlabSizes, Stack, no_packed_form},
     value::Value,
-    wire::{AutoresetMode, Frames, Limits, Payload, Reader, Reset, Row, Seed, Spec, put_value},
+    wire::{AutoresetMode, Frames, Limits, Payload, Reset, Row, Seed, Spec, put_value},
 };
 
 /// The results of a reset or step of several slots, in buffers that are reused for the next one.
@@ -155,7 +155,7 @@ impl<'m> HostSlots<'m> {
                 let Some(sizes) = &self.actions else { return Err(no_packed_form()) };
                 self.action.clear();
                 sizes.row(stacked, rows, row, &mut self.action);
-                Payload { packed: true, reader: Reader::new(&self.action, 0, limits) }
+                Payload::of_packed(&self.action, limits)
             }
             Action::Value(payload) => payload,
         };
@@ -209,10 +209,6 @@ impl<'m> HostSlots<'m> {
 enum Action<'a> {
     Packed { stacked: &'a [u8], rows: usize, row: usize, limits: &'a Limits },
     Value(Payload<'a>),
-}
-
-fn no_packed_form() -> Error {
-    Error::protocol("a packed payload for a space that has no packed form")
 }
 
 /// Refuses spaces other than those of `spec`, with the first leaf that differs.
@@ -351,8 +347,7 @@ impl Collected {
 
 /// Appends the value of a packed observation.
 fn put_unpacked(packed: &[u8], spec: &Spec, out: &mut Vec<u8>) -> Result<()> {
-    let limits = Limits::default();
-    let payload = Payload { packed: true, reader: Reader::new(packed, 0, &limits) };
+    let payload = Payload::of_packed(packed, &Limits::default());
     put_value(out, &payload.element(&spec.observation_space)?);
     Ok(())
 }

@@ -178,6 +178,15 @@ pub(crate) fn spec(made: &Bound<'_, PyAny>) -> PyResult<Spec> {
     })
 }
 
+/// The seed as `reset` takes it.
+pub(crate) fn seed_object<'py>(py: Python<'py>, seed: Option<&Seed>) -> PyResult<Bound<'py, PyAny>> {
+    match seed.map(|seed| (seed.to_u64(), seed)) {
+        None => Ok(py.None().into_bound(py)),
+        Some((Some(small), _)) => Ok(small.into_pyobject(py)?.into_any()),
+        Some((None, large)) => py.import("rlay._values")?.call_method1("seed_from_bytes", (&large.0[..],)),
+    }
+}
+
 /// The environment's failure; Ctrl-C also ends the session.
 pub(crate) fn blame(py: Python<'_>, raised: PyErr, interrupt: &Interrupt) -> Error {
     let failure = error::failure(py, &raised);
@@ -208,14 +217,7 @@ impl HostEnv for PyHostEnv {
         })?;
         self.call(|this, py| {
             let kwargs = PyDict::new(py);
-            let seed = match seed {
-                None => py.None().into_bound(py),
-                Some(seed) => match seed.to_u64() {
-                    Some(small) => small.into_pyobject(py)?.into_any(),
-                    None => py.import("rlay._values")?.call_method1("seed_from_bytes", (&seed.0[..],))?,
-                },
-            };
-            kwargs.set_item("seed", seed)?;
+            kwargs.set_item("seed", seed_object(py, seed)?)?;
             kwargs.set_item("options", options)?;
             let result = this.env.bind(py).call_method("reset", (), Some(&kwargs))?;
             let result = results::items(&result, "reset", &RESET)?;

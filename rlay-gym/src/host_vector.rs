@@ -9,12 +9,13 @@ use pyo3::{
 use rlay_core::{
     Error, ErrorKind, HostVectorEnv, Result, Value, VectorOutcome,
     endpoint::{SlabSizes, Stack},
-    wire::{Frames, Payload, Reset, Row, Seed, Spec, put_value},
+    wire::{Frames, Payload, Reset, Row, Spec, put_value},
 };
 
 use crate::{
-    building::Builder,
-    host::{Interrupt, blame, refuse, spec},
+    building::{Builder, from_value},
+    error::{raise, text},
+    host::{Interrupt, blame, refuse, seed_object, spec},
     packing::Tree,
     results,
     value::{Refusal, to_data, to_value},
@@ -26,6 +27,7 @@ pub(crate) struct PyHostVectorEnv {
     spec: Spec,
     observations: Tree,
     actions: Tree,
+    action_sizes: Option<SlabSizes>,
     stack: Option<Stack>,
     element: Vec<u8>,
     interrupt: Interrupt,
@@ -47,6 +49,7 @@ impl PyHostVectorEnv {
             host: host.unbind(),
             observations: Tree::new(py, &spec.observation_space)?,
             actions: Tree::new(py, &spec.action_space)?,
+            action_sizes: SlabSizes::of(&spec.action_space),
             stack: SlabSizes::of(&spec.observation_space).map(Stack::new),
             element: Vec::new(),
             spec,
@@ -151,14 +154,7 @@ impl HostVectorEnv for PyHostVectorEnv {
         self.call(|this, py| {
             let seeds = PyDict::new(py);
             for (slot, seed) in &reset.rows {
-                let seed = match seed.as_ref().map(|seed| (seed, Seed::to_u64(seed))) {
-                    None => py.None().into_bound(py),
-                    Some((_, Some(small))) => small.into_pyobject(py)?.into_any(),
-                    Some((large, None)) => {
-                        py.import("rlay._values")?.call_method1("seed_from_bytes", (&large.0[..],))?
-                    }
-                };
-                seeds.set_item(slot, seed)?;
+                seeds.set_item(slot, seed_object(py, seed.as_ref())?)?;
             }
             let result = this.host.bind(py).call_method1("reset", (seeds, options))?;
             this.write(&result, outcome)
@@ -169,18 +165,8 @@ impl HostVectorEnv for PyHostVectorEnv {
         self.check_all(slots.len())?;
         let interrupt = self.interrupt.clone();
         Python::attach(|py| {
-            let in_order = slots.iter().enumerate().all(|(i, slot)| i == *slot as usize);
-            let read = || match actions.packed && in_order {
-                true => {
-                    let bytes = actions.reader.rest();
-                    let sizes = SlabSizes::of(&self.spec.action_space);
-                    let sizes = sizes.ok_or_else(|| Error::protocol("packed actions for an unpacked space"));
-                    sizes.and_then(|sizes| sizes.check(bytes, slots.len())).map_err(|e| crate::error::raise(py, &e))?;
-                    self.actions.read_stacked(py, bytes, slots.len(), slots.len())
-                }
-                false => self.read_each(py, slots, &actions),
-            };
-            let actions = read().map_err(|raised| blame_agent(py, &raised))?;
+            let actions = self.read_actions(py, slots, &actions);
+            let actions = actions.map_err(|raised| blame_agent(py, &raised))?;
             let result = self.host.bind(py).call_method1("step", (actions,));
             result.and_then(|result| self.write(&result, outcome)).map_err(|raised| blame(py, raised, &interrupt))
         })
@@ -204,34 +190,35 @@ impl HostVectorEnv for PyHostVectorEnv {
 }
 
 impl PyHostVectorEnv {
-    /// The batch of actions that came one by one, or in another order than that of the slots.
-    fn read_each<'py>(&self, py: Python<'py>, slots: &[u32], actions: &Payload<'_>) -> PyResult<Bound<'py, PyAny>> {
-        let each = PyList::empty(py);
+    /// The batch of actions, in the order of the slots.
+    fn read_actions<'py>(&self, py: Python<'py>, slots: &[u32], actions: &Payload<'_>) -> PyResult<Bound<'py, PyAny>> {
+        let (number, mut reader) = (slots.len(), actions.reader.clone());
         if actions.packed {
-            let bytes = actions.reader.rest();
-            let Some(sizes) = SlabSizes::of(&self.spec.action_space) else {
-                return Err(crate::error::raise(py, &Error::protocol("packed actions for an unpacked space")));
-            };
-            sizes.check(bytes, slots.len()).map_err(|e| crate::error::raise(py, &e))?;
-            for row in 0..slots.len() {
-                let mut element = Vec::new();
-                sizes.row(bytes, slots.len(), row, &mut element);
-                let payload =
-                    Payload { packed: true, reader: rlay_core::wire::Reader::new(&element, 0, &Default::default()) };
-                each.append(self.actions.read_payload(py, &payload).map_err(|unbuilt| unbuilt.into_error(py))?)?;
+            let stacked = reader.rest();
+            let sizes = self.action_sizes.as_ref();
+            let sizes = sizes.ok_or_else(|| Error::protocol("a packed payload for a space that has no packed form"));
+            let sizes = sizes.and_then(|sizes| sizes.check(stacked, number).map(|()| sizes));
+            let sizes = sizes.map_err(|e| raise(py, &e))?;
+            if slots.iter().enumerate().all(|(i, slot)| i == *slot as usize) {
+                return self.actions.read_stacked(py, stacked, number, number);
             }
-        } else {
-            let mut reader = actions.reader.clone();
-            for _ in slots {
-                let value = reader.value().map_err(|e| crate::error::raise(py, &e))?;
-                each.append(crate::building::from_value(py, &value)?)?;
+            let mut ordered = vec![0; stacked.len()];
+            for (i, slot) in slots.iter().enumerate() {
+                sizes.copy_row((stacked, number, i), (&mut ordered, number, *slot as usize));
             }
+            return self.actions.read_stacked(py, &ordered, number, number);
         }
+        let each = PyList::empty(py);
+        for _ in slots {
+            let value = reader.value().map_err(|e| raise(py, &e))?;
+            each.append(from_value(py, &value)?)?;
+        }
+        reader.end().map_err(|e| raise(py, &e))?;
         self.host.bind(py).call_method1("batch", (each, slots.to_vec()))
     }
 }
 
 /// The error of an agent whose actions cannot be read.
 fn blame_agent(py: Python<'_>, raised: &PyErr) -> Error {
-    Error::new(ErrorKind::InvalidAction, crate::error::text(py, raised))
+    Error::new(ErrorKind::InvalidAction, text(py, raised))
 }

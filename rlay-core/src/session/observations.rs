@@ -2,11 +2,14 @@
 
 use super::received::Received;
 use crate::{
-    error::{Error, Result},
+    error::Result,
     frame::{Frame, Pool},
-    space::{AnySpace, Space, stacked::SlabSizes},
+    space::{
+        AnySpace, Space,
+        stacked::{SlabSizes, no_packed_form},
+    },
     value::Value,
-    wire::{Limits, Payload, Reader, Row, Spec},
+    wire::{Limits, Payload, Row, Spec},
 };
 
 /// The last observation of every slot.
@@ -67,11 +70,6 @@ impl VectorObservations {
         self.slots
     }
 
-    /// The space of one observation.
-    pub fn space(&self) -> &AnySpace {
-        &self.space
-    }
-
     /// Whether every slot has an observation.
     pub fn is_complete(&self) -> bool {
         self.is_there.iter().all(|there| *there)
@@ -99,7 +97,7 @@ impl VectorObservations {
             (Held::Packed { frame, at, rows }, Some(sizes)) => {
                 self.element.clear();
                 sizes.row(&frame[*at..], *rows, slot, &mut self.element);
-                Payload { packed: true, reader: Reader::new(&self.element, 0, &self.limits) }.element(space)
+                Payload::of_packed(&self.element, &self.limits).element(space)
             }
             (Held::Values(values), _) => space.from_value(&values[slot]),
             (Held::Packed { .. }, None) => Err(no_packed_form()),
@@ -141,7 +139,7 @@ impl VectorObservations {
                 for (i, row) in rows[..about].iter().enumerate() {
                     self.element.clear();
                     sizes.row(stacked, rows.len(), i, &mut self.element);
-                    values[row.slot as usize] = unpacked(&self.element, &self.space, &self.limits)?;
+                    values[row.slot as usize] = Payload::of_packed(&self.element, &self.limits).element(&self.space)?;
                 }
                 rows[..about].iter().for_each(|row| self.is_there[row.slot as usize] = true);
                 return Ok(());
@@ -199,7 +197,7 @@ impl VectorObservations {
             for slot in 0..self.slots {
                 self.element.clear();
                 sizes.row(&frame[*at..], *rows, slot, &mut self.element);
-                values.push(unpacked(&self.element, &self.space, &self.limits)?);
+                values.push(Payload::of_packed(&self.element, &self.limits).element(&self.space)?);
             }
             self.held = Held::Values(values);
         }
@@ -208,12 +206,4 @@ impl VectorObservations {
             Held::Packed { .. } => Err(no_packed_form()),
         }
     }
-}
-
-fn unpacked(element: &[u8], space: &AnySpace, limits: &Limits) -> Result<Value> {
-    Payload { packed: true, reader: Reader::new(element, 0, limits) }.element(space)
-}
-
-fn no_packed_form() -> Error {
-    Error::protocol("a packed payload for a space that has no packed form")
 }

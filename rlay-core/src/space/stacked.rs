@@ -3,6 +3,11 @@
 use super::AnySpace;
 use crate::error::{Error, Result};
 
+/// The error of a packed payload where there can be none.
+pub(crate) fn no_packed_form() -> Error {
+    Error::protocol("a packed payload for a space that has no packed form")
+}
+
 /// How many bytes one row takes in each slab of the packed form of a space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlabSizes(Vec<usize>);

@@ -1,6 +1,6 @@
 //! Observations and actions: packed bytes that the spaces give a meaning, or values that describe themselves.
 
-use super::{Reader, Writer};
+use super::{Limits, Reader, Writer};
 use crate::{error::Result, frame::ALIGNMENT, space::Space, value::Value};
 
 /// An observation or action inside a frame.
@@ -30,6 +30,11 @@ pub fn payload_head(out: &mut Vec<u8>, packed: bool, len: usize) {
 }
 
 impl<'a> Payload<'a> {
+    /// One element in the packed form, within `limits`.
+    pub fn of_packed(element: &'a [u8], limits: &Limits) -> Self {
+        Self { packed: true, reader: Reader::new(element, 0, limits) }
+    }
+
     pub(super) fn read(mut reader: Reader<'a>) -> Result<Self> {
         let start = reader.clone();
         let (form,): (u32,) = reader.group()?;

@@ -456,7 +456,7 @@ class TestLosses:
 
 
 class TestEnds:
-    """Who forgets to close leaves nothing behind."""
+    """Vectors that are not closed leave nothing behind."""
 
     @pytest.mark.gymnasium
     def test_close_as_often_as_one_likes(self, vector: MakeVector, scripted_host: ScriptedHost) -> None:

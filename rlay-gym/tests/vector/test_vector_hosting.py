@@ -12,7 +12,6 @@ from gymnasium.vector import SyncVectorEnv
 import rlay
 from equal import difference
 
-pytestmark = pytest.mark.skipif(not hasattr(gym.vector, "AutoresetMode"), reason="Gymnasium 1.0 has no autoreset modes")
 NUMBER = 4
 
 

@@ -275,7 +275,7 @@ fn mode(byte: u8) -> AutoresetMode {
     [AutoresetMode::Disabled, AutoresetMode::NextStep, AutoresetMode::SameStep][usize::from(byte % 3)]
 }
 
-/// Whoever sent these rows: the last rows of episodes are those of the slots that have begun others in a step, and end.
+/// Checks rows, of any host: the last rows of episodes are those of the slots that have begun others in a step, and end.
 fn check_ends(call: Call, rows: &[Row]) {
     let ended = |row: &&Row| row.terminated || row.truncated;
     let slots = |rows: &mut dyn Iterator<Item = &Row>| rows.map(|row| row.slot).collect::<Vec<_>>();

@@ -27,7 +27,7 @@ use crate::{
         observations::{LastRow, VectorObservations},
         received::Received,
     },
-    space::stacked::SlabSizes,
+    space::stacked::{SlabSizes, no_packed_form},
     value::{Map, Value},
     wire::{AutoresetMode, Frames, Limits, Reader, Reset, Row, Rows, Seed, Slots, Spec},
 };
@@ -106,13 +106,9 @@ impl RawVectorEnv {
         let source = Source::at(address, options.clone())?;
         let mut agent = source.open(wait)?;
         let fits = match slots {
-            0 => Ok(()),
+            0 => agent.spec().check_number(agent.limits()),
             slots => check_slots(&agent, slots),
         };
-        let fits = fits.and_then(|()| match slots {
-            0 => agent.spec().check_number(agent.limits()),
-            _ => Ok(()),
-        });
         if let Err(error) = fits.and_then(|()| check_spec(&agent, mode)) {
             agent.leave(&error);
             return Err(error);
@@ -140,7 +136,7 @@ impl RawVectorEnv {
             let left = deadline.map_or(connect_timeout, |end| end.saturating_duration_since(Instant::now()));
             let mut options = options.clone().num_envs(0);
             options.connection.connect_timeout = left;
-            let source = Source::new(Origin::Listened(acceptor.clone()), options);
+            let mut source = Source::new(Origin::Listened(acceptor.clone()), options);
             let like = lanes.first().and_then(Lane::session).map(Agent::spec);
             let opened = match like {
                 None => source.open(wait),
@@ -155,7 +151,6 @@ impl RawVectorEnv {
             });
             match opened {
                 Ok(agent) => {
-                    let mut source = source;
                     source.set_connect_timeout(connect_timeout);
                     lanes.push(Lane::new(first, agent, source, cancel.clone()));
                 }
@@ -190,7 +185,7 @@ impl RawVectorEnv {
     /// [`on_loss`](AgentOptions::on_loss); no call of theirs is under way. They are left without environments.
     ///
     /// ```no_run
-    /// use rlay::{AutoresetMode, endpoint::{RawVectorEnv, Wait}};
+    /// use rlay::endpoint::{RawVectorEnv, Wait};
     ///
     /// let open = |address| RawVectorEnv::connect(address, rlay::agent_options().num_envs(8), &mut Wait::default());
     /// let (mut near, mut far) = (open("shm:///tmp/near")?, open("tls://192.0.2.7:5005")?);
@@ -249,7 +244,7 @@ impl RawVectorEnv {
         cancel: CancelToken,
     ) -> Self {
         let slots: u32 = lanes.iter().map(|lane| lane.slots).sum();
-        let limits = lanes.iter().find_map(Lane::session).map_or_else(Limits::default, |agent| *agent.limits());
+        let limits = limits(&lanes);
         let spec = Spec { slots, autoreset_mode: mode, ..spec };
         Self {
             mode,
@@ -308,12 +303,6 @@ impl RawVectorEnv {
     /// Changes what is done about environments that vanish for good.
     pub fn set_on_loss(&mut self, on_loss: OnLoss) {
         self.on_loss = on_loss;
-    }
-
-    /// Ends the searches for other environments when it is set, and the calls that wait for them. The vector
-    /// environment is not to be used after that.
-    pub fn cancel_token(&self) -> &CancelToken {
-        &self.cancel
     }
 
     /// Gymnasium's `reset` of these slots, with a seed for each that is to have one. Late answers are dropped. Vacant
@@ -449,17 +438,13 @@ impl RawVectorEnv {
 
     /// Where the encoded action of each slot begins and ends.
     fn split(&self, actions: &[u8]) -> Result<Vec<(usize, usize)>> {
-        let mut reader = Reader::new(actions, 0, &self.limits());
+        let mut reader = Reader::new(actions, 0, &limits(&self.lanes));
         let mut next = || {
             let start = reader.position();
             reader.split_value()?;
             Ok((start, reader.position()))
         };
         self.all.iter().map(|_| next()).collect()
-    }
-
-    fn limits(&self) -> Limits {
-        self.lanes.iter().find_map(Lane::session).map_or_else(Default::default, |agent| *agent.limits())
     }
 
     /// Asks for new episodes in these slots of a lane, as an environment that begins them by itself would.
@@ -818,8 +803,9 @@ impl VectorResults {
     }
 }
 
-fn no_packed_form() -> Error {
-    Error::protocol("packed actions for a space that has no packed form")
+/// The bounds of the sessions, which all have the same options at this end.
+fn limits(lanes: &[Lane]) -> Limits {
+    lanes.iter().find_map(Lane::session).map_or_else(Limits::default, |agent| *agent.limits())
 }
 
 /// Refuses an environment that brings more slots than are left.
