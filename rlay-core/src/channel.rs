@@ -27,6 +27,7 @@
 //!     (Blocking forms.)
 //! 15. `a_look_ends_a_send` — that waits; the look is polled during the wait. (Blocking forms.)
 //! 16. `a_watch_tells_a_crash_from_a_clean_close` — within [`TransportOptions::liveness`], if there is one.
+//! 17. `a_wait_for_several_misses_none` — whose frame, or end, comes before the wait begins, or after it. (Blocking forms.)
 //!
 //! `connect` completes even if the other end does not open the connection. The first call on a channel may need the
 //! other end to open it, as TLS does for its handshake.
@@ -44,6 +45,17 @@ use crate::{address::Address, bridge, cancel_token::CancelToken, error::Result, 
 /// connection open. Data that has arrived but was not received may be dropped after an error; a channel that can detect
 /// such data waits until it is received.
 pub type Watch = Box<dyn FnMut() -> Result<()> + Send>;
+
+/// How a thread waits for a channel beside others; see [`BlockingChannel::begin_readiness_wait`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// `recv` is worth a call now.
+    Now,
+    /// Once this descriptor is readable.
+    Descriptor(i32),
+    /// Only a call of `recv` tells.
+    Unknown,
+}
 
 /// A pipe of whole frames, in order, that fails for good if it fails. For code inside tokio.
 #[async_trait]
@@ -120,6 +132,19 @@ pub trait BlockingChannel: Send + Debug {
     fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
         let _ = cancel;
         false
+    }
+
+    /// Begins a wait for this channel beside others, once a `recv` has timed out: says how to learn that another call is
+    /// worth it. [`end_readiness_wait`](Self::end_readiness_wait) ends it, before anything else is done with the channel.
+    ///
+    /// A channel that is [`Unknown`](Readiness::Unknown) is polled, about a thousand times a second.
+    fn begin_readiness_wait(&mut self) -> Readiness {
+        Readiness::Unknown
+    }
+
+    /// Ends that wait. `is_ready` says whether the descriptor was readable.
+    fn end_readiness_wait(&mut self, is_ready: bool) {
+        let _ = is_ready;
     }
 
     /// Changes the longest frame that is sent or received.

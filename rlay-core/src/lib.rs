@@ -39,7 +39,9 @@ pub mod wire;
 pub use address::Address;
 pub use bridge::{open as open_bridged, timeout as timeout_error};
 pub use cancel_token::CancelToken;
-pub use channel::{BlockingChannel, BlockingListener, Channel, Incoming, Listener, Transport, TransportOptions, Watch};
+pub use channel::{
+    BlockingChannel, BlockingListener, Channel, Incoming, Listener, Readiness, Transport, TransportOptions, Watch,
+};
 pub use dtype::{DType, Scalar};
 pub use endpoint::{
     AgentOptions, ClientBackend, ClientEnv, ClientVectorEnv, ConnectionOptions, Contract, HostOptions, Late,

@@ -10,30 +10,35 @@ fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
 
 /// The exception for `error`.
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
-    let made = (|| {
-        let errors = module(py)?;
-        if let Some(failure) = error.env_failure() {
-            let args = (&failure.error_type, &failure.message, &failure.traceback);
-            return errors.call_method1("env_error", args);
-        }
-        let class = match error.kind() {
-            ErrorKind::ResetNeeded => "ResetNeeded",
-            ErrorKind::InvalidAction => "InvalidAction",
-            ErrorKind::Busy => "Busy",
-            ErrorKind::Address | ErrorKind::AddressInUse => "AddressError",
-            ErrorKind::Incompatible => "Incompatible",
-            ErrorKind::Protocol => "ProtocolError",
-            ErrorKind::ConnectionLost => "ConnectionLost",
-            ErrorKind::Timeout => "Timeout",
-            ErrorKind::Closed => "Closed",
-            ErrorKind::Unauthorized => "Unauthorized",
-            ErrorKind::ResourceExhausted => "ResourceExhausted",
-            ErrorKind::Env => "ContractError",
-            _ => "Error",
-        };
-        errors.getattr(class)?.call1((error.to_string(),))
-    })();
+    let made = made(py, error).and_then(|made| match error.slot() {
+        Some(slot) => made.call_method1("_of_slot", (slot,)),
+        None => Ok(made),
+    });
     made.map_or_else(|failed| failed, PyErr::from_value)
+}
+
+fn made<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
+    let errors = module(py)?;
+    if let Some(failure) = error.env_failure() {
+        let args = (&failure.error_type, &failure.message, &failure.traceback);
+        return errors.call_method1("env_error", args);
+    }
+    let class = match error.kind() {
+        ErrorKind::ResetNeeded => "ResetNeeded",
+        ErrorKind::InvalidAction => "InvalidAction",
+        ErrorKind::Busy => "Busy",
+        ErrorKind::Address | ErrorKind::AddressInUse => "AddressError",
+        ErrorKind::Incompatible => "Incompatible",
+        ErrorKind::Protocol => "ProtocolError",
+        ErrorKind::ConnectionLost => "ConnectionLost",
+        ErrorKind::Timeout => "Timeout",
+        ErrorKind::Closed => "Closed",
+        ErrorKind::Unauthorized => "Unauthorized",
+        ErrorKind::ResourceExhausted => "ResourceExhausted",
+        ErrorKind::Env => "ContractError",
+        _ => "Error",
+    };
+    errors.getattr(class)?.call1((error.to_string(),))
 }
 
 /// An error of `kind` as an exception.

@@ -1,6 +1,9 @@
 //! RawVectorEnv: several environments in another process, as `ClientVectorEnv` holds them: bytes ⇄ Python objects.
 
-use std::sync::{Mutex, MutexGuard};
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
 
 use numpy::PyArray1;
 use pyo3::{
@@ -9,7 +12,7 @@ use pyo3::{
     types::{PyInt, PyList, PyTuple},
 };
 use rlay_core::{
-    Error, ErrorKind,
+    Error, ErrorKind, Value,
     endpoint::{RawVectorEnv as CoreEnv, SlabSizes, Stack, Wait},
     session::Call,
     wire::{AutoresetMode, Frames, Seed},
@@ -75,11 +78,27 @@ impl State {
         }
     }
 
+    /// Calls the environments without the GIL; a wait that a signal handler ends leaves everything as it is.
+    fn call_apart(
+        &mut self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        call: impl FnOnce(&mut CoreEnv, &mut Vec<u8>, &mut Wait<'_>) -> rlay_core::Result<()> + Send,
+    ) -> PyResult<()> {
+        let Self { raw, packed, .. } = self;
+        wait_raw(py, timeout, |wait| call(raw, packed, wait))?.map_err(|error| raise(py, &error))
+    }
+
     /// Writes the actions into `packed`; returns whether they are in the packed form. `None`: they are not one array of
     /// just what the space declares.
-    fn write_batch(&mut self, actions: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let slots = self.raw.observations().slots();
+    fn write_batch(&mut self, actions: &Bound<'_, PyAny>, slots: usize) -> PyResult<bool> {
         self.actions.write_stacked(actions, slots, &mut self.packed)
+    }
+
+    /// The same for all slots.
+    fn write_all(&mut self, actions: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let slots = self.raw.observations().slots();
+        self.write_batch(actions, slots)
     }
 
     /// Writes one action for each slot into `packed`; returns whether they are in the packed form.
@@ -152,6 +171,47 @@ impl State {
         Ok(items.into_pyobject(py)?)
     }
 
+    /// What `recv` returns: the slots, and what a step returns of these alone, its slots counted as they stand there.
+    fn received<'py>(&mut self, py: Python<'py>) -> Result<Bound<'py, PyTuple>, Unbuilt> {
+        let builder = Builder::new(py, None);
+        let slots = self.raw.received().to_vec();
+        let (held, results) = (self.raw.observations(), self.raw.results());
+        self.packed.clear();
+        let (observations, is_batch) = if held.stack(&slots, &mut self.packed) {
+            (self.observations.read_stacked(py, &self.packed, slots.len(), slots.len())?, true)
+        } else {
+            let values = held.values().unwrap_or_default();
+            let items = slots.iter().map(|slot| builder.build(&values[*slot as usize]));
+            (PyList::new(py, items.collect::<Result<Vec<_>, _>>()?)?.into_any(), false)
+        };
+        let place = |slot: u32| slots.iter().position(|other| *other == slot);
+        let (infos, lasts) = (PyList::empty(py), PyList::empty(py));
+        for (slot, info) in &results.infos {
+            if let Some(place) = place(*slot) {
+                infos.append((place, builder.build(info)?))?;
+            }
+        }
+        for last in &results.lasts {
+            if let Some(place) = place(last.slot) {
+                let observation = self.observations.read_element(&builder, &last.observation)?;
+                lasts.append((place, observation, builder.build(&last.info)?))?;
+            }
+        }
+        let of = |values: &[bool]| -> Vec<bool> { slots.iter().map(|slot| values[*slot as usize]).collect() };
+        let rewards: Vec<f64> = slots.iter().map(|slot| results.rewards[*slot as usize]).collect();
+        let items = (
+            observations,
+            is_batch,
+            PyArray1::from_vec(py, rewards),
+            PyArray1::from_vec(py, of(&results.terminations)),
+            PyArray1::from_vec(py, of(&results.truncations)),
+            infos,
+            lasts,
+            PyArray1::from_vec(py, slots.iter().map(|slot| i64::from(*slot)).collect()),
+        );
+        Ok(items.into_pyobject(py)?)
+    }
+
     fn built<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         self.results(py).map_err(|unbuilt| unbuilt.into_error(py))
     }
@@ -173,6 +233,17 @@ impl RawVectorEnv {
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
         lock(py, &self.state, self.pid)
     }
+}
+
+/// The rows of a reset, and its options.
+fn reset_rows(
+    py: Python<'_>,
+    seeds: &[(u32, Option<Bound<'_, PyInt>>)],
+    options: &Bound<'_, PyAny>,
+) -> PyResult<(Vec<(u32, Option<Seed>)>, Value)> {
+    let options = to_data(options, "options").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
+    let row = |(slot, seed): &(u32, Option<Bound<'_, PyInt>>)| Ok((*slot, seed.as_ref().map(self::seed).transpose()?));
+    Ok((seeds.iter().map(row).collect::<PyResult<_>>()?, options))
 }
 
 /// The tuple that `render` returns.
@@ -229,11 +300,7 @@ impl RawVectorEnv {
         timeout: Option<f64>,
     ) -> PyResult<()> {
         let mut state = self.lock(py)?;
-        let options = to_data(options, "options").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
-        let mut rows: Vec<(u32, Option<Seed>)> = Vec::with_capacity(seeds.len());
-        for (slot, seed) in &seeds {
-            rows.push((*slot, seed.as_ref().map(self::seed).transpose()?));
-        }
+        let (rows, options) = reset_rows(py, &seeds, options)?;
         // An interrupt may have come between a request and the wait for its answer.
         state.raw.give_up();
         state.call(py, timeout, |raw, _, wait| raw.send_reset(&rows, &options, wait))
@@ -242,7 +309,7 @@ impl RawVectorEnv {
     /// Asks for a step, if the actions are one array of just what the space declares; returns whether they are.
     fn send_step(&self, py: Python<'_>, actions: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<bool> {
         let mut state = self.lock(py)?;
-        if !state.write_batch(actions)? {
+        if !state.write_all(actions)? {
             return Ok(false);
         }
         state.call(py, timeout, |raw, packed, wait| raw.send_step(true, packed, wait))?;
@@ -264,11 +331,73 @@ impl RawVectorEnv {
         timeout: Option<f64>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let mut state = self.lock(py)?;
-        if !state.write_batch(actions)? {
+        if !state.write_all(actions)? {
             return Ok(None);
         }
         state.call(py, timeout, |raw, packed, wait| raw.step(true, packed, wait))?;
         state.built(py).map(Some)
+    }
+
+    /// Asks for a step of these slots, if the actions are one array of just what the space declares; returns whether
+    /// they are.
+    fn send(
+        &self,
+        py: Python<'_>,
+        actions: &Bound<'_, PyAny>,
+        slots: Vec<u32>,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let mut state = self.lock(py)?;
+        if !state.write_batch(actions, slots.len())? {
+            return Ok(false);
+        }
+        state.call_apart(py, timeout, |raw, packed, wait| raw.send(&slots, true, packed, wait))?;
+        Ok(true)
+    }
+
+    /// Asks for a step of these slots with one action for each.
+    fn send_each(
+        &self,
+        py: Python<'_>,
+        actions: &Bound<'_, PyList>,
+        slots: Vec<u32>,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let mut state = self.lock(py)?;
+        let is_packed = state.write_each(actions)?;
+        state.call_apart(py, timeout, |raw, packed, wait| raw.send(&slots, is_packed, packed, wait))
+    }
+
+    /// Asks for episodes in these slots, each with its seed, whose rows `recv` returns.
+    fn send_resets(
+        &self,
+        py: Python<'_>,
+        seeds: Vec<(u32, Option<Bound<'_, PyInt>>)>,
+        options: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let mut state = self.lock(py)?;
+        let (rows, options) = reset_rows(py, &seeds, options)?;
+        state.call_apart(py, timeout, |raw, _, wait| raw.send_resets(&rows, &options, wait))
+    }
+
+    /// Waits for rows that were asked for; what it returns is as for `receive`, with the slots.
+    fn recv<'py>(
+        &self,
+        py: Python<'py>,
+        min: usize,
+        max: usize,
+        timeout: Option<f64>,
+        overdue: Option<f64>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let mut state = self.lock(py)?;
+        let overdue = overdue.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let came = state.call_apart(py, timeout, |raw, _, wait| raw.recv(min, max, overdue, wait));
+        if came.is_err() {
+            state.raw.receive_again();
+        }
+        came?;
+        state.received(py).map_err(|unbuilt| unbuilt.into_error(py))
     }
 
     /// Waits for the answer that is under way.

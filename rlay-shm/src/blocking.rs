@@ -3,11 +3,12 @@
 use std::{
     hint::spin_loop,
     io,
+    os::fd::AsRawFd,
     time::{Duration, Instant},
 };
 
 use rlay_core::{
-    Address, BlockingChannel, CancelToken, ErrorKind, Frame, Result, TransportOptions,
+    Address, BlockingChannel, CancelToken, ErrorKind, Frame, Readiness, Result, TransportOptions,
     net::{ReadinessWait, Want, cannot_connect, goodbye, is_vain, lost_by},
 };
 
@@ -71,7 +72,8 @@ impl ShmChannel {
         let now = Instant::now();
         let is_flowing = need == Need::Room || self.stream.is_amid_frame();
         let spin = if is_flowing { &mut self.flow } else { &mut self.spin };
-        let time = spin.time(self.stream.peer_is_awake, now);
+        let is_poll = deadline.is_some_and(|deadline| deadline <= now);
+        let time = if is_poll { Duration::ZERO } else { spin.time(self.stream.peer_is_awake, now) };
         if !time.is_zero() {
             let found = found(&mut self.stream.pipe, need, now + time)?;
             spin.learn(time, found, now);
@@ -181,6 +183,22 @@ impl BlockingChannel for ShmChannel {
 
     fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
         self.reading.set_cancel_token(cancel)
+    }
+
+    fn begin_readiness_wait(&mut self) -> Readiness {
+        self.stream.pipe.set_asleep(Need::Data, Sleep::Socket);
+        match self.stream.pipe.has(Need::Data) {
+            Ok(false) if !self.stream.has_ended() => Readiness::Descriptor(self.stream.socket.as_raw_fd()),
+            _ => Readiness::Now,
+        }
+    }
+
+    fn end_readiness_wait(&mut self, is_ready: bool) {
+        self.stream.pipe.set_awake();
+        if is_ready {
+            // What else there is to say of the socket, `recv` finds again.
+            let _ = self.stream.take_wakeups();
+        }
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

@@ -4,6 +4,7 @@ use std::{
     io::{self, IoSlice, Read},
     mem::MaybeUninit,
     net::Shutdown,
+    os::fd::AsRawFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use rlay_core::{
-    Address, BlockingChannel, CancelToken, Error, ErrorKind, Frame, Result, TransportOptions, Watch,
+    Address, BlockingChannel, CancelToken, Error, ErrorKind, Frame, Readiness, Result, TransportOptions, Watch,
     net::{
         LAST_WORD, LINGER, ReadinessWait, Want, cannot_connect, check_user, dial_local, goodbye, is_vain,
         look_up_blocking,
@@ -381,6 +382,10 @@ impl BlockingChannel for StreamChannel {
 
     fn set_cancel_token(&mut self, cancel: Option<&CancelToken>) -> bool {
         self.reading.set_cancel_token(cancel)
+    }
+
+    fn begin_readiness_wait(&mut self) -> Readiness {
+        Readiness::Descriptor(self.socket.as_raw_fd())
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

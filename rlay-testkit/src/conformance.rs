@@ -74,6 +74,7 @@ macro_rules! __each_promise {
             a_cancel_token_ends_a_wait
             a_look_ends_a_send
             a_watch_tells_a_crash_from_a_clean_close
+            a_wait_for_several_misses_none
         }
     };
 }

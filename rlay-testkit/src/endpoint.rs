@@ -6,8 +6,8 @@
 use std::{future::Future, panic::resume_unwind, time::Instant};
 
 use rlay_core::{
-    Address, BlockingChannel, BlockingListener, CancelToken, Channel, Frame, Incoming, Listener, Result, Watch,
-    timeout_error,
+    Address, BlockingChannel, BlockingListener, CancelToken, Channel, Frame, Incoming, Listener, Readiness, Result,
+    Watch, timeout_error,
 };
 use tokio::{runtime::Handle, task, time};
 
@@ -133,6 +133,21 @@ impl Endpoint {
         match self {
             Self::Blocking(channel) => channel.set_cancel_token(cancel),
             Self::Async(_) => false,
+        }
+    }
+
+    /// How to learn that another `recv` is worth it; the async form has tasks instead.
+    pub(crate) fn begin_readiness_wait(&mut self) -> Readiness {
+        match self {
+            Self::Blocking(channel) => channel.begin_readiness_wait(),
+            Self::Async(_) => Readiness::Unknown,
+        }
+    }
+
+    /// Ends that wait.
+    pub(crate) fn end_readiness_wait(&mut self, is_ready: bool) {
+        if let Self::Blocking(channel) = self {
+            channel.end_readiness_wait(is_ready);
         }
     }
 

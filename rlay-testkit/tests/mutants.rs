@@ -59,7 +59,9 @@ caught! {
 
 #[test]
 fn one_who_is_deaf_while_it_waits_is_caught() {
-    for promise in [promises::a_cancel_token_ends_a_wait, promises::a_look_ends_a_send] {
+    let promises: [fn(&TestContext); 3] =
+        [promises::a_cancel_token_ends_a_wait, promises::a_look_ends_a_send, promises::a_wait_for_several_misses_none];
+    for promise in promises {
         let subject = Subject::new(BuggyTransport(Bug::HeedsNothing), |n| format!("mem://buggy-{n}"));
         assert!(start("a promise", subject, Form::Blocking, promise).join().is_err(), "it went unnoticed");
     }

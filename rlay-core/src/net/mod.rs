@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod local;
 mod names;
+mod poll_set;
 mod reach;
 #[cfg(unix)]
 mod readiness_wait;
@@ -22,6 +23,7 @@ use crate::{
 pub use local::{SocketFile, bind_file, dial_local, dial_local_async, owner_only};
 pub(crate) use names::unheard;
 pub use names::{look_up, look_up_blocking, resolve};
+pub use poll_set::PollSet;
 pub use reach::dialable;
 #[cfg(unix)]
 pub use readiness_wait::{ReadinessWait, Want, is_vain, wait_to_accept};

@@ -231,6 +231,11 @@ impl AgentSession {
         self.slots.get(slot as usize) == Some(&Slot::Done)
     }
 
+    /// Whether `slot` was never reset.
+    pub(crate) fn needs_reset(&self, slot: u32) -> bool {
+        self.slots.get(slot as usize) == Some(&Slot::Idle)
+    }
+
     /// Number of the last frame received.
     pub fn received(&self) -> u64 {
         self.numbering.received()

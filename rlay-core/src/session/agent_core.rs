@@ -80,6 +80,16 @@ impl AgentCore {
         self.session.is_done(slot)
     }
 
+    /// Whether `slot` was never reset.
+    pub(crate) fn needs_reset(&self, slot: u32) -> bool {
+        self.session.needs_reset(slot)
+    }
+
+    /// Whether a request about `slot` is under way.
+    pub(crate) fn is_waiting(&self, slot: u32) -> bool {
+        self.session.waiting(slot).is_some()
+    }
+
     /// Whether a request under way was given up: its answer is to be fetched or dropped before the next request.
     pub(crate) fn is_late(&self) -> bool {
         matches!(self.waiting(), Some((_, true)))

@@ -83,6 +83,18 @@ impl VectorObservations {
         }
     }
 
+    /// Appends the packed form of the observations of `slots` to `out`, stacked, if all are packed; returns whether they
+    /// are.
+    pub fn stack(&self, slots: &[u32], out: &mut Vec<u8>) -> bool {
+        let (Held::Packed { frame, at, rows }, Some(sizes)) = (&self.held, &self.sizes) else { return false };
+        let start = out.len();
+        out.resize(start + sizes.len(slots.len()), 0);
+        for (i, slot) in slots.iter().enumerate() {
+            sizes.copy_row((&frame[*at..], *rows, *slot as usize), (&mut out[start..], slots.len(), i));
+        }
+        true
+    }
+
     /// The observation of each slot, if not all are packed.
     pub fn values(&self) -> Option<&[Value]> {
         match &self.held {

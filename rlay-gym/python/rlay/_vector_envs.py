@@ -10,19 +10,20 @@ import enum
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
 from gymnasium.utils import seeding
-from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
+from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from typing_extensions import Self
 
 from rlay import _lifetime, _listeners, _options, _rlay, _spaces
 from rlay._envs import OnLoss
+from rlay._first_ready import RowInfos, Rows, Slots, batch, merge_infos, slot_list, split_actions, bounds
 from rlay._options import AgentOptions, Options
 from rlay.errors import Busy, Closed, Error, Timeout, no_attribute_error
 
@@ -155,9 +156,6 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def _connect(self) -> _rlay.RawVectorEnv:
         raise NotImplementedError
 
-    # Whether every slot has had an observation.
-    _has_begun = False
-
     def _take(self, raw: _rlay.RawVectorEnv) -> None:
         try:
             self._learn(raw)
@@ -177,6 +175,8 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if hasattr(gym.vector, "AutoresetMode"):
             self.metadata["autoreset_mode"] = self.autoreset_mode
         self._ended = np.zeros(self.num_envs, dtype=np.bool_)
+        # Whether each slot has had an observation.
+        self._has_begun = np.zeros(self.num_envs, dtype=np.bool_)
         self._seeds: list[int | None] = [None] * self.num_envs
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
 
@@ -206,7 +206,7 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         result = self._open().step(actions, self.timeout)
         if result is None:
             raw = self._open()
-            raw.send_step_each(self._each(actions), self.timeout)
+            raw.send_step_each(split_actions(self.action_space, actions, self.num_envs), self.timeout)
             result = raw.receive(self.timeout)
         return self._step_result(result)
 
@@ -230,12 +230,93 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._check_ended()
         raw = self._open()
         if not raw.send_step(actions, self.timeout):
-            raw.send_step_each(self._each(actions), self.timeout)
+            raw.send_step_each(split_actions(self.action_space, actions, self.num_envs), self.timeout)
         self._pending = "step"
 
     def step_wait(self, timeout: float | None = None) -> VectorStep:
         """Return the result of `step_async`, waiting at most ``timeout`` seconds."""
         return self._step_result(self._wait("step", timeout))
+
+    def send(self, actions: Any, slots: Slots = None) -> None:
+        """Have these environments take one action each, without waiting; `recv` returns their rows as they come.
+
+        Where the environments are slow or of different speed, this keeps all of them busy: each has its next action
+        while others still compute. An environment whose episode has ended begins the next one in place of the action, as
+        the ``autoreset_mode`` says. One that was lost has its next row when another has taken its place.
+
+        Args:
+            actions: A batch of one action for each of ``slots``, in their order.
+            slots: The numbers of the environments, none of which may have a row that is still to come or to be
+                received; None: all.
+
+        Raises:
+            Busy: One of them has. Nothing was sent.
+
+        Example:
+            >>> import rlay
+            >>> host = rlay.ServerBackend("CartPole-v1").start()
+            >>> envs = rlay.ClientVectorEnv(host.address, num_envs=4)
+            >>> envs.send_reset(seed=1)
+            >>> for _ in range(100):
+            ...     rows = envs.recv(min=2)
+            ...     envs.send(rows.observations[:, 2] > 0, rows.slots)
+            >>> envs.close()
+            >>> host.close()
+        """
+        self._not_pending("send")
+        raw, numbers = self._open(), slot_list(self, slots)
+        self._check_ended(numbers)
+        if not raw.send(actions, numbers, self.timeout):
+            raw.send_each(split_actions(self.action_space, actions, len(numbers)), numbers, self.timeout)
+
+    def send_reset(
+        self,
+        slots: Slots = None,
+        *,
+        seed: int | list[int | None] | tuple[int | None, ...] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        """Begin an episode in each of these environments, without waiting; `recv` returns their first rows.
+
+        Args:
+            slots: The numbers of the environments; None: all.
+            seed: As for `reset`, by the numbers of all environments.
+            options: For each environment.
+        """
+        self._not_pending("send_reset")
+        raw, numbers, seeds = self._open(), slot_list(self, slots), self._split_seed(seed)
+        for slot in numbers:
+            _check_seed(seeds[slot])
+        raw.send_resets([(slot, seeds[slot]) for slot in numbers], options, self.timeout)
+        self._note_seeds(numbers, seeds)
+
+    def recv(self, min: int = 1, max: int | None = None, timeout: float | None = None) -> Rows:
+        """Wait for rows that `send` and `send_reset` have asked for, and return those that have come.
+
+        No row is lost or returned twice. What one environment raises is raised here, and the error says which; the rows
+        of the others come with the next call. While rows are under way, `step` and `render` raise `Busy`, and a `reset`
+        of all environments drops them.
+
+        Args:
+            min: For how many rows to wait, or for all that are under way if that is less.
+            max: How many rows to take at most; None: as many as have come.
+            timeout: After how many seconds to return what has come, maybe nothing; 0 polls. None: wait for ``min``
+                rows, each as long as the attribute ``timeout`` says.
+
+        Raises:
+            Error: Nothing is under way.
+            Timeout: An environment has not answered within the attribute ``timeout``. Its row may still come.
+        """
+        self._not_pending("recv")
+        raw, (least, most) = self._open(), bounds(self, min, max)
+        bound = _options.seconds("timeout", timeout, "until there are enough rows", least=0.0)
+        *parts, slots = raw.recv(least, most, bound, self.timeout)
+        observations, is_batch, rewards, terminations, truncations, infos, lasts = parts
+        self._ended[slots] = terminations | truncations
+        self._has_begun[slots] = True
+        merged = merge_infos(RowInfos(len(slots)), infos, lasts) if infos or lasts else {}
+        observations = batch(self.single_observation_space, len(slots), observations, is_batch)
+        return Rows(observations, rewards, terminations, truncations, merged, slots)
 
     def late(self, timeout: float | None = None) -> VectorReset | VectorStep | tuple[Any, ...]:
         """Return the result of a call that timed out or was interrupted, waiting at most ``timeout`` seconds."""
@@ -296,12 +377,15 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         seeds = self._split_seed(seed)
         mask = self._take_mask(options)
         slots = range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist()
-        if len(slots) < self.num_envs and not self._has_begun:
+        if len(slots) < self.num_envs and not self._has_begun.all():
             raise ValueError("`options['reset_mask']` leaves out environments that were never reset; reset all first")
         for slot in slots:
             _check_seed(seeds[slot])
         self._open().send_reset([(slot, seeds[slot]) for slot in slots], options, self.timeout)
-        self._ended[slice(None) if mask is None else mask] = False
+        self._note_seeds(slots, seeds)
+
+    def _note_seeds(self, slots: list[int] | range, seeds: list[int | None]) -> None:
+        self._ended[slots] = False
         for slot in slots:
             if seeds[slot] is not None:
                 self._seeds[slot], self._generators[slot] = seeds[slot], None
@@ -335,53 +419,26 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             )
         return mask
 
-    def _each(self, actions: Any) -> list[Any]:
-        """Return one action for each environment, of the types that its local environment would be given."""
-        each: Iterator[Any] = iter(iterate(self.action_space, actions))
-        # The number is checked before any environment takes a step.
-        return [action for action, _ in zip(each, range(self.num_envs), strict=True)]
-
-    def _check_ended(self) -> None:
+    def _check_ended(self, slots: list[int] | slice = slice(None)) -> None:
         if self.autoreset_mode is AutoresetMode.DISABLED:
             self._open()
-            assert not self._ended.any(), f"self._autoreset_envs={self._ended!r}"
+            assert not self._ended[slots].any(), f"self._autoreset_envs={self._ended!r}"
 
     def _reset_result(self, result: Any) -> VectorReset:
         observations, is_batch, _, terminations, truncations, infos, _ = result
         self._ended = terminations | truncations
-        self._has_begun = True
-        return self._batch(observations, is_batch), self._infos(infos, ())
+        self._has_begun[:] = True
+        return self._batch(observations, is_batch), merge_infos(self, infos, ())
 
     def _step_result(self, result: Any) -> VectorStep:
         observations, is_batch, rewards, terminations, truncations, infos, lasts = result
         if self.autoreset_mode is AutoresetMode.DISABLED:
             self._ended = terminations | truncations
-        infos = self._infos(infos, lasts)
-        return self._batch(observations, is_batch), rewards, terminations, truncations, infos
+        merged = merge_infos(self, infos, lasts)
+        return self._batch(observations, is_batch), rewards, terminations, truncations, merged
 
     def _batch(self, observations: Any, is_batch: bool) -> Any:
-        if is_batch:
-            return observations
-        space = self.single_observation_space
-        empty: Any = create_empty_array(space, n=self.num_envs, fn=np.zeros)
-        return concatenate(space, observations, empty)
-
-    def _infos(self, infos: Any, lasts: Any) -> dict[str, Any]:
-        merged: dict[str, Any] = {}
-        if not infos and not lasts:
-            return merged
-        ends = {slot: {"final_obs": observation, "final_info": info} for slot, observation, info in lasts}
-        begun = dict(infos)
-        for slot in sorted({*ends, *begun}):
-            for info in (ends.get(slot), begun.get(slot)):
-                if info is not None:
-                    merged = self._add_info(merged, info, slot)
-        if ends and not hasattr(gym.vector, "AutoresetMode"):
-            # Gymnasium 1.0 takes a final observation for an info like any other.
-            merged["final_obs"] = np.full(self.num_envs, None, dtype=object)
-            for slot, observation, _ in lasts:
-                merged["final_obs"][slot] = observation
-        return merged
+        return batch(self.single_observation_space, self.num_envs, observations, is_batch)
 
     # -- calls in two parts -------------------------------------------------------------------
 

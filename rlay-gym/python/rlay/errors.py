@@ -8,16 +8,27 @@ import traceback
 from typing import Any
 
 import gymnasium.error
+from typing_extensions import Self
 
 from rlay import _rlay
 
 
 class Error(Exception):
-    """The base of all exceptions that RLay raises. Nothing in its text acts on a terminal."""
+    """The base of all exceptions that RLay raises. Nothing in its text acts on a terminal.
+
+    Attributes:
+        slot: Which environment of a vector it is about, where that is known.
+    """
+
+    slot: int | None = None
 
     def __str__(self) -> str:
         """Return the text, with control characters shown as ``repr`` does, but for newlines and tabs."""
         return _rlay.printable_text(super().__str__())
+
+    def _of_slot(self, slot: int) -> Self:
+        self.slot = slot
+        return self
 
 
 class EnvError(Error):
@@ -40,11 +51,16 @@ class EnvError(Error):
         """Return the remote exception's text."""
         return self._text or super().__str__()
 
+    def _of_slot(self, slot: int) -> Self:
+        if hasattr(self, "add_note"):
+            self.add_note(f"in env slot {slot}")
+        return super()._of_slot(slot)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with all that came from the remote, as `gymnasium.vector.AsyncVectorEnv` does."""
         if not self.remote_type:
             return type(self), self.args
-        return _env_error, (type(self), self.remote_type, self._text, self.remote_traceback)
+        return _env_error, (type(self), self.remote_type, self._text, self.remote_traceback), {"slot": self.slot}
 
 
 class ConnectionLost(Error, ConnectionError):

@@ -10,6 +10,7 @@ mod cancelling;
 mod ending;
 mod flow;
 mod frames;
+mod readiness;
 mod watching;
 
 pub use addresses::{port_zero_is_resolved, two_listeners_on_one_address_is_an_error};
@@ -24,6 +25,7 @@ pub use ending::{
 };
 pub use flow::a_slow_reader_stops_the_writer;
 pub use frames::{an_empty_frame_is_a_frame, frames_arrive_whole_in_order_exactly_once, the_frame_limit_is_exact};
+pub use readiness::a_wait_for_several_misses_none;
 pub use watching::a_watch_tells_a_crash_from_a_clean_close;
 
 use std::sync::LazyLock;
@@ -33,7 +35,7 @@ use rlay_core::{Error, ErrorKind, Frame, Result, Rng};
 use crate::{endpoint::Endpoint, test_context::soon};
 
 /// The promises, in the order of their numbers.
-pub const NAMES: [&str; 16] = crate::__each_promise!(crate::__names);
+pub const NAMES: [&str; 17] = crate::__each_promise!(crate::__names);
 
 /// The content of frame number `index` of a test: noise that no other frame, and no other place, contains.
 fn pattern(index: usize, len: usize) -> Vec<u8> {

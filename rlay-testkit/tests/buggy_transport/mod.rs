@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
+    os::fd::IntoRawFd,
     pin::pin,
     task, thread,
     time::{Duration, Instant},
@@ -10,8 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use rlay_core::{
-    Address, BlockingChannel, CancelToken, Channel, Error, ErrorKind, Frame, Incoming, Listener, Registry, Result,
-    Transport, TransportOptions, Watch, open_bridged,
+    Address, BlockingChannel, CancelToken, Channel, Error, ErrorKind, Frame, Incoming, Listener, Readiness, Registry,
+    Result, Transport, TransportOptions, Watch, open_bridged,
 };
 use rlay_testkit::Faulty;
 use tokio::time::{sleep, timeout};
@@ -119,6 +120,13 @@ impl BlockingChannel for Deaf {
 
     fn set_cancel_token(&mut self, _: Option<&CancelToken>) -> bool {
         true
+    }
+
+    fn begin_readiness_wait(&mut self) -> Readiness {
+        // Nothing is ever written into it; a test that fails leaves it open.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        std::mem::forget(writer);
+        Readiness::Descriptor(reader.into_raw_fd())
     }
 
     fn set_max_frame(&mut self, max_frame: usize) {

@@ -7,8 +7,10 @@ use std::{
 };
 
 #[cfg(unix)]
+use crate::endpoint::programs::program::Program;
 use crate::{
-    endpoint::{connect::connection::Connection, programs::program::Program, wait::Wait},
+    channel::Readiness,
+    endpoint::{connect::connection::Connection, wait::Wait},
     error::{Error, ErrorKind, Result},
     frame::Frame,
     session::{
@@ -189,6 +191,36 @@ impl Agent {
     /// Whether the episode of `slot` is over, and no request about it under way.
     pub(in crate::endpoint) fn is_done(&self, slot: u32) -> bool {
         self.core.is_done(slot)
+    }
+
+    /// Whether `slot` was never reset.
+    pub(in crate::endpoint) fn needs_reset(&self, slot: u32) -> bool {
+        self.core.needs_reset(slot)
+    }
+
+    /// Whether a request about `slot` is under way.
+    pub(in crate::endpoint) fn is_waiting(&self, slot: u32) -> bool {
+        self.core.is_waiting(slot)
+    }
+
+    /// Whether the connection is lost and another is looked for.
+    pub(in crate::endpoint) fn seeks_connection(&self) -> bool {
+        self.connection.is_lost()
+    }
+
+    /// [`ConnectionOptions::notice_after`](crate::ConnectionOptions::notice_after).
+    pub(in crate::endpoint) fn notice_after(&self) -> Duration {
+        self.connection.notice_after()
+    }
+
+    /// Begins a wait for answers beside those of others, once a receive has timed out.
+    pub(in crate::endpoint) fn begin_readiness_wait(&mut self) -> Readiness {
+        self.connection.begin_readiness_wait()
+    }
+
+    /// Ends that wait.
+    pub(in crate::endpoint) fn end_readiness_wait(&mut self, is_ready: bool) {
+        self.connection.end_readiness_wait(is_ready);
     }
 
     /// Gives up the answer under way: it will be late.

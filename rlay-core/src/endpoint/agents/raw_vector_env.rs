@@ -1,11 +1,16 @@
 //! RawVectorEnv: several environments, of one session or of many, below typed spaces and Python's objects. Each has an
 //! env slot.
 
+mod arrivals;
+mod first_ready;
+mod readiness;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use first_ready::FirstReady;
 use smallvec::SmallVec;
 
 use super::{
@@ -71,6 +76,7 @@ pub struct RawVectorEnv {
     frames: Frames,
     /// Ends the searches for other environments.
     cancel: CancelToken,
+    first_ready: FirstReady,
 }
 
 /// What a call brought, by slot. What a slot was not asked about is as it was.
@@ -198,7 +204,7 @@ impl RawVectorEnv {
         let Some(first) = envs.first() else { return usage("no vectors to join; give one at least".into()) };
         let (spec, mode, on_loss) = (first.spec.clone(), first.mode, first.on_loss);
         for (i, other) in envs.iter().enumerate() {
-            if other.lanes.is_empty() || other.waiting().is_some() {
+            if other.lanes.is_empty() || other.waiting().is_some() || other.has_rows_to_receive() {
                 return usage(format!("vector {i} was joined already, or has a call under way"));
             }
             if let Some((space, how)) = spec.other_space(&other.spec) {
@@ -260,6 +266,7 @@ impl RawVectorEnv {
             failed: None,
             frames: Frames(SmallVec::new()),
             cancel,
+            first_ready: FirstReady::new(slots as usize, lanes.len()),
             lanes,
             spec,
         }
@@ -316,7 +323,16 @@ impl RawVectorEnv {
     pub fn send_reset(&mut self, rows: Seeds<'_>, options: &Value, wait: &mut Wait<'_>) -> Result<()> {
         let timeout = wait.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         self.check_slots(rows)?;
+        if self.first_ready.is_active() {
+            if rows.len() < self.all.len() {
+                return Err(rows_under_way());
+            }
+            self.give_up_all();
+        }
         self.drop_late(wait)?;
+        if rows.len() == self.all.len() {
+            self.first_ready.clear();
+        }
         self.begin(Call::Reset)?;
         if self.fill_lanes(wait)? {
             wait.deadline = timeout.and_then(|time| Instant::now().checked_add(time));
@@ -337,7 +353,7 @@ impl RawVectorEnv {
                 self.fill_vacant(lane);
                 continue;
             }
-            self.send(lane, |agent, wait| agent.send_reset(&reset, wait), wait)?;
+            self.send_to(lane, |agent, wait| agent.send_reset(&reset, wait), wait)?;
         }
         Ok(())
     }
@@ -371,7 +387,7 @@ impl RawVectorEnv {
         let is_due = (0..self.lanes[0].slots).any(|slot| self.is_due(0, slot));
         if self.lanes.len() == 1 && !is_due && !self.lanes[0].is_vacant() {
             let all = std::mem::take(&mut self.all);
-            let sent = self.send(0, |agent, wait| agent.send_step(&all, packed, actions, wait), wait);
+            let sent = self.send_to(0, |agent, wait| agent.send_step(&all, packed, actions, wait), wait);
             self.all = all;
             return sent;
         }
@@ -418,7 +434,7 @@ impl RawVectorEnv {
                 }
             }
             let mut picked = std::mem::take(&mut self.some_actions);
-            let sent = self.send(lane, |agent, wait| agent.send_step(&others, packed, &mut picked, wait), wait);
+            let sent = self.send_to(lane, |agent, wait| agent.send_step(&others, packed, &mut picked, wait), wait);
             self.some_actions = picked;
             sent?;
         }
@@ -427,7 +443,7 @@ impl RawVectorEnv {
             self.results.rewards[slot] = 0.0;
             (self.results.terminations[slot], self.results.truncations[slot]) = (false, false);
         }
-        if due.is_empty() { Ok(()) } else { self.send_resets(lane, &due, wait) }
+        if due.is_empty() { Ok(()) } else { self.send_resets_to(lane, &due, wait) }
     }
 
     /// Whether the episode of a slot of this lane has ended, and this end begins the next one.
@@ -448,9 +464,9 @@ impl RawVectorEnv {
     }
 
     /// Asks for new episodes in these slots of a lane, as an environment that begins them by itself would.
-    fn send_resets(&mut self, lane: usize, slots: &[u32], wait: &mut Wait<'_>) -> Result<()> {
+    fn send_resets_to(&mut self, lane: usize, slots: &[u32], wait: &mut Wait<'_>) -> Result<()> {
         let reset = Reset { rows: slots.iter().map(|slot| (*slot, None)).collect(), options: Value::None };
-        self.send(lane, |agent, wait| agent.send_reset(&reset, wait), wait)
+        self.send_to(lane, |agent, wait| agent.send_reset(&reset, wait), wait)
     }
 
     /// Waits for the answers that are under way. At the deadline the error's kind is [`Timeout`](ErrorKind::Timeout):
@@ -492,8 +508,15 @@ impl RawVectorEnv {
         Ok(self.call)
     }
 
-    /// Says that the answers under way, if any, are not waited for any more: they are late.
+    /// Says that the answers under way, if any, are not waited for any more: they are late. Rows that
+    /// [`recv`](Self::recv) is to return are not.
     pub fn give_up(&mut self) {
+        if !self.first_ready.is_active() {
+            self.give_up_all();
+        }
+    }
+
+    fn give_up_all(&mut self) {
         self.lanes.iter_mut().filter_map(Lane::agent).for_each(Agent::give_up);
     }
 
@@ -510,7 +533,7 @@ impl RawVectorEnv {
         self.frames.0.clear();
         for lane in 0..self.lanes.len() {
             let slots: Slots = (0..self.lanes[lane].slots).collect();
-            self.send(lane, |agent, wait| agent.send_render(&slots, wait), wait)?;
+            self.send_to(lane, |agent, wait| agent.send_render(&slots, wait), wait)?;
         }
         self.receive(wait)?;
         Ok(self.take_frames())
@@ -558,13 +581,22 @@ impl RawVectorEnv {
         self.lanes.iter().for_each(Lane::cancel_search);
     }
 
+    fn check_joined(&self) -> Result<()> {
+        if !self.lanes.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Usage, "these environments were joined with others; use the joined vector"))
+    }
+
     fn begin(&mut self, call: Call) -> Result<()> {
         self.cancel.check()?;
-        if self.lanes.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                "these environments were joined with others; use the joined vector",
-            ));
+        self.check_joined()?;
+        if self.first_ready.is_active() {
+            return Err(rows_under_way());
+        }
+        if let Some(slot) = self.first_ready.first_news().filter(|_| call == Call::Step) {
+            let text = format!("slot {slot} has another environment than before; send for its row, or reset it");
+            return Err(Error::new(ErrorKind::Usage, text));
         }
         if let Some((call, late)) = self.waiting() {
             let advice = if late { "late() fetches its answer, reset() drops it" } else { "wait for its answer first" };
@@ -649,7 +681,7 @@ impl RawVectorEnv {
         Error::new(ErrorKind::Timeout, text).with_source(error)
     }
 
-    fn send(
+    fn send_to(
         &mut self,
         lane: usize,
         send: impl FnOnce(&mut Agent, &mut Wait<'_>) -> Result<()>,
@@ -725,17 +757,18 @@ impl RawVectorEnv {
     fn fill_vacant(&mut self, lane: usize) {
         let Lane { first, slots, .. } = self.lanes[lane];
         let truncated = self.call == Call::Step && self.on_loss == OnLoss::Truncate;
-        for slot in first..first + slots {
-            let at = slot as usize;
-            self.observations.fill(at);
-            self.results.rewards[at] = 0.0;
-            (self.results.terminations[at], self.results.truncations[at]) = (false, truncated);
-            let info = Value::Dict(Map::from([("vacant", true)]));
-            self.results.infos.push((slot, info));
-            if truncated && self.mode == AutoresetMode::SameStep {
-                let observation = self.observations.copy(at);
-                self.results.lasts.push(LastRow { slot, observation, info: Map::new().into() });
-            }
+        (first..first + slots).for_each(|slot| self.fill_vacant_slot(slot as usize, truncated));
+    }
+
+    fn fill_vacant_slot(&mut self, at: usize, truncated: bool) {
+        self.observations.fill(at);
+        self.results.rewards[at] = 0.0;
+        (self.results.terminations[at], self.results.truncations[at]) = (false, truncated);
+        let (slot, info) = (at as u32, Value::Dict(Map::from([("vacant", true)])));
+        self.results.infos.push((slot, info));
+        if truncated && self.mode == AutoresetMode::SameStep {
+            let observation = self.observations.copy(at);
+            self.results.lasts.push(LastRow { slot, observation, info: Map::new().into() });
         }
     }
 
@@ -753,6 +786,11 @@ impl RawVectorEnv {
             (self.results.terminations[at], self.results.truncations[at]) = (false, truncated);
         }
         self.lanes[lane].under_way = 0;
+        self.take_first_rows(rows, received)
+    }
+
+    /// Takes the rows of the reset that an environment has begun with.
+    fn take_first_rows(&mut self, rows: Rows, received: Received) -> Result<()> {
         self.observations.take(&rows, received, &mut self.results.lasts)?;
         rows.into_iter().for_each(|row| self.results.push_info(row.slot, row.info));
         Ok(())
@@ -791,7 +829,7 @@ impl RawVectorEnv {
             }
             results.push_info(slot, info);
         }
-        if due.is_empty() { Ok(()) } else { self.send_resets(lane, &due, wait) }
+        if due.is_empty() { Ok(()) } else { self.send_resets_to(lane, &due, wait) }
     }
 }
 
@@ -801,6 +839,11 @@ impl VectorResults {
             self.infos.push((slot, info));
         }
     }
+}
+
+fn rows_under_way() -> Error {
+    let text = "rows are under way that send has asked for; receive them first, or reset all environments";
+    Error::new(ErrorKind::Busy, text)
 }
 
 /// The bounds of the sessions, which all have the same options at this end.

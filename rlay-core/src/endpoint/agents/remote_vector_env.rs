@@ -212,6 +212,44 @@ impl<O: Space, A: Space> RemoteVectorEnv<O, A> {
         Ok(self.raw.results())
     }
 
+    /// Has these environments take one action each, without waiting; [`recv`](Self::recv) returns the rows as they come.
+    /// See [`RawVectorEnv::send`].
+    ///
+    /// ```no_run
+    /// # use rlay::{ClientVectorEnv, Value};
+    /// let mut envs = ClientVectorEnv::connect("mem://simulators", rlay::agent_options().num_envs(64))?;
+    /// envs.send_resets(&(0..64).map(|slot| (slot, Some(7 + u64::from(slot)))).collect::<Vec<_>>(), &Value::None)?;
+    /// loop {
+    ///     let slots = envs.recv(16, 64, None)?.to_vec();
+    ///     // A policy would look at envs.observation(slot) and envs.results().
+    ///     envs.send(&slots, &vec![Value::Int(0); slots.len()])?;
+    ///     # break;
+    /// }
+    /// # Ok::<(), rlay::Error>(())
+    /// ```
+    pub fn send(&mut self, slots: &[u32], actions: &[A::Element]) -> Result<()> {
+        if actions.len() != slots.len() {
+            let text = format!("{} actions for {} environments; give one for each", actions.len(), slots.len());
+            return Err(crate::Error::new(crate::ErrorKind::InvalidAction, text));
+        }
+        let packed = self.write(actions)?;
+        self.raw.send(slots, packed, &self.actions, &mut Wait::new(self.timeout))
+    }
+
+    /// Begins an episode in each of these environments, with its seed, without waiting.
+    pub fn send_resets(&mut self, seeds: &[(u32, Option<u64>)], options: &Value) -> Result<()> {
+        let rows: Vec<_> = seeds.iter().map(|(slot, seed)| (*slot, seed.map(Into::into))).collect();
+        self.raw.send_resets(&rows, options, &mut Wait::new(self.timeout))
+    }
+
+    /// Waits for `min` rows that were sent for, and returns the slots of those that have come, at most `max`, in the
+    /// order in which they came; what they say is in [`results`](Self::results) and [`observation`](Self::observation).
+    /// After `timeout` it returns those that have come, maybe none. See [`RawVectorEnv::recv`].
+    pub fn recv(&mut self, min: usize, max: usize, timeout: Option<Duration>) -> Result<&[u32]> {
+        self.raw.recv(min, max, self.timeout, &mut Wait::new(timeout))?;
+        Ok(self.raw.received())
+    }
+
     /// Writes the actions; returns whether they are packed.
     fn write(&mut self, actions: &[A::Element]) -> Result<bool> {
         self.actions.clear();

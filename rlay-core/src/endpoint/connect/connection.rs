@@ -13,7 +13,7 @@ use super::{
 use crate::{
     address::Address,
     cancel_token::CancelToken,
-    channel::BlockingChannel,
+    channel::{BlockingChannel, Readiness},
     endpoint::{
         accept::permits::SessionPermit,
         history::History,
@@ -267,6 +267,19 @@ impl Connection {
     /// Whether another channel is to take the place of this one.
     fn is_given_up(&self) -> bool {
         self.slot.as_ref().is_some_and(ReconnectSlot::is_given_up)
+    }
+
+    /// Begins a wait for this session beside others, once a receive has timed out.
+    pub(in crate::endpoint) fn begin_readiness_wait(&mut self) -> Readiness {
+        match self.is_lost() || self.is_given_up() {
+            true => Readiness::Unknown,
+            false => self.channel.begin_readiness_wait(),
+        }
+    }
+
+    /// Ends that wait.
+    pub(in crate::endpoint) fn end_readiness_wait(&mut self, is_ready: bool) {
+        self.channel.end_readiness_wait(is_ready);
     }
 
     fn receive(&mut self, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
