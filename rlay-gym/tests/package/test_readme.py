@@ -29,7 +29,7 @@ def test_many_environments(name: str) -> None:
         assert learner.wait() == 0, learner.errors
 
 
-@pytest.mark.parametrize("name", ["one_host.py", "many_games.py", "many_machines.py"])
+@pytest.mark.parametrize("name", ["one_host.py", "many_games.py", "first_ready.py", "many_machines.py"])
 def test_train_on_many(name: str) -> None:
     assert TRAIN_ON_MANY.read_text().count("```python\n") == 3
     with python(program(name, page=TRAIN_ON_MANY)) as learner:
