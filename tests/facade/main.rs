@@ -17,6 +17,7 @@ mod equality;
 #[cfg(target_os = "linux")]
 mod exhaustion;
 mod failures;
+mod first_ready;
 mod foreign_peers;
 mod goodbyes;
 mod hosting;
