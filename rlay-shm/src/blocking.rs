@@ -1,4 +1,4 @@
-//! The blocking form: no system call while both sides are awake, and a futex for the first tick of a wait.
+//! The blocking form: no system call while both sides are awake, and a futex for the first part of a wait.
 
 use std::{
     hint::spin_loop,
@@ -22,6 +22,9 @@ use crate::{
 
 /// How long the listener may take to hand over the memory.
 const HAND_OVER: Duration = Duration::from_secs(5);
+/// How long a wait sleeps on the futex, before the socket. An agent of many environments waits for one after the other,
+/// so of those that have died at once each takes this long to be noticed.
+const FUTEX: Duration = Duration::from_millis(5);
 
 pub(crate) fn connect(
     address: &Address,
@@ -66,8 +69,8 @@ struct ShmChannel {
 impl ShmChannel {
     /// Waits until the need is met, or the peer is gone, or the longest single wait is over.
     ///
-    /// A short wait costs least with a futex, but a futex reports neither the peer's death nor a cancellation: after a
-    /// tick in vain the wait continues on the socket.
+    /// A short wait costs least with a futex, but a futex reports neither the peer's death nor a cancellation: after
+    /// [`FUTEX`] in vain the wait continues on the socket.
     fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
         let now = Instant::now();
         let is_flowing = need == Need::Room || self.stream.is_amid_frame();
@@ -87,7 +90,7 @@ impl ShmChannel {
         self.stream.pipe.set_asleep(need, sleep);
         let slept = match (self.stream.pipe.has(need), first) {
             (Ok(false), Some(tick)) => {
-                self.stream.pipe.sleep_on_futex(need, tick);
+                self.stream.pipe.sleep_on_futex(need, tick.min(FUTEX));
                 Ok(())
             }
             (Ok(false), None) => {
