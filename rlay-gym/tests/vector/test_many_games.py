@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 import rlay
 from host_process import Start
-from processes import Program, until
+from processes import Program, held, own_memory, until
 
 # The programs are built first, if they are not built yet.
 pytestmark = pytest.mark.timeout(900)
@@ -144,3 +145,24 @@ def test_a_learner_of_games_that_are_lost_takes_only_steps_of_one_game(
         assert all(learner.transitions[number] == gave[number] for number in (*killed, hangs))
         assert all(learner.transitions[number] >= EACH for number in others)
         assert len(learner.lost) == 3 and sum("before the timeout" in why for why in learner.lost) == 1
+
+
+@pytest.mark.parametrize("scheme", ["unix", "shm"])
+def test_a_lane_costs_one_descriptor_no_thread_and_little_memory(
+    start: Start, fresh: Callable[[str], str], scheme: str
+) -> None:
+    lanes, processes = 256, 4
+    with contextlib.ExitStack() as stack:
+        envs = stack.enter_context(contextlib.closing(rlay.ServerVectorEnv(fresh(scheme), lanes)))
+        games = Games(start, envs.address, stack)
+        (descriptors, threads, _), memory = held(os.getpid()), own_memory(os.getpid())
+        for _ in range(processes):
+            games.start("--max-sessions", str(lanes // processes))
+        learner = Learner(envs)
+        learner.take(20)
+        assert set(learner.transitions) == set(range(processes)) and envs.num_envs == lanes
+        (descriptors_then, threads_then, _), memory_then = held(os.getpid()), own_memory(os.getpid())
+        # Each program that was started has three pipes, two of which a thread reads.
+        assert descriptors_then - descriptors < lanes + 3 * processes + 10
+        assert threads_then - threads < 2 * processes + 10
+        assert memory_then - memory < 100 * lanes
