@@ -4,6 +4,9 @@ In each round every contender takes steps for a tenth of a second, one after the
 rounds. EnvPool is measured where it is installed.
 
     python benches/vector.py --server target/release/examples/cartpole_server
+
+With ``--images target/release/image_server`` the environments are images of 84 x 84 x 4 bytes, beside two bare copies
+of all of them, which a step over shared memory needs at least: into it, and out of it.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ NUMBERS = (1, 8, 64, 256, 1024)
 SCHEMES = ("shm", "unix", "tcp", "quic")
 ROUND = 0.1
 """Seconds that a contender has in each round."""
+
+IMAGE = (84, 84, 4)
+IMAGES = (8, 64)
 
 Stepper = Callable[[], Any]
 
@@ -62,12 +68,12 @@ def stepper(envs: Any, number: int) -> Stepper:
 
 
 class Server:
-    """The Rust CartPoles of the examples, listening at one address."""
+    """A Rust host, listening at one address until its input ends."""
 
-    def __init__(self, program: str, scheme: str, folder: str) -> None:
-        """Start it."""
+    def __init__(self, scheme: str, folder: str, program: str, *arguments: str) -> None:
+        """Start it; the address comes behind the arguments."""
         at = {"shm": f"shm://{folder}/shm", "unix": f"unix://{folder}/unix"}.get(scheme, f"{scheme}://127.0.0.1:0")
-        command = [program, "--listen", at, "--until-stdin-closes"]
+        command = [program, *arguments, at]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -114,6 +120,38 @@ def measure(servers: dict[str, Server], number: int, rounds: int) -> dict[str, f
     return {name: statistics.median(found) for name, found in rates.items()}
 
 
+def copier(number: int) -> Stepper:
+    """Return what copies so many images twice."""
+    images, between, out = (np.ones((number, *IMAGE), dtype=np.uint8) for _ in range(3))
+
+    def step() -> None:
+        np.copyto(between, images)
+        np.copyto(out, between)
+
+    return step
+
+
+def measure_images(program: str, folder: str, rounds: int) -> None:
+    """Print the median rates of images, and which part that is of two bare copies in the same round."""
+    servers = {scheme: Server(scheme, folder, program) for scheme in SCHEMES}
+    print("| images/s, and of two bare copies | " + " | ".join(("two bare copies", *SCHEMES)) + " |")
+    print("|---:|" + "---:|" * (len(SCHEMES) + 1))
+    for number in IMAGES:
+        envs = {scheme: rlay.ClientVectorEnv(server.address, number) for scheme, server in servers.items()}
+        steppers = {scheme: stepper(each, number) for scheme, each in envs.items()}
+        copies = copier(number)
+        found = [(rate(copies, number), *(rate(step, number) for step in steppers.values())) for _ in range(rounds)]
+        cells = [f"{statistics.median(row[0] for row in found):,.0f}"]
+        for i in range(1, len(SCHEMES) + 1):
+            part = statistics.median(row[i] / row[0] for row in found)
+            cells.append(f"{statistics.median(row[i] for row in found):,.0f} ({part:.2f})")
+        print(f"| {number} | " + " | ".join(cells) + " |", flush=True)
+        for each in envs.values():
+            each.close()
+    for server in servers.values():
+        server.close()
+
+
 def plot(table: dict[int, dict[str, float]], path: Path) -> None:
     """Draw the rates."""
     import matplotlib as mpl
@@ -138,13 +176,19 @@ def plot(table: dict[int, dict[str, float]], path: Path) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--server", required=True, help="the program cartpole_server of the examples")
+    program = parser.add_mutually_exclusive_group(required=True)
+    program.add_argument("--server", help="the program cartpole_server of the examples")
+    program.add_argument("--images", help="the program image_server of the benches")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--plot", type=Path, default=Path("out/vector.png"))
     arguments = parser.parse_args()
     table = {}
     with tempfile.TemporaryDirectory() as folder:
-        servers = {scheme: Server(arguments.server, scheme, folder) for scheme in SCHEMES}
+        if arguments.images:
+            measure_images(arguments.images, folder, arguments.rounds)
+            return
+        listen = (arguments.server, "--until-stdin-closes", "--listen")
+        servers = {scheme: Server(scheme, folder, *listen) for scheme in SCHEMES}
         for number in NUMBERS:
             table[number] = measure(servers, number, arguments.rounds)
             print(f"measured {number} environments", file=sys.stderr, flush=True)
