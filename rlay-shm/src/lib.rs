@@ -3,7 +3,7 @@
 //! The listener accepts on a Unix socket in the abstract namespace, so that no file is left behind when a process is
 //! killed, and hands each dialer a memfd with one ring of bytes per direction. A frame of any size passes through it. A
 //! side that waits spins for a few microseconds where that pays, then stores in the shared memory that it sleeps, and
-//! how it is woken: by a futex for the first tick, then by a byte on the socket. The socket's end means that the peer
+//! how it is woken: by a futex for the first 5 ms, then by a byte on the socket. The socket's end means that the peer
 //! is gone. `docs/wire.md`, "Shared memory", has the layout.
 //!
 //! Both ends must run as the same user; the kernel tells each end the other's user (`SO_PEERCRED`, unix(7)).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -166,3 +167,19 @@ def test_a_lane_costs_one_descriptor_no_thread_and_little_memory(
         assert descriptors_then - descriptors < lanes + 3 * processes + 10
         assert threads_then - threads < 2 * processes + 10
         assert memory_then - memory < 100 * lanes
+
+
+def test_games_that_hang_are_waited_for_together_when_they_are_closed(
+    start: Start, fresh: Callable[[str], str]
+) -> None:
+    lanes = 24
+    envs = rlay.ServerVectorEnv(fresh("unix"), lanes, timeout=1.0)
+    with start("counting_game", envs.address, "0", "--hang-after", "1", "--max-sessions", str(lanes)):
+        envs.reset(seed=1)
+        envs.step(np.zeros(lanes, dtype=np.int64))
+        with pytest.raises(rlay.Timeout):
+            envs.step(np.zeros(lanes, dtype=np.int64))
+        began = time.monotonic()
+        envs.close()
+        # Each by itself would take two seconds.
+        assert time.monotonic() - began < lanes

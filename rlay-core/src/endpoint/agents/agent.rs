@@ -44,6 +44,8 @@ pub struct Agent {
     has_played: bool,
     /// What came last, and when.
     heard: (&'static str, Instant),
+    /// When the environments were asked to be closed.
+    asked_to_close: Option<Instant>,
     /// The program at the other end, if this side started it.
     #[cfg(unix)]
     program: Option<Program>,
@@ -97,6 +99,7 @@ impl Agent {
             over: None,
             has_played: false,
             heard: ("the handshake", Instant::now()),
+            asked_to_close: None,
             #[cfg(unix)]
             program: None,
             log: None,
@@ -245,7 +248,9 @@ impl Agent {
 
     /// Ends the session because no answer has come in time; the error, which every later call fails with, too.
     pub(in crate::endpoint) fn leave_overdue(&mut self) -> Error {
-        self.leave(&Error::new(ErrorKind::Busy, "the environment did not answer in time; another is taken"));
+        let why = Error::new(ErrorKind::Busy, "the environment did not answer in time; another is taken");
+        // The environments beside it wait for this.
+        self.part(&Goodbye::because(&why), SHORT_GOODBYE_TIME);
         let error = Error::new(ErrorKind::ConnectionLost, "the environment did not answer before the timeout");
         self.over = Some(error.clone());
         error
@@ -336,15 +341,29 @@ impl Agent {
         self.end(CLOSE_TIME, wait)
     }
 
+    /// Asks for the environments to be closed, which [`close_unless`](Self::close_unless) then waits for: of several
+    /// sessions all are asked before any is waited for.
+    pub(in crate::endpoint) fn ask_to_close(&mut self, wait: &mut Wait<'_>) {
+        if self.core.is_over() || self.alive().is_err() || self.asked_to_close.is_some() {
+            return;
+        }
+        // An environment that would have to dial in is not waited for to be told that it is over.
+        self.connection.set_resumable(self.connection.is_dialed());
+        let began = Instant::now();
+        if self.core.close().is_ok() && self.send(&mut wait.within(CLOSE_TIME)).is_ok() {
+            self.asked_to_close = Some(began);
+        }
+    }
+
     fn end(&mut self, timeout: Duration, wait: &mut Wait<'_>) -> Result<()> {
         if self.core.is_over() || self.over.is_some() {
             return Ok(());
         }
-        // An environment that would have to dial in is not waited for to be told that it is over.
-        self.connection.set_resumable(self.connection.is_dialed());
         let (mut result, mut is_answered) = (Ok(()), false);
-        let asked = self.alive().and_then(|()| self.core.close());
-        if asked.is_ok() && self.send(&mut wait.within(timeout)).is_ok() {
+        let waited = self.asked_to_close.map(|asked| asked.elapsed()).unwrap_or_default();
+        let timeout = timeout.saturating_sub(waited);
+        self.ask_to_close(&mut wait.within(timeout));
+        if self.asked_to_close.is_some() {
             // Answers to requests that were given up may come first.
             let mut wait = wait.within(timeout);
             loop {

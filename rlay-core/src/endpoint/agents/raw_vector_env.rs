@@ -548,10 +548,14 @@ impl RawVectorEnv {
         frames
     }
 
-    /// Closes the environments and ends the sessions: see [`Agent::close_unless`](super::super::Agent::close_unless).
+    /// Closes the environments and ends the sessions, of which those that do not answer are waited for together: see
+    /// [`Agent::close_unless`](super::super::Agent::close_unless).
     pub fn close(&mut self, wait: &mut Wait<'_>) -> Result<()> {
         self.cancel_searches();
         let mut result = Ok(());
+        if self.lanes.len() > 1 {
+            self.lanes.iter_mut().filter_map(Lane::agent).for_each(|agent| agent.ask_to_close(wait));
+        }
         for agent in self.lanes.iter_mut().filter_map(Lane::agent) {
             let closed = agent.close_unless(wait);
             result = result.and(closed);
