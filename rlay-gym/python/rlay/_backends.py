@@ -11,7 +11,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from rlay import _hosting, _lifetime, _listeners, _options, _rlay
+from rlay import _hosting, _lifetime, _listeners, _options, _rlay, _vectorization
 from rlay._log import logger
 from rlay._options import HostOptions, Options
 from rlay._threads import CLOSE_TIME, Threads
@@ -65,11 +65,12 @@ class _Backend:
         max_sessions: int | None,
         max_slots: int,
         tracebacks: bool,
+        vectorization: str | None,
     ) -> None:
         _hosting.check(env, env_kwargs)
         self._title = _hosting.title(env)
         self._env_ids, self._env_kwargs = _hosting.offered(env), list(env_kwargs)
-        self._make = _hosting.maker(env)
+        self._make = _hosting.maker(env, _vectorization.check(vectorization, env))
         self._one = _hosting.is_instance(env)
         if max_sessions is None:
             max_sessions = 1 if self._one else 64
@@ -197,6 +198,10 @@ class ServerBackend(_Backend):
             agent that is not there is mentioned after a tenth of it. Less than a second counts as a second.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
+        vectorization: How several environments of an id or a function are made, by Gymnasium's ``VectorizeMode`` or its
+            value: ``"sync"``, one after another on one thread; ``"async"``, each in a process of its own by Gymnasium's
+            ``AsyncVectorEnv`` (``max_slots`` bounds how many; where one has failed, the agent makes new ones); or
+            ``"vector_entry_point"``, as one vector, where the id has that. None: what the id offers, else ``"sync"``.
         handshake_timeout: How long a dialer may take to identify itself, in seconds. Also how long a dialer keeps its
             permit without asking for an environment, where others dial in vain.
         max_handshakes: Most such dialers at a time; when there are more, the oldest is dropped.
@@ -223,11 +228,12 @@ class ServerBackend(_Backend):
         notice_after: float = 10.0,
         tracebacks: bool = True,
         env_kwargs: Collection[str] = (),
+        vectorization: str | None = None,
         handshake_timeout: float = 5.0,
         max_handshakes: int = 64,
     ) -> None:
         """Listen."""
-        super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks)
+        super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks, vectorization)
         options = Options(
             token=token,
             max_frame=max_frame,
@@ -306,6 +312,7 @@ class ClientBackend(_Backend):
             agent that is not there is mentioned after a tenth of it. Less than a second counts as a second.
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
+        vectorization: How several environments are made, as for `ServerBackend`.
 
     Example:
         >>> import rlay
@@ -330,9 +337,10 @@ class ClientBackend(_Backend):
         notice_after: float = 10.0,
         tracebacks: bool = True,
         env_kwargs: Collection[str] = (),
+        vectorization: str | None = None,
     ) -> None:
         """Keep what to host and where; nothing is dialed yet."""
-        super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks)
+        super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks, vectorization)
         options = Options(
             token=token,
             max_frame=max_frame,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from rlay import _rlay, _spaces, _vector_hosting
+from rlay import _rlay, _spaces, _vector_hosting, _vectorization
 from rlay._log import logger
 from rlay._options import shown
 from rlay.errors import Error
@@ -101,7 +101,7 @@ def check(source: Source, env_kwargs: Collection[str]) -> None:
     elif is_instance(source) and env_kwargs:
         raise TypeError("an environment that is made already takes no keyword arguments; give a function that makes it")
     elif isinstance(source, str):
-        _spec(source)
+        _vectorization.spec_of(source)
     elif not isinstance(source, EnvSpec) and not is_instance(source) and not callable(source):
         raise TypeError(
             f"cannot host {source!r}; give an environment id, an EnvSpec, a function that makes an environment, "
@@ -138,24 +138,45 @@ def title(source: Source) -> str:
     return str(known or getattr(source, "__qualname__", None) or type(source).__qualname__)
 
 
-Make = Callable[[str | None, str | None, dict[str, Any], int], Described]
-"""Makes an environment of one session: called with render mode, name and keyword arguments, all of them offered, and
-the number of environments that the session has."""
+class Make(Protocol):
+    """Makes the environments of one session."""
+
+    def __call__(
+        self,
+        render_mode: str | None,
+        env_id: str | None,
+        kwargs: dict[str, Any],
+        slots: int,
+        autoreset_mode: str | None = None,
+        /,
+    ) -> Described:
+        """Return what `describe` does.
+
+        Render mode, name and keyword arguments were all offered; ``slots`` is the number of environments that the
+        session has, and ``autoreset_mode`` what the agent wants where an episode has ended, if that is known.
+        """
 
 
-def maker(source: Source) -> Make:
-    """Return the function that makes the environment of one session."""
+def maker(source: Source, vectorization: str | None = None) -> Make:
+    """Return the function that makes the environments of one session."""
     if isinstance(source, Mapping):
-        makers = {name: maker(one) for name, one in source.items()}
+        makers = {name: maker(one, vectorization) for name, one in source.items()}
 
-        def choose(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any], slots: int) -> Described:
+        def choose(render_mode: str | None, env_id: str | None, /, *others: Any) -> Described:
             if env_id is None:
                 raise Error(f"this host has several environments; say which with env_id: {', '.join(makers)}")
-            return makers[env_id](render_mode, None, kwargs, slots)
+            return makers[env_id](render_mode, None, *others)
 
         return choose
 
-    def make(render_mode: str | None, env_id: str | None, kwargs: dict[str, Any], slots: int) -> Described:
+    def make(
+        render_mode: str | None,
+        env_id: str | None,
+        kwargs: dict[str, Any],
+        slots: int,
+        autoreset_mode: str | None = None,
+        /,
+    ) -> Described:
         if isinstance(source, gym.vector.VectorEnv):
             return describe(source, source.render_mode, False)
         if is_instance(source):
@@ -169,35 +190,36 @@ def maker(source: Source) -> Make:
             if render_mode not in (None, mode):
                 raise Error(f"the hosted environment renders in mode {mode!r}, not {render_mode!r}")
             return describe(source, mode, False)
+        assert not isinstance(source, gym.Env), "an instance, see above"
+        way = _vectorization.way_of(source, vectorization, slots, autoreset_mode)
         if isinstance(source, str | EnvSpec):
             _check_mode(source, render_mode)
-            # The agent's own gym.make adds the passive checker; two would warn twice.
-            env = gym.make(source, render_mode=render_mode, disable_env_checker=True, **kwargs)
-            return describe(env, render_mode, True)
-        assert not isinstance(source, gym.Env), "an instance, see above"
-        if _takes(source, "render_mode"):
             kwargs = {"render_mode": render_mode, **kwargs}
-        if _takes(source, "num_envs", by_name=True):
-            kwargs = {"num_envs": max(1, slots), **kwargs}
-        made = source(**kwargs)
-        return describe(made, render_mode, True)
+            if way == "vector_entry_point":
+                envs = _vectorization.by_entry_point(source, slots, autoreset_mode, kwargs)
+                return describe(envs, render_mode, True)
+            # The agent's own gym.make adds the passive checker; two would warn twice.
+            one: Callable[[], Any] = functools.partial(gym.make, source, disable_env_checker=True, **kwargs)
+        else:
+            if _vectorization.takes(source, "render_mode"):
+                kwargs = {"render_mode": render_mode, **kwargs}
+            if _vectorization.takes(source, "num_envs", by_name=True):
+                kwargs = {"num_envs": max(1, slots), **kwargs}
+            if autoreset_mode is not None and _vectorization.takes(source, "autoreset_mode", by_name=True):
+                kwargs = {"autoreset_mode": autoreset_mode, **kwargs}
+            one = functools.partial(source, **kwargs)
+        if way == "async":
+            return describe(_vectorization.in_processes(one, slots, autoreset_mode), render_mode, True)
+        return describe(one(), render_mode, True)
 
     return make
-
-
-def _spec(env_id: str) -> EnvSpec:
-    """Return the spec of an id; as in ``gym.make`` it may name the module that registers it."""
-    module, _, name = env_id.rpartition(":")
-    if module:
-        importlib.import_module(module)
-    return gym.spec(name)
 
 
 def _check_mode(source: str | EnvSpec, render_mode: str | None) -> None:
     """Refuse a mode that the environment does not declare, before it is made."""
     if render_mode is None:
         return
-    spec = _spec(source) if isinstance(source, str) else source
+    spec = _vectorization.spec_of(source)
     creator: Any = spec.entry_point
     if isinstance(creator, str):
         creator = gym.envs.registration.load_env_creator(creator)
@@ -221,15 +243,6 @@ def render_modes(metadata: Any) -> list[str] | None:
         return None
     found = [str(mode) for mode in modes]
     return sorted(found) if isinstance(modes, set | frozenset) else found
-
-
-def _takes(source: Callable[..., Any], name: str, by_name: bool = False) -> bool:
-    """Whether a function takes this keyword argument; ``by_name``: it must have a parameter of this name."""
-    try:
-        parameters = inspect.signature(source).parameters
-    except (TypeError, ValueError):
-        return not by_name
-    return name in parameters or (not by_name and any(p.kind is p.VAR_KEYWORD for p in parameters.values()))
 
 
 class Announced:
@@ -304,6 +317,8 @@ def describe(env: Any, render_mode: str | None, own: bool) -> Described:
     """Return all that is announced to the agent about ``env``."""
     try:
         check_single(env)
+        if isinstance(env, gym.vector.VectorEnv) and isinstance(env.unwrapped, gym.vector.AsyncVectorEnv):
+            env = _vectorization.Workers(env)
         return _described(env, render_mode, own)
     except BaseException as why:
         let_go(env, own, why)

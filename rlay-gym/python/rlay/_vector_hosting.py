@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector.utils import concatenate, create_empty_array, iterate
+from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
+
+from rlay._vectorization import takes
 
 Row = tuple[int, bool, bool, bool, float]
 """Slot, whether the observation is the first of an episode, terminated, truncated, reward."""
@@ -32,6 +34,8 @@ class VectorHost:
         """Keep the environments."""
         self._envs = envs
         self._mode = autoreset_mode(envs)
+        # EnvPool's `observation_space` is that of a single environment.
+        self._observation_space = batch_space(envs.single_observation_space, envs.num_envs)
         self._ended = np.zeros(envs.num_envs, dtype=np.bool_)
 
     def reset(self, seeds: dict[int, int | None], options: Any) -> tuple[Any, list[Row], list[Any], list[End]]:
@@ -51,12 +55,17 @@ class VectorHost:
         slots = sorted(seeds)
         self._ended[slots] = False
         rows = [(slot, True, False, False, 0.0) for slot in slots]
-        split = self._split(infos)
+        split = self._split(infos, slots)
         return observations, rows, [split[slot] for slot in slots], []
 
     def step(self, actions: Any) -> tuple[Any, list[Row], list[Any], list[End]]:
         """Take one action in each environment."""
         observations, rewards, terminations, truncations, infos = self._envs.step(actions)
+        if len(rewards) != self._envs.num_envs:
+            raise ValueError(
+                f"step() returned {len(rewards)} rewards for {self._envs.num_envs} environments; only vectors that "
+                "step all at once can be hosted, such as a pool whose batch_size is its num_envs"
+            )
         ended = np.asarray(terminations, dtype=np.bool_) | np.asarray(truncations, dtype=np.bool_)
         first, ends = np.zeros_like(ended), []
         if self._mode == "NextStep":
@@ -77,30 +86,39 @@ class VectorHost:
         final_infos = self._split(infos.get("final_info", {}))
         return [(slot, infos["final_obs"][slot], final_infos[slot]) for slot in np.flatnonzero(ended).tolist()]
 
-    def _split(self, infos: Mapping[Any, Any]) -> list[dict[Any, Any]]:
-        """Return the info of each environment: what is not masked of each array, and the same of dicts within."""
-        split: list[dict[Any, Any]] = [{} for _ in range(self._envs.num_envs)]
+    def _split(self, infos: Mapping[Any, Any], slots: list[int] | None = None) -> list[dict[Any, Any]]:
+        """Return the info of each environment: what is not masked of each array, and the same of dicts within.
+
+        ``slots`` are those that were reset. Gymnasium's arrays have an item for each environment, and EnvPool's one for
+        each that was reset.
+        """
+        number = self._envs.num_envs
+        split: list[dict[Any, Any]] = [{} for _ in range(number)]
         for key, values in infos.items():
             if isinstance(key, str) and key.startswith("_") and key[1:] in infos:
                 continue
             mask = infos.get(f"_{key}")
             if isinstance(values, Mapping):
-                for info, within in zip(split, self._split(values), strict=True):
+                for info, within in zip(split, self._split(values, slots), strict=True):
                     if within:
                         info[key] = within
                 continue
-            if len(values) != len(split):
-                raise ValueError(f"info[{key!r}] has {len(values)} values for {len(split)} environments")
-            for slot, (info, value) in enumerate(zip(split, values, strict=True)):
+            if slots is not None and len(values) == len(slots):
+                where: Iterable[int] = slots
+            elif len(values) == number:
+                where = range(number)
+            else:
+                raise ValueError(f"info[{key!r}] has {len(values)} values for {number} environments")
+            for slot, value in zip(where, values, strict=True):
                 if mask is None or mask[slot]:
                     # Gymnasium makes an array of bools of these, and of NumPy's own an array of objects.
-                    info[key] = bool(value) if isinstance(value, np.bool_) else value
+                    split[slot][key] = bool(value) if isinstance(value, np.bool_) else value
         return split
 
     def each(self, observations: Any, slots: list[int]) -> list[Any]:
         """Return the observations of these environments one by one."""
-        every = list(iterate(self._envs.observation_space, observations))
-        return [every[slot] for slot in slots]
+        every = list(iterate(self._observation_space, observations))
+        return every if len(every) == len(slots) else [every[slot] for slot in slots]
 
     def batch(self, actions: list[Any], slots: list[int]) -> Any:
         """Return the batch of these actions, given in the order of ``slots``."""
@@ -111,8 +129,11 @@ class VectorHost:
 
     def render(self) -> tuple[Any, ...]:
         """Render every environment."""
-        frames = self._envs.render()
-        return tuple(frames) if frames is not None else (None,) * self._envs.num_envs
+        number = self._envs.num_envs
+        # EnvPool renders one of its environments, unless it is told which.
+        several = takes(self._envs.render, "env_ids", by_name=True)
+        frames: Any = self._envs.render(**({"env_ids": list(range(number))} if several else {}))
+        return tuple(frames) if frames is not None else (None,) * number
 
     def close(self) -> None:
         """Close the environments."""

@@ -40,11 +40,12 @@ SIGNATURES = {
     "ServerBackend": (
         "(env, address='tcp://127.0.0.1:0', *, max_sessions=None, max_slots=1024, token=None, "
         "max_frame=None, reconnect_timeout=None, liveness=18.0, notice_after=10.0, tracebacks=True, env_kwargs=(), "
-        "handshake_timeout=5.0, max_handshakes=64)"
+        "vectorization=None, handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ClientBackend": (
         "(env, address=None, *, max_sessions=None, max_slots=1024, connect_timeout=60.0, token=None, "
-        "max_frame=None, reconnect_timeout=None, liveness=18.0, notice_after=10.0, tracebacks=True, env_kwargs=())"
+        "max_frame=None, reconnect_timeout=None, liveness=18.0, notice_after=10.0, tracebacks=True, env_kwargs=(), "
+        "vectorization=None)"
     ),
     "ClientBackend.turn": "(self, timeout=0.0)",
     "ClientBackend.reply": "(self, observation, reward=0.0, terminated=False, truncated=False, info=None)",
