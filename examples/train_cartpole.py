@@ -1,8 +1,9 @@
 """Learns to balance a pole that another process simulates, once in each paradigm.
 
-The CartPole is a Rust program with its own process. First it listens and the agent dials
-(``ClientEnv``), then the agent listens and it dials (``ServerEnv``). The learner is CMA-ES over
-the four weights of a linear policy; it does not know which of the two it is.
+The CartPoles are a Rust program with its own process. First it listens and the agent dials
+(``ClientVectorEnv``: sixteen environments in one session), then the agent listens and it dials
+(``ServerVectorEnv``: sixteen that dial in). The learner is CMA-ES over the four weights of a
+linear policy, whose sixteen candidates play at once; it does not know which of the two it is.
 
     make demo
 """
@@ -35,30 +36,36 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 GENERATIONS = 15
 POPULATION = 16
-EPISODES = 100
+EPISODES = 7 * POPULATION
 SOLVED = 475.0
 """The return at which Gymnasium calls CartPole-v1 solved."""
 
 
 class Agent:
-    """A linear policy's body: plays episodes of any Gymnasium environment and counts its steps."""
+    """A linear policy's body: plays episodes of any vector environment, one in each slot, and counts its steps."""
 
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
-        """Play in ``env``."""
-        self.env = env
+    def __init__(self, envs: gym.vector.VectorEnv[Any, Any, Any]) -> None:
+        """Play in ``envs``."""
+        self.envs = envs
         self.steps = 0
+        self.seconds = 0.0
 
-    def play(self, weights: np.ndarray, seed: int) -> float:
-        """Return the return of one episode."""
-        observation, _ = self.env.reset(seed=seed)
-        total, done = 0.0, False
-        while not done:
-            action = int(weights @ observation > 0)
-            observation, reward, terminated, truncated, _ = self.env.step(action)
-            self.steps += 1
-            total += float(reward)
-            done = terminated or truncated
-        return total
+    def play(self, weights: np.ndarray, seeds: list[int]) -> list[float]:
+        """Return the return of the first episode of each slot, with the weights of its row."""
+        started = time.perf_counter()
+        observations, _ = self.envs.reset(seed=seeds)
+        totals, is_over = np.zeros(len(seeds)), np.zeros(len(seeds), dtype=np.bool_)
+        ended = is_over
+        while not is_over.all():
+            actions = (np.einsum("ij,ij->i", weights, observations) > 0).astype(np.int64)
+            # Where an episode has ended, this begins the next one and is no step.
+            self.steps += int(np.sum(~ended))
+            observations, rewards, terminations, truncations, _ = self.envs.step(actions)
+            totals[~is_over] += rewards[~is_over]
+            ended = terminations | truncations
+            is_over = is_over | ended
+        self.seconds += time.perf_counter() - started
+        return totals.tolist()
 
 
 @dataclass
@@ -71,25 +78,28 @@ class Run:
     """Steps taken at the end of each generation."""
     learned: float
     agent_steps: int
+    steps_per_second: float
     env_steps: int = -1
 
 
-def learn(env: gym.Env[Any, Any]) -> Run:
+def learn(envs: gym.vector.VectorEnv[Any, Any, Any]) -> Run:
     """Learn, then measure the learned policy on episodes that it has not seen."""
-    agent = Agent(env)
+    agent = Agent(envs)
     search = cma.CMAEvolutionStrategy(np.zeros(4), 0.5, {"popsize": POPULATION, "seed": 1, "verbose": -9})
     generations, steps_after = [], []
     with tqdm(range(GENERATIONS), unit=" generations", ncols=88) as progress:
         for generation in progress:
             candidates = search.ask()
-            returns = [agent.play(weights, seed=generation) for weights in candidates]
+            returns = agent.play(np.stack(candidates), seeds=[generation] * POPULATION)
             search.tell(candidates, [-value for value in returns])
             generations.append(returns)
             steps_after.append(agent.steps)
             progress.set_postfix_str(f"mean return {np.mean(returns):.0f}")
-    seeds = tqdm(range(10_000, 10_000 + EPISODES), unit=" episodes", ncols=88)
-    learned = [agent.play(search.result.xfavorite, seed) for seed in seeds]
-    return Run(generations, steps_after, float(np.mean(learned)), agent.steps)
+    learned: list[float] = []
+    best = np.tile(search.result.xfavorite, (POPULATION, 1))
+    for first in tqdm(range(10_000, 10_000 + EPISODES, POPULATION), unit=" rounds", ncols=88):
+        learned += agent.play(best, seeds=list(range(first, first + POPULATION)))
+    return Run(generations, steps_after, float(np.mean(learned)), agent.steps, agent.steps / agent.seconds)
 
 
 @contextmanager
@@ -116,21 +126,22 @@ def through_client_env(server: Path) -> Run:
     with cartpole(server, "--listen", "tcp://127.0.0.1:0") as process:
         assert process.stdout is not None
         address = process.stdout.readline().removeprefix("listening at ").strip()
-        print(f"\nClientEnv: the agent dials {address}", flush=True)
-        env = gym.make("rlay:ClientEnv-v0", address=address)
-        run = learn(env)
-        env.close()
+        print(f"\nClientVectorEnv: the agent dials {address}", flush=True)
+        make: dict[str, Any] = {"num_envs": POPULATION, "vectorization_mode": "vector_entry_point"}
+        envs = gym.make_vec("rlay:ClientEnv-v0", **make, address=address)
+        run = learn(envs)
+        envs.close()
         run.env_steps = served_steps(process)
     return run
 
 
 def through_server_env(server: Path) -> Run:
-    """Let the environment dial."""
-    env = rlay.ServerEnv("tcp://127.0.0.1:0")
-    print(f"\nServerEnv: the environment dials {env.address}", flush=True)
-    with cartpole(server, "--dial", env.address) as process:
-        run = learn(env)
-        env.close()
+    """Let the environments dial."""
+    envs = rlay.ServerVectorEnv("tcp://127.0.0.1:0", num_envs=POPULATION)
+    print(f"\nServerVectorEnv: the environments dial {envs.address}", flush=True)
+    with cartpole(server, "--dial", envs.address) as process:
+        run = learn(envs)
+        envs.close()
         run.env_steps = served_steps(process)
     return run
 
@@ -168,6 +179,7 @@ def report(run: Run, path: Path) -> list[str]:
     print(f"  learned policy      {run.learned:9.1f}   mean return over {EPISODES} new episodes")
     print(f"  the agent counted   {run.agent_steps:9,}   steps")
     print(f"  the env's process   {run.env_steps:9,}   steps")
+    print(f"  environments        {run.steps_per_second:9,.0f}   steps per second, of {POPULATION} together")
     print(f"  learning curve      {path.relative_to(ROOT)}", flush=True)
     claims = {
         f"the first generation is below 100 ({first:.1f})": first < 100,
@@ -191,8 +203,8 @@ def main() -> int:
     for name, learn_through in paradigms.items():
         run = runs[name] = learn_through(server)
         path = ROOT / "out" / f"learning-curve-{name}.png"
-        who = "the agent dials" if name == "client" else "the environment dials"
-        plot(run, f"{name.capitalize()}Env: {who}", path)
+        who = "the agent dials" if name == "client" else "the environments dial"
+        plot(run, f"{name.capitalize()}VectorEnv: {who}", path)
         broken += [f"{name}: {claim}" for claim in report(run, path)]
     same = runs["client"].generations == runs["server"].generations
     if not same:
