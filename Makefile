@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-gym100
+RAY := .venv-ray
 # Modules are compiled when they are first imported, which most never are, and then kept: the tests start
 # hundreds of Pythons.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,7 +32,7 @@ SOURCES := $(shell find rlay-*/src -name '*.rs') $(wildcard rlay-*/Cargo.toml) C
 # In this order; each is a target, too: `make check-clippy`.
 CHECKS := format clippy features docs rust doctests soak python ruff mypy gymnasium gymnasium-1.0
 
-.PHONY: help demo test quick bench soak fuzz fmt build server venvs clean $(CHECKS:%=check-%)
+.PHONY: help demo test quick bench soak fuzz fmt build server venvs clean check-ray $(CHECKS:%=check-%)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,7 +88,7 @@ fmt: $(VENV)/.stamp ## format Rust and Python
 build: $(VENV)/.built ## the Python package, in .venv
 
 clean: ## remove all that was built
-	rm -rf $(TARGET) fuzz/target out $(VENV) $(OLDEST) $(EXTENSION)
+	rm -rf $(TARGET) fuzz/target out $(VENV) $(OLDEST) $(RAY) $(EXTENSION)
 
 # With the extension's package among those selected, the two share all that they are made of. The tests in Python start
 # the other programs, which are not to be compiled beside them.
@@ -105,6 +106,11 @@ $(VENV)/.stamp: rlay-gym/requirements-dev.txt
 $(OLDEST)/.stamp: rlay-gym/requirements-gym100.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install $(PIP) --requirement $<
+	@touch $@
+
+$(RAY)/.stamp: rlay-gym/requirements-ray.txt
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/pip install $(PIP) --requirement $<
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.stamp $(SOURCES)
@@ -149,6 +155,11 @@ check-mypy: build
 
 check-gymnasium: build server
 	cd rlay-gym && ../$(VENV)/bin/$(PYTEST)
+
+# Not in `make test`: it installs Ray, which has a Gymnasium of its own, and takes minutes. Root's runs see loopback alone.
+check-ray: build $(RAY)/.stamp
+	cd rlay-gym && PYTHONPATH=python $(shell [ $$(id -u) != 0 ] || echo unshare -n) \
+		sh -c 'ip link set lo up 2>/dev/null; exec ../$(RAY)/bin/python -m pytest --timeout 600 ray_tests'
 
 # The same extension, with the oldest Gymnasium that is supported, and what depends on its release.
 check-gymnasium-1.0: build server $(OLDEST)/.stamp
