@@ -6,6 +6,8 @@ import logging
 import os
 import pickle
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import ray
 import rlay
 import rlay.ray
 from processes import until
+from readme_programs import TRAIN_ON_MANY, program
 
 EPISODE = 20
 """Steps of an episode."""
@@ -119,7 +122,6 @@ def test_rows_are_those_of_a_local_vector(cluster: Any, address: str | None) -> 
     with envs:
         assert len(envs.actors) == 2
         assert envs.address.startswith((address or "tcp://").partition(":")[0])
-        # The slots are in the order in which the actors have dialed in.
         np.testing.assert_equal(envs.reset(seed=3)[0], local.reset(seed=3)[0])
         local.action_space.seed(1)
         for _ in range(100):
@@ -154,6 +156,19 @@ def test_an_environment_that_cannot_be_made(cluster: Any) -> None:
 
     with rlay.ray.make_vec(broken, 1, connect_timeout=PATIENCE) as envs, pytest.raises(KeyError, match="no such level"):
         envs.reset()
+
+
+def test_the_program_of_the_page(cluster: Any) -> None:
+    surroundings = {**os.environ, "RAY_ADDRESS": cluster.address}
+    command = [sys.executable, "-c", program("on_ray.py", page=TRAIN_ON_MANY)]
+    run = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=PATIENCE)
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_configuration_of_the_page() -> None:
+    names: dict[str, Any] = {}
+    exec(program("rllib.py", page=TRAIN_ON_MANY), names)
+    assert names["config"].num_envs_per_env_runner == 16
 
 
 @pytest.mark.parametrize("mode", ["sync", "vector_entry_point"])
