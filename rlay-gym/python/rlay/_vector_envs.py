@@ -23,7 +23,7 @@ from typing_extensions import Self
 
 from rlay import _lifetime, _listeners, _options, _rlay, _spaces
 from rlay._envs import OnLoss
-from rlay._first_ready import RowInfos, Rows, Slots, batch, merge_infos, slot_list, split_actions, bounds
+from rlay._first_ready import RowInfos, Rows, Slots, batch, bounds, merge_infos, slot_list, split_actions
 from rlay._options import AgentOptions, Options
 from rlay.errors import Busy, Closed, Error, Timeout, no_attribute_error
 
@@ -243,8 +243,8 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """Have these environments take one action each, without waiting; `recv` returns their rows as they come.
 
         Where the environments are slow or of different speed, this keeps all of them busy: each has its next action
-        while others still compute. An environment whose episode has ended begins the next one in place of the action, as
-        the ``autoreset_mode`` says. One that was lost has its next row when another has taken its place.
+        while others still compute. An environment whose episode has ended begins the next one in place of the action,
+        as the ``autoreset_mode`` says. One that was lost has its next row when another has taken its place.
 
         Args:
             actions: A batch of one action for each of ``slots``, in their order.

@@ -12,12 +12,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from test_lanes import GAME, games
 
 import rlay
 from equal import difference
 from host_process import HostProcess
 from processes import WAIT, python, thread, until
-from test_lanes import GAME, games
 from twins import sync_vector
 from vector_envs import Ending
 
