@@ -52,6 +52,7 @@ fn main() -> Result<(), EnvError> {
                         Err(error) => agent.reply_error(EnvFailure::from(error))?,
                     },
                     Turn::Render => agent.reply_frame(world.render()?)?,
+                    Turn::Attribute { .. } => {} // none is offered
                     Turn::Close(reason) => {
                         println!("{frames} frames; {reason}");
                         return Ok(());

@@ -22,6 +22,7 @@ pub(crate) fn lengths(observation: usize) -> (usize, usize) {
         render_mode: None,
         metadata: Map::new().into(),
         details: Map::new().into(),
+        attributes: vec![],
     };
     agent.make(&Make::default(), &mut frame).expect("first");
     env.handle(&frame, &limits).expect("Make");

@@ -2,6 +2,7 @@
 
 use crate::{
     error::EnvError,
+    host::no_attribute,
     space::Space,
     value::{Map, Value},
 };
@@ -72,6 +73,57 @@ pub trait Env {
     /// for `rgb_array`, a string for `ansi`, [`Value::None`] for `human`.
     fn render(&mut self) -> Result<Value, EnvError> {
         Ok(Value::None)
+    }
+
+    /// The value of the attribute `name`, as Gymnasium's `get_wrapper_attr`; `None` if it is a function, for
+    /// [`call`](Self::call). Agents get only what the host offers ([`Offers::attributes`](crate::Offers::attributes)).
+    /// By default there are no attributes, which is an `AttributeError` in Python.
+    ///
+    /// ```
+    /// use rlay::{EnvError, EnvFailure, Map, Value};
+    ///
+    /// struct World { gravity: f64 }
+    ///
+    /// // Of an impl of Env; action_masks() is what learners of maskable policies call.
+    /// impl World {
+    ///     fn get_attr(&mut self, name: &str) -> Result<Option<Value>, EnvError> {
+    ///         match name {
+    ///             "gravity" => Ok(Some(self.gravity.into())),
+    ///             "action_masks" => Ok(None),
+    ///             _ => Err(EnvFailure::new("AttributeError", format!("no attribute {name:?}")).into()),
+    ///         }
+    ///     }
+    ///
+    ///     fn set_attr(&mut self, name: &str, value: &Value) -> Result<(), EnvError> {
+    ///         match (name, value.as_f64()) {
+    ///             ("gravity", Some(gravity)) => Ok(self.gravity = gravity),
+    ///             _ => Err(EnvFailure::new("AttributeError", format!("cannot set {name:?} to {value:?}")).into()),
+    ///         }
+    ///     }
+    ///
+    ///     fn call(&mut self, _name: &str, _args: &[Value], _kwargs: &Map) -> Result<Value, EnvError> {
+    ///         Ok(vec![Value::from(true), Value::from(false)].into())
+    ///     }
+    /// }
+    /// # let mut world = World { gravity: 9.8 };
+    /// # world.set_attr("gravity", &Value::from(1.6))?;
+    /// # assert_eq!(world.get_attr("gravity")?, Some(Value::from(1.6)));
+    /// # world.call("action_masks", &[], &Map::new())?;
+    /// # Ok::<(), EnvError>(())
+    /// ```
+    fn get_attr(&mut self, name: &str) -> Result<Option<Value>, EnvError> {
+        Err(no_attribute(name).into())
+    }
+
+    /// Sets the attribute `name`, as Gymnasium's `set_wrapper_attr`. By default there are none.
+    fn set_attr(&mut self, name: &str, _value: &Value) -> Result<(), EnvError> {
+        Err(no_attribute(name).into())
+    }
+
+    /// Calls the attribute `name`, of which [`get_attr`](Self::get_attr) has said that it is a function. By default
+    /// there are none. What the result cannot be is [`Value::Opaque`].
+    fn call(&mut self, name: &str, _args: &[Value], _kwargs: &Map) -> Result<Value, EnvError> {
+        Err(no_attribute(name).into())
     }
 
     /// The environment's description of itself.

@@ -9,7 +9,7 @@ use crate::{
     printable::log_entry,
     space::{Space, difference},
     value::{Map, Value},
-    wire::{AutoresetMode, Keys, Payload, Seed, Spec, put_map_value, put_value},
+    wire::{Access, Attribute, AutoresetMode, Keys, Payload, Seed, Spec, put_map_value, put_value},
 };
 
 /// The results of a reset or step, in buffers that are reused for the next one.
@@ -48,8 +48,39 @@ pub trait HostEnv: fmt::Debug {
     /// Gymnasium's `render`.
     fn render(&mut self) -> Result<Value>;
 
+    /// The value of an attribute; `None`: it is a function, for [`call`](Self::call). By default there are no
+    /// attributes.
+    fn get_attr(&mut self, name: &str) -> Result<Option<Value>> {
+        Err(no_attribute(name).into())
+    }
+
+    /// Sets an attribute.
+    fn set_attr(&mut self, name: &str, _value: &Value) -> Result<()> {
+        Err(no_attribute(name).into())
+    }
+
+    /// Calls an attribute; if that is no function, its value.
+    fn call(&mut self, name: &str, _args: &[Value], _kwargs: &Map) -> Result<Value> {
+        Err(no_attribute(name).into())
+    }
+
     /// Gymnasium's `close`.
     fn close(&mut self) -> Result<()>;
+}
+
+/// The error of an environment that has no such attribute, which is an `AttributeError` in Python.
+pub(crate) fn no_attribute(name: &str) -> EnvFailure {
+    EnvFailure::new("AttributeError", format!("the environment has no attribute {name:?}"))
+}
+
+/// Does what `attribute` says, of which this environment's slot is the one at `row`.
+pub(crate) fn access(env: &mut dyn HostEnv, attribute: &Attribute, row: usize) -> Result<Option<Value>> {
+    let name = &attribute.name;
+    match &attribute.access {
+        Access::Get => env.get_attr(name),
+        Access::Set(values) => env.set_attr(name, &values[row]).map(|()| Some(Value::None)),
+        Access::Call(args, kwargs) => env.call(name, args, kwargs).map(Some),
+    }
 }
 
 /// Below this many bytes an observation is copied next to its header, which is cheaper than a second buffer.
@@ -78,6 +109,7 @@ impl<E: Env> Hosted<E> {
             render_mode,
             metadata: metadata.to_value(),
             details: metadata.details(),
+            attributes: Vec::new(),
         };
         let fixed = spec.observation_space.is_fixed();
         Self { env, spec, fixed, last: None, told: false }
@@ -212,6 +244,21 @@ impl<E: Env> HostEnv for Hosted<E> {
         let frame = guard(|| self.env.render())?;
         check_frame(&frame, self.spec.render_mode.as_deref())?;
         Ok(frame)
+    }
+
+    fn get_attr(&mut self, name: &str) -> Result<Option<Value>> {
+        guard(|| self.env.get_attr(name))
+    }
+
+    fn set_attr(&mut self, name: &str, value: &Value) -> Result<()> {
+        guard(|| self.env.set_attr(name, value))
+    }
+
+    fn call(&mut self, name: &str, args: &[Value], kwargs: &Map) -> Result<Value> {
+        guard(|| match self.env.get_attr(name)? {
+            Some(value) => Ok(value),
+            None => self.env.call(name, args, kwargs),
+        })
     }
 
     fn close(&mut self) -> Result<()> {

@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    host::{HostEnv, Outcome},
+    host::{HostEnv, Outcome, access, no_attribute},
     space::stacked::{SlabSizes, Stack, no_packed_form},
     value::Value,
-    wire::{AutoresetMode, Frames, Limits, Payload, Reset, Row, Seed, Spec, put_value},
+    wire::{Attribute, AutoresetMode, Frames, Limits, Payload, Reset, Returned, Row, Seed, Spec, put_value},
 };
 
 /// The results of a reset or step of several slots, in buffers that are reused for the next one.
@@ -39,6 +39,11 @@ pub trait HostVectorEnv: fmt::Debug {
 
     /// Renders these slots.
     fn render(&mut self, slots: &[u32]) -> Result<Frames>;
+
+    /// Gets, sets or calls an attribute in these slots. By default there are none.
+    fn attribute(&mut self, attribute: &Attribute) -> Result<Returned> {
+        Err(no_attribute(&attribute.name).into())
+    }
 
     /// Closes all environments.
     fn close(&mut self) -> Result<()>;
@@ -280,6 +285,15 @@ impl HostVectorEnv for HostSlots<'_> {
             Ok((*slot, frame))
         };
         slots.iter().map(render).collect::<Result<_>>().map(Frames)
+    }
+
+    /// Ends with the first slot that fails, as Gymnasium's own vectors do.
+    fn attribute(&mut self, attribute: &Attribute) -> Result<Returned> {
+        let access = |(row, slot): (usize, &u32)| {
+            let value = access(self.envs[*slot as usize].as_mut(), attribute, row);
+            value.map(|value| (*slot, value)).map_err(|error| in_slot(*slot, error))
+        };
+        attribute.slots.iter().enumerate().map(access).collect::<Result<_>>().map(Returned)
     }
 
     fn close(&mut self) -> Result<()> {

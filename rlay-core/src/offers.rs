@@ -3,16 +3,16 @@
 use crate::{
     error::{Error, ErrorKind, Result},
     value::{Map, Value},
-    wire::Make,
+    wire::{Attribute, Make, NAME, NAMES},
 };
 
-/// What a host lets agents ask for: environments by name, and keyword arguments. By default nothing; an agent then gets
-/// the host's environment as it is.
+/// What a host lets agents ask for: environments by name, keyword arguments, and attributes. By default nothing; an
+/// agent then gets the host's environment as it is.
 ///
 /// ```
 /// use rlay::{Offers, wire::Make};
 ///
-/// let offers = Offers { env_ids: vec!["arena".into()], kwargs: vec![] };
+/// let offers = Offers { env_ids: vec!["arena".into()], ..Offers::default() };
 /// let make = |env_id: &str| Make { env_id: Some(env_id.into()), ..Make::default() };
 /// assert!(offers.check(&make("arena")).is_ok());
 /// assert!(offers.check(&make("the cellar")).unwrap_err().to_string().contains("\"arena\""));
@@ -24,9 +24,75 @@ pub struct Offers {
     /// Names of the keyword arguments that an agent may give. The agent chooses the values, so the environment must
     /// tolerate any.
     pub kwargs: Vec<String>,
+    /// Names of the attributes that an agent may get, set and call: [`Env::get_attr`](crate::Env::get_attr),
+    /// [`set_attr`](crate::Env::set_attr) and [`call`](crate::Env::call) are asked for no others. At most 256 names of
+    /// 256 bytes; none that begins with an underscore or that environments have in any case, such as `step`.
+    pub attributes: Vec<String>,
+}
+
+/// Names that an environment of an agent has itself, so that no attribute of the host's environment can have them.
+const OWN: [&str; 21] = [
+    "action_space",
+    "address",
+    "close",
+    "contract",
+    "get_wrapper_attr",
+    "has_wrapper_attr",
+    "late",
+    "log",
+    "metadata",
+    "np_random",
+    "np_random_seed",
+    "observation_space",
+    "on_loss",
+    "render",
+    "render_mode",
+    "reset",
+    "set_wrapper_attr",
+    "spec",
+    "step",
+    "timeout",
+    "unwrapped",
+];
+
+/// Refuses a name that is not among the attributes that a host offers.
+pub(crate) fn check_attribute(name: &str, offered: &[String]) -> Result<()> {
+    if offered.iter().any(|other| other == name) { Ok(()) } else { Err(refusal("attribute", name, offered)) }
 }
 
 impl Offers {
+    /// Refuses attributes that no host can offer.
+    ///
+    /// ```
+    /// use rlay::Offers;
+    ///
+    /// let offers = Offers { attributes: vec!["gravity".into(), "step".into()], ..Offers::default() };
+    /// assert!(offers.check_attributes().unwrap_err().to_string().starts_with("attributes: \"step\""));
+    /// ```
+    pub fn check_attributes(&self) -> Result<()> {
+        let usage = |text: String| Err(Error::new(ErrorKind::Usage, text));
+        if self.attributes.len() > NAMES {
+            return usage(format!("attributes: {} names, of which {NAMES} are the most", self.attributes.len()));
+        }
+        for name in &self.attributes {
+            if name.is_empty() || name.len() > NAME {
+                return usage(format!("attributes: a name of {} bytes; give 1 to {NAME}", name.len()));
+            }
+            if name.starts_with('_') || OWN.contains(&name.as_str()) {
+                return usage(format!(
+                    "attributes: {name:?} cannot be offered, for the agent's own environment has names like that; leave \
+                     it out, or give the attribute another name"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an attribute that is not offered.
+    pub(crate) fn check_attribute(&self, attribute: &Attribute) -> Result<()> {
+        check_attribute(&attribute.name, &self.attributes)
+    }
+
     /// Refuses what is not offered.
     pub fn check(&self, make: &Make) -> Result<()> {
         if let Some(id) = make.env_id.as_ref().filter(|id| !self.env_ids.contains(id)) {
@@ -58,6 +124,7 @@ fn refusal(what: &str, name: &str, there_are: &[String]) -> Error {
     };
     let how = match what {
         "environment" => format!("leave env_id out, or let the host offer it: ServerBackend({{{name:?}: ...}})"),
+        "attribute" => format!("let the host offer it: ServerBackend(..., attributes=[{name:?}])"),
         _ => format!("leave it out, or let the host allow it: ServerBackend(..., env_kwargs=[{name:?}])"),
     };
     let text = format!("this host offers no {what} {name:?}; {there_are}; {how}, in Rust HostOptions::offers");

@@ -4,7 +4,7 @@ use rlay_core::{Map, Offers, Value, wire::Make};
 
 #[test]
 fn only_what_is_offered_can_be_asked_for() {
-    let offers = Offers { env_ids: vec!["arena".into()], kwargs: vec!["size".into()] };
+    let offers = Offers { env_ids: vec!["arena".into()], kwargs: vec!["size".into()], ..Offers::default() };
     let make =
         |env_id: Option<&str>, kwargs: Value| Make { env_id: env_id.map(str::to_owned), kwargs, ..Make::default() };
     let kwargs = |name: &str| Value::Dict(Map(vec![(Value::Str(name.into()), Value::Int(3))]));

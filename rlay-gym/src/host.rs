@@ -5,13 +5,13 @@ use std::{cell::RefCell, fmt, rc::Rc};
 use numpy::PyUntypedArray;
 use pyo3::{prelude::*, types::PyDict};
 use rlay_core::{
-    Error, ErrorKind, HostEnv, HostedEnv, Outcome, Result, Value,
+    Error, ErrorKind, HostEnv, HostedEnv, Map, Outcome, Result, Value,
     endpoint::{HostedSession, Notice, Wait},
-    wire::{AutoresetMode, Make, Payload, Seed, Spec},
+    wire::{Access, AutoresetMode, Make, Payload, Seed, Spec},
 };
 
 use crate::{
-    array,
+    array, attributes,
     building::{Builder, Unbuilt},
     error,
     host_vector::PyHostVectorEnv,
@@ -127,6 +127,15 @@ impl PyHostEnv {
         })
     }
 
+    fn attribute(&mut self, name: &str, access: &Access) -> Result<Option<Value>> {
+        let interrupt = self.interrupt.clone();
+        Python::attach(|py| {
+            let asked = attributes::asked(py, access).map_err(|unbuilt| refuse(py, unbuilt, &interrupt))?;
+            let done = attributes::access(self.env.bind(py), name, asked);
+            done.map_err(|raised| blame(py, raised, &interrupt))
+        })
+    }
+
     /// Runs the environment's own code; an exception is the environment's failure.
     fn call<T>(&mut self, run: impl FnOnce(&mut Self, Python<'_>) -> PyResult<T>) -> Result<T> {
         let interrupt = self.interrupt.clone();
@@ -175,6 +184,7 @@ pub(crate) fn spec(made: &Bound<'_, PyAny>) -> PyResult<Spec> {
         render_mode: get(4)?.extract()?,
         metadata: to_value(&get(5)?)?,
         details: to_value(&get(6)?)?,
+        attributes: Vec::new(),
     })
 }
 
@@ -252,6 +262,19 @@ impl HostEnv for PyHostEnv {
             let frame = this.env.bind(py).call_method0("render")?;
             results::frame(&frame, this.spec.render_mode.as_deref())
         })
+    }
+
+    fn get_attr(&mut self, name: &str) -> Result<Option<Value>> {
+        self.attribute(name, &Access::Get)
+    }
+
+    fn set_attr(&mut self, name: &str, value: &Value) -> Result<()> {
+        self.attribute(name, &Access::Set(vec![value.clone()])).map(drop)
+    }
+
+    fn call(&mut self, name: &str, args: &[Value], kwargs: &Map) -> Result<Value> {
+        let access = Access::Call(args.to_vec(), kwargs.clone());
+        self.attribute(name, &access).map(Option::unwrap_or_default)
     }
 
     fn close(&mut self) -> Result<()> {

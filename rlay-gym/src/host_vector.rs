@@ -9,10 +9,11 @@ use pyo3::{
 use rlay_core::{
     Error, ErrorKind, HostVectorEnv, Result, Value, VectorOutcome,
     endpoint::{SlabSizes, Stack},
-    wire::{Frames, Payload, Reset, Row, Spec, put_value},
+    wire::{Attribute, Frames, Payload, Reset, Returned, Row, Spec, put_value},
 };
 
 use crate::{
+    attributes,
     building::{Builder, from_value},
     error::{raise, text},
     host::{Interrupt, blame, refuse, seed_object, spec},
@@ -178,6 +179,23 @@ impl HostVectorEnv for PyHostVectorEnv {
             let mode = this.spec.render_mode.as_deref();
             let frame = |slot: &u32| Ok((*slot, results::frame(&frames.get_item(*slot as usize)?, mode)?));
             slots.iter().map(frame).collect::<PyResult<_>>().map(Frames)
+        })
+    }
+
+    fn attribute(&mut self, attribute: &Attribute) -> Result<Returned> {
+        self.check_all(attribute.slots.len())?;
+        let interrupt = self.interrupt.clone();
+        Python::attach(|py| {
+            let asked = attributes::asked(py, &attribute.access);
+            let (how, values, kwargs) = asked.map_err(|unbuilt| refuse(py, unbuilt, &interrupt))?;
+            let (name, slots) = (attribute.name.as_str(), attribute.slots.to_vec());
+            let host = self.host.bind(py);
+            let done = host.call_method1("attribute", (slots, name, how, values, kwargs)).and_then(|values| {
+                attributes::rows(attribute, |slot| {
+                    to_data(&values.get_item(slot)?, name).map(Some).map_err(Refusal::into_type_error)
+                })
+            });
+            done.map_err(|raised| blame(py, raised, &interrupt))
         })
     }
 

@@ -3,6 +3,7 @@
 
 mod acceptor;
 mod array;
+mod attributes;
 mod building;
 mod error;
 mod host;
@@ -44,6 +45,7 @@ mod _rlay {
     use crate::{
         acceptor::{Acceptor, History, Session},
         array::Memory,
+        attributes::check_attributes,
         building::read_value,
         options::check,
         polled::Poll,

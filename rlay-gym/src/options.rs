@@ -98,12 +98,14 @@ pub(crate) struct HostOptions {
     max_slots: u32,
     env_ids: Vec<String>,
     env_kwargs: Vec<String>,
+    attributes: Vec<String>,
 }
 
 impl HostOptions {
     /// The same for the library.
     pub(crate) fn into_core(self, py: Python<'_>) -> PyResult<rlay_core::HostOptions> {
-        let offers = Offers { env_ids: self.env_ids, kwargs: self.env_kwargs };
+        let Self { env_ids, env_kwargs: kwargs, attributes, .. } = self;
+        let offers = Offers { env_ids, kwargs, attributes };
         let core = rlay_core::HostOptions::new(self.options.to_core(py)?).max_slots(self.max_slots);
         Ok(core.offers(offers).tracebacks(self.tracebacks))
     }

@@ -10,10 +10,11 @@ use pyo3::{
 use rlay_core::{
     ErrorKind, Outcome, Value,
     endpoint::{RawPoll, RawTurn},
-    wire::{AutoresetMode, Seed, Spec},
+    wire::{Attribute, AutoresetMode, Returned, Seed, Spec},
 };
 
 use crate::{
+    attributes,
     building::{Builder, Unbuilt},
     error::{self, raise},
     packing::Tree,
@@ -62,6 +63,7 @@ fn asked(py: Python<'_>, actions: &Tree, turn: RawTurn) -> rlay_core::Result<PyR
         }
         .map(|action| ("step", action.unbind(), py.None())),
         RawTurn::Render => Ok(("render", py.None(), py.None())),
+        RawTurn::Attribute(attribute) => attribute_turn(py, &attribute),
         RawTurn::Close(reason) => Ok(("close", PyString::new(py, &reason).into_any().unbind(), py.None())),
     };
     match built {
@@ -69,6 +71,13 @@ fn asked(py: Python<'_>, actions: &Tree, turn: RawTurn) -> rlay_core::Result<PyR
         Err(Unbuilt::Interrupted(raised)) => Ok(Err(raised)),
         Err(unbuilt) => Err(unbuilt.into_refusal(py)),
     }
+}
+
+/// An attribute as a request to an engine: (name, how), and (values, kwargs).
+fn attribute_turn(py: Python<'_>, attribute: &Attribute) -> Result<Asked, Unbuilt> {
+    let (how, values, kwargs) = attributes::asked(py, &attribute.access)?;
+    let what = (attribute.name.as_str(), how).into_bound_py_any(py)?;
+    Ok(("attribute", what.unbind(), (values, kwargs).into_bound_py_any(py)?.unbind()))
 }
 
 /// A reset as a request to an engine.
@@ -98,6 +107,7 @@ impl Poll {
             render_mode: None,
             metadata: to_value(&get(5)?)?,
             details: to_value(&get(6)?)?,
+            attributes: Vec::new(),
         };
         let observations = Tree::new(py, &spec.observation_space)?;
         let actions = Tree::new(py, &spec.action_space)?;
@@ -162,6 +172,25 @@ impl Poll {
         let frame = results::frame(frame, state.raw.render_mode())?;
         let raw = &mut state.raw;
         wait_unless(py, Some(cancel), None, |wait| raw.reply_frame(frame, wait))?.map_err(|e| raise(py, &e))
+    }
+
+    /// Answers an attribute with what `access` returns, which is called as `rlay._attributes.access` is; an exception is
+    /// the environment's failure.
+    fn reply_attribute(&self, py: Python<'_>, name: &str, access: &Bound<'_, PyAny>) -> PyResult<()> {
+        let value = access.call0().and_then(|result| attributes::to_returned(&result, name));
+        let returned = value.map(|value| Returned([(0, value)].into_iter().collect()));
+        let reply = returned.as_ref().map_err(|raised| error::failure(py, raised));
+        let (mut state, cancel) = (self.lock(py)?, self.pool.get().0.cancel_token());
+        let raw = &mut state.raw;
+        let sent = wait_unless(py, Some(cancel), None, |wait| match reply {
+            Ok(returned) => raw.reply_returned(returned, wait),
+            Err(failure) => raw.reply_error(failure, wait),
+        })?;
+        // Ctrl-C in the environment's own code is the engine's, too.
+        match returned {
+            Err(raised) if error::is_interrupt(py, &raised) => Err(raised),
+            _ => sent.map_err(|e| raise(py, &e)),
+        }
     }
 
     /// Ends the session. The pool is closed, so that a turn in another thread ends soon.

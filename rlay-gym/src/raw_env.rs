@@ -19,6 +19,7 @@ use rlay_core::{
 };
 
 use crate::{
+    attributes,
     building::{Builder, Unbuilt, from_value},
     error::{self, raise},
     options::{self, AgentOptions},
@@ -154,6 +155,7 @@ impl State {
         let (row, received) = match &self.received {
             Some((_, Answer::Row(row, received))) => (row, received),
             Some((_, Answer::Frame(frame))) => return builder.build(frame),
+            Some((_, Answer::Returned(value))) => return attributes::from_returned(builder, value.as_ref()),
             _ => return Err(error::new(py, ErrorKind::Protocol, "Closed where a result was due").into()),
         };
         let info = match &row.info {
@@ -200,7 +202,7 @@ impl RawEnv {
         Self::new(py, raw)
     }
 
-    /// The host's Spec: id, spaces, render mode, metadata and details.
+    /// The host's Spec: id, spaces, render mode, metadata, details and the names of attributes.
     fn spec<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let state = self.lock(py)?;
         let spec = state.raw.spec();
@@ -211,6 +213,7 @@ impl RawEnv {
             spec.render_mode.as_deref().into_pyobject(py)?.into_any(),
             from_value(py, &spec.metadata)?,
             from_value(py, &spec.details)?,
+            attributes::names(py, &spec.attributes)?,
         ];
         PyTuple::new(py, items)
     }
@@ -261,14 +264,38 @@ impl RawEnv {
         state.result(py, Call::Render, Answer::Frame(frame), deadline)
     }
 
-    /// The answer that came after its call had timed out or was interrupted, and whether that was a reset or step.
-    fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyAny>, bool)> {
+    /// Gets, sets or calls an attribute: (value, whether it is a function).
+    fn attribute<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        how: &str,
+        values: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut state = self.lock(py)?;
+        state.check_built(py)?;
+        let access = attributes::to_access(how, values, kwargs)?;
+        let (value, deadline) =
+            state.call(py, timeout, |raw, _, wait| Ok((raw.attribute(name, access, wait)?, wait.deadline)))?;
+        state.result(py, Call::Attribute, Answer::Returned(value), deadline)
+    }
+
+    /// The answer that came after its call had timed out or was interrupted, and the call.
+    fn late<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyAny>, &'static str)> {
         let mut state = self.lock(py)?;
         let ((call, answer), deadline) = match state.received.take() {
             Some(received) => (received, Builder::deadline(seconds(timeout))),
             None => state.call(py, timeout, |raw, _, wait| Ok((raw.late(wait)?, wait.deadline)))?,
         };
-        Ok((state.result(py, call, answer, deadline)?, call != Call::Render))
+        let name = match call {
+            Call::Reset => "reset",
+            Call::Step => "step",
+            Call::Render => "render",
+            Call::Attribute => "attribute",
+        };
+        Ok((state.result(py, call, answer, deadline)?, name))
     }
 
     /// Closes the environment and ends the session, within two seconds; a program that was launched is waited for. What

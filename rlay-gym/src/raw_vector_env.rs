@@ -9,7 +9,7 @@ use numpy::PyArray1;
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
-    types::{PyInt, PyList, PyTuple},
+    types::{PyDict, PyInt, PyList, PyTuple},
 };
 use rlay_core::{
     Error, ErrorKind, Value,
@@ -19,6 +19,7 @@ use rlay_core::{
 };
 
 use crate::{
+    attributes,
     building::{Builder, Unbuilt, from_value},
     error::{self, raise},
     options::{self, AgentOptions},
@@ -275,7 +276,7 @@ impl RawVectorEnv {
         Self::new(py, joined.map_err(|error| raise(py, &error))?)
     }
 
-    /// The host's Spec: id, spaces, render mode, metadata, details and the number of slots.
+    /// The host's Spec: id, spaces, render mode, metadata, details, the number of slots and the names of attributes.
     fn spec<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let state = self.lock(py)?;
         let spec = state.raw.spec();
@@ -287,6 +288,7 @@ impl RawVectorEnv {
             from_value(py, &spec.metadata)?,
             from_value(py, &spec.details)?,
             spec.slots.into_pyobject(py)?.into_any(),
+            attributes::names(py, &spec.attributes)?,
         ];
         PyTuple::new(py, items)
     }
@@ -413,6 +415,7 @@ impl RawVectorEnv {
         state.raw.give_up();
         match state.call(py, timeout, |raw, _, wait| raw.late(wait))? {
             Call::Render => Ok((build_frames(py, &state.raw.take_frames())?, "render")),
+            Call::Attribute => Ok((attributes::build_returned(py, &state.raw.take_returned())?, "call")),
             Call::Reset => Ok((state.built(py)?, "reset")),
             Call::Step => Ok((state.built(py)?, "step")),
         }
@@ -423,6 +426,28 @@ impl RawVectorEnv {
         let mut state = self.lock(py)?;
         let frames = state.call(py, timeout, |raw, _, wait| raw.render(wait))?;
         build_frames(py, &frames)
+    }
+
+    /// Asks to set or call an attribute of all slots.
+    fn send_attribute<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        how: &str,
+        values: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let mut state = self.lock(py)?;
+        let access = attributes::to_access(how, values, kwargs)?;
+        state.call(py, timeout, |raw, _, wait| raw.send_attribute(name, access, wait))
+    }
+
+    /// Waits for what that returns in each slot; None where there is no environment.
+    fn receive_attribute<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyTuple>> {
+        let mut state = self.lock(py)?;
+        state.call(py, timeout, |raw, _, wait| raw.receive(wait))?;
+        attributes::build_returned(py, &state.raw.take_returned())
     }
 
     /// Closes the environments and ends the session: see `RawEnv.close`.

@@ -32,6 +32,7 @@ fn run(mut agent: PolledEnv<Numbers, Discrete>, agents: usize) -> rlay::Result<(
                 Ok(result) => agent.reply(&result)?,
                 Err(error) => agent.reply_error(EnvFailure::from(error))?,
             },
+            Some(Turn::Attribute { .. }) => unreachable!("none is offered"),
             Some(Turn::Render) => {
                 assert_eq!(agent.render_mode(), Some("ansi"));
                 agent.reply_frame(world.render().expect("it never fails"))?;

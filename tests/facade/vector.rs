@@ -396,6 +396,7 @@ fn host(requests: usize, make: impl FnOnce() -> Plain + Send + 'static) -> Resul
                     channel.send(&out, &[], None).expect("it waits");
                     continue;
                 }
+                EnvEvent::Attribute { .. } => panic!("the agent asks for an attribute, and none is offered"),
                 EnvEvent::Refused { error, .. } => panic!("the agent asks what it may not: {error}"),
                 EnvEvent::Over(_) => return,
             };

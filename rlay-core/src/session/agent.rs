@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    value::Value,
     wire::{
-        AutoresetMode, EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset,
-        Row, Rows, SEED, Spec, Writer, put_request,
+        Access, Attribute, AutoresetMode, EnvClose, Fault, Frames, Goodbye, Header, Keys, Kind, Limits, Make, Message,
+        Payload, Reader, Reset, Returned, Row, Rows, SEED, Spec, Writer, put_request,
     },
 };
 
@@ -21,6 +22,24 @@ pub enum Call {
     Reset,
     Step,
     Render,
+    Attribute,
+}
+
+impl Call {
+    /// With its article, for messages.
+    pub(crate) fn named(self) -> &'static str {
+        match self {
+            Self::Reset => "a Reset",
+            Self::Step => "a Step",
+            Self::Render => "a Render",
+            Self::Attribute => "an Attribute",
+        }
+    }
+
+    /// Whether the answer has rows of observations.
+    pub(crate) fn has_rows(self) -> bool {
+        matches!(self, Self::Reset | Self::Step)
+    }
 }
 
 /// One env slot, as the agent knows it.
@@ -96,6 +115,13 @@ pub enum AgentEvent<'f> {
         late: bool,
         /// One frame per slot of the request.
         frames: Frames,
+    },
+    /// The answer to an attribute.
+    Returned {
+        /// Whether it came after [`AgentSession::give_up`].
+        late: bool,
+        /// What came of it in each slot of the request.
+        returned: Returned,
     },
     /// A request failed; everything is as it was before it, but an environment that failed to close counts as closed.
     Failed {
@@ -177,6 +203,35 @@ impl AgentSession {
     pub fn render(&mut self, slots: &[u32], out: &mut Vec<u8>) -> Result<()> {
         self.request(Call::Render, slots)?.begin(out);
         put_request(&mut Writer(out), slots);
+        Ok(())
+    }
+
+    /// Command: get, set or call an attribute.
+    pub fn attribute(&mut self, attribute: &Attribute, out: &mut Vec<u8>) -> Result<()> {
+        let Attribute { slots, access, .. } = attribute;
+        let mut keys = Keys::of_a_value();
+        let mut check = |value: &Value, name: &str| {
+            value.check_held_with(name, &mut keys).map_err(|text| Error::new(ErrorKind::Usage, text))
+        };
+        match access {
+            Access::Get => {}
+            Access::Set(values) if values.len() != slots.len() => {
+                let text = format!("{} values for {} slots; give one for each", values.len(), slots.len());
+                return Err(Error::new(ErrorKind::Usage, text));
+            }
+            Access::Set(values) => values.iter().try_for_each(|value| check(value, "value"))?,
+            Access::Call(args, kwargs) => {
+                args.iter().try_for_each(|value| check(value, "argument"))?;
+                for (name, value) in &kwargs.0 {
+                    let Some(name) = name.as_str() else {
+                        return Err(Error::new(ErrorKind::Usage, "the name of a keyword argument is a string"));
+                    };
+                    check(value, name)?;
+                }
+            }
+        }
+        self.request(Call::Attribute, slots)?.begin(out);
+        attribute.put(&mut Writer(out));
         Ok(())
     }
 
@@ -301,6 +356,7 @@ impl AgentSession {
             Call::Reset => Kind::Reset,
             Call::Step => Kind::Step,
             Call::Render => Kind::Render,
+            Call::Attribute => Kind::Attribute,
         };
         Ok(self.numbering.next(kind, 0))
     }
@@ -322,7 +378,7 @@ impl AgentSession {
                 ),
             )),
             Slot::Waiting { call, late: false, .. } => {
-                Err(Error::new(ErrorKind::Busy, format!("a {call:?} is under way in slot {slot}")))
+                Err(Error::new(ErrorKind::Busy, format!("{} is under way in slot {slot}", call.named())))
             }
             Slot::Idle if call == Call::Step => {
                 Err(Error::new(ErrorKind::ResetNeeded, "Cannot call env.step() before calling env.reset()"))
@@ -365,17 +421,14 @@ impl AgentSession {
                 Ok(AgentEvent::Result { call, late, rows, payload })
             }
             (Message::Frames(frames), State::Open | State::Closing { .. } | State::Closed) => {
-                let (call, late) = match frames.0.first() {
-                    Some((slot, _)) => self.asked(header.re, *slot, frames.0.len())?,
-                    None => return Err(illegal(&header)),
-                };
-                if call != Call::Render {
-                    return Err(illegal(&header));
-                }
-                for (slot, _) in &frames.0 {
-                    self.answered(header.re, *slot)?;
-                }
+                let slots = frames.0.iter().map(|(slot, _)| *slot);
+                let late = self.answered_without_rows(&header, Call::Render, slots)?;
                 Ok(AgentEvent::Frames { late, frames })
+            }
+            (Message::Returned(returned), State::Open | State::Closing { .. } | State::Closed) => {
+                let slots = returned.0.iter().map(|(slot, _)| *slot);
+                let late = self.answered_without_rows(&header, Call::Attribute, slots)?;
+                Ok(AgentEvent::Returned { late, returned })
             }
             (Message::Error(fault), _) if fault.fatal => {
                 self.state = State::Over;
@@ -429,7 +482,7 @@ impl AgentSession {
             let before = self.answered(header.re, row.slot)?;
             let has_ended = row.terminated || row.truncated;
             let (is_first, has_last) = match (call, self.autoreset_mode) {
-                (Call::Render, _) => return Err(illegal(header)),
+                (Call::Render | Call::Attribute, _) => return Err(illegal(header)),
                 (Call::Reset, _) => (true, false),
                 (Call::Step, AutoresetMode::Disabled) => (false, false),
                 (Call::Step, AutoresetMode::NextStep) if before == Before::Unsure => (row.first, false),
@@ -454,6 +507,24 @@ impl AgentSession {
             None => Ok((call, late)),
             Some(row) => Err(Error::protocol(format!("the last row of an episode of slot {} that goes on", row.slot))),
         }
+    }
+
+    /// Takes the answer to a render or an attribute, about these slots. Returns whether it is late.
+    fn answered_without_rows(
+        &mut self,
+        header: &Header,
+        wanted: Call,
+        slots: impl ExactSizeIterator<Item = u32> + Clone,
+    ) -> Result<bool> {
+        let Some(first) = slots.clone().next() else { return Err(illegal(header)) };
+        let (call, late) = self.asked(header.re, first, slots.len())?;
+        if call != wanted {
+            return Err(illegal(header));
+        }
+        for slot in slots {
+            self.answered(header.re, slot)?;
+        }
+        Ok(late)
     }
 
     /// The request `re`, of which an answer about `rows` slots names this one first, if it asked about as many.
@@ -486,7 +557,7 @@ impl AgentSession {
     fn doubt(&mut self, slot: u32, call: Call) {
         let slot = &mut self.slots[slot as usize];
         let may_reset = self.autoreset_mode == AutoresetMode::NextStep && !is(Mutant::IsSureAfterFailures);
-        if may_reset && call != Call::Render && *slot != Slot::Idle {
+        if may_reset && call.has_rows() && *slot != Slot::Idle {
             *slot = Slot::Unsure;
         }
     }

@@ -8,8 +8,9 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
+    offers::check_attribute,
     value::Value,
-    wire::{Frames, Goodbye, Limits, Make, Reset, Rows, Spec, payload_head, put_value},
+    wire::{Attribute, Frames, Goodbye, Limits, Make, Reset, Returned, Rows, Spec, Writer, payload_head, put_value},
 };
 
 /// The agent's side of a session. A request is written by a method that has its name, and is to be sent
@@ -39,6 +40,8 @@ pub(crate) enum Reply {
     Rows(Call, Rows, Received),
     /// The answer to a render.
     Frames(Frames),
+    /// The answer to an attribute.
+    Returned(Returned),
     /// The environment was closed.
     Closed,
     /// The request has failed.
@@ -177,6 +180,19 @@ impl AgentCore {
         Ok(())
     }
 
+    /// Asks for an attribute, if the host offers that.
+    pub(crate) fn attribute(&mut self, attribute: &Attribute) -> Result<()> {
+        check_attribute(&attribute.name, &self.spec.attributes)?;
+        self.retain_unacked();
+        // Not where the last frame stands, which may be needed again.
+        let mut measured = Vec::new();
+        attribute.put(&mut Writer(&mut measured));
+        self.limits.fit(ErrorKind::Usage, "request", measured.len())?;
+        self.session.attribute(attribute, &mut self.head)?;
+        self.action.clear();
+        Ok(())
+    }
+
     /// Asks the host to close the environment.
     pub(crate) fn close(&mut self) -> Result<()> {
         self.retain_unacked();
@@ -203,6 +219,7 @@ impl AgentCore {
         let (call, rows, at, packed) = match self.session.handle(&frame, &self.limits)? {
             AgentEvent::Result { rows, payload, call, .. } => (call, rows, payload.reader.position(), payload.packed),
             AgentEvent::Frames { frames, .. } => return Ok(Reply::Frames(frames)),
+            AgentEvent::Returned { returned, .. } => return Ok(Reply::Returned(returned)),
             AgentEvent::Spec(spec) => {
                 self.spec = spec;
                 return Ok(Reply::Made);

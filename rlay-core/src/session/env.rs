@@ -9,8 +9,8 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     wire::{
-        EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset, Row, Slots,
-        Spec, Writer, payload_head, put_rows,
+        Attribute, EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset,
+        Returned, Row, Slots, Spec, Writer, payload_head, put_rows,
     },
 };
 
@@ -73,6 +73,14 @@ pub enum EnvEvent<'f> {
         request: u64,
         /// Which slots.
         slots: Slots,
+    },
+    /// Get, set or call an attribute, then call [`EnvSession::returned`] or [`EnvSession::fail`]. Whether its name is
+    /// offered is for the caller to check.
+    Attribute {
+        /// The request's number.
+        request: u64,
+        /// Which slots, which attribute, and what to do with it.
+        attribute: Attribute,
     },
     /// Close the environment, then call [`EnvSession::closed`] or [`EnvSession::fail`].
     Close {
@@ -160,11 +168,11 @@ impl EnvSession {
                 refused(Error::new(ErrorKind::Usage, "the environment is made already; one session makes one"))
             }
             (
-                Message::Reset(_) | Message::Step(..) | Message::Render(_) | Message::Close(_),
+                Message::Reset(_) | Message::Step(..) | Message::Render(_) | Message::Attribute(_) | Message::Close(_),
                 State::NoEnv | State::Making { .. },
             ) => refused(Error::new(ErrorKind::Usage, "the environment is not made yet; send Make first")),
             (
-                Message::Reset(_) | Message::Step(..) | Message::Render(_) | Message::Close(_),
+                Message::Reset(_) | Message::Step(..) | Message::Render(_) | Message::Attribute(_) | Message::Close(_),
                 State::Closing { .. } | State::Closed,
             ) => refused(Error::new(ErrorKind::Closed, "the environment is closed")),
             (Message::Reset(reset), State::Open) => {
@@ -185,6 +193,10 @@ impl EnvSession {
                     payload: Payload { packed: true, reader: Reader::new(&[], 0, limits) },
                 }),
                 Ok(()) => Ok(EnvEvent::Render { request, slots }),
+                Err(error) => refused(error),
+            },
+            (Message::Attribute(attribute), State::Open) => match self.claim(request, &attribute.slots, false, true) {
+                Ok(()) => Ok(EnvEvent::Attribute { request, attribute }),
                 Err(error) => refused(error),
             },
             (Message::Close(_), State::Open) => {
@@ -287,6 +299,14 @@ impl EnvSession {
         self.release(request, false)?;
         self.numbering.next(Kind::Frames, request).begin(out);
         frames.put(&mut Writer(out));
+        Ok(())
+    }
+
+    /// Reply: what came of an attribute.
+    pub fn returned(&mut self, request: u64, returned: &Returned, out: &mut Vec<u8>) -> Result<()> {
+        self.release(request, false)?;
+        self.numbering.next(Kind::Returned, request).begin(out);
+        returned.put(&mut Writer(out));
         Ok(())
     }
 

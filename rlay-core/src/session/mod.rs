@@ -19,7 +19,7 @@
 //! let spec = Spec {
 //!     env_id: String::new(), observation_space: space.clone(), action_space: space, slots: 1,
 //!     autoreset_mode: AutoresetMode::Disabled, render_mode: None, metadata: Map::new().into(),
-//!     details: Map::new().into(),
+//!     details: Map::new().into(), attributes: vec![],
 //! };
 //! env.spec(&spec, &mut frame)?;
 //! assert!(matches!(agent.handle(&frame, &limits)?, AgentEvent::Spec(_)));

@@ -49,6 +49,8 @@ kinds! {
     Step = 0x22,
     /// Agent: render.
     Render = 0x23,
+    /// Agent: get, set or call an attribute.
+    Attribute = 0x24,
     /// Agent: close the environment.
     Close = 0x25,
     /// Agent: take the actions of several agents in one environment. Reserved.
@@ -59,6 +61,8 @@ kinds! {
     Result = 0x41,
     /// Env: rendered frames.
     Frames = 0x42,
+    /// Env: what came of an attribute.
+    Returned = 0x43,
     /// Env: the environment is closed.
     Closed = 0x44,
     /// Env: results of several agents in one environment. Reserved.

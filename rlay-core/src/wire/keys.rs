@@ -49,17 +49,13 @@ impl Keys {
         })
     }
 
-    /// Returns why a dict in `value` has a key that cannot be sent.
-    pub(crate) fn check(value: &Value) -> Result<(), String> {
-        Self::of_a_value().take_all(value)
-    }
-
-    /// The same of a dict.
+    /// Returns why `map`, or a dict in it, has a key that cannot be sent.
     pub(crate) fn check_map(map: &Map) -> Result<(), String> {
         Self::of_a_value().take_map(map)
     }
 
-    fn take_all(&mut self, value: &Value) -> Result<(), String> {
+    /// Takes the keys of all dicts in `value`, or returns why one cannot be sent.
+    pub(crate) fn take_all(&mut self, value: &Value) -> Result<(), String> {
         match value {
             Value::List(items) | Value::Tuple(items) => items.iter().try_for_each(|item| self.take_all(item)),
             Value::Dict(map) => self.take_map(map),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{Header, Kind, Limits, Payload, RAISE, Reader, Writer};
+use super::{Attribute, Header, Kind, Limits, Payload, RAISE, Reader, Returned, Writer, attribute::names};
 use crate::{
     error::{EnvFailure, Error, ErrorKind, Result},
     printable,
@@ -270,6 +270,9 @@ pub struct Spec {
     pub metadata: Value,
     /// A dict of the facts of Gymnasium's `EnvSpec`: `reward_threshold`, `nondeterministic`, `max_episode_steps`.
     pub details: Value,
+    /// Names of the attributes that the host lets agents get, set and call. The host fills it in, see
+    /// [`Offers`](crate::Offers).
+    pub attributes: Vec<String>,
 }
 
 /// The request to start an episode in some slots.
@@ -324,10 +327,12 @@ pub enum Message<'a> {
     Reset(Reset),
     Step(Slots, Payload<'a>),
     Render(Slots),
+    Attribute(Attribute),
     Close(EnvClose),
     Spec(Box<Spec>),
     Result(Rows, Payload<'a>),
     Frames(Frames),
+    Returned(Returned),
     Closed(EnvClose),
     /// A kind that is reserved for later; its body is not read.
     Reserved(Kind),
@@ -384,7 +389,7 @@ impl Hello {
 }
 
 /// Text of at most `max` bytes.
-fn short(r: &mut Reader<'_>, max: usize) -> Result<String> {
+pub(super) fn short(r: &mut Reader<'_>, max: usize) -> Result<String> {
     let start = r.clone();
     let text = r.str()?;
     if text.len() > max {
@@ -393,11 +398,11 @@ fn short(r: &mut Reader<'_>, max: usize) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn put_slots(w: &mut Writer<'_>, slots: &[u32]) {
+pub(super) fn put_slots(w: &mut Writer<'_>, slots: &[u32]) {
     w.list(slots, |w, slot| w.put(*slot));
 }
 
-fn get_slots(r: &mut Reader<'_>) -> Result<Slots> {
+pub(super) fn get_slots(r: &mut Reader<'_>) -> Result<Slots> {
     r.list(4, Reader::get)
 }
 
@@ -519,6 +524,7 @@ impl Default for Spec {
             render_mode: None,
             metadata: Map::new().into(),
             details: Map::new().into(),
+            attributes: Vec::new(),
         }
     }
 }
@@ -571,6 +577,7 @@ impl Spec {
         w.option(self.render_mode.as_ref(), |w, mode| w.str(mode));
         w.value(&self.metadata);
         w.value(&self.details);
+        w.list(&self.attributes, |w, name| w.str(name));
     }
 
     fn get(r: &mut Reader<'_>) -> Result<Self> {
@@ -583,6 +590,7 @@ impl Spec {
             render_mode: r.option(|r| short(r, 256))?,
             metadata: r.dict("metadata")?,
             details: r.dict("details")?,
+            attributes: names(r)?,
         })
     }
 }
@@ -681,9 +689,11 @@ impl<'a> Message<'a> {
             Kind::Make => Message::Make(Make::get(&mut r)?),
             Kind::Reset => Message::Reset(Reset::get(&mut r)?),
             Kind::Render => Message::Render(get_slots(&mut r)?),
+            Kind::Attribute => Message::Attribute(Attribute::get(&mut r)?),
             Kind::Close => Message::Close(EnvClose(get_slots(&mut r)?)),
             Kind::Spec => Message::Spec(Box::new(Spec::get(&mut r)?)),
             Kind::Frames => Message::Frames(Frames::get(&mut r)?),
+            Kind::Returned => Message::Returned(Returned::get(&mut r)?),
             Kind::Closed => Message::Closed(EnvClose(get_slots(&mut r)?)),
             // A payload ends the frame, so these two return without looking for its end.
             Kind::Step => {

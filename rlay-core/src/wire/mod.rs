@@ -1,5 +1,6 @@
 //! What crosses the wire: frames, messages, values and spaces as bytes. `docs/wire.md` is the specification.
 
+mod attribute;
 mod codec;
 mod foreign;
 mod framing;
@@ -10,6 +11,8 @@ mod payload;
 mod space;
 mod value;
 
+pub use attribute::{Access, Attribute, Returned};
+pub(crate) use attribute::{NAME, NAMES};
 pub(crate) use codec::RAISE;
 pub use codec::{Limits, Reader, Writer};
 pub use foreign::ForeignProtocol;

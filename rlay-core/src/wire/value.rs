@@ -78,6 +78,12 @@ impl Writer<'_> {
         }
     }
 
+    /// A dict without wrapping it in a value first.
+    pub(super) fn map_value(&mut self, map: &Map) {
+        self.put(9u32);
+        self.map(map);
+    }
+
     pub(super) fn map(&mut self, map: &Map) {
         self.list(&map.0, |w, (key, value)| {
             w.value(key);
@@ -200,7 +206,5 @@ pub(crate) fn check_bools(dtype: DType, data: &[u8], at: &Reader<'_>) -> Result<
 
 /// Appends a dict to `out` without wrapping it in a value first.
 pub(crate) fn put_map_value(out: &mut Vec<u8>, map: &Map) {
-    let mut w = Writer(out);
-    w.put(9u32);
-    w.map(map);
+    Writer(out).map_value(map);
 }

@@ -63,10 +63,12 @@ impl<'a> Frame<'a> {
             Message::Make(x) => json!(x),
             Message::Reset(x) => json!(x),
             Message::Step(slots, _) | Message::Render(slots) => json!(slots),
+            Message::Attribute(x) => json!(x),
             Message::Close(x) | Message::Closed(x) => json!(x),
             Message::Spec(x) => json!(x),
             Message::Result(rows, _) => json!(rows),
             Message::Frames(x) => json!(x),
+            Message::Returned(x) => json!(x),
             Message::Reserved(_) => Json::Null,
         };
         let Header { kind, seq, ack, re } = self.header;
@@ -95,6 +97,7 @@ impl<'a> Frame<'a> {
             Message::Make(x) => x.put(w),
             Message::Reset(x) => x.put(w),
             Message::Step(slots, _) | Message::Render(slots) => w.list(slots, |w, slot| w.put(*slot)),
+            Message::Attribute(x) => x.put(w),
             Message::Close(x) | Message::Closed(x) => x.put(w),
             Message::Spec(x) => x.put(w),
             Message::Result(rows, _) => {
@@ -102,6 +105,7 @@ impl<'a> Frame<'a> {
                 rows.iter().for_each(|row| w.value(&row.info));
             }
             Message::Frames(x) => x.put(w),
+            Message::Returned(x) => x.put(w),
             Message::Reserved(_) => {}
         }
         match &self.content {

@@ -41,6 +41,7 @@ fn kind(label: &str) -> Kind {
         "reset" => Kind::Reset,
         "step" => Kind::Step,
         "render" => Kind::Render,
+        "attribute" => Kind::Attribute,
         "close" => Kind::Close,
         "goodbye" => Kind::Goodbye,
         other => panic!("no such call: {other}"),
@@ -48,7 +49,7 @@ fn kind(label: &str) -> Kind {
 }
 
 fn calls(label: &str) -> Vec<(&str, Call)> {
-    let all = [("reset", Call::Reset), ("step", Call::Step), ("render", Call::Render)];
+    let all = [("reset", Call::Reset), ("step", Call::Step), ("render", Call::Render), ("attribute", Call::Attribute)];
     all.into_iter().filter(|(name, _)| label.split(", ").any(|word| word == *name)).collect()
 }
 
@@ -66,8 +67,8 @@ fn every_cell_of_the_table_of_calls() {
                     }
                     "abort (fatal Error)" => abort(case, cell),
                     "give_up" => give_up(case, cell),
-                    "reset, step, render" if cell == "by slot, below" => continue,
-                    "reset, step, render" => {
+                    "reset, step, render, attribute" if cell == "by slot, below" => continue,
+                    "reset, step, render, attribute" => {
                         for (name, call) in calls(&label) {
                             check(case, name, cell, |s, out| issue(s, call, &[0], out));
                         }
@@ -127,7 +128,7 @@ fn every_cell_of_the_table_of_calls_about_a_slot() {
             cells += 1;
         }
     }
-    assert_eq!(cells, 3 * 5);
+    assert_eq!(cells, 4 * 5);
 }
 
 #[test]

@@ -44,7 +44,8 @@ fn ended(row: &Row) -> [Row; 2] {
 fn frames(case: &AgentCase, label: &str) -> Vec<Vec<u8>> {
     let next = case.next;
     let slot = case.slot.map(|(re, call, _)| (next.re(re), call));
-    let stepping = slot.filter(|(_, call)| *call != Call::Render);
+    let stepping = slot.filter(|(_, call)| matches!(call, Call::Reset | Call::Step));
+    let asking = slot.filter(|(_, call)| *call == Call::Attribute);
     let rendering = slot.filter(|(_, call)| *call == Call::Render);
     let anything = |reply: &dyn Fn(Numbers) -> Vec<u8>, but: &[Option<u64>]| {
         others(case, but).into_iter().map(reply).collect::<Vec<_>>()
@@ -100,6 +101,20 @@ fn frames(case: &AgentCase, label: &str) -> Vec<Vec<u8>> {
             }
             all
         }
+        "Returned, re = an Attribute under way" => match asking {
+            Some((n, _)) => vec![n.returned(&[0])],
+            None if case.column == "NoSpec" || case.column == "Making" => anything(&|n| n.returned(&[0]), &[]),
+            None => vec![],
+        },
+        "Returned, else" => {
+            let re = asking.map(|(n, _)| n.re);
+            let mut all = anything(&|n| n.returned(&[0]), &[re]);
+            all.extend(anything(&|n| n.returned(&[]), &[]));
+            if let Some((n, _)) = slot {
+                all.extend([n.returned(&[1]), n.returned(&[0, 0]), n.returned(&[0, 1]), n.returned(&[u32::MAX])]);
+            }
+            all
+        }
         "Closed, re = Close" => to(case, case.close).into_iter().map(Numbers::closed).collect(),
         "Closed, else" => anything(&Numbers::closed, &[case.close]),
         "Error, fatal" => anything(&|n| n.error(true), &[]),
@@ -113,9 +128,9 @@ fn frames(case: &AgentCase, label: &str) -> Vec<Vec<u8>> {
         },
         "Error, else" => anything(&|n| n.error(false), &[case.make, case.close, slot.map(|(n, _)| n.re)]),
         "Goodbye" => vec![next.goodbye(0), next.goodbye(9), next.goodbye(77)],
-        "Hello, Challenge, Proof, Welcome, Reject, Make, Reset, Step, Render, Close, a reserved kind" => {
+        "Hello, Challenge, Proof, Welcome, Reject, Make, Reset, Step, Render, Attribute, Close, a reserved kind" => {
             let mut all = vec![next.hello(), next.welcome(), next.reject(), next.make(), next.reset(&[0])];
-            all.extend([next.step(&[0]), next.render(&[0]), next.close()]);
+            all.extend([next.step(&[0]), next.render(&[0]), next.attribute(&[0]), next.close()]);
             all.extend(next.challenge_and_proof());
             all.extend(next.reserved());
             all
@@ -131,6 +146,7 @@ fn describe(event: &AgentEvent<'_>) -> (&'static str, Option<Call>, bool) {
         AgentEvent::Spec(_) => ("Spec", None, false),
         AgentEvent::Result { call, late, .. } => ("Result", Some(*call), *late),
         AgentEvent::Frames { late, .. } => ("Frames", Some(Call::Render), *late),
+        AgentEvent::Returned { late, .. } => ("Returned", Some(Call::Attribute), *late),
         AgentEvent::Failed { call, late, .. } => ("Failed", *call, *late),
         AgentEvent::Closed => ("Closed", None, false),
         AgentEvent::Over(_) => ("Over", None, false),
@@ -174,7 +190,7 @@ fn check(case: &AgentCase, label: &str, cell: &str, frame: &[u8]) {
             assert_eq!(slots, [if flags > 1 { "Done" } else { "Ready" }, "Idle"], "{at}");
         }
         "slots → as before" => {
-            let name = if label.starts_with("Error") { "Failed" } else { "Frames" };
+            let name = if label.starts_with("Error") { "Failed" } else { &label[..label.find(',').expect("one")] };
             assert_eq!((state.as_str(), event), (case.column, (name, waited.0, waited.1)), "{at}");
             assert_eq!(slots, [case.before, "Idle"], "{at}");
         }
@@ -205,7 +221,7 @@ fn every_cell_of_the_table_of_messages() {
             cells += 1;
         }
     }
-    assert_eq!(cells, 16 * 5);
+    assert_eq!(cells, 18 * 5);
     assert!(frames_tried > 2000, "{frames_tried} frames");
 }
 

@@ -109,7 +109,7 @@ fn a_late_failure_and_a_late_frame_free_the_slot_too() {
     world.settle();
     world.render(&[0]).unwrap();
     world.agent.give_up();
-    assert_eq!(world.settle(), Heard::Frames { late: true, slots: vec![0] });
+    assert_eq!(world.settle(), Heard::Other { call: Call::Render, late: true, slots: vec![0] });
     world.step(&[0], &[3]).unwrap();
     world.agent.give_up();
     world.host_receives();

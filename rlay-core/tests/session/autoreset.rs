@@ -200,8 +200,8 @@ fn after_a_failure_the_env_alone_knows_whether_it_begins_the_next_episode() {
         let mut asked = agent(AutoresetMode::NextStep, was_done);
         let re = asked.ask(call, &[1, 0]);
         asked.fail(re);
-        // A failure that follows, and a render, change nothing about that.
-        for call in [Call::Render, Call::Step] {
+        // A failure that follows, a render and an attribute change nothing about that.
+        for call in [Call::Render, Call::Attribute, Call::Step] {
             let re = asked.ask(call, &[0]);
             asked.fail(re);
         }
@@ -228,6 +228,7 @@ fn a_failure_leaves_slots_as_they_were_where_the_env_begins_no_episode_with_a_st
         (AutoresetMode::SameStep, Call::Step, false),
         (AutoresetMode::NextStep, Call::Render, true),
         (AutoresetMode::NextStep, Call::Render, false),
+        (AutoresetMode::NextStep, Call::Attribute, true),
     ] {
         let mut several = agent(mode, is_done);
         let before = several.slots();

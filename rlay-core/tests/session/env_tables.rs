@@ -3,7 +3,7 @@
 use rlay_core::{
     Error, ErrorKind, Limits, Result,
     session::{Call, EnvEvent, EnvSession},
-    wire::{Frames, Goodbye, Header, Kind, Message, Reader},
+    wire::{Frames, Goodbye, Header, Kind, Message, Reader, Returned},
 };
 
 use super::{
@@ -22,6 +22,7 @@ fn request(n: Numbers, name: &str, slots: &[u32]) -> Vec<u8> {
         "Reset" => n.reset(slots),
         "Step" => n.step(slots),
         "Render" => n.render(slots),
+        "Attribute" => n.attribute(slots),
         "Close" => n.close(),
         other => panic!("no such request: {other}"),
     }
@@ -31,13 +32,13 @@ fn frames(case: &EnvCase, label: &str) -> Vec<Vec<u8>> {
     let n = case.next;
     match label {
         "Make" | "Close" => vec![request(n, label, &[])],
-        "Reset, Step, Render" => label.split(", ").map(|name| request(n, name, &[0])).collect(),
+        "Reset, Step, Render, Attribute" => label.split(", ").map(|name| request(n, name, &[0])).collect(),
         "a reserved kind" => n.reserved(),
         "Goodbye" => vec![n.goodbye(0), n.goodbye(9)],
         "Error, fatal" => vec![n.error(true)],
         "Error, not fatal" => vec![n.error(false)],
-        "Hello, Challenge, Proof, Welcome, Reject, Spec, Result, Frames, Closed" => {
-            let replies = [n.spec(1), n.result(&[row(0, true)]), n.frames(&[0]), n.closed()];
+        "Hello, Challenge, Proof, Welcome, Reject, Spec, Result, Frames, Returned, Closed" => {
+            let replies = [n.spec(1), n.result(&[row(0, true)]), n.frames(&[0]), n.returned(&[0]), n.closed()];
             [n.hello(), n.welcome(), n.reject()].into_iter().chain(n.challenge_and_proof()).chain(replies).collect()
         }
         "malformed, wrong numbers" => n.malformed(),
@@ -77,7 +78,10 @@ fn check(case: &EnvCase, label: &str, cell: &str, frame: &[u8]) {
     }
     let seq = match event {
         EnvEvent::Make { request, .. } | EnvEvent::Close { request } => request,
-        EnvEvent::Reset { request, .. } | EnvEvent::Step { request, .. } | EnvEvent::Render { request, .. } => request,
+        EnvEvent::Reset { request, .. }
+        | EnvEvent::Step { request, .. }
+        | EnvEvent::Render { request, .. }
+        | EnvEvent::Attribute { request, .. } => request,
         EnvEvent::Over(_) => case.next.seq,
         EnvEvent::Refused { error, .. } => panic!("{at}: {error}, not {cell}"),
     };
@@ -130,7 +134,7 @@ fn every_cell_of_the_table_of_messages_about_a_slot() {
             cells += 1;
         }
     }
-    assert_eq!(cells, 3 * 4);
+    assert_eq!(cells, 4 * 4);
 }
 
 type Reply<'a> = Box<dyn Fn(&mut EnvSession, u64, &mut Vec<u8>) -> Result<()> + 'a>;
@@ -141,6 +145,7 @@ fn replies(label: &str) -> Vec<(&'static str, Kind, Reply<'static>)> {
         ("spec", Kind::Spec, Box::new(|s, _, out| s.spec(&spec(2), out))),
         ("result", Kind::Result, Box::new(|s, re, out| s.result(re, &[row(0, true)], &[], (false, 0), out))),
         ("frames", Kind::Frames, Box::new(|s, re, out| s.frames(re, &Frames(Default::default()), out))),
+        ("returned", Kind::Returned, Box::new(|s, re, out| s.returned(re, &Returned::default(), out))),
         ("closed", Kind::Closed, Box::new(|s, _, out| s.closed(out))),
         ("fail", Kind::Error, Box::new(|s, re, out| s.fail(re, &Error::new(ErrorKind::Env, "no"), out))),
         ("goodbye", Kind::Goodbye, Box::new(|s, _, out| s.goodbye(&Goodbye { code: 0, message: String::new() }, out))),
@@ -181,7 +186,7 @@ fn every_cell_of_the_table_of_replies() {
 fn cell_for<'c>(case: &EnvCase, name: &str, cell: &'c str, request: u64) -> &'c str {
     let owed = |under_way: Option<u64>, then: &'static str| if under_way == Some(request) { then } else { "Usage" };
     match cell {
-        "frees the slots Busy with that request; Usage if there is none" | "as result, frames" => {
+        "frees the slots Busy with that request; Usage if there is none" | "as result, frames, returned" => {
             owed(case.slot.map(|(re, _)| re), "free")
         }
         "→ NoEnv if that request is Make, else Usage" => owed(case.make, "→ NoEnv"),

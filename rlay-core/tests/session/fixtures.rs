@@ -7,7 +7,7 @@ use rlay_core::{
 };
 use smallvec::smallvec;
 
-use super::wire::{Numbers, row, spec};
+use super::wire::{Numbers, attribute, row, spec};
 
 /// An agent's session, and the answers that it waits for. It always has two slots; only slot 0 is used.
 #[derive(Debug, Clone)]
@@ -133,6 +133,7 @@ pub(crate) fn issue(session: &mut AgentSession, call: Call, slots: &[u32], out: 
         }
         Call::Step => session.step(slots, out),
         Call::Render => session.render(slots, out),
+        Call::Attribute => session.attribute(&attribute(slots), out),
     }
 }
 
@@ -143,7 +144,7 @@ pub(crate) fn agents() -> Vec<AgentCase> {
     again.make = None;
     let mut open = vec![AgentCase::idle(), AgentCase::ready(), AgentCase::done()];
     for from in open.clone() {
-        for call in [Call::Reset, Call::Step, Call::Render] {
+        for call in [Call::Reset, Call::Step, Call::Render, Call::Attribute] {
             if call != Call::Step || from.before != "Idle" {
                 open.push(from.clone().waiting(call, false));
                 open.push(from.clone().waiting(call, true));
@@ -230,6 +231,7 @@ impl EnvCase {
             Call::Reset => self.next.reset(&[0]),
             Call::Step => self.next.step(&[0]),
             Call::Render => self.next.render(&[0]),
+            Call::Attribute => self.next.attribute(&[0]),
         };
         self.slot = Some((self.receive(&frame), call));
         let name = format!("Open, slot Busy with {call:?}, before {}", self.before);
@@ -263,12 +265,14 @@ pub(crate) fn envs() -> Vec<EnvCase> {
     again.reply(|session, out| session.fail(1, &Error::new(ErrorKind::Env, "no"), out));
     again.make = None;
     let open = vec![EnvCase::idle(), EnvCase::ready()];
-    let busy = smallvec::SmallVec::<[EnvCase; 5]>::from_vec(vec![
+    let busy = smallvec::SmallVec::<[EnvCase; 7]>::from_vec(vec![
         EnvCase::idle().busy(Call::Reset),
         EnvCase::idle().busy(Call::Render),
+        EnvCase::idle().busy(Call::Attribute),
         EnvCase::ready().busy(Call::Reset),
         EnvCase::ready().busy(Call::Step),
         EnvCase::ready().busy(Call::Render),
+        EnvCase::ready().busy(Call::Attribute),
     ]);
     let closing: Vec<EnvCase> = open.iter().map(|case| case.clone().closing()).collect();
     let closed: Vec<EnvCase> = closing.iter().flat_map(|case| [false, true].map(|f| case.clone().closed(f))).collect();

@@ -18,6 +18,7 @@ enum Event {
     Reset(u8),
     Step(u8, i64),
     Render(u8),
+    Attribute(u8),
     GiveUp,
     HostReceives,
     HostAnswers(usize),
@@ -30,6 +31,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => any::<u8>().prop_map(Event::Reset),
         4 => (any::<u8>(), 0..1000i64).prop_map(|(slots, action)| Event::Step(slots, action)),
         1 => any::<u8>().prop_map(Event::Render),
+        1 => any::<u8>().prop_map(Event::Attribute),
         1 => Just(Event::GiveUp),
         5 => Just(Event::HostReceives),
         4 => any::<usize>().prop_map(Event::HostAnswers),
@@ -64,6 +66,7 @@ fn ask(world: &mut World, known: &mut [Known], call: Call, number: u8, action: i
         Call::Reset => world.reset(&slots),
         Call::Step => world.step(&slots, &actions),
         Call::Render => world.render(&slots),
+        Call::Attribute => world.attribute(&slots),
     };
     let first_refusal = slots.iter().find_map(|slot| {
         let known = &known[*slot as usize];
@@ -105,10 +108,10 @@ fn hear(known: &mut [Known], heard: Heard, mode: AutoresetMode) -> usize {
             }
             assert_eq!(rows.into_iter().filter(|(row, _)| row.last).collect::<Vec<_>>(), lasts);
         }
-        Heard::Frames { late, slots } => {
+        Heard::Other { call, late, slots } => {
             for slot in slots {
                 let (asked, _, given_up) = known[slot as usize].asked.take().expect("an answer to a question");
-                assert_eq!((asked, given_up), (Call::Render, late));
+                assert_eq!((asked, given_up), (call, late));
             }
         }
         Heard::Failed { .. } | Heard::Closed => unreachable!("handled by the caller"),
@@ -129,6 +132,7 @@ fn run(events: &[Event], packed: bool, mode: AutoresetMode) {
             Event::Reset(number) => ask(&mut world, &mut known, Call::Reset, number, 0),
             Event::Step(number, action) => ask(&mut world, &mut known, Call::Step, number, action),
             Event::Render(number) => ask(&mut world, &mut known, Call::Render, number, 0),
+            Event::Attribute(number) => ask(&mut world, &mut known, Call::Attribute, number, 0),
             Event::GiveUp => {
                 world.agent.give_up();
                 known.iter_mut().for_each(|known| known.asked = known.asked.map(|(call, x, _)| (call, x, true)));

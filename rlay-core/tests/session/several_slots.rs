@@ -48,6 +48,7 @@ impl Several {
         let heard = match self.session.handle(&frame, &Limits::default())? {
             AgentEvent::Result { call, late, .. } => (Some(call), late),
             AgentEvent::Frames { late, .. } => (Some(Call::Render), late),
+            AgentEvent::Returned { late, .. } => (Some(Call::Attribute), late),
             AgentEvent::Failed { call, late, .. } => (call, late),
             _ => (None, false),
         };
@@ -73,6 +74,9 @@ impl Several {
     fn answer(&mut self, call: Call, re: u64, slots: &[u32]) -> Result<(Option<Call>, bool)> {
         if call == Call::Render {
             return self.hear(self.next.re(re).frames(slots));
+        }
+        if call == Call::Attribute {
+            return self.hear(self.next.re(re).returned(slots));
         }
         let rows: Vec<Row> = slots.iter().map(|slot| row(*slot, call == Call::Reset)).collect();
         self.rows(re, &rows)
@@ -109,7 +113,7 @@ pub(crate) fn orders(slots: &[u32]) -> Vec<Vec<u32>> {
     (0..slots.len()).flat_map(after).collect()
 }
 
-const CALLS: [Call; 3] = [Call::Reset, Call::Step, Call::Render];
+const CALLS: [Call; 4] = [Call::Reset, Call::Step, Call::Render, Call::Attribute];
 
 #[test]
 fn an_answer_names_its_slots_in_any_order_and_each_of_them_once() {
@@ -255,9 +259,12 @@ fn a_request_that_is_refused_for_one_of_its_slots_leaves_all_as_they_were() {
         (&[0, 2, 1], ErrorKind::ResetNeeded),
     ];
     for (slots, kind) in wrong {
-        for (call, frame) in
-            [(Call::Reset, next.reset(slots)), (Call::Step, next.step(slots)), (Call::Render, next.render(slots))]
-        {
+        for (call, frame) in [
+            (Call::Reset, next.reset(slots)),
+            (Call::Step, next.step(slots)),
+            (Call::Render, next.render(slots)),
+            (Call::Attribute, next.attribute(slots)),
+        ] {
             if kind == ErrorKind::ResetNeeded && call != Call::Step {
                 continue;
             }

@@ -3,8 +3,8 @@
 use rlay_core::{
     Discrete, EnvFailure, ErrorKind, Map, Space, Value,
     wire::{
-        AutoresetMode, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Reject, Reset, Role, Row, Spec,
-        Welcome, Writer, payload_head, put_value,
+        Access, Attribute, AutoresetMode, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Reject, Reset,
+        Returned, Role, Row, Spec, Welcome, Writer, payload_head, put_value,
     },
 };
 
@@ -82,6 +82,10 @@ impl Numbers {
         self.frame(Kind::Render, |w| w.list(slots, |w, slot| w.put(*slot)))
     }
 
+    pub(crate) fn attribute(self, slots: &[u32]) -> Vec<u8> {
+        self.frame(Kind::Attribute, |w| attribute(slots).put(w))
+    }
+
     pub(crate) fn close(self) -> Vec<u8> {
         self.frame(Kind::Close, |w| EnvClose(Default::default()).put(w))
     }
@@ -108,6 +112,11 @@ impl Numbers {
     pub(crate) fn frames(self, slots: &[u32]) -> Vec<u8> {
         let frames = slots.iter().map(|slot| (*slot, Value::None)).collect();
         self.frame(Kind::Frames, |w| Frames(frames).put(w))
+    }
+
+    pub(crate) fn returned(self, slots: &[u32]) -> Vec<u8> {
+        let values = slots.iter().map(|slot| (*slot, Some(Value::Float(9.8)))).collect();
+        self.frame(Kind::Returned, |w| Returned(values).put(w))
     }
 
     pub(crate) fn closed(self) -> Vec<u8> {
@@ -145,6 +154,11 @@ impl Numbers {
     }
 }
 
+/// A request for an attribute.
+pub(crate) fn attribute(slots: &[u32]) -> Attribute {
+    Attribute { slots: slots.iter().copied().collect(), name: "gravity".into(), access: Access::Get }
+}
+
 /// A row in the middle of an episode, or its first.
 pub(crate) fn row(slot: u32, first: bool) -> Row {
     Row { slot, first, last: false, terminated: false, truncated: false, reward: 1.0, info: Map::new().into() }
@@ -162,5 +176,6 @@ pub(crate) fn spec(slots: u32) -> Spec {
         render_mode: None,
         metadata: Map::new().into(),
         details: Map::new().into(),
+        attributes: vec!["gravity".into()],
     }
 }

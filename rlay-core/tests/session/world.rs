@@ -5,10 +5,13 @@ use std::collections::VecDeque;
 use rlay_core::{
     AnySpace, Array, BoxSpace, Discrete, Error, ErrorKind, Limits, Map, Result, Space, Value,
     session::{AgentEvent, AgentSession, Call, EnvEvent, EnvSession},
-    wire::{AutoresetMode, Frames, Make, Payload, Reset, Row, Slots, Spec, payload_head, put_value},
+    wire::{AutoresetMode, Frames, Make, Payload, Reset, Returned, Row, Slots, Spec, payload_head, put_value},
 };
 
-use super::rows::{pack_rows, unpack_rows};
+use super::{
+    rows::{pack_rows, unpack_rows},
+    wire::attribute,
+};
 
 /// An environment with answers that show which call they answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -98,9 +101,21 @@ fn actions() -> AnySpace {
 /// What the agent received in one frame.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Heard {
-    Rows { call: Call, late: bool, rows: Vec<Told> },
-    Frames { late: bool, slots: Vec<u32> },
-    Failed { call: Option<Call>, late: bool },
+    Rows {
+        call: Call,
+        late: bool,
+        rows: Vec<Told>,
+    },
+    /// Frames, or what came of an attribute.
+    Other {
+        call: Call,
+        late: bool,
+        slots: Vec<u32>,
+    },
+    Failed {
+        call: Option<Call>,
+        late: bool,
+    },
     Closed,
 }
 
@@ -124,6 +139,7 @@ impl World {
             render_mode: None,
             metadata: Map::new().into(),
             details: Map::new().into(),
+            attributes: vec!["gravity".into()],
         };
         env.spec(&spec, &mut frame).unwrap();
         let AgentEvent::Spec(heard) = agent.handle(&frame, &Limits::default()).unwrap() else { panic!() };
@@ -166,6 +182,13 @@ impl World {
         Ok(())
     }
 
+    pub(crate) fn attribute(&mut self, slots: &[u32]) -> Result<()> {
+        let mut frame = Vec::new();
+        self.agent.attribute(&attribute(slots), &mut frame)?;
+        self.to_env.push_back(frame);
+        Ok(())
+    }
+
     /// Appends a payload of `values` in the form of this world.
     fn append(&self, space: &AnySpace, values: &[Value], frame: &mut Vec<u8>) {
         if self.packed {
@@ -192,6 +215,9 @@ impl World {
                 Owed { request, call: Call::Step, slots, actions }
             }
             EnvEvent::Render { request, slots } => Owed { request, call: Call::Render, slots, actions: vec![] },
+            EnvEvent::Attribute { request, attribute } => {
+                Owed { request, call: Call::Attribute, slots: attribute.slots, actions: vec![] }
+            }
             EnvEvent::Close { .. } => {
                 let mut frame = Vec::new();
                 self.env.closed(&mut frame).unwrap();
@@ -209,6 +235,11 @@ impl World {
         if call == Call::Render {
             let frames = slots.iter().map(|slot| (*slot, Value::None)).collect();
             self.env.frames(request, &Frames(frames), &mut frame).unwrap();
+            return self.to_agent.push_back(frame);
+        }
+        if call == Call::Attribute {
+            let values = slots.iter().map(|slot| (*slot, Some(Value::None))).collect();
+            self.env.returned(request, &Returned(values), &mut frame).unwrap();
             return self.to_agent.push_back(frame);
         }
         let (mut told, mut lasts) = (Vec::new(), Vec::new());
@@ -266,7 +297,10 @@ impl World {
                 Heard::Rows { call, late, rows: rows.into_iter().zip(numbers).collect() }
             }
             AgentEvent::Frames { late, frames } => {
-                Heard::Frames { late, slots: frames.0.iter().map(|(slot, _)| *slot).collect() }
+                Heard::Other { call: Call::Render, late, slots: frames.0.iter().map(|(slot, _)| *slot).collect() }
+            }
+            AgentEvent::Returned { late, returned } => {
+                Heard::Other { call: Call::Attribute, late, slots: returned.0.iter().map(|(slot, _)| *slot).collect() }
             }
             AgentEvent::Failed { call, late, .. } => Heard::Failed { call, late },
             AgentEvent::Closed => Heard::Closed,

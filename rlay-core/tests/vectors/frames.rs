@@ -3,8 +3,9 @@
 use rlay_core::{
     AnySpace, Array, Discrete, EnvFailure, ErrorKind, Limits, Map, Space, Text, Value,
     wire::{
-        AutoresetMode, Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make, Message, Payload, Proof,
-        RESUMABLE, RESUMING, Reader, Reject, Reset, Resume, Role, Row, Seed, Slots, Spec, Welcome,
+        Access, Attribute, AutoresetMode, Challenge, EnvClose, Fault, Frames, Goodbye, Header, Hello, Kind, Make,
+        Message, Payload, Proof, RESUMABLE, RESUMING, Reader, Reject, Reset, Resume, Returned, Role, Row, Seed, Slots,
+        Spec, Welcome,
     },
 };
 use smallvec::{SmallVec, smallvec};
@@ -36,6 +37,12 @@ pub(crate) fn step(slots: &[u32], content: Content) -> Frame<'static> {
 pub(crate) fn result(rows: &[Row], content: Content) -> Frame<'static> {
     let message = Message::Result(rows.iter().cloned().collect(), no_payload());
     Frame { content: Some(content), ..frame(Kind::Result, (3, 3, 3), message) }
+}
+
+/// An Attribute that is frame 4 of the agent.
+pub(crate) fn attribute(slots: &[u32], access: Access) -> Frame<'static> {
+    let attribute = Attribute { slots: Slots::from_slice(slots), name: "gravity".into(), access };
+    frame(Kind::Attribute, (4, 3, 0), Message::Attribute(attribute))
 }
 
 /// A row of one step in the middle of an episode.
@@ -77,6 +84,7 @@ pub(crate) fn spec(observation_space: AnySpace, action_space: AnySpace) -> Spec 
             ("render_fps".into(), Value::Int(50)),
         ])),
         details: Value::Dict(Map::from([("max_episode_steps", 500)])),
+        attributes: vec![],
     }
 }
 
@@ -156,6 +164,13 @@ fn requests() -> Vec<(&'static str, Frame<'static>)> {
         ("step/values", step(&[0], Content::Values(vec![text("ab")]))),
         ("step/values-of-two-slots", step(&[3, 1], Content::Values(vec![Value::Int(1), text("b")]))),
         ("render", frame(Kind::Render, (4, 3, 0), Message::Render(smallvec![0]))),
+        ("attribute/get", attribute(&[0], Access::Get)),
+        ("attribute/set", attribute(&[1, 0], Access::Set(vec![Value::Float(9.8), Value::None]))),
+        ("attribute/call", {
+            let kwargs = Map::from([("scale", Value::Int(2)), ("copy", Value::Bool(true))]);
+            attribute(&[0, 1], Access::Call(vec!["moon".into(), Value::List(vec![])], kwargs))
+        }),
+        ("attribute/call-without-arguments", attribute(&[0], Access::Call(vec![], Map::new()))),
         ("close", frame(Kind::Close, (5, 4, 0), Message::Close(EnvClose(Slots::new())))),
         ("close/named-slots", frame(Kind::Close, (5, 4, 0), Message::Close(EnvClose(smallvec![0, 1])))),
     ]
@@ -171,11 +186,15 @@ fn replies() -> Vec<(&'static str, Frame<'static>)> {
         autoreset_mode: AutoresetMode::Disabled,
         metadata: Map::new().into(),
         details: Map::new().into(),
+        attributes: vec!["gravity".into(), "größe".into()],
         ..self::spec(spaces::dict(), AnySpace::Tuple(vec![discrete.clone()]))
     };
     let info = Value::Dict(Map(vec![("lives".into(), Value::Int(3)), ("TimeLimit.truncated".into(), true.into())]));
     let observation = Content::Packed(packed(&spaces::cart_pole(), &[Value::Array(Array::new(&[4], &[0.25f32; 4]))]));
     let rendered = |frame: Value| self::frame(Kind::Frames, (4, 4, 4), Message::Frames(Frames(smallvec![(0, frame)])));
+    let returned = |rows: &[(u32, Option<Value>)]| {
+        frame(Kind::Returned, (4, 4, 4), Message::Returned(Returned(rows.iter().cloned().collect())))
+    };
     let fault = |code: ErrorKind, fatal, slots: &[u32], failure| {
         let re = if fatal { 0 } else { 3 };
         let fault = Fault { code: code.code(), fatal, slots: Slots::from_slice(slots), failure };
@@ -231,6 +250,9 @@ fn replies() -> Vec<(&'static str, Frame<'static>)> {
         ("frames/image", rendered(Value::Array(Array::new(&[1, 2, 3], &[1u8, 2, 3, 4, 5, 6])))),
         ("frames/ansi", rendered("┌─┐\n└─┘".into())),
         ("frames/none", rendered(Value::None)),
+        ("returned/value", returned(&[(0, Some(Value::Float(9.8)))])),
+        ("returned/function", returned(&[(0, None)])),
+        ("returned/two-slots", returned(&[(1, Some(Value::None)), (0, Some("é".into()))])),
         ("closed", frame(Kind::Closed, (5, 5, 5), Message::Closed(EnvClose(Slots::new())))),
         ("error/env", fault(ErrorKind::Env, false, &[], traceback)),
         ("error/named-slots", fault(ErrorKind::InvalidAction, false, &[1, 0], EnvFailure::new("", "no key 'x'"))),

@@ -1,8 +1,8 @@
 //! Vectors that must be refused: every way in which bytes can be truncated, make false claims or be malformed.
 
 use rlay_core::{
-    Discrete, Limits, Space, Value,
-    wire::{Kind, Message, Writer},
+    Discrete, Limits, Map, Space, Value,
+    wire::{Access, Kind, Message, Writer},
 };
 use serde_json::json;
 
@@ -301,11 +301,13 @@ fn frames() -> Vec<Vector> {
     // An environment of two Tuples of nothing, with metadata and details of these tags and no items.
     let spec = |metadata: u32, details: u32| {
         let spaces = raw(|w| w.put((0u64, 5u32, 0u64, 5u32, 0u64, 1u32, 0u8, 0u8)));
-        frame(0x40, &with(spaces, &raw(|w| w.put((metadata, 0u64, details, 0u64)))))
+        frame(0x40, &with(spaces, &raw(|w| w.put((metadata, 0u64, details, 0u64, 0u64)))))
     };
     // The autoreset mode at 68. What the vectors below change of it is all that is wrong with them.
     let whole = spec(9, 9);
     negative(What::Frame, "whole", "", &whole).read(&whole, &Limits::default()).unwrap();
+    // Count of slots at 32, the slot at 40, the name at 44, the access at 59.
+    let get = frames::attribute(&[0], Access::Get).bytes();
     // Count of rows at 32, the slot at 40, its flags at 44, its reward at 45, its info from 53 on.
     let result = frames::result(&[frames::row(0, 1.0)], frames::action(1)).bytes();
     [
@@ -416,12 +418,54 @@ fn frames() -> Vec<Vector> {
             [result[..53].to_vec(), vec![0; 4], form].concat()
         }),
         ("spec-autoreset-3", "unknown autoreset mode", patch(whole.clone(), 68, &[3])),
-        ("spec-autoreset-255", "unknown autoreset mode", patch(whole, 68, &[255])),
+        ("spec-autoreset-255", "unknown autoreset mode", patch(whole.clone(), 68, &[255])),
         ("spec-metadata-list", "metadata is a Dict", spec(7, 9)),
         ("spec-details-list", "details are a Dict", spec(9, 7)),
         ("result-without-an-info", "three of the four bytes of the tag of an info", cut(result, 88)),
         ("frames-count-bomb", "a count of 2^64-1", frame(0x42, &raw(|w| w.put(BOMB)))),
         ("frames-without-a-value", "a slot alone", frame(0x42, &raw(|w| w.put((1u64, 0u32))))),
+        ("attribute-access-3", "unknown access", patch(get.clone(), 59, &[3])),
+        ("attribute-without-access", "the name alone", cut(get, 1)),
+        (
+            "attribute-long-name",
+            "257 bytes",
+            frame(
+                0x24,
+                &raw(|w| {
+                    w.put((1u64, 0u32));
+                    w.str(&"x".repeat(257));
+                    w.put(0u8);
+                }),
+            ),
+        ),
+        ("attribute-set-of-two-slots-with-one-value", "a value for each slot", {
+            let one = frames::attribute(&[0], Access::Set(vec![Value::None])).bytes();
+            [one[..32].to_vec(), raw(|w| w.put((2u64, 0u32, 1u32))), one[44..].to_vec()].concat()
+        }),
+        ("attribute-values-bomb", "a count of 2^64-1", {
+            let set = frames::attribute(&[0], Access::Set(vec![Value::None])).bytes();
+            patch(set, 60, &[255; 8])
+        }),
+        ("attribute-keyword-1", "keywords are texts", {
+            let kwargs = Map(vec![(Value::Int(1), Value::None)]);
+            frames::attribute(&[0], Access::Call(vec![], kwargs)).bytes()
+        }),
+        ("attribute-kwargs-list", "kwargs are a Dict", {
+            let call = frames::attribute(&[0], Access::Call(vec![], Map::new())).bytes();
+            let end = call.len() - 12;
+            patch(call, end, &[7])
+        }),
+        ("returned-count-bomb", "a count of 2^64-1", frame(0x43, &raw(|w| w.put(BOMB)))),
+        ("returned-without-a-mark", "a slot alone", frame(0x43, &raw(|w| w.put((1u64, 0u32))))),
+        ("returned-mark-2", "0 or 1 says whether there is a value", frame(0x43, &raw(|w| w.put((1u64, 0u32, 2u8))))),
+        ("spec-attributes-bomb", "a count of 2^64-1", patch(whole.clone(), whole.len() - 8, &[255; 8])),
+        ("spec-attributes-257", "257 names", {
+            let names: Vec<String> = (0..257).map(|i| i.to_string()).collect();
+            with(cut(whole.clone(), 8), &raw(|w| w.list(&names, |w, name| w.str(name))))
+        }),
+        ("spec-attributes-long-name", "a name of 257 bytes", {
+            with(cut(whole.clone(), 8), &raw(|w| w.list(&["x".repeat(257)], |w, name| w.str(name))))
+        }),
         ("closed-cut", "half of a count", frame(0x44, &raw(|w| w.put(0u32)))),
     ]
     .map(|(name, why, bytes)| negative(What::Frame, name, why, &bytes))

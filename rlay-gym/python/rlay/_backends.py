@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from rlay import _hosting, _lifetime, _listeners, _options, _rlay, _vectorization
+from rlay import _attributes, _hosting, _lifetime, _listeners, _options, _rlay, _vectorization
 from rlay._log import logger
 from rlay._options import HostOptions, Options
 from rlay._threads import CLOSE_TIME, Threads
@@ -66,8 +67,10 @@ class _Backend:
         max_slots: int,
         tracebacks: bool,
         vectorization: str | None,
+        attributes: Collection[str],
     ) -> None:
         _hosting.check(env, env_kwargs)
+        self._attributes = _attributes.checked(attributes)
         self._title = _hosting.title(env)
         self._env_ids, self._env_kwargs = _hosting.offered(env), list(env_kwargs)
         self._make = _hosting.maker(env, _vectorization.check(vectorization, env))
@@ -90,7 +93,9 @@ class _Backend:
         self._asked: float | None = None
 
     def _host_options(self, options: Options) -> HostOptions:
-        return HostOptions(options, self._tracebacks, self._max_slots, self._env_ids, self._env_kwargs)
+        return HostOptions(
+            options, self._tracebacks, self._max_slots, self._env_ids, self._env_kwargs, self._attributes
+        )
 
     def run(self) -> None:
         self._claim()
@@ -202,6 +207,8 @@ class ServerBackend(_Backend):
             value: ``"sync"``, one after another on one thread; ``"async"``, each in a process of its own by Gymnasium's
             ``AsyncVectorEnv`` (``max_slots`` bounds how many; where one has failed, the agent makes new ones); or
             ``"vector_entry_point"``, as one vector, where the id has that. None: what the id offers, else ``"sync"``.
+        attributes: Names of the environment's attributes and methods that agents may get, set and call, such as
+            ``["gravity", "action_masks"]``. Others are refused.
         handshake_timeout: How long a dialer may take to identify itself, in seconds. Also how long a dialer keeps its
             permit without asking for an environment, where others dial in vain.
         max_handshakes: Most such dialers at a time; when there are more, the oldest is dropped.
@@ -229,11 +236,12 @@ class ServerBackend(_Backend):
         tracebacks: bool = True,
         env_kwargs: Collection[str] = (),
         vectorization: str | None = None,
+        attributes: Collection[str] = (),
         handshake_timeout: float = 5.0,
         max_handshakes: int = 64,
     ) -> None:
         """Listen."""
-        super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks, vectorization)
+        super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks, vectorization, attributes)
         options = Options(
             token=token,
             max_frame=max_frame,
@@ -313,6 +321,8 @@ class ClientBackend(_Backend):
         tracebacks: Whether agents see the tracebacks of the environment's exceptions.
         env_kwargs: Names of the keyword arguments that agents may give the environment. Others are refused.
         vectorization: How several environments are made, as for `ServerBackend`.
+        attributes: Names of the environment's attributes and methods that agents may get, set and call, such as
+            ``["gravity", "action_masks"]``. Others are refused.
 
     Example:
         >>> import rlay
@@ -340,7 +350,7 @@ class ClientBackend(_Backend):
         vectorization: str | None = None,
     ) -> None:
         """Keep what to host and where; nothing is dialed yet."""
-        super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks, vectorization)
+        super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks, vectorization, attributes)
         options = Options(
             token=token,
             max_frame=max_frame,
@@ -393,10 +403,11 @@ class ClientBackend(_Backend):
         This is the poll form, for an engine's own loop. With ``timeout=0`` `turn` never blocks, and dialing continues
         in the background for as long as the address has no listener; only an answer that was lost with its connection
         is sent again first, which takes as long as the network does. Every `Reset` and `Step` is answered with
-        `reply`. After a `Close`, in a program that an agent launched, `turn` raises `Closed`: the agent wants no other
-        environment, and the program may end.
+        `reply`. What agents ask of ``attributes`` is answered within `turn`, by the environment that was given. After a
+        `Close`, in a program that an agent launched, `turn` raises `Closed`: the agent wants no other environment, and
+        the program may end.
         """
-        turn = (self._poll or self._begin_to_poll()).turn(timeout)
+        turn = self._next_turn(timeout)
         if turn is None:
             return None
         kind, first, second = turn
@@ -406,6 +417,20 @@ class ClientBackend(_Backend):
         if kind == "step":
             return Step(first)
         return Render() if kind == "render" else Close(first)
+
+    def _next_turn(self, timeout: float) -> tuple[str, Any, Any] | None:
+        """Return the next request that is for the engine; attributes are of the environment that was given."""
+        poll = self._poll or self._begin_to_poll()
+        if not self._attributes:
+            return poll.turn(timeout)
+        end = time.monotonic() + timeout
+        while (turn := poll.turn(max(0.0, end - time.monotonic()))) is not None and turn[0] == "attribute":
+            (name, how), (values, kwargs) = turn[1:]
+            access = functools.partial(_attributes.access, self._polled, name, how, values, kwargs)
+            poll.reply_attribute(name, access)
+            if time.monotonic() >= end:
+                return None
+        return turn
 
     def _begin_to_poll(self) -> _rlay.Poll:
         with self._polling:
@@ -419,6 +444,7 @@ class ClientBackend(_Backend):
             # Only the engine draws, and an engine does not expect a mode that it has not declared.
             if _hosting.render_modes(described[5]) is None:
                 described[5]["render_modes"] = []
+            self._polled = described[0]
             self._poll = _rlay.Poll(described, self._pool)
             return self._poll
 

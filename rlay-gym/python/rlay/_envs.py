@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import os
 import shlex
@@ -14,7 +15,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 from typing_extensions import Self, TypedDict, Unpack
 
-from rlay import _lifetime, _listeners, _options, _rlay, _spaces
+from rlay import _attributes, _lifetime, _listeners, _options, _rlay, _spaces
 from rlay._log import logger
 from rlay._options import AgentOptions, Options
 from rlay.errors import Busy, Closed, ContractError, Error, no_attribute_error
@@ -52,7 +53,7 @@ class _Metadata:
 class _Space:
     """A space that the environment has not announced yet; later an attribute of the instance takes precedence.
 
-    ``__getattr__`` would do the same, but make every other attribute slower.
+    ``__getattr__`` comes after the descriptors of the class.
     """
 
     def __set_name__(self, cls: type, name: str) -> None:
@@ -78,6 +79,10 @@ class RemoteEnv(gym.Env[Any, Any]):
             first results, ``"off"`` does nothing. Data is never altered.
         on_loss: What to do about an environment that vanished for good; see `ClientEnv`.
 
+    All other attributes are those of the remote environment which its host offers (``attributes=`` of the backends):
+    they can be read, set, and called if they are methods, with what RLay carries as data. A name that is not offered
+    raises AttributeError, also where it is set.
+
     Example:
         >>> import rlay
         >>> with rlay.ServerBackend("FrozenLake-v1") as host, rlay.ClientEnv(host.address) as env:
@@ -96,6 +101,10 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     _log: str | None = None
     _restarts = 0
+    # The names that the host offers; None: not known yet.
+    _attributes: frozenset[str] | None = None
+    # The attribute that was asked for last.
+    _asked = ""
 
     def __init__(
         self,
@@ -142,7 +151,49 @@ class RemoteEnv(gym.Env[Any, Any]):
             value = value if check is None else check(name, value)
             if name == "on_loss" and (raw := self.__dict__.get("_raw")) is not None:
                 raw.set_on_loss(value)
-            super().__setattr__(name, value)
+            if self._is_own(name):
+                super().__setattr__(name, value)
+            else:
+                self._access(name, "set", value)
+
+        def __getattr__(self, name: str) -> Any:
+            """Return an attribute of the remote environment."""
+            if self._is_own(name):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            return self._access(name, "get")
+
+    def set_wrapper_attr(self, name: str, value: Any, *, force: bool = True) -> bool:
+        """Set an attribute, of the remote environment if it is none of this end's.
+
+        Raises AttributeError for a name that the host does not offer, whatever ``force`` says: a wrapper around this
+        environment would otherwise take the value and the environment never learn of it.
+        """
+        if not self._is_own(name):
+            self._check_offered(name)
+        if force or hasattr(self, name):
+            setattr(self, name, value)
+            return True
+        return False
+
+    def _is_own(self, name: str) -> bool:
+        """Whether an attribute is one of this end."""
+        return name.startswith("_") or name in _CHECKS or name in _OPENED or hasattr(type(self), name)
+
+    def _check_offered(self, name: str) -> None:
+        if self._attributes is None and not self._closed:
+            self._ask_first()
+        if self._attributes is None or name not in self._attributes:
+            raise _attributes.missing(self, name)
+
+    def _access(self, name: str, how: str, /, *values: Any, **kwargs: Any) -> Any:
+        """Get, set or call an attribute of the remote environment."""
+        self._check_offered(name)
+        self._asked = name
+        return self._accessed(self._connect().attribute(name, how, values, kwargs, self.timeout))
+
+    def _accessed(self, result: tuple[Any, bool]) -> Any:
+        value, is_function = result
+        return functools.partial(self._access, self._asked, "call") if is_function else value
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -302,7 +353,8 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     def _learn(self, raw: _rlay.RawEnv) -> None:
         """Store the host's details except the spaces: every further environment has the spaces of the first."""
-        self._remote_id, _, _, render_mode, metadata, self._details = raw.spec()
+        self._remote_id, _, _, render_mode, metadata, self._details, attributes = raw.spec()
+        self._attributes = frozenset(attributes)
         self._metadata = metadata if isinstance(metadata, dict) else {"render_modes": []}
         self._complete()
         if render_mode is not None:
@@ -345,8 +397,10 @@ class RemoteEnv(gym.Env[Any, Any]):
 
     def late(self, timeout: float | None = None) -> Any:
         """Return the result of a call that timed out or was interrupted, waiting at most ``timeout``."""
-        result, is_row = self._connect().late(_CHECKS["timeout"]("timeout", timeout))
-        if is_row and (self._checks or self.contract == "strict"):
+        result, call = self._connect().late(_CHECKS["timeout"]("timeout", timeout))
+        if call == "attribute":
+            return self._accessed(result)
+        if call in ("reset", "step") and (self._checks or self.contract == "strict"):
             self._check(result[0])
         return result
 
@@ -443,6 +497,8 @@ class ClientEnv(RemoteEnv):
 
     _registered = ("ClientEnv-v0", "rlay:make_client_env")
 
+    log: str | None = None
+
     def __init__(
         self,
         address: str,
@@ -468,7 +524,6 @@ class ClientEnv(RemoteEnv):
             raise TypeError(f"{_options.shown('log', log)} is a {type(log).__name__}; give the path of a file, or None")
         self._log = None if log is None else os.fsdecode(log)
         self._restarts = _options.count("restarts", restarts, 0, "how often reset() may start the program again")
-        self.log: str | None = None
         options = Options(
             token=token,
             max_frame=max_frame,

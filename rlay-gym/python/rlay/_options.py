@@ -168,3 +168,4 @@ class HostOptions:
     max_slots: int
     env_ids: list[str]
     env_kwargs: list[str]
+    attributes: list[str]

@@ -25,6 +25,7 @@ from rlay import _lifetime, _listeners, _options, _rlay, _spaces
 from rlay._envs import OnLoss
 from rlay._first_ready import RowInfos, Rows, Slots, batch, bounds, merge_infos, slot_list, split_actions
 from rlay._options import AgentOptions, Options
+from rlay._vector_attributes import VectorAttributes
 from rlay.errors import Busy, Closed, Error, Timeout, no_attribute_error
 
 _MODES = {"NEXT_STEP": "NextStep", "SAME_STEP": "SameStep", "DISABLED": "Disabled"}
@@ -74,7 +75,7 @@ class _Told:
         return vars(envs)[self._name]
 
 
-class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
+class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
     """The common base of `ClientVectorEnv`, `ServerVectorEnv` and what `join` makes of several, for ``isinstance``.
 
     Attributes:
@@ -168,7 +169,9 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._raw = raw
 
     def _learn(self, raw: _rlay.RawVectorEnv) -> None:
-        self._remote_id, observation_space, action_space, self.render_mode, metadata, _, self.num_envs = raw.spec()
+        spec = raw.spec()
+        self._remote_id, observation_space, action_space, self.render_mode, metadata, _, self.num_envs, names = spec
+        self._attributes = frozenset(names)
         self.single_observation_space = _spaces.build(observation_space)
         self.single_action_space = _spaces.build(action_space)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -324,7 +327,7 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """Return the result of a call that timed out or was interrupted, waiting at most ``timeout`` seconds."""
         self._not_pending("late")
         result, call = self._open().late(_options.seconds("timeout", timeout, "as long as the peer is alive"))
-        if call == "render":
+        if call in ("render", "call"):
             return result
         return self._step_result(result) if call == "step" else self._reset_result(result)
 
@@ -459,7 +462,7 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         bound = self.timeout if timeout is None else _options.seconds("timeout", timeout, "as for every call")
         self._pending = None
         try:
-            return raw.receive(bound)
+            return raw.receive_attribute(bound) if call == "call" else raw.receive(bound)
         except Timeout as error:
             text = f"The call to `{call}_wait` has timed out after {bound} second(s). {error}"
             raise multiprocessing.TimeoutError(text) from error

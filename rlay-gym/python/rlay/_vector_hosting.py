@@ -135,6 +135,20 @@ class VectorHost:
         frames: Any = self._envs.render(**({"env_ids": list(range(number))} if several else {}))
         return tuple(frames) if frames is not None else (None,) * number
 
+    def attribute(
+        self, slots: list[int], name: str, how: str, values: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[Any]:
+        """Get, set or call an attribute of every environment; return one result for each.
+
+        Gymnasium's vectors call what they get, so a function is called here without arguments if it is to be got.
+        """
+        envs: Any = self._envs
+        if how == "set":
+            ordered = [value for _, value in sorted(zip(slots, values, strict=True), key=lambda pair: pair[0])]
+            envs.set_attr(name, ordered)
+            return [None] * len(ordered)
+        return list(envs.call(name, *values, **kwargs))
+
     def close(self) -> None:
         """Close the environments."""
         self._envs.close()

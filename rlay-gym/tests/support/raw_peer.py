@@ -41,7 +41,7 @@ DISCRETE = {"Discrete": {"dtype": "i64", "n": 2, "start": 0}}
 SPEC = {
     "env_id": "", "observation_space": DISCRETE, "action_space": DISCRETE, "slots": 1,
     "autoreset_mode": "Disabled", "render_mode": None,
-    "metadata": {"Dict": []}, "details": {"Dict": []},
+    "metadata": {"Dict": []}, "details": {"Dict": []}, "attributes": [],
 }  # fmt: skip
 MAKE: Json = {
     "env_id": None, "kwargs": {"Dict": []}, "render_mode": None, "slots": 1, "autoreset_mode": "Disabled",

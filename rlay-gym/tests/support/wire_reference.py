@@ -147,6 +147,27 @@ def autoreset_mode(r: Reader) -> str:
     return AUTORESET_MODES[mode]
 
 
+def attribute(r: Reader) -> Json:
+    json: dict[str, Json] = {"slots": r.items(4, r.u32), "name": r.text(256)}
+    kind = r.u8()
+    require(kind < 3, "unknown access")
+    if kind == 0:
+        return json | {"access": "Get"}
+    values = r.items(4, r.value)
+    if kind == 1:
+        require(len(values) == len(json["slots"]), "a value for each slot")
+        return json | {"access": {"Set": values}}
+    kwargs = r.mapping()["Dict"]
+    require(all(isinstance(key, dict) and "Str" in key for key, _ in kwargs), "a keyword that is no text")
+    return json | {"access": {"Call": [values, kwargs]}}
+
+
+def names(r: Reader) -> Json:
+    found = r.items(8, lambda: r.text(256))
+    require(len(found) <= 256, "more than 256 names")
+    return found
+
+
 BODIES: dict[str, Callable[[Reader], Json]] = {
     "Hello": hello,
     "Welcome": welcome,
@@ -164,17 +185,19 @@ BODIES: dict[str, Callable[[Reader], Json]] = {
     "Spec": lambda r: {
         "env_id": r.text(1024), "observation_space": r.space(), "action_space": r.space(), "slots": r.u32(),
         "autoreset_mode": autoreset_mode(r), "render_mode": r.option(lambda: r.text(256)),
-        "metadata": r.mapping(), "details": r.mapping(),
+        "metadata": r.mapping(), "details": r.mapping(), "attributes": names(r),
     },
     "Reset": lambda r: {
         "rows": r.items(5, lambda: r.nested(lambda: [r.u32(), r.option(lambda: seed(r))])), "options": r.value(),
     },
     "Step": lambda r: r.items(4, r.u32),
     "Render": lambda r: r.items(4, r.u32),
+    "Attribute": attribute,
     "Close": lambda r: r.items(4, r.u32),
     "Closed": lambda r: r.items(4, r.u32),
     "Result": result,
     "Frames": lambda r: r.items(8, lambda: [r.u32(), r.value()]),
+    "Returned": lambda r: r.items(5, lambda: [r.u32(), r.option(r.value)]),
 }  # fmt: skip
 
 

@@ -14,8 +14,8 @@ SIZES = dict(zip(DTYPES, [1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 4, 8], strict=True))
 INTEGERS = DTYPES[1:9]
 KINDS = {
     0x01: "Hello", 0x02: "Challenge", 0x03: "Proof", 0x04: "Welcome", 0x05: "Reject", 0x09: "Goodbye", 0x0A: "Error",
-    0x20: "Make", 0x21: "Reset", 0x22: "Step", 0x23: "Render", 0x25: "Close", 0x30: "StepAgents",
-    0x40: "Spec", 0x41: "Result", 0x42: "Frames", 0x44: "Closed", 0x50: "ResultAgents",
+    0x20: "Make", 0x21: "Reset", 0x22: "Step", 0x23: "Render", 0x24: "Attribute", 0x25: "Close", 0x30: "StepAgents",
+    0x40: "Spec", 0x41: "Result", 0x42: "Frames", 0x43: "Returned", 0x44: "Closed", 0x50: "ResultAgents",
 }  # fmt: skip
 
 

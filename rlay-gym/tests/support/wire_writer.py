@@ -125,6 +125,15 @@ def autoreset_mode(x: Json) -> bytes:
     return u8(["Disabled", "NextStep", "SameStep"].index(x))
 
 
+def access(x: Json) -> bytes:
+    if x == "Get":
+        return u8(0)
+    if "Set" in x:
+        return u8(1) + listed(x["Set"], value)
+    args, kwargs = x["Call"]
+    return u8(2) + listed(args, value) + value({"Dict": kwargs})
+
+
 def numbers(x: Json, names: Iterable[str], write: Callable[[int], bytes]) -> bytes:
     return b"".join(write(x[name]) for name in names)
 
@@ -169,10 +178,13 @@ BODIES: dict[str, Callable[[Json], bytes]] = {
         + option(x["render_mode"], text)
         + value(x["metadata"])
         + value(x["details"])
+        + listed(x["attributes"], text)
     ),
     "Reset": lambda x: listed(x["rows"], lambda r: u32(r[0]) + option(r[1], seed)) + value(x["options"]),
     "Result": lambda x: listed(x, row) + b"".join(value(r["info"]) for r in x),
     "Frames": lambda x: listed(x, lambda pair: u32(pair[0]) + value(pair[1])),
+    "Attribute": lambda x: slots(x["slots"]) + text(x["name"]) + access(x["access"]),
+    "Returned": lambda x: listed(x, lambda pair: u32(pair[0]) + option(pair[1], value)),
 }
 
 

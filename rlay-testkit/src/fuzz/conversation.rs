@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 
 use rlay_core::{
-    Discrete, Error, ErrorKind, Limits, Result, Value,
+    Discrete, Error, ErrorKind, Limits, Map, Result, Value,
     session::{AgentEvent, AgentSession, Call, EnvEvent, EnvSession},
-    wire::{AutoresetMode, Goodbye, Header, Kind, Make, Reset, Row, Seed, Slots, payload_head, put_value},
+    wire::{
+        Access, Attribute, AutoresetMode, Goodbye, Header, Kind, Make, Reset, Row, Seed, Slots, payload_head, put_value,
+    },
 };
 
 use super::{
@@ -85,6 +87,16 @@ impl World {
             5 => {
                 let slots = slots(input);
                 self.ask(|agent, out| agent.render(&slots, out));
+                // The byte after it says whether an attribute is asked for, too.
+                if input.yes() {
+                    let access = match input.byte() % 3 {
+                        0 => Access::Get,
+                        1 => Access::Set(slots.iter().map(|slot| Value::Int((*slot).into())).collect()),
+                        _ => Access::Call(vec![Value::None], Map::from([("scale", 2)])),
+                    };
+                    let attribute = Attribute { slots, name: "gravity".into(), access };
+                    self.ask(|agent, out| agent.attribute(&attribute, out));
+                }
             }
             6 => self.ask(AgentSession::close),
             7 => self.agent.give_up(),
@@ -193,6 +205,7 @@ impl World {
                 ExpectedReply::Rows { request, rows: self.episodes.step(request, &slots) }
             }
             EnvEvent::Render { request, slots } => ExpectedReply::Frames { request, slots },
+            EnvEvent::Attribute { request, attribute } => ExpectedReply::Returned { request, slots: attribute.slots },
             EnvEvent::Close { request } => ExpectedReply::Close(request),
             EnvEvent::Refused { request, error } => {
                 // An agent may close while a slot still owes an answer.
@@ -223,6 +236,10 @@ impl World {
             Ok(AgentEvent::Frames { late, frames }) => {
                 frames.0.iter().for_each(|(slot, _)| answers(*slot, Call::Render, late));
                 assert!(frames.0.iter().all(|(slot, _)| self.agent.waiting(*slot).is_none()), "a slot was answered");
+            }
+            Ok(AgentEvent::Returned { late, returned }) => {
+                returned.0.iter().for_each(|(slot, _)| answers(*slot, Call::Attribute, late));
+                assert!(returned.0.iter().all(|(slot, _)| self.agent.waiting(*slot).is_none()), "a slot was answered");
             }
             Ok(AgentEvent::Over(_)) => assert!(self.agent.is_over()),
             Ok(AgentEvent::Spec(_) | AgentEvent::Failed { .. } | AgentEvent::Closed) => {}

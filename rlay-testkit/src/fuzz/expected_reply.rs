@@ -3,7 +3,7 @@
 use rlay_core::{
     Discrete, Map, Result, Space, Value,
     session::EnvSession,
-    wire::{AutoresetMode, Frames, Row, Slots, Spec, put_value},
+    wire::{AutoresetMode, Frames, Returned, Row, Slots, Spec, put_value},
 };
 
 /// Slots of the environment.
@@ -15,13 +15,17 @@ pub(super) enum ExpectedReply {
     Make(u64, AutoresetMode),
     Rows { request: u64, rows: Vec<Row> },
     Frames { request: u64, slots: Slots },
+    Returned { request: u64, slots: Slots },
     Close(u64),
 }
 
 impl ExpectedReply {
     pub(super) fn request(&self) -> u64 {
-        let (Self::Make(request, _) | Self::Rows { request, .. } | Self::Frames { request, .. } | Self::Close(request)) =
-            self;
+        let (Self::Make(request, _)
+        | Self::Rows { request, .. }
+        | Self::Frames { request, .. }
+        | Self::Returned { request, .. }
+        | Self::Close(request)) = self;
         *request
     }
 
@@ -38,6 +42,9 @@ impl ExpectedReply {
             }
             Self::Frames { request, slots } => {
                 env.frames(*request, &Frames(slots.iter().map(|slot| (*slot, Value::None)).collect()), out)
+            }
+            Self::Returned { request, slots } => {
+                env.returned(*request, &Returned(slots.iter().map(|slot| (*slot, None)).collect()), out)
             }
             Self::Close(_) => env.closed(out),
         }
@@ -106,5 +113,6 @@ fn spec(autoreset_mode: AutoresetMode) -> Spec {
         render_mode: None,
         metadata: Map::new().into(),
         details: Map::new().into(),
+        attributes: vec!["gravity".into()],
     }
 }

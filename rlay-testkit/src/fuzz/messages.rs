@@ -57,9 +57,11 @@ fn bytes(header: Header, message: &Message<'_>) -> Vec<u8> {
         Message::Make(x) => x.put(w),
         Message::Reset(x) => x.put(w),
         Message::Render(slots) => w.list(slots, |w, slot| w.put(*slot)),
+        Message::Attribute(x) => x.put(w),
         Message::Close(x) | Message::Closed(x) => x.put(w),
         Message::Spec(x) => x.put(w),
         Message::Frames(x) => x.put(w),
+        Message::Returned(x) => x.put(w),
         Message::Reserved(_) => {}
         Message::Step(slots, payload) => {
             w.list(slots, |w, slot| w.put(*slot));

@@ -19,7 +19,7 @@ use crate::{
         received::Received,
     },
     value::Value,
-    wire::{Goodbye, Limits, Make, Reset, Row, Spec},
+    wire::{Attribute, Goodbye, Limits, Make, Reset, Row, Spec},
 };
 
 /// How long `close` waits for the environment's answer, and for the channel's.
@@ -59,6 +59,8 @@ pub enum Answer {
     Row(Row, Received),
     /// To a render.
     Frame(Value),
+    /// To an attribute. `None` of one that was got: it is a function.
+    Returned(Option<Value>),
     /// To close.
     Closed,
 }
@@ -69,6 +71,7 @@ impl Answer {
         match reply {
             Reply::Rows(_, mut rows, received) if rows.len() == 1 => Ok(Self::Row(rows.remove(0), received)),
             Reply::Frames(mut frames) if frames.0.len() == 1 => Ok(Self::Frame(frames.0.remove(0).1)),
+            Reply::Returned(mut returned) if returned.0.len() == 1 => Ok(Self::Returned(returned.0.remove(0).1)),
             Reply::Closed => Ok(Self::Closed),
             _ => Err(Error::protocol("an answer about several slots to a request about one")),
         }
@@ -278,6 +281,13 @@ impl Agent {
         self.send(wait)
     }
 
+    /// Asks for an attribute, if the host offers it.
+    pub fn send_attribute(&mut self, attribute: &Attribute, wait: &mut Wait<'_>) -> Result<()> {
+        self.alive()?;
+        self.core.attribute(attribute)?;
+        self.send(wait)
+    }
+
     /// Receives and drops the answer to a request that was given up, whatever it is: a new episode makes it void.
     pub fn drop_late(&mut self, wait: &mut Wait<'_>) -> Result<()> {
         while self.core.is_late() {
@@ -293,8 +303,8 @@ impl Agent {
         self.receive_reply(wait).and_then(Answer::of_one_slot)
     }
 
-    /// The answer to a request under way, of any slots: rows, frames or that the environment is closed. What else there
-    /// is, is an error.
+    /// The answer to a request under way, of any slots: rows, frames, what came of an attribute, or that the environment
+    /// is closed. What else there is, is an error.
     pub(in crate::endpoint) fn receive_reply(&mut self, wait: &mut Wait<'_>) -> Result<Reply> {
         self.alive()?;
         let frame = self.next_frame(wait)?;
@@ -308,7 +318,7 @@ impl Agent {
                 self.has_played |= call == Call::Step;
                 Ok(reply)
             }
-            Reply::Frames(_) | Reply::Closed => Ok(reply),
+            Reply::Frames(_) | Reply::Returned(_) | Reply::Closed => Ok(reply),
             Reply::Failed(error) => Err(error),
             Reply::Over(error) => Err(self.lost(error)),
             Reply::Made => Err(self.abort(Error::protocol("a second Spec"))),
@@ -588,6 +598,7 @@ fn name(call: Call) -> &'static str {
         Call::Reset => "reset",
         Call::Step => "step",
         Call::Render => "render",
+        Call::Attribute => "get, set or call an attribute",
     }
 }
 
@@ -597,6 +608,7 @@ fn what_came(reply: &Reply) -> &'static str {
         Reply::Rows(Call::Reset, ..) => "the answer to reset",
         Reply::Rows(..) => "the answer to step",
         Reply::Frames(_) => "the answer to render",
+        Reply::Returned(_) => "an attribute",
         Reply::Failed(_) => "an error",
         Reply::Closed | Reply::Over(_) => "a goodbye",
     }

@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     session::{Call, received::Received},
     value::Value,
-    wire::{Reset, Row, Seed, Spec},
+    wire::{Access, Attribute, Reset, Row, Seed, Spec},
 };
 
 /// An environment in another process, and another one in its place when it is lost ([`OnLoss`]).
@@ -152,6 +152,17 @@ impl RawEnv {
         match self.receive(wait)? {
             Answer::Frame(frame) => Ok(frame),
             _ => Err(Error::protocol("a render was answered with something else")),
+        }
+    }
+
+    /// Gets, sets or calls an attribute, of which [`Spec::attributes`] has to have the name. `None` of one that is got: it
+    /// is a function. An environment that has no such attribute fails with an `AttributeError`.
+    pub fn attribute(&mut self, name: &str, access: Access, wait: &mut Wait<'_>) -> Result<Option<Value>> {
+        let attribute = Attribute { slots: smallvec![0], name: name.to_owned(), access };
+        self.session.agent.send_attribute(&attribute, wait).map_err(|error| self.late_yet(error))?;
+        match self.receive(wait)? {
+            Answer::Returned(value) => Ok(value),
+            _ => Err(Error::protocol("an attribute was answered with something else")),
         }
     }
 

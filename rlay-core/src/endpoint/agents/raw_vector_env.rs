@@ -34,7 +34,7 @@ use crate::{
     },
     space::stacked::{SlabSizes, no_packed_form},
     value::{Map, Value},
-    wire::{AutoresetMode, Frames, Limits, Reader, Reset, Row, Rows, Seed, Slots, Spec},
+    wire::{Access, Attribute, AutoresetMode, Frames, Limits, Reader, Reset, Returned, Row, Rows, Seed, Slots, Spec},
 };
 
 /// Several environments in other processes, which step at once.
@@ -74,6 +74,8 @@ pub struct RawVectorEnv {
     failed: Option<Error>,
     /// What the last render has brought so far.
     frames: Frames,
+    /// The same of the last attribute.
+    returned: Returned,
     /// Ends the searches for other environments.
     cancel: CancelToken,
     first_ready: FirstReady,
@@ -265,6 +267,7 @@ impl RawVectorEnv {
             call: Call::Reset,
             failed: None,
             frames: Frames(SmallVec::new()),
+            returned: Returned::default(),
             cancel,
             first_ready: FirstReady::new(slots as usize, lanes.len()),
             lanes,
@@ -488,6 +491,11 @@ impl RawVectorEnv {
                         *under_way -= 1;
                         self.frames.0.extend(frames.0.into_iter().map(|(slot, frame)| (*first + slot, frame)));
                     }
+                    Ok(Reply::Returned(returned)) => {
+                        let Lane { first, under_way, .. } = &mut self.lanes[lane];
+                        *under_way -= 1;
+                        self.returned.0.extend(returned.0.into_iter().map(|(slot, value)| (*first + slot, value)));
+                    }
                     Ok(_) => return Err(Error::protocol("a request about slots was answered with something else")),
                     Err(error) if error.kind() == ErrorKind::Timeout => self.overdue(lane, wait)?,
                     Err(error) => self.fail(lane, error, wait),
@@ -548,6 +556,50 @@ impl RawVectorEnv {
         frames
     }
 
+    /// Gets, sets or calls an attribute of all environments; to set it there is one value for each. The values, one for
+    /// each slot: `None` of one that is got is a function, and that of a vacant one is [`Value::None`].
+    pub fn attribute(&mut self, name: &str, access: Access, wait: &mut Wait<'_>) -> Result<Vec<Option<Value>>> {
+        self.send_attribute(name, access, wait)?;
+        self.receive(wait)?;
+        Ok(self.take_returned())
+    }
+
+    /// Asks for that, without waiting for the answer.
+    pub fn send_attribute(&mut self, name: &str, mut access: Access, wait: &mut Wait<'_>) -> Result<()> {
+        if let Access::Set(values) = &access
+            && values.len() != self.all.len()
+        {
+            let text = format!("{} values for {} environments; give one for each", values.len(), self.all.len());
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
+        self.begin(Call::Attribute)?;
+        self.returned.0.clear();
+        for lane in 0..self.lanes.len() {
+            let slots: Slots = (0..self.lanes[lane].slots).collect();
+            let access = match &mut access {
+                Access::Set(values) => Access::Set(values.drain(..slots.len()).collect()),
+                access => access.clone(),
+            };
+            let attribute = Attribute { slots, name: name.to_owned(), access };
+            if let Err(error) = self.send_to(lane, |agent, wait| agent.send_attribute(&attribute, wait), wait) {
+                // Lanes may offer different attributes; those that were asked already are not to stay busy.
+                self.receive(wait).or_else(|other| if self.waiting().is_some() { Err(other) } else { Ok(()) })?;
+                let first = self.lanes[lane].first;
+                return Err(if self.lanes.len() > 1 { error.of_slot(first) } else { error });
+            }
+        }
+        Ok(())
+    }
+
+    /// The values that an attribute has brought, one for each slot.
+    pub fn take_returned(&mut self) -> Vec<Option<Value>> {
+        let mut values = vec![Some(Value::None); self.all.len()];
+        for (slot, value) in self.returned.0.drain(..) {
+            values[slot as usize] = value;
+        }
+        values
+    }
+
     /// Closes the environments and ends the sessions, of which those that do not answer are waited for together: see
     /// [`Agent::close_unless`](super::super::Agent::close_unless).
     pub fn close(&mut self, wait: &mut Wait<'_>) -> Result<()> {
@@ -604,12 +656,12 @@ impl RawVectorEnv {
         }
         if let Some((call, late)) = self.waiting() {
             let advice = if late { "late() fetches its answer, reset() drops it" } else { "wait for its answer first" };
-            return Err(Error::new(ErrorKind::Busy, format!("a {call:?} is under way; {advice}")));
+            return Err(Error::new(ErrorKind::Busy, format!("{} is under way; {advice}", call.named())));
         }
         self.call = call;
         self.failed = None;
         self.lanes.iter_mut().for_each(|lane| lane.under_way = 0);
-        if call != Call::Render {
+        if call.has_rows() {
             self.results.infos.clear();
             self.results.lasts.clear();
         }
@@ -715,7 +767,7 @@ impl RawVectorEnv {
     fn overdue(&mut self, lane: usize, wait: &mut Wait<'_>) -> Result<()> {
         let (may_replace, on_loss) = (self.lanes[lane].may_replace(self.on_loss), self.on_loss);
         let Some(agent) = self.lanes[lane].agent() else { return Ok(()) };
-        if on_loss == OnLoss::Raise || !may_replace || self.call == Call::Render {
+        if on_loss == OnLoss::Raise || !may_replace || !self.call.has_rows() {
             let error = agent.overdue();
             self.give_up();
             return Err(error);
@@ -734,7 +786,7 @@ impl RawVectorEnv {
             false => self.lanes[lane].under_way.saturating_sub(1),
         };
         // A render has no rows in which nothing could have happened; the next step finds the loss, too.
-        let has_rows = self.call != Call::Render;
+        let has_rows = self.call.has_rows();
         if is_lost && has_rows && self.on_loss != OnLoss::Raise && self.lanes[lane].may_replace(self.on_loss) {
             self.lose(lane, &error, wait);
             return;

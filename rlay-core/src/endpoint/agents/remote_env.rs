@@ -11,7 +11,7 @@ use crate::{
     session::{Call, received::Received},
     space::{AnySpace, Space, check_action},
     value::{Map, Value},
-    wire::{Role, Row, Spec, put_value},
+    wire::{Access, Role, Row, Spec, put_value},
 };
 
 /// An environment in another process. It is an [`Env`] like any other.
@@ -38,6 +38,8 @@ pub enum Late<O> {
     Step(StepResult<O>),
     /// To a render.
     Render(Value),
+    /// To an attribute. `None` of one that was got: it is a function.
+    Attribute(Option<Value>),
 }
 
 /// The agent's end where the environment is hosted by a server: the agent dials.
@@ -199,6 +201,7 @@ impl<O: Space, A: Space> RemoteEnv<O, A> {
     pub fn late(&mut self, timeout: Option<Duration>) -> Result<Late<O::Element>> {
         Ok(match self.raw.late(&mut Wait::new(timeout))? {
             (_, Answer::Frame(frame)) => Late::Render(frame),
+            (_, Answer::Returned(value)) => Late::Attribute(value),
             (Call::Reset, Answer::Row(row, observation)) => Late::Reset(self.reset_result(row, observation)?),
             (_, Answer::Row(row, observation)) => Late::Step(self.step_result(row, observation)?),
             (_, Answer::Closed) => return Err(Error::protocol("Closed where a result was due")),
@@ -265,6 +268,22 @@ impl<O: Space, A: Space> Env for RemoteEnv<O, A> {
 
     fn render(&mut self) -> Result<Value, EnvError> {
         Ok(self.raw.render(&mut Wait::new(self.timeout))?)
+    }
+
+    /// An error of kind [`Usage`](crate::ErrorKind::Usage) if the host does not offer it, as [`Spec::attributes`] says.
+    fn get_attr(&mut self, name: &str) -> Result<Option<Value>, EnvError> {
+        Ok(self.raw.attribute(name, Access::Get, &mut Wait::new(self.timeout))?)
+    }
+
+    fn set_attr(&mut self, name: &str, value: &Value) -> Result<(), EnvError> {
+        let access = Access::Set(vec![value.clone()]);
+        self.raw.attribute(name, access, &mut Wait::new(self.timeout))?;
+        Ok(())
+    }
+
+    fn call(&mut self, name: &str, args: &[Value], kwargs: &Map) -> Result<Value, EnvError> {
+        let access = Access::Call(args.to_vec(), kwargs.clone());
+        Ok(self.raw.attribute(name, access, &mut Wait::new(self.timeout))?.unwrap_or_default())
     }
 
     fn metadata(&self) -> Metadata {

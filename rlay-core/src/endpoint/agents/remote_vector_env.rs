@@ -12,8 +12,8 @@ use crate::{
         AnySpace, Space, check_action,
         stacked::{SlabSizes, Stack},
     },
-    value::Value,
-    wire::{Frames, Role, Spec, put_value},
+    value::{Map, Value},
+    wire::{Access, Frames, Role, Spec, put_value},
 };
 
 /// Many environments in other processes, which step at once.
@@ -295,6 +295,35 @@ impl<O: Space, A: Space> RemoteVectorEnv<O, A> {
     /// Renders every environment. The frame of one that is missing is [`Value::None`].
     pub fn render(&mut self) -> Result<Frames> {
         self.raw.render(&mut Wait::new(self.timeout))
+    }
+
+    /// The attribute `name` of every environment; `None` of one that is a function, for [`call`](Self::call). That of a
+    /// missing environment is [`Value::None`]. An error of kind [`Usage`](crate::ErrorKind::Usage) if the host does not
+    /// offer it.
+    ///
+    /// ```no_run
+    /// use rlay::{ClientVectorEnv, Map, Value};
+    ///
+    /// let mut envs = ClientVectorEnv::connect("mem://cartpole", rlay::agent_options().num_envs(2))?;
+    /// envs.set_attr("gravity", vec![Value::from(9.8), Value::from(1.6)])?;
+    /// assert_eq!(envs.get_attr("gravity")?[1], Some(Value::from(1.6)));
+    /// let masks = envs.call("action_masks", &[], &Map::new())?;
+    /// # Ok::<(), rlay::Error>(())
+    /// ```
+    pub fn get_attr(&mut self, name: &str) -> Result<Vec<Option<Value>>> {
+        self.raw.attribute(name, Access::Get, &mut Wait::new(self.timeout))
+    }
+
+    /// Sets the attribute `name` of every environment, each to its value.
+    pub fn set_attr(&mut self, name: &str, values: Vec<Value>) -> Result<()> {
+        self.raw.attribute(name, Access::Set(values), &mut Wait::new(self.timeout)).map(drop)
+    }
+
+    /// Calls the attribute `name` of every environment with the same arguments. The value of one that is no function.
+    pub fn call(&mut self, name: &str, args: &[Value], kwargs: &Map) -> Result<Vec<Value>> {
+        let access = Access::Call(args.to_vec(), kwargs.clone());
+        let values = self.raw.attribute(name, access, &mut Wait::new(self.timeout))?;
+        Ok(values.into_iter().map(Option::unwrap_or_default).collect())
     }
 
     /// Waits, at most `timeout`, for the answer to a call that ran into its deadline.

@@ -18,7 +18,7 @@ use crate::{
     session::agent_core::{AgentCore, Reply},
     space::{AnySpace, Space, check_action},
     value::{Map, Value},
-    wire::{Goodbye, Reset, Role, Row, Spec, put_value},
+    wire::{Access, Attribute, Goodbye, Reset, Role, Row, Spec, put_value},
 };
 
 /// An environment in another process, for an agent inside tokio. Spaces are dynamic.
@@ -158,6 +158,22 @@ impl AsyncEnv {
         match self.receive().await? {
             Answer::Frame(frame) => Ok(frame),
             _ => Err(Error::protocol("a render was answered with something else")),
+        }
+    }
+
+    /// Gets, sets or calls an attribute, of which [`Spec::attributes`] has to have the name. `None` of one that is got: it
+    /// is a function.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`step`](Self::step).
+    pub async fn attribute(&mut self, name: &str, access: Access) -> Result<Option<Value>> {
+        self.begin()?;
+        self.core.attribute(&Attribute { slots: smallvec![0], name: name.to_owned(), access })?;
+        self.send().await?;
+        match self.receive().await? {
+            Answer::Returned(value) => Ok(value),
+            _ => Err(Error::protocol("an attribute was answered with something else")),
         }
     }
 

@@ -12,7 +12,9 @@ use crate::{
         retransmit::{LastFrame, RetransmitBuffer, ToRetransmit},
     },
     value::Value,
-    wire::{Frames, Goodbye, Limits, Make, Payload, Reset, Row, Slots, Spec, put_value},
+    wire::{
+        Attribute, Frames, Goodbye, Keys, Limits, Make, Payload, Reset, Returned, Row, Slots, Spec, Writer, put_value,
+    },
 };
 
 /// Bytes of a row without its info.
@@ -46,6 +48,8 @@ pub(in crate::endpoint) enum Request<'f> {
     Step(u64, Slots, Payload<'f>),
     /// To draw frames; answer with [`HostCore::frames`].
     Render(u64, Slots),
+    /// To get, set or call an attribute that is offered; answer with [`HostCore::returned`].
+    Attribute(u64, Attribute),
     /// To close the environment; answer with [`HostCore::closed`].
     Close(u64),
     /// Nothing: it is refused already, and the answer is to be sent.
@@ -120,6 +124,13 @@ impl HostCore {
             Ok(EnvEvent::Reset { request, reset }) => Request::Reset(request, reset),
             Ok(EnvEvent::Step { request, slots, payload }) => Request::Step(request, slots, payload),
             Ok(EnvEvent::Render { request, slots }) => Request::Render(request, slots),
+            Ok(EnvEvent::Attribute { request, attribute }) => match self.offers.check_attribute(&attribute) {
+                Ok(()) => Request::Attribute(request, attribute),
+                Err(error) => match self.fail(request, error) {
+                    Ok(()) => Request::Refused,
+                    Err(error) => Request::End(error),
+                },
+            },
             Ok(EnvEvent::Close { request }) => {
                 self.report.closed();
                 Request::Close(request)
@@ -144,9 +155,10 @@ impl HostCore {
         self.offers.check(make)
     }
 
-    /// Answers that the environment is made.
-    pub(in crate::endpoint) fn spec(&mut self, spec: &Spec) -> Result<()> {
-        self.session.spec(spec, &mut self.head)
+    /// Answers that the environment is made, with what agents may ask of it.
+    pub(in crate::endpoint) fn spec(&mut self, spec: Spec) -> Result<()> {
+        self.offers.check_attributes()?;
+        self.session.spec(&Spec { attributes: self.offers.attributes.clone(), ..spec }, &mut self.head)
     }
 
     /// Answers a reset (`first`) or step of slot 0 with what stands in `outcome`, and an observation of so many bytes.
@@ -198,6 +210,19 @@ impl HostCore {
         self.session.frames(request, frames, &mut self.head)
     }
 
+    /// Answers an attribute.
+    pub(in crate::endpoint) fn returned(&mut self, request: u64, returned: &Returned) -> Result<()> {
+        // Checked before it has a number, as frames are.
+        let mut keys = Keys::of_a_value();
+        let mut values = returned.0.iter().filter_map(|(_, value)| value.as_ref());
+        let checked = values.try_for_each(|value| value.check_held_with("attribute", &mut keys));
+        checked.map_err(|text| EnvFailure::new("TypeError", text))?;
+        self.head.clear();
+        returned.put(&mut Writer(&mut self.head));
+        check_size(self.head.len(), &self.limits)?;
+        self.session.returned(request, returned, &mut self.head)
+    }
+
     /// Answers that the environment is closed.
     pub(in crate::endpoint) fn closed(&mut self) -> Result<()> {
         self.session.closed(&mut self.head)
@@ -247,6 +272,7 @@ fn what_came(event: &EnvEvent<'_>) -> &'static str {
         EnvEvent::Reset { .. } => "the last was a reset",
         EnvEvent::Step { .. } => "the last was a step",
         EnvEvent::Render { .. } => "the last was a render",
+        EnvEvent::Attribute { .. } => "the last was about an attribute",
         EnvEvent::Refused { .. } => "the last was refused",
         EnvEvent::Close { .. } | EnvEvent::Over(_) => "the last was a goodbye",
     }

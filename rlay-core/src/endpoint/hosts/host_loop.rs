@@ -16,11 +16,11 @@ use crate::{
     },
     error::{Error, ErrorKind, Result},
     frame::Frame,
-    host::{HostEnv, Outcome},
+    host::{HostEnv, Outcome, access},
     host_vector::{HostSlots, HostedEnv, VectorOutcome},
     offers::Offers,
     session::retransmit::ToRetransmit,
-    wire::{AutoresetMode, Frames, Goodbye, Kind, Limits, Make},
+    wire::{AutoresetMode, Frames, Goodbye, Kind, Limits, Make, Returned},
 };
 
 /// How long the last frame of a session may take.
@@ -116,7 +116,7 @@ impl<'m> Host<'m> {
             Request::End(error) => Turn::End(error),
             Request::Abort(error) => Turn::Abort(error),
             Request::Make(request, make) => {
-                let result = self.make(&make).and_then(|env| match self.core.spec(&env.spec()) {
+                let result = self.make(&make).and_then(|env| match self.core.spec(env.spec()) {
                     Ok(()) => {
                         self.env = Some(env);
                         Ok(())
@@ -152,6 +152,17 @@ impl<'m> Host<'m> {
                     None => Err(closed()),
                 };
                 let result = result.and_then(|frames| self.core.frames(request, &frames));
+                self.settle(request, result)
+            }
+            Request::Attribute(request, attribute) => {
+                let result = match &mut self.env {
+                    Some(HostedEnv::One(env)) => {
+                        access(env.as_mut(), &attribute, 0).map(|x| Returned(smallvec![(0, x)]))
+                    }
+                    Some(HostedEnv::Several(envs)) => envs.attribute(&attribute),
+                    None => Err(closed()),
+                };
+                let result = result.and_then(|returned| self.core.returned(request, &returned));
                 self.settle(request, result)
             }
             Request::Close(request) => {

@@ -27,10 +27,11 @@ use crate::{
     error::{EnvFailure, Error, ErrorKind, Result},
     frame::Frame,
     host::{Outcome, check_frame, no_render_mode, of_action, small_seed, write_info, write_observation},
+    offers::Offers,
     session::{Call, received::Received},
     space::Space,
     value::{Map, Value},
-    wire::{AutoresetMode, Frames, Goodbye, Role, Seed, Spec},
+    wire::{Access, Attribute, AutoresetMode, Frames, Goodbye, Returned, Role, Seed, Spec},
 };
 
 /// How long it may take to tell an agent that it broke the protocol, or to close after it has said goodbye.
@@ -62,6 +63,14 @@ pub enum Turn<A> {
     Step(A),
     /// Draw a frame, then reply with it.
     Render,
+    /// Get, set or call an attribute, then reply with its value. Only those come that
+    /// [`Offers::attributes`](crate::Offers::attributes) lists.
+    Attribute {
+        /// The name.
+        name: String,
+        /// What to do with it.
+        access: Access,
+    },
     /// The agent is gone; the next turn belongs to another.
     Close(String),
 }
@@ -80,6 +89,8 @@ pub enum RawTurn {
     Step(Received),
     /// Draw a frame.
     Render,
+    /// Get, set or call an attribute.
+    Attribute(Attribute),
     /// The agent is gone.
     Close(String),
 }
@@ -129,6 +140,7 @@ impl RawPoll {
     pub fn new(spec: Spec, address: &str, options: HostOptions) -> Result<Self> {
         let address: Address = address.parse()?;
         options.connection.registry.find(&address)?;
+        options.offers.check_attributes()?;
         refuse_inside_tokio()?;
         Ok(Self {
             spec,
@@ -196,7 +208,9 @@ impl RawPoll {
                             self.has_begun = true;
                             self.unasked = Some(Instant::now());
                             self.body.clear();
-                            let core = HostCore::new(connection.limits(), true);
+                            let offers =
+                                Offers { attributes: self.options.offers.attributes.clone(), ..Offers::default() };
+                            let core = HostCore::new(connection.limits(), true).offering(offers);
                             self.state = State::Open(connection, Box::new(core));
                         }
                         Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
@@ -280,7 +294,7 @@ impl RawPoll {
                     Err(error) => core.fail(request, error)?,
                     Ok(()) => {
                         self.spec.render_mode = make.render_mode;
-                        core.spec(&self.spec)?;
+                        core.spec(self.spec.clone())?;
                     }
                 }
                 self.send(&mut wait.as_soft_deadline())?;
@@ -313,6 +327,9 @@ impl RawPoll {
                 Step::Answered
             }
             Request::Render(request, _) => Step::Ask(request, Call::Render, RawTurn::Render),
+            Request::Attribute(request, attribute) => {
+                Step::Ask(request, Call::Attribute, RawTurn::Attribute(attribute))
+            }
         })
     }
 
@@ -326,7 +343,7 @@ impl RawPoll {
     /// in.
     pub fn reply(&mut self, outcome: &mut Outcome, wait: &mut Wait<'_>) -> Result<()> {
         let (request, call) = self.owed()?;
-        if call == Call::Render {
+        if !call.has_rows() {
             return Err(Error::new(ErrorKind::Usage, "the agent asked for a frame; answer with reply_frame()"));
         }
         let State::Open(_, core) = &mut self.state else { return Ok(()) };
@@ -354,6 +371,21 @@ impl RawPoll {
         }
         let State::Open(_, core) = &mut self.state else { return Ok(()) };
         let fits = core.frames(request, &Frames(smallvec![(0, frame)]));
+        if let Err(error) = &fits {
+            core.fail(request, error.clone())?;
+        }
+        self.owed = None;
+        self.send(wait).and(fits)
+    }
+
+    /// Answers an attribute. If the values cannot be sent, the agent is told, too.
+    pub fn reply_returned(&mut self, returned: &Returned, wait: &mut Wait<'_>) -> Result<()> {
+        let (request, call) = self.owed()?;
+        if call != Call::Attribute {
+            return Err(Error::new(ErrorKind::Usage, "the agent did not ask for an attribute; answer with reply()"));
+        }
+        let State::Open(_, core) = &mut self.state else { return Ok(()) };
+        let fits = core.returned(request, returned);
         if let Err(error) = &fits {
             core.fail(request, error.clone())?;
         }
@@ -501,6 +533,7 @@ impl Drop for RawPoll {
 ///             })?;
 ///         }
 ///         Some(Turn::Render) => agent.reply_frame(rlay::Value::None)?,
+///         Some(Turn::Attribute { .. }) => {} // none is offered
 ///         Some(Turn::Close(_)) => break,
 ///     }
 /// }
@@ -532,6 +565,7 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
             render_mode: None,
             metadata: metadata.to_value(),
             details: metadata.details(),
+            attributes: Vec::new(),
         };
         let raw = RawPoll::new(spec, address, options)?;
         Ok(Self { raw, observation_space, action_space, outcome: Outcome::default() })
@@ -550,6 +584,7 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
                 }
                 RawTurn::Step(action) => Turn::Step(action.element(actions).map_err(of_action)?),
                 RawTurn::Render => Turn::Render,
+                RawTurn::Attribute(attribute) => Turn::Attribute { name: attribute.name, access: attribute.access },
                 RawTurn::Close(reason) => Turn::Close(reason),
             })
         })
@@ -577,6 +612,12 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     pub fn reply_frame(&mut self, frame: Value) -> Result<()> {
         check_frame(&frame, self.raw.render_mode())?;
         self.raw.reply_frame(frame, &mut Wait::default())
+    }
+
+    /// Answers an attribute: with its value, or what came of the call. `None` in answer to a get says that it is a
+    /// function.
+    pub fn reply_attribute(&mut self, value: Option<Value>) -> Result<()> {
+        self.raw.reply_returned(&Returned(smallvec![(0, value)]), &mut Wait::default())
     }
 
     /// Answers any request with the news that it failed.

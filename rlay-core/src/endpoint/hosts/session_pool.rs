@@ -96,6 +96,7 @@ impl SessionPool {
     /// Listens at `address` for agents; those that dial before [`claim`](Self::claim) wait, and are told so. `full` is
     /// what agents without room are told; `None`: that all sessions are taken.
     pub fn listen(address: &str, options: HostOptions, full: Option<String>) -> Result<Self> {
+        options.offers.check_attributes()?;
         let acceptor = Acceptor::bind_host(&address.parse()?, &options.connection, full)?;
         Ok(Self::new(Origin::Accepted(acceptor), options))
     }
@@ -104,6 +105,7 @@ impl SessionPool {
     pub fn dial(address: &str, options: HostOptions) -> Result<Self> {
         let address: Address = address.parse()?;
         options.connection.registry.find(&address)?;
+        options.offers.check_attributes()?;
         options.connection.check()?;
         Ok(Self::new(Origin::Dialed(address), options))
     }

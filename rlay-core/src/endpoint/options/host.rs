@@ -53,13 +53,17 @@ impl HostOptions {
         Self::new(ConnectionOptions::new(Registry::default().with(transport)))
     }
 
-    /// What agents may ask for. By default nothing. The poll form ignores it, for its environment is there already; in
-    /// the async form it is [`Host::offering`](super::super::Host::offering).
+    /// What agents may ask for. By default nothing. The poll form takes only attributes, for its environment is there
+    /// already; in the async form it is [`Host::offering`](super::super::Host::offering).
     ///
     /// ```
     /// use rlay::Offers;
     ///
-    /// let offers = Offers { env_ids: vec!["arena".into(), "maze".into()], kwargs: vec!["size".into()] };
+    /// let offers = Offers {
+    ///     env_ids: vec!["arena".into(), "maze".into()],
+    ///     kwargs: vec!["size".into()],
+    ///     attributes: vec!["gravity".into()],
+    /// };
     /// let options = rlay::host_options().offers(offers);
     /// ```
     pub fn offers(mut self, offers: Offers) -> Self {

@@ -55,6 +55,8 @@ struct Bounds {
     pub(super) both: bool,
     /// What the env does where an episode has ended.
     pub(super) mode: AutoresetMode,
+    /// What is asked for besides episodes and steps.
+    pub(super) other: Call,
     /// There is no clock in this model.
     pub(super) now: Instant,
 }
@@ -112,7 +114,7 @@ impl Model for Bounds {
     }
 
     fn actions(&self, world: &World, acts: &mut Vec<Act>) {
-        let calls = [Call::Reset, Call::Step, Call::Render];
+        let calls = [Call::Reset, Call::Step, self.other];
         if world.left[0] > 0 && !world.is_closing {
             let sets = SETS.into_iter().filter(|slots| self.both || slots.len() == 1);
             acts.extend(sets.flat_map(|slots| calls.map(|call| Act::Call(call, slots))));
@@ -142,7 +144,7 @@ impl Model for Bounds {
             if world.left[2] > 0 {
                 acts.push(Act::Fail(job));
             }
-            if world.answered.is_empty() && world.jobs[job].call != Call::Render {
+            if world.answered.is_empty() && world.jobs[job].call.has_rows() {
                 acts.push(Act::AnswerAgain(job));
             }
             if self.lie && !world.is_disturbed && !world.is_over() {
@@ -370,6 +372,7 @@ fn peace() -> Bounds {
         lie: false,
         both: false,
         mode: AutoresetMode::Disabled,
+        other: Call::Render,
         now: Instant::now(),
     }
 }
@@ -428,6 +431,14 @@ fn keep_every_property(bounds: Bounds) {
 #[test]
 fn the_sessions_keep_every_property_in_peace() {
     keep_every_property(peace());
+}
+
+#[test]
+fn the_sessions_keep_every_property_of_attributes() {
+    let other = Call::Attribute;
+    for bounds in [peace(), losses(), trouble(), both(AutoresetMode::NextStep)] {
+        keep_every_property(Bounds { other, calls: 2, ..bounds });
+    }
 }
 
 #[test]

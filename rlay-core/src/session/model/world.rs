@@ -7,8 +7,8 @@ use crate::{
     space::{Discrete, Space},
     value::{Map, Value},
     wire::{
-        AutoresetMode, Frames, Goodbye, Header, Kind, Limits, Make, Reader, Reset, Row, Slots, Spec, payload_head,
-        put_value,
+        Access, Attribute, AutoresetMode, Frames, Goodbye, Header, Kind, Limits, Make, Reader, Reset, Returned, Row,
+        Slots, Spec, payload_head, put_value,
     },
 };
 
@@ -96,6 +96,7 @@ impl World {
             render_mode: None,
             metadata: Map::new().into(),
             details: Map::new().into(),
+            attributes: vec![],
         };
         env.spec(&spec, &mut frame).expect("answers Make");
         agent.handle(&frame, &limits()).expect("Spec");
@@ -146,6 +147,10 @@ impl World {
                 payload_head(&mut frame, true, 0);
             }
             Call::Render => self.agent.render(slots, &mut frame).ok()?,
+            Call::Attribute => {
+                let attribute = Attribute { slots: slots.into(), name: "gravity".into(), access: Access::Get };
+                self.agent.attribute(&attribute, &mut frame).ok()?;
+            }
         }
         let request = number(&frame);
         self.left[0] -= 1;
@@ -169,6 +174,7 @@ impl World {
             }
             Ok(EnvEvent::Step { request, slots, .. }) => (Call::Step, request, slots),
             Ok(EnvEvent::Render { request, slots }) => (Call::Render, request, slots),
+            Ok(EnvEvent::Attribute { request, attribute }) => (Call::Attribute, request, attribute.slots),
             Ok(EnvEvent::Close { .. }) => {
                 let mut out = vec![];
                 self.retain_unacked(ENV);
@@ -229,7 +235,7 @@ impl World {
                 *is_due = has_ended && self.mode == AutoresetMode::NextStep;
                 (has_ended && self.mode == AutoresetMode::SameStep, has_ended)
             }
-            Call::Render => (false, false),
+            Call::Render | Call::Attribute => (false, false),
         }
     }
 
@@ -302,6 +308,13 @@ impl World {
                 }
                 self.env.frames(job.request, &frames, &mut out)
             }
+            Call::Attribute => {
+                let mut returned = Returned(job.slots.iter().rev().map(|slot| (*slot, None)).collect());
+                if lie == Some(Lie::LeavesOutASlot) {
+                    returned.0.pop();
+                }
+                self.env.returned(job.request, &returned, &mut out)
+            }
             call => {
                 let rows = rows(call, job, lie);
                 let mut infos = vec![];
@@ -338,6 +351,9 @@ impl World {
             Ok(AgentEvent::Frames { late, frames }) => {
                 (Call::Render, late, frames.0.iter().map(|(slot, _)| *slot).collect(), None)
             }
+            Ok(AgentEvent::Returned { late, returned }) => {
+                (Call::Attribute, late, returned.0.iter().map(|(slot, _)| *slot).collect(), None)
+            }
             Ok(AgentEvent::Failed { call: Some(call), late, .. }) => {
                 // Whose it is, the session has checked by the number.
                 let re = Header::read(&mut Reader::new(frame, 0, &limits)).expect("a frame of ours").re;
@@ -346,7 +362,7 @@ impl World {
                 if slots.is_empty() {
                     return self.is_wrong("P2");
                 }
-                if call != Call::Render && self.mode == AutoresetMode::NextStep {
+                if call.has_rows() && self.mode == AutoresetMode::NextStep {
                     slots.iter().for_each(|slot| self.known[*slot as usize] = Known::Unsure);
                 }
                 self.rows += if call == Call::Step { slots.len() } else { 0 };
