@@ -348,6 +348,7 @@ class ClientBackend(_Backend):
         tracebacks: bool = True,
         env_kwargs: Collection[str] = (),
         vectorization: str | None = None,
+        attributes: Collection[str] = (),
     ) -> None:
         """Keep what to host and where; nothing is dialed yet."""
         super().__init__(env, env_kwargs, max_sessions, max_slots, tracebacks, vectorization, attributes)

@@ -101,11 +101,11 @@ def test_every_attribute_is_kept(scripted_host: ScriptedHost, paradigm: str, way
     """Also attributes that were set after the environment was made, by its user."""
     env = scripted_host.env(paradigm, render_mode="ansi")
     env.reset()
-    env.timeout, env.contract, env.on_loss, env.notes = 18.0, "off", "truncate", ["mine"]
+    env.timeout, env.contract, env.on_loss = 18.0, "off", "truncate"
     again = way(env)
     again.reset()
     kept, found = attributes(env), attributes(again)
-    assert {"spec", "timeout", "contract", "on_loss", "render_mode", "metadata", "address", "notes"} <= set(kept)
+    assert {"spec", "timeout", "contract", "on_loss", "render_mode", "metadata", "address"} <= set(kept)
     assert found == kept
     env.step(0)
     assert env.step(0)[0] == [2] and again.step(0)[0] == [1], "a session of its own"

@@ -76,12 +76,11 @@ def test_register_keeps_the_facts_and_adds_no_time_limit(paradigm: str, address:
     json.loads(spec.to_json())
     env = gym.make(id)
     assert TimeLimit.__name__ not in wrappers(env)
-    env.reset(seed=0)
+    observation, _ = env.reset(seed=0)
     steps, over = 0, False
     while not over:  # balanced by the best action of two, so that only the remote's limit ends it
-        angle, speed = env.unwrapped.last[2:] if steps else (0.0, 0.0)
+        angle, speed = observation[2:]
         observation, _, terminated, truncated, _ = env.step(int(3 * angle + speed > 0))
-        env.unwrapped.last = observation
         steps, over = steps + 1, terminated or truncated
     assert (steps, terminated, truncated) == (500, False, True)
     env.close()

@@ -40,12 +40,12 @@ SIGNATURES = {
     "ServerBackend": (
         "(env, address='tcp://127.0.0.1:0', *, max_sessions=None, max_slots=1024, token=None, "
         "max_frame=None, reconnect_timeout=None, liveness=18.0, notice_after=10.0, tracebacks=True, env_kwargs=(), "
-        "vectorization=None, handshake_timeout=5.0, max_handshakes=64)"
+        "vectorization=None, attributes=(), handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ClientBackend": (
         "(env, address=None, *, max_sessions=None, max_slots=1024, connect_timeout=60.0, token=None, "
         "max_frame=None, reconnect_timeout=None, liveness=18.0, notice_after=10.0, tracebacks=True, env_kwargs=(), "
-        "vectorization=None)"
+        "vectorization=None, attributes=())"
     ),
     "ClientBackend.turn": "(self, timeout=0.0)",
     "ClientBackend.reply": "(self, observation, reward=0.0, terminated=False, truncated=False, info=None)",
@@ -60,6 +60,7 @@ SIGNATURES = {
     "ClientEnv.render": "(self)",
     "ClientEnv.late": "(self, timeout=None)",
     "ClientEnv.close": "(self)",
+    "ClientEnv.set_wrapper_attr": "(self, name, value, *, force=True)",
     "ClientVectorEnv": (
         "(address, num_envs=None, *, autoreset_mode='NextStep', render_mode=None, timeout=None, "
         "connect_timeout=10.0, token=None, max_frame=None, reconnect_timeout=None, liveness=18.0, "
@@ -76,6 +77,11 @@ SIGNATURES = {
     "ClientVectorEnv.step": "(self, actions)",
     "ClientVectorEnv.late": "(self, timeout=None)",
     "ClientVectorEnv.close": "(self, **kwargs)",
+    "ClientVectorEnv.call": "(self, name, /, *args, **kwargs)",
+    "ClientVectorEnv.call_async": "(self, name, /, *args, **kwargs)",
+    "ClientVectorEnv.call_wait": "(self, timeout=None)",
+    "ClientVectorEnv.get_attr": "(self, name)",
+    "ClientVectorEnv.set_attr": "(self, name, values)",
     "join": "(envs)",
     "make_client_vector_env": "(num_envs=None, *, max_episode_steps=None, **kwargs)",
     "launch": "(command, **kwargs)",

@@ -29,10 +29,12 @@ def test_many_environments(name: str) -> None:
         assert learner.wait() == 0, learner.errors
 
 
-@pytest.mark.parametrize("name", ["one_host.py", "many_games.py", "first_ready.py", "many_machines.py"])
+@pytest.mark.parametrize(
+    "name", ["one_host.py", "attributes.py", "many_games.py", "first_ready.py", "many_machines.py"]
+)
 def test_train_on_many(name: str) -> None:
     # Two more run in ray_tests.
-    assert TRAIN_ON_MANY.read_text().count("```python\n") == 3 + 2
+    assert TRAIN_ON_MANY.read_text().count("```python\n") == 5 + 2
     with python(program(name, page=TRAIN_ON_MANY)) as learner:
         assert learner.wait(60.0) == 0, learner.errors
 

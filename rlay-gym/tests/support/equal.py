@@ -36,6 +36,12 @@ def difference(a: Any, b: Any, path: str = "") -> str | None:
     return None if same else f"{path or 'it'} is {b!r} instead of {a!r}"
 
 
+def assert_same(found: Any, wanted: Any, what: str) -> None:
+    """Fail unless ``found`` is just as ``wanted``."""
+    how = difference(wanted, found)
+    assert how is None, f"{what}: {how}"
+
+
 def _of_arrays(a: np.ndarray, b: np.ndarray, path: str) -> str | None:
     if a.dtype.str != b.dtype.str:
         return f"{path or 'it'} has dtype {b.dtype.str} instead of {a.dtype.str}"
