@@ -7,6 +7,7 @@ mod support;
 
 mod addresses;
 mod admission;
+mod attributes;
 mod bounds;
 mod causes;
 #[cfg(feature = "tls")]

@@ -104,6 +104,11 @@ ELSEWHERE = (
         "failures/test_transport_failures.py::test_clients_that_say_nothing",
     ),
     Elsewhere(
+        "a method that the agent calls (`attributes=`) hangs past `timeout`", "all", "`Timeout`", NOTHING,
+        AT_THE_DEADLINE, "`late()` returns its result, `reset()` drops it",
+        "gymnasium_api/test_remote_attributes.py::test_a_call_that_hangs_is_late",
+    ),
+    Elsewhere(
         "one environment of a vector raises", "all", "the same exception, and its slot", "log", AT_ONCE,
         "every environment has taken that step; the next call goes on",
         "vector/test_vector_failures.py::test_one_that_raises_leaves_the_others_usable",
