@@ -95,8 +95,11 @@ fn backend(gate: &Gate) -> rlay::Result<ServerBackend> {
     Ok(backend)
 }
 
+/// Ends what hosts environments.
+type Close = Box<dyn FnOnce()>;
+
 /// An environment, and what hosts it.
-fn world(scheme: &str, paradigm: Paradigm) -> Result<(RemoteEnv, Box<dyn FnOnce()>), EnvError> {
+fn world(scheme: &str, paradigm: Paradigm) -> Result<(RemoteEnv, Close), EnvError> {
     let gate = Gate::default();
     Ok(match paradigm {
         Paradigm::Client => {
@@ -171,7 +174,7 @@ fn each_slot_has_its_own() {
                 Paradigm::Client => {
                     let host = backend(&gate)?;
                     let envs = ClientVectorEnv::connect(&host.address().to_string(), options)?;
-                    (envs, Box::new(move || host.close()) as Box<dyn FnOnce()>)
+                    (envs, Box::new(move || host.close()) as Close)
                 }
                 Paradigm::Server => {
                     let server = ServerVectorEnv::bind(&fresh("tcp"), options)?;

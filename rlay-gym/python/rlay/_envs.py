@@ -73,7 +73,7 @@ class RemoteEnv(gym.Env[Any, Any]):
     Attributes:
         address: The address, with the real port.
         render_mode: The mode in which the environment renders.
-        timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
+        timeout: Bounds one reset, step, render or attribute, in seconds. None: as long as the peer is alive.
         contract: What to do about an environment that breaks its own contract, such as an
             observation outside its space: ``"strict"`` raises, ``"warn"`` logs a warning for the
             first results, ``"off"`` does nothing. Data is never altered.
@@ -455,7 +455,7 @@ class ClientEnv(RemoteEnv):
         address: Where the `ServerBackend` listens, such as ``tcp://127.0.0.1:5005``. Or a command, such as
             ``exec:./game --headless``: see `launch`. It is split as a shell would, but no shell sees it.
         render_mode: One of the modes that the remote environment declares.
-        timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
+        timeout: Bounds one reset, step, render or attribute, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to redial while the address has no listener, and to wait until the environment is
             made, in seconds in all; ``math.inf`` waits for ever.
         token: A secret that both ends must have, with eight visible characters or more; None takes the environment
@@ -625,7 +625,7 @@ class ServerEnv(RemoteEnv):
     Args:
         address: Where to listen; port 0 takes a free one, see the attribute ``address``.
         render_mode: One of the modes that the remote environment declares.
-        timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
+        timeout: Bounds one reset, step, render or attribute, in seconds. None: as long as the peer is alive.
         connect_timeout: How long to wait for an environment that dials in and is made, in seconds in all; ``math.inf``
             waits for ever.
         token: A secret that both ends must have, with eight visible characters or more; None takes the environment

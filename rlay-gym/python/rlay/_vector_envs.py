@@ -82,7 +82,7 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
         address: The address, with the real port.
         num_envs: How many environments there are.
         autoreset_mode: When the next episode of an environment begins: Gymnasium's ``AutoresetMode``.
-        timeout: Bounds one reset, step or render, in seconds. None: as long as the peers are alive.
+        timeout: Bounds one reset, step, render or attribute, in seconds. None: as long as the peers are alive.
         on_loss: What to do about an environment that vanished for good; see `ServerVectorEnv`.
     """
 
@@ -554,7 +554,7 @@ class ClientVectorEnv(RemoteVectorEnv):
             value: ``"NextStep"`` with the step after the one that ended an episode, ``"SameStep"`` with that one, and
             ``"Disabled"`` with ``reset(options={"reset_mask": ...})`` alone.
         render_mode: One of the modes that the remote environments declare.
-        timeout: Bounds one reset, step or render, in seconds. None: as long as the peer is alive.
+        timeout: Bounds one reset, step, render or attribute, in seconds. None: as long as the peer is alive.
         connect_timeout: As for `ClientEnv`, and so are the others.
         token: A secret that both ends must have.
         max_frame: Longest frame in bytes: room for the observations or actions of all environments at once.
@@ -648,8 +648,8 @@ class ServerVectorEnv(RemoteVectorEnv):
             environments that are missing are ``vacant``, see ``on_loss``. None: all of them.
         autoreset_mode: As for `ClientVectorEnv`.
         render_mode: One of the modes that the remote environments declare.
-        timeout: Bounds one reset, step or render, in seconds. None: as long as the peers are alive. Where lost
-            environments are replaced, one that does not answer in time is lost.
+        timeout: Bounds one reset, step, render or attribute, in seconds. None: as long as the peers are alive. Where
+            lost environments are replaced, one that does not answer in time is lost.
         connect_timeout: How long to wait for the environments, in seconds; ``math.inf`` waits for ever.
         token: A secret that both ends must have.
         max_frame: Longest frame in bytes.

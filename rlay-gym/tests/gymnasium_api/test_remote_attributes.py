@@ -16,6 +16,7 @@ import pytest
 import rlay
 from attribute_envs import NAMES, VALUES, Attributed, Engine
 from equal import assert_same
+from forks import OPEN_IT_IN_THE_CHILD, Child
 from processes import WAIT, thread
 from scripted_host import ScriptedHost
 
@@ -168,6 +169,15 @@ def test_a_copy_has_attributes_of_its_own(paradigm: str) -> None:
         env.gravity = 1.6
         with pickle.loads(pickle.dumps(env)) as again:
             assert again.gravity == 9.8 and env.gravity == 1.6
+
+
+def test_a_forked_child_has_none_of_the_parents(paradigm: str) -> None:
+    with remote(paradigm) as env:
+        for access in (lambda: env.gravity, lambda: env.add(1), lambda: setattr(env, "gravity", 1)):
+            with Child(access) as child:
+                assert OPEN_IT_IN_THE_CHILD in child.said()
+                child.leave()
+        assert env.gravity == 9.8
 
 
 def test_a_closed_environment_that_was_never_open_has_none() -> None:

@@ -15,6 +15,7 @@ from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoA
 import rlay
 from attribute_envs import NAMES, VALUES, Attributed, Engine
 from equal import assert_same
+from forks import OPEN_THEM_IN_THE_CHILD, Child
 from processes import WAIT, until
 from scripted_host import ScriptedHost
 
@@ -201,6 +202,16 @@ class TestCallsInTwoParts:
                 scripted_host.release()
             assert envs.late(WAIT) == ("released",) * 2
             assert envs.call("gravity") == (9.8,) * 2
+
+
+def test_a_forked_child_has_none_of_the_parents() -> None:
+    with vector("client") as envs:
+        envs.reset()
+        for access in (lambda: envs.call("gravity"), lambda: envs.set_attr("gravity", 1)):
+            with Child(access) as child:
+                assert OPEN_THEM_IN_THE_CHILD in child.said()
+                child.leave()
+        assert envs.get_attr("gravity") == (9.8,) * SLOTS
 
 
 def test_a_vacant_environment_has_none() -> None:
