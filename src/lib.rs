@@ -119,6 +119,11 @@ pub fn connection_options() -> ConnectionOptions {
 #[doc = include_str!("../docs/custom-transport.md")]
 mod custom_transport {}
 
+/// The agent of docs/train-on-many.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/train-on-many.md")]
+mod train_on_many {}
+
 /// The examples of the README compile.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

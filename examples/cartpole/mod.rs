@@ -19,11 +19,28 @@ const TAU: f64 = 0.02;
 /// Beyond these the pole counts as fallen.
 const MAX_X: f64 = 2.4;
 const MAX_THETA: f64 = 12.0 * std::f64::consts::TAU / 360.0;
-const MAX_STEPS: u64 = 500;
+pub(crate) const MAX_STEPS: u64 = 500;
+
+/// The space of observations. Twice as wide as needed, so that the last observation of an episode lies within.
+pub(crate) fn observation_space() -> BoxSpace<f32, [f32; 4]> {
+    let high = [2.0 * MAX_X as f32, f32::INFINITY, (2.0 * MAX_THETA) as f32, f32::INFINITY];
+    BoxSpace::with_bounds([4], &high.map(|x| -x), &high)
+}
+
+/// What CartPole says of itself.
+pub(crate) fn metadata() -> Metadata {
+    Metadata {
+        render_modes: vec!["rgb_array".into(), "ansi".into()],
+        render_fps: Some(50.0),
+        reward_threshold: Some(475.0),
+        max_episode_steps: Some(MAX_STEPS),
+        ..Metadata::default()
+    }
+}
 
 /// Where cart and pole are, and how fast they move. In `f64`; only what the agent sees is `f32`.
-#[derive(Debug, Clone, Copy)]
-struct State {
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct State {
     x: f64,
     x_dot: f64,
     theta: f64,
@@ -31,9 +48,16 @@ struct State {
 }
 
 impl State {
-    /// The state a moment later, with `force` on the cart (Euler's method).
-    fn after(self, force: f64) -> Self {
+    /// Where an episode begins.
+    pub(crate) fn random(rng: &mut Rng) -> Self {
+        let mut small = || rng.uniform(-0.05, 0.05);
+        Self { x: small(), x_dot: small(), theta: small(), theta_dot: small() }
+    }
+
+    /// The state a moment after a push to the left (0) or to the right (Euler's method).
+    pub(crate) fn after(self, action: i64) -> Self {
         let Self { x, x_dot, theta, theta_dot } = self;
+        let force = if action == 1 { FORCE } else { -FORCE };
         let (sin, cos) = theta.sin_cos();
         let push = (force + POLE_MASS * LENGTH * theta_dot * theta_dot * sin) / TOTAL_MASS;
         let theta_acc = (GRAVITY * sin - cos * push) / (LENGTH * (4.0 / 3.0 - POLE_MASS * cos * cos / TOTAL_MASS));
@@ -46,11 +70,11 @@ impl State {
         }
     }
 
-    fn has_fallen(self) -> bool {
+    pub(crate) fn has_fallen(self) -> bool {
         self.x.abs() > MAX_X || self.theta.abs() > MAX_THETA
     }
 
-    fn observation(self) -> [f32; 4] {
+    pub(crate) fn observation(self) -> [f32; 4] {
         [self.x as f32, self.x_dot as f32, self.theta as f32, self.theta_dot as f32]
     }
 }
@@ -69,10 +93,8 @@ pub(crate) struct CartPole {
 
 impl CartPole {
     pub(crate) fn new(render_mode: Option<&str>) -> Self {
-        // Twice as wide as needed, so that the last observation of an episode lies within.
-        let high = [2.0 * MAX_X as f32, f32::INFINITY, (2.0 * MAX_THETA) as f32, f32::INFINITY];
         Self {
-            observations: BoxSpace::with_bounds([4], &high.map(|x| -x), &high),
+            observations: observation_space(),
             actions: Discrete::new(2),
             render_mode: render_mode.map(str::to_owned),
             rng: Rng::from_entropy(),
@@ -98,8 +120,7 @@ impl Env for CartPole {
         if let Some(seed) = seed {
             self.rng = Rng::seeded(seed);
         }
-        let mut small = || self.rng.uniform(-0.05, 0.05);
-        let state = State { x: small(), x_dot: small(), theta: small(), theta_dot: small() };
+        let state = State::random(&mut self.rng);
         (self.state, self.steps) = (Some(state), 0);
         Ok(ResetResult { observation: state.observation(), info: Map::new() })
     }
@@ -109,7 +130,7 @@ impl Env for CartPole {
             return Err(EnvFailure::new("ValueError", format!("{action} is neither 0 (left) nor 1 (right)")).into());
         }
         let before = self.state.ok_or("step() before the first reset()")?;
-        let state = before.after(if action == 1 { FORCE } else { -FORCE });
+        let state = before.after(action);
         self.state = Some(state);
         self.steps += 1;
         Ok(StepResult {
@@ -132,12 +153,6 @@ impl Env for CartPole {
     }
 
     fn metadata(&self) -> Metadata {
-        Metadata {
-            render_modes: vec!["rgb_array".into(), "ansi".into()],
-            render_fps: Some(50.0),
-            reward_threshold: Some(475.0),
-            max_episode_steps: Some(MAX_STEPS),
-            ..Metadata::default()
-        }
+        metadata()
     }
 }

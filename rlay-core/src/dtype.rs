@@ -1,6 +1,6 @@
 //! The twelve element types of arrays, by NumPy's names.
 
-use bytemuck::{NoUninit, Pod};
+use bytemuck::{CheckedBitPattern, NoUninit, Pod};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
@@ -173,7 +173,9 @@ impl DType {
 }
 
 /// A Rust type that is one of the twelve [`DType`]s.
-pub trait Scalar: Copy + PartialEq + PartialOrd + Default + std::fmt::Debug + NoUninit + Send + Sync + 'static {
+pub trait Scalar:
+    Copy + PartialEq + PartialOrd + Default + std::fmt::Debug + NoUninit + CheckedBitPattern + Send + Sync + 'static
+{
     /// Which one.
     const DTYPE: DType;
 

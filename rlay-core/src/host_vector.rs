@@ -19,12 +19,12 @@ pub struct VectorOutcome {
     pub infos: Vec<u8>,
     /// Whether the observations are in packed form; otherwise they are one encoded value for each row.
     pub packed: bool,
-    /// The observations of all rows.
+    /// The observations of all rows, unless [`HostVectorEnv::observations`] has them.
     pub observations: Vec<u8>,
 }
 
-/// Several environments as a session uses them. [`HostSlots`] makes one of single environments; simulators that are
-/// batched by nature implement it directly, and write their rows into the outcome.
+/// Several environments as a session uses them. [`HostSlots`] makes one of single environments, and
+/// [`HostedVector`](crate::HostedVector) of a [`VectorEnv`](crate::VectorEnv); language bindings implement it directly.
 ///
 /// A call fails as a whole. The slot that failed is best named in the error's text.
 pub trait HostVectorEnv: fmt::Debug {
@@ -36,6 +36,11 @@ pub trait HostVectorEnv: fmt::Debug {
 
     /// Takes one action in each of `slots`, the results into `outcome`, which still holds the last ones.
     fn step_into(&mut self, slots: &[u32], actions: Payload<'_>, outcome: &mut VectorOutcome) -> Result<()>;
+
+    /// The last observations' packed form where it lies in memory, if it need not be copied into the outcome.
+    fn observations(&self) -> Option<&[u8]> {
+        None
+    }
 
     /// Renders these slots.
     fn render(&mut self, slots: &[u32]) -> Result<Frames>;

@@ -21,6 +21,7 @@ pub mod frame;
 mod guard;
 pub mod host;
 pub mod host_vector;
+mod hosted_vector;
 mod mem;
 pub mod net;
 mod offers;
@@ -34,6 +35,7 @@ mod space;
 mod stream;
 mod token;
 mod value;
+mod vector_env;
 pub mod wire;
 
 pub use address::Address;
@@ -53,16 +55,18 @@ pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};
 pub use frame::{Frame, Pool};
 pub use host::{HostEnv, Hosted, Outcome};
 pub use host_vector::{HostSlots, HostVectorEnv, HostedEnv, VectorOutcome};
+pub use hosted_vector::HostedVector;
 pub use mem::Mem;
 pub use offers::Offers;
 pub use policy::{Episode, Policy, rollout};
 pub use registry::Registry;
 pub use rng::Rng;
 pub use space::{
-    AnyBox, AnySpace, Bound, BoxSpace, Dict, Discrete, Elements, FrameArray, GraphSpace, Members, MultiBinary,
-    MultiDiscrete, OneOf, Sequence, Space, Text, difference, violation,
+    AnyBox, AnySpace, BatchSpace, Bound, BoxSpace, Dict, Discrete, Elements, FrameArray, GraphSpace, Members,
+    MultiBinary, MultiDiscrete, OneOf, Sequence, Slabs, SlabsMut, Space, Text, difference, violation,
 };
 pub use stream::StreamChannel;
 pub use token::{TOKEN_VARIABLE, Token};
 pub use value::{Array, Graph, Map, Value};
+pub use vector_env::{Actions, Observations, ResetRows, StepRows, VectorEnv, VectorInfos};
 pub use wire::{AutoresetMode, Limits};

@@ -39,7 +39,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("gymnasium")
 
 
-PROGRAMS = ("cartpole_server", "agent", "counting_game", "policy_server", "transcript", "silent_client")
+PROGRAMS = (
+    "cartpole_server",
+    "agent",
+    "counting_game",
+    "policy_server",
+    "transcript",
+    "silent_client",
+    "vector_server",
+)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 #[path = "../../examples/cartpole/mod.rs"]
 #[allow(dead_code)]
 mod cartpole;
+#[path = "../../examples/cartpoles/mod.rs"]
+mod cartpoles;
 mod support;
 
 mod addresses;
@@ -40,6 +42,7 @@ mod tokio_listening;
 mod tokio_reconnecting;
 mod tokio_threads;
 mod vector;
+mod vector_env;
 mod version_mismatch;
 mod words;
 mod workspace;

@@ -2,10 +2,10 @@
 
 use super::received::Received;
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     frame::{Frame, Pool},
     space::{
-        AnySpace, Space,
+        AnySpace, BatchSpace, RowBuffer, Slabs, Space,
         stacked::{SlabSizes, no_packed_form},
     },
     value::Value,
@@ -113,6 +113,27 @@ impl VectorObservations {
             }
             (Held::Values(values), _) => space.from_value(&values[slot]),
             (Held::Packed { .. }, None) => Err(no_packed_form()),
+        }
+    }
+
+    /// The observations of all slots where they lie, as a batch of `space`, which is that of the spec. If some of them
+    /// came as values, all are packed first.
+    pub fn batch<S: BatchSpace>(&mut self, space: &S) -> Result<S::Batch<'_>> {
+        if let Held::Values(values) = &self.held {
+            if !self.is_complete() {
+                return Err(Error::new(ErrorKind::ResetNeeded, "some environments were never reset; reset them first"));
+            }
+            let mut rows = RowBuffer::new(&self.space, self.slots)?;
+            for (slot, value) in values.iter().enumerate() {
+                self.element.clear();
+                space.pack(&space.from_value(value)?, &mut self.element);
+                rows.write(slot, &self.element)?;
+            }
+            self.held = Held::Packed { frame: rows.into_frame(), at: 0, rows: self.slots };
+        }
+        match &self.held {
+            Held::Packed { frame, at, rows } => space.batch(&mut Slabs::new(&frame[*at..], *rows, self.slots)),
+            Held::Values(_) => Err(no_packed_form()),
         }
     }
 

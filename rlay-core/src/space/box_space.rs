@@ -114,6 +114,11 @@ impl<T: Scalar, E: Elements<T>> BoxSpace<T, E> {
         Self { any, types: PhantomData }
     }
 
+    /// Bytes of one array.
+    pub(super) fn byte_len(&self) -> usize {
+        self.any.byte_len()
+    }
+
     /// Elements along each axis.
     pub fn shape(&self) -> &[u64] {
         &self.any.shape

@@ -164,6 +164,11 @@ impl<M: Members> Dict<M> {
         assert_eq!(N, members.descriptions().len(), "one key for each member");
         Self { keys: keys.map(str::to_owned).into(), members }
     }
+
+    /// The spaces without their keys.
+    pub(super) fn members(&self) -> &M {
+        &self.members
+    }
 }
 
 impl<M: Members> Space for Dict<M> {

@@ -4,6 +4,7 @@
 //! [`AnySpace`] is the description that crosses the wire; it is itself a space over [`Value`].
 
 mod any;
+mod batch;
 mod box_space;
 mod composite;
 mod difference;
@@ -13,18 +14,21 @@ mod dynamic;
 mod frame_array;
 mod lookup;
 mod memory;
+mod row_buffer;
 pub(crate) mod stacked;
 mod text;
 mod variable;
 mod violation;
 
 pub use any::{AnyBox, AnySpace, Bound};
+pub use batch::{BatchSpace, Slabs, SlabsMut};
 pub use box_space::{BoxSpace, Elements};
 pub use composite::{Dict, Members, OneOf};
 pub use difference::difference;
 pub use discrete::{Discrete, MultiBinary, MultiDiscrete};
 pub(crate) use display::short;
 pub use frame_array::FrameArray;
+pub(crate) use row_buffer::RowBuffer;
 pub use stacked::{SlabSizes, Stack};
 pub use text::Text;
 pub use variable::{GraphSpace, Sequence};

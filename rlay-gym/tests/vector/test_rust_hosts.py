@@ -53,11 +53,14 @@ class Singles:
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
-@pytest.mark.parametrize("scheme", ["tcp", "shm"])
+@pytest.mark.parametrize(
+    ("program", "scheme"), [("cartpole_server", "tcp"), ("cartpole_server", "shm"), ("vector_server", "shm")]
+)
 def test_rows_are_those_of_single_environments(
-    start: Start, fresh: Callable[[str], str], scheme: str, mode: str
+    start: Start, fresh: Callable[[str], str], program: str, scheme: str, mode: str
 ) -> None:
-    with start("cartpole_server", "--listen", fresh(scheme), "--until-stdin-closes") as server:
+    """``vector_server`` steps all of them at once."""
+    with start(program, "--listen", fresh(scheme), "--until-stdin-closes") as server:
         address = server.find("listening at").split()[-1]
         singles = Singles(address, mode)
         with rlay.ClientVectorEnv(address, SLOTS, autoreset_mode=mode, connect_timeout=WAIT) as envs:

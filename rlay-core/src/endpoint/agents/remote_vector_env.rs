@@ -9,7 +9,7 @@ use crate::{
     error::Result,
     session::observations::VectorObservations,
     space::{
-        AnySpace, Space, check_action,
+        AnySpace, BatchSpace, Space, check_action,
         stacked::{SlabSizes, Stack},
     },
     value::{Map, Value},
@@ -290,6 +290,25 @@ impl<O: Space, A: Space> RemoteVectorEnv<O, A> {
     /// The last observation of one environment.
     pub fn observation(&mut self, slot: usize) -> Result<O::Element> {
         self.raw.observations_mut().element(slot, &self.observation_space)
+    }
+
+    /// The last observations of all environments where they arrived, as slices: see [`BatchSpace`]. An error before every
+    /// environment was reset.
+    ///
+    /// ```no_run
+    /// use rlay::{BoxSpace, ClientVectorEnv, Discrete, Value};
+    ///
+    /// let envs = ClientVectorEnv::connect("shm://camera", rlay::agent_options().num_envs(8))?;
+    /// let mut envs = envs.typed::<BoxSpace<u8>, Discrete>()?;
+    /// envs.reset(None, &Value::None)?;
+    /// let pixels: &[u8] = envs.observation_batch()?; // 8 images, one after another
+    /// # Ok::<(), rlay::Error>(())
+    /// ```
+    pub fn observation_batch(&mut self) -> Result<O::Batch<'_>>
+    where
+        O: BatchSpace,
+    {
+        self.raw.observations_mut().batch(&self.observation_space)
     }
 
     /// Renders every environment. The frame of one that is missing is [`Value::None`].

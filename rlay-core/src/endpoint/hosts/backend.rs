@@ -14,7 +14,9 @@ use crate::{
     guard::guard,
     host::Hosted,
     host_vector::HostedEnv,
+    hosted_vector::HostedVector,
     printable::log_entry,
+    vector_env::VectorEnv,
     wire::Make,
 };
 
@@ -33,7 +35,7 @@ pub(in crate::endpoint) struct Backend {
 }
 
 impl Backend {
-    /// A host of what `factory` returns.
+    /// A host of the environments that `factory` returns.
     pub(in crate::endpoint) fn new<E: Env + 'static>(
         pool: SessionPool,
         factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
@@ -41,6 +43,18 @@ impl Backend {
         let maker = Arc::new(move |make: &Make| {
             let hosted = guard(|| Ok(Hosted::new(factory(make)?, make.render_mode.clone())))?;
             Ok(HostedEnv::One(Box::new(hosted)))
+        });
+        Self { pool, maker, threads: Arc::default() }
+    }
+
+    /// A host of the vector environments that `factory` returns.
+    pub(in crate::endpoint) fn vector<E: VectorEnv + 'static>(
+        pool: SessionPool,
+        factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
+    ) -> Self {
+        let maker = Arc::new(move |make: &Make| {
+            let hosted = HostedVector::new(guard(|| factory(make))?, make)?;
+            Ok(HostedEnv::Several(Box::new(hosted)))
         });
         Self { pool, maker, threads: Arc::default() }
     }

@@ -8,6 +8,7 @@ use crate::{
     endpoint::options::HostOptions,
     env::Env,
     error::{EnvError, Result},
+    vector_env::VectorEnv,
     wire::Make,
 };
 
@@ -54,6 +55,16 @@ impl ClientBackend {
         options: HostOptions,
     ) -> Result<Self> {
         Ok(Self(Backend::new(SessionPool::dial(address, options)?, factory)))
+    }
+
+    /// The same for simulators that step many environments at once; see
+    /// [`ServerBackend::bind_vector`](crate::ServerBackend::bind_vector).
+    pub fn vector<E: VectorEnv + 'static>(
+        factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
+        address: &str,
+        options: HostOptions,
+    ) -> Result<Self> {
+        Ok(Self(Backend::vector(SessionPool::dial(address, options)?, factory)))
     }
 
     /// Serves until [`close`](Self::close), or until no agent is found at the address for `connect_timeout` and no

@@ -178,12 +178,18 @@ impl HostCore {
         self.answer(request, first, &[row], info, (packed, len))
     }
 
-    /// Answers a reset (`first`) or step of any slots with what stands in `outcome`. Whether it is the first step of the
-    /// session.
-    pub(in crate::endpoint) fn rows(&mut self, request: u64, first: bool, outcome: &VectorOutcome) -> Result<bool> {
-        let VectorOutcome { rows, infos, packed, observations } = outcome;
-        check_size(observations.len() + infos.len() + rows.len() * ROW, &self.limits)?;
-        self.answer(request, first, rows, infos, (*packed, observations.len()))
+    /// Answers a reset (`first`) or step of any slots with what stands in `outcome`, and observations of so many bytes.
+    /// Whether it is the first step of the session.
+    pub(in crate::endpoint) fn rows(
+        &mut self,
+        request: u64,
+        first: bool,
+        outcome: &VectorOutcome,
+        len: usize,
+    ) -> Result<bool> {
+        let VectorOutcome { rows, infos, packed, .. } = outcome;
+        check_size(len + infos.len() + rows.len() * ROW, &self.limits)?;
+        self.answer(request, first, rows, infos, (*packed, len))
     }
 
     fn answer(

@@ -297,7 +297,13 @@ impl<'m> Host<'m> {
     /// Answers with what stands in the outcome.
     fn answer_rows(&mut self, request: u64, first: bool) -> Result<()> {
         let (at, is_first_step) = match &self.env {
-            Some(HostedEnv::Several(_)) => (Body::Vector, self.core.rows(request, first, &self.vector_outcome)?),
+            Some(HostedEnv::Several(envs)) => {
+                let (at, len) = match envs.observations() {
+                    Some(in_place) => (Body::InPlace, in_place.len()),
+                    None => (Body::Vector, self.vector_outcome.observations.len()),
+                };
+                (at, self.core.rows(request, first, &self.vector_outcome, len)?)
+            }
             Some(HostedEnv::One(env)) if let Some(in_place) = env.observation() => {
                 (Body::InPlace, self.core.row(request, first, &self.outcome, in_place.len())?)
             }
@@ -332,7 +338,8 @@ fn body<'b>(
         (Body::Outcome, _) => &outcome.observation,
         (Body::Vector, _) => &vector_outcome.observations,
         (Body::InPlace, Some(HostedEnv::One(env))) => env.observation().unwrap_or_default(),
-        (Body::InPlace, _) => &[],
+        (Body::InPlace, Some(HostedEnv::Several(envs))) => envs.observations().unwrap_or_default(),
+        (Body::InPlace, None) => &[],
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     endpoint::{accept::acceptor::Acceptor, options::HostOptions},
     env::Env,
     error::{EnvError, Result},
+    vector_env::VectorEnv,
     wire::Make,
 };
 
@@ -60,6 +61,16 @@ impl ServerBackend {
         options: HostOptions,
     ) -> Result<Self> {
         Ok(Self(Backend::new(SessionPool::listen(address, options, None)?, factory)))
+    }
+
+    /// The same for simulators that step many environments at once. `factory` makes one for each agent, of as many
+    /// environments as [`Make::slots`] says; where that is 0 the agent takes as many as there are. See [`VectorEnv`].
+    pub fn bind_vector<E: VectorEnv + 'static>(
+        factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
+        address: &str,
+        options: HostOptions,
+    ) -> Result<Self> {
+        Ok(Self(Backend::vector(SessionPool::listen(address, options, None)?, factory)))
     }
 
     /// The address for agents to dial, with the real port.
