@@ -9,16 +9,19 @@ use std::{
 };
 
 use rlay::{
-    Action, BoxSpace, ClientEnv, Discrete, Env, EnvError, FrameArray, Observation, ResetResult, ServerBackend, Space,
-    StepResult, Value,
+    Action, Actions, BoxSpace, ClientEnv, ClientVectorEnv, Discrete, Env, EnvError, FrameArray, Observation,
+    ResetResult, ResetRows, ServerBackend, Space, StepResult, StepRows, Value, VectorEnv, wire::Make,
 };
 use rlay_testkit::ImageEnv;
 
 #[path = "../examples/cartpole/mod.rs"]
 #[allow(dead_code)]
 mod cartpole;
+#[path = "../examples/cartpoles/mod.rs"]
+mod cartpoles;
 
 use cartpole::CartPole;
+use cartpoles::CartPoles;
 
 thread_local! {
     static COUNTS: Cell<bool> = const { Cell::new(false) };
@@ -69,10 +72,27 @@ static ALLOCATOR: Counting = Counting;
 const WARM: u64 = 500;
 const STEPS: u64 = 5_000;
 
-/// An environment that has its thread, which is the session's, counted from step [`WARM`] on.
+/// Steps of many environments.
+const MANY: u64 = 1_000;
+const SLOTS: u32 = 64;
+
+/// An environment that has its thread, which is the session's, counted from step [`WARM`] on, for so many steps.
 struct Watched<E> {
     env: E,
     steps: u64,
+    counted: u64,
+}
+
+impl<E> Watched<E> {
+    fn new(env: E, counted: u64) -> Self {
+        Self { env, steps: 0, counted }
+    }
+
+    /// One more call: of many environments some are reset while the others take a step.
+    fn count(&mut self) {
+        self.steps += 1;
+        COUNTS.set((WARM..WARM + self.counted).contains(&self.steps));
+    }
 }
 
 impl<E: Env> Env for Watched<E> {
@@ -88,14 +108,75 @@ impl<E: Env> Env for Watched<E> {
     }
 
     fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Observation<E>>, EnvError> {
+        self.count();
         self.env.reset(seed, options)
     }
 
     fn step(&mut self, action: Action<E>) -> Result<StepResult<Observation<E>>, EnvError> {
-        self.steps += 1;
-        COUNTS.set((WARM..WARM + STEPS).contains(&self.steps));
+        self.count();
         self.env.step(action)
     }
+}
+
+impl VectorEnv for Watched<CartPoles> {
+    type ObservationSpace = BoxSpace<f32, [f32; 4]>;
+    type ActionSpace = Discrete;
+
+    fn num_envs(&self) -> usize {
+        self.env.num_envs()
+    }
+
+    fn single_observation_space(&self) -> &Self::ObservationSpace {
+        self.env.single_observation_space()
+    }
+
+    fn single_action_space(&self) -> &Discrete {
+        self.env.single_action_space()
+    }
+
+    fn reset(
+        &mut self,
+        slots: &[(usize, Option<u64>)],
+        options: &Value,
+        rows: &mut ResetRows<'_, Self::ObservationSpace>,
+    ) -> Result<(), EnvError> {
+        self.env.reset(slots, options, rows)
+    }
+
+    fn step(
+        &mut self,
+        slots: &[usize],
+        actions: Actions<'_, Self>,
+        rows: &mut StepRows<'_, Self::ObservationSpace>,
+    ) -> Result<(), EnvError> {
+        self.count();
+        self.env.step(slots, actions, rows)
+    }
+}
+
+/// Steps as many environments as that of `backend`, whose episodes end every so often.
+fn play_many(backend: &ServerBackend) -> Result<(), EnvError> {
+    backend.start()?;
+    let address = backend.address().to_string();
+    let envs = ClientVectorEnv::connect(&address, rlay::agent_options().num_envs(SLOTS))?;
+    let mut envs = envs.typed::<BoxSpace<f32, [f32; 4]>, Discrete>()?;
+    envs.reset(Some(7), &Value::None)?;
+    let (mut actions, mut ends) = ([0; SLOTS as usize], 0);
+    for step in 1..=WARM + MANY {
+        COUNTS.set(step > WARM);
+        let (poles, _) = envs.observation_batch()?.as_chunks::<4>();
+        for (action, pole) in actions.iter_mut().zip(poles) {
+            *action = i64::from(pole[2] > 0.0);
+        }
+        let results = envs.step(&actions)?;
+        ends += results.terminations.iter().filter(|ended| **ended).count();
+    }
+    COUNTS.set(false);
+    assert_eq!(ALLOCATIONS.load(SeqCst), 0, "in {MANY} steps of {SLOTS} over {address}");
+    assert!(ends > 1000, "{ends}");
+    envs.close()?;
+    backend.close();
+    Ok(())
 }
 
 /// Steps an environment over `address` with the actions that `policy` derives from its observations.
@@ -104,7 +185,7 @@ where
     E: Env + Send + 'static,
     O: Space + 'static,
 {
-    let backend = ServerBackend::bind(move |_| Ok(Watched { env: make(), steps: 0 }), address, rlay::host_options())?;
+    let backend = ServerBackend::bind(move |_| Ok(Watched::new(make(), STEPS)), address, rlay::host_options())?;
     backend.start()?;
     let env = ClientEnv::connect(&backend.address().to_string(), rlay::agent_options())?;
     let mut env = env.typed::<O, Discrete>()?;
@@ -131,6 +212,16 @@ fn a_warm_step_allocates_nothing() -> Result<(), EnvError> {
             |pole| i64::from(pole[2] + 0.3 * pole[3] + 0.02 * pole[0] + 0.04 * pole[1] > 0.0),
         )?;
         play::<_, BoxSpace<u8, FrameArray<u8>>>(address, || ImageEnv::new([84, 84, 4]), |image| (image[0] % 2).into())?;
+    }
+    #[cfg(feature = "shm")]
+    let shm = Some(format!("shm://allocations-{}", std::process::id()));
+    #[cfg(not(feature = "shm"))]
+    let shm = None;
+    for address in ["tcp://127.0.0.1:0".to_owned()].into_iter().chain(shm) {
+        let pole = |_: &Make| Ok(Watched::new(CartPole::new(None), MANY));
+        play_many(&ServerBackend::bind(pole, &address, rlay::host_options())?)?;
+        let poles = |make: &Make| Ok(Watched::new(CartPoles::new(make.slots as usize), MANY));
+        play_many(&ServerBackend::bind_vector(poles, &address, rlay::host_options())?)?;
     }
     COUNTS.set(true);
     drop(std::hint::black_box(vec![1]));

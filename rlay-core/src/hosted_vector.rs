@@ -89,6 +89,7 @@ impl<E: VectorEnv> HostedVector<E> {
                 render_mode: make.render_mode.clone(),
                 metadata: metadata.to_value(),
                 details: metadata.details(),
+                attributes: Vec::new(),
             },
             stepping: Vec::with_capacity(slots),
             resetting: Vec::with_capacity(slots),

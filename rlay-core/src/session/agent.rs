@@ -11,7 +11,7 @@ use crate::{
     value::Value,
     wire::{
         Access, Attribute, AutoresetMode, EnvClose, Fault, Frames, Goodbye, Header, Keys, Kind, Limits, Make, Message,
-        Payload, Reader, Reset, Returned, Row, Rows, SEED, Spec, Writer, put_request,
+        Payload, Reader, Reset, Returned, Row, Rows, SEED, Spare, Spec, Writer, put_request,
     },
 };
 
@@ -392,21 +392,31 @@ impl AgentSession {
 
     /// Input: a frame arrived.
     pub fn handle<'f>(&mut self, frame: &'f [u8], limits: &Limits) -> Result<AgentEvent<'f>> {
+        self.handle_into(&mut Spare::default(), frame, limits)
+    }
+
+    /// The same, into a list of `spare` if it has one.
+    pub(crate) fn handle_into<'f>(
+        &mut self,
+        spare: &mut Spare,
+        frame: &'f [u8],
+        limits: &Limits,
+    ) -> Result<AgentEvent<'f>> {
         if self.state == State::Over {
             return Err(over());
         }
-        let result = self.on(frame, limits);
+        let result = self.on(spare, frame, limits);
         if result.is_err() {
             self.state = State::Over;
         }
         result
     }
 
-    fn on<'f>(&mut self, frame: &'f [u8], limits: &Limits) -> Result<AgentEvent<'f>> {
+    fn on<'f>(&mut self, spare: &mut Spare, frame: &'f [u8], limits: &Limits) -> Result<AgentEvent<'f>> {
         let mut reader = Reader::new(frame, 0, limits);
         let header = Header::read(&mut reader)?;
         self.numbering.receive(&header)?;
-        match (Message::read(header, reader)?, self.state) {
+        match (Message::read_into(spare, header, reader)?, self.state) {
             (Message::Spec(spec), State::Making { request }) if header.re == request => {
                 if spec.slots == 0 || spec.slots > limits.count {
                     return Err(Error::protocol(format!("the environment offers {} slots", spec.slots)));

@@ -10,7 +10,9 @@ use crate::{
     frame::Frame,
     offers::check_attribute,
     value::Value,
-    wire::{Attribute, Frames, Goodbye, Limits, Make, Reset, Returned, Rows, Spec, Writer, payload_head, put_value},
+    wire::{
+        Attribute, Frames, Goodbye, Limits, Make, Reset, Returned, Rows, Spare, Spec, Writer, payload_head, put_value,
+    },
 };
 
 /// The agent's side of a session. A request is written by a method that has its name, and is to be sent
@@ -29,6 +31,7 @@ pub(crate) struct AgentCore {
     action: Vec<u8>,
     /// The frames before it that the peer may not have.
     kept: RetransmitBuffer,
+    spare: Spare,
 }
 
 /// What a frame meant to the agent.
@@ -60,6 +63,7 @@ impl AgentCore {
             head: Vec::new(),
             action: Vec::new(),
             kept: RetransmitBuffer::default(),
+            spare: Spare::default(),
         }
     }
 
@@ -214,9 +218,14 @@ impl AgentCore {
         self.action.clear();
     }
 
+    /// Takes rows back, whose memory the next ones use again.
+    pub(crate) fn reuse(&mut self, rows: Rows) {
+        self.spare.rows = rows;
+    }
+
     /// Takes a frame. An error says that the peer broke the protocol: [`abort`](Self::abort) writes what to tell it.
     pub(crate) fn handle(&mut self, frame: Frame) -> Result<Reply> {
-        let (call, rows, at, packed) = match self.session.handle(&frame, &self.limits)? {
+        let (call, rows, at, packed) = match self.session.handle_into(&mut self.spare, &frame, &self.limits)? {
             AgentEvent::Result { rows, payload, call, .. } => (call, rows, payload.reader.position(), payload.packed),
             AgentEvent::Frames { frames, .. } => return Ok(Reply::Frames(frames)),
             AgentEvent::Returned { returned, .. } => return Ok(Reply::Returned(returned)),

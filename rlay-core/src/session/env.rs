@@ -10,7 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     wire::{
         Attribute, EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message, Payload, Reader, Reset,
-        Returned, Row, Slots, Spec, Writer, payload_head, put_rows,
+        Returned, Row, Slots, Spare, Spec, Writer, payload_head, put_rows,
     },
 };
 
@@ -142,22 +142,32 @@ impl EnvSession {
 
     /// Input: a frame arrived.
     pub fn handle<'f>(&mut self, frame: &'f [u8], limits: &Limits) -> Result<EnvEvent<'f>> {
+        self.handle_into(&mut Spare::default(), frame, limits)
+    }
+
+    /// The same, into a list of `spare` if it has one.
+    pub(crate) fn handle_into<'f>(
+        &mut self,
+        spare: &mut Spare,
+        frame: &'f [u8],
+        limits: &Limits,
+    ) -> Result<EnvEvent<'f>> {
         if self.state == State::Over {
             return Err(over());
         }
-        let result = self.on(frame, limits);
+        let result = self.on(spare, frame, limits);
         if result.is_err() {
             self.state = State::Over;
         }
         result
     }
 
-    fn on<'f>(&mut self, frame: &'f [u8], limits: &Limits) -> Result<EnvEvent<'f>> {
+    fn on<'f>(&mut self, spare: &mut Spare, frame: &'f [u8], limits: &Limits) -> Result<EnvEvent<'f>> {
         let mut reader = Reader::new(frame, 0, limits);
         let header = Header::read(&mut reader)?;
         self.numbering.receive(&header)?;
         let request = header.seq;
-        let message = Message::read(header, reader)?;
+        let message = Message::read_into(spare, header, reader)?;
         let refused = |error| Ok(EnvEvent::Refused { request, error });
         match (message, self.state) {
             (Message::Make(make), State::NoEnv) => {

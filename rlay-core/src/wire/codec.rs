@@ -6,6 +6,7 @@
 use std::iter;
 
 use bincode::{Decode, Encode, config};
+use smallvec::{Array, SmallVec};
 
 use super::{HANDSHAKE_FRAME, Keys};
 use crate::error::{Error, ErrorKind, Result};
@@ -264,6 +265,20 @@ impl<'a> Reader<'a> {
             1 => item(self).map(|item| iter::once(item).collect()),
             count => (0..count).map(|_| item(self)).collect(),
         }
+    }
+
+    /// The same, in place of what a list that is reused held.
+    pub(super) fn list_into<A: Array>(
+        &mut self,
+        min_size: usize,
+        out: &mut SmallVec<A>,
+        mut item: impl FnMut(&mut Self) -> Result<A::Item>,
+    ) -> Result<()> {
+        out.clear();
+        for _ in 0..self.count(min_size)? {
+            out.push(item(self)?);
+        }
+        Ok(())
     }
 
     /// One byte 0 or 1, then the value if there is one.

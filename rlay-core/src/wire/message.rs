@@ -1,6 +1,6 @@
 //! The whole vocabulary: every message, its fields in wire order, written and read side by side.
 
-use std::fmt;
+use std::{fmt, mem::take};
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -675,9 +675,21 @@ pub(crate) fn put_rows(w: &mut Writer<'_>, rows: &[Row], infos: &[u8]) {
     w.0.extend_from_slice(infos);
 }
 
+/// Lists that messages of many slots are read into, once they were given back. So a step allocates none.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    pub(crate) slots: Slots,
+    pub(crate) rows: Rows,
+}
+
 impl<'a> Message<'a> {
     /// Reads the message that follows `header` in a frame.
-    pub fn read(header: Header, mut r: Reader<'a>) -> Result<Self> {
+    pub fn read(header: Header, r: Reader<'a>) -> Result<Self> {
+        Self::read_into(&mut Spare::default(), header, r)
+    }
+
+    /// The same, into a list of `spare` if it has one.
+    pub(crate) fn read_into(spare: &mut Spare, header: Header, mut r: Reader<'a>) -> Result<Self> {
         let message = match header.kind {
             Kind::Hello => Message::Hello(Hello::get(&mut r)?),
             Kind::Challenge => Message::Challenge(Challenge { nonce: r.get()? }),
@@ -697,11 +709,13 @@ impl<'a> Message<'a> {
             Kind::Closed => Message::Closed(EnvClose(get_slots(&mut r)?)),
             // A payload ends the frame, so these two return without looking for its end.
             Kind::Step => {
-                let slots = get_slots(&mut r)?;
+                let mut slots = take(&mut spare.slots);
+                r.list_into(4, &mut slots, Reader::get)?;
                 return Ok(Message::Step(slots, Payload::read(r)?));
             }
             Kind::Result => {
-                let mut rows: Rows = r.list(13, |r| r.nested(Row::get))?;
+                let mut rows = take(&mut spare.rows);
+                r.list_into(13, &mut rows, |r| r.nested(Row::get))?;
                 for row in &mut rows {
                     row.info = r.dict("an info")?;
                 }

@@ -23,7 +23,7 @@ pub use message::{
     AutoresetMode, Challenge, EnvClose, Fault, Frames, Goodbye, Hello, Make, Message, Proof, RESUMABLE, RESUMING,
     Reject, Reset, Resume, Role, Row, Rows, SEED, Seed, Slots, Spec, Ticket, Welcome,
 };
-pub(crate) use message::{put_request, put_rows};
+pub(crate) use message::{Spare, put_request, put_rows};
 pub use payload::{Payload, payload_head};
 pub use space::put_space;
 pub use value::put_value;

@@ -19,7 +19,7 @@ use crate::{
         received::Received,
     },
     value::Value,
-    wire::{Attribute, Goodbye, Limits, Make, Reset, Row, Spec},
+    wire::{Attribute, Goodbye, Limits, Make, Reset, Row, Rows, Spec},
 };
 
 /// How long `close` waits for the environment's answer, and for the channel's.
@@ -397,6 +397,11 @@ impl Agent {
         // What takes its time to close does so after a goodbye, too.
         self.say_goodbye(if is_answered || timeout >= CLOSE_TIME { GOODBYE_TIME } else { SHORT_GOODBYE_TIME });
         result
+    }
+
+    /// Takes rows back, whose memory the next ones use again.
+    pub(in crate::endpoint) fn reuse(&mut self, rows: Rows) {
+        self.core.reuse(rows);
     }
 
     /// Forgets the connection without a word to the peer, for a forked child: it is still the parent's.

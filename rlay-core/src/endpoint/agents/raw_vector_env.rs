@@ -868,7 +868,7 @@ impl RawVectorEnv {
         rows.iter_mut().for_each(|row| row.slot += first_slot);
         self.observations.take(&rows, received, &mut self.results.lasts)?;
         let mut due = Slots::new();
-        for Row { slot, last, terminated, truncated, reward, info, .. } in rows {
+        for Row { slot, last, terminated, truncated, reward, info, .. } in rows.drain(..) {
             if last {
                 continue;
             }
@@ -884,6 +884,9 @@ impl RawVectorEnv {
                 continue;
             }
             results.push_info(slot, info);
+        }
+        if let Some(agent) = self.lanes[lane].agent() {
+            agent.reuse(rows);
         }
         if due.is_empty() { Ok(()) } else { self.send_resets_to(lane, &due, wait) }
     }

@@ -13,7 +13,8 @@ use crate::{
     },
     value::Value,
     wire::{
-        Attribute, Frames, Goodbye, Keys, Limits, Make, Payload, Reset, Returned, Row, Slots, Spec, Writer, put_value,
+        Attribute, Frames, Goodbye, Keys, Limits, Make, Payload, Reset, Returned, Row, Slots, Spare, Spec, Writer,
+        put_value,
     },
 };
 
@@ -35,6 +36,7 @@ pub(in crate::endpoint) struct HostCore {
     pub(in crate::endpoint) report: SessionReport,
     /// What the agent asked for last, for people.
     last_request: &'static str,
+    spare: Spare,
 }
 
 /// What a frame asks of the host.
@@ -72,6 +74,7 @@ impl HostCore {
             offers: Offers::default(),
             report: SessionReport::default(),
             last_request: "it has not begun yet",
+            spare: Spare::default(),
         }
     }
 
@@ -113,7 +116,7 @@ impl HostCore {
 
     /// Takes a frame. `body` is that of the last answer, whose place another one takes.
     pub(in crate::endpoint) fn take<'f>(&mut self, frame: &'f [u8], body: &[u8]) -> Request<'f> {
-        let event = self.session.handle(frame, &self.limits);
+        let event = self.session.handle_into(&mut self.spare, frame, &self.limits);
         if let Ok(event) = &event {
             self.last_request = what_came(event);
         }
@@ -148,6 +151,11 @@ impl HostCore {
                 Request::Abort(error)
             }
         }
+    }
+
+    /// Takes the slots of a step back, whose memory the next ones use again.
+    pub(in crate::endpoint) fn reuse(&mut self, slots: Slots) {
+        self.spare.slots = slots;
     }
 
     /// Whether the host offers what an agent asks for.

@@ -142,6 +142,7 @@ impl<'m> Host<'m> {
                     Some(HostedEnv::Several(envs)) => envs.step_into(&slots, payload, &mut self.vector_outcome),
                     None => Err(closed()),
                 };
+                self.core.reuse(slots);
                 let result = result.and_then(|()| self.answer_rows(request, false));
                 self.settle(request, result)
             }
