@@ -41,6 +41,7 @@ mod tokens;
 mod tokio_listening;
 mod tokio_reconnecting;
 mod tokio_threads;
+mod tokio_vectors;
 mod vector;
 mod vector_env;
 mod version_mismatch;

@@ -18,13 +18,14 @@ use rlay::{
 
 use crate::support::{Deed, Gate, HOLD, HURRY, PATIENCE, WORDS, bounded, fresh, patient, patient_host};
 
-const SLOTS: u32 = 5;
-const MODES: [AutoresetMode; 3] = [AutoresetMode::Disabled, AutoresetMode::NextStep, AutoresetMode::SameStep];
-const KINDS: [Kind; 3] = [Kind::Packed, Kind::Mixed, Kind::Texts];
+pub(crate) const SLOTS: u32 = 5;
+pub(crate) const MODES: [AutoresetMode; 3] =
+    [AutoresetMode::Disabled, AutoresetMode::NextStep, AutoresetMode::SameStep];
+pub(crate) const KINDS: [Kind; 3] = [Kind::Packed, Kind::Mixed, Kind::Texts];
 
 /// Which spaces the environments have, and how they fill them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     /// Of several leaves, all with a packed form.
     Packed,
     /// The same, but some observations are not packed, for they are not quite of their space.
@@ -68,7 +69,7 @@ impl Kind {
     }
 
     /// The action that says `n`.
-    fn action(self, n: i64) -> Value {
+    pub(crate) fn action(self, n: i64) -> Value {
         match self {
             Self::Texts => n.to_string().into(),
             _ => Value::Tuple(vec![Array::new(&[3], &[(n % 2) as i8, 1, 0]).into(), n.into()]),
@@ -107,7 +108,7 @@ impl Kind {
 
 /// An environment whose episodes end every `k` steps, and whose results show what it was asked.
 #[derive(Debug, Clone)]
-struct Counter {
+pub(crate) struct Counter {
     kind: Kind,
     observations: AnySpace,
     actions: AnySpace,
@@ -130,10 +131,20 @@ impl std::fmt::Debug for Gated {
 }
 
 impl Counter {
-    fn new(kind: Kind, slot: u32) -> Self {
+    pub(crate) fn new(kind: Kind, slot: u32) -> Self {
         let (observations, actions, k) = (kind.observations(), kind.actions(), i64::from(slot) + 2);
         let (seed, trouble, gate) = (None, None, None);
         Self { kind, observations, actions, k, episode: 0, step: 0, action: 0, seed, trouble, gate }
+    }
+
+    /// The same, which does this at the action [`HOLD`].
+    pub(crate) fn with_trouble(self, deed: Deed) -> Self {
+        Self { trouble: Some(deed), ..self }
+    }
+
+    /// The same, which waits at the gate at the action [`HOLD`], and where it is rendered.
+    pub(crate) fn with_gate(self, gate: &Gate) -> Self {
+        Self { gate: Some(Gated(gate.clone())), ..self }
     }
 
     /// Every other environment has something to say.
@@ -313,7 +324,10 @@ fn all() -> Vec<(u32, Option<u64>)> {
 }
 
 /// A backend whose sessions begin next episodes by themselves, of which each has five slots.
-fn backend(options: HostOptions, make: impl Fn(u32) -> Counter + Send + Sync + 'static) -> Result<ServerBackend> {
+pub(crate) fn backend(
+    options: HostOptions,
+    make: impl Fn(u32) -> Counter + Send + Sync + 'static,
+) -> Result<ServerBackend> {
     let next = AtomicU64::new(0);
     let factory = move |_: &Make| Ok(make((next.fetch_add(1, SeqCst) % u64::from(SLOTS)) as u32));
     let backend = ServerBackend::bind(factory, &fresh("mem"), options)?;
@@ -323,10 +337,10 @@ fn backend(options: HostOptions, make: impl Fn(u32) -> Counter + Send + Sync + '
 
 /// Environments that begin no episode by themselves, and answer resets in another order than they were asked.
 #[derive(Debug)]
-struct Plain(HostSlots<'static>, Spec);
+pub(crate) struct Plain(HostSlots<'static>, Spec);
 
 impl Plain {
-    fn new(envs: Vec<Counter>) -> Self {
+    pub(crate) fn new(envs: Vec<Counter>) -> Self {
         let envs = envs.into_iter().map(|env| Box::new(Hosted::new(env, Some("ansi".into()))) as Box<dyn HostEnv>);
         let slots = HostSlots::new(envs.collect(), AutoresetMode::Disabled).expect("they share their spaces");
         let spec = slots.spec();
@@ -360,7 +374,7 @@ impl HostVectorEnv for Plain {
 
 /// Hosts one session of what `make` makes, and looks at nothing in Make. Ends when the agent leaves, or after so many
 /// requests without a word.
-fn host(requests: usize, make: impl FnOnce() -> Plain + Send + 'static) -> Result<(String, JoinHandle<()>)> {
+pub(crate) fn host(requests: usize, make: impl FnOnce() -> Plain + Send + 'static) -> Result<(String, JoinHandle<()>)> {
     let address = fresh("mem");
     let mut listener = Mem.listen_blocking(&address.parse()?, &TransportOptions::default())?;
     let serve = move || {

@@ -21,10 +21,11 @@ pub use agents::agent::{Agent, Answer};
 pub use agents::closing::close_all;
 pub use agents::policy_server::PolicyServer;
 pub use agents::raw_env::RawEnv;
-pub use agents::raw_vector_env::{RawVectorEnv, VectorResults};
+pub use agents::raw_vector_env::RawVectorEnv;
 pub use agents::remote_env::{ClientEnv, Late, RemoteEnv, ServerEnv};
 pub use agents::remote_vector_env::{ClientVectorEnv, RemoteVectorEnv, ServerVectorEnv};
 pub use agents::replaceable::Search;
+pub use agents::vector_results::VectorResults;
 pub use connect::{
     connection::Connection,
     dial::{dial, dial_next},

@@ -18,7 +18,7 @@ use crate::{
     printable::log_entry,
     session::{agent_core::Reply, received::Received},
     value::Value,
-    wire::{Reset, Rows},
+    wire::{Reset, Rows, Spec},
 };
 
 /// The session of the slots from `first` on, `slots` of them.
@@ -195,7 +195,7 @@ enum Lost {
     Agent(Box<Agent>),
     /// Nothing yet.
     NeverThere {
-        spec: Box<crate::wire::Spec>,
+        spec: Box<Spec>,
     },
 }
 
@@ -234,7 +234,7 @@ fn search(mut source: Source, mut lost: Lost, slots: u32, cancel: &CancelToken, 
 
 /// Begins an episode in each slot.
 fn begin(agent: &mut Agent, slots: u32, wait: &mut Wait<'_>) -> Result<(Rows, Received)> {
-    let result = check_slots(agent, slots).and_then(|()| {
+    let result = check_slots(agent.spec(), slots).and_then(|()| {
         let rows: SmallVec<_> = (0..slots).map(|slot| (slot, None)).collect();
         agent.send_reset(&Reset { rows, options: Value::None }, wait)?;
         match agent.receive_reply(wait)? {
@@ -249,8 +249,8 @@ fn begin(agent: &mut Agent, slots: u32, wait: &mut Wait<'_>) -> Result<(Rows, Re
 }
 
 /// Refuses an environment of another number of slots.
-pub(in crate::endpoint) fn check_slots(agent: &Agent, slots: u32) -> Result<()> {
-    let has = agent.spec().slots;
+pub(in crate::endpoint) fn check_slots(spec: &Spec, slots: u32) -> Result<()> {
+    let has = spec.slots;
     if has == slots {
         return Ok(());
     }

@@ -12,3 +12,5 @@ pub(super) mod remote_vector_env;
 pub(super) mod replaceable;
 pub(super) mod source;
 pub(super) mod take;
+pub(super) mod vector_actions;
+pub(super) mod vector_results;

@@ -17,6 +17,8 @@ use super::{
     agent::Agent,
     lane::{Lane, check_slots},
     source::{Origin, Source},
+    vector_actions::AllActions,
+    vector_results::VectorResults,
 };
 use crate::{
     cancel_token::CancelToken,
@@ -32,9 +34,9 @@ use crate::{
         observations::{LastRow, VectorObservations},
         received::Received,
     },
-    space::stacked::{SlabSizes, no_packed_form},
+    space::stacked::SlabSizes,
     value::{Map, Value},
-    wire::{Access, Attribute, AutoresetMode, Frames, Limits, Reader, Reset, Returned, Row, Rows, Seed, Slots, Spec},
+    wire::{Access, Attribute, AutoresetMode, Frames, Limits, Reset, Returned, Rows, Seed, Slots, Spec},
 };
 
 /// Several environments in other processes, which step at once.
@@ -68,6 +70,8 @@ pub struct RawVectorEnv {
     /// All slots, for requests about all.
     all: Slots,
     some_actions: Vec<u8>,
+    /// Where the value of each action begins and ends.
+    values: Vec<(usize, usize)>,
     /// What is waited for.
     call: Call,
     /// What has failed in one lane, while others go on.
@@ -79,28 +83,6 @@ pub struct RawVectorEnv {
     /// Ends the searches for other environments.
     cancel: CancelToken,
     first_ready: FirstReady,
-}
-
-/// What a call brought, by slot. What a slot was not asked about is as it was.
-#[derive(Debug, Default)]
-pub struct VectorResults {
-    /// The reward of each slot.
-    pub rewards: Vec<f64>,
-    /// Whether the task ended the episode of each slot.
-    pub terminations: Vec<bool>,
-    /// Whether something else ended it.
-    pub truncations: Vec<bool>,
-    /// Slots that have an info that is not empty, in order.
-    pub infos: Vec<(u32, Value)>,
-    /// The ends of episodes of slots that have begun another one, in order.
-    pub lasts: Vec<LastRow>,
-}
-
-impl VectorResults {
-    fn new(slots: usize) -> Self {
-        let (terminations, truncations) = (vec![false; slots], vec![false; slots]);
-        Self { rewards: vec![0.0; slots], terminations, truncations, ..Self::default() }
-    }
 }
 
 /// Which slots a reset is about, and the seed of each.
@@ -115,9 +97,9 @@ impl RawVectorEnv {
         let mut agent = source.open(wait)?;
         let fits = match slots {
             0 => agent.spec().check_number(agent.limits()),
-            slots => check_slots(&agent, slots),
+            slots => check_slots(agent.spec(), slots),
         };
-        if let Err(error) = fits.and_then(|()| check_spec(&agent, mode)) {
+        if let Err(error) = fits.and_then(|()| check_spec(agent.spec(), agent.limits(), mode)) {
             agent.leave(&error);
             return Err(error);
         }
@@ -151,7 +133,8 @@ impl RawVectorEnv {
                 Some(spec) => source.open_like(spec, wait),
             };
             let opened = opened.and_then(|mut agent| {
-                let fits = check_room(agent.spec(), slots - first).and_then(|()| check_spec(&agent, mode));
+                let fits = check_room(agent.spec(), slots - first)
+                    .and_then(|()| check_spec(agent.spec(), agent.limits(), mode));
                 if let Err(error) = &fits {
                     agent.leave(error);
                 }
@@ -264,6 +247,7 @@ impl RawVectorEnv {
             actions: SlabSizes::of(&spec.action_space),
             all: (0..slots).collect(),
             some_actions: Vec::new(),
+            values: Vec::new(),
             call: Call::Reset,
             failed: None,
             frames: Frames(SmallVec::new()),
@@ -394,58 +378,41 @@ impl RawVectorEnv {
             self.all = all;
             return sent;
         }
-        if packed {
-            let sizes = self.actions.as_ref().ok_or_else(no_packed_form)?;
-            sizes.check(actions, self.all.len())?;
-        }
+        let (sizes, mut values) = (self.actions.take(), std::mem::take(&mut self.values));
+        let sent = AllActions::new(sizes.as_ref(), packed, actions, self.all.len(), &mut values, &limits(&self.lanes))
+            .and_then(|actions| self.send_lanes(actions, wait));
+        (self.actions, self.values) = (sizes, values);
+        sent
+    }
+
+    /// Asks each lane for a step, or takes the environment that was found for it.
+    fn send_lanes(&mut self, actions: AllActions<'_>, wait: &mut Wait<'_>) -> Result<()> {
         self.await_one(wait)?;
-        let values = if packed { Vec::new() } else { self.split(actions)? };
         for lane in 0..self.lanes.len() {
             if let Some((rows, received)) = self.lanes[lane].take_found() {
                 self.take_found(lane, rows, received)?;
             } else if self.lanes[lane].is_vacant() {
                 self.fill_vacant(lane);
             } else {
-                self.send_lane(lane, actions, packed, &values, wait)?;
+                self.send_lane(lane, actions, wait)?;
             }
         }
         Ok(())
     }
 
     /// Asks one lane for a step, and begins the next episodes that are due at this end.
-    fn send_lane(
-        &mut self,
-        lane: usize,
-        actions: &[u8],
-        packed: bool,
-        values: &[(usize, usize)],
-        wait: &mut Wait<'_>,
-    ) -> Result<()> {
+    fn send_lane(&mut self, lane: usize, actions: AllActions<'_>, wait: &mut Wait<'_>) -> Result<()> {
         let Lane { first, slots, .. } = self.lanes[lane];
         let (due, others): (Slots, Slots) = (0..slots).partition(|slot| self.is_due(lane, *slot));
         if !others.is_empty() {
-            self.some_actions.clear();
-            for (i, slot) in others.iter().enumerate() {
-                let slot = (first + slot) as usize;
-                match (&self.actions, packed) {
-                    (Some(sizes), true) => {
-                        self.some_actions.resize(sizes.len(others.len()), 0);
-                        let to = (&mut self.some_actions[..], others.len(), i);
-                        sizes.copy_row((actions, self.all.len(), slot), to);
-                    }
-                    _ => self.some_actions.extend_from_slice(&actions[values[slot].0..values[slot].1]),
-                }
-            }
+            actions.pick(first, &others, &mut self.some_actions);
+            let packed = actions.is_packed();
             let mut picked = std::mem::take(&mut self.some_actions);
             let sent = self.send_to(lane, |agent, wait| agent.send_step(&others, packed, &mut picked, wait), wait);
             self.some_actions = picked;
             sent?;
         }
-        // As Gymnasium's own vector environments do, with a reward of zero.
-        for slot in due.iter().map(|slot| (first + slot) as usize) {
-            self.results.rewards[slot] = 0.0;
-            (self.results.terminations[slot], self.results.truncations[slot]) = (false, false);
-        }
+        due.iter().for_each(|slot| self.results.begin_episode((first + slot) as usize));
         if due.is_empty() { Ok(()) } else { self.send_resets_to(lane, &due, wait) }
     }
 
@@ -453,17 +420,6 @@ impl RawVectorEnv {
     fn is_due(&self, lane: usize, slot: u32) -> bool {
         let is_ours = |agent: &&Agent| agent.spec().autoreset_mode != self.mode;
         self.lanes[lane].session().filter(is_ours).is_some_and(|agent| agent.is_done(slot))
-    }
-
-    /// Where the encoded action of each slot begins and ends.
-    fn split(&self, actions: &[u8]) -> Result<Vec<(usize, usize)>> {
-        let mut reader = Reader::new(actions, 0, &limits(&self.lanes));
-        let mut next = || {
-            let start = reader.position();
-            reader.split_value()?;
-            Ok((start, reader.position()))
-        };
-        self.all.iter().map(|_| next()).collect()
     }
 
     /// Asks for new episodes in these slots of a lane, as an environment that begins them by itself would.
@@ -502,8 +458,7 @@ impl RawVectorEnv {
                 }
             }
         }
-        self.results.infos.sort_by_key(|(slot, _)| *slot);
-        self.results.lasts.sort_by_key(|last| last.slot);
+        self.results.finish();
         self.failed.take().map_or(Ok(()), Err)
     }
 
@@ -662,8 +617,7 @@ impl RawVectorEnv {
         self.failed = None;
         self.lanes.iter_mut().for_each(|lane| lane.under_way = 0);
         if call.has_rows() {
-            self.results.infos.clear();
-            self.results.lasts.clear();
+            self.results.begin();
         }
         Ok(())
     }
@@ -709,8 +663,7 @@ impl RawVectorEnv {
                 ready += self.lanes[lane].slots as usize;
             }
         }
-        self.results.infos.clear();
-        self.results.lasts.clear();
+        self.results.begin();
         Ok(has_waited)
     }
 
@@ -863,40 +816,14 @@ impl RawVectorEnv {
     ) -> Result<()> {
         let first_slot = self.lanes[lane].first;
         let own_mode = self.lanes[lane].session().map_or(self.mode, |agent| agent.spec().autoreset_mode);
-        let is_reset = call == Call::Reset;
-        let resets_ended = own_mode != self.mode && self.mode == AutoresetMode::SameStep && !is_reset;
-        rows.iter_mut().for_each(|row| row.slot += first_slot);
-        self.observations.take(&rows, received, &mut self.results.lasts)?;
+        let resets_ended = own_mode != self.mode && self.mode == AutoresetMode::SameStep;
         let mut due = Slots::new();
-        for Row { slot, last, terminated, truncated, reward, info, .. } in rows.drain(..) {
-            if last {
-                continue;
-            }
-            let at = slot as usize;
-            let results = &mut self.results;
-            if !is_reset {
-                results.rewards[at] = reward;
-                (results.terminations[at], results.truncations[at]) = (terminated, truncated);
-            }
-            if resets_ended && (terminated || truncated) {
-                results.lasts.push(LastRow { slot, observation: self.observations.copy(at), info });
-                due.push(slot - first_slot);
-                continue;
-            }
-            results.push_info(slot, info);
-        }
+        let Self { results, observations, .. } = self;
+        results.take(observations, first_slot, call, resets_ended, &mut rows, received, &mut due)?;
         if let Some(agent) = self.lanes[lane].agent() {
             agent.reuse(rows);
         }
         if due.is_empty() { Ok(()) } else { self.send_resets_to(lane, &due, wait) }
-    }
-}
-
-impl VectorResults {
-    fn push_info(&mut self, slot: u32, info: Value) {
-        if !matches!(&info, Value::Dict(map) if map.is_empty()) {
-            self.infos.push((slot, info));
-        }
     }
 }
 
@@ -920,11 +847,10 @@ fn check_room(spec: &Spec, left: u32) -> Result<()> {
 }
 
 /// Refuses environments that reset themselves in another mode, and such of which all observations fit no frame.
-fn check_spec(agent: &Agent, mode: AutoresetMode) -> Result<()> {
-    let spec = agent.spec();
+pub(in crate::endpoint) fn check_spec(spec: &Spec, limits: &Limits, mode: AutoresetMode) -> Result<()> {
     if let Some(sizes) = SlabSizes::of(&spec.observation_space) {
         let bytes = sizes.len(spec.slots as usize);
-        agent.limits().fit(ErrorKind::Incompatible, "batch of all observations", bytes)?;
+        limits.fit(ErrorKind::Incompatible, "batch of all observations", bytes)?;
     }
     if [mode, AutoresetMode::Disabled].contains(&spec.autoreset_mode) {
         return Ok(());

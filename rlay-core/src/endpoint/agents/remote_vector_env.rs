@@ -2,18 +2,15 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::raw_vector_env::{RawVectorEnv, VectorResults};
+use super::{raw_vector_env::RawVectorEnv, vector_actions::VectorActions, vector_results::VectorResults};
 use crate::{
     address::Address,
     endpoint::{accept::acceptor::Acceptor, options::AgentOptions, wait::Wait},
     error::Result,
     session::observations::VectorObservations,
-    space::{
-        AnySpace, BatchSpace, Space, check_action,
-        stacked::{SlabSizes, Stack},
-    },
+    space::{AnySpace, BatchSpace, Space},
     value::{Map, Value},
-    wire::{Access, Frames, Role, Spec, put_value},
+    wire::{Access, Frames, Role, Spec},
 };
 
 /// Many environments in other processes, which step at once.
@@ -26,10 +23,7 @@ pub struct RemoteVectorEnv<O: Space = AnySpace, A: Space = AnySpace> {
     action_space: A,
     /// Bounds one reset, step or render. `None`: as long as the peers are alive.
     pub timeout: Option<Duration>,
-    /// The actions while they are collected, and one of them.
-    stack: Option<Stack>,
-    action: Vec<u8>,
-    actions: Vec<u8>,
+    actions: VectorActions,
 }
 
 /// The agent's end where many environments are hosted by a server: the agent dials.
@@ -107,9 +101,7 @@ impl RemoteVectorEnv {
             observation_space: spec.observation_space.clone(),
             action_space: spec.action_space.clone(),
             timeout: options.timeout,
-            stack: SlabSizes::of(&spec.action_space).map(Stack::new),
-            action: Vec::new(),
-            actions: Vec::new(),
+            actions: VectorActions::new(spec),
             raw,
         }
     }
@@ -135,8 +127,8 @@ impl RemoteVectorEnv {
                 return Err(error);
             }
         };
-        let Self { raw, timeout, stack, action, actions, .. } = self;
-        Ok(RemoteVectorEnv { raw, observation_space, action_space, timeout, stack, action, actions })
+        let Self { raw, timeout, actions, .. } = self;
+        Ok(RemoteVectorEnv { raw, observation_space, action_space, timeout, actions })
     }
 }
 
@@ -207,8 +199,8 @@ impl<O: Space, A: Space> RemoteVectorEnv<O, A> {
             let text = format!("{} actions for {} environments; give one for each", actions.len(), self.num_envs());
             return Err(crate::Error::new(crate::ErrorKind::InvalidAction, text));
         }
-        let packed = self.write(actions)?;
-        self.raw.step(packed, &mut self.actions, &mut Wait::new(self.timeout))?;
+        let (packed, actions) = self.actions.write(&self.action_space, actions)?;
+        self.raw.step(packed, actions, &mut Wait::new(self.timeout))?;
         Ok(self.raw.results())
     }
 
@@ -232,8 +224,8 @@ impl<O: Space, A: Space> RemoteVectorEnv<O, A> {
             let text = format!("{} actions for {} environments; give one for each", actions.len(), slots.len());
             return Err(crate::Error::new(crate::ErrorKind::InvalidAction, text));
         }
-        let packed = self.write(actions)?;
-        self.raw.send(slots, packed, &self.actions, &mut Wait::new(self.timeout))
+        let (packed, actions) = self.actions.write(&self.action_space, actions)?;
+        self.raw.send(slots, packed, actions, &mut Wait::new(self.timeout))
     }
 
     /// Begins an episode in each of these environments, with its seed, without waiting.
@@ -248,33 +240,6 @@ impl<O: Space, A: Space> RemoteVectorEnv<O, A> {
     pub fn recv(&mut self, min: usize, max: usize, timeout: Option<Duration>) -> Result<&[u32]> {
         self.raw.recv(min, max, self.timeout, &mut Wait::new(timeout))?;
         Ok(self.raw.received())
-    }
-
-    /// Writes the actions; returns whether they are packed.
-    fn write(&mut self, actions: &[A::Element]) -> Result<bool> {
-        self.actions.clear();
-        if let Some(stack) = &mut self.stack {
-            stack.clear();
-            let mut all = true;
-            for action in actions {
-                self.action.clear();
-                all = all && self.action_space.pack(action, &mut self.action);
-                if !all {
-                    break;
-                }
-                stack.push(&self.action)?;
-            }
-            if all {
-                stack.finish(&mut self.actions);
-                return Ok(true);
-            }
-        }
-        for action in actions {
-            let value = self.action_space.to_value(action);
-            check_action(&self.action_space, &value)?;
-            put_value(&mut self.actions, &value);
-        }
-        Ok(false)
     }
 
     /// What the last call brought besides observations.

@@ -3,22 +3,16 @@
 use std::time::{Duration, Instant};
 
 use smallvec::smallvec;
-use tokio::time;
 
-use super::{GOODBYE_TIME, connection::AsyncConnection};
+use super::{connection::AsyncConnection, session::AsyncSession};
 use crate::{
-    endpoint::{
-        agents::agent::{Answer, REPORT, START_AGAIN, not_made},
-        agents::contract::ContractChecker,
-        options::AgentOptions,
-    },
+    endpoint::{agents::agent::Answer, agents::contract::ContractChecker, options::AgentOptions},
     env::{ResetResult, StepResult},
-    error::{Error, ErrorKind, Result},
-    frame::Frame,
-    session::agent_core::{AgentCore, Reply},
+    error::{Error, Result},
+    session::agent_core::Reply,
     space::{AnySpace, Space, check_action},
     value::{Map, Value},
-    wire::{Access, Attribute, Goodbye, Reset, Role, Row, Spec, put_value},
+    wire::{Access, Attribute, Reset, Role, Row, Spec, put_value},
 };
 
 /// An environment in another process, for an agent inside tokio. Spaces are dynamic.
@@ -39,8 +33,7 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct AsyncEnv {
-    connection: AsyncConnection,
-    core: AgentCore,
+    session: AsyncSession,
     judge: ContractChecker,
     /// Where the next action is written.
     packed: Vec<u8>,
@@ -71,37 +64,18 @@ impl AsyncEnv {
     }
 
     async fn make(connection: AsyncConnection, options: &AgentOptions, left: Duration) -> Result<Self> {
-        let peer = connection.peer();
-        let made = time::timeout(left, Self::ask(connection, options)).await;
-        made.unwrap_or_else(|_| Err(not_made(peer, left)))
-    }
-
-    /// Asks for the environment, for as long as that takes.
-    async fn ask(connection: AsyncConnection, options: &AgentOptions) -> Result<Self> {
-        let (mut core, judge) = (AgentCore::new(*connection.limits()), ContractChecker::new(options.contract));
-        core.make(&options.clone().of_one().make())?;
-        let mut env = Self { connection, core, judge, packed: Vec::new() };
-        env.send().await?;
-        let frame = env.next().await?;
-        match env.core.handle(frame) {
-            Ok(Reply::Made) => {
-                if let Err(error) = env.spec().check_spaces(env.core.limits()) {
-                    // Its host is to know why it is not played.
-                    env.core.goodbye(&Goodbye::because(&error))?;
-                    let _ = time::timeout(GOODBYE_TIME, env.connection.finish(env.core.request()[0])).await;
-                    return Err(error);
-                }
-                Ok(env)
-            }
-            Ok(Reply::Failed(error) | Reply::Over(error)) => Err(error),
-            Ok(_) => Err(Error::protocol("the environment's host answered Make with something else")),
-            Err(error) => Err(env.abort(error).await),
+        let mut session = AsyncSession::make(connection, &options.clone().of_one().make(), left).await?;
+        if let Err(error) = session.spec().check_spaces(session.core.limits()) {
+            // Its host is to know why it is not played.
+            session.leave(&error).await;
+            return Err(error);
         }
+        Ok(Self { session, judge: ContractChecker::new(options.contract), packed: Vec::new() })
     }
 
     /// Spaces, metadata and the rest of what the host told.
     pub fn spec(&self) -> &Spec {
-        self.core.spec()
+        self.session.spec()
     }
 
     /// Gymnasium's `reset`.
@@ -112,14 +86,11 @@ impl AsyncEnv {
     /// was asked. If it is dropped while the request is sent, the connection is lost: over a network the next call has
     /// the request sent over another one, elsewhere the session is over. If it is dropped while it waits for the
     /// answer, that is late: the next `reset` drops it, and until then `step` and `render` fail with
-    /// [`Busy`](ErrorKind::Busy).
+    /// [`Busy`](crate::ErrorKind::Busy).
     pub async fn reset(&mut self, seed: Option<u64>, options: &Value) -> Result<ResetResult<Value>> {
-        self.begin()?;
-        while self.core.is_late() {
-            let came = self.receive().await;
-            self.core.drop_late(came)?;
-        }
-        self.core.reset(&Reset { rows: smallvec![(0, seed.map(Into::into))], options: options.clone() })?;
+        self.session.begin()?;
+        self.session.drop_late().await?;
+        self.session.core.reset(&Reset { rows: smallvec![(0, seed.map(Into::into))], options: options.clone() })?;
         let (row, observation) = self.exchange(true).await?;
         Ok(ResetResult { observation, info: info(row.info) })
     }
@@ -131,8 +102,8 @@ impl AsyncEnv {
     /// As [`reset`](Self::reset): an answer that was waited for is late, and only `reset` goes on. The environment
     /// takes the action all the same, once.
     pub async fn step(&mut self, action: &Value) -> Result<StepResult<Value>> {
-        self.begin()?;
-        let space: &AnySpace = &self.core.spec().action_space;
+        self.session.begin()?;
+        let space: &AnySpace = &self.session.spec().action_space;
         self.packed.clear();
         let packed = space.pack(action, &mut self.packed);
         if !packed {
@@ -140,7 +111,7 @@ impl AsyncEnv {
             self.packed.clear();
             put_value(&mut self.packed, action);
         }
-        self.core.step(&[0], packed, &mut self.packed)?;
+        self.session.core.step(&[0], packed, &mut self.packed)?;
         let (row, observation) = self.exchange(false).await?;
         let Row { reward, terminated, truncated, .. } = row;
         Ok(StepResult { observation, reward, terminated, truncated, info: info(row.info) })
@@ -152,9 +123,9 @@ impl AsyncEnv {
     ///
     /// As [`step`](Self::step).
     pub async fn render(&mut self) -> Result<Value> {
-        self.begin()?;
-        self.core.render(&[0])?;
-        self.send().await?;
+        self.session.begin()?;
+        self.session.core.render(&[0])?;
+        self.session.send().await?;
         match self.receive().await? {
             Answer::Frame(frame) => Ok(frame),
             _ => Err(Error::protocol("a render was answered with something else")),
@@ -168,9 +139,9 @@ impl AsyncEnv {
     ///
     /// As [`step`](Self::step).
     pub async fn attribute(&mut self, name: &str, access: Access) -> Result<Option<Value>> {
-        self.begin()?;
-        self.core.attribute(&Attribute { slots: smallvec![0], name: name.to_owned(), access })?;
-        self.send().await?;
+        self.session.begin()?;
+        self.session.core.attribute(&Attribute { slots: smallvec![0], name: name.to_owned(), access })?;
+        self.session.send().await?;
         match self.receive().await? {
             Answer::Returned(value) => Ok(value),
             _ => Err(Error::protocol("an attribute was answered with something else")),
@@ -184,47 +155,15 @@ impl AsyncEnv {
     /// If the future is dropped before the goodbye is written, the environment says it as when it is dropped. If it is
     /// dropped while the goodbye is sent, the host may find that the connection is lost, and over a network keeps the
     /// environment for its [`AgentOptions::reconnect_timeout`].
-    pub async fn close(mut self) -> Result<()> {
-        let leave = async {
-            let Self { connection, core, .. } = &mut self;
-            connection.begin()?;
-            // A host whose connection is lost would keep the environment for long.
-            connection.recover(core.received(), &|peer_received| core.to_retransmit(peer_received)).await?;
-            core.goodbye(&Goodbye { code: 0, message: "the agent closed the environment".into() })?;
-            connection.finish(core.request()[0]).await
-        };
-        time::timeout(GOODBYE_TIME, leave).await.unwrap_or(Ok(()))
-    }
-
-    /// Answers still to come belong to calls that were cancelled.
-    fn begin(&mut self) -> Result<()> {
-        self.connection.begin()?;
-        self.core.give_up();
-        Ok(())
-    }
-
-    async fn send(&mut self) -> Result<()> {
-        self.connection.send(self.core.request()).await
-    }
-
-    async fn next(&mut self) -> Result<Frame> {
-        let Self { connection, core, .. } = self;
-        match connection.next(core.received(), |peer_received| core.to_retransmit(peer_received)).await {
-            Ok(Some(frame)) => Ok(frame),
-            Ok(None) => {
-                Err(self.lost(Error::new(ErrorKind::ConnectionLost, "the environment's host closed the connection")))
-            }
-            Err(error) if error.kind() == ErrorKind::Protocol => Err(self.abort(error).await),
-            Err(error) if error.kind() == ErrorKind::ConnectionLost => Err(self.lost(error)),
-            Err(error) => Err(error),
-        }
+    pub async fn close(self) -> Result<()> {
+        self.session.close().await
     }
 
     async fn exchange(&mut self, is_first: bool) -> Result<(Row, Value)> {
-        self.send().await?;
+        self.session.send().await?;
         match self.receive().await? {
             Answer::Row(row, received) => {
-                let space = &self.core.spec().observation_space;
+                let space = &self.session.spec().observation_space;
                 Ok((row, self.judge.element(received, space, space, is_first)?))
             }
             _ => Err(Error::protocol("a request was answered with something else")),
@@ -233,39 +172,9 @@ impl AsyncEnv {
 
     /// The answer to the request under way.
     async fn receive(&mut self) -> Result<Answer> {
-        let frame = self.next().await?;
-        match self.core.handle(frame) {
-            Ok(Reply::Failed(error)) => Err(error),
-            Ok(Reply::Over(error)) => Err(self.lost(error)),
-            Ok(Reply::Made) => Err(Error::protocol("an answer to no request")),
-            Ok(reply) => Answer::of_one_slot(reply),
-            Err(error) => Err(self.abort(error).await),
-        }
-    }
-
-    /// Ends the session because the connection did.
-    fn lost(&mut self, error: Error) -> Error {
-        let error = if error.kind() == ErrorKind::ConnectionLost { error.advice(START_AGAIN) } else { error };
-        self.connection.end(error.clone());
-        error
-    }
-
-    /// Ends the session because the peer broke the protocol, and tells it so.
-    async fn abort(&mut self, error: Error) -> Error {
-        self.core.abort(&error);
-        let error = error.advice(REPORT);
-        self.connection.end(error.clone());
-        let _ = time::timeout(GOODBYE_TIME, self.connection.finish(self.core.request()[0])).await;
-        error
-    }
-}
-
-impl Drop for AsyncEnv {
-    /// Says goodbye but waits for nothing; `close` is the orderly way, and the only one outside of the runtime.
-    fn drop(&mut self) {
-        let goodbye = Goodbye { code: 0, message: "the agent dropped the environment".into() };
-        if self.connection.is_ready() && self.core.goodbye(&goodbye).is_ok() {
-            self.connection.finish_later(self.core.request()[0].to_vec());
+        match self.session.receive().await? {
+            Reply::Failed(error) => Err(error),
+            reply => Answer::of_one_slot(reply),
         }
     }
 }

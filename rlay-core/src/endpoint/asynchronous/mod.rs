@@ -3,6 +3,8 @@
 mod acceptor;
 mod connection;
 mod env;
+mod session;
+mod vector_env;
 
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use tokio::time;
 pub use acceptor::AsyncAcceptor;
 pub use connection::AsyncConnection;
 pub use env::AsyncEnv;
+pub use vector_env::AsyncVectorEnv;
 
 use crate::{
     address::Address,
