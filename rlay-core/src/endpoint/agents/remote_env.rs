@@ -22,7 +22,7 @@ pub struct RemoteEnv<O: Space = AnySpace, A: Space = AnySpace> {
     raw: RawEnv,
     observation_space: O,
     action_space: A,
-    /// Bounds one reset, step or render. `None`: as long as the peer is alive.
+    /// Bounds one reset, step, render or attribute. `None`: as long as the peer is alive.
     pub timeout: Option<Duration>,
     judge: ContractChecker,
     /// Where actions are written.

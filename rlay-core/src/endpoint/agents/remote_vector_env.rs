@@ -21,7 +21,7 @@ pub struct RemoteVectorEnv<O: Space = AnySpace, A: Space = AnySpace> {
     raw: RawVectorEnv,
     observation_space: O,
     action_space: A,
-    /// Bounds one reset, step or render. `None`: as long as the peers are alive.
+    /// Bounds one reset, step, render or attribute. `None`: as long as the peers are alive.
     pub timeout: Option<Duration>,
     actions: VectorActions,
 }

@@ -151,7 +151,7 @@ impl AgentOptions {
         self
     }
 
-    /// Bounds one reset, step or render. By default `None`: a call waits as long as the peer is alive.
+    /// Bounds one reset, step, render or attribute. By default `None`: a call waits as long as the peer is alive.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
         self
