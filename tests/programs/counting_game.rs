@@ -52,8 +52,10 @@ impl Env for Game {
     }
 
     fn step(&mut self, action: i64) -> Result<StepResult<[f64; 4]>, EnvError> {
-        while self.steps >= self.hang_after {
-            thread::park();
+        if self.steps >= self.hang_after {
+            loop {
+                thread::park();
+            }
         }
         (self.steps, self.step) = (self.steps + 1, self.step + 1);
         let ends = self.step >= 5 + (7 * self.number + 3 * self.episode) % 11;
