@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The first waits for agents (`ClientEnv`), the second dials one that listens (`ServerEnv`), with another environment
-//! for each that the agent takes, up to `--max-sessions`. The server runs until Ctrl-C or, with `--until-stdin-closes`,
+//! for each that the agent takes, up to `--max-sessions`. Many environments of one agent step on `--threads` threads.
+//! The server runs until Ctrl-C or, with `--until-stdin-closes`,
 //! until its parent closes its standard input; then it closes its agents' sessions, and prints how many steps it
 //! served. Every reset tells the agent the same number as `info["total_steps"]`.
 
@@ -81,6 +82,9 @@ fn main() -> Result<(), EnvError> {
     if let Some(sessions) = arguments::value("--max-sessions") {
         options = options.max_sessions(sessions.parse()?);
     }
+    if let Some(threads) = arguments::value("--threads") {
+        options = options.threads(threads.parse()?);
+    }
     let factory = |make: &Make| Ok(Counted { env: CartPole::new(make.render_mode.as_deref()), steps: 0 });
     let served = if let Some(address) = arguments::value("--listen") {
         let backend = ServerBackend::bind(factory, &address, options)?;
@@ -93,9 +97,9 @@ fn main() -> Result<(), EnvError> {
         let closing = backend.clone();
         run_until_told(|| backend.run(), move || closing.close())?
     } else {
-        return Err(
-            "usage: cartpole_server (--listen | --dial) ADDRESS [--max-sessions N] [--until-stdin-closes]".into()
-        );
+        return Err("usage: cartpole_server (--listen | --dial) ADDRESS [--max-sessions N] [--threads N] \
+             [--until-stdin-closes]"
+            .into());
     };
     println!("served {} steps", TOTAL.load(Relaxed));
     Ok(served?)

@@ -5,12 +5,14 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
 };
 
 use rlay::{
     Action, Actions, BoxSpace, ClientEnv, ClientVectorEnv, Discrete, Env, EnvError, FrameArray, Observation,
-    ResetResult, ResetRows, ServerBackend, Space, StepResult, StepRows, Value, VectorEnv, wire::Make,
+    ResetResult, ResetRows, ServerBackend, Space, StepResult, StepRows, Value, VectorEnv,
+    endpoint::{RawVectorEnv, Wait},
+    wire::{AutoresetMode, Make, Seed},
 };
 use rlay_testkit::ImageEnv;
 
@@ -25,8 +27,11 @@ use cartpoles::CartPoles;
 
 thread_local! {
     static COUNTS: Cell<bool> = const { Cell::new(false) };
+    static IS_AGENT: Cell<bool> = const { Cell::new(false) };
 }
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Counts those of every thread but the agent's.
+static COUNTS_HOSTS: AtomicBool = AtomicBool::new(false);
 
 /// The system's allocator; counts the allocations of the threads that asked to be counted.
 struct Counting;
@@ -34,7 +39,8 @@ struct Counting;
 impl Counting {
     fn count(&self) {
         // A thread that is ending has no such variable any more.
-        if COUNTS.try_with(Cell::get).unwrap_or(false) {
+        let of_host = || COUNTS_HOSTS.load(SeqCst) && !IS_AGENT.try_with(Cell::get).unwrap_or(true);
+        if COUNTS.try_with(Cell::get).unwrap_or(false) || of_host() {
             ALLOCATIONS.fetch_add(1, SeqCst);
         }
     }
@@ -201,6 +207,31 @@ where
     Ok(())
 }
 
+/// Steps 64 environments of a host with so many threads, over the ends of many episodes.
+fn play_on_threads(address: &str, threads: u32) -> Result<(), EnvError> {
+    const SLOTS: u32 = 64;
+    let options = rlay::host_options().threads(threads);
+    let backend = ServerBackend::bind(|_| Ok(CartPole::new(None)), address, options)?;
+    backend.start()?;
+    let agent = rlay::agent_options().num_envs(SLOTS).autoreset_mode(AutoresetMode::SameStep);
+    let mut envs = RawVectorEnv::connect(&backend.address().to_string(), agent, &mut Wait::default())?;
+    let rows: Vec<_> = (0..SLOTS).map(|slot| (slot, Some(Seed::from(u64::from(slot))))).collect();
+    envs.reset(&rows, &Value::None, &mut Wait::default())?;
+    IS_AGENT.set(true);
+    // Buffers grow until as many episodes as ever have ended in one step.
+    for step in 0..3000 {
+        COUNTS_HOSTS.store(step >= 2000, SeqCst);
+        let mut actions: Vec<u8> = (0..SLOTS).flat_map(|slot| i64::from((slot + step) % 2).to_le_bytes()).collect();
+        actions.resize(actions.len() + SLOTS as usize, 0);
+        envs.step(true, &mut actions, &mut Wait::default())?;
+    }
+    COUNTS_HOSTS.store(false, SeqCst);
+    assert_eq!(ALLOCATIONS.load(SeqCst), 0, "in 1000 steps of {SLOTS} over {address} on {threads} threads");
+    envs.close(&mut Wait::default())?;
+    backend.close();
+    Ok(())
+}
+
 #[test]
 fn a_warm_step_allocates_nothing() -> Result<(), EnvError> {
     let unix = format!("unix://{}/rlay-allocations-{}.sock", std::env::temp_dir().display(), std::process::id());
@@ -222,6 +253,10 @@ fn a_warm_step_allocates_nothing() -> Result<(), EnvError> {
         play_many(&ServerBackend::bind(pole, &address, rlay::host_options())?)?;
         let poles = |make: &Make| Ok(Watched::new(CartPoles::new(make.slots as usize), MANY));
         play_many(&ServerBackend::bind_vector(poles, &address, rlay::host_options())?)?;
+    }
+    // The others are not running any more; the thread that accepts waits for agents.
+    for threads in [1, 2] {
+        play_on_threads(&unix, threads)?;
     }
     COUNTS.set(true);
     drop(std::hint::black_box(vec![1]));

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, PipeReader, PipeWriter, Write},
+    io::{self, PipeReader, PipeWriter, Read, Write},
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering::SeqCst, fence},
@@ -35,6 +35,8 @@ struct Inner {
     /// the pipe stays readable.
     pipe: OnceLock<Option<(PipeReader, PipeWriter)>>,
     children: Mutex<Vec<Weak<Self>>>,
+    /// Whether waits end at once from their beginning on, see [`CancelToken::is_prompt`].
+    is_prompt: bool,
     pid: u32,
 }
 
@@ -45,6 +47,7 @@ impl Default for Inner {
             tasks: Notify::new(),
             pipe: OnceLock::new(),
             children: Mutex::default(),
+            is_prompt: false,
             pid: std::process::id(),
         }
     }
@@ -70,15 +73,46 @@ impl CancelToken {
     #[must_use]
     pub fn child(&self) -> Self {
         let child = Self::default();
+        self.adopt(&child);
+        child
+    }
+
+    /// Sets `child` when this is set.
+    pub(crate) fn adopt(&self, child: &Self) {
         let mut children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
-        children.retain(|child| child.strong_count() > 0);
+        children.retain(|other| other.strong_count() > 0 && other.as_ptr() != Arc::as_ptr(&child.0));
         children.push(Arc::downgrade(&child.0));
         drop(children);
         // `cancel` may have come before there was a child.
         if self.is_cancelled() {
             child.cancel();
         }
-        child
+    }
+
+    /// One for waits that are expected to end with it. Its pipe exists from the start, if descriptors allow it, so that
+    /// each time it is set writes one byte.
+    pub(crate) fn prompt() -> Self {
+        let token = Self(Arc::new(Inner { is_prompt: true, ..Inner::default() }));
+        let _ = token.pipe();
+        token
+    }
+
+    /// Whether a wait has to look at the token from its beginning on. Others may first wait for a moment in a way that
+    /// costs less and does not see it.
+    pub(crate) fn is_prompt(&self) -> bool {
+        self.0.is_prompt
+    }
+
+    /// Undoes [`cancel`](Self::cancel), for a [`prompt`](Self::prompt) token with one thread that waits: that thread
+    /// calls it.
+    pub(crate) fn rearm(&self) {
+        if self.0.is_set.swap(false, SeqCst)
+            && self.0.pid == std::process::id()
+            && let Some(Some((reader, _))) = self.0.pipe.get()
+        {
+            // Set once, it has written one byte, or is about to.
+            let _ = (&*reader).read(&mut [0]);
+        }
     }
 
     /// Whether it was set.

@@ -7,7 +7,7 @@ use crate::{
     error::{EnvError, EnvFailure, Error, ErrorKind, Result},
     guard::guard,
     printable::log_entry,
-    space::{Space, difference},
+    space::{Space, difference, stacked::SlabSizes},
     value::{Map, Value},
     wire::{Access, Attribute, AutoresetMode, Keys, Payload, Seed, Spec, put_map_value, put_value},
 };
@@ -91,6 +91,8 @@ pub struct Hosted<E: Env> {
     env: E,
     spec: Spec,
     fixed: bool,
+    /// Whether an observation is so large that it is not copied where its memory can be sent.
+    is_large: bool,
     last: Option<Observation<E>>,
     /// Whether it is logged already that the spaces differ from those in `spec`.
     told: bool,
@@ -111,14 +113,15 @@ impl<E: Env> Hosted<E> {
             details: metadata.details(),
             attributes: Vec::new(),
         };
-        let fixed = spec.observation_space.is_fixed();
-        Self { env, spec, fixed, last: None, told: false }
+        let sizes = SlabSizes::of(&spec.observation_space);
+        let (fixed, is_large) = (sizes.is_some(), sizes.is_some_and(|sizes| sizes.len(1) >= IN_PLACE));
+        Self { env, spec, fixed, is_large, last: None, told: false }
     }
 
     fn observe(&mut self, observation: Observation<E>, info: &Map, outcome: &mut Outcome) -> Result<(), EnvError> {
         let space = self.env.observation_space();
         write_info(info, outcome)?;
-        if self.fixed && space.slab(&observation).is_some_and(|bytes| bytes.len() >= IN_PLACE) {
+        if self.is_large && space.slab(&observation).is_some() {
             outcome.observation.clear();
             outcome.packed = true;
             self.last = Some(observation);

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::{
     error::{Error, ErrorKind, Result},
     host::{HostEnv, Outcome, access, no_attribute},
+    host_threads::HostThreads,
     space::stacked::{SlabSizes, Stack, no_packed_form},
     value::Value,
     wire::{Attribute, AutoresetMode, Frames, Limits, Payload, Reset, Returned, Row, Seed, Spec, put_value},
@@ -63,6 +64,9 @@ pub enum HostedEnv<'m> {
     One(Box<dyn HostEnv + 'm>),
     /// Several at once.
     Several(Box<dyn HostVectorEnv + 'm>),
+    /// Several that step on threads of their own. Only backends make them, see
+    /// [`HostOptions::threads`](crate::HostOptions::threads).
+    Threads(Box<HostThreads>),
 }
 
 impl HostedEnv<'_> {
@@ -71,6 +75,7 @@ impl HostedEnv<'_> {
         match self {
             Self::One(env) => env.spec(),
             Self::Several(envs) => envs.spec(),
+            Self::Threads(threads) => threads.spec().clone(),
         }
     }
 
@@ -79,6 +84,7 @@ impl HostedEnv<'_> {
         match self {
             Self::One(env) => env.close(),
             Self::Several(envs) => envs.close(),
+            Self::Threads(threads) => threads.close(),
         }
     }
 }
@@ -87,11 +93,13 @@ impl HostedEnv<'_> {
 #[derive(Debug)]
 pub struct HostSlots<'m> {
     envs: Vec<Box<dyn HostEnv + 'm>>,
+    /// The slot of the first of them.
+    first_slot: u32,
     spec: Spec,
     /// Whether the episode of each slot has ended and its next step begins another.
     is_due: Vec<bool>,
     actions: Option<SlabSizes>,
-    /// One action in the packed form.
+    /// One action in the packed form, whose padding stays zero.
     action: Vec<u8>,
     outcome: Outcome,
     rows: Collected,
@@ -113,10 +121,20 @@ struct Collected {
 impl<'m> HostSlots<'m> {
     /// One slot for each of `envs`, of which there is at least one. All have the spaces of the first, which is checked;
     /// if they do not, all are closed.
-    pub fn new(mut envs: Vec<Box<dyn HostEnv + 'm>>, autoreset_mode: AutoresetMode) -> Result<Self> {
+    pub fn new(envs: Vec<Box<dyn HostEnv + 'm>>, autoreset_mode: AutoresetMode) -> Result<Self> {
+        Self::from_slot(0, envs, autoreset_mode)
+    }
+
+    /// The same for the slots from `first_slot` on.
+    pub(crate) fn from_slot(
+        first_slot: u32,
+        mut envs: Vec<Box<dyn HostEnv + 'm>>,
+        autoreset_mode: AutoresetMode,
+    ) -> Result<Self> {
         let first = envs.first().ok_or_else(|| Error::protocol("a host of no environment"))?.spec();
         let spec = Spec { slots: envs.len() as u32, autoreset_mode, ..first };
         let other = envs.iter().enumerate().skip(1).find_map(|(slot, env)| {
+            let slot = first_slot as usize + slot;
             same_spaces(&spec, &env.spec()).err().map(|error| error.at(format_args!("env slot {slot}")))
         });
         if let Some(error) = other {
@@ -128,22 +146,33 @@ impl<'m> HostSlots<'m> {
         let collected = || Collected::new(SlabSizes::of(&spec.observation_space));
         Ok(Self {
             is_due: vec![false; envs.len()],
+            action: vec![0; SlabSizes::of(&spec.action_space).map_or(0, |sizes| sizes.len(1))],
             actions: SlabSizes::of(&spec.action_space),
-            action: Vec::new(),
             outcome: Outcome::default(),
             rows: collected(),
             lasts: collected(),
             envs,
+            first_slot,
             spec,
         })
     }
 
+    /// How many bytes of infos, and of observations as values, the rows without `last` of the last call take.
+    pub(crate) fn first_lens(&self) -> (usize, usize) {
+        (self.rows.infos.len(), self.rows.values.len())
+    }
+
+    /// Where the environment of a slot is.
+    fn at(&self, slot: u32) -> usize {
+        (slot - self.first_slot) as usize
+    }
+
     /// Resets one slot; the row says `first` and is what `row` says otherwise.
     fn reset_slot(&mut self, row: Row, seed: Option<&Seed>, options: &Value) -> Result<()> {
-        let slot = row.slot as usize;
-        let env = &mut self.envs[slot];
+        let at = self.at(row.slot);
+        let env = &mut self.envs[at];
         env.reset_into(seed, options, &mut self.outcome)?;
-        self.is_due[slot] = false;
+        self.is_due[at] = false;
         self.rows.push(Row { first: true, ..row }, &self.outcome, env.as_ref(), &self.spec)
     }
 
@@ -157,19 +186,19 @@ impl<'m> HostSlots<'m> {
             reward: 0.0,
             info: Value::None,
         };
-        if self.is_due[slot as usize] {
+        let at = self.at(slot);
+        if self.is_due[at] {
             return self.reset_slot(row, None, &Value::None);
         }
         let action = match action {
             Action::Packed { stacked, rows, row, limits } => {
                 let Some(sizes) = &self.actions else { return Err(no_packed_form()) };
-                self.action.clear();
-                sizes.row(stacked, rows, row, &mut self.action);
+                sizes.copy_row((stacked, rows, row), (&mut self.action, 1, 0));
                 Payload::of_packed(&self.action, limits)
             }
             Action::Value(payload) => payload,
         };
-        let env = &mut self.envs[slot as usize];
+        let env = &mut self.envs[at];
         env.step_into(action, &mut self.outcome)?;
         let Outcome { reward, terminated, truncated, .. } = self.outcome;
         let row = Row { terminated, truncated, reward, ..row };
@@ -180,7 +209,7 @@ impl<'m> HostSlots<'m> {
                 self.reset_slot(row, None, &Value::None)
             }
             (ended, mode) => {
-                self.is_due[slot as usize] = ended && mode == AutoresetMode::NextStep;
+                self.is_due[at] = ended && mode == AutoresetMode::NextStep;
                 self.rows.push(row, &self.outcome, env.as_ref(), &self.spec)
             }
         }
@@ -286,7 +315,8 @@ impl HostVectorEnv for HostSlots<'_> {
 
     fn render(&mut self, slots: &[u32]) -> Result<Frames> {
         let render = |slot: &u32| {
-            let frame = self.envs[*slot as usize].render().map_err(|error| in_slot(*slot, error))?;
+            let at = self.at(*slot);
+            let frame = self.envs[at].render().map_err(|error| in_slot(*slot, error))?;
             Ok((*slot, frame))
         };
         slots.iter().map(render).collect::<Result<_>>().map(Frames)
@@ -295,7 +325,8 @@ impl HostVectorEnv for HostSlots<'_> {
     /// Ends with the first slot that fails, as Gymnasium's own vectors do.
     fn attribute(&mut self, attribute: &Attribute) -> Result<Returned> {
         let access = |(row, slot): (usize, &u32)| {
-            let value = access(self.envs[*slot as usize].as_mut(), attribute, row);
+            let at = self.at(*slot);
+            let value = access(self.envs[at].as_mut(), attribute, row);
             value.map(|value| (*slot, value)).map_err(|error| in_slot(*slot, error))
         };
         attribute.slots.iter().enumerate().map(access).collect::<Result<_>>().map(Returned)
@@ -303,8 +334,8 @@ impl HostVectorEnv for HostSlots<'_> {
 
     fn close(&mut self) -> Result<()> {
         let mut result = Ok(());
-        for (slot, env) in self.envs.iter_mut().enumerate() {
-            let closed = env.close().map_err(|error| in_slot(slot as u32, error));
+        for (slot, env) in (self.first_slot..).zip(&mut self.envs) {
+            let closed = env.close().map_err(|error| in_slot(slot, error));
             result = result.and(closed);
         }
         result
@@ -365,7 +396,7 @@ impl Collected {
 }
 
 /// Appends the value of a packed observation.
-fn put_unpacked(packed: &[u8], spec: &Spec, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn put_unpacked(packed: &[u8], spec: &Spec, out: &mut Vec<u8>) -> Result<()> {
     let payload = Payload::of_packed(packed, &Limits::default());
     put_value(out, &payload.element(&spec.observation_space)?);
     Ok(())

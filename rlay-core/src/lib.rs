@@ -20,7 +20,9 @@ mod error;
 pub mod frame;
 mod guard;
 pub mod host;
+mod host_threads;
 pub mod host_vector;
+mod host_work;
 mod hosted_vector;
 mod mem;
 pub mod net;
@@ -36,6 +38,7 @@ mod stream;
 mod token;
 mod value;
 mod vector_env;
+mod wake_flag;
 pub mod wire;
 
 pub use address::Address;
@@ -54,6 +57,7 @@ pub use env::{Action, Env, Metadata, Observation, ResetResult, StepResult, rende
 pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};
 pub use frame::{Frame, Pool};
 pub use host::{HostEnv, Hosted, Outcome};
+pub use host_threads::HostThreads;
 pub use host_vector::{HostSlots, HostVectorEnv, HostedEnv, VectorOutcome};
 pub use hosted_vector::HostedVector;
 pub use mem::Mem;

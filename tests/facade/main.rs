@@ -23,6 +23,7 @@ mod failures;
 mod first_ready;
 mod foreign_peers;
 mod goodbyes;
+mod host_threads;
 mod hosting;
 #[cfg(target_os = "linux")]
 mod launching;

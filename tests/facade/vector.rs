@@ -23,6 +23,19 @@ pub(crate) const MODES: [AutoresetMode; 3] =
     [AutoresetMode::Disabled, AutoresetMode::NextStep, AutoresetMode::SameStep];
 pub(crate) const KINDS: [Kind; 3] = [Kind::Packed, Kind::Mixed, Kind::Texts];
 
+const HOSTINGS: [Hosting; 3] = [Hosting::OneThread, Hosting::Threads, Hosting::Plain];
+
+/// How a host steps the environments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hosting {
+    /// One after another, and begins next episodes by itself.
+    OneThread,
+    /// The same on several threads.
+    Threads,
+    /// One after another, and begins no episode.
+    Plain,
+}
+
 /// Which spaces the environments have, and how they fill them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -434,27 +447,28 @@ fn connect(address: &str, options: AgentOptions, slots: u32, mode: AutoresetMode
     RawVectorEnv::connect(address, options, &mut patience())
 }
 
-/// An agent's environments in `mode`: `is_plain`, of a host that begins no episode.
+/// An agent's environments in `mode`, and their host.
 fn connected(
     mode: AutoresetMode,
-    is_plain: bool,
+    hosting: Hosting,
     make: impl Fn(u32) -> Counter + Send + Sync + 'static,
 ) -> Result<(RawVectorEnv, Box<dyn std::any::Any>)> {
-    if is_plain {
+    if hosting == Hosting::Plain {
         let (address, thread) = host(usize::MAX, move || Plain::new((0..SLOTS).map(make).collect()))?;
         return Ok((connect(&address, patient(), SLOTS, mode)?, Box::new(thread)));
     }
-    let backend = backend(patient_host(), make)?;
+    let threads = if hosting == Hosting::Threads { 3 } else { 1 };
+    let backend = backend(patient_host().threads(threads), make)?;
     let env = connect(&backend.address().to_string(), patient(), SLOTS, mode)?;
     Ok((env, Box::new(backend)))
 }
 
-/// Runs `test` in every mode, with every kind of spaces, on a host that begins next episodes and one that does not.
-fn everywhere(test: impl Fn(Kind, AutoresetMode, bool) -> Result<()> + Send + 'static) {
+/// Runs `test` in every mode, with every kind of spaces, on every kind of host.
+fn everywhere(test: impl Fn(Kind, AutoresetMode, Hosting) -> Result<()> + Send + 'static) {
     bounded(move || {
         for (kind, mode) in KINDS.into_iter().flat_map(|kind| MODES.map(|mode| (kind, mode))) {
-            for is_plain in [false, true] {
-                test(kind, mode, is_plain).unwrap_or_else(|e| panic!("{kind:?} {mode:?}, plain {is_plain}: {e}"));
+            for hosting in HOSTINGS {
+                test(kind, mode, hosting).unwrap_or_else(|e| panic!("{kind:?} {mode:?}, {hosting:?}: {e}"));
             }
         }
     });
@@ -462,13 +476,13 @@ fn everywhere(test: impl Fn(Kind, AutoresetMode, bool) -> Result<()> + Send + 's
 
 #[test]
 fn every_row_is_that_of_the_same_environments_here() {
-    everywhere(|kind, mode, is_plain| {
-        let (mut env, _host) = connected(mode, is_plain, move |slot| Counter::new(kind, slot))?;
+    everywhere(|kind, mode, hosting| {
+        let (mut env, _host) = connected(mode, hosting, move |slot| Counter::new(kind, slot))?;
         assert_eq!((env.spec().slots, env.autoreset_mode()), (SLOTS, mode));
         assert_eq!(env.spec().autoreset_mode, mode);
         let mut locals = Locals::new(mode, (0..SLOTS).map(|slot| Counter::new(kind, slot)).collect());
         let options: Value = Map::from([("far", 1)]).into();
-        let at = |n: usize| format!("{kind:?} {mode:?}, plain {is_plain}, after {n}");
+        let at = |n: usize| format!("{kind:?} {mode:?}, {hosting:?}, after {n}");
         assert!(!env.observations().is_complete());
         locals.reset(&all(), &options);
         reset(&mut env, &all(), &options)?;
@@ -497,8 +511,8 @@ fn every_row_is_that_of_the_same_environments_here() {
 
 #[test]
 fn a_slot_that_is_reset_before_the_others_has_its_observation() {
-    everywhere(|kind, mode, is_plain| {
-        let (mut env, _host) = connected(mode, is_plain, move |slot| Counter::new(kind, slot))?;
+    everywhere(|kind, mode, hosting| {
+        let (mut env, _host) = connected(mode, hosting, move |slot| Counter::new(kind, slot))?;
         let mut locals = Locals::new(mode, (0..SLOTS).map(|slot| Counter::new(kind, slot)).collect());
         for rows in [&[(4, None)][..], &[(1, Some(3)), (0, None)], &[(4, None), (2, None)], &[(3, None)]] {
             locals.reset(rows, &Value::None);
@@ -522,17 +536,17 @@ fn a_slot_that_is_reset_before_the_others_has_its_observation() {
 #[test]
 fn what_fails_in_one_slot_says_so_and_the_others_have_stepped() {
     for deed in [Deed::Fail, Deed::Panic] {
-        everywhere(move |kind, mode, is_plain| {
+        everywhere(move |kind, mode, hosting| {
             let troubled =
                 move |slot: u32| Counter { trouble: Some(deed).filter(|_| slot == 3), ..Counter::new(kind, slot) };
             // In some of these steps episodes of other slots end, and in some they are due for the next.
             for failing in 1..=8 {
-                let (mut env, _host) = connected(mode, is_plain, troubled)?;
+                let (mut env, _host) = connected(mode, hosting, troubled)?;
                 let mut locals = Locals::new(mode, (0..SLOTS).map(|slot| Counter::new(kind, slot)).collect());
                 locals.reset(&all(), &Value::None);
                 reset(&mut env, &all(), &Value::None)?;
                 for n in 1..=12 {
-                    let at = format!("{kind:?} {mode:?}, plain {is_plain}, failing in {failing}, step {n}");
+                    let at = format!("{kind:?} {mode:?}, {hosting:?}, failing in {failing}, step {n}");
                     let mut numbers = vec![n; SLOTS as usize];
                     // A slot that is due takes no action.
                     let is_failing = n == failing && !locals.is_due[3];
@@ -553,7 +567,7 @@ fn what_fails_in_one_slot_says_so_and_the_others_have_stepped() {
                     let failure = error.env_failure().expect("an error of the environment");
                     assert_eq!(failure.error_type, deed.class());
                     // The agent does not learn of the ends in a step that failed, and so begins no episode.
-                    if is_plain && mode != AutoresetMode::Disabled && ended.contains(&0) {
+                    if hosting == Hosting::Plain && mode != AutoresetMode::Disabled && ended.contains(&0) {
                         step(&mut env, kind, &[1; 5])?;
                         break;
                     }
@@ -566,7 +580,7 @@ fn what_fails_in_one_slot_says_so_and_the_others_have_stepped() {
 
 #[test]
 fn a_late_answer_is_fetched_with_all_rows_or_dropped_by_a_reset() {
-    everywhere(|kind, mode, is_plain| {
+    everywhere(|kind, mode, hosting| {
         if kind == Kind::Mixed {
             return Ok(()); // each deadline takes its time
         }
@@ -576,11 +590,11 @@ fn a_late_answer_is_fetched_with_all_rows_or_dropped_by_a_reset() {
             gate: Some(Gated(for_env.clone())).filter(|_| slot == 3),
             ..Counter::new(kind, slot)
         };
-        let (mut env, _host) = connected(mode, is_plain, gated)?;
+        let (mut env, _host) = connected(mode, hosting, gated)?;
         let mut locals = Locals::new(mode, (0..SLOTS).map(|slot| Counter::new(kind, slot)).collect());
         locals.reset(&all(), &Value::None);
         reset(&mut env, &all(), &Value::None)?;
-        let at = |what: &str| format!("{kind:?} {mode:?}, plain {is_plain}: {what}");
+        let at = |what: &str| format!("{kind:?} {mode:?}, {hosting:?}: {what}");
         let hold = |env: &mut RawVectorEnv, locals: &mut Locals| {
             let mut numbers = vec![1; SLOTS as usize];
             // A slot that is due takes no action, and another step does.
@@ -610,7 +624,7 @@ fn a_late_answer_is_fetched_with_all_rows_or_dropped_by_a_reset() {
             hold(&mut env, &mut locals);
             gate.open();
             // What was late may have ended episodes, of which a host in mode SameStep has begun the next ones.
-            if is_plain && mode == AutoresetMode::SameStep {
+            if hosting == Hosting::Plain && mode == AutoresetMode::SameStep {
                 let ended = locals.lasts.iter().map(|(slot, ..)| *slot as usize).collect::<Vec<_>>();
                 ended.into_iter().for_each(|slot| locals.envs[slot].episode -= 1);
             }
@@ -633,14 +647,14 @@ fn a_late_answer_is_fetched_with_all_rows_or_dropped_by_a_reset() {
 #[test]
 fn a_slot_that_is_dropped_late_begins_its_next_episode_all_the_same() {
     bounded(|| {
-        for is_plain in [false, true] {
+        for hosting in HOSTINGS {
             let gate = Gate::default();
             let for_env = gate.clone();
             let gated = move |slot: u32| Counter {
                 gate: Some(Gated(for_env.clone())).filter(|_| slot == 3),
                 ..Counter::new(Kind::Packed, slot)
             };
-            let (mut env, _host) = connected(AutoresetMode::NextStep, is_plain, gated)?;
+            let (mut env, _host) = connected(AutoresetMode::NextStep, hosting, gated)?;
             let mut locals =
                 Locals::new(AutoresetMode::NextStep, (0..SLOTS).map(|slot| Counter::new(Kind::Packed, slot)).collect());
             locals.reset(&all(), &Value::None);
@@ -715,8 +729,8 @@ fn a_host_that_makes_something_else_is_refused_in_words() {
 
 #[test]
 fn requests_for_wrong_slots_are_refused_and_change_nothing() {
-    everywhere(|kind, mode, is_plain| {
-        let (mut env, _host) = connected(mode, is_plain, move |slot| Counter::new(kind, slot))?;
+    everywhere(|kind, mode, hosting| {
+        let (mut env, _host) = connected(mode, hosting, move |slot| Counter::new(kind, slot))?;
         let mut locals = Locals::new(mode, (0..SLOTS).map(|slot| Counter::new(kind, slot)).collect());
         locals.reset(&all(), &Value::None);
         reset(&mut env, &all(), &Value::None)?;
@@ -736,8 +750,8 @@ fn requests_for_wrong_slots_are_refused_and_change_nothing() {
 
 #[test]
 fn malformed_actions_reach_no_environment() {
-    everywhere(|kind, mode, is_plain| {
-        let (mut env, _host) = connected(mode, is_plain, move |slot| Counter::new(kind, slot))?;
+    everywhere(|kind, mode, hosting| {
+        let (mut env, _host) = connected(mode, hosting, move |slot| Counter::new(kind, slot))?;
         let mut locals = Locals::new(mode, (0..SLOTS).map(|slot| Counter::new(kind, slot)).collect());
         locals.reset(&all(), &Value::None);
         reset(&mut env, &all(), &Value::None)?;
@@ -752,7 +766,7 @@ fn malformed_actions_reach_no_environment() {
             locals.step(&[2; 5], None);
             let stepped = step(&mut env, kind, &[2; 5]);
             stepped?;
-            locals.compare(&mut env, &format!("{kind:?} {mode:?}, plain {is_plain}"));
+            locals.compare(&mut env, &format!("{kind:?} {mode:?}, {hosting:?}"));
         }
         Ok(())
     });

@@ -11,7 +11,7 @@ use std::{
 
 use driver::Driver;
 pub(crate) use driver::refuse_inside_tokio;
-use tokio::time;
+use tokio::{task, time};
 
 use crate::{
     address::Address,
@@ -34,8 +34,12 @@ async fn unless<T>(cancel: Option<&CancelToken>, future: impl Future<Output = Re
     let Some(cancel) = cancel else { return future.await };
     let stopped = async {
         cancel.cancelled().await;
-        // As at a deadline, what has already arrived is taken; for that the runtime must poll first.
-        time::sleep(Duration::from_millis(1)).await;
+        // As at a deadline, what has already arrived is taken; for that the runtime must poll first. Where the caller
+        // comes back soon, once is enough.
+        match cancel.is_prompt() {
+            true => task::yield_now().await,
+            false => time::sleep(Duration::from_millis(1)).await,
+        }
     };
     let (mut future, mut stopped) = (pin!(future), pin!(stopped));
     poll_fn(|context| match future.as_mut().poll(context) {

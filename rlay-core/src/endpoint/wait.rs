@@ -67,8 +67,8 @@ pub struct Wait<'a> {
     pub(crate) is_approximate: bool,
     /// Whether the channel that is waited on looks at `cancel` itself.
     pub(crate) wakes_on_cancel: bool,
-    /// Whether the attempt itself looks at something besides.
-    pub(crate) needs_polling: bool,
+    /// How often the attempt itself looks at something besides.
+    pub(crate) poll_interval: Option<Duration>,
 }
 
 impl fmt::Debug for Wait<'_> {
@@ -198,7 +198,7 @@ impl<'a> Wait<'a> {
 
     /// Whether the wait is to be interrupted, for looks that the channel does not make itself.
     fn is_sliced(&self) -> bool {
-        self.check.is_some() || self.needs_polling || (self.cancel.is_some() && !self.wakes_on_cancel)
+        self.check.is_some() || self.poll_interval.is_some() || (self.cancel.is_some() && !self.wakes_on_cancel)
     }
 
     /// Receives as [`run`](Self::run) does; what was received goes through `then`. Begins without reading the clock
@@ -208,8 +208,9 @@ impl<'a> Wait<'a> {
         channel: &mut dyn BlockingChannel,
         mut then: impl FnMut(Result<Option<Frame>>) -> Result<Option<Frame>>,
     ) -> Result<Option<Frame>> {
-        let may_be_brief =
-            self.deadline.is_none() && (self.is_approximate || (self.soft_deadline.is_none() && self.is_sliced()));
+        let may_be_brief = self.deadline.is_none()
+            && self.poll_interval.is_none_or(|interval| interval >= SLICE)
+            && (self.is_approximate || (self.soft_deadline.is_none() && self.is_sliced()));
         if may_be_brief && let Some(received) = channel.recv_briefly() {
             match then(received) {
                 Err(error) if error.kind() == ErrorKind::Timeout => self.check_interrupts()?,
@@ -223,7 +224,7 @@ impl<'a> Wait<'a> {
     pub(crate) fn run<T>(&mut self, mut attempt: impl FnMut(Option<Instant>) -> Result<T>) -> Result<T> {
         let is_sliced = self.is_sliced();
         loop {
-            let slice = is_sliced.then(|| Instant::now() + SLICE);
+            let slice = is_sliced.then(|| Instant::now() + self.poll_interval.unwrap_or(SLICE));
             let deadline = match (slice, self.end()) {
                 (Some(slice), Some(deadline)) => Some(slice.min(deadline)),
                 (slice, deadline) => slice.or(deadline),

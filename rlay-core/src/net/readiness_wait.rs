@@ -80,7 +80,7 @@ impl ReadinessWait {
 
     /// Call before each read or write. An error of kind `WouldBlock` says that the read or write would be in vain.
     pub fn before_io(&self, socket: impl AsFd, want: Want, deadline: Option<Instant>) -> io::Result<()> {
-        let polls = self.is_idle || self.polls_always || self.cancel.as_ref().is_some_and(CancelToken::is_cancelled);
+        let polls = self.is_idle || self.polls_always || self.cancel.as_ref().is_some_and(needs_poll);
         let left = match self.is_brief {
             true => Some(Self::TICK),
             false => deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
@@ -96,7 +96,7 @@ impl ReadinessWait {
     /// report anything meanwhile: a tick, or until the deadline. `None` after a tick in vain and once the token is set;
     /// then call [`before_io`](Self::before_io).
     pub fn first_tick(&self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
-        if self.is_idle || self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
+        if self.is_idle || self.cancel.as_ref().is_some_and(needs_poll) {
             return None;
         }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
@@ -153,6 +153,11 @@ impl ReadinessWait {
     pub fn on_progress(&mut self) {
         self.is_idle = false;
     }
+}
+
+/// Whether a wait has to be one that the token ends.
+fn needs_poll(cancel: &CancelToken) -> bool {
+    cancel.is_prompt() || cancel.is_cancelled()
 }
 
 /// Waits until a connection to `socket` may be there to be accepted. Fails at the deadline, and once `cancel` is set.

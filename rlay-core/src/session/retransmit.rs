@@ -7,13 +7,18 @@ use smallvec::SmallVec;
 use super::mutant::{Mutant, is};
 use crate::error::{Error, Result};
 
-/// Frames that are kept at most, beside the last.
-const MAX_KEPT: usize = 16;
+/// Frames that are kept at most, beside the last: of a host whose slots answer apart, one for each of many slots.
+const MAX_KEPT: usize = 2048;
 
 /// The frames before the last. The last one stays where it was made: nearly always the peer has acknowledged it before
 /// there is another, and then nothing is ever copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(crate) struct RetransmitBuffer(VecDeque<(u64, Vec<u8>)>);
+pub(crate) struct RetransmitBuffer {
+    /// By number, the lowest first.
+    kept: VecDeque<(u64, Vec<u8>)>,
+    /// How many bytes these are.
+    len: usize,
+}
 
 /// Frames that have to be sent again, each in two parts.
 pub(crate) type ToRetransmit<'a> = SmallVec<[[&'a [u8]; 2]; 2]>;
@@ -28,29 +33,30 @@ pub(crate) struct LastFrame<'a> {
 
 impl RetransmitBuffer {
     /// Call before the buffers of the last frame serve for another. Copies that frame unless the peer has acknowledged
-    /// it: `unacknowledged` of the last frames may be missing there. The copies take at most `limit` bytes; if they would
-    /// take more, all are dropped, and the session ends with its connection.
+    /// it: `unacknowledged` of the last frames may be missing there. The copies take at most `limit` bytes; where another
+    /// would take more, those before it are dropped, and the session ends with its connection.
     pub(crate) fn retain_unacked(&mut self, last: LastFrame<'_>, unacknowledged: u64, limit: usize) {
-        self.0.retain(|(number, _)| number + unacknowledged > last.number);
-        if unacknowledged == 0 || self.0.back().is_some_and(|(number, _)| *number == last.number) {
+        while self.kept.front().is_some_and(|(number, _)| number + unacknowledged <= last.number) {
+            self.len -= self.kept.pop_front().map_or(0, |(_, frame)| frame.len());
+        }
+        if unacknowledged == 0 || self.kept.back().is_some_and(|(number, _)| *number == last.number) {
             return;
         }
-        // An honest agent sends three at most before it reads an answer.
-        if self.0.len() == MAX_KEPT {
-            self.0.clear();
+        let len = last.head.len() + last.body.len();
+        if self.kept.len() == MAX_KEPT || self.len + len > limit {
+            self.kept.clear();
+            self.len = 0;
         }
-        let held: usize = self.0.iter().map(|(_, frame)| frame.len()).sum();
-        if held + last.head.len() + last.body.len() > limit {
-            self.0.clear();
-        } else if !is(Mutant::KeepsNothing) {
-            self.0.push_back((last.number, [last.head, last.body].concat()));
+        if len <= limit && !is(Mutant::KeepsNothing) {
+            self.kept.push_back((last.number, [last.head, last.body].concat()));
+            self.len += len;
         }
     }
 
     /// The last `count` frames, in order. Fails if one of them was not kept.
     pub(crate) fn last_frames<'a>(&'a self, last: LastFrame<'a>, count: u64) -> Result<ToRetransmit<'a>> {
         let Some(earlier) = count.checked_sub(1) else { return Ok(ToRetransmit::new()) };
-        let kept = self.0.iter().filter(|(number, _)| (last.number - earlier..last.number).contains(number));
+        let kept = self.kept.iter().filter(|(number, _)| (last.number - earlier..last.number).contains(number));
         let mut frames: ToRetransmit<'_> = kept.map(|(_, frame)| [&frame[..], &[]]).collect();
         if frames.len() as u64 != earlier {
             return Err(Error::gone("more was lost with the connection than was kept"));

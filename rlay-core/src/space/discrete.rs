@@ -100,7 +100,7 @@ impl Space for Discrete {
     }
 
     fn unpack(&self, input: &mut Reader<'_>) -> Result<i64> {
-        let (x, numpy): (i64, u8) = (input.get()?, input.get()?);
+        let (x, numpy): (i64, u8) = input.group()?;
         if numpy > 1 {
             return Err(input.error("a Discrete mark that is neither 0 nor 1, ending"));
         }

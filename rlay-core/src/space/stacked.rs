@@ -67,6 +67,19 @@ impl SlabSizes {
         }
     }
 
+    /// Appends stacks one behind the other, as one: the first `firsts` rows of each, and then the rest of each.
+    pub(crate) fn join<'s>(&self, stacks: impl Iterator<Item = Joined<'s>> + Clone, out: &mut Vec<u8>) {
+        for (slab, size) in self.0.iter().enumerate() {
+            let rows_of = |stack: &Joined<'s>| {
+                let at: usize = self.0[..slab].iter().map(|size| (size * stack.rows).next_multiple_of(8)).sum();
+                stack.stacked[at..at + size * stack.rows].split_at(size * stack.firsts)
+            };
+            stacks.clone().for_each(|stack| out.extend_from_slice(rows_of(&stack).0));
+            stacks.clone().for_each(|stack| out.extend_from_slice(rows_of(&stack).1));
+            super::pad8(out);
+        }
+    }
+
     /// Writes one of so many rows over one of as many others, without a detour.
     pub fn copy_row(&self, from: (&[u8], usize, usize), to: (&mut [u8], usize, usize)) {
         let ((from, from_rows, from_row), (to, to_rows, to_row)) = (from, to);
@@ -75,6 +88,17 @@ impl SlabSizes {
             to[to_at + to_row * size..to_at + (to_row + 1) * size].copy_from_slice(row);
         }
     }
+}
+
+/// Rows that [`SlabSizes::join`] joins to others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Joined<'s> {
+    /// The rows in the packed form.
+    pub(crate) stacked: &'s [u8],
+    /// How many there are.
+    pub(crate) rows: usize,
+    /// How many of them come before the rest of other stacks.
+    pub(crate) firsts: usize,
 }
 
 fn collect(space: &AnySpace, sizes: &mut Vec<usize>) {
@@ -187,6 +211,17 @@ mod tests {
         for (row, x) in [1, 5, 9].into_iter().enumerate() {
             let mut one = Vec::new();
             sizes.row(&out, 3, row, &mut one);
+            assert_eq!(one, element(x));
+        }
+        let (mut alone, mut joined) = (Vec::new(), Vec::new());
+        last.finish(&mut alone);
+        let parts = [(&out, 3, 2), (&alone, 1, 1)];
+        let parts = parts.iter().map(|(stacked, rows, firsts)| Joined { stacked, rows: *rows, firsts: *firsts });
+        sizes.join(parts, &mut joined);
+        sizes.check(&joined, 4).unwrap();
+        for (row, x) in [1, 5, 9, 9].into_iter().enumerate() {
+            let mut one = Vec::new();
+            sizes.row(&joined, 4, row, &mut one);
             assert_eq!(one, element(x));
         }
         let mut other = vec![0; sizes.len(2)];

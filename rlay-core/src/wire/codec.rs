@@ -65,7 +65,7 @@ impl Default for Limits {
 
 /// Numbers that stand side by side in the frames of every step. bincode goes from one to the next; these are written
 /// and read at once.
-pub(super) trait Group: Sized {
+pub(crate) trait Group: Sized {
     /// As many bytes as the numbers take.
     type Bytes: AsRef<[u8]> + for<'b> TryFrom<&'b [u8]>;
     const LEN: usize = size_of::<Self::Bytes>();
@@ -108,6 +108,7 @@ group!(kind: u8, flags: u8, reserved: u16, reserved2: u32, seq: u64, ack: u64, r
 group!(slot: u32, flags: u8, reward: f64);
 group!(form: u32);
 group!(len: u64, pad: u32);
+group!(x: i64, mark: u8);
 // How many bytes or items follow.
 group!(count: u64);
 
@@ -213,7 +214,7 @@ impl<'a> Reader<'a> {
 
     /// The same at once.
     #[inline]
-    pub(super) fn group<G: Group>(&mut self) -> Result<G> {
+    pub(crate) fn group<G: Group>(&mut self) -> Result<G> {
         match self.rest().get(..G::LEN).and_then(|bytes| bytes.try_into().ok()) {
             Some(bytes) => {
                 self.at += G::LEN;
@@ -279,6 +280,13 @@ impl<'a> Reader<'a> {
             out.push(item(self)?);
         }
         Ok(())
+    }
+
+    /// A 64-bit count, then as many 32-bit numbers.
+    pub(super) fn u32s(&mut self) -> Result<impl Iterator<Item = u32> + use<'a>> {
+        let count = self.count(size_of::<u32>())?;
+        let (bytes, _) = self.take((count * size_of::<u32>()) as u64)?.as_chunks();
+        Ok(bytes.iter().map(|bytes| u32::from_le_bytes(*bytes)))
     }
 
     /// One byte 0 or 1, then the value if there is one.

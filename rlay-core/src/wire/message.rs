@@ -403,7 +403,7 @@ pub(super) fn put_slots(w: &mut Writer<'_>, slots: &[u32]) {
 }
 
 pub(super) fn get_slots(r: &mut Reader<'_>) -> Result<Slots> {
-    r.list(4, Reader::get)
+    r.u32s().map(Iterator::collect)
 }
 
 impl Challenge {
@@ -710,7 +710,8 @@ impl<'a> Message<'a> {
             // A payload ends the frame, so these two return without looking for its end.
             Kind::Step => {
                 let mut slots = take(&mut spare.slots);
-                r.list_into(4, &mut slots, Reader::get)?;
+                slots.clear();
+                slots.extend(r.u32s()?);
                 return Ok(Message::Step(slots, Payload::read(r)?));
             }
             Kind::Result => {

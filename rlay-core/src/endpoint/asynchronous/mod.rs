@@ -133,6 +133,8 @@ async fn turn(connection: &mut AsyncConnection, host: &mut Host<'_>) -> Result<(
                     Wait::default().tell(Notice::Info(&text));
                 }
             }
+            // Only backends make environments that answer later.
+            Turn::Later => {}
             Turn::End(error) if error.kind() == ErrorKind::Closed => return Ok(()),
             Turn::End(error) => return Err(error),
             Turn::Abort(error) => {

@@ -12,13 +12,14 @@ use super::{
 };
 use crate::{
     address::Address,
+    bridge::timeout,
     cancel_token::CancelToken,
     channel::{BlockingChannel, Readiness},
     endpoint::{
         accept::permits::SessionPermit,
         history::History,
         options::ConnectionOptions,
-        wait::{NOTICE_AFTER, Wait},
+        wait::{NOTICE_AFTER, SLICE, Wait},
     },
     error::{Error, ErrorKind, Result},
     frame::Frame,
@@ -27,8 +28,12 @@ use crate::{
         recovery::{Recovery, ResendFailed},
         retransmit::ToRetransmit,
     },
+    wake_flag::WakeFlag,
     wire::{Limits, Role, Ticket},
 };
+
+/// How often a wake flag is looked at where the channel does not look itself.
+const WAKE_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A channel whose handshake is over. If its transport is a network and both ends allow it, the session that is held
 /// over it goes on over another one when it is lost (`docs/wire.md`, section 21).
@@ -49,6 +54,9 @@ pub struct Connection {
     /// Of a listener: what wakes its sessions when a dialer has come back, and this session's subscription.
     wake_group: Option<WakeGroup>,
     woken: Option<CancelToken>,
+    /// What else wakes this session, and whether it is to be woken by that.
+    wake_flag: Option<WakeFlag>,
+    is_armed: bool,
     /// What the log says of its connections.
     history: History,
     /// The permit among the sessions of a listener, given back with the connection.
@@ -61,6 +69,7 @@ impl Connection {
         let (slot, reconnector) = (None, None);
         let (recovery, history) = (Recovery::disabled(), History::default());
         let (cancel, wakes_on_cancel, wake_group, woken, permit) = (None, false, None, None, None);
+        let (wake_flag, is_armed) = (None, false);
         let notice_after = NOTICE_AFTER;
         Self {
             channel,
@@ -73,6 +82,8 @@ impl Connection {
             wakes_on_cancel,
             wake_group,
             woken,
+            wake_flag,
+            is_armed,
             history,
             permit,
         }
@@ -164,7 +175,29 @@ impl Connection {
     /// Makes the channel's waits end with the token, and when a dialer of this listener has come back.
     fn subscribe(&mut self) {
         self.woken = self.wake_group.as_ref().map(|group| group.subscribe(self.cancel.as_ref()));
-        self.wakes_on_cancel = self.channel.set_cancel_token(self.woken.as_ref().or(self.cancel.as_ref()));
+        if let (Some(flag), Some(token)) = (&self.wake_flag, self.woken.as_ref().or(self.cancel.as_ref())) {
+            token.adopt(flag.token());
+        }
+        self.set_cancel_token();
+    }
+
+    fn set_cancel_token(&mut self) {
+        let armed = self.wake_flag.as_ref().filter(|_| self.is_armed);
+        let token = armed.map(WakeFlag::token).or(self.woken.as_ref()).or(self.cancel.as_ref());
+        self.wakes_on_cancel = self.channel.set_cancel_token(token);
+    }
+
+    /// Whether `flag`, which is always the same, ends a wait for a frame. While it is set, that fails with an error of
+    /// kind [`Timeout`](ErrorKind::Timeout) where no frame is there.
+    pub(in crate::endpoint) fn arm(&mut self, flag: &WakeFlag, is_armed: bool) {
+        if self.wake_flag.is_none() {
+            self.wake_flag = Some(flag.clone());
+            self.is_armed = is_armed;
+            self.subscribe();
+        } else if self.is_armed != is_armed {
+            self.is_armed = is_armed;
+            self.set_cancel_token();
+        }
     }
 
     /// Sends one frame. A channel that is lost is not an error while another may come: [`next`](Self::next) sees to
@@ -290,9 +323,23 @@ impl Connection {
                 return Err(slot.why());
             }
             wait.wakes_on_cancel = self.wakes_on_cancel && wait.cancel == self.cancel.as_ref();
-            wait.needs_polling = self.wake_group.is_some() && !self.wakes_on_cancel;
+            let armed = self.wake_flag.clone().filter(|_| self.is_armed);
+            if armed.is_some() {
+                // What the flag said of other tokens may be cleared.
+                wait.check_interrupts()?;
+                if self.woken.as_ref().is_some_and(CancelToken::is_cancelled) {
+                    self.subscribe();
+                }
+            }
+            let interval = match (&armed, &self.wake_group) {
+                (Some(flag), _) => Some(if flag.is_set() { Duration::ZERO } else { WAKE_INTERVAL }),
+                (None, Some(_)) => Some(SLICE),
+                (None, None) => None,
+            };
+            wait.poll_interval = interval.filter(|_| !self.wakes_on_cancel);
             let (channel, slot, woken) = (&mut self.channel, &self.slot, &self.woken);
             let mut is_woken = false;
+            let mut is_flagged = false;
             let result = wait.receive(&mut **channel, |received| match (received, slot) {
                 (Err(error), Some(slot)) if error.kind() == ErrorKind::Timeout && slot.is_given_up() => Err(slot.why()),
                 (Err(error), _)
@@ -301,8 +348,17 @@ impl Connection {
                     is_woken = true;
                     Err(Error::plain(ErrorKind::ConnectionLost, "the wake group was woken"))
                 }
+                (Err(error), _)
+                    if error.kind() == ErrorKind::Timeout && armed.as_ref().is_some_and(WakeFlag::is_set) =>
+                {
+                    is_flagged = true;
+                    Err(Error::plain(ErrorKind::ConnectionLost, "the wake flag is set"))
+                }
                 (result, _) => result,
             });
+            if is_flagged {
+                return Err(timeout());
+            }
             if !is_woken {
                 return result;
             }

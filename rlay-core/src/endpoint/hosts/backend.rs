@@ -12,8 +12,9 @@ use crate::{
     env::Env,
     error::{EnvError, Error, Result},
     guard::guard,
-    host::Hosted,
-    host_vector::HostedEnv,
+    host::{HostEnv, Hosted},
+    host_threads::{HostThreads, Maker},
+    host_vector::{HostVectorEnv, HostedEnv},
     hosted_vector::HostedVector,
     printable::log_entry,
     vector_env::VectorEnv,
@@ -23,16 +24,22 @@ use crate::{
 /// How long `close` waits for sessions whose environment is busy.
 pub(in crate::endpoint) const CLOSE_TIME: Duration = Duration::from_millis(1500);
 
-/// Makes an environment for each session.
-type Maker = Arc<dyn Fn(&Make) -> Result<HostedEnv<'static>> + Send + Sync>;
-
 /// A host: a pool, what makes environments, and the threads of sessions.
 #[derive(Clone)]
 pub(in crate::endpoint) struct Backend {
     pub(in crate::endpoint) pool: SessionPool,
-    maker: Maker,
+    makes: Makes,
     threads: Arc<Threads>,
 }
+
+/// What makes the environments of a session: one after another, or all at once.
+#[derive(Clone)]
+enum Makes {
+    Each(Maker),
+    Vector(VectorMaker),
+}
+
+type VectorMaker = Arc<dyn Fn(&Make) -> Result<Box<dyn HostVectorEnv>> + Send + Sync>;
 
 impl Backend {
     /// A host of the environments that `factory` returns.
@@ -42,9 +49,9 @@ impl Backend {
     ) -> Self {
         let maker = Arc::new(move |make: &Make| {
             let hosted = guard(|| Ok(Hosted::new(factory(make)?, make.render_mode.clone())))?;
-            Ok(HostedEnv::One(Box::new(hosted)))
+            Ok(Box::new(hosted) as Box<dyn HostEnv>)
         });
-        Self { pool, maker, threads: Arc::default() }
+        Self { pool, makes: Makes::Each(maker), threads: Arc::default() }
     }
 
     /// A host of the vector environments that `factory` returns.
@@ -54,9 +61,9 @@ impl Backend {
     ) -> Self {
         let maker = Arc::new(move |make: &Make| {
             let hosted = HostedVector::new(guard(|| factory(make))?, make)?;
-            Ok(HostedEnv::Several(Box::new(hosted)))
+            Ok(Box::new(hosted) as Box<dyn HostVectorEnv>)
         });
-        Self { pool, maker, threads: Arc::default() }
+        Self { pool, makes: Makes::Vector(maker), threads: Arc::default() }
     }
 
     /// Serves on this thread.
@@ -84,10 +91,17 @@ impl Backend {
     fn serve(&self) -> Result<()> {
         let _serving = Serving(&self.pool);
         while let Some(session) = self.pool.next(&mut Wait::default())? {
-            let maker = self.maker.clone();
+            let (makes, threads) = (self.makes.clone(), self.pool.options().threads);
             let host = move || {
                 // What ends a session is logged there.
-                let _ = session.serve(&mut |make| maker(make), &mut Wait::default());
+                let mut factory = |make: &Make| match (&makes, threads) {
+                    (Makes::Each(maker), 2..) if make.slots > 1 => {
+                        HostThreads::start(maker, make, threads).map(|threads| HostedEnv::Threads(Box::new(threads)))
+                    }
+                    (Makes::Each(maker), _) => maker(make).map(HostedEnv::One),
+                    (Makes::Vector(maker), _) => maker(make).map(HostedEnv::Several),
+                };
+                let _ = session.serve(&mut factory, &mut Wait::default());
             };
             if self.pool.options().connection.max_sessions == 1 {
                 host();

@@ -48,7 +48,7 @@ impl fmt::Debug for ClientBackend {
 }
 
 impl ClientBackend {
-    /// Will dial `address`; `factory` makes one environment for each session, on that session's thread.
+    /// Will dial `address`; `factory` makes each environment, on the thread that is to step it.
     pub fn new<E: Env + 'static>(
         factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
         address: &str,

@@ -114,14 +114,20 @@ impl HostCore {
         self.kept.last_frames(last, self.session.frames_to_retransmit(peer_received)?)
     }
 
-    /// Takes a frame. `body` is that of the last answer, whose place another one takes.
+    /// Call before the buffers of the last answer, whose body is `body`, serve for another: keeps what the agent may not
+    /// have.
+    pub(in crate::endpoint) fn retain(&mut self, body: &[u8]) {
+        let last = LastFrame { number: self.session.last_sent(), head: &self.head, body };
+        self.kept.retain_unacked(last, self.session.unacknowledged(), self.limits.frame);
+    }
+
+    /// Takes a frame. `body` is that of the last answer, whose place another one may take.
     pub(in crate::endpoint) fn take<'f>(&mut self, frame: &'f [u8], body: &[u8]) -> Request<'f> {
         let event = self.session.handle_into(&mut self.spare, frame, &self.limits);
         if let Ok(event) = &event {
             self.last_request = what_came(event);
         }
-        let last = LastFrame { number: self.session.last_sent(), head: &self.head, body };
-        self.kept.retain_unacked(last, self.session.unacknowledged(), self.limits.frame);
+        self.retain(body);
         match event {
             Ok(EnvEvent::Make { request, make }) => Request::Make(request, make),
             Ok(EnvEvent::Reset { request, reset }) => Request::Reset(request, reset),

@@ -17,9 +17,11 @@ use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
     host::{HostEnv, Outcome, access},
+    host_threads::Done,
     host_vector::{HostSlots, HostedEnv, VectorOutcome},
     offers::Offers,
     session::retransmit::ToRetransmit,
+    wake_flag::WakeFlag,
     wire::{AutoresetMode, Frames, Goodbye, Kind, Limits, Make, Returned},
 };
 
@@ -60,6 +62,8 @@ enum Body {
 pub enum Turn {
     /// Send [`Host::answer`].
     Answer,
+    /// Send nothing yet: the environments step on threads of their own, and the answer comes later.
+    Later,
     /// The agent ended the session.
     End(Error),
     /// Send [`Host::answer`], then end the session: the agent broke the protocol.
@@ -110,6 +114,58 @@ impl<'m> Host<'m> {
     pub fn handle(&mut self, frame: &[u8]) -> Turn {
         let body = body(self.body, &self.outcome, &self.vector_outcome, self.env.as_ref());
         let request = self.core.take(frame, body);
+        if let Some(HostedEnv::Threads(threads)) = &mut self.env {
+            match request {
+                Request::Reset(request, reset) => threads.reset(request, &reset),
+                Request::Step(request, slots, actions) => {
+                    let begun = threads.step(request, &slots, &actions, &self.core.limits());
+                    self.core.reuse(slots);
+                    if let Err(error) = begun {
+                        self.body = Body::Nothing;
+                        return self.settle(request, Err(error));
+                    }
+                }
+                Request::Render(request, slots) => threads.render(request, &slots),
+                Request::Attribute(request, attribute) => threads.attribute(request, &attribute),
+                other => return self.answer_to(other),
+            }
+            // The last answer stays where it is until there is another one.
+            return Turn::Later;
+        }
+        self.answer_to(request)
+    }
+
+    /// The answer to a request whose environments have answered meanwhile, if there is one.
+    pub(in crate::endpoint) fn next_answer(&mut self) -> Option<Turn> {
+        let Some(HostedEnv::Threads(threads)) = &mut self.env else { return None };
+        if !threads.has_done() {
+            return None;
+        }
+        self.core.retain(body(self.body, &self.outcome, &self.vector_outcome, None));
+        self.body = Body::Nothing;
+        let (request, done) = threads.take_done(&mut self.vector_outcome)?;
+        let result = done.and_then(|done| match done {
+            Done::Rows { first } => self.answer_rows(request, first),
+            Done::Frames(frames) => self.core.frames(request, &frames),
+            Done::Returned(returned) => self.core.returned(request, &returned),
+        });
+        Some(self.settle(request, result))
+    }
+
+    /// Whether there is a [next answer](Self::next_answer).
+    fn has_answer(&self) -> bool {
+        matches!(&self.env, Some(HostedEnv::Threads(threads)) if threads.has_done())
+    }
+
+    /// What tells of answers that come later, and whether there will be one.
+    fn wake_flag(&self) -> Option<(&WakeFlag, bool)> {
+        match &self.env {
+            Some(HostedEnv::Threads(threads)) => Some((threads.wake_flag(), threads.is_busy())),
+            _ => None,
+        }
+    }
+
+    fn answer_to(&mut self, request: Request<'_>) -> Turn {
         self.body = Body::Nothing;
         match request {
             Request::Refused => Turn::Answer,
@@ -131,6 +187,7 @@ impl<'m> Host<'m> {
                 let result = match &mut self.env {
                     Some(HostedEnv::One(env)) => env.reset_into(seed, &reset.options, &mut self.outcome),
                     Some(HostedEnv::Several(envs)) => envs.reset_into(&reset, &mut self.vector_outcome),
+                    Some(HostedEnv::Threads(_)) => unreachable!("they answer later"),
                     None => Err(closed()),
                 };
                 let result = result.and_then(|()| self.answer_rows(request, true));
@@ -140,6 +197,7 @@ impl<'m> Host<'m> {
                 let result = match &mut self.env {
                     Some(HostedEnv::One(env)) => env.step_into(payload, &mut self.outcome),
                     Some(HostedEnv::Several(envs)) => envs.step_into(&slots, payload, &mut self.vector_outcome),
+                    Some(HostedEnv::Threads(_)) => unreachable!("they answer later"),
                     None => Err(closed()),
                 };
                 self.core.reuse(slots);
@@ -150,6 +208,7 @@ impl<'m> Host<'m> {
                 let result = match &mut self.env {
                     Some(HostedEnv::One(env)) => env.render().map(|frame| Frames(smallvec![(0, frame)])),
                     Some(HostedEnv::Several(envs)) => envs.render(&slots),
+                    Some(HostedEnv::Threads(_)) => unreachable!("they answer later"),
                     None => Err(closed()),
                 };
                 let result = result.and_then(|frames| self.core.frames(request, &frames));
@@ -161,6 +220,7 @@ impl<'m> Host<'m> {
                         access(env.as_mut(), &attribute, 0).map(|x| Returned(smallvec![(0, x)]))
                     }
                     Some(HostedEnv::Several(envs)) => envs.attribute(&attribute),
+                    Some(HostedEnv::Threads(_)) => unreachable!("they answer later"),
                     None => Err(closed()),
                 };
                 let result = result.and_then(|returned| self.core.returned(request, &returned));
@@ -305,6 +365,10 @@ impl<'m> Host<'m> {
                 };
                 (at, self.core.rows(request, first, &self.vector_outcome, len)?)
             }
+            Some(HostedEnv::Threads(_)) => {
+                let len = self.vector_outcome.observations.len();
+                (Body::Vector, self.core.rows(request, first, &self.vector_outcome, len)?)
+            }
             Some(HostedEnv::One(env)) if let Some(in_place) = env.observation() => {
                 (Body::InPlace, self.core.row(request, first, &self.outcome, in_place.len())?)
             }
@@ -340,7 +404,7 @@ fn body<'b>(
         (Body::Vector, _) => &vector_outcome.observations,
         (Body::InPlace, Some(HostedEnv::One(env))) => env.observation().unwrap_or_default(),
         (Body::InPlace, Some(HostedEnv::Several(envs))) => envs.observations().unwrap_or_default(),
-        (Body::InPlace, None) => &[],
+        (Body::InPlace, Some(HostedEnv::Threads(_)) | None) => &[],
     }
 }
 
@@ -399,6 +463,16 @@ pub(in crate::endpoint) fn waiting_for_agent(connection: &Connection) -> String 
 /// How often a session whose agent has asked for no environment checks that it still has its permit.
 const PERMIT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What a session waits for.
+enum Incoming {
+    /// A request.
+    Frame(Frame),
+    /// The agent has closed the connection.
+    End,
+    /// An answer to an earlier request, see [`Host::next_answer`].
+    Done,
+}
+
 /// Tells people of an agent that asks for nothing: it may think for hours.
 struct IdleNotice {
     /// [`ConnectionOptions::notice_after`](crate::ConnectionOptions::notice_after).
@@ -418,13 +492,16 @@ impl IdleNotice {
         Self { notice_after, unasked: Some(now), until, looks: 0 }
     }
 
-    /// The next request.
-    fn next(&mut self, connection: &mut Connection, host: &Host<'_>, wait: &mut Wait<'_>) -> Result<Option<Frame>> {
+    /// The next request, or something that the environments have answered.
+    fn next(&mut self, connection: &mut Connection, host: &Host<'_>, wait: &mut Wait<'_>) -> Result<Incoming> {
         self.looks = 0;
         loop {
             match host.next(connection, &mut wait.soft_deadline(self.until)) {
                 Err(error) if error.kind() == ErrorKind::Timeout => {
                     wait.check_interrupts()?;
+                    if host.has_answer() {
+                        return Ok(Incoming::Done);
+                    }
                     if !host.was_asked() {
                         let absent_after = absent_after(self.notice_after);
                         self.until = Instant::now().checked_add(absent_after.min(PERMIT_INTERVAL));
@@ -433,6 +510,11 @@ impl IdleNotice {
                         if self.unasked.take_if(|since| since.elapsed() >= absent_after).is_some() {
                             wait.tell(Notice::Info(&waiting_for_agent(connection)));
                         }
+                        continue;
+                    }
+                    if matches!(host.wake_flag(), Some((_, true))) {
+                        // It is the agent that waits.
+                        (self.looks, self.until) = (0, Instant::now().checked_add(self.notice_after / 2));
                         continue;
                     }
                     self.looks += 1;
@@ -447,7 +529,7 @@ impl IdleNotice {
                         wait.tell(Notice::Info(&text));
                     }
                 }
-                next => return next,
+                next => return Ok(next?.map_or(Incoming::End, Incoming::Frame)),
             }
         }
     }
@@ -456,7 +538,17 @@ impl IdleNotice {
 fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
     let mut idle = IdleNotice::new(connection.notice_after());
     loop {
-        let frame = match idle.next(connection, host, wait) {
+        // One at a time: an agent that sends many requests may take no answer before the next request is taken.
+        if let Some(answer) = host.next_answer() {
+            if let Turn::End(error) = answer {
+                return Err(error);
+            }
+            send_answer(connection, host, wait)?;
+        }
+        if let Some((flag, is_armed)) = host.wake_flag() {
+            connection.arm(flag, is_armed);
+        }
+        let incoming = match idle.next(connection, host, wait) {
             Err(error) if error.kind() == ErrorKind::Protocol => {
                 host.abort(&error);
                 let _ = connection.send(host.answer().0, &[], &mut Wait::new(Some(GOODBYE_TIME)));
@@ -464,8 +556,12 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
             }
             result => result?,
         };
-        // An agent that closes without a goodbye is gone all the same.
-        let Some(frame) = frame else { return Ok(()) };
+        let frame = match incoming {
+            Incoming::Frame(frame) => frame,
+            // An agent that closes without a goodbye is gone all the same.
+            Incoming::End => return Ok(()),
+            Incoming::Done => continue,
+        };
         if !host.was_asked() {
             match is_make(&frame) {
                 true => connection.keep_permit()?,
@@ -476,13 +572,9 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
         match host.handle(&frame) {
             Turn::Answer => {
                 drop(frame);
-                let (head, body) = host.answer();
-                // The frame is sent in pieces if the agent reads slowly; the deadline is the agent's life.
-                connection.send(head, body, wait)?;
-                if let Some(text) = host.news(|| connection.peer()) {
-                    wait.tell(Notice::Info(&text));
-                }
+                send_answer(connection, host, wait)?;
             }
+            Turn::Later => {}
             Turn::End(error) => {
                 return if error.kind() == ErrorKind::Closed { Ok(()) } else { Err(error) };
             }
@@ -492,6 +584,16 @@ fn turn(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -
             }
         }
     }
+}
+
+fn send_answer(connection: &mut Connection, host: &mut Host<'_>, wait: &mut Wait<'_>) -> Result<()> {
+    let (head, body) = host.answer();
+    // The frame is sent in pieces if the agent reads slowly; the deadline is the agent's life.
+    connection.send(head, body, wait)?;
+    if let Some(text) = host.news(|| connection.peer()) {
+        wait.tell(Notice::Info(&text));
+    }
+    Ok(())
 }
 
 /// Closes an environment that is not to be hosted. What that fails with is told after `error`, which is why.

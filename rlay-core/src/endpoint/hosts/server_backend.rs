@@ -15,7 +15,8 @@ use crate::{
 
 /// The host's end where the agent dials. Every session has its own environment, which is made, stepped and closed on
 /// one thread: that session's own, or where there is but one ([`HostOptions::max_sessions`]) the one that calls
-/// [`run`](Self::run).
+/// [`run`](Self::run). Where an agent asks for several environments, they may have more threads
+/// ([`HostOptions::threads`]).
 ///
 /// Agents that dial before [`run`](Self::run) or [`start`](Self::start) wait, and are told so.
 ///
@@ -54,7 +55,7 @@ impl fmt::Debug for ServerBackend {
 }
 
 impl ServerBackend {
-    /// Listens at `address`; `factory` makes one environment for each agent, on that session's thread.
+    /// Listens at `address`; `factory` makes each environment for an agent, on the thread that is to step it.
     pub fn bind<E: Env + 'static>(
         factory: impl Fn(&Make) -> Result<E, EnvError> + Send + Sync + 'static,
         address: &str,

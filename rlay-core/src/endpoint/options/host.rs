@@ -28,6 +28,7 @@ pub struct HostOptions {
     pub(crate) offers: Offers,
     pub(crate) tracebacks: bool,
     pub(crate) max_slots: u32,
+    pub(crate) threads: u32,
 }
 
 connection_setters!(HostOptions);
@@ -40,7 +41,7 @@ impl HostOptions {
     /// let within_this_program = HostOptions::new(ConnectionOptions::new(Registry::default()));
     /// ```
     pub fn new(connection: ConnectionOptions) -> Self {
-        Self { connection, offers: Offers::default(), tracebacks: true, max_slots: MAX_SLOTS }
+        Self { connection, offers: Offers::default(), tracebacks: true, max_slots: MAX_SLOTS, threads: 1 }
     }
 
     /// The defaults, with one transport and `mem`.
@@ -86,6 +87,28 @@ impl HostOptions {
     /// ```
     pub fn max_slots(mut self, count: u32) -> Self {
         self.max_slots = count.max(1);
+        self
+    }
+
+    /// Most threads that step the environments of one session, for the sessions of
+    /// [`ServerBackend`](crate::ServerBackend) and [`ClientBackend`](crate::ClientBackend). By default 1, the thread of the
+    /// session, which steps one environment after another; 0 counts as 1.
+    ///
+    /// With more, each thread makes, steps and closes some of the environments, which lie side by side: of 8 environments
+    /// on 2 threads, one has slots 0 to 3. An environment never changes its thread. Each request is answered as soon as
+    /// its own environments have answered, so that of an agent that asks for them apart a slow one delays only those on
+    /// its thread; with as many threads as environments it delays none. The factory is called on these threads, for one
+    /// environment after another, in the order of slots.
+    ///
+    /// Handing a step to other threads takes 50 to 90 µs of processor time. That pays where the environments of each
+    /// thread compute for longer than that in a step, or wait for something; `docs/train-on-many.md` has numbers.
+    ///
+    /// ```
+    /// // Simulators that compute for a millisecond, on a machine of 16 cores of which the agent has one.
+    /// let options = rlay::host_options().threads(15);
+    /// ```
+    pub fn threads(mut self, count: u32) -> Self {
+        self.threads = count.max(1);
         self
     }
 

@@ -134,8 +134,7 @@ impl RawVectorEnv {
             self.first_ready.lanes[at] = Work::default();
             self.take_first_rows(rows, received)?;
             for slot in range {
-                self.results.rewards[slot] = 0.0;
-                (self.results.terminations[slot], self.results.truncations[slot]) = (false, false);
+                self.results.begin_episode(slot);
                 match self.first_ready.turns[slot] {
                     Turn::Vacant => self.first_ready.arrive(slot),
                     // A slot that is still to say that it was lost says that first.

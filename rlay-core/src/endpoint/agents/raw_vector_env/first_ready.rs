@@ -10,15 +10,14 @@ use smallvec::smallvec;
 use super::{RawVectorEnv, Seeds, limits};
 use crate::{
     endpoint::{
-        agents::agent::Agent,
+        agents::{agent::Agent, vector_actions::AllActions},
         wait::{SLICE, Wait},
     },
     error::{Error, ErrorKind, Result},
     net::PollSet,
     session::Call,
-    space::stacked::no_packed_form,
     value::Value,
-    wire::{Reader, Reset, Slots},
+    wire::{Reset, Slots},
 };
 
 /// So many bytes of requests may be under way in a lane beside the next one: a host that waits for room for its answers
@@ -129,31 +128,15 @@ impl RawVectorEnv {
     /// environment was lost has its next row when another has taken its place: the first of an episode.
     pub fn send(&mut self, slots: &[u32], packed: bool, actions: &[u8], wait: &mut Wait<'_>) -> Result<()> {
         self.check_free(slots, Call::Step)?;
-        let mut sizes = None;
-        let mut values = Vec::new();
-        if packed {
-            let packed = self.actions.as_ref().ok_or_else(no_packed_form)?;
-            packed.check(actions, slots.len())?;
-            sizes = Some(packed.clone());
-        } else {
-            let mut reader = Reader::new(actions, 0, &limits(&self.lanes));
-            for _ in slots {
-                let start = reader.position();
-                reader.split_value()?;
-                values.push((start, reader.position()));
-            }
-        }
+        let (sizes, mut values, limits) = (self.actions.clone(), Vec::new(), limits(&self.lanes));
+        let actions = AllActions::new(sizes.as_ref(), packed, actions, slots.len(), &mut values, &limits)?;
         self.begin_to_send(slots, Call::Step);
         for (row, slot) in slots.iter().enumerate() {
             if self.is_told(*slot as usize) {
                 continue;
             }
             let mut action = std::mem::take(&mut self.some_actions);
-            action.clear();
-            match &sizes {
-                Some(sizes) => sizes.row(actions, slots.len(), row, &mut action),
-                None => action.extend_from_slice(&actions[values[row].0..values[row].1]),
-            }
+            actions.pick(0, &[row as u32], &mut action);
             let sent = self.send_action(*slot, packed, &mut action, wait);
             self.some_actions = action;
             sent.inspect_err(|_| self.turns_back(&slots[row..]))?;
@@ -286,10 +269,7 @@ impl RawVectorEnv {
         self.first_ready.is_used = true;
         self.call = call;
         if call == Call::Reset {
-            for slot in slots.iter().map(|slot| *slot as usize) {
-                self.results.rewards[slot] = 0.0;
-                (self.results.terminations[slot], self.results.truncations[slot]) = (false, false);
-            }
+            slots.iter().for_each(|slot| self.results.begin_episode(*slot as usize));
         }
     }
 
@@ -320,10 +300,7 @@ impl RawVectorEnv {
         match std::mem::replace(&mut self.first_ready.news[slot], News::None) {
             News::None => return false,
             News::Lost(why) => self.say_lost(slot, why),
-            News::Found => {
-                self.results.rewards[slot] = 0.0;
-                (self.results.terminations[slot], self.results.truncations[slot]) = (false, false);
-            }
+            News::Found => self.results.begin_episode(slot),
         }
         self.first_ready.arrive(slot);
         true
@@ -335,8 +312,7 @@ impl RawVectorEnv {
         let len = action.len() + 64;
         if self.is_due(at, own) {
             // As Gymnasium's own vector environments do, with a reward of zero.
-            self.results.rewards[slot as usize] = 0.0;
-            (self.results.terminations[slot as usize], self.results.truncations[slot as usize]) = (false, false);
+            self.results.begin_episode(slot as usize);
             let reset = Reset { rows: smallvec![(own, None)], options: Value::None };
             return self.send_request(slot, len, |agent, wait| agent.send_reset(&reset, wait), wait);
         }
