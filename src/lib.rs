@@ -45,8 +45,9 @@
 //! | **agent** holds | [`ClientEnv`] | [`ServerEnv`] |
 //! | **env** is hosted by | [`ClientBackend`] | [`ServerBackend`] |
 //!
-//! An engine that must not give up its own loop uses [`PolledEnv`], code inside tokio [`asynchronous`], and a
-//! policy that waits for environments [`PolicyServer`].
+//! Many environments that step at once are a [`ClientVectorEnv`] or [`ServerVectorEnv`], and one simulator of many a
+//! [`VectorEnv`]. An engine that must not give up its own loop uses [`PolledEnv`] or [`PolledVectorEnv`], code inside
+//! tokio [`asynchronous`], and a policy that waits for environments [`PolicyServer`].
 //!
 //! # Features
 //!

@@ -6,13 +6,16 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    thread,
+    time::Duration,
 };
 
 use rlay::{
-    Action, Actions, BoxSpace, ClientEnv, ClientVectorEnv, Discrete, Env, EnvError, FrameArray, Observation,
-    ResetResult, ResetRows, ServerBackend, Space, StepResult, StepRows, Value, VectorEnv,
+    Action, Actions, AutoresetMode, BoxSpace, ClientEnv, ClientVectorEnv, Discrete, Env, EnvError, FrameArray, Map,
+    Metadata, Observation, PolledVectorEnv, ResetResult, ResetRows, ServerBackend, ServerVectorEnv, Space, StepResult,
+    StepRows, Turn, Value, VectorEnv,
     endpoint::{RawVectorEnv, Wait},
-    wire::{AutoresetMode, Make, Seed},
+    wire::{Make, Seed},
 };
 use rlay_testkit::ImageEnv;
 
@@ -185,6 +188,54 @@ fn play_many(backend: &ServerBackend) -> Result<(), EnvError> {
     Ok(())
 }
 
+/// An engine of many environments that replies to so many steps of each, each tick in all of them.
+fn poll(mut agent: PolledVectorEnv<Discrete, Discrete>, steps: u64) -> rlay::Result<()> {
+    let mut actions = [None; SLOTS as usize];
+    let mut step = 0;
+    while step < steps {
+        match agent.turn(Duration::MAX)? {
+            Some((slot, Turn::Reset { .. })) => {
+                agent.reply_reset(slot, &ResetResult { observation: 0, info: Map::new() })?;
+            }
+            Some((slot, Turn::Step(action))) => actions[slot] = Some(action),
+            other => panic!("the agent asks for steps alone, and not for {other:?}"),
+        }
+        if actions.iter().all(Option::is_some) {
+            step += 1;
+            COUNTS.set((WARM..steps - 1).contains(&step));
+            for (slot, action) in actions.iter_mut().enumerate() {
+                let (observation, info) = (action.take().unwrap_or_default(), Map::new());
+                let result = StepResult { observation, reward: 1.0, terminated: false, truncated: false, info };
+                agent.reply(slot, &result)?;
+            }
+        }
+    }
+    COUNTS.set(false);
+    Ok(())
+}
+
+/// Steps the environments of an engine.
+fn play_engine(address: &str) -> Result<(), EnvError> {
+    let options = rlay::agent_options().num_envs(SLOTS).autoreset_mode(AutoresetMode::Disabled);
+    let server = ServerVectorEnv::bind(address, options)?;
+    let (space, at) = (Discrete::new(2), server.address().to_string());
+    let agent = PolledVectorEnv::new(space.clone(), space, SLOTS, &Metadata::default(), &at, rlay::host_options())?;
+    let engine = thread::spawn(move || poll(agent, WARM + MANY));
+    let mut envs = server.accept()?.typed::<Discrete, Discrete>()?;
+    envs.reset(None, &Value::None)?;
+    let mut actions = [0; SLOTS as usize];
+    for step in 1..=WARM + MANY {
+        COUNTS.set((WARM..WARM + MANY).contains(&step));
+        actions.copy_from_slice(envs.observation_batch()?);
+        actions.rotate_left(1);
+        envs.step(&actions)?;
+    }
+    COUNTS.set(false);
+    engine.join().expect("it does not panic")?;
+    assert_eq!(ALLOCATIONS.load(SeqCst), 0, "in {MANY} steps of an engine over {at}");
+    Ok(())
+}
+
 /// Steps an environment over `address` with the actions that `policy` derives from its observations.
 fn play<E, O>(address: &str, make: fn() -> E, policy: fn(&O::Element) -> i64) -> Result<(), EnvError>
 where
@@ -253,6 +304,7 @@ fn a_warm_step_allocates_nothing() -> Result<(), EnvError> {
         play_many(&ServerBackend::bind(pole, &address, rlay::host_options())?)?;
         let poles = |make: &Make| Ok(Watched::new(CartPoles::new(make.slots as usize), MANY));
         play_many(&ServerBackend::bind_vector(poles, &address, rlay::host_options())?)?;
+        play_engine(&address)?;
     }
     // The others are not running any more; the thread that accepts waits for agents.
     for threads in [1, 2] {

@@ -50,8 +50,8 @@ pub use channel::{
 pub use dtype::{DType, Scalar};
 pub use endpoint::{
     AgentOptions, ClientBackend, ClientEnv, ClientVectorEnv, ConnectionOptions, Contract, HostOptions, Late,
-    ListenerOptions, OnLoss, PolicyServer, PolledEnv, RemoteEnv, RemoteVectorEnv, ServerBackend, ServerEnv,
-    ServerVectorEnv, Turn, asynchronous,
+    ListenerOptions, OnLoss, PolicyServer, PolledEnv, PolledVectorEnv, RemoteEnv, RemoteVectorEnv, ServerBackend,
+    ServerEnv, ServerVectorEnv, Turn, asynchronous,
 };
 pub use env::{Action, Env, Metadata, Observation, ResetResult, StepResult, render_modes};
 pub use error::{EnvError, EnvFailure, Error, ErrorKind, Result};

@@ -10,7 +10,7 @@ use pyo3::{
 use rlay_core::{
     ErrorKind, Outcome, Value,
     endpoint::{RawPoll, RawTurn},
-    wire::{Attribute, AutoresetMode, Returned, Seed, Spec},
+    wire::{Attribute, AutoresetMode, Seed, Spec},
 };
 
 use crate::{
@@ -37,7 +37,8 @@ struct State {
     observations: Tree,
     actions: Tree,
     outcome: Outcome,
-    announced: Announced,
+    /// `None`: there are several, whose spaces are looked at once.
+    announced: Option<Announced>,
     /// Whether the turn to be answered is a reset.
     resets: bool,
 }
@@ -98,11 +99,12 @@ impl Poll {
     #[new]
     fn new(py: Python<'_>, described: &Bound<'_, PyAny>, pool: Py<SessionPool>) -> PyResult<Self> {
         let get = |i: usize| described.get_item(i);
+        let several: Option<(u32, String)> = get(8)?.extract()?;
         let spec = Spec {
             env_id: get(1)?.extract()?,
             observation_space: space::from_py(&get(2)?)?,
             action_space: space::from_py(&get(3)?)?,
-            slots: 1,
+            slots: several.as_ref().map_or(1, |(slots, _)| *slots),
             autoreset_mode: AutoresetMode::Disabled,
             render_mode: None,
             metadata: to_value(&get(5)?)?,
@@ -113,25 +115,25 @@ impl Poll {
         let actions = Tree::new(py, &spec.action_space)?;
         let (address, options) = (pool.get().0.address().to_string(), pool.get().0.options().clone());
         let raw = RawPoll::new(spec, &address, options).map_err(|e| raise(py, &e))?;
-        let announced = Announced::new(&get(0)?)?;
+        let announced = if several.is_none() { Some(Announced::new(&get(0)?)?) } else { None };
         let outcome = Outcome::default();
         let state = State { raw, observations, actions, outcome, announced, resets: false };
         Ok(Self { state: Mutex::new(state), pool })
     }
 
-    /// The agent's request as (kind, a, b), waited for at most `timeout` seconds. Raises Closed once the pool is
-    /// closed.
+    /// The agent's request as (kind, a, b) and the slot that it is about, waited for at most `timeout` seconds. Raises
+    /// Closed once the pool is closed.
     fn turn<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut guard = self.lock(py)?;
         let (State { raw, actions, resets, .. }, cancel) = (&mut *guard, self.pool.get().0.cancel_token());
-        let mut build = |turn| Python::attach(|py| asked(py, actions, turn));
+        let mut build = |slot, turn| Python::attach(|py| Ok((slot, asked(py, actions, turn)?)));
         let turn = match wait_unless(py, Some(cancel), Some(timeout), |wait| raw.turn_as(wait, &mut build))? {
             Ok(None) => return Ok(None),
-            Ok(Some(Ok(turn))) => turn,
-            Ok(Some(Err(raised))) => {
+            Ok(Some((slot, Ok((kind, a, b))))) => (kind, a, b, slot),
+            Ok(Some((slot, Err(raised)))) => {
                 // The engine never learns of this request, so nothing else answers it.
                 let failure = error::failure(py, &raised);
-                wait_unless(py, Some(cancel), None, |wait| raw.reply_error(failure, wait))?
+                wait_unless(py, Some(cancel), None, |wait| raw.reply_error(slot, failure, wait))?
                     .map_err(|e| raise(py, &e))?;
                 return Err(raised);
             }
@@ -144,10 +146,12 @@ impl Poll {
         turn.into_bound_py_any(py).map(Some)
     }
 
-    /// Answers a reset or step. What a hosted environment may not return is refused; another answer may follow.
+    /// Answers a reset or step of a slot. What a hosted environment may not return is refused; another answer may follow.
+    #[allow(clippy::too_many_arguments)] // those of Gymnasium's step
     fn reply(
         &self,
         py: Python<'_>,
+        slot: u32,
         observation: &Bound<'_, PyAny>,
         reward: &Bound<'_, PyAny>,
         terminated: &Bound<'_, PyAny>,
@@ -159,35 +163,34 @@ impl Poll {
         results::facts(reward, terminated, truncated, outcome)?;
         results::observation(observations, observation, outcome)?;
         results::info(info, outcome, "the engine")?;
-        if std::mem::take(resets) {
+        if let (true, Some(announced)) = (std::mem::take(resets), announced) {
             announced.compare(py)?;
         }
         let cancel = self.pool.get().0.cancel_token();
-        wait_unless(py, Some(cancel), None, |wait| raw.reply(outcome, wait))?.map_err(|e| raise(py, &e))
+        wait_unless(py, Some(cancel), None, |wait| raw.reply(slot, outcome, wait))?.map_err(|e| raise(py, &e))
     }
 
-    /// Answers a render.
-    fn reply_frame(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Answers a render of a slot.
+    fn reply_frame(&self, py: Python<'_>, slot: u32, frame: &Bound<'_, PyAny>) -> PyResult<()> {
         let (mut state, cancel) = (self.lock(py)?, self.pool.get().0.cancel_token());
         let frame = results::frame(frame, state.raw.render_mode())?;
         let raw = &mut state.raw;
-        wait_unless(py, Some(cancel), None, |wait| raw.reply_frame(frame, wait))?.map_err(|e| raise(py, &e))
+        wait_unless(py, Some(cancel), None, |wait| raw.reply_frame(slot, frame, wait))?.map_err(|e| raise(py, &e))
     }
 
     /// Answers an attribute with what `access` returns, which is called as `rlay._attributes.access` is; an exception is
     /// the environment's failure.
-    fn reply_attribute(&self, py: Python<'_>, name: &str, access: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn reply_attribute(&self, py: Python<'_>, slot: u32, name: &str, access: &Bound<'_, PyAny>) -> PyResult<()> {
         let value = access.call0().and_then(|result| attributes::to_returned(&result, name));
-        let returned = value.map(|value| Returned([(0, value)].into_iter().collect()));
-        let reply = returned.as_ref().map_err(|raised| error::failure(py, raised));
+        let reply = value.as_ref().map_err(|raised| error::failure(py, raised));
         let (mut state, cancel) = (self.lock(py)?, self.pool.get().0.cancel_token());
         let raw = &mut state.raw;
         let sent = wait_unless(py, Some(cancel), None, |wait| match reply {
-            Ok(returned) => raw.reply_returned(returned, wait),
-            Err(failure) => raw.reply_error(failure, wait),
+            Ok(value) => raw.reply_attribute(slot, value.clone(), wait),
+            Err(failure) => raw.reply_error(slot, failure, wait),
         })?;
         // Ctrl-C in the environment's own code is the engine's, too.
-        match returned {
+        match value {
             Err(raised) if error::is_interrupt(py, &raised) => Err(raised),
             _ => sent.map_err(|e| raise(py, &e)),
         }

@@ -9,6 +9,7 @@ mod support;
 
 mod addresses;
 mod admission;
+mod arenas;
 mod attributes;
 mod bounds;
 mod causes;

@@ -25,6 +25,8 @@ class Reset:
 
     seed: int | None
     options: dict[str, Any] | None
+    slot: int = 0
+    """Which of the engine's environments it is about; 0 where there is one."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,16 @@ class Step:
     """The agent takes an action; reply with its result."""
 
     action: Any
+    slot: int = 0
+    """As for `Reset`."""
 
 
 @dataclass(frozen=True)
 class Render:
     """The agent asks for a frame; reply with it as the observation."""
+
+    slot: int = 0
+    """As for `Reset`."""
 
 
 @dataclass(frozen=True)
@@ -303,7 +310,9 @@ class ClientBackend(_Backend):
 
     Args:
         env: As for `ServerBackend`. For the poll form (`turn` and `reply`) any object with
-            ``observation_space`` and ``action_space`` will do.
+            ``observation_space`` and ``action_space`` will do. An engine with many environments is a
+            ``gymnasium.vector.VectorEnv`` of which only ``num_envs``, ``single_observation_space`` and
+            ``single_action_space`` are looked at.
         address: Where the `ServerEnv` listens; None takes the environment variable ``RLAY_ADDRESS``, which the
             launcher of this program sets (see `launch`), together with ``RLAY_TOKEN``.
         max_sessions: Most sessions at a time. None: 64, or 1 for an instance, which cannot have more.
@@ -375,7 +384,7 @@ class ClientBackend(_Backend):
         self._pool = _rlay.SessionPool.dial(address, self._host_options(self._options))
         self._polling = threading.RLock()
         self._poll: _rlay.Poll | None = None
-        self._frame_due = False
+        self._frames_due: set[int] = set()
 
     def run(self) -> None:
         """Serve until `close` or Ctrl-C, or until no listener was found for ``connect_timeout`` and no session is left.
@@ -407,28 +416,37 @@ class ClientBackend(_Backend):
         `reply`. What agents ask of ``attributes`` is answered within `turn`, by the environment that was given. After a
         `Close`, in a program that an agent launched, `turn` raises `Closed`: the agent wants no other environment, and
         the program may end.
+
+        An engine with many environments has a turn for each, with its ``slot``. What an agent asks of all of them at
+        once comes without a pause, one turn after another; the replies may come in any order, whenever the engine
+        likes, and go out together with the last. When an episode has ended, the agent asks for the next one by a
+        `Reset` of that slot. Where every slot is to be replied to first, `turn` raises. `Close` is about all of them:
+        nothing is to be replied to any more.
         """
         turn = self._next_turn(timeout)
         if turn is None:
             return None
-        kind, first, second = turn
-        self._frame_due = kind == "render"
+        kind, first, second, slot = turn
         if kind == "reset":
-            return Reset(first, second)
+            return Reset(first, second, slot)
         if kind == "step":
-            return Step(first)
-        return Render() if kind == "render" else Close(first)
+            return Step(first, slot)
+        if kind == "render":
+            self._frames_due.add(slot)
+            return Render(slot)
+        self._frames_due.clear()
+        return Close(first)
 
-    def _next_turn(self, timeout: float) -> tuple[str, Any, Any] | None:
+    def _next_turn(self, timeout: float) -> tuple[str, Any, Any, int] | None:
         """Return the next request that is for the engine; attributes are of the environment that was given."""
         poll = self._poll or self._begin_to_poll()
         if not self._attributes:
             return poll.turn(timeout)
         end = time.monotonic() + timeout
         while (turn := poll.turn(max(0.0, end - time.monotonic()))) is not None and turn[0] == "attribute":
-            (name, how), (values, kwargs) = turn[1:]
+            _, (name, how), (values, kwargs), slot = turn
             access = functools.partial(_attributes.access, self._polled, name, how, values, kwargs)
-            poll.reply_attribute(name, access)
+            poll.reply_attribute(slot, name, access)
             if time.monotonic() >= end:
                 return None
         return turn
@@ -456,19 +474,23 @@ class ClientBackend(_Backend):
         terminated: bool = False,
         truncated: bool = False,
         info: dict[str, Any] | None = None,
+        *,
+        slot: int = 0,
     ) -> None:
         """Answer the last `turn`; a `Reset` wants only ``observation`` and ``info``, a `Render` only the former.
+
+        ``slot`` says which of many environments the reply is about, as the turn did.
 
         Raises TypeError for what an environment may not return, such as an ``info`` that is no dict. Nothing is sent
         then, and another answer may follow.
         """
         if self._poll is None:
             raise Error("there is nothing to reply to; call turn() first")
-        if self._frame_due:
-            self._poll.reply_frame(observation)
-            self._frame_due = False
+        if slot in self._frames_due:
+            self._poll.reply_frame(slot, observation)
+            self._frames_due.discard(slot)
         else:
-            self._poll.reply(observation, reward, terminated, truncated, {} if info is None else info)
+            self._poll.reply(slot, observation, reward, terminated, truncated, {} if info is None else info)
 
     def close(self) -> None:
         """End every session and close every environment that is not in a call, within two seconds."""

@@ -282,7 +282,7 @@ def test_a_turn_that_waits_is_interrupted() -> None:
         interrupt(program)
         with contextlib.suppress(rlay.ConnectionLost):  # it ends without an answer
             env.reset(seed=5)
-        assert program.line() == "turn Reset(seed=5, options=None)"
+        assert program.line() == "turn Reset(seed=5, options=None, slot=0)"
 
 
 def test_a_signal_handler_that_raises_something_else(scripted_host: ScriptedHost) -> None:

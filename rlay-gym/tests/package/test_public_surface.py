@@ -48,7 +48,7 @@ SIGNATURES = {
         "vectorization=None, attributes=())"
     ),
     "ClientBackend.turn": "(self, timeout=0.0)",
-    "ClientBackend.reply": "(self, observation, reward=0.0, terminated=False, truncated=False, info=None)",
+    "ClientBackend.reply": "(self, observation, reward=0.0, terminated=False, truncated=False, info=None, *, slot=0)",
     "ServerBackend.run": "(self)",
     "ServerBackend.start": "(self)",
     "ServerBackend.close": "(self)",
@@ -90,9 +90,9 @@ SIGNATURES = {
     "register_space": "(cls, to_base)",
     "make_client_env": "(render_mode=None, **kwargs)",
     "make_server_env": "(render_mode=None, **kwargs)",
-    "Reset": "(seed, options)",
-    "Step": "(action)",
-    "Render": "()",
+    "Reset": "(seed, options, slot=0)",
+    "Step": "(action, slot=0)",
+    "Render": "(slot=0)",
     "Close": "(reason)",
     "Opaque": "(type, repr)",
 }

@@ -5,6 +5,8 @@ pub(super) mod client_backend;
 pub(super) mod host_core;
 pub(super) mod host_loop;
 pub(super) mod polled;
+pub(super) mod polled_requests;
+pub(super) mod polled_vector_env;
 pub(super) mod running;
 pub(super) mod server_backend;
 pub(super) mod session_pool;

@@ -6,11 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smallvec::smallvec;
-
 use super::{
     host_core::{HostCore, Request, check_render_mode},
     host_loop::waiting_for_agent,
+    polled_requests::{PolledRequest, PolledRequests},
 };
 use crate::{
     address::Address,
@@ -31,7 +30,7 @@ use crate::{
     session::{Call, received::Received},
     space::Space,
     value::{Map, Value},
-    wire::{Access, Attribute, AutoresetMode, Frames, Goodbye, Returned, Role, Seed, Spec},
+    wire::{Access, Attribute, AutoresetMode, Goodbye, Make, Role, Seed, Spec},
 };
 
 /// How long it may take to tell an agent that it broke the protocol, or to close after it has said goodbye.
@@ -107,8 +106,7 @@ pub struct RawPoll {
     body: Vec<u8>,
     /// Whether it was admitted.
     has_begun: bool,
-    /// The request that the engine has yet to answer.
-    owed: Option<(u64, Call)>,
+    requests: PolledRequests,
     history: History,
     /// When it last dialed.
     dialed: Option<Instant>,
@@ -125,8 +123,8 @@ enum State {
 
 /// What comes of a frame.
 enum Step {
-    /// A request for the engine, with its number.
-    Ask(u64, Call, RawTurn),
+    /// A request for the engine.
+    Ask,
     /// An answer to send.
     Answered,
     /// Nothing more to do.
@@ -136,13 +134,15 @@ enum Step {
 }
 
 impl RawPoll {
-    /// Will dial `address` and offer an environment of this description.
+    /// Will dial `address` and offer environments of this description, one in each of its slots. The agent begins their
+    /// next episodes.
     pub fn new(spec: Spec, address: &str, options: HostOptions) -> Result<Self> {
         let address: Address = address.parse()?;
         options.connection.registry.find(&address)?;
         options.offers.check_attributes()?;
         refuse_inside_tokio()?;
         Ok(Self {
+            requests: PolledRequests::new(&spec),
             spec,
             address,
             options,
@@ -150,22 +150,23 @@ impl RawPoll {
             cancel: CancelToken::default(),
             body: Vec::new(),
             has_begun: false,
-            owed: None,
             history: History::default(),
             dialed: None,
             unasked: None,
         })
     }
 
-    /// What the agent wants; `None` if nothing by the deadline of `wait`. One in the past waits for nothing; only an
-    /// answer whose connection was lost is sent again first, which takes as long as the network does.
+    /// What the agent wants of a slot; `None` if nothing by the deadline of `wait`. One in the past waits for nothing; only
+    /// an answer whose connection was lost is sent again first, which takes as long as the network does. An error of kind
+    /// [`Usage`](ErrorKind::Usage) if the engine is to reply in every slot first. [`RawTurn::Close`] is about all slots,
+    /// and says 0; replies to what was asked before are errors then.
     ///
     /// Dialing goes on in the background, for as long as there is no listener. It is an error only if the listener has
     /// refused the connection for good, as over a wrong token; a later call dials again, after a pause. After
     /// [`RawTurn::Close`], if an agent launched this program and wants no other environment, the error's kind is
     /// [`Closed`](ErrorKind::Closed).
-    pub fn turn(&mut self, wait: &mut Wait<'_>) -> Result<Option<RawTurn>> {
-        self.turn_as(wait, Ok)
+    pub fn turn(&mut self, wait: &mut Wait<'_>) -> Result<Option<(u32, RawTurn)>> {
+        self.turn_as(wait, |slot, turn| Ok((slot, turn)))
     }
 
     /// The same as `build` makes it. What that refuses is answered with its error, and the engine never learns of it.
@@ -175,10 +176,14 @@ impl RawPoll {
     pub fn turn_as<T>(
         &mut self,
         wait: &mut Wait<'_>,
-        mut build: impl FnMut(RawTurn) -> Result<T>,
+        mut build: impl FnMut(u32, RawTurn) -> Result<T>,
     ) -> Result<Option<T>> {
-        if self.owed.is_some() {
-            return Err(Error::new(ErrorKind::Usage, "the last turn is not answered yet; call reply() first"));
+        if self.requests.are_all_owed() {
+            let text = match self.requests.are_several() {
+                false => "the last turn is not answered yet; call reply() first",
+                true => "no turn of any slot is answered yet; call reply() first",
+            };
+            return Err(Error::new(ErrorKind::Usage, text));
         }
         if let Some(cancel) = wait.cancel {
             cancel.check()?;
@@ -187,6 +192,23 @@ impl RawPoll {
         loop {
             if answered >= ROUNDS && is_over(wait)? {
                 return Ok(None);
+            }
+            if let State::Open(_, core) = &self.state
+                && let Some((slot, turn)) = self.requests.next_turn(&core.limits())
+            {
+                match build(slot, turn) {
+                    Ok(turn) => return Ok(Some(turn)),
+                    Err(error) => {
+                        answered += 1;
+                        if let Some(request) = self.requests.fail(slot, error) {
+                            self.write(&request)?;
+                            if let Some(turn) = self.deliver(wait)? {
+                                return build(0, turn).map(Some);
+                            }
+                        }
+                        continue;
+                    }
+                }
             }
             match &mut self.state {
                 State::Idle => self.state = State::Dialing(self.dial()?),
@@ -245,32 +267,20 @@ impl RawPoll {
                                 let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
                             }
                             match self.gone(&error, wait) {
-                                Some(turn) => return build(turn).map(Some),
+                                Some(turn) => return build(0, turn).map(Some),
                                 None => continue,
                             }
                         }
                     };
-                    let step = match self.request(frame, wait)? {
-                        Step::Ask(request, call, turn) => match build(turn) {
-                            Ok(turn) => {
-                                self.owed = Some((request, call));
-                                return Ok(Some(turn));
-                            }
-                            Err(error) => {
-                                self.fail(request, error)?;
-                                Step::Answered
-                            }
-                        },
-                        step => step,
-                    };
-                    answered += 1;
-                    let gone = match step {
+                    let gone = match self.request(frame, wait)? {
+                        Step::Ask => continue,
                         Step::Ended(error) => self.gone(&error, wait),
                         Step::Answered => self.deliver(wait)?,
-                        Step::Ask(..) | Step::Sent => None,
+                        Step::Sent => None,
                     };
+                    answered += 1;
                     if let Some(turn) = gone {
-                        return build(turn).map(Some);
+                        return build(0, turn).map(Some);
                     }
                 }
             }
@@ -280,11 +290,11 @@ impl RawPoll {
     /// Takes a frame of the agent, and answers what the engine need not learn of.
     fn request(&mut self, frame: Frame, wait: &mut Wait<'_>) -> Result<Step> {
         let State::Open(connection, core) = &mut self.state else { return Ok(Step::Answered) };
-        let request = core.take(&frame, &self.body);
-        self.body.clear();
-        Ok(match request {
+        // The body stays that of the last answer until there is another.
+        Ok(match core.take(&frame, &self.body) {
             Request::Make(request, make) => {
                 let offered = core.check_offered(&make).and_then(|()| check_render_mode(&self.spec.metadata, &make));
+                let offered = offered.and_then(|()| check_slots(&self.spec, &make));
                 core.report.asked(&offered);
                 self.unasked = None;
                 if let Some(text) = core.report.news(|| connection.peer()) {
@@ -297,12 +307,17 @@ impl RawPoll {
                         core.spec(self.spec.clone())?;
                     }
                 }
+                self.body.clear();
                 self.send(&mut wait.as_soft_deadline())?;
                 Step::Sent
             }
-            Request::Refused => Step::Answered,
+            Request::Refused => {
+                self.body.clear();
+                Step::Answered
+            }
             Request::Close(_) => {
                 core.closed()?;
+                self.body.clear();
                 self.send(&mut wait.as_soft_deadline())?;
                 Step::Sent
             }
@@ -311,24 +326,37 @@ impl RawPoll {
                 Step::Ended(error)
             }
             Request::Abort(error) => {
+                self.body.clear();
                 let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
                 Step::Ended(error)
             }
-            Request::Reset(request, mut reset) => {
-                let seed = reset.rows.pop().and_then(|(_, seed)| seed);
-                Step::Ask(request, Call::Reset, RawTurn::Reset { seed, options: reset.options })
+            Request::Reset(request, reset) => {
+                self.requests.reset(request, reset);
+                Step::Ask
             }
-            Request::Step(request, _, payload) => {
+            Request::Step(request, slots, payload) => {
                 let (at, packed, limits) = (payload.reader.position(), payload.packed, core.limits());
-                Step::Ask(request, Call::Step, RawTurn::Step(Received::new(frame, at, packed, limits)))
+                match self.requests.step(request, slots, Received::new(frame, at, packed, limits)) {
+                    Ok(()) => Step::Ask,
+                    Err(error) => {
+                        core.fail(request, error)?;
+                        self.body.clear();
+                        Step::Answered
+                    }
+                }
             }
             Request::Render(request, _) if self.spec.render_mode.is_none() => {
                 core.fail(request, no_render_mode())?;
+                self.body.clear();
                 Step::Answered
             }
-            Request::Render(request, _) => Step::Ask(request, Call::Render, RawTurn::Render),
+            Request::Render(request, slots) => {
+                self.requests.render(request, slots);
+                Step::Ask
+            }
             Request::Attribute(request, attribute) => {
-                Step::Ask(request, Call::Attribute, RawTurn::Attribute(attribute))
+                self.requests.attribute(request, attribute);
+                Step::Ask
             }
         })
     }
@@ -338,72 +366,95 @@ impl RawPoll {
         self.spec.render_mode.as_deref()
     }
 
-    /// Answers a reset or step with what stands in `outcome`, where another buffer takes the place of the
-    /// observation. If that is too large to send, the agent is told, too. `wait` may end where the agent takes nothing
-    /// in.
-    pub fn reply(&mut self, outcome: &mut Outcome, wait: &mut Wait<'_>) -> Result<()> {
-        let (request, call) = self.owed()?;
-        if !call.has_rows() {
+    /// Answers a reset or step of a slot with what stands in `outcome`, where other buffers take the place of these. If
+    /// the whole answer is too large to send, the agent is told, too. `wait` may end where the agent takes nothing in.
+    pub fn reply(&mut self, slot: u32, outcome: &mut Outcome, wait: &mut Wait<'_>) -> Result<()> {
+        if !self.requests.owed(slot)?.has_rows() {
             return Err(Error::new(ErrorKind::Usage, "the agent asked for a frame; answer with reply_frame()"));
         }
+        let request = self.requests.answer(slot, outcome);
+        self.finish(request, wait)
+    }
+
+    /// Answers a render of a slot. If the frames are too large to send, the agent is told, too.
+    pub fn reply_frame(&mut self, slot: u32, frame: Value, wait: &mut Wait<'_>) -> Result<()> {
+        if self.requests.owed(slot)? != Call::Render {
+            return Err(Error::new(ErrorKind::Usage, "the agent did not ask for a frame; answer with reply()"));
+        }
+        let request = self.requests.answer_frame(slot, frame);
+        self.finish(request, wait)
+    }
+
+    /// Answers an attribute of a slot: with its value, or what came of the call. `None` in answer to a get says that it is
+    /// a function. If the values cannot be sent, the agent is told, too.
+    pub fn reply_attribute(&mut self, slot: u32, value: Option<Value>, wait: &mut Wait<'_>) -> Result<()> {
+        if self.requests.owed(slot)? != Call::Attribute {
+            return Err(Error::new(ErrorKind::Usage, "the agent did not ask for an attribute; answer with reply()"));
+        }
+        let request = self.requests.answer_attribute(slot, value);
+        self.finish(request, wait)
+    }
+
+    /// Answers any request of a slot with the news that it failed. A request of several slots fails once all of them are
+    /// answered.
+    pub fn reply_error(&mut self, slot: u32, error: impl Into<Error>, wait: &mut Wait<'_>) -> Result<()> {
+        self.requests.owed(slot)?;
+        let request = self.requests.fail(slot, error.into());
+        self.finish(request, wait)
+    }
+
+    /// Sends the answer of a request that has all its answers.
+    fn finish(&mut self, request: Option<PolledRequest>, wait: &mut Wait<'_>) -> Result<()> {
+        let Some(request) = request else { return Ok(()) };
+        let written = self.write(&request);
+        if let State::Open(_, core) = &mut self.state {
+            core.reuse(request.slots);
+        }
+        self.send(wait).and(written)
+    }
+
+    /// Writes the answer of a request. An error says that another one was written instead, which tells the agent.
+    fn write(&mut self, request: &PolledRequest) -> Result<()> {
         let State::Open(_, core) = &mut self.state else { return Ok(()) };
-        self.owed = None;
-        match core.row(request, call == Call::Reset, outcome, outcome.observation.len()) {
-            Ok(is_first_step) => {
+        let (requests, number, first) = (&mut self.requests, request.number, request.call == Call::Reset);
+        core.retain(&self.body);
+        if let Some(error) = requests.take_failure(&request.slots) {
+            core.fail(number, error)?;
+            self.body.clear();
+            return Ok(());
+        }
+        let (written, body) = match request.call {
+            Call::Render => (core.frames(number, &requests.take_frames(&request.slots)).map(|()| false), None),
+            Call::Attribute => (core.returned(number, &requests.take_returned(&request.slots)).map(|()| false), None),
+            _ if requests.are_several() => {
+                let written = requests.collect(request).and_then(|()| {
+                    let outcome = &requests.outcome;
+                    core.rows(number, first, outcome, outcome.observations.len())
+                });
+                (written, Some(&mut requests.outcome.observations))
+            }
+            _ => {
+                let outcome = requests.only();
+                (core.row(number, first, outcome, outcome.observation.len()), Some(&mut outcome.observation))
+            }
+        };
+        match (written, body) {
+            (Ok(is_first_step), body) => {
                 if is_first_step {
                     self.history.played();
                 }
-                std::mem::swap(&mut self.body, &mut outcome.observation);
-                self.send(wait)
+                match body {
+                    Some(body) => std::mem::swap(&mut self.body, body),
+                    None => self.body.clear(),
+                }
+                Ok(())
             }
-            Err(error) => {
-                core.fail(request, error.clone())?;
-                self.send(wait).and(Err(error))
+            (Err(error), _) => {
+                core.fail(number, error.clone())?;
+                self.body.clear();
+                Err(error)
             }
         }
-    }
-
-    /// Answers a render. If the frame is too large to send, the agent is told, too.
-    pub fn reply_frame(&mut self, frame: Value, wait: &mut Wait<'_>) -> Result<()> {
-        let (request, call) = self.owed()?;
-        if call != Call::Render {
-            return Err(Error::new(ErrorKind::Usage, "the agent did not ask for a frame; answer with reply()"));
-        }
-        let State::Open(_, core) = &mut self.state else { return Ok(()) };
-        let fits = core.frames(request, &Frames(smallvec![(0, frame)]));
-        if let Err(error) = &fits {
-            core.fail(request, error.clone())?;
-        }
-        self.owed = None;
-        self.send(wait).and(fits)
-    }
-
-    /// Answers an attribute. If the values cannot be sent, the agent is told, too.
-    pub fn reply_returned(&mut self, returned: &Returned, wait: &mut Wait<'_>) -> Result<()> {
-        let (request, call) = self.owed()?;
-        if call != Call::Attribute {
-            return Err(Error::new(ErrorKind::Usage, "the agent did not ask for an attribute; answer with reply()"));
-        }
-        let State::Open(_, core) = &mut self.state else { return Ok(()) };
-        let fits = core.returned(request, returned);
-        if let Err(error) = &fits {
-            core.fail(request, error.clone())?;
-        }
-        self.owed = None;
-        self.send(wait).and(fits)
-    }
-
-    /// Answers any request with the news that it failed.
-    pub fn reply_error(&mut self, error: impl Into<Error>, wait: &mut Wait<'_>) -> Result<()> {
-        let (request, _) = self.owed()?;
-        self.fail(request, error.into())?;
-        self.owed = None;
-        self.send(wait)
-    }
-
-    fn fail(&mut self, request: u64, error: Error) -> Result<()> {
-        let State::Open(_, core) = &mut self.state else { return Ok(()) };
-        core.fail(request, error)
     }
 
     /// Sends an answer of which the engine does not learn; the turn if the agent does not take it in.
@@ -420,7 +471,7 @@ impl RawPoll {
     /// Ends the session; a later [`turn`](Self::turn) dials again.
     pub fn close(&mut self) {
         self.cancel.cancel();
-        self.owed = None;
+        self.requests.clear();
         if let State::Open(connection, core) = &mut self.state {
             let mut wait = Wait::new(Some(Duration::from_millis(500)));
             let goodbye = Goodbye { code: 0, message: "the environment closed".into() };
@@ -433,12 +484,8 @@ impl RawPoll {
 
     /// Forgets the connection without a word to the agent, for a forked child: it is still the parent's.
     pub fn abandon(&mut self) {
-        self.owed = None;
+        self.requests.clear();
         self.state = State::Idle;
-    }
-
-    fn owed(&self) -> Result<(u64, Call)> {
-        self.owed.ok_or_else(|| Error::new(ErrorKind::Usage, "there is nothing to reply to; call turn() first"))
     }
 
     fn dial(&mut self) -> Result<mpsc::Receiver<Dialed>> {
@@ -480,6 +527,7 @@ impl RawPoll {
 
     /// The session is over. No turn says so of an agent that has asked for nothing.
     fn gone(&mut self, why: &Error, wait: &mut Wait<'_>) -> Option<RawTurn> {
+        self.requests.clear();
         let State::Open(connection, mut core) = std::mem::replace(&mut self.state, State::Idle) else { return None };
         let result = match why.kind() {
             ErrorKind::Closed => {
@@ -493,6 +541,15 @@ impl RawPoll {
         }
         core.report.has_asked().then(|| RawTurn::Close(why.to_string()))
     }
+}
+
+/// Refuses another number of environments than there are. Of one alone the agent finds that itself.
+fn check_slots(spec: &Spec, make: &Make) -> Result<()> {
+    if spec.slots == 1 || [0, spec.slots].contains(&make.slots) {
+        return Ok(());
+    }
+    let text = format!("the engine has {} environments at once; ask for as many, not for {}", spec.slots, make.slots);
+    Err(Error::new(ErrorKind::Usage, text))
 }
 
 /// Whether the deadline of `wait` has passed; an error if something else ends it.
@@ -577,17 +634,7 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     /// program wants no other environment.
     pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
         let actions = &self.action_space;
-        self.raw.turn_as(&mut Wait::new(Some(timeout)), |turn| {
-            Ok(match turn {
-                RawTurn::Reset { seed, options } => {
-                    Turn::Reset { seed: seed.as_ref().map(small_seed).transpose()?, options }
-                }
-                RawTurn::Step(action) => Turn::Step(action.element(actions).map_err(of_action)?),
-                RawTurn::Render => Turn::Render,
-                RawTurn::Attribute(attribute) => Turn::Attribute { name: attribute.name, access: attribute.access },
-                RawTurn::Close(reason) => Turn::Close(reason),
-            })
-        })
+        self.raw.turn_as(&mut Wait::new(Some(timeout)), |_, turn| typed(turn, actions))
     }
 
     /// The mode that the agent wants frames in.
@@ -611,18 +658,18 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     /// Answers a render.
     pub fn reply_frame(&mut self, frame: Value) -> Result<()> {
         check_frame(&frame, self.raw.render_mode())?;
-        self.raw.reply_frame(frame, &mut Wait::default())
+        self.raw.reply_frame(0, frame, &mut Wait::default())
     }
 
     /// Answers an attribute: with its value, or what came of the call. `None` in answer to a get says that it is a
     /// function.
     pub fn reply_attribute(&mut self, value: Option<Value>) -> Result<()> {
-        self.raw.reply_returned(&Returned(smallvec![(0, value)]), &mut Wait::default())
+        self.raw.reply_attribute(0, value, &mut Wait::default())
     }
 
     /// Answers any request with the news that it failed.
     pub fn reply_error(&mut self, failure: EnvFailure) -> Result<()> {
-        self.raw.reply_error(failure, &mut Wait::default())
+        self.raw.reply_error(0, failure, &mut Wait::default())
     }
 
     /// Ends the session; a later [`turn`](Self::turn) dials again.
@@ -633,6 +680,17 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
     fn send(&mut self, observation: &O::Element, info: &Map) -> Result<()> {
         write_info(info, &mut self.outcome)?;
         write_observation(&self.observation_space, true, observation, &mut self.outcome)?;
-        self.raw.reply(&mut self.outcome, &mut Wait::default())
+        self.raw.reply(0, &mut self.outcome, &mut Wait::default())
     }
+}
+
+/// A turn with plain Rust types.
+pub(super) fn typed<A: Space>(turn: RawTurn, actions: &A) -> Result<Turn<A::Element>> {
+    Ok(match turn {
+        RawTurn::Reset { seed, options } => Turn::Reset { seed: seed.as_ref().map(small_seed).transpose()?, options },
+        RawTurn::Step(action) => Turn::Step(action.element(actions).map_err(of_action)?),
+        RawTurn::Render => Turn::Render,
+        RawTurn::Attribute(attribute) => Turn::Attribute { name: attribute.name, access: attribute.access },
+        RawTurn::Close(reason) => Turn::Close(reason),
+    })
 }
