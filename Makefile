@@ -157,7 +157,7 @@ check-gymnasium: build server
 	cd rlay-gym && ../$(VENV)/bin/$(PYTEST)
 
 # Not in `make test`: it installs Ray, which has a Gymnasium of its own, and takes minutes. Root's runs see loopback alone.
-check-ray: build $(RAY)/.stamp
+check-ray: build $(RAY)/.stamp ## three Ray nodes, one of which is killed; installs Ray
 	cd rlay-gym && PYTHONPATH=python $(shell [ $$(id -u) != 0 ] || echo unshare -n) \
 		sh -c 'ip link set lo up 2>/dev/null; exec ../$(RAY)/bin/python -m pytest --timeout 600 ray_tests'
 
