@@ -89,8 +89,9 @@ impl PyHostEnv {
             kwargs => Builder::new(py, None).build(kwargs).map_err(|unbuilt| refuse(py, unbuilt, interrupt))?,
         };
         let build = || {
+            let mode = request.autoreset_mode.to_string();
             let made =
-                make.call1((request.render_mode.as_deref(), request.env_id.as_deref(), kwargs, request.slots))?;
+                make.call1((request.render_mode.as_deref(), request.env_id.as_deref(), kwargs, request.slots, mode))?;
             let hosted = match made.get_item(8)?.is_none() {
                 true => Self::described(py, &made, interrupt).map(|env| HostedEnv::One(Box::new(env))),
                 false => {

@@ -213,7 +213,8 @@ class ServerBackend(_Backend):
         vectorization: How several environments of an id or a function are made, by Gymnasium's ``VectorizeMode`` or its
             value: ``"sync"``, one after another on one thread; ``"async"``, each in a process of its own by Gymnasium's
             ``AsyncVectorEnv`` (``max_slots`` bounds how many; where one has failed, the agent makes new ones); or
-            ``"vector_entry_point"``, as one vector, where the id has that. None: what the id offers, else ``"sync"``.
+            ``"vector_entry_point"``, as one vector, where the id has that. None: ``"sync"``, which
+            returns what ``SyncVectorEnv`` does, unless an id has nothing but a vector.
         attributes: Names of the environment's attributes and methods that agents may get, set and call, such as
             ``["gravity", "action_masks"]``. Others are refused.
         handshake_timeout: How long a dialer may take to identify itself, in seconds. Also how long a dialer keeps its

@@ -191,7 +191,7 @@ def maker(source: Source, vectorization: str | None = None) -> Make:
                 raise Error(f"the hosted environment renders in mode {mode!r}, not {render_mode!r}")
             return describe(source, mode, False)
         assert not isinstance(source, gym.Env), "an instance, see above"
-        way = _vectorization.way_of(source, vectorization, slots, autoreset_mode)
+        way = _vectorization.way_of(source, vectorization, slots)
         if isinstance(source, str | EnvSpec):
             _check_mode(source, render_mode)
             kwargs = {"render_mode": render_mode, **kwargs}

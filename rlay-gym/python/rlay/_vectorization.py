@@ -63,11 +63,11 @@ def takes(function: Callable[..., Any], name: str, by_name: bool = False) -> boo
     return name in parameters or (not by_name and any(p.kind is p.VAR_KEYWORD for p in parameters.values()))
 
 
-def way_of(source: Any, vectorization: str | None, slots: int, autoreset_mode: str | None) -> str:
+def way_of(source: Any, vectorization: str | None, slots: int) -> str:
     """Return in which way ``slots`` environments of ``source`` are made.
 
-    One alone is made as such, unless there is nothing but a vector entry point. A host that is not told otherwise
-    takes the vector entry point of an id where its environments do what the agent wants at the end of an episode.
+    One alone is made as such, unless there is nothing but a vector entry point. A host that is not told otherwise makes
+    single environments: a vector of an id's own need not return what they do, nor reset some of its environments alone.
     """
     if not isinstance(source, str | EnvSpec):
         return "sync" if slots <= 1 else vectorization or "sync"
@@ -76,8 +76,6 @@ def way_of(source: Any, vectorization: str | None, slots: int, autoreset_mode: s
         return "vector_entry_point"
     if slots <= 1:
         return "sync"
-    if vectorization is None and spec.vector_entry_point is not None and autoreset_mode is not None:
-        return "vector_entry_point" if _has_mode(spec, autoreset_mode) else "sync"
     return vectorization or "sync"
 
 
@@ -85,16 +83,6 @@ def _creator(spec: EnvSpec) -> Any:
     """Return what makes the vector of an id."""
     creator = spec.vector_entry_point
     return gym.envs.registration.load_env_creator(creator) if isinstance(creator, str) else creator
-
-
-def _has_mode(spec: EnvSpec, autoreset_mode: str) -> bool:
-    """Whether the vector entry point takes the mode, or has it."""
-    creator = _creator(spec)
-    if takes(creator, "autoreset_mode", by_name=True):
-        return True
-    metadata = getattr(creator, "metadata", None)
-    mode = metadata.get("autoreset_mode", "NextStep") if isinstance(metadata, Mapping) else "NextStep"
-    return bool(getattr(mode, "value", mode) == autoreset_mode)
 
 
 def by_entry_point(

@@ -126,7 +126,7 @@ def test_the_vector_entry_point() -> None:
 
 
 def test_what_is_made_of_an_id() -> None:
-    """Where the native module tells the mode that the agent wants, the id decides together with that."""
+    """Single environments, unless the host says otherwise or there is nothing but a vector."""
 
     def made(source: Any, vectorization: str | None, slots: int, mode: str | None) -> Any:
         env, *_, own, several = _hosting.maker(source, vectorization)(None, None, {}, slots, mode)
@@ -134,9 +134,8 @@ def test_what_is_made_of_an_id() -> None:
         env.close()
         return env.unwrapped
 
-    assert isinstance(made("CartPole-v1", None, 4, "NextStep"), CartPoleVectorEnv)
-    assert isinstance(made("CartPole-v1", None, 4, "SameStep"), CartPoleEnv), "the vector has another mode"
-    assert isinstance(made("CartPole-v1", None, 4, None), CartPoleEnv)
+    assert isinstance(made("CartPole-v1", "vector_entry_point", 4, "NextStep"), CartPoleVectorEnv)
+    assert isinstance(made("CartPole-v1", None, 4, "NextStep"), CartPoleEnv)
     assert isinstance(made("CartPole-v1", None, 1, "NextStep"), CartPoleEnv)
     assert isinstance(made("CartPole-v1", "sync", 4, "NextStep"), CartPoleEnv)
     assert not isinstance(made("FrozenLake-v1", None, 4, "NextStep"), gym.vector.VectorEnv)
