@@ -71,6 +71,7 @@ fn run(mut agent: PolledVectorEnv<Poles, Discrete>) -> Result<()> {
                     Err(error) => agent.reply_error(slot, EnvFailure::from(error))?,
                 },
                 Turn::Render => agent.reply_frame(slot, arenas[slot].render().expect("it never fails"))?,
+                Turn::Attribute { .. } => unreachable!("it offers none"),
                 Turn::Close(_) => unreachable!("see above"),
             }
         }
@@ -172,7 +173,7 @@ fn an_action_that_cannot_be_read_reaches_no_arena() {
                     seen.push((slot, action));
                     agent.reply(slot, &result)?;
                 }
-                Turn::Render => unreachable!("no agent asks for that"),
+                Turn::Render | Turn::Attribute { .. } => unreachable!("no agent asks for that"),
                 Turn::Close(_) => break,
             }
         }
