@@ -21,7 +21,7 @@ from twins import MODES, SLOTS, Twins, local_env, sync_vector
 SOURCES = (
     "CartPole-v1",
     "vector_envs:Image",
-    "vector_envs:informing:int, then str",
+    "vector_envs:informing:some",
     "vector_envs:sampled:Text: plain",
 )
 
@@ -69,7 +69,10 @@ def playing(envs: rlay.ServerVectorEnv, source: str) -> Iterator[Any]:
     """An engine in a thread, whose result is at the end that of `play`."""
     arenas = [local_env(source) for _ in range(SLOTS)]
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(play, envs.address, arenas)
+        try:
+            yield pool.submit(play, envs.address, arenas)
+        finally:
+            envs.close()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -78,7 +81,7 @@ def test_rows_are_those_of_a_sync_vector(source: str, mode: str) -> None:
     remote = rlay.ServerVectorEnv(num_envs=SLOTS, autoreset_mode=mode, connect_timeout=WAIT)
     with playing(remote, source) as engine:
         twins = Twins(sync_vector(source, SLOTS, mode), remote)
-        assert twins.play(120) == 0
+        assert twins.play(60) == 0
         remote.close()
         assert {"Reset", "Step"} == set(engine.result(WAIT))
 
