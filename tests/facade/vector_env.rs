@@ -343,7 +343,6 @@ fn what_fails_in_a_simulator_fails_the_call_and_changes_no_episode() -> Result<(
     Ok(())
 }
 
-/// A simulator of no environments.
 #[test]
 fn a_simulator_that_cannot_be_hosted_says_why() {
     struct Odd(MultiDiscrete, usize);

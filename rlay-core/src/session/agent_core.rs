@@ -82,6 +82,11 @@ impl AgentCore {
         (0..self.spec.slots).find_map(|slot| self.session.waiting(slot))
     }
 
+    /// In how many slots a request is under way.
+    pub(crate) fn under_way(&self) -> usize {
+        (0..self.spec.slots).filter(|slot| self.is_waiting(*slot)).count()
+    }
+
     /// Whether the episode of `slot` is over, and no request about it under way.
     pub(crate) fn is_done(&self, slot: u32) -> bool {
         self.session.is_done(slot)

@@ -264,7 +264,7 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
             >>> envs.send_reset(seed=1)
             >>> for _ in range(100):
             ...     rows = envs.recv(min=2)
-            ...     envs.send(rows.observations[:, 2] > 0, rows.slots)
+            ...     envs.send((rows.observations[:, 2] > 0).astype(int), rows.slots)
             >>> envs.close()
             >>> host.close()
         """

@@ -133,7 +133,7 @@ def test_signatures(name: str) -> None:
 def test_exports() -> None:
     assert sorted(rlay.__all__) == list(rlay.__all__)
     classes = {name.split(".")[0] for name in SIGNATURES} | set(BASES)
-    assert set(rlay.__all__) == classes | {"RemoteEnv", "RemoteVectorEnv", "__version__"}
+    assert set(rlay.__all__) == classes | {"RemoteEnv", "RemoteVectorEnv", "Rows", "__version__"}
     public = {name for name in vars(rlay) if not name.startswith("_")}
     assert public - set(rlay.__all__) == {"errors"}
 

@@ -377,14 +377,14 @@ impl Agent {
             // Answers to requests that were given up may come first.
             let mut wait = wait.within(timeout);
             loop {
-                let waited_for = self.waiting();
+                let under_way = self.core.under_way();
                 match self.receive_reply(&mut wait) {
                     Ok(Reply::Closed) => {
                         is_answered = true;
                         break;
                     }
                     Ok(_) => {}
-                    Err(_) if waited_for.is_some() && self.waiting().is_none() => {}
+                    Err(_) if self.core.under_way() < under_way => {}
                     Err(error) => {
                         if error.kind() == ErrorKind::Env {
                             result = Err(error);

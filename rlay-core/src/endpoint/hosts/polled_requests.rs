@@ -51,6 +51,8 @@ enum Asked {
     Step(Received),
     Render,
     Attribute(Attribute),
+    /// The engine knows all of it, and nothing of the frame is held any more.
+    Told,
 }
 
 /// What the engine has said of one slot, until the answer goes out.
@@ -145,8 +147,12 @@ impl PolledRequests {
         let slot = request.slots[row];
         request.told += 1;
         self.slots[slot as usize].owes = Some(request.number);
-        let turn = match &mut request.asked {
-            Asked::Render => RawTurn::Render,
+        let asked = match std::mem::replace(&mut request.asked, Asked::Told) {
+            Asked::Step(action) if rows == 1 => return Some((slot, RawTurn::Step(action))),
+            asked => asked,
+        };
+        let turn = match &asked {
+            Asked::Render | Asked::Told => RawTurn::Render,
             Asked::Attribute(attribute) => {
                 let access = match &attribute.access {
                     Access::Set(values) => Access::Set(vec![values[row].clone()]),
@@ -155,11 +161,6 @@ impl PolledRequests {
                 RawTurn::Attribute(Attribute { slots: smallvec![slot], name: attribute.name.clone(), access })
             }
             Asked::Reset(reset) => RawTurn::Reset { seed: reset.rows[row].1.clone(), options: reset.options.clone() },
-            Asked::Step(actions) if rows == 1 => {
-                // Nothing else reads it.
-                let empty = Received::new(self.pool.take(0), 0, false, *limits);
-                RawTurn::Step(std::mem::replace(actions, empty))
-            }
             Asked::Step(actions) => {
                 let bytes = match (&self.actions, actions.packed) {
                     (Some(sizes), true) => {
@@ -172,6 +173,9 @@ impl PolledRequests {
                 RawTurn::Step(Received::new(Frame::copy_of(&self.pool, bytes), 0, actions.packed, *limits))
             }
         };
+        if request.told < rows {
+            request.asked = asked;
+        }
         Some((slot, turn))
     }
 

@@ -40,6 +40,8 @@ pub(super) struct FirstReady {
     pub(super) lanes: Vec<Work>,
     /// The lane that is looked at first, so that none is always the last.
     pub(super) next: usize,
+    /// When slots that have not answered in time were last looked for.
+    checked: Option<Instant>,
     pub(super) poll_set: PollSet,
     /// What each descriptor in the set belongs to.
     pub(super) polled: Vec<usize>,
@@ -180,6 +182,11 @@ impl RawVectorEnv {
         let (min, max) = (min.min(outstanding), max.max(1));
         let (began, mut is_noticed) = (Instant::now(), false);
         let mut next_check = began + SLICE;
+        // Also where there are always rows of others, though not at each call.
+        if self.first_ready.checked.is_none_or(|checked| began - checked >= SLICE) {
+            self.first_ready.checked = Some(began);
+            self.check_overdue(timeout, wait)?;
+        }
         loop {
             let lacks = self.first_ready.ready.len() < min;
             self.look(max, lacks, timeout, wait)?;
