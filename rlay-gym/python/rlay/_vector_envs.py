@@ -317,10 +317,12 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
         bound = _options.seconds("timeout", timeout, "until there are enough rows", least=0.0)
         *parts, slots = raw.recv(least, most, bound, self.timeout)
         observations, is_batch, rewards, terminations, truncations, infos, lasts = parts
-        self._ended[slots] = terminations | truncations
+        if self.autoreset_mode is _DISABLED:
+            self._ended[slots] = terminations | truncations
         self._has_begun[slots] = True
         merged = merge_infos(RowInfos(len(slots)), infos, lasts) if infos or lasts else {}
-        observations = batch(self.single_observation_space, len(slots), observations, is_batch)
+        if not is_batch:
+            observations = batch(self.single_observation_space, len(slots), observations, is_batch)
         return Rows(observations, rewards, terminations, truncations, merged, slots)
 
     def late(self, timeout: float | None = None) -> VectorReset | VectorStep | tuple[Any, ...]:

@@ -100,7 +100,7 @@ impl HostOptions {
     /// its thread; with as many threads as environments it delays none. The factory is called on these threads, for one
     /// environment after another, in the order of slots.
     ///
-    /// Handing a step to other threads takes 50 to 90 µs of processor time. That pays where the environments of each
+    /// Handing a step to other threads takes 50 to 70 µs. That pays where the environments of each
     /// thread compute for longer than that in a step, or wait for something; `docs/train-on-many.md` has numbers.
     ///
     /// ```
