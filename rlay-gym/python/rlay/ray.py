@@ -18,6 +18,7 @@ from gymnasium.envs.registration import EnvSpec
 from rlay import _options, _vectorization
 from rlay._backends import ClientBackend
 from rlay._envs import OnLoss
+from rlay._first_ready import Rows
 from rlay._log import logger
 from rlay._registration import make_client_env
 from rlay._vector_envs import ClientVectorEnv, ServerVectorEnv, VectorStep
@@ -107,6 +108,16 @@ class RayVectorEnv(ServerVectorEnv):
         if vacant is not None or self._vacant:
             self._tell(set() if vacant is None else set(np.flatnonzero(vacant).tolist()), step[4].get("lost"))
         return step
+
+    def recv(self, min: int = 1, max: int | None = None, timeout: float | None = None) -> Rows:
+        """Return the rows that have come, see `RemoteVectorEnv.recv`."""
+        rows = super().recv(min, max, timeout)
+        vacant = rows.infos.get("vacant")
+        if vacant is not None or self._vacant:
+            gone = [] if vacant is None else np.flatnonzero(vacant).tolist()
+            lost = {int(rows.slots[row]): rows.infos["lost"][row] for row in gone if "lost" in rows.infos}
+            self._tell((self._vacant - set(rows.slots.tolist())) | lost.keys(), lost)
+        return rows
 
     def _tell(self, vacant: Set[int], lost: Any) -> None:
         """Log which slots have become vacant, and which are filled again."""
