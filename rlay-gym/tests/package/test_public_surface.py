@@ -135,7 +135,8 @@ def test_exports() -> None:
     classes = {name.split(".")[0] for name in SIGNATURES} | set(BASES)
     assert set(rlay.__all__) == classes | {"RemoteEnv", "RemoteVectorEnv", "Rows", "__version__"}
     public = {name for name in vars(rlay) if not name.startswith("_")}
-    assert public - set(rlay.__all__) == {"errors"}
+    # `ray` is there once a test of this process has imported it.
+    assert public - set(rlay.__all__) - {"ray"} == {"errors"}
 
 
 def test_the_readme_has_a_row_for_every_error() -> None:
