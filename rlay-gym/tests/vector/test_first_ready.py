@@ -6,6 +6,7 @@ import contextlib
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -295,6 +296,82 @@ def test_one_that_does_not_answer_in_time() -> None:
         Gated.gate.set()
         rows = envs.recv()
         assert rows.slots.tolist() == [1] and rows.observations.tolist() == [[1]]
+
+
+@pytest.mark.parametrize("on_loss", ["raise", "replace"])
+def test_answers_that_wait_for_the_learner_are_in_time(on_loss: str) -> None:
+    with lanes(2, timeout=0.4, on_loss=on_loss) as envs:
+        for most in (2, 1):
+            envs.send([0, 0])
+            time.sleep(0.8)
+            rows = [envs.recv(max=most) for _ in range(2 // most)]
+            assert sorted(slot for row in rows for slot in row.slots.tolist()) == [0, 1]
+            assert not any(row.infos for row in rows) and not envs.vacant.any()
+
+
+def test_each_error_is_raised(host_process: HostProcess) -> None:
+    with vector(host_process, "vector_envs:Ending", "tcp://127.0.0.1:0", "client") as envs:
+        envs.reset(seed=list(range(SLOTS)))
+        envs.send([4, 4, 0, 4, 0])
+        # All of them have come when the first is asked for.
+        time.sleep(0.2)
+        slots, failed = [], []
+        while len(slots) + len(failed) < SLOTS:
+            try:
+                slots += envs.recv().slots.tolist()
+            except rlay.EnvError as error:
+                failed.append(error.slot)
+        assert sorted(slots) == [2, 4] and sorted(failed) == [0, 1, 3]
+        with pytest.raises(rlay.Error, match="nothing is under way"):
+            envs.recv()
+
+
+def test_rows_that_are_there_are_returned_where_no_environment_comes() -> None:
+    envs = rlay.ServerVectorEnv(num_envs=2, on_loss="replace", reconnect_timeout=0.0, connect_timeout=WAIT)
+    act = np.ones(2, dtype=np.int64)
+    with contextlib.closing(envs), games(envs, 2) as started:
+        envs.reset(seed=1)
+        started[0].kill()
+        envs.send(act)
+        rows = envs.recv(min=2)
+        lost = rows.slots[rows.infos["vacant"]].tolist()
+        envs.send(act)
+        began = time.monotonic()
+        assert envs.recv(min=2, timeout=0.2).slots.tolist() == [1 - lost[0]]
+        assert time.monotonic() - began < WAIT
+
+
+def test_a_reset_that_is_late() -> None:
+    with lanes(2, timeout=0.3) as envs:
+        envs.send([0, 1])
+        with pytest.raises(rlay.Timeout, match=r"late\(\)"):
+            envs.reset()
+        Gated.gate.set()
+        envs.late(timeout=WAIT)
+        with pytest.raises(rlay.Error, match="nothing is under way"):
+            envs.recv()
+        assert envs.reset()[0].tolist() == [[0], [0]]
+        envs.send([0, 0])
+        assert sorted(envs.recv(min=2).slots.tolist()) == [0, 1]
+
+
+class Wide(Gated):
+    """Observes four megabytes."""
+
+    observation_space = gym.spaces.Box(0, 1, (1 << 20,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin."""
+        return np.zeros(1 << 20, np.float32), {}
+
+
+def test_large_requests_and_large_answers_pass_each_other() -> None:
+    with rlay.ServerBackend(Wide) as host, rlay.ClientVectorEnv(host.address, 4, timeout=WAIT) as envs:
+        envs.send_reset(options={"map": np.zeros(4 << 20, np.uint8)})
+        slots: list[int] = []
+        while len(slots) < 4:
+            slots += envs.recv().slots.tolist()
+        assert sorted(slots) == [0, 1, 2, 3]
 
 
 def test_ctrl_c_ends_the_wait_and_loses_no_row() -> None:

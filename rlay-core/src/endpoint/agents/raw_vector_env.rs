@@ -314,13 +314,13 @@ impl RawVectorEnv {
             if rows.len() < self.all.len() {
                 return Err(rows_under_way());
             }
+            // From here on their answers are late ones like any other.
             self.give_up_all();
-        }
-        self.drop_late(wait)?;
-        if rows.len() == self.all.len() {
             self.first_ready.clear();
         }
+        self.drop_late(wait)?;
         self.begin(Call::Reset)?;
+        rows.iter().for_each(|(slot, _)| self.first_ready.forget_news(*slot));
         if self.fill_lanes(wait)? {
             wait.deadline = timeout.and_then(|time| Instant::now().checked_add(time));
         }
@@ -726,7 +726,7 @@ impl RawVectorEnv {
             return Err(error);
         }
         let why = agent.leave_overdue();
-        self.lose(lane, &why, wait);
+        self.lose_any(lane, &why, wait);
         Ok(())
     }
 
@@ -741,7 +741,7 @@ impl RawVectorEnv {
         // A render has no rows in which nothing could have happened; the next step finds the loss, too.
         let has_rows = self.call.has_rows();
         if is_lost && has_rows && self.on_loss != OnLoss::Raise && self.lanes[lane].may_replace(self.on_loss) {
-            self.lose(lane, &error, wait);
+            self.lose_any(lane, &error, wait);
             return;
         }
         let error = match (self.lanes.len(), error.slot()) {
@@ -749,6 +749,14 @@ impl RawVectorEnv {
             (_, slot) => error.of_slot(first + slot.unwrap_or_default()),
         };
         self.failed.get_or_insert(error);
+    }
+
+    /// Looks for another environment in place of one that is lost, whichever way its slots are asked.
+    fn lose_any(&mut self, lane: usize, why: &Error, wait: &mut Wait<'_>) {
+        match self.first_ready.is_active() {
+            true => self.lose_lane(lane, why, wait),
+            false => self.lose(lane, why, wait),
+        }
     }
 
     /// Looks for another environment in place of one that is lost.

@@ -39,6 +39,7 @@ use crate::{
 ///             }
 ///             Turn::Step(action) => actions[slot] = Some(action),
 ///             Turn::Render => agent.reply_frame(slot, rlay::Value::None)?,
+///             Turn::Attribute { .. } => unreachable!("this host lists none"),
 ///             Turn::Close(_) => actions = [None; 16], // nothing is to be answered any more
 ///         }
 ///     }

@@ -29,13 +29,8 @@ impl RawVectorEnv {
                         self.first_ready.arrive(slot as usize);
                     }
                 }
-                if let Err(error) = taken {
-                    self.failed.get_or_insert(error);
-                }
-                // Lost while this end was about to begin the next episodes.
-                if self.lanes[at].is_vacant() {
-                    self.say_lane_lost(at, &"the connection was lost".into());
-                }
+                let failed = self.failed.take().or(taken.err());
+                self.first_ready.failures.extend(failed);
                 Ok(())
             }
             Ok(_) => Err(Error::protocol("a request about slots was answered with something else")),
@@ -68,8 +63,8 @@ impl RawVectorEnv {
         }
         let mut failed = None;
         for own in 0..slots {
+            let is_waiting = self.is_under_way(first + own);
             let turn = &mut self.first_ready.turns[(first + own) as usize];
-            let is_waiting = self.lanes[at].session().is_some_and(|agent| !agent.is_lost() && agent.is_waiting(own));
             if *turn == Turn::Env && !is_waiting {
                 *turn = Turn::Agent;
                 failed.get_or_insert(first + own);
@@ -79,7 +74,7 @@ impl RawVectorEnv {
             Some(slot) if self.all.len() > 1 => error.of_slot(slot),
             _ => error,
         };
-        self.failed.get_or_insert(error);
+        self.first_ready.failures.push_back(error);
     }
 
     /// Looks for another environment in place of one that is lost. The rows that were under way say so.
@@ -126,8 +121,12 @@ impl RawVectorEnv {
             }
             let Lane { first, slots, .. } = self.lanes[at];
             let range = first as usize..(first + slots) as usize;
-            // Rows that were not received yet are of the environment before: they come first.
-            if self.first_ready.turns[range.clone()].contains(&Turn::Ready) {
+            // Rows of the environment before come first: those that were not received yet, and those that are to say that
+            // it was lost, with its last observation.
+            let is_to_tell = |slot: usize| {
+                self.first_ready.turns[slot] == Turn::Ready || matches!(self.first_ready.news[slot], News::Lost(_))
+            };
+            if range.clone().any(is_to_tell) {
                 continue;
             }
             let Some((rows, received)) = self.lanes[at].take_found() else { continue };
@@ -137,8 +136,6 @@ impl RawVectorEnv {
                 self.results.begin_episode(slot);
                 match self.first_ready.turns[slot] {
                     Turn::Vacant => self.first_ready.arrive(slot),
-                    // A slot that is still to say that it was lost says that first.
-                    _ if self.first_ready.news[slot] != News::None => {}
                     _ => self.first_ready.news[slot] = News::Found,
                 }
             }

@@ -17,7 +17,7 @@ use crate::{
     net::PollSet,
     session::Call,
     value::Value,
-    wire::{Reset, Slots},
+    wire::{Reset, Slots, put_value},
 };
 
 /// So many bytes of requests may be under way in a lane beside the next one: a host that waits for room for its answers
@@ -35,6 +35,8 @@ pub(super) struct FirstReady {
     pub(super) asked: Vec<Option<Instant>>,
     /// Slots whose rows have come, in the order in which they did.
     pub(super) ready: VecDeque<u32>,
+    /// What has failed in slots, each of which `recv` reports.
+    pub(super) failures: VecDeque<Error>,
     /// Slots whose rows the last `recv` has returned.
     pub(super) received: Vec<u32>,
     pub(super) lanes: Vec<Work>,
@@ -92,12 +94,17 @@ impl FirstReady {
 
     /// Whether a row is under way, or has come and was not received.
     pub(super) fn is_active(&self) -> bool {
-        self.is_used && self.turns.iter().any(|turn| *turn != Turn::Agent)
+        self.is_used && (!self.failures.is_empty() || self.turns.iter().any(|turn| *turn != Turn::Agent))
     }
 
     /// A slot of which `step` could not tell what has become.
     pub(super) fn first_news(&self) -> Option<usize> {
         if self.is_used { self.news.iter().position(|news| *news != News::None) } else { None }
+    }
+
+    /// A slot begins anew.
+    pub(super) fn forget_news(&mut self, slot: u32) {
+        self.news[slot as usize] = News::None;
     }
 
     /// Forgets everything, for all slots are reset.
@@ -106,6 +113,7 @@ impl FirstReady {
         self.news.fill(News::None);
         self.lanes.fill(Work::default());
         self.ready.clear();
+        self.failures.clear();
         self.received.clear();
     }
 
@@ -123,7 +131,9 @@ impl RawVectorEnv {
     /// Has these slots take one action each, without waiting for anything; [`recv`](Self::recv) returns the rows as they
     /// come. `actions` are as for [`step`](Self::step), one for each of `slots` in their order.
     ///
-    /// Each slot gets a request of its own, so that none waits for another. An error of kind
+    /// Each slot gets a request of its own, so that none waits for another. Where more than some 32 KB of requests are
+    /// under way in one session, answers are taken in before the next goes out, for its host may wait to be rid of them.
+    /// An error of kind
     /// [`Busy`](ErrorKind::Busy) if the row of one of them is still to come or to be received; then nothing is sent.
     ///
     /// A slot whose episode has ended begins the next one in place of the action, as the autoreset mode says. One whose
@@ -150,13 +160,16 @@ impl RawVectorEnv {
     pub fn send_resets(&mut self, rows: Seeds<'_>, options: &Value, wait: &mut Wait<'_>) -> Result<()> {
         let slots: Slots = rows.iter().map(|(slot, _)| *slot).collect();
         self.check_free(&slots, Call::Reset)?;
+        let mut measured = Vec::new();
+        put_value(&mut measured, options);
         self.begin_to_send(&slots, Call::Reset);
         for (row, (slot, seed)) in rows.iter().enumerate() {
             self.first_ready.news[*slot as usize] = News::None;
             let at = self.lane_of(*slot);
             let own = *slot - self.lanes[at].first;
             let reset = Reset { rows: smallvec![(own, seed.clone())], options: options.clone() };
-            let sent = self.send_request(*slot, 64, |agent, wait| agent.send_reset(&reset, wait), wait);
+            let sent =
+                self.send_request(*slot, 64 + measured.len(), |agent, wait| agent.send_reset(&reset, wait), wait);
             sent.inspect_err(|_| self.turns_back(&slots[row..]))?;
         }
         Ok(())
@@ -176,24 +189,25 @@ impl RawVectorEnv {
     pub fn recv(&mut self, min: usize, max: usize, timeout: Option<Duration>, wait: &mut Wait<'_>) -> Result<()> {
         self.forget_received();
         let outstanding = self.first_ready.under_way() + self.first_ready.ready.len();
-        if outstanding == 0 {
+        if outstanding == 0 && self.first_ready.failures.is_empty() {
             return Err(Error::new(ErrorKind::Usage, "nothing is under way; send actions first"));
         }
         let (min, max) = (min.min(outstanding), max.max(1));
         let (began, mut is_noticed) = (Instant::now(), false);
         let mut next_check = began + SLICE;
-        // Also where there are always rows of others, though not at each call.
-        if self.first_ready.checked.is_none_or(|checked| began - checked >= SLICE) {
-            self.first_ready.checked = Some(began);
-            self.check_overdue(timeout, wait)?;
-        }
         loop {
             let lacks = self.first_ready.ready.len() < min;
             self.look(max, lacks, timeout, wait)?;
-            if let Some(error) = self.failed.take() {
+            if let Some(error) = self.first_ready.failures.pop_front() {
                 return Err(error);
             }
             let now = Instant::now();
+            // Also where there are always rows of others, though not at each call.
+            let is_due = self.first_ready.checked.is_none_or(|checked| now - checked >= SLICE);
+            if is_due || self.first_ready.ready.len() < min {
+                self.first_ready.checked = Some(now);
+                self.check_overdue(timeout, wait)?;
+            }
             if self.first_ready.ready.len() >= min || wait.deadline.is_some_and(|deadline| now >= deadline) {
                 break;
             }
@@ -201,8 +215,12 @@ impl RawVectorEnv {
                 wait.check_interrupts()?;
                 next_check = now + SLICE;
             }
-            self.check_overdue(timeout, wait)?;
-            self.check_vacant(began)?;
+            if let Some(slot) = self.vacant_for_good(began) {
+                if self.first_ready.ready.is_empty() {
+                    return Err(self.in_vain(self.lane_of(slot), crate::bridge::timeout()));
+                }
+                break;
+            }
             if !is_noticed {
                 is_noticed = self.notice(began, wait);
             }
@@ -282,20 +300,29 @@ impl RawVectorEnv {
 
     /// Drops what was received of other slots than those that are under way.
     fn forget_received(&mut self) {
-        let turns = &self.first_ready.turns;
-        self.results.infos.retain(|(slot, _)| turns[*slot as usize] != Turn::Agent);
+        let FirstReady { turns, news, .. } = &self.first_ready;
+        let is_due = |slot: u32| turns[slot as usize] != Turn::Agent || news[slot as usize] == News::Found;
+        self.results.infos.retain(|(slot, _)| is_due(*slot));
         self.results.lasts.retain(|last| turns[last.slot as usize] != Turn::Agent);
         self.first_ready.received.clear();
     }
 
-    /// The slots that could not be sent for wait for an action again, but those that have become vacant.
+    /// The slots that could not be sent for wait for an action again, but those that have become vacant, and one whose
+    /// request goes out once there is another connection.
     fn turns_back(&mut self, slots: &[u32]) {
         for slot in slots {
+            let is_under_way = self.is_under_way(*slot);
             let turn = &mut self.first_ready.turns[*slot as usize];
-            if *turn == Turn::Env {
+            if *turn == Turn::Env && !is_under_way {
                 *turn = Turn::Agent;
             }
         }
+    }
+
+    /// Whether the session of a slot waits for an answer about it.
+    pub(super) fn is_under_way(&self, slot: u32) -> bool {
+        let lane = &self.lanes[self.lane_of(slot)];
+        lane.session().is_some_and(|agent| !agent.is_lost() && agent.is_waiting(slot - lane.first))
     }
 
     pub(super) fn lane_of(&self, slot: u32) -> usize {
@@ -338,8 +365,13 @@ impl RawVectorEnv {
         while self.lanes[at].under_way > 0 && self.first_ready.lanes[at].bytes + len > UNDER_WAY {
             self.take_reply(at, wait)?;
         }
-        if self.lanes[at].is_lost() && self.lanes[at].may_replace(self.on_loss) {
-            self.lanes[at].replace(wait.told_later());
+        let loss = self.lanes[at].session().and_then(Agent::loss).cloned();
+        if let Some(why) = loss.filter(|_| self.lanes[at].may_replace(self.on_loss)) {
+            // Found out by another call. The row of a step says so; a reset begins with the next environment.
+            let is_step = self.call == Call::Step;
+            self.first_ready.turns[slot as usize] = if is_step { Turn::Env } else { Turn::Vacant };
+            self.lose_lane(at, &why, wait);
+            return Ok(());
         }
         if self.lanes[at].is_vacant() {
             self.first_ready.turns[slot as usize] = Turn::Vacant;
@@ -347,18 +379,18 @@ impl RawVectorEnv {
         }
         let Some(agent) = self.lanes[at].agent() else { return Ok(()) };
         self.first_ready.turns[slot as usize] = Turn::Env;
-        match send(agent, wait) {
-            Ok(()) => {
-                self.lanes[at].under_way += 1;
-                self.first_ready.lanes[at].bytes += len;
-                self.first_ready.asked[slot as usize] = Some(Instant::now());
-                Ok(())
-            }
+        let sent = send(agent, wait);
+        if self.is_under_way(slot) {
+            self.lanes[at].under_way += 1;
+            self.first_ready.lanes[at].bytes += len;
+            self.first_ready.asked[slot as usize] = Some(Instant::now());
+        }
+        match sent {
             Err(error) if error.kind() == ErrorKind::ConnectionLost && self.lanes[at].may_replace(self.on_loss) => {
                 self.lose_lane(at, &error, wait);
                 Ok(())
             }
-            Err(error) => Err(error.of_slot(slot)),
+            sent => sent.map_err(|error| error.of_slot(slot)),
         }
     }
 }

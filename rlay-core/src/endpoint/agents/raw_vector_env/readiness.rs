@@ -6,7 +6,7 @@ use super::{RawVectorEnv, first_ready::Turn};
 use crate::{
     channel::Readiness,
     endpoint::{
-        agents::lane::Lane,
+        agents::{agent::Agent, lane::Lane},
         options::OnLoss,
         wait::{SLICE, Wait},
     },
@@ -133,9 +133,11 @@ impl RawVectorEnv {
 
     /// Waits a moment for another connection of each session that has lost its own, which counts as the session's wait.
     fn await_connections(&mut self, time: Duration, wait: &mut Wait<'_>) -> Result<()> {
+        let seeks = |lane: &Lane| lane.under_way > 0 && lane.session().is_some_and(Agent::seeks_connection);
+        let number = self.lanes.iter().filter(|lane| seeks(lane)).count();
+        let time = time / number.max(1) as u32;
         for at in 0..self.lanes.len() {
-            let is_lost = self.lanes[at].agent().is_some_and(|agent| agent.seeks_connection());
-            if !is_lost || self.lanes[at].under_way == 0 {
+            if !seeks(&self.lanes[at]) {
                 continue;
             }
             let taken = {
@@ -159,6 +161,10 @@ impl RawVectorEnv {
                 continue;
             }
             let at = self.lane_of(slot as u32);
+            if self.first_ready.lanes[at].has_more {
+                // Its answer may be there, where no more rows were wanted.
+                continue;
+            }
             let may_replace = self.on_loss != OnLoss::Raise && self.lanes[at].may_replace(self.on_loss);
             let Some(agent) = self.lanes[at].agent() else { continue };
             if may_replace {
@@ -177,15 +183,13 @@ impl RawVectorEnv {
         Ok(())
     }
 
-    /// Fails if all that is waited for is environments, and none has come within `connect_timeout`.
-    pub(super) fn check_vacant(&self, began: Instant) -> Result<()> {
+    /// A slot without an environment, if all that is waited for is environments, and none has come within
+    /// `connect_timeout`.
+    pub(super) fn vacant_for_good(&self, began: Instant) -> Option<u32> {
         if began.elapsed() < self.connect_timeout || self.first_ready.turns.contains(&Turn::Env) {
-            return Ok(());
+            return None;
         }
-        let vacant = self.first_ready.turns.iter().position(|turn| *turn == Turn::Vacant);
-        let Some(slot) = vacant.filter(|_| self.first_ready.ready.is_empty()) else { return Ok(()) };
-        let lane = self.lane_of(slot as u32);
-        Err(self.in_vain(lane, crate::bridge::timeout()))
+        self.first_ready.turns.iter().position(|turn| *turn == Turn::Vacant).map(|slot| slot as u32)
     }
 
     /// Tells people what a long wait is for; returns whether it has.
