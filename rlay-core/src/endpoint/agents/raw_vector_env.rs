@@ -624,13 +624,15 @@ impl RawVectorEnv {
 
     /// Receives and drops answers to requests that were given up.
     fn drop_late(&mut self, wait: &mut Wait<'_>) -> Result<()> {
-        for agent in self.lanes.iter_mut().filter_map(Lane::agent) {
+        for lane in &mut self.lanes {
+            let Some(agent) = lane.agent() else { continue };
             match agent.drop_late(wait) {
                 Err(error) if error.kind() == ErrorKind::Timeout => return Err(agent.overdue()),
                 // Nothing is lost with an environment that was to begin anew; the reset says so if none takes its place.
                 Err(_) if agent.is_lost() => {}
                 result => result?,
             }
+            lane.under_way = 0;
         }
         Ok(())
     }
