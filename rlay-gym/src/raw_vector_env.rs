@@ -236,12 +236,15 @@ impl RawVectorEnv {
     }
 }
 
+/// Slots, and the seed of each.
+type SeedRows = Vec<(u32, Option<Seed>)>;
+
 /// The rows of a reset, and its options.
 fn reset_rows(
     py: Python<'_>,
     seeds: &[(u32, Option<Bound<'_, PyInt>>)],
     options: &Bound<'_, PyAny>,
-) -> PyResult<(Vec<(u32, Option<Seed>)>, Value)> {
+) -> PyResult<(SeedRows, Value)> {
     let options = to_data(options, "options").map_err(|refusal| refusal.into_error(py, ErrorKind::Usage))?;
     let row = |(slot, seed): &(u32, Option<Bound<'_, PyInt>>)| Ok((*slot, seed.as_ref().map(self::seed).transpose()?));
     Ok((seeds.iter().map(row).collect::<PyResult<_>>()?, options))

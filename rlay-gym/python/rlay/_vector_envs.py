@@ -245,7 +245,8 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
     def send(self, actions: Any, slots: Slots = None) -> None:
         """Have these environments take one action each, without waiting; `recv` returns their rows as they come.
 
-        Where requests of more than some 32 KB are under way with one host, it takes in answers before the next goes out.
+        Where more than some 32 KB of requests are under way with one host, answers are taken in before the next goes
+        out.
 
         Where the environments are slow or of different speed, this keeps all of them busy: each has its next action
         while others still compute. An environment whose episode has ended begins the next one in place of the action,

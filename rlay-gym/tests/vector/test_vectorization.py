@@ -21,6 +21,7 @@ import rlay
 from equal import difference
 from processes import Program, python, until
 from rlay import _hosting
+from rlay._vector_envs import AutoresetMode
 
 NUMBER = 3
 
@@ -83,8 +84,8 @@ def test_rows_are_those_of_a_sync_vector(source: str, vectorization: str) -> Non
 @pytest.mark.parametrize("mode", ["SameStep", "Disabled"])
 def test_an_async_vector_in_other_modes(mode: str) -> None:
     make = [lambda: gym.make("Blackjack-v1", disable_env_checker=True)] * NUMBER
-    local = SyncVectorEnv(make, autoreset_mode=gym.vector.AutoresetMode(mode))
-    source = lambda: AsyncVectorEnv(make, autoreset_mode=gym.vector.AutoresetMode(mode))  # noqa: E731
+    local = SyncVectorEnv(make, autoreset_mode=AutoresetMode(mode))
+    source = lambda: AsyncVectorEnv(make, autoreset_mode=AutoresetMode(mode))  # noqa: E731
     with (
         rlay.ServerBackend(source) as host,
         rlay.ClientVectorEnv(host.address, num_envs=NUMBER, autoreset_mode=mode) as envs,
@@ -144,7 +145,7 @@ def test_what_is_made_of_an_id() -> None:
 
     def takes_mode(num_envs: int, autoreset_mode: str) -> Any:
         make = [lambda: gym.make("FrozenLake-v1", disable_env_checker=True)] * num_envs
-        return SyncVectorEnv(make, autoreset_mode=gym.vector.AutoresetMode(autoreset_mode))
+        return SyncVectorEnv(make, autoreset_mode=AutoresetMode(autoreset_mode))
 
     assert isinstance(made(takes_mode, None, 2, "SameStep"), SyncVectorEnv)
 
@@ -274,7 +275,7 @@ class Pool(gym.vector.VectorEnv[Any, Any, Any], gym.Env[Any, Any]):  # type: ign
     ``reset_mask``, and answers a partial reset with the rows of that alone.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}
+    metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
     observation_space = single_observation_space = gym.spaces.Dict(
         {"at": gym.spaces.Box(0, 100, (2,), np.float32), "kind": gym.spaces.Discrete(4)}
     )

@@ -29,7 +29,7 @@ impl RawVectorEnv {
                         self.first_ready.arrive(slot as usize);
                     }
                 }
-                let failed = self.failed.take().or(taken.err());
+                let failed = self.failed.take().or_else(|| taken.err());
                 self.first_ready.failures.extend(failed);
                 Ok(())
             }
