@@ -22,6 +22,9 @@ use rlay::{
 
 use crate::support::{Gate, HOLD, PATIENCE, Relay, WORDS, bounded, eventually, fresh, patient_host};
 
+/// A channel, the ticket of its session, and what a listener that resumes one has received.
+type Opened = (Box<dyn BlockingChannel>, Option<Ticket>, Option<u64>);
+
 const PANIC: i64 = 14;
 const FAIL: i64 = 15;
 
@@ -218,10 +221,7 @@ impl Agent {
         Ok(agent)
     }
 
-    fn dial(
-        address: &Address,
-        resume: Option<Resume>,
-    ) -> Result<(Box<dyn BlockingChannel>, Option<Ticket>, Option<u64>)> {
+    fn dial(address: &Address, resume: Option<Resume>) -> Result<Opened> {
         let options = rlay::connection_options();
         let transport = options.registry().find(address)?;
         let mut channel = transport.connect_blocking(address, &TransportOptions::default(), soon())?;
@@ -284,8 +284,7 @@ impl Agent {
 
     /// Goes on over another connection, as the specification says.
     fn resume(&mut self) -> Result<()> {
-        let resume =
-            Resume { ticket: self.ticket.clone().expect("it is resumable"), received: self.session.received() };
+        let resume = Resume { ticket: self.ticket.expect("it is resumable"), received: self.session.received() };
         let (channel, _, received) = Self::dial(&self.address, Some(resume))?;
         self.channel = channel;
         for frame in &self.sent[received.expect("it goes on") as usize..] {
