@@ -203,8 +203,8 @@ def main() -> int:
     for name, learn_through in paradigms.items():
         run = runs[name] = learn_through(server)
         path = ROOT / "out" / f"learning-curve-{name}.png"
-        who = "the agent dials" if name == "client" else "the environments dial"
-        plot(run, f"{name.capitalize()}VectorEnv: {who}", path)
+        dialer = "the agent dials" if name == "client" else "the environments dial"
+        plot(run, f"{name.capitalize()}VectorEnv: {dialer}", path)
         broken += [f"{name}: {claim}" for claim in report(run, path)]
     same = runs["client"].generations == runs["server"].generations
     if not same:

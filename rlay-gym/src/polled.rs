@@ -2,11 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::{
-    IntoPyObjectExt,
-    prelude::*,
-    types::{PyBytes, PyString},
-};
+use pyo3::{IntoPyObjectExt, prelude::*, types::PyString};
 use rlay_core::{
     ErrorKind, Outcome, Value,
     endpoint::{RawPoll, RawTurn},
@@ -17,6 +13,7 @@ use crate::{
     attributes,
     building::{Builder, Unbuilt},
     error::{self, raise},
+    host::seed_object,
     packing::Tree,
     results::{self, Announced},
     session_pool::SessionPool,
@@ -83,13 +80,7 @@ fn attribute_turn(py: Python<'_>, attribute: &Attribute) -> Result<Asked, Unbuil
 
 /// A reset as a request to an engine.
 fn reset(py: Python<'_>, seed: Option<&Seed>, options: &Value) -> Result<Asked, Unbuilt> {
-    let seed = match seed {
-        None => py.None(),
-        Some(seed) => {
-            py.import("rlay._values")?.call_method1("seed_from_bytes", (PyBytes::new(py, &seed.0),))?.unbind()
-        }
-    };
-    Ok(("reset", seed, Builder::new(py, None).build(options)?.unbind()))
+    Ok(("reset", seed_object(py, seed)?.unbind(), Builder::new(py, None).build(options)?.unbind()))
 }
 
 #[pymethods]

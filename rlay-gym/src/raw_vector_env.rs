@@ -1,6 +1,7 @@
 //! RawVectorEnv: several environments in another process, as `ClientVectorEnv` holds them: bytes ⇄ Python objects.
 
 use std::{
+    collections::HashMap,
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
@@ -151,15 +152,7 @@ impl State {
                 (PyList::new(py, items.collect::<Result<Vec<_>, _>>()?)?.into_any(), false)
             }
         };
-        let infos = PyList::empty(py);
-        for (slot, info) in &results.infos {
-            infos.append((slot, builder.build(info)?))?;
-        }
-        let lasts = PyList::empty(py);
-        for last in &results.lasts {
-            let observation = self.observations.read_element(&builder, &last.observation)?;
-            lasts.append((last.slot, observation, builder.build(&last.info)?))?;
-        }
+        let (infos, lasts) = self.infos(&builder, |slot| Some(slot as usize))?;
         let items = (
             observations,
             is_batch,
@@ -170,6 +163,24 @@ impl State {
             lasts,
         );
         Ok(items.into_pyobject(py)?)
+    }
+
+    /// The infos, and the ends of episodes, of the slots that have a place in what is returned, each with that.
+    fn infos<'py>(&self, builder: &Builder<'py>, place: impl Fn(u32) -> Option<usize>) -> Result<Infos<'py>, Unbuilt> {
+        let (infos, lasts) = (PyList::empty(builder.py()), PyList::empty(builder.py()));
+        let results = self.raw.results();
+        for (slot, info) in &results.infos {
+            if let Some(place) = place(*slot) {
+                infos.append((place, builder.build(info)?))?;
+            }
+        }
+        for last in &results.lasts {
+            if let Some(place) = place(last.slot) {
+                let observation = self.observations.read_element(builder, &last.observation)?;
+                lasts.append((place, observation, builder.build(&last.info)?))?;
+            }
+        }
+        Ok((infos, lasts))
     }
 
     /// What `recv` returns: the slots, and what a step returns of these alone, its slots counted as they stand there.
@@ -185,19 +196,8 @@ impl State {
             let items = slots.iter().map(|slot| builder.build(&values[*slot as usize]));
             (PyList::new(py, items.collect::<Result<Vec<_>, _>>()?)?.into_any(), false)
         };
-        let place = |slot: u32| slots.iter().position(|other| *other == slot);
-        let (infos, lasts) = (PyList::empty(py), PyList::empty(py));
-        for (slot, info) in &results.infos {
-            if let Some(place) = place(*slot) {
-                infos.append((place, builder.build(info)?))?;
-            }
-        }
-        for last in &results.lasts {
-            if let Some(place) = place(last.slot) {
-                let observation = self.observations.read_element(&builder, &last.observation)?;
-                lasts.append((place, observation, builder.build(&last.info)?))?;
-            }
-        }
+        let places: HashMap<u32, usize> = slots.iter().enumerate().map(|(place, slot)| (*slot, place)).collect();
+        let (infos, lasts) = self.infos(&builder, |slot| places.get(&slot).copied())?;
         let of = |values: &[bool]| -> Vec<bool> { slots.iter().map(|slot| values[*slot as usize]).collect() };
         let rewards: Vec<f64> = slots.iter().map(|slot| results.rewards[*slot as usize]).collect();
         let items = (
@@ -235,6 +235,9 @@ impl RawVectorEnv {
         lock(py, &self.state, self.pid)
     }
 }
+
+/// Infos, and the ends of episodes.
+type Infos<'py> = (Bound<'py, PyList>, Bound<'py, PyList>);
 
 /// Slots, and the seed of each.
 type SeedRows = Vec<(u32, Option<Seed>)>;

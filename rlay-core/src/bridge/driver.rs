@@ -1,4 +1,4 @@
-//! Driver: a private runtime driven by the threads that wait on it, and by a idle_driver while none waits.
+//! Driver: a private runtime driven by the threads that wait on it, and by an idle driver while none waits.
 
 use std::{
     fmt,
@@ -47,7 +47,7 @@ struct Shared {
     busy: AtomicUsize,
     /// Calls so far.
     calls: AtomicU64,
-    /// `None` without a idle_driver.
+    /// `None` without an idle driver.
     idle_driver: OnceLock<Thread>,
     is_idle_driven: AtomicBool,
     idle_driver_leaves: Notify,
@@ -68,7 +68,7 @@ struct Life {
 struct Call<'a>(&'a Shared);
 
 impl Driver {
-    /// A new runtime, with a idle_driver if its tasks have work to do while no thread waits.
+    /// A new runtime, with an idle driver if its tasks have work to do while no thread waits.
     pub(super) fn new(is_kept: bool) -> Result<Self> {
         refuse_inside_tokio()?;
         let cannot = |e: std::io::Error| {
@@ -119,8 +119,8 @@ impl Driver {
         })
     }
 
-    /// Waits for `future` and leaves the driving to other threads, if one of them is a idle_driver: for calls that wait
-    /// nearly always and would keep the runtime from threads that have more to do.
+    /// Waits for `future` and leaves the driving to other threads, if one of them is an idle driver: for calls that
+    /// wait nearly always and would keep the runtime from threads that have more to do.
     pub(super) fn watch<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
         if !self.is_kept() {
             return self.drive(deadline, future);

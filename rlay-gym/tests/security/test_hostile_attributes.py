@@ -1,4 +1,4 @@
-"""Attributes between ends of which one is hostile: names and answers that nobody asked for, or that no value holds."""
+"""Attributes between ends of which one is hostile: names not offered, answers to no request or that no value holds."""
 
 from __future__ import annotations
 

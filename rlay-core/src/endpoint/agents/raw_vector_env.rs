@@ -309,7 +309,7 @@ impl RawVectorEnv {
     /// Asks for that, without waiting for the answer.
     pub fn send_reset(&mut self, rows: Seeds<'_>, options: &Value, wait: &mut Wait<'_>) -> Result<()> {
         let timeout = wait.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        self.check_slots(rows)?;
+        self.check_named(rows.iter().map(|(slot, _)| *slot))?;
         if self.first_ready.is_active() {
             if rows.len() < self.all.len() {
                 return Err(rows_under_way());
@@ -345,18 +345,21 @@ impl RawVectorEnv {
         Ok(())
     }
 
-    /// Refuses a reset of no slot, of one that does not exist, or of one twice: lanes see their own slots alone.
-    fn check_slots(&self, rows: Seeds<'_>) -> Result<()> {
+    /// Refuses a call about no slot, about one that does not exist, or about one twice: lanes see their own slots alone.
+    fn check_named(&self, slots: impl ExactSizeIterator<Item = u32>) -> Result<()> {
         let usage = |text: String| Err(Error::new(ErrorKind::Usage, text));
+        if slots.len() == 0 {
+            return usage("no slot is named; name one at least".into());
+        }
         let mut is_named = vec![false; self.all.len()];
-        for (slot, _) in rows {
-            match is_named.get_mut(*slot as usize) {
+        for slot in slots {
+            match is_named.get_mut(slot as usize) {
                 None => return usage(format!("there is no env slot {slot}; there are {}", self.all.len())),
-                Some(true) => return usage(format!("slot {slot} is named twice in one reset")),
+                Some(true) => return usage(format!("slot {slot} is named twice in one call")),
                 Some(named) => *named = true,
             }
         }
-        if rows.is_empty() { usage("a reset of no slot".into()) } else { Ok(()) }
+        Ok(())
     }
 
     /// Gymnasium's `step` of all slots. `actions` is packed, or one encoded value for each slot; another buffer, of any

@@ -140,8 +140,15 @@ impl RawVectorEnv {
     /// environment was lost has its next row when another has taken its place: the first of an episode.
     pub fn send(&mut self, slots: &[u32], packed: bool, actions: &[u8], wait: &mut Wait<'_>) -> Result<()> {
         self.check_free(slots, Call::Step)?;
-        let (sizes, mut values, limits) = (self.actions.clone(), Vec::new(), limits(&self.lanes));
-        let actions = AllActions::new(sizes.as_ref(), packed, actions, slots.len(), &mut values, &limits)?;
+        let (sizes, mut values) = (self.actions.take(), std::mem::take(&mut self.values));
+        let sent = AllActions::new(sizes.as_ref(), packed, actions, slots.len(), &mut values, &limits(&self.lanes))
+            .and_then(|actions| self.send_each(slots, actions, wait));
+        (self.actions, self.values) = (sizes, values);
+        sent
+    }
+
+    /// Sends each of these slots the action of its row.
+    fn send_each(&mut self, slots: &[u32], actions: AllActions<'_>, wait: &mut Wait<'_>) -> Result<()> {
         self.begin_to_send(slots, Call::Step);
         for (row, slot) in slots.iter().enumerate() {
             if self.is_told(*slot as usize) {
@@ -149,7 +156,7 @@ impl RawVectorEnv {
             }
             let mut action = std::mem::take(&mut self.some_actions);
             actions.pick(0, &[row as u32], &mut action);
-            let sent = self.send_action(*slot, packed, &mut action, wait);
+            let sent = self.send_action(*slot, actions.is_packed(), &mut action, wait);
             self.some_actions = action;
             sent.inspect_err(|_| self.turns_back(&slots[row..]))?;
         }
@@ -257,19 +264,12 @@ impl RawVectorEnv {
     fn check_free(&self, slots: &[u32], call: Call) -> Result<()> {
         self.cancel.check()?;
         self.check_joined()?;
-        let usage = |text: String| Err(Error::new(ErrorKind::Usage, text));
+        self.check_named(slots.iter().copied())?;
         if let Some((call, _)) = self.waiting().filter(|_| !self.first_ready.is_active()) {
             return Err(Error::new(ErrorKind::Busy, format!("a {call:?} is under way; wait for its answer first")));
         }
-        let mut is_named = vec![false; self.all.len()];
         for slot in slots {
-            let at = *slot as usize;
-            match is_named.get_mut(at) {
-                None => return usage(format!("there is no env slot {slot}; there are {}", self.all.len())),
-                Some(true) => return usage(format!("slot {slot} is named twice")),
-                Some(named) => *named = true,
-            }
-            match self.first_ready.turns[at] {
+            match self.first_ready.turns[*slot as usize] {
                 Turn::Agent => {}
                 Turn::Ready => {
                     let text = format!("the row of slot {slot} has come and was not received; call recv first");
@@ -286,7 +286,7 @@ impl RawVectorEnv {
                 return Err(Error::new(ErrorKind::ResetNeeded, text));
             }
         }
-        if slots.is_empty() { usage("no slot is named; name one at least".into()) } else { Ok(()) }
+        Ok(())
     }
 
     fn begin_to_send(&mut self, slots: &[u32], call: Call) {

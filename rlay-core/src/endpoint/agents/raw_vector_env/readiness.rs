@@ -155,8 +155,10 @@ impl RawVectorEnv {
     /// What becomes of lanes that have not answered within `timeout`.
     pub(super) fn check_overdue(&mut self, timeout: Option<Duration>, wait: &mut Wait<'_>) -> Result<()> {
         let Some(timeout) = timeout else { return Ok(()) };
+        let now = Instant::now();
         for slot in 0..self.all.len() {
-            let is_overdue = self.first_ready.asked[slot].is_some_and(|asked| asked.elapsed() >= timeout);
+            let is_overdue =
+                self.first_ready.asked[slot].is_some_and(|asked| now.saturating_duration_since(asked) >= timeout);
             if !is_overdue || self.first_ready.turns[slot] != Turn::Env {
                 continue;
             }
@@ -173,7 +175,7 @@ impl RawVectorEnv {
                 continue;
             }
             // It may take as long again before that is said again.
-            self.first_ready.asked[slot] = Some(Instant::now());
+            self.first_ready.asked[slot] = Some(now);
             let text = format!(
                 "no answer came within the timeout of {:.1} s; its row may still come: recv again",
                 timeout.as_secs_f64()
