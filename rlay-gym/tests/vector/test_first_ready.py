@@ -18,7 +18,7 @@ from test_lanes import GAME, games
 import rlay
 from equal import difference
 from host_process import HostProcess
-from processes import WAIT, python, thread, until
+from processes import WAIT, free_address, python, thread, until
 from twins import sync_vector
 from vector_envs import Ending
 
@@ -327,18 +327,57 @@ def test_each_error_is_raised(host_process: HostProcess) -> None:
 
 
 def test_rows_that_are_there_are_returned_where_no_environment_comes() -> None:
-    envs = rlay.ServerVectorEnv(num_envs=2, on_loss="replace", reconnect_timeout=0.0, connect_timeout=WAIT)
-    act = np.ones(2, dtype=np.int64)
-    with contextlib.closing(envs), games(envs, 2) as started:
-        envs.reset(seed=1)
-        started[0].kill()
-        envs.send(act)
+    envs = rlay.ServerVectorEnv(num_envs=2, on_loss="replace", reconnect_timeout=0.0, connect_timeout=5.0)
+    with contextlib.closing(envs), contextlib.ExitStack() as stack:
+        backends = [stack.enter_context(rlay.ClientBackend(Gated, envs.address, max_sessions=1)) for _ in range(2)]
+        envs.reset()
+        backends[0].close()
+        envs.send([0, 0])
         rows = envs.recv(min=2)
         lost = rows.slots[rows.infos["vacant"]].tolist()
-        envs.send(act)
-        began = time.monotonic()
-        assert envs.recv(min=2, timeout=0.2).slots.tolist() == [1 - lost[0]]
-        assert time.monotonic() - began < WAIT
+        envs.send([0, 0])
+        # No timeout is given: connect_timeout is what ends this.
+        assert envs.recv(min=2).slots.tolist() == [1 - lost[0]]
+        with pytest.raises(rlay.Timeout, match=f"no environment has taken env slot {lost[0]}"):
+            envs.recv()
+
+
+HOST = GAME.replace("ClientBackend(Counter, sys.argv[1], max_sessions=1)", "ServerBackend(Counter, sys.argv[1])")
+
+
+def test_what_slots_say_that_were_idle_when_their_host_was_lost() -> None:
+    address = free_address()
+    with contextlib.ExitStack() as stack:
+        host = stack.enter_context(python(HOST, address))
+        host.find("ready")
+        envs = rlay.ClientVectorEnv(
+            address, 2, on_loss="truncate", reconnect_timeout=0.0, connect_timeout=WAIT, autoreset_mode="SameStep"
+        )
+        stack.enter_context(contextlib.closing(envs))
+        envs.reset(seed=1)
+        for _ in range(3):
+            envs.send([1, 1])
+            envs.recv(min=2)
+        envs.send([1], [0])
+        host.kill()
+        rows = envs.recv()
+        while "lost" not in rows.infos:
+            envs.send([1], [0])
+            rows = envs.recv()
+        assert rows.slots.tolist() == [0] and rows.truncations.all()
+        stack.enter_context(python(HOST, address)).find("ready")
+        envs.send([1], [0])
+        # The other slot has a last observation to tell before the new host's is taken.
+        envs.send([1], [1])
+        rows = envs.recv()
+        assert rows.slots.tolist() == [1] and rows.truncations.all() and "lost" in rows.infos
+        assert rows.observations[0].tolist() == [3.0, 1.0] == rows.infos["final_obs"][0].tolist()
+        envs.send([1], [1])
+        rows = envs.recv(min=2, timeout=WAIT)
+        assert sorted(rows.slots.tolist()) == [0, 1] and rows.observations.tolist() == [[0.0, 1.0]] * 2
+        assert not rows.truncations.any() and rows.rewards.tolist() == [0.0, 0.0]
+        envs.send([1, 1])
+        assert envs.recv(min=2, timeout=WAIT).observations.tolist() == [[1.0, 1.0]] * 2
 
 
 def test_a_reset_that_is_late() -> None:
