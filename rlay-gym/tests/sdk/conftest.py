@@ -1,0 +1,67 @@
+"""Fixtures of the tests of clients in other languages."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import rlay
+from host_process import PARADIGMS
+from processes import WAIT, Program
+from sdk_clients import CLIENTS, Client
+
+Play = Callable[..., Any]
+
+
+@pytest.fixture(params=CLIENTS, ids=lambda client: client.name)
+def client(request: pytest.FixtureRequest) -> Client:
+    """Each client, one after the other."""
+    return request.param
+
+
+@pytest.fixture(params=PARADIGMS)
+def paradigm(request: pytest.FixtureRequest, client: Client) -> str:
+    """Both paradigms, as far as the client has them."""
+    if request.param not in client.paradigms:
+        pytest.skip(f"{client.name} has no {request.param} side")
+    return request.param
+
+
+class Games:
+    """The game programs of one client, each in a process of its own."""
+
+    def __init__(self, client: Client, stack: contextlib.ExitStack) -> None:
+        self.client, self._stack = client, stack
+        self._listening: dict[tuple[str, ...], str] = {}
+
+    def start(self, *arguments: str) -> Program:
+        """Start the program."""
+        return self._stack.enter_context(Program(*self.client.game, *arguments))
+
+    def listen(self, *arguments: str, at: str = "tcp://127.0.0.1:0") -> tuple[Program, str]:
+        """Start one that listens; return its address, too."""
+        program = self.start("--listen", at, *arguments)
+        line = program.find("listening at ")
+        return program, line.split()[-1]
+
+    def agent(self, paradigm: str, **kwargs: Any) -> Any:
+        """Return an environment that a program hosts, or that has dialed in."""
+        options = {"connect_timeout": WAIT, **kwargs}
+        if paradigm == "client":
+            _, address = self.listen()
+            env: Any = rlay.ClientEnv(address, **options)
+        else:
+            env = rlay.ServerEnv(**options)
+            self.start("--dial", env.address)
+        self._stack.callback(env.close)
+        return env
+
+
+@pytest.fixture
+def games(client: Client) -> Iterator[Games]:
+    """Starts programs of one client, which are killed at the end."""
+    with contextlib.ExitStack() as stack:
+        yield Games(client, stack)
