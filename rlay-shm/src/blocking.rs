@@ -74,12 +74,13 @@ impl ShmChannel {
     fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
         let now = Instant::now();
         let is_flowing = need == Need::Room || self.stream.is_amid_frame();
-        let spin = if is_flowing { &mut self.flow } else { &mut self.spin };
+        // Within a frame the other side has one piece to copy at a time.
+        let (spin, bytes) = if is_flowing { (&mut self.flow, 0) } else { (&mut self.spin, self.stream.longest_frame()) };
         let is_poll = deadline.is_some_and(|deadline| deadline <= now);
-        let time = if is_poll { Duration::ZERO } else { spin.time(self.stream.peer_is_awake, now) };
+        let time = if is_poll { Duration::ZERO } else { spin.time(self.stream.peer_is_awake, bytes, now) };
         if !time.is_zero() {
             let found = found(&mut self.stream.pipe, need, now + time)?;
-            spin.learn(time, found, now);
+            spin.learn(found, now);
             if found {
                 return Ok(());
             }
