@@ -8,7 +8,9 @@ use std::{
 
 use numpy::{
     PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods,
-    npyffi::{NPY_ARRAY_CARRAY, NPY_ARRAY_CARRAY_RO, NPY_ARRAY_WRITEABLE, NpyTypes, PY_ARRAY_API, get_type_object, npy_intp},
+    npyffi::{
+        NPY_ARRAY_CARRAY, NPY_ARRAY_CARRAY_RO, NPY_ARRAY_WRITEABLE, NpyTypes, PY_ARRAY_API, get_type_object, npy_intp,
+    },
 };
 use pyo3::{IntoPyObjectExt, prelude::*, sync::PyOnceLock};
 use rlay_core::{DType, Frame, Pool};
@@ -121,7 +123,9 @@ fn new<'py>(
         *dim = npy_intp::try_from(*n)?;
     }
     let (pointer, flags) = match &data {
-        Some((pointer, _, is_writable)) => (*pointer, if *is_writable { NPY_ARRAY_CARRAY } else { NPY_ARRAY_CARRAY_RO }),
+        Some((pointer, _, is_writable)) => {
+            (*pointer, if *is_writable { NPY_ARRAY_CARRAY } else { NPY_ARRAY_CARRAY_RO })
+        }
         None => (std::ptr::null_mut(), 0),
     };
     // SAFETY: `descr` hands its reference over, as NewFromDescr wants it; `dims` has `shape.len()`

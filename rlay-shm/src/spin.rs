@@ -27,8 +27,9 @@ pub(crate) struct Spin {
     score: u32,
     /// How many waits for an awake peer passed without a spin.
     skipped: u32,
-    /// Whether the present spin is for a side that was asleep.
+    /// Whether the present spin is for a side that was asleep, and whether the last such spin has found it awake.
     is_ignition: bool,
+    is_lit: bool,
     next_ignition: Instant,
     pause: Duration,
 }
@@ -39,7 +40,14 @@ impl Spin {
     const RETRY: u32 = 256;
 
     pub(crate) fn new() -> Self {
-        Self { score: Self::BEST, skipped: 0, is_ignition: false, next_ignition: Instant::now(), pause: SHORTEST_PAUSE }
+        Self {
+            score: Self::BEST,
+            skipped: 0,
+            is_ignition: false,
+            is_lit: false,
+            next_ignition: Instant::now(),
+            pause: SHORTEST_PAUSE,
+        }
     }
 
     /// How long to spin now for a side that has so many bytes to copy before it answers, or for the first of its answer.
@@ -47,6 +55,9 @@ impl Spin {
         self.is_ignition = !peer_is_awake;
         if self.is_ignition {
             return if now >= self.next_ignition { IGNITION } else { Duration::ZERO };
+        }
+        if std::mem::take(&mut self.is_lit) {
+            self.pause = SHORTEST_PAUSE;
         }
         self.skipped += 1;
         if self.score == 0 && self.skipped < Self::RETRY {
@@ -65,7 +76,10 @@ impl Spin {
         if paid {
             self.score = self.score.max(1);
         }
-        self.pause = if paid { SHORTEST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
+        // It was worth it only if both are awake from now on: a side that computes for long between its frames is found
+        // by such a spin now and then, and sleeps at the next wait again.
+        self.is_lit = paid;
         self.next_ignition = now + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 }
