@@ -114,7 +114,7 @@ $(RAY)/.stamp: rlay-gym/requirements-ray.txt
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.stamp $(SOURCES)
-	cd rlay-gym && CARGO_TARGET_DIR=$(TARGET) VIRTUAL_ENV=$(CURDIR)/$(VENV) ../$(VENV)/bin/maturin develop --release --quiet
+	cd rlay-gym && CARGO_TARGET_DIR=$(TARGET) PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) ../$(VENV)/bin/maturin develop --release --quiet
 	@touch $@
 
 check-format:

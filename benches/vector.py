@@ -70,10 +70,11 @@ def stepper(envs: Any, number: int) -> Stepper:
 class Server:
     """A Rust host, listening at one address until its input ends."""
 
-    def __init__(self, scheme: str, folder: str, program: str, *arguments: str) -> None:
-        """Start it; the address comes behind the arguments."""
+    def __init__(self, scheme: str, folder: str, program: str, *arguments: str, last: tuple[str, ...] = ()) -> None:
+        """Start it; the address comes between the arguments and the last ones."""
+        Path(folder).mkdir(exist_ok=True)
         at = {"shm": f"shm://{folder}/shm", "unix": f"unix://{folder}/unix"}.get(scheme, f"{scheme}://127.0.0.1:0")
-        command = [program, *arguments, at]
+        command = [program, *arguments, at, *last]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -132,23 +133,34 @@ def copier(number: int) -> Stepper:
 
 
 def measure_images(program: str, folder: str, rounds: int) -> None:
-    """Print the median rates of images, and which part that is of two bare copies in the same round."""
+    """Print the median rates of images, and which part that is of two bare copies in the same round.
+
+    Each host makes images one by one, but for the last columns, where one simulator writes all of them.
+    """
     servers = {scheme: Server(scheme, folder, program) for scheme in SCHEMES}
-    print("| images/s, and of two bare copies | " + " | ".join(("two bare copies", *SCHEMES)) + " |")
-    print("|---:|" + "---:|" * (len(SCHEMES) + 1))
+    at_once = Server("shm", f"{folder}/at-once", program, last=("--at-once",))
+    hosts = {
+        **{(scheme, True): server for scheme, server in servers.items()},
+        ("shm, copy=False", False): servers["shm"],
+    }
+    hosts |= {("shm, at once", True): at_once, ("shm, at once, copy=False", False): at_once}
+    print(
+        "| images/s, and of two bare copies | " + " | ".join(("two bare copies", *(name for name, _ in hosts))) + " |"
+    )
+    print("|---:|" + "---:|" * (len(hosts) + 1))
     for number in IMAGES:
-        envs = {scheme: rlay.ClientVectorEnv(server.address, number) for scheme, server in servers.items()}
-        steppers = {scheme: stepper(each, number) for scheme, each in envs.items()}
+        envs = {name: rlay.ClientVectorEnv(host.address, number, copy=copy) for (name, copy), host in hosts.items()}
+        steppers = {name: stepper(each, number) for name, each in envs.items()}
         copies = copier(number)
         found = [(rate(copies, number), *(rate(step, number) for step in steppers.values())) for _ in range(rounds)]
         cells = [f"{statistics.median(row[0] for row in found):,.0f}"]
-        for i in range(1, len(SCHEMES) + 1):
+        for i in range(1, len(hosts) + 1):
             part = statistics.median(row[i] / row[0] for row in found)
             cells.append(f"{statistics.median(row[i] for row in found):,.0f} ({part:.2f})")
         print(f"| {number} | " + " | ".join(cells) + " |", flush=True)
         for each in envs.values():
             each.close()
-    for server in servers.values():
+    for server in (*servers.values(), at_once):
         server.close()
 
 

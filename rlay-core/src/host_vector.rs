@@ -237,7 +237,7 @@ impl<'m> HostSlots<'m> {
             outcome.observations.extend_from_slice(&part.values);
         }
         outcome.packed = rows.packed;
-        if let (true, Some(stack), Some(last)) = (rows.packed, &rows.stack, &lasts.stack) {
+        if let (true, Some(stack), Some(last)) = (rows.packed, &mut rows.stack, &lasts.stack) {
             stack.finish_with(last, &mut outcome.observations);
         }
         Ok(())

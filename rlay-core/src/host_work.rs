@@ -148,11 +148,14 @@ impl Queues {
         });
         let under_way = &mut state.requests[at];
         (under_way.request, under_way.task, under_way.left) = (request, task, parts.len());
+        let threads: SmallVec<[usize; 8]> = parts.iter().map(|part| part.thread).collect();
         for part in parts.drain(..) {
             let thread = part.thread;
             state.todo[thread].push_back(Part { task, request: at, ..part });
-            self.work[thread].notify_one();
         }
+        // A thread that wakes up needs the lock.
+        drop(state);
+        threads.iter().for_each(|thread| self.work[*thread].notify_one());
     }
 
     /// Thread: the next part; waits for it. `None`: the thread is to end.

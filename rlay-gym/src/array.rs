@@ -1,22 +1,38 @@
 //! NumPy arrays made from frames: views of the frame's own memory where that pays, copies where it is small.
 #![allow(unsafe_code)] // NumPy's C interface; every block says why it is sound
 
-use std::ffi::{c_int, c_void};
+use std::{
+    ffi::{c_int, c_void},
+    sync::Arc,
+};
 
 use numpy::{
     PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods,
-    npyffi::{NPY_ARRAY_CARRAY, NpyTypes, PY_ARRAY_API, get_type_object, npy_intp},
+    npyffi::{
+        NPY_ARRAY_CARRAY, NPY_ARRAY_CARRAY_RO, NPY_ARRAY_WRITEABLE, NpyTypes, PY_ARRAY_API, get_type_object, npy_intp,
+    },
 };
 use pyo3::{IntoPyObjectExt, prelude::*, sync::PyOnceLock};
-use rlay_core::{DType, Frame};
+use rlay_core::{DType, Frame, Pool};
 
 /// Below this many bytes an array is copied out of its frame; it would pin more memory than it has.
 const SMALL: usize = 8 << 10;
 
+/// From so many bytes on memory for a copy comes from a pool: the allocator would take it from the kernel for each array,
+/// page by page, which takes longer than the copy.
+const LARGE: usize = 128 << 10;
+
 /// A frame that arrays are views of. Its memory returns to the pool when the last of them is gone.
 #[pyclass(frozen, name = "_Memory", module = "rlay._rlay")]
 pub(crate) struct Memory {
-    _frame: Frame,
+    _kept: Kept,
+}
+
+enum Kept {
+    /// Used by arrays alone.
+    Own { _frame: Frame },
+    /// Read by others, too.
+    Shared { _frame: Arc<Frame> },
 }
 
 /// NumPy's dtype object of `dtype`.
@@ -92,12 +108,12 @@ pub(crate) fn bytes<'a>(array: &'a Bound<'_, PyUntypedArray>) -> Option<&'a [u8]
     unsafe { Some(std::slice::from_raw_parts((*array.as_array_ptr()).fields.data.cast::<u8>(), len)) }
 }
 
-/// A new array of `dtype` and `shape` (native byte order), over `data` if given.
+/// A new array of `dtype` and `shape` (native byte order), over `data` if given, which says whether it may be written to.
 fn new<'py>(
     py: Python<'py>,
     dtype: DType,
     shape: &[u64],
-    data: Option<(*mut c_void, Py<Memory>)>,
+    data: Option<(*mut c_void, Py<Memory>, bool)>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let mut dims = [0 as npy_intp; 64];
     let dims = dims
@@ -107,7 +123,9 @@ fn new<'py>(
         *dim = npy_intp::try_from(*n)?;
     }
     let (pointer, flags) = match &data {
-        Some((pointer, _)) => (*pointer, NPY_ARRAY_CARRAY),
+        Some((pointer, _, is_writable)) => {
+            (*pointer, if *is_writable { NPY_ARRAY_CARRAY } else { NPY_ARRAY_CARRAY_RO })
+        }
         None => (std::ptr::null_mut(), 0),
     };
     // SAFETY: `descr` hands its reference over, as NewFromDescr wants it; `dims` has `shape.len()`
@@ -126,7 +144,7 @@ fn new<'py>(
         );
         Bound::from_owned_ptr_or_err(py, array)?
     };
-    if let Some((_, memory)) = data {
+    if let Some((_, memory, _)) = data {
         // SAFETY: the array was just made and has no base yet; the reference to `memory` is handed over.
         let failed = unsafe { PY_ARRAY_API.PyArray_SetBaseObject(py, array.as_ptr().cast(), memory.into_ptr()) };
         if failed != 0 {
@@ -165,41 +183,54 @@ pub(crate) fn scalar<'py>(py: Python<'py>, dtype: DType, big_endian: bool, data:
     array.get_item(pyo3::types::PyTuple::empty(py))
 }
 
-/// A frame whose leaves become arrays: views if large, copies if small.
+/// Bytes whose leaves become arrays: views if they are in a frame and large, copies otherwise.
 pub(crate) struct Leaves {
-    frame: Option<Frame>,
+    kept: Option<Kept>,
+    memory: Option<Py<Memory>>,
+    /// Where memory for large copies comes from.
+    pool: Option<Pool>,
+    is_writable: bool,
     address: *mut u8,
     len: usize,
     footprint: usize,
-    memory: Option<Py<Memory>>,
 }
 
 impl Leaves {
+    /// A frame whose memory becomes that of the arrays.
     pub(crate) fn new(mut frame: Frame) -> Self {
         let (len, footprint) = (frame.len(), frame.footprint());
         // The pointer stays good when the frame moves: its bytes are on the heap.
-        Self { address: frame.as_mut_ptr(), len, footprint, frame: Some(frame), memory: None }
+        let address = frame.as_mut_ptr();
+        let kept = Some(Kept::Own { _frame: frame });
+        Self { address, len, footprint, kept, memory: None, pool: None, is_writable: true }
+    }
+
+    /// A frame that is read by others, too: arrays are not writable.
+    pub(crate) fn shared(frame: &Arc<Frame>) -> Self {
+        let (len, footprint, address) = (frame.len(), frame.footprint(), frame.as_ptr().cast_mut());
+        let kept = Some(Kept::Shared { _frame: frame.clone() });
+        Self { address, len, footprint, kept, memory: None, pool: None, is_writable: false }
     }
 
     /// Borrowed bytes: every leaf is copied.
     pub(crate) fn copying(bytes: &[u8]) -> Self {
-        Self {
-            frame: None,
-            address: bytes.as_ptr().cast_mut(),
-            len: bytes.len(),
-            footprint: usize::MAX / 8,
-            memory: None,
-        }
+        let (address, len, footprint) = (bytes.as_ptr().cast_mut(), bytes.len(), usize::MAX / 8);
+        Self { address, len, footprint, kept: None, memory: None, pool: None, is_writable: true }
+    }
+
+    /// The same, with memory of `pool` for large ones.
+    pub(crate) fn copying_into(pool: &Pool, bytes: &[u8]) -> Self {
+        Self { pool: Some(pool.clone()), ..Self::copying(bytes) }
     }
 
     /// The `size` bytes at `at`.
     pub(crate) fn bytes(&self, at: usize, size: usize) -> &[u8] {
         assert!(at + size <= self.len, "checked when the payload was read");
-        // SAFETY: within the frame, which lives in `frame` or `memory`; the views made so far cover other bytes.
+        // SAFETY: within the frame, which lives in `kept` or `memory`; the writable views made so far cover other bytes.
         unsafe { std::slice::from_raw_parts(self.address.add(at), size) }
     }
 
-    /// The `size` bytes at `at` as an array. Each byte of the frame belongs to at most one array.
+    /// The `size` bytes at `at` as an array. Each byte of a frame that is not shared belongs to at most one array.
     pub(crate) fn array<'py>(
         &mut self,
         py: Python<'py>,
@@ -209,16 +240,31 @@ impl Leaves {
         size: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         if size < SMALL || size.saturating_mul(4) < self.footprint {
-            return copy(py, dtype, false, shape, self.bytes(at, size));
+            return match &self.pool {
+                Some(pool) if size >= LARGE => {
+                    Self::new(Frame::copy_of(pool, self.bytes(at, size))).array(py, dtype, shape, 0, size)
+                }
+                _ => self.settle(copy(py, dtype, false, shape, self.bytes(at, size))?),
+            };
         }
         assert!(at + size <= self.len, "checked when the payload was read");
-        if let Some(frame) = self.frame.take() {
-            self.memory = Some(Py::new(py, Memory { _frame: frame })?);
+        if let Some(kept) = self.kept.take() {
+            self.memory = Some(Py::new(py, Memory { _kept: kept })?);
         }
         let memory = self.memory.as_ref().expect("made above").clone_ref(py);
         // SAFETY: within the frame, see above.
         let pointer = unsafe { self.address.add(at) };
-        new(py, dtype, shape, Some((pointer.cast(), memory)))
+        new(py, dtype, shape, Some((pointer.cast(), memory, self.is_writable)))
+    }
+
+    /// An array that was made of these bytes alone, writable only if the others are.
+    pub(crate) fn settle<'py>(&self, array: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if !self.is_writable {
+            let array = array.cast::<PyUntypedArray>()?;
+            // SAFETY: the array was just made and no other code knows it.
+            unsafe { (*array.as_array_ptr()).fields.flags &= !NPY_ARRAY_WRITEABLE };
+        }
+        Ok(array)
     }
 }
 

@@ -13,6 +13,7 @@ use rlay_core::{
 };
 
 use crate::{
+    array::Leaves,
     attributes,
     building::{Builder, from_value},
     error::{raise, text},
@@ -218,13 +219,13 @@ impl PyHostVectorEnv {
             let sizes = sizes.and_then(|sizes| sizes.check(stacked, number).map(|()| sizes));
             let sizes = sizes.map_err(|e| raise(py, &e))?;
             if slots.iter().enumerate().all(|(i, slot)| i == *slot as usize) {
-                return self.actions.read_stacked(py, stacked, number, number);
+                return self.actions.read_stacked(py, &mut Leaves::copying(stacked), 0, number, number);
             }
             let mut ordered = vec![0; stacked.len()];
             for (i, slot) in slots.iter().enumerate() {
                 sizes.copy_row((stacked, number, i), (&mut ordered, number, *slot as usize));
             }
-            return self.actions.read_stacked(py, &ordered, number, number);
+            return self.actions.read_stacked(py, &mut Leaves::copying(&ordered), 0, number, number);
         }
         let each = PyList::empty(py);
         for _ in slots {

@@ -231,22 +231,23 @@ impl Tree {
         Ok(self.unpack(py, &mut Leaves::copying(bytes), &mut 0)?)
     }
 
-    /// The first `slots` of so many rows of observations in the packed form, as one batch: what `concatenate` of
-    /// Gymnasium makes of them.
+    /// The first `slots` of so many rows of observations in the packed form, which begin at `at`, as one batch: what
+    /// `concatenate` of Gymnasium makes of them.
     pub(crate) fn read_stacked<'py>(
         &self,
         py: Python<'py>,
-        stacked: &[u8],
+        stacked: &mut Leaves,
+        mut at: usize,
         rows: usize,
         slots: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.unstack(py, stacked, &mut 0, rows, slots)
+        self.unstack(py, stacked, &mut at, rows, slots)
     }
 
     fn unstack<'py>(
         &self,
         py: Python<'py>,
-        stacked: &[u8],
+        stacked: &mut Leaves,
         at: &mut usize,
         rows: usize,
         slots: usize,
@@ -254,33 +255,33 @@ impl Tree {
         let mut slab = |size: usize| {
             let start = *at;
             *at += padded(size * rows);
-            &stacked[start..start + size * slots]
+            (start, size * slots)
         };
         match &self.node {
             Node::Array { dtype, shape, size } => {
-                let bytes = slab(*size);
-                if *dtype == DType::Bool && bytes.iter().any(|byte| *byte > 1) {
+                let (start, len) = slab(*size);
+                if *dtype == DType::Bool && stacked.bytes(start, len).iter().any(|byte| *byte > 1) {
                     return Err(malformed(py, "a bool that is neither 0 nor 1"));
                 }
                 let shape: Vec<u64> = [slots as u64].iter().chain(shape).copied().collect();
-                array::copy(py, *dtype, false, &shape, bytes)
+                stacked.array(py, *dtype, &shape, start, len)
             }
             Node::Discrete { dtype, .. } => {
-                let (numbers, marks) = (slab(8), slab(1));
-                if marks.iter().any(|mark| *mark > 1) {
+                let ((start, len), (marks, count)) = (slab(8), slab(1));
+                if stacked.bytes(marks, count).iter().any(|mark| *mark > 1) {
                     return Err(malformed(py, "a Discrete mark that is neither 0 nor 1"));
                 }
                 if *dtype == DType::I64 {
-                    return array::copy(py, *dtype, false, &[slots as u64], numbers);
+                    return stacked.array(py, *dtype, &[slots as u64], start, len);
                 }
                 let mut bytes = Vec::with_capacity(slots * dtype.size());
-                for number in numbers.chunks_exact(8) {
+                for number in stacked.bytes(start, len).chunks_exact(8) {
                     if !dtype.has(i64::from_le_bytes(number.try_into().expect("eight bytes"))) {
                         return Err(malformed(py, "an integer that the space's type does not have"));
                     }
                     bytes.extend_from_slice(&number[..dtype.size()]);
                 }
-                array::copy(py, *dtype, false, &[slots as u64], &bytes)
+                stacked.settle(array::copy(py, *dtype, false, &[slots as u64], &bytes)?)
             }
             Node::Tuple(members) => {
                 let batch = |member: &Self| member.unstack(py, stacked, at, rows, slots);

@@ -13,13 +13,14 @@ use pyo3::{
     types::{PyDict, PyInt, PyList, PyTuple},
 };
 use rlay_core::{
-    Error, ErrorKind, Value,
+    Error, ErrorKind, Pool, Value,
     endpoint::{RawVectorEnv as CoreEnv, SlabSizes, Stack, Wait},
     session::Call,
     wire::{AutoresetMode, Frames, Seed},
 };
 
 use crate::{
+    array::Leaves,
     attributes,
     building::{Builder, Unbuilt, from_value},
     error::{self, raise},
@@ -46,6 +47,10 @@ struct State {
     stack: Option<Stack>,
     action: Vec<u8>,
     packed: Vec<u8>,
+    /// Whether observations are copied out of the memory in which they arrived.
+    copies: bool,
+    /// Memory for large observations.
+    pool: Pool,
 }
 
 impl Drop for State {
@@ -145,8 +150,14 @@ impl State {
     fn results<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyTuple>, Unbuilt> {
         let builder = Builder::new(py, None);
         let (held, results) = (self.raw.observations(), self.raw.results());
-        let (observations, is_batch) = match (held.packed(), held.values()) {
-            (Some((stacked, rows)), _) => (self.observations.read_stacked(py, stacked, rows, held.slots())?, true),
+        let (observations, is_batch) = match (held.shared(), held.values()) {
+            (Some((frame, at, rows)), _) => {
+                let (mut stacked, at) = match self.copies {
+                    true => (Leaves::copying_into(&self.pool, &frame[at..]), 0),
+                    false => (Leaves::shared(frame), at),
+                };
+                (self.observations.read_stacked(py, &mut stacked, at, rows, held.slots())?, true)
+            }
             (_, values) => {
                 let items = values.unwrap_or_default().iter().map(|value| builder.build(value));
                 (PyList::new(py, items.collect::<Result<Vec<_>, _>>()?)?.into_any(), false)
@@ -188,9 +199,9 @@ impl State {
         let builder = Builder::new(py, None);
         let slots = self.raw.received().to_vec();
         let (held, results) = (self.raw.observations(), self.raw.results());
-        self.packed.clear();
-        let (observations, is_batch) = if held.stack(&slots, &mut self.packed) {
-            (self.observations.read_stacked(py, &self.packed, slots.len(), slots.len())?, true)
+        let (observations, is_batch) = if let Some(stacked) = held.stack(&slots, &self.pool) {
+            let mut stacked = Leaves::new(stacked);
+            (self.observations.read_stacked(py, &mut stacked, 0, slots.len(), slots.len())?, true)
         } else {
             let values = held.values().unwrap_or_default();
             let items = slots.iter().map(|slot| builder.build(&values[*slot as usize]));
@@ -226,6 +237,8 @@ impl RawVectorEnv {
             stack: SlabSizes::of(&raw.spec().action_space).map(Stack::new),
             action: Vec::new(),
             packed: Vec::new(),
+            copies: true,
+            pool: Pool::new(),
             raw,
         };
         Ok(Self { state: Mutex::new(state), pid: std::process::id() })
@@ -471,6 +484,12 @@ impl RawVectorEnv {
     /// What to do from now on about a host that vanished for good.
     fn set_on_loss(&self, py: Python<'_>, on_loss: &str) -> PyResult<()> {
         self.lock(py)?.raw.set_on_loss(options::on_loss(on_loss)?);
+        Ok(())
+    }
+
+    /// Whether observations are from now on copied out of the memory in which they arrived; else they are not writable.
+    fn set_copy(&self, py: Python<'_>, copies: bool) -> PyResult<()> {
+        self.lock(py)?.copies = copies;
         Ok(())
     }
 

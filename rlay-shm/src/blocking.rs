@@ -74,12 +74,16 @@ impl ShmChannel {
     fn wait(&mut self, need: Need, deadline: Option<Instant>) -> Result<()> {
         let now = Instant::now();
         let is_flowing = need == Need::Room || self.stream.is_amid_frame();
-        let spin = if is_flowing { &mut self.flow } else { &mut self.spin };
+        // Within a frame the other side has one piece to copy at a time.
+        let (spin, bytes) =
+            if is_flowing { (&mut self.flow, 0) } else { (&mut self.spin, self.stream.longest_frame()) };
         let is_poll = deadline.is_some_and(|deadline| deadline <= now);
-        let time = if is_poll { Duration::ZERO } else { spin.time(self.stream.peer_is_awake, now) };
+        let time = if is_poll { Duration::ZERO } else { spin.time(self.stream.peer_is_awake, bytes, now) };
         if !time.is_zero() {
-            let found = found(&mut self.stream.pipe, need, now + time)?;
-            spin.learn(time, found, now);
+            // Others have work for this thread once the token is set.
+            let wait = &self.reading;
+            let found = found(&mut self.stream.pipe, need, now + time, || wait.is_over(None))?;
+            spin.learn(found, now);
             if found {
                 return Ok(());
             }
@@ -127,8 +131,8 @@ impl ShmChannel {
     }
 }
 
-/// Spins until the need is met, or until `end`.
-fn found(pipe: &mut Pipe, need: Need, end: Instant) -> Result<bool> {
+/// Spins until the need is met, or until `end`, or until `is_over`.
+fn found(pipe: &mut Pipe, need: Need, end: Instant, is_over: impl Fn() -> bool) -> Result<bool> {
     loop {
         for _ in 0..16 {
             if pipe.has(need)? {
@@ -136,7 +140,7 @@ fn found(pipe: &mut Pipe, need: Need, end: Instant) -> Result<bool> {
             }
             spin_loop();
         }
-        if Instant::now() >= end {
+        if is_over() || Instant::now() >= end {
             return Ok(false);
         }
     }

@@ -14,7 +14,7 @@ use rustix::thread::{Timespec, futex};
 use crate::region::{RING, Region, Side};
 
 /// The bytes that are copied before the other side is told, so that both copy at the same time.
-const PIECE: usize = RING / 8;
+const PIECE: usize = RING / 64;
 /// Once so much of the ring is used, a frame begins at the ring's start again if it can. Small frames then stay in a
 /// core's cache, and the peer's read position is rarely loaded.
 const REWIND: u64 = 64 << 10;
@@ -276,7 +276,10 @@ mod tests {
         assert_eq!(b.get(&mut space[..100]).unwrap(), 100);
         a.put(&[&second], &mut 0, |_| ()).unwrap();
         assert_eq!(a.start, 0, "the peer has not read all");
-        assert_eq!(b.get(&mut space[100..]).unwrap(), space.len() - 100);
+        let mut got = 100;
+        while got < space.len() {
+            got += b.get(&mut space[got..]).unwrap();
+        }
         assert!(space == [first, second].concat());
     }
 

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 /// How long to spin while the other side is awake: as long as an agent in Python takes between two calls
 /// (docs/adr/0009).
 const SPIN: Duration = Duration::from_micros(15);
+/// How many bytes a side copies in a microsecond, at worst: for as long the other side spins for it, too.
+const BYTES_PER_MICRO: usize = 4 << 10;
+/// The longest spin for that: what takes longer is worth a sleep.
+const LONGEST_COPY: Duration = Duration::from_micros(500);
 /// How long to spin, once in a while, for a side that was asleep: as long as waking it up may take.
 const IGNITION: Duration = Duration::from_micros(200);
 /// How long to wait before the next such attempt: first, and after many attempts in vain.
@@ -23,6 +27,9 @@ pub(crate) struct Spin {
     score: u32,
     /// How many waits for an awake peer passed without a spin.
     skipped: u32,
+    /// Whether the present spin is for a side that was asleep, and whether the last such spin has found it awake.
+    is_ignition: bool,
+    is_lit: bool,
     next_ignition: Instant,
     pause: Duration,
 }
@@ -33,32 +40,46 @@ impl Spin {
     const RETRY: u32 = 256;
 
     pub(crate) fn new() -> Self {
-        Self { score: Self::BEST, skipped: 0, next_ignition: Instant::now(), pause: SHORTEST_PAUSE }
+        Self {
+            score: Self::BEST,
+            skipped: 0,
+            is_ignition: false,
+            is_lit: false,
+            next_ignition: Instant::now(),
+            pause: SHORTEST_PAUSE,
+        }
     }
 
-    /// How long to spin now.
-    pub(crate) fn time(&mut self, peer_is_awake: bool, now: Instant) -> Duration {
-        if !peer_is_awake {
+    /// How long to spin now for a side that has so many bytes to copy before it answers, or for the first of its answer.
+    pub(crate) fn time(&mut self, peer_is_awake: bool, bytes: usize, now: Instant) -> Duration {
+        self.is_ignition = !peer_is_awake;
+        if self.is_ignition {
             return if now >= self.next_ignition { IGNITION } else { Duration::ZERO };
+        }
+        if std::mem::take(&mut self.is_lit) {
+            self.pause = SHORTEST_PAUSE;
         }
         self.skipped += 1;
         if self.score == 0 && self.skipped < Self::RETRY {
             return Duration::ZERO;
         }
         self.skipped = 0;
-        SPIN
+        SPIN + Duration::from_micros((bytes / BYTES_PER_MICRO) as u64).min(LONGEST_COPY)
     }
 
     /// Records whether a spin paid.
-    pub(crate) fn learn(&mut self, time: Duration, paid: bool, now: Instant) {
-        if time <= SPIN {
+    pub(crate) fn learn(&mut self, paid: bool, now: Instant) {
+        if !self.is_ignition {
             self.score = if paid { (self.score + 2).min(Self::BEST) } else { self.score.saturating_sub(1) };
             return;
         }
         if paid {
             self.score = self.score.max(1);
         }
-        self.pause = if paid { SHORTEST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
+        // It was worth it only if both are awake from now on: a side that computes for long between its frames is found
+        // by such a spin now and then, and sleeps at the next wait again.
+        self.is_lit = paid;
         self.next_ignition = now + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 }

@@ -31,6 +31,9 @@ pub(crate) struct Stream {
     pub(crate) peer_is_awake: bool,
     /// The other side was not told yet of the present room.
     owes_room: bool,
+    /// Bytes of the last frame in each direction.
+    last_sent: usize,
+    last_received: usize,
     /// The socket has ended: nothing is written any more.
     has_ended: bool,
     /// After a fork the connection still belongs to the parent.
@@ -63,6 +66,8 @@ impl Stream {
             is_closed: false,
             peer_is_awake: true,
             owes_room: false,
+            last_sent: 0,
+            last_received: 0,
             has_ended: false,
             pid: std::process::id(),
         }
@@ -79,8 +84,14 @@ impl Stream {
         self.is_closed
     }
 
-    pub(crate) fn prefix(&self, len: usize) -> Result<[u8; 4]> {
+    pub(crate) fn prefix(&mut self, len: usize) -> Result<[u8; 4]> {
+        self.last_sent = len;
         self.framing.prefix(len)
+    }
+
+    /// Bytes of the longer one of the last frames in both directions.
+    pub(crate) fn longest_frame(&self) -> usize {
+        self.last_sent.max(self.last_received)
     }
 
     pub(crate) fn set_max_frame(&mut self, max_frame: usize) {
@@ -118,7 +129,8 @@ impl Stream {
         let socket = &self.socket;
         let mut is_awake = true;
         let put = self.pipe.put(parts, sent, |pipe| {
-            is_awake &= !Self::wake_peer(pipe, socket, Need::Data);
+            // Whom the first piece wakes, the last one finds awake.
+            is_awake = !Self::wake_peer(pipe, socket, Need::Data);
         });
         self.peer_is_awake = is_awake;
         put
@@ -128,6 +140,7 @@ impl Stream {
     pub(crate) fn get(&mut self) -> Result<Look> {
         loop {
             if let Some(frame) = self.framing.take()? {
+                self.last_received = frame.len();
                 // The next check may be long after.
                 if self.owes_room {
                     self.tell_of_room();

@@ -1,6 +1,8 @@
-//! ImageEnv: large observations that cost their environment nothing, for benchmarks.
+//! ImageEnv and ImageEnvs: large observations that cost their environment nothing, for benchmarks.
 
-use rlay_core::{BoxSpace, Discrete, Env, EnvError, Map, ResetResult, StepResult, Value};
+use rlay_core::{
+    Actions, BoxSpace, Discrete, Env, EnvError, Map, ResetResult, ResetRows, StepResult, StepRows, Value, VectorEnv,
+};
 
 use crate::shared::SharedArray;
 
@@ -72,5 +74,68 @@ impl Env for ImageEnv {
             truncated: false,
             info: Map::new(),
         })
+    }
+}
+
+/// Images as [`ImageEnv`] gives them, of many slots at once, in the rows that go out.
+#[derive(Debug)]
+pub struct ImageEnvs {
+    images: BoxSpace<u8, Vec<u8>>,
+    actions: Discrete,
+    /// The steps of each slot.
+    steps: Vec<u64>,
+}
+
+impl ImageEnvs {
+    /// Images of `shape`, which have at least eight bytes, in so many slots.
+    pub fn new(shape: impl Into<Vec<u64>>, slots: usize) -> Self {
+        Self { images: BoxSpace::new(shape.into(), 0, 255), actions: Discrete::new(2), steps: vec![0; slots] }
+    }
+
+    fn observe(&self, slot: usize, images: &mut [u8]) {
+        let len = images.len() / self.steps.len();
+        images[slot * len..][..8].copy_from_slice(&self.steps[slot].to_le_bytes());
+    }
+}
+
+impl VectorEnv for ImageEnvs {
+    type ObservationSpace = BoxSpace<u8, Vec<u8>>;
+    type ActionSpace = Discrete;
+
+    fn num_envs(&self) -> usize {
+        self.steps.len()
+    }
+
+    fn single_observation_space(&self) -> &Self::ObservationSpace {
+        &self.images
+    }
+
+    fn single_action_space(&self) -> &Discrete {
+        &self.actions
+    }
+
+    fn reset(
+        &mut self,
+        slots: &[(usize, Option<u64>)],
+        _options: &Value,
+        rows: &mut ResetRows<'_, Self::ObservationSpace>,
+    ) -> Result<(), EnvError> {
+        slots.iter().for_each(|(slot, _)| self.observe(*slot, rows.observations));
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        slots: &[usize],
+        _actions: Actions<'_, Self>,
+        rows: &mut StepRows<'_, Self::ObservationSpace>,
+    ) -> Result<(), EnvError> {
+        for &slot in slots {
+            self.steps[slot] += 1;
+            self.observe(slot, rows.observations);
+            rows.rewards[slot] = 1.0;
+            (rows.terminations[slot], rows.truncations[slot]) = (false, false);
+        }
+        Ok(())
     }
 }

@@ -21,7 +21,7 @@ mod test_context;
 
 pub use counting::CountingEnv;
 pub use faulty::Faulty;
-pub use image::ImageEnv;
+pub use image::{ImageEnv, ImageEnvs};
 pub use shared::SharedArray;
 pub use subject::{Form, Subject};
 pub use test_context::{TestContext, check};

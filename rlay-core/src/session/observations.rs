@@ -1,5 +1,7 @@
 //! VectorObservations: the last observation of every env slot, in the memory of the frame that brought them if one did.
 
+use std::sync::Arc;
+
 use super::received::Received;
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -28,9 +30,9 @@ pub struct VectorObservations {
 
 #[derive(Debug)]
 enum Held {
-    /// From `at` on, the first of so many rows.
+    /// From `at` on, the first of so many rows. While the memory is shared, what changes is a copy.
     Packed {
-        frame: Frame,
+        frame: Arc<Frame>,
         at: usize,
         rows: usize,
     },
@@ -83,16 +85,23 @@ impl VectorObservations {
         }
     }
 
-    /// Appends the packed form of the observations of `slots` to `out`, stacked, if all are packed; returns whether they
-    /// are.
-    pub fn stack(&self, slots: &[u32], out: &mut Vec<u8>) -> bool {
-        let (Held::Packed { frame, at, rows }, Some(sizes)) = (&self.held, &self.sizes) else { return false };
-        let start = out.len();
-        out.resize(start + sizes.len(slots.len()), 0);
-        for (i, slot) in slots.iter().enumerate() {
-            sizes.copy_row((&frame[*at..], *rows, *slot as usize), (&mut out[start..], slots.len(), i));
+    /// The same with the memory that they lie in, from the returned position on: what it holds never changes again.
+    pub fn shared(&self) -> Option<(&Arc<Frame>, usize, usize)> {
+        match &self.held {
+            Held::Packed { frame, at, rows } => Some((frame, *at, *rows)),
+            Held::Values(_) => None,
         }
-        true
+    }
+
+    /// The packed form of the observations of `slots`, stacked, in memory of `pool`, if all are packed.
+    pub fn stack(&self, slots: &[u32], pool: &Pool) -> Option<Frame> {
+        let (Held::Packed { frame, at, rows }, Some(sizes)) = (&self.held, &self.sizes) else { return None };
+        let mut out = pool.take(sizes.len(slots.len()));
+        for (i, slot) in slots.iter().enumerate() {
+            sizes.copy_row((&frame[*at..], *rows, *slot as usize), (&mut out, slots.len(), i));
+        }
+        sizes.fill_padding(&mut out, slots.len());
+        Some(out)
     }
 
     /// The observation of each slot, if not all are packed.
@@ -129,7 +138,7 @@ impl VectorObservations {
                 space.pack(&space.from_value(value)?, &mut self.element);
                 rows.write(slot, &self.element)?;
             }
-            self.held = Held::Packed { frame: rows.into_frame(), at: 0, rows: self.slots };
+            self.held = Held::Packed { frame: Arc::new(rows.into_frame()), at: 0, rows: self.slots };
         }
         match &self.held {
             Held::Packed { frame, at, rows } => space.batch(&mut Slabs::new(&frame[*at..], *rows, self.slots)),
@@ -163,7 +172,7 @@ impl VectorObservations {
         }
         let rows_in_order = rows[..about].iter().enumerate().all(|(slot, row)| row.slot as usize == slot);
         if about == self.slots && rows_in_order {
-            self.held = Held::Packed { at: received.at, rows: rows.len(), frame: received.frame };
+            self.hold(received.frame, received.at, rows.len());
             self.is_there.fill(true);
             return Ok(());
         }
@@ -177,11 +186,12 @@ impl VectorObservations {
                 rows[..about].iter().for_each(|row| self.is_there[row.slot as usize] = true);
                 return Ok(());
             }
-            let mut frame = Pool::new().take(sizes.len(self.slots));
-            frame.fill(0);
-            self.held = Held::Packed { frame, at: 0, rows: self.slots };
+            let frame = self.zeros(sizes);
+            self.hold(frame, 0, self.slots);
         }
+        let sizes = self.sizes.as_ref().ok_or_else(no_packed_form)?;
         if let Held::Packed { frame, at, rows: held_rows } = &mut self.held {
+            let frame = Arc::make_mut(frame);
             for (i, row) in rows[..about].iter().enumerate() {
                 let to = (&mut frame[*at..], *held_rows, row.slot as usize);
                 sizes.copy_row((stacked, rows.len(), i), to);
@@ -201,12 +211,32 @@ impl VectorObservations {
             match (&self.sizes, self.is_there.iter().position(|there| *there)) {
                 (_, Some(other)) => values[slot] = values[other].clone(),
                 (Some(sizes), None) => {
-                    let mut frame = Pool::new().take(sizes.len(self.slots));
-                    frame.fill(0);
-                    self.held = Held::Packed { frame, at: 0, rows: self.slots };
+                    let frame = self.zeros(sizes);
+                    self.hold(frame, 0, self.slots);
                 }
                 (None, None) => {}
             }
+        }
+    }
+
+    /// One row of zeros for each slot.
+    fn zeros(&self, sizes: &SlabSizes) -> Frame {
+        let mut frame = Pool::new().take(sizes.len(self.slots));
+        frame.fill(0);
+        frame
+    }
+
+    /// Holds these rows instead of those so far, in the same allocation unless that is shared.
+    fn hold(&mut self, frame: Frame, at: usize, rows: usize) {
+        match &mut self.held {
+            Held::Packed { frame: held, at: held_at, rows: held_rows } => {
+                match Arc::get_mut(held) {
+                    Some(held) => *held = frame,
+                    None => *held = Arc::new(frame),
+                }
+                (*held_at, *held_rows) = (at, rows);
+            }
+            Held::Values(_) => self.held = Held::Packed { frame: Arc::new(frame), at, rows },
         }
     }
 

@@ -80,6 +80,14 @@ impl SlabSizes {
         }
     }
 
+    /// Writes the zeros between the slabs of so many rows.
+    pub(crate) fn fill_padding(&self, stacked: &mut [u8], rows: usize) {
+        for (at, size) in self.slabs(rows) {
+            let end = at + size * rows;
+            stacked[end..end.next_multiple_of(8)].fill(0);
+        }
+    }
+
     /// Writes one of so many rows over one of as many others, without a detour.
     pub fn copy_row(&self, from: (&[u8], usize, usize), to: (&mut [u8], usize, usize)) {
         let ((from, from_rows, from_row), (to, to_rows, to_row)) = (from, to);
@@ -171,8 +179,18 @@ impl Stack {
         }
     }
 
-    /// Appends these rows and then those of `last`.
-    pub(crate) fn finish_with(&self, last: &Self, out: &mut Vec<u8>) {
+    /// Moves these rows and then those of `last` into `out`, which is empty. Where each row is one leaf that takes their
+    /// memory along: they are copied no further.
+    pub(crate) fn finish_with(&mut self, last: &Self, out: &mut Vec<u8>) {
+        if let ([slab], [more]) = (&mut self.slabs[..], &last.slabs[..])
+            && out.is_empty()
+        {
+            slab.extend_from_slice(more);
+            super::pad8(slab);
+            std::mem::swap(slab, out);
+            self.rows = 0;
+            return;
+        }
         for (slab, more) in self.slabs.iter().zip(&last.slabs) {
             out.extend_from_slice(slab);
             out.extend_from_slice(more);

@@ -59,6 +59,13 @@ def count(name: str, value: Any, least: int, what: str) -> int:
     return number
 
 
+def flag(name: str, value: Any, what: str) -> bool:
+    """Return ``value`` as a bool if it is one."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{shown(name, value)} is a {type(value).__name__}; give True or False: {what}")
+    return bool(value)
+
+
 def choice(name: str, value: Any, choices: Collection[str]) -> Any:
     """Return ``value`` if it is one of these."""
     if not isinstance(value, str) or value not in choices:

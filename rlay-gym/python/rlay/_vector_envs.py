@@ -50,6 +50,7 @@ def _check_seed(seed: Any) -> None:
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "timeout": lambda name, value: _options.seconds(name, value, "as long as the peer is alive"),
     "on_loss": lambda name, value: _options.choice(name, value, ("raise", "replace", "truncate")),
+    "copy": lambda name, value: _options.flag(name, value, "whether observations are fresh arrays"),
 }
 """What is both an argument and an attribute, and how it is checked as either."""
 
@@ -84,6 +85,7 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
         autoreset_mode: When the next episode of an environment begins: Gymnasium's ``AutoresetMode``.
         timeout: Bounds one reset, step, render or attribute, in seconds. None: as long as the peers are alive.
         on_loss: What to do about an environment that vanished for good; see `ServerVectorEnv`.
+        copy: Whether observations are fresh arrays; see `ClientVectorEnv`.
     """
 
     if not TYPE_CHECKING:
@@ -104,6 +106,7 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
         render_mode: str | None,
         timeout: float | None,
         on_loss: OnLoss,
+        copy: bool,
         env_id: str | None,
         env_kwargs: dict[str, Any] | None,
         log: str | os.PathLike[str] | None = None,
@@ -124,6 +127,7 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.timeout = timeout
         self.on_loss: OnLoss = on_loss
+        self.copy = copy
         self.render_mode = _options.text("render_mode", render_mode, "rgb_array")
         arguments = _options.keywords(env_kwargs)
         _rlay.check_data(arguments, "env_kwargs")
@@ -154,6 +158,8 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
                     raw.set_on_loss(value)
                 elif (options := self.__dict__.get("_agent_options")) is not None:
                     self._agent_options = dataclasses.replace(options, on_loss=value)
+            elif name == "copy" and (raw := self.__dict__.get("_raw")) is not None:
+                raw.set_copy(value)
             super().__setattr__(name, value)
 
     def _connect(self) -> _rlay.RawVectorEnv:
@@ -166,6 +172,7 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
             # Tells the host why its environments are not played.
             raw.leave(str(error))
             raise
+        raw.set_copy(self.copy)
         self._raw = raw
 
     def _learn(self, raw: _rlay.RawVectorEnv) -> None:
@@ -514,6 +521,7 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
             "render_mode": self.render_mode,
             "timeout": self.timeout,
             "on_loss": self.on_loss,
+            "copy": self.copy,
             "env_id": self._agent_options.env_id,
             "env_kwargs": self._agent_options.env_kwargs,
             **{name: getattr(self._options, name) for name in of_connections},
@@ -550,7 +558,8 @@ class RemoteVectorEnv(VectorAttributes, gym.vector.VectorEnv[Any, Any, Any]):
 class ClientVectorEnv(RemoteVectorEnv):
     """Environments that a server hosts, in one session: the agent dials. All of them step in one round trip.
 
-    It returns what `gymnasium.vector.SyncVectorEnv` would over the same environments. Results are fresh arrays.
+    It returns what `gymnasium.vector.SyncVectorEnv` would over the same environments. Results are fresh arrays, unless
+    ``copy`` says otherwise.
 
     Args:
         address: Where the `ServerBackend` listens, such as ``tcp://127.0.0.1:5005``, or a command, as for `ClientEnv`.
@@ -567,6 +576,8 @@ class ClientVectorEnv(RemoteVectorEnv):
         liveness: Within how long a peer that has vanished without a word is noticed, in seconds.
         notice_after: After how long a wait is mentioned in the log, in seconds.
         on_loss: What to do about a host that vanished for good; see `ServerVectorEnv`.
+        copy: Whether observations are fresh arrays, which are yours to write to. False saves a copy of all images: they
+            are read-only views of the memory in which they arrived, which changes no more for as long as you hold one.
         env_id: Which environment, where the host has several.
         env_kwargs: Keyword arguments for each environment, as far as the host allows them.
         log: For a command: the file to which what it prints is added.
@@ -599,6 +610,7 @@ class ClientVectorEnv(RemoteVectorEnv):
         liveness: float = 18.0,
         notice_after: float = 10.0,
         on_loss: OnLoss = "raise",
+        copy: bool = True,
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
         log: str | os.PathLike[str] | None = None,
@@ -623,6 +635,7 @@ class ClientVectorEnv(RemoteVectorEnv):
             render_mode=render_mode,
             timeout=timeout,
             on_loss=on_loss,
+            copy=copy,
             env_id=env_id,
             env_kwargs=env_kwargs,
             log=log,
@@ -667,6 +680,7 @@ class ServerVectorEnv(RemoteVectorEnv):
             them ``infos["lost"]`` says why; then comes a row with the first observation of the other environment.
             ``"truncate"``: the same, but these rows say truncated, so that a learner which knows Gymnasium's autoreset
             takes no transition from one environment to another for a step.
+        copy: As for `ClientVectorEnv`.
         env_id: Which environment, where clients have several.
         env_kwargs: Keyword arguments for each environment, as far as its host allows them.
         max_sessions: Most environments that may be connected, those that wait for a place included.
@@ -702,6 +716,7 @@ class ServerVectorEnv(RemoteVectorEnv):
         liveness: float = 18.0,
         notice_after: float = 10.0,
         on_loss: OnLoss = "raise",
+        copy: bool = True,
         env_id: str | None = None,
         env_kwargs: dict[str, Any] | None = None,
         max_sessions: int = 4096,
@@ -728,6 +743,7 @@ class ServerVectorEnv(RemoteVectorEnv):
             render_mode=render_mode,
             timeout=timeout,
             on_loss=on_loss,
+            copy=copy,
             env_id=env_id,
             env_kwargs=env_kwargs,
         )
@@ -788,6 +804,7 @@ class JoinedVectorEnv(RemoteVectorEnv):
             render_mode=first.render_mode,
             timeout=first.timeout,
             on_loss=first.on_loss,
+            copy=first.copy,
             env_id=None,
             env_kwargs=None,
         )
@@ -813,8 +830,8 @@ class JoinedVectorEnv(RemoteVectorEnv):
 def join(envs: Sequence[RemoteVectorEnv]) -> RemoteVectorEnv:
     """Return one vector of the environments of several, in their order: of hosts anywhere, and of games that dial in.
 
-    All have the same spaces, ``autoreset_mode`` and ``on_loss``; ``timeout`` is that of the first. The parts are not to
-    be used after that. They may be over different transports, and step side by side.
+    All have the same spaces, ``autoreset_mode`` and ``on_loss``; ``timeout`` and ``copy`` are those of the first. The
+    parts are not to be used after that. They may be over different transports, and step side by side.
 
     Example:
         >>> import rlay

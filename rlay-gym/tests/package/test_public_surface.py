@@ -64,14 +64,14 @@ SIGNATURES = {
     "ClientVectorEnv": (
         "(address, num_envs=None, *, autoreset_mode='NextStep', render_mode=None, timeout=None, "
         "connect_timeout=10.0, token=None, max_frame=None, reconnect_timeout=None, liveness=18.0, "
-        "notice_after=10.0, on_loss='raise', env_id=None, env_kwargs=None, log=None, restarts=0, "
+        "notice_after=10.0, on_loss='raise', copy=True, env_id=None, env_kwargs=None, log=None, restarts=0, "
         "close_timeout=10.0)"
     ),
     "ServerVectorEnv": (
         "(address='tcp://127.0.0.1:0', num_envs=1, *, min_ready=None, autoreset_mode='NextStep', "
         "render_mode=None, timeout=None, connect_timeout=60.0, token=None, max_frame=None, "
-        "reconnect_timeout=None, liveness=18.0, notice_after=10.0, on_loss='raise', env_id=None, env_kwargs=None, "
-        "max_sessions=4096, handshake_timeout=5.0, max_handshakes=64)"
+        "reconnect_timeout=None, liveness=18.0, notice_after=10.0, on_loss='raise', copy=True, env_id=None, "
+        "env_kwargs=None, max_sessions=4096, handshake_timeout=5.0, max_handshakes=64)"
     ),
     "ClientVectorEnv.reset": "(self, *, seed=None, options=None)",
     "ClientVectorEnv.step": "(self, actions)",

@@ -31,11 +31,19 @@ def test_many_environments(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["one_host.py", "attributes.py", "many_games.py", "first_ready.py", "many_arenas.py", "many_machines.py"],
+    [
+        "one_host.py",
+        "images.py",
+        "attributes.py",
+        "many_games.py",
+        "first_ready.py",
+        "many_arenas.py",
+        "many_machines.py",
+    ],
 )
 def test_train_on_many(name: str) -> None:
     # Two more run in ray_tests.
-    assert TRAIN_ON_MANY.read_text().count("```python\n") == 6 + 2
+    assert TRAIN_ON_MANY.read_text().count("```python\n") == 7 + 2
     with python(program(name, page=TRAIN_ON_MANY)) as learner:
         assert learner.wait(60.0) == 0, learner.errors
 

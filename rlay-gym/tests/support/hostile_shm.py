@@ -298,13 +298,17 @@ def jump(foreign_peer: RawPeer) -> None:
 
 
 def flicker(foreign_peer: RawPeer) -> None:
-    """Change the bytes of a frame while the host reads them."""
+    """Change the bytes of a frame while the host reads them.
+
+    Not its length: a host that has not read it yet would rightly wait for as many bytes as it says then.
+    """
     ring: Any = foreign_peer.socket
     length = 1 << 18
     ring.sendall(framed(NOISE[:length], length))
+    end_of_frame = DATA[DIALER] + ring.written - ring.start
     end = time.monotonic() + 0.1
     while time.monotonic() < end:
-        paint(DATA[DIALER], DATA[DIALER] + 2 * length, NOISE[time.monotonic_ns() % 1000 :])(foreign_peer)
+        paint(end_of_frame - length, end_of_frame, NOISE[time.monotonic_ns() % 1000 :])(foreign_peer)
 
 
 def resize(size: int) -> Callable[[RawPeer], None]:
