@@ -1,0 +1,2484 @@
+/**
+ * RLay's client for JavaScript: hosts environments that Gymnasium agents in Python play, over TCP (Node.js 18 or newer)
+ * or WebSocket (browsers). The bytes follow docs/wire.md; the section numbers below are those of that page.
+ *
+ *     import { Box, Discrete, ServerBackend } from "./rlay.mjs";
+ *
+ *     class Walk {
+ *       observationSpace = new Box(-10, 10, [1], "float32");
+ *       actionSpace = new Discrete(2);
+ *       reset(seed, options) {
+ *         this.x = 0;
+ *         return [[this.x], {}];
+ *       }
+ *       step(action) {
+ *         this.x += action === 1 ? 1 : -1;
+ *         return [[this.x], this.x, Math.abs(this.x) >= 10, false, {}];
+ *       }
+ *     }
+ *     await new ServerBackend(() => new Walk(), "tcp://127.0.0.1:5005").run();
+ *
+ * An environment has `observationSpace`, `actionSpace`, `reset(seed, options)` and `step(action)`, and may have
+ * `metadata`, `details`, `render()` and `close()`; its methods may return promises. The file rlay.d.ts has all types.
+ *
+ * Values. JavaScript has one number type, Python two. In what is sent, a number that is a safe integer is an `int` and
+ * any other number a `float`; `new Float(1)` is the float 1.0, and a bigint is always an `int`. Received integers are
+ * numbers if they are safe integers, else bigints.
+ *
+ * | Python       | JavaScript                                | | Python        | JavaScript                  |
+ * |--------------|-------------------------------------------|-|---------------|-----------------------------|
+ * | None         | null (sent also: undefined)               | | tuple         | TupleValue, see `tuple()`   |
+ * | bool         | boolean                                   | | dict          | object or Map               |
+ * | int          | number or bigint                          | | ndarray       | NdArray                     |
+ * | float        | Float (sent also: number, see above)      | | NumPy scalar  | Scalar                      |
+ * | str          | string                                    | | GraphInstance | GraphInstance               |
+ * | bytes        | Uint8Array                                | | anything else | Opaque                      |
+ * | list         | Array                                     | |               |                             |
+ *
+ * What an environment is given (actions, options, keyword arguments) is made plain by `plain()`: Floats and Scalars
+ * become numbers or booleans, and a dict with texts as keys becomes an object. What it returns as an observation is
+ * fitted to the space: numbers in arrays become an NdArray of the space's dtype and shape, and so on (`fit()`). The
+ * option `exactTypes: true` switches both off; dicts are Maps then.
+ */
+
+if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) throw new Error("rlay needs a little-endian machine");
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Errors (section 11)
+
+/** What went wrong, as RLay counts it. */
+export const ErrorCode = Object.freeze({
+  USAGE: 1,
+  RESET_NEEDED: 2,
+  INVALID_ACTION: 3,
+  CLOSED: 4,
+  BUSY: 5,
+  ADDRESS: 6,
+  INCOMPATIBLE: 7,
+  PROTOCOL: 8,
+  ENV: 9,
+  CONNECTION_LOST: 10,
+  UNAUTHORIZED: 13,
+});
+
+/** An error of RLay itself; `code` is one of `ErrorCode`. Errors of an environment are of whatever class it throws. */
+export class RlayError extends Error {
+  constructor(code, message) {
+    super(message);
+    this.name = "RlayError";
+    this.code = code;
+  }
+}
+
+/** Returns the error of bytes that the specification does not allow. */
+const malformed = (what) => new RlayError(ErrorCode.PROTOCOL, what);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Dtypes (section 4)
+
+/** What is known of each dtype, by its name and by its code. `">float32"` is the big-endian form of `"float32"`. */
+const DTYPES = new Map();
+for (const [code, [name, Type]] of Object.entries([
+  ["bool", Uint8Array],
+  ["int8", Int8Array],
+  ["int16", Int16Array],
+  ["int32", Int32Array],
+  ["int64", BigInt64Array],
+  ["uint8", Uint8Array],
+  ["uint16", Uint16Array],
+  ["uint32", Uint32Array],
+  ["uint64", BigUint64Array],
+  ["float16", Uint16Array],
+  ["float32", Float32Array],
+  ["float64", Float64Array],
+])) {
+  const is = { isBig: false, isInteger: name.includes("int"), is64: name.endsWith("int64") };
+  const little = { name, code: Number(code), Type, size: Type.BYTES_PER_ELEMENT, ...is };
+  const big = { ...little, name: `>${name}`, code: little.code + 256, isBig: true };
+  for (const dtype of little.size > 1 ? [little, big] : [little]) {
+    DTYPES.set(dtype.name, dtype).set(dtype.code, dtype);
+  }
+}
+
+function dtypeNamed(name) {
+  const dtype = typeof name === "string" && DTYPES.get(name);
+  if (!dtype) throw new TypeError(`unknown dtype ${String(name)}; a dtype is one of bool, int8 to uint64, float16 to float64`);
+  return dtype;
+}
+
+/** Returns `x` as its typed array holds it: raw bits for float16, a bigint for integers of 64 bits, 0 or 1 for bool. */
+function toElement(dtype, x) {
+  if (dtype.code === 0) return x ? 1 : 0;
+  if (dtype.name.endsWith("float16")) return toFloat16(Number(x));
+  if (!dtype.isInteger) return Number(x);
+  const wanted = dtype.is64 ? BigInt(x) : Number(x);
+  if (dtype.Type.of(wanted)[0] !== wanted) throw new RangeError(`${dtype.name} cannot hold ${String(x)}`);
+  return wanted;
+}
+
+/** Returns what a raw element of a typed array means: a boolean, a number, or a bigint beyond the safe integers. */
+function fromElement(dtype, raw) {
+  if (dtype.code === 0) return raw !== 0;
+  if (dtype.name.endsWith("float16")) return fromFloat16(raw);
+  return dtype.is64 ? fromBigInt(raw) : raw;
+}
+
+const fromBigInt = (x) => (x >= Number.MIN_SAFE_INTEGER && x <= Number.MAX_SAFE_INTEGER ? Number(x) : x);
+
+/** Returns the 16 bits of the float16 that is nearest to `x`, ties to even. */
+export function toFloat16(x) {
+  if (Number.isNaN(x)) return 0x7e00;
+  const sign = x < 0 || Object.is(x, -0) ? 0x8000 : 0;
+  const size = Math.abs(x);
+  if (size >= 65520) return sign | 0x7c00;
+  const roundToEven = (y) => {
+    const floor = Math.floor(y);
+    return y - floor > 0.5 || (y - floor === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+  };
+  if (size < 2 ** -14) return sign | roundToEven(size * 2 ** 24);
+  const view = new DataView(new ArrayBuffer(8));
+  view.setFloat64(0, size);
+  const exponent = (view.getUint16(0) >> 4) - 1023;
+  return sign | (((exponent + 15) << 10) + roundToEven((size / 2 ** exponent - 1) * 1024));
+}
+
+/** Returns the number that the 16 bits of a float16 stand for. */
+export function fromFloat16(bits) {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  const sign = bits & 0x8000 ? -1 : 1;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
+}
+
+/** Returns the product of `shape`, of bytes if `size` is that of an element. */
+function bytesOf(shape, size) {
+  const positive = shape.filter((n) => n > 0);
+  const bytes = positive.reduce((product, n) => product * Number(n), size);
+  // Beyond the safe integers the product is rounded.
+  const isTooLarge = () => positive.reduce((product, n) => product * BigInt(n), BigInt(size)) >= 2n ** 63n;
+  if (shape.length > 64 || (bytes >= 2 ** 53 && isTooLarge())) throw malformed("a shape of too many elements");
+  return positive.length < shape.length ? 0 : bytes;
+}
+
+function checkedShape(shape, size) {
+  shape = Array.from(shape);
+  if (!shape.every((n) => typeof n === "bigint" || Number.isSafeInteger(n)) || shape.some((n) => n < 0)) {
+    throw new RangeError(`a shape is a list of sizes, not [${shape}]`);
+  }
+  if (bytesOf(shape, size) > 2 ** 40) throw new RangeError("a space of more than 2^40 bytes");
+  return shape;
+}
+
+const sameShape = (a, b) => a.length === b.length && a.every((n, i) => n === b[i]);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Values (section 5)
+
+/**
+ * A Python float. Sent, it is a float even where the number is an integer: `new Float(1)` is 1.0. Received (with
+ * `exactTypes`), it keeps every bit. Arithmetic works as with the number, comparison by === does not.
+ */
+export class Float extends Number {
+  /** The bits of a NaN that was received, as a bigint; undefined otherwise, for the number has them all. */
+  bits = undefined;
+}
+
+/** A Python tuple: an Array that is sent as a tuple instead of a list. Made by `tuple(1, 2)`. */
+export class TupleValue extends Array {}
+
+/** Returns a Python tuple of these items. */
+export function tuple(...items) {
+  return TupleValue.from(items);
+}
+
+/**
+ * A NumPy array: `new NdArray("uint8", [8, 8, 3], data)`, in C order (the last index runs fastest).
+ *
+ * `data` is a typed array (Uint8Array for bool, BigInt64Array and BigUint64Array for integers of 64 bits, Uint16Array of
+ * bits for float16) or an array of numbers; without it, all elements are 0. Iterating gives the elements in order as
+ * numbers, whatever the dtype: `const [left, right] = action`.
+ * Throws a TypeError for an unknown dtype, a RangeError where shape and data do not fit or a number is out of range.
+ */
+export class NdArray {
+  constructor(dtype, shape, data) {
+    const known = dtypeNamed(dtype);
+    const length = bytesOf(shape, known.size) / known.size;
+    if (data === undefined) data = new known.Type(length);
+    else if (!(data instanceof known.Type)) data = known.Type.from(data, (x) => toElement(known, x));
+    if (data.length !== length) throw new RangeError(`${data.length} elements for an array of shape [${shape}]`);
+    this.dtype = dtype;
+    this.shape = shape;
+    this.data = data;
+  }
+
+  *[Symbol.iterator]() {
+    const dtype = DTYPES.get(this.dtype);
+    for (const raw of this.data) yield fromElement(dtype, raw);
+  }
+
+  /** Returns the element at these indices, as a number; `array.at(2, 0)` is `array[2, 0]` in Python. */
+  at(...index) {
+    const inside = index.length === this.shape.length && index.every((i, axis) => i >= 0 && i < this.shape[axis]);
+    if (!inside) throw new RangeError(`no element at [${index}] in an array of shape [${this.shape}]`);
+    const place = index.reduce((sum, i, axis) => sum * this.shape[axis] + i, 0);
+    return fromElement(DTYPES.get(this.dtype), this.data[place]);
+  }
+}
+
+/** A NumPy scalar: `new Scalar("float32", 1.5)` is `np.float32(1.5)`. `Number(scalar)` and arithmetic give its number. */
+export class Scalar {
+  constructor(dtype, value) {
+    const known = dtypeNamed(dtype);
+    this.dtype = dtype;
+    /** A typed array of one element, as in NdArray: it keeps the bits of every NaN. */
+    this.data = value instanceof known.Type ? value : known.Type.of(toElement(known, value));
+  }
+
+  /** The boolean, the number, or the bigint if it is no safe integer. */
+  get value() {
+    return fromElement(DTYPES.get(this.dtype), this.data[0]);
+  }
+
+  valueOf() {
+    return this.value;
+  }
+}
+
+/** Gymnasium's GraphInstance: an NdArray of nodes, then edges and edge links (NdArrays), or null for both. */
+export class GraphInstance {
+  constructor(nodes, edges = null, edgeLinks = null) {
+    this.nodes = nodes;
+    this.edges = edges;
+    this.edgeLinks = edgeLinks;
+  }
+}
+
+/** A Python object that no value can hold: the name of its type and its repr, for people to read. */
+export class Opaque {
+  constructor(typeName, repr) {
+    this.typeName = typeName;
+    this.repr = repr;
+  }
+}
+
+/**
+ * Returns `value` in plain JavaScript: Floats and Scalars as numbers (or booleans, or bigints), a Map with texts as keys
+ * as an object, also inside of others. Arrays stay NdArrays.
+ */
+export function plain(value) {
+  if (value instanceof Float) return Number(value);
+  if (value instanceof Scalar) return value.value;
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Map) {
+    const entries = Array.from(value, ([key, item]) => [plain(key), plain(item)]);
+    return entries.every(([key]) => typeof key === "string") ? Object.fromEntries(entries) : new Map(entries);
+  }
+  return value;
+}
+
+/** Returns the keys and values of a dict, or null for what is none. */
+function entriesOf(value) {
+  if (value instanceof Map) return Array.from(value);
+  const prototype = typeof value === "object" && value !== null ? Object.getPrototypeOf(value) : undefined;
+  return prototype === Object.prototype || prototype === null ? Object.entries(value) : null;
+}
+
+const TYPED_ARRAYS = new Map([...DTYPES.values()].reverse().map((dtype) => [dtype.Type, dtype.name.replace(">", "")]));
+TYPED_ARRAYS.set(Uint8Array, "uint8").set(Uint8ClampedArray, "uint8").set(Uint16Array, "uint16");
+
+const INT64 = [-(2n ** 63n), 2n ** 63n - 1n];
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Spaces (section 6)
+
+/** The base of all spaces. */
+export class Space {}
+
+/** One side of a Box: one element for all (`isUniform`) or one for each, and whether each limits anything (1) or not. */
+class Bound {
+  constructor(isUniform, values, bounded) {
+    this.isUniform = isUniform;
+    this.values = values;
+    this.bounded = bounded;
+  }
+}
+
+/** Numbers in arrays in arrays, flat. */
+const flat = (x) => (Array.isArray(x) ? x.flat(Infinity) : ArrayBuffer.isView(x) ? Array.from(x) : Array.from(x ?? []));
+
+function shapeOf(nested) {
+  const shape = [];
+  for (let x = nested; Array.isArray(x) || ArrayBuffer.isView(x); x = x[0]) shape.push(x.length);
+  return shape;
+}
+
+function boundOf(given, dtype, shape, isLow) {
+  if (given instanceof Bound) return given;
+  const isNumber = typeof given === "number" || typeof given === "bigint" || typeof given === "boolean";
+  const numbers = isNumber ? [given] : flat(given);
+  const length = bytesOf(shape, 1);
+  if (!isNumber && numbers.length !== length) throw new RangeError(`${numbers.length} bounds for a shape of [${shape}]`);
+  const info = dtype.is64 ? [dtype.name[0] === "u" ? 0n : INT64[0], dtype.name[0] === "u" ? 2n ** 64n - 1n : INT64[1]] : null;
+  const elements = numbers.map((x) => {
+    if (!dtype.isInteger || (x !== Infinity && x !== -Infinity)) return toElement(dtype, x);
+    // As Gymnasium does: an integer Box without a bound stores the limit of its dtype.
+    if (info) return info[isLow ? 0 : 1];
+    const bits = 8 * dtype.size - (dtype.name[0] === "u" || dtype.name[1] === "u" ? 0 : 1);
+    return isLow ? (bits % 8 ? -(2 ** bits) : 0) : 2 ** bits - 1;
+  });
+  const limits = (x) => (isLow ? x > -Infinity : x < Infinity);
+  const values = dtype.Type.from(elements);
+  const bounded = Uint8Array.from(numbers, (x) => (limits(x) ? 1 : 0));
+  const bits = new Uint8Array(values.buffer);
+  const isUniform = bounded.every((x) => x === bounded[0]) && bits.every((x, i) => x === bits[i % dtype.size]);
+  if (!isUniform) return new Bound(false, values, bounded);
+  if (numbers.length === 0) return new Bound(true, dtype.Type.of(toElement(dtype, 0)), Uint8Array.of(1));
+  return new Bound(true, values.slice(0, 1), bounded.slice(0, 1));
+}
+
+/**
+ * Arrays of a dtype and a shape between two bounds: `new Box(0, 255, [8, 8, 3], "uint8")`. A bound is one number for all
+ * elements, `-Infinity` and `Infinity` among them, or an array of one for each, from which the shape then follows.
+ * Elements are NdArrays of that dtype and shape.
+ */
+export class Box extends Space {
+  constructor(low, high, shape, dtype = "float32") {
+    super();
+    const known = dtypeNamed(dtype);
+    this.dtype = dtype;
+    this.shape = checkedShape(shape ?? shapeOf(Array.isArray(low) ? low : high), known.size);
+    this.low = boundOf(low, known, this.shape, true);
+    this.high = boundOf(high, known, this.shape, false);
+  }
+}
+
+const isIndexDtype = (dtype) => dtypeNamed(dtype).isInteger;
+
+/** The integers from `start` to `start + n - 1`: `new Discrete(3)`. Elements are integers. */
+export class Discrete extends Space {
+  constructor(n, start = 0, dtype = "int64") {
+    super();
+    if (!isIndexDtype(dtype) || dtype.startsWith(">")) throw new TypeError(`a Discrete space of ${dtype}`);
+    if (!(n >= 1)) throw new RangeError(`a Discrete space of ${n} numbers`);
+    this.n = fromBigInt(BigInt(n));
+    this.start = fromBigInt(BigInt(start));
+    this.dtype = dtype;
+  }
+}
+
+/** Arrays of 0 and 1: `new MultiBinary(4)`, `new MultiBinary([2, 3])`. Elements are NdArrays of int8. */
+export class MultiBinary extends Space {
+  dtype = "int8";
+
+  constructor(n) {
+    super();
+    this.isInt = typeof n === "number";
+    this.shape = checkedShape(this.isInt ? [n] : n, 1);
+  }
+}
+
+/**
+ * Arrays of integers from their `start` on, each with its own count: `new MultiDiscrete([3, 5])`. Arrays in arrays make
+ * more dimensions. Elements are NdArrays of that dtype and shape.
+ */
+export class MultiDiscrete extends Space {
+  constructor(nvec, start = undefined, dtype = "int64", shape = undefined) {
+    super();
+    this.dtype = dtype;
+    this.shape = checkedShape(shape ?? shapeOf(nvec), 8);
+    this.nvec = flat(nvec);
+    this.start = start === undefined ? this.nvec.map(() => 0) : flat(start);
+    const length = bytesOf(this.shape, 1);
+    if (!isIndexDtype(dtype) || !this.nvec.every((n) => n >= 1)) throw new RangeError("a MultiDiscrete space of no integers");
+    if (this.nvec.length !== length || this.start.length !== length) throw new RangeError("counts that do not fit the shape");
+  }
+}
+
+/** Texts of `minLength` to `maxLength` code points, all of them in `charset`. Elements are strings. */
+export class Text extends Space {
+  constructor(maxLength, { minLength = 1, charset = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" } = {}) {
+    super();
+    if (minLength < 0 || minLength > maxLength) throw new RangeError(`texts of ${minLength} to ${maxLength} characters`);
+    this.minLength = minLength;
+    this.maxLength = maxLength;
+    this.charset = charset;
+  }
+}
+
+/** One element of each of several spaces: `new Tuple([new Discrete(3), new Text(4)])`. Elements are TupleValues. */
+export class Tuple extends Space {
+  constructor(spaces) {
+    super();
+    this.spaces = Array.from(spaces);
+  }
+}
+
+/**
+ * Named spaces, in this order: an object, a Map, or pairs. (An object puts names such as "7" first: take a Map for
+ * those.) Elements are Maps or objects.
+ */
+export class Dict extends Space {
+  constructor(spaces) {
+    super();
+    this.entries = Array.isArray(spaces) ? spaces : (entriesOf(spaces) ?? []);
+  }
+}
+
+/** Any number of elements of one space. Elements are TupleValues or, with `stack`, the batch of them (section 6). */
+export class Sequence extends Space {
+  constructor(space, { stack = false } = {}) {
+    super();
+    this.space = space;
+    this.stack = stack;
+  }
+}
+
+/** Graphs whose nodes, and edges if there are any, are elements of a Box or Discrete. Elements are GraphInstances. */
+export class Graph extends Space {
+  constructor(node, edge = null) {
+    super();
+    this.node = node;
+    this.edge = edge;
+  }
+}
+
+/** An element of one of several spaces. Elements are `tuple(new Scalar("int64", index), element)`. */
+export class OneOf extends Space {
+  constructor(spaces) {
+    super();
+    this.spaces = Array.from(spaces);
+    if (this.spaces.length === 0) throw new RangeError("a OneOf of no spaces");
+  }
+}
+
+const hasArrays = (space) => space instanceof Box || space instanceof MultiDiscrete || space instanceof MultiBinary;
+
+/**
+ * Returns what an environment observed in the form that the space has for it: numbers in arrays as an NdArray, an Array
+ * for a Tuple as a TupleValue, the entries of a Dict in its order, `[index, element]` for a OneOf with the index as a
+ * Scalar. What is in that form already, or is something else altogether, stays as it is.
+ * Throws a RangeError for numbers that do not fit the shape or the dtype; `place` says where.
+ */
+export function fit(space, value, place = "the observation") {
+  if (hasArrays(space)) {
+    const isPlain = Array.isArray(value) || ArrayBuffer.isView(value);
+    if (!isPlain && !(typeof value === "number" && space.shape.length === 0)) return value;
+    try {
+      // NdArray would take them for raw elements, which they are not for bool and float16.
+      const isRaw = value instanceof DTYPES.get(space.dtype).Type && TYPED_ARRAYS.get(value.constructor) === space.dtype;
+      return new NdArray(space.dtype, space.shape, isRaw ? value : isPlain ? flat(value) : [value]);
+    } catch (error) {
+      throw new RangeError(`${place}: ${error.message}`);
+    }
+  }
+  if (space instanceof Tuple && Array.isArray(value) && value.length === space.spaces.length) {
+    return TupleValue.from(space.spaces, (member, i) => fit(member, value[i], `${place}[${i}]`));
+  }
+  if (space instanceof Dict) {
+    const found = entriesOf(value);
+    const items = new Map(found ?? []);
+    if (!found || items.size !== space.entries.length || !space.entries.every(([key]) => items.has(key))) return value;
+    return new Map(space.entries.map(([key, member]) => [key, fit(member, items.get(key), `${place}.${String(key)}`)]));
+  }
+  if (space instanceof Sequence && !space.stack && Array.isArray(value)) {
+    return TupleValue.from(value, (item, i) => fit(space.space, item, `${place}[${i}]`));
+  }
+  if (space instanceof OneOf && Array.isArray(value) && value.length === 2 && Number(value[0]) in space.spaces) {
+    const [index, element] = value;
+    return tuple(index instanceof Scalar ? index : new Scalar("int64", index), fit(space.spaces[Number(index)], element, `${place}[1]`));
+  }
+  return value;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Encoding (sections 2 and 3)
+
+const LEVELS = 32;
+const COUNT = 2 ** 20;
+const utf8 = new TextEncoder();
+// Else a decoder repairs what is no UTF-8, and drops U+FEFF at the start.
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Writes one frame. Four bytes for its length stand before it, so that both go out in one write. */
+export class Writer {
+  constructor(limit = 2 ** 26) {
+    this.limit = limit;
+    this.at = 4;
+    this.depth = LEVELS;
+    this.count = COUNT;
+    // A frame may have 4096 such keys, and two large values.
+    this.keys = 2048;
+    this.allowsOpaque = false;
+    this._use(new Uint8Array(512));
+  }
+
+  _use(bytes) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer);
+  }
+
+  /** Makes room for `n` more bytes and returns where they begin. Throws a RlayError where the frame gets too long. */
+  room(n) {
+    const at = this.at;
+    if (at + n > this.bytes.length) {
+      if (at + n - 4 > this.limit) throw new RlayError(ErrorCode.USAGE, `the answer takes more than ${this.limit} bytes`);
+      const larger = new Uint8Array(Math.max(2 * this.bytes.length, at + n));
+      larger.set(this.bytes.subarray(0, at));
+      this._use(larger);
+    }
+    this.at = at + n;
+    return at;
+  }
+
+  /** Returns the frame with its length before it. */
+  finish() {
+    const length = this.at - 4;
+    if (length > this.limit) throw new RlayError(ErrorCode.USAGE, `the answer takes more than ${this.limit} bytes`);
+    this.view.setUint32(0, length, true);
+    return this.bytes.subarray(0, this.at);
+  }
+
+  header(kind, seq = 0, ack = 0, re = 0) {
+    const at = this.room(32);
+    this.bytes[at] = kind;
+    for (const [place, x] of [[at + 8, seq], [at + 16, ack], [at + 24, re]]) this._put64(place, x);
+    return this;
+  }
+
+  _put64(at, x) {
+    if (typeof x === "bigint") this.view.setBigUint64(at, BigInt.asUintN(64, x), true);
+    else {
+      this.view.setUint32(at, x >>> 0, true);
+      this.view.setInt32(at + 4, Math.floor(x / 2 ** 32), true);
+    }
+  }
+
+  u8(x) {
+    const at = this.room(1);
+    this.bytes[at] = x;
+  }
+
+  u16(x) {
+    const at = this.room(2);
+    this.view.setUint16(at, x, true);
+  }
+
+  u32(x) {
+    const at = this.room(4);
+    this.view.setUint32(at, x, true);
+  }
+
+  /** Writes 64 bits: an i64 or a u64, as a safe integer or a bigint. */
+  u64(x) {
+    const at = this.room(8);
+    this._put64(at, x);
+  }
+
+  f64(x) {
+    const at = this.room(8);
+    this.view.setFloat64(at, x, true);
+  }
+
+  raw(bytes) {
+    const at = this.room(bytes.length);
+    this.bytes.set(bytes, at);
+  }
+
+  blob(bytes) {
+    this.u64(bytes.length);
+    this.raw(bytes);
+  }
+
+  text(x) {
+    this.blob(utf8.encode(x));
+  }
+
+  option(x, write) {
+    this.u8(x == null ? 0 : 1);
+    if (x != null) write(x);
+  }
+
+  list(items, write) {
+    this.u64(items.length);
+    for (const item of items) write(item);
+  }
+
+  pad(multiple, origin) {
+    const n = (multiple - ((this.at - origin) % multiple)) % multiple;
+    this.bytes.fill(0, this.room(n), this.at);
+  }
+
+  _nested(write) {
+    if (this.depth-- === 0) throw new TypeError(`a value that is nested more than ${LEVELS} levels deep`);
+    if (this.count-- === 0) throw new TypeError(`more than ${COUNT} values`);
+    write();
+    this.depth++;
+  }
+
+  /** Writes any value, see the table at the top of this file. Throws a TypeError for what cannot be sent. */
+  value(x) {
+    this._nested(() => this._value(x));
+  }
+
+  _value(x) {
+    switch (typeof x) {
+      case "undefined":
+        return this.u32(0);
+      case "boolean":
+        this.u32(1);
+        return this.u8(x ? 1 : 0);
+      case "number":
+        this.u32(Number.isSafeInteger(x) ? 2 : 4);
+        return Number.isSafeInteger(x) ? this.u64(x) : this.f64(x);
+      case "bigint":
+        return this._bigint(x);
+      case "string":
+        this.u32(5);
+        return this.text(x);
+      case "object":
+        if (x === null) return this.u32(0);
+        return this._object(x);
+      default:
+        return this._opaque(new Opaque(typeof x, String(x)));
+    }
+  }
+
+  _bigint(x) {
+    if (x >= INT64[0] && x <= INT64[1]) {
+      this.u32(2);
+      return this.u64(x);
+    }
+    // The sign takes one bit more.
+    const bits = (x < 0n ? ~x : x).toString(2).length + 1;
+    const length = Math.ceil(bits / 8);
+    this.u32(3);
+    this.blob(fromHex(BigInt.asUintN(8 * length, x).toString(16).padStart(2 * length, "0")).reverse());
+  }
+
+  _object(x) {
+    if (x instanceof Float) {
+      this.u32(4);
+      return x.bits === undefined ? this.f64(Number(x)) : this.u64(x.bits);
+    }
+    if (Array.isArray(x)) {
+      this.u32(x instanceof TupleValue ? 8 : 7);
+      return this.list(x, (item) => this.value(item));
+    }
+    if (x instanceof NdArray) return this._array(x.dtype, x.shape, x.data);
+    if (x instanceof Scalar) {
+      this.u32(11);
+      this.u32(DTYPES.get(x.dtype).code);
+      return this.raw(bytesIn(x.data));
+    }
+    if (x instanceof Uint8Array) {
+      this.u32(6);
+      return this.blob(x);
+    }
+    if (TYPED_ARRAYS.has(x.constructor)) return this._array(TYPED_ARRAYS.get(x.constructor), [x.length], x);
+    if (x instanceof GraphInstance) {
+      this.u32(12);
+      for (const part of [x.nodes, x.edges, x.edgeLinks]) this.value(part);
+      return;
+    }
+    const entries = entriesOf(x);
+    if (!entries) return this._opaque(x instanceof Opaque ? x : new Opaque(x.constructor?.name ?? "object", String(x)));
+    this.u32(9);
+    this.list(entries, ([key, item]) => {
+      this.key(key);
+      this.value(item);
+    });
+  }
+
+  _array(dtype, shape, data) {
+    this.u32(10);
+    this.u32(DTYPES.get(dtype).code);
+    this.list(shape, (n) => this.u64(n));
+    this.blob(bytesIn(data));
+  }
+
+  _opaque(x) {
+    if (!this.allowsOpaque) throw new TypeError(`no value of RLay can hold a ${x.typeName}: ${cut(x.repr, 200)}`);
+    this.u32(13);
+    this.text(cut(x.typeName));
+    this.text(cut(x.repr));
+  }
+
+  /** Writes the key of a dict or of a Dict space. */
+  key(key) {
+    const start = this.at;
+    this.value(key);
+    if (typeof key === "string" || (Number.isInteger(key) && key >= 0 && key < 16384)) return;
+    if (!isKey(key) || (this.at - start > 256 && !(key instanceof Opaque))) {
+      throw new TypeError("a key of a dict that cannot be sent; use texts");
+    }
+    if (this.keys-- === 0) throw new TypeError("more than 2048 keys of dicts that are neither texts nor small integers");
+  }
+
+  /** Writes a space. */
+  space(space) {
+    this._nested(() => this._space(space));
+  }
+
+  _space(space) {
+    const dtype = DTYPES.get(space?.dtype);
+    const shape = () => this.list(space.shape, (n) => this.u64(n));
+    if (space instanceof Box) {
+      this.u32(0);
+      this.u32(dtype.code);
+      shape();
+      for (const bound of [space.low, space.high]) {
+        this.u32(bound.isUniform ? 0 : 1);
+        this.raw(bytesIn(bound.values));
+        this.raw(bound.bounded);
+      }
+    } else if (space instanceof Discrete) {
+      this.u32(1);
+      this.u32(dtype.code);
+      this.u64(space.n);
+      this.u64(space.start);
+    } else if (space instanceof MultiBinary) {
+      this.u32(2);
+      shape();
+      this.u8(space.isInt ? 1 : 0);
+    } else if (space instanceof MultiDiscrete) {
+      this.u32(3);
+      this.u32(dtype.code);
+      shape();
+      for (const numbers of [space.nvec, space.start]) this.list(numbers, (n) => this.u64(n));
+    } else if (space instanceof Text) {
+      this.u32(4);
+      this.u64(space.minLength);
+      this.u64(space.maxLength);
+      this.text(space.charset);
+    } else if (space instanceof Tuple || space instanceof OneOf) {
+      this.u32(space instanceof Tuple ? 5 : 9);
+      this.list(space.spaces, (member) => this.space(member));
+    } else if (space instanceof Dict) {
+      this.u32(6);
+      this.list(space.entries, ([key, member]) => {
+        this.key(key);
+        this.space(member);
+      });
+    } else if (space instanceof Sequence) {
+      this.u32(7);
+      this.u8(space.stack ? 1 : 0);
+      this.space(space.space);
+    } else if (space instanceof Graph) {
+      this.u32(8);
+      this.space(space.node);
+      this.option(space.edge, (edge) => this.space(edge));
+    } else throw new TypeError(`${String(space)} is no space`);
+  }
+
+  /** Writes the observations or actions of all rows: packed if each is exactly what unpacking gives back (section 7). */
+  payload(space, rows) {
+    const start = this.at;
+    this.u32(0);
+    const lengthAt = this.room(8);
+    // From the start of the frame, which the length is not part of: pad itself is as long as that.
+    const pad = (64 - (this.at % 64)) % 64;
+    this.u32(pad);
+    this.bytes.fill(0, this.room(pad), this.at);
+    const origin = this.at;
+    if (pack(this, space, rows, origin)) return this._put64(lengthAt, this.at - origin);
+    this.at = start;
+    this.u32(1);
+    for (const row of rows) this.value(row);
+  }
+}
+
+/** Returns the bytes of a typed array, without copying. */
+const bytesIn = (data) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+
+const toHex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+function fromHex(text) {
+  const bytes = new Uint8Array(text.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  return bytes;
+}
+
+/** Whether Python could have it as the key of a dict. */
+function isKey(x) {
+  if (Array.isArray(x)) return x instanceof TupleValue && x.every(isKey);
+  if (x instanceof NdArray || x instanceof GraphInstance || (ArrayBuffer.isView(x) && !(x instanceof Uint8Array))) return false;
+  return entriesOf(x) === null;
+}
+
+/** Returns `text` in at most `most` bytes, with a mark where it was cut. */
+function cut(text, most = 16384) {
+  text = String(text);
+  if (3 * text.length <= most) return text;
+  const bytes = utf8.encode(text);
+  if (bytes.length <= most) return text;
+  // A stream may end inside of a character, which is left out.
+  return new TextDecoder().decode(bytes.subarray(0, most - 3), { stream: true }) + "…";
+}
+
+/** Returns text of a peer so that it can be shown: short, on one line, without control characters. */
+// eslint-disable-next-line no-control-regex
+const shown = (text) => cut(text, 600).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, " ");
+
+/** Reads one frame or a part of one. Throws a RlayError of code PROTOCOL for bytes that are malformed. */
+export class Reader {
+  constructor(bytes) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.at = 0;
+    this.depth = LEVELS;
+    this.count = COUNT;
+    this.keys = 4096;
+  }
+
+  get left() {
+    return this.bytes.length - this.at;
+  }
+
+  /** Passes over `n` bytes, which are there, and returns where they begin. */
+  skip(n) {
+    if (n > this.left) throw malformed(`${n} bytes announced, ${this.left} left`);
+    const at = this.at;
+    this.at += Number(n);
+    return at;
+  }
+
+  u8() {
+    return this.bytes[this.skip(1)];
+  }
+
+  u16() {
+    return this.view.getUint16(this.skip(2), true);
+  }
+
+  u32() {
+    return this.view.getUint32(this.skip(4), true);
+  }
+
+  u64() {
+    const at = this.skip(8);
+    const high = this.view.getUint32(at + 4, true);
+    if (high < 2 ** 21) return high * 2 ** 32 + this.view.getUint32(at, true);
+    return this.view.getBigUint64(at, true);
+  }
+
+  i64() {
+    const at = this.skip(8);
+    const high = this.view.getInt32(at + 4, true);
+    if (high < 2 ** 21 && high >= -(2 ** 21) + 1) return high * 2 ** 32 + this.view.getUint32(at, true);
+    return fromBigInt(this.view.getBigInt64(at, true));
+  }
+
+  f64() {
+    return this.view.getFloat64(this.skip(8), true);
+  }
+
+  flag() {
+    const byte = this.u8();
+    if (byte > 1) throw malformed("a bool is 0 or 1");
+    return byte === 1;
+  }
+
+  /** Returns the next `n` bytes, without copying. */
+  raw(n) {
+    const at = this.skip(n);
+    return this.bytes.subarray(at, this.at);
+  }
+
+  blob() {
+    return this.raw(this.u64());
+  }
+
+  text(most = Infinity) {
+    const bytes = this.blob();
+    if (bytes.length > most) throw malformed("a name that is too long");
+    try {
+      return strictUtf8.decode(bytes);
+    } catch {
+      throw malformed("a text that is not UTF-8");
+    }
+  }
+
+  option(read) {
+    return this.flag() ? read() : null;
+  }
+
+  /** Reads a list whose items take at least `size` bytes each. */
+  list(size, read) {
+    const n = this.u64();
+    if (n > this.left / size) throw malformed(`${n} items announced, ${this.left} bytes left`);
+    const items = [];
+    for (let i = 0; i < n; i++) items.push(read());
+    return items;
+  }
+
+  zeros(n) {
+    if (this.raw(n).some((byte) => byte !== 0)) throw malformed("padding that is not zero");
+  }
+
+  end() {
+    if (this.left > 0) throw malformed(`${this.left} bytes too many`);
+  }
+
+  nested(read) {
+    if (this.depth === 0) throw malformed("nested too deep");
+    if (this.count === 0) throw malformed("too many values");
+    this.depth--;
+    this.count--;
+    const result = read();
+    this.depth++;
+    return result;
+  }
+
+  dtype() {
+    const dtype = DTYPES.get(this.u32());
+    if (!dtype) throw malformed("an unknown dtype");
+    return dtype;
+  }
+
+  shape() {
+    return this.list(8, () => this.u64());
+  }
+
+  /** Returns `n` bytes of elements as a typed array of its own. */
+  elements(dtype, n) {
+    const bytes = this.raw(n);
+    if (dtype.code === 0 && bytes.some((byte) => byte > 1)) throw malformed("a bool is 0 or 1");
+    const copy = new Uint8Array(bytes.length);
+    copy.set(bytes);
+    return new dtype.Type(copy.buffer);
+  }
+
+  value() {
+    return this.nested(() => this._value());
+  }
+
+  _value() {
+    const tag = this.u32();
+    switch (tag) {
+      case 0:
+        return null;
+      case 1:
+        return this.flag();
+      case 2:
+        return this.i64();
+      case 3:
+        return this._bigint();
+      case 4: {
+        const float = new Float(this.f64());
+        if (Number.isNaN(Number(float))) float.bits = this.view.getBigUint64(this.at - 8, true);
+        return float;
+      }
+      case 5:
+        return this.text();
+      case 6:
+        return Uint8Array.from(this.blob());
+      case 7:
+        return this.list(4, () => this.value());
+      case 8:
+        return TupleValue.from(this.list(4, () => this.value()));
+      case 9:
+        return new Map(this.list(8, () => [this.key(), this.value()]));
+      case 10: {
+        const dtype = this.dtype();
+        const shape = this.shape();
+        const length = this.u64();
+        if (bytesOf(shape, dtype.size) !== length) throw malformed("an array whose shape does not hold its data");
+        return new NdArray(dtype.name, shape, this.elements(dtype, length));
+      }
+      case 11: {
+        const dtype = this.dtype();
+        return new Scalar(dtype.name, this.elements(dtype, dtype.size));
+      }
+      case 12:
+        return new GraphInstance(this.value(), this.value(), this.value());
+      case 13:
+        return new Opaque(this.text(), this.text());
+      default:
+        throw malformed(`unknown value tag ${tag}`);
+    }
+  }
+
+  _bigint() {
+    const bytes = this.blob();
+    const [next, last] = bytes.slice(-2);
+    const isPadded = (last === 0 && next < 0x80) || (last === 0xff && next >= 0x80);
+    if (bytes.length <= 8 || isPadded) throw malformed("a large integer that is not in its shortest form");
+    return BigInt.asIntN(8 * bytes.length, unsigned(bytes));
+  }
+
+  key() {
+    const start = this.at;
+    const key = this.value();
+    if (!isKey(key)) throw malformed("a key that can be none");
+    if (typeof key === "string" || (Number.isInteger(key) && key >= 0 && key < 16384)) return key;
+    if (this.at - start > 256 && !(key instanceof Opaque)) throw malformed("a key that is too long");
+    if (this.keys-- === 0) throw malformed("too many keys that are neither texts nor small integers");
+    return key;
+  }
+
+  /** Reads a payload of as many rows: `{packed: bytes}` or `{values: [...]}`. It ends the frame. */
+  payload(rows) {
+    const form = this.u32();
+    if (form > 1) throw malformed("an unknown form of a payload");
+    if (form === 1) {
+      const values = [];
+      for (let i = 0; i < rows; i++) values.push(this.value());
+      this.end();
+      return { values };
+    }
+    const length = this.u64();
+    const pad = this.u32();
+    if (pad > 63 || (this.at + pad) % 64 !== 0) throw malformed("a payload at another place than a multiple of 64");
+    this.zeros(pad);
+    if (length !== this.left) throw malformed(`a payload of ${length} bytes announced, ${this.left} left`);
+    return { packed: this.raw(length) };
+  }
+}
+
+/** Returns the non-negative integer in little-endian bytes. */
+const unsigned = (bytes) => (bytes.length ? BigInt(`0x${toHex(bytes.slice().reverse())}`) : 0n);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Packed payloads (section 7)
+
+/** Writes the packed form of all rows and returns true; or returns false for rows that have none. */
+export function pack(writer, space, rows, origin) {
+  if (hasArrays(space)) {
+    const { dtype, shape } = space;
+    if (dtype.startsWith(">")) return false;
+    for (const row of rows) {
+      if (!(row instanceof NdArray) || row.dtype !== dtype || !sameShape(row.shape, shape)) return false;
+      writer.raw(bytesIn(row.data));
+    }
+    writer.pad(8, origin);
+    return true;
+  }
+  if (space instanceof Discrete) {
+    for (const row of rows) {
+      const isInt = Number.isSafeInteger(row) || (typeof row === "bigint" && row >= INT64[0] && row <= INT64[1]);
+      if (!isInt && !(row instanceof Scalar && row.dtype === space.dtype)) return false;
+      writer.u64(isInt ? row : row.value);
+    }
+    for (const row of rows) writer.u8(row instanceof Scalar ? 1 : 0);
+    writer.pad(8, origin);
+    return true;
+  }
+  if (space instanceof Tuple) {
+    const fits = (row) => row instanceof TupleValue && row.length === space.spaces.length;
+    return rows.every(fits) && space.spaces.every((member, i) => pack(writer, member, rows.map((row) => row[i]), origin));
+  }
+  if (space instanceof Dict) {
+    const all = rows.map(entriesOf);
+    const fits = (entries) =>
+      entries?.length === space.entries.length && entries.every(([key], i) => sameKey(key, space.entries[i][0]));
+    return all.every(fits) && space.entries.every(([, member], i) => pack(writer, member, all.map((row) => row[i][1]), origin));
+  }
+  return false;
+}
+
+function sameKey(a, b) {
+  if (typeof a !== "object" || typeof b !== "object") return a === b;
+  const [left, right] = [a, b].map((key) => {
+    const writer = new Writer();
+    writer.value(key);
+    return writer.finish();
+  });
+  return sameShape(left, right);
+}
+
+/** Reads the packed form of all rows and returns them. Throws a RlayError of code PROTOCOL for what is malformed. */
+export function unpack(reader, space, rows) {
+  const repeat = (read) => Array.from({ length: rows }, read);
+  if (hasArrays(space) && !space.dtype.startsWith(">")) {
+    const dtype = DTYPES.get(space.dtype);
+    const length = bytesOf(space.shape, dtype.size);
+    const arrays = repeat(() => new NdArray(space.dtype, space.shape.slice(), reader.elements(dtype, length)));
+    reader.zeros((8 - ((rows * length) % 8)) % 8);
+    return arrays;
+  }
+  if (space instanceof Discrete) {
+    const numbers = repeat(() => reader.i64());
+    const marks = repeat(() => reader.flag());
+    reader.zeros((8 - (rows % 8)) % 8);
+    return numbers.map((x, i) => {
+      if (!marks[i]) return x;
+      try {
+        return new Scalar(space.dtype, space.dtype === "uint64" ? BigInt.asUintN(64, BigInt(x)) : x);
+      } catch {
+        throw malformed(`${space.dtype} has no ${x}`);
+      }
+    });
+  }
+  if (space instanceof Tuple) {
+    const columns = space.spaces.map((member) => unpack(reader, member, rows));
+    return Array.from({ length: rows }, (_, row) => TupleValue.from(columns, (column) => column[row]));
+  }
+  if (space instanceof Dict) {
+    const columns = space.entries.map(([key, member]) => [key, unpack(reader, member, rows)]);
+    return Array.from({ length: rows }, (_, row) => new Map(columns.map(([key, column]) => [key, column[row]])));
+  }
+  throw malformed("a space that has no packed form");
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Messages (section 8)
+
+/** The kinds of frames. */
+export const Kind = Object.freeze({
+  HELLO: 0x01,
+  CHALLENGE: 0x02,
+  PROOF: 0x03,
+  WELCOME: 0x04,
+  REJECT: 0x05,
+  GOODBYE: 0x09,
+  ERROR: 0x0a,
+  MAKE: 0x20,
+  RESET: 0x21,
+  STEP: 0x22,
+  RENDER: 0x23,
+  ATTRIBUTE: 0x24,
+  CLOSE: 0x25,
+  STEP_AGENTS: 0x30,
+  SPEC: 0x40,
+  RESULT: 0x41,
+  FRAMES: 0x42,
+  RETURNED: 0x43,
+  CLOSED: 0x44,
+  RESULT_AGENTS: 0x50,
+});
+
+const KINDS = new Map(Object.entries(Kind).map(([name, kind]) => [kind, name]));
+
+const WIRE = 0;
+const HANDSHAKE_FRAME = 65536;
+const RESUMABLE = 1n;
+const RESUMING = 2n;
+
+const slots = (r) => r.list(4, () => r.u32());
+
+/** Reads the bodies of what an env receives; a body of another kind is undefined. */
+const BODIES = {
+  [Kind.HELLO](r) {
+    if (r.u32() !== 0x59414c52) throw malformed("no magic word");
+    const hello = { wireMin: r.u16(), wireMax: r.u16(), role: r.u8(), auth: r.u8() };
+    if (hello.role > 1) throw malformed("an unknown role");
+    Object.assign(hello, { features: BigInt(r.u64()), maxFrame: r.u64(), peer: r.text(256) });
+    hello.nonce = hello.auth === 1 ? r.raw(32) : null;
+    hello.resume = hello.features & RESUMING ? { ticket: r.raw(32), received: r.u64() } : null;
+    return hello;
+  },
+  [Kind.CHALLENGE]: (r) => ({ nonce: r.raw(32) }),
+  [Kind.PROOF]: (r) => ({ proof: r.raw(32) }),
+  [Kind.WELCOME](r) {
+    const welcome = { wire: r.u16(), features: BigInt(r.u64()), maxFrame: r.u64(), peer: r.text(256) };
+    welcome.proof = r.option(() => r.raw(32));
+    welcome.ticket = welcome.features & RESUMABLE ? r.raw(32) : null;
+    welcome.received = welcome.features & RESUMING ? r.u64() : null;
+    return welcome;
+  },
+  [Kind.REJECT]: (r) => ({ code: r.u32(), wireMin: r.u16(), wireMax: r.u16(), message: r.text() }),
+  [Kind.GOODBYE]: (r) => ({ code: r.u32(), message: r.text() }),
+  [Kind.ERROR](r) {
+    const error = { code: r.u32(), fatal: r.flag(), slots: slots(r) };
+    return Object.assign(error, { errorType: r.text(), message: r.text(), traceback: r.text() });
+  },
+  [Kind.MAKE](r) {
+    const make = { envId: r.option(() => r.text(1024)), kwargs: r.value(), renderMode: r.option(() => r.text(256)) };
+    Object.assign(make, { slots: r.u32(), autoreset: r.u8() });
+    if (make.autoreset > 2) throw malformed("an unknown autoreset mode");
+    return make;
+  },
+  [Kind.RESET](r) {
+    const rows = r.list(5, () => r.nested(() => ({ slot: r.u32(), seed: r.option(() => readSeed(r)) })));
+    return { slots: rows.map((row) => row.slot), seeds: rows.map((row) => row.seed), options: r.value() };
+  },
+  [Kind.STEP](r) {
+    const named = slots(r);
+    return { slots: named, payload: r.payload(named.length) };
+  },
+  [Kind.RENDER]: (r) => ({ slots: slots(r) }),
+  [Kind.ATTRIBUTE](r) {
+    const attribute = { slots: slots(r), name: r.text(256), access: r.u8(), values: [], kwargs: null };
+    if (attribute.access > 2) throw malformed("an unknown access");
+    if (attribute.access > 0) attribute.values = r.list(4, () => r.value());
+    if (attribute.access === 1 && attribute.values.length !== attribute.slots.length) throw malformed("a value for each slot");
+    if (attribute.access === 2) {
+      attribute.kwargs = r.value();
+      if (!namesIn(attribute.kwargs)) throw malformed("keyword arguments that have no names");
+    }
+    return attribute;
+  },
+  [Kind.CLOSE]: (r) => ({ slots: slots(r) }),
+};
+
+function readSeed(r) {
+  const bytes = r.blob();
+  if (bytes.length > 4096 || bytes[bytes.length - 1] === 0) throw malformed("a seed that is too long, or has zeros at its end");
+  return fromBigInt(unsigned(bytes));
+}
+
+/** Returns the keys of a dict whose keys are all texts; null for anything else. */
+function namesIn(value) {
+  const names = value instanceof Map ? [...value.keys()] : null;
+  return names?.every((name) => typeof name === "string") ? names : null;
+}
+
+/** Reads a whole frame. Throws a RlayError of code PROTOCOL for one that is malformed. */
+export function readFrame(frame) {
+  const r = new Reader(frame);
+  const kind = r.u8();
+  r.raw(7).forEach((byte) => {
+    if (byte !== 0) throw malformed("reserved bytes of a header that are not 0");
+  });
+  if (!KINDS.has(kind)) throw malformed(`unknown kind of frame ${kind}`);
+  const message = { kind, seq: r.u64(), ack: r.u64(), re: r.u64(), body: undefined };
+  if (BODIES[kind]) {
+    message.body = BODIES[kind](r);
+    r.end();
+  }
+  return message;
+}
+
+/** Writes the frames of the handshake, which have no numbers; each returns the frame with its length before it. */
+export const handshakeFrames = {
+  hello({ wireMin = WIRE, wireMax = WIRE, role = 1, auth, features, maxFrame, peer, nonce, resume }) {
+    const w = new Writer().header(Kind.HELLO);
+    w.raw(utf8.encode("RLAY"));
+    w.u16(wireMin);
+    w.u16(wireMax);
+    w.u8(role);
+    w.u8(auth);
+    w.u64(features);
+    w.u64(maxFrame);
+    w.text(peer);
+    if (nonce) w.raw(nonce);
+    if (resume) {
+      w.raw(resume.ticket);
+      w.u64(resume.received);
+    }
+    return w.finish();
+  },
+  challenge({ nonce }) {
+    const w = new Writer().header(Kind.CHALLENGE);
+    w.raw(nonce);
+    return w.finish();
+  },
+  proof({ proof }) {
+    const w = new Writer().header(Kind.PROOF);
+    w.raw(proof);
+    return w.finish();
+  },
+  welcome({ wire = WIRE, features, maxFrame, peer, proof, ticket, received }) {
+    const w = new Writer().header(Kind.WELCOME);
+    w.u16(wire);
+    w.u64(features);
+    w.u64(maxFrame);
+    w.text(peer);
+    w.option(proof, (bytes) => w.raw(bytes));
+    if (ticket) w.raw(ticket);
+    if (received != null) w.u64(received);
+    return w.finish();
+  },
+  reject({ code, wireMin = WIRE, wireMax = WIRE, message }) {
+    const w = new Writer().header(Kind.REJECT);
+    w.u32(code);
+    w.u16(wireMin);
+    w.u16(wireMax);
+    w.text(message);
+    return w.finish();
+  },
+};
+
+/** Writes the bodies of the frames that both sides send after the handshake. */
+export const writeBody = {
+  goodbye(w, { code, message }) {
+    w.u32(code);
+    w.text(cut(message));
+  },
+  error(w, { code, fatal, slots = [], errorType = "", message, traceback = "" }) {
+    w.u32(code);
+    w.u8(fatal ? 1 : 0);
+    w.list(slots, (slot) => w.u32(slot));
+    for (const text of [errorType, message, traceback]) w.text(cut(text));
+  },
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Streams (section 1)
+
+/** Cuts a stream of bytes into frames, which it gives to `take`. Throws a RlayError of code PROTOCOL for a length above `limit`. */
+export class FrameReader {
+  constructor(take, limit = HANDSHAKE_FRAME) {
+    this.limit = limit;
+    /** Whether the peer said that nothing follows, on purpose. */
+    this.isClosed = false;
+    this._take = take;
+    this._begin(4, false);
+  }
+
+  get isBetweenFrames() {
+    return !this._isFrame && this._have === 0;
+  }
+
+  /** What is read next: as many bytes, of a frame or of its length. */
+  _begin(wanted, isFrame) {
+    this._wanted = wanted;
+    this._isFrame = isFrame;
+    this._have = 0;
+    this._part = null;
+  }
+
+  receive(piece) {
+    // A Buffer of Node shares its memory with others when it is sliced.
+    piece = new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength);
+    for (let at = 0; !this.isClosed && (at < piece.length || this._wanted === 0); ) {
+      const end = Math.min(piece.length, at + this._wanted - this._have);
+      const whole = end - at === this._wanted ? piece.subarray(at, end) : this._append(piece.subarray(at, end));
+      at = end;
+      if (!whole) return;
+      if (this._isFrame) {
+        this._begin(4, false);
+        this._take(whole);
+        continue;
+      }
+      const length = new DataView(whole.buffer, whole.byteOffset).getUint32(0, true);
+      if (length === 0xffffffff) this.isClosed = true;
+      else if (length > this.limit) throw malformed(`a frame of ${length} bytes, where ${this.limit} are the most${foreign(whole)}`);
+      else this._begin(length, true);
+    }
+  }
+
+  /** Keeps a part; returns the whole once it is there. Memory grows with what has arrived, not with what is announced. */
+  _append(bytes) {
+    const need = this._have + bytes.length;
+    if (!this._part || this._part.length < need) {
+      const larger = new Uint8Array(Math.min(this._wanted, Math.max(need, 2 * this._have, 4096)));
+      if (this._part) larger.set(this._part.subarray(0, this._have));
+      this._part = larger;
+    }
+    this._part.set(bytes, this._have);
+    this._have = need;
+    return need === this._wanted ? this._part : null;
+  }
+}
+
+function foreign(first) {
+  const word = String.fromCharCode(...first);
+  if ((first[0] === 0x15 || first[0] === 0x16) && first[1] === 3) return "; this is a TLS peer: use tcp:// at both ends";
+  if (/^(GET |POST|HEAD|PUT |OPTI|HTTP|PRI )/.test(word)) return "; this is an HTTP peer: check address and port";
+  return "";
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Tokens (section 9): SHA-256 (FIPS 180-4) is here because browsers have it only as a promise
+
+/** The first 32 bits of the fractional parts of a root of each of the first primes. */
+function fractions(count, power) {
+  const found = [];
+  for (let n = 2; found.length < count; n++) {
+    let isPrime = true;
+    for (let d = 2; d * d <= n; d++) if (n % d === 0) isPrime = false;
+    if (isPrime) found.push(Math.floor((n ** power % 1) * 2 ** 32) | 0);
+  }
+  return found;
+}
+
+const SHA_START = fractions(8, 1 / 2);
+const SHA_ROUNDS = fractions(64, 1 / 3);
+
+/** Returns the SHA-256 of these pieces of bytes, one after another. */
+export function sha256(...pieces) {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  const bytes = new Uint8Array(Math.ceil((length + 9) / 64) * 64);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  bytes[length] = 0x80;
+  const view = new DataView(bytes.buffer);
+  view.setUint32(bytes.length - 8, Math.floor(length / 2 ** 29));
+  view.setUint32(bytes.length - 4, length << 3);
+  const state = SHA_START.slice();
+  const w = new Int32Array(64);
+  const turn = (x, n) => (x >>> n) | (x << (32 - n));
+  for (let block = 0; block < bytes.length; block += 64) {
+    for (let i = 0; i < 16; i++) w[i] = view.getInt32(block + 4 * i);
+    for (let i = 16; i < 64; i++) {
+      const s0 = turn(w[i - 15], 7) ^ turn(w[i - 15], 18) ^ (w[i - 15] >>> 3);
+      const s1 = turn(w[i - 2], 17) ^ turn(w[i - 2], 19) ^ (w[i - 2] >>> 10);
+      w[i] = w[i - 16] + s0 + w[i - 7] + s1;
+    }
+    let [a, b, c, d, e, f, g, h] = state;
+    for (let i = 0; i < 64; i++) {
+      const s1 = turn(e, 6) ^ turn(e, 11) ^ turn(e, 25);
+      const t1 = (h + s1 + ((e & f) ^ (~e & g)) + SHA_ROUNDS[i] + w[i]) | 0;
+      const s0 = turn(a, 2) ^ turn(a, 13) ^ turn(a, 22);
+      const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+      [a, b, c, d, e, f, g, h] = [(t1 + t2) | 0, a, b, c, (d + t1) | 0, e, f, g];
+    }
+    [a, b, c, d, e, f, g, h].forEach((x, i) => (state[i] = (state[i] + x) | 0));
+  }
+  const digest = new DataView(new ArrayBuffer(32));
+  state.forEach((x, i) => digest.setInt32(4 * i, x));
+  return new Uint8Array(digest.buffer);
+}
+
+function hmac(key, ...pieces) {
+  // Keys have 32 bytes here, less than a block.
+  const block = (fill) => Uint8Array.from({ length: 64 }, (_, i) => (key[i] ?? 0) ^ fill);
+  return sha256(block(0x5c), sha256(block(0x36), ...pieces));
+}
+
+/** Returns the proof that one side, `"dialer"` or `"listener"`, knows the token, for a Hello and a Challenge (whole frames). */
+export function prove(token, side, hello, challenge) {
+  const secret = utf8.encode(token);
+  const length = new Uint8Array(8);
+  new DataView(length.buffer).setUint32(0, secret.length, true);
+  return hmac(sha256(length, secret), utf8.encode(`rlay ${side}`), hello, challenge);
+}
+
+/** Compares in a time that does not depend on where the two differ. */
+function isSame(a, b) {
+  if (a?.length !== b.length) return false;
+  let difference = 0;
+  for (let i = 0; i < b.length; i++) difference |= a[i] ^ b[i];
+  return difference === 0;
+}
+
+/** Node 18 has it only as a module, which the backends load. */
+let webcrypto = globalThis.crypto;
+
+function random32() {
+  if (!webcrypto) throw new RlayError(ErrorCode.USAGE, "no crypto.getRandomValues here; in Node.js 18: globalThis.crypto = (await import('node:crypto')).webcrypto");
+  return webcrypto.getRandomValues(new Uint8Array(32));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Options
+
+const SOFTWARE = "rlay-javascript 0.1.0";
+const HANDSHAKE_TIME = 5000;
+
+/** Fills in what was not said, and refuses what makes no sense. */
+function checkedOptions(given = {}) {
+  const options = {
+    token: globalThis.process?.env?.RLAY_TOKEN || null,
+    maxSessions: 1,
+    maxFrame: 2 ** 26,
+    reconnectTimeout: undefined,
+    kwargs: [],
+    exactTypes: false,
+    log: (text) => console.error(`rlay: ${text}`),
+    ...given,
+  };
+  const usage = (message) => new RlayError(ErrorCode.USAGE, message);
+  const { token, maxSessions, maxFrame, reconnectTimeout } = options;
+  if (token !== null && Array.from(String(token)).filter((c) => !/[\s\p{Cc}]/u.test(c)).length < 8) {
+    throw usage("the token, of the option token or RLAY_TOKEN, has less than eight visible characters; make a long and random one");
+  }
+  if (!(maxSessions >= 1)) throw usage("maxSessions is at least 1");
+  if (!(Number.isSafeInteger(maxFrame) && maxFrame >= HANDSHAKE_FRAME && maxFrame < 2 ** 32 - 1)) {
+    throw usage(`maxFrame is a number of bytes from ${HANDSHAKE_FRAME} to 2^32-2`);
+  }
+  if (reconnectTimeout !== undefined && !(reconnectTimeout >= 0)) throw usage("reconnectTimeout is a number of milliseconds");
+  return options;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Connections and the handshake (section 9), without sockets and timers
+
+/**
+ * One connection of a session, without a socket. Who has the socket gives what arrives to `receive(bytes)`, sends what
+ * `take()` returns until that is null (`onOutput` is called when there is something), and calls `lost()` when the socket
+ * has ended. Once `isFinished`, nothing follows what `take()` still returns: the socket is to be closed. Once `isAborted`
+ * it is to be closed at once. Made by `EnvSession.dial()` and `Acceptor.accept()`.
+ *
+ * Over a transport of whole messages (`messages: true`) each `receive` and `take` is one frame without a length.
+ */
+export class Connection {
+  constructor(messages) {
+    this.session = null;
+    /** Whether the handshake is over. */
+    this.isOpen = false;
+    this.isFinished = false;
+    this.isAborted = false;
+    /** Why the handshake has failed, if it has. */
+    this.error = null;
+    this.onOutput = null;
+    this.onOpen = null;
+    this._messages = messages;
+    this._output = [];
+    this._reader = new FrameReader((frame) => this._frame(frame));
+    this._handshake = null;
+  }
+
+  /** Begins a handshake: a generator that is given each frame. */
+  _shakeHands(handshake) {
+    this._handshake = handshake;
+    handshake.next();
+    return this;
+  }
+
+  /** Takes bytes that have arrived. */
+  receive(bytes) {
+    if (this.isFinished || this.isAborted) return;
+    try {
+      if (this._messages) this._frame(bytes);
+      else this._reader.receive(bytes);
+    } catch (error) {
+      if (this.isOpen) this.session._violation(this, error);
+      else this._fail(error);
+    }
+    if (this._reader.isClosed) this.closed();
+  }
+
+  _frame(frame) {
+    if (frame.length > this._reader.limit) throw malformed(`a frame of ${frame.length} bytes, where ${this._reader.limit} are the most`);
+    if (this.isFinished || this.isAborted) return;
+    if (this.isOpen) this.session._receive(this, frame);
+    else this._handshake.next(frame);
+  }
+
+  /** Returns the next bytes to send, or null. */
+  take() {
+    return this._output.shift() ?? null;
+  }
+
+  /** The peer has closed the connection on purpose; over a stream its close mark says so. */
+  closed() {
+    if (this.isOpen) this.session._closed(this);
+    this._fail(new RlayError(ErrorCode.CONNECTION_LOST, "the peer closed the connection"));
+  }
+
+  /** The connection has ended without that. */
+  lost() {
+    if (this.isFinished || this.isAborted) return;
+    if (this.isOpen) this.session._lost(this);
+    this._fail(new RlayError(ErrorCode.CONNECTION_LOST, "the connection was lost"));
+  }
+
+  /** Closes at once, without a word. */
+  abort(error) {
+    this._fail(error);
+  }
+
+  _fail(error) {
+    if (this.isAborted || this.isFinished) return;
+    this.error ??= error;
+    this.isAborted = true;
+    this.onOutput?.();
+  }
+
+  /** Sends a frame, which has its length before it. */
+  _push(frame) {
+    this._output.push(this._messages ? frame.subarray(4) : frame);
+    this.onOutput?.();
+  }
+
+  /** Sends the close mark. */
+  _finish() {
+    if (this.isFinished || this.isAborted) return;
+    this.isFinished = true;
+    if (!this._messages) this._output.push(Uint8Array.of(255, 255, 255, 255));
+    this.onOutput?.();
+  }
+
+  _open(session, theirMaxFrame) {
+    this.session = session;
+    this.isOpen = true;
+    this.onOpen?.();
+    session._limit ??= Math.max(HANDSHAKE_FRAME, Math.min(session.options.maxFrame, Number(theirMaxFrame)));
+    this._reader.limit = session._limit;
+  }
+}
+
+function readHandshake(frame) {
+  const message = readFrame(frame);
+  if (message.kind > Kind.REJECT) throw malformed(`a frame of kind ${KINDS.get(message.kind)} in the handshake`);
+  return message;
+}
+
+/** The dialer's handshake, for a new session or for one that has a ticket. */
+function* dialersHandshake(connection, session) {
+  const { token, maxFrame } = session.options;
+  const resume = session._ticket && { ticket: session._ticket, received: session._received };
+  const features = RESUMABLE | (resume ? RESUMING : 0n);
+  const nonce = token === null ? null : random32();
+  const hello = handshakeFrames.hello({ auth: nonce ? 1 : 0, features, maxFrame, peer: SOFTWARE, nonce, resume });
+  connection._push(hello);
+  let frame = yield;
+  let answer = readHandshake(frame);
+  let challenge = null;
+  if (answer.kind === Kind.CHALLENGE && token !== null) {
+    challenge = frame;
+    connection._push(handshakeFrames.proof({ proof: prove(token, "dialer", hello.subarray(4), challenge) }));
+    frame = yield;
+    answer = readHandshake(frame);
+  }
+  const { kind, body } = answer;
+  if (kind === Kind.REJECT) {
+    const isTold = [ErrorCode.BUSY, ErrorCode.INCOMPATIBLE, ErrorCode.UNAUTHORIZED].includes(body.code);
+    const isEnded = body.code === ErrorCode.CONNECTION_LOST && resume;
+    const error = new RlayError(isTold || isEnded ? body.code : ErrorCode.PROTOCOL, `the agent refused the connection: ${shown(body.message)}`);
+    if (isEnded) session.end(error);
+    throw error;
+  }
+  if (kind !== Kind.WELCOME) throw malformed("the agent answered Hello with what it should not");
+  if (body.wire !== WIRE) throw malformed("the agent chose a wire number that was not offered");
+  if ((body.received !== null) !== Boolean(resume) || (body.ticket && resume)) throw malformed("the agent took a new session for an old one, or the other way round");
+  if (token !== null && !(challenge && isSame(body.proof, prove(token, "listener", hello.subarray(4), challenge)))) {
+    throw new RlayError(ErrorCode.UNAUTHORIZED, "the agent did not prove that it knows the token");
+  }
+  connection._open(session, body.maxFrame);
+  if (!resume) session._ticket = body.ticket && Uint8Array.from(body.ticket);
+  else if (!session._isBehind(connection, body.received)) return;
+  session._go(connection, body.received ?? 0);
+}
+
+/** The listener's handshake: admits the dialer, or lets it resume its session. */
+function* listenersHandshake(connection, acceptor) {
+  const { token, maxFrame } = acceptor.options;
+  const helloFrame = Uint8Array.from(yield);
+  const refuse = (code, message) => {
+    connection._push(handshakeFrames.reject({ code, message }));
+    connection.error = new RlayError(code, message);
+    connection._finish();
+  };
+  const early = new Reader(helloFrame.subarray(32, 42));
+  const isHello = helloFrame[0] === Kind.HELLO && early.left === 10 && early.u32() === 0x59414c52;
+  if (!isHello) throw malformed("the dialer is no RLay endpoint");
+  const [wireMin, wireMax, role, auth] = [early.u16(), early.u16(), early.u8(), early.u8()];
+  if (role > 1) throw malformed("an unknown role");
+  if (wireMin > WIRE || wireMax < WIRE) return refuse(ErrorCode.INCOMPATIBLE, `this host speaks wire ${WIRE}`);
+  if (role === 1) return refuse(ErrorCode.INCOMPATIBLE, "both ends host an environment; one has to be an agent");
+  if (auth > 1) return refuse(ErrorCode.INCOMPATIBLE, "an unknown kind of authentication");
+  const { body: hello } = readHandshake(helloFrame);
+  if ((auth === 1) !== (token !== null)) {
+    return refuse(ErrorCode.UNAUTHORIZED, token === null ? "this host has no token" : "this host asks for a token");
+  }
+  let proof = null;
+  if (token !== null) {
+    const challenge = handshakeFrames.challenge({ nonce: random32() });
+    connection._push(challenge);
+    const { kind, body } = readHandshake(yield);
+    if (kind !== Kind.PROOF) throw malformed("the dialer answered Challenge with what it should not");
+    const mine = (side) => prove(token, side, helloFrame, challenge.subarray(4));
+    if (!isSame(body.proof, mine("dialer"))) return refuse(ErrorCode.UNAUTHORIZED, "the token is another one");
+    proof = mine("listener");
+  }
+  const welcome = { maxFrame, peer: SOFTWARE, proof };
+  if (hello.resume) {
+    const session = acceptor._find(hello.resume.ticket);
+    if (!session) return refuse(ErrorCode.CONNECTION_LOST, "the session has ended");
+    const peerReceived = hello.resume.received;
+    if (!session._isBehind(connection, peerReceived)) return;
+    session._abandon();
+    connection._open(session, hello.maxFrame);
+    connection._push(handshakeFrames.welcome({ ...welcome, features: RESUMING, received: session._received }));
+    session._go(connection, peerReceived);
+    return;
+  }
+  if (!acceptor._hasRoom()) return refuse(ErrorCode.BUSY, "all sessions are taken");
+  const session = new EnvSession(acceptor.options);
+  if (hello.features & RESUMABLE) session._ticket = random32();
+  connection._open(session, hello.maxFrame);
+  connection._push(handshakeFrames.welcome({ ...welcome, features: session._ticket ? RESUMABLE : 0n, ticket: session._ticket }));
+  acceptor.sessions.add(session);
+  session._go(connection, 0);
+  acceptor.onSession?.(session);
+}
+
+/**
+ * Admits agents that dial, without a socket: `accept()` returns the Connection for a socket that was accepted.
+ * `onSession(session)` is told of each new session; `sessions` are those that there are.
+ */
+export class Acceptor {
+  constructor(options = {}) {
+    this.options = checkedOptions(options);
+    this.sessions = new Set();
+    this.onSession = null;
+  }
+
+  accept({ messages = false } = {}) {
+    const connection = new Connection(messages);
+    return connection._shakeHands(listenersHandshake(connection, this));
+  }
+
+  _find(ticket) {
+    for (const session of this.sessions) if (!session.isOver && session._ticket && isSame(session._ticket, ticket)) return session;
+    return null;
+  }
+
+  /** Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest time. */
+  _hasRoom() {
+    for (const session of this.sessions) if (session.isOver) this.sessions.delete(session);
+    if (this.sessions.size < this.options.maxSessions) return true;
+    const all = [...this.sessions];
+    const idle = all.find((session) => !session.hasBegun && performance.now() - session._since > HANDSHAKE_TIME);
+    const away = all.filter((session) => session.isLost).sort((a, b) => a._lostAt - b._lostAt)[0];
+    if (!idle && !away) return false;
+    if (idle) idle.goodbye(ErrorCode.BUSY, "another agent waits");
+    else away.end(new RlayError(ErrorCode.CONNECTION_LOST, "the agent was away when another one came"));
+    this.sessions.delete(idle ?? away);
+    return true;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The session (sections 10, 13 and 21), without sockets and timers
+
+/** What an agent asks for when it makes an environment: `envId` (text or null), `kwargs` (object), `renderMode` (text or null). */
+export class Make {
+  constructor(envId, kwargs, renderMode) {
+    this.envId = envId;
+    this.kwargs = kwargs;
+    this.renderMode = renderMode;
+  }
+}
+
+/**
+ * One request of the agent. `kind` says which, and with it what there is and what `reply` is given:
+ *
+ * | kind       |                                      | reply                                                       |
+ * |------------|--------------------------------------|-------------------------------------------------------------|
+ * | `"make"`   | `make`: a Make                       | the environment, or an object with its spaces               |
+ * | `"reset"`  | `seed` (integer or null), `options`  | `[observation, info]`                                       |
+ * | `"step"`   | `action`                             | `[observation, reward, terminated, truncated, info]`        |
+ * | `"render"` |                                      | the frame: an NdArray (height, width, 3) of uint8, a string |
+ * | `"close"`  |                                      | nothing                                                     |
+ *
+ * `env` is what the Make was replied with. A reply that cannot be sent throws (a TypeError or RangeError that says why)
+ * and leaves the request open; `fail(error)` answers it with an error. Once the session is over, both do nothing.
+ */
+export class Turn {
+  constructor(session, request, kind, fields) {
+    this.kind = kind;
+    this.env = session.env;
+    Object.assign(this, fields);
+    this._session = session;
+    this._request = request;
+  }
+
+  /** Whether the agent still waits for the answer. */
+  get isOpen() {
+    return this._session._turn === this;
+  }
+
+  reply(value) {
+    this._session._reply(this, value);
+  }
+
+  fail(error) {
+    this._session._answerError(this, envError(error));
+  }
+}
+
+function envError(error) {
+  if (!(error instanceof Error)) return { code: ErrorCode.ENV, errorType: typeof error, message: String(error) };
+  const errorType = error.constructor?.name || error.name;
+  return { code: ErrorCode.ENV, errorType, message: String(error.message), traceback: String(error.stack ?? "") };
+}
+
+/**
+ * The session of one environment with one agent, without sockets, timers or threads: connections bring bytes
+ * (`dial()`, or `Acceptor.accept()`), `nextTurn()` gives what the agent asks for, its Turn takes the answer.
+ *
+ * `isLost` says that the connection was lost and another one may take over, by `dial()` again or by the agent's dialing;
+ * `isOver` that the session has ended, and `error` why, if not in order. `onTurn`, `onLost` and `onOver` are called when
+ * that changes.
+ */
+export class EnvSession {
+  constructor(options = {}) {
+    this.options = checkedOptions(options);
+    this.env = null;
+    /** The render mode that the agent asked for, or null. */
+    this.renderMode = null;
+    this.isOver = false;
+    this.isLost = false;
+    this.error = null;
+    /** Whether the agent has asked for an environment, and how often it has stepped. */
+    this.hasBegun = false;
+    this.steps = 0;
+    this.onTurn = null;
+    this.onLost = null;
+    this.onOver = null;
+    this._state = "no env"; // making, open, closing, closed
+    this._wasReset = false;
+    this._turn = null;
+    this._isTaken = true;
+    this._connection = null;
+    this._ticket = null;
+    this._limit = null;
+    this._received = 0;
+    this._sent = 0;
+    this._acknowledged = 0;
+    this._kept = [];
+    this._keptBytes = 0;
+    this._since = performance.now();
+    this._lostAt = 0;
+    this._lossPause = 0;
+    this._receivedBefore = -1;
+  }
+
+  /** Returns a new Connection, for a socket that was dialed: the session's first, or one that takes over from a lost one. */
+  dial({ messages = false } = {}) {
+    this._abandon();
+    const connection = new Connection(messages);
+    return connection._shakeHands(dialersHandshake(connection, this));
+  }
+
+  /** Returns what the agent asks for, once, or null. An agent has one request under way. */
+  nextTurn() {
+    if (this._isTaken || !this._turn) return null;
+    this._isTaken = true;
+    return this._turn;
+  }
+
+  /** Ends the session in order; `code` is 0 or one of ErrorCode. */
+  goodbye(code = 0, message = "") {
+    if (this.isOver) return;
+    this._send(Kind.GOODBYE, 0, (w) => writeBody.goodbye(w, { code, message }));
+    this.end(null);
+  }
+
+  /** Ends the session without a word, because of `error`. */
+  end(error) {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.isLost = false;
+    this.error = error;
+    this._turn = null;
+    this._kept = [];
+    this._connection?._finish();
+    this._connection = null;
+    this.onOver?.();
+  }
+
+  /** Goes on without the connection that there is. */
+  _abandon() {
+    const old = this._connection;
+    this._connection = null;
+    old?.abort(new RlayError(ErrorCode.CONNECTION_LOST, "another connection took over"));
+  }
+
+  /** Whether a peer that has received so many frames can go on; ends this connection or the session if not. */
+  _isBehind(connection, peerReceived) {
+    if (peerReceived > this._sent) this.end(malformed(`the agent has received frame ${peerReceived} of ${this._sent}`));
+    else if (peerReceived < this._sent && !(this._kept[0]?.seq <= peerReceived + 1)) {
+      // Numbers below one that was acknowledged are of a handshake that a later one has overtaken.
+      if (peerReceived < this._acknowledged) connection.abort(malformed("an old handshake"));
+      else this.end(new RlayError(ErrorCode.CONNECTION_LOST, "more was lost with the connection than was kept"));
+    } else return true;
+    connection.abort(this.error);
+    return false;
+  }
+
+  /** Goes on over a connection whose other end has received so many frames. */
+  _go(connection, peerReceived) {
+    this._connection = connection;
+    this.isLost = false;
+    this._acknowledge(peerReceived);
+    for (const { frame } of this._kept) connection._push(frame);
+  }
+
+  _lost(connection) {
+    if (connection !== this._connection) return;
+    this._connection = null;
+    if (!this._ticket) return this.end(new RlayError(ErrorCode.CONNECTION_LOST, "the connection was lost"));
+    this.isLost = true;
+    this._lostAt = performance.now();
+    this.onLost?.();
+  }
+
+  _closed(connection) {
+    if (connection === this._connection) this.end(new RlayError(ErrorCode.CONNECTION_LOST, "the agent left without a goodbye"));
+  }
+
+  _violation(connection, error) {
+    if (connection !== this._connection) return;
+    const message = error.message;
+    this._send(Kind.ERROR, 0, (w) => writeBody.error(w, { code: ErrorCode.PROTOCOL, fatal: true, message }));
+    this.end(error);
+  }
+
+  _acknowledge(seq) {
+    this._acknowledged = Math.max(this._acknowledged, seq);
+    while (this._kept.length > 0 && this._kept[0].seq <= this._acknowledged) this._keptBytes -= this._kept.shift().frame.length;
+  }
+
+  _send(kind, re, write) {
+    const w = new Writer(this._limit ?? HANDSHAKE_FRAME).header(kind, this._sent + 1, this._received, re);
+    write(w);
+    const frame = w.finish();
+    this._sent += 1;
+    if (this._ticket) {
+      // An agent that acknowledges nothing is not to fill the memory.
+      if (this._kept.length >= 2048 || this._keptBytes + frame.length > this._limit + HANDSHAKE_FRAME) {
+        this._kept = [];
+        this._keptBytes = 0;
+      }
+      this._kept.push({ seq: this._sent, frame });
+      this._keptBytes += frame.length;
+    }
+    this._connection?._push(frame);
+  }
+
+  _receive(connection, frame) {
+    if (connection !== this._connection) return;
+    const { kind, seq, ack, re, body } = readFrame(frame);
+    if (seq !== this._received + 1) throw malformed(`frame ${seq} behind frame ${this._received}`);
+    if (ack > this._sent || re > this._sent) throw malformed("an acknowledgement of what was not sent");
+    this._received = seq;
+    this._acknowledge(Math.max(ack, re));
+    if (kind === Kind.GOODBYE) {
+      const text = `the agent said goodbye${body.message && ": "}${shown(body.message)}`;
+      return this.end(body.code === 0 ? null : new RlayError(body.code, text));
+    }
+    if (kind === Kind.ERROR && body.fatal) {
+      return this.end(new RlayError(body.code, `the agent ended the session: ${shown(body.message)}`));
+    }
+    const refusal = this._refusal(kind, body);
+    if (refusal) return this._send(Kind.ERROR, seq, (w) => writeBody.error(w, { ...refusal, fatal: false }));
+    this._request(kind, seq, body);
+  }
+
+  /** Why a request cannot be taken now (the tables of section 10). Throws for what is no request. */
+  _refusal(kind, body) {
+    const no = (code, message) => ({ code, message });
+    const state = this._state;
+    if (kind === Kind.STEP_AGENTS || kind === Kind.RESULT_AGENTS) return no(ErrorCode.USAGE, "environments with many agents are not supported");
+    if (kind === Kind.MAKE) return state === "no env" ? null : no(ErrorCode.USAGE, "the environment is made already; one session makes one");
+    if (![Kind.RESET, Kind.STEP, Kind.RENDER, Kind.ATTRIBUTE, Kind.CLOSE].includes(kind)) throw malformed(`the agent sent ${KINDS.get(kind)} out of turn`);
+    if (state === "no env" || state === "making") return no(ErrorCode.USAGE, "the environment is not made yet; send Make first");
+    if (state !== "open") return no(ErrorCode.CLOSED, "the environment is closed");
+    if (kind === Kind.CLOSE) return this._turn && no(ErrorCode.BUSY, "an answer is still owed; close after it");
+    const { slots } = body;
+    if (slots.length === 0) return no(ErrorCode.USAGE, "a request for no slot");
+    if (slots.some((slot) => slot !== 0)) return no(ErrorCode.USAGE, "there is one slot, number 0");
+    if (slots.length > 1) return no(ErrorCode.USAGE, "a slot is named twice in one request");
+    if (this._turn) return no(ErrorCode.BUSY, "the slot still owes an answer");
+    if (kind === Kind.STEP && !this._wasReset) return no(ErrorCode.RESET_NEEDED, "Cannot call env.step() before calling env.reset()");
+    if (kind === Kind.ATTRIBUTE) return no(ErrorCode.USAGE, "this host offers no attributes");
+    if (kind === Kind.RENDER && this.renderMode === null) return no(ErrorCode.USAGE, "there is no render mode; the agent did not ask for one");
+    return null;
+  }
+
+  /** Makes a request that can be taken the turn, unless its content is wrong. */
+  _request(kind, seq, body) {
+    const given = this.options.exactTypes ? (x) => x : plain;
+    let turn;
+    if (kind === Kind.MAKE) {
+      this.hasBegun = true;
+      this._state = "making";
+      turn = new Turn(this, seq, "make", { make: new Make(body.envId, plain(body.kwargs), body.renderMode) });
+    } else if (kind === Kind.RESET) turn = new Turn(this, seq, "reset", { seed: body.seeds[0], options: given(body.options) });
+    else if (kind === Kind.STEP) turn = new Turn(this, seq, "step", {});
+    else if (kind === Kind.RENDER) turn = new Turn(this, seq, "render", {});
+    else {
+      this._state = "closing";
+      turn = new Turn(this, seq, "close", {});
+    }
+    this._turn = turn;
+    if (kind === Kind.MAKE) {
+      const names = namesIn(body.kwargs);
+      const unknown = names?.find((name) => !this.options.kwargs.includes(name));
+      const usage = (message) => this._answerError(turn, { code: ErrorCode.USAGE, message });
+      if (!names) return usage("keyword arguments are a dict with names as keys");
+      if (unknown !== undefined) return usage(`no keyword argument '${shown(unknown)}' here; there are: ${this.options.kwargs.join(", ") || "none"}`);
+    }
+    if (kind === Kind.STEP) {
+      try {
+        turn.action = given(this._action(body.payload));
+      } catch (error) {
+        return this._answerError(turn, { code: ErrorCode.PROTOCOL, message: error.message });
+      }
+    }
+    this._isTaken = false;
+    this.onTurn?.();
+  }
+
+  _action({ packed, values }) {
+    if (values) return values[0];
+    const reader = new Reader(packed);
+    const [action] = unpack(reader, this.env.actionSpace, 1);
+    reader.end();
+    return action;
+  }
+
+  _reply(turn, value) {
+    if (turn !== this._turn) return;
+    try {
+      this._write(turn, value);
+    } catch (error) {
+      // Too long a frame: what was asked for makes no sense with this frame limit.
+      if (!(error instanceof RlayError && error.code === ErrorCode.USAGE)) throw error;
+      return this._answerError(turn, { code: error.code, message: error.message });
+    }
+    if (turn.kind === "reset") this._wasReset = true;
+    if (turn.kind === "step") this.steps += 1;
+    if (turn.kind === "close") this._state = "closed";
+    this._turn = null;
+  }
+
+  _write(turn, value) {
+    const exact = this.options.exactTypes ? (_, x) => x : fit;
+    const { kind, _request: request } = turn;
+    if (kind === "make") return this._spec(turn, value);
+    if (kind === "close") return this._send(Kind.CLOSED, request, (w) => w.u64(0));
+    if (kind === "render") {
+      return this._send(Kind.FRAMES, request, (w) => {
+        w.u64(1);
+        w.u32(0);
+        w.value(value);
+      });
+    }
+    const isFirst = kind === "reset";
+    const wanted = isFirst ? "[observation, info]" : "[observation, reward, terminated, truncated, info]";
+    if (!Array.isArray(value) || value.length !== (isFirst ? 2 : 5)) throw new TypeError(`${kind}() has to return ${wanted}`);
+    const [observation, reward, terminated, truncated] = isFirst ? [value[0], 0, false, false] : value;
+    const info = value[value.length - 1] ?? {};
+    if (!entriesOf(info)) throw new TypeError(`the info of ${kind}() is no object`);
+    if (!["number", "bigint"].includes(typeof reward?.valueOf())) throw new TypeError("the reward is no number");
+    this._send(Kind.RESULT, request, (w) => {
+      w.u64(1);
+      w.u32(0);
+      w.u8((isFirst ? 1 : 0) | (terminated ? 2 : 0) | (truncated ? 4 : 0));
+      w.f64(Number(reward));
+      w.allowsOpaque = true;
+      w.value(info);
+      w.allowsOpaque = false;
+      w.payload(this.env.observationSpace, [exact(this.env.observationSpace, observation)]);
+    });
+  }
+
+  _spec(turn, env) {
+    for (const name of ["observationSpace", "actionSpace"]) {
+      if (!(env?.[name] instanceof Space)) throw new TypeError(`the environment's ${name} is no space`);
+    }
+    const { rewardThreshold, nondeterministic, maxEpisodeSteps } = env.details ?? {};
+    const details = {};
+    if (rewardThreshold != null) details.reward_threshold = new Float(rewardThreshold);
+    if (nondeterministic != null) details.nondeterministic = Boolean(nondeterministic);
+    if (maxEpisodeSteps != null) details.max_episode_steps = Number(maxEpisodeSteps);
+    const { envId, renderMode } = turn.make;
+    const metadata = env.metadata ?? {};
+    if (!entriesOf(metadata)) throw new TypeError("the environment's metadata is no object");
+    this._send(Kind.SPEC, turn._request, (w) => {
+      w.text(envId ?? "");
+      w.space(env.observationSpace);
+      w.space(env.actionSpace);
+      w.u32(1);
+      w.u8(0);
+      w.option(renderMode, (mode) => w.text(mode));
+      w.allowsOpaque = true;
+      w.value(metadata);
+      w.value(details);
+      w.u64(0);
+    });
+    this.env = env;
+    this.renderMode = renderMode;
+    this._state = "open";
+  }
+
+  _answerError(turn, error) {
+    if (turn !== this._turn) return;
+    this._send(Kind.ERROR, turn._request, (w) => writeBody.error(w, { ...error, fatal: false }));
+    if (turn.kind === "make") this._state = "no env";
+    if (turn.kind === "close") this._state = "closed";
+    this._turn = null;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Backends: sockets, timers, and the loop that asks environments
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const FIRST_PAUSE = 20;
+const LONGEST_PAUSE = 1000;
+const LONGEST_IDLE_PAUSE = 5000;
+const RECONNECT_TIMEOUT = 30000;
+
+/** Takes an address apart; `schemes` are those that the caller serves. */
+function parseAddress(text, schemes, options = []) {
+  const no = (why) => new RlayError(ErrorCode.ADDRESS, `${shown(text)}: ${why}`);
+  const parts = /^([a-z0-9+]+):\/\/([^?]*)(?:\?(.*))?$/.exec(text);
+  if (!parts) throw no("an address looks like tcp://127.0.0.1:5005");
+  const [, scheme, rest, query] = parts;
+  if (!schemes.includes(scheme)) {
+    throw no(`this client has no ${scheme}://; use ${schemes.map((known) => `${known}://`).join(", ")} at both ends`);
+  }
+  if (scheme !== "tcp") return { scheme, url: text };
+  const place = /^(\[[0-9a-fA-F:.%]+\]|[^:[\]]+):(\d{1,5})$/.exec(rest);
+  if (!place || Number(place[2]) > 65535) throw no("a tcp address is tcp://host:port");
+  const given = Object.fromEntries((query ?? "").split("&").filter(Boolean).map((pair) => pair.split("=")));
+  for (const name of Object.keys(given)) if (!options.includes(name)) throw no(`there is no option ${name} here`);
+  return { scheme, host: place[1].replace(/^\[|\]$/g, ""), shownHost: place[1], port: Number(place[2]), options: given };
+}
+
+const isLoopback = (host) => host === "localhost" || host === "::1" || /^127\./.test(host);
+
+/** Returns Node's module for TCP. Loaded only when it is used, so that browsers can load this file. */
+async function nodeNet() {
+  if (!globalThis.process?.versions?.node) throw new RlayError(ErrorCode.ADDRESS, "there is no TCP in a browser; use ws:// or wss://");
+  webcrypto ??= (await import("node:crypto")).webcrypto;
+  return import("node:net");
+}
+
+/** Joins a socket of Node and a connection until one of them ends; `onClose` is told the socket's error then, if any. */
+function joinSocket(socket, connection, onClose) {
+  socket.setNoDelay(true);
+  // Node sends ten probes at intervals of a second: a machine that vanished is noticed after 18 s.
+  socket.setKeepAlive(true, 8000);
+  let isEnding = false;
+  let failure = null;
+  const flush = () => {
+    // Who does not read is not read from.
+    for (let bytes; (bytes = connection.take()); ) if (!socket.write(bytes)) socket.pause();
+    if (connection.isAborted) socket.destroy();
+    else if (connection.isFinished && !isEnding) {
+      isEnding = true;
+      socket.resume();
+      socket.end();
+      setTimeout(() => socket.destroy(), 1000).unref();
+    }
+  };
+  const deadline = boundHandshake(connection);
+  connection.onOutput = flush;
+  socket.on("data", (bytes) => connection.receive(bytes));
+  socket.on("drain", () => socket.resume());
+  socket.on("error", (error) => (failure = error));
+  socket.on("close", () => {
+    clearTimeout(deadline);
+    connection.lost();
+    onClose(failure);
+  });
+  flush();
+}
+
+/** Does the same for a WebSocket that is being opened: a message is a frame, a normal closure is the close mark. */
+function joinWebSocket(socket, connection, onClose) {
+  socket.binaryType = "arraybuffer";
+  const flush = () => {
+    if (connection.isAborted) socket.close();
+    if (socket.readyState !== 1) return;
+    for (let bytes; (bytes = connection.take()); ) socket.send(bytes);
+    if (connection.isFinished) socket.close(1000);
+    // Such a socket cannot be paused.
+    else if (socket.bufferedAmount > 2 ** 27) connection.lost();
+  };
+  const deadline = boundHandshake(connection);
+  connection.onOutput = flush;
+  socket.onopen = flush;
+  socket.onmessage = ({ data }) => {
+    if (typeof data === "string") connection.abort(malformed("a message of text"));
+    else connection.receive(new Uint8Array(data));
+  };
+  socket.onclose = ({ code }) => {
+    clearTimeout(deadline);
+    if (code === 1000) connection.closed();
+    else connection.lost();
+    onClose(null);
+  };
+}
+
+function boundHandshake(connection) {
+  return setTimeout(() => {
+    if (!connection.isOpen) connection.abort(new RlayError(ErrorCode.CONNECTION_LOST, "the handshake took too long"));
+  }, HANDSHAKE_TIME);
+}
+
+const isPromise = (x) => typeof x?.then === "function";
+const isPolled = (env) => typeof env?.step !== "function";
+
+/** What both backends have in common: sessions, and the loop that asks their environments. */
+class Backend {
+  constructor(make, address, options) {
+    if (typeof make !== "function") throw new TypeError("a backend takes a function that makes an environment");
+    this.address = address;
+    this.options = checkedOptions(options);
+    this._make = make;
+    /** Each session, with a promise of its end. */
+    this._sessions = new Map();
+    this._turns = [];
+    this._said = new Map();
+    this._isClosed = false;
+    /** Sessions in a row that came to nothing. */
+    this._failures = 0;
+    this._wake = () => {};
+  }
+
+  /**
+   * Returns the next Turn of an environment that has no `step` method, or null: the poll form, for a loop that calls it
+   * once a frame. It never waits. `turn.env` says which environment is asked.
+   */
+  poll() {
+    // Who has made an environment is told to close it, even if nobody waits for the answer.
+    for (let turn; (turn = this._turns.shift()); ) if (turn.isOpen || turn.kind === "close") return turn;
+    return null;
+  }
+
+  /** Admits no agent any more, ends every session, and returns once their environments are closed. */
+  async close() {
+    this._isClosed = true;
+    const ends = [...this._sessions.values()];
+    for (const session of this._sessions.keys()) session.goodbye();
+    this._wake();
+    await Promise.all(ends);
+  }
+
+  /** Waits until `isSo`, which is asked again after each change of the sessions. */
+  async _until(isSo) {
+    while (!isSo()) await new Promise((resolve) => (this._wake = resolve));
+  }
+
+  /** Logs `text` the first, tenth, hundredth… time, for peers can repeat anything. */
+  _log(text) {
+    if (this._said.size > 1000) this._said.clear();
+    const times = (this._said.get(text) ?? 0) + 1;
+    this._said.set(text, times);
+    if (/^10*$/.test(String(times))) this.options.log(`${this.address}: ${text}${times > 1 ? ` (${times} times so far)` : ""}`);
+  }
+
+  /** Hosts a session until it is over. */
+  _host(session) {
+    let whenOver;
+    this._sessions.set(session, new Promise((resolve) => (whenOver = resolve)));
+    let env = null; // while it is open
+    let isBusy = false;
+    const close = () => {
+      const closing = env;
+      env = null;
+      if (closing && isPolled(closing)) this._turns.push(new Turn(session, 0, "close", { env: closing }));
+      else return closing?.close?.();
+    };
+    const ask = (turn) => {
+      if (turn.kind === "make") return this._make(turn.make);
+      if (turn.kind === "reset") return env.reset(turn.seed, turn.options);
+      if (turn.kind === "step") return env.step(turn.action);
+      return turn.kind === "render" ? env.render() : close();
+    };
+    const pump = async () => {
+      if (isBusy) return;
+      isBusy = true;
+      for (let turn; (turn = session.nextTurn()); ) {
+        if (env && isPolled(env)) {
+          if (turn.kind === "close") env = null;
+          this._turns.push(turn);
+          continue;
+        }
+        try {
+          const asked = ask(turn);
+          const answer = isPromise(asked) ? await asked : asked;
+          if (turn.kind === "make") env = answer;
+          turn.reply(answer);
+          if (turn.kind === "make") this.options.log(`${this.address}: an agent joined`);
+        } catch (error) {
+          this._log(`the environment failed: ${error?.stack ?? error}`);
+          turn.fail(error);
+          if (turn.kind === "make") await this._quietly(close);
+        }
+        this._wake();
+      }
+      if (session.isOver) {
+        await this._quietly(close);
+        this._ended(session);
+        whenOver();
+      } else isBusy = false;
+    };
+    session.onTurn = pump;
+    session.onOver = pump;
+  }
+
+  async _quietly(close) {
+    try {
+      await close();
+    } catch (error) {
+      this._log(`the environment could not be closed: ${error?.stack ?? error}`);
+    }
+  }
+
+  _ended(session) {
+    const { env, error, steps } = session;
+    if (env) this.options.log(`${this.address}: the agent left after ${steps} steps${error ? `: ${error.message}` : ""}`);
+    else if (error && !this._isClosed) this._log(`a session ended before it began: ${error.message}`);
+    this._failures = steps > 0 || !error ? 0 : this._failures + 1;
+    this._sessions.delete(session);
+    this._wake();
+  }
+}
+
+/**
+ * Listens for agents (`rlay.ClientEnv` in Python) and hosts an environment for each. In Node.js only.
+ *
+ * `make(make)` returns the environment for a Make, or a promise of it; what it throws refuses the agent.
+ * `address` is `tcp://host:port`; port 0 takes a free one. Other machines can dial only if there is a token, or with the
+ * option `?insecure_allow_remote=yes`.
+ */
+export class ServerBackend extends Backend {
+  constructor(make, address, options = {}) {
+    super(make, address, options);
+    this._place = parseAddress(address, ["tcp"], ["insecure_allow_remote"]);
+    const { host, options: given } = this._place;
+    if (!isLoopback(host) && this.options.token === null && given.insecure_allow_remote !== "yes") {
+      throw new RlayError(
+        ErrorCode.ADDRESS,
+        `${address}: other machines can dial this address, and there is no token; listen on 127.0.0.1, set a token ` +
+          "(RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes if the network is trusted",
+      );
+    }
+    this._server = null;
+  }
+
+  /** Listens; from then on `address` has the real port. Rejects with Node's error if the port is taken. */
+  async start() {
+    const net = await nodeNet();
+    const acceptor = new Acceptor(this.options);
+    acceptor.onSession = (session) => {
+      this._host(session);
+      session.onLost = () => this._expire(session);
+    };
+    const server = net.createServer((socket) => {
+      const connection = acceptor.accept();
+      joinSocket(socket, connection, () => {
+        const { isOpen, error } = connection;
+        if (!isOpen && error.code !== ErrorCode.CONNECTION_LOST) this._log(`refused a peer: ${error.message}`);
+      });
+    });
+    // Peers that say nothing are not to take every descriptor.
+    server.maxConnections = this.options.maxSessions + 128;
+    const { host, port, shownHost } = this._place;
+    await new Promise((resolve, reject) => server.once("error", reject).listen({ host, port }, resolve));
+    server.on("error", (error) => this._log(error.message));
+    this._server = server;
+    this.address = `tcp://${shownHost}:${server.address().port}`;
+  }
+
+  /** Listens and serves until `close()`. */
+  async run() {
+    if (!this._server) await this.start();
+    await this._until(() => this._isClosed);
+  }
+
+  async close() {
+    this._server?.close();
+    await super.close();
+  }
+
+  /** Ends a session whose agent does not come back. */
+  _expire(session) {
+    const timeout = this.options.reconnectTimeout ?? RECONNECT_TIMEOUT;
+    const lostAt = session._lostAt;
+    const end = () => {
+      if (session.isLost && session._lostAt === lostAt) session.end(new RlayError(ErrorCode.CONNECTION_LOST, "the agent did not come back"));
+    };
+    setTimeout(end, Math.min(timeout, 2 ** 31 - 1)).unref();
+  }
+}
+
+/**
+ * Dials an agent (`rlay.ServerEnv` in Python), hosts an environment for it, and dials again after each session.
+ *
+ * `make` is as in ServerBackend. `address` is `tcp://host:port` in Node.js, `ws://` or `wss://` in browsers; a program
+ * that an agent has launched may leave it out. One session waits for an agent; the next is dialed once that has begun,
+ * until there are `maxSessions`.
+ */
+export class ClientBackend extends Backend {
+  constructor(make, address = globalThis.process?.env?.RLAY_ADDRESS, options = {}) {
+    super(make, address, options);
+    if (address === undefined) throw new RlayError(ErrorCode.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set");
+    this._place = parseAddress(address, ["tcp", "ws", "wss"]);
+    this._isLaunched = address === globalThis.process?.env?.RLAY_ADDRESS;
+    this._hasDialed = false;
+  }
+
+  /** Begins to dial, and returns at once. What `run()` would throw is logged. */
+  async start() {
+    this.run().catch((error) => this._log(error.message));
+  }
+
+  /**
+   * Dials and hosts until `close()`, or until the agent that has launched this program is gone. While nobody listens it
+   * tries again, after pauses of 20 ms to a second.
+   * Throws a RlayError where trying again is pointless: another token, another release, no RLay there.
+   */
+  async run() {
+    const isSpare = (session) => session.env === null;
+    const hasRoom = () => this._sessions.size < this.options.maxSessions && ![...this._sessions.keys()].some(isSpare);
+    while (!this._isClosed) {
+      await this._until(() => this._isClosed || hasRoom());
+      if (this._hasDialed) await sleep(Math.min(FIRST_PAUSE * 2 ** Math.max(this._failures - 1, 0), LONGEST_IDLE_PAUSE));
+      if (this._isClosed) break;
+      const session = new EnvSession(this.options);
+      this._host(session);
+      session.onLost = () => this._resume(session, session._received);
+      try {
+        if (!(await this._begin(session))) break;
+      } catch (error) {
+        session.end(error);
+        await this._until(() => this._sessions.size === 0);
+        throw error;
+      }
+    }
+    await this._until(() => this._sessions.size === 0);
+  }
+
+  /** Dials until an agent has admitted the session; false if there will be none. */
+  async _begin(session) {
+    for (let pause = FIRST_PAUSE; !session.isOver; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+      try {
+        await this._connect(session);
+        this._hasDialed = true;
+        return true;
+      } catch (error) {
+        if (![ErrorCode.CONNECTION_LOST, ErrorCode.BUSY].includes(error.code)) throw error;
+        if (this._isLaunched && this._hasDialed && error.isRefused) session.end(null);
+        else if (pause > LONGEST_PAUSE / 2) this._log(`no agent takes the session yet: ${error.message}`);
+        if (!session.isOver) await sleep(pause);
+      }
+    }
+    return false;
+  }
+
+  /** Brings a session that has lost its connection another one. */
+  async _resume(session, received) {
+    const { reconnectTimeout } = this.options;
+    const deadline = performance.now() + (reconnectTimeout ?? RECONNECT_TIMEOUT);
+    // Connections that bring nothing but a Welcome are not made without a pause.
+    session._lossPause = received === session._receivedBefore ? Math.min(Math.max(2 * session._lossPause, FIRST_PAUSE), LONGEST_PAUSE) : 0;
+    session._receivedBefore = received;
+    if (session._lossPause > 0) await sleep(session._lossPause);
+    for (let pause = FIRST_PAUSE; session.isLost; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+      try {
+        return await this._connect(session);
+      } catch (error) {
+        const isPointless = [ErrorCode.UNAUTHORIZED, ErrorCode.INCOMPATIBLE].includes(error.code);
+        if (isPointless || (error.isRefused && reconnectTimeout === undefined) || performance.now() > deadline) {
+          return session.end(error);
+        }
+        await sleep(pause);
+      }
+    }
+  }
+
+  /** Makes one attempt to connect and to shake hands. */
+  async _connect(session) {
+    const { scheme, host, port, url } = this._place;
+    const net = scheme === "tcp" ? await nodeNet() : null;
+    if (!net && !globalThis.WebSocket) {
+      throw new RlayError(ErrorCode.ADDRESS, `${url}: this runtime has no WebSocket; Node.js has it from version 22 on. Use tcp:// in Node.js`);
+    }
+    const connection = session.dial({ messages: !net });
+    await new Promise((resolve, reject) => {
+      connection.onOpen = resolve;
+      const onClose = (failure) => {
+        const error = connection.error ?? new RlayError(ErrorCode.CONNECTION_LOST, "the connection was lost");
+        if (failure) error.message = failure.message || failure.code;
+        reject(Object.assign(error, { isRefused: failure?.code === "ECONNREFUSED" }));
+      };
+      if (net) joinSocket(net.connect({ host, port, autoSelectFamily: true }), connection, onClose);
+      else joinWebSocket(new globalThis.WebSocket(url), connection, onClose);
+    });
+  }
+}
