@@ -397,7 +397,7 @@ export class MultiDiscrete extends Space {
 
 /** Texts of `minLength` to `maxLength` code points, all of them in `charset`. Elements are strings. */
 export class Text extends Space {
-  constructor(maxLength, { minLength = 1, charset = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" } = {}) {
+  constructor(maxLength, { minLength = 1, charset = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" } = {}) {
     super();
     if (minLength < 0 || minLength > maxLength) throw new RangeError(`texts of ${minLength} to ${maxLength} characters`);
     this.minLength = minLength;
