@@ -48,17 +48,8 @@ if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) throw new Error("rlay 
 
 /** What went wrong, as RLay counts it. */
 export const ErrorCode = Object.freeze({
-  USAGE: 1,
-  RESET_NEEDED: 2,
-  INVALID_ACTION: 3,
-  CLOSED: 4,
-  BUSY: 5,
-  ADDRESS: 6,
-  INCOMPATIBLE: 7,
-  PROTOCOL: 8,
-  ENV: 9,
-  CONNECTION_LOST: 10,
-  UNAUTHORIZED: 13,
+  USAGE: 1, RESET_NEEDED: 2, INVALID_ACTION: 3, CLOSED: 4, BUSY: 5, ADDRESS: 6, INCOMPATIBLE: 7, PROTOCOL: 8, ENV: 9,
+  CONNECTION_LOST: 10, UNAUTHORIZED: 13,
 });
 
 /** An error of RLay itself; `code` is one of `ErrorCode`. Errors of an environment are of whatever class it throws. */
@@ -78,22 +69,13 @@ const malformed = (what) => new RlayError(ErrorCode.PROTOCOL, what);
 
 /** What is known of each dtype, by its name and by its code. `">float32"` is the big-endian form of `"float32"`. */
 const DTYPES = new Map();
-for (const [code, [name, Type]] of Object.entries([
-  ["bool", Uint8Array],
-  ["int8", Int8Array],
-  ["int16", Int16Array],
-  ["int32", Int32Array],
-  ["int64", BigInt64Array],
-  ["uint8", Uint8Array],
-  ["uint16", Uint16Array],
-  ["uint32", Uint32Array],
-  ["uint64", BigUint64Array],
-  ["float16", Uint16Array],
-  ["float32", Float32Array],
-  ["float64", Float64Array],
-])) {
+for (const [code, [name, Type]] of [
+  ["bool", Uint8Array], ["int8", Int8Array], ["int16", Int16Array], ["int32", Int32Array], ["int64", BigInt64Array],
+  ["uint8", Uint8Array], ["uint16", Uint16Array], ["uint32", Uint32Array], ["uint64", BigUint64Array],
+  ["float16", Uint16Array], ["float32", Float32Array], ["float64", Float64Array],
+].entries()) {
   const is = { isBig: false, isInteger: name.includes("int"), is64: name.endsWith("int64") };
-  const little = { name, code: Number(code), Type, size: Type.BYTES_PER_ELEMENT, ...is };
+  const little = { name, code, Type, size: Type.BYTES_PER_ELEMENT, ...is };
   const big = { ...little, name: `>${name}`, code: little.code + 256, isBig: true };
   for (const dtype of little.size > 1 ? [little, big] : [little]) {
     DTYPES.set(dtype.name, dtype).set(dtype.code, dtype);
@@ -188,9 +170,7 @@ export class Float extends Number {
 export class TupleValue extends Array {}
 
 /** Returns a Python tuple of these items. */
-export function tuple(...items) {
-  return TupleValue.from(items);
-}
+export function tuple(...items) { return TupleValue.from(items); }
 
 /**
  * A NumPy array: `new NdArray("uint8", [8, 8, 3], data)`, in C order (the last index runs fastest).
@@ -236,30 +216,19 @@ export class Scalar {
   }
 
   /** The boolean, the number, or the bigint if it is no safe integer. */
-  get value() {
-    return fromElement(DTYPES.get(this.dtype), this.data[0]);
-  }
+  get value() { return fromElement(DTYPES.get(this.dtype), this.data[0]); }
 
-  valueOf() {
-    return this.value;
-  }
+  valueOf() { return this.value; }
 }
 
 /** Gymnasium's GraphInstance: an NdArray of nodes, then edges and edge links (NdArrays), or null for both. */
 export class GraphInstance {
-  constructor(nodes, edges = null, edgeLinks = null) {
-    this.nodes = nodes;
-    this.edges = edges;
-    this.edgeLinks = edgeLinks;
-  }
+  constructor(nodes, edges = null, edgeLinks = null) { Object.assign(this, { nodes, edges, edgeLinks }); }
 }
 
 /** A Python object that no value can hold: the name of its type and its repr, for people to read. */
 export class Opaque {
-  constructor(typeName, repr) {
-    this.typeName = typeName;
-    this.repr = repr;
-  }
+  constructor(typeName, repr) { Object.assign(this, { typeName, repr }); }
 }
 
 /**
@@ -295,13 +264,9 @@ const INT64 = [-(2n ** 63n), 2n ** 63n - 1n];
 /** The base of all spaces. */
 export class Space {}
 
-/** One side of a Box: one element for all (`isUniform`) or one for each, and whether each limits anything (1) or not. */
+/** One side of a Box: `values` and `bounded` (1 where it limits anything), one for all (`isUniform`) or for each element. */
 class Bound {
-  constructor(isUniform, values, bounded) {
-    this.isUniform = isUniform;
-    this.values = values;
-    this.bounded = bounded;
-  }
+  constructor(isUniform, values, bounded) { Object.assign(this, { isUniform, values, bounded }); }
 }
 
 /** Numbers in arrays in arrays, flat. */
@@ -315,26 +280,21 @@ function shapeOf(nested) {
 
 function boundOf(given, dtype, shape, isLow) {
   if (given instanceof Bound) return given;
-  const isNumber = typeof given === "number" || typeof given === "bigint" || typeof given === "boolean";
+  const isNumber = ["number", "bigint", "boolean"].includes(typeof given);
   const numbers = isNumber ? [given] : flat(given);
-  const length = bytesOf(shape, 1);
-  if (!isNumber && numbers.length !== length) throw new RangeError(`${numbers.length} bounds for a shape of [${shape}]`);
-  const info = dtype.is64 ? [dtype.name[0] === "u" ? 0n : INT64[0], dtype.name[0] === "u" ? 2n ** 64n - 1n : INT64[1]] : null;
-  const elements = numbers.map((x) => {
-    if (!dtype.isInteger || (x !== Infinity && x !== -Infinity)) return toElement(dtype, x);
-    // As Gymnasium does: an integer Box without a bound stores the limit of its dtype.
-    if (info) return info[isLow ? 0 : 1];
-    const bits = 8 * dtype.size - (dtype.name[0] === "u" || dtype.name[1] === "u" ? 0 : 1);
-    return isLow ? (bits % 8 ? -(2 ** bits) : 0) : 2 ** bits - 1;
-  });
-  const limits = (x) => (isLow ? x > -Infinity : x < Infinity);
-  const values = dtype.Type.from(elements);
-  const bounded = Uint8Array.from(numbers, (x) => (limits(x) ? 1 : 0));
-  const bits = new Uint8Array(values.buffer);
-  const isUniform = bounded.every((x) => x === bounded[0]) && bits.every((x, i) => x === bits[i % dtype.size]);
+  if (!isNumber && numbers.length !== bytesOf(shape, 1)) throw new RangeError(`${numbers.length} bounds for a shape of [${shape}]`);
+  const isSigned = dtype.name.replace(">", "")[0] === "i";
+  const bits = 8n * BigInt(dtype.size);
+  // As Gymnasium does: an integer Box without a bound stores the limit of its dtype.
+  const lowest = isSigned ? -(2n ** (bits - 1n)) : 0n;
+  const limit = isLow ? lowest : lowest + 2n ** bits - 1n;
+  const isUnlimited = (x) => x === Infinity || x === -Infinity;
+  const values = dtype.Type.from(numbers, (x) => toElement(dtype, dtype.isInteger && isUnlimited(x) ? limit : x));
+  const bounded = Uint8Array.from(numbers, (x) => (isLow ? x > -Infinity : x < Infinity) ? 1 : 0);
+  const bytes = bytesIn(values);
+  const isUniform = bounded.every((x) => x === bounded[0]) && bytes.every((x, i) => x === bytes[i % dtype.size]);
   if (!isUniform) return new Bound(false, values, bounded);
-  if (numbers.length === 0) return new Bound(true, dtype.Type.of(toElement(dtype, 0)), Uint8Array.of(1));
-  return new Bound(true, values.slice(0, 1), bounded.slice(0, 1));
+  return numbers.length > 0 ? new Bound(true, values.slice(0, 1), bounded.slice(0, 1)) : boundOf(0, dtype, shape, isLow);
 }
 
 /**
@@ -546,62 +506,35 @@ export class Writer {
     return this;
   }
 
+  // Each of these returns the writer. The place comes first, for making room may replace the view.
+  u8(x) { const at = this.room(1); this.bytes[at] = x; return this; }
+  u16(x) { const at = this.room(2); this.view.setUint16(at, x, true); return this; }
+  u32(x) { const at = this.room(4); this.view.setUint32(at, x, true); return this; }
+  u64(x) { return this._put64(this.room(8), x); } // an i64 or a u64, as a safe integer or a bigint
+  f64(x) { const at = this.room(8); this.view.setFloat64(at, x, true); return this; }
+  raw(bytes) { const at = this.room(bytes.length); this.bytes.set(bytes, at); return this; }
+  blob(bytes) { return this.u64(bytes.length).raw(bytes); }
+  text(x) { return this.blob(utf8.encode(x)); }
+
   _put64(at, x) {
     if (typeof x === "bigint") this.view.setBigUint64(at, BigInt.asUintN(64, x), true);
     else {
       this.view.setUint32(at, x >>> 0, true);
       this.view.setInt32(at + 4, Math.floor(x / 2 ** 32), true);
     }
-  }
-
-  u8(x) {
-    const at = this.room(1);
-    this.bytes[at] = x;
-  }
-
-  u16(x) {
-    const at = this.room(2);
-    this.view.setUint16(at, x, true);
-  }
-
-  u32(x) {
-    const at = this.room(4);
-    this.view.setUint32(at, x, true);
-  }
-
-  /** Writes 64 bits: an i64 or a u64, as a safe integer or a bigint. */
-  u64(x) {
-    const at = this.room(8);
-    this._put64(at, x);
-  }
-
-  f64(x) {
-    const at = this.room(8);
-    this.view.setFloat64(at, x, true);
-  }
-
-  raw(bytes) {
-    const at = this.room(bytes.length);
-    this.bytes.set(bytes, at);
-  }
-
-  blob(bytes) {
-    this.u64(bytes.length);
-    this.raw(bytes);
-  }
-
-  text(x) {
-    this.blob(utf8.encode(x));
+    return this;
   }
 
   option(x, write) {
     this.u8(x == null ? 0 : 1);
     if (x != null) write(x);
+    return this;
   }
 
   list(items, write) {
     this.u64(items.length);
     for (const item of items) write(item);
+    return this;
   }
 
   pad(multiple, origin) {
@@ -614,161 +547,82 @@ export class Writer {
     if (this.count-- === 0) throw new TypeError(`more than ${COUNT} values`);
     write();
     this.depth++;
+    return this;
   }
 
   /** Writes any value, see the table at the top of this file. Throws a TypeError for what cannot be sent. */
-  value(x) {
-    this._nested(() => this._value(x));
-  }
+  value(x) { return this._nested(() => this._value(x)); }
 
   _value(x) {
     switch (typeof x) {
-      case "undefined":
-        return this.u32(0);
-      case "boolean":
-        this.u32(1);
-        return this.u8(x ? 1 : 0);
-      case "number":
-        this.u32(Number.isSafeInteger(x) ? 2 : 4);
-        return Number.isSafeInteger(x) ? this.u64(x) : this.f64(x);
-      case "bigint":
-        return this._bigint(x);
-      case "string":
-        this.u32(5);
-        return this.text(x);
-      case "object":
-        if (x === null) return this.u32(0);
-        return this._object(x);
-      default:
-        return this._opaque(new Opaque(typeof x, String(x)));
+      case "undefined": return this.u32(0);
+      case "boolean": return this.u32(1).u8(x ? 1 : 0);
+      case "number": return Number.isSafeInteger(x) ? this.u32(2).u64(x) : this.u32(4).f64(x);
+      case "bigint": return x >= INT64[0] && x <= INT64[1] ? this.u32(2).u64(x) : this.u32(3).blob(bigintBytes(x));
+      case "string": return this.u32(5).text(x);
+      case "object": return x === null ? this.u32(0) : this._object(x);
+      default: return this._opaque(new Opaque(typeof x, String(x)));
     }
-  }
-
-  _bigint(x) {
-    if (x >= INT64[0] && x <= INT64[1]) {
-      this.u32(2);
-      return this.u64(x);
-    }
-    // The sign takes one bit more.
-    const bits = (x < 0n ? ~x : x).toString(2).length + 1;
-    const length = Math.ceil(bits / 8);
-    this.u32(3);
-    this.blob(fromHex(BigInt.asUintN(8 * length, x).toString(16).padStart(2 * length, "0")).reverse());
   }
 
   _object(x) {
-    if (x instanceof Float) {
-      this.u32(4);
-      return x.bits === undefined ? this.f64(Number(x)) : this.u64(x.bits);
-    }
-    if (Array.isArray(x)) {
-      this.u32(x instanceof TupleValue ? 8 : 7);
-      return this.list(x, (item) => this.value(item));
-    }
+    if (x instanceof Float) return x.bits === undefined ? this.u32(4).f64(Number(x)) : this.u32(4).u64(x.bits);
+    if (Array.isArray(x)) return this.u32(x instanceof TupleValue ? 8 : 7).list(x, (item) => this.value(item));
     if (x instanceof NdArray) return this._array(x.dtype, x.shape, x.data);
-    if (x instanceof Scalar) {
-      this.u32(11);
-      this.u32(DTYPES.get(x.dtype).code);
-      return this.raw(bytesIn(x.data));
-    }
-    if (x instanceof Uint8Array) {
-      this.u32(6);
-      return this.blob(x);
-    }
+    if (x instanceof Scalar) return this.u32(11).u32(DTYPES.get(x.dtype).code).raw(bytesIn(x.data));
+    if (x instanceof Uint8Array) return this.u32(6).blob(x);
     if (TYPED_ARRAYS.has(x.constructor)) return this._array(TYPED_ARRAYS.get(x.constructor), [x.length], x);
-    if (x instanceof GraphInstance) {
-      this.u32(12);
-      for (const part of [x.nodes, x.edges, x.edgeLinks]) this.value(part);
-      return;
-    }
+    if (x instanceof GraphInstance) return this.u32(12).value(x.nodes).value(x.edges).value(x.edgeLinks);
     const entries = entriesOf(x);
-    if (!entries) return this._opaque(x instanceof Opaque ? x : new Opaque(x.constructor?.name ?? "object", String(x)));
-    this.u32(9);
-    this.list(entries, ([key, item]) => {
-      this.key(key);
-      this.value(item);
-    });
+    if (entries) return this.u32(9).list(entries, ([key, item]) => this.key(key).value(item));
+    return this._opaque(x instanceof Opaque ? x : new Opaque(x.constructor?.name ?? "object", String(x)));
   }
 
   _array(dtype, shape, data) {
-    this.u32(10);
-    this.u32(DTYPES.get(dtype).code);
-    this.list(shape, (n) => this.u64(n));
-    this.blob(bytesIn(data));
+    return this.u32(10).u32(DTYPES.get(dtype).code).list(shape, (n) => this.u64(n)).blob(bytesIn(data));
   }
 
   _opaque(x) {
     if (!this.allowsOpaque) throw new TypeError(`no value of RLay can hold a ${x.typeName}: ${cut(x.repr, 200)}`);
-    this.u32(13);
-    this.text(cut(x.typeName));
-    this.text(cut(x.repr));
+    return this.u32(13).text(cut(x.typeName)).text(cut(x.repr));
   }
 
   /** Writes the key of a dict or of a Dict space. */
   key(key) {
     const start = this.at;
     this.value(key);
-    if (typeof key === "string" || (Number.isInteger(key) && key >= 0 && key < 16384)) return;
-    if (!isKey(key) || (this.at - start > 256 && !(key instanceof Opaque))) {
-      throw new TypeError("a key of a dict that cannot be sent; use texts");
-    }
+    if (isFreeKey(key)) return this;
+    const isLong = this.at - start > 256 && !(key instanceof Opaque);
+    if (isLong || !isKey(key)) throw new TypeError("a key of a dict that cannot be sent; use texts");
     if (this.keys-- === 0) throw new TypeError("more than 2048 keys of dicts that are neither texts nor small integers");
+    return this;
   }
 
-  /** Writes a space. */
-  space(space) {
-    this._nested(() => this._space(space));
-  }
+  space(space) { return this._nested(() => this._space(space)); }
 
   _space(space) {
-    const dtype = DTYPES.get(space?.dtype);
-    const shape = () => this.list(space.shape, (n) => this.u64(n));
+    const code = DTYPES.get(space?.dtype)?.code;
+    const numbers = (list) => this.list(list, (n) => this.u64(n));
+    const bound = ({ isUniform, values, bounded }) => this.u32(isUniform ? 0 : 1).raw(bytesIn(values)).raw(bounded);
     if (space instanceof Box) {
-      this.u32(0);
-      this.u32(dtype.code);
-      shape();
-      for (const bound of [space.low, space.high]) {
-        this.u32(bound.isUniform ? 0 : 1);
-        this.raw(bytesIn(bound.values));
-        this.raw(bound.bounded);
-      }
-    } else if (space instanceof Discrete) {
-      this.u32(1);
-      this.u32(dtype.code);
-      this.u64(space.n);
-      this.u64(space.start);
-    } else if (space instanceof MultiBinary) {
+      this.u32(0).u32(code);
+      numbers(space.shape);
+      bound(space.low);
+      bound(space.high);
+    } else if (space instanceof Discrete) this.u32(1).u32(code).u64(space.n).u64(space.start);
+    else if (space instanceof MultiBinary) {
       this.u32(2);
-      shape();
-      this.u8(space.isInt ? 1 : 0);
+      numbers(space.shape).u8(space.isInt ? 1 : 0);
     } else if (space instanceof MultiDiscrete) {
-      this.u32(3);
-      this.u32(dtype.code);
-      shape();
-      for (const numbers of [space.nvec, space.start]) this.list(numbers, (n) => this.u64(n));
-    } else if (space instanceof Text) {
-      this.u32(4);
-      this.u64(space.minLength);
-      this.u64(space.maxLength);
-      this.text(space.charset);
-    } else if (space instanceof Tuple || space instanceof OneOf) {
-      this.u32(space instanceof Tuple ? 5 : 9);
-      this.list(space.spaces, (member) => this.space(member));
-    } else if (space instanceof Dict) {
-      this.u32(6);
-      this.list(space.entries, ([key, member]) => {
-        this.key(key);
-        this.space(member);
-      });
-    } else if (space instanceof Sequence) {
-      this.u32(7);
-      this.u8(space.stack ? 1 : 0);
-      this.space(space.space);
-    } else if (space instanceof Graph) {
-      this.u32(8);
-      this.space(space.node);
-      this.option(space.edge, (edge) => this.space(edge));
-    } else throw new TypeError(`${String(space)} is no space`);
+      this.u32(3).u32(code);
+      for (const list of [space.shape, space.nvec, space.start]) numbers(list);
+    } else if (space instanceof Text) this.u32(4).u64(space.minLength).u64(space.maxLength).text(space.charset);
+    else if (space instanceof Tuple) this.u32(5).list(space.spaces, (member) => this.space(member));
+    else if (space instanceof Dict) this.u32(6).list(space.entries, ([key, member]) => this.key(key).space(member));
+    else if (space instanceof Sequence) this.u32(7).u8(space.stack ? 1 : 0).space(space.space);
+    else if (space instanceof Graph) this.u32(8).space(space.node).option(space.edge, (edge) => this.space(edge));
+    else if (space instanceof OneOf) this.u32(9).list(space.spaces, (member) => this.space(member));
+    else throw new TypeError(`${String(space)} is no space`);
   }
 
   /** Writes the observations or actions of all rows: packed if each is exactly what unpacking gives back (section 7). */
@@ -778,8 +632,7 @@ export class Writer {
     const lengthAt = this.room(8);
     // From the start of the frame, which the length is not part of: pad itself is as long as that.
     const pad = (64 - (this.at % 64)) % 64;
-    this.u32(pad);
-    this.bytes.fill(0, this.room(pad), this.at);
+    this.u32(pad).raw(new Uint8Array(pad));
     const origin = this.at;
     if (pack(this, space, rows, origin)) return this._put64(lengthAt, this.at - origin);
     this.at = start;
@@ -798,6 +651,17 @@ function fromHex(text) {
   for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(text.slice(2 * i, 2 * i + 2), 16);
   return bytes;
 }
+
+/** Returns an integer beyond 64 bits in two's complement, little-endian, in as few bytes as hold it. */
+function bigintBytes(x) {
+  // The sign takes one bit more.
+  const bits = (x < 0n ? ~x : x).toString(2).length + 1;
+  const length = Math.ceil(bits / 8);
+  return fromHex(BigInt.asUintN(8 * length, x).toString(16).padStart(2 * length, "0")).reverse();
+}
+
+/** Whether a frame may have any number of such keys. */
+const isFreeKey = (x) => typeof x === "string" || (Number.isInteger(x) && x >= 0 && x < 16384);
 
 /** Whether Python could have it as the key of a dict. */
 function isKey(x) {
@@ -831,9 +695,7 @@ export class Reader {
     this.keys = 4096;
   }
 
-  get left() {
-    return this.bytes.length - this.at;
-  }
+  get left() { return this.bytes.length - this.at; }
 
   /** Passes over `n` bytes, which are there, and returns where they begin. */
   skip(n) {
@@ -843,17 +705,13 @@ export class Reader {
     return at;
   }
 
-  u8() {
-    return this.bytes[this.skip(1)];
-  }
-
-  u16() {
-    return this.view.getUint16(this.skip(2), true);
-  }
-
-  u32() {
-    return this.view.getUint32(this.skip(4), true);
-  }
+  u8() { return this.bytes[this.skip(1)]; }
+  u16() { return this.view.getUint16(this.skip(2), true); }
+  u32() { return this.view.getUint32(this.skip(4), true); }
+  f64() { return this.view.getFloat64(this.skip(8), true); }
+  blob() { return this.raw(this.u64()); }
+  option(read) { return this.flag() ? read() : null; }
+  shape() { return this.list(8, () => this.u64()); }
 
   u64() {
     const at = this.skip(8);
@@ -869,10 +727,6 @@ export class Reader {
     return fromBigInt(this.view.getBigInt64(at, true));
   }
 
-  f64() {
-    return this.view.getFloat64(this.skip(8), true);
-  }
-
   flag() {
     const byte = this.u8();
     if (byte > 1) throw malformed("a bool is 0 or 1");
@@ -885,10 +739,6 @@ export class Reader {
     return this.bytes.subarray(at, this.at);
   }
 
-  blob() {
-    return this.raw(this.u64());
-  }
-
   text(most = Infinity) {
     const bytes = this.blob();
     if (bytes.length > most) throw malformed("a name that is too long");
@@ -897,10 +747,6 @@ export class Reader {
     } catch {
       throw malformed("a text that is not UTF-8");
     }
-  }
-
-  option(read) {
-    return this.flag() ? read() : null;
   }
 
   /** Reads a list whose items take at least `size` bytes each. */
@@ -936,10 +782,6 @@ export class Reader {
     return dtype;
   }
 
-  shape() {
-    return this.list(8, () => this.u64());
-  }
-
   /** Returns `n` bytes of elements as a typed array of its own. */
   elements(dtype, n) {
     const bytes = this.raw(n);
@@ -949,36 +791,25 @@ export class Reader {
     return new dtype.Type(copy.buffer);
   }
 
-  value() {
-    return this.nested(() => this._value());
-  }
+  value() { return this.nested(() => this._value()); }
 
   _value() {
     const tag = this.u32();
     switch (tag) {
-      case 0:
-        return null;
-      case 1:
-        return this.flag();
-      case 2:
-        return this.i64();
-      case 3:
-        return this._bigint();
+      case 0: return null;
+      case 1: return this.flag();
+      case 2: return this.i64();
+      case 3: return this._bigint();
       case 4: {
         const float = new Float(this.f64());
         if (Number.isNaN(Number(float))) float.bits = this.view.getBigUint64(this.at - 8, true);
         return float;
       }
-      case 5:
-        return this.text();
-      case 6:
-        return Uint8Array.from(this.blob());
-      case 7:
-        return this.list(4, () => this.value());
-      case 8:
-        return TupleValue.from(this.list(4, () => this.value()));
-      case 9:
-        return new Map(this.list(8, () => [this.key(), this.value()]));
+      case 5: return this.text();
+      case 6: return Uint8Array.from(this.blob());
+      case 7: return this.list(4, () => this.value());
+      case 8: return TupleValue.from(this.list(4, () => this.value()));
+      case 9: return new Map(this.list(8, () => [this.key(), this.value()]));
       case 10: {
         const dtype = this.dtype();
         const shape = this.shape();
@@ -990,12 +821,9 @@ export class Reader {
         const dtype = this.dtype();
         return new Scalar(dtype.name, this.elements(dtype, dtype.size));
       }
-      case 12:
-        return new GraphInstance(this.value(), this.value(), this.value());
-      case 13:
-        return new Opaque(this.text(), this.text());
-      default:
-        throw malformed(`unknown value tag ${tag}`);
+      case 12: return new GraphInstance(this.value(), this.value(), this.value());
+      case 13: return new Opaque(this.text(), this.text());
+      default: throw malformed(`unknown value tag ${tag}`);
     }
   }
 
@@ -1011,7 +839,7 @@ export class Reader {
     const start = this.at;
     const key = this.value();
     if (!isKey(key)) throw malformed("a key that can be none");
-    if (typeof key === "string" || (Number.isInteger(key) && key >= 0 && key < 16384)) return key;
+    if (isFreeKey(key)) return key;
     if (this.at - start > 256 && !(key instanceof Opaque)) throw malformed("a key that is too long");
     if (this.keys-- === 0) throw malformed("too many keys that are neither texts nor small integers");
     return key;
@@ -1126,32 +954,17 @@ export function unpack(reader, space, rows) {
 
 /** The kinds of frames. */
 export const Kind = Object.freeze({
-  HELLO: 0x01,
-  CHALLENGE: 0x02,
-  PROOF: 0x03,
-  WELCOME: 0x04,
-  REJECT: 0x05,
-  GOODBYE: 0x09,
-  ERROR: 0x0a,
-  MAKE: 0x20,
-  RESET: 0x21,
-  STEP: 0x22,
-  RENDER: 0x23,
-  ATTRIBUTE: 0x24,
-  CLOSE: 0x25,
-  STEP_AGENTS: 0x30,
-  SPEC: 0x40,
-  RESULT: 0x41,
-  FRAMES: 0x42,
-  RETURNED: 0x43,
-  CLOSED: 0x44,
-  RESULT_AGENTS: 0x50,
+  HELLO: 0x01, CHALLENGE: 0x02, PROOF: 0x03, WELCOME: 0x04, REJECT: 0x05, GOODBYE: 0x09, ERROR: 0x0a,
+  MAKE: 0x20, RESET: 0x21, STEP: 0x22, RENDER: 0x23, ATTRIBUTE: 0x24, CLOSE: 0x25, STEP_AGENTS: 0x30,
+  SPEC: 0x40, RESULT: 0x41, FRAMES: 0x42, RETURNED: 0x43, CLOSED: 0x44, RESULT_AGENTS: 0x50,
 });
 
 const KINDS = new Map(Object.entries(Kind).map(([name, kind]) => [kind, name]));
 
 const WIRE = 0;
 const HANDSHAKE_FRAME = 65536;
+/** "RLAY" */
+const MAGIC = 0x59414c52;
 const RESUMABLE = 1n;
 const RESUMING = 2n;
 
@@ -1160,7 +973,7 @@ const slots = (r) => r.list(4, () => r.u32());
 /** Reads the bodies of what an env receives; a body of another kind is undefined. */
 const BODIES = {
   [Kind.HELLO](r) {
-    if (r.u32() !== 0x59414c52) throw malformed("no magic word");
+    if (r.u32() !== MAGIC) throw malformed("no magic word");
     const hello = { wireMin: r.u16(), wireMax: r.u16(), role: r.u8(), auth: r.u8() };
     if (hello.role > 1) throw malformed("an unknown role");
     Object.assign(hello, { features: BigInt(r.u64()), maxFrame: r.u64(), peer: r.text(256) });
@@ -1243,63 +1056,30 @@ export function readFrame(frame) {
 /** Writes the frames of the handshake, which have no numbers; each returns the frame with its length before it. */
 export const handshakeFrames = {
   hello({ wireMin = WIRE, wireMax = WIRE, role = 1, auth, features, maxFrame, peer, nonce, resume }) {
-    const w = new Writer().header(Kind.HELLO);
-    w.raw(utf8.encode("RLAY"));
-    w.u16(wireMin);
-    w.u16(wireMax);
-    w.u8(role);
-    w.u8(auth);
-    w.u64(features);
-    w.u64(maxFrame);
-    w.text(peer);
+    const w = new Writer().header(Kind.HELLO).u32(MAGIC).u16(wireMin).u16(wireMax).u8(role).u8(auth);
+    w.u64(features).u64(maxFrame).text(peer);
     if (nonce) w.raw(nonce);
-    if (resume) {
-      w.raw(resume.ticket);
-      w.u64(resume.received);
-    }
+    if (resume) w.raw(resume.ticket).u64(resume.received);
     return w.finish();
   },
-  challenge({ nonce }) {
-    const w = new Writer().header(Kind.CHALLENGE);
-    w.raw(nonce);
-    return w.finish();
-  },
-  proof({ proof }) {
-    const w = new Writer().header(Kind.PROOF);
-    w.raw(proof);
-    return w.finish();
-  },
+  challenge: ({ nonce }) => new Writer().header(Kind.CHALLENGE).raw(nonce).finish(),
+  proof: ({ proof }) => new Writer().header(Kind.PROOF).raw(proof).finish(),
   welcome({ wire = WIRE, features, maxFrame, peer, proof, ticket, received }) {
-    const w = new Writer().header(Kind.WELCOME);
-    w.u16(wire);
-    w.u64(features);
-    w.u64(maxFrame);
-    w.text(peer);
+    const w = new Writer().header(Kind.WELCOME).u16(wire).u64(features).u64(maxFrame).text(peer);
     w.option(proof, (bytes) => w.raw(bytes));
     if (ticket) w.raw(ticket);
     if (received != null) w.u64(received);
     return w.finish();
   },
-  reject({ code, wireMin = WIRE, wireMax = WIRE, message }) {
-    const w = new Writer().header(Kind.REJECT);
-    w.u32(code);
-    w.u16(wireMin);
-    w.u16(wireMax);
-    w.text(message);
-    return w.finish();
-  },
+  reject: ({ code, wireMin = WIRE, wireMax = WIRE, message }) =>
+    new Writer().header(Kind.REJECT).u32(code).u16(wireMin).u16(wireMax).text(cut(message)).finish(),
 };
 
 /** Writes the bodies of the frames that both sides send after the handshake. */
 export const writeBody = {
-  goodbye(w, { code, message }) {
-    w.u32(code);
-    w.text(cut(message));
-  },
+  goodbye: (w, { code, message }) => w.u32(code).text(cut(message)),
   error(w, { code, fatal, slots = [], errorType = "", message, traceback = "" }) {
-    w.u32(code);
-    w.u8(fatal ? 1 : 0);
-    w.list(slots, (slot) => w.u32(slot));
+    w.u32(code).u8(fatal ? 1 : 0).list(slots, (slot) => w.u32(slot));
     for (const text of [errorType, message, traceback]) w.text(cut(text));
   },
 };
@@ -1317,9 +1097,7 @@ export class FrameReader {
     this._begin(4, false);
   }
 
-  get isBetweenFrames() {
-    return !this._isFrame && this._have === 0;
-  }
+  get isBetweenFrames() { return !this._isFrame && this._have === 0; }
 
   /** What is read next: as many bytes, of a frame or of its length. */
   _begin(wanted, isFrame) {
@@ -1542,9 +1320,7 @@ export class Connection {
   }
 
   /** Returns the next bytes to send, or null. */
-  take() {
-    return this._output.shift() ?? null;
-  }
+  take() { return this._output.shift() ?? null; }
 
   /** The peer has closed the connection on purpose; over a stream its close mark says so. */
   closed() {
@@ -1560,9 +1336,7 @@ export class Connection {
   }
 
   /** Closes at once, without a word. */
-  abort(error) {
-    this._fail(error);
-  }
+  abort(error) { this._fail(error); }
 
   _fail(error) {
     if (this.isAborted || this.isFinished) return;
@@ -1647,7 +1421,7 @@ function* listenersHandshake(connection, acceptor) {
     connection._finish();
   };
   const early = new Reader(helloFrame.subarray(32, 42));
-  const isHello = helloFrame[0] === Kind.HELLO && early.left === 10 && early.u32() === 0x59414c52;
+  const isHello = helloFrame[0] === Kind.HELLO && early.left === 10 && early.u32() === MAGIC;
   if (!isHello) throw malformed("the dialer is no RLay endpoint");
   const [wireMin, wireMax, role, auth] = [early.u16(), early.u16(), early.u8(), early.u8()];
   if (role > 1) throw malformed("an unknown role");
@@ -1731,11 +1505,7 @@ export class Acceptor {
 
 /** What an agent asks for when it makes an environment: `envId` (text or null), `kwargs` (object), `renderMode` (text or null). */
 export class Make {
-  constructor(envId, kwargs, renderMode) {
-    this.envId = envId;
-    this.kwargs = kwargs;
-    this.renderMode = renderMode;
-  }
+  constructor(envId, kwargs, renderMode) { Object.assign(this, { envId, kwargs, renderMode }); }
 }
 
 /**
@@ -1762,17 +1532,11 @@ export class Turn {
   }
 
   /** Whether the agent still waits for the answer. */
-  get isOpen() {
-    return this._session._turn === this;
-  }
+  get isOpen() { return this._session._turn === this; }
 
-  reply(value) {
-    this._session._reply(this, value);
-  }
+  reply(value) { this._session._reply(this, value); }
 
-  fail(error) {
-    this._session._answerError(this, envError(error));
-  }
+  fail(error) { this._session._answerError(this, envError(error)); }
 }
 
 function envError(error) {
@@ -2029,9 +1793,7 @@ export class EnvSession {
     if (kind === "close") return this._send(Kind.CLOSED, request, (w) => w.u64(0));
     if (kind === "render") {
       return this._send(Kind.FRAMES, request, (w) => {
-        w.u64(1);
-        w.u32(0);
-        w.value(value);
+        w.u64(1).u32(0).value(value);
       });
     }
     const isFirst = kind === "reset";
@@ -2042,10 +1804,7 @@ export class EnvSession {
     if (!entriesOf(info)) throw new TypeError(`the info of ${kind}() is no object`);
     if (!["number", "bigint"].includes(typeof reward?.valueOf())) throw new TypeError("the reward is no number");
     this._send(Kind.RESULT, request, (w) => {
-      w.u64(1);
-      w.u32(0);
-      w.u8((isFirst ? 1 : 0) | (terminated ? 2 : 0) | (truncated ? 4 : 0));
-      w.f64(Number(reward));
+      w.u64(1).u32(0).u8((isFirst ? 1 : 0) | (terminated ? 2 : 0) | (truncated ? 4 : 0)).f64(Number(reward));
       w.allowsOpaque = true;
       w.value(info);
       w.allowsOpaque = false;
@@ -2066,16 +1825,11 @@ export class EnvSession {
     const metadata = env.metadata ?? {};
     if (!entriesOf(metadata)) throw new TypeError("the environment's metadata is no object");
     this._send(Kind.SPEC, turn._request, (w) => {
-      w.text(envId ?? "");
-      w.space(env.observationSpace);
+      w.text(envId ?? "").space(env.observationSpace);
       w.space(env.actionSpace);
-      w.u32(1);
-      w.u8(0);
-      w.option(renderMode, (mode) => w.text(mode));
+      w.u32(1).u8(0).option(renderMode, (mode) => w.text(mode));
       w.allowsOpaque = true;
-      w.value(metadata);
-      w.value(details);
-      w.u64(0);
+      w.value(metadata).value(details).u64(0);
     });
     this.env = env;
     this.renderMode = renderMode;
@@ -2122,8 +1876,10 @@ const isLoopback = (host) => host === "localhost" || host === "::1" || /^127\./.
 /** Returns Node's module for TCP. Loaded only when it is used, so that browsers can load this file. */
 async function nodeNet() {
   if (!globalThis.process?.versions?.node) throw new RlayError(ErrorCode.ADDRESS, "there is no TCP in a browser; use ws:// or wss://");
-  webcrypto ??= (await import("node:crypto")).webcrypto;
-  return import("node:net");
+  // The names are put together so that bundlers for browsers do not look for these modules.
+  const load = (name) => import(/* webpackIgnore: true */ /* @vite-ignore */ `node:${name}`);
+  webcrypto ??= (await load("crypto")).webcrypto;
+  return load("net");
 }
 
 /** Joins a socket of Node and a connection until one of them ends; `onClose` is told the socket's error then, if any. */
