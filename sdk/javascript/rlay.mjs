@@ -43,8 +43,7 @@
 
 if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) throw new Error("rlay needs a little-endian machine");
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Errors (section 11)
+// ----- Errors (section 11)
 
 /** What went wrong, as RLay counts it. */
 export const ErrorCode = Object.freeze({
@@ -64,8 +63,7 @@ export class RlayError extends Error {
 /** Returns the error of bytes that the specification does not allow. */
 const malformed = (what) => new RlayError(ErrorCode.PROTOCOL, what);
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Dtypes (section 4)
+// ----- Dtypes (section 4)
 
 /** What is known of each dtype, by its name and by its code. `">float32"` is the big-endian form of `"float32"`. */
 const DTYPES = new Map();
@@ -154,8 +152,7 @@ function checkedShape(shape, size) {
 
 const sameShape = (a, b) => a.length === b.length && a.every((n, i) => n === b[i]);
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Values (section 5)
+// ----- Values (section 5)
 
 /**
  * A Python float. Sent, it is a float even where the number is an integer: `new Float(1)` is 1.0. Received (with
@@ -258,8 +255,7 @@ TYPED_ARRAYS.set(Uint8Array, "uint8").set(Uint8ClampedArray, "uint8").set(Uint16
 
 const INT64 = [-(2n ** 63n), 2n ** 63n - 1n];
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Spaces (section 6)
+// ----- Spaces (section 6)
 
 /** The base of all spaces. */
 export class Space {}
@@ -451,8 +447,7 @@ export function fit(space, value, place = "the observation") {
   return value;
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Encoding (sections 2 and 3)
+// ----- Encoding (sections 2 and 3)
 
 const LEVELS = 32;
 const COUNT = 2 ** 20;
@@ -867,8 +862,7 @@ export class Reader {
 /** Returns the non-negative integer in little-endian bytes. */
 const unsigned = (bytes) => (bytes.length ? BigInt(`0x${toHex(bytes.slice().reverse())}`) : 0n);
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Packed payloads (section 7)
+// ----- Packed payloads (section 7)
 
 /** Writes the packed form of all rows and returns true; or returns false for rows that have none. */
 export function pack(writer, space, rows, origin) {
@@ -949,8 +943,7 @@ export function unpack(reader, space, rows) {
   throw malformed("a space that has no packed form");
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Messages (section 8)
+// ----- Messages (section 8)
 
 /** The kinds of frames. */
 export const Kind = Object.freeze({
@@ -1084,8 +1077,7 @@ export const writeBody = {
   },
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Streams (section 1)
+// ----- Streams (section 1)
 
 /** Cuts a stream of bytes into frames, which it gives to `take`. Throws a RlayError of code PROTOCOL for a length above `limit`. */
 export class FrameReader {
@@ -1148,8 +1140,7 @@ function foreign(first) {
   return "";
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Tokens (section 9): SHA-256 (FIPS 180-4) is here because browsers have it only as a promise
+// ----- Tokens (section 9): SHA-256 (FIPS 180-4) is here because browsers have it only as a promise
 
 /** The first 32 bits of the fractional parts of a root of each of the first primes. */
 function fractions(count, power) {
@@ -1170,10 +1161,7 @@ export function sha256(...pieces) {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   const bytes = new Uint8Array(Math.ceil((length + 9) / 64) * 64);
   let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
+  for (const piece of pieces) at = (bytes.set(piece, at), at + piece.length);
   bytes[length] = 0x80;
   const view = new DataView(bytes.buffer);
   view.setUint32(bytes.length - 8, Math.floor(length / 2 ** 29));
@@ -1233,24 +1221,17 @@ function random32() {
   return webcrypto.getRandomValues(new Uint8Array(32));
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Options
+// ----- Options
 
 const SOFTWARE = "rlay-javascript 0.1.0";
 const HANDSHAKE_TIME = 5000;
 
 /** Fills in what was not said, and refuses what makes no sense. */
 function checkedOptions(given = {}) {
-  const options = {
-    token: globalThis.process?.env?.RLAY_TOKEN || null,
-    maxSessions: 1,
-    maxFrame: 2 ** 26,
-    reconnectTimeout: undefined,
-    kwargs: [],
-    exactTypes: false,
-    log: (text) => console.error(`rlay: ${text}`),
-    ...given,
-  };
+  const fromEnvironment = globalThis.process?.env?.RLAY_TOKEN || null;
+  const log = (text) => console.error(`rlay: ${text}`);
+  const options = { token: fromEnvironment, maxSessions: 1, maxFrame: 2 ** 26, kwargs: [], exactTypes: false, log };
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) options[name] = value;
   const usage = (message) => new RlayError(ErrorCode.USAGE, message);
   const { token, maxSessions, maxFrame, reconnectTimeout } = options;
   if (token !== null && Array.from(String(token)).filter((c) => !/[\s\p{Cc}]/u.test(c)).length < 8) {
@@ -1264,8 +1245,7 @@ function checkedOptions(given = {}) {
   return options;
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Connections and the handshake (section 9), without sockets and timers
+// ----- Connections and the handshake (section 9), without sockets and timers
 
 /**
  * One connection of a session, without a socket. Who has the socket gives what arrives to `receive(bytes)`, sends what
@@ -1277,15 +1257,9 @@ function checkedOptions(given = {}) {
  */
 export class Connection {
   constructor(messages) {
-    this.session = null;
-    /** Whether the handshake is over. */
-    this.isOpen = false;
-    this.isFinished = false;
-    this.isAborted = false;
-    /** Why the handshake has failed, if it has. */
-    this.error = null;
-    this.onOutput = null;
-    this.onOpen = null;
+    Object.assign(this, { session: null, isFinished: false, isAborted: false, onOutput: null, onOpen: null });
+    /** Whether the handshake is over; why it has failed, if it has. */
+    Object.assign(this, { isOpen: false, error: null });
     this._messages = messages;
     this._output = [];
     this._reader = new FrameReader((frame) => this._frame(frame));
@@ -1500,8 +1474,7 @@ export class Acceptor {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// The session (sections 10, 13 and 21), without sockets and timers
+// ----- The session (sections 10, 13 and 21), without sockets and timers
 
 /** What an agent asks for when it makes an environment: `envId` (text or null), `kwargs` (object), `renderMode` (text or null). */
 export class Make {
@@ -1523,12 +1496,8 @@ export class Make {
  * and leaves the request open; `fail(error)` answers it with an error. Once the session is over, both do nothing.
  */
 export class Turn {
-  constructor(session, request, kind, fields) {
-    this.kind = kind;
-    this.env = session.env;
-    Object.assign(this, fields);
-    this._session = session;
-    this._request = request;
+  constructor(session, request, kind, env = session.env) {
+    Object.assign(this, { kind, env, _session: session, _request: request });
   }
 
   /** Whether the agent still waits for the answer. */
@@ -1556,34 +1525,19 @@ function envError(error) {
 export class EnvSession {
   constructor(options = {}) {
     this.options = checkedOptions(options);
-    this.env = null;
-    /** The render mode that the agent asked for, or null. */
-    this.renderMode = null;
-    this.isOver = false;
-    this.isLost = false;
-    this.error = null;
-    /** Whether the agent has asked for an environment, and how often it has stepped. */
+    /** What Make was replied with, the render mode that the agent asked for, and how often the agent has stepped. */
+    Object.assign(this, { env: null, renderMode: null, steps: 0 });
+    /** Whether the agent has asked for an environment. */
     this.hasBegun = false;
-    this.steps = 0;
-    this.onTurn = null;
-    this.onLost = null;
-    this.onOver = null;
-    this._state = "no env"; // making, open, closing, closed
-    this._wasReset = false;
-    this._turn = null;
-    this._isTaken = true;
-    this._connection = null;
-    this._ticket = null;
-    this._limit = null;
-    this._received = 0;
-    this._sent = 0;
-    this._acknowledged = 0;
-    this._kept = [];
-    this._keptBytes = 0;
-    this._since = performance.now();
-    this._lostAt = 0;
-    this._lossPause = 0;
-    this._receivedBefore = -1;
+    Object.assign(this, { isOver: false, isLost: false, error: null, onTurn: null, onLost: null, onOver: null });
+    /** no env, making, open, closing, closed */
+    this._state = "no env";
+    /** The request that owes an answer, and whether nextTurn() has returned it. */
+    Object.assign(this, { _turn: null, _isTaken: true, _wasReset: false });
+    Object.assign(this, { _connection: null, _ticket: null, _limit: null, _received: 0, _sent: 0, _acknowledged: 0 });
+    /** What was sent and not acknowledged yet. */
+    Object.assign(this, { _kept: [], _keptBytes: 0 });
+    Object.assign(this, { _since: performance.now(), _lostAt: 0, _lossPause: 0, _receivedBefore: -1 });
   }
 
   /** Returns a new Connection, for a socket that was dialed: the session's first, or one that takes over from a lost one. */
@@ -1732,31 +1686,27 @@ export class EnvSession {
   /** Makes a request that can be taken the turn, unless its content is wrong. */
   _request(kind, seq, body) {
     const given = this.options.exactTypes ? (x) => x : plain;
-    let turn;
+    const name = KINDS.get(kind).toLowerCase();
+    const turn = new Turn(this, seq, name);
+    const refuse = (code, message) => this._answerError(turn, { code, message });
+    this._turn = turn;
     if (kind === Kind.MAKE) {
       this.hasBegun = true;
       this._state = "making";
-      turn = new Turn(this, seq, "make", { make: new Make(body.envId, plain(body.kwargs), body.renderMode) });
-    } else if (kind === Kind.RESET) turn = new Turn(this, seq, "reset", { seed: body.seeds[0], options: given(body.options) });
-    else if (kind === Kind.STEP) turn = new Turn(this, seq, "step", {});
-    else if (kind === Kind.RENDER) turn = new Turn(this, seq, "render", {});
-    else {
-      this._state = "closing";
-      turn = new Turn(this, seq, "close", {});
-    }
-    this._turn = turn;
-    if (kind === Kind.MAKE) {
       const names = namesIn(body.kwargs);
-      const unknown = names?.find((name) => !this.options.kwargs.includes(name));
-      const usage = (message) => this._answerError(turn, { code: ErrorCode.USAGE, message });
-      if (!names) return usage("keyword arguments are a dict with names as keys");
-      if (unknown !== undefined) return usage(`no keyword argument '${shown(unknown)}' here; there are: ${this.options.kwargs.join(", ") || "none"}`);
-    }
-    if (kind === Kind.STEP) {
+      const unknown = names?.find((known) => !this.options.kwargs.includes(known));
+      if (!names) return refuse(ErrorCode.USAGE, "keyword arguments are a dict with names as keys");
+      if (unknown !== undefined) {
+        return refuse(ErrorCode.USAGE, `no keyword argument '${shown(unknown)}' here; there are: ${this.options.kwargs.join(", ") || "none"}`);
+      }
+      turn.make = new Make(body.envId, plain(body.kwargs), body.renderMode);
+    } else if (kind === Kind.RESET) Object.assign(turn, { seed: body.seeds[0], options: given(body.options) });
+    else if (kind === Kind.CLOSE) this._state = "closing";
+    else if (kind === Kind.STEP) {
       try {
         turn.action = given(this._action(body.payload));
       } catch (error) {
-        return this._answerError(turn, { code: ErrorCode.PROTOCOL, message: error.message });
+        return refuse(ErrorCode.PROTOCOL, error.message);
       }
     }
     this._isTaken = false;
@@ -1791,11 +1741,7 @@ export class EnvSession {
     const { kind, _request: request } = turn;
     if (kind === "make") return this._spec(turn, value);
     if (kind === "close") return this._send(Kind.CLOSED, request, (w) => w.u64(0));
-    if (kind === "render") {
-      return this._send(Kind.FRAMES, request, (w) => {
-        w.u64(1).u32(0).value(value);
-      });
-    }
+    if (kind === "render") return this._send(Kind.FRAMES, request, (w) => w.u64(1).u32(0).value(value));
     const isFirst = kind === "reset";
     const wanted = isFirst ? "[observation, info]" : "[observation, reward, terminated, truncated, info]";
     if (!Array.isArray(value) || value.length !== (isFirst ? 2 : 5)) throw new TypeError(`${kind}() has to return ${wanted}`);
@@ -1845,8 +1791,7 @@ export class EnvSession {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Backends: sockets, timers, and the loop that asks environments
+// ----- Backends: sockets, timers, and the loop that asks environments
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const FIRST_PAUSE = 20;
@@ -2006,7 +1951,7 @@ class Backend {
     const close = () => {
       const closing = env;
       env = null;
-      if (closing && isPolled(closing)) this._turns.push(new Turn(session, 0, "close", { env: closing }));
+      if (closing && isPolled(closing)) this._turns.push(new Turn(session, 0, "close", closing));
       else return closing?.close?.();
     };
     const ask = (turn) => {
