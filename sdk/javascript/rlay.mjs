@@ -170,11 +170,9 @@ export class TupleValue extends Array {}
 export function tuple(...items) { return TupleValue.from(items); }
 
 /**
- * A NumPy array: `new NdArray("uint8", [8, 8, 3], data)`, in C order (the last index runs fastest).
- *
- * `data` is a typed array (Uint8Array for bool, BigInt64Array and BigUint64Array for integers of 64 bits, Uint16Array of
- * bits for float16) or an array of numbers; without it, all elements are 0. Iterating gives the elements in order as
- * numbers, whatever the dtype: `const [left, right] = action`.
+ * A NumPy array in C order: `new NdArray("uint8", [8, 8, 3], data)`. `data` is a typed array (Uint8Array for bool, one
+ * of bigints for 64 bits, Uint16Array of bits for float16), numbers, or nothing for zeros. Iterating gives numbers,
+ * whatever the dtype: `const [left, right] = action`.
  * Throws a TypeError for an unknown dtype, a RangeError where shape and data do not fit or a number is out of range.
  */
 export class NdArray {
@@ -184,9 +182,7 @@ export class NdArray {
     if (data === undefined) data = new known.Type(length);
     else if (!(data instanceof known.Type)) data = known.Type.from(data, (x) => toElement(known, x));
     if (data.length !== length) throw new RangeError(`${data.length} elements for an array of shape [${shape}]`);
-    this.dtype = dtype;
-    this.shape = shape;
-    this.data = data;
+    Object.assign(this, { dtype, shape, data });
   }
 
   *[Symbol.iterator]() {
@@ -294,116 +290,85 @@ function boundOf(given, dtype, shape, isLow) {
 }
 
 /**
- * Arrays of a dtype and a shape between two bounds: `new Box(0, 255, [8, 8, 3], "uint8")`. A bound is one number for all
- * elements, `-Infinity` and `Infinity` among them, or an array of one for each, from which the shape then follows.
- * Elements are NdArrays of that dtype and shape.
+ * Arrays between two bounds: `new Box(0, 255, [8, 8, 3], "uint8")`. A bound is one number for all elements, ±Infinity
+ * among them, or an array of one for each, which then gives the shape. Elements are NdArrays of that dtype and shape.
  */
 export class Box extends Space {
-  constructor(low, high, shape, dtype = "float32") {
+  constructor(low, high, shape = shapeOf(Array.isArray(low) ? low : high), dtype = "float32") {
     super();
     const known = dtypeNamed(dtype);
     this.dtype = dtype;
-    this.shape = checkedShape(shape ?? shapeOf(Array.isArray(low) ? low : high), known.size);
+    this.shape = checkedShape(shape, known.size);
     this.low = boundOf(low, known, this.shape, true);
     this.high = boundOf(high, known, this.shape, false);
   }
 }
 
-const isIndexDtype = (dtype) => dtypeNamed(dtype).isInteger;
-
 /** The integers from `start` to `start + n - 1`: `new Discrete(3)`. Elements are integers. */
 export class Discrete extends Space {
   constructor(n, start = 0, dtype = "int64") {
     super();
-    if (!isIndexDtype(dtype) || dtype.startsWith(">")) throw new TypeError(`a Discrete space of ${dtype}`);
+    if (!dtypeNamed(dtype).isInteger || dtype.startsWith(">")) throw new TypeError(`a Discrete space of ${dtype}`);
     if (!(n >= 1)) throw new RangeError(`a Discrete space of ${n} numbers`);
-    this.n = fromBigInt(BigInt(n));
-    this.start = fromBigInt(BigInt(start));
-    this.dtype = dtype;
+    Object.assign(this, { n: fromBigInt(BigInt(n)), start: fromBigInt(BigInt(start)), dtype });
   }
 }
 
 /** Arrays of 0 and 1: `new MultiBinary(4)`, `new MultiBinary([2, 3])`. Elements are NdArrays of int8. */
 export class MultiBinary extends Space {
-  dtype = "int8";
-
   constructor(n) {
     super();
-    this.isInt = typeof n === "number";
-    this.shape = checkedShape(this.isInt ? [n] : n, 1);
+    const isInt = typeof n === "number";
+    Object.assign(this, { dtype: "int8", shape: checkedShape(isInt ? [n] : n, 1), isInt });
   }
 }
 
-/**
- * Arrays of integers from their `start` on, each with its own count: `new MultiDiscrete([3, 5])`. Arrays in arrays make
- * more dimensions. Elements are NdArrays of that dtype and shape.
- */
+/** Arrays of integers, each with its own count and start: `new MultiDiscrete([3, 5])`. Elements are NdArrays. */
 export class MultiDiscrete extends Space {
-  constructor(nvec, start = undefined, dtype = "int64", shape = undefined) {
+  constructor(nvec, start, dtype = "int64", shape = shapeOf(nvec)) {
     super();
-    this.dtype = dtype;
-    this.shape = checkedShape(shape ?? shapeOf(nvec), 8);
-    this.nvec = flat(nvec);
-    this.start = start === undefined ? this.nvec.map(() => 0) : flat(start);
-    const length = bytesOf(this.shape, 1);
-    if (!isIndexDtype(dtype) || !this.nvec.every((n) => n >= 1)) throw new RangeError("a MultiDiscrete space of no integers");
-    if (this.nvec.length !== length || this.start.length !== length) throw new RangeError("counts that do not fit the shape");
+    const counts = flat(nvec);
+    Object.assign(this, { dtype, shape: checkedShape(shape, 8), nvec: counts, start: flat(start ?? counts.map(() => 0)) });
+    const isOfIntegers = dtypeNamed(dtype).isInteger && counts.every((n) => n >= 1);
+    const fits = [counts, this.start].every((list) => list.length === bytesOf(shape, 1));
+    if (!isOfIntegers || !fits) throw new RangeError("a MultiDiscrete space of no integers, or whose counts do not fit its shape");
   }
 }
 
 /** Texts of `minLength` to `maxLength` code points, all of them in `charset`. Elements are strings. */
 export class Text extends Space {
-  constructor(maxLength, { minLength = 1, charset = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" } = {}) {
+  constructor(maxLength, { minLength = 1, charset = DIGITS_AND_LETTERS } = {}) {
     super();
     if (minLength < 0 || minLength > maxLength) throw new RangeError(`texts of ${minLength} to ${maxLength} characters`);
-    this.minLength = minLength;
-    this.maxLength = maxLength;
-    this.charset = charset;
+    Object.assign(this, { minLength, maxLength, charset });
   }
 }
+const DIGITS_AND_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /** One element of each of several spaces: `new Tuple([new Discrete(3), new Text(4)])`. Elements are TupleValues. */
 export class Tuple extends Space {
-  constructor(spaces) {
-    super();
-    this.spaces = Array.from(spaces);
-  }
+  constructor(spaces) { super().spaces = Array.from(spaces); }
 }
 
-/**
- * Named spaces, in this order: an object, a Map, or pairs. (An object puts names such as "7" first: take a Map for
- * those.) Elements are Maps or objects.
- */
+/** Named spaces, in this order: an object (which puts names such as "7" first), a Map, or pairs. Elements are Maps or objects. */
 export class Dict extends Space {
-  constructor(spaces) {
-    super();
-    this.entries = Array.isArray(spaces) ? spaces : (entriesOf(spaces) ?? []);
-  }
+  constructor(spaces) { super().entries = Array.isArray(spaces) ? spaces : (entriesOf(spaces) ?? []); }
 }
 
 /** Any number of elements of one space. Elements are TupleValues or, with `stack`, the batch of them (section 6). */
 export class Sequence extends Space {
-  constructor(space, { stack = false } = {}) {
-    super();
-    this.space = space;
-    this.stack = stack;
-  }
+  constructor(space, { stack = false } = {}) { Object.assign(super(), { space, stack }); }
 }
 
 /** Graphs whose nodes, and edges if there are any, are elements of a Box or Discrete. Elements are GraphInstances. */
 export class Graph extends Space {
-  constructor(node, edge = null) {
-    super();
-    this.node = node;
-    this.edge = edge;
-  }
+  constructor(node, edge = null) { Object.assign(super(), { node, edge }); }
 }
 
 /** An element of one of several spaces. Elements are `tuple(new Scalar("int64", index), element)`. */
 export class OneOf extends Space {
   constructor(spaces) {
-    super();
-    this.spaces = Array.from(spaces);
+    super().spaces = Array.from(spaces);
     if (this.spaces.length === 0) throw new RangeError("a OneOf of no spaces");
   }
 }
@@ -411,10 +376,9 @@ export class OneOf extends Space {
 const hasArrays = (space) => space instanceof Box || space instanceof MultiDiscrete || space instanceof MultiBinary;
 
 /**
- * Returns what an environment observed in the form that the space has for it: numbers in arrays as an NdArray, an Array
- * for a Tuple as a TupleValue, the entries of a Dict in its order, `[index, element]` for a OneOf with the index as a
- * Scalar. What is in that form already, or is something else altogether, stays as it is.
- * Throws a RangeError for numbers that do not fit the shape or the dtype; `place` says where.
+ * Returns an observation in the form that its space has: numbers in arrays as an NdArray, an Array for a Tuple as a
+ * TupleValue, the entries of a Dict in its order. What has that form, or is something else altogether, stays as it is.
+ * Throws a RangeError that names the `place` for numbers that do not fit.
  */
 export function fit(space, value, place = "the observation") {
   if (hasArrays(space)) {
@@ -1142,19 +1106,10 @@ function foreign(first) {
 
 // ----- Tokens (section 9): SHA-256 (FIPS 180-4) is here because browsers have it only as a promise
 
-/** The first 32 bits of the fractional parts of a root of each of the first primes. */
-function fractions(count, power) {
-  const found = [];
-  for (let n = 2; found.length < count; n++) {
-    let isPrime = true;
-    for (let d = 2; d * d <= n; d++) if (n % d === 0) isPrime = false;
-    if (isPrime) found.push(Math.floor((n ** power % 1) * 2 ** 32) | 0);
-  }
-  return found;
-}
-
-const SHA_START = fractions(8, 1 / 2);
-const SHA_ROUNDS = fractions(64, 1 / 3);
+const PRIMES = Array.from({ length: 312 }, (_, n) => n).filter((n) => n > 1 && !Array(n).fill().some((_, d) => d > 1 && n % d === 0));
+const fraction = (x) => Math.floor((x % 1) * 2 ** 32) | 0;
+const SHA_START = PRIMES.slice(0, 8).map((n) => fraction(Math.sqrt(n)));
+const SHA_ROUNDS = PRIMES.map((n) => fraction(Math.cbrt(n)));
 
 /** Returns the SHA-256 of these pieces of bytes, one after another. */
 export function sha256(...pieces) {
@@ -1248,12 +1203,9 @@ function checkedOptions(given = {}) {
 // ----- Connections and the handshake (section 9), without sockets and timers
 
 /**
- * One connection of a session, without a socket. Who has the socket gives what arrives to `receive(bytes)`, sends what
- * `take()` returns until that is null (`onOutput` is called when there is something), and calls `lost()` when the socket
- * has ended. Once `isFinished`, nothing follows what `take()` still returns: the socket is to be closed. Once `isAborted`
- * it is to be closed at once. Made by `EnvSession.dial()` and `Acceptor.accept()`.
- *
- * Over a transport of whole messages (`messages: true`) each `receive` and `take` is one frame without a length.
+ * One connection of a session, without a socket: `EnvSession.dial()` and `Acceptor.accept()` return it. Give what arrives
+ * to `receive(bytes)`, send what `take()` returns until that is null (`onOutput` says when), call `lost()` at the end.
+ * Close the socket once it `isFinished` and all is sent, or `isAborted`. With `messages` each is one frame without length.
  */
 export class Connection {
   constructor(messages) {
@@ -1336,16 +1288,14 @@ export class Connection {
   _open(session, theirMaxFrame) {
     this.session = session;
     this.isOpen = true;
-    this.onOpen?.();
     session._limit ??= Math.max(HANDSHAKE_FRAME, Math.min(session.options.maxFrame, Number(theirMaxFrame)));
     this._reader.limit = session._limit;
   }
 }
 
 function readHandshake(frame) {
-  const message = readFrame(frame);
-  if (message.kind > Kind.REJECT) throw malformed(`a frame of kind ${KINDS.get(message.kind)} in the handshake`);
-  return message;
+  if (frame[0] > Kind.REJECT) throw malformed(`a frame of kind ${frame[0]} in the handshake`);
+  return readFrame(frame);
 }
 
 /** The dialer's handshake, for a new session or for one that has a ticket. */
@@ -1595,10 +1545,12 @@ export class EnvSession {
 
   /** Goes on over a connection whose other end has received so many frames. */
   _go(connection, peerReceived) {
+    if (this.isOver) return connection.abort(new RlayError(ErrorCode.CLOSED, "the session is over"));
     this._connection = connection;
     this.isLost = false;
     this._acknowledge(peerReceived);
     for (const { frame } of this._kept) connection._push(frame);
+    connection.onOpen?.();
   }
 
   _lost(connection) {
@@ -2037,6 +1989,7 @@ export class ServerBackend extends Backend {
     const net = await nodeNet();
     const acceptor = new Acceptor(this.options);
     acceptor.onSession = (session) => {
+      if (this._isClosed) return session.goodbye();
       this._host(session);
       session.onLost = () => this._expire(session);
     };
