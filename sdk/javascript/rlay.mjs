@@ -62,6 +62,7 @@ export class RlayError extends Error {
 
 /** Returns the error of bytes that the specification does not allow. */
 const malformed = (what) => new RlayError(ErrorCode.PROTOCOL, what);
+const connectionLost = (what) => new RlayError(ErrorCode.CONNECTION_LOST, what);
 
 // ----- Dtypes (section 4)
 
@@ -75,9 +76,7 @@ for (const [code, [name, Type]] of [
   const is = { isBig: false, isInteger: name.includes("int"), is64: name.endsWith("int64") };
   const little = { name, code, Type, size: Type.BYTES_PER_ELEMENT, ...is };
   const big = { ...little, name: `>${name}`, code: little.code + 256, isBig: true };
-  for (const dtype of little.size > 1 ? [little, big] : [little]) {
-    DTYPES.set(dtype.name, dtype).set(dtype.code, dtype);
-  }
+  for (const dtype of little.size > 1 ? [little, big] : [little]) DTYPES.set(dtype.name, dtype).set(dtype.code, dtype);
 }
 
 function dtypeNamed(name) {
@@ -154,10 +153,7 @@ const sameShape = (a, b) => a.length === b.length && a.every((n, i) => n === b[i
 
 // ----- Values (section 5)
 
-/**
- * A Python float. Sent, it is a float even where the number is an integer: `new Float(1)` is 1.0. Received (with
- * `exactTypes`), it keeps every bit. Arithmetic works as with the number, comparison by === does not.
- */
+/** A Python float: sent, it is one even where the number is an integer. Arithmetic works as with the number, === does not. */
 export class Float extends Number {
   /** The bits of a NaN that was received, as a bigint; undefined otherwise, for the number has them all. */
   bits = undefined;
@@ -170,10 +166,8 @@ export class TupleValue extends Array {}
 export function tuple(...items) { return TupleValue.from(items); }
 
 /**
- * A NumPy array in C order: `new NdArray("uint8", [8, 8, 3], data)`. `data` is a typed array (Uint8Array for bool, one
- * of bigints for 64 bits, Uint16Array of bits for float16), numbers, or nothing for zeros. Iterating gives numbers,
- * whatever the dtype: `const [left, right] = action`.
- * Throws a TypeError for an unknown dtype, a RangeError where shape and data do not fit or a number is out of range.
+ * A NumPy array in C order: `new NdArray("uint8", [8, 8, 3], data)`. `data` is a typed array of the dtype, numbers, or
+ * nothing for zeros. Iterating gives numbers, whatever the dtype. Throws a RangeError for what does not fit.
  */
 export class NdArray {
   constructor(dtype, shape, data) {
@@ -210,7 +204,6 @@ export class Scalar {
 
   /** The boolean, the number, or the bigint if it is no safe integer. */
   get value() { return fromElement(DTYPES.get(this.dtype), this.data[0]); }
-
   valueOf() { return this.value; }
 }
 
@@ -224,10 +217,7 @@ export class Opaque {
   constructor(typeName, repr) { Object.assign(this, { typeName, repr }); }
 }
 
-/**
- * Returns `value` in plain JavaScript: Floats and Scalars as numbers (or booleans, or bigints), a Map with texts as keys
- * as an object, also inside of others. Arrays stay NdArrays.
- */
+/** Returns `value` with Floats and Scalars as numbers, and Maps with texts as keys as objects, also inside of others. */
 export function plain(value) {
   if (value instanceof Float) return Number(value);
   if (value instanceof Scalar) return value.value;
@@ -422,20 +412,12 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Writes one frame. Four bytes for its length stand before it, so that both go out in one write. */
 export class Writer {
   constructor(limit = 2 ** 26) {
-    this.limit = limit;
-    this.at = 4;
-    this.depth = LEVELS;
-    this.count = COUNT;
     // A frame may have 4096 such keys, and two large values.
-    this.keys = 2048;
-    this.allowsOpaque = false;
+    Object.assign(this, { limit, at: 4, depth: LEVELS, count: COUNT, keys: 2048, allowsOpaque: false });
     this._use(new Uint8Array(512));
   }
 
-  _use(bytes) {
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer);
-  }
+  _use(bytes) { Object.assign(this, { bytes, view: new DataView(bytes.buffer) }); }
 
   /** Makes room for `n` more bytes and returns where they begin. Throws a RlayError where the frame gets too long. */
   room(n) {
@@ -498,7 +480,7 @@ export class Writer {
 
   pad(multiple, origin) {
     const n = (multiple - ((this.at - origin) % multiple)) % multiple;
-    this.bytes.fill(0, this.room(n), this.at);
+    this.raw(new Uint8Array(n));
   }
 
   _nested(write) {
@@ -602,7 +584,6 @@ export class Writer {
 
 /** Returns the bytes of a typed array, without copying. */
 const bytesIn = (data) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-
 const toHex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 function fromHex(text) {
@@ -646,12 +627,8 @@ const shown = (text) => cut(text, 600).replace(/[\u0000-\u001f\u007f-\u009f\u202
 /** Reads one frame or a part of one. Throws a RlayError of code PROTOCOL for bytes that are malformed. */
 export class Reader {
   constructor(bytes) {
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.at = 0;
-    this.depth = LEVELS;
-    this.count = COUNT;
-    this.keys = 4096;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    Object.assign(this, { bytes, view, at: 0, depth: LEVELS, count: COUNT, keys: 4096 });
   }
 
   get left() { return this.bytes.length - this.at; }
@@ -917,14 +894,12 @@ export const Kind = Object.freeze({
 });
 
 const KINDS = new Map(Object.entries(Kind).map(([name, kind]) => [kind, name]));
-
 const WIRE = 0;
 const HANDSHAKE_FRAME = 65536;
 /** "RLAY" */
 const MAGIC = 0x59414c52;
 const RESUMABLE = 1n;
 const RESUMING = 2n;
-
 const slots = (r) => r.list(4, () => r.u32());
 
 /** Reads the bodies of what an env receives; a body of another kind is undefined. */
@@ -1056,12 +1031,7 @@ export class FrameReader {
   get isBetweenFrames() { return !this._isFrame && this._have === 0; }
 
   /** What is read next: as many bytes, of a frame or of its length. */
-  _begin(wanted, isFrame) {
-    this._wanted = wanted;
-    this._isFrame = isFrame;
-    this._have = 0;
-    this._part = null;
-  }
+  _begin(_wanted, _isFrame) { Object.assign(this, { _wanted, _isFrame, _have: 0, _part: null }); }
 
   receive(piece) {
     // A Buffer of Node shares its memory with others when it is sliced.
@@ -1088,7 +1058,7 @@ export class FrameReader {
     const need = this._have + bytes.length;
     if (!this._part || this._part.length < need) {
       const larger = new Uint8Array(Math.min(this._wanted, Math.max(need, 2 * this._have, 4096)));
-      if (this._part) larger.set(this._part.subarray(0, this._have));
+      larger.set(this._part ?? []);
       this._part = larger;
     }
     this._part.set(bytes, this._have);
@@ -1106,7 +1076,8 @@ function foreign(first) {
 
 // ----- Tokens (section 9): SHA-256 (FIPS 180-4) is here because browsers have it only as a promise
 
-const PRIMES = Array.from({ length: 312 }, (_, n) => n).filter((n) => n > 1 && !Array(n).fill().some((_, d) => d > 1 && n % d === 0));
+const PRIMES = [];
+for (let n = 2; PRIMES.length < 64; n++) if (PRIMES.every((prime) => n % prime !== 0)) PRIMES.push(n);
 const fraction = (x) => Math.floor((x % 1) * 2 ** 32) | 0;
 const SHA_START = PRIMES.slice(0, 8).map((n) => fraction(Math.sqrt(n)));
 const SHA_ROUNDS = PRIMES.map((n) => fraction(Math.cbrt(n)));
@@ -1251,14 +1222,14 @@ export class Connection {
   /** The peer has closed the connection on purpose; over a stream its close mark says so. */
   closed() {
     if (this.isOpen) this.session._closed(this);
-    this._fail(new RlayError(ErrorCode.CONNECTION_LOST, "the peer closed the connection"));
+    this._fail(connectionLost("the peer closed the connection"));
   }
 
   /** The connection has ended without that. */
   lost() {
     if (this.isFinished || this.isAborted) return;
     if (this.isOpen) this.session._lost(this);
-    this._fail(new RlayError(ErrorCode.CONNECTION_LOST, "the connection was lost"));
+    this._fail(connectionLost("the connection was lost"));
   }
 
   /** Closes at once, without a word. */
@@ -1388,10 +1359,7 @@ function* listenersHandshake(connection, acceptor) {
   acceptor.onSession?.(session);
 }
 
-/**
- * Admits agents that dial, without a socket: `accept()` returns the Connection for a socket that was accepted.
- * `onSession(session)` is told of each new session; `sessions` are those that there are.
- */
+/** Admits agents that dial: `accept()` returns the Connection for a socket; `onSession(session)` is told of new sessions. */
 export class Acceptor {
   constructor(options = {}) {
     this.options = checkedOptions(options);
@@ -1418,7 +1386,7 @@ export class Acceptor {
     const away = all.filter((session) => session.isLost).sort((a, b) => a._lostAt - b._lostAt)[0];
     if (!idle && !away) return false;
     if (idle) idle.goodbye(ErrorCode.BUSY, "another agent waits");
-    else away.end(new RlayError(ErrorCode.CONNECTION_LOST, "the agent was away when another one came"));
+    else away.end(connectionLost("the agent was away when another one came"));
     this.sessions.delete(idle ?? away);
     return true;
   }
@@ -1432,18 +1400,9 @@ export class Make {
 }
 
 /**
- * One request of the agent. `kind` says which, and with it what there is and what `reply` is given:
- *
- * | kind       |                                      | reply                                                       |
- * |------------|--------------------------------------|-------------------------------------------------------------|
- * | `"make"`   | `make`: a Make                       | the environment, or an object with its spaces               |
- * | `"reset"`  | `seed` (integer or null), `options`  | `[observation, info]`                                       |
- * | `"step"`   | `action`                             | `[observation, reward, terminated, truncated, info]`        |
- * | `"render"` |                                      | the frame: an NdArray (height, width, 3) of uint8, a string |
- * | `"close"`  |                                      | nothing                                                     |
- *
- * `env` is what the Make was replied with. A reply that cannot be sent throws (a TypeError or RangeError that says why)
- * and leaves the request open; `fail(error)` answers it with an error. Once the session is over, both do nothing.
+ * One request of the agent: `kind` is "make" (with `make`), "reset" (`seed`, `options`), "step" (`action`), "render" or
+ * "close". `reply` is given what the environment's method would return. What cannot be sent throws a TypeError or
+ * RangeError and leaves the request open. Once the session is over, replies do nothing.
  */
 export class Turn {
   constructor(session, request, kind, env = session.env) {
@@ -1452,7 +1411,6 @@ export class Turn {
 
   /** Whether the agent still waits for the answer. */
   get isOpen() { return this._session._turn === this; }
-
   reply(value) { this._session._reply(this, value); }
 
   fail(error) { this._session._answerError(this, envError(error)); }
@@ -1465,12 +1423,9 @@ function envError(error) {
 }
 
 /**
- * The session of one environment with one agent, without sockets, timers or threads: connections bring bytes
- * (`dial()`, or `Acceptor.accept()`), `nextTurn()` gives what the agent asks for, its Turn takes the answer.
- *
- * `isLost` says that the connection was lost and another one may take over, by `dial()` again or by the agent's dialing;
- * `isOver` that the session has ended, and `error` why, if not in order. `onTurn`, `onLost` and `onOver` are called when
- * that changes.
+ * The session of one environment with one agent, without sockets, timers or threads: connections bring bytes (`dial()`,
+ * `Acceptor.accept()`), `nextTurn()` gives what the agent asks for, its Turn takes the answer. `isLost`: the connection
+ * was lost, and another one may take over. `isOver`: the session has ended, because of `error` if not in order.
  */
 export class EnvSession {
   constructor(options = {}) {
@@ -1528,7 +1483,7 @@ export class EnvSession {
   _abandon() {
     const old = this._connection;
     this._connection = null;
-    old?.abort(new RlayError(ErrorCode.CONNECTION_LOST, "another connection took over"));
+    old?.abort(connectionLost("another connection took over"));
   }
 
   /** Whether a peer that has received so many frames can go on; ends this connection or the session if not. */
@@ -1537,7 +1492,7 @@ export class EnvSession {
     else if (peerReceived < this._sent && !(this._kept[0]?.seq <= peerReceived + 1)) {
       // Numbers below one that was acknowledged are of a handshake that a later one has overtaken.
       if (peerReceived < this._acknowledged) connection.abort(malformed("an old handshake"));
-      else this.end(new RlayError(ErrorCode.CONNECTION_LOST, "more was lost with the connection than was kept"));
+      else this.end(connectionLost("more was lost with the connection than was kept"));
     } else return true;
     connection.abort(this.error);
     return false;
@@ -1556,14 +1511,14 @@ export class EnvSession {
   _lost(connection) {
     if (connection !== this._connection) return;
     this._connection = null;
-    if (!this._ticket) return this.end(new RlayError(ErrorCode.CONNECTION_LOST, "the connection was lost"));
+    if (!this._ticket) return this.end(connectionLost("the connection was lost"));
     this.isLost = true;
     this._lostAt = performance.now();
     this.onLost?.();
   }
 
   _closed(connection) {
-    if (connection === this._connection) this.end(new RlayError(ErrorCode.CONNECTION_LOST, "the agent left without a goodbye"));
+    if (connection === this._connection) this.end(connectionLost("the agent left without a goodbye"));
   }
 
   _violation(connection, error) {
@@ -1768,7 +1723,7 @@ function parseAddress(text, schemes, options = []) {
   return { scheme, host: place[1].replace(/^\[|\]$/g, ""), shownHost: place[1], port: Number(place[2]), options: given };
 }
 
-const isLoopback = (host) => host === "localhost" || host === "::1" || /^127\./.test(host);
+const isLoopback = (host) => host === "localhost" || host === "::1" || /^127(\.\d+){3}$/.test(host);
 
 /** Returns Node's module for TCP. Loaded only when it is used, so that browsers can load this file. */
 async function nodeNet() {
@@ -1838,7 +1793,7 @@ function joinWebSocket(socket, connection, onClose) {
 
 function boundHandshake(connection) {
   return setTimeout(() => {
-    if (!connection.isOpen) connection.abort(new RlayError(ErrorCode.CONNECTION_LOST, "the handshake took too long"));
+    if (!connection.isOpen) connection.abort(connectionLost("the handshake took too long"));
   }, HANDSHAKE_TIME);
 }
 
@@ -1849,23 +1804,13 @@ const isPolled = (env) => typeof env?.step !== "function";
 class Backend {
   constructor(make, address, options) {
     if (typeof make !== "function") throw new TypeError("a backend takes a function that makes an environment");
-    this.address = address;
-    this.options = checkedOptions(options);
-    this._make = make;
-    /** Each session, with a promise of its end. */
-    this._sessions = new Map();
-    this._turns = [];
-    this._said = new Map();
-    this._isClosed = false;
-    /** Sessions in a row that came to nothing. */
-    this._failures = 0;
-    this._wake = () => {};
+    Object.assign(this, { address, options: checkedOptions(options), _make: make, _isClosed: false, _wake: () => {} });
+    /** Each session, with a promise of its end; how many in a row came to nothing. */
+    Object.assign(this, { _sessions: new Map(), _failures: 0 });
+    Object.assign(this, { _turns: [], _said: new Map() });
   }
 
-  /**
-   * Returns the next Turn of an environment that has no `step` method, or null: the poll form, for a loop that calls it
-   * once a frame. It never waits. `turn.env` says which environment is asked.
-   */
+  /** The poll form: returns the next Turn of an environment without a `step` method, or null. It never waits. */
   poll() {
     // Who has made an environment is told to close it, even if nobody waits for the answer.
     for (let turn; (turn = this._turns.shift()); ) if (turn.isOpen || turn.kind === "close") return turn;
@@ -1900,11 +1845,12 @@ class Backend {
     this._sessions.set(session, new Promise((resolve) => (whenOver = resolve)));
     let env = null; // while it is open
     let isBusy = false;
-    const close = () => {
+    const failed = (error) => this._log(`the environment failed: ${error?.stack ?? error}`);
+    const close = async () => {
       const closing = env;
       env = null;
       if (closing && isPolled(closing)) this._turns.push(new Turn(session, 0, "close", closing));
-      else return closing?.close?.();
+      else await closing?.close?.();
     };
     const ask = (turn) => {
       if (turn.kind === "make") return this._make(turn.make);
@@ -1926,30 +1872,22 @@ class Backend {
           const answer = isPromise(asked) ? await asked : asked;
           if (turn.kind === "make") env = answer;
           turn.reply(answer);
-          if (turn.kind === "make") this.options.log(`${this.address}: an agent joined`);
+          if (turn.kind === "make" && session.env) this.options.log(`${this.address}: an agent joined`);
         } catch (error) {
-          this._log(`the environment failed: ${error?.stack ?? error}`);
+          failed(error);
           turn.fail(error);
-          if (turn.kind === "make") await this._quietly(close);
+          if (turn.kind === "make") await close().catch(failed);
         }
         this._wake();
       }
       if (session.isOver) {
-        await this._quietly(close);
+        await close().catch(failed);
         this._ended(session);
         whenOver();
       } else isBusy = false;
     };
     session.onTurn = pump;
     session.onOver = pump;
-  }
-
-  async _quietly(close) {
-    try {
-      await close();
-    } catch (error) {
-      this._log(`the environment could not be closed: ${error?.stack ?? error}`);
-    }
   }
 
   _ended(session) {
@@ -1963,11 +1901,8 @@ class Backend {
 }
 
 /**
- * Listens for agents (`rlay.ClientEnv` in Python) and hosts an environment for each. In Node.js only.
- *
- * `make(make)` returns the environment for a Make, or a promise of it; what it throws refuses the agent.
- * `address` is `tcp://host:port`; port 0 takes a free one. Other machines can dial only if there is a token, or with the
- * option `?insecure_allow_remote=yes`.
+ * Listens at `tcp://host:port` (port 0: any) for `rlay.ClientEnv`, and hosts what `make(make)` returns or resolves to
+ * for each. Node.js only. Other machines can dial only if there is a token, or with `?insecure_allow_remote=yes`.
  */
 export class ServerBackend extends Backend {
   constructor(make, address, options = {}) {
@@ -1975,11 +1910,8 @@ export class ServerBackend extends Backend {
     this._place = parseAddress(address, ["tcp"], ["insecure_allow_remote"]);
     const { host, options: given } = this._place;
     if (!isLoopback(host) && this.options.token === null && given.insecure_allow_remote !== "yes") {
-      throw new RlayError(
-        ErrorCode.ADDRESS,
-        `${address}: other machines can dial this address, and there is no token; listen on 127.0.0.1, set a token ` +
-          "(RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes if the network is trusted",
-      );
+      const remedy = "listen on 127.0.0.1, set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes";
+      throw new RlayError(ErrorCode.ADDRESS, `${address}: other machines can dial this address, and there is no token; ${remedy}`);
     }
     this._server = null;
   }
@@ -2012,7 +1944,7 @@ export class ServerBackend extends Backend {
   /** Listens and serves until `close()`. */
   async run() {
     if (!this._server) await this.start();
-    await this._until(() => this._isClosed);
+    await this._until(() => this._isClosed && this._sessions.size === 0);
   }
 
   async close() {
@@ -2025,18 +1957,15 @@ export class ServerBackend extends Backend {
     const timeout = this.options.reconnectTimeout ?? RECONNECT_TIMEOUT;
     const lostAt = session._lostAt;
     const end = () => {
-      if (session.isLost && session._lostAt === lostAt) session.end(new RlayError(ErrorCode.CONNECTION_LOST, "the agent did not come back"));
+      if (session.isLost && session._lostAt === lostAt) session.end(connectionLost("the agent did not come back"));
     };
     setTimeout(end, Math.min(timeout, 2 ** 31 - 1)).unref();
   }
 }
 
 /**
- * Dials an agent (`rlay.ServerEnv` in Python), hosts an environment for it, and dials again after each session.
- *
- * `make` is as in ServerBackend. `address` is `tcp://host:port` in Node.js, `ws://` or `wss://` in browsers; a program
- * that an agent has launched may leave it out. One session waits for an agent; the next is dialed once that has begun,
- * until there are `maxSessions`.
+ * Dials `rlay.ServerEnv` at `tcp://host:port` (Node.js), `ws://` or `wss://` (browsers), and again after each session. A
+ * program that an agent has launched leaves the address out. One session waits for an agent, up to `maxSessions` play.
  */
 export class ClientBackend extends Backend {
   constructor(make, address = globalThis.process?.env?.RLAY_ADDRESS, options = {}) {
@@ -2053,9 +1982,8 @@ export class ClientBackend extends Backend {
   }
 
   /**
-   * Dials and hosts until `close()`, or until the agent that has launched this program is gone. While nobody listens it
-   * tries again, after pauses of 20 ms to a second.
-   * Throws a RlayError where trying again is pointless: another token, another release, no RLay there.
+   * Dials and hosts until `close()`, or until the agent that has launched this program is gone. Throws a RlayError where
+   * trying again is pointless: another token, another release, no RLay there.
    */
   async run() {
     const isSpare = (session) => session.env === null;
@@ -2127,7 +2055,7 @@ export class ClientBackend extends Backend {
     await new Promise((resolve, reject) => {
       connection.onOpen = resolve;
       const onClose = (failure) => {
-        const error = connection.error ?? new RlayError(ErrorCode.CONNECTION_LOST, "the connection was lost");
+        const error = connection.error ?? connectionLost("the connection was lost");
         if (failure) error.message = failure.message || failure.code;
         reject(Object.assign(error, { isRefused: failure?.code === "ECONNREFUSED" }));
       };
