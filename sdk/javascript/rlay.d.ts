@@ -19,6 +19,21 @@
  *     await new ServerBackend(() => new Walk(), "tcp://127.0.0.1:5005").run();
  */
 
+// Values: what is what in Python
+//
+// | Python       | JavaScript                           | | Python        | JavaScript                |
+// |--------------|--------------------------------------|-|---------------|---------------------------|
+// | None         | null (sent also: undefined)          | | tuple         | TupleValue, see `tuple()` |
+// | bool         | boolean                              | | dict          | object or Map             |
+// | int          | number or bigint                     | | ndarray       | NdArray                   |
+// | float        | Float (sent also: number)            | | NumPy scalar  | Scalar                    |
+// | str          | string                               | | GraphInstance | GraphInstance             |
+// | bytes        | Uint8Array                           | | anything else | Opaque                    |
+// | list         | Array                                | |               |                           |
+//
+// What an environment is given is made plain by `plain()`, and what it observes is fitted to its space by `fit()`; the
+// option `exactTypes` switches both off.
+
 /** An integer of Python: a number where it is safe (below 2^53), else a bigint. */
 export type Int = number | bigint;
 

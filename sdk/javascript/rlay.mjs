@@ -19,26 +19,9 @@
  *     await new ServerBackend(() => new Walk(), "tcp://127.0.0.1:5005").run();
  *
  * An environment has `observationSpace`, `actionSpace`, `reset(seed, options)` and `step(action)`, and may have
- * `metadata`, `details`, `render()` and `close()`; its methods may return promises. The file rlay.d.ts has all types.
- *
- * Values. JavaScript has one number type, Python two. In what is sent, a number that is a safe integer is an `int` and
- * any other number a `float`; `new Float(1)` is the float 1.0, and a bigint is always an `int`. Received integers are
- * numbers if they are safe integers, else bigints.
- *
- * | Python       | JavaScript                                | | Python        | JavaScript                  |
- * |--------------|-------------------------------------------|-|---------------|-----------------------------|
- * | None         | null (sent also: undefined)               | | tuple         | TupleValue, see `tuple()`   |
- * | bool         | boolean                                   | | dict          | object or Map               |
- * | int          | number or bigint                          | | ndarray       | NdArray                     |
- * | float        | Float (sent also: number, see above)      | | NumPy scalar  | Scalar                      |
- * | str          | string                                    | | GraphInstance | GraphInstance               |
- * | bytes        | Uint8Array                                | | anything else | Opaque                      |
- * | list         | Array                                     | |               |                             |
- *
- * What an environment is given (actions, options, keyword arguments) is made plain by `plain()`: Floats and Scalars
- * become numbers or booleans, and a dict with texts as keys becomes an object. What it returns as an observation is
- * fitted to the space: numbers in arrays become an NdArray of the space's dtype and shape, and so on (`fit()`). The
- * option `exactTypes: true` switches both off; dicts are Maps then.
+ * `metadata`, `details`, `render()` and `close()`; its methods may return promises. The file rlay.d.ts documents all of
+ * it, and which value is which in Python. In what is sent, a number that is a safe integer is an `int`, any other number
+ * a `float`, `new Float(1)` the float 1.0, and a bigint always an `int`.
  */
 
 if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) throw new Error("rlay needs a little-endian machine");
@@ -584,7 +567,7 @@ export class Writer {
 
 /** Returns the bytes of a typed array, without copying. */
 const bytesIn = (data) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-const toHex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 function fromHex(text) {
   const bytes = new Uint8Array(text.length / 2);
@@ -621,7 +604,6 @@ function cut(text, most = 16384) {
 }
 
 /** Returns text of a peer so that it can be shown: short, on one line, without control characters. */
-// eslint-disable-next-line no-control-regex
 const shown = (text) => cut(text, 600).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, " ");
 
 /** Reads one frame or a part of one. Throws a RlayError of code PROTOCOL for bytes that are malformed. */
@@ -722,9 +704,7 @@ export class Reader {
   elements(dtype, n) {
     const bytes = this.raw(n);
     if (dtype.code === 0 && bytes.some((byte) => byte > 1)) throw malformed("a bool is 0 or 1");
-    const copy = new Uint8Array(bytes.length);
-    copy.set(bytes);
-    return new dtype.Type(copy.buffer);
+    return new dtype.Type(new Uint8Array(bytes).buffer);
   }
 
   value() { return this.nested(() => this._value()); }
@@ -742,7 +722,7 @@ export class Reader {
         return float;
       }
       case 5: return this.text();
-      case 6: return Uint8Array.from(this.blob());
+      case 6: return new Uint8Array(this.blob());
       case 7: return this.list(4, () => this.value());
       case 8: return TupleValue.from(this.list(4, () => this.value()));
       case 9: return new Map(this.list(8, () => [this.key(), this.value()]));
@@ -786,8 +766,7 @@ export class Reader {
     const form = this.u32();
     if (form > 1) throw malformed("an unknown form of a payload");
     if (form === 1) {
-      const values = [];
-      for (let i = 0; i < rows; i++) values.push(this.value());
+      const values = Array.from({ length: rows }, () => this.value());
       this.end();
       return { values };
     }
@@ -801,7 +780,14 @@ export class Reader {
 }
 
 /** Returns the non-negative integer in little-endian bytes. */
-const unsigned = (bytes) => (bytes.length ? BigInt(`0x${toHex(bytes.slice().reverse())}`) : 0n);
+function unsigned(bytes) {
+  let digits = "0";
+  // In pieces, for an array of many texts takes more memory than a frame.
+  for (let end = bytes.length; end > 0; end -= 4096) {
+    digits += Array.from(bytes.subarray(Math.max(0, end - 4096), end), (byte) => HEX[byte]).reverse().join("");
+  }
+  return BigInt(`0x${digits}`);
+}
 
 // ----- Packed payloads (section 7)
 
@@ -842,11 +828,7 @@ export function pack(writer, space, rows, origin) {
 
 function sameKey(a, b) {
   if (typeof a !== "object" || typeof b !== "object") return a === b;
-  const [left, right] = [a, b].map((key) => {
-    const writer = new Writer();
-    writer.value(key);
-    return writer.finish();
-  });
+  const [left, right] = [a, b].map((key) => new Writer().value(key).finish());
   return sameShape(left, right);
 }
 
@@ -1200,7 +1182,7 @@ export class Connection {
   receive(bytes) {
     if (this.isFinished || this.isAborted) return;
     try {
-      if (this._messages) this._frame(bytes);
+      if (this._messages) this._frame(new Uint8Array(bytes));
       else this._reader.receive(bytes);
     } catch (error) {
       if (this.isOpen) this.session._violation(this, error);
