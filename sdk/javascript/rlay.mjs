@@ -27,7 +27,6 @@
 if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) throw new Error("rlay needs a little-endian machine");
 
 // ----- Errors (section 11)
-
 /** What went wrong, as RLay counts it. */
 export const ErrorCode = Object.freeze({
   USAGE: 1, RESET_NEEDED: 2, INVALID_ACTION: 3, CLOSED: 4, BUSY: 5, ADDRESS: 6, INCOMPATIBLE: 7, PROTOCOL: 8, ENV: 9,
@@ -36,11 +35,7 @@ export const ErrorCode = Object.freeze({
 
 /** An error of RLay itself; `code` is one of `ErrorCode`. Errors of an environment are of whatever class it throws. */
 export class RlayError extends Error {
-  constructor(code, message) {
-    super(message);
-    this.name = "RlayError";
-    this.code = code;
-  }
+  constructor(code, message) { Object.assign(super(message), { name: "RlayError", code }); }
 }
 
 /** Returns the error of bytes that the specification does not allow. */
@@ -48,7 +43,6 @@ const malformed = (what) => new RlayError(ErrorCode.PROTOCOL, what);
 const connectionLost = (what) => new RlayError(ErrorCode.CONNECTION_LOST, what);
 
 // ----- Dtypes (section 4)
-
 /** What is known of each dtype, by its name and by its code. `">float32"` is the big-endian form of `"float32"`. */
 const DTYPES = new Map();
 for (const [code, [name, Type]] of [
@@ -135,7 +129,6 @@ function checkedShape(shape, size) {
 const sameShape = (a, b) => a.length === b.length && a.every((n, i) => n === b[i]);
 
 // ----- Values (section 5)
-
 /** A Python float: sent, it is one even where the number is an integer. Arithmetic works as with the number, === does not. */
 export class Float extends Number {
   /** The bits of a NaN that was received, as a bigint; undefined otherwise, for the number has them all. */
@@ -225,7 +218,6 @@ TYPED_ARRAYS.set(Uint8Array, "uint8").set(Uint8ClampedArray, "uint8").set(Uint16
 const INT64 = [-(2n ** 63n), 2n ** 63n - 1n];
 
 // ----- Spaces (section 6)
-
 /** The base of all spaces. */
 export class Space {}
 
@@ -270,8 +262,7 @@ export class Box extends Space {
   constructor(low, high, shape = shapeOf(Array.isArray(low) ? low : high), dtype = "float32") {
     super();
     const known = dtypeNamed(dtype);
-    this.dtype = dtype;
-    this.shape = checkedShape(shape, known.size);
+    Object.assign(this, { dtype, shape: checkedShape(shape, known.size) });
     this.low = boundOf(low, known, this.shape, true);
     this.high = boundOf(high, known, this.shape, false);
   }
@@ -385,9 +376,11 @@ export function fit(space, value, place = "the observation") {
 }
 
 // ----- Encoding (sections 2 and 3)
-
 const LEVELS = 32;
 const COUNT = 2 ** 20;
+const ZEROS = new Uint8Array(64);
+/** How many bytes are missing to the next multiple. */
+const missing = (n, multiple) => (multiple - (n % multiple)) % multiple;
 const utf8 = new TextEncoder();
 // Else a decoder repairs what is no UTF-8, and drops U+FEFF at the start.
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -423,12 +416,7 @@ export class Writer {
     return this.bytes.subarray(0, this.at);
   }
 
-  header(kind, seq = 0, ack = 0, re = 0) {
-    const at = this.room(32);
-    this.bytes[at] = kind;
-    for (const [place, x] of [[at + 8, seq], [at + 16, ack], [at + 24, re]]) this._put64(place, x);
-    return this;
-  }
+  header(kind, seq = 0, ack = 0, re = 0) { return this.u8(kind).zeros(7).u64(seq).u64(ack).u64(re); }
 
   // Each of these returns the writer. The place comes first, for making room may replace the view.
   u8(x) { const at = this.room(1); this.bytes[at] = x; return this; }
@@ -439,6 +427,7 @@ export class Writer {
   raw(bytes) { const at = this.room(bytes.length); this.bytes.set(bytes, at); return this; }
   blob(bytes) { return this.u64(bytes.length).raw(bytes); }
   text(x) { return this.blob(utf8.encode(x)); }
+  zeros(n) { return this.raw(ZEROS.subarray(0, n)); }
 
   _put64(at, x) {
     if (typeof x === "bigint") this.view.setBigUint64(at, BigInt.asUintN(64, x), true);
@@ -459,11 +448,6 @@ export class Writer {
     this.u64(items.length);
     for (const item of items) write(item);
     return this;
-  }
-
-  pad(multiple, origin) {
-    const n = (multiple - ((this.at - origin) % multiple)) % multiple;
-    this.raw(new Uint8Array(n));
   }
 
   _nested(write) {
@@ -555,8 +539,8 @@ export class Writer {
     this.u32(0);
     const lengthAt = this.room(8);
     // From the start of the frame, which the length is not part of: pad itself is as long as that.
-    const pad = (64 - (this.at % 64)) % 64;
-    this.u32(pad).raw(new Uint8Array(pad));
+    const pad = missing(this.at, 64);
+    this.u32(pad).zeros(pad);
     const origin = this.at;
     if (pack(this, space, rows, origin)) return this._put64(lengthAt, this.at - origin);
     this.at = start;
@@ -565,7 +549,7 @@ export class Writer {
   }
 }
 
-/** Returns the bytes of a typed array, without copying. */
+/** The bytes of a typed array, not copied. */
 const bytesIn = (data) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
@@ -677,7 +661,7 @@ export class Reader {
   }
 
   zeros(n) {
-    if (this.raw(n).some((byte) => byte !== 0)) throw malformed("padding that is not zero");
+    if (this.raw(n).some((byte) => byte !== 0)) throw malformed("padding or reserved bytes that are not 0");
   }
 
   end() {
@@ -790,7 +774,6 @@ function unsigned(bytes) {
 }
 
 // ----- Packed payloads (section 7)
-
 /** Writes the packed form of all rows and returns true; or returns false for rows that have none. */
 export function pack(writer, space, rows, origin) {
   if (hasArrays(space)) {
@@ -800,7 +783,7 @@ export function pack(writer, space, rows, origin) {
       if (!(row instanceof NdArray) || row.dtype !== dtype || !sameShape(row.shape, shape)) return false;
       writer.raw(bytesIn(row.data));
     }
-    writer.pad(8, origin);
+    writer.zeros(missing(writer.at - origin, 8));
     return true;
   }
   if (space instanceof Discrete) {
@@ -810,7 +793,7 @@ export function pack(writer, space, rows, origin) {
       writer.u64(isInt ? row : row.value);
     }
     for (const row of rows) writer.u8(row instanceof Scalar ? 1 : 0);
-    writer.pad(8, origin);
+    writer.zeros(missing(writer.at - origin, 8));
     return true;
   }
   if (space instanceof Tuple) {
@@ -839,13 +822,13 @@ export function unpack(reader, space, rows) {
     const dtype = DTYPES.get(space.dtype);
     const length = bytesOf(space.shape, dtype.size);
     const arrays = repeat(() => new NdArray(space.dtype, space.shape.slice(), reader.elements(dtype, length)));
-    reader.zeros((8 - ((rows * length) % 8)) % 8);
+    reader.zeros(missing(rows * length, 8));
     return arrays;
   }
   if (space instanceof Discrete) {
     const numbers = repeat(() => reader.i64());
     const marks = repeat(() => reader.flag());
-    reader.zeros((8 - (rows % 8)) % 8);
+    reader.zeros(missing(rows, 8));
     return numbers.map((x, i) => {
       if (!marks[i]) return x;
       try {
@@ -866,8 +849,14 @@ export function unpack(reader, space, rows) {
   throw malformed("a space that has no packed form");
 }
 
-// ----- Messages (section 8)
+function unpackOne(packed, space) {
+  const reader = new Reader(packed);
+  const [element] = unpack(reader, space, 1);
+  reader.end();
+  return element;
+}
 
+// ----- Messages (section 8)
 /** The kinds of frames. */
 export const Kind = Object.freeze({
   HELLO: 0x01, CHALLENGE: 0x02, PROOF: 0x03, WELCOME: 0x04, REJECT: 0x05, GOODBYE: 0x09, ERROR: 0x0a,
@@ -878,8 +867,7 @@ export const Kind = Object.freeze({
 const KINDS = new Map(Object.entries(Kind).map(([name, kind]) => [kind, name]));
 const WIRE = 0;
 const HANDSHAKE_FRAME = 65536;
-/** "RLAY" */
-const MAGIC = 0x59414c52;
+const MAGIC = 0x59414c52; // "RLAY"
 const RESUMABLE = 1n;
 const RESUMING = 2n;
 const slots = (r) => r.list(4, () => r.u32());
@@ -955,9 +943,7 @@ function namesIn(value) {
 export function readFrame(frame) {
   const r = new Reader(frame);
   const kind = r.u8();
-  r.raw(7).forEach((byte) => {
-    if (byte !== 0) throw malformed("reserved bytes of a header that are not 0");
-  });
+  r.zeros(7);
   if (!KINDS.has(kind)) throw malformed(`unknown kind of frame ${kind}`);
   const message = { kind, seq: r.u64(), ack: r.u64(), re: r.u64(), body: undefined };
   if (BODIES[kind]) {
@@ -999,7 +985,6 @@ export const writeBody = {
 };
 
 // ----- Streams (section 1)
-
 /** Cuts a stream of bytes into frames, which it gives to `take`. Throws a RlayError of code PROTOCOL for a length above `limit`. */
 export class FrameReader {
   constructor(take, limit = HANDSHAKE_FRAME) {
@@ -1028,7 +1013,7 @@ export class FrameReader {
         this._take(whole);
         continue;
       }
-      const length = new DataView(whole.buffer, whole.byteOffset).getUint32(0, true);
+      const length = new Reader(whole).u32();
       if (length === 0xffffffff) this.isClosed = true;
       else if (length > this.limit) throw malformed(`a frame of ${length} bytes, where ${this.limit} are the most${foreign(whole)}`);
       else this._begin(length, true);
@@ -1051,13 +1036,11 @@ export class FrameReader {
 
 function foreign(first) {
   const word = String.fromCharCode(...first);
-  if ((first[0] === 0x15 || first[0] === 0x16) && first[1] === 3) return "; this is a TLS peer: use tcp:// at both ends";
-  if (/^(GET |POST|HEAD|PUT |OPTI|HTTP|PRI )/.test(word)) return "; this is an HTTP peer: check address and port";
-  return "";
+  if (/^[\x15\x16]\x03/.test(word)) return "; this is a TLS peer: use tcp:// at both ends";
+  return /^(GET |POST|HEAD|PUT |OPTI|HTTP|PRI )/.test(word) ? "; this is an HTTP peer: check address and port" : "";
 }
 
 // ----- Tokens (section 9): SHA-256 (FIPS 180-4) is here because browsers have it only as a promise
-
 const PRIMES = [];
 for (let n = 2; PRIMES.length < 64; n++) if (PRIMES.every((prime) => n % prime !== 0)) PRIMES.push(n);
 const fraction = (x) => Math.floor((x % 1) * 2 ** 32) | 0;
@@ -1130,7 +1113,6 @@ function random32() {
 }
 
 // ----- Options
-
 const SOFTWARE = "rlay-javascript 0.1.0";
 const HANDSHAKE_TIME = 5000;
 
@@ -1142,9 +1124,8 @@ function checkedOptions(given = {}) {
   for (const [name, value] of Object.entries(given)) if (value !== undefined) options[name] = value;
   const usage = (message) => new RlayError(ErrorCode.USAGE, message);
   const { token, maxSessions, maxFrame, reconnectTimeout } = options;
-  if (token !== null && Array.from(String(token)).filter((c) => !/[\s\p{Cc}]/u.test(c)).length < 8) {
-    throw usage("the token, of the option token or RLAY_TOKEN, has less than eight visible characters; make a long and random one");
-  }
+  const visible = Array.from(token ?? "").filter((c) => !/[\s\p{Cc}]/u.test(c)).length;
+  if (token !== null && visible < 8) throw usage("the token, of token or RLAY_TOKEN, has less than eight visible characters");
   if (!(maxSessions >= 1)) throw usage("maxSessions is at least 1");
   if (!(Number.isSafeInteger(maxFrame) && maxFrame >= HANDSHAKE_FRAME && maxFrame < 2 ** 32 - 1)) {
     throw usage(`maxFrame is a number of bytes from ${HANDSHAKE_FRAME} to 2^32-2`);
@@ -1154,7 +1135,6 @@ function checkedOptions(given = {}) {
 }
 
 // ----- Connections and the handshake (section 9), without sockets and timers
-
 /**
  * One connection of a session, without a socket: `EnvSession.dial()` and `Acceptor.accept()` return it. Give what arrives
  * to `receive(bytes)`, send what `take()` returns until that is null (`onOutput` says when), call `lost()` at the end.
@@ -1165,13 +1145,11 @@ export class Connection {
     Object.assign(this, { session: null, isFinished: false, isAborted: false, onOutput: null, onOpen: null });
     /** Whether the handshake is over; why it has failed, if it has. */
     Object.assign(this, { isOpen: false, error: null });
-    this._messages = messages;
-    this._output = [];
+    Object.assign(this, { _messages: messages, _output: [], _handshake: null });
     this._reader = new FrameReader((frame) => this._frame(frame));
-    this._handshake = null;
   }
 
-  /** Begins a handshake: a generator that is given each frame. */
+  /** Begins a handshake, which is given each frame. */
   _shakeHands(handshake) {
     this._handshake = handshake;
     handshake.next();
@@ -1186,7 +1164,7 @@ export class Connection {
       else this._reader.receive(bytes);
     } catch (error) {
       if (this.isOpen) this.session._violation(this, error);
-      else this._fail(error);
+      else this.abort(error);
     }
     if (this._reader.isClosed) this.closed();
   }
@@ -1204,20 +1182,18 @@ export class Connection {
   /** The peer has closed the connection on purpose; over a stream its close mark says so. */
   closed() {
     if (this.isOpen) this.session._closed(this);
-    this._fail(connectionLost("the peer closed the connection"));
+    this.abort(connectionLost("the peer closed the connection"));
   }
 
   /** The connection has ended without that. */
   lost() {
     if (this.isFinished || this.isAborted) return;
     if (this.isOpen) this.session._lost(this);
-    this._fail(connectionLost("the connection was lost"));
+    this.abort(connectionLost("the connection was lost"));
   }
 
   /** Closes at once, without a word. */
-  abort(error) { this._fail(error); }
-
-  _fail(error) {
+  abort(error) {
     if (this.isAborted || this.isFinished) return;
     this.error ??= error;
     this.isAborted = true;
@@ -1344,9 +1320,7 @@ function* listenersHandshake(connection, acceptor) {
 /** Admits agents that dial: `accept()` returns the Connection for a socket; `onSession(session)` is told of new sessions. */
 export class Acceptor {
   constructor(options = {}) {
-    this.options = checkedOptions(options);
-    this.sessions = new Set();
-    this.onSession = null;
+    Object.assign(this, { options: checkedOptions(options), sessions: new Set(), onSession: null });
   }
 
   accept({ messages = false } = {}) {
@@ -1367,15 +1341,13 @@ export class Acceptor {
     const idle = all.find((session) => !session.hasBegun && performance.now() - session._since > HANDSHAKE_TIME);
     const away = all.filter((session) => session.isLost).sort((a, b) => a._lostAt - b._lostAt)[0];
     if (!idle && !away) return false;
-    if (idle) idle.goodbye(ErrorCode.BUSY, "another agent waits");
-    else away.end(connectionLost("the agent was away when another one came"));
-    this.sessions.delete(idle ?? away);
-    return true;
+    idle?.goodbye(ErrorCode.BUSY, "another agent waits");
+    if (!idle) away.end(connectionLost("the agent was away when another one came"));
+    return this.sessions.delete(idle ?? away);
   }
 }
 
 // ----- The session (sections 10, 13 and 21), without sockets and timers
-
 /** What an agent asks for when it makes an environment: `envId` (text or null), `kwargs` (object), `renderMode` (text or null). */
 export class Make {
   constructor(envId, kwargs, renderMode) { Object.assign(this, { envId, kwargs, renderMode }); }
@@ -1394,7 +1366,6 @@ export class Turn {
   /** Whether the agent still waits for the answer. */
   get isOpen() { return this._session._turn === this; }
   reply(value) { this._session._reply(this, value); }
-
   fail(error) { this._session._answerError(this, envError(error)); }
 }
 
@@ -1505,8 +1476,8 @@ export class EnvSession {
 
   _violation(connection, error) {
     if (connection !== this._connection) return;
-    const message = error.message;
-    this._send(Kind.ERROR, 0, (w) => writeBody.error(w, { code: ErrorCode.PROTOCOL, fatal: true, message }));
+    const said = { code: ErrorCode.PROTOCOL, fatal: true, message: error.message };
+    this._send(Kind.ERROR, 0, (w) => writeBody.error(w, said));
     this.end(error);
   }
 
@@ -1539,12 +1510,8 @@ export class EnvSession {
     if (ack > this._sent || re > this._sent) throw malformed("an acknowledgement of what was not sent");
     this._received = seq;
     this._acknowledge(Math.max(ack, re));
-    if (kind === Kind.GOODBYE) {
-      const text = `the agent said goodbye${body.message && ": "}${shown(body.message)}`;
-      return this.end(body.code === 0 ? null : new RlayError(body.code, text));
-    }
-    if (kind === Kind.ERROR && body.fatal) {
-      return this.end(new RlayError(body.code, `the agent ended the session: ${shown(body.message)}`));
+    if (kind === Kind.GOODBYE || (kind === Kind.ERROR && body.fatal)) {
+      return this.end(body.code === 0 ? null : new RlayError(body.code, `the agent ended the session: ${shown(body.message)}`));
     }
     const refusal = this._refusal(kind, body);
     if (refusal) return this._send(Kind.ERROR, seq, (w) => writeBody.error(w, { ...refusal, fatal: false }));
@@ -1593,21 +1560,14 @@ export class EnvSession {
     else if (kind === Kind.CLOSE) this._state = "closing";
     else if (kind === Kind.STEP) {
       try {
-        turn.action = given(this._action(body.payload));
+        const { packed, values } = body.payload;
+        turn.action = given(values ? values[0] : unpackOne(packed, this.env.actionSpace));
       } catch (error) {
         return refuse(ErrorCode.PROTOCOL, error.message);
       }
     }
     this._isTaken = false;
     this.onTurn?.();
-  }
-
-  _action({ packed, values }) {
-    if (values) return values[0];
-    const reader = new Reader(packed);
-    const [action] = unpack(reader, this.env.actionSpace, 1);
-    reader.end();
-    return action;
   }
 
   _reply(turn, value) {
@@ -1681,12 +1641,10 @@ export class EnvSession {
 }
 
 // ----- Backends: sockets, timers, and the loop that asks environments
-
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const FIRST_PAUSE = 20;
-const LONGEST_PAUSE = 1000;
-const LONGEST_IDLE_PAUSE = 5000;
-const RECONNECT_TIMEOUT = 30000;
+const [FIRST_PAUSE, LONGEST_PAUSE, LONGEST_IDLE_PAUSE, RECONNECT_TIMEOUT] = [20, 1000, 5000, 30000];
+/** The pause after this one. */
+const longer = (pause) => Math.min(Math.max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE);
 
 /** Takes an address apart; `schemes` are those that the caller serves. */
 function parseAddress(text, schemes, options = []) {
@@ -1786,10 +1744,10 @@ const isPolled = (env) => typeof env?.step !== "function";
 class Backend {
   constructor(make, address, options) {
     if (typeof make !== "function") throw new TypeError("a backend takes a function that makes an environment");
-    Object.assign(this, { address, options: checkedOptions(options), _make: make, _isClosed: false, _wake: () => {} });
+    Object.assign(this, { address, options: checkedOptions(options), _make: make, _server: null, _isClosed: false });
     /** Each session, with a promise of its end; how many in a row came to nothing. */
     Object.assign(this, { _sessions: new Map(), _failures: 0 });
-    Object.assign(this, { _turns: [], _said: new Map() });
+    Object.assign(this, { _turns: [], _said: new Map(), _wake: () => {} });
   }
 
   /** The poll form: returns the next Turn of an environment without a `step` method, or null. It never waits. */
@@ -1802,6 +1760,7 @@ class Backend {
   /** Admits no agent any more, ends every session, and returns once their environments are closed. */
   async close() {
     this._isClosed = true;
+    this._server?.close();
     const ends = [...this._sessions.values()];
     for (const session of this._sessions.keys()) session.goodbye();
     this._wake();
@@ -1895,7 +1854,6 @@ export class ServerBackend extends Backend {
       const remedy = "listen on 127.0.0.1, set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes";
       throw new RlayError(ErrorCode.ADDRESS, `${address}: other machines can dial this address, and there is no token; ${remedy}`);
     }
-    this._server = null;
   }
 
   /** Listens; from then on `address` has the real port. Rejects with Node's error if the port is taken. */
@@ -1929,19 +1887,13 @@ export class ServerBackend extends Backend {
     await this._until(() => this._isClosed && this._sessions.size === 0);
   }
 
-  async close() {
-    this._server?.close();
-    await super.close();
-  }
-
   /** Ends a session whose agent does not come back. */
   _expire(session) {
-    const timeout = this.options.reconnectTimeout ?? RECONNECT_TIMEOUT;
     const lostAt = session._lostAt;
-    const end = () => {
+    const expire = () => {
       if (session.isLost && session._lostAt === lostAt) session.end(connectionLost("the agent did not come back"));
     };
-    setTimeout(end, Math.min(timeout, 2 ** 31 - 1)).unref();
+    setTimeout(expire, Math.min(this.options.reconnectTimeout ?? RECONNECT_TIMEOUT, 2 ** 31 - 1)).unref();
   }
 }
 
@@ -1990,7 +1942,7 @@ export class ClientBackend extends Backend {
 
   /** Dials until an agent has admitted the session; false if there will be none. */
   async _begin(session) {
-    for (let pause = FIRST_PAUSE; !session.isOver; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    for (let pause = FIRST_PAUSE; !session.isOver; pause = longer(pause)) {
       try {
         await this._connect(session);
         this._hasDialed = true;
@@ -2010,10 +1962,10 @@ export class ClientBackend extends Backend {
     const { reconnectTimeout } = this.options;
     const deadline = performance.now() + (reconnectTimeout ?? RECONNECT_TIMEOUT);
     // Connections that bring nothing but a Welcome are not made without a pause.
-    session._lossPause = received === session._receivedBefore ? Math.min(Math.max(2 * session._lossPause, FIRST_PAUSE), LONGEST_PAUSE) : 0;
+    session._lossPause = received === session._receivedBefore ? longer(session._lossPause) : 0;
     session._receivedBefore = received;
     if (session._lossPause > 0) await sleep(session._lossPause);
-    for (let pause = FIRST_PAUSE; session.isLost; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    for (let pause = FIRST_PAUSE; session.isLost; pause = longer(pause)) {
       try {
         return await this._connect(session);
       } catch (error) {
@@ -2037,8 +1989,8 @@ export class ClientBackend extends Backend {
     await new Promise((resolve, reject) => {
       connection.onOpen = resolve;
       const onClose = (failure) => {
-        const error = connection.error ?? connectionLost("the connection was lost");
-        if (failure) error.message = failure.message || failure.code;
+        const error = connection.error ?? connectionLost("the connection has ended");
+        if (failure && error.code === ErrorCode.CONNECTION_LOST) error.message = failure.message || failure.code;
         reject(Object.assign(error, { isRefused: failure?.code === "ECONNREFUSED" }));
       };
       if (net) joinSocket(net.connect({ host, port, autoSelectFamily: true }), connection, onClose);
