@@ -5,8 +5,9 @@ rounds. EnvPool is measured where it is installed.
 
     python benches/vector.py --server target/release/examples/cartpole_server
 
-With ``--images target/release/image_server`` the environments are images of 84 x 84 x 4 bytes, beside two bare copies
-of all of them, which a step over shared memory needs at least: into it, and out of it.
+``--vector-server target/release/examples/vector_server`` adds a host whose one simulator steps all poles. With
+``--images target/release/image_server`` the environments are images of 84 x 84 x 4 bytes, beside two bare copies of all
+of them, which a step over shared memory needs at least: into it, and out of it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import rlay
 
 NUMBERS = (1, 8, 64, 256, 1024)
 SCHEMES = ("shm", "unix", "tcp", "quic")
+AT_ONCE = "shm, one simulator"
 ROUND = 0.1
 """Seconds that a contender has in each round."""
 
@@ -174,8 +176,9 @@ def plot(table: dict[int, dict[str, float]], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 5))
     for name in table[NUMBERS[1]]:
         points = [(number, rates[name]) for number, rates in table.items() if name in rates]
-        style = {"linewidth": 2} if name in SCHEMES else {"linestyle": "--", "linewidth": 1}
-        axes.plot(*zip(*points, strict=True), marker="o", label=f"RLay, {name}" if name in SCHEMES else name, **style)
+        is_ours = name in (*SCHEMES, AT_ONCE)
+        style = {"linewidth": 2} if is_ours else {"linestyle": "--", "linewidth": 1}
+        axes.plot(*zip(*points, strict=True), marker="o", label=f"RLay, {name}" if is_ours else name, **style)
     axes.set(xscale="log", yscale="log", xlabel="environments", ylabel="environment steps per second")
     axes.set_title("CartPole: a Rust host in another process, and vectors in the learner's own")
     axes.set_xticks(NUMBERS, [str(number) for number in NUMBERS])
@@ -191,6 +194,9 @@ def main() -> None:
     program = parser.add_mutually_exclusive_group(required=True)
     program.add_argument("--server", help="the program cartpole_server of the examples")
     program.add_argument("--images", help="the program image_server of the benches")
+    parser.add_argument(
+        "--vector-server", help="the program vector_server of the examples: one simulator for all poles"
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--plot", type=Path, default=Path("out/vector.png"))
     arguments = parser.parse_args()
@@ -201,6 +207,8 @@ def main() -> None:
             return
         listen = (arguments.server, "--until-stdin-closes", "--listen")
         servers = {scheme: Server(scheme, folder, *listen) for scheme in SCHEMES}
+        if arguments.vector_server:
+            servers[AT_ONCE] = Server("shm", f"{folder}/at-once", arguments.vector_server, *listen[1:])
         for number in NUMBERS:
             table[number] = measure(servers, number, arguments.rounds)
             print(f"measured {number} environments", file=sys.stderr, flush=True)
@@ -211,7 +219,7 @@ def main() -> None:
     print("|---|" + "---:|" * len(NUMBERS))
     for name in names:
         cells = (f"{table[number][name]:,.0f}" if name in table[number] else "-" for number in NUMBERS)
-        print(f"| {'RLay, ' + name if name in SCHEMES else name} | " + " | ".join(cells) + " |")
+        print(f"| {'RLay, ' + name if name in (*SCHEMES, AT_ONCE) else name} | " + " | ".join(cells) + " |")
     plot(table, arguments.plot)
     print(f"a plot is in {arguments.plot}", file=sys.stderr)
 

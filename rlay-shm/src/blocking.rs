@@ -110,6 +110,8 @@ impl ShmChannel {
         }
         if self.stream.pipe.has(need)? || self.stream.has_ended() {
             wait.on_progress();
+            let spin = if is_flowing { &mut self.flow } else { &mut self.spin };
+            spin.learn_sleep(now.elapsed());
             return Ok(());
         }
         wait.on_would_block(deadline)

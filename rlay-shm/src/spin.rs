@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// How long to spin while the other side is awake: as long as an agent in Python takes between two calls
-/// (docs/adr/0009).
+/// How long to spin while the other side is awake, at least: as long as an agent in Python takes between two calls of
+/// one environment (docs/adr/0009).
 const SPIN: Duration = Duration::from_micros(15);
+/// How long at most. An agent of some hundred environments takes so long; what takes longer is worth a sleep.
+const LONGEST_SPIN: Duration = Duration::from_micros(60);
+/// A wait that ended after no more than this, with the sleep and the wake-up, would have been short without a sleep.
+const SHORT_SLEEP: Duration = Duration::from_micros(150);
 /// How many bytes a side copies in a microsecond, at worst: for as long the other side spins for it, too.
 const BYTES_PER_MICRO: usize = 4 << 10;
 /// The longest spin for that: what takes longer is worth a sleep.
@@ -23,6 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// that wakes up: neither is done, but for an attempt once in a while.
 #[derive(Debug)]
 pub(crate) struct Spin {
+    /// How long a spin for an awake peer is.
+    length: Duration,
     /// How many of the last spins for an awake peer paid, as a moving sum.
     score: u32,
     /// How many waits for an awake peer passed without a spin.
@@ -41,6 +47,7 @@ impl Spin {
 
     pub(crate) fn new() -> Self {
         Self {
+            length: SPIN,
             score: Self::BEST,
             skipped: 0,
             is_ignition: false,
@@ -64,12 +71,22 @@ impl Spin {
             return Duration::ZERO;
         }
         self.skipped = 0;
-        SPIN + Duration::from_micros((bytes / BYTES_PER_MICRO) as u64).min(LONGEST_COPY)
+        self.length + Duration::from_micros((bytes / BYTES_PER_MICRO) as u64).min(LONGEST_COPY)
+    }
+
+    /// Records how long a wait was that ended in a sleep.
+    pub(crate) fn learn_sleep(&mut self, waited: Duration) {
+        if !self.is_ignition && waited <= SHORT_SLEEP {
+            self.length = (self.length * 2).min(LONGEST_SPIN);
+        }
     }
 
     /// Records whether a spin paid.
     pub(crate) fn learn(&mut self, paid: bool, now: Instant) {
         if !self.is_ignition {
+            if paid {
+                self.length = (self.length - self.length / 64).max(SPIN);
+            }
             self.score = if paid { (self.score + 2).min(Self::BEST) } else { self.score.saturating_sub(1) };
             return;
         }

@@ -335,6 +335,7 @@ GIVEN: dict[str, Any] = {
     "max_frame": 1 << 20,
     "reconnect_timeout": 3.0,
     "on_loss": "replace",
+    "copy": False,
     "env_id": "sized",
     "env_kwargs": {"size": 5},
     "log": "somewhere",
