@@ -6,7 +6,7 @@ using Rlay;
 
 internal static class CommandLine {
     /// <summary>Hosts environments as the arguments say, until the program is ended.</summary>
-    public static int Run(string[] arguments, Func<Make, IEnv> make, params string[] allowedKwargs) {
+    public static int Run(string[] arguments, Func<Make, Env> make, params string[] allowedKwargs) {
         string dial = null, listen = null;
         var options = new Options { Token = Options.LaunchedToken, AllowedKwargs = allowedKwargs };
         for (int i = 0; i < arguments.Length; i++) {

@@ -7,7 +7,7 @@ using Rlay;
 internal static class Game {
     static int Main(string[] arguments) => CommandLine.Run(arguments, MakeEnv, "case");
 
-    static IEnv MakeEnv(Make make) {
+    static Env MakeEnv(Make make) {
         object number = make.Kwargs["case"];
         if (make.EnvId == "Echo") return new Echo((int)Value.ToInt64(number));
         if (make.EnvId != null && make.EnvId != "Drift") throw new ArgumentException("there is no " + make.EnvId);
