@@ -13,3 +13,6 @@ build() {
 build Rlay.dll -target:library -doc:"$out/Rlay.xml" "$here/Runtime/Rlay.cs"
 build game.exe "$here/Runtime/Rlay.cs" "$here/tests/Game.cs" "$here/tests/CommandLine.cs"
 build vectors.exe "$here/Runtime/Rlay.cs" "$here/tests/Vectors.cs" "$here/tests/SpaceReader.cs"
+build cartpole.exe "$here/examples/CartPole.cs" "$here/tests/CommandLine.cs" "$here/Runtime/Rlay.cs"
+build unity.exe "$here/tests/UnityLoop.cs" "$here/tests/UnityStubs.cs" "$here/Samples~/Slider/SliderEnvironment.cs" \
+    "$here/Runtime/RlayEnvironment.cs" "$here/Runtime/Rlay.cs"
