@@ -1407,7 +1407,7 @@ public sealed class EnvSession {
 /// Turn turn = host.Poll();                                                   // each frame
 /// if (turn != null &amp;&amp; turn.Kind == TurnKind.Step) turn.Reply(Play(turn.Action));
 /// </code>
-/// One agent after another is served. All methods are for one thread.
+/// One agent after another is served, whatever Options.MaxSessions says. All methods are for one thread.
 /// </summary>
 public sealed class PolledEnv {
     readonly Spec spec;
@@ -1424,7 +1424,7 @@ public sealed class PolledEnv {
         this.spec = spec;
         this.options = options;
         this.address = new Address(address);
-        if (listens) acceptor = new Acceptor(this.address, options, Enqueue);
+        if (listens) acceptor = new Acceptor(this.address, options, 1, Enqueue);
     }
 
     /// <summary>
@@ -1674,7 +1674,8 @@ public sealed class ServerBackend : Backend {
     /// makes each environment.
     /// </summary>
     public ServerBackend(Func<Make, Env> make, string address, Options options = null) : base(make, options) {
-        acceptor = new Acceptor(new Address(address), Options, driver => StartThread(() => Play(driver, null)));
+        Action<Driver> play = driver => StartThread(() => Play(driver, null));
+        acceptor = new Acceptor(new Address(address), Options, Options.MaxSessions, play);
     }
 
     /// <inheritdoc/>
@@ -1998,7 +1999,6 @@ internal sealed class DialDriver : Driver {
     }
 
     protected override void CheckTime() {
-        if (Session.HasPlayed && Connection != null) pauses.Forget();
         if (Connection != null && Session.IsShaking && Clock.Until(handshakeEnd) == 0) {
             Drop("the listener did not answer the handshake within 5 s");
         }
@@ -2009,6 +2009,7 @@ internal sealed class DialDriver : Driver {
 
     public override void Finish() {
         base.Finish();
+        if (Session.HasPlayed) pauses.Forget();
         // Its failure is looked at, so that nobody reports it as unobserved.
         dialing?.ContinueWith(late => {
             if (late.Exception == null) late.Result.Close();
@@ -2112,21 +2113,20 @@ internal sealed class Acceptor {
     const int HandshakesAtOnce = 64;
 
     readonly Options options;
+    readonly int maxSessions;
     readonly Action<Driver> admitted;
     readonly Socket listener;
     readonly List<ListenDriver> sessions = new List<ListenDriver>();
     volatile bool isClosed;
     int handshakes;
 
-    public Acceptor(Address address, Options options, Action<Driver> admitted) {
+    public Acceptor(Address address, Options options, int maxSessions, Action<Driver> admitted) {
         this.options = options;
+        this.maxSessions = maxSessions;
         this.admitted = admitted;
         try {
             IPAddress number = address.Resolve()[0];
             listener = new Socket(number.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-            // On Unix it lets a program that has just ended start again; elsewhere it would let two listen.
-            bool isUnix = Environment.OSVersion.Platform == PlatformID.Unix;
-            if (isUnix) listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
             listener.Bind(new IPEndPoint(number, address.Port));
             listener.Listen(512);
         } catch (SocketException error) {
@@ -2200,7 +2200,7 @@ internal sealed class Acceptor {
         ListenDriver session = null;
         bool canResume = (handshake.Hello.Features & Handshake.Resumable) != 0;
         lock (sessions) {
-            if (!isClosed && sessions.Count < options.MaxSessions) {
+            if (!isClosed && sessions.Count < maxSessions) {
                 ulong limit = Handshake.Agree(options, handshake.Hello.MaxFrame);
                 byte[] ticket = canResume ? Handshake.Random() : null;
                 session = new ListenDriver(this, options, limit, ticket, handshake.Connection);
@@ -2210,7 +2210,7 @@ internal sealed class Acceptor {
             }
         }
         if (session == null) {
-            throw handshake.Refuse(ErrorCode.Busy, "all " + options.MaxSessions + " sessions of this host are taken");
+            throw handshake.Refuse(ErrorCode.Busy, "all " + maxSessions + " sessions of this host are taken");
         }
         try {
             handshake.Welcome(session.Ticket, 0);
