@@ -155,6 +155,7 @@ public sealed class NdArray {
 
     /// <summary>The type of the elements.</summary>
     public DType DType { get; }
+
     /// <summary>
     /// The elements: a <c>float[]</c>, <c>byte[]</c> and so on; of float16, their bits as <c>ushort[]</c>.
     /// </summary>
@@ -941,6 +942,7 @@ public sealed class Turn {
     public object Action { get; internal set; }
     /// <summary>Of Close: why, for people.</summary>
     public string Reason { get; internal set; }
+
     /// <summary>
     /// Answers Make. Throws if the metadata's "render_modes" do not have the mode that was asked for.
     /// </summary>
@@ -1051,6 +1053,7 @@ public sealed class EnvSession {
     internal readonly object Gate = new object();
     /// <summary>Called after each answer, to send it at once.</summary>
     internal Action Answered;
+
     /// <summary>
     /// Begins the handshake over a new connection. It resumes the session if that was admitted before.
     /// </summary>
@@ -2692,6 +2695,7 @@ internal sealed class Outbox {
     readonly List<int> starts = new List<int>();
     /// <summary>The number of the first frame that is kept.</summary>
     ulong first = 1;
+
     /// <summary>
     /// How many of the bytes were sent, and how many may be: a frame that is not written yet may not.
     /// </summary>

@@ -6,7 +6,7 @@ using UnityEngine;
 namespace Rlay.Unity {
 
 /// <summary>
-/// A scene as an environment. Derive from it, say what the spaces are, and add the component to one object of the scene:
+/// A scene as an environment. Derive from it, say what the spaces are, and add the component to one object:
 /// <code>
 /// public class Pong : RlayEnvironment {
 ///     protected override Spec Describe() => new Spec(new BoxSpace(-1, 1, DType.Float32, 4), new DiscreteSpace(3));
@@ -49,7 +49,7 @@ public abstract class RlayEnvironment : MonoBehaviour {
     /// <summary>The spaces, and metadata with the render modes, if there are any.</summary>
     protected abstract Spec Describe();
 
-    /// <summary>Puts everything where an episode begins. Without a seed (null) random numbers go on as they are.</summary>
+    /// <summary>Puts everything where an episode begins. Without a seed (null) the random numbers go on.</summary>
     protected abstract ResetResult BeginEpisode(Seed seed, object options);
 
     /// <summary>Applies the action, before each physics step that it lasts.</summary>
@@ -58,7 +58,7 @@ public abstract class RlayEnvironment : MonoBehaviour {
     /// <summary>Says what has come of the action, after its last physics step.</summary>
     protected abstract StepResult EndStep();
 
-    /// <summary>Draws a frame: an NdArray of uint8 of shape (height, width, 3) for rgb_array, a string for ansi.</summary>
+    /// <summary>Draws a frame: for rgb_array an NdArray of uint8, (height, width, 3); for ansi a string.</summary>
     protected virtual object Draw() {
         throw new RlayException(ErrorCode.Usage, "this environment does not render");
     }
@@ -66,7 +66,7 @@ public abstract class RlayEnvironment : MonoBehaviour {
     /// <summary>The agent has left. Another one may come.</summary>
     protected virtual void AgentLeft(string reason) { }
 
-    /// <summary>What the connection is told. The token is that of RLAY_TOKEN, which games have that an agent launches.</summary>
+    /// <summary>The options of the connection. An agent that launches a game tells it the token.</summary>
     protected virtual Options MakeOptions() => new Options {
         Token = Options.LaunchedToken, Log = line => Debug.Log(line),
     };

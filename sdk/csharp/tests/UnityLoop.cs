@@ -12,7 +12,10 @@ internal sealed class UnityLoop : SliderEnvironment {
 
     static void Main(string[] arguments) {
         var component = new UnityLoop {
-            listens = Array.IndexOf(arguments, "listen") >= 0, address = "tcp://127.0.0.1:0", timeScale = 20, physicsSteps = 2,
+            listens = Array.IndexOf(arguments, "listen") >= 0,
+            address = "tcp://127.0.0.1:0",
+            timeScale = 20,
+            physicsSteps = 2,
         };
         component.OnEnable();
         Console.Out.Flush();

@@ -131,7 +131,8 @@ internal static class Vectors {
                 writer.U16(most);
                 writer.Str(text);
                 body = new Dict {
-                    { "code", (long)code }, { "wire_min", (long)least }, { "wire_max", (long)most }, { "message", text },
+                    { "code", (long)code }, { "wire_min", (long)least }, { "wire_max", (long)most },
+                    { "message", text },
                 };
                 break;
             case Kind.Spec:
@@ -166,7 +167,8 @@ internal static class Vectors {
                     { "error_type", message.ErrorType }, { "message", message.Text }, { "traceback", message.Trace },
                 };
                 body = new Dict {
-                    { "code", (long)message.Code }, { "fatal", message.IsFatal }, { "slots", slots }, { "failure", failure },
+                    { "code", (long)message.Code }, { "fatal", message.IsFatal }, { "slots", slots },
+                    { "failure", failure },
                 };
                 break;
             case Kind.Make:
@@ -228,7 +230,7 @@ internal static class Vectors {
 
 /// <summary>The JSON of docs/wire.md, section 16, made of Dict, List, string, bool and numbers.</summary>
 internal static class Json {
-    static readonly string[] Names = { "bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "f32", "f64" };
+    static readonly string[] Names = "bool i8 i16 i32 i64 u8 u16 u32 u64 f16 f32 f64".Split(' ');
 
     static Dict One(string name, object fields) => new Dict { { name, fields } };
 
@@ -293,7 +295,8 @@ internal static class Json {
         var graph = value as Graph;
         if (graph != null) {
             return One("Graph", new Dict {
-                { "nodes", Value(graph.Nodes) }, { "edges", Value(graph.Edges) }, { "edge_links", Value(graph.EdgeLinks) },
+                { "nodes", Value(graph.Nodes) }, { "edges", Value(graph.Edges) },
+                { "edge_links", Value(graph.EdgeLinks) },
             });
         }
         var opaque = (Opaque)value;

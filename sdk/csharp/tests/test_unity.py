@@ -25,6 +25,7 @@ class Loop:
     """The program, and the lines that it has printed."""
 
     def __init__(self, *arguments: str, **variables: str) -> None:
+        """Start it with these arguments and environment variables."""
         command = ["mono", str(LOOP), *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables})
         self.lines: queue.Queue[str] = queue.Queue()
@@ -44,6 +45,7 @@ class Loop:
 
 @pytest.fixture
 def loops() -> Iterator[list[Loop]]:
+    """Programs that are killed at the end."""
     started: list[Loop] = []
     yield started
     for loop in started:
@@ -72,6 +74,7 @@ def play(env: rlay.ClientEnv | rlay.ServerEnv) -> None:
 
 
 def test_the_game_listens_for_one_agent_after_another(loops: list[Loop]) -> None:
+    """Two agents dial, and the time scale is that of playing."""
     loops.append(Loop("listen"))
     address = loops[0].find("listening at").split()[-1]
     for _ in range(2):
@@ -81,6 +84,7 @@ def test_the_game_listens_for_one_agent_after_another(loops: list[Loop]) -> None
 
 
 def test_the_game_dials(loops: list[Loop]) -> None:
+    """The address is that of the launcher."""
     with rlay.ServerEnv(render_mode="ansi", connect_timeout=WAIT) as env:
         loops.append(Loop(RLAY_ADDRESS=env.address))
         play(env)
@@ -88,6 +92,7 @@ def test_the_game_dials(loops: list[Loop]) -> None:
 
 
 def test_steps_make_little_garbage(loops: list[Loop]) -> None:
+    """So little that Mono's smallest generation is hardly ever collected."""
     loops.append(Loop("listen"))
     with rlay.ClientEnv(loops[0].find("listening at").split()[-1], connect_timeout=WAIT) as env:
         env.reset()

@@ -1,4 +1,4 @@
-// A sample: an object that an agent pushes along the x axis until it rests in the middle. Add it to any object of a scene.
+// A sample: an agent pushes an object along the x axis until it rests in the middle. Add it to any object.
 
 using Rlay;
 using Rlay.Unity;
