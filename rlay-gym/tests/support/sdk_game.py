@@ -124,7 +124,7 @@ CASES: list[gym.Space[Any]] = [
     Graph(Box(-1, 1, (3,), np.float32), Discrete(4)),
     OneOf([Discrete(3), Box(-1, 1, (2,), np.float32)]),
     Box(-1, 1, (3,), np.float16),
-    Box(False, True, (2,), np.bool_),
+    Box(0, 1, (2,), np.bool_),
     Box(-(2**63), 2**63 - 1, (2,), np.int64),
     Box(np.array([-1, -np.inf], np.float32), np.array([1, 5], np.float32), dtype=np.float32),
     Graph(Box(-1, 1, (2,), np.float64), None),

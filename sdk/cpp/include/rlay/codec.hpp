@@ -1354,9 +1354,7 @@ class EnvSession {
     const Error lost{Code::connection_lost, "the connection was lost", {}, {}};
     if (link_ == Link::handshake) refusal_ = lost;
     link_ = Link::none;
-    if (received_ > 0 && !ticket_) end(lost);
-    if (!has_begun_) return;
-    if (!ticket_) end(lost);
+    if (has_begun_ && !ticket_) end(lost);
   }
 
   struct Chunk {
@@ -1432,6 +1430,8 @@ class EnvSession {
   /// Name and version of the agent's software.
   const std::string& peer() const { return peer_; }
   std::uint64_t id() const { return id_; }
+  /// Called after each answer, so that output() can go out at once.
+  std::function<void()> on_answer{};
   std::uint64_t steps() const { return steps_; }
   std::uint64_t episodes() const { return episodes_; }
   const std::optional<Bytes32>& ticket() const { return ticket_; }
@@ -1489,7 +1489,8 @@ class EnvSession {
   void refuse(Error why) {
     refusal_ = std::move(why);
     link_ = Link::none;
-    if (ticket_) end(refusal_);
+    const bool may_pass = refusal_.code == Code::protocol || refusal_.code == Code::busy;
+    if (ticket_ && !may_pass) end(refusal_);
   }
 
   /// The dialer's side of section 9.
@@ -1796,6 +1797,11 @@ class EnvSession {
   void answer(std::uint64_t request, Answer answer) {
     if (request == 0 || request != request_) return;
     request_ = 0;
+    write_answer(request, std::move(answer));
+    if (on_answer) on_answer();
+  }
+
+  void write_answer(std::uint64_t request, Answer answer) {
     if (const auto* error = std::get_if<Error>(&answer)) {
       if (asked_ == Turn::Kind::make) state_ = State::no_env;
       if (asked_ == Turn::Kind::close) state_ = State::closed;

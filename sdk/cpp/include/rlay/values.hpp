@@ -607,7 +607,7 @@ struct Box {
     const std::size_t n = are_alike ? 1 : values.size();
     bound.values.assign(array.data.begin(), array.data.begin() + static_cast<std::ptrdiff_t>(n * sizeof(T)));
     for (std::size_t i = 0; i < n; ++i) {
-      bound.bounded.push_back(detail::is_finite(values[i]) ? 1 : 0);
+      bound.bounded.push_back(detail::is_finite<T>(values[i]) ? 1 : 0);
     }
     return bound;
   }
