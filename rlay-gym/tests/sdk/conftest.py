@@ -47,15 +47,15 @@ class Games:
         line = program.find("listening at ")
         return program, line.split()[-1]
 
-    def agent(self, paradigm: str, **kwargs: Any) -> Any:
-        """Return an environment that a program hosts, or that has dialed in."""
+    def agent(self, paradigm: str, *arguments: str, **kwargs: Any) -> Any:
+        """Return an environment that a program with these arguments hosts, or that has dialed in."""
         options = {"connect_timeout": WAIT, **kwargs}
         if paradigm == "client":
-            _, address = self.listen()
+            _, address = self.listen(*arguments)
             env: Any = rlay.ClientEnv(address, **options)
         else:
             env = rlay.ServerEnv(**options)
-            self.start("--dial", env.address)
+            self.start("--dial", env.address, *arguments)
         self._stack.callback(env.close)
         return env
 

@@ -104,7 +104,8 @@ def test_values_of_every_type(games: Any, paradigm: str) -> None:
 
 
 def test_gymnasiums_own_checker(games: Any, paradigm: str) -> None:
-    check_env(games.agent(paradigm, render_mode="rgb_array"), skip_render_check=True)
+    # It makes a second environment while it has the first.
+    check_env(games.agent(paradigm, "--sessions", "2", render_mode="rgb_array"), skip_render_check=True)
 
 
 def test_errors_of_the_environment(games: Any, paradigm: str) -> None:
