@@ -3,12 +3,13 @@
 #
 #   CXX       the compiler (c++)
 #   STD       the standard (c++17)
+#   OPT       the level of optimization (2); with SANITIZE 0 compiles quickly
 #   SANITIZE  what to check at run time, such as address,undefined
 set -e
 cd "$(dirname "$0")"
 out=../../target/sdk/cpp
 mkdir -p "$out"
-flags="-std=${STD:-c++17} -O2 -g -ffp-contract=off -pthread -Iinclude
+flags="-std=${STD:-c++17} -O${OPT:-2} -g -ffp-contract=off -pthread -Iinclude
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
 if [ -n "$SANITIZE" ]; then flags="$flags -fsanitize=$SANITIZE -fno-sanitize-recover=all"; fi
 cxx=${CXX:-c++}

@@ -2,8 +2,8 @@
 //
 // The loop never waits for the agent. Start an agent that listens, rlay.ServerEnv("tcp://127.0.0.1:5005"), before or after.
 #include <chrono>
+#include <cmath>
 #include <iostream>
-#include <random>
 #include <thread>
 
 #include "rlay/rlay.hpp"
@@ -30,25 +30,17 @@ int main(int count, char** arguments) {
   const rlay::Spec spec{rlay::spaces::Box::unbounded<float>({2}), rlay::spaces::Discrete(2), {{"render_fps", 60}}, {}};
   rlay::ClientBackend agent(spec, count > 1 ? arguments[1] : "tcp://127.0.0.1:5005");
   Balloon balloon;
-  std::optional<rlay::Turn> stepped;  // the step whose frame is under way
-  for (auto next_frame = std::chrono::steady_clock::now(); !agent.error();
-       next_frame += std::chrono::milliseconds(16)) {
-    balloon.advance(stepped && stepped->action.to_int() == 1);
-    if (stepped) {
-      const bool has_landed = balloon.height <= 0;
-      stepped->reply(rlay::StepResult{balloon.seen(), -std::abs(balloon.height - 10), has_landed});
-      stepped.reset();
-    }
-    if (const std::optional<rlay::Turn> turn = agent.poll()) {
-      switch (turn->kind) {
-        case rlay::Turn::Kind::reset:
-          balloon = Balloon();
-          turn->reply(rlay::ResetResult{balloon.seen()});
-          break;
-        case rlay::Turn::Kind::step: stepped = turn; break;
-        case rlay::Turn::Kind::close: std::cout << "the agent has left" << std::endl; break;
-        default: turn->fail(rlay::env_error("NotImplementedError", "this world is not drawn"));
-      }
+  for (auto next_frame = std::chrono::steady_clock::now(); !agent.error(); next_frame += std::chrono::milliseconds(16)) {
+    const std::optional<rlay::Turn> turn = agent.poll();
+    const bool is_step = turn && turn->kind == rlay::Turn::Kind::step;
+    balloon.advance(is_step && turn->action.to_int() == 1);
+    if (is_step) {
+      turn->reply(rlay::StepResult{balloon.seen(), -std::abs(balloon.height - 10), balloon.height <= 0});
+    } else if (turn && turn->kind == rlay::Turn::Kind::reset) {
+      balloon = Balloon();
+      turn->reply(rlay::ResetResult{balloon.seen()});
+    } else if (turn && turn->kind == rlay::Turn::Kind::close) {
+      std::cout << "the agent has left" << std::endl;
     }
     // Here an engine draws.
     std::this_thread::sleep_until(next_frame);
