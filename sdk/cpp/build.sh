@@ -15,7 +15,7 @@ if [ -n "$SANITIZE" ]; then flags="$flags -fsanitize=$SANITIZE -fno-sanitize-rec
 cxx=${CXX:-c++}
 
 # Engines build without exceptions and type information.
-for header in values codec rlay; do
+for header in values wire codec rlay; do
   $cxx $flags -fno-exceptions -fno-rtti -fsyntax-only -x c++ - <<END
 #include "rlay/$header.hpp"
 END
