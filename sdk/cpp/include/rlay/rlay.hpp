@@ -276,6 +276,16 @@ class Socket {
     ::getsockopt(handle_, SOL_SOCKET, SO_ERROR, reinterpret_cast<char*>(&error), &size);
     return error;
   }
+  /// Whether the system has chosen the dialed port, at which nothing listens, as the socket's own.
+  bool is_connected_to_itself() const {
+    sockaddr_storage own{};
+    sockaddr_storage other{};
+    socklen_t own_size = sizeof own;
+    socklen_t other_size = sizeof other;
+    const bool are_known = ::getsockname(handle_, reinterpret_cast<sockaddr*>(&own), &own_size) == 0 &&
+                           ::getpeername(handle_, reinterpret_cast<sockaddr*>(&other), &other_size) == 0;
+    return are_known && own_size == other_size && std::memcmp(&own, &other, static_cast<std::size_t>(own_size)) == 0;
+  }
   void set(int level, int option, int value) {
     ::setsockopt(handle_, level, option, reinterpret_cast<const char*>(&value), sizeof value);
   }
@@ -421,7 +431,9 @@ class Attempt {
 #endif
           if (!is_ready) return std::nullopt;
           error = socket_.connect_error();
-          if (error == 0 && (entry.revents & (POLLERR | POLLHUP)) == 0) return std::move(socket_);
+          const bool is_good = error == 0 && (entry.revents & (POLLERR | POLLHUP)) == 0;
+          if (is_good && !socket_.is_connected_to_itself()) return std::move(socket_);
+          if (is_good) error = refused_code;
         }
         note(error);
         socket_ = Socket();
