@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use rlay_core::{
     Address, Channel, Error, ErrorKind, Frame, Result, TransportOptions,
-    net::{LAST_WORD, LINGER, cannot_connect, check_user, dial_local_async, file, goodbye, look_up},
+    net::{LAST_WORD, LINGER, cannot_connect, check_not_itself, check_user, dial_local_async, file, goodbye, look_up},
     wire::{END, Framing},
 };
 use socket2::{SockRef, Socket};
@@ -37,7 +37,10 @@ pub(crate) async fn connect(address: &Address, options: &TransportOptions) -> Re
         }
         _ => {
             let found = look_up(address).await?;
-            Stream::Tcp(TcpStream::connect(&found[..]).await.map_err(failed)?)
+            let stream = TcpStream::connect(&found[..]).await.map_err(failed)?;
+            let ends = stream.local_addr().and_then(|own| Ok((own, stream.peer_addr()?)));
+            ends.and_then(|(own, peer)| check_not_itself(&stream, own, peer)).map_err(failed)?;
+            Stream::Tcp(stream)
         }
     };
     Ok(Box::new(stream.channel(options, &security)?))

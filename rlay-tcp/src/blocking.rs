@@ -15,8 +15,8 @@ use std::{
 use rlay_core::{
     Address, BlockingChannel, CancelToken, Error, ErrorKind, Frame, Readiness, Result, TransportOptions, Watch,
     net::{
-        LAST_WORD, LINGER, ReadinessWait, Want, cannot_connect, check_user, dial_local, goodbye, is_vain,
-        look_up_blocking,
+        LAST_WORD, LINGER, ReadinessWait, Want, cannot_connect, check_not_itself, check_user, dial_local, goodbye,
+        is_vain, look_up_blocking,
     },
     timeout_error,
     wire::{END, Framing},
@@ -63,6 +63,9 @@ fn dial(to: &SockAddr, options: &TransportOptions, deadline: Option<Instant>) ->
             socket.connect_timeout(to, left)?;
         }
         None => socket.connect(to)?,
+    }
+    if let (Some(own), Some(peer)) = (socket.local_addr()?.as_socket(), to.as_socket()) {
+        check_not_itself(&socket, own, peer)?;
     }
     Ok(socket)
 }

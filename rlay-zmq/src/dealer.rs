@@ -40,6 +40,8 @@ async fn endpoint(address: &Address) -> Result<String> {
     }
     let found = net::look_up(address).await?;
     let mut stream = TcpStream::connect(&found[..]).await.map_err(cannot)?;
+    let ends = stream.local_addr().and_then(|own| Ok((own, stream.peer_addr()?)));
+    ends.and_then(|(own, peer)| net::check_not_itself(&stream, own, peer)).map_err(cannot)?;
     greet(address, &mut stream).await?;
     Ok(format!("tcp://{}", stream.peer_addr().map_err(cannot)?))
 }

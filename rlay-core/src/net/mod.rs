@@ -12,7 +12,7 @@ mod reserve;
 #[cfg(unix)]
 mod user;
 
-use std::{fmt, io, net::SocketAddr, path::Path, time::Duration};
+use std::{fmt, io, net::SocketAddr, os::fd::AsFd, path::Path, time::Duration};
 
 use crate::{
     address::Address,
@@ -117,6 +117,16 @@ pub fn cannot_connect(address: &Address, error: io::Error) -> Error {
         _ => Error::new(ErrorKind::ConnectionLost, text),
     };
     failed.with_source(error)
+}
+
+/// Refuses a connection of a socket to itself, as the kernel makes one where nothing listens at a port out of which it
+/// takes those of dialers, and takes this one. A listener may have the port as soon as the socket is closed.
+pub fn check_not_itself(socket: impl AsFd, own: SocketAddr, peer: SocketAddr) -> io::Result<()> {
+    if own != peer {
+        return Ok(());
+    }
+    rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
+    Err(io::ErrorKind::ConnectionRefused.into())
 }
 
 /// The error of every call on a channel that broke before.
