@@ -31,8 +31,7 @@ public final class Acceptor {
             private Message.Hello hello;
             private byte[] challenge;
 
-            @Override
-            public void frame(byte[] frame) {
+            @Override public void frame(byte[] frame) {
                 if (hello == null) {
                     helloFrame = frame;
                     hello = readHello(accepted, frame);
@@ -63,18 +62,14 @@ public final class Acceptor {
     private Message.Hello readHello(Connection accepted, byte[] frame) {
         // These keep their place in every wire number; what follows may not.
         Reader early = new Reader(frame);
-        if (frame.length < 42 || frame[0] != Message.HELLO) {
-            throw RlayException.malformed("the dialer is no RLay endpoint");
-        }
+        if (frame.length < 42 || frame[0] != Message.HELLO) { throw RlayException.malformed("the dialer is no RLay endpoint"); }
         early.raw(32);
         long magic = early.u32();
         int wireMin = early.u16();
         int wireMax = early.u16();
         int role = early.u8();
         int auth = early.u8();
-        if (magic != Message.MAGIC || role > 1) {
-            throw RlayException.malformed("the dialer is no RLay endpoint");
-        }
+        if (magic != Message.MAGIC || role > 1) { throw RlayException.malformed("the dialer is no RLay endpoint"); }
         if (wireMin > Message.WIRE || wireMax < Message.WIRE) {
             refuse(accepted, Code.INCOMPATIBLE, "this host speaks wire " + Message.WIRE);
         } else if (role == 1) {
@@ -83,9 +78,7 @@ public final class Acceptor {
             refuse(accepted, Code.INCOMPATIBLE, "an unknown kind of authentication");
         } else {
             Message.Hello hello = (Message.Hello) Message.read(frame).body;
-            if (auth == 1 == (options.token != null)) {
-                return hello;
-            }
+            if (auth == 1 == (options.token != null)) { return hello; }
             refuse(accepted, Code.UNAUTHORIZED, options.token == null ? "this host has no token" : "this host asks for a token");
         }
         return null;
@@ -98,19 +91,12 @@ public final class Acceptor {
 
     /** Begins or resumes the session of a dialer that has proved all that was asked of it. */
     private synchronized void admit(Connection accepted, Message.Hello hello, byte[] proof) {
-        if (hello == null) {
-            return;
-        }
+        if (hello == null) { return; }
         if (hello.ticket != null) {
             EnvSession found = null;
-            for (EnvSession session : sessions) {
-                found = session.hasTicket(hello.ticket) ? session : found;
-            }
-            if (found == null) {
-                refuse(accepted, Code.CONNECTION_LOST, "the session has ended");
-            } else {
-                found.resume(accepted, hello, proof);
-            }
+            for (EnvSession session : sessions) { found = session.hasTicket(hello.ticket) ? session : found; }
+            if (found == null) { refuse(accepted, Code.CONNECTION_LOST, "the session has ended"); }
+            else { found.resume(accepted, hello, proof); }
         } else if (!hasRoom()) {
             refuse(accepted, Code.BUSY, "all sessions are taken");
         } else {
@@ -124,9 +110,7 @@ public final class Acceptor {
     /** Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest time. */
     private boolean hasRoom() {
         sessions.removeIf(EnvSession::isOver);
-        if (sessions.size() < options.maxSessions) {
-            return true;
-        }
+        if (sessions.size() < options.maxSessions) { return true; }
         for (EnvSession session : sessions) {
             if (!session.hasBegun() && System.nanoTime() - session.since > HANDSHAKE_MILLISECONDS * 1_000_000) {
                 session.goodbye(Code.BUSY.number, "another agent waits");
@@ -134,9 +118,7 @@ public final class Acceptor {
             }
         }
         EnvSession away = sessions.stream().filter(EnvSession::isLost).min(Comparator.comparingLong(EnvSession::lostAt)).orElse(null);
-        if (away != null) {
-            away.end(RlayException.connectionLost("the agent was away when another one came"));
-        }
+        if (away != null) { away.end(RlayException.connectionLost("the agent was away when another one came")); }
         return away != null && sessions.remove(away);
     }
 }

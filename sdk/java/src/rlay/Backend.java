@@ -25,9 +25,7 @@ public abstract class Backend implements AutoCloseable {
     volatile int failures;
 
     Backend(Make.Factory factory, String address, Options options) {
-        if (factory == null) {
-            throw RlayException.usage("a backend takes a factory that makes environments");
-        }
+        if (factory == null) { throw RlayException.usage("a backend takes a factory that makes environments"); }
         this.factory = factory;
         this.address = address;
         this.options = options.checked();
@@ -40,9 +38,7 @@ public abstract class Backend implements AutoCloseable {
     public abstract void start() throws java.io.IOException;
 
     /** Returns the address; one that listens has its real port once it has started. */
-    public String address() {
-        return address;
-    }
+    public String address() { return address; }
 
     /**
      * The poll form: returns the next request for an environment that is no {@link Env}, or null. It never waits. An engine
@@ -51,9 +47,7 @@ public abstract class Backend implements AutoCloseable {
     public Turn poll() {
         for (Turn turn; (turn = turns.poll()) != null; ) {
             // Whoever has an environment is told of its end, even if nobody waits for the answer.
-            if (turn.isOpen() || turn.kind() == Turn.Kind.CLOSE) {
-                return turn;
-            }
+            if (turn.isOpen() || turn.kind() == Turn.Kind.CLOSE) { return turn; }
         }
         return null;
     }
@@ -62,8 +56,7 @@ public abstract class Backend implements AutoCloseable {
      * Admits no agent any more, ends every session, and returns once their environments are closed; an environment that
      * calls it itself is closed once it returns.
      */
-    @Override
-    public void close() {
+    @Override public void close() {
         isClosed = true;
         hosts.keySet().forEach(EnvSession::goodbye);
         changed();
@@ -84,38 +77,26 @@ public abstract class Backend implements AutoCloseable {
         long deadline = System.nanoTime() + milliseconds * 1_000_000;
         while (!condition.isSo()) {
             long left = milliseconds == 0 ? 0 : (deadline - System.nanoTime() + 999_999) / 1_000_000;
-            if (left < 0 || left == 0 && milliseconds > 0) {
-                return;
-            }
+            if (left < 0 || left == 0 && milliseconds > 0) { return; }
             wait(left);
         }
     }
 
-    final void pause(long milliseconds) throws InterruptedException {
-        awaitUntil(() -> isClosed, Math.max(milliseconds, 1));
-    }
+    final void pause(long milliseconds) throws InterruptedException { awaitUntil(() -> isClosed, Math.max(milliseconds, 1)); }
 
-    final synchronized void changed() {
-        notifyAll();
-    }
+    final synchronized void changed() { notifyAll(); }
 
     /** Logs a line the first, tenth, hundredth… time, for peers can repeat anything. */
     final void logSeldom(String text) {
         int times;
         synchronized (said) {
-            if (said.size() > 1000) {
-                said.clear();
-            }
+            if (said.size() > 1000) { said.clear(); }
             times = said.merge(text, 1, Integer::sum);
         }
-        if (Integer.toString(times).matches("10*")) {
-            log(text + (times > 1 ? " (" + times + " times so far)" : ""));
-        }
+        if (Integer.toString(times).matches("10*")) { log(text + (times > 1 ? " (" + times + " times so far)" : "")); }
     }
 
-    final void log(String text) {
-        options.log.accept(address + ": " + text);
-    }
+    final void log(String text) { options.log.accept(address + ": " + text); }
 
     static Thread thread(String name, Runnable task) {
         Thread thread = new Thread(task, "rlay " + name);
@@ -125,9 +106,7 @@ public abstract class Backend implements AutoCloseable {
     }
 
     /** The pause after this one. */
-    static long longer(long pause) {
-        return Math.min(Math.max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE);
-    }
+    static long longer(long pause) { return Math.min(Math.max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE); }
 
     /** Asks the environment of one session; connections that follow each other bring threads that follow each other. */
     final class Host {
@@ -148,13 +127,9 @@ public abstract class Backend implements AutoCloseable {
             for (;;) {
                 Turn turn;
                 synchronized (this) {
-                    if (runner != null) {
-                        return;
-                    }
+                    if (runner != null) { return; }
                     turn = session.nextTurn();
-                    if (turn == null && (hasEnded || !session.isOver())) {
-                        return;
-                    }
+                    if (turn == null && (hasEnded || !session.isOver())) { return; }
                     hasEnded |= turn == null;
                     runner = Thread.currentThread();
                 }
@@ -179,9 +154,7 @@ public abstract class Backend implements AutoCloseable {
                     case MAKE:
                         env = factory.make(turn.make());
                         turn.reply(env);
-                        if (session.env() != null) {
-                            log("an agent joined");
-                        }
+                        if (session.env() != null) { log("an agent joined"); }
                         break;
                     case RESET: turn.reply(played().reset(turn.seed(), turn.options())); break;
                     case STEP: turn.reply(played().step(turn.action())); break;
@@ -194,27 +167,18 @@ public abstract class Backend implements AutoCloseable {
                 // Errors of the virtual machine are the environment's, too: the agent waits for an answer.
                 logSeldom("the environment failed: " + e);
                 turn.fail(e);
-                if (turn.kind() == Turn.Kind.MAKE) {
-                    closeEnvQuietly();
-                }
+                if (turn.kind() == Turn.Kind.MAKE) { closeEnvQuietly(); }
             }
-            if (turn.kind() == Turn.Kind.MAKE) {
-                changed();
-            }
+            if (turn.kind() == Turn.Kind.MAKE) { changed(); }
         }
 
-        private Env played() {
-            return (Env) env;
-        }
+        private Env played() { return (Env) env; }
 
         private void closeEnv() throws Exception {
             EnvDescription closing = env;
             env = null;
-            if (closing instanceof Env) {
-                ((Env) closing).close();
-            } else if (closing != null) {
-                turns.add(new Turn(session, Turn.Kind.CLOSE, 0, null, null));
-            }
+            if (closing instanceof Env) { ((Env) closing).close(); }
+            else if (closing != null) { turns.add(new Turn(session, Turn.Kind.CLOSE, 0, null, null)); }
         }
 
         private void closeEnvQuietly() {
@@ -259,17 +223,13 @@ public abstract class Backend implements AutoCloseable {
             } else if (!listens && parts.group(3) != null) {
                 wrong = "there is no option insecure_allow_remote where one dials";
             }
-            if (wrong != null) {
-                throw new RlayException(Code.ADDRESS, Writer.shown(address) + ": " + wrong);
-            }
+            if (wrong != null) { throw new RlayException(Code.ADDRESS, Writer.shown(address) + ": " + wrong); }
             shownHost = parts.group(1);
             host = shownHost.replaceAll("[\\[\\]]", "");
             port = Integer.parseInt(parts.group(2));
             allowsRemote = parts.group(3) != null;
         }
 
-        boolean isLoopback() {
-            return host.equals("localhost") || host.equals("::1") || host.matches("127(\\.\\d+){3}");
-        }
+        boolean isLoopback() { return host.equals("localhost") || host.equals("::1") || host.matches("127(\\.\\d+){3}"); }
     }
 }

@@ -21,9 +21,7 @@ public final class ClientBackend extends Backend {
     private boolean hasDialed;
 
     /** Makes a backend for a program that an agent has launched: the address is in the environment variable RLAY_ADDRESS. */
-    public ClientBackend(Make.Factory factory, Options options) {
-        this(factory, launched(), options);
-    }
+    public ClientBackend(Make.Factory factory, Options options) { this(factory, launched(), options); }
 
     /** Makes a backend that dials {@code tcp://host:port}. Throws a RlayException of code ADDRESS for another address. */
     public ClientBackend(Make.Factory factory, String address, Options options) {
@@ -34,15 +32,12 @@ public final class ClientBackend extends Backend {
 
     private static String launched() {
         String address = System.getenv("RLAY_ADDRESS");
-        if (address == null) {
-            throw new RlayException(Code.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set");
-        }
+        if (address == null) { throw new RlayException(Code.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set"); }
         return address;
     }
 
     /** Begins to dial on another thread. What {@link #run} would throw is logged. */
-    @Override
-    public void start() {
+    @Override public void start() {
         thread("dialer", () -> {
             try {
                 run();
@@ -56,16 +51,11 @@ public final class ClientBackend extends Backend {
      * Dials and hosts until {@link #close}, or until the agent that has launched this program is gone. Throws a
      * RlayException where trying again is pointless: another token, another release, no RLay there.
      */
-    @Override
-    public void run() throws InterruptedException {
+    @Override public void run() throws InterruptedException {
         while (!isClosed) {
             awaitUntil(() -> isClosed || hasRoom(), 0);
-            if (hasDialed) {
-                pause(Math.min(FIRST_PAUSE << Math.min(Math.max(failures - 1, 0), 20), LONGEST_IDLE_PAUSE));
-            }
-            if (isClosed) {
-                break;
-            }
+            if (hasDialed) { pause(Math.min(FIRST_PAUSE << Math.min(Math.max(failures - 1, 0), 20), LONGEST_IDLE_PAUSE)); }
+            if (isClosed) { break; }
             Host host = new Host(new EnvSession(options));
             Link link = null;
             try {
@@ -134,9 +124,7 @@ public final class ClientBackend extends Backend {
                     // Connections that bring nothing but a Welcome are not made without a pause.
                     lossPause = session.received() == receivedBefore ? longer(lossPause) : 0;
                     receivedBefore = session.received();
-                    if (lossPause > 0) {
-                        pause(lossPause);
-                    }
+                    if (lossPause > 0) { pause(lossPause); }
                     link = resume(session);
                 }
             }
@@ -156,11 +144,8 @@ public final class ClientBackend extends Backend {
             } catch (Refused e) {
                 boolean isPointless = e.error.code() == Code.UNAUTHORIZED || e.error.code() == Code.INCOMPATIBLE;
                 boolean isGone = e.isByHost && options.reconnectTimeout < 0;
-                if (isPointless || isGone || (System.nanoTime() - since) / 1_000_000 >= timeout) {
-                    session.end(e.error);
-                } else {
-                    pause(pause);
-                }
+                if (isPointless || isGone || (System.nanoTime() - since) / 1_000_000 >= timeout) { session.end(e.error); }
+                else { pause(pause); }
             }
         }
         return null;

@@ -26,8 +26,7 @@ public final class Connection {
     private volatile RlayException error;
     private volatile Runnable onOutput = () -> { };
 
-    Connection() {
-    }
+    Connection() { }
 
     /** Sets what is run whenever there is something to take, and when the connection ends. It must not wait for anything. */
     public void onOutput(Runnable callback) {
@@ -37,49 +36,34 @@ public final class Connection {
 
     /** Takes bytes that have arrived. */
     public void receive(byte[] bytes, int offset, int length) {
-        if (isDone()) {
-            return;
-        }
+        if (isDone()) { return; }
         try {
             stream.receive(bytes, offset, length);
         } catch (RlayException e) {
-            if (isOpen()) {
-                session.violation(this, e);
-            }
+            if (isOpen()) { session.violation(this, e); }
             abort(e);
         }
         if (stream.isClosed && !isDone()) {
-            if (isOpen()) {
-                session.closed(this);
-            }
+            if (isOpen()) { session.closed(this); }
             abort(RlayException.connectionLost("the peer closed the connection"));
         }
     }
 
     private void frame(byte[] frame) {
-        if (isDone()) {
-            return;
-        }
-        if (isOpen()) {
-            session.receive(this, frame);
-        } else {
-            handshake.frame(frame);
-        }
+        if (isDone()) { return; }
+        if (isOpen()) { session.receive(this, frame); }
+        else { handshake.frame(frame); }
     }
 
     /** Returns the next bytes to send, or null. */
     public ByteBuffer take() {
-        synchronized (output) {
-            return output.poll();
-        }
+        synchronized (output) { return output.poll(); }
     }
 
     /** Says that the socket has ended. */
     public void lost() {
         if (!isDone()) {
-            if (isOpen()) {
-                session.lost(this);
-            }
+            if (isOpen()) { session.lost(this); }
             abort(RlayException.connectionLost("the connection was lost"));
         }
     }
@@ -87,9 +71,7 @@ public final class Connection {
     /** Closes at once, without a word; nothing happens where the connection has ended already. */
     void abort(RlayException why) {
         synchronized (output) {
-            if (isDone()) {
-                return;
-            }
+            if (isDone()) { return; }
             error = error == null ? why : error;
             isAborted = true;
         }
@@ -99,9 +81,7 @@ public final class Connection {
     /** Sends a frame, which has its length before it. */
     void push(ByteBuffer frame) {
         synchronized (output) {
-            if (isDone()) {
-                return;
-            }
+            if (isDone()) { return; }
             // The position is that of this connection; another one may send the frame again.
             output.add(frame.duplicate());
         }
@@ -111,9 +91,7 @@ public final class Connection {
     /** Sends the close mark, and nothing after it. */
     void finish(RlayException why) {
         synchronized (output) {
-            if (isDone()) {
-                return;
-            }
+            if (isDone()) { return; }
             error = error == null ? why : error;
             output.add(ByteBuffer.wrap(new byte[] {-1, -1, -1, -1}));
             isFinished = true;
@@ -127,31 +105,19 @@ public final class Connection {
     }
 
     /** Returns whether the handshake is over, and the connection is that of a session. */
-    public boolean isOpen() {
-        return session != null;
-    }
+    public boolean isOpen() { return session != null; }
 
     /** Returns the session, once the handshake is over. */
-    public EnvSession session() {
-        return session;
-    }
+    public EnvSession session() { return session; }
 
     /** Returns whether the socket is to be closed once all is sent. */
-    public boolean isFinished() {
-        return isFinished;
-    }
+    public boolean isFinished() { return isFinished; }
 
     /** Returns whether the socket is to be closed at once. */
-    public boolean isAborted() {
-        return isAborted;
-    }
+    public boolean isAborted() { return isAborted; }
 
-    boolean isDone() {
-        return isFinished || isAborted;
-    }
+    boolean isDone() { return isFinished || isAborted; }
 
     /** Returns why the connection has ended, or null. */
-    public RlayException error() {
-        return error;
-    }
+    public RlayException error() { return error; }
 }

@@ -27,42 +27,29 @@ public enum Dtype {
     }
 
     /** Returns how many bytes an element takes. */
-    public int size() {
-        return size;
-    }
+    public int size() { return size; }
 
     /** Returns whether this is one of the signed or unsigned integers. */
-    public boolean isInteger() {
-        return base >= 1 && base <= 8;
-    }
+    public boolean isInteger() { return base >= 1 && base <= 8; }
 
     /** Returns whether this is one of the types of floating-point numbers. */
-    public boolean isFloat() {
-        return base >= 9;
-    }
+    public boolean isFloat() { return base >= 9; }
 
     /** Returns whether this is one of the big-endian types. */
-    public boolean isBig() {
-        return code > 255;
-    }
+    public boolean isBig() { return code > 255; }
 
-    boolean isSigned() {
-        return base >= 1 && base <= 4;
-    }
+    boolean isSigned() { return base >= 1 && base <= 4; }
 
     /** Returns the dtype of a code of section 4. */
     static Dtype of(long code) {
         for (Dtype dtype : ALL) {
-            if (dtype.code == code) {
-                return dtype;
-            }
+            if (dtype.code == code) { return dtype; }
         }
         throw RlayException.malformed("an unknown dtype");
     }
 
     /** Returns NumPy's name of the dtype. */
-    @Override
-    public String toString() {
+    @Override public String toString() {
         String name = name().toLowerCase(Locale.ROOT);
         return isBig() ? ">" + name.replace("_big", "") : name;
     }
@@ -89,15 +76,11 @@ public enum Dtype {
 
     /** Returns the bits of an integer; for uint64 the number is its own bits. Throws if the dtype does not have it. */
     long bits(long x) {
-        if (isFloat()) {
-            return bits((double) x);
-        }
+        if (isFloat()) { return bits((double) x); }
         int unused = 64 - 8 * size;
         boolean fits = base == 0 ? x == 0 || x == 1
             : size == 8 || (isSigned() ? x << unused >> unused : x << unused >>> unused) == x;
-        if (!fits) {
-            throw new IllegalArgumentException(this + " has no " + x);
-        }
+        if (!fits) { throw new IllegalArgumentException(this + " has no " + x); }
         return x;
     }
 
@@ -135,17 +118,11 @@ public enum Dtype {
 
     /** Returns the 16 bits of the float16 that is nearest, ties to even. */
     static int toFloat16(double x) {
-        if (Double.isNaN(x)) {
-            return 0x7E00;
-        }
+        if (Double.isNaN(x)) { return 0x7E00; }
         int sign = (int) (Double.doubleToRawLongBits(x) >>> 63) << 15;
         double size = Math.abs(x);
-        if (size >= 65520) {
-            return sign | 0x7C00;
-        }
-        if (size < 0x1p-14) {
-            return sign | (int) Math.rint(size * 0x1p24);
-        }
+        if (size >= 65520) { return sign | 0x7C00; }
+        if (size < 0x1p-14) { return sign | (int) Math.rint(size * 0x1p24); }
         int exponent = Math.getExponent(size);
         // A fraction that is rounded up to 1024 makes the exponent one larger, as it has to.
         return sign | (exponent + 15 << 10) + (int) Math.rint((Math.scalb(size, -exponent) - 1) * 1024);

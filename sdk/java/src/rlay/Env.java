@@ -41,13 +41,10 @@ public interface Env extends EnvDescription {
     StepResult step(Object action) throws Exception;
 
     /** Returns a frame: for the mode rgb_array an NdArray of uint8 of shape (height, width, 3), for ansi a String. */
-    default Object render() throws Exception {
-        throw new UnsupportedOperationException("this environment does not render");
-    }
+    default Object render() throws Exception { throw new UnsupportedOperationException("this environment does not render"); }
 
     /** Ends the environment; it is asked nothing any more. */
-    default void close() throws Exception {
-    }
+    default void close() throws Exception { }
 
     /** What {@link #reset} returns. */
     final class ResetResult {

@@ -15,14 +15,10 @@ public interface EnvDescription {
     Space actionSpace();
 
     /** Returns Gymnasium's metadata: {@code Value.dict("render_modes", Arrays.asList("rgb_array"), "render_fps", 30)}. */
-    default Map<?, ?> metadata() {
-        return Collections.emptyMap();
-    }
+    default Map<?, ?> metadata() { return Collections.emptyMap(); }
 
     /** Returns what Gymnasium's EnvSpec says of the environment; null, if nothing. */
-    default Details details() {
-        return null;
-    }
+    default Details details() { return null; }
 
     /** Three facts of an environment; null where one is not known. */
     final class Details {

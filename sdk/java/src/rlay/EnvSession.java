@@ -59,65 +59,41 @@ public final class EnvSession {
     private long keptBytes;
 
     /** Makes a session that has no connection yet. */
-    public EnvSession(Options options) {
-        this.options = options.checked();
-    }
+    public EnvSession(Options options) { this.options = options.checked(); }
 
     /** Returns the environment, once there is one. */
-    public synchronized EnvDescription env() {
-        return env;
-    }
+    public synchronized EnvDescription env() { return env; }
 
     /** Returns how often the agent has stepped. */
-    public synchronized long steps() {
-        return steps;
-    }
+    public synchronized long steps() { return steps; }
 
     /** Returns whether the session has ended. */
-    public synchronized boolean isOver() {
-        return isOver;
-    }
+    public synchronized boolean isOver() { return isOver; }
 
     /** Returns whether the connection was lost, so that another one may take over. */
-    public synchronized boolean isLost() {
-        return isLost;
-    }
+    public synchronized boolean isLost() { return isLost; }
 
     /** Returns why the session has ended; null if it ended in order, or has not. */
-    public synchronized RlayException error() {
-        return error;
-    }
+    public synchronized RlayException error() { return error; }
 
     /** Returns whether the agent has asked for an environment. */
-    synchronized boolean hasBegun() {
-        return hasBegun;
-    }
+    synchronized boolean hasBegun() { return hasBegun; }
 
-    synchronized long lostAt() {
-        return lostAt;
-    }
+    synchronized long lostAt() { return lostAt; }
 
-    synchronized long received() {
-        return received;
-    }
+    synchronized long received() { return received; }
 
-    synchronized boolean waitsFor(Turn asked) {
-        return turn == asked;
-    }
+    synchronized boolean waitsFor(Turn asked) { return turn == asked; }
 
     /** Returns what the agent asks for, once; null if nothing. An agent has one request under way. */
     public synchronized Turn nextTurn() {
-        if (isTaken) {
-            return null;
-        }
+        if (isTaken) { return null; }
         isTaken = true;
         return turn;
     }
 
     /** Ends the session in order. */
-    public void goodbye() {
-        goodbye(0, "");
-    }
+    public void goodbye() { goodbye(0, ""); }
 
     synchronized void goodbye(int code, String message) {
         if (!isOver) {
@@ -128,9 +104,7 @@ public final class EnvSession {
 
     /** Ends the session without a word to the agent, because of an error or, if that is null, in order. */
     synchronized void end(RlayException why) {
-        if (isOver) {
-            return;
-        }
+        if (isOver) { return; }
         isOver = true;
         isLost = false;
         isTaken = true;
@@ -140,11 +114,8 @@ public final class EnvSession {
         for (Connection open : new Connection[] {connection, dialing}) {
             if (open != null) {
                 // One whose handshake is under way has no close mark to send.
-                if (open == connection) {
-                    open.finish(why);
-                } else {
-                    open.abort(new RlayException(Code.CLOSED, "the session is over"));
-                }
+                if (open == connection) { open.finish(why); }
+                else { open.abort(new RlayException(Code.CLOSED, "the session is over")); }
             }
         }
         connection = null;
@@ -175,8 +146,7 @@ public final class EnvSession {
         dialed.handshake = new Connection.Handshake() {
             private byte[] challenge;
 
-            @Override
-            public void frame(byte[] frame) {
+            @Override public void frame(byte[] frame) {
                 Message answer = readHandshake(frame);
                 if (answer.kind == Message.CHALLENGE && options.token != null && challenge == null) {
                     challenge = frame;
@@ -214,9 +184,7 @@ public final class EnvSession {
             RlayException refused = new RlayException(hasEnded ? Code.CONNECTION_LOST : isTold ? code : Code.PROTOCOL,
                 "the agent refused the connection: " + Writer.shown(reject.message));
             dialed.abort(refused);
-            if (hasEnded) {
-                end(refused);
-            }
+            if (hasEnded) { end(refused); }
             return;
         }
         if (answer.kind != Message.WELCOME) {
@@ -271,17 +239,13 @@ public final class EnvSession {
         return welcome;
     }
 
-    synchronized boolean hasTicket(byte[] named) {
-        return !isOver && ticket != null && Message.isSame(ticket, named);
-    }
+    synchronized boolean hasTicket(byte[] named) { return !isOver && ticket != null && Message.isSame(ticket, named); }
 
     /** Goes on without the connection that there is. */
     private void abandon() {
         Connection old = connection;
         connection = null;
-        if (old != null) {
-            old.abort(RlayException.connectionLost("another connection took over"));
-        }
+        if (old != null) { old.abort(RlayException.connectionLost("another connection took over")); }
     }
 
     /** Returns whether a peer that has received so many frames can go on; ends the connection or the session if not. */
@@ -317,9 +281,7 @@ public final class EnvSession {
         connection = next;
         dialing = null;
         isLost = false;
-        if (welcome != null) {
-            next.push(welcome.write().finish());
-        }
+        if (welcome != null) { next.push(welcome.write().finish()); }
         acknowledge(peerReceived);
         kept.forEach(next::push);
         notifyAll();
@@ -328,9 +290,7 @@ public final class EnvSession {
     // ----- What connections say
 
     synchronized void lost(Connection from) {
-        if (from != connection) {
-            return;
-        }
+        if (from != connection) { return; }
         connection = null;
         if (ticket == null) {
             end(RlayException.connectionLost("the connection was lost"));
@@ -341,9 +301,7 @@ public final class EnvSession {
     }
 
     synchronized void closed(Connection from) {
-        if (from == connection) {
-            end(RlayException.connectionLost("the agent left without a goodbye"));
-        }
+        if (from == connection) { end(RlayException.connectionLost("the agent left without a goodbye")); }
     }
 
     synchronized void violation(Connection from, RlayException why) {
@@ -359,11 +317,8 @@ public final class EnvSession {
         long deadline = System.nanoTime() + Math.min(milliseconds, Long.MAX_VALUE / 2_000_000) * 1_000_000;
         while (isLost && lostAt == lostThen) {
             long left = (deadline - System.nanoTime() + 999_999) / 1_000_000;
-            if (left <= 0) {
-                end(RlayException.connectionLost("the agent did not come back"));
-            } else {
-                wait(left);
-            }
+            if (left <= 0) { end(RlayException.connectionLost("the agent did not come back")); }
+            else { wait(left); }
         }
     }
 
@@ -371,9 +326,7 @@ public final class EnvSession {
 
     private void acknowledge(long seq) {
         acknowledged = Math.max(acknowledged, seq);
-        while (sent - kept.size() < acknowledged && !kept.isEmpty()) {
-            keptBytes -= kept.poll().remaining();
-        }
+        while (sent - kept.size() < acknowledged && !kept.isEmpty()) { keptBytes -= kept.poll().remaining(); }
     }
 
     private void send(int kind, long re, Consumer<Writer> write) {
@@ -390,15 +343,11 @@ public final class EnvSession {
             kept.add(frame);
             keptBytes += frame.remaining();
         }
-        if (connection != null) {
-            connection.push(frame);
-        }
+        if (connection != null) { connection.push(frame); }
     }
 
     synchronized void receive(Connection from, byte[] frame) {
-        if (from != connection) {
-            return;
-        }
+        if (from != connection) { return; }
         Message message = Message.read(frame);
         if (message.seq != received + 1) {
             throw RlayException.malformed("frame " + Long.toUnsignedString(message.seq) + " behind frame " + received);
@@ -416,11 +365,8 @@ public final class EnvSession {
             end(ended(failure.code, failure.message));
         } else {
             Message.Failure refusal = refusal(message.kind, message.body);
-            if (refusal == null) {
-                request(message);
-            } else {
-                send(Message.ERROR, message.seq, refusal::write);
-            }
+            if (refusal == null) { request(message); }
+            else { send(Message.ERROR, message.seq, refusal::write); }
         }
     }
 
@@ -445,9 +391,7 @@ public final class EnvSession {
         if (state == State.NO_ENV || state == State.MAKING) {
             return new Message.Failure(Code.USAGE, "the environment is not made yet; send Make first");
         }
-        if (state != State.OPEN) {
-            return new Message.Failure(Code.CLOSED, "the environment is closed");
-        }
+        if (state != State.OPEN) { return new Message.Failure(Code.CLOSED, "the environment is closed"); }
         if (kind == Message.CLOSE) {
             return turn == null ? null : new Message.Failure(Code.BUSY, "an answer is still owed; close after it");
         }
@@ -455,15 +399,11 @@ public final class EnvSession {
         String wrong = slots.isEmpty() ? "a request for no slot"
             : slots.stream().anyMatch(slot -> slot != 0) ? "there is one slot, number 0"
             : slots.size() > 1 ? "a slot is named twice in one request" : null;
-        if (wrong == null && turn != null) {
-            return new Message.Failure(Code.BUSY, "the slot still owes an answer");
-        }
+        if (wrong == null && turn != null) { return new Message.Failure(Code.BUSY, "the slot still owes an answer"); }
         if (wrong == null && kind == Message.STEP && !wasReset) {
             return new Message.Failure(Code.RESET_NEEDED, "Cannot call env.step() before calling env.reset()");
         }
-        if (wrong == null && kind == Message.ATTRIBUTE) {
-            wrong = "this host offers no attributes";
-        }
+        if (wrong == null && kind == Message.ATTRIBUTE) { wrong = "this host offers no attributes"; }
         if (wrong == null && kind == Message.RENDER && renderMode == null) {
             wrong = "there is no render mode; the agent did not ask for one";
         }
@@ -525,9 +465,7 @@ public final class EnvSession {
     // ----- Answers
 
     synchronized void reply(Turn answered, Object answer) {
-        if (answered != turn) {
-            return;
-        }
+        if (answered != turn) { return; }
         try {
             write(answered, answer);
         } catch (RlayException e) {
@@ -583,9 +521,7 @@ public final class EnvSession {
     }
 
     private void spec(Turn answered, EnvDescription made) {
-        if (made == null) {
-            throw new IllegalArgumentException("the factory has made nothing");
-        }
+        if (made == null) { throw new IllegalArgumentException("the factory has made nothing"); }
         Space observations = made.observationSpace();
         Space actions = made.actionSpace();
         Map<String, Object> details = new LinkedHashMap<>();
@@ -611,15 +547,10 @@ public final class EnvSession {
     }
 
     synchronized void answerError(Turn answered, Message.Failure failure) {
-        if (answered != turn) {
-            return;
-        }
+        if (answered != turn) { return; }
         send(Message.ERROR, answered.request, failure::write);
-        if (answered.kind() == Turn.Kind.MAKE) {
-            state = State.NO_ENV;
-        } else if (answered.kind() == Turn.Kind.CLOSE) {
-            state = State.CLOSED;
-        }
+        if (answered.kind() == Turn.Kind.MAKE) { state = State.NO_ENV; }
+        else if (answered.kind() == Turn.Kind.CLOSE) { state = State.CLOSED; }
         turn = null;
     }
 }

@@ -22,9 +22,7 @@ final class FrameReader {
         this.take = take;
     }
 
-    boolean isBetweenFrames() {
-        return !isFrame && have == 0;
-    }
+    boolean isBetweenFrames() { return !isFrame && have == 0; }
 
     void receive(byte[] bytes, int offset, int length) {
         int end = offset + length;
@@ -38,9 +36,7 @@ final class FrameReader {
             System.arraycopy(bytes, start, part, have, n);
             have += n;
             start += n;
-            if (have == wanted) {
-                complete();
-            }
+            if (have == wanted) { complete(); }
         }
     }
 

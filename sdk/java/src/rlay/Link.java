@@ -79,9 +79,7 @@ final class Link implements AutoCloseable {
                     piece.limit(Math.min(piece.limit(), piece.position() + WRITE_PIECE));
                     int n = channel.write(piece);
                     rest.position(rest.position() + n);
-                    if (rest.hasRemaining() && n == 0) {
-                        break;
-                    }
+                    if (rest.hasRemaining() && n == 0) { break; }
                     rest = rest.hasRemaining() ? rest : null;
                 }
             } catch (IOException e) {
@@ -89,9 +87,7 @@ final class Link implements AutoCloseable {
             }
             isStuck = rest != null;
         }
-        if (isStuck || isBroken || connection.isDone()) {
-            selector.wakeup();
-        }
+        if (isStuck || isBroken || connection.isDone()) { selector.wakeup(); }
     }
 
     /** Reads until the connection has ended or, for a handshake, is open. Runs `received` after each piece. */
@@ -109,9 +105,7 @@ final class Link implements AutoCloseable {
                 } else if (!connection.isDone() && !isBroken) {
                     read(buffer, left);
                 }
-                if (isBroken) {
-                    connection.lost();
-                }
+                if (isBroken) { connection.lost(); }
             }
         } catch (IOException e) {
             connection.lost();
@@ -129,16 +123,12 @@ final class Link implements AutoCloseable {
         }
         buffer.clear();
         int n = channel.read(buffer);
-        if (n < 0) {
-            connection.lost();
-        } else if (n > 0) {
-            connection.receive(buffer.array(), 0, n);
-        }
+        if (n < 0) { connection.lost(); }
+        else if (n > 0) { connection.receive(buffer.array(), 0, n); }
     }
 
     /** Sends what there is, if the connection ended in order, and closes the socket. */
-    @Override
-    public void close() {
+    @Override public void close() {
         try {
             long deadline = System.nanoTime() + LINGER_MILLISECONDS * 1_000_000;
             ByteBuffer ignored = ByteBuffer.allocate(4096);
@@ -155,9 +145,7 @@ final class Link implements AutoCloseable {
                 selector.selectedKeys().clear();
                 flush();
                 ignored.clear();
-                if (channel.read(ignored) < 0) {
-                    break;
-                }
+                if (channel.read(ignored) < 0) { break; }
             }
         } catch (IOException e) {
             // The peer is gone.

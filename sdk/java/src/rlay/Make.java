@@ -15,19 +15,13 @@ public final class Make {
     }
 
     /** Returns the name of the environment, or null; a factory of several decides by it. */
-    public String envId() {
-        return envId;
-    }
+    public String envId() { return envId; }
 
     /** Returns the keyword arguments, all of them among those that {@link Options#kwargs} allows. */
-    public Map<String, Object> kwargs() {
-        return kwargs;
-    }
+    public Map<String, Object> kwargs() { return kwargs; }
 
     /** Returns the render mode, or null. A factory throws for one that the environment does not have. */
-    public String renderMode() {
-        return renderMode;
-    }
+    public String renderMode() { return renderMode; }
 
     /** Makes environments, one for each session. */
     public interface Factory {

@@ -37,15 +37,11 @@ final class Message {
         ack = r.u64();
         re = r.u64();
         body = body(kind, r);
-        if (body != null) {
-            r.end();
-        }
+        if (body != null) { r.end(); }
     }
 
     /** Reads a whole frame. Throws a RlayException of code PROTOCOL for one that is malformed. */
-    static Message read(byte[] frame) {
-        return new Message(new Reader(frame));
-    }
+    static Message read(byte[] frame) { return new Message(new Reader(frame)); }
 
     private static Object body(int kind, Reader r) {
         switch (kind) {
@@ -68,9 +64,7 @@ final class Message {
     }
 
     /** Begins a frame of the handshake, which has no numbers. */
-    static Writer handshake(int kind) {
-        return new Writer(HANDSHAKE_FRAME).header(kind, 0, 0, 0);
-    }
+    static Writer handshake(int kind) { return new Writer(HANDSHAKE_FRAME).header(kind, 0, 0, 0); }
 
     static final class Hello {
         int wireMin = WIRE;
@@ -84,19 +78,14 @@ final class Message {
         byte[] ticket;
         long received;
 
-        Hello() {
-        }
+        Hello() { }
 
         Hello(Reader r) {
-            if (r.u32() != MAGIC) {
-                throw RlayException.malformed("no magic word");
-            }
+            if (r.u32() != MAGIC) { throw RlayException.malformed("no magic word"); }
             wireMin = r.u16();
             wireMax = r.u16();
             role = r.u8();
-            if (role > 1) {
-                throw RlayException.malformed("an unknown role");
-            }
+            if (role > 1) { throw RlayException.malformed("an unknown role"); }
             auth = r.u8();
             features = r.u64();
             maxFrame = r.u64();
@@ -110,9 +99,7 @@ final class Message {
 
         Writer write() {
             Writer w = handshake(HELLO).u32(MAGIC).u16(wireMin).u16(wireMax).u8(role).u8(auth).u64(features).u64(maxFrame).text(peer);
-            if (nonce != null) {
-                w.raw(nonce);
-            }
+            if (nonce != null) { w.raw(nonce); }
             return ticket == null ? w : w.raw(ticket).u64(received);
         }
     }
@@ -126,8 +113,7 @@ final class Message {
         byte[] ticket;
         Long received;
 
-        Welcome() {
-        }
+        Welcome() { }
 
         Welcome(Reader r) {
             wire = r.u16();
@@ -142,9 +128,7 @@ final class Message {
         Writer write() {
             Writer w = handshake(WELCOME).u16(wire).u64(features).u64(maxFrame).text(peer);
             w.option(proof, w::raw);
-            if (ticket != null) {
-                w.raw(ticket);
-            }
+            if (ticket != null) { w.raw(ticket); }
             return received == null ? w : w.u64(received);
         }
     }
@@ -169,9 +153,7 @@ final class Message {
             message = r.text();
         }
 
-        Writer write() {
-            return handshake(REJECT).u32(code).u16(wireMin).u16(wireMax).told(message);
-        }
+        Writer write() { return handshake(REJECT).u32(code).u16(wireMin).u16(wireMax).told(message); }
     }
 
     static final class Goodbye {
@@ -183,9 +165,7 @@ final class Message {
             this.message = message;
         }
 
-        void write(Writer w) {
-            w.u32(code).told(message);
-        }
+        void write(Writer w) { w.u32(code).told(message); }
     }
 
     /** The body of Error. */
@@ -197,9 +177,7 @@ final class Message {
         final String message;
         final String traceback;
 
-        Failure(RlayException.Code code, String message) {
-            this(code, false, "", message, "");
-        }
+        Failure(RlayException.Code code, String message) { this(code, false, "", message, ""); }
 
         Failure(RlayException.Code code, boolean isFatal, String errorType, String message, String traceback) {
             this.code = code.number;
@@ -219,9 +197,7 @@ final class Message {
             traceback = r.text();
         }
 
-        void write(Writer w) {
-            w.u32(code).flag(isFatal).list(slots, w::u32).told(errorType).told(message).told(traceback);
-        }
+        void write(Writer w) { w.u32(code).flag(isFatal).list(slots, w::u32).told(errorType).told(message).told(traceback); }
     }
 
     static final class MakeBody {
@@ -237,9 +213,7 @@ final class Message {
             renderMode = r.option(() -> r.text(256));
             slots = r.u32();
             autoreset = r.u8();
-            if (autoreset > 2) {
-                throw RlayException.malformed("an unknown autoreset mode");
-            }
+            if (autoreset > 2) { throw RlayException.malformed("an unknown autoreset mode"); }
         }
     }
 
@@ -247,13 +221,9 @@ final class Message {
     static class Slots {
         final List<Long> slots;
 
-        Slots(Reader r) {
-            this(r.list(4, r::u32));
-        }
+        Slots(Reader r) { this(r.list(4, r::u32)); }
 
-        Slots(List<Long> slots) {
-            this.slots = slots;
-        }
+        Slots(List<Long> slots) { this.slots = slots; }
     }
 
     static final class Reset extends Slots {
@@ -281,9 +251,7 @@ final class Message {
             } else {
                 packed = null;
                 values = new ArrayList<>();
-                for (int i = 0; i < slots.size(); i++) {
-                    values.add(r.value());
-                }
+                for (int i = 0; i < slots.size(); i++) { values.add(r.value()); }
             }
         }
     }
@@ -298,9 +266,7 @@ final class Message {
             super(r);
             name = r.text(256);
             access = r.u8();
-            if (access > 2) {
-                throw RlayException.malformed("an unknown access");
-            }
+            if (access > 2) { throw RlayException.malformed("an unknown access"); }
             values = access > 0 ? r.list(4, r::value) : new ArrayList<>();
             if (access == 1 && values.size() != slots.size()) {
                 throw RlayException.malformed("another number of values than of slots");
@@ -311,9 +277,7 @@ final class Message {
             }
         }
 
-        Map<?, ?> named() {
-            return (Map<?, ?>) kwargs;
-        }
+        Map<?, ?> named() { return (Map<?, ?>) kwargs; }
     }
 
     // ----- Tokens (section 9)
@@ -344,7 +308,5 @@ final class Message {
     }
 
     /** Compares in a time that does not depend on where the two differ. */
-    static boolean isSame(byte[] a, byte[] b) {
-        return a != null && MessageDigest.isEqual(a, b);
-    }
+    static boolean isSame(byte[] a, byte[] b) { return a != null && MessageDigest.isEqual(a, b); }
 }

@@ -15,9 +15,7 @@ public final class Options {
     List<String> kwargs = Collections.emptyList();
     Consumer<String> log = line -> System.err.println("rlay: " + line);
 
-    private static String emptyToNull(String text) {
-        return text == null || text.isEmpty() ? null : text;
-    }
+    private static String emptyToNull(String text) { return text == null || text.isEmpty() ? null : text; }
 
     /** Sets the token that both ends know, in place of that of the environment variable RLAY_TOKEN; null for none. */
     public Options token(String text) {
@@ -61,9 +59,7 @@ public final class Options {
             ? "the token, of token() or RLAY_TOKEN, has less than eight visible characters"
             : maxSessions < 1 ? "maxSessions is at least 1"
             : maxFrame < 65536 || maxFrame > Integer.MAX_VALUE - 1023L ? "maxFrame is a number of bytes from 65536 to 2^31 - 1024" : null;
-        if (wrong != null) {
-            throw RlayException.usage(wrong);
-        }
+        if (wrong != null) { throw RlayException.usage(wrong); }
         return this;
     }
 

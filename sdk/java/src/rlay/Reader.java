@@ -31,9 +31,7 @@ final class Reader {
         this.view = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     }
 
-    int left() {
-        return bytes.length - at;
-    }
+    int left() { return bytes.length - at; }
 
     /** Passes over bytes, which are there, and returns where they begin. A negative number is one of 2^63 or more. */
     private int skip(long n) {
@@ -45,49 +43,33 @@ final class Reader {
         return start;
     }
 
-    int u8() {
-        return bytes[skip(1)] & 0xFF;
-    }
+    int u8() { return bytes[skip(1)] & 0xFF; }
 
     boolean flag() {
         int x = u8();
-        if (x > 1) {
-            throw RlayException.malformed("a bool is 0 or 1");
-        }
+        if (x > 1) { throw RlayException.malformed("a bool is 0 or 1"); }
         return x == 1;
     }
 
-    int u16() {
-        return view.getShort(skip(2)) & 0xFFFF;
-    }
+    int u16() { return view.getShort(skip(2)) & 0xFFFF; }
 
-    long u32() {
-        return view.getInt(skip(4)) & 0xFFFFFFFFL;
-    }
+    long u32() { return view.getInt(skip(4)) & 0xFFFFFFFFL; }
 
     /** Returns the bits of an i64 or u64. */
-    long u64() {
-        return view.getLong(skip(8));
-    }
+    long u64() { return view.getLong(skip(8)); }
 
     byte[] raw(long n) {
         int start = skip(n);
         return Arrays.copyOfRange(bytes, start, at);
     }
 
-    byte[] blob() {
-        return raw(u64());
-    }
+    byte[] blob() { return raw(u64()); }
 
-    String text() {
-        return text(Integer.MAX_VALUE);
-    }
+    String text() { return text(Integer.MAX_VALUE); }
 
     String text(int most) {
         byte[] blob = blob();
-        if (blob.length > most) {
-            throw RlayException.malformed("a name that is too long");
-        }
+        if (blob.length > most) { throw RlayException.malformed("a name that is too long"); }
         String text = new String(blob, StandardCharsets.UTF_8);
         // Stands for what is no UTF-8, or for itself.
         if (text.indexOf('\uFFFD') >= 0) {
@@ -100,9 +82,7 @@ final class Reader {
         return text;
     }
 
-    <T> T option(Supplier<T> read) {
-        return flag() ? read.get() : null;
-    }
+    <T> T option(Supplier<T> read) { return flag() ? read.get() : null; }
 
     /** Returns the number of items in a list, each of which takes at least so many bytes. */
     private int items(int size) {
@@ -116,41 +96,29 @@ final class Reader {
     <T> List<T> list(int size, Supplier<T> read) {
         int n = items(size);
         List<T> list = new ArrayList<>();
-        for (int i = 0; i < n; i++) {
-            list.add(read.get());
-        }
+        for (int i = 0; i < n; i++) { list.add(read.get()); }
         return list;
     }
 
     long[] numbers() {
         long[] numbers = new long[items(8)];
-        for (int i = 0; i < numbers.length; i++) {
-            numbers[i] = u64();
-        }
+        for (int i = 0; i < numbers.length; i++) { numbers[i] = u64(); }
         return numbers;
     }
 
     void zeros(long n) {
         for (byte x : raw(n)) {
-            if (x != 0) {
-                throw RlayException.malformed("padding or reserved bytes that are not 0");
-            }
+            if (x != 0) { throw RlayException.malformed("padding or reserved bytes that are not 0"); }
         }
     }
 
     void end() {
-        if (left() > 0) {
-            throw RlayException.malformed(left() + " bytes too many");
-        }
+        if (left() > 0) { throw RlayException.malformed(left() + " bytes too many"); }
     }
 
     <T> T nested(Supplier<T> read) {
-        if (depth == 0) {
-            throw RlayException.malformed("nested too deep");
-        }
-        if (count == 0) {
-            throw RlayException.malformed("too many values");
-        }
+        if (depth == 0) { throw RlayException.malformed("nested too deep"); }
+        if (count == 0) { throw RlayException.malformed("too many values"); }
         depth--;
         count--;
         T result = read.get();
@@ -158,26 +126,20 @@ final class Reader {
         return result;
     }
 
-    Dtype dtype() {
-        return Dtype.of(u32());
-    }
+    Dtype dtype() { return Dtype.of(u32()); }
 
     /** Returns bytes of elements. */
     byte[] elements(Dtype dtype, long n) {
         byte[] elements = raw(n);
         if (dtype == Dtype.BOOL) {
             for (byte x : elements) {
-                if (x != 0 && x != 1) {
-                    throw RlayException.malformed("a bool is 0 or 1");
-                }
+                if (x != 0 && x != 1) { throw RlayException.malformed("a bool is 0 or 1"); }
             }
         }
         return elements;
     }
 
-    Object value() {
-        return nested(this::plainValue);
-    }
+    Object value() { return nested(this::plainValue); }
 
     private Object plainValue() {
         int tag = (int) u32();
@@ -235,16 +197,10 @@ final class Reader {
     Object key() {
         int start = at;
         Object key = value();
-        if (!Writer.isKey(key)) {
-            throw RlayException.malformed("a key that can be none");
-        }
+        if (!Writer.isKey(key)) { throw RlayException.malformed("a key that can be none"); }
         if (!Writer.isFreeKey(key)) {
-            if (at - start > 256 && !(key instanceof Opaque)) {
-                throw RlayException.malformed("a key that is too long");
-            }
-            if (keys-- == 0) {
-                throw RlayException.malformed("too many keys that are neither texts nor small integers");
-            }
+            if (at - start > 256 && !(key instanceof Opaque)) { throw RlayException.malformed("a key that is too long"); }
+            if (keys-- == 0) { throw RlayException.malformed("too many keys that are neither texts nor small integers"); }
         }
         return key;
     }
@@ -260,21 +216,15 @@ final class Reader {
 
     static byte[] reversed(byte[] bytes) {
         byte[] reversed = new byte[bytes.length];
-        for (int i = 0; i < bytes.length; i++) {
-            reversed[i] = bytes[bytes.length - 1 - i];
-        }
+        for (int i = 0; i < bytes.length; i++) { reversed[i] = bytes[bytes.length - 1 - i]; }
         return reversed;
     }
 
     /** Reads the head of a payload; returns whether it is packed, and what is left are the packed bytes alone. */
     boolean payloadIsPacked() {
         long form = u32();
-        if (form > 1) {
-            throw RlayException.malformed("an unknown form of a payload");
-        }
-        if (form == 1) {
-            return false;
-        }
+        if (form > 1) { throw RlayException.malformed("an unknown form of a payload"); }
+        if (form == 1) { return false; }
         long length = u64();
         long pad = u32();
         if (pad > 63 || (at + pad) % 64 != 0) {

@@ -11,16 +11,12 @@ public final class RlayException extends RuntimeException {
 
         final int number;
 
-        Code(int number) {
-            this.number = number;
-        }
+        Code(int number) { this.number = number; }
 
         /** Returns the code of a number that a peer has sent. What is never sent, or unknown, breaks the protocol. */
         static Code sent(long number) {
             for (Code code : values()) {
-                if (code.number == number && code != ADDRESS && (number < 10 || code == UNAUTHORIZED)) {
-                    return code;
-                }
+                if (code.number == number && code != ADDRESS && (number < 10 || code == UNAUTHORIZED)) { return code; }
             }
             return PROTOCOL;
         }
@@ -34,19 +30,11 @@ public final class RlayException extends RuntimeException {
     }
 
     /** Returns what went wrong. */
-    public Code code() {
-        return code;
-    }
+    public Code code() { return code; }
 
-    static RlayException malformed(String what) {
-        return new RlayException(Code.PROTOCOL, what);
-    }
+    static RlayException malformed(String what) { return new RlayException(Code.PROTOCOL, what); }
 
-    static RlayException connectionLost(String what) {
-        return new RlayException(Code.CONNECTION_LOST, what);
-    }
+    static RlayException connectionLost(String what) { return new RlayException(Code.CONNECTION_LOST, what); }
 
-    static RlayException usage(String what) {
-        return new RlayException(Code.USAGE, what);
-    }
+    static RlayException usage(String what) { return new RlayException(Code.USAGE, what); }
 }

@@ -28,9 +28,7 @@ public final class ServerBackend extends Backend {
         place = new Place(address, true);
         acceptor = new Acceptor(options, session -> {
             new Host(session);
-            if (isClosed) {
-                session.goodbye();
-            }
+            if (isClosed) { session.goodbye(); }
         });
         if (!place.isLoopback() && options.token == null && !place.allowsRemote) {
             throw new RlayException(Code.ADDRESS, address + ": other machines can dial this address, and there is no token; listen on"
@@ -38,26 +36,19 @@ public final class ServerBackend extends Backend {
         }
     }
 
-    @Override
-    public void start() throws IOException {
+    @Override public void start() throws IOException {
         listen();
         thread("listener", this::acceptAll);
     }
 
-    @Override
-    public void run() throws IOException, InterruptedException {
-        if (server == null) {
-            start();
-        }
+    @Override public void run() throws IOException, InterruptedException {
+        if (server == null) { start(); }
         awaitUntil(() -> isClosed && hosts.isEmpty(), 0);
     }
 
-    @Override
-    public void close() {
+    @Override public void close() {
         isClosed = true;
-        if (server != null) {
-            Link.closeQuietly(server);
-        }
+        if (server != null) { Link.closeQuietly(server); }
         super.close();
     }
 
@@ -110,9 +101,7 @@ public final class ServerBackend extends Backend {
         try (Link link = new Link(channel, connection)) {
             link.run(false, () -> {
                 Host host = connection.isOpen() ? hosts.get(connection.session()) : null;
-                if (host != null) {
-                    host.pump();
-                }
+                if (host != null) { host.pump(); }
             });
         } catch (IOException e) {
             Link.closeQuietly(channel);

@@ -26,30 +26,21 @@ import rlay.Value.TupleValue;
  * <p>Their constructors throw IllegalArgumentException for spaces that do not exist.
  */
 public abstract class Space {
-    private Space() {
-    }
+    private Space() { }
 
     abstract void write(Writer w);
 
     /** Writes the packed form of elements, behind the place where the payload begins; false if they have none (section 7). */
-    boolean pack(Writer w, Object[] rows, int origin) {
-        return false;
-    }
+    boolean pack(Writer w, Object[] rows, int origin) { return false; }
 
     /** Reads the packed form of so many elements. */
-    Object[] unpack(Reader r, int rows) {
-        throw RlayException.malformed("a space that has no packed form");
-    }
+    Object[] unpack(Reader r, int rows) { throw RlayException.malformed("a space that has no packed form"); }
 
     /** Returns an observation with Java's arrays as those of the space, at whatever place in it. */
-    Object fit(Object value) {
-        return value;
-    }
+    Object fit(Object value) { return value; }
 
     private static void require(boolean isSo, String what) {
-        if (!isSo) {
-            throw new IllegalArgumentException(what);
-        }
+        if (!isSo) { throw new IllegalArgumentException(what); }
     }
 
     /** A space whose elements are arrays. */
@@ -65,50 +56,33 @@ public abstract class Space {
         }
 
         /** Returns the type of the elements' elements. */
-        public Dtype dtype() {
-            return dtype;
-        }
+        public Dtype dtype() { return dtype; }
 
         /** Returns the size of each dimension. */
-        public long[] shape() {
-            return shape.clone();
-        }
+        public long[] shape() { return shape.clone(); }
 
-        long size() {
-            return Value.byteCount(shape, 1);
-        }
+        long size() { return Value.byteCount(shape, 1); }
 
-        @Override
-        boolean pack(Writer w, Object[] rows, int origin) {
-            if (dtype.isBig()) {
-                return false;
-            }
+        @Override boolean pack(Writer w, Object[] rows, int origin) {
+            if (dtype.isBig()) { return false; }
             for (Object row : rows) {
-                if (!(row instanceof NdArray && ((NdArray) row).is(dtype, shape))) {
-                    return false;
-                }
+                if (!(row instanceof NdArray && ((NdArray) row).is(dtype, shape))) { return false; }
                 w.raw(((NdArray) row).bytes());
             }
             w.padFrom(origin);
             return true;
         }
 
-        @Override
-        Object[] unpack(Reader r, int rows) {
-            if (dtype.isBig()) {
-                return super.unpack(r, rows);
-            }
+        @Override Object[] unpack(Reader r, int rows) {
+            if (dtype.isBig()) { return super.unpack(r, rows); }
             long length = Value.byteCount(shape, dtype.size);
             Object[] elements = new Object[rows];
-            for (int i = 0; i < rows; i++) {
-                elements[i] = new NdArray(dtype, shape, r.elements(dtype, length));
-            }
+            for (int i = 0; i < rows; i++) { elements[i] = new NdArray(dtype, shape, r.elements(dtype, length)); }
             r.zeros(-(rows * length) & 7);
             return elements;
         }
 
-        @Override
-        Object fit(Object value) {
+        @Override Object fit(Object value) {
             boolean isArray = value != null && value.getClass().isArray() && !(value instanceof Object[] || value instanceof char[]);
             // Bytes are something else in Python, but not where an array is wanted.
             return isArray && (dtype.size == 1 || !(value instanceof byte[])) ? NdArray.from(dtype, value, shape) : value;
@@ -167,9 +141,7 @@ public abstract class Space {
 
         void write(Writer w) {
             w.u32(isUniform ? 0 : 1).raw(values);
-            for (boolean x : bounded) {
-                w.flag(x);
-            }
+            for (boolean x : bounded) { w.flag(x); }
         }
     }
 
@@ -206,12 +178,9 @@ public abstract class Space {
             this.high = high;
         }
 
-        private static NdArray longBound(Dtype dtype, long x) {
-            return NdArray.of(dtype, new long[] {x});
-        }
+        private static NdArray longBound(Dtype dtype, long x) { return NdArray.of(dtype, new long[] {x}); }
 
-        @Override
-        void write(Writer w) {
+        @Override void write(Writer w) {
             w.u32(0).u32(dtype.code).numbers(shape);
             low.write(w);
             high.write(w);
@@ -225,14 +194,10 @@ public abstract class Space {
         final Dtype dtype;
 
         /** Makes the space of the integers from 0 to n - 1. */
-        public Discrete(long n) {
-            this(n, 0);
-        }
+        public Discrete(long n) { this(n, 0); }
 
         /** Makes the space of the integers from start to start + n - 1. */
-        public Discrete(long n, long start) {
-            this(n, start, Dtype.INT64);
-        }
+        public Discrete(long n, long start) { this(n, start, Dtype.INT64); }
 
         /** Makes the space with another integer dtype than int64. */
         public Discrete(long n, long start, Dtype dtype) {
@@ -243,45 +208,28 @@ public abstract class Space {
         }
 
         /** Returns how many integers there are; beyond 2^63 - 1 as an unsigned number. */
-        public long n() {
-            return n;
-        }
+        public long n() { return n; }
 
         /** Returns the lowest integer. */
-        public long start() {
-            return start;
-        }
+        public long start() { return start; }
 
-        @Override
-        void write(Writer w) {
-            w.u32(1).u32(dtype.code).u64(n).u64(start);
-        }
+        @Override void write(Writer w) { w.u32(1).u32(dtype.code).u64(n).u64(start); }
 
-        @Override
-        boolean pack(Writer w, Object[] rows, int origin) {
+        @Override boolean pack(Writer w, Object[] rows, int origin) {
             for (Object row : rows) {
-                if (!Writer.isInt(row) && !isScalar(row)) {
-                    return false;
-                }
+                if (!Writer.isInt(row) && !isScalar(row)) { return false; }
                 w.u64(((Number) row).longValue());
             }
-            for (Object row : rows) {
-                w.flag(isScalar(row));
-            }
+            for (Object row : rows) { w.flag(isScalar(row)); }
             w.padFrom(origin);
             return true;
         }
 
-        private boolean isScalar(Object x) {
-            return x instanceof Scalar && ((Scalar) x).dtype == dtype;
-        }
+        private boolean isScalar(Object x) { return x instanceof Scalar && ((Scalar) x).dtype == dtype; }
 
-        @Override
-        Object[] unpack(Reader r, int rows) {
+        @Override Object[] unpack(Reader r, int rows) {
             Object[] elements = new Object[rows];
-            for (int i = 0; i < rows; i++) {
-                elements[i] = r.u64();
-            }
+            for (int i = 0; i < rows; i++) { elements[i] = r.u64(); }
             for (int i = 0; i < rows; i++) {
                 if (r.flag()) {
                     try {
@@ -301,24 +249,17 @@ public abstract class Space {
         final boolean isInt;
 
         /** Makes the space of arrays of one dimension. */
-        public MultiBinary(long n) {
-            this(new long[] {n}, true);
-        }
+        public MultiBinary(long n) { this(new long[] {n}, true); }
 
         /** Makes the space of arrays of this shape. */
-        public MultiBinary(long[] shape) {
-            this(shape, false);
-        }
+        public MultiBinary(long[] shape) { this(shape, false); }
 
         MultiBinary(long[] shape, boolean isInt) {
             super(Dtype.INT8, shape, 1);
             this.isInt = isInt;
         }
 
-        @Override
-        void write(Writer w) {
-            w.u32(2).numbers(shape).flag(isInt);
-        }
+        @Override void write(Writer w) { w.u32(2).numbers(shape).flag(isInt); }
     }
 
     /** Arrays of integers, each with its own count and start. Elements are NdArrays; as an observation also Java arrays. */
@@ -327,36 +268,25 @@ public abstract class Space {
         final long[] start;
 
         /** Makes the space of arrays of int64 of one dimension, whose integers begin at 0. */
-        public MultiDiscrete(long... nvec) {
-            this(nvec, new long[nvec.length]);
-        }
+        public MultiDiscrete(long... nvec) { this(nvec, new long[nvec.length]); }
 
         /** Makes the space of arrays of int64 of one dimension. */
-        public MultiDiscrete(long[] nvec, long[] start) {
-            this(Dtype.INT64, new long[] {nvec.length}, nvec, start);
-        }
+        public MultiDiscrete(long[] nvec, long[] start) { this(Dtype.INT64, new long[] {nvec.length}, nvec, start); }
 
         /** Makes the space of arrays of an integer dtype and a shape, with counts and starts in C order. */
         public MultiDiscrete(Dtype dtype, long[] shape, long[] nvec, long[] start) {
             super(dtype, shape, 8);
             require(dtype.isInteger(), "a MultiDiscrete of " + dtype);
             require(nvec.length == size() && start.length == size(), "a MultiDiscrete whose counts or starts do not fit its shape");
-            for (long n : nvec) {
-                require(n >= 1, "a MultiDiscrete with a count of " + n);
-            }
+            for (long n : nvec) { require(n >= 1, "a MultiDiscrete with a count of " + n); }
             this.nvec = nvec.clone();
             this.start = start.clone();
         }
 
         /** Returns the lowest integers. */
-        public long[] start() {
-            return start.clone();
-        }
+        public long[] start() { return start.clone(); }
 
-        @Override
-        void write(Writer w) {
-            w.u32(3).u32(dtype.code).numbers(shape).numbers(nvec).numbers(start);
-        }
+        @Override void write(Writer w) { w.u32(3).u32(dtype.code).numbers(shape).numbers(nvec).numbers(start); }
     }
 
     /** Texts. Elements are Strings. Lengths count code points. */
@@ -367,9 +297,7 @@ public abstract class Space {
         final String charset;
 
         /** Makes the space of texts of one to so many digits and letters. */
-        public Text(long maxLength) {
-            this(1, maxLength, DIGITS_AND_LETTERS);
-        }
+        public Text(long maxLength) { this(1, maxLength, DIGITS_AND_LETTERS); }
 
         /** Makes the space of texts of other lengths and characters. */
         public Text(long minLength, long maxLength, String charset) {
@@ -380,19 +308,12 @@ public abstract class Space {
         }
 
         /** Returns the shortest length. */
-        public long minLength() {
-            return minLength;
-        }
+        public long minLength() { return minLength; }
 
         /** Returns the characters that there may be. */
-        public String charset() {
-            return charset;
-        }
+        public String charset() { return charset; }
 
-        @Override
-        void write(Writer w) {
-            w.u32(4).u64(minLength).u64(maxLength).text(charset);
-        }
+        @Override void write(Writer w) { w.u32(4).u64(minLength).u64(maxLength).text(charset); }
     }
 
     /** One element of each of several spaces. Elements are TupleValues. */
@@ -400,39 +321,26 @@ public abstract class Space {
         final List<Space> spaces;
 
         /** Makes the space. */
-        public Tuple(Space... spaces) {
-            this.spaces = Collections.unmodifiableList(Arrays.asList(spaces.clone()));
-        }
+        public Tuple(Space... spaces) { this.spaces = Collections.unmodifiableList(Arrays.asList(spaces.clone())); }
 
         /** Returns the members. */
-        public List<Space> spaces() {
-            return spaces;
-        }
+        public List<Space> spaces() { return spaces; }
 
-        @Override
-        void write(Writer w) {
-            w.u32(5).list(spaces, w::space);
-        }
+        @Override void write(Writer w) { w.u32(5).list(spaces, w::space); }
 
-        @Override
-        boolean pack(Writer w, Object[] rows, int origin) {
+        @Override boolean pack(Writer w, Object[] rows, int origin) {
             for (Object row : rows) {
-                if (!(row instanceof TupleValue && ((TupleValue) row).size() == spaces.size())) {
-                    return false;
-                }
+                if (!(row instanceof TupleValue && ((TupleValue) row).size() == spaces.size())) { return false; }
             }
             for (int i = 0; i < spaces.size(); i++) {
                 int place = i;
                 Object[] column = Arrays.stream(rows).map(row -> ((TupleValue) row).get(place)).toArray();
-                if (!spaces.get(i).pack(w, column, origin)) {
-                    return false;
-                }
+                if (!spaces.get(i).pack(w, column, origin)) { return false; }
             }
             return true;
         }
 
-        @Override
-        Object[] unpack(Reader r, int rows) {
+        @Override Object[] unpack(Reader r, int rows) {
             List<Object[]> columns = new ArrayList<>();
             spaces.forEach(space -> columns.add(space.unpack(r, rows)));
             Object[] elements = new Object[rows];
@@ -443,15 +351,10 @@ public abstract class Space {
             return elements;
         }
 
-        @Override
-        Object fit(Object value) {
-            if (!(value instanceof TupleValue && ((TupleValue) value).size() == spaces.size())) {
-                return value;
-            }
+        @Override Object fit(Object value) {
+            if (!(value instanceof TupleValue && ((TupleValue) value).size() == spaces.size())) { return value; }
             Object[] fitted = ((TupleValue) value).toArray();
-            for (int i = 0; i < fitted.length; i++) {
-                fitted[i] = spaces.get(i).fit(fitted[i]);
-            }
+            for (int i = 0; i < fitted.length; i++) { fitted[i] = spaces.get(i).fit(fitted[i]); }
             return Value.tuple(fitted);
         }
     }
@@ -461,14 +364,10 @@ public abstract class Space {
         final Map<Object, Space> spaces;
 
         /** Makes the space without members; see {@link #with}. */
-        public Dict() {
-            this(Collections.emptyMap());
-        }
+        public Dict() { this(Collections.emptyMap()); }
 
         /** Makes the space of the entries of a map, in its order. */
-        public Dict(Map<?, Space> spaces) {
-            this.spaces = Collections.unmodifiableMap(new LinkedHashMap<>(spaces));
-        }
+        public Dict(Map<?, Space> spaces) { this.spaces = Collections.unmodifiableMap(new LinkedHashMap<>(spaces)); }
 
         /** Returns a space that has one more member, behind the others. Keys are texts, mostly. */
         public Dict with(Object key, Space space) {
@@ -478,27 +377,19 @@ public abstract class Space {
         }
 
         /** Returns the members. */
-        public Map<Object, Space> spaces() {
-            return spaces;
-        }
+        public Map<Object, Space> spaces() { return spaces; }
 
-        @Override
-        void write(Writer w) {
+        @Override void write(Writer w) {
             w.u32(6).list(spaces.entrySet(), entry -> w.key(entry.getKey()).space(entry.getValue()));
         }
 
-        @Override
-        boolean pack(Writer w, Object[] rows, int origin) {
+        @Override boolean pack(Writer w, Object[] rows, int origin) {
             for (Object row : rows) {
-                if (!(row instanceof Map && hasKeysInOrder((Map<?, ?>) row))) {
-                    return false;
-                }
+                if (!(row instanceof Map && hasKeysInOrder((Map<?, ?>) row))) { return false; }
             }
             for (Map.Entry<Object, Space> member : spaces.entrySet()) {
                 Object[] column = Arrays.stream(rows).map(row -> ((Map<?, ?>) row).get(member.getKey())).toArray();
-                if (!member.getValue().pack(w, column, origin)) {
-                    return false;
-                }
+                if (!member.getValue().pack(w, column, origin)) { return false; }
             }
             return true;
         }
@@ -506,33 +397,23 @@ public abstract class Space {
         private boolean hasKeysInOrder(Map<?, ?> row) {
             Iterator<?> found = row.keySet().iterator();
             for (Object key : spaces.keySet()) {
-                if (!found.hasNext() || !Objects.equals(key, found.next())) {
-                    return false;
-                }
+                if (!found.hasNext() || !Objects.equals(key, found.next())) { return false; }
             }
             return !found.hasNext();
         }
 
-        @Override
-        Object[] unpack(Reader r, int rows) {
+        @Override Object[] unpack(Reader r, int rows) {
             List<Map<Object, Object>> elements = new ArrayList<>();
-            for (int i = 0; i < rows; i++) {
-                elements.add(new LinkedHashMap<>());
-            }
+            for (int i = 0; i < rows; i++) { elements.add(new LinkedHashMap<>()); }
             spaces.forEach((key, space) -> {
                 Object[] column = space.unpack(r, rows);
-                for (int i = 0; i < rows; i++) {
-                    elements.get(i).put(key, column[i]);
-                }
+                for (int i = 0; i < rows; i++) { elements.get(i).put(key, column[i]); }
             });
             return elements.toArray();
         }
 
-        @Override
-        Object fit(Object value) {
-            if (!(value instanceof Map && ((Map<?, ?>) value).keySet().equals(spaces.keySet()))) {
-                return value;
-            }
+        @Override Object fit(Object value) {
+            if (!(value instanceof Map && ((Map<?, ?>) value).keySet().equals(spaces.keySet()))) { return value; }
             Map<Object, Object> fitted = new LinkedHashMap<>();
             spaces.forEach((key, space) -> {
                 try {
@@ -551,9 +432,7 @@ public abstract class Space {
         final boolean isStacked;
 
         /** Makes the space of tuples. */
-        public Sequence(Space space) {
-            this(space, false);
-        }
+        public Sequence(Space space) { this(space, false); }
 
         /** Makes the space of tuples or of batches. */
         public Sequence(Space space, boolean isStacked) {
@@ -562,14 +441,9 @@ public abstract class Space {
         }
 
         /** Returns whether elements are batches. */
-        public boolean isStacked() {
-            return isStacked;
-        }
+        public boolean isStacked() { return isStacked; }
 
-        @Override
-        void write(Writer w) {
-            w.u32(7).flag(isStacked).space(space);
-        }
+        @Override void write(Writer w) { w.u32(7).flag(isStacked).space(space); }
     }
 
     /** Graphs whose nodes, and edges if there are any, are elements of a Box or Discrete. Elements are GraphInstances. */
@@ -584,14 +458,9 @@ public abstract class Space {
         }
 
         /** Returns the space of nodes. */
-        public Space node() {
-            return node;
-        }
+        public Space node() { return node; }
 
-        @Override
-        void write(Writer w) {
-            w.u32(8).space(node).option(edge, w::space);
-        }
+        @Override void write(Writer w) { w.u32(8).space(node).option(edge, w::space); }
     }
 
     /** An element of one of several spaces. Elements are {@code Value.tuple(Scalar.of(Dtype.INT64, index), element)}. */
@@ -605,13 +474,8 @@ public abstract class Space {
         }
 
         /** Returns the members. */
-        public List<Space> spaces() {
-            return spaces;
-        }
+        public List<Space> spaces() { return spaces; }
 
-        @Override
-        void write(Writer w) {
-            w.u32(9).list(spaces, w::space);
-        }
+        @Override void write(Writer w) { w.u32(9).list(spaces, w::space); }
     }
 }

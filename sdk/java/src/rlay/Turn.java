@@ -31,44 +31,28 @@ public final class Turn {
     }
 
     /** Returns what the agent asks for. */
-    public Kind kind() {
-        return kind;
-    }
+    public Kind kind() { return kind; }
 
     /** Returns the session, one for each environment. */
-    public EnvSession session() {
-        return session;
-    }
+    public EnvSession session() { return session; }
 
     /** Returns the environment that this is about, as the factory has made it; null for MAKE. */
-    public EnvDescription env() {
-        return session.env();
-    }
+    public EnvDescription env() { return session.env(); }
 
     /** Returns what the environment is to be, for MAKE. */
-    public Make make() {
-        return kind == Kind.MAKE ? (Make) content : null;
-    }
+    public Make make() { return kind == Kind.MAKE ? (Make) content : null; }
 
     /** Returns the seed, for RESET: null, or not negative and of any size. */
-    public BigInteger seed() {
-        return seed;
-    }
+    public BigInteger seed() { return seed; }
 
     /** Returns the options, for RESET: null or, mostly, a Map. */
-    public Object options() {
-        return kind == Kind.RESET ? content : null;
-    }
+    public Object options() { return kind == Kind.RESET ? content : null; }
 
     /** Returns the action, for STEP. */
-    public Object action() {
-        return kind == Kind.STEP ? content : null;
-    }
+    public Object action() { return kind == Kind.STEP ? content : null; }
 
     /** Returns whether the agent still waits for the answer. */
-    public boolean isOpen() {
-        return session.waitsFor(this);
-    }
+    public boolean isOpen() { return session.waitsFor(this); }
 
     /** Answers MAKE. */
     public void reply(EnvDescription env) {
@@ -77,9 +61,7 @@ public final class Turn {
     }
 
     /** Answers RESET; an info of null is an empty one. */
-    public void reply(Object observation, Map<?, ?> info) {
-        reply(new Env.ResetResult(observation, info));
-    }
+    public void reply(Object observation, Map<?, ?> info) { reply(new Env.ResetResult(observation, info)); }
 
     void reply(Env.ResetResult result) {
         expect(Kind.RESET);
@@ -117,8 +99,6 @@ public final class Turn {
     }
 
     private void expect(Kind answered) {
-        if (kind != answered) {
-            throw new IllegalStateException("this answers " + answered + ", not " + kind);
-        }
+        if (kind != answered) { throw new IllegalStateException("this answers " + answered + ", not " + kind); }
     }
 }

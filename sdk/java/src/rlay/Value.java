@@ -30,20 +30,15 @@ import java.util.Map;
  * </table>
  */
 public final class Value {
-    private Value() {
-    }
+    private Value() { }
 
     /** Returns a Python tuple of these items. */
-    public static TupleValue tuple(Object... items) {
-        return new TupleValue(Arrays.asList(items.clone()));
-    }
+    public static TupleValue tuple(Object... items) { return new TupleValue(Arrays.asList(items.clone())); }
 
     /** Returns a dict with names as keys: {@code Value.dict("lives", 3, "speed", 0.5)}. */
     public static Map<String, Object> dict(Object... namesAndValues) {
         Map<String, Object> dict = new LinkedHashMap<>();
-        for (int i = 0; i < namesAndValues.length; i += 2) {
-            dict.put((String) namesAndValues[i], namesAndValues[i + 1]);
-        }
+        for (int i = 0; i < namesAndValues.length; i += 2) { dict.put((String) namesAndValues[i], namesAndValues[i + 1]); }
         return dict;
     }
 
@@ -51,19 +46,11 @@ public final class Value {
     public static final class TupleValue extends AbstractList<Object> {
         private final List<Object> items;
 
-        TupleValue(List<Object> items) {
-            this.items = Collections.unmodifiableList(items);
-        }
+        TupleValue(List<Object> items) { this.items = Collections.unmodifiableList(items); }
 
-        @Override
-        public Object get(int index) {
-            return items.get(index);
-        }
+        @Override public Object get(int index) { return items.get(index); }
 
-        @Override
-        public int size() {
-            return items.size();
-        }
+        @Override public int size() { return items.size(); }
     }
 
     /** A NumPy array. Its data are bytes: the elements in C order (the last index runs fastest), each little-endian. */
@@ -87,9 +74,7 @@ public final class Value {
         /** Returns an array of zeros. */
         public static NdArray zeros(Dtype dtype, long... shape) {
             long count = byteCount(shape, dtype.size);
-            if (count > Integer.MAX_VALUE - 8) {
-                throw new IllegalArgumentException("an array of " + count + " bytes");
-            }
+            if (count > Integer.MAX_VALUE - 8) { throw new IllegalArgumentException("an array of " + count + " bytes"); }
             return new NdArray(dtype, shape, new byte[(int) count]);
         }
 
@@ -126,9 +111,7 @@ public final class Value {
                     dtype.write(data, i * size, dtype.bits(java.lang.reflect.Array.getDouble(numbers, i)));
                 }
             } else if (numbers instanceof boolean[]) {
-                for (int i = 0; i < n; i++) {
-                    dtype.write(data, i * size, dtype.bits(((boolean[]) numbers)[i] ? 1L : 0L));
-                }
+                for (int i = 0; i < n; i++) { dtype.write(data, i * size, dtype.bits(((boolean[]) numbers)[i] ? 1L : 0L)); }
             } else {
                 for (int i = 0; i < n; i++) {
                     dtype.write(data, i * size, dtype.bits(java.lang.reflect.Array.getLong(numbers, i)));
@@ -138,19 +121,13 @@ public final class Value {
         }
 
         /** Returns the type of the elements. */
-        public Dtype dtype() {
-            return dtype;
-        }
+        public Dtype dtype() { return dtype; }
 
         /** Returns the size of each dimension. */
-        public long[] shape() {
-            return shape.clone();
-        }
+        public long[] shape() { return shape.clone(); }
 
         /** Returns the bytes of the elements themselves, not a copy: little-endian, in C order. */
-        public byte[] bytes() {
-            return bytes;
-        }
+        public byte[] bytes() { return bytes; }
 
         /** Returns the number of elements. */
         public int size() {
@@ -173,14 +150,10 @@ public final class Value {
         }
 
         /** Returns the element at this place as a number. */
-        public double getDouble(int place) {
-            return dtype.toDouble(dtype.read(data, place * dtype.size));
-        }
+        public double getDouble(int place) { return dtype.toDouble(dtype.read(data, place * dtype.size)); }
 
         /** Returns the element at this place as an integer, without its fraction; of uint64 the bits. */
-        public long getLong(int place) {
-            return dtype.toLong(dtype.read(data, place * dtype.size));
-        }
+        public long getLong(int place) { return dtype.toLong(dtype.read(data, place * dtype.size)); }
 
         /** Returns all elements as numbers. */
         public double[] toDoubles() {
@@ -196,14 +169,9 @@ public final class Value {
             return all;
         }
 
-        boolean is(Dtype wanted, long[] wantedShape) {
-            return dtype == wanted && Arrays.equals(shape, wantedShape);
-        }
+        boolean is(Dtype wanted, long[] wantedShape) { return dtype == wanted && Arrays.equals(shape, wantedShape); }
 
-        @Override
-        public String toString() {
-            return "NdArray(" + dtype + ", " + Arrays.toString(shape) + ")";
-        }
+        @Override public String toString() { return "NdArray(" + dtype + ", " + Arrays.toString(shape) + ")"; }
     }
 
     /** A NumPy scalar: {@code Scalar.of(Dtype.FLOAT32, 1.5)} is {@code np.float32(1.5)}. It is a Number, as Long and Double are. */
@@ -219,53 +187,30 @@ public final class Value {
         }
 
         /** Returns the scalar of an integer; of a bool, 0 or 1. Throws IllegalArgumentException if the dtype does not have it. */
-        public static Scalar of(Dtype dtype, long x) {
-            return new Scalar(dtype, dtype.bits(x));
-        }
+        public static Scalar of(Dtype dtype, long x) { return new Scalar(dtype, dtype.bits(x)); }
 
         /** Returns the scalar of a number. Throws IllegalArgumentException if the dtype does not have it. */
-        public static Scalar of(Dtype dtype, double x) {
-            return new Scalar(dtype, dtype.bits(x));
-        }
+        public static Scalar of(Dtype dtype, double x) { return new Scalar(dtype, dtype.bits(x)); }
 
         /** Returns the type. */
-        public Dtype dtype() {
-            return dtype;
-        }
+        public Dtype dtype() { return dtype; }
 
-        @Override
-        public int intValue() {
-            return (int) longValue();
-        }
+        @Override public int intValue() { return (int) longValue(); }
 
         /** Returns the number without its fraction; of uint64 the bits. */
-        @Override
-        public long longValue() {
-            return dtype.toLong(bits);
-        }
+        @Override public long longValue() { return dtype.toLong(bits); }
 
-        @Override
-        public float floatValue() {
-            return (float) doubleValue();
-        }
+        @Override public float floatValue() { return (float) doubleValue(); }
 
-        @Override
-        public double doubleValue() {
-            return dtype.toDouble(bits);
-        }
+        @Override public double doubleValue() { return dtype.toDouble(bits); }
 
-        @Override
-        public boolean equals(Object other) {
+        @Override public boolean equals(Object other) {
             return other instanceof Scalar && ((Scalar) other).dtype == dtype && ((Scalar) other).bits == bits;
         }
 
-        @Override
-        public int hashCode() {
-            return Long.hashCode(bits) * 31 + dtype.code;
-        }
+        @Override public int hashCode() { return Long.hashCode(bits) * 31 + dtype.code; }
 
-        @Override
-        public String toString() {
+        @Override public String toString() {
             return dtype.isFloat() ? Double.toString(doubleValue())
                 : dtype.isSigned() ? Long.toString(longValue()) : Long.toUnsignedString(bits);
         }
@@ -301,10 +246,7 @@ public final class Value {
             this.repr = repr;
         }
 
-        @Override
-        public String toString() {
-            return repr;
-        }
+        @Override public String toString() { return repr; }
     }
 
     /** Returns how many bytes an array takes, or -1 if that is none that an array may have (section 5). */
@@ -312,13 +254,9 @@ public final class Value {
         long bytes = size;
         boolean isEmpty = false;
         for (long n : shape) {
-            if (n == 0) {
-                isEmpty = true;
-            } else if (n < 0 || bytes > Long.MAX_VALUE / n) {
-                return -1;
-            } else {
-                bytes *= n;
-            }
+            if (n == 0) { isEmpty = true; }
+            else if (n < 0 || bytes > Long.MAX_VALUE / n) { return -1; }
+            else { bytes *= n; }
         }
         return shape.length > 64 ? -1 : isEmpty ? 0 : bytes;
     }

@@ -1,8 +1,10 @@
 package rlay;
 
+import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
@@ -45,25 +47,17 @@ final class Writer {
     private int room(int n) {
         int start = at;
         long end = (long) at + n;
-        if (end - 4 > limit) {
-            throw RlayException.usage("the answer takes more than " + limit + " bytes");
-        }
-        if (end > bytes.length) {
-            use(Arrays.copyOf(bytes, (int) Math.min(limit + 4, Math.max(2L * bytes.length, end))));
-        }
+        if (end - 4 > limit) { throw RlayException.usage("the answer takes more than " + limit + " bytes"); }
+        if (end > bytes.length) { use(Arrays.copyOf(bytes, (int) Math.min(limit + 4, Math.max(2L * bytes.length, end)))); }
         at = (int) end;
         return start;
     }
 
     /** Returns how many bytes the frame has so far. */
-    int length() {
-        return at - 4;
-    }
+    int length() { return at - 4; }
 
     /** Forgets what was written behind this length. */
-    void cutTo(int length) {
-        at = length + 4;
-    }
+    void cutTo(int length) { at = length + 4; }
 
     /** Returns the frame with its length before it. */
     ByteBuffer finish() {
@@ -72,13 +66,9 @@ final class Writer {
     }
 
     /** Returns the frame without its length. */
-    byte[] frame() {
-        return Arrays.copyOfRange(bytes, 4, at);
-    }
+    byte[] frame() { return Arrays.copyOfRange(bytes, 4, at); }
 
-    Writer header(int kind, long seq, long ack, long re) {
-        return u8(kind).zeros(7).u64(seq).u64(ack).u64(re);
-    }
+    Writer header(int kind, long seq, long ack, long re) { return u8(kind).zeros(7).u64(seq).u64(ack).u64(re); }
 
     // The place comes first, for making room may replace the view.
 
@@ -88,9 +78,7 @@ final class Writer {
         return this;
     }
 
-    Writer flag(boolean x) {
-        return u8(x ? 1 : 0);
-    }
+    Writer flag(boolean x) { return u8(x ? 1 : 0); }
 
     Writer u16(int x) {
         int place = room(2);
@@ -110,13 +98,9 @@ final class Writer {
         return this;
     }
 
-    Writer f64(double x) {
-        return u64(Double.doubleToRawLongBits(x));
-    }
+    Writer f64(double x) { return u64(Double.doubleToRawLongBits(x)); }
 
-    Writer raw(byte[] x) {
-        return raw(x, x.length);
-    }
+    Writer raw(byte[] x) { return raw(x, x.length); }
 
     private Writer raw(byte[] x, int length) {
         int place = room(length);
@@ -124,18 +108,12 @@ final class Writer {
         return this;
     }
 
-    Writer zeros(int n) {
-        return raw(ZEROS, n);
-    }
+    Writer zeros(int n) { return raw(ZEROS, n); }
 
     /** Fills up with zeros, so that the bytes behind a place become a multiple of 8. */
-    Writer padFrom(int origin) {
-        return zeros(-(length() - origin) & 7);
-    }
+    Writer padFrom(int origin) { return zeros(-(length() - origin) & 7); }
 
-    Writer blob(byte[] x) {
-        return u64(x.length).raw(x);
-    }
+    Writer blob(byte[] x) { return u64(x.length).raw(x); }
 
     /** Writes a text. Throws IllegalArgumentException for half of a surrogate pair, which UTF-8 does not have. */
     Writer text(String x) {
@@ -151,15 +129,11 @@ final class Writer {
     }
 
     /** Writes a text for people, cut to what such a text may take. */
-    Writer told(String x) {
-        return blob(cut(x, 16384).getBytes(StandardCharsets.UTF_8));
-    }
+    Writer told(String x) { return blob(cut(x, 16384).getBytes(StandardCharsets.UTF_8)); }
 
     <T> Writer option(T x, Consumer<T> write) {
         flag(x != null);
-        if (x != null) {
-            write.accept(x);
-        }
+        if (x != null) { write.accept(x); }
         return this;
     }
 
@@ -171,95 +145,71 @@ final class Writer {
 
     Writer numbers(long[] items) {
         u64(items.length);
-        for (long item : items) {
-            u64(item);
-        }
+        for (long item : items) { u64(item); }
         return this;
     }
 
     private void enter() {
-        if (depth-- == 0) {
-            throw new IllegalArgumentException("a value that is nested more than " + LEVELS + " levels deep");
-        }
-        if (count-- == 0) {
-            throw new IllegalArgumentException("more than " + COUNT + " values");
-        }
+        if (depth-- == 0) { throw new IllegalArgumentException("a value that is nested more than " + LEVELS + " levels deep"); }
+        if (count-- == 0) { throw new IllegalArgumentException("more than " + COUNT + " values"); }
     }
 
     /** Writes any value. Throws IllegalArgumentException for what cannot be sent. */
     Writer value(Object x) {
         enter();
-        if (x == null) {
-            u32(0);
-        } else if (x instanceof Boolean) {
-            u32(1).flag((Boolean) x);
-        } else if (x instanceof Number) {
-            number((Number) x);
-        } else if (x instanceof String || x instanceof Character) {
-            u32(5).text(x.toString());
-        } else if (x instanceof Collection) {
-            u32(x instanceof TupleValue ? 8 : 7).list((Collection<?>) x, this::value);
-        } else if (x instanceof Object[]) {
-            u32(7).list(Arrays.asList((Object[]) x), this::value);
-        } else if (x instanceof Map) {
-            u32(9).list(((Map<?, ?>) x).entrySet(), entry -> key(entry.getKey()).value(entry.getValue()));
-        } else if (x instanceof byte[]) {
-            u32(6).blob((byte[]) x);
-        } else if (x instanceof NdArray) {
-            array((NdArray) x);
-        } else if (x.getClass().isArray()) {
-            array(javaArray(x));
-        } else if (x instanceof GraphInstance) {
-            GraphInstance graph = (GraphInstance) x;
-            u32(12).value(graph.nodes).value(graph.edges).value(graph.edgeLinks);
-        } else {
-            opaque(x instanceof Opaque ? (Opaque) x : new Opaque(x.getClass().getName(), String.valueOf(x)));
-        }
+        tagged(x);
         depth++;
         return this;
     }
 
-    private void number(Number x) {
-        if (x instanceof Double || x instanceof Float) {
-            u32(4).f64(x.doubleValue());
-        } else if (isInt(x)) {
-            u32(2).u64(x.longValue());
-        } else if (x instanceof java.math.BigInteger) {
-            u32(3).blob(Reader.reversed(((java.math.BigInteger) x).toByteArray()));
-        } else if (x instanceof Scalar) {
-            Scalar scalar = (Scalar) x;
-            u32(11).u32(scalar.dtype.code);
-            int place = room(scalar.dtype.size);
-            scalar.dtype.write(view, place, scalar.bits);
-        } else {
-            opaque(new Opaque(x.getClass().getName(), String.valueOf(x)));
+    private Writer tagged(Object x) {
+        if (x == null) { return u32(0); }
+        if (x instanceof Boolean) { return u32(1).flag((Boolean) x); }
+        if (isInt(x)) { return u32(2).u64(((Number) x).longValue()); }
+        if (x instanceof BigInteger) { return u32(3).blob(Reader.reversed(((BigInteger) x).toByteArray())); }
+        if (x instanceof Double || x instanceof Float) { return u32(4).f64(((Number) x).doubleValue()); }
+        if (x instanceof String || x instanceof Character) { return u32(5).text(x.toString()); }
+        if (x instanceof byte[]) { return u32(6).blob((byte[]) x); }
+        if (x instanceof Collection) { return u32(x instanceof TupleValue ? 8 : 7).list((Collection<?>) x, this::value); }
+        if (x instanceof Object[]) { return u32(7).list(Arrays.asList((Object[]) x), this::value); }
+        if (x instanceof Map) { return u32(9).list(((Map<?, ?>) x).entrySet(), item -> key(item.getKey()).value(item.getValue())); }
+        if (x instanceof NdArray) { return array((NdArray) x); }
+        if (x.getClass().isArray()) { return array(javaArray(x)); }
+        if (x instanceof Scalar) { return scalar((Scalar) x); }
+        if (x instanceof GraphInstance) {
+            GraphInstance graph = (GraphInstance) x;
+            return u32(12).value(graph.nodes).value(graph.edges).value(graph.edgeLinks);
         }
+        return opaque(x instanceof Opaque ? (Opaque) x : new Opaque(x.getClass().getName(), String.valueOf(x)));
+    }
+
+    private Writer scalar(Scalar x) {
+        u32(11).u32(x.dtype.code);
+        int place = room(x.dtype.size);
+        x.dtype.write(view, place, x.bits);
+        return this;
     }
 
     /** Returns whether this is an Int, one of 64 bits. */
     static boolean isInt(Object x) {
         return x instanceof Long || x instanceof Integer || x instanceof Short || x instanceof Byte
-            || x instanceof java.math.BigInteger && ((java.math.BigInteger) x).bitLength() < 64;
+            || x instanceof BigInteger && ((BigInteger) x).bitLength() < 64;
     }
 
-    private void array(NdArray array) {
-        u32(10).u32(array.dtype().code).numbers(array.shape()).blob(array.bytes());
-    }
+    private Writer array(NdArray array) { return u32(10).u32(array.dtype().code).numbers(array.shape()).blob(array.bytes()); }
 
     private static NdArray javaArray(Object x) {
         Dtype dtype = x instanceof boolean[] ? Dtype.BOOL : x instanceof short[] ? Dtype.INT16 : x instanceof int[] ? Dtype.INT32
             : x instanceof long[] ? Dtype.INT64 : x instanceof float[] ? Dtype.FLOAT32 : x instanceof double[] ? Dtype.FLOAT64 : null;
-        if (dtype == null) {
-            throw new IllegalArgumentException("no value can hold a char[]; send a String");
-        }
+        if (dtype == null) { throw new IllegalArgumentException("no value can hold a char[]; send a String"); }
         return NdArray.of(dtype, x);
     }
 
-    private void opaque(Opaque x) {
+    private Writer opaque(Opaque x) {
         if (!allowsOpaque) {
             throw new IllegalArgumentException("no value can hold a " + x.typeName + ": " + cut(x.repr, 200));
         }
-        u32(13).told(x.typeName).told(x.repr);
+        return u32(13).told(x.typeName).told(x.repr);
     }
 
     /** Writes the key of a dict or of a Dict space. */
@@ -284,18 +234,14 @@ final class Writer {
 
     /** Returns whether Python could have it as the key of a dict. */
     static boolean isKey(Object x) {
-        if (x instanceof TupleValue) {
-            return ((TupleValue) x).stream().allMatch(Writer::isKey);
-        }
+        if (x instanceof TupleValue) { return ((TupleValue) x).stream().allMatch(Writer::isKey); }
         boolean isMutable = x instanceof Collection || x instanceof Map || x instanceof NdArray || x instanceof GraphInstance;
         return !isMutable && (x == null || x instanceof byte[] || !x.getClass().isArray());
     }
 
     Writer space(Space space) {
         enter();
-        if (space == null) {
-            throw new IllegalArgumentException("null is no space");
-        }
+        if (space == null) { throw new IllegalArgumentException("null is no space"); }
         space.write(this);
         depth++;
         return this;
@@ -322,13 +268,9 @@ final class Writer {
         // Not the whole of a text that is far too long is encoded.
         String start = text.length() > most ? text.substring(0, most) : text;
         byte[] bytes = start.getBytes(StandardCharsets.UTF_8);
-        if (bytes.length <= most && start.length() == text.length()) {
-            return text;
-        }
+        if (bytes.length <= most && start.length() == text.length()) { return text; }
         int end = Math.min(bytes.length, most - 3);
-        while (end > 0 && end < bytes.length && (bytes[end] & 0xC0) == 0x80) {
-            end--;
-        }
+        while (end > 0 && end < bytes.length && (bytes[end] & 0xC0) == 0x80) { end--; }
         return new String(bytes, 0, end, StandardCharsets.UTF_8) + "…";
     }
 
@@ -339,14 +281,10 @@ final class Writer {
 
     /** Returns the texts of keys if all keys are texts, else null. */
     static List<String> names(Object value) {
-        if (!(value instanceof Map)) {
-            return null;
-        }
-        List<String> names = new java.util.ArrayList<>();
+        if (!(value instanceof Map)) { return null; }
+        List<String> names = new ArrayList<>();
         for (Object key : ((Map<?, ?>) value).keySet()) {
-            if (!(key instanceof String)) {
-                return null;
-            }
+            if (!(key instanceof String)) { return null; }
             names.add((String) key);
         }
         return names;
