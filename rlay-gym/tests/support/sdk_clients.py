@@ -9,6 +9,7 @@ from processes import ROOT
 
 SDK = ROOT / "sdk"
 BUILT = ROOT / "target" / "sdk"
+JAVA = f"{BUILT}/java/rlay.jar:{BUILT}/java/tests"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ CLIENTS = [
     Client("javascript", ("node", f"{SDK}/javascript/tests/game.mjs"), ("node", f"{SDK}/javascript/tests/vectors.mjs")),
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
-    Client("java", ("java", "-cp", f"{BUILT}/java", "Game"), ("java", "-cp", f"{BUILT}/java", "Vectors")),
+    Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
 ]
 
 ONLY = os.environ.get("RLAY_SDK_CLIENTS", "")

@@ -1,0 +1,165 @@
+package rlay;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.SocketOption;
+import java.net.StandardSocketOptions;
+import java.nio.ByteBuffer;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.nio.channels.SocketChannel;
+
+/**
+ * Joins a socket and a Connection. One thread runs the link: it reads, and it writes what the socket does not take at once.
+ * Whoever answers a request writes first; no write waits.
+ */
+final class Link implements AutoCloseable {
+    private static final long LINGER_MILLISECONDS = 1000;
+    private static final int WRITE_PIECE = 1 << 17;
+
+    final Connection connection;
+    private final SocketChannel channel;
+    private final Selector selector;
+    private final SelectionKey key;
+    private final Object writing = new Object();
+    /** What the socket has not taken yet. */
+    private ByteBuffer rest;
+    private volatile boolean isStuck;
+    private volatile boolean isBroken;
+
+    Link(SocketChannel channel, Connection connection) throws IOException {
+        this.channel = channel;
+        this.connection = connection;
+        channel.configureBlocking(false);
+        channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
+        channel.setOption(StandardSocketOptions.SO_KEEPALIVE, true);
+        // Ten probes, 1 s apart: a machine that vanished is noticed after 18 s. Older releases of Java have the system's times.
+        setIfThere("TCP_KEEPIDLE", 8);
+        setIfThere("TCP_KEEPINTERVAL", 1);
+        setIfThere("TCP_KEEPCOUNT", 10);
+        selector = Selector.open();
+        key = channel.register(selector, SelectionKey.OP_READ);
+        connection.onOutput(this::flush);
+    }
+
+    /** Connects to the first address of a host that answers. */
+    static SocketChannel dial(String host, int port) throws IOException {
+        IOException failure = null;
+        for (InetAddress address : InetAddress.getAllByName(host)) {
+            SocketChannel channel = SocketChannel.open();
+            try {
+                channel.socket().connect(new InetSocketAddress(address, port), (int) Acceptor.HANDSHAKE_MILLISECONDS);
+                return channel;
+            } catch (IOException e) {
+                channel.close();
+                failure = failure == null ? e : failure;
+            }
+        }
+        throw failure;
+    }
+
+    private void setIfThere(String name, int value) throws IOException {
+        for (SocketOption<?> option : channel.supportedOptions()) {
+            if (option.name().equals(name) && option.type() == Integer.class) {
+                @SuppressWarnings("unchecked")
+                SocketOption<Integer> known = (SocketOption<Integer>) option;
+                channel.setOption(known, value);
+            }
+        }
+    }
+
+    /** Writes as much as the socket takes. */
+    private void flush() {
+        synchronized (writing) {
+            try {
+                while (rest != null || (rest = connection.take()) != null) {
+                    // A large buffer would be copied whole for each write.
+                    ByteBuffer piece = rest.duplicate();
+                    piece.limit(Math.min(piece.limit(), piece.position() + WRITE_PIECE));
+                    int n = channel.write(piece);
+                    rest.position(rest.position() + n);
+                    if (rest.hasRemaining() && n == 0) { break; }
+                    rest = rest.hasRemaining() ? rest : null;
+                }
+            } catch (IOException e) {
+                isBroken = true;
+            }
+            isStuck = rest != null;
+        }
+        if (isStuck || isBroken || connection.isDone()) { selector.wakeup(); }
+    }
+
+    /** Reads until the connection has ended or, for a handshake, is open. Runs `received` after each piece. */
+    void run(boolean isHandshake, Runnable received) {
+        long deadline = System.nanoTime() + Acceptor.HANDSHAKE_MILLISECONDS * 1_000_000;
+        ByteBuffer buffer = ByteBuffer.allocate(1 << 16);
+        try {
+            while (!connection.isDone() && !(isHandshake && connection.isOpen())) {
+                received.run();
+                // What an environment did to its thread does not concern the socket.
+                Thread.interrupted();
+                long left = connection.isOpen() ? 0 : Math.max(1, (deadline - System.nanoTime()) / 1_000_000);
+                if (!connection.isOpen() && System.nanoTime() > deadline) {
+                    connection.abort(RlayException.connectionLost("the handshake took too long"));
+                } else if (!connection.isDone() && !isBroken) {
+                    read(buffer, left);
+                }
+                if (isBroken) { connection.lost(); }
+            }
+        } catch (IOException e) {
+            connection.lost();
+        }
+    }
+
+    private void read(ByteBuffer buffer, long milliseconds) throws IOException {
+        // Who does not read is not read from.
+        key.interestOps(isStuck ? SelectionKey.OP_WRITE : SelectionKey.OP_READ);
+        selector.select(milliseconds);
+        selector.selectedKeys().clear();
+        if (isStuck) {
+            flush();
+            return;
+        }
+        buffer.clear();
+        int n = channel.read(buffer);
+        if (n < 0) { connection.lost(); }
+        else if (n > 0) { connection.receive(buffer.array(), 0, n); }
+    }
+
+    /** Sends what there is, if the connection ended in order, and closes the socket. */
+    @Override public void close() {
+        try {
+            long deadline = System.nanoTime() + LINGER_MILLISECONDS * 1_000_000;
+            ByteBuffer ignored = ByteBuffer.allocate(4096);
+            boolean isShut = false;
+            flush();
+            while (connection.isFinished() && !isBroken && System.nanoTime() < deadline) {
+                if (!isStuck && !isShut) {
+                    channel.shutdownOutput();
+                    isShut = true;
+                }
+                // What was not read when a socket is closed makes the system drop what was written.
+                key.interestOps(isStuck ? SelectionKey.OP_WRITE | SelectionKey.OP_READ : SelectionKey.OP_READ);
+                selector.select(Math.max(1, (deadline - System.nanoTime()) / 1_000_000));
+                selector.selectedKeys().clear();
+                flush();
+                ignored.clear();
+                if (channel.read(ignored) < 0) { break; }
+            }
+        } catch (IOException e) {
+            // The peer is gone.
+        } finally {
+            closeQuietly(channel);
+            closeQuietly(selector);
+        }
+    }
+
+    static void closeQuietly(AutoCloseable open) {
+        try {
+            open.close();
+        } catch (Exception e) {
+            // It is of no use any more.
+        }
+    }
+}

@@ -1,0 +1,125 @@
+package rlay;
+
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.StandardSocketOptions;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.util.concurrent.atomic.AtomicInteger;
+import rlay.RlayException.Code;
+
+/** Listens for {@code rlay.ClientEnv}, and hosts an environment for each agent that dials; {@link Env} has an example. */
+public final class ServerBackend extends Backend {
+    private static final long RECONNECT_MILLISECONDS = 30_000;
+    /** How many connections there may be beside those of sessions: peers that say nothing are not to take every thread. */
+    private static final int SPARE_CONNECTIONS = 128;
+
+    private final Place place;
+    private final Acceptor acceptor;
+    private final AtomicInteger links = new AtomicInteger();
+    private ServerSocketChannel server;
+
+    /**
+     * Makes a backend that listens at {@code tcp://host:port}; port 0 is any. Other machines can dial only if there is a
+     * token, or with {@code ?insecure_allow_remote=yes} behind the address. Throws a RlayException of code ADDRESS.
+     */
+    public ServerBackend(Make.Factory factory, String address, Options options) {
+        super(factory, address, options);
+        place = new Place(address, true);
+        acceptor = new Acceptor(options, session -> {
+            new Host(session);
+            if (isClosed) { session.goodbye(); }
+        });
+        if (!place.isLoopback() && options.token == null && !place.allowsRemote) {
+            throw new RlayException(Code.ADDRESS, address + ": other machines can dial this address, and there is no token; listen on"
+                + " 127.0.0.1, set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes");
+        }
+    }
+
+    @Override public void start() throws IOException {
+        listen();
+        thread("listener", this::acceptAll);
+    }
+
+    @Override public void run() throws IOException, InterruptedException {
+        if (server == null) { start(); }
+        awaitUntil(() -> isClosed && hosts.isEmpty(), 0);
+    }
+
+    @Override public void close() {
+        isClosed = true;
+        if (server != null) { Link.closeQuietly(server); }
+        super.close();
+    }
+
+    private void listen() throws IOException {
+        ServerSocketChannel channel = ServerSocketChannel.open();
+        try {
+            channel.setOption(StandardSocketOptions.SO_REUSEADDR, true);
+            channel.bind(new InetSocketAddress(place.host, place.port));
+            address = "tcp://" + place.shownHost + ":" + channel.socket().getLocalPort();
+        } catch (java.nio.channels.UnresolvedAddressException e) {
+            channel.close();
+            throw new RlayException(Code.ADDRESS, address + ": there is no such host");
+        } catch (IOException e) {
+            channel.close();
+            throw new IOException(address + ": " + e.getMessage(), e);
+        }
+        server = channel;
+    }
+
+    private void acceptAll() {
+        while (!isClosed) {
+            try {
+                SocketChannel channel = server.accept();
+                if (links.incrementAndGet() > options.maxSessions + SPARE_CONNECTIONS) {
+                    links.decrementAndGet();
+                    channel.close();
+                } else {
+                    thread("connection", () -> serve(channel));
+                }
+            } catch (IOException | OutOfMemoryError e) {
+                if (!isClosed) {
+                    // There are no descriptors or threads left, mostly.
+                    logSeldom("cannot accept a connection: " + e);
+                    pauseQuietly();
+                }
+            }
+        }
+    }
+
+    private void pauseQuietly() {
+        try {
+            pause(100);
+        } catch (InterruptedException e) {
+            // Only this program can interrupt this thread, and it does not.
+        }
+    }
+
+    private void serve(SocketChannel channel) {
+        Connection connection = acceptor.accept();
+        try (Link link = new Link(channel, connection)) {
+            link.run(false, () -> {
+                Host host = connection.isOpen() ? hosts.get(connection.session()) : null;
+                if (host != null) { host.pump(); }
+            });
+        } catch (IOException e) {
+            Link.closeQuietly(channel);
+        } finally {
+            links.decrementAndGet();
+        }
+        RlayException error = connection.error();
+        if (!connection.isOpen() && error != null && error.code() != Code.CONNECTION_LOST) {
+            logSeldom("refused a peer: " + error.getMessage());
+        }
+        Host host = connection.isOpen() ? hosts.get(connection.session()) : null;
+        if (host != null) {
+            try {
+                host.session.awaitResumed(options.reconnectTimeout < 0 ? RECONNECT_MILLISECONDS : options.reconnectTimeout);
+            } catch (InterruptedException e) {
+                host.session.end(RlayException.connectionLost("the agent was not waited for"));
+            }
+            host.pump();
+        }
+    }
+}
