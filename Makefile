@@ -30,9 +30,9 @@ EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
 SOURCES := $(shell find rlay-*/src -name '*.rs') $(wildcard rlay-*/Cargo.toml) Cargo.toml Cargo.lock rlay-gym/pyproject.toml
 
 # In this order; each is a target, too: `make check-clippy`.
-CHECKS := format clippy features docs rust doctests soak python ruff mypy gymnasium gymnasium-1.0
+CHECKS := format clippy features docs rust doctests soak python ruff mypy sdk gymnasium gymnasium-1.0
 
-.PHONY: help demo test quick bench soak fuzz fmt build server venvs clean check-ray $(CHECKS:%=check-%)
+.PHONY: help demo test quick bench soak fuzz fmt build server sdk sdk-tools venvs clean check-ray $(CHECKS:%=check-%)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,12 @@ clean: ## remove all that was built
 server:
 	cargo build --release -p rlay -p rlay-gym --all-features $(patsubst %,--example %,cartpole_server soak $(PROGRAMS))
 
+sdk-tools: ## what the clients in other languages are built and run with, from Debian's packages
+	sh sdk/tools.sh
+
+sdk: sdk-tools ## the clients in other languages, with warnings as errors
+	set -e; for build in sdk/*/build.sh; do OPT=0 sh $$build; done
+
 # Downloads; the compiler has something to do meanwhile.
 venvs: $(VENV)/.stamp $(OLDEST)/.stamp
 
@@ -153,8 +159,12 @@ check-mypy: build
 	cd rlay-gym && ../$(VENV)/bin/mypy --strict python/rlay
 	cd rlay-gym && MYPYPATH=python PYTHONPATH=python ../$(VENV)/bin/python -m mypy.stubtest rlay._rlay
 
+# Below rlay-gym/tests, for they have agents in Python.
+check-sdk: build sdk
+	cd rlay-gym && ../$(VENV)/bin/$(PYTEST) tests/sdk
+
 check-gymnasium: build server
-	cd rlay-gym && ../$(VENV)/bin/$(PYTEST)
+	cd rlay-gym && ../$(VENV)/bin/$(PYTEST) --ignore=tests/sdk
 
 # Not in `make test`: it installs Ray, which has a Gymnasium of its own, and takes minutes. Root's runs see loopback alone.
 check-ray: build $(RAY)/.stamp ## three Ray nodes, one of which is killed; installs Ray

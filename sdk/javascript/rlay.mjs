@@ -1694,6 +1694,12 @@ function joinSocket(socket, connection, onClose) {
   };
   const deadline = boundHandshake(connection);
   connection.onOutput = flush;
+  socket.on("connect", () => {
+    // A kernel may connect a socket to itself, where nothing listens at the port yet.
+    if (socket.localPort !== socket.remotePort || socket.localAddress !== socket.remoteAddress) return;
+    failure = Object.assign(new Error("nothing listens there"), { code: "ECONNREFUSED" });
+    socket.resetAndDestroy();
+  });
   socket.on("data", (bytes) => connection.receive(bytes));
   socket.on("drain", () => socket.resume());
   socket.on("error", (error) => (failure = error));

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
+import subprocess
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ from gymnasium.utils.env_checker import check_env
 import rlay
 from cutting_link import CuttingLink
 from equal import difference
-from processes import WAIT
+from network_namespaces import namespaces, obstacle
+from processes import WAIT, Program
 from sdk_game import CASES, Drift, Echo
 
 TOKEN = "a token of the tests"
@@ -208,3 +211,26 @@ def test_a_peer_that_breaks_the_protocol_is_refused_and_the_next_is_served(games
                     pass
     with rlay.ClientEnv(address, connect_timeout=WAIT) as env:
         same(Drift().reset(seed=4), env.reset(seed=4), "reset")
+
+
+LISTEN = """
+    import rlay
+    with rlay.ServerEnv("tcp://127.0.0.1:40000", connect_timeout=30.0) as env:
+        print("reset", env.reset(seed=3)[0]["position"].tolist())
+    """
+
+
+def test_a_dialer_is_not_its_own_peer(games: Any) -> None:
+    if obstacle():
+        pytest.skip("there are no network namespaces here")
+    with namespaces() as hosts:
+        within = ("ip", "netns", "exec", hosts.game.namespace)
+        ports = "/proc/sys/net/ipv4/ip_local_port_range"
+        subprocess.run((*within, "sh", "-c", f"echo 40000 40001 > {ports}"), check=True)
+        with Program(*within, *games.client.game, "--dial", "tcp://127.0.0.1:40000") as game:
+            # Nothing listens at first, and in some attempts the kernel would connect the game to itself.
+            time.sleep(1.5)
+            assert game.process.poll() is None
+            with hosts.game.python(LISTEN) as agent:
+                assert agent.find("reset") == f"reset {Drift().reset(seed=3)[0]['position'].tolist()}"
+                assert agent.wait() == 0

@@ -1975,6 +1975,11 @@ internal sealed class DialDriver : Driver {
                     throw new SocketException((int)SocketError.TimedOut);
                 }
                 socket.EndConnect(connecting);
+                if (socket.LocalEndPoint.Equals(socket.RemoteEndPoint)) {
+                    // A kernel may connect a socket to itself, where nothing listens at the port yet.
+                    socket.LingerState = new LingerOption(true, 0);
+                    throw new SocketException((int)SocketError.ConnectionRefused);
+                }
                 return socket;
             } catch (Exception error) {
                 socket.Close();

@@ -286,6 +286,12 @@ class Socket {
                            ::getpeername(handle_, reinterpret_cast<sockaddr*>(&other), &other_size) == 0;
     return are_known && own_size == other_size && std::memcmp(&own, &other, static_cast<std::size_t>(own_size)) == 0;
   }
+  /// Has the port free as soon as the socket is closed.
+  void reset_when_closed() {
+    linger at_once{};
+    at_once.l_onoff = 1;
+    ::setsockopt(handle_, SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&at_once), sizeof at_once);
+  }
   void set(int level, int option, int value) {
     ::setsockopt(handle_, level, option, reinterpret_cast<const char*>(&value), sizeof value);
   }
@@ -433,7 +439,10 @@ class Attempt {
           error = socket_.connect_error();
           const bool is_good = error == 0 && (entry.revents & (POLLERR | POLLHUP)) == 0;
           if (is_good && !socket_.is_connected_to_itself()) return std::move(socket_);
-          if (is_good) error = refused_code;
+          if (is_good) {
+            socket_.reset_when_closed();
+            error = refused_code;
+          }
         }
         note(error);
         socket_ = Socket();

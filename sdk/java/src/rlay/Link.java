@@ -1,6 +1,7 @@
 package rlay;
 
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.SocketOption;
@@ -50,6 +51,11 @@ final class Link implements AutoCloseable {
             SocketChannel channel = SocketChannel.open();
             try {
                 channel.socket().connect(new InetSocketAddress(address, port), (int) Acceptor.HANDSHAKE_MILLISECONDS);
+                if (channel.getLocalAddress().equals(channel.getRemoteAddress())) {
+                    // A kernel may connect a socket to itself, where nothing listens at the port yet.
+                    channel.socket().setSoLinger(true, 0);
+                    throw new ConnectException("Connection refused");
+                }
                 return channel;
             } catch (IOException e) {
                 channel.close();

@@ -1,7 +1,4 @@
-"""The component for Unity, driven by a loop that calls FixedUpdate, as far as it can be tested without Unity.
-
-Run it with pytest and rlay, once ``build.sh`` has built ``unity.exe``.
-"""
+"""The component for Unity, driven by a loop that calls FixedUpdate, as far as it can be tested without Unity."""
 
 from __future__ import annotations
 
@@ -10,15 +7,15 @@ import queue
 import subprocess
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rlay
+from processes import WAIT
+from sdk_clients import BUILT
 
-LOOP = Path(__file__).resolve().parents[3] / "target" / "sdk" / "csharp" / "unity.exe"
-WAIT = 30.0
+LOOP = BUILT / "csharp" / "unity.exe"
 
 
 class Loop:

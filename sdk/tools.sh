@@ -1,0 +1,30 @@
+#!/bin/sh
+# Installs what the clients in other languages are built and run with, where something is missing: Debian's packages.
+set -eu
+
+# A command, and the package that has it. Versions are those that the clients were tried with.
+tools='
+g++ g++=4:12.*
+node nodejs
+mcs mono-mcs=6.8.*
+mono mono-runtime=6.8.*
+javac openjdk-17-jdk-headless
+'
+# What the runtime of C# finds its classes in.
+libraries='libmono-system-core4.0-cil=6.8.* libmono-system4.0-cil=6.8.* libmono-system-numerics4.0-cil=6.8.*'
+
+missing=
+while read -r command package; do
+    if [ -n "$command" ] && ! command -v "$command" >/dev/null; then missing="$missing $package"; fi
+done <<END
+$tools
+END
+case $missing in *mono*) missing="$missing $libraries" ;; esac
+if [ -z "$missing" ]; then exit 0; fi
+
+echo "installing$missing" >&2
+root=
+if [ "$(id -u)" != 0 ]; then root=sudo; fi
+$root apt-get update -qq
+# shellcheck disable=SC2086 # one word for each package
+DEBIAN_FRONTEND=noninteractive $root apt-get install -qq -y --no-install-recommends $missing >/dev/null
