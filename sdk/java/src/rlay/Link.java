@@ -71,6 +71,9 @@ final class Link implements AutoCloseable {
 
     /** Writes as much as the socket takes. */
     private void flush() {
+        boolean isNews;
+        // Writing on a thread that was interrupted closes the socket.
+        boolean wasInterrupted = Thread.interrupted();
         synchronized (writing) {
             try {
                 while (rest != null || (rest = connection.take()) != null) {
@@ -85,9 +88,12 @@ final class Link implements AutoCloseable {
             } catch (IOException e) {
                 isBroken = true;
             }
+            // Else the thread of the link, which waits for room, would wake itself for ever.
+            isNews = rest != null && !isStuck;
             isStuck = rest != null;
         }
-        if (isStuck || isBroken || connection.isDone()) { selector.wakeup(); }
+        if (isNews || isBroken || connection.isDone()) { selector.wakeup(); }
+        if (wasInterrupted) { Thread.currentThread().interrupt(); }
     }
 
     /** Reads until the connection has ended or, for a handshake, is open. Runs `received` after each piece. */
