@@ -483,6 +483,9 @@ public final class EnvSession {
 
     private void write(Turn answered, Object answer) {
         long request = answered.request;
+        if (answer == null && answered.kind() != Turn.Kind.RENDER && answered.kind() != Turn.Kind.CLOSE) {
+            throw new IllegalArgumentException("nothing was returned in answer to " + answered.kind());
+        }
         switch (answered.kind()) {
             case MAKE:
                 spec(answered, (EnvDescription) answer);
@@ -520,7 +523,6 @@ public final class EnvSession {
     }
 
     private void spec(Turn answered, EnvDescription made) {
-        if (made == null) { throw new IllegalArgumentException("the factory has made nothing"); }
         Space observations = made.observationSpace();
         Space actions = made.actionSpace();
         Map<String, Object> details = new LinkedHashMap<>();

@@ -115,6 +115,11 @@ final class Link implements AutoCloseable {
             }
         } catch (IOException e) {
             connection.lost();
+        } catch (RuntimeException | Error e) {
+            // Without an end here, a session that ran out of memory would keep its place for ever.
+            RlayException why = RlayException.usage("the host has failed: " + e);
+            if (connection.isOpen()) { connection.session().end(why); }
+            connection.abort(why);
         }
     }
 
