@@ -96,7 +96,15 @@ public abstract class Backend implements AutoCloseable {
         if (Integer.toString(times).matches("10*")) { log(text + (times > 1 ? " (" + times + " times so far)" : "")); }
     }
 
-    final void log(String text) { options.log.accept(address + ": " + text); }
+    final void log(String text) {
+        try {
+            options.log.accept(address + ": " + text);
+        } catch (RuntimeException e) {
+            // A log that fails is not to end a session, and there is nowhere to say so.
+        }
+    }
+
+    private void logFailure(Throwable e) { logSeldom("the environment failed: " + Turn.trace(e)); }
 
     static Thread thread(String name, Runnable task) {
         Thread thread = new Thread(task, "rlay " + name);
@@ -165,7 +173,7 @@ public abstract class Backend implements AutoCloseable {
                 }
             } catch (Throwable e) {
                 // Errors of the virtual machine are the environment's, too: the agent waits for an answer.
-                logSeldom("the environment failed: " + e);
+                logFailure(e);
                 turn.fail(e);
                 if (turn.kind() == Turn.Kind.MAKE) { closeEnvQuietly(); }
             }
@@ -185,7 +193,7 @@ public abstract class Backend implements AutoCloseable {
             try {
                 closeEnv();
             } catch (Throwable e) {
-                logSeldom("the environment failed: " + e);
+                logFailure(e);
             }
         }
 

@@ -111,13 +111,8 @@ public final class EnvSession {
         error = why;
         turn = null;
         kept.clear();
-        for (Connection open : new Connection[] {connection, dialing}) {
-            if (open != null) {
-                // One whose handshake is under way has no close mark to send.
-                if (open == connection) { open.finish(why); }
-                else { open.abort(new RlayException(Code.CLOSED, "the session is over")); }
-            }
-        }
+        if (connection != null) { connection.finish(why); }
+        if (dialing != null) { dialing.abort(new RlayException(Code.CLOSED, "the session is over")); }
         connection = null;
         dialing = null;
         notifyAll();
@@ -176,6 +171,10 @@ public final class EnvSession {
 
     /** Ends the handshake of a connection that was dialed. */
     private synchronized void answered(Connection dialed, Message answer, byte[] hello, byte[] challenge, boolean resumes) {
+        if (dialed != dialing) {
+            dialed.abort(RlayException.connectionLost("another connection took over"));
+            return;
+        }
         if (answer.kind == Message.REJECT) {
             Message.Reject reject = (Message.Reject) answer.body;
             Code code = Code.sent(reject.code);
@@ -484,6 +483,9 @@ public final class EnvSession {
 
     private void write(Turn answered, Object answer) {
         long request = answered.request;
+        if (answer == null && answered.kind() != Turn.Kind.RENDER && answered.kind() != Turn.Kind.CLOSE) {
+            throw new IllegalArgumentException("nothing was returned in answer to " + answered.kind());
+        }
         switch (answered.kind()) {
             case MAKE:
                 spec(answered, (EnvDescription) answer);
@@ -521,7 +523,6 @@ public final class EnvSession {
     }
 
     private void spec(Turn answered, EnvDescription made) {
-        if (made == null) { throw new IllegalArgumentException("the factory has made nothing"); }
         Space observations = made.observationSpace();
         Space actions = made.actionSpace();
         Map<String, Object> details = new LinkedHashMap<>();

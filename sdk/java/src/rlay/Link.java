@@ -77,6 +77,9 @@ final class Link implements AutoCloseable {
 
     /** Writes as much as the socket takes. */
     private void flush() {
+        boolean isNews;
+        // Writing on a thread that was interrupted closes the socket.
+        boolean wasInterrupted = Thread.interrupted();
         synchronized (writing) {
             try {
                 while (rest != null || (rest = connection.take()) != null) {
@@ -91,9 +94,12 @@ final class Link implements AutoCloseable {
             } catch (IOException e) {
                 isBroken = true;
             }
+            // Else the thread of the link, which waits for room, would wake itself for ever.
+            isNews = rest != null && !isStuck;
             isStuck = rest != null;
         }
-        if (isStuck || isBroken || connection.isDone()) { selector.wakeup(); }
+        if (isNews || isBroken || connection.isDone()) { selector.wakeup(); }
+        if (wasInterrupted) { Thread.currentThread().interrupt(); }
     }
 
     /** Reads until the connection has ended or, for a handshake, is open. Runs `received` after each piece. */
@@ -115,6 +121,11 @@ final class Link implements AutoCloseable {
             }
         } catch (IOException e) {
             connection.lost();
+        } catch (RuntimeException | Error e) {
+            // Without an end here, a session that ran out of memory would keep its place for ever.
+            RlayException why = RlayException.usage("the host has failed: " + e);
+            if (connection.isOpen()) { connection.session().end(why); }
+            connection.abort(why);
         }
     }
 

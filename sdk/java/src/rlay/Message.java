@@ -8,7 +8,6 @@ import java.security.MessageDigest;
 import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
@@ -276,8 +275,6 @@ final class Message {
                 throw RlayException.malformed("keyword arguments that have no names");
             }
         }
-
-        Map<?, ?> named() { return (Map<?, ?>) kwargs; }
     }
 
     // ----- Tokens (section 9)

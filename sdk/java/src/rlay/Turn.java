@@ -92,10 +92,15 @@ public final class Turn {
 
     /** Answers that the environment has failed: in Python, {@code rlay.EnvError} with class, message and stack trace. */
     public void fail(Throwable error) {
+        String message = error.getMessage() == null ? "" : error.getMessage();
+        String type = error.getClass().getName();
+        session.answerError(this, new Message.Failure(RlayException.Code.ENV, false, type, message, trace(error)));
+    }
+
+    static String trace(Throwable error) {
         StringWriter trace = new StringWriter();
         error.printStackTrace(new PrintWriter(trace, true));
-        String message = error.getMessage() == null ? "" : error.getMessage();
-        session.answerError(this, new Message.Failure(RlayException.Code.ENV, false, error.getClass().getName(), message, trace.toString()));
+        return trace.toString();
     }
 
     private void expect(Kind answered) {
