@@ -23,6 +23,8 @@ from sdk_game import CASES, Drift, Echo
 
 TOKEN = "a token of the tests"
 
+DTYPES = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+
 VALUES: dict[str, Any] = {
     "none": None,
     "bools": [True, False],
@@ -32,7 +34,7 @@ VALUES: dict[str, Any] = {
     "text": "é漢🎲\n\0",
     "bytes": bytes(range(256)),
     "nested": {"list": [{"tuple": (1, (2,), [])}], 5: "an int as key", (1, "a"): "a tuple as key", True: "a bool"},
-    "arrays": [np.arange(6, dtype=name).reshape(2, 3) for name in "i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split()],
+    "arrays": [np.arange(6, dtype=name).reshape(2, 3) for name in DTYPES],
     "flags": np.array([True, False]),
     "big-endian": np.array([1.5, -2.5], ">f4"),
     "empty": np.zeros((0, 3), np.float32),

@@ -1,4 +1,4 @@
-"""The environments that the clients of ``sdk/`` host, as ``sdk/tests/GAME.md`` defines them: the reference in Python."""
+"""The environments that the clients of ``sdk/`` host, in Python: the reference for ``sdk/tests/GAME.md``."""
 
 from __future__ import annotations
 
