@@ -29,6 +29,9 @@ EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
 # What the extension is made of. Cargo knows better, but asking it takes longer.
 SOURCES := $(shell find rlay-*/src -name '*.rs') $(wildcard rlay-*/Cargo.toml) Cargo.toml Cargo.lock rlay-gym/pyproject.toml
 
+# How far C++ is optimized: tests are sooner done without.
+OPT ?= 0
+
 # In this order; each is a target, too: `make check-clippy`.
 CHECKS := format clippy features docs rust doctests soak python ruff mypy sdk gymnasium gymnasium-1.0
 
@@ -99,7 +102,7 @@ sdk-tools: ## what the clients in other languages are built and run with, from D
 	sh sdk/tools.sh
 
 sdk: sdk-tools ## the clients in other languages, with warnings as errors
-	set -e; for build in sdk/*/build.sh; do OPT=0 sh $$build; done
+	set -e; for build in sdk/*/build.sh; do OPT=$(OPT) sh $$build; done
 
 # Downloads; the compiler has something to do meanwhile.
 venvs: $(VENV)/.stamp $(OLDEST)/.stamp

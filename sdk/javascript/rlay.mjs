@@ -1682,7 +1682,7 @@ function joinSocket(socket, connection, onClose) {
   let isEnding = false;
   let failure = null;
   const flush = () => {
-    // Who does not read is not read from.
+    // Stops reading from a peer that does not read.
     for (let bytes; (bytes = connection.take()); ) if (!socket.write(bytes)) socket.pause();
     if (connection.isAborted) socket.destroy();
     else if (connection.isFinished && !isEnding) {
@@ -1758,7 +1758,7 @@ class Backend {
 
   /** The poll form: returns the next Turn of an environment without a `step` method, or null. It never waits. */
   poll() {
-    // Who has made an environment is told to close it, even if nobody waits for the answer.
+    // Has the environment closed although no answer is waited for.
     for (let turn; (turn = this._turns.shift()); ) if (turn.isOpen || turn.kind === "close") return turn;
     return null;
   }

@@ -864,7 +864,7 @@ public sealed class Options {
     public int MaxFrame { get; set; } = 64 << 20;
 
     /// <summary>
-    /// How long a session whose connection was lost is kept. Null: 30 s, and a dialer gives up at once if nobody
+    /// How long a session whose connection was lost is kept. Null: 30 s, and a dialer gives up at once if nothing
     /// listens any more.
     /// </summary>
     public TimeSpan? ReconnectTimeout { get; set; }
@@ -1360,7 +1360,7 @@ public sealed class EnvSession {
         Answered?.Invoke();
     }
 
-    /// <summary>Whether there is somebody to answer to. Throws if nothing, or something else, was asked.</summary>
+    /// <summary>Whether there is a request to answer. Throws if nothing, or something else, was asked.</summary>
     bool Owes(TurnKind kind) {
         if (IsOver) return false;
         if (isOwed && turn.Kind == kind) return true;
@@ -1993,7 +1993,7 @@ internal sealed class DialDriver : Driver {
         pauses.Begin();
         bool isRefused = (error as SocketException)?.SocketErrorCode == SocketError.ConnectionRefused;
         if (Session.IsAdmitted && isRefused && Options.ReconnectTimeout == null) {
-            Session.GiveUp("the connection was lost, and nobody listens at " + address.Text + " any more");
+            Session.GiveUp("the connection was lost, and nothing listens at " + address.Text + " any more");
         } else if (!hasSaid) {
             hasSaid = true;
             Options.Say("no agent at " + address.Text + " yet (" + error.Message + "); dialing on");
@@ -2018,7 +2018,7 @@ internal sealed class DialDriver : Driver {
     public override void Finish() {
         base.Finish();
         if (Session.HasPlayed) pauses.Forget();
-        // Its failure is looked at, so that nobody reports it as unobserved.
+        // Its failure is looked at, so that the runtime does not report it as unobserved.
         dialing?.ContinueWith(late => {
             if (late.Exception == null) late.Result.Close();
         });
@@ -2267,9 +2267,9 @@ internal static class Handshake {
     }
 
     /// <summary>What one side sends to prove that it knows the token.</summary>
-    public static byte[] Prove(string token, string who, byte[] hello, byte[] challenge) {
+    public static byte[] Prove(string token, string role, byte[] hello, byte[] challenge) {
         Writer secret = new Writer().Str(token);
-        Writer said = new Writer().Raw(Encoding.ASCII.GetBytes(who)).Raw(hello).Raw(challenge);
+        Writer said = new Writer().Raw(Encoding.ASCII.GetBytes(role)).Raw(hello).Raw(challenge);
         using (var hash = SHA256.Create())
         using (var hmac = new HMACSHA256(hash.ComputeHash(secret.Buffer, 0, secret.Length))) {
             return hmac.ComputeHash(said.Buffer, 0, said.Length);
@@ -2568,7 +2568,7 @@ internal sealed class Message {
                 ReadAttribute(reader);
                 break;
             default:
-                // Reserved, or none that an agent sends: nobody reads the rest.
+                // Reserved, or none that an agent sends: the rest is not read.
                 return;
         }
         if (!IsPacked) reader.CheckEnd();
@@ -2744,7 +2744,7 @@ internal sealed class Outbox {
         return true;
     }
 
-    /// <summary>Forgets frames that nobody will ask for and, where there are too many, all that were sent.</summary>
+    /// <summary>Forgets frames that the peer has acknowledged and, where there are too many, all that were sent.</summary>
     void Trim() {
         bool isTooMuch = starts.Count >= MostFrames || (starts.Count > 1 && committed - starts[0] > MostBytes);
         int count = 0, cut = 0;

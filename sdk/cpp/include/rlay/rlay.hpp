@@ -116,7 +116,7 @@ constexpr Milliseconds slice{100};       ///< the longest wait that nothing inte
 
 inline Error failure(Code code, std::string message) { return {code, std::move(message), {}, {}}; }
 
-/// 32 bytes that nobody can guess.
+/// 32 bytes that cannot be guessed.
 inline Bytes32 random_bytes() {
   Bytes32 bytes{};
 #ifndef _WIN32
@@ -1175,7 +1175,7 @@ class ServerBackend : public Backend {
     return true;
   }
 
-  /// Ends one session that nobody uses: that whose agent has been away the longest, or one that asks for nothing.
+  /// Ends one session that is not in use: that whose agent has been away the longest, or one that asks for nothing.
   void make_room() {
     const detail::Time now = detail::Clock::now();
     std::shared_ptr<detail::Link> longest;

@@ -33,7 +33,7 @@ using Shape = std::vector<std::uint64_t>;
 // ---------------------------------------------------------------------------------------------------------------------
 // Errors
 
-/// Says who caused an error (section 11).
+/// Says which side caused an error (section 11).
 enum class Code : std::uint32_t {
   none = 0,
   usage = 1,             ///< a request that makes no sense here

@@ -1132,8 +1132,8 @@ class Sha256 {
   std::uint64_t length_ = 0;
 };
 
-/// The proof that `who`, "rlay dialer" or "rlay listener", knows the token: HMAC-SHA256 (RFC 2104) over both frames.
-inline Bytes32 prove(std::string_view token, std::string_view who, const Bytes& hello, const Bytes& challenge) {
+/// The proof that `role`, "rlay dialer" or "rlay listener", knows the token: HMAC-SHA256 (RFC 2104) over both frames.
+inline Bytes32 prove(std::string_view token, std::string_view role, const Bytes& hello, const Bytes& challenge) {
   Bytes length;
   Writer(length).u64(token.size());
   const Bytes32 key = Sha256().add(length).add(token).finish();
@@ -1144,7 +1144,7 @@ inline Bytes32 prove(std::string_view token, std::string_view who, const Bytes& 
     inner[i] = byte ^ 0x36;
     outer[i] = byte ^ 0x5c;
   }
-  const Bytes32 digest = Sha256().add(inner.data(), 64).add(who).add(hello).add(challenge).finish();
+  const Bytes32 digest = Sha256().add(inner.data(), 64).add(role).add(hello).add(challenge).finish();
   return Sha256().add(outer.data(), 64).add(digest).finish();
 }
 

@@ -46,7 +46,7 @@ public abstract class Backend implements AutoCloseable {
      */
     public Turn poll() {
         for (Turn turn; (turn = turns.poll()) != null; ) {
-            // Whoever has an environment is told of its end, even if nobody waits for the answer.
+            // Ends the environment although no answer is waited for.
             if (turn.isOpen() || turn.kind() == Turn.Kind.CLOSE) { return turn; }
         }
         return null;

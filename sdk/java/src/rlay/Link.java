@@ -130,7 +130,7 @@ final class Link implements AutoCloseable {
     }
 
     private void read(ByteBuffer buffer, long milliseconds) throws IOException {
-        // Who does not read is not read from.
+        // Stops reading from a peer that does not read.
         key.interestOps(isStuck ? SelectionKey.OP_WRITE : SelectionKey.OP_READ);
         selector.select(milliseconds);
         selector.selectedKeys().clear();
