@@ -27,6 +27,11 @@ CLIENTS = [
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("java", ("java", "-cp", f"{BUILT}/java", "Game"), ("java", "-cp", f"{BUILT}/java", "Vectors")),
+    Client(
+        "godot",
+        ("godot3-server", "--no-window", "--path", f"{BUILT}/godot", "-s", "tests/game.gd", "--"),
+        ("sh", f"{SDK}/godot/tests/vectors.sh"),
+    ),
 ]
 
 ONLY = os.environ.get("RLAY_SDK_CLIENTS", "")
