@@ -30,8 +30,11 @@ NAMES = {
     "TYPE_VECTOR2I": "-3",
     "TYPE_VECTOR3I": "-4",
     "get_cmdline_user_args": "get_cmdline_args",
-    "Node3D": "Spatial",
     "physics_ticks_per_second": "iterations_per_second",
+    "process_physics_priority": "process_priority",
+    "process_mode": "pause_mode",
+    "PROCESS_MODE_ALWAYS": "PAUSE_MODE_PROCESS",
+    "queue_redraw": "update",
 }
 
 PATTERNS = [
@@ -40,6 +43,7 @@ PATTERNS = [
     (r"^@tool\n", "tool\n"),
     (r"@export var (\w+): (\w+)", r"export(\2) var \1"),
     (r"\bbytes\.slice\((\w+), (\w+)\)", r"bytes.subarray(\1, \2 - 1)"),
+    (r": Callable\b", ""),
     (r"\bCallable\(self, ", "funcref(self, "),
     (r"\b(_make|log_to)\.call\(", r"\1.call_func("),
     (r"\n\s*var _polled: int = _socket\.poll\(\)", ""),
@@ -47,7 +51,6 @@ PATTERNS = [
     (r": FileAccess\b", ": File"),
     (r"\bserver\.listen\(_place\.port, host\)", "_listen_at(server, host)"),
     (r"\bserver\.get_local_port\(\)", "_place.port"),
-    (r"\(\) -> Variant", "()"),
 ]
 
 LISTEN = '''

@@ -2125,8 +2125,12 @@ class Turn:
 	var request: int
 	var _session
 
+	## The mode that the agent asked for when it made the environment, or null.
+	var render_mode = null
+
 	func _init(of, number: int, what: String, environment):
 		_session = of
+		render_mode = of.render_mode
 		request = number
 		kind = what
 		env = environment
