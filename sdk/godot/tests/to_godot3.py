@@ -44,7 +44,7 @@ PATTERNS = [
     (r"@export var (\w+): (\w+)", r"export(\2) var \1"),
     (r"\bbytes\.slice\((\w+), (\w+)\)", r"bytes.subarray(\1, \2 - 1)"),
     (r": Callable\b", ""),
-    (r"\bCallable\(self, ", "funcref(self, "),
+    (r"\bCallable\((\w+), ", r"funcref(\1, "),
     (r"\b(_make|log_to)\.call\(", r"\1.call_func("),
     (r"\n\s*var _polled: int = _socket\.poll\(\)", ""),
     (r"FileAccess\.open\((.+), FileAccess\.(READ|WRITE)\)", r"_open(\1, File.\2)"),

@@ -93,8 +93,9 @@ class Failure:
 
 ## Bytes and texts.
 class Bytes:
-	## Returns the bytes from one place up to, and without, another.
-	static func part(bytes: PackedByteArray, from: int, to: int) -> PackedByteArray:
+	## Returns the bytes from one place up to, and without, another; fewer where they end before it.
+	static func part(bytes: PackedByteArray, from: int, end: int) -> PackedByteArray:
+		var to: int = int(min(end, bytes.size()))
 		if from >= to:
 			return PackedByteArray()
 		return bytes.slice(from, to)
