@@ -35,6 +35,7 @@ NAMES = {
     "process_mode": "pause_mode",
     "PROCESS_MODE_ALWAYS": "PAUSE_MODE_PROCESS",
     "queue_redraw": "update",
+    "can_instantiate": "can_instance",
 }
 
 PATTERNS = [

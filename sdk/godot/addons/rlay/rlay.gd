@@ -907,7 +907,13 @@ class Reader:
 		var found = text()
 		if _stream.get_position() - start - 8 > most:
 			refuse("a name that is too long")
-		return found.bytes.get_string_from_utf8() if typeof(found) == TYPE_OBJECT else found
+		if typeof(found) != TYPE_OBJECT:
+			return found
+		# Godot complains about NUL.
+		var bytes: PackedByteArray = PackedByteArray()
+		for byte in found.bytes:
+			bytes.append(byte if byte != 0 else 32)
+		return bytes.get_string_from_utf8()
 
 	## Returns such a name or, if there is none, null.
 	func optional_line(most: int):
@@ -2822,7 +2828,10 @@ class Backend:
 			write_log("the environment failed: " + Bytes.shown(text))
 
 	func _make_env(hosted, turn) -> void:
-		var made = _make.call(turn.make)
+		# A Callable does not keep its object alive.
+		var made = Failure.new("the object whose method makes environments is gone; keep it in a variable", "Error")
+		if _make.is_valid():
+			made = _make.call(turn.make)
 		_answer(turn, made)
 		if hosted.session.env != null:
 			hosted.env = made
