@@ -1767,6 +1767,9 @@ class Options:
 	var max_frame: int = 1 << 26
 	## For how many milliseconds a session outlives its connection; -1: 30 s, or less where nobody listens any more.
 	var reconnect_timeout: int = -1
+	## After how many milliseconds of silence of an agent that waits for nothing its connection is given up, for Godot has
+	## no setting for TCP's keep-alive. An agent that lives resumes the session. 0: never.
+	var silence_timeout: int = 600000
 	## The names of the keyword arguments that an agent may give.
 	var kwargs: Array = []
 	## Give Scalars and TupleValues as they are, and send observations as they are, without fitting them to the space.
@@ -2190,6 +2193,8 @@ class EnvSession:
 	var received: int = 0
 	var since: int = Time.get_ticks_msec()
 	var lost_at: int = 0
+	## When something has arrived last.
+	var heard_at: int = since
 	## "no env", "making", "open", "closing", "closed"
 	var _state: String = "no env"
 	## The request that owes an answer, and whether next_turn() has returned it.
@@ -2275,6 +2280,7 @@ class EnvSession:
 			return
 		_connection = connection
 		is_lost = false
+		heard_at = Time.get_ticks_msec()
 		_acknowledge(peer_received)
 		for frame in _kept:
 			connection.push(frame)
@@ -2288,6 +2294,12 @@ class EnvSession:
 			return
 		is_lost = true
 		lost_at = Time.get_ticks_msec()
+
+	## Gives up the connection if nothing has arrived for too long, see Options.silence_timeout.
+	func check_silence() -> void:
+		var silence: int = Time.get_ticks_msec() - heard_at
+		if options.silence_timeout > 0 and silence > options.silence_timeout and _turn == null and ticket != null and _connection != null:
+			_connection.lost()
 
 	func connection_closed(connection) -> void:
 		if connection == _connection:
@@ -2349,6 +2361,7 @@ class EnvSession:
 			violation(connection, "an acknowledgement of what was not sent")
 			return
 		received = seq
+		heard_at = Time.get_ticks_msec()
 		_acknowledge(message["ack"])
 		if kind == Kind.GOODBYE or (kind == Kind.ERROR and body["fatal"]):
 			var text: String = "the agent ended the session: " + Bytes.shown(body["message"])
@@ -2771,6 +2784,7 @@ class Backend:
 			moved = link.pump() or moved
 		for hosted in _hosted.duplicate():
 			moved = _ask(hosted) or moved
+			hosted.session.check_silence()
 			_look_after(hosted)
 			if hosted.session.is_over:
 				_ended(hosted)
