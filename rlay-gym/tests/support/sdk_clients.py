@@ -34,6 +34,13 @@ CLIENTS = [
     ),
 ]
 
+GODOT4 = os.environ.get("RLAY_GODOT4_WEB", "")
+"""A folder with a web build of Godot 4, see sdk/godot/tests/godot4/run.mjs; without it Godot 4 is not tested."""
+
+if GODOT4:
+    run = ("node", f"{SDK}/godot/tests/godot4/run.mjs", GODOT4)
+    CLIENTS.append(Client("godot4", (*run, "game"), (*run, "vectors")))
+
 ONLY = os.environ.get("RLAY_SDK_CLIENTS", "")
 """Names of the clients to test, with commas between them; all unless given."""
 

@@ -94,7 +94,7 @@ def script(text: str) -> str:
 def main() -> None:
     source, target = map(Path, sys.argv[1:])
     for file in sorted(source.rglob("*")):
-        if not file.is_file() or file.suffix in (".py", ".md", ".json"):
+        if not file.is_file() or file.suffix in (".py", ".md", ".json") or "godot4" in file.parts:
             continue
         there = target / file.relative_to(source)
         there.parent.mkdir(parents=True, exist_ok=True)
