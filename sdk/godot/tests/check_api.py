@@ -26,10 +26,25 @@ SCRIPTS = sorted(path for path in HERE.parent.rglob("*.gd") if "godot4" not in p
 API = HERE / "api.json"
 # What GDScript itself has (@GDScript), and no API file lists.
 LANGUAGE = {
-    "preload": (1, 1), "load": (1, 1), "range": (1, 3), "char": (1, 1), "get_stack": (0, 0), "print_debug": (0, 99),
-    "int": (1, 1), "float": (1, 1), "bool": (1, 1), "Color": (0, 4), "Vector2": (0, 2), "Rect2": (0, 4), "Array": (0, 4), "PackedByteArray": (0, 1), "Callable": (0, 2),
+    "preload": (1, 1),
+    "load": (1, 1),
+    "range": (1, 3),
+    "char": (1, 1),
+    "get_stack": (0, 0),
+    "print_debug": (0, 99),
+    "int": (1, 1),
+    "float": (1, 1),
+    "bool": (1, 1),
+    "Color": (0, 4),
+    "Vector2": (0, 2),
+    "Rect2": (0, 4),
+    "Array": (0, 4),
+    "PackedByteArray": (0, 1),
+    "Callable": (0, 2),
 }
-WORDS = set("and or not in is as if elif else for while match return pass break continue var const func class extends enum static super self".split())
+WORDS = set(
+    "and or not in is as if elif else for while match return pass break continue var const func class extends enum static super self".split()
+)
 
 
 def scripts() -> dict[Path, str]:
@@ -74,7 +89,9 @@ def extract(files: list[str]) -> None:
             kept[entry["name"]] = {
                 "base": None,
                 "methods": {method["name"]: arity(method) for method in entry.get("methods", [])},
-                "names": sorted({m["name"] for m in entry.get("members", [])} | {c["name"] for c in entry.get("constants", [])}),
+                "names": sorted(
+                    {m["name"] for m in entry.get("members", [])} | {c["name"] for c in entry.get("constants", [])}
+                ),
             }
         header = api["header"]
         releases[f"{header['version_major']}.{header['version_minor']}"] = {
@@ -142,7 +159,9 @@ def check(version: str, release: dict[str, Any], native: set[str]) -> list[str]:
     texts = scripts()
     everything = "\n".join(texts.values())
     own = set(re.findall(r"\bfunc (\w+)", everything)) | set(re.findall(r"\b(?:var|const) (\w+)", everything))
-    own_classes = set(re.findall(r"\bclass (\w+)", everything)) | set(re.findall(r"\bconst ([A-Z]\w*) = preload", everything))
+    own_classes = set(re.findall(r"\bclass (\w+)", everything)) | set(
+        re.findall(r"\bconst ([A-Z]\w*) = preload", everything)
+    )
     enums = set(re.findall(r"\benum (\w+)", everything))
     for body in re.findall(r"\benum \w+ \{([^}]*)\}", everything):
         own |= set(re.findall(r"[A-Z][A-Z_]*", body))
@@ -153,6 +172,7 @@ def check(version: str, release: dict[str, Any], native: set[str]) -> list[str]:
     any_name = {name for entry in release["classes"].values() for name in entry["names"]}
     wrong = []
     for path, text in texts.items():
+
         def report(place: int, what: str) -> None:
             wrong.append(f"{path.name}:{text.count(chr(10), 0, place) + 1}: Godot {version}: {what}")
 

@@ -54,7 +54,7 @@ PATTERNS = [
     (r"\bserver\.get_local_port\(\)", "_place.port"),
 ]
 
-LISTEN = '''
+LISTEN = """
 	func _listen_at(server, host):
 		if _place.port != 0:
 			return server.listen(_place.port, host)
@@ -65,15 +65,15 @@ LISTEN = '''
 				return OK
 		return FAILED
 
-	## Listens; from then on'''
+	## Listens; from then on"""
 
-OPEN = '''
+OPEN = """
 
 func _open(path, mode):
 	var file = File.new()
 	file.open(path, mode)
 	return file
-'''
+"""
 
 SCENES = [
     (r"format=3", "format=2"),
