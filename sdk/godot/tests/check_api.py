@@ -1,14 +1,14 @@
 """Checks every class, method, property and constant that the scripts use against the API of Godot 4.2 and a newer one.
 
     python3 check_api.py                        checks; exits with 1 where something is unknown
-    python3 check_api.py --extract FILE...      makes api.json of files extension_api.json, as the crate gdextension-api has them
+    python3 check_api.py --extract FILE...      makes api.json of files extension_api.json (crate gdextension-api)
 
 api.json holds names alone, and for methods how many arguments they take: of the classes that the scripts name and their
 bases, of the built-in types, and of the global functions and constants.
 
 GDScript leaves most types open. Where the type of what stands before a dot is written down (a declared variable or
-parameter, a class, a singleton), the name behind it is looked up there. Elsewhere it has to be a name of the scripts, or of
-any class or built-in type in api.json, with as many arguments.
+parameter, a class, a singleton), the name behind it is looked up there. Elsewhere it has to be a name of the scripts,
+or of any class or built-in type in api.json, with as many arguments.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ LANGUAGE = {
     "PackedByteArray": (0, 1),
     "Callable": (0, 2),
 }
-WORDS = set(
-    "and or not in is as if elif else for while match return pass break continue var const func class extends enum static super self".split()
+WORDS = frozenset(
+    ("and", "or", "not", "in", "is", "as", "if", "elif", "else", "for", "while", "match", "return", "pass", "break")
+    + ("continue", "var", "const", "func", "class", "extends", "enum", "static", "super", "self")
 )
 
 
@@ -173,7 +174,7 @@ def check(version: str, release: dict[str, Any], native: set[str]) -> list[str]:
     wrong = []
     for path, text in texts.items():
 
-        def report(place: int, what: str) -> None:
+        def report(place: int, what: str, path: Path = path, text: str = text) -> None:
             wrong.append(f"{path.name}:{text.count(chr(10), 0, place) + 1}: Godot {version}: {what}")
 
         for name in re.findall(r"^\t*class (\w+)", text, re.MULTILINE):
@@ -200,9 +201,8 @@ def check(version: str, release: dict[str, Any], native: set[str]) -> list[str]:
                     report(match.start(), f"the function {name} with {count} arguments")
             elif name[0].isupper() and len(name) > 1:
                 is_known = name in release["classes"] or name in release["constants"] or name in native
-                if not is_known and name not in ("INF", "NAN", "PI", "TAU", "OK", "FAILED"):
-                    if not name.startswith("TYPE_") or name not in release["constants"]:
-                        report(match.start(), f"the name {name}")
+                if not is_known and name not in ("INF", "NAN"):
+                    report(match.start(), f"the name {name}")
         for match in re.finditer(r"(?:(?<![\w.)\]])([A-Za-z_]\w*))?\.([A-Za-z_]\w*)(\()?", text):
             owner, name, call = match[1], match[2], match[3]
             if text[match.start() - 1 : match.start()].isdigit() or owner == "super":
@@ -225,6 +225,7 @@ def check(version: str, release: dict[str, Any], native: set[str]) -> list[str]:
 
 
 def main() -> None:
+    """Checks, or makes api.json."""
     if sys.argv[1:2] == ["--extract"]:
         extract(sys.argv[2:])
         return

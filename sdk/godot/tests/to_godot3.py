@@ -1,7 +1,7 @@
-"""Translates the GDScript 4 of this folder to Godot 3, where it can be tested: to_godot3.py SOURCE_FOLDER TARGET_FOLDER.
+"""Translates the GDScript 4 of this folder to Godot 3, where it can be tested: to_godot3.py SOURCE TARGET, folders.
 
-The rules are mechanical: what has another name in Godot 3, and what it lacks. They hold for the code here, not for GDScript
-in general. Godot 3.2 cannot tell which port it listens at, so a port 0 becomes one by chance there.
+The rules are mechanical: what has another name in Godot 3, and what it lacks. They hold for the code here, not for
+GDScript in general. Godot 3.2 cannot tell which port it listens at, so a port 0 becomes one by chance there.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ def script(text: str) -> str:
 
 
 def main() -> None:
+    """Translates a folder."""
     source, target = map(Path, sys.argv[1:])
     for file in sorted(source.rglob("*")):
         if not file.is_file() or file.suffix in (".py", ".md", ".json") or "godot4" in file.parts:
