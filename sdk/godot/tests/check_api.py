@@ -42,10 +42,8 @@ LANGUAGE = {
     "PackedByteArray": (0, 1),
     "Callable": (0, 2),
 }
-WORDS = frozenset(
-    ("and", "or", "not", "in", "is", "as", "if", "elif", "else", "for", "while", "match", "return", "pass", "break")
-    + ("continue", "var", "const", "func", "class", "extends", "enum", "static", "super", "self")
-)
+WORDS = {"and", "or", "not", "in", "is", "as", "if", "elif", "else", "for", "while", "match", "return", "pass", "break"}
+WORDS |= {"continue", "var", "const", "func", "class", "extends", "enum", "static", "super", "self"}
 
 
 def scripts() -> dict[Path, str]:
