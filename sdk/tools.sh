@@ -9,6 +9,7 @@ node nodejs
 mcs mono-mcs=6.8.*
 mono mono-runtime=6.8.*
 javac openjdk-17-jdk-headless
+godot3-server godot3-server=3.2.*
 '
 # What the runtime of C# finds its classes in.
 libraries='libmono-system-core4.0-cil=6.8.* libmono-system4.0-cil=6.8.* libmono-system-numerics4.0-cil=6.8.*'

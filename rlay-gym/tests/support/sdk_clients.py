@@ -21,6 +21,8 @@ class Client:
     vectors: tuple[str, ...] | None
     paradigms: tuple[str, ...] = ("client", "server")
     """``client``: ClientEnv dials the game. ``server``: the game dials ServerEnv."""
+    lingers: bool = False
+    """Whether it cannot set how its sockets linger: one that was connected to itself holds its port for a minute."""
 
 
 CLIENTS = [
@@ -28,7 +30,20 @@ CLIENTS = [
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
+    Client(
+        "godot",
+        ("godot3-server", "--no-window", "--path", f"{BUILT}/godot", "-s", "tests/game.gd", "--"),
+        ("sh", f"{SDK}/godot/tests/vectors.sh"),
+        lingers=True,
+    ),
 ]
+
+GODOT4 = os.environ.get("RLAY_GODOT4_WEB", "")
+"""A folder with a web build of Godot 4, see sdk/godot/tests/godot4/run.mjs; without it Godot 4 is not tested."""
+
+if GODOT4:
+    run = ("node", f"{SDK}/godot/tests/godot4/run.mjs", GODOT4)
+    CLIENTS.append(Client("godot4", (*run, "game"), (*run, "vectors"), lingers=True))
 
 ONLY = os.environ.get("RLAY_SDK_CLIENTS", "")
 """Names of the clients to test, with commas between them; all unless given."""
