@@ -220,7 +220,7 @@ impl Connection {
         state.heard = received;
         state.silent = if is_silent { state.silent + 1 } else { 0 };
         if state.silent >= patience && state.end.is_none() {
-            let why = "nothing was heard for too long; its machine or the network is gone, or it stands still";
+            let why = "nothing was heard for too long; its machine or the network is gone, or it was killed";
             state.end = Some(Err(lost(&self.peer, why)));
             state.socket.shut_down();
             state.socket.wake();

@@ -204,20 +204,25 @@ async fn meet(tcp: TcpStream, acceptor: Option<TlsAcceptor>, door: Arc<Door>, pe
     let mut first = [0; FIRST];
     let known = tcp.peek(&mut first).await.map_err(broke)?;
     let first = &first[..known];
+    // Both begin in one way alone. What begins otherwise may never be long enough for a parser to say so.
+    let (expected, scheme): (&[u8], _) = if acceptor.is_some() { (TLS_HANDSHAKE, "wss") } else { (HTTP, "ws") };
+    if known > 0 && !first.starts_with(expected) && !expected.starts_with(first) {
+        let error = Error::protocol(handshake::foreign(peer, first, scheme));
+        // Closing with unread bytes would reset the connection, which tells the dialer less.
+        let _ = tcp.try_read(&mut [0; 4096]);
+        return Err(error);
+    }
     let layer = match acceptor {
         None => Layer::Plain(Tcp::new(tcp)),
-        Some(_) if known > 0 && first[0] != TLS_HANDSHAKE => {
-            return Err(Error::protocol(handshake::foreign(peer, first, "wss")));
-        }
         Some(acceptor) => Layer::Tls(Box::new(acceptor.accept(Tcp::new(tcp)).await.map_err(broke)?.into())),
     };
-    // Inside TLS the first bytes are not known.
-    let first = if matches!(layer, Layer::Plain(_)) { first } else { b"GET " };
-    door.accept(Socket::new(layer), local, peer, first).await
+    door.accept(Socket::new(layer), local, peer).await
 }
 
-/// The first byte of TLS (RFC 8446, 5.1).
-const TLS_HANDSHAKE: u8 = 0x16;
+/// The first bytes of TLS (RFC 8446, 5.1).
+const TLS_HANDSHAKE: &[u8] = &[0x16, 3];
+/// The first bytes of a request for a WebSocket (RFC 6455, 4.1).
+const HTTP: &[u8] = b"GET ";
 
 /// A task that opens a connection or looks after it. Dropping this ends the task.
 #[derive(Debug)]

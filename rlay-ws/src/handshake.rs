@@ -121,14 +121,8 @@ impl Door {
         Ok(())
     }
 
-    /// Opens a connection that begins with the bytes `first`.
-    pub(crate) async fn accept(
-        self: Arc<Self>,
-        socket: Socket,
-        local: SocketAddr,
-        peer: &str,
-        first: &[u8],
-    ) -> Result<Opened> {
+    /// Opens a connection.
+    pub(crate) async fn accept(self: Arc<Self>, socket: Socket, local: SocketAddr, peer: &str) -> Result<Opened> {
         let refused = Arc::new(OnceLock::new());
         let (door, why) = (self, refused.clone());
         #[allow(clippy::result_large_err)] // the library's own type
@@ -143,7 +137,7 @@ impl Door {
         let handshake = ServerHandshake::start(socket, check, None);
         run(handshake).await.map(opened).map_err(|error| match refused.get() {
             Some(text) => Error::new(ErrorKind::Unauthorized, format!("{peer}: {text}")).with_source(error),
-            None => explain_request(peer, error, first),
+            None => explain_request(peer, error),
         })
     }
 }
@@ -164,33 +158,33 @@ fn answer(status: StatusCode, text: &str) -> ErrorResponse {
 }
 
 /// What a dialer's request is instead of what it should be.
-fn explain_request(peer: &str, error: WsError, first: &[u8]) -> Error {
+fn explain_request(peer: &str, error: WsError) -> Error {
     let explained = match error {
         WsError::Io(error) => return explain_io(peer, error),
         WsError::Protocol(ProtocolError::HandshakeIncomplete) => lost(peer, "it left during the handshake"),
-        ref other => Error::protocol(match ForeignProtocol::recognize(first) {
-            Some(ForeignProtocol::Http) => {
-                format!(
-                    "{peer}: an HTTP peer that asks for no WebSocket ({other}); check the address and port at both ends"
-                )
-            }
-            _ => foreign(peer, first, "ws"),
-        }),
+        ref other => Error::protocol(format!(
+            "{peer}: {} that asks for no WebSocket ({other}); check the address and port at both ends",
+            ForeignProtocol::Http
+        )),
     };
     explained.with_source(error)
 }
 
 /// A peer that begins in no way that is known here; `scheme` is that of the listener.
 pub(crate) fn foreign(peer: &str, first: &[u8], scheme: &str) -> String {
-    match (ForeignProtocol::recognize(first), scheme) {
-        (Some(who @ ForeignProtocol::Tls), "ws") => {
-            format!("{peer}: {who} on a ws port; use wss:// at both ends, or at neither")
+    match ForeignProtocol::recognize(first) {
+        Some(ForeignProtocol::Zmq) => {
+            format!("{peer}: {} on a {scheme} port; {}", ForeignProtocol::Zmq, ForeignProtocol::Zmq.advice())
         }
-        (Some(who @ ForeignProtocol::Http), "wss") => {
-            format!("{peer}: {who} without TLS on a wss port; use wss:// at both ends, or at neither")
+        Some(ForeignProtocol::Http) if scheme == "ws" => {
+            format!(
+                "{peer}: {} that asks for no WebSocket; check the address and port at both ends",
+                ForeignProtocol::Http
+            )
         }
-        (Some(who), _) => format!("{peer}: {who} on a {scheme} port; {}", who.advice()),
-        (None, _) => format!(
+        // TLS to a listener without, or the other way round.
+        Some(who) => format!("{peer}: {who} on a {scheme} port; use wss:// at both ends, or at neither"),
+        None => format!(
             "{peer}: not a WebSocket peer (first bytes: {first:02x?}); check the address and port at both ends, and \
              dial {scheme}://"
         ),
