@@ -135,7 +135,7 @@ check-clippy:
 # Each transport builds alone, and so does the facade without any.
 check-features:
 	cargo check -p rlay --no-default-features
-	set -e; for feature in tcp tls zmq quic shm; do cargo check -p rlay --no-default-features --features $$feature; done
+	set -e; for feature in tcp tls zmq quic shm ws; do cargo check -p rlay --no-default-features --features $$feature; done
 
 check-docs:
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps

@@ -58,6 +58,7 @@
 //! - `zmq`: `zmq://host:port` and `zmq+ipc:///path`, by the `zeromq` crate.
 //! - `quic`: `quic://host:port?pin=sha256:…`, encrypted.
 //! - `shm`: `shm://name`, two processes on one Linux host.
+//! - `ws`: `ws://host:port` and `wss://host:port?pin=sha256:…`, WebSocket, as pages in browsers dial it.
 //!
 //! `mem://name`, for two threads of one program, is always there.
 
@@ -69,6 +70,8 @@ pub use rlay_quic::Quic;
 pub use rlay_shm::Shm;
 #[cfg(feature = "tcp")]
 pub use rlay_tcp::Tcp;
+#[cfg(feature = "ws")]
+pub use rlay_ws::Ws;
 #[cfg(feature = "zmq")]
 pub use rlay_zmq::Zmq;
 
@@ -112,6 +115,8 @@ pub fn connection_options() -> ConnectionOptions {
     let registry = registry.with(Quic);
     #[cfg(feature = "shm")]
     let registry = registry.with(Shm);
+    #[cfg(feature = "ws")]
+    let registry = registry.with(Ws);
     ConnectionOptions::new(registry)
 }
 

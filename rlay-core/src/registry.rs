@@ -29,7 +29,7 @@ impl Default for Registry {
 }
 
 /// Schemes of this project: the feature of the crate rlay that enables each, and the transport behind it.
-const FEATURES: [(&str, &str, &str); 7] = [
+const FEATURES: [(&str, &str, &str); 9] = [
     ("tcp", "tcp", "rlay_tcp::Tcp"),
     ("tls", "tls", "rlay_tcp::Tcp"),
     ("unix", "tcp", "rlay_tcp::Tcp"),
@@ -37,6 +37,8 @@ const FEATURES: [(&str, &str, &str); 7] = [
     ("zmq+ipc", "zmq", "rlay_zmq::Zmq"),
     ("quic", "quic", "rlay_quic::Quic"),
     ("shm", "shm", "rlay_shm::Shm"),
+    ("ws", "ws", "rlay_ws::Ws"),
+    ("wss", "ws", "rlay_ws::Ws"),
 ];
 
 impl Registry {

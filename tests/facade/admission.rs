@@ -30,7 +30,7 @@ use crate::{
 
 /// How long a silent session keeps its slot undisputed.
 const SOON: Duration = Duration::from_millis(300);
-const TRANSPORTS: [&str; 6] = ["mem", "tcp", "unix", "zmq", "quic", "shm"];
+const TRANSPORTS: [&str; 7] = ["mem", "tcp", "unix", "zmq", "quic", "shm", "ws"];
 
 /// The options of a listener for so many sessions.
 fn few(max_sessions: usize) -> ConnectionOptions {

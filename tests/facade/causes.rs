@@ -27,7 +27,7 @@ fn a_refused_connection_has_the_error_of_the_socket() {
     for &scheme in SCHEMES {
         let address = match scheme {
             "mem" => continue, // no socket
-            "tls" | "quic" => {
+            "tls" | "quic" | "wss" => {
                 let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
                 format!("{scheme}://{free}?insecure_skip_verification=yes")
             }

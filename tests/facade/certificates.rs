@@ -72,12 +72,14 @@ fn shake(address: &str) -> Result<()> {
     dial(&address.parse()?, Role::Agent, &rlay::connection_options(), &mut wait).map(drop)
 }
 
-/// Both transports with TLS.
+/// All transports with TLS.
 fn each(test: fn(&str)) {
     let run = move |scheme: &'static str| bounded(move || test(scheme));
     run("tls");
     #[cfg(feature = "quic")]
     run("quic");
+    #[cfg(feature = "ws")]
+    run("wss");
 }
 
 #[test]

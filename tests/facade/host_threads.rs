@@ -306,6 +306,8 @@ fn each_transport(test: impl Fn(&'static str) -> Result<()> + Send + 'static) {
             "zmq",
             #[cfg(feature = "quic")]
             "quic",
+            #[cfg(feature = "ws")]
+            "ws",
         ] {
             test(scheme).unwrap_or_else(|error| panic!("{scheme}: {error}"));
         }

@@ -36,6 +36,8 @@ fn those_of_the_facade_find_every_scheme_that_is_enabled() {
         ("zmq+ipc:///tmp/x", cfg!(feature = "zmq")),
         ("quic://127.0.0.1:1", cfg!(feature = "quic")),
         ("shm://x", cfg!(feature = "shm")),
+        ("ws://127.0.0.1:1", cfg!(feature = "ws")),
+        ("wss://127.0.0.1:1/game", cfg!(feature = "ws")),
     ];
     let (agent, host, connection) = (rlay::agent_options(), rlay::host_options(), rlay::connection_options());
     for (address, is_enabled) in schemes {

@@ -26,6 +26,8 @@ pub(crate) const NETWORKS: &[&str] = &[
     "zmq",
     #[cfg(feature = "quic")]
     "quic",
+    #[cfg(feature = "ws")]
+    "ws",
 ];
 
 /// Options that soon detect a silent peer, and wait long for a replacement connection.

@@ -159,6 +159,13 @@ fn over_quic() {
     attempts("quic");
 }
 
+#[cfg(feature = "ws")]
+#[test]
+fn over_ws() {
+    attempts("ws");
+    attempts("wss");
+}
+
 #[cfg(all(feature = "shm", target_os = "linux"))]
 #[test]
 fn over_shm() {

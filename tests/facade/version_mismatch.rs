@@ -26,6 +26,10 @@ pub(crate) const SCHEMES: &[&str] = &[
     "quic",
     #[cfg(all(feature = "shm", target_os = "linux"))]
     "shm",
+    #[cfg(feature = "ws")]
+    "ws",
+    #[cfg(feature = "ws")]
+    "wss",
 ];
 
 /// The first bytes of a peer of wire 7 to 9.

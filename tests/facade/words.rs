@@ -61,6 +61,8 @@ fn options_without_a_transport_say_which_have_it() {
         ("zmq+ipc:///tmp/x", "zmq", "rlay_zmq::Zmq"),
         ("quic://127.0.0.1:1", "quic", "rlay_quic::Quic"),
         ("shm://x", "shm", "rlay_shm::Shm"),
+        ("ws://127.0.0.1:1", "ws", "rlay_ws::Ws"),
+        ("wss://127.0.0.1:1", "ws", "rlay_ws::Ws"),
     ] {
         let pattern = format!("{address}: no transport for …; there are: mem; …{feature:?}…by .transport({with})");
         reads(ClientEnv::connect(address, AgentOptions::over(Mem)).unwrap_err(), &pattern, advice);
@@ -478,13 +480,21 @@ fn transports_that_speak_another_protocol_are_recognized() {
         // A dialer that receives nothing retries.
         ("zmq", "tcp", "no connection to zmq://…hung up …", "dial it as tcp or tls", "a ZeroMQ peer on an RLay port"),
         ("tls", "tcp", "no connection to tls://…", "is the peer's address a tls:// one?", "a TLS peer on an RLay port"),
+        ("ws", "tcp", "no connection to ws://…hung up …", "dial it as tcp or tls", "use ws:// at both ends"),
+        ("ws", "tls", "ws://…: what listens there speaks no WebSocket …", "check the address and port", "an HTTP peer"),
+        ("tcp", "ws", "no connection to tcp://…", "is it an RLay endpoint?", "not a WebSocket peer"),
+        ("tls", "ws", "no connection to tls://…", "is the peer's address a tls:// one?", "use wss:// at both ends"),
+        ("zmq", "ws", "no connection to zmq://…hung up …", "dial it as tcp or tls", "a ZeroMQ peer on a ws port"),
+        ("wss", "ws", "no connection to wss://…", "is the peer's address a wss:// one?", "use wss:// at both ends"),
+        ("ws", "wss", "no connection to ws://…hung up …", "dial it as tcp or tls", "use wss:// at both ends"),
+        ("wss", "tls", "wss://…: it speaks TLS, but …", "check the address", "not RLay inside"),
     ];
     for (dialed, listening, pattern, advice, noted) in pairs {
         bounded(move || {
             let at = format!("{listening}://127.0.0.1:0").parse().expect("an address");
             let acceptor = Acceptor::bind(&at, Role::Env, patient().connection()).expect("listens");
             let place = acceptor.address().rest();
-            let pin = if dialed == "tls" { "?insecure_skip_verification=yes" } else { "" };
+            let pin = if ["tls", "wss"].contains(&dialed) { "?insecure_skip_verification=yes" } else { "" };
             let address = format!("{dialed}://{place}{pin}").parse().expect("an address");
             let is_told_at_once = !pattern.starts_with("no connection");
             let timeout = if is_told_at_once { PATIENCE } else { Duration::from_secs(1) };
@@ -516,7 +526,7 @@ fn inside_tokio_they_are_recognized_as_well() {
 
 #[test]
 fn a_listener_on_every_interface_says_an_address_that_can_be_dialed() {
-    for scheme in ["tcp", "tls", "zmq", "quic"] {
+    for scheme in ["tcp", "tls", "zmq", "quic", "ws", "wss"] {
         for host in ["0.0.0.0", "[::]"] {
             bounded(move || {
                 let bound = format!("{scheme}://{host}:0?insecure_allow_remote=yes").parse().expect("an address");
@@ -532,12 +542,12 @@ fn a_listener_on_every_interface_says_an_address_that_can_be_dialed() {
     }
 }
 
-/// Over both transports with certificates, which have libraries with texts of their own.
-#[cfg(all(feature = "tls", feature = "quic"))]
+/// Over the transports with certificates, which have libraries with texts of their own.
+#[cfg(all(feature = "tls", feature = "quic", feature = "ws"))]
 #[test]
 fn certificates_are_refused_in_plain_words() {
     use crate::support::{Authority, Folder, Years::Good};
-    for scheme in ["tls", "quic"] {
+    for scheme in ["tls", "quic", "wss"] {
         bounded(move || {
             let (folder, authority) = (Folder::new(), Authority::new("ours"));
             let ca = folder.write("ca.pem", &authority.pem()).display().to_string();

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value as Json;
 
 /// Crates that move bytes.
-const TRANSPORTS: [&str; 4] = ["rlay-tcp", "rlay-zmq", "rlay-quic", "rlay-shm"];
+const TRANSPORTS: [&str; 5] = ["rlay-tcp", "rlay-zmq", "rlay-quic", "rlay-shm", "rlay-ws"];
 
 /// The crates of this workspace, each with those of its ordinary dependencies that are among them.
 fn crates() -> Vec<(String, BTreeSet<String>)> {

@@ -37,7 +37,7 @@ impl ForeignProtocol {
     /// What to do about it, at either end.
     pub fn advice(self) -> &'static str {
         match self {
-            Self::Http => "check the address and port at both ends",
+            Self::Http => "check the address and port at both ends, or use ws:// at both ends for a WebSocket",
             Self::Tls => "use tls:// at both ends, or at neither",
             Self::Zmq => "use zmq:// at both ends (zmq+ipc:// for a file), or at neither",
         }

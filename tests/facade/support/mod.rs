@@ -57,11 +57,11 @@ pub(crate) fn fresh(scheme: &str) -> String {
     let n = NEXT.fetch_add(1, Relaxed);
     match scheme {
         // No other process is given a port of this host by chance, so a port can be used again.
-        "tcp" | "zmq" => {
+        "tcp" | "zmq" | "ws" => {
             let [_, _, a, b] = id().to_be_bytes();
             format!("{scheme}://127.77.{a}.{b}:0")
         }
-        "tls" | "quic" => format!("{scheme}://127.0.0.1:0"),
+        "tls" | "quic" | "wss" => format!("{scheme}://127.0.0.1:0"),
         "unix" | "zmq+ipc" => format!("{scheme}://{}/rlay-{}-{n}.sock", std::env::temp_dir().display(), id()),
         "shm" => format!("shm://test-{}-{n}", id()),
         _ => format!("{scheme}://test-{n}"),

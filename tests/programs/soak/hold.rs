@@ -37,7 +37,7 @@ pub(crate) fn is_relayed(number: usize) -> bool {
 /// Whether a relay can forward for this address and cut the connection. Over `quic` a cut is only silence, which takes
 /// too long to be detected.
 pub(crate) fn can_cut(address: &str) -> bool {
-    ["tcp", "tls", "zmq"].iter().any(|scheme| address.split("://").next() == Some(scheme))
+    ["tcp", "tls", "zmq", "ws"].iter().any(|scheme| address.split("://").next() == Some(scheme))
 }
 
 /// The work of the agents of a process.

@@ -1,0 +1,127 @@
+"""A page in a browser is an environment: Chromium dials ``ws://``, and what the page plays is what Python plays."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+import rlay
+from equal import difference
+from processes import Program
+from sdk_clients import ONLY, SDK
+from sdk_game import Drift
+
+pytestmark = pytest.mark.skipif("javascript" not in (ONLY or "javascript"), reason="other clients are tested")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+START = 120.0
+"""Bounds the wait for a browser that starts on a busy machine."""
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--enable-logging=stderr",
+)
+
+Open = Callable[..., Program]
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def site(host: str) -> Iterator[str]:
+    """Serve the client and its examples; yield the origin."""
+    handler = functools.partial(_Quiet, directory=str(SDK / "javascript"))
+    server = http.server.ThreadingHTTPServer((host, 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Iterator[Open]:
+    """Open the page in browsers, which are killed at the end."""
+    found = [path for name in BROWSERS if (path := shutil.which(name))]
+    if not found:
+        pytest.skip("there is no Chromium here")
+    with contextlib.ExitStack() as stack:
+
+        def browse(origin: str, address: str) -> Program:
+            page = f"{origin}/examples/browser/index.html?address={quote(address, safe=':/')}"
+            profile = tmp_path / f"profile-{len(list(tmp_path.iterdir()))}"
+            return stack.enter_context(Program(found[0], *FLAGS, f"--user-data-dir={profile}", page))
+
+        yield browse
+
+
+def same(local: Any, remote: Any, what: str) -> None:
+    """Compare results by types and bits."""
+    assert (found := difference(local, remote, what)) is None, found
+
+
+def test_a_thousand_steps(browse: Open) -> None:
+    local = Drift("rgb_array")
+    with (
+        site("127.0.0.1") as origin,
+        rlay.ServerEnv("ws://127.0.0.1:0", connect_timeout=START, render_mode="rgb_array") as remote,
+    ):
+        browse(origin, remote.address)
+        same(local.observation_space, remote.observation_space, "observation space")
+        same(local.action_space, remote.action_space, "action space")
+        rng = np.random.default_rng(5)
+        steps = episode = 0
+        while steps < 1000:
+            seed = [int(rng.integers(2**31)), 2**64 + 12345, None][episode % 3]
+            options = [None, {"level": episode}][episode % 2]
+            episode += 1
+            same(
+                local.reset(seed=seed, options=options), remote.reset(seed=seed, options=options), f"episode {episode}"
+            )
+            done = False
+            while not done:
+                action = int(rng.integers(3))
+                here, there = local.step(action), remote.step(action)
+                same(here, there, f"step {steps}")
+                if steps % 100 == 0:
+                    same(local.render(), remote.render(), f"frame {steps}")
+                done = here[2] or here[3]
+                steps += 1
+
+
+def test_a_page_from_elsewhere_is_refused(browse: Open, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", "rlay")
+    with site("127.0.0.2") as origin:
+        with rlay.ServerEnv("ws://127.0.0.1:0", connect_timeout=1.0) as env:
+            browse(origin, env.address)
+            deadline = time.monotonic() + START
+            while f"a page from {origin} was refused" not in caplog.text:
+                assert time.monotonic() < deadline, "the log does not tell that a page was refused"
+                with pytest.raises(rlay.Timeout):
+                    env.reset()
+        assert f"listen with the option origin={origin}" in caplog.text
+        with rlay.ServerEnv(f"ws://127.0.0.1:0?origin={origin}", connect_timeout=START) as env:
+            browse(origin, env.address)
+            same(Drift().reset(seed=3), env.reset(seed=3), "reset")
