@@ -52,16 +52,16 @@ fn write(session: &Session, answer: &mut rlay::Outcome, result: &rlay_Result) ->
         Some(rlay_Value(rlay::Value::Dict(map))) => write_info(map, answer)?,
         Some(other) => return Err(wrong_kind(&other.0, "dict, as info is,")),
     }
-    if result.observation.is_null() && (result.observation_length > 0 || !result.observation_value.is_null()) {
+    if result.observation.is_null() {
         // SAFETY: the caller says that it is a value or NULL.
-        let value = unsafe { result.observation_value.as_ref() };
-        let value = &object(value, "both observation and observation_value")?.0;
-        return Ok(write_observation::<AnySpace>(
-            &session.spec.observation_space,
-            session.sizes.is_some(),
-            value,
-            answer,
-        )?);
+        if let Some(value) = unsafe { result.observation_value.as_ref() } {
+            let space = &session.spec.observation_space;
+            return Ok(write_observation::<AnySpace>(space, session.sizes.is_some(), &value.0, answer)?);
+        }
+        // A space without leaves has elements of no bytes.
+        if session.sizes.as_ref().is_none_or(|sizes| sizes.len(1) > 0) {
+            return Err(Fault::null("observation, and so is observation_value: one of them"));
+        }
     }
     let observation = slice(result.observation.cast::<u8>(), result.observation_length, "observation")?;
     let sizes = session.sizes.as_ref().ok_or_else(no_packed_form)?;
