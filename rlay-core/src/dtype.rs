@@ -118,8 +118,15 @@ impl DType {
         self != Self::Bool && !self.is_float()
     }
 
-    /// One little-endian element as a float, for comparing with bounds. `bytes` holds one element.
-    pub(crate) fn read_f64(self, bytes: &[u8]) -> f64 {
+    /// One little-endian element as a float; integers beyond 2^53 are rounded.
+    ///
+    /// # Panics
+    /// If `bytes` holds less than one element.
+    ///
+    /// ```
+    /// assert_eq!(rlay::DType::I16.read_f64(&[0xfe, 0xff]), -2.0);
+    /// ```
+    pub fn read_f64(self, bytes: &[u8]) -> f64 {
         match self {
             Self::Bool | Self::U8 => f64::from(bytes[0]),
             Self::I8 => f64::from(bytes[0] as i8),
@@ -146,7 +153,13 @@ impl DType {
     }
 
     /// Appends `x` as one little-endian element, rounded and clamped to what the type holds.
-    pub(crate) fn write_f64(self, x: f64, out: &mut Vec<u8>) {
+    ///
+    /// ```
+    /// let mut bytes = Vec::new();
+    /// rlay::DType::U8.write_f64(f64::INFINITY, &mut bytes);
+    /// assert_eq!(bytes, [255]);
+    /// ```
+    pub fn write_f64(self, x: f64, out: &mut Vec<u8>) {
         match self {
             Self::F16 => out.extend(f16::from_f64(x).to_le_bytes()),
             Self::F32 => out.extend((x as f32).to_le_bytes()),

@@ -157,16 +157,35 @@ impl<E: Env> Hosted<E> {
     }
 }
 
-/// Writes `info`.
-pub(crate) fn write_info(info: &Map, outcome: &mut Outcome) -> Result<(), EnvFailure> {
+/// Writes `info` into an outcome. Refuses keys that cannot be sent.
+///
+/// ```
+/// use rlay::{Map, Outcome, host::write_info};
+///
+/// let mut outcome = Outcome::default();
+/// write_info(&Map::from([("lives", 3)]), &mut outcome)?;
+/// assert!(!outcome.info.is_empty());
+/// # Ok::<(), rlay::EnvFailure>(())
+/// ```
+pub fn write_info(info: &Map, outcome: &mut Outcome) -> Result<(), EnvFailure> {
     Keys::check_map(info).map_err(|why| EnvFailure::new("TypeError", format!("info: {why}")))?;
     outcome.info.clear();
     put_map_value(&mut outcome.info, info);
     Ok(())
 }
 
-/// Writes an observation, packed if it has a packed form. Refuses one that holds a placeholder for an object.
-pub(crate) fn write_observation<S: Space>(
+/// Writes an observation into an outcome: packed, if `may_pack` and it has a packed form. Refuses one that holds a
+/// placeholder for an object.
+///
+/// ```
+/// use rlay::{Discrete, Outcome, host::write_observation};
+///
+/// let mut outcome = Outcome::default();
+/// write_observation(&Discrete::new(4), true, &3, &mut outcome)?;
+/// assert!(outcome.packed && outcome.observation.len() == 16);
+/// # Ok::<(), rlay::EnvFailure>(())
+/// ```
+pub fn write_observation<S: Space>(
     space: &S,
     may_pack: bool,
     observation: &S::Element,
@@ -185,7 +204,11 @@ pub(crate) fn write_observation<S: Space>(
 
 /// Refuses a frame that holds a placeholder for an object, except in the mode `human`, where the agent has no use for
 /// it.
-pub(crate) fn check_frame(frame: &Value, mode: Option<&str>) -> Result<(), EnvFailure> {
+///
+/// ```
+/// assert!(rlay::host::check_frame(&rlay::Value::from("t=1"), Some("ansi")).is_ok());
+/// ```
+pub fn check_frame(frame: &Value, mode: Option<&str>) -> Result<(), EnvFailure> {
     if mode == Some("human") {
         return Ok(());
     }

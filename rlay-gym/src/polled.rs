@@ -60,6 +60,7 @@ fn asked(py: Python<'_>, actions: &Tree, turn: RawTurn) -> rlay_core::Result<PyR
             false => actions.read_payload(py, &action.payload()),
         }
         .map(|action| ("step", action.unbind(), py.None())),
+        RawTurn::Make(_) => return Err(rlay_core::Error::new(ErrorKind::Usage, "this engine makes no environments")),
         RawTurn::Render => Ok(("render", py.None(), py.None())),
         RawTurn::Attribute(attribute) => attribute_turn(py, &attribute),
         RawTurn::Close(reason) => Ok(("close", PyString::new(py, &reason).into_any().unbind(), py.None())),

@@ -104,6 +104,12 @@ pub(crate) fn open(
 
 /// Frames of at most so many bytes are copied into one piece: that costs less than a vectored write.
 const SMALL: usize = 4 << 10;
+/// Makes a write to a peer that is gone an error rather than SIGPIPE, which ends programs that are neither Rust nor Python.
+/// Where there is no such flag, the standard library sets a socket option.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: i32 = 0;
 
 #[derive(Debug)]
 struct StreamChannel {
@@ -178,7 +184,7 @@ impl StreamChannel {
         while *sent < total || self.layer.is_owing() {
             let is_ready = self.writing.before_io(&*self.socket, Want::Write, deadline);
             let written = is_ready.and_then(|()| match is_small {
-                true => self.socket.send(&self.small[*sent..]).inspect(|n| *sent += n),
+                true => self.socket.send_with_flags(&self.small[*sent..], NO_SIGNAL).inspect(|n| *sent += n),
                 false => self.write_once(&parts, sent),
             });
             match written {
@@ -212,9 +218,9 @@ impl StreamChannel {
             IoSlice::new(&part[from..])
         });
         match self.layer.seal(&slices, sent) {
-            None => self.socket.send_vectored(&slices).inspect(|n| *sent += n),
+            None => self.socket.send_vectored_with_flags(&slices, NO_SIGNAL).inspect(|n| *sent += n),
             Some(sealed) => {
-                let n = self.socket.send(sealed)?;
+                let n = self.socket.send_with_flags(sealed, NO_SIGNAL)?;
                 self.layer.sent(n);
                 Ok(n)
             }

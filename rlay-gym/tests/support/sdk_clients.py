@@ -19,15 +19,19 @@ class Client:
     name: str
     game: tuple[str, ...]
     vectors: tuple[str, ...] | None
+    """``None``: it is RLay's own library, whose reading of the vectors ``rlay-core`` tests."""
     paradigms: tuple[str, ...] = ("client", "server")
     """``client``: ClientEnv dials the game. ``server``: the game dials ServerEnv."""
     lingers: bool = False
     """Whether it cannot set how its sockets linger: one that was connected to itself holds its port for a minute."""
+    transports: tuple[str, ...] = ("tcp",)
+    """The schemes of the addresses that the game takes."""
 
 
 CLIENTS = [
     Client("javascript", ("node", f"{SDK}/javascript/tests/game.mjs"), ("node", f"{SDK}/javascript/tests/vectors.mjs")),
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
+    Client("c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq")),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
     Client(

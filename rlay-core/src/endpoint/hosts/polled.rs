@@ -1,7 +1,7 @@
 //! The poll form of ClientBackend, for an engine whose own loop must never block.
 
 use std::{
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use crate::{
     bridge::{refuse_inside_tokio, timeout},
     cancel_token::CancelToken,
     endpoint::{
+        accept::acceptor::Acceptor,
         connect::connection::Connection,
         connect::dial::{dial, dial_next},
         history::{FIRST_PAUSE, History},
@@ -77,6 +78,9 @@ pub enum Turn<A> {
 /// The same below typed spaces: bytes in, bytes out. Language bindings build on it.
 #[derive(Debug)]
 pub enum RawTurn {
+    /// Make an environment, then reply with its description or with why there is none. Only a session that was told to
+    /// [ask](RawPoll::asking_make) has this turn. It says slot 0, and no slot is asked for anything else before the reply.
+    Make(Make),
     /// Start an episode.
     Reset {
         /// Gymnasium's seed.
@@ -98,8 +102,11 @@ pub enum RawTurn {
 #[derive(Debug)]
 pub struct RawPoll {
     spec: Spec,
-    address: Address,
+    origin: Origin,
     options: HostOptions,
+    /// Whether the engine answers the requests to make environments.
+    asks_make: bool,
+    make: Asked,
     state: State,
     cancel: CancelToken,
     /// The body of the last answer, kept until the agent has it.
@@ -112,6 +119,24 @@ pub struct RawPoll {
     dialed: Option<Instant>,
     /// Since when the agent could have asked for something, and has not.
     unasked: Option<Instant>,
+}
+
+/// Where the connections of a session come from.
+#[derive(Debug, Clone)]
+enum Origin {
+    Dialed(Address),
+    Accepted(Arc<Acceptor>),
+}
+
+/// A request to make an environment, which the engine is to answer.
+#[derive(Debug)]
+enum Asked {
+    /// There is none.
+    Nothing,
+    /// The engine has yet to learn of it.
+    New(u64, Make),
+    /// The engine is to answer it.
+    Told(u64, Make),
 }
 
 #[derive(Debug)]
@@ -131,6 +156,8 @@ enum Step {
     Sent,
     /// The end of the session.
     Ended(Error),
+    /// The end of the session, of which the agent is to be told.
+    Part(Error),
 }
 
 impl RawPoll {
@@ -139,13 +166,37 @@ impl RawPoll {
     pub fn new(spec: Spec, address: &str, options: HostOptions) -> Result<Self> {
         let address: Address = address.parse()?;
         options.connection.registry.find(&address)?;
+        Self::of(spec, Origin::Dialed(address), options)
+    }
+
+    /// Will take the agents that dial in, one after another. Several sessions may share the listener: each agent has one of
+    /// them. `options` should be those of the listener. Agents are admitted from now on.
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use rlay::{Mem, endpoint::{Acceptor, RawPoll, Wait}, wire::Spec};
+    ///
+    /// let options = rlay::HostOptions::over(Mem);
+    /// let acceptor = Arc::new(Acceptor::bind_host(&"mem://hall".parse()?, options.connection(), None)?);
+    /// let mut session = RawPoll::accepting(Spec::default(), acceptor, options)?;
+    /// assert!(session.turn(&mut Wait::new(Some(Duration::ZERO)))?.is_none());
+    /// # Ok::<(), rlay::Error>(())
+    /// ```
+    pub fn accepting(spec: Spec, acceptor: Arc<Acceptor>, options: HostOptions) -> Result<Self> {
+        acceptor.set_ready();
+        Self::of(spec, Origin::Accepted(acceptor), options)
+    }
+
+    fn of(spec: Spec, origin: Origin, options: HostOptions) -> Result<Self> {
         options.offers.check_attributes()?;
         refuse_inside_tokio()?;
         Ok(Self {
             requests: PolledRequests::new(&spec),
             spec,
-            address,
+            origin,
             options,
+            asks_make: false,
+            make: Asked::Nothing,
             state: State::Idle,
             cancel: CancelToken::default(),
             body: Vec::new(),
@@ -154,6 +205,25 @@ impl RawPoll {
             dialed: None,
             unasked: None,
         })
+    }
+
+    /// The same, where the engine answers each request to make an environment ([`RawTurn::Make`]) itself: what agents may
+    /// ask for is up to it, and the description that this was made with does not count.
+    #[must_use]
+    pub fn asking_make(mut self) -> Self {
+        self.asks_make = true;
+        self
+    }
+
+    /// Whether an agent has asked for an environment and has not left.
+    pub fn is_taken(&self) -> bool {
+        let has_asked = |core: &HostCore| core.report.has_asked() || !matches!(self.make, Asked::Nothing);
+        matches!(&self.state, State::Open(_, core) if has_asked(core))
+    }
+
+    /// Whether the engine is to reply, in every slot, before the next turn.
+    pub fn is_owed(&self) -> bool {
+        matches!(self.make, Asked::Told(..)) || self.requests.are_all_owed()
     }
 
     /// What the agent wants of a slot; `None` if nothing by the deadline of `wait`. One in the past waits for nothing; only
@@ -178,8 +248,8 @@ impl RawPoll {
         wait: &mut Wait<'_>,
         mut build: impl FnMut(u32, RawTurn) -> Result<T>,
     ) -> Result<Option<T>> {
-        if self.requests.are_all_owed() {
-            let text = match self.requests.are_several() {
+        if self.is_owed() {
+            let text = match self.requests.are_several() && matches!(self.make, Asked::Nothing) {
                 false => "the last turn is not answered yet; call reply() first",
                 true => "no turn of any slot is answered yet; call reply() first",
             };
@@ -192,6 +262,17 @@ impl RawPoll {
         loop {
             if answered >= ROUNDS && is_over(wait)? {
                 return Ok(None);
+            }
+            if let Asked::New(request, make) = std::mem::replace(&mut self.make, Asked::Nothing) {
+                self.make = Asked::Told(request, make.clone());
+                match build(0, RawTurn::Make(make)) {
+                    Ok(turn) => return Ok(Some(turn)),
+                    Err(error) => {
+                        answered += 1;
+                        self.reply_made(Err(error), &mut Wait::new(Some(LAST_WORD)))?;
+                        continue;
+                    }
+                }
             }
             if let State::Open(_, core) = &self.state
                 && let Some((slot, turn)) = self.requests.next_turn(&core.limits())
@@ -211,7 +292,7 @@ impl RawPoll {
                 }
             }
             match &mut self.state {
-                State::Idle => self.state = State::Dialing(self.dial()?),
+                State::Idle => self.state = State::Dialing(self.find_agent()?),
                 State::Dialing(dialed) => {
                     let news = wait.run(|deadline| {
                         let left = deadline.map_or(LONGEST, |end| end.saturating_duration_since(Instant::now()));
@@ -226,7 +307,11 @@ impl RawPoll {
                         Ok(Dialed::Notice(is_warning, text)) => {
                             wait.tell(if is_warning { Notice::Warning(&text) } else { Notice::Info(&text) });
                         }
-                        Ok(Dialed::Done(Ok(connection))) => {
+                        Ok(Dialed::Done(Ok(mut connection))) => {
+                            if matches!(self.origin, Origin::Accepted(_)) {
+                                // The channel's waits then end when its dialer has come back over another one.
+                                connection.attend(None);
+                            }
                             self.has_begun = true;
                             self.unasked = Some(Instant::now());
                             self.body.clear();
@@ -255,7 +340,12 @@ impl RawPoll {
                             if self.unasked.take_if(|since| since.elapsed() >= absent_after).is_some() {
                                 wait.tell(Notice::Info(&waiting_for_agent(connection)));
                             }
-                            return Ok(None);
+                            // The permit of an agent that asks for nothing may be needed.
+                            let permit = if self.is_taken() { Ok(()) } else { self.check_permit() };
+                            match permit.err().and_then(|why| self.part(&why, wait)) {
+                                Some(turn) => return build(0, turn).map(Some),
+                                None => return Ok(None),
+                            }
                         }
                         Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
                         ended => {
@@ -275,6 +365,7 @@ impl RawPoll {
                     let gone = match self.request(frame, wait)? {
                         Step::Ask => continue,
                         Step::Ended(error) => self.gone(&error, wait),
+                        Step::Part(why) => self.part(&why, wait),
                         Step::Answered => self.deliver(wait)?,
                         Step::Sent => None,
                     };
@@ -292,7 +383,19 @@ impl RawPoll {
         let State::Open(connection, core) = &mut self.state else { return Ok(Step::Answered) };
         // The body stays that of the last answer until there is another.
         Ok(match core.take(&frame, &self.body) {
+            Request::Make(request, make) if self.asks_make => {
+                self.unasked = None;
+                if let Err(why) = connection.keep_permit() {
+                    return Ok(Step::Part(why));
+                }
+                self.make = Asked::New(request, make);
+                self.body.clear();
+                Step::Ask
+            }
             Request::Make(request, make) => {
+                if let Err(why) = connection.keep_permit() {
+                    return Ok(Step::Part(why));
+                }
                 let offered = core.check_offered(&make).and_then(|()| check_render_mode(&self.spec.metadata, &make));
                 let offered = offered.and_then(|()| check_slots(&self.spec, &make));
                 core.report.asked(&offered);
@@ -366,6 +469,66 @@ impl RawPoll {
         self.spec.render_mode.as_deref()
     }
 
+    /// Answers [`RawTurn::Make`] with the description of an environment, whose render mode is what the agent asked for. What
+    /// the agent cannot have of it, such as a render mode that the metadata do not list, is an error that the agent is
+    /// told, too.
+    pub fn reply_make(&mut self, spec: Spec, wait: &mut Wait<'_>) -> Result<()> {
+        self.reply_made(Ok(spec), wait)
+    }
+
+    fn reply_made(&mut self, made: Result<Spec>, wait: &mut Wait<'_>) -> Result<()> {
+        let (Asked::Told(request, make), State::Open(connection, core)) =
+            (std::mem::replace(&mut self.make, Asked::Nothing), &mut self.state)
+        else {
+            return Err(Error::new(ErrorKind::Usage, "the agent did not ask for an environment"));
+        };
+        let (is_refusal, made) = (
+            made.is_err(),
+            made.and_then(|spec| {
+                check_render_mode(&spec.metadata, &make)?;
+                check_slots(&spec, &make)?;
+                Ok(Spec { render_mode: make.render_mode, ..spec })
+            }),
+        );
+        let written = made.and_then(|spec| core.spec(spec.clone()).map(|()| spec));
+        core.report.asked(&written.as_ref().map(|_| ()).map_err(Clone::clone));
+        if let Some(text) = core.report.news(|| connection.peer()) {
+            wait.tell(Notice::Info(&text));
+        }
+        self.body.clear();
+        let told = match written {
+            Ok(spec) => {
+                self.requests = PolledRequests::new(&spec);
+                self.spec = spec;
+                Ok(())
+            }
+            Err(error) => {
+                core.fail(request, error.clone())?;
+                if is_refusal { Ok(()) } else { Err(error) }
+            }
+        };
+        self.send(wait).and(told)
+    }
+
+    /// An error of kind [`Busy`](ErrorKind::Busy) if another session has the permit of this one.
+    fn check_permit(&self) -> Result<()> {
+        match &self.state {
+            State::Open(connection, _) => connection.check_permit(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the session and tells the agent why.
+    fn part(&mut self, why: &Error, wait: &mut Wait<'_>) -> Option<RawTurn> {
+        if let State::Open(_, core) = &mut self.state
+            && core.goodbye(&Goodbye::because(why)).is_ok()
+        {
+            self.body.clear();
+            let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
+        }
+        self.gone(why, wait)
+    }
+
     /// Answers a reset or step of a slot with what stands in `outcome`, where other buffers take the place of these. If
     /// the whole answer is too large to send, the agent is told, too. `wait` may end where the agent takes nothing in.
     pub fn reply(&mut self, slot: u32, outcome: &mut Outcome, wait: &mut Wait<'_>) -> Result<()> {
@@ -398,6 +561,9 @@ impl RawPoll {
     /// Answers any request of a slot with the news that it failed. A request of several slots fails once all of them are
     /// answered.
     pub fn reply_error(&mut self, slot: u32, error: impl Into<Error>, wait: &mut Wait<'_>) -> Result<()> {
+        if matches!(self.make, Asked::Told(..)) {
+            return self.reply_made(Err(error.into()), wait);
+        }
         self.requests.owed(slot)?;
         let request = self.requests.fail(slot, error.into());
         self.finish(request, wait)
@@ -472,6 +638,7 @@ impl RawPoll {
     pub fn close(&mut self) {
         self.cancel.cancel();
         self.requests.clear();
+        self.make = Asked::Nothing;
         if let State::Open(connection, core) = &mut self.state {
             let mut wait = Wait::new(Some(Duration::from_millis(500)));
             let goodbye = Goodbye { code: 0, message: "the environment closed".into() };
@@ -488,13 +655,17 @@ impl RawPoll {
         self.state = State::Idle;
     }
 
-    fn dial(&mut self) -> Result<mpsc::Receiver<Dialed>> {
+    /// Looks for an agent on a thread of its own.
+    fn find_agent(&mut self) -> Result<mpsc::Receiver<Dialed>> {
         let (sender, dialed) = mpsc::channel();
         let since = self.dialed.map_or(FIRST_PAUSE, |dialed| dialed.elapsed());
-        let pause = self.history.pause().max(FIRST_PAUSE.saturating_sub(since));
+        let pause = match self.origin {
+            Origin::Dialed(_) => self.history.pause().max(FIRST_PAUSE.saturating_sub(since)),
+            Origin::Accepted(_) => Duration::ZERO,
+        };
         self.dialed = Some(Instant::now() + pause);
         self.cancel = CancelToken::default();
-        let (address, options, cancel) = (self.address.clone(), self.options.connection.clone(), self.cancel.clone());
+        let (origin, options, cancel) = (self.origin.clone(), self.options.connection.clone(), self.cancel.clone());
         let has_begun = self.has_begun;
         let run = move || {
             let mut notice = |notice: Notice<'_>| {
@@ -505,9 +676,10 @@ impl RawPoll {
                 let _ = sender.send(Dialed::Notice(is_warning, text.to_owned()));
             };
             let mut wait = Wait::new(None).with_cancel(&cancel).with_notices(&mut notice);
-            let dialed = wait.sleep(pause).and_then(|()| match has_begun {
-                false => dial(&address, Role::Env, &options, &mut wait),
-                true => dial_next(&address, &options, &mut wait),
+            let dialed = wait.sleep(pause).and_then(|()| match &origin {
+                Origin::Accepted(acceptor) => acceptor.next_repeating(&mut wait, |_| ()),
+                Origin::Dialed(address) if has_begun => dial_next(address, &options, &mut wait),
+                Origin::Dialed(address) => dial(address, Role::Env, &options, &mut wait),
             });
             let _ = sender.send(Dialed::Done(dialed.map(Box::new)));
         };
@@ -528,6 +700,7 @@ impl RawPoll {
     /// The session is over. No turn says so of an agent that has asked for nothing.
     fn gone(&mut self, why: &Error, wait: &mut Wait<'_>) -> Option<RawTurn> {
         self.requests.clear();
+        let was_told = matches!(std::mem::replace(&mut self.make, Asked::Nothing), Asked::Told(..));
         let State::Open(connection, mut core) = std::mem::replace(&mut self.state, State::Idle) else { return None };
         let result = match why.kind() {
             ErrorKind::Closed => {
@@ -539,7 +712,7 @@ impl RawPoll {
         if let Some((is_warning, text)) = core.report.end(&connection.peer(), &result, &self.history) {
             wait.tell(if is_warning { Notice::Warning(&text) } else { Notice::Info(&text) });
         }
-        core.report.has_asked().then(|| RawTurn::Close(why.to_string()))
+        (was_told || core.report.has_asked()).then(|| RawTurn::Close(why.to_string()))
     }
 }
 
@@ -687,6 +860,7 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
 /// A turn with plain Rust types.
 pub(super) fn typed<A: Space>(turn: RawTurn, actions: &A) -> Result<Turn<A::Element>> {
     Ok(match turn {
+        RawTurn::Make(_) => return Err(Error::new(ErrorKind::Usage, "this engine makes no environments")),
         RawTurn::Reset { seed, options } => Turn::Reset { seed: seed.as_ref().map(small_seed).transpose()?, options },
         RawTurn::Step(action) => Turn::Step(action.element(actions).map_err(of_action)?),
         RawTurn::Render => Turn::Render,

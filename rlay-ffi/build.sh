@@ -1,0 +1,14 @@
+#!/bin/sh
+# Builds the library, optimized, and the programs of the tests with it, below target/sdk/c of the repository.
+set -e
+here=$(cd "$(dirname "$0")" && pwd)
+target=${CARGO_TARGET_DIR:-$here/../target}
+out=$here/../target/sdk/c
+cargo build --quiet --release --manifest-path "$here/Cargo.toml"
+mkdir -p "$out"
+# Under the name by which the programs look for it.
+cp "$target/release/librlay_ffi.so" "$out/librlay.so.0"
+ln -sf librlay.so.0 "$out/librlay.so"
+cc -std=c99 -Wall -Wextra -Werror -pedantic -O2 -ffp-contract=off -I"$here/include" \
+    "$here/tests/c/game.c" "$here/tests/c/drift.c" "$here/tests/c/echo.c" \
+    -o "$out/game" -L"$out" -lrlay -lm -Wl,-rpath,'$ORIGIN'

@@ -1,0 +1,184 @@
+//! The programs in C compile without a warning and do what they should. `RLAY_VALGRIND=1` runs them under valgrind.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rlay::{
+    ClientEnv, Discrete, Env, Value,
+    wire::{Header, Hello, Kind, Role, WIRE, Writer},
+};
+
+/// How long a program may take; under valgrind it needs much of that.
+const BOUND: Duration = Duration::from_secs(120);
+
+/// Where cargo has put the library.
+fn library() -> PathBuf {
+    let here = std::env::current_exe().expect("a path");
+    here.parent().expect("a folder").to_owned()
+}
+
+/// Compiles a program.
+fn compile(name: &str, sources: &[PathBuf], is_static: bool) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-g", "-ffp-contract=off", "-pthread"]);
+    cc.arg("-I").arg(root.join("include")).args(sources).arg("-o").arg(&program);
+    match is_static {
+        true => cc.arg(library().join("librlay_ffi.a")).args(["-lpthread", "-ldl", "-lm", "-lgcc_s"]),
+        // The name that the library has for the loader is that of an installed one.
+        false => {
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.lib"));
+            fs::create_dir_all(&folder).expect("a folder");
+            for (link, target) in
+                [("librlay.so.0", library().join("librlay_ffi.so")), ("librlay.so", "librlay.so.0".into())]
+            {
+                let _ = fs::remove_file(folder.join(link));
+                std::os::unix::fs::symlink(target, folder.join(link)).expect("a link");
+            }
+            cc.arg("-L").arg(&folder).args(["-lrlay", "-lm"]).arg(format!("-Wl,-rpath,{}", folder.display()))
+        }
+    };
+    let compiled = cc.output().expect("there is a C compiler, cc");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    program
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name)
+}
+
+fn command(program: &Path) -> Command {
+    if std::env::var_os("RLAY_VALGRIND").is_none() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("valgrind");
+    command
+        .args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite", "--quiet"])
+        .arg(program);
+    command
+}
+
+/// Ends a program whatever becomes of the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a program to its end and returns what it said.
+fn run(program: &Path) -> String {
+    let mut running = Running(command(program).stdout(Stdio::piped()).spawn().expect("it runs"));
+    let end = Instant::now() + BOUND;
+    let status = loop {
+        match running.0.try_wait().expect("a status") {
+            Some(status) => break status,
+            None if Instant::now() > end => panic!("{} does not end", program.display()),
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    assert!(status.success(), "{}: {status}", program.display());
+    std::io::read_to_string(running.0.stdout.take().expect("its output")).expect("text")
+}
+
+#[test]
+fn a_wrong_caller_gets_error_codes() {
+    let program = compile("misuse", &[source("misuse.c")], false);
+    assert_eq!(run(&program), "all mistakes are errors\n");
+}
+
+#[test]
+fn a_learner_plays_with_callbacks() {
+    let program = compile("callbacks", &[source("callbacks.c")], false);
+    assert_eq!(run(&program), "the learner has played\n");
+}
+
+#[test]
+fn the_static_library_does_the_same() {
+    let program = compile("callbacks-static", &[source("callbacks.c")], true);
+    assert_eq!(run(&program), "the learner has played\n");
+}
+
+#[test]
+fn the_game_compiles() {
+    let program = compile("game", &[source("game.c"), source("drift.c"), source("echo.c")], false);
+    let mut game = command(&program);
+    game.args(["--listen", "tcp://127.0.0.1:0"]).stdout(Stdio::piped());
+    let mut running = Running(game.spawn().expect("it runs"));
+    let mut line = String::new();
+    BufReader::new(running.0.stdout.as_mut().expect("its output")).read_line(&mut line).expect("a line");
+    let address = line.trim().strip_prefix("listening at ").expect("where it listens");
+    let mut env = ClientEnv::connect(address, rlay::agent_options()).expect("it plays");
+    let first = env.reset(Some(3), &Value::None).expect("an episode");
+    assert_eq!(first.info["seeded"].as_bool(), Some(true));
+    env.step(Value::from(1)).expect("a step");
+    env.close().expect("it ends");
+}
+
+/// The first environment of the README, listening at a Unix socket, whose path comes with it.
+fn first(name: &str) -> (Running, PathBuf) {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
+    let code = readme.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("code in C");
+    assert!(code.lines().count() < 40, "{} lines", code.lines().count());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.c"));
+    fs::write(&path, code).expect("it is written");
+    let program = compile(name, &[path], false);
+    let socket = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let mut command = command(&program);
+    command.arg(format!("unix://{}", socket.display())).stdout(Stdio::piped());
+    (Running(command.spawn().expect("it runs")), socket)
+}
+
+/// Plays a step with it.
+fn guess((mut running, socket): (Running, PathBuf)) {
+    let options = rlay::agent_options().connect_timeout(BOUND / 2);
+    let env = ClientEnv::connect(&format!("unix://{}", socket.display()), options).unwrap_or_else(|error| {
+        let status = running.0.try_wait();
+        let _ = running.0.kill();
+        let said = running.0.stdout.take().map(std::io::read_to_string);
+        panic!("{error}; the program: {status:?}, {said:?}")
+    });
+    let mut env = env.typed::<Discrete, Discrete>().expect("its spaces");
+    let side = env.reset(Some(7), &Value::None).expect("an episode").observation;
+    assert_eq!(side, 1);
+    let step = env.step(side).expect("a step");
+    assert!(step.reward == 1.0 && step.terminated);
+    env.close().expect("it ends");
+}
+
+#[test]
+fn the_first_environment_of_the_readme_plays() {
+    guess(first("first"));
+}
+
+#[test]
+fn peers_that_leave_before_they_are_answered_do_not_end_the_program() {
+    let (running, socket) = first("left");
+    let mut hello = Vec::new();
+    Header { kind: Kind::Hello, seq: 0, ack: 0, re: 0 }.begin(&mut hello);
+    let (wire_min, wire_max, max_frame, peer) = (WIRE, WIRE, 1 << 20, String::new());
+    Hello { wire_min, wire_max, role: Role::Agent, auth: 0, features: 0, max_frame, peer, nonce: None, resume: None }
+        .put(&mut Writer(&mut hello));
+    let hello = [&(hello.len() as u32).to_le_bytes()[..], &hello].concat();
+    let end = Instant::now() + BOUND / 2;
+    for _ in 0..100 {
+        // A write to a socket whose peer is gone raises SIGPIPE, which a program in C does not ignore by itself.
+        let mut peer = loop {
+            match std::os::unix::net::UnixStream::connect(&socket) {
+                Ok(peer) => break peer,
+                Err(error) if Instant::now() > end => panic!("{error}"),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        std::io::Write::write_all(&mut peer, &hello).expect("it is written");
+    }
+    guess((running, socket));
+}
