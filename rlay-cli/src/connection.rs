@@ -91,6 +91,8 @@ impl Event {
 pub(crate) enum Carrier {
     Channel(Box<dyn BlockingChannel>),
     Stream(ByteStream),
+    /// It was cut.
+    None,
 }
 
 /// A connection to the peer.
@@ -154,11 +156,6 @@ impl Connection {
         Self { carrier, record, patience, sent: 0, received: 0, limits: Limits::default() }
     }
 
-    /// How long an answer may take.
-    pub(crate) fn patience(&self) -> Duration {
-        self.patience
-    }
-
     /// Keeps the numbers of a session that goes on over another connection.
     pub(crate) fn continued(mut self, sent: u64, received: u64) -> Self {
         (self.sent, self.received) = (sent, received);
@@ -188,6 +185,7 @@ impl Connection {
                 let prefix = (frame.len() as u32).to_le_bytes();
                 stream.write(&[&prefix[..], frame].concat()).map_err(|e| e.to_string())
             }
+            Carrier::None => Err("the connection was cut".to_owned()),
         };
         if let Err(why) = result {
             self.note(format!("sending failed: {why}"));
@@ -225,6 +223,7 @@ impl Connection {
     pub(crate) fn receive_within(&mut self, time: Duration) -> Event {
         let event = match &mut self.carrier {
             Carrier::Stream(stream) => stream.receive(time),
+            Carrier::None => Event::Lost("the connection was cut".to_owned()),
             Carrier::Channel(channel) => match channel.recv(Some(Instant::now() + time)) {
                 Ok(Some(frame)) => Event::Frame(frame.to_vec()),
                 Ok(None) => Event::Closed,
@@ -276,7 +275,10 @@ impl Connection {
             let wanted = requests.iter().map(u64::to_string).collect::<Vec<_>>().join(" or ");
             return failed(
                 2,
-                format!("re of {:?} is {}, and must be {wanted}: the seq of the request it answers", header.kind, header.re),
+                format!(
+                    "re of {:?} is {}, and must be {wanted}: the seq of the request it answers",
+                    header.kind, header.re
+                ),
             );
         }
         if header.ack < header.re {
@@ -350,10 +352,13 @@ impl Connection {
 
     /// Ends the session as an honest agent does; the peer must close, too.
     pub(crate) fn goodbye(&mut self) -> Verdict {
-        self.send(Kind::Goodbye, &frames::body(|w| {
-            w.put(0u32);
-            w.str("");
-        }));
+        self.send(
+            Kind::Goodbye,
+            &frames::body(|w| {
+                w.put(0u32);
+                w.str("");
+            }),
+        );
         self.after_goodbye()
     }
 
@@ -378,11 +383,18 @@ impl Connection {
         Ok(())
     }
 
+    /// Ends the connection as a crash does.
+    pub(crate) fn abandon(&mut self) {
+        self.note("the connection is cut");
+        self.carrier = Carrier::None;
+    }
+
     /// Sends the close mark.
     pub(crate) fn close(&mut self) {
         match &mut self.carrier {
             Carrier::Channel(channel) => drop(channel.close(Some(Instant::now() + Duration::from_millis(500)))),
             Carrier::Stream(stream) => drop(stream.write(&END)),
+            Carrier::None => {}
         }
     }
 }

@@ -3,8 +3,7 @@
 use std::fmt::Write;
 
 use rlay::{
-    Limits, Space,
-    printable,
+    Limits, Space, printable,
     wire::{HEADER_LEN, Header, Message, Payload, Reader, Role},
 };
 
@@ -109,7 +108,12 @@ fn meaning(message: &Message<'_>) -> String {
             let rows: Vec<String> = rows
                 .iter()
                 .map(|row| {
-                    let flags = [(row.first, "first"), (row.last, "last"), (row.terminated, "terminated"), (row.truncated, "truncated")];
+                    let flags = [
+                        (row.first, "first"),
+                        (row.last, "last"),
+                        (row.terminated, "terminated"),
+                        (row.truncated, "truncated"),
+                    ];
                     let flags: Vec<_> = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
                     format!("slot {} reward {:?} [{}] info {:?}", row.slot, row.reward, flags.join(" "), row.info)
                 })
