@@ -25,7 +25,8 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<()> {
         output::complain(&format!("listening at {}", target.address()));
     }
     target.await_peer()?;
-    let mut session = Session::begin_with(&target, Wish { is_resumable: true }, &target.make()).map_err(error)?;
+    let mut session =
+        Session::begin_with(&target, Wish { is_resumable: true, ..Wish::default() }, &target.make()).map_err(error)?;
     let trips = round_trips(&mut session).map_err(error)?;
     let (spec, greeting) = (session.spec.clone(), session.greeting.clone());
     session.goodbye().map_err(error)?;

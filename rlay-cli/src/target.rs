@@ -38,17 +38,22 @@ pub(crate) struct Target {
     pub(crate) token: Option<Token>,
     env_id: Option<String>,
     kwargs: Value,
-    patience: Duration,
+    patience: Cell<Duration>,
     connect_timeout: Duration,
     record: Record,
     failures: Cell<u32>,
 }
+
+/// How long an answer may take of a peer that has left several checks without one.
+const HASTE: Duration = Duration::from_millis(300);
 
 /// What a session is to be.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wish {
     /// Whether it can be resumed over another connection.
     pub(crate) is_resumable: bool,
+    /// The longest frame that is accepted, if it is not that of the default.
+    pub(crate) max_frame: Option<usize>,
 }
 
 /// What the peer said of itself in the handshake.
@@ -93,7 +98,7 @@ impl Target {
             token,
             env_id: arguments.env_id.clone(),
             kwargs,
-            patience: arguments.timeout.max(Duration::from_millis(100)),
+            patience: Cell::new(arguments.timeout.max(Duration::from_millis(100))),
             connect_timeout: arguments.connect_timeout,
             record: Record::default(),
             failures: Cell::new(0),
@@ -126,11 +131,16 @@ impl Target {
         self.failures.get() >= PATIENT
     }
 
+    /// Waits for less from now on: the peer has left several checks without an answer.
+    pub(crate) fn lose_patience(&self) {
+        self.patience.set(self.patience.get().min(HASTE));
+    }
+
     fn wait(&self) -> Duration {
         match (self.is_gone(), self.is_listening()) {
             (true, _) => Duration::from_millis(300),
-            (false, true) => self.patience.max(REDIAL),
-            (false, false) => self.patience,
+            (false, true) => self.patience.get().max(REDIAL),
+            (false, false) => self.patience.get(),
         }
     }
 
@@ -173,7 +183,7 @@ impl Target {
     }
 
     fn connection(&self, carrier: Carrier, note: &str) -> Connection {
-        let connection = Connection::new(carrier, self.record.clone(), self.patience);
+        let connection = Connection::new(carrier, self.record.clone(), self.patience.get());
         connection.note(note);
         connection
     }
@@ -202,16 +212,28 @@ impl Target {
         if self.is_listening() || !ByteStream::reaches(&self.address) {
             return not_applicable("only where a tcp:// or unix:// address is dialed can any bytes be written");
         }
-        match ByteStream::dial(&self.address, self.patience) {
+        match ByteStream::dial(&self.address, self.patience.get()) {
             Ok(stream) => Ok(self.connection(Carrier::Stream(stream), "a connection begins")),
             Err(error) => failed(10, format!("the peer cannot be connected to any more: {error}")),
+        }
+    }
+
+    /// A session on a connection on which any bytes can be written.
+    pub(crate) fn begin_stream(&self) -> Verdict<Connection> {
+        let deadline = Instant::now() + self.wait();
+        loop {
+            let mut connection = self.open_stream()?;
+            if self.shake(&mut connection, Wish::default(), None, deadline)?.is_some() {
+                return Ok(connection);
+            }
+            sleep(PAUSE);
         }
     }
 
     fn local(&self, wish: Wish) -> Local {
         Local {
             role: Role::Agent,
-            limits: Limits::default(),
+            limits: Limits { frame: wish.max_frame.unwrap_or(Limits::default().frame), ..Limits::default() },
             token: self.token.clone(),
             is_resumable: wish.is_resumable,
         }
@@ -363,7 +385,7 @@ impl Target {
     fn redial(&self, ticket: Ticket, received: u64) -> Verdict<(Connection, u64)> {
         let mut connection = self.open()?;
         let mut frame = Vec::new();
-        let local = self.local(Wish { is_resumable: true });
+        let local = self.local(Wish { is_resumable: true, ..Wish::default() });
         let mut handshake = ClientHandshake::begin(local, nonce(), Some(Resume { ticket, received }), &mut frame);
         loop {
             connection.send_frame(&frame);
@@ -395,7 +417,8 @@ impl Target {
                 others.push((connection, frame));
                 continue;
             }
-            let mut handshake = ServerHandshake::new(self.local(Wish { is_resumable: true }), nonce());
+            let mut handshake =
+                ServerHandshake::new(self.local(Wish { is_resumable: true, ..Wish::default() }), nonce());
             let hello = match self.admit(&mut connection, &mut handshake, &frame, &mut out) {
                 Ok(hello) => hello,
                 Err(stop) => break Err(stop),

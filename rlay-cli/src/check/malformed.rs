@@ -204,13 +204,7 @@ fn ended(connection: &mut Connection, what: &str) -> Verdict {
 
 /// The limit is the smaller of both sides', here 65536.
 fn beyond_the_limit(target: &Target) -> Verdict {
-    if target.is_listening() || target.token.is_some() {
-        return crate::connection::not_applicable("it needs a Hello by hand");
-    }
-    let hello = rlay::wire::Hello { max_frame: 1, ..target.plain_hello() };
-    let (mut connection, event) = target.answer_to_hello(&crate::target::hello_frame(&hello))?;
-    let Event::Frame(_) = event else { return failed(9, format!("Welcome must follow, but {}", event.words())) };
-    connection.lift_limit();
+    let (mut connection, _) = target.begin(Wish { max_frame: Some(1), ..Wish::default() })?;
     let options = Value::Bytes(vec![7; 70_000]);
     let frame = connection.next_frame(Kind::Reset as u8, &frames::reset(&[(0, None)], &options));
     connection.send_frame(&frame);
@@ -219,13 +213,7 @@ fn beyond_the_limit(target: &Target) -> Verdict {
 
 /// Nothing is allocated for it, and nothing is waited for.
 fn endless(target: &Target) -> Verdict {
-    let mut connection = target.open_stream()?;
-    if target.token.is_some() {
-        return crate::connection::not_applicable("it needs a Hello by hand");
-    }
-    connection.send_frame(&crate::target::hello_frame(&target.plain_hello()));
-    let event = connection.receive();
-    let Event::Frame(_) = event else { return failed(9, format!("Welcome must follow, but {}", event.words())) };
+    let mut connection = target.begin_stream()?;
     connection.send_bytes(&[0xfe, 0xff, 0xff, 0xff, 0x21, 0]);
     ended(&mut connection, "a length of 4 GiB")?;
     Session::begin(target)?.goodbye()

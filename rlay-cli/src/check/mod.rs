@@ -24,6 +24,9 @@ use crate::{
 
 use report::{Finding, Report, Result as Found};
 
+/// After so many checks in which the peer did not answer in time, answers are waited for less.
+const SILENT: usize = 4;
+
 /// One demand of docs/wire.md.
 pub(crate) struct Check {
     level: Level,
@@ -62,6 +65,9 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<u8> {
     let mut report = Report::new(target.address().to_string(), arguments.json);
     for check in all.into_iter().flatten().filter(|check| wanted(check.level)) {
         report.add(judge(&target, &check));
+        if report.silences() == SILENT {
+            target.lose_patience();
+        }
     }
     report.finish();
     Ok(if report.has_failures() { FAILED } else { GOOD })

@@ -49,6 +49,17 @@ impl Report {
         self.findings.push(finding);
     }
 
+    /// How many checks failed because nothing came.
+    pub(crate) fn silences(&self) -> usize {
+        let is_silent = |finding: &&Finding| match &finding.found {
+            Result::Failed { record, .. } => {
+                matches!(record.last(), Some(Entry::Note(text)) if text.starts_with("nothing came"))
+            }
+            _ => false,
+        };
+        self.findings.iter().filter(is_silent).count()
+    }
+
     pub(crate) fn has_failures(&self) -> bool {
         self.findings.iter().any(|finding| matches!(finding.found, Result::Failed { .. }))
     }

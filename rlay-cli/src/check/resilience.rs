@@ -78,48 +78,31 @@ pub(crate) fn checks() -> Vec<Check> {
 }
 
 fn inside_a_frame(target: &Target) -> Verdict {
-    let mut connection = streamed(target)?;
+    let mut connection = target.begin_stream()?;
     let frame = connection.next_frame(Kind::Make as u8, &frames::make(&target.make()));
     connection.send_bytes(&[&(frame.len() as u32).to_le_bytes()[..], &frame[..20]].concat());
     drop(connection);
     Session::begin(target)?.goodbye()
 }
 
-/// A session on a byte stream.
-fn streamed(target: &Target) -> Verdict<Connection> {
-    let mut connection = target.open_stream()?;
-    if target.token.is_some() {
-        return not_applicable("it needs a Hello by hand");
-    }
-    connection.send_frame(&hello_frame(&target.plain_hello()));
-    welcomed(connection)
-}
-
-fn welcomed(mut connection: Connection) -> Verdict<Connection> {
-    let event = connection.receive();
-    let Event::Frame(frame) = event else { return failed(9, format!("Welcome must follow, but {}", event.words())) };
-    match read(&frame)? {
-        (_, Message::Welcome(_)) => Ok(connection),
-        (header, _) => failed(9, format!("Welcome must follow, but {:?} came", header.kind)),
+/// Sends a frame byte by byte.
+fn slowly(connection: &mut Connection, frame: &[u8]) {
+    for byte in [&(frame.len() as u32).to_le_bytes()[..], frame].concat() {
+        connection.send_bytes(&[byte]);
+        sleep(Duration::from_millis(2));
     }
 }
 
 fn slow_bytes(target: &Target) -> Verdict {
     let mut connection = target.open_stream()?;
     if target.token.is_some() {
-        return not_applicable("it needs a Hello by hand");
+        connection = target.begin_stream()?;
+    } else {
+        slowly(&mut connection, &hello_frame(&target.plain_hello()));
+        let event = connection.receive();
+        let Event::Frame(_) = event else { return failed(9, format!("Welcome must follow, but {}", event.words())) };
     }
-    let hello = hello_frame(&target.plain_hello());
-    let make = frames::frame(Kind::Make as u8, 1, 0, 0, &frames::make(&target.make()));
-    for (i, frame) in [hello, make].iter().enumerate() {
-        for byte in [&(frame.len() as u32).to_le_bytes()[..], frame].concat() {
-            connection.send_bytes(&[byte]);
-            sleep(Duration::from_millis(2));
-        }
-        if i == 0 {
-            connection = welcomed(connection)?;
-        }
-    }
+    slowly(&mut connection, &frames::frame(Kind::Make as u8, 1, 0, 0, &frames::make(&target.make())));
     connection.sent = 1;
     let answer = connection.answer(1, "Make that arrived byte by byte")?;
     if answer.header.kind != Kind::Spec {
@@ -129,7 +112,7 @@ fn slow_bytes(target: &Target) -> Verdict {
 }
 
 fn at_once(target: &Target) -> Verdict {
-    let mut connection = streamed(target)?;
+    let mut connection = target.begin_stream()?;
     let make = connection.next_frame(Kind::Make as u8, &frames::make(&target.make()));
     let reset = connection.next_frame(Kind::Close as u8, &frames::slots(&[]));
     let bytes: Vec<u8> =
@@ -174,7 +157,7 @@ struct Resumable<'a> {
 
 impl<'a> Resumable<'a> {
     fn begin(target: &'a Target) -> Verdict<Self> {
-        let session = Session::begin_with(target, Wish { is_resumable: true }, &target.make())?;
+        let session = Session::begin_with(target, Wish { is_resumable: true, ..Wish::default() }, &target.make())?;
         match session.greeting.ticket {
             Some(ticket) => Ok(Self { target, ticket, session }),
             None => {
