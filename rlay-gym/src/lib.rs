@@ -5,6 +5,7 @@ mod acceptor;
 mod array;
 mod attributes;
 mod building;
+mod command;
 mod error;
 mod host;
 mod host_vector;
@@ -47,6 +48,7 @@ mod _rlay {
         array::Memory,
         attributes::check_attributes,
         building::read_value,
+        command::run_command,
         options::check,
         polled::Poll,
         printable::{indented, log_entry, printable_text, sentence},

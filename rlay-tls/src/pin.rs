@@ -1,10 +1,12 @@
 //! Pins: the fingerprint that identifies one certificate.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
 use ring::digest::{SHA256, digest};
 use rlay_core::Result;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+use crate::files::{in_words, read, unreadable, unusable};
 
 /// The SHA-256 fingerprint of a certificate in DER form.
 ///
@@ -19,6 +21,21 @@ use rustls::pki_types::CertificateDer;
 pub struct Pin([u8; 32]);
 
 impl Pin {
+    /// The fingerprint of the first certificate in a PEM file.
+    ///
+    /// # Errors
+    /// Of kind [`Usage`](rlay_core::ErrorKind::Usage) if the file cannot be read, or holds no certificate.
+    ///
+    /// ```
+    /// let error = rlay_tls::Pin::of_file("/no/such/file.pem".as_ref()).unwrap_err();
+    /// assert!(error.to_string().contains("/no/such/file.pem"));
+    /// ```
+    pub fn of_file(file: &Path) -> Result<Self> {
+        let pem = read(file).map_err(|e| unreadable(file, e))?;
+        let certificate = CertificateDer::from_pem_slice(&pem);
+        certificate.map(|certificate| Self::of(&certificate)).map_err(|e| unusable(file, in_words(&e)))
+    }
+
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Self {
         let digest = digest(&SHA256, certificate);
         Self(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))

@@ -1,0 +1,220 @@
+//! Frames that no agent may send: wrong numbers and malformed bytes. Each ends the session with a fatal Error 8.
+
+use rlay::{
+    Value,
+    wire::{Kind, Make, Seed},
+};
+
+use super::Check;
+use crate::{
+    arguments::Level::Conversation,
+    connection::{Connection, Event, Verdict, failed, read},
+    frames,
+    session::Session,
+    target::{Target, Wish},
+};
+
+/// Writes a frame for a session with an environment that was reset.
+type Write = fn(&mut Connection) -> Vec<u8>;
+
+pub(crate) fn checks() -> Vec<Check> {
+    let cases: Vec<(u8, &str, Write)> = vec![
+        (2, "a seq that was there already", |c| frames::frame(RENDER, c.sent, c.received, 0, &frames::slots(&[0]))),
+        (2, "a seq too high by one", |c| frames::frame(RENDER, c.sent + 2, c.received, 0, &frames::slots(&[0]))),
+        (2, "a seq of 0", |c| frames::frame(RENDER, 0, c.received, 0, &frames::slots(&[0]))),
+        (2, "an ack above what the env has sent", |c| {
+            frames::frame(RENDER, c.sent + 1, c.received + 1, 0, &frames::slots(&[0]))
+        }),
+        (2, "a re above what the env has sent", |c| {
+            frames::frame(RENDER, c.sent + 1, c.received, c.received + 1, &frames::slots(&[0]))
+        }),
+        (2, "an unknown kind", |c| c.next_frame(0x7f, b"")),
+        (2, "the kind 0", |c| c.next_frame(0, b"")),
+        (2, "reserved byte 1 that is not 0", |c| reserved(c, 1)),
+        (2, "reserved byte 3 that is not 0", |c| reserved(c, 3)),
+        (2, "reserved byte 7 that is not 0", |c| reserved(c, 7)),
+        (2, "a frame that is shorter than a header", |_| vec![RENDER; 31]),
+        (1, "a frame of length 0", |_| vec![]),
+        (3, "a body that ends too early", |c| {
+            let mut frame = c.next_frame(RENDER, &frames::slots(&[0]));
+            frame.pop();
+            frame
+        }),
+        (3, "a byte behind the body", |c| c.next_frame(RENDER, &[frames::slots(&[0]), vec![0]].concat())),
+        (12, "a count of 2^60 slots", |c| c.next_frame(RENDER, &(1u64 << 60).to_le_bytes())),
+        (12, "a count of 2^31 slots", |c| c.next_frame(RENDER, &(1u64 << 31).to_le_bytes())),
+        (12, "a text of 2^40 bytes", |c| {
+            let body = frames::body(|w| {
+                w.put(1u8);
+                w.put(1u64 << 40);
+            });
+            c.next_frame(Kind::Make as u8, &body)
+        }),
+        (3, "an optional value marked 2", |c| c.next_frame(Kind::Make as u8, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+        (3, "text that is no UTF-8", |c| {
+            let body = frames::body(|w| {
+                w.put(1u8);
+                w.bytes(b"\xff\xfe");
+                w.value(&rlay::Map::new().into());
+                w.put(0u8);
+                w.put((1u32, 0u8));
+            });
+            c.next_frame(Kind::Make as u8, &body)
+        }),
+        (8, "an autoreset mode that there is not", |c| {
+            let mut body = frames::make(&Make::default());
+            if let Some(mode) = body.last_mut() {
+                *mode = 3;
+            }
+            c.next_frame(Kind::Make as u8, &body)
+        }),
+        (8, "a seed with a zero at its end", |c| seeded(c, &[1, 0])),
+        (8, "a seed of 4097 bytes", |c| seeded(c, &[1; 4097])),
+        (8, "an access that there is not", |c| {
+            let mut body = frames::attribute(&[0], "gravity");
+            if let Some(access) = body.last_mut() {
+                *access = 3;
+            }
+            c.next_frame(Kind::Attribute as u8, &body)
+        }),
+        (8, "as many values to set as there are not slots", |c| {
+            let body = frames::body(|w| {
+                w.list(&[0u32], |w, slot| w.put(*slot));
+                w.str("gravity");
+                w.put((1u8, 0u64));
+            });
+            c.next_frame(Kind::Attribute as u8, &body)
+        }),
+        (5, "options with a value of an unknown tag", |c| optioned(c, &99u32.to_le_bytes())),
+        (5, "options with a list as a key", |c| optioned(c, &frames::body(|w| w.put((9u32, 1u64, 7u32, 0u64, 0u32))))),
+        (5, "options with a BigInt that would be an Int", |c| {
+            optioned(
+                c,
+                &frames::body(|w| {
+                    w.put(3u32);
+                    w.bytes(&[1]);
+                }),
+            )
+        }),
+        (5, "options with an array of fewer bytes than its shape says", |c| {
+            optioned(
+                c,
+                &frames::body(|w| {
+                    w.put((10u32, 5u32));
+                    w.list(&[3u64], |w, n| w.put(*n));
+                    w.bytes(&[1, 2]);
+                }),
+            )
+        }),
+        (5, "options with an array whose size overflows", |c| {
+            optioned(
+                c,
+                &frames::body(|w| {
+                    w.put((10u32, 11u32));
+                    w.list(&[1u64 << 40, 1 << 40, 0], |w, n| w.put(*n));
+                    w.bytes(&[]);
+                }),
+            )
+        }),
+        (4, "options with a dtype that there is not", |c| {
+            optioned(
+                c,
+                &frames::body(|w| {
+                    w.put((11u32, 12u32));
+                    w.put(0u64);
+                }),
+            )
+        }),
+        (12, "options nested ten thousand times", |c| {
+            let mut value: Vec<u8> = frames::body(|w| w.put((7u32, 1u64))).repeat(10_000);
+            value.extend(frames::value(&Value::None));
+            optioned(c, &value)
+        }),
+        (8, "a fatal mark that is neither 0 nor 1", |c| {
+            let body = frames::body(|w| {
+                w.put((8u32, 2u8, 0u64));
+                w.str("");
+                w.str("");
+                w.str("");
+            });
+            c.next_frame(Kind::Error as u8, &body)
+        }),
+    ];
+    let mut checks: Vec<Check> = cases
+        .into_iter()
+        .map(|(section, name, write)| {
+            Check::new(Conversation, section, name, move |target| {
+                let mut session = Session::begin(target)?;
+                session.reset(None)?;
+                let frame = write(&mut session.connection);
+                session.connection.send_frame(&frame);
+                session.connection.expect_violation(name)
+            })
+        })
+        .collect();
+    checks.push(Check::new(Conversation, 12, "a frame above the agreed limit", beyond_the_limit));
+    checks.push(Check::new(Conversation, 1, "a length above any limit", endless));
+    checks.push(Check::new(Conversation, 2, "a first frame with seq 2", |target| {
+        let (mut connection, _) = target.begin(Wish::default())?;
+        let frame = frames::frame(Kind::Make as u8, 2, 0, 0, &frames::make(&target.make()));
+        connection.send_frame(&frame);
+        connection.expect_violation("a first frame with seq 2")
+    }));
+    checks.push(Check::new(Conversation, 13, "after all that an agent is served", |target| {
+        let mut session = Session::begin(target)?;
+        session.reset(None)?;
+        session.goodbye()
+    }));
+    checks
+}
+
+const RENDER: u8 = Kind::Render as u8;
+
+fn reserved(connection: &mut Connection, at: usize) -> Vec<u8> {
+    let mut frame = connection.next_frame(RENDER, &frames::slots(&[0]));
+    frame[at] = 1;
+    frame
+}
+
+fn seeded(connection: &mut Connection, seed: &[u8]) -> Vec<u8> {
+    let seed = Seed(seed.iter().copied().collect());
+    connection.next_frame(Kind::Reset as u8, &frames::reset(&[(0, Some(seed))], &Value::None))
+}
+
+/// A Reset with these bytes as its options.
+fn optioned(connection: &mut Connection, options: &[u8]) -> Vec<u8> {
+    let body = frames::body(|w| {
+        w.put((1u64, 0u32, 0u8));
+        w.0.extend_from_slice(options);
+    });
+    connection.next_frame(Kind::Reset as u8, &body)
+}
+
+/// The session ends, with or without a word, for the frame is not read.
+fn ended(connection: &mut Connection, what: &str) -> Verdict {
+    match connection.receive() {
+        Event::Closed | Event::Lost(_) => Ok(()),
+        Event::Frame(frame) => match read(&frame)? {
+            (_, rlay::wire::Message::Error(fault)) if fault.fatal && fault.code == 8 => Ok(()),
+            (header, _) => failed(12, format!("{what}: the session must end, but {:?} came", header.kind)),
+        },
+        other => failed(12, format!("{what}: the session must end, but {}", other.words())),
+    }
+}
+
+/// The limit is the smaller of both sides', here 65536.
+fn beyond_the_limit(target: &Target) -> Verdict {
+    let (mut connection, _) = target.begin(Wish { max_frame: Some(1), ..Wish::default() })?;
+    let options = Value::Bytes(vec![7; 70_000]);
+    let frame = connection.next_frame(Kind::Reset as u8, &frames::reset(&[(0, None)], &options));
+    connection.send_frame(&frame);
+    ended(&mut connection, "a frame of 70 KB where 65536 bytes are the limit")
+}
+
+/// Nothing is allocated for it, and nothing is waited for.
+fn endless(target: &Target) -> Verdict {
+    let mut connection = target.begin_stream()?;
+    connection.send_bytes(&[0xfe, 0xff, 0xff, 0xff, 0x21, 0]);
+    ended(&mut connection, "a length of 4 GiB")?;
+    Session::begin(target)?.goodbye()
+}

@@ -1,0 +1,86 @@
+//! `rlay check`: the judge. It plays the agent against any implementation of docs/wire.md, by raw frames.
+
+mod boundary;
+mod contract;
+mod conversation;
+mod determinism;
+mod handshake;
+mod malformed;
+mod report;
+mod resilience;
+mod spaces;
+
+use std::time::Instant;
+
+use rlay::Result;
+
+use crate::{
+    FAILED, GOOD,
+    arguments::{CheckArguments, Level},
+    connection::{Stop, Verdict},
+    output,
+    target::Target,
+};
+
+use report::{Finding, Report, Result as Found};
+
+/// After so many checks in which the peer did not answer in time, answers are waited for less.
+const SILENT: usize = 4;
+
+/// One demand of docs/wire.md.
+pub(crate) struct Check {
+    level: Level,
+    /// The section that demands it, unless a failure says another.
+    section: u8,
+    name: String,
+    run: Box<dyn Fn(&Target) -> Verdict>,
+}
+
+impl Check {
+    fn new(level: Level, section: u8, name: impl Into<String>, run: impl Fn(&Target) -> Verdict + 'static) -> Self {
+        Self { level, section, name: name.into(), run: Box::new(run) }
+    }
+}
+
+/// Runs the checks and prints what they found.
+///
+/// # Errors
+/// Where the peer cannot be reached at all.
+pub(crate) fn check(arguments: &CheckArguments) -> Result<u8> {
+    let target = Target::new(&arguments.peer)?;
+    if target.is_listening() {
+        output::complain(&format!("listening at {}", target.address()));
+    }
+    target.await_peer()?;
+    let all = [
+        handshake::checks(target.token.is_some()),
+        conversation::checks(),
+        malformed::checks(),
+        spaces::checks(),
+        determinism::checks(),
+        resilience::checks(),
+        contract::checks(),
+    ];
+    let wanted = |level: Level| arguments.level.is_empty() || arguments.level.contains(&level);
+    let mut report = Report::new(target.address().to_string(), arguments.json);
+    for check in all.into_iter().flatten().filter(|check| wanted(check.level)) {
+        report.add(judge(&target, &check));
+        if report.silences() == SILENT {
+            target.lose_patience();
+        }
+    }
+    report.finish();
+    Ok(if report.has_failures() { FAILED } else { GOOD })
+}
+
+fn judge(target: &Target, check: &Check) -> Finding {
+    target.record().borrow_mut().clear();
+    let began = Instant::now();
+    let verdict = (check.run)(target);
+    let found = match verdict {
+        Ok(()) => Found::Passed,
+        Err(Stop::NotApplicable(why)) => Found::NotApplicable(why),
+        Err(Stop::Failed { section, why }) => Found::Failed { section, why, record: target.record().borrow().clone() },
+    };
+    Finding { level: check.level, section: check.section, name: check.name.clone(), found, took: began.elapsed() }
+}
