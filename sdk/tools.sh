@@ -9,6 +9,7 @@ node nodejs
 mcs mono-mcs=6.8.*
 mono mono-runtime=6.8.*
 javac openjdk-17-jdk-headless
+lua5.4 lua5.4
 '
 # What the runtime of C# finds its classes in.
 libraries='libmono-system-core4.0-cil=6.8.* libmono-system4.0-cil=6.8.* libmono-system-numerics4.0-cil=6.8.*'
@@ -20,6 +21,7 @@ done <<END
 $tools
 END
 case $missing in *mono*) missing="$missing $libraries" ;; esac
+if ! lua5.4 -e 'require("socket")' >/dev/null 2>&1; then missing="$missing lua-socket"; fi
 if [ -z "$missing" ]; then exit 0; fi
 
 echo "installing$missing" >&2
