@@ -10,6 +10,7 @@ from processes import ROOT
 SDK = ROOT / "sdk"
 BUILT = ROOT / "target" / "sdk"
 JAVA = f"{BUILT}/java/rlay.jar:{BUILT}/java/tests"
+OCTAVE = ("octave-cli", "--no-gui", "--quiet", "--norc", f"{SDK}/matlab/tests/main.m")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Client:
     vectors: tuple[str, ...] | None
     paradigms: tuple[str, ...] = ("client", "server")
     """``client``: ClientEnv dials the game. ``server``: the game dials ServerEnv."""
+    sessions: int = 3
+    """How many sessions its game can host at a time, as far as tests use them."""
 
 
 CLIENTS = [
@@ -28,6 +31,7 @@ CLIENTS = [
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("lua", ("lua5.4", f"{SDK}/lua/tests/game.lua"), ("lua5.4", f"{SDK}/lua/tests/vectors.lua")),
+    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1),
     Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
 ]
 
