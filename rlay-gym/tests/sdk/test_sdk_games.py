@@ -107,8 +107,9 @@ def test_values_of_every_type(games: Any, paradigm: str) -> None:
 
 
 def test_gymnasiums_own_checker(games: Any, paradigm: str) -> None:
-    # It makes a second environment while it has the first.
-    check_env(games.agent(paradigm, "--sessions", "2", render_mode="rgb_array"), skip_render_check=True)
+    env = games.agent(paradigm, "--sessions", str(min(2, games.client.sessions)), render_mode="rgb_array")
+    # To check how it closes, it makes a second environment while it has the first.
+    check_env(env, skip_render_check=True, skip_close_check=games.client.sessions < 2)
 
 
 def test_errors_of_the_environment(games: Any, paradigm: str) -> None:
@@ -132,16 +133,19 @@ def test_what_it_cannot_make(games: Any, kwargs: dict[str, Any]) -> None:
 
 
 def test_sessions_one_after_another_and_at_once(games: Any) -> None:
+    sessions = games.client.sessions
     if "client" in games.client.paradigms:
-        _, address = games.listen("--sessions", "3")
+        _, address = games.listen("--sessions", str(sessions))
         for _ in range(3):
-            envs = [rlay.ClientEnv(address, connect_timeout=WAIT) for _ in range(3)]
+            envs = [rlay.ClientEnv(address, connect_timeout=WAIT) for _ in range(sessions)]
             for seed, env in enumerate(envs):
                 same(Drift().reset(seed=seed), env.reset(seed=seed), "reset")
             for env in envs:
                 env.close()
     with rlay.ServerVectorEnv(num_envs=3, connect_timeout=WAIT) as vector:
-        games.start("--dial", vector.address, "--sessions", "3")
+        # As many programs as it takes.
+        for _ in range(3 // sessions):
+            games.start("--dial", vector.address, "--sessions", str(sessions))
         observations, _ = vector.reset(seed=[5, 6, 7])
         for row, seed in enumerate((5, 6, 7)):
             assert observations["position"][row].tolist() == Drift().reset(seed=seed)[0]["position"].tolist()
@@ -231,6 +235,8 @@ def test_a_dialer_is_not_its_own_peer(games: Any) -> None:
             # Nothing listens at first, and in some attempts the kernel would connect the game to itself.
             time.sleep(1.5)
             assert game.process.poll() is None
+            if not games.client.resets:
+                return
             with hosts.game.python(LISTEN) as agent:
                 assert agent.find("reset") == f"reset {Drift().reset(seed=3)[0]['position'].tolist()}"
                 assert agent.wait() == 0

@@ -7,5 +7,13 @@ classdef DictValue
     function self = DictValue(pairs)
       self.pairs = pairs;
     end
+    function value = get(self, key)
+      %GET The value of a key, or [].
+      value = [];
+      found = find(cellfun(@(known) strcmp(class(known), class(key)) && isequal(known, key), self.pairs(:, 1)), 1);
+      if ~isempty(found)
+        value = self.pairs{found, 2};
+      end
+    end
   end
 end

@@ -26,7 +26,7 @@ classdef Writer < handle
       if self.total > self.limit
         error('rlay:large', 'the answer takes more than %d bytes', self.limit);
       end
-      self.parts{end + 1} = bytes(:).';
+      self.parts{end + 1} = bytes;
     end
     function header(self, kind, seq, ack, re)
       self.raw(typecast(uint64([kind seq ack re]), 'uint8'));
@@ -37,23 +37,20 @@ classdef Writer < handle
     function u64(self, x), self.raw(typecast(uint64(x), 'uint8')); end
     function i64(self, x), self.raw(typecast(int64(x), 'uint8')); end
     function f64(self, x), self.raw(typecast(double(x), 'uint8')); end
+    % Few calls of raw, each with all that is known: in Octave calls take longer than anything else here.
     function blob(self, bytes)
-      self.u64(numel(bytes));
-      self.raw(bytes);
+      self.raw([typecast(uint64(numel(bytes)), 'uint8') bytes]);
     end
-    function text(self, x), self.blob(rlay.utf8(x)); end
+    function text(self, x)
+      bytes = rlay.utf8(x);
+      self.raw([typecast(uint64(numel(bytes)), 'uint8') bytes]);
+    end
     function numbers(self, values)
       %NUMBERS A list of integers of 64 bits, signed or not.
-      self.u64(numel(values));
-      if ~isempty(values)
-        self.raw(typecast(values, 'uint8'));
-      end
+      self.raw([typecast(uint64(numel(values)), 'uint8') bytesIn(values)]);
     end
     function slots(self, values)
-      self.u64(numel(values));
-      if ~isempty(values)
-        self.raw(typecast(uint32(values), 'uint8'));
-      end
+      self.raw([typecast(uint64(numel(values)), 'uint8') bytesIn(uint32(values))]);
     end
     function optionalText(self, x)
       self.u8(ischar(x));
@@ -65,11 +62,11 @@ classdef Writer < handle
     function value(self, x)
       %VALUE Any value; README.md has the table of which is which in Python.
       self.enter();
-      if isnumeric(x) || islogical(x)
+      if ischar(x) && size(x, 1) <= 1
+        bytes = rlay.utf8(x);
+        self.raw([uint8([5 0 0 0]) typecast(uint64(numel(bytes)), 'uint8') bytes]);
+      elseif isnumeric(x) || islogical(x)
         self.number(x);
-      elseif ischar(x) && size(x, 1) <= 1
-        self.u32(5);
-        self.text(x);
       elseif iscell(x)
         self.items(7, x);
       elseif isstruct(x) && isscalar(x)
@@ -83,6 +80,9 @@ classdef Writer < handle
       %KEY The key of a dict or of a Dict space.
       start = self.total;
       self.value(key);
+      if ischar(key)
+        return
+      end
       [yes, isFree] = rlay.isKey(key);
       if isFree
         return
@@ -159,12 +159,8 @@ classdef Writer < handle
       end
     end
     function packed(self, bytes)
-      self.u32(0);
-      self.u64(numel(bytes));
-      pad = mod(-(self.total + 4), 64);
-      self.u32(pad);
-      self.raw(zeros(1, pad, 'uint8'));
-      self.raw(bytes);
+      pad = mod(-(self.total + 16), 64);
+      self.raw([zeros(1, 4, 'uint8') typecast(uint64(numel(bytes)), 'uint8') typecast(uint32(pad), 'uint8') zeros(1, pad, 'uint8') bytes]);
     end
   end
   methods (Access = private)
@@ -185,28 +181,23 @@ classdef Writer < handle
       elseif ~isscalar(x)
         self.object(rlay.array(x));
       elseif islogical(x)
-        self.u32(1);
-        self.u8(x);
+        self.raw(uint8([1 0 0 0 x]));
       elseif isa(x, 'int64')
-        self.u32(2);
-        self.i64(x);
+        self.raw([uint8([2 0 0 0]) typecast(x, 'uint8')]);
       elseif isa(x, 'double')
-        self.u32(4);
-        self.f64(x);
+        self.raw([uint8([4 0 0 0]) typecast(x, 'uint8')]);
       else
         self.object(rlay.Scalar(strrep(class(x), 'single', 'float32'), x));
       end
     end
     function items(self, tag, items)
-      self.u32(tag);
-      self.u64(numel(items));
+      self.raw([uint8([tag 0 0 0]) typecast(uint64(numel(items)), 'uint8')]);
       for i = 1:numel(items)
         self.value(items{i});
       end
     end
     function pairs(self, pairs)
-      self.u32(9);
-      self.u64(size(pairs, 1));
+      self.raw([uint8([9 0 0 0]) typecast(uint64(size(pairs, 1)), 'uint8')]);
       for i = 1:size(pairs, 1)
         self.key(pairs{i, 1});
         self.value(pairs{i, 2});
@@ -262,5 +253,12 @@ classdef Writer < handle
       self.raw(bound.values);
       self.raw(bound.bounded);
     end
+  end
+end
+
+function bytes = bytesIn(values)
+  bytes = zeros(1, 0, 'uint8');
+  if ~isempty(values)
+    bytes = typecast(values, 'uint8');
   end
 end

@@ -72,8 +72,14 @@ function found = membersOf(space, row)
   else
     return
   end
-  isSame = @(a, b) strcmp(class(a), class(b)) && isequal(a, b);
-  if numel(keys) == numel(space.keys) && all(cellfun(isSame, keys, space.keys))
+  if numel(keys) ~= numel(space.keys)
+    return
+  elseif iscellstr(keys) && iscellstr(space.keys)
+    same = strcmp(keys, space.keys);
+  else
+    same = cellfun(@(a, b) strcmp(class(a), class(b)) && isequal(a, b), keys, space.keys);
+  end
+  if all(same)
     found = values;
   end
 end
