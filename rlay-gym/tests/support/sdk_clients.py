@@ -24,6 +24,8 @@ class Client:
     """``client``: ClientEnv dials the game. ``server``: the game dials ServerEnv."""
     sessions: int = 3
     """How many sessions its game can host at a time: 1, or 3, which are as many as tests have."""
+    steps: int = 1000
+    """How many steps the longest test takes."""
     resets: bool = True
     """Whether it can reset a connection to itself. Else nothing can listen at that port for a minute."""
 
@@ -33,7 +35,7 @@ CLIENTS = [
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("lua", ("lua5.4", f"{SDK}/lua/tests/game.lua"), ("lua5.4", f"{SDK}/lua/tests/vectors.lua")),
-    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, resets=False),
+    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, steps=300, resets=False),
     Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
 ]
 

@@ -4,6 +4,11 @@ function bytes = bytesOf(shape, elementSize)
   if numel(shape) > 64
     error('rlay:protocol', 'a shape of too many dimensions');
   end
+  bytes = elementSize * prod(double(shape));
+  if bytes > 0 && bytes < 2^53
+    return
+  end
+  % Beyond that, and where a 0 hides the rest, doubles are not exact.
   product = uint64(elementSize);
   for n = shape(shape > 0)
     if product > idivide(uint64(intmax('int64')), n)
