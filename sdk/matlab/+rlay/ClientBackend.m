@@ -49,7 +49,7 @@ classdef ClientBackend < rlay.Backend
           socket = tcpclient(self.host, self.port, 'ConnectTimeout', 5, 'EnableTransferDelay', false);
         end
       catch err
-        self.failed(struct('identifier', 'rlay:lost', 'message', err.message), true);
+        self.failed(struct('identifier', 'rlay:lost', 'message', err.message), ~isempty(strfind(err.message, 'refused'))); %#ok<STREMP>
         return
       end
       self.links{1} = rlay.Link(self.session.dial(), rlay.Channel(socket, 'client'));
