@@ -10,6 +10,8 @@ mcs mono-mcs=6.8.*
 mono mono-runtime=6.8.*
 javac openjdk-17-jdk-headless
 godot3-server godot3-server=3.2.*
+lua5.4 lua5.4
+octave-cli octave
 '
 # What the runtime of C# finds its classes in.
 libraries='libmono-system-core4.0-cil=6.8.* libmono-system4.0-cil=6.8.* libmono-system-numerics4.0-cil=6.8.*'
@@ -21,6 +23,10 @@ done <<END
 $tools
 END
 case $missing in *mono*) missing="$missing $libraries" ;; esac
+if ! lua5.4 -e 'require("socket")' >/dev/null 2>&1; then missing="$missing lua-socket"; fi
+if ! octave-cli --no-gui --norc --eval "pkg load instrument-control sockets" >/dev/null 2>&1; then
+    missing="$missing octave-instrument-control octave-sockets"
+fi
 if [ -z "$missing" ]; then exit 0; fi
 
 echo "installing$missing" >&2

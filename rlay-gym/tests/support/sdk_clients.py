@@ -10,6 +10,7 @@ from processes import ROOT
 SDK = ROOT / "sdk"
 BUILT = ROOT / "target" / "sdk"
 JAVA = f"{BUILT}/java/rlay.jar:{BUILT}/java/tests"
+OCTAVE = ("octave-cli", "--no-gui", "--quiet", "--norc", f"{SDK}/matlab/tests/main.m")
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,14 @@ class Client:
     """``None``: it is RLay's own library, whose reading of the vectors ``rlay-core`` tests."""
     paradigms: tuple[str, ...] = ("client", "server")
     """``client``: ClientEnv dials the game. ``server``: the game dials ServerEnv."""
-    lingers: bool = False
-    """Whether it cannot set how its sockets linger: one that was connected to itself holds its port for a minute."""
     transports: tuple[str, ...] = ("tcp",)
     """The schemes of the addresses that the game takes."""
+    sessions: int = 3
+    """How many sessions its game can host at a time: 1, or 3, which are as many as tests have."""
+    steps: int = 1000
+    """How many steps the longest test takes."""
+    resets: bool = True
+    """Whether it can reset a connection to itself. Else nothing can listen at that port for a minute."""
 
 
 CLIENTS = [
@@ -33,12 +38,14 @@ CLIENTS = [
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
     Client("c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq")),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
+    Client("lua", ("lua5.4", f"{SDK}/lua/tests/game.lua"), ("lua5.4", f"{SDK}/lua/tests/vectors.lua")),
+    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, steps=300, resets=False),
     Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
     Client(
         "godot",
         ("godot3-server", "--no-window", "--path", f"{BUILT}/godot", "-s", "tests/game.gd", "--"),
         ("sh", f"{SDK}/godot/tests/vectors.sh"),
-        lingers=True,
+        resets=False,
     ),
 ]
 
@@ -47,7 +54,7 @@ GODOT4 = os.environ.get("RLAY_GODOT4_WEB", "")
 
 if GODOT4:
     run = ("node", f"{SDK}/godot/tests/godot4/run.mjs", GODOT4)
-    CLIENTS.append(Client("godot4", (*run, "game"), (*run, "vectors"), lingers=True))
+    CLIENTS.append(Client("godot4", (*run, "game"), (*run, "vectors"), resets=False))
 
 ONLY = os.environ.get("RLAY_SDK_CLIENTS", "")
 """Names of the clients to test, with commas between them; all unless given."""

@@ -1,0 +1,51 @@
+classdef FrameReader < handle
+%FRAMEREADER Cuts a stream of bytes into frames (section 1 of docs/wire.md).
+  properties
+    limit = 65536
+    isClosed = false % whether the peer said that nothing follows, on purpose
+  end
+  properties (Access = private)
+    parts = {} % pieces that were not joined yet, so that a large frame is copied once
+    have = 0
+    wanted = 4
+    isFrame = false
+  end
+  methods
+    function give(self, bytes)
+      if ~isempty(bytes)
+        self.parts{end + 1} = bytes;
+        self.have = self.have + numel(bytes);
+      end
+    end
+    function [found, frame] = next(self)
+      %NEXT The next frame, if all of it is there. Raises an error rlay:protocol for a length above the limit.
+      found = false;
+      frame = zeros(1, 0, 'uint8');
+      while ~found && ~self.isClosed && self.have >= self.wanted
+        all = [zeros(1, 0, 'uint8') self.parts{:}];
+        whole = all(1:self.wanted);
+        self.parts = {all(self.wanted + 1:end)};
+        self.have = self.have - self.wanted;
+        if self.isFrame
+          found = true;
+          frame = whole;
+          self.wanted = 4;
+          self.isFrame = false;
+          continue
+        end
+        n = double(typecast(whole, 'uint32'));
+        if n == 2^32 - 1
+          self.isClosed = true;
+        elseif n > self.limit
+          error('rlay:protocol', 'a frame of %.0f bytes, where %.0f are the most', n, self.limit);
+        else
+          self.wanted = n;
+          self.isFrame = true;
+        end
+      end
+    end
+    function yes = isBetweenFrames(self)
+      yes = ~self.isFrame && (self.have == 0 || self.isClosed);
+    end
+  end
+end

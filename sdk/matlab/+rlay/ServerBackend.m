@@ -1,0 +1,89 @@
+classdef ServerBackend < rlay.Backend
+%SERVERBACKEND Listens for rlay.ClientEnv, one agent after another: rlay.ServerBackend(@make, 'tcp://127.0.0.1:5005').run()
+%   make and options are those of rlay.ClientBackend. With port 0, address has the real port from then on. Other machines
+%   can dial only if there is a token.
+  properties (Access = private)
+    listener
+  end
+  methods
+    function self = ServerBackend(make, address, varargin)
+      self = self@rlay.Backend(make, address, varargin{:});
+      isLoopback = any(strcmp(self.host, {'localhost', '::1'})) || ~isempty(regexp(self.host, '^127(\.\d+){3}$', 'once'));
+      if ~isLoopback && isempty(self.options.token)
+        error('rlay:address', '%s: other machines can dial this address; set a token (RLAY_TOKEN, at both ends)', address);
+      end
+      self.listener = rlay.Listener(self.host, self.port, isLoopback);
+      shown = self.host;
+      if any(shown == ':')
+        shown = ['[' shown ']'];
+      end
+      self.address = sprintf('tcp://%s:%d', shown, self.listener.port);
+    end
+    function session = find(self, ticket)
+      %FIND The session of this ticket, or [].
+      session = [];
+      if ~isempty(self.session) && ~self.session.isOver && ~isempty(self.session.ticket)
+        mine = self.session.ticket;
+        if numel(mine) == numel(ticket) && sum(bitxor(mine, ticket)) == 0
+          session = self.session;
+        end
+      end
+    end
+    function session = admit(self)
+      %ADMIT A new session, or [] if there is no room. An agent that is away gives way.
+      session = [];
+      if ~isempty(self.session)
+        if ~self.session.isOver && ~self.session.isLost
+          return
+        end
+        self.session.finish(rlay.failure(10, 'the agent was away when another one came'));
+        self.sessionOver();
+      end
+      session = rlay.EnvSession(self.options);
+      self.session = session;
+    end
+    function close(self)
+      self.listener.close();
+      close@rlay.Backend(self);
+    end
+  end
+  methods (Access = protected)
+    function connect(self)
+      % Peers that say nothing are not to take every descriptor.
+      if self.isClosed || numel(self.links) > 128
+        return
+      end
+      channel = self.listener.accept();
+      if ~isempty(channel)
+        self.links{end + 1} = rlay.Link(rlay.Connection(self.options, [], self), channel);
+      end
+    end
+    function left = wait(self, timeout)
+      if self.isClosed
+        left = timeout;
+        return
+      end
+      channels = cellfun(@(link) link.channel, self.links, 'UniformOutput', false);
+      if any(cellfun(@(link) ~link.connection.isOpen || link.connection.isFinished, self.links))
+        % Their time may be over sooner.
+        timeout = min(timeout, 0.2);
+      end
+      left = self.listener.wait(channels, timeout);
+    end
+    function ended(self, connection)
+      if ~connection.isOpen && ~isempty(connection.failure) && ~strcmp(connection.failure.identifier, 'rlay:lost')
+        self.log(['refused a peer: ' connection.failure.message]);
+      end
+    end
+    function tick(self)
+      timeout = self.options.reconnectTimeout;
+      if isempty(timeout)
+        timeout = 30;
+      end
+      session = self.session;
+      if ~isempty(session) && session.isLost && rlay.clock() - session.lostAt > timeout
+        session.finish(rlay.failure(10, 'the agent did not come back'));
+      end
+    end
+  end
+end

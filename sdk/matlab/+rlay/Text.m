@@ -1,0 +1,16 @@
+function space = Text(maxLength, minLength, charset)
+%TEXT Texts of minLength (1) to maxLength code points, all of them in charset (digits and letters). Elements are texts.
+  if nargin < 2
+    minLength = 1;
+  end
+  if nargin < 3
+    charset = ['0':'9' 'A':'Z' 'a':'z'];
+  end
+  space = rlay.Space('Text');
+  space.minLength = uint64(minLength);
+  space.maxLength = uint64(maxLength);
+  space.charset = charset;
+  if space.minLength > space.maxLength
+    error('rlay:usage', 'texts whose least length is above the greatest');
+  end
+end

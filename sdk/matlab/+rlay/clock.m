@@ -1,0 +1,8 @@
+function seconds = clock()
+%CLOCK Seconds since the first call, by a clock that nobody sets.
+  persistent started
+  if isempty(started)
+    started = tic();
+  end
+  seconds = toc(started);
+end

@@ -1,0 +1,30 @@
+function made = options(varargin)
+%OPTIONS Options of a backend, as names and values: rlay.options('kwargs', {'size'}, 'token', 'an example of a token').
+%   token             a secret that both ends know; the environment variable RLAY_TOKEN unless given
+%   maxFrame          longest frame that is accepted, in bytes; 2^26
+%   reconnectTimeout  for how many seconds a session outlives its connection; 30. If it is given, a dialer also tries
+%                     again where the connection is refused
+%   kwargs            names of the keyword arguments that agents may give, a cell of texts
+%   exactTypes        whether values are given as they are, instead of plain ones; false
+%   log               function that takes each line of the log; standard error
+  made = struct('token', getenv('RLAY_TOKEN'), 'maxFrame', 2^26, 'reconnectTimeout', [], 'kwargs', {{}}, ...
+    'exactTypes', false, 'log', @(text) fprintf(2, 'rlay: %s\n', text));
+  for i = 1:2:nargin
+    if ~isfield(made, varargin{i})
+      error('rlay:usage', 'there is no option %s', varargin{i});
+    end
+    made.(varargin{i}) = varargin{i + 1};
+  end
+  made.token = char(made.token);
+  visible = made.token(~isspace(made.token) & made.token > 32 & made.token ~= 127);
+  % In Octave the bytes 128 to 191 go on with a character that has begun.
+  if exist('OCTAVE_VERSION', 'builtin')
+    visible = visible(visible < 128 | visible > 191);
+  end
+  if ~isempty(made.token) && numel(visible) < 8
+    error('rlay:usage', 'the token, of token or RLAY_TOKEN, has less than eight visible characters');
+  end
+  if made.maxFrame < 65536 || made.maxFrame > 2^32 - 2
+    error('rlay:usage', 'maxFrame is a number of bytes from 65536 to 2^32-2');
+  end
+end
