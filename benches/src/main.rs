@@ -17,6 +17,7 @@ mod party;
 mod raw;
 mod raw_quic;
 mod raw_shm;
+mod raw_ws;
 mod raw_zmq;
 mod rlay_side;
 
@@ -29,7 +30,7 @@ const SIZES: [(&str, &[u64], u64); 3] =
     [("16 B", &[16], 500), ("28 KB", &[84, 84, 4], 500), ("6 MB", &[1080, 1920, 3], 20)];
 /// Many short rounds: a machine that pauses now and then spoils a few of them, not the median.
 const ROUNDS: usize = 41;
-const SCHEMES: [&str; 7] = ["tcp", "unix", "zmq", "zmq+ipc", "tls", "quic", "shm"];
+const SCHEMES: [&str; 8] = ["tcp", "unix", "zmq", "zmq+ipc", "tls", "quic", "shm", "ws"];
 /// Those where sessions with a token are measured, too.
 const AUTHENTICATED: [&str; 2] = ["tcp", "tls"];
 /// Steps of CartPole per round.
@@ -45,6 +46,7 @@ fn main() {
                 "zmq" | "zmq+ipc" => raw_zmq::serve(address, len),
                 "quic" => raw_quic::serve(len),
                 "shm" => raw_shm::serve(address, len),
+                "ws" => raw_ws::serve(len),
                 _ => raw::serve(address, len),
             }
         }
@@ -54,6 +56,7 @@ fn main() {
                 "zmq" | "zmq+ipc" => raw_zmq::ping(address, len),
                 "quic" => raw_quic::ping(address, len),
                 "shm" => raw_shm::ping(address, len),
+                "ws" => raw_ws::ping(address, len),
                 _ => raw::ping(address, len),
             }
         }

@@ -30,7 +30,7 @@ ENDPOINTS = LISTENERS | DIALERS
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_an_unknown_scheme_lists_what_there_is(name: str) -> None:
     with pytest.raises(
-        rlay.AddressError, match='no transport for "pigeon"; there are: mem, quic, shm, tcp, tls, unix, zmq'
+        rlay.AddressError, match='no transport for "pigeon"; there are: mem, quic, shm, tcp, tls, unix, ws, wss, zmq'
     ) as caught:
         ENDPOINTS[name]("pigeon://roof")
     assert isinstance(caught.value, ValueError)

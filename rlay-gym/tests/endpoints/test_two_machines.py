@@ -20,7 +20,7 @@ from readme_programs import program
 
 SCHEMES_ACROSS = ("quic", "tls")
 """The transports that are meant for networks."""
-NETWORKS = ("tcp", "tls", "zmq", "quic")
+NETWORKS = ("tcp", "tls", "zmq", "quic", "ws")
 """Those that can be used in one."""
 
 ENDPOINTS = {"client": ("ServerBackend", "ClientEnv"), "server": ("ServerEnv", "ClientBackend")}
@@ -72,6 +72,7 @@ LOST = {
     "tls": (UNHEARD, TIMED_OUT),
     "zmq": (f"nothing was heard for {LIVENESS:g}s",) * 2,
     "quic": (SILENCE, SILENCE),
+    "ws": (SILENCE, SILENCE),
 }
 """The errors of the side that waits for an answer, and of the side that waits for a request."""
 

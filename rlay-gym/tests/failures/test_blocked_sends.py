@@ -17,7 +17,7 @@ from inject_process_faults import stopped
 from processes import WAIT, python, thread, until
 from scripted_host import ScriptedHost
 
-NETWORKS = ("tcp", "tls", "zmq", "quic")
+NETWORKS = ("tcp", "tls", "zmq", "quic", "ws")
 """Where a session continues over another connection, when its own was left in the middle of a frame."""
 LONG = 48 << 20
 """More than any buffer holds, in bytes."""

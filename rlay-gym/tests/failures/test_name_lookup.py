@@ -15,7 +15,10 @@ from network_namespaces import Host, namespaces, obstacle
 from processes import WAIT
 
 PIN = "?pin=sha256:" + "0" * 64
-ADDRESSES = [f"{way}://game.example:5005{pin}" for way, pin in (("tcp", ""), ("tls", PIN), ("zmq", ""), ("quic", PIN))]
+ADDRESSES = [
+    f"{way}://game.example:5005{pin}"
+    for way, pin in (("tcp", ""), ("tls", PIN), ("zmq", ""), ("quic", PIN), ("ws", ""))
+]
 LATE = 4.0
 """How long a late name server takes, in seconds: longer than one attempt to connect."""
 

@@ -792,7 +792,7 @@ def test_transports_that_speak_another_protocol_are_recognized(
 
 
 @pytest.mark.parametrize("endpoint", ["ServerBackend", "ServerEnv"])
-@pytest.mark.parametrize("scheme", ["tcp", "tls", "zmq", "quic"])
+@pytest.mark.parametrize("scheme", ["tcp", "tls", "zmq", "quic", "ws", "wss"])
 @pytest.mark.parametrize("every", ["0.0.0.0", "[::]"])
 def test_a_listener_on_every_interface_says_where_to_dial(
     caplog: pytest.LogCaptureFixture, endpoint: str, scheme: str, every: str

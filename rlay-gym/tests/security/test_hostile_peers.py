@@ -21,6 +21,7 @@ import hostile
 import hostile_quic
 import hostile_shm
 import hostile_tokens
+import hostile_ws
 import hostile_zmq
 import raw_peer
 import rlay
@@ -110,6 +111,15 @@ def quic() -> Crowd:
     return Crowd(*hostile_quic.attacks(first_datagrams(6)))
 
 
+def ws() -> Crowd:
+    """Return what can be done to an upgrade, and inside a WebSocket."""
+    return Crowd(
+        over(hostile_ws.dial_bare, hostile_ws.UPGRADES, hostile.STREAM)
+        + over(hostile_ws.dial, hostile_ws.MESSAGES, hostile.FIRST, hostile.INSIDE),
+        over(hostile_ws.dial_bare, hostile_ws.UPGRADES_SILENT) + over(hostile_ws.dial, hostile_ws.MESSAGES_SILENT),
+    )
+
+
 CROWDS: dict[str, Callable[[], Crowd]] = {
     "tcp": lambda: stream(raw_peer.dial),
     "tls": tls,
@@ -118,6 +128,7 @@ CROWDS: dict[str, Callable[[], Crowd]] = {
     "zmq+ipc": zmq,
     "quic": quic,
     "shm": shm,
+    "ws": ws,
 }
 
 

@@ -27,7 +27,7 @@ ELSEWHERE = (
         "failures/test_transport_failures.py::test_a_kill_in_the_middle_of_a_large_frame",
     ),
     Elsewhere(
-        "a large action, and a host that takes nothing in", "tcp, tls, zmq, quic", "`Timeout`, or Ctrl-C", NOTHING,
+        "a large action, and a host that takes nothing in", "tcp, tls, zmq, quic, ws", "`Timeout`, or Ctrl-C", NOTHING,
         AT_THE_DEADLINE, "another connection brings what was half sent, within `reconnect_timeout`",
         "failures/test_blocked_sends.py::test_a_deadline",
     ),
@@ -42,11 +42,11 @@ ELSEWHERE = (
         "failures/test_blocked_sends.py::test_a_host_that_closes",
     ),
     Elsewhere(
-        "the name server says nothing", "tcp, tls, zmq, quic", "`ConnectionLost`", "the same, if it dials",
+        "the name server says nothing", "tcp, tls, zmq, quic, ws", "`ConnectionLost`", "the same, if it dials",
         "at `connect_timeout`", "", "failures/test_name_lookup.py::test_a_deadline_is_kept",
     ),
     Elsewhere(
-        LINK_DOWN, "tcp, tls, zmq, quic", "`ConnectionLost`", "log", "after `liveness` and `reconnect_timeout`",
+        LINK_DOWN, "tcp, tls, zmq, quic, ws", "`ConnectionLost`", "log", "after `liveness` and `reconnect_timeout`",
         "both dial anew",
         "endpoints/test_two_machines.py::test_both_ends_notice_that_the_link_is_down",
     ),
@@ -56,7 +56,7 @@ ELSEWHERE = (
         "tests/facade/version_mismatch.rs::one_of_another_release_is_told",
     ),
     Elsewhere(
-        "the connection is cut, both sides live", "tcp, tls, zmq, quic", NOTHING, "nothing", "",
+        "the connection is cut, both sides live", "tcp, tls, zmq, quic, ws", NOTHING, "nothing", "",
         "the session goes on, every step is taken once",
         "tests/facade/reconnecting.rs::a_session_outlasts_its_connections",
     ),
@@ -154,8 +154,8 @@ What you see at the agent, what you see at the host, how soon, and what you can 
   that, and with `"truncate"` the step does not raise but ends the episode. A host closes the environments of an agent
   that is gone, and serves the next one; `restarts=` lets an agent start the game again that it launched. A host
   that was launched ends: `run()` returns once the agent that launched it has closed the environment.
-- **Only the connection is gone**, and both sides live: over networks (`tcp`, `tls`, `zmq`, `quic`) the session goes on
-  over another one, every step is taken once, and nobody sees anything. An agent's call waits 2 s for that before it
+- **Only the connection is gone**, and both sides live: over networks (`tcp`, `tls`, `zmq`, `quic`, `ws`) the session
+  goes on over another one, every step is taken once, and nobody sees anything. An agent's call waits 2 s for that before it
   says that the other side is gone, unless nobody has the port; a host keeps an environment for 30 s, and less if it
   is full. `reconnect_timeout=` says how long; at the host it is 0 in the rows below on killed agents, and 4 s in those
   on hosts that stand still.

@@ -46,6 +46,7 @@ MATCHING = "install matching releases of rlay"
 CHECK = "check the address and port at both ends"
 HTTP, TLS = "an HTTP peer on an RLay port", "a TLS peer on an RLay port"
 NOT_TLS = "not a TLS peer; is its address a tls:// one?"
+NO_WEBSOCKET, NOT_WSS = "asks for no WebSocket", "a TLS peer on a ws port; use wss:// at both ends"
 NOT_ZMQ = "the dialer speaks no ZeroMQ"
 
 LOCAL, TCP, ZMQ = ("unix", "shm"), ("tcp", "tls", "unix"), ("zmq", "zmq+ipc")
@@ -57,7 +58,7 @@ HOST_DIES = {
     ), "another host takes its address, agents dial anew"),
     "server": Course((
         Outcome(("unix", "zmq+ipc", "shm"), raised(rlay.ConnectionLost, says=CRASHED), GONE, AT_ONCE),
-        Outcome(("tcp", "tls", "zmq"), raised(rlay.ConnectionLost, says=CRASHED), GONE, AFTER_TWO),
+        Outcome(("tcp", "tls", "zmq", "ws"), raised(rlay.ConnectionLost, says=CRASHED), GONE, AFTER_TWO),
         Outcome(("quic",), raised(rlay.ConnectionLost, says=SILENT), GONE, OF_SILENCE),
     ), "another host dials in"),
 }  # fmt: skip
@@ -75,6 +76,7 @@ def stood_still(last: str) -> Course:
         Outcome(("zmq",), raised(rlay.ConnectionLost, says=SILENT_ZMQ), Logged(WITHOUT_GOODBYE), OF_SILENCE),
         Outcome(("zmq+ipc",), raised(rlay.ConnectionLost, says=SILENT_ZMQ), Logged(DROPPED), OF_SILENCE),
         Outcome(("quic",), raised(rlay.ConnectionLost, says=SILENT), Logged(last), OF_SILENCE),
+        Outcome(("ws",), raised(rlay.ConnectionLost, says=SILENT), Logged(WITHOUT_GOODBYE), OF_SILENCE),
     ), "where the agent has waited, the session goes on; the host serves the next agent")  # fmt: skip
 
 
@@ -104,7 +106,7 @@ FAULTS = (
         "client": Course((
             Outcome((*TCP, "shm"), GONE, Logged(CRASHED), AT_ONCE),
             Outcome(ZMQ, GONE, Logged(SILENT_ZMQ), OF_SILENCE),
-            Outcome(("quic",), GONE, Logged(SILENT), OF_SILENCE),
+            Outcome(("quic", "ws"), GONE, Logged(SILENT), OF_SILENCE),
         ), "its environment is closed, the workers' sessions go on"),
     }),
     Fault("the host stands still for 2 s (SIGSTOP, SIGCONT)", inject_process_faults.stop_host, whoever_dials(
@@ -148,17 +150,19 @@ FAULTS = (
     Fault("an HTTP client dials", inject_foreign_peers.browse, to_the_listener(
         (("tcp", "unix"), GONE, Logged(HTTP), AT_ONCE),
         (("tls",), GONE, Logged(NOT_TLS), AT_ONCE),
+        (("ws",), GONE, Logged(NO_WEBSOCKET), AT_ONCE),
         (ZMQ, GONE, NOTHING, NEVER),
         then=(SERVES_THE_NEXT, STILL_WAITS),
     )),
     Fault("an HTTPS client dials", inject_foreign_peers.browse_safely, to_the_listener(
         (("tcp", "unix"), GONE, Logged(TLS), AT_ONCE),
         (("tls",), GONE, Logged(HTTP), AT_ONCE),
+        (("ws",), GONE, Logged(NOT_WSS), AT_ONCE),
         (ZMQ, GONE, Logged(NOT_ZMQ), AT_ONCE),
         then=(SERVES_THE_NEXT, STILL_WAITS),
     )),
     Fault("a foreign peer sends garbage", inject_foreign_peers.talk_nonsense, to_the_listener(
-        (("tcp", "unix", "shm"), GONE, Logged(CHECK), AT_ONCE),
+        (("tcp", "unix", "shm", "ws"), GONE, Logged(CHECK), AT_ONCE),
         (("tls",), GONE, Logged(NOT_TLS), AT_ONCE),
         (ZMQ, GONE, Logged(NOT_ZMQ), AT_ONCE),
         (("quic",), GONE, NOTHING, NEVER),

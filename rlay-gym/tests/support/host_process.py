@@ -13,7 +13,7 @@ import host_main
 import rlay
 from processes import WAIT, Program
 
-SCHEMES = ("tcp", "tls", "unix", "zmq", "zmq+ipc", "quic", "shm")
+SCHEMES = ("tcp", "tls", "unix", "zmq", "zmq+ipc", "quic", "shm", "ws")
 
 PARADIGMS = ("client", "server")
 """``client``: ClientEnv dials a ServerBackend. ``server``: a ClientBackend dials a ServerEnv."""

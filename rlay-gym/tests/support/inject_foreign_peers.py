@@ -12,6 +12,7 @@ from typing import Any
 
 import hostile_quic
 import hostile_shm
+import hostile_ws
 import hostile_zmq
 import raw_peer
 from processes import WAIT
@@ -46,6 +47,7 @@ BY_HAND = {
     "zmq": hostile_zmq.dial,
     "zmq+ipc": hostile_zmq.dial,
     "shm": hostile_shm.dial,
+    "ws": hostile_ws.dial,
 }
 """How to speak RLay by hand. QUIC is not spoken by hand here."""
 

@@ -203,7 +203,7 @@ class Relay:
 
     def can_fall_silent(self, scheme: str) -> bool:
         # The kernel answers TCP's own probes, whatever the program does.
-        return scheme in ("quic", "zmq")
+        return scheme in ("quic", "zmq", "ws")
 
     def _tell(self, word: str) -> list[int]:
         for program in self._programs:

@@ -121,7 +121,7 @@ def dial(address: str) -> Iterator[RawPeer]:
 def plug(address: str) -> socket.socket:
     """Return a socket that is connected to the listener there: at shm's rendezvous, without ZMTP, without TLS."""
     scheme, rest = address.partition("?")[0].split("://")
-    if scheme in ("tcp", "tls", "zmq"):
+    if scheme in ("tcp", "tls", "zmq", "ws"):
         host, port = rest.split(":")
         return socket.create_connection((host, int(port)), WAIT)
     connection = socket.socket(socket.AF_UNIX)

@@ -38,7 +38,7 @@ def test_results_are_the_same(twins: MakeTwins, source: str, copy: bool, mode: s
     assert twins(source, mode, IMAGES, copy=copy).play(60) == 0
 
 
-@pytest.mark.parametrize("scheme", ["tcp", "unix", "shm", "zmq", "quic"])
+@pytest.mark.parametrize("scheme", ["tcp", "unix", "shm", "zmq", "quic", "ws"])
 @pytest.mark.parametrize("copy", [True, False])
 def test_what_was_returned_never_changes(
     host_process: HostProcess, fresh: Callable[[str], str], scheme: str, copy: bool

@@ -438,7 +438,7 @@ def test_close_while_rows_are_under_way() -> None:
 
 def test_side_by_side_over_several_transports(host_process: HostProcess, fresh: Callable[[str], str]) -> None:
     parts = []
-    for scheme in ("tcp", "shm", "zmq", "quic", "unix"):
+    for scheme in ("tcp", "shm", "zmq", "quic", "unix", "ws"):
         _, address = host_process.serve("vector_envs:Ending", address=fresh(scheme))
         parts.append(rlay.ClientVectorEnv(address, 2, connect_timeout=WAIT))
     with contextlib.closing(rlay.join(parts)) as envs:
