@@ -23,12 +23,14 @@ class Client:
     """``client``: ClientEnv dials the game. ``server``: the game dials ServerEnv."""
     transports: tuple[str, ...] = ("tcp",)
     """The schemes of the addresses that the game takes."""
+    hosts_slots: bool = False
+    """Whether one session of the game can have several environments."""
 
 
 CLIENTS = [
     Client("javascript", ("node", f"{SDK}/javascript/tests/game.mjs"), ("node", f"{SDK}/javascript/tests/vectors.mjs")),
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
-    Client("c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq")),
+    Client("c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq"), hosts_slots=True),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("java", ("java", "-cp", f"{BUILT}/java", "Game"), ("java", "-cp", f"{BUILT}/java", "Vectors")),
 ]
