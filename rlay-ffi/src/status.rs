@@ -135,7 +135,7 @@ fn remember(fault: Fault) -> rlay_Status {
 /// Runs what a function does. A panic ends here, as a fault.
 fn caught<T>(run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         let text = format!("a bug in RLay, please report it: {}", text.unwrap_or("a panic"));
         // What a panic carries may itself panic when it is dropped.
         std::mem::forget(panic);

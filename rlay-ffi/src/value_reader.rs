@@ -75,7 +75,7 @@ impl rlay_Array {
     }
 }
 
-fn read<'v>(value: Option<&'v rlay_Value>) -> &'v Value {
+fn read(value: Option<&rlay_Value>) -> &Value {
     &value.unwrap_or(NONE).0
 }
 

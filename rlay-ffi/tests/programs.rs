@@ -182,3 +182,28 @@ fn peers_that_leave_before_they_are_answered_do_not_end_the_program() {
     }
     guess((running, socket));
 }
+
+#[test]
+fn an_installed_library_is_found() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("prefix");
+    // What cargo has built for this test takes the place of what install.sh builds.
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("built");
+    fs::create_dir_all(built.join("release")).expect("a folder");
+    for name in ["librlay_ffi.so", "librlay_ffi.a"] {
+        fs::copy(library().join(name), built.join("release").join(name)).expect("a copy");
+    }
+    let mut install = Command::new(root.join("install.sh"));
+    let installed = install.arg(&prefix).arg("--no-build").env("CARGO_TARGET_DIR", &built).output().expect("it runs");
+    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+    let mut packages = Command::new("pkg-config");
+    packages.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).args(["--cflags", "--libs", "rlay"]);
+    let flags = String::from_utf8(packages.output().expect("there is pkg-config").stdout).expect("text");
+    let program = prefix.join("callbacks");
+    let mut cc = Command::new("cc");
+    cc.arg("-std=c99").arg(source("callbacks.c")).arg("-o").arg(&program).args(flags.split_whitespace());
+    cc.arg("-pthread").arg(format!("-Wl,-rpath,{}/lib", prefix.display()));
+    let compiled = cc.output().expect("there is a C compiler, cc");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    assert_eq!(run(&program), "the learner has played\n");
+}

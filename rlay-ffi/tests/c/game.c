@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_SLOTS 64
+
 /* What a session plays. */
 typedef struct {
     int64_t echo; /* the case of Echo, or -1: Drift */
-    Drift drift;
+    Drift drift[MOST_SLOTS];
 } Game;
 
 static void log_line(void *user, rlay_LogLevel level, const char *text, size_t length) {
@@ -32,8 +34,12 @@ static rlay_Status make(rlay_Env *env, const rlay_Turn *turn, Game *game) {
     const bool is_echo = turn->env_id && is_text(turn->env_id, turn->env_id_length, "Echo");
     const size_t kwargs = rlay_value_count(turn->kwargs);
     const rlay_Value *given = NULL;
+    const uint32_t slots = turn->slots ? turn->slots : 1;
     rlay_Spec *spec;
     rlay_Status status;
+    uint32_t i;
+    if (slots > MOST_SLOTS)
+        return refuse(env, turn, RLAY_USAGE, "", "ask for fewer environments");
     if (turn->env_id && !is_echo && !is_text(turn->env_id, turn->env_id_length, "Drift"))
         return refuse(env, turn, RLAY_ENV, "ValueError", "there are Drift and Echo");
     if (is_echo) {
@@ -49,15 +55,18 @@ static rlay_Status make(rlay_Env *env, const rlay_Turn *turn, Game *game) {
             !is_text(turn->render_mode, turn->render_mode_length, "ansi"))
             return refuse(env, turn, RLAY_ENV, "ValueError", "Drift renders rgb_array and ansi");
         game->echo = -1;
-        drift_new(&game->drift);
+        for (i = 0; i < slots; i++)
+            drift_new(&game->drift[i]);
         spec = drift_spec();
     }
+    rlay_spec_set_slots(spec, slots);
     status = rlay_env_reply_make(env, turn, spec);
     rlay_spec_free(spec);
     return status;
 }
 
 static rlay_Status play(rlay_Env *env, const rlay_Turn *turn, Game *game) {
+    Drift *drift = &game->drift[turn->slot];
     DriftObservation observation;
     rlay_Value *info = rlay_value_dict(), *zero = NULL;
     rlay_Result result = {0};
@@ -69,8 +78,8 @@ static rlay_Status play(rlay_Env *env, const rlay_Turn *turn, Game *game) {
             result.observation_value = zero = echo_zero(game->echo);
         } else {
             if (turn->has_seed)
-                drift_seed(&game->drift, turn->seed);
-            drift_reset(&game->drift);
+                drift_seed(drift, turn->seed);
+            drift_reset(drift);
         }
     } else if (game->echo >= 0) {
         result.reward = 0.5;
@@ -86,15 +95,15 @@ static rlay_Status play(rlay_Env *env, const rlay_Turn *turn, Game *game) {
             snprintf(text, sizeof text, "an action from 0 to 2, not %" PRId64, action);
             return refuse(env, turn, RLAY_ENV, "ValueError", text);
         }
-        drift_step(&game->drift, action);
+        drift_step(drift, action);
         rlay_value_free(info);
-        info = drift_info(&game->drift);
-        result.reward = drift_reward(&game->drift);
-        result.terminated = drift_is_over(&game->drift);
-        result.truncated = game->drift.t >= 100;
+        info = drift_info(drift);
+        result.reward = drift_reward(drift);
+        result.terminated = drift_is_over(drift);
+        result.truncated = drift->t >= 100;
     }
     if (game->echo < 0) {
-        drift_observe(&game->drift, &observation);
+        drift_observe(drift, &observation);
         result.observation = &observation;
         result.observation_length = sizeof observation;
     }
@@ -111,7 +120,8 @@ static rlay_Status answer(rlay_Env *env, const rlay_Turn *turn, Game *game) {
     case RLAY_TURN_RESET:
     case RLAY_TURN_STEP: return play(env, turn, game);
     case RLAY_TURN_RENDER:
-        return rlay_env_reply_frame(env, turn, drift_frame(&game->drift, turn->render_mode, turn->render_mode_length));
+        return rlay_env_reply_frame(
+            env, turn, drift_frame(&game->drift[turn->slot], turn->render_mode, turn->render_mode_length));
     default: return RLAY_OK;
     }
 }

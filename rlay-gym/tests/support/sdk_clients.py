@@ -31,12 +31,14 @@ class Client:
     """How many steps the longest test takes."""
     resets: bool = True
     """Whether it can reset a connection to itself. Else nothing can listen at that port for a minute."""
+    hosts_slots: bool = False
+    """Whether one session of the game can have several environments."""
 
 
 CLIENTS = [
     Client("javascript", ("node", f"{SDK}/javascript/tests/game.mjs"), ("node", f"{SDK}/javascript/tests/vectors.mjs")),
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
-    Client("c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq")),
+    Client("c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq"), hosts_slots=True),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("lua", ("lua5.4", f"{SDK}/lua/tests/game.lua"), ("lua5.4", f"{SDK}/lua/tests/vectors.lua")),
     Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, steps=300, resets=False),
