@@ -745,14 +745,23 @@ export class Reader {
     return key;
   }
 
-  /** Reads a payload of as many rows: `{packed: bytes}` or `{values: [...]}`. It ends the frame. */
+  /**
+   * Reads a payload of as many rows: `{packed: bytes}` or `{values: [...]}`. It ends the frame. Where the values are
+   * malformed it is `{error}`, for that ends the request, not the session.
+   */
   payload(rows) {
     const form = this.u32();
     if (form > 1) throw malformed("an unknown form of a payload");
     if (form === 1) {
-      const values = Array.from({ length: rows }, () => this.value());
-      this.end();
-      return { values };
+      try {
+        const values = Array.from({ length: rows }, () => this.value());
+        this.end();
+        return { values };
+      } catch (error) {
+        if (!(error instanceof RlayError)) throw error;
+        this.at = this.bytes.length;
+        return { error };
+      }
     }
     const length = this.u64();
     const pad = this.u32();
@@ -1274,7 +1283,8 @@ function* listenersHandshake(connection, acceptor) {
     connection._finish();
   };
   const early = new Reader(helloFrame.subarray(32, 42));
-  const isHello = helloFrame[0] === Kind.HELLO && early.left === 10 && early.u32() === MAGIC;
+  const isHeader = helloFrame[0] === Kind.HELLO && helloFrame.subarray(1, 32).every((byte) => byte === 0);
+  const isHello = isHeader && early.left === 10 && early.u32() === MAGIC;
   if (!isHello) throw malformed("the dialer is no RLay endpoint");
   const [wireMin, wireMax, role, auth] = [early.u16(), early.u16(), early.u8(), early.u8()];
   if (role > 1) throw malformed("an unknown role");
@@ -1560,7 +1570,8 @@ export class EnvSession {
     else if (kind === Kind.CLOSE) this._state = "closing";
     else if (kind === Kind.STEP) {
       try {
-        const { packed, values } = body.payload;
+        const { packed, values, error: wrong } = body.payload;
+        if (wrong) throw wrong;
         turn.action = given(values ? values[0] : unpackOne(packed, this.env.actionSpace));
       } catch (error) {
         return refuse(ErrorCode.PROTOCOL, error.message);

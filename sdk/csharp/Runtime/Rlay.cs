@@ -1267,6 +1267,7 @@ public sealed class EnvSession {
     }
 
     bool TakeStep() {
+        if (message.Wrong != null) return Refuse(ErrorCode.Protocol, message.Wrong.Message);
         if (message.IsPacked) {
             try {
                 spec.ActionSpace.Unpack(reader, actions);
@@ -2483,6 +2484,7 @@ internal sealed class ListenerHandshake {
             if (Connection.Inbox.IsClosed || Connection.Receive(left) == Arrival.End) throw Left();
         }
         if (reader.Header(out ulong seq, out ulong ack, out ulong re) != wanted) throw Reader.Malformed("no " + wanted);
+        if (seq != 0 || ack != 0 || re != 0) throw Reader.Malformed("numbers in the handshake");
     }
 
     void Send(Writer bytes) {
@@ -2527,6 +2529,8 @@ internal sealed class Message {
     /// <summary>The actions of a Step, unless they are packed: then the reader stands at their bytes.</summary>
     public readonly List<object> Values = new List<object>();
     public bool IsPacked;
+    /// <summary>What is wrong with these actions, or null: that ends the request, not the session.</summary>
+    public RlayException Wrong;
 
     // Of Attribute.
     public string Name;
@@ -2538,6 +2542,7 @@ internal sealed class Message {
         Seeds.Clear();
         Values.Clear();
         IsPacked = false;
+        Wrong = null;
         switch (Kind) {
             case Kind.Goodbye:
                 Code = reader.U32();
@@ -2612,7 +2617,13 @@ internal sealed class Message {
         if (form > 1) throw Reader.Malformed("an unknown form of a payload");
         IsPacked = form == 0;
         if (!IsPacked) {
-            for (int i = 0; i < Slots.Count; i++) Values.Add(reader.Value());
+            try {
+                for (int i = 0; i < Slots.Count; i++) Values.Add(reader.Value());
+                reader.CheckEnd();
+            } catch (RlayException error) {
+                Wrong = error;
+                reader.Take(reader.Left);
+            }
             return;
         }
         ulong length = reader.U64();

@@ -197,6 +197,7 @@ internal static class Vectors {
                 body = slots;
                 break;
         }
+        if (message.Wrong != null) throw message.Wrong;
         if (message.Kind == Kind.Step) {
             payload = message.IsPacked
                 ? new Dict { { "Packed", Hex(reader.Data, reader.At, reader.Left) } }

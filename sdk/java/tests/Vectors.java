@@ -333,6 +333,7 @@ public final class Vectors {
             case Message.STEP: {
                 Message.Step step = (Message.Step) message.body;
                 kind = "Step";
+                if (step.wrong != null) { throw step.wrong; }
                 body = step.slots;
                 json.put("payload", step.packed == null ? map("Values", values(step.values)) : map("Packed", hex(step.packed)));
                 w.list(step.slots, w::u32);

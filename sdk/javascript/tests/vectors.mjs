@@ -194,7 +194,8 @@ function frame(bytes) {
     }
     case Kind.STEP: {
       slots();
-      const { packed, values } = body.payload;
+      const { packed, values, error } = body.payload;
+      if (error) throw error;
       if (packed) {
         w.u32(0);
         w.u64(packed.length);

@@ -771,6 +771,7 @@ class Greeting {
   void read(FrameReader::Frame frame) {
     Reader reader(frame.data, frame.size);
     const Header header = Header::read(reader);
+    if (header.seq != 0 || header.ack != 0 || header.re != 0) reader.fail("a frame with a number in the handshake");
     if (header.kind == Kind::hello && hello_frame_.empty()) {
       read_hello(frame, reader);
     } else if (header.kind == Kind::proof && !challenge_frame_.empty()) {

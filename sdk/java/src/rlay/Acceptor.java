@@ -63,7 +63,8 @@ public final class Acceptor {
         // These keep their place in every wire number; what follows may not.
         Reader early = new Reader(frame);
         if (frame.length < 42 || frame[0] != Message.HELLO) { throw RlayException.malformed("the dialer is no RLay endpoint"); }
-        early.raw(32);
+        early.u8();
+        early.zeros(31);
         long magic = early.u32();
         int wireMin = early.u16();
         int wireMax = early.u16();

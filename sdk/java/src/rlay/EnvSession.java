@@ -422,6 +422,7 @@ public final class EnvSession {
         } else if (message.kind == Message.STEP) {
             Message.Step step = (Message.Step) message.body;
             try {
+                if (step.wrong != null) { throw step.wrong; }
                 take(message, Turn.Kind.STEP, step.values != null ? step.values.get(0) : unpacked(step.packed), null);
             } catch (RlayException e) {
                 send(Message.ERROR, message.seq, new Message.Failure(Code.PROTOCOL, e.getMessage())::write);

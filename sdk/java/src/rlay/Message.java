@@ -241,17 +241,27 @@ final class Message {
         final byte[] packed;
         /** The action for each slot, or null. */
         final List<Object> values;
+        /** What is wrong with the values, or null: that ends the request, not the session. */
+        final RlayException wrong;
 
         Step(Reader r) {
             super(r);
+            RlayException found = null;
             if (r.payloadIsPacked()) {
                 packed = r.raw(r.left());
                 values = null;
             } else {
                 packed = null;
                 values = new ArrayList<>();
-                for (int i = 0; i < slots.size(); i++) { values.add(r.value()); }
+                try {
+                    for (int i = 0; i < slots.size(); i++) { values.add(r.value()); }
+                    r.end();
+                } catch (RlayException e) {
+                    found = e;
+                    r.raw(r.left());
+                }
             }
+            wrong = found;
         }
     }
 
