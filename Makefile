@@ -102,7 +102,7 @@ sdk-tools: ## what the clients in other languages are built and run with, from D
 	sh sdk/tools.sh
 
 sdk: sdk-tools ## the clients in other languages, with warnings as errors
-	set -e; for build in sdk/*/build.sh; do OPT=$(OPT) sh $$build; done
+	set -e; for build in rlay-ffi/build.sh sdk/*/build.sh; do OPT=$(OPT) sh $$build; done
 
 # Downloads; the compiler has something to do meanwhile.
 venvs: $(VENV)/.stamp $(OLDEST)/.stamp

@@ -12,6 +12,7 @@ javac openjdk-17-jdk-headless
 godot3-server godot3-server=3.2.*
 lua5.4 lua5.4
 octave-cli octave
+chromium chromium
 '
 # What the runtime of C# finds its classes in.
 libraries='libmono-system-core4.0-cil=6.8.* libmono-system4.0-cil=6.8.* libmono-system-numerics4.0-cil=6.8.*'

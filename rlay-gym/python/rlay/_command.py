@@ -38,7 +38,7 @@ def _serve(given: Sequence[str]) -> int:
         "env",
         nargs="+",
         metavar="ENV",
-        help="an environment id such as CartPole-v1, or module:Class; of several, agents name one by --env-id or env_id=",
+        help="an environment id such as CartPole-v1, or module:Class; of several, agents name one by env_id=",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--address", default="tcp://127.0.0.1:0", help="where to listen (a free port of this machine)")

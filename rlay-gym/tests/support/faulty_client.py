@@ -1,4 +1,4 @@
-"""A small client of its own, after docs/wire.md section 15: one slot, a token, no tickets; and each fault that it may have.
+"""A small client of its own, after docs/wire.md section 15: one slot, a token, no tickets; and the faults it may have.
 
 ``python faulty_client.py --fault NAME`` listens at a free port, which it prints, and has that fault. The judge of
 ``rlay check`` must find each of them, and nothing in the client without any.
