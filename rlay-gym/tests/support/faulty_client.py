@@ -495,9 +495,9 @@ class Session:
         rows = []
         for _ in range(body.count(5)):
             slot, seed = body.u32(), body.bytes() if body.bool() else None
-            if seed is not None and self.fault != "accepts-seeds-of-any-form":
-                if len(seed) > 4096 or seed.endswith(b"\0"):
-                    raise Malformed("no seed")
+            is_bad = seed is not None and (len(seed) > 4096 or seed.endswith(b"\0"))
+            if is_bad and self.fault != "accepts-seeds-of-any-form":
+                raise Malformed("no seed")
             rows.append((slot, seed))
         body.value()
         body.end()
