@@ -157,8 +157,8 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 - **Only the connection is gone**, and both sides live: over networks (`tcp`, `tls`, `zmq`, `quic`, `ws`) the session
   goes on over another one, every step is taken once, and nobody sees anything. An agent's call waits 2 s for that
   before it says that the other side is gone, unless nobody has the port; a host keeps an environment for 30 s, and less
-  if it is full. `reconnect_timeout=` says how long; at the host it is 0 in the rows below on killed agents, and 4 s in those
-  on hosts that stand still.
+  if it is full. `reconnect_timeout=` says how long; at the host it is 0 in the rows below on killed agents, and
+  4 s in those on hosts that stand still.
 - **It lasts.** An endpoint that finds no peer for a second logs that, and one that waits for an answer for ten seconds
   logs for which, and what came last: as a warning, for something may be wrong. A host whose agent asks for nothing says
   that as information, for agents think. `notice_after=` replaces the ten seconds, and the second by a tenth of itself.
