@@ -4,7 +4,7 @@
 //!
 //! Parameters are types that Rust checks as far as C allows: `Option<&T>` is a pointer that may be NULL, `Option<Box<T>>`
 //! one that gives its object away, `Option<&mut MaybeUninit<T>>` the place of a result. Environments and agents are
-//! numbers in the guise of pointers ([`handle`]), so that a closed one is recognized.
+//! numbers in the guise of pointers (`handle.rs`), so that a closed one is recognized.
 #![allow(unsafe_code)] // this crate is a border to foreign functions
 #![allow(non_camel_case_types)] // the names are C's
 #![allow(clippy::enum_variant_names)] // as above

@@ -59,7 +59,13 @@ fn command(program: &Path) -> Command {
     }
     let mut command = Command::new("valgrind");
     command
-        .args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite", "--quiet"])
+        .args([
+            "--error-exitcode=99",
+            "--leak-check=full",
+            "--show-leak-kinds=definite",
+            "--errors-for-leak-kinds=definite",
+            "--quiet",
+        ])
         .arg(program);
     command
 }
