@@ -1,4 +1,4 @@
-"""A small client of its own, after docs/wire.md section 15: one slot, a token, no tickets; and the faults it may have.
+"""A small client of its own, after docs/wire.md section 15: one slot, a token, no tickets; and faults that it may have.
 
 ``python faulty_client.py --fault NAME`` listens at a free port, which it prints, and has that fault. The judge of
 ``rlay check`` must find each of them, and nothing in the client without any.
@@ -495,8 +495,8 @@ class Session:
         rows = []
         for _ in range(body.count(5)):
             slot, seed = body.u32(), body.bytes() if body.bool() else None
-            is_bad = seed is not None and (len(seed) > 4096 or seed.endswith(b"\0"))
-            if is_bad and self.fault != "accepts-seeds-of-any-form":
+            is_checked = seed is not None and self.fault != "accepts-seeds-of-any-form"
+            if is_checked and (len(seed) > 4096 or seed.endswith(b"\0")):
                 raise Malformed("no seed")
             rows.append((slot, seed))
         body.value()
