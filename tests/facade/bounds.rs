@@ -42,17 +42,29 @@ const ROWS: &[(&str, Row)] = &[
         "what was sent and not read yet",
         (
             "`shm`: 8 MiB in each direction, of memory that is given back with the session. `quic`: a frame, at least 2 \
-             and at most 16 MiB. `zmq`: 8 MiB",
+             and at most 16 MiB. `zmq`: 8 MiB and one frame of any length. `ws`, `wss`: the kernel's buffers, 64 KiB, \
+             and a frame",
             &[
                 ("rlay-shm/src/region.rs", "RING: usize = 8 << 20;"),
                 ("rlay-quic/src/options.rs", "SMALLEST_WINDOW: usize = 2 << 20;"),
                 ("rlay-quic/src/options.rs", "LARGEST_WINDOW: usize = 16 << 20;"),
                 ("rlay-zmq/src/link.rs", "WINDOW: u64 = 8 << 20;"),
+                ("rlay-ws/src/connection.rs", "READ_AHEAD: usize = HANDSHAKE_FRAME;"),
                 ("rlay-core/src/mem.rs", "QUEUE: usize = 4;"),
             ],
         ),
     ),
-    ("the same before the handshake is over", ("128 KiB", &[("rlay-quic/src", "2 * HANDSHAKE_FRAME")])),
+    (
+        "the same before the handshake is over",
+        (
+            "128 KiB",
+            &[
+                ("rlay-quic/src", "2 * HANDSHAKE_FRAME"),
+                ("rlay-ws/src/connection.rs", "READ_AHEAD: usize = HANDSHAKE_FRAME;"),
+                ("rlay-ws/src/endpoint.rs", "Role::Server, name, HANDSHAKE_FRAME"),
+            ],
+        ),
+    ),
     ("memory for a frame that is announced", ("256 KiB", &[("rlay-core/src/frame.rs", "MAPPED: usize = 256 << 10;")])),
     (
         "memory of frames that a session keeps",

@@ -442,9 +442,9 @@ def test_side_by_side_over_several_transports(host_process: HostProcess, fresh: 
         _, address = host_process.serve("vector_envs:Ending", address=fresh(scheme))
         parts.append(rlay.ClientVectorEnv(address, 2, connect_timeout=WAIT))
     with contextlib.closing(rlay.join(parts)) as envs:
-        envs.reset(seed=list(range(10)))
-        counts = [0] * 10
-        envs.send([0] * 10)
+        envs.reset(seed=list(range(envs.num_envs)))
+        counts = [0] * envs.num_envs
+        envs.send([0] * envs.num_envs)
         for _ in range(200):
             rows = envs.recv()
             for slot, observation in zip(rows.slots.tolist(), rows.observations.tolist(), strict=True):
