@@ -78,7 +78,7 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<()> {
     Ok(())
 }
 
-/// The median of some round trips. A reserved kind is answered without the environment.
+/// The median of some round trips. A request about no slot is refused without the environment.
 pub(crate) fn round_trips(session: &mut Session) -> crate::connection::Verdict<Duration> {
     let mut times = Vec::with_capacity(TRIPS);
     for _ in 0..TRIPS {

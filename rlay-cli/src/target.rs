@@ -87,13 +87,15 @@ impl Target {
         let options = transport_options(token.is_some());
         let transport = registry.find(&address)?;
         let listener = match arguments.listen {
-            Some(_) => Some(RefCell::new(transport.listen_blocking(&address, &options)?)),
+            Some(_) => Some(transport.listen_blocking(&address, &options)?),
             None => None,
         };
+        // With the real port, and the pin of a certificate.
+        let address = listener.as_ref().map_or(address, |listener| listener.address().clone());
         let kwargs = arguments.env_kwargs.as_deref().map_or(Ok(Value::Dict(rlay::Map::new())), json::kwargs)?;
         Ok(Self {
             address,
-            listener,
+            listener: listener.map(RefCell::new),
             waiting: RefCell::default(),
             token,
             env_id: arguments.env_id.clone(),
@@ -108,7 +110,7 @@ impl Target {
 
     /// The address that peers dial, or that is dialed.
     pub(crate) fn address(&self) -> Address {
-        self.listener.as_ref().map_or_else(|| self.address.clone(), |listener| listener.borrow().address().clone())
+        self.address.clone()
     }
 
     /// Whether the peer dials.
@@ -148,7 +150,8 @@ impl Target {
     pub(crate) fn await_peer(&self) -> Result<()> {
         let deadline = Instant::now() + self.connect_timeout;
         if let Some(listener) = &self.listener {
-            let incoming = listener.borrow_mut().accept(Some(deadline)).map_err(|error| match error.kind() {
+            let accepted = listener.borrow_mut().accept(Some(deadline));
+            let incoming = accepted.map_err(|error| match error.kind() {
                 ErrorKind::Timeout => {
                     let (address, waited) = (self.address(), self.connect_timeout.as_secs_f64());
                     let text =
@@ -305,7 +308,8 @@ impl Target {
     fn accept_new(&self, deadline: Instant) -> Verdict<(Connection, Vec<u8>)> {
         let Some(listener) = &self.listener else { return not_applicable("the peer listens") };
         loop {
-            let incoming = match listener.borrow_mut().accept(Some(deadline)) {
+            let accepted = listener.borrow_mut().accept(Some(deadline));
+            let incoming = match accepted {
                 Ok(incoming) => incoming,
                 Err(error) => return failed(15, format!("the peer has not dialed again: {error}")),
             };

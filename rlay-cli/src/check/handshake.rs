@@ -97,7 +97,8 @@ pub(crate) fn checks(has_token: bool) -> Vec<Check> {
         checks.push(Check::new(Handshake, 1, name, move |target| {
             let mut connection = target.open_stream()?;
             connection.send_bytes(&bytes);
-            connection.expect_silent_end(1, name)
+            connection.expect_silent_end(1, name)?;
+            Session::begin(target)?.goodbye()
         }));
     }
     if has_token {

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+
 from rlay import _rlay
 from rlay._backends import ClientBackend, ServerBackend
 from rlay.errors import AddressError, Error
@@ -38,7 +40,7 @@ def _serve(given: Sequence[str]) -> int:
         "env",
         nargs="+",
         metavar="ENV",
-        help="an environment id such as CartPole-v1, or module:Class; of several, agents name one by --env-id or env_id=",
+        help="an environment id such as CartPole-v1, or module:Class; of several, agents name one by env_id=",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--address", default="tcp://127.0.0.1:0", help="where to listen (a free port of this machine)")
@@ -67,7 +69,7 @@ def _serve(given: Sequence[str]) -> int:
         if chosen.ready_fd is not None:
             with os.fdopen(chosen.ready_fd, "w") as ready:
                 ready.write(f"{host.address}\n")
-    except (AddressError, ValueError, TypeError, ImportError, OSError) as error:
+    except (AddressError, AttributeError, ImportError, OSError, TypeError, ValueError, gym.error.Error) as error:
         print(f"rlay serve: {error}", file=sys.stderr)
         return _USAGE
     except Error as error:

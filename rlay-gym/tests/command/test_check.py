@@ -7,10 +7,10 @@ import uuid
 from pathlib import Path
 
 import pytest
-from judge import failures, judge, listening, run
-from processes import WAIT, Program
 
 import rlay
+from judge import failures, judge, listening, run
+from processes import WAIT, Program
 
 TOKEN = "a token of these tests"
 

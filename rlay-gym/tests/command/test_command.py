@@ -10,10 +10,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from judge import RLAY, run
-from processes import WAIT, Program, environment
 
 import rlay
+from judge import RLAY, run
+from processes import WAIT, Program, environment
 
 
 def test_version() -> None:
@@ -30,7 +30,14 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("no-such-command",), ("check",), ("check", "127.0.0.1:5005"), ("inspect", "pigeon://roof"), ("pin", "/no/file")],
+    [
+        (),
+        ("no-such-command",),
+        ("check",),
+        ("check", "127.0.0.1:5005"),
+        ("inspect", "pigeon://roof"),
+        ("pin", "/no/file"),
+    ],
 )
 def test_arguments_that_make_no_sense(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).returncode == 2

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import faulty_client
 import pytest
+
+import faulty_client
 from judge import failures, judge
 from processes import SUPPORT, Program
 

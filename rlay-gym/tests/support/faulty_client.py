@@ -1,4 +1,4 @@
-"""A small client of its own, after docs/wire.md section 15: one slot, a token, no tickets; and each fault that it may have.
+"""A small client of its own, after docs/wire.md section 15: one slot, a token, no tickets; and faults that it may have.
 
 ``python faulty_client.py --fault NAME`` listens at a free port, which it prints, and has that fault. The judge of
 ``rlay check`` must find each of them, and nothing in the client without any.
@@ -495,9 +495,9 @@ class Session:
         rows = []
         for _ in range(body.count(5)):
             slot, seed = body.u32(), body.bytes() if body.bool() else None
-            if seed is not None and self.fault != "accepts-seeds-of-any-form":
-                if len(seed) > 4096 or seed.endswith(b"\0"):
-                    raise Malformed("no seed")
+            is_checked = seed is not None and self.fault != "accepts-seeds-of-any-form"
+            if is_checked and (len(seed) > 4096 or seed.endswith(b"\0")):
+                raise Malformed("no seed")
             rows.append((slot, seed))
         body.value()
         body.end()
