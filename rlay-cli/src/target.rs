@@ -167,11 +167,8 @@ impl Target {
             return Ok(());
         }
         loop {
-            let error = match self.dial(deadline) {
-                // It goes without a word, as a peer that only looked whether the port is open.
-                Ok(_) => return Ok(()),
-                Err(error) => error,
-            };
+            // A connection goes without a word, as that of a peer that only looked whether the port is open.
+            let Err(error) = self.dial(deadline) else { return Ok(()) };
             if error.kind() != ErrorKind::ConnectionLost || Instant::now() >= deadline {
                 return Err(error);
             }
@@ -236,7 +233,7 @@ impl Target {
     fn local(&self, wish: Wish) -> Local {
         Local {
             role: Role::Agent,
-            limits: Limits { frame: wish.max_frame.unwrap_or(Limits::default().frame), ..Limits::default() },
+            limits: Limits { frame: wish.max_frame.unwrap_or_else(|| Limits::default().frame), ..Limits::default() },
             token: self.token.clone(),
             is_resumable: wish.is_resumable,
         }

@@ -22,9 +22,12 @@ use crate::{
 /// The time of a handshake, and as much again as a busy machine takes.
 const HANDSHAKE: Duration = Duration::from_secs(8);
 
+/// Begins a session and drops its connection somewhere.
+type End = fn(&Target) -> Verdict;
+
 pub(crate) fn checks() -> Vec<Check> {
     let check = |section, name: &str, run: fn(&Target) -> Verdict| Check::new(Resilience, section, name, run);
-    let ends: [(&str, fn(&Target) -> Verdict); 5] = [
+    let ends: [(&str, End); 5] = [
         ("after the handshake", |target| target.begin(Wish::default()).map(drop)),
         ("after Make was sent", |target| {
             let (mut connection, _) = target.begin(Wish::default())?;
