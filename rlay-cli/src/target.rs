@@ -167,7 +167,7 @@ impl Target {
             return Ok(());
         }
         loop {
-            // The connection ends without a word, as that of a peer that only looked whether the port is open.
+            // A connection goes without a word, as that of a peer that only looked whether the port is open.
             let Err(error) = self.dial(deadline) else { return Ok(()) };
             if error.kind() != ErrorKind::ConnectionLost || Instant::now() >= deadline {
                 return Err(error);

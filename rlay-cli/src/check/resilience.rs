@@ -22,12 +22,12 @@ use crate::{
 /// The time of a handshake, and as much again as a busy machine takes.
 const HANDSHAKE: Duration = Duration::from_secs(8);
 
-/// What a check does.
-type Run = fn(&Target) -> Verdict;
+/// Begins a session and drops its connection somewhere.
+type End = fn(&Target) -> Verdict;
 
 pub(crate) fn checks() -> Vec<Check> {
-    let check = |section, name: &str, run: Run| Check::new(Resilience, section, name, run);
-    let ends: [(&str, Run); 5] = [
+    let check = |section, name: &str, run: fn(&Target) -> Verdict| Check::new(Resilience, section, name, run);
+    let ends: [(&str, End); 5] = [
         ("after the handshake", |target| target.begin(Wish::default()).map(drop)),
         ("after Make was sent", |target| {
             let (mut connection, _) = target.begin(Wish::default())?;
