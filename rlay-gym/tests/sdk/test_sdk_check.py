@@ -7,6 +7,11 @@ from typing import Any
 import pytest
 
 from judge import failures, judge, listening
+from sdk_clients import CLIENTS
+
+pytestmark = pytest.mark.parametrize(
+    "client", [client for client in CLIENTS if client.is_judged], ids=lambda client: client.name
+)
 
 
 def test_a_client_that_listens_passes(games: Any) -> None:
