@@ -353,8 +353,7 @@ impl RawPoll {
                             let error = ended.err().unwrap_or_else(closed);
                             if error.kind() == ErrorKind::Protocol {
                                 core.abort(&error);
-                                self.body.clear();
-                                let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
+                                self.send_last();
                             }
                             match self.gone(&error, wait) {
                                 Some(turn) => return build(0, turn).map(Some),
@@ -375,6 +374,16 @@ impl RawPoll {
                     }
                 }
             }
+        }
+    }
+
+    /// Sends the fatal error that the session ends with, and the close mark behind it.
+    fn send_last(&mut self) {
+        self.body.clear();
+        let mut wait = Wait::new(Some(LAST_WORD));
+        let sent = self.send(&mut wait);
+        if let (Ok(_), State::Open(connection, _)) = (sent, &mut self.state) {
+            let _ = connection.close(wait.deadline);
         }
     }
 
@@ -429,8 +438,7 @@ impl RawPoll {
                 Step::Ended(error)
             }
             Request::Abort(error) => {
-                self.body.clear();
-                let _ = self.send(&mut Wait::new(Some(LAST_WORD)));
+                self.send_last();
                 Step::Ended(error)
             }
             Request::Reset(request, reset) => {
