@@ -11,6 +11,9 @@ import faulty_client
 from judge import failures, judge
 from processes import SUPPORT, Program
 
+# A judge waits for what a fault keeps silent.
+pytestmark = pytest.mark.timeout(600)
+
 TOKEN = "a token of these tests"
 WITH_TOKEN = {"asks-for-no-token", "believes-any-proof"}
 

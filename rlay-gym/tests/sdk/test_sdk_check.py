@@ -9,9 +9,13 @@ import pytest
 from judge import failures, judge, listening
 from sdk_clients import CLIENTS
 
-pytestmark = pytest.mark.parametrize(
-    "client", [client for client in CLIENTS if client.is_judged], ids=lambda client: client.name
-)
+pytestmark = [
+    pytest.mark.parametrize(
+        "client", [client for client in CLIENTS if client.is_judged], ids=lambda client: client.name
+    ),
+    # Up to eighteen judgements, on a slow machine.
+    pytest.mark.timeout(600),
+]
 
 
 def test_a_client_that_listens_passes(games: Any) -> None:

@@ -13,6 +13,9 @@ import pytest
 from processes import ROOT, Program, free_address, python
 from sdk_clients import BUILT, SDK
 
+# A compiler on a slow machine.
+pytestmark = pytest.mark.timeout(600)
+
 
 @dataclass(frozen=True)
 class Readme:
