@@ -125,14 +125,8 @@ fn open(
     status(|| {
         let place = agent.ok_or_else(|| Fault::null("agent"))?;
         place.write(std::ptr::null_mut());
-        let defaults;
-        let options = match options {
-            Some(options) => options,
-            None => {
-                defaults = rlay_Options::default();
-                &defaults
-            }
-        };
+        let defaults = rlay_Options::default();
+        let options = options.unwrap_or(&defaults);
         let (address, state) = open(options)?;
         place.write(AGENTS.add(address, CancelToken::default(), state));
         Ok(())

@@ -42,14 +42,8 @@ fn open(
     status(|| {
         let place = env.ok_or_else(|| Fault::null("env"))?;
         place.write(std::ptr::null_mut());
-        let defaults;
-        let options = match options {
-            Some(options) => options,
-            None => {
-                defaults = rlay_Options::default();
-                &defaults
-            }
-        };
+        let defaults = rlay_Options::default();
+        let options = options.unwrap_or(&defaults);
         let (address, origin) = origin(options)?;
         let spec = spec.map(|spec| spec.0.clone());
         let sessions = EnvSessions::new(origin, spec, options.host(), options.max_sessions, options.log)?;

@@ -79,10 +79,7 @@ impl VectorObservations {
 
     /// The packed form of all observations if all are packed: so many rows, of which the first are those of the slots.
     pub fn packed(&self) -> Option<(&[u8], usize)> {
-        match &self.held {
-            Held::Packed { frame, at, rows } => Some((&frame[*at..], *rows)),
-            Held::Values(_) => None,
-        }
+        self.shared().map(|(frame, at, rows)| (&frame[at..], rows))
     }
 
     /// The same with the memory that they lie in, from the returned position on: what it holds never changes again.
