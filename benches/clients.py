@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     listen = ("--listen", "tcp://127.0.0.1:0")
     commands = {"Rust (CartPole)": (arguments.server, "--until-stdin-closes", *listen)}
-    commands |= {client.name: (*client.game, *listen) for client in CLIENTS if "client" in client.paradigms}
+    commands |= {client.name: (*client.game, *listen) for client in CLIENTS}
     programs, envs = [], {}
     for name, command in commands.items():
         program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import rlay
-from host_process import PARADIGMS
 from processes import WAIT, Program
 from sdk_clients import CLIENTS, Client
-
-Play = Callable[..., Any]
 
 
 @pytest.fixture(params=CLIENTS, ids=lambda client: client.name)
@@ -22,20 +19,11 @@ def client(request: pytest.FixtureRequest) -> Client:
     return request.param
 
 
-@pytest.fixture(params=PARADIGMS)
-def paradigm(request: pytest.FixtureRequest, client: Client) -> str:
-    """Both paradigms, as far as the client has them."""
-    if request.param not in client.paradigms:
-        pytest.skip(f"{client.name} has no {request.param} side")
-    return request.param
-
-
 class Games:
     """The game programs of one client, each in a process of its own."""
 
     def __init__(self, client: Client, stack: contextlib.ExitStack) -> None:
         self.client, self._stack = client, stack
-        self._listening: dict[tuple[str, ...], str] = {}
 
     def start(self, *arguments: str) -> Program:
         """Start the program."""

@@ -19,8 +19,6 @@ pytestmark = [
 
 
 def test_a_client_that_listens_passes(games: Any) -> None:
-    if "client" not in games.client.paradigms:
-        pytest.skip(f"{games.client.name} has no listening side")
     _, address = games.listen("--sessions", "3")
     report = judge(address)
     assert failures(report) == []
@@ -28,8 +26,6 @@ def test_a_client_that_listens_passes(games: Any) -> None:
 
 
 def test_every_space_passes(games: Any) -> None:
-    if "client" not in games.client.paradigms:
-        pytest.skip(f"{games.client.name} has no listening side")
     _, address = games.listen("--sessions", "3")
     for case in range(18):
         kwargs = ("--env-id", "Echo", "--env-kwargs", f'{{"case": {case}}}')

@@ -21,8 +21,6 @@ class Client:
     game: tuple[str, ...]
     vectors: tuple[str, ...] | None
     """``None``: it is RLay's own library, whose reading of the vectors ``rlay-core`` tests."""
-    paradigms: tuple[str, ...] = ("client", "server")
-    """``client``: ClientEnv dials the game. ``server``: the game dials ServerEnv."""
     transports: tuple[str, ...] = ("tcp",)
     """The schemes of the addresses that the game takes."""
     sessions: int = 3
