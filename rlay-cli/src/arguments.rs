@@ -103,7 +103,7 @@ pub(crate) struct BenchArguments {
 /// A group of checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Level {
-    /// Who may begin a session, and what becomes of the others.
+    /// Which dialers are admitted, and how the others are refused.
     Handshake,
     /// Every message in every state.
     Conversation,

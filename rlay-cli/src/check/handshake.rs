@@ -1,4 +1,4 @@
-//! Who may begin a session, and what becomes of the others.
+//! Which dialers are admitted, and how the others are refused.
 
 use rlay::{
     Token,

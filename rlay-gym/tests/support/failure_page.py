@@ -155,9 +155,9 @@ What you see at the agent, what you see at the host, how soon, and what you can 
   that is gone, and serves the next one; `restarts=` lets an agent start the game again that it launched. A host
   that was launched ends: `run()` returns once the agent that launched it has closed the environment.
 - **Only the connection is gone**, and both sides live: over networks (`tcp`, `tls`, `zmq`, `quic`, `ws`) the session
-  goes on over another one, every step is taken once, and nobody sees anything. An agent's call waits 2 s for that
-  before it says that the other side is gone, unless nobody has the port; a host keeps an environment for 30 s, and less
-  if it is full. `reconnect_timeout=` says how long; at the host it is 0 in the rows below on killed agents, and
+  goes on over another one, every step is taken once, and neither side sees it. An agent's call waits 2 s for that
+  before it says that the other side is gone, unless nothing has the port; a host keeps an environment for 30 s, and
+  less if it is full. `reconnect_timeout=` says how long; at the host it is 0 in the rows below on killed agents, and
   4 s in those on hosts that stand still.
 - **It lasts.** An endpoint that finds no peer for a second logs that, and one that waits for an answer for ten seconds
   logs for which, and what came last: as a warning, for something may be wrong. A host whose agent asks for nothing says

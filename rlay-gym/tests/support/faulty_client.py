@@ -356,10 +356,10 @@ class Session:
         self.limit = max(65536, min(1 << 20, longest))
         return True
 
-    def _proof(self, who: bytes, hello: bytes, challenge: bytes) -> bytes:
+    def _proof(self, role: bytes, hello: bytes, challenge: bytes) -> bytes:
         secret = self.token.encode()
         key = hashlib.sha256(U64.pack(len(secret)) + secret).digest()
-        return hmac.new(key, who + hello + challenge, hashlib.sha256).digest()
+        return hmac.new(key, role + hello + challenge, hashlib.sha256).digest()
 
     def _reject(self, code: int, message: str) -> bool:
         self._send(5, struct.pack("<IHH", code, 0, 0) + text(message), seq=0)
