@@ -35,10 +35,10 @@ OPT ?= 0
 # In this order; each is a target, too: `make check-clippy`.
 CHECKS := format clippy features docs rust doctests soak python ruff mypy sdk gymnasium gymnasium-1.0
 
-.PHONY: help demo test quick bench soak fuzz fmt build server sdk sdk-tools venvs clean check-ray $(CHECKS:%=check-%)
+.PHONY: help demo test quick bench soak fuzz fmt build server sdk sdk-tools sdk-windows sdk-macos venvs clean check-ray $(CHECKS:%=check-%)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build server ## train on a CartPole in another process, in both paradigms (out/*.png)
 	$(VENV)/bin/python examples/train_cartpole.py --server $(SERVER)
@@ -161,6 +161,14 @@ check-ruff: $(VENV)/.stamp
 check-mypy: build
 	cd rlay-gym && ../$(VENV)/bin/mypy --strict python/rlay
 	cd rlay-gym && MYPYPATH=python PYTHONPATH=python ../$(VENV)/bin/python -m mypy.stubtest rlay._rlay
+
+sdk-windows: build ## by hand: the C++ client built for Windows, and played under Wine
+	sh sdk/cpp/cross.sh windows
+	cd rlay-gym && RLAY_SDK_WINDOWS=1 RLAY_SDK_CLIENTS=cpp-windows ../$(VENV)/bin/$(PYTEST) tests/sdk \
+		-k 'test_sdk_games or test_sdk_check or test_sdk_vectors'
+
+sdk-macos: ## by hand: the C++ client built for macOS, where nothing here can run it
+	sh sdk/cpp/cross.sh macos
 
 # Below rlay-gym/tests, for they have agents in Python.
 check-sdk: build sdk

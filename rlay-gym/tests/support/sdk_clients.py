@@ -61,6 +61,12 @@ if GODOT4:
     run = ("node", f"{SDK}/godot/tests/godot4/run.mjs", GODOT4)
     CLIENTS.append(Client("godot4", (*run, "game"), (*run, "vectors"), resets=False, is_judged=False))
 
+if os.environ.get("RLAY_SDK_WINDOWS", ""):
+    # Built by `sdk/cpp/cross.sh windows`.
+    windows = BUILT / "cpp-windows"
+    wine = ("env", f"WINEPREFIX={windows}/wine", "WINEDEBUG=-all", "/usr/lib/wine/wine64")
+    CLIENTS.append(Client("cpp-windows", (*wine, f"{windows}/game.exe"), (*wine, f"{windows}/vectors.exe"), resets=False))
+
 ONLY = os.environ.get("RLAY_SDK_CLIENTS", "")
 """Names of the clients to test, with commas between them; all unless given."""
 
