@@ -65,7 +65,9 @@ if os.environ.get("RLAY_SDK_WINDOWS", ""):
     # Built by `sdk/cpp/cross.sh windows`.
     windows = BUILT / "cpp-windows"
     wine = ("env", f"WINEPREFIX={windows}/wine", "WINEDEBUG=-all", "/usr/lib/wine/wine64")
-    CLIENTS.append(Client("cpp-windows", (*wine, f"{windows}/game.exe"), (*wine, f"{windows}/vectors.exe"), resets=False))
+    CLIENTS.append(
+        Client("cpp-windows", (*wine, f"{windows}/game.exe"), (*wine, f"{windows}/vectors.exe"), resets=False)
+    )
 
 ONLY = os.environ.get("RLAY_SDK_CLIENTS", "")
 """Names of the clients to test, with commas between them; all unless given."""
