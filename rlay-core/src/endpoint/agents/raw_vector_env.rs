@@ -3,40 +3,24 @@
 
 mod arrivals;
 mod first_ready;
+mod losses;
+pub(in crate::endpoint) mod opening;
 mod readiness;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use first_ready::FirstReady;
-use smallvec::SmallVec;
+use opening::limits;
 
-use super::{
-    agent::Agent,
-    lane::{Lane, check_slots},
-    source::{Origin, Source},
-    vector_actions::AllActions,
-    vector_results::VectorResults,
-};
+use super::{agent::Agent, lane::Lane, vector_actions::AllActions, vector_results::VectorResults};
 use crate::{
     cancel_token::CancelToken,
-    endpoint::{
-        accept::acceptor::Acceptor,
-        options::{AgentOptions, OnLoss},
-        wait::Wait,
-    },
+    endpoint::{options::OnLoss, wait::Wait},
     error::{Error, ErrorKind, Result},
-    session::{
-        Call,
-        agent_core::Reply,
-        observations::{LastRow, VectorObservations},
-        received::Received,
-    },
+    session::{Call, agent_core::Reply, observations::VectorObservations, received::Received},
     space::stacked::SlabSizes,
-    value::{Map, Value},
-    wire::{Access, Attribute, AutoresetMode, Frames, Limits, Reset, Returned, Rows, Seed, Slots, Spec},
+    value::Value,
+    wire::{Access, Attribute, AutoresetMode, Frames, Reset, Returned, Rows, Seed, Slots, Spec},
 };
 
 /// Several environments in other processes, which step at once.
@@ -89,176 +73,6 @@ pub struct RawVectorEnv {
 type Seeds<'s> = &'s [(u32, Option<Seed>)];
 
 impl RawVectorEnv {
-    /// Dials the host at `address`, or starts the program that an `exec:` address names, and has it make as many
-    /// environments as [`AgentOptions::num_envs`] says.
-    pub fn connect(address: &str, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
-        let (slots, mode) = (options.num_envs, options.autoreset_mode);
-        let source = Source::at(address, options.clone())?;
-        let mut agent = source.open(wait)?;
-        let fits = match slots {
-            0 => agent.spec().check_number(agent.limits()),
-            slots => check_slots(agent.spec(), slots),
-        };
-        if let Err(error) = fits.and_then(|()| check_spec(agent.spec(), agent.limits(), mode)) {
-            agent.leave(&error);
-            return Err(error);
-        }
-        let (cancel, min_ready) = (CancelToken::default(), agent.spec().slots);
-        let lanes = vec![Lane::new(0, agent, source, cancel.clone())];
-        Self::new(lanes, &options, min_ready, cancel)
-    }
-
-    /// Takes environments that dial in until there are as many as [`AgentOptions::num_envs`] says, or only
-    /// [`min_ready`](AgentOptions::min_ready) when `connect_timeout` is over; the others are taken when they come. An
-    /// environment that has several slots of its own fills as many. One with other spaces than the first is refused
-    /// alone.
-    pub fn accept(acceptor: &Arc<Acceptor>, options: AgentOptions, wait: &mut Wait<'_>) -> Result<Self> {
-        let (slots, mode, cancel) = (options.num_envs.max(1), options.autoreset_mode, CancelToken::default());
-        let min_ready = options.min_ready.unwrap_or(slots).clamp(1, slots);
-        let connect_timeout = options.connection.connect_timeout;
-        let deadline = Instant::now().checked_add(connect_timeout);
-        let mut lanes: Vec<Lane> = Vec::new();
-        loop {
-            let first = lanes.last().map_or(0, |lane| lane.first + lane.slots);
-            if first >= slots {
-                break;
-            }
-            let left = deadline.map_or(connect_timeout, |end| end.saturating_duration_since(Instant::now()));
-            let mut options = options.clone().num_envs(0);
-            options.connection.connect_timeout = left;
-            let mut source = Source::new(Origin::Listened(acceptor.clone()), options);
-            let like = lanes.first().and_then(Lane::session).map(Agent::spec);
-            let opened = match like {
-                None => source.open(wait),
-                Some(spec) => source.open_like(spec, wait),
-            };
-            let opened = opened.and_then(|mut agent| {
-                let fits = check_room(agent.spec(), slots - first)
-                    .and_then(|()| check_spec(agent.spec(), agent.limits(), mode));
-                if let Err(error) = &fits {
-                    agent.leave(error);
-                }
-                fits.map(|()| agent)
-            });
-            match opened {
-                Ok(agent) => {
-                    source.set_connect_timeout(connect_timeout);
-                    lanes.push(Lane::new(first, agent, source, cancel.clone()));
-                }
-                Err(error) if error.kind() == ErrorKind::Incompatible => wait.warn(&error.to_string()),
-                Err(error) if error.kind() == ErrorKind::Timeout && !lanes.is_empty() => {
-                    if first < min_ready {
-                        return Err(error.context(format_args!("{first} of {slots} environments have dialed in")));
-                    }
-                    wait.warn(&format!(
-                        "{first} of {slots} environments have dialed in; the others are taken when they come"
-                    ));
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let tell = wait.told_later();
-        while let Some(last) = lanes.last()
-            && last.first + last.slots < slots
-        {
-            let first = last.first + last.slots;
-            let source = Source::new(Origin::Listened(acceptor.clone()), options.clone().num_envs(1));
-            let Some(like) = lanes.first().and_then(Lane::session) else { break };
-            let lane = Lane::vacant(first, 1, source, like, cancel.clone(), tell);
-            lanes.push(lane);
-        }
-        Self::new(lanes, &options, min_ready, cancel)
-    }
-
-    /// One vector of the environments of several, in their order: hosts that were dialed and environments that have dialed
-    /// in, over any transports. All have the same spaces, autoreset mode and
-    /// [`on_loss`](AgentOptions::on_loss); no call of theirs is under way. They are left without environments.
-    ///
-    /// ```no_run
-    /// use rlay::endpoint::{RawVectorEnv, Wait};
-    ///
-    /// let open = |address| RawVectorEnv::connect(address, rlay::agent_options().num_envs(8), &mut Wait::default());
-    /// let (mut near, mut far) = (open("shm:///tmp/near")?, open("tls://192.0.2.7:5005")?);
-    /// let both = RawVectorEnv::join(&mut [&mut near, &mut far])?;
-    /// assert_eq!(both.spec().slots, 16);
-    /// # Ok::<(), rlay::Error>(())
-    /// ```
-    pub fn join(envs: &mut [&mut Self]) -> Result<Self> {
-        let usage = |text: String| Err(Error::new(ErrorKind::Usage, text));
-        let Some(first) = envs.first() else { return usage("no vectors to join; give one at least".into()) };
-        let (spec, mode, on_loss) = (first.spec.clone(), first.mode, first.on_loss);
-        for (i, other) in envs.iter().enumerate() {
-            if other.lanes.is_empty() || other.waiting().is_some() || other.has_rows_to_receive() {
-                return usage(format!("vector {i} was joined already, or has a call under way"));
-            }
-            if let Some((space, how)) = spec.other_space(&other.spec) {
-                let text = format!("vector {i} has another {space} than the first: {how}");
-                return Err(Error::new(ErrorKind::Incompatible, text));
-            }
-            if (other.mode, other.on_loss) != (mode, on_loss) {
-                return usage(format!(
-                    "vector {i} has another autoreset mode or on_loss than the first; give them the same"
-                ));
-            }
-        }
-        let (mut lanes, mut slots): (Vec<Lane>, u32) = (Vec::new(), 0);
-        let (mut min_ready, mut connect_timeout) = (0, Duration::ZERO);
-        for other in envs.iter_mut() {
-            for mut lane in other.lanes.drain(..) {
-                lane.first = slots;
-                slots += lane.slots;
-                lanes.push(lane);
-            }
-            min_ready += other.min_ready;
-            connect_timeout = connect_timeout.max(other.connect_timeout);
-        }
-        Ok(Self::of(lanes, spec, mode, on_loss, min_ready, connect_timeout, CancelToken::default()))
-    }
-
-    fn new(lanes: Vec<Lane>, options: &AgentOptions, min_ready: u32, cancel: CancelToken) -> Result<Self> {
-        let Some(agent) = lanes.first().and_then(Lane::session) else {
-            return Err(Error::new(ErrorKind::Usage, "a vector of no environments; give one host at least"));
-        };
-        let (spec, connect_timeout) = (agent.spec().clone(), options.connection.connect_timeout);
-        let (mode, on_loss) = (options.autoreset_mode, options.on_loss);
-        Ok(Self::of(lanes, spec, mode, on_loss, min_ready as usize, connect_timeout, cancel))
-    }
-
-    fn of(
-        lanes: Vec<Lane>,
-        spec: Spec,
-        mode: AutoresetMode,
-        on_loss: OnLoss,
-        min_ready: usize,
-        connect_timeout: Duration,
-        cancel: CancelToken,
-    ) -> Self {
-        let slots: u32 = lanes.iter().map(|lane| lane.slots).sum();
-        let limits = limits(&lanes);
-        let spec = Spec { slots, autoreset_mode: mode, ..spec };
-        Self {
-            mode,
-            on_loss,
-            min_ready,
-            connect_timeout,
-            observations: VectorObservations::new(&spec, limits),
-            results: VectorResults::new(slots as usize),
-            actions: SlabSizes::of(&spec.action_space),
-            all: (0..slots).collect(),
-            some_actions: Vec::new(),
-            values: Vec::new(),
-            call: Call::Reset,
-            failed: None,
-            frames: Frames(SmallVec::new()),
-            returned: Returned::default(),
-            cancel,
-            first_ready: FirstReady::new(slots as usize, lanes.len()),
-            lanes,
-            spec,
-        }
-    }
-
     /// Spaces, metadata and the rest of what the first host told, with the number of all slots.
     pub fn spec(&self) -> &Spec {
         &self.spec
@@ -640,61 +454,6 @@ impl RawVectorEnv {
         Ok(())
     }
 
-    /// Has another environment looked for in each lane that is lost, if that is wanted, and waits for as many as a reset
-    /// needs; returns whether it has waited.
-    fn fill_lanes(&mut self, wait: &mut Wait<'_>) -> Result<bool> {
-        let (tell, on_loss) = (wait.told_later(), self.on_loss);
-        for lane in self.lanes.iter_mut().filter(|lane| lane.is_lost() && lane.may_replace(on_loss)) {
-            lane.replace(tell);
-        }
-        let mut ready: usize = self.lanes.iter().filter(|lane| !lane.is_vacant()).map(|lane| lane.slots as usize).sum();
-        let (deadline, mut has_waited) = (Instant::now().checked_add(self.connect_timeout), false);
-        for lane in 0..self.lanes.len() {
-            if !self.lanes[lane].is_vacant() {
-                continue;
-            }
-            let needed = ready < self.min_ready;
-            has_waited |= needed;
-            let found = match needed {
-                true => {
-                    let mut wait = Wait { deadline, ..wait.without_deadline() };
-                    let mut wait = wait.with_cancel_of(&self.cancel);
-                    Some(self.lanes[lane].await_found(&mut wait).map_err(|error| self.in_vain(lane, error))?)
-                }
-                false => self.lanes[lane].take_found(),
-            };
-            if let Some((rows, received)) = found {
-                self.take_found(lane, rows, received)?;
-                ready += self.lanes[lane].slots as usize;
-            }
-        }
-        self.results.begin();
-        Ok(has_waited)
-    }
-
-    /// Waits until one lane at least has an environment.
-    fn await_one(&mut self, wait: &mut Wait<'_>) -> Result<()> {
-        let deadline = Instant::now().checked_add(self.connect_timeout);
-        while self.lanes.iter().all(Lane::is_vacant) && !self.lanes.iter_mut().any(Lane::has_found) {
-            let mut wait = Wait { deadline, ..wait.without_deadline() };
-            let mut wait = wait.with_cancel_of(&self.cancel);
-            wait.sleep(Duration::from_millis(10)).map_err(|error| self.in_vain(0, error))?;
-        }
-        Ok(())
-    }
-
-    fn in_vain(&self, lane: usize, error: Error) -> Error {
-        if error.kind() != ErrorKind::Timeout {
-            return error;
-        }
-        let (slot, waited) = (self.lanes[lane].first, self.connect_timeout.as_secs_f64());
-        let text = format!(
-            "no environment has taken env slot {slot} within {waited:.1} s; start another, or raise connect_timeout, or \
-             let min_ready say how many are enough"
-        );
-        Error::new(ErrorKind::Timeout, text).with_source(error)
-    }
-
     fn send_to(
         &mut self,
         lane: usize,
@@ -719,103 +478,6 @@ impl RawVectorEnv {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// What becomes of a lane that has not answered in time.
-    fn overdue(&mut self, lane: usize, wait: &mut Wait<'_>) -> Result<()> {
-        let (may_replace, on_loss) = (self.lanes[lane].may_replace(self.on_loss), self.on_loss);
-        let Some(agent) = self.lanes[lane].agent() else { return Ok(()) };
-        if on_loss == OnLoss::Raise || !may_replace || !self.call.has_rows() {
-            let error = agent.overdue();
-            self.give_up();
-            return Err(error);
-        }
-        let why = agent.leave_overdue();
-        self.lose_any(lane, &why, wait);
-        Ok(())
-    }
-
-    /// What becomes of a lane of which a request has failed.
-    fn fail(&mut self, lane: usize, error: Error, wait: &mut Wait<'_>) {
-        let is_lost = self.lanes[lane].is_lost();
-        let first = self.lanes[lane].first;
-        self.lanes[lane].under_way = match is_lost {
-            true => 0,
-            false => self.lanes[lane].under_way.saturating_sub(1),
-        };
-        // A render has no rows in which nothing could have happened; the next step finds the loss, too.
-        let has_rows = self.call.has_rows();
-        if is_lost && has_rows && self.on_loss != OnLoss::Raise && self.lanes[lane].may_replace(self.on_loss) {
-            self.lose_any(lane, &error, wait);
-            return;
-        }
-        let error = match (self.lanes.len(), error.slot()) {
-            (1, _) => error,
-            (_, slot) => error.of_slot(first + slot.unwrap_or_default()),
-        };
-        self.failed.get_or_insert(error);
-    }
-
-    /// Looks for another environment in place of one that is lost, whichever way its slots are asked.
-    fn lose_any(&mut self, lane: usize, why: &Error, wait: &mut Wait<'_>) {
-        match self.first_ready.is_active() {
-            true => self.lose_lane(lane, why, wait),
-            false => self.lose(lane, why, wait),
-        }
-    }
-
-    /// Looks for another environment in place of one that is lost.
-    fn lose(&mut self, lane: usize, why: &Error, wait: &mut Wait<'_>) {
-        self.lanes[lane].replace(wait.told_later());
-        self.fill_vacant(lane);
-        let Lane { first, slots, .. } = self.lanes[lane];
-        let why = Value::from(why.to_string());
-        for (_, info) in self.results.infos.iter_mut().filter(|(slot, _)| (first..first + slots).contains(slot)) {
-            *info = Value::Dict(Map::from([("lost", why.clone()), ("vacant", true.into())]));
-        }
-    }
-
-    /// Writes the rows of a lane that has no environment.
-    fn fill_vacant(&mut self, lane: usize) {
-        let Lane { first, slots, .. } = self.lanes[lane];
-        let truncated = self.call == Call::Step && self.on_loss == OnLoss::Truncate;
-        (first..first + slots).for_each(|slot| self.fill_vacant_slot(slot as usize, truncated));
-    }
-
-    fn fill_vacant_slot(&mut self, at: usize, truncated: bool) {
-        self.observations.fill(at);
-        self.results.rewards[at] = 0.0;
-        (self.results.terminations[at], self.results.truncations[at]) = (false, truncated);
-        let (slot, info) = (at as u32, Value::Dict(Map::from([("vacant", true)])));
-        self.results.infos.push((slot, info));
-        if truncated && self.mode == AutoresetMode::SameStep {
-            let observation = self.observations.copy(at);
-            self.results.lasts.push(LastRow { slot, observation, info: Map::new().into() });
-        }
-    }
-
-    /// Takes the first rows of an environment that was found.
-    fn take_found(&mut self, lane: usize, rows: Rows, received: Received) -> Result<()> {
-        let truncated =
-            self.call == Call::Step && self.on_loss == OnLoss::Truncate && self.mode == AutoresetMode::SameStep;
-        for row in &rows {
-            let at = row.slot as usize;
-            if truncated {
-                let observation = self.observations.copy(at);
-                self.results.lasts.push(LastRow { slot: row.slot, observation, info: Map::new().into() });
-            }
-            self.results.rewards[at] = 0.0;
-            (self.results.terminations[at], self.results.truncations[at]) = (false, truncated);
-        }
-        self.lanes[lane].under_way = 0;
-        self.take_first_rows(rows, received)
-    }
-
-    /// Takes the rows of the reset that an environment has begun with.
-    fn take_first_rows(&mut self, rows: Rows, received: Received) -> Result<()> {
-        self.observations.take(&rows, received, &mut self.results.lasts)?;
-        rows.into_iter().for_each(|row| self.results.push_info(row.slot, row.info));
-        Ok(())
     }
 
     /// Takes the answer to a request; begins further episodes where that is due at this end.
@@ -843,34 +505,4 @@ impl RawVectorEnv {
 fn rows_under_way() -> Error {
     let text = "rows are under way that send has asked for; receive them first, or reset all environments";
     Error::new(ErrorKind::Busy, text)
-}
-
-/// The bounds of the sessions, which all have the same options at this end.
-fn limits(lanes: &[Lane]) -> Limits {
-    lanes.iter().find_map(Lane::session).map_or_else(Limits::default, |agent| *agent.limits())
-}
-
-/// Refuses an environment that brings more slots than are left.
-fn check_room(spec: &Spec, left: u32) -> Result<()> {
-    if spec.slots <= left {
-        return Ok(());
-    }
-    let text = format!("it has {} environments, and {left} more are wanted; start it with fewer", spec.slots);
-    Err(Error::new(ErrorKind::Incompatible, text))
-}
-
-/// Refuses environments that reset themselves in another mode, and such of which all observations fit no frame.
-pub(in crate::endpoint) fn check_spec(spec: &Spec, limits: &Limits, mode: AutoresetMode) -> Result<()> {
-    if let Some(sizes) = SlabSizes::of(&spec.observation_space) {
-        let bytes = sizes.len(spec.slots as usize);
-        limits.fit(ErrorKind::Incompatible, "batch of all observations", bytes)?;
-    }
-    if [mode, AutoresetMode::Disabled].contains(&spec.autoreset_mode) {
-        return Ok(());
-    }
-    let text = format!(
-        "the environments reset themselves in mode {}, where {mode} was asked for; ask for their own mode",
-        spec.autoreset_mode
-    );
-    Err(Error::new(ErrorKind::Incompatible, text))
 }

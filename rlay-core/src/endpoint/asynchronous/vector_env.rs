@@ -10,7 +10,7 @@ use crate::{
     endpoint::{
         agents::{
             lane::check_slots,
-            raw_vector_env::check_spec,
+            raw_vector_env::opening::check_spec,
             vector_actions::{AllActions, VectorActions},
             vector_results::VectorResults,
         },

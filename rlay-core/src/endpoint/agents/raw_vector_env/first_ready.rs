@@ -7,7 +7,7 @@ use std::{
 
 use smallvec::smallvec;
 
-use super::{RawVectorEnv, Seeds, limits};
+use super::{RawVectorEnv, Seeds, opening::limits};
 use crate::{
     endpoint::{
         agents::{agent::Agent, vector_actions::AllActions},
