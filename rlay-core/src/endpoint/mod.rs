@@ -32,11 +32,14 @@ pub use connect::{
 };
 pub use history::History;
 pub use hosts::client_backend::ClientBackend;
-pub use hosts::host_loop::{Factory, Host, Turn as HostTurn, serve};
 pub use hosts::polled::{PolledEnv, RawPoll, RawTurn, Turn};
 pub use hosts::polled_vector_env::PolledVectorEnv;
 pub use hosts::server_backend::ServerBackend;
 pub use hosts::session_pool::{HostedSession, SessionPool};
+pub use hosts::{
+    host::{Factory, Host, Turn as HostTurn},
+    host_loop::serve,
+};
 pub use options::{AgentOptions, ConnectionOptions, Contract, HostOptions, ListenerOptions, OnLoss};
 #[cfg(unix)]
 pub use programs::await_programs::await_programs;

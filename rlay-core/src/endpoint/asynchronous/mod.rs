@@ -19,7 +19,10 @@ use crate::{
     address::Address,
     channel::Channel,
     endpoint::{
-        hosts::host_loop::{Host, Turn, is_make},
+        hosts::{
+            host::{Host, Turn},
+            host_loop::is_make,
+        },
         options::ConnectionOptions,
         wait::{Notice, Wait},
     },

@@ -2,6 +2,7 @@
 
 pub(super) mod backend;
 pub(super) mod client_backend;
+pub(super) mod host;
 pub(super) mod host_core;
 pub(super) mod host_loop;
 pub(super) mod polled;

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    host_loop::{Factory, Host, serve},
+    host::{Factory, Host},
+    host_loop::serve,
     running::Running,
 };
 use crate::{

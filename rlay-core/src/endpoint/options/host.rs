@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ConnectionOptions, ListenerOptions, connection::connection_setters};
 use crate::{
-    channel::Transport, endpoint::hosts::host_loop::MAX_SLOTS, offers::Offers, registry::Registry, token::Token,
+    channel::Transport, endpoint::hosts::host::MAX_SLOTS, offers::Offers, registry::Registry, token::Token,
     wire::Limits,
 };
 
