@@ -20,14 +20,16 @@ the **env** is hosted by      ``ClientBackend``  ``ServerBackend``
 """
 
 from rlay._backends import ClientBackend, Close, Render, Reset, ServerBackend, Step
-from rlay._envs import ClientEnv, RemoteEnv, ServerEnv, launch
+from rlay._envs import ClientEnv, ServerEnv, launch
 from rlay._first_ready import Rows
 from rlay._policy import serve_policy
 from rlay._registration import make_client_env, make_client_vector_env, make_server_env, register
+from rlay._remote_env import RemoteEnv
+from rlay._remote_vector_env import RemoteVectorEnv
 from rlay._rlay import __version__
 from rlay._spaces import register_space
 from rlay._values import Opaque
-from rlay._vector_envs import ClientVectorEnv, RemoteVectorEnv, ServerVectorEnv, join
+from rlay._vector_envs import ClientVectorEnv, ServerVectorEnv, join
 from rlay.errors import (
     AddressError,
     Busy,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rlay import _options
 
 if TYPE_CHECKING:
-    from rlay._vector_envs import RemoteVectorEnv
+    from rlay._remote_vector_env import RemoteVectorEnv
 
 Slots = Sequence[int] | NDArray[np.integer[Any]] | None
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import gymnasium as gym
 from gymnasium.wrappers import HumanRendering, RenderCollection
 
-from rlay._envs import ClientEnv, RemoteEnv, ServerEnv
+from rlay._envs import ClientEnv, ServerEnv
 from rlay._hosting import let_go
 from rlay._log import logger
 from rlay._options import shown
+from rlay._remote_env import RemoteEnv
 from rlay._vector_envs import ClientVectorEnv
 from rlay.errors import EnvError, Error
 

@@ -17,11 +17,12 @@ from gymnasium.envs.registration import EnvSpec
 
 from rlay import _options, _vectorization
 from rlay._backends import ClientBackend
-from rlay._envs import OnLoss
 from rlay._first_ready import Rows
 from rlay._log import logger
 from rlay._registration import make_client_env
-from rlay._vector_envs import ClientVectorEnv, ServerVectorEnv, VectorStep
+from rlay._remote_env import OnLoss
+from rlay._remote_vector_env import VectorStep
+from rlay._vector_envs import ClientVectorEnv, ServerVectorEnv
 from rlay.errors import Error
 
 __all__ = ["RayVectorEnv", "env_creator", "make_vec"]

@@ -21,7 +21,7 @@ import rlay
 from equal import difference
 from processes import Program, python, until
 from rlay import _hosting
-from rlay._vector_envs import AutoresetMode
+from rlay._remote_vector_env import AutoresetMode
 
 NUMBER = 3
 
