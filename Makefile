@@ -23,7 +23,7 @@ TARGET := $(or $(shell cargo metadata --no-deps --format-version 1 2>/dev/null \
 	| sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'),$(CURDIR)/target)
 SERVER := $(TARGET)/release/examples/cartpole_server
 # Programs of the tests in Python; see `PROGRAMS` in conftest.py.
-PROGRAMS := agent counting_game policy_server silent_client transcript vector_server
+PROGRAMS := agent counting_game game policy_server silent_client transcript vector_server
 SOAK := $(TARGET)/release/examples/soak
 EXTENSION := rlay-gym/python/rlay/_rlay.abi3.so
 # What the extension is made of. Cargo knows better, but asking it takes longer.
@@ -171,7 +171,7 @@ sdk-macos: ## by hand: the C++ client built for macOS, where nothing here can ru
 	sh sdk/cpp/cross.sh macos
 
 # Below rlay-gym/tests, for they have agents in Python.
-check-sdk: build sdk
+check-sdk: build server sdk
 	cd rlay-gym && ../$(VENV)/bin/$(PYTEST) tests/sdk
 
 check-gymnasium: build server

@@ -43,6 +43,7 @@ PROGRAMS = (
     "cartpole_server",
     "agent",
     "counting_game",
+    "game",
     "policy_server",
     "transcript",
     "silent_client",

@@ -10,6 +10,8 @@ from processes import ROOT
 SDK = ROOT / "sdk"
 BUILT = ROOT / "target" / "sdk"
 JAVA = f"{BUILT}/java/rlay.jar:{BUILT}/java/tests"
+EXAMPLES = os.environ.get("RLAY_EXAMPLES", f"{os.environ.get('CARGO_TARGET_DIR', ROOT / 'target')}/release/examples")
+"""Where the game in Rust is, see ``tests/programs/game``."""
 OCTAVE = ("octave-cli", "--no-gui", "--quiet", "--norc", f"{SDK}/matlab/tests/main.m")
 
 
@@ -29,6 +31,8 @@ class Client:
     """How many steps the longest test takes."""
     resets: bool = True
     """Whether it can reset a connection to itself. Else nothing can listen at that port for a minute."""
+    takes_any_seed: bool = True
+    """Whether seeds may be of any size. Environments in Rust take those below 2^64."""
     hosts_slots: bool = False
     """Whether one session of the game can have several environments."""
     is_judged: bool = True
@@ -36,6 +40,14 @@ class Client:
 
 
 CLIENTS = [
+    Client(
+        "rust",
+        (f"{EXAMPLES}/game",),
+        None,
+        transports=("tcp", "unix", "shm", "zmq"),
+        takes_any_seed=False,
+        hosts_slots=True,
+    ),
     Client("javascript", ("node", f"{SDK}/javascript/tests/game.mjs"), ("node", f"{SDK}/javascript/tests/vectors.mjs")),
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
     Client(
