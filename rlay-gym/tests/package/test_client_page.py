@@ -15,7 +15,7 @@ import pytest
 import client_page
 from client_page import PAGE, STEPS, Step
 from judge import RLAY, run
-from processes import ROOT, WAIT, Program, environment, free_address, until
+from processes import ROOT, WAIT, Program, free_address, until
 from recording_link import RecordingLink
 
 TOKEN = "an example of a token"
@@ -136,9 +136,9 @@ def test_bytes_of_a_client_that_dials(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.gymnasium
 def test_gymnasium_checks_a_launched_client(tmp_path: Path) -> None:
     _, agent = Step(6).programs("agent.py")
-    written(6, tmp_path)
-    command = [sys.executable, "-W", "error", "-c", agent]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=2 * WAIT, env=environment())
+    source = agent.replace('"client.py"', repr(str(written(6, tmp_path))))
+    assert source != agent
+    ended = subprocess.run([sys.executable, "-W", "error", "-c", source], capture_output=True, text=True, timeout=WAIT)
     assert ended.returncode == 0, ended.stderr
 
 
