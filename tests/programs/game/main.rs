@@ -20,7 +20,7 @@ use echo::Echo;
 
 /// The environment that an agent asks for. Both have spaces that are known when the program runs.
 enum Game {
-    Drift(Drift),
+    Drift(Box<Drift>),
     Echo(Echo),
 }
 
@@ -82,7 +82,9 @@ impl Env for Game {
 fn make(wanted: &Make) -> Result<Game, EnvError> {
     let fail = |class: &str, message: String| Err(EnvFailure::new(class, message).into());
     match (wanted.env_id.as_deref(), wanted.render_mode.as_deref()) {
-        (None | Some("Drift"), mode @ (None | Some("rgb_array" | "ansi"))) => Ok(Game::Drift(Drift::new(mode))),
+        (None | Some("Drift"), mode @ (None | Some("rgb_array" | "ansi"))) => {
+            Ok(Game::Drift(Box::new(Drift::new(mode))))
+        }
         (None | Some("Drift"), Some(mode)) => fail("ValueError", format!("there is no render mode {mode}")),
         _ => {
             let case = wanted.kwargs.get("case").and_then(Value::as_i64);
