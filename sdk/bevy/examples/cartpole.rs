@@ -128,7 +128,11 @@ fn observe(mut poles: Query<(&CartPole, &mut Outcome<[f32; 4]>), Changed<CartPol
 fn draw(mut render: On<Render>, poles: Query<&CartPole>) -> Result {
     let pole = poles.get(render.entity)?;
     let cell = ((pole.x / MAX_X + 1.0) * 24.0).round().clamp(0.0, 48.0) as usize;
-    let lean = if pole.angle < -0.03 { '\\' } else if pole.angle > 0.03 { '/' } else { '|' };
+    let lean = match pole.angle {
+        angle if angle < -0.03 => '\\',
+        angle if angle > 0.03 => '/',
+        _ => '|',
+    };
     render.frame = format!("[{:_<cell$}{lean}{:_<2$}]", "", "", 48 - cell).into();
     Ok(())
 }
