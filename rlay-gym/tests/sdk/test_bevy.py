@@ -172,6 +172,21 @@ def test_equal_seeds_give_equal_episodes_in_every_slot(start: Start) -> None:
     assert transcript("--num-envs", "1") == transcript("--num-envs", "3")
 
 
+def test_a_pole_waits_for_its_agent(start: Start) -> None:
+    def episode(*arguments: str, pause: float = 0.0) -> list[Any]:
+        with rlay.ClientEnv(listen(start, *arguments)[1], connect_timeout=WAIT) as env:
+            rows = [env.reset(seed=3)[0]]
+            for _ in range(5):
+                time.sleep(pause)
+                rows.append(env.step(1)[0])
+            return [row.tolist() for row in rows]
+
+    at_once = episode()
+    # Longer than a headless tick waits for a request; and so many ticks that no request comes with most of them.
+    assert episode(pause=0.25) == at_once
+    assert episode("--realtime", pause=0.1) == at_once
+
+
 def test_an_episode_is_gymnasiums(start: Start) -> None:
     import gymnasium as gym
 
