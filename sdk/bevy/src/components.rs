@@ -5,20 +5,21 @@ use std::ops::{Deref, DerefMut};
 use bevy_ecs::prelude::*;
 use rlay::{Map, StepResult, Value};
 
-/// Makes an entity an environment. The numbers begin at 0, and each entity has another one; all are there after `Startup`.
+/// Makes an entity an environment. The numbers begin at 0, and each entity has another one; all are there after
+/// `Startup`.
 #[derive(Component, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot(pub usize);
 
-/// What the agent does in this tick, an element of the action space. Systems in `FixedUpdate` move the entities that have
-/// one. The others wait for their agent, and are to stay as they are.
+/// What the agent does in this tick, an element of the action space. Systems in `FixedUpdate` move the entities that
+/// have one. The others wait for their agent, and are to stay as they are.
 #[derive(Component, Debug)]
 #[component(storage = "SparseSet")] // it comes and goes with each tick
 pub struct Action<T: Send + Sync + 'static>(pub T);
 
 /// What comes of a tick, for the agent: a [`StepResult`], whose fields the game's systems set in `FixedUpdate`.
 ///
-/// Before each tick the reward is 0, the flags are false and the info is empty; the observation is the last one. After a
-/// [`Reset`] the agent gets the observation and the info.
+/// Before each tick the reward is 0, the flags are false and the info is empty; the observation is the last one. After
+/// a [`Reset`] the agent gets the observation and the info.
 #[derive(Component, Debug)]
 pub struct Outcome<T>(StepResult<T>);
 

@@ -68,8 +68,8 @@ impl<O, A> RlayPlugin<O, A> {
         self
     }
 
-    /// As fast as the agent: each update of the app is one tick, whatever a clock says, and waits for a request. It wants
-    /// a runner without pauses, such as `ScheduleRunnerPlugin::default()`.
+    /// As fast as the agent: each update of the app is one tick, whatever a clock says, and waits for a request. It
+    /// wants a runner without pauses, such as `ScheduleRunnerPlugin::default()`.
     #[must_use]
     pub fn headless(mut self) -> Self {
         self.is_headless = true;
