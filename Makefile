@@ -80,11 +80,14 @@ fuzz: build ## most of an hour of made-up bytes (SECONDS=60: of each kind); fuzz
 
 .PHONY: deny
 deny: ## what the crates may be, by deny.toml, where cargo-deny is installed
-	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny --workspace --all-features check bans licenses sources; \
+	@if cargo deny --version >/dev/null 2>&1; then set -ex; \
+		cargo deny --workspace --all-features check bans licenses sources; \
+		cargo deny --manifest-path sdk/bevy/Cargo.toml --all-features check --config deny.toml bans licenses sources; \
 	else echo "nothing was checked: cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
 
 fmt: $(VENV)/.stamp ## format Rust and Python
 	cargo fmt --all
+	cargo fmt --manifest-path sdk/bevy/Cargo.toml
 	$(VENV)/bin/ruff check --fix --quiet .
 	$(VENV)/bin/ruff format .
 

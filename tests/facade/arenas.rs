@@ -140,6 +140,38 @@ fn rows_are_those_of_environments_that_are_hosted() {
 }
 
 #[test]
+fn an_engine_takes_the_agents_that_dial_in() {
+    bounded(|| {
+        let options = patient_host();
+        let acceptor = Arc::new(Acceptor::bind_host(&fresh("tcp").parse()?, options.connection(), None)?);
+        let address = acceptor.address().to_string();
+        let pole = CartPole::new(None);
+        let (observations, actions) = (pole.observation_space().clone(), pole.action_space().clone());
+        let metadata = pole.metadata();
+        let engine = |num_envs| {
+            let (observations, actions) = (observations.clone(), actions.clone());
+            PolledVectorEnv::accepting(observations, actions, num_envs, &metadata, acceptor.clone(), options.clone())
+        };
+        // The two share the listener; each ends with its agent.
+        let engines = [engine(SLOTS)?, engine(SLOTS)?].map(|engine| thread::spawn(move || run(engine)));
+        for _ in 0..2 {
+            let options = patient().num_envs(SLOTS).autoreset_mode(AutoresetMode::Disabled);
+            let mut envs = ClientVectorEnv::connect(&address, options)?;
+            envs.reset(Some(3), &Value::None)?;
+            let actions = vec![Value::from(1); SLOTS as usize];
+            assert_eq!(envs.step(&actions)?.rewards, [1.0; SLOTS as usize]);
+            envs.close()?;
+        }
+        for engine in engines {
+            engine.join().expect("it does not panic")?;
+        }
+        assert_eq!(engine(0).unwrap_err().kind(), ErrorKind::Usage);
+        Ok::<_, Error>(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn an_action_that_cannot_be_read_reaches_no_arena() {
     bounded(|| {
         let (options, space) = (patient().num_envs(2), Discrete::new(9));

@@ -794,19 +794,24 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
         address: &str,
         options: HostOptions,
     ) -> Result<Self> {
-        let spec = Spec {
-            env_id: String::new(),
-            observation_space: observation_space.describe(),
-            action_space: action_space.describe(),
-            slots: 1,
-            autoreset_mode: AutoresetMode::Disabled,
-            render_mode: None,
-            metadata: metadata.to_value(),
-            details: metadata.details(),
-            attributes: Vec::new(),
-        };
-        let raw = RawPoll::new(spec, address, options)?;
-        Ok(Self { raw, observation_space, action_space, outcome: Outcome::default() })
+        let raw = RawPoll::new(spec_of(&observation_space, &action_space, 1, metadata), address, options)?;
+        Ok(Self::over(raw, observation_space, action_space))
+    }
+
+    /// Will take the agents that dial in, one after another: [`RawPoll::accepting`] with these spaces.
+    pub fn accepting(
+        observation_space: O,
+        action_space: A,
+        metadata: &Metadata,
+        acceptor: Arc<Acceptor>,
+        options: HostOptions,
+    ) -> Result<Self> {
+        let raw = RawPoll::accepting(spec_of(&observation_space, &action_space, 1, metadata), acceptor, options)?;
+        Ok(Self::over(raw, observation_space, action_space))
+    }
+
+    fn over(raw: RawPoll, observation_space: O, action_space: A) -> Self {
+        Self { raw, observation_space, action_space, outcome: Outcome::default() }
     }
 
     /// What the agent wants, waited for at most `timeout`; `None` if nothing yet, or no agent is there. Zero waits for
@@ -862,6 +867,26 @@ impl<O: Space, A: Space> PolledEnv<O, A> {
         write_info(info, &mut self.outcome)?;
         write_observation(&self.observation_space, true, observation, &mut self.outcome)?;
         self.raw.reply(0, &mut self.outcome, &mut Wait::default())
+    }
+}
+
+/// The description of an engine with these spaces in each of its slots.
+pub(super) fn spec_of(
+    observation_space: &impl Space,
+    action_space: &impl Space,
+    slots: u32,
+    metadata: &Metadata,
+) -> Spec {
+    Spec {
+        env_id: String::new(),
+        observation_space: observation_space.describe(),
+        action_space: action_space.describe(),
+        slots,
+        autoreset_mode: AutoresetMode::Disabled,
+        render_mode: None,
+        metadata: metadata.to_value(),
+        details: metadata.details(),
+        attributes: Vec::new(),
     }
 }
 

@@ -1,16 +1,16 @@
 //! PolledVectorEnv: many environments in one engine, whose own loop asks whether the agent wants something of them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::polled::{RawPoll, Turn, typed};
+use super::polled::{RawPoll, Turn, spec_of, typed};
 use crate::{
-    endpoint::{options::HostOptions, wait::Wait},
+    endpoint::{accept::acceptor::Acceptor, options::HostOptions, wait::Wait},
     env::{Metadata, ResetResult, StepResult},
     error::{EnvFailure, Error, ErrorKind, Result},
     host::{Outcome, check_frame, write_info, write_observation},
     space::Space,
     value::{Map, Value},
-    wire::{AutoresetMode, Spec},
+    wire::Spec,
 };
 
 /// Many environments in one engine, such as the arenas of a game that simulates all of them in each tick: what a
@@ -74,26 +74,41 @@ impl<O: Space, A: Space> PolledVectorEnv<O, A> {
         address: &str,
         options: HostOptions,
     ) -> Result<Self> {
-        if num_envs == 0 {
-            return Err(Error::new(ErrorKind::Usage, "an engine of no environments; let num_envs be one or more"));
-        }
-        let spec = Spec {
-            env_id: String::new(),
-            observation_space: single_observation_space.describe(),
-            action_space: single_action_space.describe(),
-            slots: num_envs,
-            autoreset_mode: AutoresetMode::Disabled,
-            render_mode: None,
-            metadata: metadata.to_value(),
-            details: metadata.details(),
-            attributes: Vec::new(),
-        };
-        Ok(Self {
-            raw: RawPoll::new(spec, address, options)?,
-            observation_space: single_observation_space,
-            action_space: single_action_space,
-            outcome: Outcome::default(),
-        })
+        let spec = spec(&single_observation_space, &single_action_space, num_envs, metadata)?;
+        let raw = RawPoll::new(spec, address, options)?;
+        Ok(Self::over(raw, single_observation_space, single_action_space))
+    }
+
+    /// Will take the agents that dial in, one after another: [`RawPoll::accepting`] with so many environments. A
+    /// [`ClientVectorEnv`](crate::ClientVectorEnv) asks for all of them.
+    ///
+    /// ```
+    /// use rlay::{Discrete, Mem, Metadata, PolledVectorEnv, endpoint::Acceptor};
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// let options = rlay::HostOptions::over(Mem);
+    /// let acceptor = Arc::new(Acceptor::bind_host(&"mem://yard".parse()?, options.connection(), None)?);
+    /// let (observation_space, action_space) = (Discrete::new(10), Discrete::new(2));
+    /// let mut agent =
+    ///     PolledVectorEnv::accepting(observation_space, action_space, 16, &Metadata::default(), acceptor, options)?;
+    /// assert!(agent.turn(Duration::ZERO)?.is_none());
+    /// # Ok::<(), rlay::Error>(())
+    /// ```
+    pub fn accepting(
+        single_observation_space: O,
+        single_action_space: A,
+        num_envs: u32,
+        metadata: &Metadata,
+        acceptor: Arc<Acceptor>,
+        options: HostOptions,
+    ) -> Result<Self> {
+        let spec = spec(&single_observation_space, &single_action_space, num_envs, metadata)?;
+        let raw = RawPoll::accepting(spec, acceptor, options)?;
+        Ok(Self::over(raw, single_observation_space, single_action_space))
+    }
+
+    fn over(raw: RawPoll, observation_space: O, action_space: A) -> Self {
+        Self { raw, observation_space, action_space, outcome: Outcome::default() }
     }
 
     /// A slot and what the agent wants of it, waited for at most `timeout`; `None` if nothing yet, or no agent is there.
@@ -151,6 +166,14 @@ impl<O: Space, A: Space> PolledVectorEnv<O, A> {
         write_observation(&self.observation_space, true, observation, &mut self.outcome)?;
         self.raw.reply(raw(slot), &mut self.outcome, &mut Wait::default())
     }
+}
+
+/// The description of an engine of so many environments.
+fn spec(observation_space: &impl Space, action_space: &impl Space, num_envs: u32, metadata: &Metadata) -> Result<Spec> {
+    if num_envs == 0 {
+        return Err(Error::new(ErrorKind::Usage, "an engine of no environments; let num_envs be one or more"));
+    }
+    Ok(spec_of(observation_space, action_space, num_envs, metadata))
 }
 
 /// A slot that there cannot be stays one.
