@@ -58,7 +58,7 @@ def play(env: rlay.ClientEnv | rlay.ServerEnv) -> None:
     observation, reward, terminated, truncated, _ = env.step(np.array([1], np.float32))
     assert observation[1] == pytest.approx(2 * 4 * 0.02)
     assert observation[0] == pytest.approx(first[0] + 0.08 * 0.02 + 0.16 * 0.02, rel=1e-5)
-    assert reward == pytest.approx(-(observation[0] ** 2), rel=1e-5) and not terminated and not truncated
+    assert reward == pytest.approx(1 - abs(observation[0]) / 5, rel=1e-5) and not terminated and not truncated
     assert env.render().startswith("x=")
     with pytest.raises(rlay.EnvError, match="not a push"):
         env.step(np.array([np.nan], np.float32))

@@ -14,7 +14,7 @@ export const PAD = 2;
 
 export class Lander {
   // x, y, their speeds, and the fuel.
-  observationSpace = new Box(-Infinity, Infinity, [5], "float32");
+  observationSpace = new Box(-50, 50, [5], "float32");
   // 0: fall, 1: burn the main engine, 2: push to the left, 3: push to the right.
   actionSpace = new Discrete(4);
   random = generator(0);
