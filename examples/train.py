@@ -96,8 +96,8 @@ class Policy:
         return actions.reshape(len(weights), *self.action_space.shape)
 
 
-def play(envs: Envs, policy: Policy, weights: np.ndarray, seed: int) -> np.ndarray:
-    """Return the return of one episode in each environment, with the weights of its row."""
+def play(envs: Envs, policy: Policy, weights: np.ndarray, seed: Any) -> np.ndarray:
+    """Return the return of one episode in each environment, with the weights of its row; a list has a seed for each."""
     observations, _ = envs.reset(seed=seed)
     totals, is_over = np.zeros(len(weights)), np.zeros(len(weights), dtype=np.bool_)
     while not is_over.all():
@@ -130,8 +130,10 @@ def learn(envs: Envs, policy: Policy, arguments: argparse.Namespace) -> tuple[fl
     with tqdm(range(1, arguments.generations + 1), unit=" generations", ncols=88) as progress:
         for generation in progress:
             candidates = np.stack(search.ask())
+            # Candidates are compared, so all of them play the same episode.
+            seeds = [generation] * num_envs
             returns = [
-                play(envs, policy, candidates[first : first + num_envs], generation)
+                play(envs, policy, candidates[first : first + num_envs], seeds)
                 for first in range(0, population, num_envs)
             ]
             generations.append(np.concatenate(returns))
