@@ -160,6 +160,7 @@ check-ruff: $(VENV)/.stamp
 # The stubs of the native module, too, are compared with what it has.
 check-mypy: build
 	cd rlay-gym && ../$(VENV)/bin/mypy --strict python/rlay
+	$(VENV)/bin/mypy --strict examples/train.py
 	cd rlay-gym && MYPYPATH=python PYTHONPATH=python ../$(VENV)/bin/python -m mypy.stubtest rlay._rlay
 
 # Below rlay-gym/tests, for they have agents in Python.
