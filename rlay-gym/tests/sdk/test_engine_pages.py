@@ -13,7 +13,7 @@ import pytest
 
 from browsers import browser, site
 from processes import ROOT, Program, free_address
-from sdk_clients import BUILT, ONLY, SDK
+from sdk_clients import BUILT, GODOT4, ONLY, SDK
 
 PAGES = ROOT / "docs" / "engines"
 TRAINED = 300.0
@@ -91,6 +91,18 @@ def test_unity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return Program("mono", f"{BUILT}/csharp/unity.exe")
 
     play_and_train("unity", free_address(), tmp_path, start)
+
+
+if GODOT4:
+
+    @client("godot4")
+    def test_godot4(tmp_path: Path) -> None:
+        """Train the sample in a web build of Godot 4."""
+
+        def start(address: str) -> Program:
+            return Program("node", f"{SDK}/godot/tests/godot4/run.mjs", GODOT4, "sample", "--listen", address)
+
+        play_and_train("godot", free_address(), tmp_path, start)
 
 
 @client("godot")

@@ -88,6 +88,17 @@ def test_the_game_dials(loops: list[Loop]) -> None:
     loops[0].find("left after")
 
 
+def test_a_component_that_is_disabled_amid_a_step_plays_again(loops: list[Loop]) -> None:
+    """The agent of that step is told, and the next one finds an environment."""
+    with rlay.ServerEnv(connect_timeout=WAIT) as env:
+        loops.append(Loop("toggle", RLAY_ADDRESS=env.address))
+        env.reset()
+        with pytest.raises(rlay.Error):
+            env.step(np.zeros(1, np.float32))
+    with rlay.ServerEnv(env.address, render_mode="ansi", connect_timeout=WAIT) as env:
+        play(env)
+
+
 def test_steps_make_little_garbage(loops: list[Loop]) -> None:
     """So little that Mono's smallest generation is hardly ever collected."""
     loops.append(Loop("listen"))

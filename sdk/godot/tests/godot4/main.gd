@@ -20,7 +20,7 @@ func _ready():
 	if arguments[0] == "sample":
 		var world: Node = load("res://sample/catch.tscn").instantiate()
 		var agent: Node = world.get_node("Agent")
-		agent.listens = false
+		agent.listens = arguments[1] == "--listen"
 		agent.address = arguments[2]
 		# Sockets are served between frames, so a frame would wait in vain.
 		agent.patience = 0

@@ -4,7 +4,7 @@
  *     node run.mjs FOLDER unit
  *     node run.mjs FOLDER vectors                  questions on standard input, see sdk/tests/GAME.md
  *     node run.mjs FOLDER game --listen tcp://127.0.0.1:0
- *     node run.mjs FOLDER sample --dial tcp://127.0.0.1:5005
+ *     node run.mjs FOLDER sample --listen tcp://127.0.0.1:5005
  *
  * FOLDER has the files index.js and index.wasm of any game without threads that Godot 4 has exported for the web. The
  * engine is given just enough of a browser to start without a display, and sockets of Node.js in place of its own.
