@@ -163,6 +163,7 @@ check-ruff: $(VENV)/.stamp
 # The stubs of the native module, too, are compared with what it has.
 check-mypy: build
 	cd rlay-gym && ../$(VENV)/bin/mypy --strict python/rlay
+	$(VENV)/bin/mypy --strict examples/train.py
 	cd rlay-gym && MYPYPATH=python PYTHONPATH=python ../$(VENV)/bin/python -m mypy.stubtest rlay._rlay
 
 sdk-windows: build ## by hand: the C++ client built for Windows, and played under Wine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from processes import ROOT, Program
+from processes import ROOT, WAIT, Program, python
 
 EXAMPLES = ROOT / "examples"
 
@@ -62,3 +63,23 @@ def test_make_finds_what_cargo_builds_elsewhere(tmp_path: Path) -> None:
         told = commands(**{name: str(tmp_path)})
         assert f"--server {tmp_path}/release/examples/cartpole_server" in told
         assert f"{tmp_path}/release/examples/soak 600" in told
+
+
+def test_the_learner_of_any_game(tmp_path: Path) -> None:
+    """Two games dial it over TLS with a token, and it says that a target was not reached. Then the policy plays."""
+    policy = str(tmp_path / "policy.npz")
+    common = ("--listen", "tls://127.0.0.1:0", "--token", "a long secret", "--num-envs", "2")
+    game = "import rlay, sys; rlay.ClientBackend('FrozenLake-v1', sys.argv[1], token='a long secret').run()"
+    learning = ("--generations", "2", "--target", "2", "--save", policy, "--plot", str(tmp_path / "curve.png"))
+    for arguments in (learning, ("--play", policy)):
+        with example("train.py", *common, *arguments) as learner, contextlib.ExitStack() as games:
+            address = learner.find("waiting for 2 game(s) to dial ").split()[-1]
+            assert "?pin=sha256:" in address
+            for _ in range(2):
+                games.enter_context(python(game, address))
+            code = learner.wait(4 * WAIT)
+            if arguments is learning:
+                assert code == 1 and "the target of 2.0 was not reached" in learner.errors[-1], learner.errors
+            else:
+                assert code == 0 and len([line for line in learner.printed() if line.startswith("return ")]) == 10
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")

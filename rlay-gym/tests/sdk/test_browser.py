@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import functools
-import http.server
-import shutil
-import threading
+import hashlib
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,62 +16,27 @@ import numpy as np
 import pytest
 
 import rlay
+from browsers import START, browser, site
 from equal import difference
-from processes import Program
-from sdk_clients import ONLY, SDK
+from processes import WAIT, Program
+from sdk_clients import ONLY
 from sdk_game import Drift
 
 pytestmark = pytest.mark.skipif("javascript" not in (ONLY or "javascript"), reason="other clients are tested")
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-START = 120.0
-"""Bounds the wait for a browser that starts on a busy machine."""
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--enable-logging=stderr",
-)
-
 Open = Callable[..., Program]
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def site(host: str) -> Iterator[str]:
-    """Serve the client and its examples; yield the origin."""
-    handler = functools.partial(_Quiet, directory=str(SDK / "javascript"))
-    server = http.server.ThreadingHTTPServer((host, 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://{host}:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Iterator[Open]:
-    """Open the page in browsers, which are killed at the end."""
-    found = [path for name in BROWSERS if (path := shutil.which(name))]
-    if not found:
-        pytest.skip("there is no Chromium here")
+    """Open the page of the game Drift in browsers, which are killed at the end."""
+    chromium = browser()
     with contextlib.ExitStack() as stack:
 
-        def browse(origin: str, address: str) -> Program:
-            page = f"{origin}/examples/browser/index.html?address={quote(address, safe=':/')}"
+        def browse(origin: str, address: str, *options: str) -> Program:
+            page = f"{origin}/tests/browser/index.html?address={quote(address, safe=':/')}"
             profile = tmp_path / f"profile-{len(list(tmp_path.iterdir()))}"
-            return stack.enter_context(Program(found[0], *FLAGS, f"--user-data-dir={profile}", page))
+            return stack.enter_context(chromium(page, profile, *options))
 
         yield browse
 
@@ -125,3 +89,27 @@ def test_a_page_from_elsewhere_is_refused(browse: Open, caplog: pytest.LogCaptur
         with rlay.ServerEnv(f"ws://127.0.0.1:0?origin={origin}", connect_timeout=START) as env:
             browse(origin, env.address)
             same(Drift().reset(seed=3), env.reset(seed=3), "reset")
+
+
+def test_a_page_dials_wss_where_it_trusts_the_certificate(
+    browse: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The certificate is the one that RLay makes on first use; Chromium is told its public key."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    caplog.set_level("WARNING", "rlay")
+    with site("127.0.0.1") as origin, rlay.ServerEnv("wss://127.0.0.1:0", connect_timeout=1.0) as env:
+        browse(origin, env.address.split("?")[0])
+        deadline = time.monotonic() + START
+        while "it refuses this end's certificate" not in caplog.text:
+            assert time.monotonic() < deadline, "the log does not tell that the certificate was refused"
+            with pytest.raises(rlay.Timeout):
+                env.reset()
+    public = ["openssl", "x509", "-in", str(tmp_path / "state" / "rlay" / "certificate.pem"), "-pubkey", "-noout"]
+    pem = subprocess.run(public, check=True, capture_output=True, timeout=WAIT).stdout
+    der = subprocess.run(
+        ["openssl", "pkey", "-pubin", "-outform", "der"], input=pem, check=True, capture_output=True, timeout=WAIT
+    ).stdout
+    trusted = base64.b64encode(hashlib.sha256(der).digest()).decode()
+    with site("127.0.0.1") as origin, rlay.ServerEnv("wss://127.0.0.1:0", connect_timeout=START) as env:
+        browse(origin, env.address.split("?")[0], f"--ignore-certificate-errors-spki-list={trusted}")
+        same(Drift().reset(seed=3), env.reset(seed=3), "reset")

@@ -58,7 +58,7 @@ def play(env: rlay.ClientEnv | rlay.ServerEnv) -> None:
     observation, reward, terminated, truncated, _ = env.step(np.array([1], np.float32))
     assert observation[1] == pytest.approx(2 * 4 * 0.02)
     assert observation[0] == pytest.approx(first[0] + 0.08 * 0.02 + 0.16 * 0.02, rel=1e-5)
-    assert reward == pytest.approx(-(observation[0] ** 2), rel=1e-5) and not terminated and not truncated
+    assert reward == pytest.approx(1 - abs(observation[0]) / 5, rel=1e-5) and not terminated and not truncated
     assert env.render().startswith("x=")
     with pytest.raises(rlay.EnvError, match="not a push"):
         env.step(np.array([np.nan], np.float32))
@@ -86,6 +86,17 @@ def test_the_game_dials(loops: list[Loop]) -> None:
         loops.append(Loop(RLAY_ADDRESS=env.address))
         play(env)
     loops[0].find("left after")
+
+
+def test_a_component_that_is_disabled_amid_a_step_plays_again(loops: list[Loop]) -> None:
+    """The agent of that step is told, and the next one finds an environment."""
+    with rlay.ServerEnv(connect_timeout=WAIT) as env:
+        loops.append(Loop("toggle", RLAY_ADDRESS=env.address))
+        env.reset()
+        with pytest.raises(rlay.Error):
+            env.step(np.zeros(1, np.float32))
+    with rlay.ServerEnv(env.address, render_mode="ansi", connect_timeout=WAIT) as env:
+        play(env)
 
 
 def test_steps_make_little_garbage(loops: list[Loop]) -> None:

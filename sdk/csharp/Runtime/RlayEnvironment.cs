@@ -83,6 +83,7 @@ public abstract class RlayEnvironment : MonoBehaviour {
     protected virtual void OnDisable() {
         host?.Close();
         host = null;
+        turn = null;
         left = 0;
         Scale(false);
     }

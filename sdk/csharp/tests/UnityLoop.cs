@@ -1,5 +1,6 @@
 // Does what Unity would do with the sample: enables the component, and calls FixedUpdate again and again, with physics
-// in between. Prints what a test wants to know about it. Without "listen" it dials RLAY_ADDRESS.
+// in between. Prints what a test wants to know about it. Without "listen" it dials RLAY_ADDRESS; with "toggle" the
+// component is disabled and enabled amid a step.
 
 using System;
 using System.Threading;
@@ -17,10 +18,17 @@ internal sealed class UnityLoop : SliderEnvironment {
             timeScale = 20,
             physicsSteps = 2,
         };
+        bool toggles = Array.IndexOf(arguments, "toggle") >= 0;
         component.OnEnable();
         Console.Out.Flush();
         for (int frame = 0; component.enabled; frame++) {
             component.FixedUpdate();
+            if (toggles && acts == 1) {
+                // In the middle of the first step, which lasts two physics steps.
+                toggles = false;
+                component.OnDisable();
+                component.OnEnable();
+            }
             // Unity has other things to do when no agent plays.
             if (Time.timeScale == 1) Thread.Sleep(1);
         }

@@ -1,18 +1,20 @@
 ## Lets an agent push the paddle: what it sees, what it may do, and what it gets for it.
 extends "res://addons/rlay/rlay_host.gd"
 
-var random: RandomNumberGenerator = RandomNumberGenerator.new()
+var caught: int = 0
 
 
 func make_spaces(env) -> void:
-	env.observation_space = RLay.Box.new(0, 400, [3])
+	# How far to the right of the paddle the ball is, and how far it has fallen.
+	env.observation_space = RLay.Box.new(-400, 400, [2])
 	env.action_space = RLay.Discrete.new(3)
 
 
 func reset_world(seed_value, _options):
 	if typeof(seed_value) == TYPE_INT:
-		random.seed = seed_value
-	get_parent().begin(random.randf_range(0.0, 400.0))
+		get_parent().random.seed = seed_value
+	get_parent().begin()
+	caught = 0
 	return [_seen(), {}]
 
 
@@ -22,10 +24,10 @@ func act(action):
 
 
 func outcome():
-	var world = get_parent()
-	var reward: float = 1.0 if world.is_caught() else 0.0
-	return [_seen(), reward, world.is_down(), false, {"paddle": world.paddle}]
+	var before: int = caught
+	caught = get_parent().catches.count(true)
+	return [_seen(), float(caught - before), get_parent().is_over(), false, {"caught": caught}]
 
 
 func _seen() -> Array:
-	return [get_parent().ball.x, get_parent().ball.y, get_parent().paddle]
+	return [get_parent().ball.x - get_parent().paddle, get_parent().ball.y]

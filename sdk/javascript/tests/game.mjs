@@ -1,7 +1,7 @@
 /** The program `game` of sdk/tests/GAME.md: hosts the environments Drift and Echo. */
 
 import { parseArgs } from "node:util";
-import { Drift } from "../examples/browser/drift.mjs";
+import { Drift } from "./drift.mjs";
 import * as rlay from "../rlay.mjs";
 
 const { Box, Discrete, GraphInstance, MultiBinary, MultiDiscrete, NdArray, Scalar, Text, tuple } = rlay;

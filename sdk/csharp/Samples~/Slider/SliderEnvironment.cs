@@ -15,13 +15,13 @@ public class SliderEnvironment : RlayEnvironment {
     int steps;
 
     protected override Spec Describe() => new Spec(
-        new BoxSpace(double.NegativeInfinity, double.PositiveInfinity, DType.Float32, 2),
+        new BoxSpace(-20, 20, DType.Float32, 2),
         new BoxSpace(-1, 1, DType.Float32, 1),
         new Dict { { "render_modes", new System.Collections.Generic.List<object> { "ansi" } } });
 
     protected override ResetResult BeginEpisode(Seed seed, object options) {
         if (seed != null) random = new System.Random((int)seed.Low64);
-        transform.localPosition = new Vector3((float)random.NextDouble() * 4 - 2, 0, 0);
+        transform.localPosition = new Vector3((float)random.NextDouble() * 8 - 4, 0, 0);
         speed = 0;
         steps = 0;
         return new ResetResult(Observe());
@@ -36,7 +36,7 @@ public class SliderEnvironment : RlayEnvironment {
     protected override StepResult EndStep() {
         steps++;
         float x = transform.localPosition.x;
-        return new StepResult(Observe(), -x * x, Mathf.Abs(x) > Edge, steps >= MostSteps);
+        return new StepResult(Observe(), 1 - Mathf.Abs(x) / Edge, Mathf.Abs(x) > Edge, steps >= MostSteps);
     }
 
     protected override object Draw() => "x=" + transform.localPosition.x;

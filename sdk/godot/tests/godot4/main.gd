@@ -1,4 +1,5 @@
-## Runs in a web build of Godot 4 what its arguments say: `unit`, `vectors`, or `game` with the arguments of that program.
+## Runs in a web build of Godot 4 what its arguments say: `unit`, `vectors`, `game` with the arguments of that program, or
+## `sample`.
 extends Node
 
 const RLay = preload("res://addons/rlay/rlay.gd")
@@ -15,6 +16,15 @@ func _ready():
 	var arguments: Array = Array(str(JavaScriptBridge.eval("rlayArguments")).split("|"))
 	if arguments[0] == "game":
 		_play(arguments)
+		return
+	if arguments[0] == "sample":
+		var world: Node = load("res://sample/catch.tscn").instantiate()
+		var agent: Node = world.get_node("Agent")
+		agent.listens = arguments[1] == "--listen"
+		agent.address = arguments[2]
+		# Sockets are served between frames, so a frame would wait in vain.
+		agent.patience = 0
+		add_child(world)
 		return
 	if arguments[0] == "vectors":
 		var questions: FileAccess = FileAccess.open("res://questions", FileAccess.READ)

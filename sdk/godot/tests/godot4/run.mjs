@@ -4,6 +4,7 @@
  *     node run.mjs FOLDER unit
  *     node run.mjs FOLDER vectors                  questions on standard input, see sdk/tests/GAME.md
  *     node run.mjs FOLDER game --listen tcp://127.0.0.1:0
+ *     node run.mjs FOLDER sample --listen tcp://127.0.0.1:5005
  *
  * FOLDER has the files index.js and index.wasm of any game without threads that Godot 4 has exported for the web. The
  * engine is given just enough of a browser to start without a display, and sockets of Node.js in place of its own.
@@ -25,7 +26,7 @@ function files() {
     for (const name of readdirSync(join(root, path))) {
       const inside = path ? `${path}/${name}` : name;
       if (statSync(join(root, inside)).isDirectory()) walk(inside);
-      else if (name.endsWith(".gd")) found.set(inside, readFileSync(join(root, inside), "utf8"));
+      else if (/\.(gd|tscn)$/.test(name)) found.set(inside, readFileSync(join(root, inside), "utf8"));
     }
   };
   walk("");
@@ -163,4 +164,5 @@ engine.initConfig({
   onExecute: noop, onExit: exit,
 });
 engine.copyToFS("game.pck", Uint8Array.from(pack(files())).buffer);
-engine.callMain(["--main-pack", "game.pck", "--headless", "--audio-driver", "Dummy"]);
+// As fast as frames come, a physics frame in each.
+engine.callMain(["--main-pack", "game.pck", "--headless", "--audio-driver", "Dummy", "--fixed-fps", "60"]);

@@ -1,6 +1,6 @@
 /** A thing that drifts, and is pushed: the environment Drift of sdk/tests/GAME.md, in browsers and in Node.js. */
 
-import { Box, Dict, Discrete, Float, MultiBinary, MultiDiscrete, NdArray } from "../../rlay.mjs";
+import { Box, Dict, Discrete, Float, MultiBinary, MultiDiscrete, NdArray } from "../rlay.mjs";
 
 const MASK = 2n ** 64n - 1n;
 

@@ -1,11 +1,11 @@
 /**
  * A page that is a Gymnasium environment: it dials the agent at `?address=`, and shows on a canvas what the agent does.
  *
- *     python agent.py                       # beside this file; it prints the page's address
+ *     index.html?address=ws://127.0.0.1:5005
  */
 
 import { ClientBackend } from "../../rlay.mjs";
-import { Drift } from "./drift.mjs";
+import { Drift } from "../drift.mjs";
 
 const address = new URLSearchParams(location.search).get("address") ?? "ws://127.0.0.1:5005";
 const canvas = document.getElementById("view");
