@@ -762,14 +762,22 @@ function Reader:key()
   return key
 end
 
---- Reads a payload of as many rows, which ends the frame: `{packed = bytes}` or `{values = {…}}`.
+--- Reads a payload of as many rows, which ends the frame: `{packed = bytes}` or `{values = {…}}`. Where the values are
+-- malformed it is `{error = …}`, for that ends the request, not the session.
 function Reader:payload(rows)
   local form = self:u32()
+  if form > 1 then malformed("an unknown form of a payload") end
   if form == 1 then
     local values = {}
-    for i = 1, rows do values[i] = self:value() end
-    return { values = values }
-  elseif form > 1 then malformed("an unknown form of a payload") end
+    local ok, err = pcall(function()
+      for i = 1, rows do values[i] = self:value() end
+      self:finish()
+    end)
+    if ok then return { values = values } end
+    if not is_error(err) then error(err, 0) end
+    self.at = #self.bytes + 1
+    return { error = err }
+  end
   local length, pad = self:u64(), self:u32()
   if pad > 63 or (self.at - 1 + pad) % 64 ~= 0 then malformed("a payload at another place than a multiple of 64") end
   self:zeros(pad)
@@ -823,7 +831,7 @@ local KIND = rlay.kind
 local KIND_NAMES = {}
 for name, kind in pairs(KIND) do KIND_NAMES[kind] = name end
 
-local WIRE, HANDSHAKE_FRAME, MAGIC = 0, 65536, "RLAY"
+local WIRE, HEADER, HANDSHAKE_FRAME, MAGIC = 0, 32, 65536, "RLAY"
 local RESUMABLE, RESUMING = 1, 2
 
 local function raw32(r) return r:raw(32) end
@@ -1163,9 +1171,13 @@ function Connection:_open(session, their_max_frame)
   self.session, self.is_open, self._reader.limit = session, true, session._limit
 end
 
-local function read_handshake(frame)
-  if frame:byte() and frame:byte() > KIND.REJECT then malformed("a frame of kind %d in the handshake", frame:byte()) end
-  return rlay.read_frame(frame)
+--- Waits for the next frame of the handshake. Such frames have no numbers.
+local function next_handshake_frame()
+  local frame = coroutine.yield()
+  if #frame < HEADER or frame:byte() > KIND.REJECT or frame:sub(2, HEADER):find("[^\0]") then
+    malformed("a frame that is none of the handshake")
+  end
+  return frame
 end
 
 --- The dialer's handshake, for a new session or for one that has a ticket.
@@ -1176,12 +1188,12 @@ local function dialers_handshake(connection, session)
     peer = SOFTWARE, nonce = token and rlay.random32(), ticket = session._ticket, received = session._received,
   })
   connection:_push(hello)
-  local frame = coroutine.yield()
-  local answer, challenge = read_handshake(frame), nil
+  local frame = next_handshake_frame()
+  local answer, challenge = rlay.read_frame(frame), nil
   if answer.kind == KIND.CHALLENGE and token then
     challenge = frame
     connection:_push(rlay.handshake_frame("proof", { proof = rlay.prove(token, "dialer", hello, challenge) }))
-    answer = read_handshake(coroutine.yield())
+    answer = rlay.read_frame(next_handshake_frame())
   end
   local body = answer.body
   if answer.kind == KIND.REJECT then
@@ -1209,7 +1221,7 @@ end
 --- The listener's handshake: admits the dialer, or lets it resume its session.
 local function listeners_handshake(connection, acceptor)
   local token = acceptor.options.token
-  local hello_frame = coroutine.yield()
+  local hello_frame = next_handshake_frame()
   local function refuse(code, message)
     connection:_push(rlay.handshake_frame("reject", { code = code, message = message }))
     connection.error = rlay.Error(code, message)
@@ -1223,7 +1235,7 @@ local function listeners_handshake(connection, acceptor)
   if wire_min > WIRE or wire_max < WIRE then return refuse(CODE.INCOMPATIBLE, "this host speaks wire 0") end
   if role == 1 then return refuse(CODE.INCOMPATIBLE, "both ends host an environment; one has to be an agent") end
   if auth > 1 then return refuse(CODE.INCOMPATIBLE, "an unknown kind of authentication") end
-  local hello = read_handshake(hello_frame).body
+  local hello = rlay.read_frame(hello_frame).body
   if (auth == 1) ~= (token ~= nil) then
     return refuse(CODE.UNAUTHORIZED, token and "this host asks for a token" or "this host has no token")
   end
@@ -1231,7 +1243,7 @@ local function listeners_handshake(connection, acceptor)
   if token then
     local challenge = rlay.handshake_frame("challenge", { nonce = rlay.random32() })
     connection:_push(challenge)
-    local answer = read_handshake(coroutine.yield())
+    local answer = rlay.read_frame(next_handshake_frame())
     if answer.kind ~= KIND.PROOF then malformed("the dialer answered Challenge with what it should not") end
     if not is_same(answer.body.proof, rlay.prove(token, "dialer", hello_frame, challenge)) then
       return refuse(CODE.UNAUTHORIZED, "the token is another one")
@@ -1489,9 +1501,11 @@ function EnvSession:_request(kind, seq, body)
     if not self.options.exact_types and turn.options == rlay.None then turn.options = nil end
   elseif kind == KIND.CLOSE then self._state = "closing"
   elseif kind == KIND.STEP then
+    local payload = body.payload
     local ok, action = pcall(function()
-      if body.payload.values then return body.payload.values[1] end
-      local r = Reader(body.payload.packed)
+      if payload.error then error(payload.error, 0) end
+      if payload.values then return payload.values[1] end
+      local r = Reader(payload.packed)
       local rows = rlay.unpack(r, self.env.action_space, 1)
       r:finish()
       return rows[1]

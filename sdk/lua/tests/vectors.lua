@@ -233,6 +233,7 @@ local FRAMES = {
     end
   end,
   [KIND.STEP] = function(x)
+    if x.payload.error then error(x.payload.error, 0) end
     local packed, values = x.payload.packed, x.payload.values
     local payload = packed and object("Packed", quoted_hex(packed)) or object("Values", array(values, value))
     return array(x.slots, unsigned), function(w)

@@ -51,6 +51,7 @@ enum Tag { BOX, DISCRETE, MULTI_BINARY, MULTI_DISCRETE, TEXT, TUPLE, DICT, SEQUE
 const SOFTWARE: String = "rlay-godot 0.1.0"
 const WIRE: int = 0
 const MAGIC: int = 0x59414c52  # "RLAY"
+const HEADER: int = 32
 const HANDSHAKE_FRAME: int = 65536
 const HANDSHAKE_TIME: int = 5000
 const RESUMABLE: int = 1
@@ -1061,15 +1062,23 @@ class Reader:
 			_keys -= 1
 		return found
 
-	## Returns a payload of as many rows: the packed bytes, or an Array of values. It ends the frame.
+	## Returns a payload of as many rows: the packed bytes, or an Array of values. It ends the frame. Where the values are
+	## malformed it is a Failure, for that ends the request, not the session.
 	func payload(rows: int):
 		var form: int = u32()
 		if form > 1:
 			refuse("an unknown form of a payload")
+		if error != "":
+			return null
 		if form == 1:
 			var items: Array = values(rows)
 			end()
-			return items
+			if error == "":
+				return items
+			var wrong: Failure = Failure.new(error, "", Code.PROTOCOL)
+			error = ""
+			_stream.seek(_size)
+			return wrong
 		var length: int = i64()
 		var pad: int = u32()
 		if pad > 63 or (_stream.get_position() + pad) % 64 != 0:
@@ -1463,14 +1472,12 @@ class Packing:
 			r.refuse("a space that has no packed form")
 		return found
 
-	static func read_one(bytes: PackedByteArray, space, problems: Array):
+	## Returns the element of one row, or a Failure.
+	static func read_one(bytes: PackedByteArray, space):
 		var r: Reader = Reader.new(bytes)
 		var found: Array = read(r, space, 1)
 		r.end()
-		if r.error != "":
-			problems.append(r.error)
-			return null
-		return found[0]
+		return found[0] if r.error == "" else Failure.new(r.error, "", Code.PROTOCOL)
 
 
 ## Reads and writes frames (section 8).
@@ -1815,7 +1822,7 @@ class Connection:
 				break
 			if is_open:
 				session.receive_frame(self, frame)
-			else:
+			elif _is_of_handshake(frame):
 				_shake_hands(frame)
 		if _reader.error != "":
 			_malformed(_reader.error)
@@ -1871,11 +1878,17 @@ class Connection:
 	func _shake_hands(_frame: PackedByteArray) -> void:
 		pass
 
+	## Whether a frame has the header of those of the handshake, which have no numbers; refuses it if not.
+	func _is_of_handshake(frame: PackedByteArray) -> bool:
+		var is_one: bool = frame.size() >= HEADER and frame[0] <= Kind.REJECT
+		for i in range(1, HEADER):
+			is_one = is_one and frame[i] == 0
+		if not is_one:
+			_malformed("a frame that is none of the handshake")
+		return is_one
+
 	## Reads a frame of the handshake, or refuses it and returns null.
 	func _read(frame: PackedByteArray):
-		if frame.size() < 32 or frame[0] > Kind.REJECT:
-			_malformed("what was sent in the handshake is none of its frames")
-			return null
 		var message: Dictionary = Messages.read(frame)
 		if message["error"] != "":
 			_malformed(message["error"])
@@ -1984,8 +1997,8 @@ class AcceptedConnection:
 		if _hello_frame != null:
 			_proved(frame, token)
 			return
-		var early: Reader = Reader.new(Bytes.part(frame, 32, 42))
-		if frame.size() < 42 or frame[0] != Kind.HELLO or early.u32() != MAGIC:
+		var early: Reader = Reader.new(Bytes.part(frame, HEADER, HEADER + 10))
+		if frame.size() < HEADER + 10 or frame[0] != Kind.HELLO or early.u32() != MAGIC:
 			_malformed("the dialer is no RLay endpoint")
 			return
 		var wire_min: int = early.u16()
@@ -2434,11 +2447,9 @@ class EnvSession:
 				turn.options = body["options"] if options.exact_types else Fitting.plain(body["options"])
 			Kind.STEP:
 				turn.kind = "step"
-				var problems: Array = []
-				var is_packed: bool = typeof(body["payload"]) == TYPE_PACKED_BYTE_ARRAY
-				var action = Packing.read_one(body["payload"], env.action_space, problems) if is_packed else body["payload"][0]
-				if problems.size() > 0:
-					answer_failure(turn, Failure.new(problems[0], "", Code.PROTOCOL))
+				var action = _action(body["payload"])
+				if typeof(action) == TYPE_OBJECT and action is Failure:
+					answer_failure(turn, action)
 					return
 				turn.action = action if options.exact_types else Fitting.plain(action)
 			Kind.RENDER:
@@ -2447,6 +2458,15 @@ class EnvSession:
 				turn.kind = "close"
 				_state = "closing"
 		_is_taken = false
+
+	## Returns the action in a payload of one row, or a Failure.
+	func _action(payload):
+		match typeof(payload):
+			TYPE_PACKED_BYTE_ARRAY:
+				return Packing.read_one(payload, env.action_space)
+			TYPE_ARRAY:
+				return payload[0]
+		return payload
 
 	## Answers a turn, see Turn.reply.
 	func reply(turn, value) -> String:
