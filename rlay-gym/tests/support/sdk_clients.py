@@ -50,7 +50,6 @@ CLIENTS = [
         ("godot3-server", "--no-window", "--path", f"{BUILT}/godot", "-s", "tests/game.gd", "--"),
         ("sh", f"{SDK}/godot/tests/vectors.sh"),
         resets=False,
-        is_judged=False,
     ),
 ]
 

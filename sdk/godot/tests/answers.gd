@@ -348,6 +348,8 @@ func _frame(bytes: PackedByteArray) -> String:
 	if body == null:
 		return "unread"
 	var kind: int = message["kind"]
+	if kind == RLay.Kind.STEP and typeof(body["payload"]) == TYPE_OBJECT:
+		return "refused " + body["payload"].message
 	var w = RLay.Writer.new()
 	w.header(kind, message["seq"], message["ack"], message["re"])
 	var payload: Array = []

@@ -114,8 +114,9 @@ classdef Connection < handle
 
   methods (Access = private)
     function handshake(self, frame)
-      if ~isempty(frame) && frame(1) > 5
-        error('rlay:protocol', 'a frame of kind %d in the handshake', frame(1));
+      % Frames of the handshake have no numbers.
+      if numel(frame) < 32 || frame(1) > 5 || any(frame(2:32))
+        error('rlay:protocol', 'a frame that is none of the handshake');
       end
       switch self.stage
         case 'welcome'

@@ -295,19 +295,21 @@ classdef EnvSession < handle
           turn.seed = seedOf(body.seeds{1});
           turn.options = self.given(body.options);
         case 'step'
-          try
-            if body.payload.isPacked
-              r = rlay.Reader(body.payload.bytes);
-              rows = rlay.unpack(r, self.env.actionSpace, 1);
+          payload = body.payload;
+          if payload.isPacked
+            try
+              r = rlay.Reader(payload.bytes);
+              payload.values = rlay.unpack(r, self.env.actionSpace, 1);
               r.finish();
-            else
-              rows = body.payload.values;
+            catch err
+              payload.failure = err;
             end
-          catch err
-            self.answerError(turn, 8, err);
+          end
+          if ~isempty(payload.failure)
+            self.answerError(turn, 8, payload.failure);
             return
           end
-          turn.action = self.given(rows{1});
+          turn.action = self.given(payload.values{1});
         case 'close'
           self.state = 'closing';
       end

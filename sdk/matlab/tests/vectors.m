@@ -375,6 +375,9 @@ function [name, body, payload] = frame(message, w)
     case 34
       name = 'Step';
       body = numbers(x.slots);
+      if ~isempty(x.payload.failure)
+        error(x.payload.failure.identifier, '%s', x.payload.failure.message);
+      end
       w.slots(x.slots);
       if x.payload.isPacked
         w.packed(x.payload.bytes);
