@@ -7,15 +7,9 @@ from typing import Any
 import pytest
 
 from judge import failures, judge, listening
-from sdk_clients import CLIENTS
 
-pytestmark = [
-    pytest.mark.parametrize(
-        "client", [client for client in CLIENTS if client.is_judged], ids=lambda client: client.name
-    ),
-    # Up to eighteen judgements, on a slow machine.
-    pytest.mark.timeout(600),
-]
+# Up to eighteen judgements, on a slow machine.
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_client_that_listens_passes(games: Any) -> None:

@@ -31,19 +31,15 @@ class Client:
     """Whether it can reset a connection to itself. Else nothing can listen at that port for a minute."""
     hosts_slots: bool = False
     """Whether one session of the game can have several environments."""
-    is_judged: bool = True
-    """Whether the judge finds nothing. What it finds of the others stands in ``docs/languages.md``."""
 
 
 CLIENTS = [
     Client("javascript", ("node", f"{SDK}/javascript/tests/game.mjs"), ("node", f"{SDK}/javascript/tests/vectors.mjs")),
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
-    Client(
-        "c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq"), hosts_slots=True, is_judged=False
-    ),
+    Client("c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq"), hosts_slots=True),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("lua", ("lua5.4", f"{SDK}/lua/tests/game.lua"), ("lua5.4", f"{SDK}/lua/tests/vectors.lua")),
-    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, steps=300, resets=False, is_judged=False),
+    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, steps=300, resets=False),
     Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
     Client(
         "godot",
@@ -58,7 +54,7 @@ GODOT4 = os.environ.get("RLAY_GODOT4_WEB", "")
 
 if GODOT4:
     run = ("node", f"{SDK}/godot/tests/godot4/run.mjs", GODOT4)
-    CLIENTS.append(Client("godot4", (*run, "game"), (*run, "vectors"), resets=False, is_judged=False))
+    CLIENTS.append(Client("godot4", (*run, "game"), (*run, "vectors"), resets=False))
 
 ONLY = os.environ.get("RLAY_SDK_CLIENTS", "")
 """Names of the clients to test, with commas between them; all unless given."""
