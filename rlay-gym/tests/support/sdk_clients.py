@@ -25,6 +25,8 @@ class Client:
     """The schemes of the addresses that the game takes."""
     sessions: int = 3
     """How many sessions its game can host at a time: 1, or 3, which are as many as tests have."""
+    judged_sessions: int = 3
+    """How many sessions it has where it dials the judge, which takes one after another."""
     steps: int = 1000
     """How many steps the longest test takes."""
     resets: bool = True
@@ -36,10 +38,18 @@ class Client:
 CLIENTS = [
     Client("javascript", ("node", f"{SDK}/javascript/tests/game.mjs"), ("node", f"{SDK}/javascript/tests/vectors.mjs")),
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
-    Client("c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq"), hosts_slots=True),
+    Client(
+        "c",
+        (f"{BUILT}/c/game",),
+        None,
+        transports=("tcp", "unix", "shm", "zmq"),
+        # Each of its sessions counts its own failures: where another one plays, its pauses grow to 5 s.
+        judged_sessions=1,
+        hosts_slots=True,
+    ),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("lua", ("lua5.4", f"{SDK}/lua/tests/game.lua"), ("lua5.4", f"{SDK}/lua/tests/vectors.lua")),
-    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, steps=300, resets=False),
+    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, judged_sessions=1, steps=300, resets=False),
     Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
     Client(
         "godot",
