@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from processes import ROOT, Program, free_address, python
+import rlay
+from processes import ROOT, WAIT, Program, free_address, python
 from sdk_clients import BUILT, CLIENTS, SDK
 
 # A compiler on a slow machine.
@@ -95,3 +96,31 @@ def test_the_first_environment(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         assert played.wait() == 0, (played.errors, game.errors)
         for printed in re.findall(r"^print\(.*\)  # (.*)$", agent, re.MULTILINE):
             assert played.line() == printed
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "file", "run"),
+    [
+        ("lua", 1, "car.lua", ("lua5.4", "car.lua")),
+        ("matlab", 2, "car.m", ("octave-cli", "car.m")),
+    ],
+)
+def test_a_loop_of_its_own(
+    name: str, at: int, file: str, run: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that answers in frames of its own, where it is the block ``at`` of the page."""
+    readme = READMES[name]
+    for needed in readme.needs:
+        shutil.copy(needed, tmp_path)
+    (tmp_path / "rlay").symlink_to(ROOT)
+    monkeypatch.chdir(tmp_path)
+    program = blocks((SDK / name / "README.md").read_text("utf-8"), readme.language)[at]
+    with rlay.ServerEnv(connect_timeout=WAIT) as env:
+        (tmp_path / file).write_text(program.replace("tcp://127.0.0.1:5005", env.address), "utf-8")
+        with Program(*run):
+            observation, _ = env.reset()
+            assert observation.tolist() == [1.0, 0.0]
+            observation, reward, terminated, _, _ = env.step(2)
+            assert observation[0] > 1.0
+            assert reward == pytest.approx(-observation[0])
+            assert not terminated
