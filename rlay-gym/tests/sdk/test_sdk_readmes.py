@@ -35,6 +35,8 @@ class Readme:
     """The file that the next block of the language is, where the program takes two."""
     prepares: str = ""
     """What tests do to it that is not on the page."""
+    loop: int = 0
+    """Which block of the language is a program with a loop of its own, counted from 0; 0: none."""
 
 
 READMES = {
@@ -54,8 +56,8 @@ READMES = {
         (f"{BUILT}/java/rlay.jar",),
     ),
     "javascript": Readme("js", "walk.mjs", "", ("node", "walk.mjs"), (f"{SDK}/javascript/rlay.mjs",)),
-    "lua": Readme("lua", "walk.lua", "", ("lua5.4", "walk.lua"), (f"{SDK}/lua/rlay.lua",)),
-    "matlab": Readme("matlab", "Walk.m", "", ("octave-cli", "serve.m"), second="serve.m"),
+    "lua": Readme("lua", "walk.lua", "", ("lua5.4", "walk.lua"), (f"{SDK}/lua/rlay.lua",), loop=1),
+    "matlab": Readme("matlab", "Walk.m", "", ("octave-cli", "serve.m"), second="serve.m", loop=2),
     "godot": Readme(
         "gdscript",
         "walk.gd",
@@ -67,12 +69,15 @@ READMES = {
 }
 
 
+TESTED = [client.name for client in CLIENTS if client.name in READMES]
+
+
 def blocks(page: str, language: str) -> list[str]:
     """Return the blocks of code in this language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", [client.name for client in CLIENTS if client.name in READMES])
+@pytest.mark.parametrize("name", TESTED)
 def test_the_first_environment(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = READMES[name]
     page = (SDK / name / "README.md").read_text("utf-8")
@@ -98,26 +103,18 @@ def test_the_first_environment(name: str, tmp_path: Path, monkeypatch: pytest.Mo
             assert played.line() == printed
 
 
-@pytest.mark.parametrize(
-    ("name", "at", "file", "run"),
-    [
-        ("lua", 1, "car.lua", ("lua5.4", "car.lua")),
-        ("matlab", 2, "car.m", ("octave-cli", "car.m")),
-    ],
-)
-def test_a_loop_of_its_own(
-    name: str, at: int, file: str, run: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The program that answers in frames of its own, where it is the block ``at`` of the page."""
+@pytest.mark.parametrize("name", [name for name in TESTED if READMES[name].loop])
+def test_the_loop_of_an_engine(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = READMES[name]
     for needed in readme.needs:
         shutil.copy(needed, tmp_path)
     (tmp_path / "rlay").symlink_to(ROOT)
     monkeypatch.chdir(tmp_path)
-    program = blocks((SDK / name / "README.md").read_text("utf-8"), readme.language)[at]
+    program = blocks((SDK / name / "README.md").read_text("utf-8"), readme.language)[readme.loop]
+    file = Path("car").with_suffix(Path(readme.file).suffix)
     with rlay.ServerEnv(connect_timeout=WAIT) as env:
-        (tmp_path / file).write_text(program.replace("tcp://127.0.0.1:5005", env.address), "utf-8")
-        with Program(*run):
+        file.write_text(program.replace("tcp://127.0.0.1:5005", env.address), "utf-8")
+        with Program(readme.run[0], str(file)):
             observation, _ = env.reset()
             assert observation.tolist() == [1.0, 0.0]
             observation, reward, terminated, _, _ = env.step(2)
