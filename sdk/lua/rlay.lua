@@ -23,8 +23,9 @@
 -- `close(self)`. An error that a method raises arrives in Python as `rlay.EnvError`.
 --
 -- Values: Lua's booleans, integers, floats and strings (UTF-8) are bool, int, float and str. `rlay.None` is None,
--- `rlay.Bytes(s)` bytes, `rlay.TupleValue{1, 2}` a tuple, and so on, see the constructors below. A plain table with `t[1]` is a list, any other
--- plain table a dict in the order of its sorted keys; `rlay.Map{{key, value}, …}` keeps another order.
+-- `rlay.Bytes(s)` bytes, `rlay.TupleValue{1, 2}` a tuple, and so on, see the constructors below. A plain table with
+-- `t[1]` is a list, any other plain table a dict in the order of its sorted keys; `rlay.Map{{key, value}, …}` keeps
+-- another order.
 
 local rlay = {}
 
@@ -80,7 +81,9 @@ end
 
 local function dtype_named(name)
   local dtype = type(name) == "string" and DTYPES[name]
-  if not dtype then fail(CODE.USAGE, "unknown dtype %s; it is one of bool, int8 to uint64, float16 to float64", name) end
+  if not dtype then
+    fail(CODE.USAGE, "unknown dtype %s; it is one of bool, int8 to uint64, float16 to float64", tostring(name))
+  end
   return dtype
 end
 
@@ -282,7 +285,9 @@ end
 local function bound_of(given, dtype, shape, is_low)
   if type(given) == "table" and given.values then return given end
   local numbers = type(given) == "table" and flat(given) or { given }
-  if type(given) == "table" and #numbers ~= bytes_of(shape, 1) then fail(CODE.USAGE, "bounds that do not fit the shape") end
+  if type(given) == "table" and #numbers ~= bytes_of(shape, 1) then
+    fail(CODE.USAGE, "bounds that do not fit the shape")
+  end
   local values, bounded = {}, {}
   for i, x in ipairs(numbers) do
     local is_bound = type(x) ~= "number" or (is_low and x > -math.huge or not is_low and x < math.huge)
@@ -302,8 +307,8 @@ local function bound_of(given, dtype, shape, is_low)
   return { is_uniform = false, values = table.concat(values), bounded = table.concat(bounded) }
 end
 
---- Arrays between two bounds: `rlay.Box(0, 255, {8, 8, 3}, "uint8")`, float32 unless said otherwise. A bound is one number
--- for all elements, ±math.huge among them, or a table of one for each.
+--- Arrays between two bounds: `rlay.Box(0, 255, {8, 8, 3}, "uint8")`, float32 unless said otherwise. A bound is one
+-- number for all elements, ±math.huge among them, or a table of one for each.
 rlay.Box = class("Box", function(self, low, high, shape, dtype)
   self.dtype = dtype or "float32"
   local known = dtype_named(self.dtype)
@@ -411,6 +416,8 @@ local function is_free_key(x)
   return type(x) == "string" or (math.type(x) == "integer" and x >= 0 and x < 16384)
 end
 
+local KEYS = { [rlay.BigInt] = true, [rlay.Bytes] = true, [rlay.Scalar] = true, [rlay.Opaque] = true }
+
 --- Whether Python could have it as the key of a dict.
 local function is_key(x)
   if is(x, rlay.TupleValue) then
@@ -419,7 +426,7 @@ local function is_key(x)
     end
     return true
   end
-  return type(x) ~= "table" or x == rlay.None or is(x, rlay.BigInt) or is(x, rlay.Bytes) or is(x, rlay.Scalar) or is(x, rlay.Opaque)
+  return type(x) ~= "table" or x == rlay.None or KEYS[getmetatable(x)] or false
 end
 
 local KEY_BYTES = 256
@@ -560,10 +567,15 @@ function Writer:space(space)
 end
 
 local function same_shape(a, b) return #a == #b and table.concat(a, ",") == table.concat(b, ",") end
+
 local function same_key(a, b)
-  if math.type(a) ~= math.type(b) then return false end
-  return a == b or (type(a) == "table" and type(b) == "table" and Writer():value(a):finish() == Writer():value(b):finish())
+  if type(a) == "table" and type(b) == "table" then
+    return Writer():value(a):finish() == Writer():value(b):finish()
+  end
+  return math.type(a) == math.type(b) and a == b
 end
+
+--- Returns the items that all rows have at one place.
 local function column(rows, i)
   local items = {}
   for n, row in ipairs(rows) do items[n] = row[i] end
@@ -576,7 +588,8 @@ function rlay.pack(w, space, rows)
     local length = 0
     if space.dtype:sub(1, 1) == ">" then return false end
     for _, row in ipairs(rows) do
-      if not is(row, rlay.NdArray) or row.dtype ~= space.dtype or not same_shape(row.shape, space.shape) then return false end
+      local fits = is(row, rlay.NdArray) and row.dtype == space.dtype and same_shape(row.shape, space.shape)
+      if not fits then return false end
       w:raw(row.data)
       length = length + #row.data
     end
@@ -871,15 +884,20 @@ local BODIES = {
   [KIND.CHALLENGE] = function(r) return { nonce = r:raw(32) } end,
   [KIND.PROOF] = function(r) return { proof = r:raw(32) } end,
   [KIND.WELCOME] = function(r)
-    local welcome = { wire = r:u16(), features = r:u64(), max_frame = r:u64(), peer = r:text(256), proof = r:option(raw32) }
+    local welcome = { wire = r:u16(), features = r:u64(), max_frame = r:u64(), peer = r:text(256) }
+    welcome.proof = r:option(raw32)
     if welcome.features & RESUMABLE ~= 0 then welcome.ticket = r:raw(32) end
     if welcome.features & RESUMING ~= 0 then welcome.received = r:u64() end
     return welcome
   end,
-  [KIND.REJECT] = function(r) return { code = r:u32(), wire_min = r:u16(), wire_max = r:u16(), message = r:text() } end,
+  [KIND.REJECT] = function(r)
+    return { code = r:u32(), wire_min = r:u16(), wire_max = r:u16(), message = r:text() }
+  end,
   [KIND.GOODBYE] = function(r) return { code = r:u32(), message = r:text() } end,
   [KIND.ERROR] = function(r)
-    return { code = r:u32(), fatal = r:flag(), slots = slots(r), error_type = r:text(), message = r:text(), traceback = r:text() }
+    local body = { code = r:u32(), fatal = r:flag(), slots = slots(r) }
+    body.error_type, body.message, body.traceback = r:text(), r:text(), r:text()
+    return body
   end,
   [KIND.MAKE] = function(r)
     local make = { env_id = r:option(function() return r:text(1024) end), kwargs = r:value() }
@@ -918,7 +936,8 @@ local BODIES = {
   [KIND.CLOSE] = function(r) return { slots = slots(r) } end,
 }
 
---- Reads a whole frame. Raises an error of code PROTOCOL for one that is malformed. What an env never receives has no body.
+--- Reads a whole frame. Raises an error of code PROTOCOL for one that is malformed. What an env never receives has no
+-- body.
 function rlay.read_frame(frame)
   local r = Reader(frame)
   local message = { kind = r:u8() }
@@ -942,7 +961,8 @@ rlay.write = {
   challenge = function(w, x) w:raw(x.nonce) end,
   proof = function(w, x) w:raw(x.proof) end,
   welcome = function(w, x)
-    w:pack("I2", x.wire or WIRE):u64(x.features):u64(x.max_frame):text(x.peer):option(x.proof, w.raw):raw(x.ticket or "")
+    w:pack("I2", x.wire or WIRE):u64(x.features):u64(x.max_frame):text(x.peer)
+    w:option(x.proof, w.raw):raw(x.ticket or "")
     if x.received then w:u64(x.received) end
   end,
   reject = function(w, x) w:pack("I4I2I2", x.code, x.wire_min or WIRE, x.wire_max or WIRE):text(cut(x.message)) end,
@@ -1045,7 +1065,8 @@ function rlay.sha256(text)
   return string.pack(">" .. ("I4"):rep(8), table.unpack(state))
 end
 
---- Returns the proof that one side, "dialer" or "listener", knows the token, for a Hello and a Challenge (whole frames).
+--- Returns the proof that one side, "dialer" or "listener", knows the token, for a Hello and a Challenge (whole
+-- frames).
 function rlay.prove(token, side, hello, challenge)
   -- The key has 32 bytes, less than a block of HMAC.
   local key = rlay.sha256(string.pack("<I8", #token) .. token) .. ("\0"):rep(32)
@@ -1069,7 +1090,7 @@ local function random32()
   return bytes
 end
 
---- Returns 32 random bytes. Replace it where there is no /dev/urandom, by ones that nobody can guess.
+--- Returns 32 random bytes. Replace it where there is no /dev/urandom, by ones that cannot be guessed.
 rlay.random32 = random32
 
 -- ----- Options
@@ -1111,8 +1132,8 @@ end
 
 local EnvSession
 
---- One connection of a session, without a socket: `session:dial()` and `acceptor:accept()` return it. Give what arrives to
--- `receive(bytes)`, send what `take()` returns until that is nil, call `lost()` at the end. Close the socket once it
+--- One connection of a session, without a socket: `session:dial()` and `acceptor:accept()` return it. Give what arrives
+-- to `receive(bytes)`, send what `take()` returns until that is nil, call `lost()` at the end. Close the socket once it
 -- `is_finished` and all is sent, or `is_aborted`. `is_open`: the handshake is over; `error`: why it has failed.
 local Connection = class("Connection", function(self, handshake, ...)
   self.is_finished, self.is_aborted, self.is_open = false, false, false
@@ -1151,7 +1172,7 @@ function Connection:lost()
   self:abort(rlay.Error(CODE.CONNECTION_LOST, "the connection was lost"))
 end
 
---- Closes at once, without a word.
+--- Closes at once, and sends nothing more.
 function Connection:abort(err)
   if self.is_aborted or self.is_finished then return end
   self.error, self.is_aborted = self.error or err, true
@@ -1272,7 +1293,9 @@ local function listeners_handshake(connection, acceptor)
 end
 
 --- Admits agents that dial: `accept()` returns the Connection for a socket; new sessions are appended to `sessions`.
-local Acceptor = class("Acceptor", function(self, options) self.options, self.sessions = checked_options(options), {} end)
+local Acceptor = class("Acceptor", function(self, options)
+  self.options, self.sessions = checked_options(options), {}
+end)
 rlay.Acceptor = Acceptor
 
 function Acceptor:accept() return Connection(listeners_handshake, self) end
@@ -1303,8 +1326,8 @@ end
 -- ----- The session (sections 10, 13 and 21), without sockets and timers
 
 --- One request of the agent: `kind` is "make" (with `make`: `env_id`, `kwargs`, `render_mode`), "reset" (`seed`,
--- `options`), "step" (`action`), "render" or "close". `reply` takes what the environment's method would return. Once the
--- session is over, replies do nothing.
+-- `options`), "step" (`action`), "render" or "close". `reply` takes what the environment's method would return. Once
+-- the session is over, replies do nothing.
 local Turn = class("Turn", function(self, session, request, kind)
   self._session, self._request, self.kind, self.env = session, request, kind, session.env
 end)
@@ -1320,8 +1343,9 @@ function Turn:fail(message, traceback)
 end
 
 --- The session of one environment with one agent, without sockets or timers: connections bring bytes (`dial()`,
--- `acceptor:accept()`), `next_turn()` gives what the agent asks for, its Turn takes the answer. `is_lost`: the connection
--- was lost, and another one may take over. `is_over`: the session has ended, because of `error` if not in order.
+-- `acceptor:accept()`), `next_turn()` gives what the agent asks for, its Turn takes the answer. `is_lost`: the
+-- connection was lost, and another one may take over. `is_over`: the session has ended, because of `error` if not in
+-- order.
 EnvSession = class("EnvSession", function(self, options)
   self.options = options.log and options or checked_options(options)
   self.steps, self.has_begun, self.is_over, self.is_lost = 0, false, false, false
@@ -1352,7 +1376,7 @@ function EnvSession:goodbye(code, message)
   self:finish(nil)
 end
 
---- Ends the session without a word, because of `err`.
+--- Ends the session because of `err`, nil for an end in order. Of the connection there follows the close mark alone.
 function EnvSession:finish(err)
   if self.is_over then return end
   self.is_over, self.is_lost, self.error, self._turn, self._kept = true, false, err, nil, {}
@@ -1456,7 +1480,9 @@ function EnvSession:_refusal(kind, body)
     return nil
   end
   if not REQUESTS[kind] then malformed("the agent sent %s out of turn", KIND_NAMES[kind]) end
-  if state == "no env" or state == "making" then return CODE.USAGE, "the environment is not made yet; send Make first" end
+  if state == "no env" or state == "making" then
+    return CODE.USAGE, "the environment is not made yet; send Make first"
+  end
   if state ~= "open" then return CODE.CLOSED, "the environment is closed" end
   if kind == KIND.CLOSE then
     if self._turn then return CODE.BUSY, "an answer is still owed; close after it" end
@@ -1549,7 +1575,9 @@ function EnvSession:_write(turn, ...)
   if not entries_of(info) then fail(CODE.USAGE, "the info of %s is no dict", kind) end
   if type(reward) ~= "number" then fail(CODE.USAGE, "the reward is no number") end
   local space = self.env.observation_space
-  self:_send(KIND.RESULT, request, write_result, kind == "reset", space, exact(space, observation), reward, terminated, truncated, info)
+  observation = exact(space, observation)
+  local result = { kind == "reset", space, observation, reward, terminated, truncated, info }
+  self:_send(KIND.RESULT, request, write_result, table.unpack(result, 1, 7))
 end
 
 function EnvSession:_spec(turn, env)
@@ -1677,7 +1705,8 @@ function Link:settle(now)
       self.is_shut = true
       self.socket:shutdown("send")
     end
-    -- What the peer still sends is read until it closes, for a reset would take our last words from it.
+    -- Reads what the peer still sends until it closes: closing over unread bytes resets the connection, and the peer
+    -- may lose what was sent last.
     if now > self.deadline then self:close() end
   end
 end
@@ -1706,7 +1735,7 @@ function Backend:pump(timeout)
   timeout = math.max(0, math.min(timeout, self:_tick(now) - now))
   local reads, writes = { self._listener }, {}
   for _, link in ipairs(self._links) do
-    -- Who does not read is not read from.
+    -- Does not read from a peer that does not read, else its answers would fill the memory.
     if not link.is_connecting and (link.unsent == "" or link.is_ending) then reads[#reads + 1] = link end
     if link:wants_to_write() then writes[#writes + 1] = link end
     if link.is_ending or not link.connection.is_open then timeout = math.min(timeout, 0.2) end
@@ -1798,7 +1827,7 @@ function Backend:poll()
   self:pump(0)
   while #self._turns > 0 do
     local turn = table.remove(self._turns, 1)
-    -- Who has made an environment is told to close it, even if nobody waits for the answer.
+    -- Has the environment closed although the agent does not wait for the answer.
     if turn:is_open() or turn.kind == "close" then return turn end
   end
 end
@@ -1825,9 +1854,9 @@ local function with_backend(methods)
 end
 
 --- Listens at `tcp://host:port` (port 0: any) for `rlay.ClientEnv`, and hosts what `make(make)` returns for each agent;
--- `make` is given `env_id`, `kwargs` and `render_mode`. From then on `address` has the real port. Other machines can dial
--- only if there is a token. Options: `token` (else RLAY_TOKEN), `max_sessions` (1), `max_frame`, `reconnect_timeout`
--- (30 s), `kwargs` (the names of keyword arguments that agents may give), `exact_types`, `log`.
+-- `make` is given `env_id`, `kwargs` and `render_mode`. From then on `address` has the real port. Other machines can
+-- dial only if there is a token. Options: `token` (else RLAY_TOKEN), `max_sessions` (1), `max_frame`,
+-- `reconnect_timeout` (30 s), `kwargs` (the names of keyword arguments that agents may give), `exact_types`, `log`.
 rlay.ServerBackend = class("ServerBackend", function(self, make, address, options)
   init_backend(self, make, address, options)
   local host = self.host
@@ -1883,9 +1912,10 @@ end
 function rlay.ServerBackend:_note_end() end
 with_backend(rlay.ServerBackend)
 
---- Dials `rlay.ServerEnv` at `tcp://host:port`, and again after each session. A program that an agent has launched leaves
--- the address out. One session waits for an agent, up to `max_sessions` play. `run`, `pump` and `poll` raise an error where
--- trying again is pointless: another token, another release, no RLay there. Options are those of ServerBackend.
+--- Dials `rlay.ServerEnv` at `tcp://host:port`, and again after each session. A program that an agent has launched
+-- leaves the address out. One session waits for an agent, up to `max_sessions` play. `run`, `pump` and `poll` raise an
+-- error where trying again is pointless: another token, another release, no RLay there. Options are those of
+-- ServerBackend.
 rlay.ClientBackend = class("ClientBackend", function(self, make, address, options)
   local launched = os.getenv("RLAY_ADDRESS")
   address = address or launched or fail(CODE.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set")
