@@ -148,14 +148,19 @@ rlay.Bytes = class("Bytes", function(self, bytes) self.bytes = bytes end)
 --- An int beyond 64 bits: `bytes` is its two's complement, little-endian, in as few bytes as hold it.
 rlay.BigInt = class("BigInt", function(self, bytes) self.bytes = bytes end)
 
+local function hold(self, items)
+  items = items or {}
+  table.move(items, 1, #items, 1, self)
+end
+
 --- A list, also one without items: `rlay.List{1, 2}`.
-rlay.List = class("List", function(self, items) table.move(items or {}, 1, #(items or {}), 1, self) end)
+rlay.List = class("List", hold)
 
 --- A tuple: `rlay.TupleValue{1, 2}`.
-rlay.TupleValue = class("TupleValue", function(self, items) table.move(items or {}, 1, #(items or {}), 1, self) end)
+rlay.TupleValue = class("TupleValue", hold)
 
 --- A dict in this order: `rlay.Map{{"speed", 1.0}, {5, "five"}}`. `map:get("speed")` finds a value, or gives nil.
-rlay.Map = class("Map", function(self, pairs) table.move(pairs or {}, 1, #(pairs or {}), 1, self) end)
+rlay.Map = class("Map", hold)
 
 function rlay.Map:get(key)
   for _, pair in ipairs(self) do
@@ -1082,16 +1087,14 @@ local function is_same(a, b)
   return difference == 0
 end
 
-local function random32()
+--- Returns 32 random bytes. Replace it where there is no /dev/urandom, by ones that cannot be guessed.
+function rlay.random32()
   local file = io.open("/dev/urandom", "rb")
   local bytes = file and file:read(32)
   if file then file:close() end
   if not bytes or #bytes < 32 then fail(CODE.USAGE, "this system has no /dev/urandom; replace rlay.random32") end
   return bytes
 end
-
---- Returns 32 random bytes. Replace it where there is no /dev/urandom, by ones that cannot be guessed.
-rlay.random32 = random32
 
 -- ----- Options
 
