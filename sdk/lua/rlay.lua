@@ -1765,11 +1765,11 @@ function Backend:_settle()
     if link.is_over then self:_left(link) else kept[#kept + 1] = link end
   end
   self._links = kept
-  local alive = {}
+  local remaining = {}
   for _, session in ipairs(self._sessions) do
-    if session.is_over then self:_ended(session) else alive[#alive + 1] = session end
+    if session.is_over then self:_ended(session) else remaining[#remaining + 1] = session end
   end
-  self._sessions = alive
+  self._sessions = remaining
 end
 
 --- Asks the environment of a session what its agent wants.

@@ -20,8 +20,8 @@ class Agent:
 
 	func hello(ticket = null, received = null) -> PackedByteArray:
 		return RLay.Messages.hello({
-			"wire_min": 0, "wire_max": 0, "role": 0, "auth": 0, "features": 1 if ticket == null else 3, "max_frame": 1 << 20,
-			"peer": "test", "nonce": null, "ticket": ticket, "received": received,
+			"wire_min": 0, "wire_max": 0, "role": 0, "auth": 0, "features": 1 if ticket == null else 3,
+			"max_frame": 1 << 20, "peer": "test", "nonce": null, "ticket": ticket, "received": received,
 		})
 
 	func make() -> PackedByteArray:
@@ -179,9 +179,9 @@ func _resuming() -> void:
 	var later = acceptor.accept()
 	later.receive(agent.hello(session.ticket, 7))
 	check(session.is_over and later.is_aborted, "more received than sent ends the session")
-	var stranger = acceptor.accept()
-	stranger.receive(agent.hello(RLay.Tokens.random32(), 0))
-	check(agent.take(stranger) == [RLay.Kind.REJECT], "an unknown ticket is refused")
+	var unknown = acceptor.accept()
+	unknown.receive(agent.hello(RLay.Tokens.random32(), 0))
+	check(agent.take(unknown) == [RLay.Kind.REJECT], "an unknown ticket is refused")
 
 
 func _values() -> void:
