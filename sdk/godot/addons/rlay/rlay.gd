@@ -3091,7 +3091,8 @@ class ClientBackend:
 		if session.is_lost:
 			# Godot does not tell a refused connection from an unreachable host.
 			var is_gone: bool = link.is_refused and options.reconnect_timeout < 0
-			if (is_pointless and why.code != Code.PROTOCOL) or is_gone or now - session.lost_at > options.reconnect_budget():
+			var is_late: bool = now - session.lost_at > options.reconnect_budget()
+			if (is_pointless and why.code != Code.PROTOCOL) or is_gone or is_late:
 				session.end(why)
 		elif is_pointless:
 			error = why
