@@ -1,8 +1,8 @@
 classdef EnvSession < handle
-%ENVSESSION The session of one environment with one agent, without sockets or timers (sections 10, 13 and 21 of docs/wire.md).
-%   Connections bring bytes (dial, or rlay.ServerBackend's), nextTurn gives what the agent asks for, its rlay.Turn takes
-%   the answer. isLost: the connection was lost, and another one may take over. isOver: the session has ended, because of
-%   failure (struct of identifier and message) if not in order.
+%ENVSESSION The session of one environment with one agent, without sockets or timers.
+%   Sections 10, 13 and 21 of docs/wire.md. Connections bring bytes (dial, or rlay.ServerBackend's), nextTurn gives what
+%   the agent asks for, its rlay.Turn takes the answer. isLost: the connection was lost, and another one may take over.
+%   isOver: the session has ended, because of failure (struct of identifier and message) if not in order.
   properties
     options
     env = []
@@ -53,7 +53,7 @@ classdef EnvSession < handle
       end
     end
     function finish(self, failure)
-      %FINISH Ends the session without a word.
+      %FINISH Ends the session, of which the agent is told by the close mark alone.
       if self.isOver
         return
       end
@@ -229,7 +229,8 @@ classdef EnvSession < handle
       end
     end
     function sendError(self, re, code, errorType, message, traceback)
-      said = struct('code', code, 'fatal', false, 'slots', [], 'errorType', errorType, 'message', message, 'traceback', traceback);
+      said = struct('code', code, 'fatal', false, 'slots', [], 'errorType', errorType, 'message', message, ...
+        'traceback', traceback);
       self.send(10, re, @(w) rlay.writeBody(w, 10, said));
     end
 

@@ -1,16 +1,18 @@
 classdef ServerBackend < rlay.Backend
-%SERVERBACKEND Listens for rlay.ClientEnv, one agent after another: rlay.ServerBackend(@make, 'tcp://127.0.0.1:5005').run()
-%   make and options are those of rlay.ClientBackend. With port 0, address has the real port from then on. Other machines
-%   can dial only if there is a token.
+%SERVERBACKEND Listens for rlay.ClientEnv, one agent after another.
+%   rlay.ServerBackend(@make, 'tcp://127.0.0.1:5005').run()
+%   make and options are those of rlay.ClientBackend. With port 0, address has the real port from then on. Other
+%   machines can dial only if there is a token.
   properties (Access = private)
     listener
   end
   methods
     function self = ServerBackend(make, address, varargin)
       self = self@rlay.Backend(make, address, varargin{:});
-      isLoopback = any(strcmp(self.host, {'localhost', '::1'})) || ~isempty(regexp(self.host, '^127(\.\d+){3}$', 'once'));
+      isLoopback = ~isempty(regexp(self.host, '^(localhost|::1|127(\.\d+){3})$', 'once'));
       if ~isLoopback && isempty(self.options.token)
-        error('rlay:address', '%s: other machines can dial this address; set a token (RLAY_TOKEN, at both ends)', address);
+        error('rlay:address', ...
+          '%s: other machines can dial this address; set a token (RLAY_TOKEN, at both ends)', address);
       end
       self.listener = rlay.Listener(self.host, self.port, isLoopback);
       shown = self.host;
