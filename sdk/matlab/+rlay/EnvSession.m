@@ -9,6 +9,7 @@ classdef EnvSession < handle
     renderMode = []
     steps = 0
     hasBegun = false % whether the agent has asked for an environment
+    since
     isOver = false
     isLost = false
     lostAt = 0
@@ -31,6 +32,7 @@ classdef EnvSession < handle
   methods
     function self = EnvSession(options)
       self.options = options;
+      self.since = rlay.clock();
     end
     function connection = dial(self)
       %DIAL A new Connection, for a socket that was dialed: the first, or one that takes over from a lost one.

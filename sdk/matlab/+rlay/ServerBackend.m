@@ -32,13 +32,17 @@ classdef ServerBackend < rlay.Backend
       end
     end
     function session = admit(self)
-      %ADMIT A new session, or [] if there is no room. An agent that is away gives way.
+      %ADMIT A new session, or [] if there is no room.
+      %   Makes room where the session has not begun in the time of a handshake, or has lost its agent.
       session = [];
       if ~isempty(self.session)
-        if ~self.session.isOver && ~self.session.isLost
+        if ~self.session.hasBegun && rlay.clock() - self.session.since > 5
+          self.session.goodbye(5, 'another agent waits');
+        elseif self.session.isLost
+          self.session.finish(rlay.failure(10, 'the agent was away when another one came'));
+        elseif ~self.session.isOver
           return
         end
-        self.session.finish(rlay.failure(10, 'the agent was away when another one came'));
         self.sessionOver();
       end
       session = rlay.EnvSession(self.options);
