@@ -71,6 +71,7 @@ class Agent:
 func run() -> void:
 	_proofs()
 	_a_session()
+	_numbers_in_the_handshake()
 	_what_cannot_be_sent()
 	_resuming()
 	_values()
@@ -149,6 +150,21 @@ func _a_session() -> void:
 	connection.receive(RLay.Bytes.part(agent.step(1), 0, 20))
 	connection.lost()
 	check(session.is_lost and not session.is_over, "a lost connection can be resumed")
+
+
+func _numbers_in_the_handshake() -> void:
+	var welcome: PackedByteArray = RLay.Messages.welcome({
+		"wire": 0, "features": 0, "max_frame": 1 << 20, "peer": "test", "proof": null, "ticket": null,
+		"received": null,
+	})
+	for number in [0, 1]:
+		# The length takes four bytes, and the number stands eight bytes behind it.
+		welcome[12] = number
+		var session = RLay.EnvSession.new(_options())
+		var connection = session.dial()
+		connection.receive(welcome)
+		check(connection.is_open == (number == 0), "a Welcome of number %d" % [number])
+		check(connection.is_aborted == (number == 1), "the end of it for number %d" % [number])
 
 
 func _what_cannot_be_sent() -> void:
