@@ -1,4 +1,4 @@
-"""The first environment of each client's README: built, started and played as the page says."""
+"""What the READMEs of the clients begin with, and loops of engines: built, started and played as the page says."""
 
 from __future__ import annotations
 
