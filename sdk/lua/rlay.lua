@@ -23,8 +23,9 @@
 -- `close(self)`. An error that a method raises arrives in Python as `rlay.EnvError`.
 --
 -- Values: Lua's booleans, integers, floats and strings (UTF-8) are bool, int, float and str. `rlay.None` is None,
--- `rlay.Bytes(s)` bytes, `rlay.TupleValue{1, 2}` a tuple, and so on, see the constructors below. A plain table with `t[1]` is a list, any other
--- plain table a dict in the order of its sorted keys; `rlay.Map{{key, value}, …}` keeps another order.
+-- `rlay.Bytes(s)` bytes, `rlay.TupleValue{1, 2}` a tuple, and so on, see the constructors below. A plain table with
+-- `t[1]` is a list, any other plain table a dict in the order of its sorted keys; `rlay.Map{{key, value}, …}` keeps
+-- another order.
 
 local rlay = {}
 
@@ -80,7 +81,9 @@ end
 
 local function dtype_named(name)
   local dtype = type(name) == "string" and DTYPES[name]
-  if not dtype then fail(CODE.USAGE, "unknown dtype %s; it is one of bool, int8 to uint64, float16 to float64", name) end
+  if not dtype then
+    fail(CODE.USAGE, "unknown dtype %s; it is one of bool, int8 to uint64, float16 to float64", tostring(name))
+  end
   return dtype
 end
 
@@ -145,14 +148,19 @@ rlay.Bytes = class("Bytes", function(self, bytes) self.bytes = bytes end)
 --- An int beyond 64 bits: `bytes` is its two's complement, little-endian, in as few bytes as hold it.
 rlay.BigInt = class("BigInt", function(self, bytes) self.bytes = bytes end)
 
+local function hold(self, items)
+  items = items or {}
+  table.move(items, 1, #items, 1, self)
+end
+
 --- A list, also one without items: `rlay.List{1, 2}`.
-rlay.List = class("List", function(self, items) table.move(items or {}, 1, #(items or {}), 1, self) end)
+rlay.List = class("List", hold)
 
 --- A tuple: `rlay.TupleValue{1, 2}`.
-rlay.TupleValue = class("TupleValue", function(self, items) table.move(items or {}, 1, #(items or {}), 1, self) end)
+rlay.TupleValue = class("TupleValue", hold)
 
 --- A dict in this order: `rlay.Map{{"speed", 1.0}, {5, "five"}}`. `map:get("speed")` finds a value, or gives nil.
-rlay.Map = class("Map", function(self, pairs) table.move(pairs or {}, 1, #(pairs or {}), 1, self) end)
+rlay.Map = class("Map", hold)
 
 function rlay.Map:get(key)
   for _, pair in ipairs(self) do
@@ -282,7 +290,9 @@ end
 local function bound_of(given, dtype, shape, is_low)
   if type(given) == "table" and given.values then return given end
   local numbers = type(given) == "table" and flat(given) or { given }
-  if type(given) == "table" and #numbers ~= bytes_of(shape, 1) then fail(CODE.USAGE, "bounds that do not fit the shape") end
+  if type(given) == "table" and #numbers ~= bytes_of(shape, 1) then
+    fail(CODE.USAGE, "bounds that do not fit the shape")
+  end
   local values, bounded = {}, {}
   for i, x in ipairs(numbers) do
     local is_bound = type(x) ~= "number" or (is_low and x > -math.huge or not is_low and x < math.huge)
@@ -302,8 +312,8 @@ local function bound_of(given, dtype, shape, is_low)
   return { is_uniform = false, values = table.concat(values), bounded = table.concat(bounded) }
 end
 
---- Arrays between two bounds: `rlay.Box(0, 255, {8, 8, 3}, "uint8")`, float32 unless said otherwise. A bound is one number
--- for all elements, ±math.huge among them, or a table of one for each.
+--- Arrays between two bounds: `rlay.Box(0, 255, {8, 8, 3}, "uint8")`, float32 unless said otherwise. A bound is one
+-- number for all elements, ±math.huge among them, or a table of one for each.
 rlay.Box = class("Box", function(self, low, high, shape, dtype)
   self.dtype = dtype or "float32"
   local known = dtype_named(self.dtype)
@@ -411,6 +421,8 @@ local function is_free_key(x)
   return type(x) == "string" or (math.type(x) == "integer" and x >= 0 and x < 16384)
 end
 
+local KEYS = { [rlay.BigInt] = true, [rlay.Bytes] = true, [rlay.Scalar] = true, [rlay.Opaque] = true }
+
 --- Whether Python could have it as the key of a dict.
 local function is_key(x)
   if is(x, rlay.TupleValue) then
@@ -419,7 +431,7 @@ local function is_key(x)
     end
     return true
   end
-  return type(x) ~= "table" or x == rlay.None or is(x, rlay.BigInt) or is(x, rlay.Bytes) or is(x, rlay.Scalar) or is(x, rlay.Opaque)
+  return type(x) ~= "table" or x == rlay.None or KEYS[getmetatable(x)] or false
 end
 
 local KEY_BYTES = 256
@@ -560,10 +572,15 @@ function Writer:space(space)
 end
 
 local function same_shape(a, b) return #a == #b and table.concat(a, ",") == table.concat(b, ",") end
+
 local function same_key(a, b)
-  if math.type(a) ~= math.type(b) then return false end
-  return a == b or (type(a) == "table" and type(b) == "table" and Writer():value(a):finish() == Writer():value(b):finish())
+  if type(a) == "table" and type(b) == "table" then
+    return Writer():value(a):finish() == Writer():value(b):finish()
+  end
+  return math.type(a) == math.type(b) and a == b
 end
+
+--- Returns the items that all rows have at one place.
 local function column(rows, i)
   local items = {}
   for n, row in ipairs(rows) do items[n] = row[i] end
@@ -576,7 +593,8 @@ function rlay.pack(w, space, rows)
     local length = 0
     if space.dtype:sub(1, 1) == ">" then return false end
     for _, row in ipairs(rows) do
-      if not is(row, rlay.NdArray) or row.dtype ~= space.dtype or not same_shape(row.shape, space.shape) then return false end
+      local fits = is(row, rlay.NdArray) and row.dtype == space.dtype and same_shape(row.shape, space.shape)
+      if not fits then return false end
       w:raw(row.data)
       length = length + #row.data
     end
@@ -762,14 +780,22 @@ function Reader:key()
   return key
 end
 
---- Reads a payload of as many rows, which ends the frame: `{packed = bytes}` or `{values = {…}}`.
+--- Reads a payload of as many rows, which ends the frame: `{packed = bytes}` or `{values = {…}}`. Where the values are
+-- malformed it is `{error = …}`, for that ends the request, not the session.
 function Reader:payload(rows)
   local form = self:u32()
+  if form > 1 then malformed("an unknown form of a payload") end
   if form == 1 then
     local values = {}
-    for i = 1, rows do values[i] = self:value() end
-    return { values = values }
-  elseif form > 1 then malformed("an unknown form of a payload") end
+    local ok, err = pcall(function()
+      for i = 1, rows do values[i] = self:value() end
+      self:finish()
+    end)
+    if ok then return { values = values } end
+    if not is_error(err) then error(err, 0) end
+    self.at = #self.bytes + 1
+    return { error = err }
+  end
   local length, pad = self:u64(), self:u32()
   if pad > 63 or (self.at - 1 + pad) % 64 ~= 0 then malformed("a payload at another place than a multiple of 64") end
   self:zeros(pad)
@@ -823,7 +849,7 @@ local KIND = rlay.kind
 local KIND_NAMES = {}
 for name, kind in pairs(KIND) do KIND_NAMES[kind] = name end
 
-local WIRE, HANDSHAKE_FRAME, MAGIC = 0, 65536, "RLAY"
+local WIRE, HEADER, HANDSHAKE_FRAME, MAGIC = 0, 32, 65536, "RLAY"
 local RESUMABLE, RESUMING = 1, 2
 
 local function raw32(r) return r:raw(32) end
@@ -863,15 +889,20 @@ local BODIES = {
   [KIND.CHALLENGE] = function(r) return { nonce = r:raw(32) } end,
   [KIND.PROOF] = function(r) return { proof = r:raw(32) } end,
   [KIND.WELCOME] = function(r)
-    local welcome = { wire = r:u16(), features = r:u64(), max_frame = r:u64(), peer = r:text(256), proof = r:option(raw32) }
+    local welcome = { wire = r:u16(), features = r:u64(), max_frame = r:u64(), peer = r:text(256) }
+    welcome.proof = r:option(raw32)
     if welcome.features & RESUMABLE ~= 0 then welcome.ticket = r:raw(32) end
     if welcome.features & RESUMING ~= 0 then welcome.received = r:u64() end
     return welcome
   end,
-  [KIND.REJECT] = function(r) return { code = r:u32(), wire_min = r:u16(), wire_max = r:u16(), message = r:text() } end,
+  [KIND.REJECT] = function(r)
+    return { code = r:u32(), wire_min = r:u16(), wire_max = r:u16(), message = r:text() }
+  end,
   [KIND.GOODBYE] = function(r) return { code = r:u32(), message = r:text() } end,
   [KIND.ERROR] = function(r)
-    return { code = r:u32(), fatal = r:flag(), slots = slots(r), error_type = r:text(), message = r:text(), traceback = r:text() }
+    local body = { code = r:u32(), fatal = r:flag(), slots = slots(r) }
+    body.error_type, body.message, body.traceback = r:text(), r:text(), r:text()
+    return body
   end,
   [KIND.MAKE] = function(r)
     local make = { env_id = r:option(function() return r:text(1024) end), kwargs = r:value() }
@@ -910,7 +941,8 @@ local BODIES = {
   [KIND.CLOSE] = function(r) return { slots = slots(r) } end,
 }
 
---- Reads a whole frame. Raises an error of code PROTOCOL for one that is malformed. What an env never receives has no body.
+--- Reads a whole frame. Raises an error of code PROTOCOL for one that is malformed. What an env never receives has no
+-- body.
 function rlay.read_frame(frame)
   local r = Reader(frame)
   local message = { kind = r:u8() }
@@ -934,7 +966,8 @@ rlay.write = {
   challenge = function(w, x) w:raw(x.nonce) end,
   proof = function(w, x) w:raw(x.proof) end,
   welcome = function(w, x)
-    w:pack("I2", x.wire or WIRE):u64(x.features):u64(x.max_frame):text(x.peer):option(x.proof, w.raw):raw(x.ticket or "")
+    w:pack("I2", x.wire or WIRE):u64(x.features):u64(x.max_frame):text(x.peer)
+    w:option(x.proof, w.raw):raw(x.ticket or "")
     if x.received then w:u64(x.received) end
   end,
   reject = function(w, x) w:pack("I4I2I2", x.code, x.wire_min or WIRE, x.wire_max or WIRE):text(cut(x.message)) end,
@@ -1037,7 +1070,8 @@ function rlay.sha256(text)
   return string.pack(">" .. ("I4"):rep(8), table.unpack(state))
 end
 
---- Returns the proof that one side, "dialer" or "listener", knows the token, for a Hello and a Challenge (whole frames).
+--- Returns the proof that one side, "dialer" or "listener", knows the token, for a Hello and a Challenge (whole
+-- frames).
 function rlay.prove(token, side, hello, challenge)
   -- The key has 32 bytes, less than a block of HMAC.
   local key = rlay.sha256(string.pack("<I8", #token) .. token) .. ("\0"):rep(32)
@@ -1053,16 +1087,14 @@ local function is_same(a, b)
   return difference == 0
 end
 
-local function random32()
+--- Returns 32 random bytes. Replace it where there is no /dev/urandom, by ones that cannot be guessed.
+function rlay.random32()
   local file = io.open("/dev/urandom", "rb")
   local bytes = file and file:read(32)
   if file then file:close() end
   if not bytes or #bytes < 32 then fail(CODE.USAGE, "this system has no /dev/urandom; replace rlay.random32") end
   return bytes
 end
-
---- Returns 32 random bytes. Replace it where there is no /dev/urandom, by ones that nobody can guess.
-rlay.random32 = random32
 
 -- ----- Options
 
@@ -1103,8 +1135,8 @@ end
 
 local EnvSession
 
---- One connection of a session, without a socket: `session:dial()` and `acceptor:accept()` return it. Give what arrives to
--- `receive(bytes)`, send what `take()` returns until that is nil, call `lost()` at the end. Close the socket once it
+--- One connection of a session, without a socket: `session:dial()` and `acceptor:accept()` return it. Give what arrives
+-- to `receive(bytes)`, send what `take()` returns until that is nil, call `lost()` at the end. Close the socket once it
 -- `is_finished` and all is sent, or `is_aborted`. `is_open`: the handshake is over; `error`: why it has failed.
 local Connection = class("Connection", function(self, handshake, ...)
   self.is_finished, self.is_aborted, self.is_open = false, false, false
@@ -1143,7 +1175,7 @@ function Connection:lost()
   self:abort(rlay.Error(CODE.CONNECTION_LOST, "the connection was lost"))
 end
 
---- Closes at once, without a word.
+--- Closes at once, and sends nothing more.
 function Connection:abort(err)
   if self.is_aborted or self.is_finished then return end
   self.error, self.is_aborted = self.error or err, true
@@ -1163,9 +1195,13 @@ function Connection:_open(session, their_max_frame)
   self.session, self.is_open, self._reader.limit = session, true, session._limit
 end
 
-local function read_handshake(frame)
-  if frame:byte() and frame:byte() > KIND.REJECT then malformed("a frame of kind %d in the handshake", frame:byte()) end
-  return rlay.read_frame(frame)
+--- Waits for the next frame of the handshake. Such frames have no numbers.
+local function next_handshake_frame()
+  local frame = coroutine.yield()
+  if #frame < HEADER or frame:byte() > KIND.REJECT or frame:sub(2, HEADER):find("[^\0]") then
+    malformed("a frame that is none of the handshake")
+  end
+  return frame
 end
 
 --- The dialer's handshake, for a new session or for one that has a ticket.
@@ -1176,12 +1212,12 @@ local function dialers_handshake(connection, session)
     peer = SOFTWARE, nonce = token and rlay.random32(), ticket = session._ticket, received = session._received,
   })
   connection:_push(hello)
-  local frame = coroutine.yield()
-  local answer, challenge = read_handshake(frame), nil
+  local frame = next_handshake_frame()
+  local answer, challenge = rlay.read_frame(frame), nil
   if answer.kind == KIND.CHALLENGE and token then
     challenge = frame
     connection:_push(rlay.handshake_frame("proof", { proof = rlay.prove(token, "dialer", hello, challenge) }))
-    answer = read_handshake(coroutine.yield())
+    answer = rlay.read_frame(next_handshake_frame())
   end
   local body = answer.body
   if answer.kind == KIND.REJECT then
@@ -1209,7 +1245,7 @@ end
 --- The listener's handshake: admits the dialer, or lets it resume its session.
 local function listeners_handshake(connection, acceptor)
   local token = acceptor.options.token
-  local hello_frame = coroutine.yield()
+  local hello_frame = next_handshake_frame()
   local function refuse(code, message)
     connection:_push(rlay.handshake_frame("reject", { code = code, message = message }))
     connection.error = rlay.Error(code, message)
@@ -1223,7 +1259,7 @@ local function listeners_handshake(connection, acceptor)
   if wire_min > WIRE or wire_max < WIRE then return refuse(CODE.INCOMPATIBLE, "this host speaks wire 0") end
   if role == 1 then return refuse(CODE.INCOMPATIBLE, "both ends host an environment; one has to be an agent") end
   if auth > 1 then return refuse(CODE.INCOMPATIBLE, "an unknown kind of authentication") end
-  local hello = read_handshake(hello_frame).body
+  local hello = rlay.read_frame(hello_frame).body
   if (auth == 1) ~= (token ~= nil) then
     return refuse(CODE.UNAUTHORIZED, token and "this host asks for a token" or "this host has no token")
   end
@@ -1231,7 +1267,7 @@ local function listeners_handshake(connection, acceptor)
   if token then
     local challenge = rlay.handshake_frame("challenge", { nonce = rlay.random32() })
     connection:_push(challenge)
-    local answer = read_handshake(coroutine.yield())
+    local answer = rlay.read_frame(next_handshake_frame())
     if answer.kind ~= KIND.PROOF then malformed("the dialer answered Challenge with what it should not") end
     if not is_same(answer.body.proof, rlay.prove(token, "dialer", hello_frame, challenge)) then
       return refuse(CODE.UNAUTHORIZED, "the token is another one")
@@ -1260,7 +1296,9 @@ local function listeners_handshake(connection, acceptor)
 end
 
 --- Admits agents that dial: `accept()` returns the Connection for a socket; new sessions are appended to `sessions`.
-local Acceptor = class("Acceptor", function(self, options) self.options, self.sessions = checked_options(options), {} end)
+local Acceptor = class("Acceptor", function(self, options)
+  self.options, self.sessions = checked_options(options), {}
+end)
 rlay.Acceptor = Acceptor
 
 function Acceptor:accept() return Connection(listeners_handshake, self) end
@@ -1291,8 +1329,8 @@ end
 -- ----- The session (sections 10, 13 and 21), without sockets and timers
 
 --- One request of the agent: `kind` is "make" (with `make`: `env_id`, `kwargs`, `render_mode`), "reset" (`seed`,
--- `options`), "step" (`action`), "render" or "close". `reply` takes what the environment's method would return. Once the
--- session is over, replies do nothing.
+-- `options`), "step" (`action`), "render" or "close". `reply` takes what the environment's method would return. Once
+-- the session is over, replies do nothing.
 local Turn = class("Turn", function(self, session, request, kind)
   self._session, self._request, self.kind, self.env = session, request, kind, session.env
 end)
@@ -1308,8 +1346,9 @@ function Turn:fail(message, traceback)
 end
 
 --- The session of one environment with one agent, without sockets or timers: connections bring bytes (`dial()`,
--- `acceptor:accept()`), `next_turn()` gives what the agent asks for, its Turn takes the answer. `is_lost`: the connection
--- was lost, and another one may take over. `is_over`: the session has ended, because of `error` if not in order.
+-- `acceptor:accept()`), `next_turn()` gives what the agent asks for, its Turn takes the answer. `is_lost`: the
+-- connection was lost, and another one may take over. `is_over`: the session has ended, because of `error` if not in
+-- order.
 EnvSession = class("EnvSession", function(self, options)
   self.options = options.log and options or checked_options(options)
   self.steps, self.has_begun, self.is_over, self.is_lost = 0, false, false, false
@@ -1340,7 +1379,7 @@ function EnvSession:goodbye(code, message)
   self:finish(nil)
 end
 
---- Ends the session without a word, because of `err`.
+--- Ends the session because of `err`, nil for an end in order. Of the connection there follows the close mark alone.
 function EnvSession:finish(err)
   if self.is_over then return end
   self.is_over, self.is_lost, self.error, self._turn, self._kept = true, false, err, nil, {}
@@ -1444,7 +1483,9 @@ function EnvSession:_refusal(kind, body)
     return nil
   end
   if not REQUESTS[kind] then malformed("the agent sent %s out of turn", KIND_NAMES[kind]) end
-  if state == "no env" or state == "making" then return CODE.USAGE, "the environment is not made yet; send Make first" end
+  if state == "no env" or state == "making" then
+    return CODE.USAGE, "the environment is not made yet; send Make first"
+  end
   if state ~= "open" then return CODE.CLOSED, "the environment is closed" end
   if kind == KIND.CLOSE then
     if self._turn then return CODE.BUSY, "an answer is still owed; close after it" end
@@ -1489,9 +1530,11 @@ function EnvSession:_request(kind, seq, body)
     if not self.options.exact_types and turn.options == rlay.None then turn.options = nil end
   elseif kind == KIND.CLOSE then self._state = "closing"
   elseif kind == KIND.STEP then
+    local payload = body.payload
     local ok, action = pcall(function()
-      if body.payload.values then return body.payload.values[1] end
-      local r = Reader(body.payload.packed)
+      if payload.error then error(payload.error, 0) end
+      if payload.values then return payload.values[1] end
+      local r = Reader(payload.packed)
       local rows = rlay.unpack(r, self.env.action_space, 1)
       r:finish()
       return rows[1]
@@ -1535,7 +1578,9 @@ function EnvSession:_write(turn, ...)
   if not entries_of(info) then fail(CODE.USAGE, "the info of %s is no dict", kind) end
   if type(reward) ~= "number" then fail(CODE.USAGE, "the reward is no number") end
   local space = self.env.observation_space
-  self:_send(KIND.RESULT, request, write_result, kind == "reset", space, exact(space, observation), reward, terminated, truncated, info)
+  observation = exact(space, observation)
+  local result = { kind == "reset", space, observation, reward, terminated, truncated, info }
+  self:_send(KIND.RESULT, request, write_result, table.unpack(result, 1, 7))
 end
 
 function EnvSession:_spec(turn, env)
@@ -1663,7 +1708,8 @@ function Link:settle(now)
       self.is_shut = true
       self.socket:shutdown("send")
     end
-    -- What the peer still sends is read until it closes, for a reset would take our last words from it.
+    -- Reads what the peer still sends until it closes: closing over unread bytes resets the connection, and the peer
+    -- may lose what was sent last.
     if now > self.deadline then self:close() end
   end
 end
@@ -1692,7 +1738,7 @@ function Backend:pump(timeout)
   timeout = math.max(0, math.min(timeout, self:_tick(now) - now))
   local reads, writes = { self._listener }, {}
   for _, link in ipairs(self._links) do
-    -- Who does not read is not read from.
+    -- Does not read from a peer that does not read, else its answers would fill the memory.
     if not link.is_connecting and (link.unsent == "" or link.is_ending) then reads[#reads + 1] = link end
     if link:wants_to_write() then writes[#writes + 1] = link end
     if link.is_ending or not link.connection.is_open then timeout = math.min(timeout, 0.2) end
@@ -1719,11 +1765,11 @@ function Backend:_settle()
     if link.is_over then self:_left(link) else kept[#kept + 1] = link end
   end
   self._links = kept
-  local alive = {}
+  local remaining = {}
   for _, session in ipairs(self._sessions) do
-    if session.is_over then self:_ended(session) else alive[#alive + 1] = session end
+    if session.is_over then self:_ended(session) else remaining[#remaining + 1] = session end
   end
-  self._sessions = alive
+  self._sessions = remaining
 end
 
 --- Asks the environment of a session what its agent wants.
@@ -1784,7 +1830,7 @@ function Backend:poll()
   self:pump(0)
   while #self._turns > 0 do
     local turn = table.remove(self._turns, 1)
-    -- Who has made an environment is told to close it, even if nobody waits for the answer.
+    -- Has the environment closed although the agent does not wait for the answer.
     if turn:is_open() or turn.kind == "close" then return turn end
   end
 end
@@ -1811,9 +1857,9 @@ local function with_backend(methods)
 end
 
 --- Listens at `tcp://host:port` (port 0: any) for `rlay.ClientEnv`, and hosts what `make(make)` returns for each agent;
--- `make` is given `env_id`, `kwargs` and `render_mode`. From then on `address` has the real port. Other machines can dial
--- only if there is a token. Options: `token` (else RLAY_TOKEN), `max_sessions` (1), `max_frame`, `reconnect_timeout`
--- (30 s), `kwargs` (the names of keyword arguments that agents may give), `exact_types`, `log`.
+-- `make` is given `env_id`, `kwargs` and `render_mode`. From then on `address` has the real port. Other machines can
+-- dial only if there is a token. Options: `token` (else RLAY_TOKEN), `max_sessions` (1), `max_frame`,
+-- `reconnect_timeout` (30 s), `kwargs` (the names of keyword arguments that agents may give), `exact_types`, `log`.
 rlay.ServerBackend = class("ServerBackend", function(self, make, address, options)
   init_backend(self, make, address, options)
   local host = self.host
@@ -1869,9 +1915,10 @@ end
 function rlay.ServerBackend:_note_end() end
 with_backend(rlay.ServerBackend)
 
---- Dials `rlay.ServerEnv` at `tcp://host:port`, and again after each session. A program that an agent has launched leaves
--- the address out. One session waits for an agent, up to `max_sessions` play. `run`, `pump` and `poll` raise an error where
--- trying again is pointless: another token, another release, no RLay there. Options are those of ServerBackend.
+--- Dials `rlay.ServerEnv` at `tcp://host:port`, and again after each session. A program that an agent has launched
+-- leaves the address out. One session waits for an agent, up to `max_sessions` play. `run`, `pump` and `poll` raise an
+-- error where trying again is pointless: another token, another release, no RLay there. Options are those of
+-- ServerBackend.
 rlay.ClientBackend = class("ClientBackend", function(self, make, address, options)
   local launched = os.getenv("RLAY_ADDRESS")
   address = address or launched or fail(CODE.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set")

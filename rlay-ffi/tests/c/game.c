@@ -26,6 +26,13 @@ static rlay_Status refuse(rlay_Env *env, const rlay_Turn *turn, int32_t code, co
     return rlay_env_reply_error(env, turn, code, type, strlen(type), message, strlen(message));
 }
 
+/* Refuses a step whose action could not be read: malformed bytes are the peer's fault, a value of another kind is not. */
+static rlay_Status refuse_action(rlay_Env *env, const rlay_Turn *turn, rlay_Status why) {
+    size_t length;
+    const char *text = rlay_last_error(&length, NULL);
+    return rlay_env_reply_error(env, turn, why == RLAY_PROTOCOL ? why : RLAY_ENV, "TypeError", 9, text, length);
+}
+
 static bool is_text(const char *text, size_t length, const char *wanted) {
     return length == strlen(wanted) && memcmp(text, wanted, length) == 0;
 }
@@ -68,9 +75,22 @@ static rlay_Status make(rlay_Env *env, const rlay_Turn *turn, Game *game) {
 static rlay_Status play(rlay_Env *env, const rlay_Turn *turn, Game *game) {
     Drift *drift = &game->drift[turn->slot];
     DriftObservation observation;
-    rlay_Value *info = rlay_value_dict(), *zero = NULL;
+    rlay_Value *info, *zero = NULL;
     rlay_Result result = {0};
     rlay_Status status = RLAY_OK;
+    int64_t action = 0;
+    if (turn->kind == RLAY_TURN_STEP && game->echo >= 0)
+        status = rlay_env_action_value(env, turn, &result.observation_value);
+    else if (turn->kind == RLAY_TURN_STEP)
+        status = rlay_env_action_int(env, turn, &action);
+    if (status != RLAY_OK)
+        return refuse_action(env, turn, status);
+    if (action < 0 || action > 2) {
+        char text[64];
+        snprintf(text, sizeof text, "an action from 0 to 2, not %" PRId64, action);
+        return refuse(env, turn, RLAY_ENV, "ValueError", text);
+    }
+    info = rlay_value_dict();
     if (turn->kind == RLAY_TURN_RESET) {
         rlay_value_set(info, "seeded", 6, rlay_value_bool(turn->has_seed));
         rlay_value_set(info, "options", 7, rlay_value_clone(turn->options));
@@ -83,18 +103,7 @@ static rlay_Status play(rlay_Env *env, const rlay_Turn *turn, Game *game) {
         }
     } else if (game->echo >= 0) {
         result.reward = 0.5;
-        status = rlay_env_action_value(env, turn, &result.observation_value);
     } else {
-        int64_t action;
-        status = rlay_env_action_int(env, turn, &action);
-        if (status != RLAY_OK || action < 0 || action > 2) {
-            char text[64];
-            rlay_value_free(info);
-            if (status != RLAY_OK)
-                return refuse(env, turn, RLAY_ENV, "TypeError", "an action is an integer");
-            snprintf(text, sizeof text, "an action from 0 to 2, not %" PRId64, action);
-            return refuse(env, turn, RLAY_ENV, "ValueError", text);
-        }
         drift_step(drift, action);
         rlay_value_free(info);
         info = drift_info(drift);

@@ -27,6 +27,8 @@ class Client:
     """The schemes of the addresses that the game takes."""
     sessions: int = 3
     """How many sessions its game can host at a time: 1, or 3, which are as many as tests have."""
+    judged_sessions: int = 3
+    """How many sessions it has where it dials the judge, which takes one after another."""
     steps: int = 1000
     """How many steps the longest test takes."""
     resets: bool = True
@@ -35,8 +37,6 @@ class Client:
     """Whether seeds may be of any size. Environments in Rust take those below 2^64."""
     hosts_slots: bool = False
     """Whether one session of the game can have several environments."""
-    is_judged: bool = True
-    """Whether the judge finds nothing. What it finds of the others stands in ``docs/languages.md``."""
 
 
 CLIENTS = [
@@ -51,18 +51,23 @@ CLIENTS = [
     Client("javascript", ("node", f"{SDK}/javascript/tests/game.mjs"), ("node", f"{SDK}/javascript/tests/vectors.mjs")),
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
     Client(
-        "c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq"), hosts_slots=True, is_judged=False
+        "c",
+        (f"{BUILT}/c/game",),
+        None,
+        transports=("tcp", "unix", "shm", "zmq"),
+        # Each of its sessions counts its own failures: where another one plays, its pauses grow to 5 s.
+        judged_sessions=1,
+        hosts_slots=True,
     ),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
-    Client("lua", ("lua5.4", f"{SDK}/lua/tests/game.lua"), ("lua5.4", f"{SDK}/lua/tests/vectors.lua"), is_judged=False),
-    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, steps=300, resets=False, is_judged=False),
+    Client("lua", ("lua5.4", f"{SDK}/lua/tests/game.lua"), ("lua5.4", f"{SDK}/lua/tests/vectors.lua")),
+    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, judged_sessions=1, steps=300, resets=False),
     Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
     Client(
         "godot",
         ("godot3-server", "--no-window", "--path", f"{BUILT}/godot", "-s", "tests/game.gd", "--"),
         ("sh", f"{SDK}/godot/tests/vectors.sh"),
         resets=False,
-        is_judged=False,
     ),
 ]
 
@@ -71,7 +76,7 @@ GODOT4 = os.environ.get("RLAY_GODOT4_WEB", "")
 
 if GODOT4:
     run = ("node", f"{SDK}/godot/tests/godot4/run.mjs", GODOT4)
-    CLIENTS.append(Client("godot4", (*run, "game"), (*run, "vectors"), resets=False, is_judged=False))
+    CLIENTS.append(Client("godot4", (*run, "game"), (*run, "vectors"), resets=False))
 
 if os.environ.get("RLAY_SDK_WINDOWS", ""):
     # Built by `sdk/cpp/cross.sh windows`.

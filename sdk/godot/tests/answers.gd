@@ -4,8 +4,8 @@ extends RefCounted
 const RLay = preload("res://addons/rlay/rlay.gd")
 const SHORT: Array = ["bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "f32", "f64"]
 const KINDS: Dictionary = {
-	1: "Hello", 2: "Challenge", 3: "Proof", 4: "Welcome", 5: "Reject", 9: "Goodbye", 10: "Error", 0x20: "Make", 0x21: "Reset",
-	0x22: "Step", 0x23: "Render", 0x24: "Attribute", 0x25: "Close",
+	1: "Hello", 2: "Challenge", 3: "Proof", 4: "Welcome", 5: "Reject", 9: "Goodbye", 10: "Error",
+	0x20: "Make", 0x21: "Reset", 0x22: "Step", 0x23: "Render", 0x24: "Attribute", 0x25: "Close",
 }
 
 
@@ -161,12 +161,14 @@ class Meaning:
 				var sides: Array = ["shape", Json.list(Json.u64s(x.shape)), "low", bound(x.low), "high", bound(x.high)]
 				return Json.entries(["Box", Json.entries(dtype(x.dtype) + sides)])
 			RLay.Tag.DISCRETE:
-				var type: String = dtype(x.dtype)[1]
-				return Json.entries(["Discrete", Json.entries(["dtype", type, "n", Json.u64(x.n), "start", str(x.start)])])
+				var integers: Array = ["dtype", dtype(x.dtype)[1], "n", Json.u64(x.n), "start", str(x.start)]
+				return Json.entries(["Discrete", Json.entries(integers)])
 			RLay.Tag.MULTI_BINARY:
-				return Json.entries(["MultiBinary", Json.entries(["shape", Json.list(Json.u64s(x.shape)), "n_is_int", Json.flag(x.is_int)])])
+				var fields: Array = ["shape", Json.list(Json.u64s(x.shape)), "n_is_int", Json.flag(x.is_int)]
+				return Json.entries(["MultiBinary", Json.entries(fields)])
 			RLay.Tag.MULTI_DISCRETE:
-				var lists: Array = ["shape", Json.list(Json.u64s(x.shape)), "nvec", Json.list(x.nvec), "start", Json.list(x.start)]
+				var lists: Array = ["nvec", Json.list(x.nvec), "start", Json.list(x.start)]
+				lists = ["shape", Json.list(Json.u64s(x.shape))] + lists
 				return Json.entries(["MultiDiscrete", Json.entries(dtype(x.dtype) + lists)])
 			RLay.Tag.TEXT:
 				var lengths: Array = ["min_length", Json.u64(x.min_length), "max_length", Json.u64(x.max_length)]
@@ -348,6 +350,8 @@ func _frame(bytes: PackedByteArray) -> String:
 	if body == null:
 		return "unread"
 	var kind: int = message["kind"]
+	if kind == RLay.Kind.STEP and typeof(body["payload"]) == TYPE_OBJECT:
+		return "refused " + body["payload"].message
 	var w = RLay.Writer.new()
 	w.header(kind, message["seq"], message["ack"], message["re"])
 	var payload: Array = []
@@ -355,8 +359,9 @@ func _frame(bytes: PackedByteArray) -> String:
 	match kind:
 		RLay.Kind.HELLO:
 			of = Json.entries([
-				"wire_min", body["wire_min"], "wire_max", body["wire_max"], "role", "\"Env\"" if body["role"] == 1 else "\"Agent\"",
-				"auth", body["auth"], "features", Json.u64(body["features"]), "max_frame", Json.u64(body["max_frame"]),
+				"wire_min", body["wire_min"], "wire_max", body["wire_max"],
+				"role", "\"Env\"" if body["role"] == 1 else "\"Agent\"", "auth", body["auth"],
+				"features", Json.u64(body["features"]), "max_frame", Json.u64(body["max_frame"]),
 				"peer", Json.text(body["peer"]), "nonce", Json.bytes_or_null(body["nonce"]), "resume", _resume(body),
 			])
 			w = RLay.Messages.hello(body)
@@ -386,8 +391,10 @@ func _frame(bytes: PackedByteArray) -> String:
 			RLay.Messages.failure(w, failure, body["fatal"], body["slots"])
 			var texts: Array = ["error_type", Json.text(body["error_type"]), "message", Json.text(body["message"])]
 			texts = texts + ["traceback", Json.text(body["traceback"])]
-			var numbers: Array = ["code", body["code"], "fatal", Json.flag(body["fatal"]), "slots", Json.list(body["slots"])]
-			of = Json.entries(numbers + ["failure", Json.entries(texts)])
+			of = Json.entries([
+				"code", body["code"], "fatal", Json.flag(body["fatal"]), "slots", Json.list(body["slots"]),
+				"failure", Json.entries(texts),
+			])
 		RLay.Kind.MAKE:
 			of = _make(w, body)
 		RLay.Kind.RESET:
@@ -400,8 +407,10 @@ func _frame(bytes: PackedByteArray) -> String:
 		_:
 			of = Json.list(body["slots"])
 			w.slots(body["slots"])
-	var head: Array = ["kind", "\"" + KINDS[kind] + "\"", "seq", Json.u64(message["seq"]), "ack", Json.u64(message["ack"])]
-	var meaning: String = Json.entries(head + ["re", Json.u64(message["re"]), "body", of] + payload)
+	var head: Array = ["kind", "\"" + KINDS[kind] + "\""]
+	for number in ["seq", "ack", "re"]:
+		head = head + [number, Json.u64(message[number])]
+	var meaning: String = Json.entries(head + ["body", of] + payload)
 	if typeof(w) == TYPE_PACKED_BYTE_ARRAY:
 		return "ok %s %s" % [meaning, RLay.Bytes.part(w, 4, w.size()).hex_encode()]
 	return _ok(meaning, w)

@@ -20,8 +20,8 @@ class Agent:
 
 	func hello(ticket = null, received = null) -> PackedByteArray:
 		return RLay.Messages.hello({
-			"wire_min": 0, "wire_max": 0, "role": 0, "auth": 0, "features": 1 if ticket == null else 3, "max_frame": 1 << 20,
-			"peer": "test", "nonce": null, "ticket": ticket, "received": received,
+			"wire_min": 0, "wire_max": 0, "role": 0, "auth": 0, "features": 1 if ticket == null else 3,
+			"max_frame": 1 << 20, "peer": "test", "nonce": null, "ticket": ticket, "received": received,
 		})
 
 	func make() -> PackedByteArray:
@@ -71,6 +71,7 @@ class Agent:
 func run() -> void:
 	_proofs()
 	_a_session()
+	_numbers_in_the_handshake()
 	_what_cannot_be_sent()
 	_resuming()
 	_values()
@@ -151,6 +152,21 @@ func _a_session() -> void:
 	check(session.is_lost and not session.is_over, "a lost connection can be resumed")
 
 
+func _numbers_in_the_handshake() -> void:
+	var welcome: PackedByteArray = RLay.Messages.welcome({
+		"wire": 0, "features": 0, "max_frame": 1 << 20, "peer": "test", "proof": null, "ticket": null,
+		"received": null,
+	})
+	for number in [0, 1]:
+		# The length takes four bytes, and the number stands eight bytes behind it.
+		welcome[12] = number
+		var session = RLay.EnvSession.new(_options())
+		var connection = session.dial()
+		connection.receive(welcome)
+		check(connection.is_open == (number == 0), "a Welcome of number %d" % [number])
+		check(connection.is_aborted == (number == 1), "the end of it for number %d" % [number])
+
+
 func _what_cannot_be_sent() -> void:
 	for answer in [[[1, 2, 3], {}], [["a", "b"], {}], null, [[0, 0], null], [[0, 0], {[1]: 2}]]:
 		var opened: Array = _opened()
@@ -179,9 +195,9 @@ func _resuming() -> void:
 	var later = acceptor.accept()
 	later.receive(agent.hello(session.ticket, 7))
 	check(session.is_over and later.is_aborted, "more received than sent ends the session")
-	var stranger = acceptor.accept()
-	stranger.receive(agent.hello(RLay.Tokens.random32(), 0))
-	check(agent.take(stranger) == [RLay.Kind.REJECT], "an unknown ticket is refused")
+	var unknown = acceptor.accept()
+	unknown.receive(agent.hello(RLay.Tokens.random32(), 0))
+	check(agent.take(unknown) == [RLay.Kind.REJECT], "an unknown ticket is refused")
 
 
 func _values() -> void:

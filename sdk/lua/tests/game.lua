@@ -28,6 +28,9 @@ local function numbers(n, f)
   return all
 end
 
+--- Returns the info of a reset.
+local function seen(seed, options) return rlay.Map({ { "seeded", seed ~= nil }, { "options", options } }) end
+
 local Drift = {
   metadata = { render_modes = { "rgb_array", "ansi" }, render_fps = 25 },
   details = { reward_threshold = 60, nondeterministic = false, max_episode_steps = 100 },
@@ -55,7 +58,7 @@ function Drift:reset(seed, options)
   self.fuel = 20 + self.next() % 12
   self.board = numbers(64, function() return self.next() & 255 end)
   self:lamps()
-  return self:observe(), rlay.Map({ { "seeded", seed ~= nil }, { "options", options } })
+  return self:observe(), seen(seed, options)
 end
 
 function Drift:step(given)
@@ -70,7 +73,8 @@ function Drift:step(given)
   self:lamps()
   local terminated = self.x > 2 or self.x < -2 or self.fuel == 0
   local far = self.x > 1 or self.x < -1
-  local info = rlay.Map({ { "t", self.t }, { "speed", math.abs(self.v) }, { "far", far }, { "name", "drift – é漢🎲" } })
+  local name = "drift – é漢🎲"
+  local info = rlay.Map({ { "t", self.t }, { "speed", math.abs(self.v) }, { "far", far }, { "name", name } })
   return self:observe(), 1 - self.x * self.x, terminated, self.t >= 100, info
 end
 
@@ -124,7 +128,9 @@ local function zero(space)
     Discrete = function() return space.start end,
     MultiDiscrete = function() return rlay.NdArray(space.dtype, space.shape, space.start) end,
     Text = function() return space.charset:match(utf8.charpattern):rep(space.min_length) end,
-    Tuple = function() return rlay.TupleValue(numbers(#space.spaces, function(i) return zero(space.spaces[i + 1]) end)) end,
+    Tuple = function()
+      return rlay.TupleValue(numbers(#space.spaces, function(i) return zero(space.spaces[i + 1]) end))
+    end,
     Dict = function()
       return rlay.Map(numbers(#space.entries, function(i)
         local entry = space.entries[i + 1]
@@ -146,7 +152,7 @@ local function echo(case)
   return {
     observation_space = space,
     action_space = space,
-    reset = function(_, seed, options) return zero(space), rlay.Map({ { "seeded", seed ~= nil }, { "options", options } }) end,
+    reset = function(_, seed, options) return zero(space), seen(seed, options) end,
     step = function(_, action) return action, 0.5, false, false, {} end,
   }
 end

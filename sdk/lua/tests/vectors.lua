@@ -59,7 +59,9 @@ local VALUES = {
   Map = function(x) return array(x, pair) end,
   NdArray = function(x) return elements(x.dtype, x.shape, x.data) end,
   Scalar = function(x) return elements(x.dtype, {}, x.data) end,
-  GraphInstance = function(x) return object("nodes", value(x.nodes), "edges", value(x.edges), "edge_links", value(x.edge_links)) end,
+  GraphInstance = function(x)
+    return object("nodes", value(x.nodes), "edges", value(x.edges), "edge_links", value(x.edge_links))
+  end,
   Opaque = function(x) return object("type_name", quoted(x.type_name), "repr", quoted(x.repr)) end,
 }
 local NAMES = { TupleValue = "Tuple", Map = "Dict", NdArray = "Array", GraphInstance = "Graph" }
@@ -69,14 +71,15 @@ function value(x)
   local kind = math.type(x) or type(x)
   if kind == "boolean" then return object("Bool", tostring(x)) end
   if kind == "integer" then return object("Int", ("%d"):format(x)) end
-  if kind == "float" then return object("Float", quoted(("%016x"):format(string.unpack("<i8", string.pack("<d", x))))) end
+  if kind == "float" then
+    local bits = string.unpack("<i8", string.pack("<d", x))
+    return object("Float", quoted(("%016x"):format(bits)))
+  end
   if kind == "string" then return object("Str", quoted(x)) end
   return object(NAMES[x.class] or x.class, VALUES[x.class](x))
 end
 
 -- ----- Spaces, which the client never receives. The classes refuse what is malformed.
-
-local DTYPE_SIZES = { bool = 1, int8 = 1, uint8 = 1, int16 = 2, uint16 = 2, float16 = 2, int32 = 4, uint32 = 4, float32 = 4 }
 
 local function read_space(r)
   r:enter()
@@ -143,20 +146,26 @@ local space
 local SPACES = {
   Box = function(x)
     local short, is_big = dtype(x.dtype)
-    return object("dtype", short, "big_endian", is_big, "shape", array(x.shape, unsigned), "low", bound(x.low), "high", bound(x.high))
+    local bounds = { "low", bound(x.low), "high", bound(x.high) }
+    return object("dtype", short, "big_endian", is_big, "shape", array(x.shape, unsigned), table.unpack(bounds))
   end,
-  Discrete = function(x) return object("dtype", (dtype(x.dtype)), "n", unsigned(x.n), "start", ("%d"):format(x.start)) end,
+  Discrete = function(x)
+    return object("dtype", (dtype(x.dtype)), "n", unsigned(x.n), "start", ("%d"):format(x.start))
+  end,
   MultiBinary = function(x) return object("shape", array(x.shape, unsigned), "n_is_int", tostring(x.is_int)) end,
   MultiDiscrete = function(x)
     local short, is_big = dtype(x.dtype)
-    local numbers = { nvec = array(x.nvec, tostring), start = array(x.start, tostring) }
-    return object("dtype", short, "big_endian", is_big, "shape", array(x.shape, unsigned), "nvec", numbers.nvec, "start", numbers.start)
+    local numbers = { "nvec", array(x.nvec, tostring), "start", array(x.start, tostring) }
+    return object("dtype", short, "big_endian", is_big, "shape", array(x.shape, unsigned), table.unpack(numbers))
   end,
   Text = function(x)
-    return object("min_length", unsigned(x.min_length), "max_length", unsigned(x.max_length), "charset", quoted(x.charset))
+    local lengths = { "min_length", unsigned(x.min_length), "max_length", unsigned(x.max_length) }
+    return object("charset", quoted(x.charset), table.unpack(lengths))
   end,
   Tuple = function(x) return array(x.spaces, space) end,
-  Dict = function(x) return array(x.entries, function(entry) return array({ value(entry[1]), space(entry[2]) }) end) end,
+  Dict = function(x)
+    return array(x.entries, function(entry) return array({ value(entry[1]), space(entry[2]) }) end)
+  end,
   Sequence = function(x) return object("space", space(x.space), "stack", tostring(x.stack)) end,
   Graph = function(x) return object("node", space(x.node), "edge", or_null(x.edge, space)) end,
   OneOf = function(x) return array(x.spaces, space) end,
@@ -204,7 +213,9 @@ local FRAMES = {
     local rest = { "proof", or_null(x.proof, bytes_in), "ticket", or_null(x.ticket, bytes_in) }
     return with({ { "wire", "features", "max_frame", "peer", "received" }, x }, table.unpack(rest)), rlay.write.welcome
   end,
-  [KIND.REJECT] = function(x) return object(pick({ "code", "wire_min", "wire_max", "message" }, x)), rlay.write.reject end,
+  [KIND.REJECT] = function(x)
+    return object(pick({ "code", "wire_min", "wire_max", "message" }, x)), rlay.write.reject
+  end,
   [KIND.GOODBYE] = function(x) return object(pick({ "code", "message" }, x)), rlay.write.goodbye end,
   [KIND.ERROR] = function(x)
     local failure = object(pick({ "error_type", "message", "traceback" }, x))
@@ -212,7 +223,8 @@ local FRAMES = {
   end,
   [KIND.MAKE] = function(x)
     local mode = quoted(({ [0] = "Disabled", "NextStep", "SameStep" })[x.autoreset])
-    return with({ { "env_id", "render_mode", "slots" }, x }, "kwargs", value(x.kwargs), "autoreset_mode", mode), function(w)
+    local body = with({ { "env_id", "render_mode", "slots" }, x }, "kwargs", value(x.kwargs), "autoreset_mode", mode)
+    return body, function(w)
       w:option(x.env_id, w.text):value(x.kwargs):option(x.render_mode, w.text):u32(x.slots):u8(x.autoreset)
     end
   end,
@@ -233,6 +245,7 @@ local FRAMES = {
     end
   end,
   [KIND.STEP] = function(x)
+    if x.payload.error then error(x.payload.error, 0) end
     local packed, values = x.payload.packed, x.payload.values
     local payload = packed and object("Packed", quoted_hex(packed)) or object("Values", array(values, value))
     return array(x.slots, unsigned), function(w)
@@ -269,7 +282,10 @@ local function frame(bytes)
   for known, kind in pairs(KIND) do
     if kind == message.kind then name = known:sub(1, 1) .. known:sub(2):lower() end
   end
-  local given = { "kind", quoted(name), "seq", unsigned(message.seq), "ack", unsigned(message.ack), "re", unsigned(message.re) }
+  local given = { "kind", quoted(name) }
+  for _, number in ipairs({ "seq", "ack", "re" }) do
+    table.move({ number, unsigned(message[number]) }, 1, 2, #given + 1, given)
+  end
   table.move({ "body", body, payload and "payload", payload }, 1, 4, #given + 1, given)
   local w = rlay.Writer():header(message.kind, message.seq, message.ack, message.re)
   w.allows_opaque, w.keys = true, 4096

@@ -46,7 +46,7 @@ classdef Backend < handle
       while isempty(turn) && ~isempty(self.turns)
         first = self.turns{1};
         self.turns(1) = [];
-        % Who has made an environment is told to close it, even if nobody waits for the answer.
+        % Has the environment closed although the agent does not wait for the answer.
         if first.isOpen() || strcmp(first.kind, 'close')
           turn = first;
         end

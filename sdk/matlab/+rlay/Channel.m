@@ -1,6 +1,7 @@
 classdef Channel < handle
-%CHANNEL A connected socket. kind is 'client' (a tcpclient of MATLAB, or of Octave's package instrument-control), 'server'
-%   (a tcpserver of MATLAB, which cannot end the connection that it has) or 'descriptor' (of Octave's package sockets).
+%CHANNEL A connected socket.
+%   kind is 'client' (a tcpclient of MATLAB, or of Octave's package instrument-control), 'server' (a tcpserver of
+%   MATLAB, which cannot end the connection that it has) or 'descriptor' (of Octave's package sockets).
   properties
     isLost = false
     kind
@@ -78,8 +79,8 @@ classdef Channel < handle
   methods (Access = private)
     function bytes = wait(self, timeout)
       if self.isOctave
-        % Octave's read returns what is there when the time is over, and only the next one fails where the connection has
-        % ended meanwhile: so the time is short.
+        % Octave's read returns what is there when the time is over, and only the next one fails where the connection
+        % has ended meanwhile: so the time is short.
         self.socket.Timeout = max(min(timeout, 0.05), 0.001);
         bytes = reshape(read(self.socket, 1), 1, []);
         return

@@ -1,13 +1,14 @@
 classdef ClientBackend < rlay.Backend
-%CLIENTBACKEND Dials rlay.ServerEnv, and again after each session: rlay.ClientBackend(@make, 'tcp://127.0.0.1:5005').run()
-%   make(wanted) returns the environment; wanted is a struct of envId, kwargs and renderMode. A program that an agent has
-%   launched gives '' for the address. Options follow as names and values, see rlay.options. run and poll raise an error
-%   where trying again is pointless: another token, another release, no RLay there.
+%CLIENTBACKEND Dials rlay.ServerEnv, and again after each session.
+%   rlay.ClientBackend(@make, 'tcp://127.0.0.1:5005').run()
+%   make(wanted) returns the environment; wanted is a struct of envId, kwargs and renderMode. A program that an agent
+%   has launched gives '' for the address. Options follow as names and values, see rlay.options. run and poll raise an
+%   error where trying again is pointless: another token, another release, no RLay there.
 %
 %   An environment is an object or a struct of function handles with observationSpace, actionSpace,
-%   [observation, info] = reset(seed, options) and [observation, reward, terminated, truncated, info] = step(action), and
-%   may have metadata, details (struct of rewardThreshold, nondeterministic, maxEpisodeSteps), render() and close().
-%   Without step it is served by poll().
+%   [observation, info] = reset(seed, options) and
+%   [observation, reward, terminated, truncated, info] = step(action), and may have metadata, details (struct of
+%   rewardThreshold, nondeterministic, maxEpisodeSteps), render() and close(). Without step it is served by poll().
   properties (Access = private)
     isLaunched
     hasDialed = false
@@ -49,7 +50,8 @@ classdef ClientBackend < rlay.Backend
           socket = tcpclient(self.host, self.port, 'ConnectTimeout', 5, 'EnableTransferDelay', false);
         end
       catch err
-        self.failed(struct('identifier', 'rlay:lost', 'message', err.message), ~isempty(strfind(err.message, 'refused'))); %#ok<STREMP>
+        isRefused = ~isempty(strfind(err.message, 'refused')); %#ok<STREMP>
+        self.failed(rlay.failure(10, err.message), isRefused);
         return
       end
       self.links{1} = rlay.Link(self.session.dial(), rlay.Channel(socket, 'client'));

@@ -1,8 +1,8 @@
 classdef Connection < handle
 %CONNECTION One connection of a session, without a socket (sections 9, 13 and 21 of docs/wire.md).
-%   Give what arrives to receive(bytes), send what take() returns, call lost() at the end. Close the socket once isFinished
-%   and all is sent, or isAborted. It dials for a session (rlay.EnvSession.dial), or listens for a host that has the
-%   methods find(ticket) and admit() (rlay.ServerBackend).
+%   Give what arrives to receive(bytes), send what take() returns, call lost() at the end. Close the socket once
+%   isFinished and all is sent, or isAborted. It dials for a session (rlay.EnvSession.dial), or listens for a host that
+%   has the methods find(ticket) and admit() (rlay.ServerBackend).
   properties
     session = []
     number % tells connections apart
@@ -40,8 +40,8 @@ classdef Connection < handle
         nonce = rlay.random32();
       end
       self.hello = handshakeFrame(1, struct('wireMin', 0, 'wireMax', 0, 'role', 1, 'auth', hasToken, ...
-        'features', 1 + 2 * ~isempty(session.ticket), 'maxFrame', options.maxFrame, 'peer', software(), 'nonce', nonce, ...
-        'ticket', session.ticket, 'received', session.received));
+        'features', 1 + 2 * ~isempty(session.ticket), 'maxFrame', options.maxFrame, 'peer', software(), ...
+        'nonce', nonce, 'ticket', session.ticket, 'received', session.received));
       self.push(self.hello);
     end
 
@@ -92,7 +92,7 @@ classdef Connection < handle
       self.abort(rlay.failure(10, 'the connection was lost'));
     end
     function abort(self, err)
-      %ABORT Closes at once, without a word.
+      %ABORT Closes at once, and sends nothing more.
       if ~self.isAborted && ~self.isFinished
         if isempty(self.failure)
           self.failure = err;
@@ -114,8 +114,9 @@ classdef Connection < handle
 
   methods (Access = private)
     function handshake(self, frame)
-      if ~isempty(frame) && frame(1) > 5
-        error('rlay:protocol', 'a frame of kind %d in the handshake', frame(1));
+      % Frames of the handshake have no numbers.
+      if numel(frame) < 32 || frame(1) > 5 || any(frame(2:32))
+        error('rlay:protocol', 'a frame that is none of the handshake');
       end
       switch self.stage
         case 'welcome'

@@ -1,14 +1,15 @@
 classdef EnvSession < handle
-%ENVSESSION The session of one environment with one agent, without sockets or timers (sections 10, 13 and 21 of docs/wire.md).
-%   Connections bring bytes (dial, or rlay.ServerBackend's), nextTurn gives what the agent asks for, its rlay.Turn takes
-%   the answer. isLost: the connection was lost, and another one may take over. isOver: the session has ended, because of
-%   failure (struct of identifier and message) if not in order.
+%ENVSESSION The session of one environment with one agent, without sockets or timers.
+%   Sections 10, 13 and 21 of docs/wire.md. Connections bring bytes (dial, or rlay.ServerBackend's), nextTurn gives what
+%   the agent asks for, its rlay.Turn takes the answer. isLost: the connection was lost, and another one may take over.
+%   isOver: the session has ended, because of failure (struct of identifier and message) if not in order.
   properties
     options
     env = []
     renderMode = []
     steps = 0
     hasBegun = false % whether the agent has asked for an environment
+    since
     isOver = false
     isLost = false
     lostAt = 0
@@ -31,6 +32,7 @@ classdef EnvSession < handle
   methods
     function self = EnvSession(options)
       self.options = options;
+      self.since = rlay.clock();
     end
     function connection = dial(self)
       %DIAL A new Connection, for a socket that was dialed: the first, or one that takes over from a lost one.
@@ -53,7 +55,7 @@ classdef EnvSession < handle
       end
     end
     function finish(self, failure)
-      %FINISH Ends the session without a word.
+      %FINISH Ends the session, of which the agent is told by the close mark alone.
       if self.isOver
         return
       end
@@ -229,7 +231,8 @@ classdef EnvSession < handle
       end
     end
     function sendError(self, re, code, errorType, message, traceback)
-      said = struct('code', code, 'fatal', false, 'slots', [], 'errorType', errorType, 'message', message, 'traceback', traceback);
+      said = struct('code', code, 'fatal', false, 'slots', [], 'errorType', errorType, 'message', message, ...
+        'traceback', traceback);
       self.send(10, re, @(w) rlay.writeBody(w, 10, said));
     end
 
@@ -295,19 +298,21 @@ classdef EnvSession < handle
           turn.seed = seedOf(body.seeds{1});
           turn.options = self.given(body.options);
         case 'step'
-          try
-            if body.payload.isPacked
-              r = rlay.Reader(body.payload.bytes);
-              rows = rlay.unpack(r, self.env.actionSpace, 1);
+          payload = body.payload;
+          if payload.isPacked
+            try
+              r = rlay.Reader(payload.bytes);
+              payload.values = rlay.unpack(r, self.env.actionSpace, 1);
               r.finish();
-            else
-              rows = body.payload.values;
+            catch err
+              payload.failure = err;
             end
-          catch err
-            self.answerError(turn, 8, err);
+          end
+          if ~isempty(payload.failure)
+            self.answerError(turn, 8, payload.failure);
             return
           end
-          turn.action = self.given(rows{1});
+          turn.action = self.given(payload.values{1});
         case 'close'
           self.state = 'closing';
       end

@@ -22,7 +22,8 @@ classdef Link < handle
         connection.abort(rlay.failure(10, 'the handshake took too long'));
       end
       if connection.isFinished && isinf(self.endsAt)
-        % What the peer still sends is read until it closes, for a reset would take our last words from it.
+        % Reads on for a second: closing over unread bytes resets the connection, and the peer may lose what was sent
+        % last.
         self.endsAt = now + 1;
       end
       if self.channel.isLost

@@ -40,7 +40,8 @@ classdef Listener < handle
       self.port = double(port);
     end
     function left = wait(self, channels, timeout)
-      %WAIT Waits until there is something to accept or to receive; returns for how long channels have to wait themselves.
+      %WAIT Waits until there is something to accept or to receive.
+      %   Returns for how long channels have to wait themselves.
       left = timeout;
       if self.isOctave
         numbers = [self.server cellfun(@(channel) channel.descriptor(), channels)];

@@ -1,5 +1,6 @@
 function space = MultiBinary(n, isShape)
-%MULTIBINARY Arrays of 0 and 1: rlay.MultiBinary(4), rlay.MultiBinary([2 3]). rlay.MultiBinary(4, true) is [4] in Python.
+%MULTIBINARY Arrays of 0 and 1: rlay.MultiBinary(4), rlay.MultiBinary([2 3]).
+%   rlay.MultiBinary(4, true) is MultiBinary([4]) in Python.
   space = rlay.Space('MultiBinary');
   space.dtype = 'int8';
   space.shape = uint64(n(:).');

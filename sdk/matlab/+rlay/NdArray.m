@@ -17,7 +17,8 @@ classdef NdArray
         bytes = rlay.toBytes(known, numbers);
       end
       if numel(bytes) ~= total
-        error('rlay:usage', '%d elements for an array of shape [%s]', floor(numel(bytes) / known.size), num2str(double(shape)));
+        n = floor(numel(bytes) / known.size);
+        error('rlay:usage', '%d elements for an array of shape [%s]', n, num2str(double(shape)));
       end
       self.dtype = dtype;
       self.shape = uint64(shape(:).');

@@ -168,15 +168,21 @@ classdef Reader < handle
     end
     function x = payload(self, rows)
       %PAYLOAD A payload, which ends the frame: a struct of isPacked and the bytes, or the values of as many rows.
+      %   Where the values are malformed it has a failure, for that ends the request, not the session.
+      x = struct('isPacked', false, 'bytes', [], 'values', {{}}, 'failure', []);
       form = self.u32();
       if form > 1
         error('rlay:protocol', 'an unknown form of a payload');
       elseif form == 1
-        values = cell(1, rows);
-        for i = 1:rows
-          values{i} = self.value();
+        try
+          for i = 1:rows
+            x.values{i} = self.value();
+          end
+          self.finish();
+        catch err
+          x.failure = err;
+          self.at = numel(self.bytes) + 1;
         end
-        x = struct('isPacked', false, 'bytes', [], 'values', {values});
         return
       end
       n = self.u64();
@@ -188,7 +194,8 @@ classdef Reader < handle
       if n ~= self.left()
         error('rlay:protocol', 'a payload of another length than announced');
       end
-      x = struct('isPacked', true, 'bytes', self.raw(n), 'values', {{}});
+      x.isPacked = true;
+      x.bytes = self.raw(n);
     end
   end
   methods (Access = private)

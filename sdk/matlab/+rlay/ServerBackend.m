@@ -1,16 +1,18 @@
 classdef ServerBackend < rlay.Backend
-%SERVERBACKEND Listens for rlay.ClientEnv, one agent after another: rlay.ServerBackend(@make, 'tcp://127.0.0.1:5005').run()
-%   make and options are those of rlay.ClientBackend. With port 0, address has the real port from then on. Other machines
-%   can dial only if there is a token.
+%SERVERBACKEND Listens for rlay.ClientEnv, one agent after another.
+%   rlay.ServerBackend(@make, 'tcp://127.0.0.1:5005').run()
+%   make and options are those of rlay.ClientBackend. With port 0, address has the real port from then on. Other
+%   machines can dial only if there is a token.
   properties (Access = private)
     listener
   end
   methods
     function self = ServerBackend(make, address, varargin)
       self = self@rlay.Backend(make, address, varargin{:});
-      isLoopback = any(strcmp(self.host, {'localhost', '::1'})) || ~isempty(regexp(self.host, '^127(\.\d+){3}$', 'once'));
+      isLoopback = ~isempty(regexp(self.host, '^(localhost|::1|127(\.\d+){3})$', 'once'));
       if ~isLoopback && isempty(self.options.token)
-        error('rlay:address', '%s: other machines can dial this address; set a token (RLAY_TOKEN, at both ends)', address);
+        error('rlay:address', ...
+          '%s: other machines can dial this address; set a token (RLAY_TOKEN, at both ends)', address);
       end
       self.listener = rlay.Listener(self.host, self.port, isLoopback);
       shown = self.host;
@@ -30,13 +32,17 @@ classdef ServerBackend < rlay.Backend
       end
     end
     function session = admit(self)
-      %ADMIT A new session, or [] if there is no room. An agent that is away gives way.
+      %ADMIT A new session, or [] if there is no room.
+      %   Makes room where the session has not begun in the time of a handshake, or has lost its agent.
       session = [];
       if ~isempty(self.session)
-        if ~self.session.isOver && ~self.session.isLost
+        if ~self.session.hasBegun && rlay.clock() - self.session.since > 5
+          self.session.goodbye(5, 'another agent waits');
+        elseif self.session.isLost
+          self.session.finish(rlay.failure(10, 'the agent was away when another one came'));
+        elseif ~self.session.isOver
           return
         end
-        self.session.finish(rlay.failure(10, 'the agent was away when another one came'));
         self.sessionOver();
       end
       session = rlay.EnvSession(self.options);

@@ -101,7 +101,8 @@ classdef Writer < handle
         error('rlay:usage', 'a %s is no space', class(space));
       end
       self.enter();
-      kinds = {'Box', 'Discrete', 'MultiBinary', 'MultiDiscrete', 'Text', 'Tuple', 'Dict', 'Sequence', 'Graph', 'OneOf'};
+      kinds = {'Box', 'Discrete', 'MultiBinary', 'MultiDiscrete', 'Text', 'Tuple', 'Dict', 'Sequence', 'Graph', ...
+        'OneOf'};
       self.u32(find(strcmp(space.kind, kinds)) - 1);
       if any(strcmp(space.kind, {'Box', 'Discrete', 'MultiDiscrete'}))
         known = rlay.dtype(space.dtype);
@@ -160,7 +161,8 @@ classdef Writer < handle
     end
     function packed(self, bytes)
       pad = mod(-(self.total + 16), 64);
-      self.raw([zeros(1, 4, 'uint8') typecast(uint64(numel(bytes)), 'uint8') typecast(uint32(pad), 'uint8') zeros(1, pad, 'uint8') bytes]);
+      head = [zeros(1, 4, 'uint8') typecast(uint64(numel(bytes)), 'uint8') typecast(uint32(pad), 'uint8')];
+      self.raw([head zeros(1, pad, 'uint8') bytes]);
     end
   end
   methods (Access = private)

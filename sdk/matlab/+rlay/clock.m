@@ -1,5 +1,5 @@
 function seconds = clock()
-%CLOCK Seconds since the first call, by a clock that nobody sets.
+%CLOCK Seconds since the first call, by a clock that cannot be set.
   persistent started
   if isempty(started)
     started = tic();

@@ -3,10 +3,11 @@ function known = dtype(which)
 %   ">float32" is the big-endian form of "float32"; elements are little-endian all the same.
   persistent names sizes classes
   if isempty(names)
-    names = {'bool', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'float16', 'float32', 'float64'};
+    names = {'bool', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', ...
+      'float16', 'float32', 'float64'};
     sizes = [1 1 2 4 8 1 2 4 8 2 4 8];
     % What an element is typecast to. A float16 has no class here, only its bits.
-    classes = {'uint8', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'uint16', 'single', 'double'};
+    classes = [{'uint8'} names(2:9) {'uint16', 'single', 'double'}];
   end
   isBig = false;
   if ischar(which)

@@ -8,7 +8,8 @@ function x = fit(space, x)
       shape = double(space.shape);
       if numel(shape) > 1 && ~isvector(x)
         if ~isequal(size(x), shape) && ~isequal(size(x), withoutOnes(shape))
-          error('rlay:usage', 'an observation of size [%s], where the space has [%s]', num2str(size(x)), num2str(shape));
+          error('rlay:usage', 'an observation of size [%s], where the space has [%s]', ...
+            num2str(size(x)), num2str(shape));
         end
         x = permute(x, numel(shape):-1:1);
       end
@@ -19,7 +20,8 @@ function x = fit(space, x)
       end
     case 'Tuple'
       if iscell(x) && numel(x) == numel(space.spaces)
-        x = rlay.TupleValue(cellfun(@rlay.fit, reshape(space.spaces, 1, []), reshape(x, 1, []), 'UniformOutput', false));
+        members = reshape(space.spaces, 1, []);
+        x = rlay.TupleValue(cellfun(@rlay.fit, members, reshape(x, 1, []), 'UniformOutput', false));
       end
     case 'Dict'
       if isstruct(x) && isscalar(x) && all(cellfun(@ischar, space.keys)) && all(isfield(x, space.keys))

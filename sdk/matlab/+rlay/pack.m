@@ -7,7 +7,8 @@ function [ok, bytes] = pack(space, rows)
       parts = cell(1, numel(rows));
       for i = 1:numel(rows)
         row = rows{i};
-        if ~isa(row, 'rlay.NdArray') || space.dtype(1) == '>' || ~strcmp(row.dtype, space.dtype) || ~sameShape(row.shape, space.shape)
+        isArray = isa(row, 'rlay.NdArray') && space.dtype(1) ~= '>';
+        if ~isArray || ~strcmp(row.dtype, space.dtype) || ~sameShape(row.shape, space.shape)
           return
         end
         parts{i} = row.data;

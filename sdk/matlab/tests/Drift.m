@@ -23,8 +23,9 @@ classdef Drift < handle
         error('game:mode', 'no render mode %s', mode);
       end
       self.mode = mode;
-      self.observationSpace = rlay.Dict('board', rlay.Box(0, 255, [8 8], 'uint8'), 'dials', rlay.MultiDiscrete([3 5]), ...
-        'fuel', rlay.Discrete(32), 'lights', rlay.MultiBinary(4), 'position', rlay.Box(-Inf, Inf, 2, 'float64'));
+      self.observationSpace = rlay.Dict('board', rlay.Box(0, 255, [8 8], 'uint8'), ...
+        'dials', rlay.MultiDiscrete([3 5]), 'fuel', rlay.Discrete(32), 'lights', rlay.MultiBinary(4), ...
+        'position', rlay.Box(-Inf, Inf, 2, 'float64'));
       self.actionSpace = rlay.Discrete(3);
       self.seed([0 0 0 0]);
     end
@@ -73,7 +74,8 @@ classdef Drift < handle
         frame = sprintf('t=%d', self.t);
         return
       end
-      frame = rlay.NdArray('uint8', [8 8 3], reshape([self.board; 255 - self.board; repmat(mod(self.t, 256), 1, 64)], 1, []));
+      pixels = [self.board; 255 - self.board; repmat(mod(self.t, 256), 1, 64)];
+      frame = rlay.NdArray('uint8', [8 8 3], pixels(:).');
     end
   end
   methods (Access = private)
@@ -91,7 +93,7 @@ classdef Drift < handle
         old(1) * m(2) + old(2) * m(1), ...
         old(1) * m(3) + old(2) * m(2) + old(3) * m(1), ...
         old(1) * m(4) + old(2) * m(3) + old(3) * m(2) + old(4) * m(1)]);
-      whole = bitor(bitor(uint64(old(1)), bitshift(uint64(old(2)), 16)), bitor(bitshift(uint64(old(3)), 32), bitshift(uint64(old(4)), 48)));
+      whole = typecast(uint16(old), 'uint64');
       x = bitand(bitshift(bitxor(bitshift(whole, -18), whole), -27), uint64(4294967295));
       r = double(bitshift(whole, -59));
       turned = bitor(bitshift(x, -r), bitshift(x, mod(32 - r, 32)));

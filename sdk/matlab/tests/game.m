@@ -17,7 +17,7 @@ end
 
 function env = make(wanted)
   if strcmp(wanted.envId, 'Echo')
-    % The name is a word of the language, which no field has.
+    % No field can have the name of a keyword.
     env = Echo(wanted.kwargs.get('case'));
   elseif ischar(wanted.envId) && ~strcmp(wanted.envId, 'Drift')
     error('game:name', 'no environment named %s', wanted.envId);

@@ -1,5 +1,6 @@
 function vectors()
-%VECTORS The program `vectors` of sdk/tests/GAME.md: reads lines about bytes, and answers what they mean and are written as.
+%VECTORS The program `vectors` of sdk/tests/GAME.md.
+%   It reads lines about bytes, and answers what they mean and are written as.
   while true
     line = fgetl(stdin);
     if ~ischar(line)
@@ -176,7 +177,8 @@ function text = value(x)
     case 'rlay.Scalar'
       text = object('Scalar', elements(x.dtype, [], x.data));
     case 'rlay.GraphInstance'
-      text = object('Graph', object('nodes', value(x.nodes), 'edges', value(x.edges), 'edge_links', value(x.edgeLinks)));
+      text = object('nodes', value(x.nodes), 'edges', value(x.edges), 'edge_links', value(x.edgeLinks));
+      text = object('Graph', text);
     case 'rlay.Opaque'
       text = object('Opaque', object('type_name', quoted(x.typeName), 'repr', quoted(x.repr)));
   end
@@ -281,13 +283,15 @@ function text = space(x)
   end
   switch x.kind
     case 'Box'
-      text = object('dtype', short, 'big_endian', isBig, 'shape', numbers(x.shape), 'low', bound(x.low), 'high', bound(x.high));
+      text = object('dtype', short, 'big_endian', isBig, 'shape', numbers(x.shape), ...
+        'low', bound(x.low), 'high', bound(x.high));
     case 'Discrete'
       text = object('dtype', short, 'n', digits(x.n), 'start', digits(x.start));
     case 'MultiBinary'
       text = object('shape', numbers(x.shape), 'n_is_int', truth(x.isInt));
     case 'MultiDiscrete'
-      text = object('dtype', short, 'big_endian', isBig, 'shape', numbers(x.shape), 'nvec', numbers(x.nvec), 'start', numbers(x.start));
+      text = object('dtype', short, 'big_endian', isBig, 'shape', numbers(x.shape), ...
+        'nvec', numbers(x.nvec), 'start', numbers(x.start));
     case 'Text'
       text = object('min_length', digits(x.minLength), 'max_length', digits(x.maxLength), 'charset', quoted(x.charset));
     case 'Dict'
@@ -321,8 +325,8 @@ function [name, body, payload] = frame(message, w)
         resume = object('ticket', numbers(x.ticket), 'received', digits(x.received));
       end
       body = object('wire_min', digits(x.wireMin), 'wire_max', digits(x.wireMax), 'role', quoted(roles{1 + x.role}), ...
-        'auth', digits(x.auth), 'features', digits(x.features), 'max_frame', digits(x.maxFrame), 'peer', quoted(x.peer), ...
-        'nonce', orNull(x.nonce, @numbers), 'resume', resume);
+        'auth', digits(x.auth), 'features', digits(x.features), 'max_frame', digits(x.maxFrame), ...
+        'peer', quoted(x.peer), 'nonce', orNull(x.nonce, @numbers), 'resume', resume);
     case 2
       name = 'Challenge';
       body = object('nonce', numbers(x.nonce));
@@ -343,13 +347,15 @@ function [name, body, payload] = frame(message, w)
       body = object('code', digits(x.code), 'message', quoted(x.message));
     case 10
       name = 'Error';
-      failure = object('error_type', quoted(x.errorType), 'message', quoted(x.message), 'traceback', quoted(x.traceback));
+      failure = object('error_type', quoted(x.errorType), 'message', quoted(x.message), ...
+        'traceback', quoted(x.traceback));
       body = object('code', digits(x.code), 'fatal', truth(x.fatal), 'slots', numbers(x.slots), 'failure', failure);
     case 32
       name = 'Make';
       modes = {'Disabled', 'NextStep', 'SameStep'};
-      body = object('env_id', orNull(x.envId, @quoted), 'kwargs', value(x.kwargs), 'render_mode', orNull(x.renderMode, @quoted), ...
-        'slots', digits(x.slots), 'autoreset_mode', quoted(modes{1 + x.autoreset}));
+      body = object('env_id', orNull(x.envId, @quoted), 'kwargs', value(x.kwargs), ...
+        'render_mode', orNull(x.renderMode, @quoted), 'slots', digits(x.slots), ...
+        'autoreset_mode', quoted(modes{1 + x.autoreset}));
       w.optionalText(x.envId);
       w.value(x.kwargs);
       w.optionalText(x.renderMode);
@@ -375,6 +381,9 @@ function [name, body, payload] = frame(message, w)
     case 34
       name = 'Step';
       body = numbers(x.slots);
+      if ~isempty(x.payload.failure)
+        error(x.payload.failure.identifier, '%s', x.payload.failure.message);
+      end
       w.slots(x.slots);
       if x.payload.isPacked
         w.packed(x.payload.bytes);

@@ -27,9 +27,10 @@
 ## The bytes follow docs/wire.md; the section numbers below are those of that page. GDScript has no exceptions: what can
 ## fail says so by a text in `error` or `problem`, which is empty otherwise, and environments return a Failure.
 ##
-## Values (section 5): null, bool, int, float, String, Array (list), Dictionary and PackedByteArray (bytes) are what they
-## look like in Python. Classes below stand for the others: BigInt, TupleValue, NdArray, Scalar, GraphInstance, Opaque, and
-## RawText for a text that no String can hold. Vectors, colors and packed arrays of numbers are sent as NumPy arrays.
+## Values (section 5): null, bool, int, float, String, Array (list), Dictionary and PackedByteArray (bytes) are what
+## they look like in Python. Classes below stand for the others: BigInt, TupleValue, NdArray, Scalar, GraphInstance,
+## Opaque, and RawText for a text that no String can hold. Vectors, colors and packed arrays of numbers are sent as
+## NumPy arrays.
 extends RefCounted
 
 ## What went wrong (section 11).
@@ -45,12 +46,18 @@ enum Kind {
 	SPEC = 0x40, RESULT = 0x41, FRAMES = 0x42, RETURNED = 0x43, CLOSED = 0x44, RESULT_AGENTS = 0x50,
 }
 
+## What an agent may ask for (section 10).
+const REQUESTS: Array = [
+	Kind.MAKE, Kind.RESET, Kind.STEP, Kind.RENDER, Kind.ATTRIBUTE, Kind.CLOSE, Kind.STEP_AGENTS, Kind.RESULT_AGENTS,
+]
+
 ## The tags of spaces (section 6).
 enum Tag { BOX, DISCRETE, MULTI_BINARY, MULTI_DISCRETE, TEXT, TUPLE, DICT, SEQUENCE, GRAPH, ONE_OF }
 
 const SOFTWARE: String = "rlay-godot 0.1.0"
 const WIRE: int = 0
 const MAGIC: int = 0x59414c52  # "RLAY"
+const HEADER: int = 32
 const HANDSHAKE_FRAME: int = 65536
 const HANDSHAKE_TIME: int = 5000
 const RESUMABLE: int = 1
@@ -147,7 +154,7 @@ class Bytes:
 		if bytes.size() <= most:
 			return bytes
 		var end: int = most - 3
-		# Not inside of a character.
+		# Cuts no character in two.
 		while end > 0 and (bytes[end] & 0xc0) == 0x80:
 			end -= 1
 		var result: PackedByteArray = part(bytes, 0, end)
@@ -159,8 +166,10 @@ class Bytes:
 		var result: String = ""
 		for i in range(min(text.length(), 600)):
 			var c: int = text.unicode_at(i)
-			var is_control: bool = c < 32 or (c >= 127 and c < 160) or (c >= 0x2028 and c <= 0x202e) or (c >= 0x2066 and c <= 0x2069)
-			result += " " if is_control else text.substr(i, 1)
+			var is_control: bool = c < 32 or (c >= 127 and c < 160)
+			# They end a line, or turn the direction of text.
+			var is_format: bool = (c >= 0x2028 and c <= 0x202e) or (c >= 0x2066 and c <= 0x2069)
+			result += " " if is_control or is_format else text.substr(i, 1)
 		return result
 
 
@@ -379,7 +388,8 @@ class NdArray:
 		elif bytes == null:
 			data = Bytes.zeros(length)
 		elif bytes.size() != length:
-			problem = "%d bytes for an array of %s and shape %s, which takes %d" % [bytes.size(), type, dimensions, length]
+			problem = "%d bytes for an array of %s and shape %s, which takes %d"
+			problem = problem % [bytes.size(), type, dimensions, length]
 		else:
 			data = bytes
 
@@ -509,8 +519,9 @@ class Bound:
 		bounded = limits
 
 
-## Arrays between two bounds: `Box.new(0, 255, [8, 8, 3], "uint8")`. A bound is one number for all elements, INF and -INF
-## among them, or an Array of one for each, which then gives the shape. Elements are NdArrays of that dtype and shape.
+## Arrays between two bounds: `Box.new(0, 255, [8, 8, 3], "uint8")`. A bound is one number for all elements, INF and
+## -INF among them, or an Array of one for each, which then gives the shape. Elements are NdArrays of that dtype and
+## shape.
 class Box:
 	extends Space
 	var low: Bound
@@ -519,7 +530,8 @@ class Box:
 	func _init(lowest, highest, dimensions = null, type: String = "float32"):
 		tag = Tag.BOX
 		dtype = type
-		shape = dimensions if dimensions != null else Fitting.shape_of(lowest if typeof(lowest) == TYPE_ARRAY else highest)
+		var bound = lowest if typeof(lowest) == TYPE_ARRAY else highest
+		shape = dimensions if dimensions != null else Fitting.shape_of(bound)
 		if Dtypes.code(type) < 0:
 			_refuse("unknown dtype %s" % [type])
 			return
@@ -566,7 +578,8 @@ class Box:
 		return (1 << (bits - 1 if is_signed else bits)) - 1
 
 
-## The integers from `start` to `start + n - 1`: `Discrete.new(3)`. Elements are ints. From 2^63 on, numbers are their bits.
+## The integers from `start` to `start + n - 1`: `Discrete.new(3)`. Elements are ints. From 2^63 on, numbers are their
+## bits.
 class Discrete:
 	extends Space
 	var n: int
@@ -745,16 +758,19 @@ class Fitting:
 			nested = nested[0] if nested.size() > 0 else null
 		return shape
 
-	## Returns an observation in the form that its space has: numbers as an NdArray, an Array for a Tuple as a TupleValue,
-	## the entries of a Dict in its order. What has that form, or is something else altogether, stays as it is. Appends
-	## to `problems` what does not fit.
+	## Returns an observation in the form that its space has: numbers as an NdArray, an Array for a Tuple as a
+	## TupleValue, the entries of a Dict in its order. What has that form, or is something else altogether, stays as it
+	## is. Appends to `problems` what does not fit.
 	static func fit(space, value, place: String, problems: Array):
 		var type: int = typeof(value)
 		if has_arrays(space):
 			var is_number: bool = type in [TYPE_INT, TYPE_FLOAT] and space.shape.size() == 0
 			if type == TYPE_ARRAY or type == TYPE_PACKED_BYTE_ARRAY or dtype_of(value) != "" or is_number:
-				var is_bytes: bool = type == TYPE_PACKED_BYTE_ARRAY and space.dtype == "uint8"
-				var made = NdArray.new("uint8", space.shape, value) if is_bytes else NdArray.of(space.dtype, space.shape, value)
+				var made = null
+				if type == TYPE_PACKED_BYTE_ARRAY and space.dtype == "uint8":
+					made = NdArray.new("uint8", space.shape, value)
+				else:
+					made = NdArray.of(space.dtype, space.shape, value)
 				if made.problem != "":
 					problems.append("%s: %s" % [place, made.problem])
 				return made
@@ -1003,7 +1019,9 @@ class Reader:
 			3:
 				var bytes: PackedByteArray = blob()
 				var n: int = bytes.size()
-				if n <= 8 or (bytes[n - 1] == 0 and bytes[n - 2] < 0x80) or (bytes[n - 1] == 0xff and bytes[n - 2] >= 0x80):
+				# The sign of what it would be without its last byte.
+				var fill: int = 0xff if n > 8 and bytes[n - 2] >= 0x80 else 0
+				if n <= 8 or bytes[n - 1] == fill:
 					refuse("a large integer that is not in its shortest form")
 				return BigInt.new(bytes)
 			4:
@@ -1061,15 +1079,23 @@ class Reader:
 			_keys -= 1
 		return found
 
-	## Returns a payload of as many rows: the packed bytes, or an Array of values. It ends the frame.
+	## Returns a payload of as many rows: the packed bytes, or an Array of values. It ends the frame. Where the values
+	## are malformed it is a Failure, for that ends the request, not the session.
 	func payload(rows: int):
 		var form: int = u32()
 		if form > 1:
 			refuse("an unknown form of a payload")
+		if error != "":
+			return null
 		if form == 1:
 			var items: Array = values(rows)
 			end()
-			return items
+			if error == "":
+				return items
+			var wrong: Failure = Failure.new(error, "", Code.PROTOCOL)
+			error = ""
+			_stream.seek(_size)
+			return wrong
 		var length: int = i64()
 		var pad: int = u32()
 		if pad > 63 or (_stream.get_position() + pad) % 64 != 0:
@@ -1081,8 +1107,8 @@ class Reader:
 		return raw(length)
 
 
-## Writes one frame. Four bytes for its length stand before it, so that both go out in one write. What cannot be sent sets
-## `error`, and `is_too_long` if it is a frame beyond the limit.
+## Writes one frame. Four bytes for its length stand before it, so that both go out in one write. What cannot be sent
+## sets `error`, and `is_too_long` if it is a frame beyond the limit.
 class Writer:
 	var error: String = ""
 	var is_too_long: bool = false
@@ -1376,10 +1402,12 @@ class Packing:
 	static func fits(space, x) -> bool:
 		var type: int = typeof(x)
 		if Fitting.has_arrays(space):
-			var is_array: bool = type == TYPE_OBJECT and x is NdArray
-			return is_array and x.dtype == space.dtype and x.shape == space.shape and x.problem == "" and not Dtypes.is_big(x.dtype)
+			if type != TYPE_OBJECT or not x is NdArray or x.problem != "":
+				return false
+			return x.dtype == space.dtype and x.shape == space.shape and not Dtypes.is_big(x.dtype)
 		if space.tag == Tag.DISCRETE:
-			return type == TYPE_INT or (type == TYPE_OBJECT and x is Scalar and x.dtype == space.dtype and x.problem == "")
+			var is_scalar: bool = type == TYPE_OBJECT and x is Scalar
+			return type == TYPE_INT or (is_scalar and x.dtype == space.dtype and x.problem == "")
 		if space.tag == Tag.TUPLE:
 			if type != TYPE_OBJECT or not x is TupleValue or x.items.size() != space.spaces.size():
 				return false
@@ -1463,20 +1491,18 @@ class Packing:
 			r.refuse("a space that has no packed form")
 		return found
 
-	static func read_one(bytes: PackedByteArray, space, problems: Array):
+	## Returns the element of one row, or a Failure.
+	static func read_one(bytes: PackedByteArray, space):
 		var r: Reader = Reader.new(bytes)
 		var found: Array = read(r, space, 1)
 		r.end()
-		if r.error != "":
-			problems.append(r.error)
-			return null
-		return found[0]
+		return found[0] if r.error == "" else Failure.new(r.error, "", Code.PROTOCOL)
 
 
 ## Reads and writes frames (section 8).
 class Messages:
-	## Reads a frame: a Dictionary of kind, seq, ack, re, body (a Dictionary, null for a kind that an env does not receive)
-	## and error, which is "" unless the frame is malformed.
+	## Reads a frame: a Dictionary of kind, seq, ack, re, body (a Dictionary, null for a kind that an env does not
+	## receive) and error, which is "" unless the frame is malformed.
 	static func read(frame: PackedByteArray) -> Dictionary:
 		var r: Reader = Reader.new(frame)
 		var message: Dictionary = {"kind": r.u8()}
@@ -1503,7 +1529,8 @@ class Messages:
 			Kind.PROOF:
 				return {"proof": _fixed(r)}
 			Kind.WELCOME:
-				var welcome: Dictionary = {"wire": r.u16(), "features": r.i64(), "max_frame": r.i64(), "peer": r.line(256)}
+				var welcome: Dictionary = {"wire": r.u16(), "features": r.i64(), "max_frame": r.i64()}
+				welcome["peer"] = r.line(256)
 				welcome["proof"] = _fixed(r) if r.flag() else null
 				welcome["ticket"] = _fixed(r) if (welcome["features"] & RESUMABLE) != 0 else null
 				welcome["received"] = r.i64() if (welcome["features"] & RESUMING) != 0 else null
@@ -1519,7 +1546,8 @@ class Messages:
 				error["traceback"] = r.line()
 				return error
 			Kind.MAKE:
-				var make: Dictionary = {"env_id": r.optional_line(1024), "kwargs": r.value(), "render_mode": r.optional_line(256)}
+				var make: Dictionary = {"env_id": r.optional_line(1024), "kwargs": r.value()}
+				make["render_mode"] = r.optional_line(256)
 				make["slots"] = r.u32()
 				make["autoreset"] = r.u8()
 				if make["autoreset"] > 2:
@@ -1583,7 +1611,9 @@ class Messages:
 		return BigInt.new(bytes).low64()
 
 	static func _attribute(r) -> Dictionary:
-		var attribute: Dictionary = {"slots": r.slots(), "name": r.line(256), "access": r.u8(), "values": [], "kwargs": null}
+		var attribute: Dictionary = {"slots": r.slots(), "name": r.line(256), "access": r.u8()}
+		attribute["values"] = []
+		attribute["kwargs"] = null
 		if attribute["access"] > 2:
 			r.refuse("an unknown access")
 		if attribute["access"] > 0:
@@ -1718,6 +1748,9 @@ class FrameReader:
 
 ## Tokens (section 9).
 class Tokens:
+	## White space of Unicode, but for U+2000 to U+200A.
+	const OTHER_SPACES: Array = [0x1680, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000]
+
 	static func sha256(pieces: Array) -> PackedByteArray:
 		var context: HashingContext = HashingContext.new()
 		var _started: int = context.start(HashingContext.HASH_SHA256)
@@ -1736,8 +1769,11 @@ class Tokens:
 			outer.append(byte ^ 0x5c)
 		return sha256([outer, sha256([inner] + pieces)])
 
-	## Returns the proof that one side, "dialer" or "listener", knows the token, for a Hello and a Challenge (whole frames).
-	static func prove(token: String, side: String, hello: PackedByteArray, challenge: PackedByteArray) -> PackedByteArray:
+	## Returns the proof that one side, "dialer" or "listener", knows the token, for a Hello and a Challenge (whole
+	## frames).
+	static func prove(
+		token: String, side: String, hello: PackedByteArray, challenge: PackedByteArray
+	) -> PackedByteArray:
 		var secret: PackedByteArray = token.to_utf8_buffer()
 		var stream: StreamPeerBuffer = StreamPeerBuffer.new()
 		stream.put_64(secret.size())
@@ -1752,7 +1788,9 @@ class Tokens:
 		var visible: int = 0
 		for i in range(token.length()):
 			var c: int = token.unicode_at(i)
-			if c > 32 and not (c >= 127 and c <= 160) and not (c >= 0x2000 and c <= 0x200a) and not c in [0x1680, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000]:
+			var is_control: bool = c <= 32 or (c >= 127 and c <= 160)
+			var is_space: bool = c >= 0x2000 and c <= 0x200a or c in OTHER_SPACES
+			if not is_control and not is_space:
 				visible += 1
 		return visible >= 8
 
@@ -1767,8 +1805,8 @@ class Options:
 	var max_frame: int = 1 << 26
 	## For how many milliseconds a session outlives its connection; -1: 30 s, or less where nothing listens any more.
 	var reconnect_timeout: int = -1
-	## After how many milliseconds of silence of an agent that waits for nothing its connection is given up, for Godot has
-	## no setting for TCP's keep-alive. An agent that lives resumes the session. 0: never.
+	## After how many milliseconds of silence of an agent that waits for nothing its connection is given up, for Godot
+	## has no setting for TCP's keep-alive. An agent that is still there resumes the session. 0: never.
 	var silence_timeout: int = 600000
 	## The names of the keyword arguments that an agent may give.
 	var kwargs: Array = []
@@ -1786,6 +1824,10 @@ class Options:
 		if max_frame < HANDSHAKE_FRAME or max_frame >= 0xffffffff:
 			return "max_frame is a number of bytes from 65536 to 2^32-2"
 		return ""
+
+	## Returns for how many milliseconds a session may wait for another connection.
+	func reconnect_budget() -> int:
+		return reconnect_timeout if reconnect_timeout >= 0 else RECONNECT_TIMEOUT
 
 	func write_log(text: String) -> void:
 		if log_to == null:
@@ -1815,7 +1857,7 @@ class Connection:
 				break
 			if is_open:
 				session.receive_frame(self, frame)
-			else:
+			elif _is_of_handshake(frame):
 				_shake_hands(frame)
 		if _reader.error != "":
 			_malformed(_reader.error)
@@ -1840,7 +1882,7 @@ class Connection:
 			session.connection_lost(self)
 		abort(Failure.new("the connection was lost", "", Code.CONNECTION_LOST))
 
-	## Closes at once, without a word.
+	## Closes at once, and sends nothing more.
 	func abort(why) -> void:
 		if is_aborted or is_finished:
 			return
@@ -1871,11 +1913,17 @@ class Connection:
 	func _shake_hands(_frame: PackedByteArray) -> void:
 		pass
 
+	## Whether a frame has the header of those of the handshake, which have no numbers; refuses it if not.
+	func _is_of_handshake(frame: PackedByteArray) -> bool:
+		var is_one: bool = frame.size() >= HEADER and frame[0] <= Kind.REJECT
+		for i in range(1, HEADER):
+			is_one = is_one and frame[i] == 0
+		if not is_one:
+			_malformed("a frame that is none of the handshake")
+		return is_one
+
 	## Reads a frame of the handshake, or refuses it and returns null.
 	func _read(frame: PackedByteArray):
-		if frame.size() < 32 or frame[0] > Kind.REJECT:
-			_malformed("what was sent in the handshake is none of its frames")
-			return null
 		var message: Dictionary = Messages.read(frame)
 		if message["error"] != "":
 			_malformed(message["error"])
@@ -1957,7 +2005,8 @@ class DialedConnection:
 		var is_ended: bool = body["code"] == Code.CONNECTION_LOST and _resumes
 		var is_told: bool = body["code"] in [Code.BUSY, Code.INCOMPATIBLE, Code.UNAUTHORIZED]
 		var code: int = body["code"] if is_told or is_ended else Code.PROTOCOL
-		var failure: Failure = Failure.new("the agent refused the connection: " + Bytes.shown(body["message"]), "", code)
+		var text: String = "the agent refused the connection: " + Bytes.shown(body["message"])
+		var failure: Failure = Failure.new(text, "", code)
 		if is_ended:
 			_dialed_for.end(failure)
 		abort(failure)
@@ -1984,8 +2033,8 @@ class AcceptedConnection:
 		if _hello_frame != null:
 			_proved(frame, token)
 			return
-		var early: Reader = Reader.new(Bytes.part(frame, 32, 42))
-		if frame.size() < 42 or frame[0] != Kind.HELLO or early.u32() != MAGIC:
+		var early: Reader = Reader.new(Bytes.part(frame, HEADER, HEADER + 10))
+		if frame.size() < HEADER + 10 or frame[0] != Kind.HELLO or early.u32() != MAGIC:
 			_malformed("the dialer is no RLay endpoint")
 			return
 		var wire_min: int = early.u16()
@@ -2030,8 +2079,8 @@ class AcceptedConnection:
 	func _admit(proof) -> void:
 		var options = _acceptor.options
 		var welcome: Dictionary = {
-			"wire": WIRE, "features": 0, "max_frame": options.max_frame, "peer": SOFTWARE, "proof": proof, "ticket": null,
-			"received": null,
+			"wire": WIRE, "features": 0, "max_frame": options.max_frame, "peer": SOFTWARE, "proof": proof,
+			"ticket": null, "received": null,
 		}
 		if _hello["ticket"] != null:
 			var old = _acceptor.find(_hello["ticket"])
@@ -2060,8 +2109,8 @@ class AcceptedConnection:
 		made.go(self, 0)
 
 
-## Admits agents that dial: `accept` returns the Connection for a socket, `sessions` are those that there are, `take_new`
-## returns each new one once.
+## Admits agents that dial: `accept` returns the Connection for a socket, `sessions` are those that there are,
+## `take_new` returns each new one once.
 class Acceptor:
 	var options: Options
 	var sessions: Array = []
@@ -2091,11 +2140,11 @@ class Acceptor:
 
 	## Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest time.
 	func has_room() -> bool:
-		var living: Array = []
+		var remaining: Array = []
 		for session in sessions:
 			if not session.is_over:
-				living.append(session)
-		sessions = living
+				remaining.append(session)
+		sessions = remaining
 		if sessions.size() < options.max_sessions:
 			return true
 		var away = null
@@ -2126,8 +2175,8 @@ class Make:
 		render_mode = mode
 
 
-## One request of the agent: `kind` is "make" (with `make`), "reset" (`seed_value`, `options`), "step" (`action`), "render"
-## or "close". Answer it once, by `reply` or `fail`, now or in a later frame.
+## One request of the agent: `kind` is "make" (with `make`), "reset" (`seed_value`, `options`), "step" (`action`),
+## "render" or "close". Answer it once, by `reply` or `fail`, now or in a later frame.
 class Turn:
 	var kind: String
 	var env
@@ -2154,8 +2203,8 @@ class Turn:
 		return _session.is_waiting_for(self)
 
 	## Answers with what the environment's method would return: `[observation, info]` to a reset, `[observation, reward,
-	## terminated, truncated, info]` to a step, a frame to a render, null to a close; a Failure is an error. What cannot be
-	## sent is an error, too, which this returns as a text; else it returns "".
+	## terminated, truncated, info]` to a step, a frame to a render, null to a close; a Failure is an error. What cannot
+	## be sent is an error, too, which this returns as a text; else it returns "".
 	func reply(value = null) -> String:
 		return _session.reply(self, value)
 
@@ -2165,8 +2214,8 @@ class Turn:
 
 
 ## An environment: set both spaces, and write `reset(seed, options)` and `step(action)`, which return what Turn.reply
-## takes; `render()` and `close()` if there is something to do. Any object with these names will do. One without `step` is
-## for the poll form: its Turns come from `poll()` of the backend.
+## takes; `render()` and `close()` if there is something to do. Any object with these names will do. One without `step`
+## is for the poll form: its Turns come from `poll()` of the backend.
 class Env:
 	var observation_space: Space
 	var action_space: Space
@@ -2216,7 +2265,8 @@ class EnvSession:
 	func _init(how: Options):
 		options = how
 
-	## Returns a new Connection, for a socket that was dialed: the session's first, or one that takes over from a lost one.
+	## Returns a new Connection, for a socket that was dialed: the session's first, or one that takes over from a lost
+	## one.
 	func dial() -> Connection:
 		abandon()
 		var connection: DialedConnection = DialedConnection.new()
@@ -2242,7 +2292,7 @@ class EnvSession:
 		var _sent_it: String = _send(w)
 		end(null)
 
-	## Ends the session without a word, because of a Failure or, in order, null.
+	## Ends the session because of a Failure or, in order, null. The close mark alone follows.
 	func end(why) -> void:
 		if is_over:
 			return
@@ -2301,8 +2351,10 @@ class EnvSession:
 
 	## Gives up the connection if nothing has arrived for too long, see Options.silence_timeout.
 	func check_silence() -> void:
-		var silence: int = Time.get_ticks_msec() - heard_at
-		if options.silence_timeout > 0 and silence > options.silence_timeout and _turn == null and ticket != null and _connection != null:
+		var most: int = options.silence_timeout
+		if most <= 0 or _turn != null or ticket == null or _connection == null:
+			return
+		if Time.get_ticks_msec() - heard_at > most:
 			_connection.lost()
 
 	func connection_closed(connection) -> void:
@@ -2371,7 +2423,7 @@ class EnvSession:
 			var text: String = "the agent ended the session: " + Bytes.shown(body["message"])
 			end(null if body["code"] == 0 else Failure.new(text, "", body["code"]))
 			return
-		if not kind in [Kind.MAKE, Kind.RESET, Kind.STEP, Kind.RENDER, Kind.ATTRIBUTE, Kind.CLOSE, Kind.STEP_AGENTS, Kind.RESULT_AGENTS]:
+		if not kind in REQUESTS:
 			violation(connection, "the agent sent a frame of kind %d out of turn" % [kind])
 			return
 		var refusal = _refusal(kind, body)
@@ -2424,7 +2476,8 @@ class EnvSession:
 					return
 				for name in body["kwargs"]:
 					if not name in options.kwargs:
-						var text: String = "no keyword argument '%s' here; there are: %s" % [Bytes.shown(str(name)), options.kwargs]
+						var text: String = "no keyword argument '%s' here; there are: %s"
+						text = text % [Bytes.shown(str(name)), options.kwargs]
 						answer_failure(turn, Failure.new(text, "", Code.USAGE))
 						return
 				turn.make = Make.new(body["env_id"], Fitting.plain(body["kwargs"]), body["render_mode"])
@@ -2434,11 +2487,9 @@ class EnvSession:
 				turn.options = body["options"] if options.exact_types else Fitting.plain(body["options"])
 			Kind.STEP:
 				turn.kind = "step"
-				var problems: Array = []
-				var is_packed: bool = typeof(body["payload"]) == TYPE_PACKED_BYTE_ARRAY
-				var action = Packing.read_one(body["payload"], env.action_space, problems) if is_packed else body["payload"][0]
-				if problems.size() > 0:
-					answer_failure(turn, Failure.new(problems[0], "", Code.PROTOCOL))
+				var action = _action(body["payload"])
+				if typeof(action) == TYPE_OBJECT and action is Failure:
+					answer_failure(turn, action)
 					return
 				turn.action = action if options.exact_types else Fitting.plain(action)
 			Kind.RENDER:
@@ -2447,6 +2498,15 @@ class EnvSession:
 				turn.kind = "close"
 				_state = "closing"
 		_is_taken = false
+
+	## Returns the action in a payload of one row, or a Failure.
+	func _action(payload):
+		match typeof(payload):
+			TYPE_PACKED_BYTE_ARRAY:
+				return Packing.read_one(payload, env.action_space)
+			TYPE_ARRAY:
+				return payload[0]
+		return payload
 
 	## Answers a turn, see Turn.reply.
 	func reply(turn, value) -> String:
@@ -2477,7 +2537,7 @@ class EnvSession:
 			problem = _send(w)
 			is_too_long = w.is_too_long
 		if problem != "":
-			# Too long a frame: what was asked for makes no sense with this frame limit.
+			# A frame that is too long is no failure of the environment: the agent has asked for too small a limit.
 			var code: int = Code.USAGE if is_too_long else Code.ENV
 			answer_failure(turn, Failure.new(problem, "" if is_too_long else "TypeError", code))
 			return problem
@@ -2497,8 +2557,9 @@ class EnvSession:
 
 	func _write_result(w: Writer, is_first: bool, value) -> String:
 		if typeof(value) != TYPE_ARRAY or value.size() != (2 if is_first else 5):
-			var wanted: String = "[observation, info]" if is_first else "[observation, reward, terminated, truncated, info]"
-			return "what answers a %s has to be %s" % ["reset" if is_first else "step", wanted]
+			if is_first:
+				return "what answers a reset has to be [observation, info]"
+			return "what answers a step has to be [observation, reward, terminated, truncated, info]"
 		var observation = value[0]
 		var info = value[value.size() - 1]
 		var reward = 0.0 if is_first else value[1]
@@ -2649,7 +2710,8 @@ class Link:
 		if connection.is_aborted:
 			close()
 		elif connection.is_done() and _at == _unsent.size():
-			# A socket that is closed while bytes arrive may take back what was sent last.
+			# Reads on for a second: closing over unread bytes resets the connection, and the peer may lose what was
+			# sent last.
 			if _finished_at == 0:
 				_finished_at = now
 			elif now - _finished_at > 1000:
@@ -2683,7 +2745,8 @@ class Link:
 					break
 				_unsent = bytes
 				_at = 0
-			var piece: PackedByteArray = _unsent if _at == 0 else Bytes.part(_unsent, _at, int(min(_at + 262144, _unsent.size())))
+			# Copies no more of what is left than a socket is likely to take at once.
+			var piece: PackedByteArray = _unsent if _at == 0 else Bytes.part(_unsent, _at, _at + 262144)
 			var result: Array = _socket.put_partial_data(piece)
 			if result[0] != OK or result[1] <= 0:
 				break
@@ -2746,8 +2809,8 @@ class Backend:
 	func start() -> String:
 		return problem()
 
-	## Serves sockets and environments, without waiting. Returns the next Turn of an environment without a `step` method,
-	## or null. Call it in each frame until it returns null.
+	## Serves sockets and environments, without waiting. Returns the next Turn of an environment without a `step`
+	## method, or null. Call it in each frame until it returns null.
 	func poll():
 		var _moved: bool = serve()
 		# Has the environment closed although no answer is waited for.
@@ -2793,14 +2856,14 @@ class Backend:
 			if hosted.session.is_over:
 				_ended(hosted)
 				moved = true
-		var living: Array = []
+		var remaining: Array = []
 		for link in _links:
 			var _flushed: bool = link.flush()
 			if not link.is_closed:
-				living.append(link)
+				remaining.append(link)
 			else:
 				_link_ended(link)
-		_links = living
+		_links = remaining
 		return moved
 
 	func _admit() -> bool:
@@ -2903,7 +2966,10 @@ class ServerBackend:
 		if found != "":
 			return found
 		if not _place.is_loopback() and options.token == "" and not _place.allows_remote:
-			return address + ": other machines can dial this address, and there is no token; listen on 127.0.0.1, set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes"
+			return (
+				address + ": other machines can dial this address, and there is no token; listen on 127.0.0.1, "
+				+ "set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes"
+			)
 		return ""
 
 	## Listens; from then on `address` has the real port.
@@ -2934,8 +3000,7 @@ class ServerBackend:
 
 	func _look_after(hosted) -> void:
 		var session: EnvSession = hosted.session
-		var patience: int = options.reconnect_timeout if options.reconnect_timeout >= 0 else RECONNECT_TIMEOUT
-		if session.is_lost and Time.get_ticks_msec() - session.lost_at > patience:
+		if session.is_lost and Time.get_ticks_msec() - session.lost_at > options.reconnect_budget():
 			session.end(Failure.new("the agent did not come back", "", Code.CONNECTION_LOST))
 
 	func _link_ended(link) -> void:
@@ -2954,8 +3019,8 @@ class ServerBackend:
 		return moved
 
 
-## Dials `rlay.ServerEnv` at `tcp://host:port`, and again after each session. A program that an agent has launched leaves
-## the address out. One session waits for an agent, up to `max_sessions` play.
+## Dials `rlay.ServerEnv` at `tcp://host:port`, and again after each session. A program that an agent has launched
+## leaves the address out. One session waits for an agent, up to `max_sessions` play.
 class ClientBackend:
 	extends Backend
 	var _is_launched: bool
@@ -3024,10 +3089,10 @@ class ClientBackend:
 		var why: Failure = link.connection.error
 		var is_pointless: bool = not why.code in [Code.CONNECTION_LOST, Code.BUSY]
 		if session.is_lost:
-			var patience: int = options.reconnect_timeout if options.reconnect_timeout >= 0 else RECONNECT_TIMEOUT
 			# Godot does not tell a refused connection from an unreachable host.
 			var is_gone: bool = link.is_refused and options.reconnect_timeout < 0
-			if (is_pointless and why.code != Code.PROTOCOL) or is_gone or now - session.lost_at > patience:
+			var is_late: bool = now - session.lost_at > options.reconnect_budget()
+			if (is_pointless and why.code != Code.PROTOCOL) or is_gone or is_late:
 				session.end(why)
 		elif is_pointless:
 			error = why

@@ -8,14 +8,15 @@
 ##         env.observation_space = RLay.Box.new(-INF, INF, [2])
 ##         env.action_space = RLay.Discrete.new(3)
 ##
-## A step of the agent is `act(action)`, then `frames_per_step` physics frames, then `outcome()`. Between steps the scene
-## is paused, so that the agent may take its time; this node goes on. It comes before all other nodes in each frame.
+## A step of the agent is `act(action)`, then `frames_per_step` physics frames, then `outcome()`. Between steps the
+## scene is paused, so that the agent may take its time; this node goes on. It comes before all other nodes in each
+## frame.
 extends Node
 
 const RLay = preload("res://addons/rlay/rlay.gd")
 
-## Where agents dial (`rlay.ClientEnv`), or the agent to dial (`rlay.ServerEnv`). In a program that an agent has launched
-## the environment variable RLAY_ADDRESS counts in place of it.
+## Where agents dial (`rlay.ClientEnv`), or the agent to dial (`rlay.ServerEnv`). In a program that an agent has
+## launched the environment variable RLAY_ADDRESS counts in place of it.
 @export var address: String = "tcp://127.0.0.1:5005"
 ## Whether to listen at the address, or to dial it.
 @export var listens: bool = true
@@ -24,7 +25,7 @@ const RLay = preload("res://addons/rlay/rlay.gd")
 ## Whether the scene stands still while no step is asked for.
 @export var pauses: bool = true
 ## For how many milliseconds a frame waits for the next request while an agent plays. 0 costs a frame for each step.
-@export var patience: int = 5
+@export var poll_timeout: int = 5
 
 ## The backend; its `options` can be changed before this node is ready, in `set_options`.
 var backend
@@ -105,7 +106,7 @@ func _physics_process(_delta):
 			return
 		_pending.reply(outcome())
 		_pending = null
-	var until: int = Time.get_ticks_msec() + patience
+	var until: int = Time.get_ticks_msec() + poll_timeout
 	while _pending == null:
 		var turn = backend.poll()
 		if turn != null:
