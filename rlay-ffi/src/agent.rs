@@ -4,21 +4,23 @@ use std::{
     ffi::{c_char, c_void},
     marker::{PhantomData, PhantomPinned},
     mem::MaybeUninit,
-    sync::Arc,
 };
 
 use rlay::{
-    AgentOptions, CancelToken, Space, Value,
-    endpoint::{Acceptor, Notice, RawEnv, Received, Wait},
-    wire::{Role, Row, Seed, put_value},
+    Space, Value,
+    endpoint::{Answer, RawEnv, Received},
+    session::Call,
+    wire::{Row, Seed, put_value},
 };
 
 use crate::{
-    handle::{Handle, Handles},
-    input::{object, set, slice, text},
-    options::{Log, rlay_Options},
+    agent_env::{self, AgentEnv, with},
+    handle::Handles,
+    input::{object, set, slice},
+    options::rlay_Options,
     spec::{rlay_Spec, spec},
-    status::{Fault, Outcome, rlay_Status, rlay_Status::*, status},
+    status::{Fault, rlay_Status, rlay_Status::*, status},
+    turn::rlay_TurnKind,
     value::{NONE, rlay_Value, value as shown},
 };
 
@@ -50,13 +52,7 @@ pub struct rlay_Step {
 }
 
 struct AgentState {
-    /// What environments dial, where they do.
-    acceptor: Option<Arc<Acceptor>>,
-    options: AgentOptions,
-    timeout: Option<std::time::Duration>,
-    log: Log,
-    /// The environment, once there is one.
-    env: Option<RawEnv>,
+    env: AgentEnv<RawEnv>,
     /// The action, encoded.
     action: Vec<u8>,
     received: Option<Received>,
@@ -68,36 +64,9 @@ struct AgentState {
 static AGENTS: Handles<AgentState> = Handles::new();
 
 impl AgentState {
-    fn new(acceptor: Option<Arc<Acceptor>>, options: &rlay_Options, env: Option<RawEnv>) -> Self {
-        Self {
-            acceptor,
-            options: options.agent(),
-            timeout: options.timeout,
-            log: options.log,
-            env,
-            action: Vec::new(),
-            received: None,
-            observation: None,
-            info: Value::None,
-            frame: Value::None,
-        }
-    }
-
-    /// Calls the environment, which is waited for first.
-    fn call<T>(
-        &mut self,
-        cancel: &CancelToken,
-        run: impl FnOnce(&mut RawEnv, &mut Vec<u8>, &mut Wait<'_>) -> rlay::Result<T>,
-    ) -> Outcome<T> {
-        let log = self.log;
-        let mut tell = |notice: Notice<'_>| log.tell(notice);
-        if let (None, Some(acceptor)) = (&self.env, &self.acceptor) {
-            let mut wait = Wait::new(None).with_cancel(cancel).with_notices(&mut tell);
-            self.env = Some(RawEnv::accept(acceptor.clone(), self.options.clone(), &mut wait)?);
-        }
-        let env = self.env.as_mut().ok_or_else(|| Fault::new(RLAY_CLOSED, "there is no environment"))?;
-        let mut wait = Wait::new(self.timeout).with_cancel(cancel).with_notices(&mut tell);
-        Ok(run(env, &mut self.action, &mut wait)?)
+    fn new((address, env): (String, AgentEnv<RawEnv>)) -> (String, Self) {
+        let (action, info, frame) = (Vec::new(), Value::None, Value::None);
+        (address, Self { env, action, received: None, observation: None, info, frame })
     }
 
     /// Keeps a result, and says where it lies.
@@ -116,23 +85,6 @@ impl AgentState {
     }
 }
 
-/// What both ways to open an agent have in common.
-fn open(
-    options: Option<&rlay_Options>,
-    open: impl FnOnce(&rlay_Options) -> Outcome<(String, AgentState)>,
-    agent: Option<&mut MaybeUninit<*mut rlay_Agent>>,
-) -> rlay_Status {
-    status(|| {
-        let place = agent.ok_or_else(|| Fault::null("agent"))?;
-        place.write(std::ptr::null_mut());
-        let defaults = rlay_Options::default();
-        let options = options.unwrap_or(&defaults);
-        let (address, state) = open(options)?;
-        place.write(AGENTS.add(address, CancelToken::default(), state));
-        Ok(())
-    })
-}
-
 /// Dials the environment that listens at `address` (UTF-8 of `length` bytes), and has it made. `options` may be NULL for the
 /// defaults; both are copied. On success *agent is a handle, to be closed with rlay_agent_close; otherwise NULL.
 ///
@@ -144,13 +96,8 @@ pub extern "C" fn rlay_agent_connect(
     options: Option<&rlay_Options>,
     agent: Option<&mut MaybeUninit<*mut rlay_Agent>>,
 ) -> rlay_Status {
-    let connect = |options: &rlay_Options| {
-        let (address, log) = (text(address, length, "address")?, options.log);
-        let mut tell = |notice: Notice<'_>| log.tell(notice);
-        let env = RawEnv::connect(address, options.agent(), &mut Wait::new(None).with_notices(&mut tell))?;
-        Ok((address.to_owned(), AgentState::new(None, options, Some(env))))
-    };
-    open(options, connect, agent)
+    let connect = |address: &str, options: &rlay_Options| AgentEnv::dialed(address, options).map(AgentState::new);
+    agent_env::open(&AGENTS, (address, length), options, connect, agent)
 }
 
 /// Listens at `address` for the environment, which dials in (rlay_env_dial). The rest is as with rlay_agent_connect.
@@ -165,12 +112,8 @@ pub extern "C" fn rlay_agent_listen(
     options: Option<&rlay_Options>,
     agent: Option<&mut MaybeUninit<*mut rlay_Agent>>,
 ) -> rlay_Status {
-    let listen = |options: &rlay_Options| {
-        let address = text(address, length, "address")?.parse()?;
-        let acceptor = Acceptor::bind(&address, Role::Agent, options.agent().connection())?;
-        Ok((acceptor.address().to_string(), AgentState::new(Some(Arc::new(acceptor)), options, None)))
-    };
-    open(options, listen, agent)
+    let listen = |address: &str, options: &rlay_Options| AgentEnv::listening(address, options).map(AgentState::new);
+    agent_env::open(&AGENTS, (address, length), options, listen, agent)
 }
 
 /// The address at which an agent listens, with its real port, or that it has dialed: UTF-8 of *length bytes without a NUL
@@ -181,11 +124,7 @@ pub extern "C" fn rlay_agent_address(
     address: Option<&mut MaybeUninit<*const c_char>>,
     length: Option<&mut MaybeUninit<usize>>,
 ) -> rlay_Status {
-    status(|| {
-        let handle = AGENTS.here(agent)?;
-        set(length, handle.address.len(), "length")?;
-        set(address, handle.address.as_ptr().cast(), "address")
-    })
+    agent_env::address(&AGENTS, agent, address, length)
 }
 
 /// What the environment says of itself. *found lies in the agent, and is valid until its next reset or rlay_agent_close. The
@@ -195,17 +134,9 @@ pub extern "C" fn rlay_agent_spec(
     agent: *mut rlay_Agent,
     found: Option<&mut MaybeUninit<*const rlay_Spec>>,
 ) -> rlay_Status {
-    with(agent, |agent, handle| {
-        let place = agent.call(&handle.cancel, |env, _, _| Ok(&raw const *spec(env.spec())))?;
+    with(&AGENTS, agent, |agent, handle| {
+        let place = agent.env.call(&handle.cancel, |env, _| Ok(&raw const *spec(env.spec())))?;
         set(found, place, "found")
-    })
-}
-
-fn with(agent: *mut rlay_Agent, run: impl FnOnce(&mut AgentState, &Handle<AgentState>) -> Outcome) -> rlay_Status {
-    status(|| {
-        let handle = AGENTS.here(agent)?;
-        let mut state = handle.lock()?;
-        run(&mut state, &handle)
     })
 }
 
@@ -219,10 +150,10 @@ pub extern "C" fn rlay_agent_reset(
     options: Option<&rlay_Value>,
     first: Option<&mut MaybeUninit<rlay_Step>>,
 ) -> rlay_Status {
-    with(agent, |agent, handle| {
+    with(&AGENTS, agent, |agent, handle| {
         let place = first.ok_or_else(|| Fault::null("first"))?;
         let (seed, options) = (seed.map(|seed| Seed::from(*seed)), &options.unwrap_or(NONE).0);
-        let result = agent.call(&handle.cancel, |env, _, wait| env.reset(seed, options, wait))?;
+        let result = agent.env.call(&handle.cancel, |env, wait| env.reset(seed, options, wait))?;
         place.write(agent.keep(result));
         Ok(())
     })
@@ -230,7 +161,9 @@ pub extern "C" fn rlay_agent_reset(
 
 /// Gymnasium's step. `action` has `length` bytes, the action in the packed form, as rlay_space_leaf says of the action space:
 /// an rlay_Discrete for a Discrete, an array for a Box. It is read during the call. *next says what came of it. The thread of
-/// `agent`; blocks as rlay_agent_reset does. After RLAY_TIMEOUT only a reset goes on, which drops the late answer.
+/// `agent`; blocks as rlay_agent_reset does. After RLAY_TIMEOUT only two calls go on: rlay_agent_late, which fetches the late
+/// answer, and a reset, which drops it. Once it is warm, a step whose action and observation are packed and whose info is
+/// empty allocates nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_step(
     agent: *mut rlay_Agent,
@@ -238,34 +171,15 @@ pub extern "C" fn rlay_agent_step(
     length: usize,
     next: Option<&mut MaybeUninit<rlay_Step>>,
 ) -> rlay_Status {
-    with(agent, |agent, handle| {
+    with(&AGENTS, agent, |agent, handle| {
         let place = next.ok_or_else(|| Fault::null("next"))?;
         let action = slice(action.cast::<u8>(), length, "action")?;
-        let result = agent.call(&handle.cancel, |env, buffer, wait| {
-            check_packed(env, action)?;
-            buffer.clear();
-            buffer.extend_from_slice(action);
-            env.step(true, buffer, wait)
-        })?;
+        let AgentState { env, action: buffer, .. } = agent;
+        env.pack(&handle.cancel, (action, 1), buffer)?;
+        let result = env.call(&handle.cancel, |env, wait| env.step(true, buffer, wait))?;
         place.write(agent.keep(result));
         Ok(())
     })
-}
-
-fn check_packed(env: &RawEnv, action: &[u8]) -> rlay::Result<()> {
-    let sizes = rlay::endpoint::SlabSizes::of(&env.spec().action_space);
-    match sizes.map(|sizes| sizes.len(1)) {
-        Some(len) if len == action.len() => Ok(()),
-        Some(len) => {
-            let text =
-                format!("an action of {} bytes, where the action space has {len} in the packed form", action.len());
-            Err(rlay::Error::new(rlay::ErrorKind::InvalidAction, text))
-        }
-        None => Err(rlay::Error::new(
-            rlay::ErrorKind::InvalidAction,
-            "the action space has no packed form; use rlay_agent_step_value",
-        )),
-    }
 }
 
 /// The same with an action as a value, for any space; it is read during the call. The thread of `agent`; blocks as
@@ -276,10 +190,11 @@ pub extern "C" fn rlay_agent_step_value(
     action: Option<&rlay_Value>,
     next: Option<&mut MaybeUninit<rlay_Step>>,
 ) -> rlay_Status {
-    with(agent, |agent, handle| {
+    with(&AGENTS, agent, |agent, handle| {
         let place = next.ok_or_else(|| Fault::null("next"))?;
         let action = &object(action, "action")?.0;
-        let result = agent.call(&handle.cancel, |env, buffer, wait| {
+        let AgentState { env, action: buffer, .. } = agent;
+        let result = env.call(&handle.cancel, |env, wait| {
             buffer.clear();
             let space = &env.spec().action_space;
             let is_packed = space.is_fixed() && space.pack(action, buffer);
@@ -301,12 +216,11 @@ pub extern "C" fn rlay_agent_observation_value(
     agent: *mut rlay_Agent,
     observation: Option<&mut MaybeUninit<*const rlay_Value>>,
 ) -> rlay_Status {
-    with(agent, |agent, _| {
+    with(&AGENTS, agent, |agent, _| {
         let nothing = || Fault::new(RLAY_RESET_NEEDED, "there is no observation yet; reset first");
         if agent.observation.is_none() {
-            let (received, env) =
-                (agent.received.clone().ok_or_else(nothing)?, agent.env.as_ref().ok_or_else(nothing)?);
-            agent.observation = Some(rlay_Value(received.element(&env.spec().observation_space)?));
+            let received = agent.received.clone().ok_or_else(nothing)?;
+            agent.observation = Some(rlay_Value(received.element(&agent.env.remote()?.spec().observation_space)?));
         }
         let place = agent.observation.as_ref().map_or(std::ptr::null(), |value| &raw const *value);
         set(observation, place, "observation")
@@ -320,9 +234,48 @@ pub extern "C" fn rlay_agent_render(
     agent: *mut rlay_Agent,
     frame: Option<&mut MaybeUninit<*const rlay_Value>>,
 ) -> rlay_Status {
-    with(agent, |agent, handle| {
-        agent.frame = agent.call(&handle.cancel, |env, _, wait| env.render(wait))?;
+    with(&AGENTS, agent, |agent, handle| {
+        agent.frame = agent.env.call(&handle.cancel, |env, wait| env.render(wait))?;
         set(frame, &raw const *shown(&agent.frame), "frame")
+    })
+}
+
+/// The answer to a call that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on before it is here.
+/// *kind says which call that was: RLAY_TURN_RESET and RLAY_TURN_STEP, of which *next says what came, or RLAY_TURN_RENDER,
+/// of which *frame is the frame, as after rlay_agent_render. The other is not written. Each of the two may be NULL. RLAY_USAGE
+/// if no answer is late, RLAY_TIMEOUT if it does not come within the timeout of the options: it is late still. The thread of
+/// `agent`; blocks as rlay_agent_reset does.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_agent_late(
+    agent: *mut rlay_Agent,
+    kind: Option<&mut MaybeUninit<rlay_TurnKind>>,
+    next: Option<&mut MaybeUninit<rlay_Step>>,
+    frame: Option<&mut MaybeUninit<*const rlay_Value>>,
+) -> rlay_Status {
+    use rlay_TurnKind::*;
+    with(&AGENTS, agent, |agent, handle| {
+        let kind = kind.ok_or_else(|| Fault::null("kind"))?;
+        let (call, answer) = agent.env.call(&handle.cancel, |env, wait| env.late(wait))?;
+        match answer {
+            Answer::Row(row, received) => {
+                kind.write(if call == Call::Reset { RLAY_TURN_RESET } else { RLAY_TURN_STEP });
+                let step = agent.keep((row, received));
+                if let Some(next) = next {
+                    next.write(step);
+                }
+            }
+            Answer::Frame(value) => {
+                kind.write(RLAY_TURN_RENDER);
+                agent.frame = value;
+                if let Some(frame) = frame {
+                    frame.write(&raw const *shown(&agent.frame));
+                }
+            }
+            Answer::Returned(_) | Answer::Closed => {
+                return Err(Fault::new(RLAY_PROTOCOL, "another answer is late than this interface asks for"));
+            }
+        }
+        Ok(())
     })
 }
 
@@ -344,15 +297,6 @@ pub extern "C" fn rlay_agent_close(agent: *mut rlay_Agent) -> rlay_Status {
     status(|| {
         let handle = AGENTS.remove(agent)?;
         let mut state = handle.lock()?;
-        let log = state.log;
-        let mut tell = |notice: Notice<'_>| log.tell(notice);
-        let closed = match state.env.take() {
-            Some(mut env) => env.close(&mut Wait::default().with_notices(&mut tell)),
-            None => Ok(()),
-        };
-        if let Some(acceptor) = state.acceptor.take() {
-            acceptor.close();
-        }
-        Ok(closed?)
+        state.env.close()
     })
 }

@@ -183,7 +183,8 @@ fn leaves<'s>(space: &'s AnySpace, found: &mut Vec<&'s AnySpace>) {
     }
 }
 
-fn leaf_at(space: &AnySpace, index: usize) -> Outcome<rlay_Leaf> {
+/// Leaf `index` in the packed form of an element, or if there are `rows`, of as many: then `size` is that of one row.
+fn leaf_at(space: &AnySpace, index: usize, rows: Option<usize>) -> Outcome<rlay_Leaf> {
     let mut found = Vec::new();
     leaves(space, &mut found);
     let mut offset = 0;
@@ -194,6 +195,12 @@ fn leaf_at(space: &AnySpace, index: usize) -> Outcome<rlay_Leaf> {
             AnySpace::MultiBinary(x) => (rlay::DType::I8, Some(&x.shape), x.shape.iter().product::<u64>() as usize),
             AnySpace::MultiDiscrete(x) => (x.dtype, Some(&x.shape), x.nvec.len() * x.dtype.size()),
             _ => return Err(no_packed_form()),
+        };
+        let is_discrete = matches!(leaf, AnySpace::Discrete(_));
+        let (size, end) = match rows {
+            Some(rows) if is_discrete => (8, size_of::<i64>() * rows + rows.next_multiple_of(8)),
+            Some(rows) => (size, (size * rows).next_multiple_of(8)),
+            None => (size, size.next_multiple_of(8)),
         };
         if at == index {
             return Ok(rlay_Leaf {
@@ -206,7 +213,7 @@ fn leaf_at(space: &AnySpace, index: usize) -> Outcome<rlay_Leaf> {
                 space: shown(leaf),
             });
         }
-        offset += size.next_multiple_of(8);
+        offset += end;
     }
     Err(Fault::new(RLAY_NOT_FOUND, format!("there is no leaf {index}, for there are {}", found.len())))
 }
@@ -237,7 +244,44 @@ pub extern "C" fn rlay_space_leaf(
     status(|| {
         let space = &object(space, "space")?.0;
         sizes(space)?;
-        set(leaf, leaf_at(space, index)?, "leaf")
+        set(leaf, leaf_at(space, index, None)?, "leaf")
+    })
+}
+
+/// Bytes of the packed form of the elements of `num_envs` environments: a batch, the observations or actions of a vector
+/// agent. RLAY_WRONG_KIND if the space has none, RLAY_INVALID_ARGUMENT if there can be no such block. Any thread; does not
+/// block.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_space_batch_size(
+    space: Option<&rlay_Space>,
+    num_envs: u32,
+    size: Option<&mut MaybeUninit<usize>>,
+) -> rlay_Status {
+    status(|| set(size, batch_size(&object(space, "space")?.0, num_envs)?, "size"))
+}
+
+fn batch_size(space: &AnySpace, num_envs: u32) -> Outcome<usize> {
+    match sizes(space)?.len(num_envs as usize) {
+        len if len <= isize::MAX as usize => Ok(len),
+        _ => Err(Fault::new(RLAY_INVALID_ARGUMENT, format!("no memory holds the elements of {num_envs} environments"))),
+    }
+}
+
+/// Leaf `index` of the packed form of the elements of `num_envs` environments. `offset` is where its rows begin, which are those
+/// of the slots in their order, each of `size` bytes and without a gap. A Discrete has an int64_t for each slot, and behind all
+/// of these a byte for each slot: 1, a NumPy scalar of the space's dtype; 0, a Python int. Zeros follow up to a multiple of 8.
+/// Any thread; does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_space_batch_leaf(
+    space: Option<&rlay_Space>,
+    index: usize,
+    num_envs: u32,
+    leaf: Option<&mut MaybeUninit<rlay_Leaf>>,
+) -> rlay_Status {
+    status(|| {
+        let space = &object(space, "space")?.0;
+        batch_size(space, num_envs)?;
+        set(leaf, leaf_at(space, index, Some(num_envs as usize))?, "leaf")
     })
 }
 
