@@ -196,9 +196,8 @@ fn the_game_compiles() {
     let mut game = command(&program);
     game.args(["--listen", "tcp://127.0.0.1:0"]).stdout(Stdio::piped());
     let mut running = Running(game.spawn().expect("it runs"));
-    let mut line = String::new();
-    BufReader::new(running.0.stdout.as_mut().expect("its output")).read_line(&mut line).expect("a line");
-    let address = line.trim().strip_prefix("listening at ").expect("where it listens");
+    let line = first_line(&mut running);
+    let address = line.strip_prefix("listening at ").expect("where it listens");
     let mut env = ClientEnv::connect(address, rlay::agent_options()).expect("it plays");
     let first = env.reset(Some(3), &Value::None).expect("an episode");
     assert_eq!(first.info["seeded"].as_bool(), Some(true));
@@ -307,6 +306,58 @@ fn peers_that_leave_before_they_are_answered_do_not_end_the_program() {
         std::io::Write::write_all(&mut peer, &hello).expect("it is written");
     }
     guess((running, socket));
+}
+
+/// The first line of a program's output.
+fn first_line(running: &mut Running) -> String {
+    let mut line = String::new();
+    BufReader::new(running.0.stdout.as_mut().expect("its output")).read_line(&mut line).expect("a line");
+    line.trim().to_owned()
+}
+
+/// Agents of a host are killed amid its writes, which raise SIGPIPE unless somebody sees to it.
+fn survive(name: &str, address: &str) {
+    let program = compile(&format!("sigpipe-{name}"), &[source("sigpipe.c")], false);
+    let start = |arguments: [&str; 2]| {
+        Running(command(&program).args(arguments).stdout(Stdio::piped()).spawn().expect("it runs"))
+    };
+    let mut host = start(["host", address]);
+    let address = first_line(&mut host);
+    for pause in [0, 1, 2, 5, 10, 20] {
+        let mut agent = start(["agent", &address]);
+        assert_eq!(first_line(&mut agent), "playing");
+        std::thread::sleep(Duration::from_millis(pause));
+        drop(agent);
+    }
+    assert_eq!(run_with(&program, &["last", &address]), "playing\n", "{:?}", host.0.try_wait());
+    assert!(host.0.try_wait().expect("a status").is_none(), "the host over {address} has ended");
+}
+
+macro_rules! agents_that_are_killed {
+    ($($name:ident: $address:expr;)*) => {
+        mod agents_that_are_killed_do_not_end_a_host_over {
+            $(#[test]
+            fn $name() {
+                super::survive(stringify!($name), &$address);
+            })*
+        }
+    };
+}
+
+fn local(name: &str) -> String {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id())).display().to_string()
+}
+
+agents_that_are_killed! {
+    tcp: "tcp://127.0.0.1:0";
+    tls: "tls://127.0.0.1:0";
+    unix: format!("unix://{}", super::local("killed"));
+    zmq: "zmq://127.0.0.1:0";
+    zmq_ipc: format!("zmq+ipc://{}", super::local("killed-zmq"));
+    quic: "quic://127.0.0.1:0";
+    ws: "ws://127.0.0.1:0";
+    wss: "wss://127.0.0.1:0";
+    shm: format!("shm://ffi-killed-{}", std::process::id());
 }
 
 #[test]

@@ -15,7 +15,10 @@ use std::{
 
 use tokio::{runtime, sync::Notify, task, task::coop, time};
 
-use super::timeout;
+use super::{
+    sigpipe::{self, NoSigpipe},
+    timeout,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     net::why,
@@ -56,6 +59,8 @@ struct Shared {
     /// An object was dropped for good; the next dialer should not have to wait for the idle_driver.
     is_left: AtomicBool,
     is_over: AtomicBool,
+    /// Whether the program ignores SIGPIPE.
+    ignores_sigpipe: bool,
 }
 
 struct Life {
@@ -65,7 +70,7 @@ struct Life {
 }
 
 /// A call that drives the runtime.
-struct Call<'a>(&'a Shared);
+struct Call<'a>(&'a Shared, NoSigpipe);
 
 impl Driver {
     /// A new runtime, with an idle driver if its tasks have work to do while no thread waits.
@@ -86,6 +91,7 @@ impl Driver {
             idle_driver_sleeps: AtomicBool::new(false),
             is_left: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            ignores_sigpipe: sigpipe::is_ignored(),
         });
         let mut life = None;
         if is_kept {
@@ -126,6 +132,7 @@ impl Driver {
             return self.drive(deadline, future);
         }
         refuse_inside_tokio()?;
+        let _no_sigpipe = self.shared.no_sigpipe();
         let _context = self.shared.runtime().enter();
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut future = pin!(future);
@@ -148,6 +155,7 @@ impl Driver {
             std::mem::forget(object);
             return;
         }
+        let _no_sigpipe = self.shared.no_sigpipe();
         let runtime = self.shared.runtime();
         let context = runtime.enter();
         drop(object);
@@ -171,13 +179,17 @@ impl Shared {
         self.pid == std::process::id()
     }
 
+    fn no_sigpipe(&self) -> NoSigpipe {
+        NoSigpipe::new(self.ignores_sigpipe)
+    }
+
     fn enter(&self) -> Call<'_> {
         self.busy.fetch_add(1, SeqCst);
         self.calls.fetch_add(1, SeqCst);
         if self.is_idle_driven.load(SeqCst) {
             self.idle_driver_leaves.notify_one();
         }
-        Call(self)
+        Call(self, self.no_sigpipe())
     }
 
     fn wake_keeper(&self) {
@@ -188,6 +200,7 @@ impl Shared {
 
     /// Runs on the idle_driver's thread.
     fn keep(&self) {
+        let _no_sigpipe = self.no_sigpipe();
         let mut seen = 0;
         while !self.is_over.load(SeqCst) {
             if self.is_left.swap(false, SeqCst) || self.calls.load(SeqCst) == seen {
