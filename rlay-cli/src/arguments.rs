@@ -21,7 +21,12 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Show what is hosted at an address: spaces, metadata, details, attributes.
     Inspect(InspectArguments),
-    /// Measure steps per second and latency, beside a raw ping over the same transport.
+    /// Measure steps per second and latency, beside a ping and an echo over the same transport.
+    ///
+    /// A ping is a request that the peer refuses without its environment. The wire has none that the peer's transport
+    /// would answer by itself. So an echo is a round trip of bare frames, as long as those of a step, between two threads of
+    /// this machine over a connection of their own. It is measured where the address is of this machine: a loopback
+    /// address, unix, shm or zmq+ipc.
     Bench(BenchArguments),
     /// Host environments for agents (in the Python package alone).
     #[command(disable_help_flag = true)]

@@ -70,7 +70,10 @@ struct Life {
 }
 
 /// A call that drives the runtime.
-struct Call<'a>(&'a Shared, NoSigpipe);
+struct Call<'a> {
+    shared: &'a Shared,
+    _no_sigpipe: NoSigpipe,
+}
 
 impl Driver {
     /// A new runtime, with an idle driver if its tasks have work to do while no thread waits.
@@ -112,13 +115,13 @@ impl Driver {
     /// Waits for `future` and drives the runtime meanwhile.
     pub(super) fn drive<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
         refuse_inside_tokio()?;
-        self.shared.enter().0.runtime().block_on(until(deadline, future))
+        self.shared.enter().shared.runtime().block_on(until(deadline, future))
     }
 
     /// Like `drive`, for data that tasks must forward afterwards: the runtime may not be driven for a while.
     pub(super) fn drive_out<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
         refuse_inside_tokio()?;
-        self.shared.enter().0.runtime().block_on(async {
+        self.shared.enter().shared.runtime().block_on(async {
             let result = until(deadline, future).await;
             rounds(if self.is_kept() { PASS_ON } else { 0 }).await;
             result
@@ -163,7 +166,7 @@ impl Driver {
         if refuse_inside_tokio().is_ok() {
             // From a task, which runs after those that the drop has woken: where the idle_driver still drives, this thread's
             // own rounds would be over before any of those tasks runs.
-            let _ = self.shared.enter().0.runtime().block_on(async { task::spawn(rounds(LAST_WORDS)).await });
+            let _ = self.shared.enter().shared.runtime().block_on(async { task::spawn(rounds(LAST_WORDS)).await });
             self.shared.is_left.store(true, SeqCst);
             self.shared.wake_keeper();
         }
@@ -189,7 +192,7 @@ impl Shared {
         if self.is_idle_driven.load(SeqCst) {
             self.idle_driver_leaves.notify_one();
         }
-        Call(self, self.no_sigpipe())
+        Call { shared: self, _no_sigpipe: self.no_sigpipe() }
     }
 
     fn wake_keeper(&self) {
@@ -229,8 +232,8 @@ impl Shared {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        if self.0.busy.fetch_sub(1, SeqCst) == 1 && self.0.idle_driver_sleeps.load(SeqCst) {
-            self.0.wake_keeper();
+        if self.shared.busy.fetch_sub(1, SeqCst) == 1 && self.shared.idle_driver_sleeps.load(SeqCst) {
+            self.shared.wake_keeper();
         }
     }
 }
