@@ -1,5 +1,5 @@
-//! `rlay bench`: steps per second and latency, beside a ping that the peer answers without the environment, and an echo of
-//! bare frames over the same transport.
+//! `rlay bench`: steps per second and latency, beside a ping that the peer answers without the environment, and an echo
+//! of bare frames over the same transport.
 
 use std::time::{Duration, Instant};
 

@@ -17,8 +17,8 @@ pub(crate) struct Echo {
 }
 
 impl Echo {
-    /// Over the transport of `address`, with frames of these lengths there and back. `None`: the address does not say that
-    /// its peer is on this machine, and what lies between the two is not measured by two threads here.
+    /// Over the transport of `address`, with frames of these lengths there and back. `None`: the address does not say
+    /// that its peer is on this machine, and what lies between the two is not measured by two threads here.
     pub(crate) fn new(address: &Address, (there, back): (usize, usize), timeout: Duration) -> Result<Option<Self>> {
         let Some(address) = beside(address) else { return Ok(None) };
         let registry = rlay::connection_options().registry().clone();

@@ -24,16 +24,17 @@ use crate::{
     value::{NONE, rlay_Value, value as shown},
 };
 
-/// An environment in another process, which this one plays with: Gymnasium's reset, step, render and close. It belongs to
-/// the thread that opened it: elsewhere calls fail with RLAY_WRONG_THREAD, except rlay_agent_stop. After rlay_agent_close
-/// they fail with RLAY_CLOSED. In a forked child an agent of the parent must not be used.
+/// An environment in another process, which this one plays with: Gymnasium's reset, step, render and close. It belongs
+/// to the thread that opened it: elsewhere calls fail with RLAY_WRONG_THREAD, except rlay_agent_stop. After
+/// rlay_agent_close they fail with RLAY_CLOSED. In a forked child an agent of the parent must not be used.
 #[derive(Debug)]
 pub struct rlay_Agent {
     _opaque: [u8; 0],
     _marker: PhantomData<(*mut u8, PhantomPinned)>,
 }
 
-/// What came of a reset or step. Pointers are into memory of the agent, and valid until its next reset or step.
+/// What came of a reset or step. Pointers are into memory of the agent, and valid until its next reset, step
+/// or late answer.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct rlay_Step {
@@ -85,8 +86,9 @@ impl AgentState {
     }
 }
 
-/// Dials the environment that listens at `address` (UTF-8 of `length` bytes), and has it made. `options` may be NULL for the
-/// defaults; both are copied. On success *agent is a handle, to be closed with rlay_agent_close; otherwise NULL.
+/// Dials the environment that listens at `address` (UTF-8 of `length` bytes), and has it made. `options` may be NULL
+/// for the defaults; both are copied. On success *agent is a handle, to be closed with rlay_agent_close; otherwise
+/// NULL.
 ///
 /// Any thread, to which the agent then belongs. Blocks until the environment is made, at most for the connect timeout.
 #[unsafe(no_mangle)]
@@ -101,8 +103,8 @@ pub extern "C" fn rlay_agent_connect(
 }
 
 /// Listens at `address` for the environment, which dials in (rlay_env_dial). The rest is as with rlay_agent_connect.
-/// rlay_agent_address says with which port, where 0 was asked for. The first call that needs the environment waits for it,
-/// at most for the connect timeout.
+/// rlay_agent_address says with which port, where 0 was asked for. The first call that needs the environment waits for
+/// it, at most for the connect timeout.
 ///
 /// Any thread, to which the agent then belongs. It does not block but for looking up a name in the address.
 #[unsafe(no_mangle)]
@@ -116,8 +118,8 @@ pub extern "C" fn rlay_agent_listen(
     agent_env::open(&AGENTS, (address, length), options, listen, agent)
 }
 
-/// The address at which an agent listens, with its real port, or that it has dialed: UTF-8 of *length bytes without a NUL
-/// behind it, which are RLay's and valid until rlay_agent_close. The thread of `agent`; does not block.
+/// The address at which an agent listens, with its real port, or that it has dialed: UTF-8 of *length bytes without a
+/// NUL behind it, which are RLay's and valid until rlay_agent_close. The thread of `agent`; does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_address(
     agent: *const rlay_Agent,
@@ -127,8 +129,8 @@ pub extern "C" fn rlay_agent_address(
     agent_env::address(&AGENTS, agent, address, length)
 }
 
-/// What the environment says of itself. *found lies in the agent, and is valid until its next reset or rlay_agent_close. The
-/// thread of `agent`; blocks only where the agent listens and no environment has dialed in yet.
+/// What the environment says of itself. *found lies in the agent, and is valid until its next reset or
+/// rlay_agent_close. The thread of `agent`; blocks only where the agent listens and no environment has dialed in yet.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_spec(
     agent: *mut rlay_Agent,
@@ -140,9 +142,9 @@ pub extern "C" fn rlay_agent_spec(
     })
 }
 
-/// Gymnasium's reset. `seed` points to the seed, or is NULL for none; `options` is a dict or NULL for None. Both are read
-/// during the call. *first says what came of it. The thread of `agent`; blocks until the environment answers, at most for
-/// the timeout of the options; rlay_agent_stop ends it.
+/// Gymnasium's reset. `seed` points to the seed, or is NULL for none; `options` is a dict or NULL for None. Both are
+/// read during the call. *first says what came of it. The thread of `agent`; blocks until the environment answers, at
+/// most for the timeout of the options; rlay_agent_stop ends it.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_reset(
     agent: *mut rlay_Agent,
@@ -159,11 +161,11 @@ pub extern "C" fn rlay_agent_reset(
     })
 }
 
-/// Gymnasium's step. `action` has `length` bytes, the action in the packed form, as rlay_space_leaf says of the action space:
-/// an rlay_Discrete for a Discrete, an array for a Box. It is read during the call. *next says what came of it. The thread of
-/// `agent`; blocks as rlay_agent_reset does. After RLAY_TIMEOUT only two calls go on: rlay_agent_late, which fetches the late
-/// answer, and a reset, which drops it. Once it is warm, a step whose action and observation are packed and whose info is
-/// empty allocates nothing.
+/// Gymnasium's step. `action` has `length` bytes, the action in the packed form, as rlay_space_leaf says of the action
+/// space: an rlay_Discrete for a Discrete, an array for a Box. It is read during the call. *next says what came of it.
+/// The thread of `agent`; blocks as rlay_agent_reset does. After RLAY_TIMEOUT only two calls go on: rlay_agent_late,
+/// which fetches the late answer, and a reset, which drops it. Once it is warm, a step whose action and observation are
+/// packed and whose info is empty allocates nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_step(
     agent: *mut rlay_Agent,
@@ -209,8 +211,8 @@ pub extern "C" fn rlay_agent_step_value(
     })
 }
 
-/// The observation of the last reset or step as a value, packed or not. It is the agent's, and valid until the next reset or
-/// step. The thread of `agent`; does not block.
+/// The observation of the last reset or step as a value, packed or not. It is the agent's, and valid until the next
+/// reset or step. The thread of `agent`; does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_observation_value(
     agent: *mut rlay_Agent,
@@ -240,11 +242,11 @@ pub extern "C" fn rlay_agent_render(
     })
 }
 
-/// The answer to a call that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on before it is here.
-/// *kind says which call that was: RLAY_TURN_RESET and RLAY_TURN_STEP, of which *next says what came, or RLAY_TURN_RENDER,
-/// of which *frame is the frame, as after rlay_agent_render. The other is not written. Each of the two may be NULL. RLAY_USAGE
-/// if no answer is late, RLAY_TIMEOUT if it does not come within the timeout of the options: it is late still. The thread of
-/// `agent`; blocks as rlay_agent_reset does.
+/// The answer to a call that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on before it is
+/// here. *kind says which call that was: RLAY_TURN_RESET and RLAY_TURN_STEP, of which *next says what came, or
+/// RLAY_TURN_RENDER, of which *frame is the frame, as after rlay_agent_render. The other is not written. Each of the
+/// two may be NULL. RLAY_USAGE if no answer is late, RLAY_TIMEOUT if it does not come within the timeout of the
+/// options: it is late still. The thread of `agent`; blocks as rlay_agent_reset does.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_late(
     agent: *mut rlay_Agent,
@@ -279,8 +281,8 @@ pub extern "C" fn rlay_agent_late(
     })
 }
 
-/// Ends a call of the agent that is under way, and all later ones, with RLAY_CLOSED. Any thread, but no signal handler; does
-/// not block.
+/// Ends a call of the agent that is under way, and all later ones, with RLAY_CLOSED. Any thread, but no signal handler;
+/// does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_stop(agent: *mut rlay_Agent) -> rlay_Status {
     status(|| {
@@ -289,9 +291,9 @@ pub extern "C" fn rlay_agent_stop(agent: *mut rlay_Agent) -> rlay_Status {
     })
 }
 
-/// Closes the environment and the agent. The handle must not be used any more; if it is, that fails with RLAY_CLOSED. An
-/// error says that the environment's own close failed; the agent is closed all the same. The thread of `agent`; blocks until
-/// the environment is closed, for a few seconds at most.
+/// Closes the environment and the agent. The handle must not be used any more; if it is, that fails with RLAY_CLOSED.
+/// An error says that the environment's own close failed; the agent is closed all the same. The thread of `agent`;
+/// blocks until the environment is closed, for a few seconds at most.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_close(agent: *mut rlay_Agent) -> rlay_Status {
     status(|| {

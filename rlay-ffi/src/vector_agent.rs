@@ -22,17 +22,18 @@ use crate::{
     value::{NONE, rlay_Value, value as shown, wrong_kind},
 };
 
-/// Many environments in other processes, which step at once: Gymnasium's VectorEnv. Each has a slot, numbered from 0. It
-/// belongs to the thread that opened it: elsewhere calls fail with RLAY_WRONG_THREAD, except rlay_vector_agent_stop. After
-/// rlay_vector_agent_close they fail with RLAY_CLOSED. In a forked child a vector agent of the parent must not be used.
+/// Many environments in other processes, which step at once: Gymnasium's VectorEnv. Each has a slot, numbered from 0.
+/// It belongs to the thread that opened it: elsewhere calls fail with RLAY_WRONG_THREAD, except rlay_vector_agent_stop.
+/// After rlay_vector_agent_close they fail with RLAY_CLOSED. In a forked child a vector agent of the parent must not be
+/// used.
 #[derive(Debug)]
 pub struct rlay_VectorAgent {
     _opaque: [u8; 0],
     _marker: PhantomData<(*mut u8, PhantomPinned)>,
 }
 
-/// What came of a reset or step of many environments. Pointers are into memory of the agent, and valid until its next reset
-/// or step. Arrays have `num_envs` entries, one for each slot.
+/// What came of a reset or step of many environments. Pointers are into memory of the agent, and valid until its next
+/// reset, step or late answer. Arrays have `num_envs` entries, one for each slot.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct rlay_VectorStep {
@@ -41,8 +42,8 @@ pub struct rlay_VectorStep {
     /// How many episodes have ended of which this step shows the next one already (rlay_vector_agent_final); 0 but in
     /// the mode RLAY_AUTORESET_SAME_STEP.
     pub final_count: u32,
-    /// The last observation of every slot, one block in the packed form, aligned to 64 bytes: rlay_space_batch_leaf says
-    /// where each leaf lies. Zeros in slots that were never reset. NULL if one of them has no packed form
+    /// The last observation of every slot, one block in the packed form, aligned to 64 bytes: rlay_space_batch_leaf
+    /// says where each leaf lies. Zeros in slots that were never reset. NULL if one of them has no packed form
     /// (rlay_vector_agent_observation_value).
     pub observations: *const u8,
     /// Its bytes, which are rlay_space_batch_size; 0 without.
@@ -55,15 +56,15 @@ pub struct rlay_VectorStep {
     pub truncations: *const bool,
 }
 
-/// The end of an episode whose slot has begun the next one in the same step: Gymnasium's final_obs and final_info. Pointers
-/// are into memory of the agent, and valid until its next reset or step.
+/// The end of an episode whose slot has begun the next one in the same step: Gymnasium's final_obs and final_info.
+/// Pointers are valid as long as those of rlay_VectorStep.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct rlay_Final {
     /// The slot.
     pub slot: u32,
-    /// The last observation of the episode in the packed form, which may lie at any address: copy it into a struct. NULL if
-    /// it is none.
+    /// The last observation of the episode in the packed form, which may lie at any address: copy it into a struct.
+    /// NULL if it is none.
     pub observation: *const u8,
     /// Its bytes; 0 without.
     pub observation_length: usize,
@@ -175,10 +176,11 @@ fn no_slot(slot: u32, num_envs: usize) -> Fault {
 }
 
 /// Dials the host that listens at `address` (UTF-8 of `length` bytes), and has it make as many environments as
-/// rlay_options_set_num_envs says. `options` may be NULL for the defaults; both are copied. On success *agent is a handle, to
-/// be closed with rlay_vector_agent_close; otherwise NULL.
+/// rlay_options_set_num_envs says. `options` may be NULL for the defaults; both are copied. On success *agent is a
+/// handle, to be closed with rlay_vector_agent_close; otherwise NULL.
 ///
-/// Any thread, to which the agent then belongs. Blocks until the environments are made, at most for the connect timeout.
+/// Any thread, to which the agent then belongs. Blocks until the environments are made, at most for the connect
+/// timeout.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_connect(
     address: *const c_char,
@@ -190,9 +192,9 @@ pub extern "C" fn rlay_vector_agent_connect(
     agent_env::open(&AGENTS, (address, length), options, connect, agent)
 }
 
-/// Listens at `address` for environments, which dial in (rlay_env_dial), as many as rlay_options_set_num_envs says. The rest is
-/// as with rlay_vector_agent_connect. rlay_vector_agent_address says with which port, where 0 was asked for. The first call
-/// that needs the environments waits for them, at most for the connect timeout.
+/// Listens at `address` for environments, which dial in (rlay_env_dial), as many as rlay_options_set_num_envs says. The
+/// rest is as with rlay_vector_agent_connect. rlay_vector_agent_address says with which port, where 0 was asked for.
+/// The first call that needs the environments waits for them, at most for the connect timeout.
 ///
 /// Any thread, to which the agent then belongs. It does not block but for looking up a name in the address.
 #[unsafe(no_mangle)]
@@ -206,8 +208,9 @@ pub extern "C" fn rlay_vector_agent_listen(
     agent_env::open(&AGENTS, (address, length), options, listen, agent)
 }
 
-/// The address at which a vector agent listens, with its real port, or that it has dialed: UTF-8 of *length bytes without a
-/// NUL behind it, which are RLay's and valid until rlay_vector_agent_close. The thread of `agent`; does not block.
+/// The address at which a vector agent listens, with its real port, or that it has dialed: UTF-8 of *length bytes
+/// without a NUL behind it, which are RLay's and valid until rlay_vector_agent_close. The thread of `agent`; does not
+/// block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_address(
     agent: *const rlay_VectorAgent,
@@ -217,9 +220,9 @@ pub extern "C" fn rlay_vector_agent_address(
     agent_env::address(&AGENTS, agent, address, length)
 }
 
-/// What the environments say of themselves; rlay_spec_slots of it is how many there are, and its spaces are those of one
-/// environment. *found lies in the agent, and is valid until rlay_vector_agent_close. The thread of `agent`; blocks only where
-/// the agent listens and not all environments have dialed in yet.
+/// What the environments say of themselves; rlay_spec_slots of it is how many there are, and its spaces are those of
+/// one environment. *found lies in the agent, and is valid until rlay_vector_agent_close. The thread of `agent`; blocks
+/// only where the agent listens and not all environments have dialed in yet.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_spec(
     agent: *mut rlay_VectorAgent,
@@ -231,11 +234,11 @@ pub extern "C" fn rlay_vector_agent_spec(
     })
 }
 
-/// Gymnasium's reset. `seed` points to the seed of slot 0, to which each further slot adds its number, or is NULL for none.
-/// `mask` has `num_envs` bytes, of which those that are not 0 say which slots are reset, Gymnasium's reset_mask; NULL for all.
-/// `options` is a dict or NULL for None. All three are read during the call. *first says what came of it: slots that were not
-/// reset are as they were. The thread of `agent`; blocks until all environments answer, at most for the timeout of the options;
-/// rlay_vector_agent_stop ends it.
+/// Gymnasium's reset. `seed` points to the seed of slot 0, to which each further slot adds its number, or is NULL for
+/// none. `mask` has `num_envs` bytes, of which those that are not 0 say which slots are reset, Gymnasium's reset_mask;
+/// NULL for all. `options` is a dict or NULL for None. All three are read during the call. *first says what came of it:
+/// slots that were not reset are as they were. The thread of `agent`; blocks until all environments answer, at most for
+/// the timeout of the options; rlay_vector_agent_stop ends it.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_reset(
     agent: *mut rlay_VectorAgent,
@@ -265,15 +268,15 @@ pub extern "C" fn rlay_vector_agent_reset(
     })
 }
 
-/// Gymnasium's step of all slots. `actions` has `length` bytes, one block with the actions of all slots in the packed form,
-/// as rlay_space_batch_leaf says of the action space: for a Box the arrays one after another; for a Discrete an int64_t for
-/// each slot, and then a byte for each, which says whether that is a NumPy scalar. It is read during the call, but for the
-/// bytes between leaves. *next says what came of it.
+/// Gymnasium's step of all slots. `actions` has `length` bytes, one block with the actions of all slots in the packed
+/// form, as rlay_space_batch_leaf says of the action space: for a Box the arrays one after another; for a Discrete an
+/// int64_t for each slot, and then a byte for each, which says whether that is a NumPy scalar. It is read during the
+/// call, but for the bytes between leaves. *next says what came of it.
 ///
-/// If it fails in one slot, the error says in which, and the others have taken their steps all the same. The thread of `agent`;
-/// blocks as rlay_vector_agent_reset does. After RLAY_TIMEOUT only two calls go on: rlay_vector_agent_late, which fetches the
-/// late answers, and a reset, which drops them. Once it is warm, a step whose actions and observations are packed, whose infos
-/// are empty and in which no episode ends allocates nothing.
+/// If it fails in one slot, the error says in which, and the others have taken their steps all the same. The thread of
+/// `agent`; blocks as rlay_vector_agent_reset does. After RLAY_TIMEOUT only two calls go on: rlay_vector_agent_late,
+/// which fetches the late answers, and a reset, which drops them. Once it is warm, a step whose actions and
+/// observations are packed, whose infos are empty and in which no episode ends allocates nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_step(
     agent: *mut rlay_VectorAgent,
@@ -291,8 +294,8 @@ pub extern "C" fn rlay_vector_agent_step(
     })
 }
 
-/// The same with actions as values, for any space: a list or tuple of one for each slot, which is read during the call. The
-/// thread of `agent`; blocks as rlay_vector_agent_reset does.
+/// The same with actions as values, for any space: a list or tuple of one for each slot, which is read during the call.
+/// The thread of `agent`; blocks as rlay_vector_agent_reset does.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_step_value(
     agent: *mut rlay_VectorAgent,
@@ -341,9 +344,9 @@ fn write_values(env: &RawVectorEnv, actions: &[Value], out: &mut Vec<u8>) -> rla
     Ok(false)
 }
 
-/// The answer to a reset or step that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on before it
-/// is here. RLAY_USAGE if no answer is late, RLAY_TIMEOUT if not all of it comes within the timeout of the options: it is late
-/// still. The thread of `agent`; blocks as rlay_vector_agent_reset does.
+/// The answer to a reset or step that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on
+/// before it is here. RLAY_USAGE if no answer is late, RLAY_TIMEOUT if not all of it comes within the timeout of the
+/// options: it is late still. The thread of `agent`; blocks as rlay_vector_agent_reset does.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_late(
     agent: *mut rlay_VectorAgent,
@@ -356,8 +359,8 @@ pub extern "C" fn rlay_vector_agent_late(
     })
 }
 
-/// The info that the last reset or step brought of a slot, a dict, which is empty where it brought none. It is the agent's, and
-/// valid until its next reset or step. The thread of `agent`; does not block.
+/// The info that the last reset or step brought of a slot, a dict, which is empty where it brought none. It is the
+/// agent's, and valid until its next reset or step. The thread of `agent`; does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_info(
     agent: *mut rlay_VectorAgent,
@@ -402,8 +405,8 @@ pub extern "C" fn rlay_vector_agent_final(
     })
 }
 
-/// The last observation of a slot as a value, packed or not. It is the agent's, and valid until its next reset or step. The
-/// thread of `agent`; does not block.
+/// The last observation of a slot as a value, packed or not. It is the agent's, and valid until its next reset or step.
+/// The thread of `agent`; does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_observation_value(
     agent: *mut rlay_VectorAgent,
@@ -426,8 +429,8 @@ pub extern "C" fn rlay_vector_agent_observation_value(
     })
 }
 
-/// Ends a call of the agent that is under way, and all later ones, with RLAY_CLOSED. Any thread, but no signal handler; does
-/// not block.
+/// Ends a call of the agent that is under way, and all later ones, with RLAY_CLOSED. Any thread, but no signal handler;
+/// does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_stop(agent: *mut rlay_VectorAgent) -> rlay_Status {
     status(|| {
@@ -436,9 +439,9 @@ pub extern "C" fn rlay_vector_agent_stop(agent: *mut rlay_VectorAgent) -> rlay_S
     })
 }
 
-/// Closes the environments and the agent. The handle must not be used any more; if it is, that fails with RLAY_CLOSED. An error
-/// says that the close of an environment failed; the agent is closed all the same. The thread of `agent`; blocks until the
-/// environments are closed, for a few seconds at most.
+/// Closes the environments and the agent. The handle must not be used any more; if it is, that fails with RLAY_CLOSED.
+/// An error says that the close of an environment failed; the agent is closed all the same. The thread of `agent`;
+/// blocks until the environments are closed, for a few seconds at most.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_close(agent: *mut rlay_VectorAgent) -> rlay_Status {
     status(|| {

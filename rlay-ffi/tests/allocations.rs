@@ -1,5 +1,5 @@
-//! A poll, an action and an answer allocate nothing once everything is warm, nor does a step of an agent, of one environment
-//! or of many.
+//! A poll, an action and an answer allocate nothing once everything is warm, nor does a step of an agent, of one
+//! environment or of many.
 
 #![allow(unsafe_code)] // C's functions
 

@@ -315,7 +315,8 @@ fn first_line(running: &mut Running) -> String {
     line.trim().to_owned()
 }
 
-/// Agents of a host are killed amid its writes, which raise SIGPIPE unless somebody sees to it.
+/// Agents of a host are killed amid its writes, which raise SIGPIPE over some transports. The host leaves that signal
+/// at its default, which ends a program.
 fn survive(name: &str, address: &str) {
     let program = compile(&format!("sigpipe-{name}"), &[source("sigpipe.c")], false);
     let start = |arguments: [&str; 2]| {

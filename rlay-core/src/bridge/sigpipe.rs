@@ -1,8 +1,9 @@
-//! NoSigpipe: while it lives, a write to a socket whose peer is gone fails in this thread, and does not end the program.
+//! NoSigpipe: while it lives, a write to a socket whose peer is gone fails in this thread, and does not end the
+//! program.
 //!
 //! Programs in Rust and Python ignore SIGPIPE; those in C that use this library mostly do not, and what they do about a
-//! signal is theirs to say. The signal goes to the thread that writes, so it is enough to block it there meanwhile. A socket
-//! that is written by this library itself is written without the signal; those of other libraries are not.
+//! signal is theirs to say. The signal goes to the thread that writes, so it is enough to block it there meanwhile. A
+//! socket that is written by this library itself is written without the signal; those of other libraries are not.
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -59,7 +60,7 @@ mod linux {
                 return;
             }
             let (set, now) = (sigpipe(), libc::timespec { tv_sec: 0, tv_nsec: 0 });
-            // SAFETY: the set is one, and nobody wants to know of the signal. What is pending came while this blocked it.
+            // SAFETY: the set is one. What is pending came while this blocked it, and says what the write returned.
             unsafe {
                 libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const now);
                 libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());

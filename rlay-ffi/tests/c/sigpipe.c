@@ -1,5 +1,5 @@
-/* A host of large observations, and an agent that plays until it is killed: sigpipe host ADDRESS, sigpipe agent ADDRESS,
- * sigpipe last ADDRESS. None of them does anything about SIGPIPE. */
+/* A host of large observations, and an agent that plays until it is killed: sigpipe host ADDRESS, sigpipe agent
+ * ADDRESS, sigpipe last ADDRESS. None of them does anything about SIGPIPE. */
 #include "check.h"
 
 #include <string.h>

@@ -60,7 +60,7 @@ static void null_arguments(void) {
     rlay_VectorStep step;
     EXPECT(rlay_vector_agent_connect(NULL, 1, NULL, &agent), RLAY_NULL_ARGUMENT);
     TRUE(agent == NULL);
-    EXPECT(rlay_vector_agent_connect(TEXT("mem://nobody"), NULL, NULL), RLAY_NULL_ARGUMENT);
+    EXPECT(rlay_vector_agent_connect(TEXT("mem://none"), NULL, NULL), RLAY_NULL_ARGUMENT);
     EXPECT(rlay_vector_agent_listen(NULL, 1, NULL, &agent), RLAY_NULL_ARGUMENT);
     EXPECT(rlay_vector_agent_reset(NULL, NULL, NULL, 0, NULL, &step), RLAY_NULL_ARGUMENT);
     EXPECT(rlay_vector_agent_step(NULL, NULL, 0, &step), RLAY_NULL_ARGUMENT);
