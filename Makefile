@@ -62,6 +62,7 @@ quick: build check-format check-ruff ## what takes two minutes of it, once all i
 
 bench: build ## steps per second of every transport beside a raw ping-pong
 	cargo run --release -p rlay-benches
+	rlay-ffi/benches/idle.sh
 
 soak: server ## ten minutes of sessions that are killed and replaced, or lose their connections
 	$(SOAK) 600

@@ -1,14 +1,6 @@
 //! A step allocates nothing once everything is warm, neither at the agent nor at the host.
 
-#![allow(unsafe_code)] // an allocator that counts
-
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
 use rlay::{
     Action, Actions, AutoresetMode, BoxSpace, ClientEnv, ClientVectorEnv, Discrete, Env, EnvError, FrameArray, Map,
@@ -17,7 +9,10 @@ use rlay::{
     endpoint::{RawVectorEnv, Wait},
     wire::{Make, Seed},
 };
-use rlay_testkit::ImageEnv;
+use rlay_testkit::{
+    ImageEnv,
+    allocations::{self, CountingAllocator, count_here, count_others},
+};
 
 #[path = "../examples/cartpole/mod.rs"]
 #[allow(dead_code)]
@@ -28,55 +23,8 @@ mod cartpoles;
 use cartpole::CartPole;
 use cartpoles::CartPoles;
 
-thread_local! {
-    static COUNTS: Cell<bool> = const { Cell::new(false) };
-    static IS_AGENT: Cell<bool> = const { Cell::new(false) };
-}
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-/// Counts those of every thread but the agent's.
-static COUNTS_HOSTS: AtomicBool = AtomicBool::new(false);
-
-/// The system's allocator; counts the allocations of the threads that asked to be counted.
-struct Counting;
-
-impl Counting {
-    fn count(&self) {
-        // A thread that is ending has no such variable any more.
-        let of_host = || COUNTS_HOSTS.load(SeqCst) && !IS_AGENT.try_with(Cell::get).unwrap_or(true);
-        if COUNTS.try_with(Cell::get).unwrap_or(false) || of_host() {
-            ALLOCATIONS.fetch_add(1, SeqCst);
-        }
-    }
-}
-
-// SAFETY: every call is passed on to `System` unchanged, so its contract is kept; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.count();
-        // SAFETY: the caller's guarantees are those that `System` requires.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.count();
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        self.count();
-        // SAFETY: as above; `old` came from `System`.
-        unsafe { System.realloc(old, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: as above; `old` came from `System`.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const WARM: u64 = 500;
 const STEPS: u64 = 5_000;
@@ -100,7 +48,7 @@ impl<E> Watched<E> {
     /// One more call: of many environments some are reset while the others take a step.
     fn count(&mut self) {
         self.steps += 1;
-        COUNTS.set((WARM..WARM + self.counted).contains(&self.steps));
+        count_here((WARM..WARM + self.counted).contains(&self.steps));
     }
 }
 
@@ -172,7 +120,7 @@ fn play_many(backend: &ServerBackend) -> Result<(), EnvError> {
     envs.reset(Some(7), &Value::None)?;
     let (mut actions, mut ends) = ([0; SLOTS as usize], 0);
     for step in 1..=WARM + MANY {
-        COUNTS.set(step > WARM);
+        count_here(step > WARM);
         let (poles, _) = envs.observation_batch()?.as_chunks::<4>();
         for (action, pole) in actions.iter_mut().zip(poles) {
             *action = i64::from(pole[2] > 0.0);
@@ -180,8 +128,8 @@ fn play_many(backend: &ServerBackend) -> Result<(), EnvError> {
         let results = envs.step(&actions)?;
         ends += results.terminations.iter().filter(|ended| **ended).count();
     }
-    COUNTS.set(false);
-    assert_eq!(ALLOCATIONS.load(SeqCst), 0, "in {MANY} steps of {SLOTS} over {address}");
+    count_here(false);
+    assert_eq!(allocations::number(), 0, "in {MANY} steps of {SLOTS} over {address}");
     assert!(ends > 1000, "{ends}");
     envs.close()?;
     backend.close();
@@ -202,7 +150,7 @@ fn poll(mut agent: PolledVectorEnv<Discrete, Discrete>, steps: u64) -> rlay::Res
         }
         if actions.iter().all(Option::is_some) {
             step += 1;
-            COUNTS.set((WARM..steps - 1).contains(&step));
+            count_here((WARM..steps - 1).contains(&step));
             for (slot, action) in actions.iter_mut().enumerate() {
                 let (observation, info) = (action.take().unwrap_or_default(), Map::new());
                 let result = StepResult { observation, reward: 1.0, terminated: false, truncated: false, info };
@@ -210,7 +158,7 @@ fn poll(mut agent: PolledVectorEnv<Discrete, Discrete>, steps: u64) -> rlay::Res
             }
         }
     }
-    COUNTS.set(false);
+    count_here(false);
     Ok(())
 }
 
@@ -225,14 +173,14 @@ fn play_engine(address: &str) -> Result<(), EnvError> {
     envs.reset(None, &Value::None)?;
     let mut actions = [0; SLOTS as usize];
     for step in 1..=WARM + MANY {
-        COUNTS.set((WARM..WARM + MANY).contains(&step));
+        count_here((WARM..WARM + MANY).contains(&step));
         actions.copy_from_slice(envs.observation_batch()?);
         actions.rotate_left(1);
         envs.step(&actions)?;
     }
-    COUNTS.set(false);
+    count_here(false);
     engine.join().expect("it does not panic")?;
-    assert_eq!(ALLOCATIONS.load(SeqCst), 0, "in {MANY} steps of an engine over {at}");
+    assert_eq!(allocations::number(), 0, "in {MANY} steps of an engine over {at}");
     Ok(())
 }
 
@@ -248,11 +196,11 @@ where
     let mut env = env.typed::<O, Discrete>()?;
     let mut observation = env.reset(Some(7), &Value::None)?.observation;
     for step in 1..=WARM + STEPS {
-        COUNTS.set(step > WARM);
+        count_here(step > WARM);
         observation = env.step(policy(&observation))?.observation;
     }
-    COUNTS.set(false);
-    assert_eq!(ALLOCATIONS.load(SeqCst), 0, "in {STEPS} steps over {address}");
+    count_here(false);
+    assert_eq!(allocations::number(), 0, "in {STEPS} steps over {address}");
     env.close()?;
     backend.close();
     Ok(())
@@ -268,16 +216,15 @@ fn play_on_threads(address: &str, threads: u32) -> Result<(), EnvError> {
     let mut envs = RawVectorEnv::connect(&backend.address().to_string(), agent, &mut Wait::default())?;
     let rows: Vec<_> = (0..SLOTS).map(|slot| (slot, Some(Seed::from(u64::from(slot))))).collect();
     envs.reset(&rows, &Value::None, &mut Wait::default())?;
-    IS_AGENT.set(true);
     // Buffers grow until as many episodes as ever have ended in one step.
     for step in 0..3000 {
-        COUNTS_HOSTS.store(step >= 2000, SeqCst);
+        count_others(step >= 2000);
         let mut actions: Vec<u8> = (0..SLOTS).flat_map(|slot| i64::from((slot + step) % 2).to_le_bytes()).collect();
         actions.resize(actions.len() + SLOTS as usize, 0);
         envs.step(true, &mut actions, &mut Wait::default())?;
     }
-    COUNTS_HOSTS.store(false, SeqCst);
-    assert_eq!(ALLOCATIONS.load(SeqCst), 0, "in 1000 steps of {SLOTS} over {address} on {threads} threads");
+    count_others(false);
+    assert_eq!(allocations::number(), 0, "in 1000 steps of {SLOTS} over {address} on {threads} threads");
     envs.close(&mut Wait::default())?;
     backend.close();
     Ok(())
@@ -310,9 +257,9 @@ fn a_warm_step_allocates_nothing() -> Result<(), EnvError> {
     for threads in [1, 2] {
         play_on_threads(&unix, threads)?;
     }
-    COUNTS.set(true);
+    count_here(true);
     drop(std::hint::black_box(vec![1]));
-    COUNTS.set(false);
-    assert_eq!(ALLOCATIONS.load(SeqCst), 1, "allocations are counted at all");
+    count_here(false);
+    assert_eq!(allocations::number(), 1, "allocations are counted at all");
     Ok(())
 }

@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The relay between Gymnasium and any software.
 ///
-/// Exit codes: 0 good; 1 a check failed; 2 the arguments make no sense; 3 there is no session with the peer; 130 Ctrl-C.
+/// Exit codes: 0 good; 1 a check failed; 2 the arguments make no sense; 3 there is no session with the peer; 130
+/// Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "rlay", version, disable_version_flag = true)]
 pub(crate) struct Arguments {
@@ -21,7 +22,12 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Show what is hosted at an address: spaces, metadata, details, attributes.
     Inspect(InspectArguments),
-    /// Measure steps per second and latency, beside a raw ping over the same transport.
+    /// Measure steps per second and latency, beside a ping and an echo over the same transport.
+    ///
+    /// A ping is a request that the peer refuses without its environment. The wire has none that the peer's transport
+    /// would answer by itself. So an echo is a round trip of bare frames, as long as those of a step, between two
+    /// threads of this machine over a connection of their own. It is measured where the address is of this machine: a
+    /// loopback address, unix, shm or zmq+ipc.
     Bench(BenchArguments),
     /// Host environments for agents (in the Python package alone).
     #[command(disable_help_flag = true)]

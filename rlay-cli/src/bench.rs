@@ -1,4 +1,5 @@
-//! `rlay bench`: steps per second and latency, beside a ping that the peer answers without the environment.
+//! `rlay bench`: steps per second and latency, beside a ping that the peer answers without the environment, and an echo
+//! of bare frames over the same transport.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,14 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     arguments::BenchArguments,
-    connection::Verdict,
+    connection::{Entry, Verdict, failed},
+    echo::Echo,
     frames, output,
     session::{Outcome, Session, error},
     target::Target,
 };
 
-/// The share of the time that pings take.
+/// The share of the time that pings take, and so do echoes.
 const PINGS: u32 = 5;
 /// Actions that are sampled beforehand.
 const ACTIONS: usize = 256;
@@ -36,16 +38,53 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<()> {
     // Nothing is kept of what was sent: that would fill memory.
     let pings = measure(&target, arguments.duration / PINGS, "ping", &mut || ping(&mut session)).map_err(error)?;
     let steps = steps(&target, &mut session, arguments.duration).map_err(error)?;
+    let lengths = step_lengths(&target, &mut session).map_err(error)?;
     session.goodbye().map_err(error)?;
+    let echoes = match Echo::new(&target.address(), lengths, arguments.peer.timeout)? {
+        Some(mut echo) => {
+            let mut call = || echo.ping().or_else(|why| failed(1, why.to_string()));
+            Some(measure(&target, arguments.duration / PINGS, "echo", &mut call).map_err(error)?)
+        }
+        None => None,
+    };
     if arguments.json {
-        let address = target.address().to_string();
-        output::say(&json!({"address": address, "step": as_json(&steps), "ping": as_json(&pings)}).to_string());
+        let (address, echoes) = (target.address().to_string(), echoes.as_deref().map(as_json));
+        let shown = json!({"address": address, "step": as_json(&steps), "ping": as_json(&pings), "echo": echoes});
+        output::say(&shown.to_string());
     } else {
+        let (there, back) = lengths;
+        let echoes = match &echoes {
+            Some(times) => {
+                format!(
+                    "{}   (frames of {there} and {back} bytes, as of a step, between two threads here)",
+                    text(times)
+                )
+            }
+            None => "not measured: the address is not of this machine".to_owned(),
+        };
         output::say(&format!("{}", target.address()));
         output::say(&format!("step  {}", text(&steps)));
         output::say(&format!("ping  {}   (refused by the peer without the environment)", text(&pings)));
+        output::say(&format!("echo  {echoes}"));
     }
     Ok(())
+}
+
+/// How long the frames of a Step and of its Result are.
+fn step_lengths(target: &Target, session: &mut Session) -> Verdict<(usize, usize)> {
+    session.reset(None)?;
+    let action = session.actions().sample(&mut Rng::seeded(1));
+    target.record().borrow_mut().clear();
+    session.step(&action)?;
+    let (mut there, mut back) = (0, 0);
+    for entry in &*target.record().borrow() {
+        match entry {
+            Entry::Sent(frame) => there = frame.len(),
+            Entry::Received(frame) => back = frame.len(),
+            Entry::Note(_) | Entry::SentBytes(_) => {}
+        }
+    }
+    Ok((there, back))
 }
 
 fn ping(session: &mut Session) -> Verdict {

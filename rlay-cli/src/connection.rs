@@ -100,7 +100,7 @@ pub(crate) struct Connection {
     carrier: Carrier,
     record: Record,
     /// How long an answer may take.
-    patience: Duration,
+    answer_timeout: Duration,
     /// The number of the last frame sent.
     pub(crate) sent: u64,
     /// The number of the last frame received.
@@ -152,8 +152,8 @@ pub(crate) fn read(frame: &[u8]) -> Verdict<(Header, Message<'_>)> {
 }
 
 impl Connection {
-    pub(crate) fn new(carrier: Carrier, record: Record, patience: Duration) -> Self {
-        Self { carrier, record, patience, sent: 0, received: 0, limits: Limits::default() }
+    pub(crate) fn new(carrier: Carrier, record: Record, answer_timeout: Duration) -> Self {
+        Self { carrier, record, answer_timeout, sent: 0, received: 0, limits: Limits::default() }
     }
 
     /// Keeps the numbers of a session that goes on over another connection.
@@ -179,7 +179,7 @@ impl Connection {
         self.record.borrow_mut().push(Entry::Sent(frame.to_vec()));
         let result = match &mut self.carrier {
             Carrier::Channel(channel) => {
-                channel.send(frame, &[], Some(Instant::now() + self.patience)).map_err(|e| e.to_string())
+                channel.send(frame, &[], Some(Instant::now() + self.answer_timeout)).map_err(|e| e.to_string())
             }
             Carrier::Stream(stream) => {
                 let prefix = (frame.len() as u32).to_le_bytes();
@@ -216,7 +216,7 @@ impl Connection {
 
     /// Waits for the peer.
     pub(crate) fn receive(&mut self) -> Event {
-        self.receive_within(self.patience)
+        self.receive_within(self.answer_timeout)
     }
 
     /// Waits for the peer for so long.
@@ -249,7 +249,7 @@ impl Connection {
         let frame = match self.receive() {
             Event::Frame(frame) => frame,
             Event::Silence => {
-                return failed(10, format!("{what} was not answered within {} s", self.patience.as_secs_f64()));
+                return failed(10, format!("{what} was not answered within {} s", self.answer_timeout.as_secs_f64()));
             }
             other => return failed(10, format!("{what} was to be answered, but {}", other.words())),
         };

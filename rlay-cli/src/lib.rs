@@ -25,6 +25,7 @@ mod arguments;
 mod bench;
 mod check;
 mod connection;
+mod echo;
 mod frames;
 mod inspect;
 mod json;

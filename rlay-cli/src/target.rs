@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The pauses of dialers grow to a second; a listener waits for several.
 const REDIAL: Duration = Duration::from_secs(5);
 /// After so many connections in a row that came to nothing, the peer is taken for gone.
-const PATIENT: u32 = 3;
+const MAX_FAILED_CONNECTIONS: u32 = 3;
 
 /// The peer.
 pub(crate) struct Target {
@@ -38,14 +38,14 @@ pub(crate) struct Target {
     pub(crate) token: Option<Token>,
     env_id: Option<String>,
     kwargs: Value,
-    patience: Cell<Duration>,
+    answer_timeout: Cell<Duration>,
     connect_timeout: Duration,
     record: Record,
     failures: Cell<u32>,
 }
 
 /// How long an answer may take of a peer that has left several checks without one.
-const HASTE: Duration = Duration::from_millis(300);
+const SHORTENED_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// What a session is to be.
 #[derive(Debug, Clone, Copy, Default)]
@@ -100,7 +100,7 @@ impl Target {
             token,
             env_id: arguments.env_id.clone(),
             kwargs,
-            patience: Cell::new(arguments.timeout.max(Duration::from_millis(100))),
+            answer_timeout: Cell::new(arguments.timeout.max(Duration::from_millis(100))),
             connect_timeout: arguments.connect_timeout,
             record: Record::default(),
             failures: Cell::new(0),
@@ -130,19 +130,19 @@ impl Target {
 
     /// Whether the peer is taken for gone, so that waiting for it is vain.
     pub(crate) fn is_gone(&self) -> bool {
-        self.failures.get() >= PATIENT
+        self.failures.get() >= MAX_FAILED_CONNECTIONS
     }
 
     /// Waits for less from now on: the peer has left several checks without an answer.
-    pub(crate) fn lose_patience(&self) {
-        self.patience.set(self.patience.get().min(HASTE));
+    pub(crate) fn shorten_timeout(&self) {
+        self.answer_timeout.set(self.answer_timeout.get().min(SHORTENED_TIMEOUT));
     }
 
     fn wait(&self) -> Duration {
         match (self.is_gone(), self.is_listening()) {
             (true, _) => Duration::from_millis(300),
-            (false, true) => self.patience.get().max(REDIAL),
-            (false, false) => self.patience.get(),
+            (false, true) => self.answer_timeout.get().max(REDIAL),
+            (false, false) => self.answer_timeout.get(),
         }
     }
 
@@ -183,7 +183,7 @@ impl Target {
     }
 
     fn connection(&self, carrier: Carrier, note: &str) -> Connection {
-        let connection = Connection::new(carrier, self.record.clone(), self.patience.get());
+        let connection = Connection::new(carrier, self.record.clone(), self.answer_timeout.get());
         connection.note(note);
         connection
     }
@@ -212,7 +212,7 @@ impl Target {
         if self.is_listening() || !ByteStream::reaches(&self.address) {
             return not_applicable("only where a tcp:// or unix:// address is dialed can any bytes be written");
         }
-        match ByteStream::dial(&self.address, self.patience.get()) {
+        match ByteStream::dial(&self.address, self.answer_timeout.get()) {
             Ok(stream) => Ok(self.connection(Carrier::Stream(stream), "a connection begins")),
             Err(error) => failed(10, format!("the peer cannot be connected to any more: {error}")),
         }

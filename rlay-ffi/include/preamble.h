@@ -37,6 +37,7 @@
  * - Mistakes. NULL, buffers that are too short, handles that were closed and calls from other threads
  *   come to an error code. Freed values, spaces, specs and options, and pointers to other things than
  *   their types say, are what C cannot check.
- * - SIGPIPE is not raised over tcp, tls, unix, shm and quic. With zmq a program does well to ignore it.
+ * - SIGPIPE does not end the program where a peer is gone, over any transport (Linux). What the program does about the
+ *   signal otherwise is left as it is.
  * - No exception or panic leaves RLay, and none may enter it from a callback.
  */

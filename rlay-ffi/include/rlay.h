@@ -37,7 +37,8 @@
  * - Mistakes. NULL, buffers that are too short, handles that were closed and calls from other threads
  *   come to an error code. Freed values, spaces, specs and options, and pointers to other things than
  *   their types say, are what C cannot check.
- * - SIGPIPE is not raised over tcp, tls, unix, shm and quic. With zmq a program does well to ignore it.
+ * - SIGPIPE does not end the program where a peer is gone, over any transport (Linux). What the program does about the
+ *   signal otherwise is left as it is.
  * - No exception or panic leaves RLay, and none may enter it from a callback.
  */
 
@@ -218,9 +219,20 @@ typedef enum {
   RLAY_CALL = 2,
 } rlay_Access;
 
-// An environment in another process, which this one plays with: Gymnasium's reset, step, render and close. It belongs to
-// the thread that opened it: elsewhere calls fail with RLAY_WRONG_THREAD, except rlay_agent_stop. After rlay_agent_close
-// they fail with RLAY_CLOSED. In a forked child an agent of the parent must not be used.
+// Who begins the next episode where one has ended, and when: Gymnasium's AutoresetMode. The numbers are those of
+// docs/wire.md, section 8.
+typedef enum {
+  // The learner, with a reset of these slots.
+  RLAY_AUTORESET_DISABLED = 0,
+  // The next step, which ignores the action of the slot: its row is the first of an episode.
+  RLAY_AUTORESET_NEXT_STEP = 1,
+  // The step that ends the episode: its row has the first observation of the next one.
+  RLAY_AUTORESET_SAME_STEP = 2,
+} rlay_AutoresetMode;
+
+// An environment in another process, which this one plays with: Gymnasium's reset, step, render and close. It belongs
+// to the thread that opened it: elsewhere calls fail with RLAY_WRONG_THREAD, except rlay_agent_stop. After
+// rlay_agent_close they fail with RLAY_CLOSED. In a forked child an agent of the parent must not be used.
 typedef struct rlay_Agent rlay_Agent;
 
 // An environment that agents play with. It belongs to the thread that opened it: elsewhere calls fail with
@@ -262,6 +274,12 @@ typedef struct rlay_Spec rlay_Spec;
 // Values belong to no thread, but two threads must not use one at the same time while one of them changes it.
 typedef struct rlay_Value rlay_Value;
 
+// Many environments in other processes, which step at once: Gymnasium's VectorEnv. Each has a slot, numbered from 0.
+// It belongs to the thread that opened it: elsewhere calls fail with RLAY_WRONG_THREAD, except rlay_vector_agent_stop.
+// After rlay_vector_agent_close they fail with RLAY_CLOSED. In a forked child a vector agent of the parent must not be
+// used.
+typedef struct rlay_VectorAgent rlay_VectorAgent;
+
 // What an array holds. Pointers are into the value.
 typedef struct {
   // The element type.
@@ -282,8 +300,8 @@ typedef struct {
 typedef struct {
   // Box, Discrete, MultiBinary or MultiDiscrete.
   rlay_SpaceKind kind;
-  // The type of its elements: of a MultiBinary RLAY_INT8. A Discrete is an rlay_Discrete in the packed form, whatever
-  // its dtype.
+  // The type of its elements: of a MultiBinary RLAY_INT8. A Discrete is an rlay_Discrete in the packed form,
+  // whatever its dtype.
   rlay_DType dtype;
   // Elements along each of `ndim` axes; NULL for a Discrete. It lies in the space.
   const uint64_t *shape;
@@ -399,7 +417,8 @@ typedef struct {
   void (*close)(void *user, const rlay_Turn *turn);
 } rlay_Callbacks;
 
-// What came of a reset or step. Pointers are into memory of the agent, and valid until its next reset or step.
+// What came of a reset or step. Pointers are into memory of the agent, and valid until its next reset, step
+// or late answer.
 typedef struct {
   // The observation in the packed form, aligned to 64 bytes; NULL if it is none (rlay_agent_observation_value).
   const uint8_t *observation;
@@ -414,6 +433,44 @@ typedef struct {
   // The info, a dict.
   const rlay_Value *info;
 } rlay_Step;
+
+// What came of a reset or step of many environments. Pointers are into memory of the agent, and valid until its next
+// reset, step or late answer. Arrays have `num_envs` entries, one for each slot.
+typedef struct {
+  // How many environments there are.
+  uint32_t num_envs;
+  // How many episodes have ended of which this step shows the next one already (rlay_vector_agent_final); 0 but in
+  // the mode RLAY_AUTORESET_SAME_STEP.
+  uint32_t final_count;
+  // The last observation of every slot, one block in the packed form, aligned to 64 bytes: rlay_space_batch_leaf
+  // says where each leaf lies. Zeros in slots that were never reset. NULL if one of them has no packed form
+  // (rlay_vector_agent_observation_value).
+  const uint8_t *observations;
+  // Its bytes, which are rlay_space_batch_size; 0 without.
+  size_t observations_length;
+  // The rewards; they mean nothing after a reset.
+  const double *rewards;
+  // Where the task has ended the episode.
+  const bool *terminations;
+  // Where something else has ended the episode.
+  const bool *truncations;
+} rlay_VectorStep;
+
+// The end of an episode whose slot has begun the next one in the same step: Gymnasium's final_obs and final_info.
+// Pointers are valid as long as those of rlay_VectorStep.
+typedef struct {
+  // The slot.
+  uint32_t slot;
+  // The last observation of the episode in the packed form, which may lie at any address: copy it into a struct.
+  // NULL if it is none.
+  const uint8_t *observation;
+  // Its bytes; 0 without.
+  size_t observation_length;
+  // The same as a value, where `observation` is NULL; otherwise NULL.
+  const rlay_Value *observation_value;
+  // The info of its last step, a dict.
+  const rlay_Value *info;
+} rlay_Final;
 
 // An element of a Discrete in the packed form. One that is set to zero first has no other traps.
 typedef struct {
@@ -677,7 +734,8 @@ rlay_SpaceKind rlay_space_kind(const rlay_Space *space);
 // How many members a space has; 0 of one that has none by its class. Any thread; does not block.
 size_t rlay_space_count(const rlay_Space *space);
 
-// Member `index`, counted from 0, which lies in the space; RLAY_NOT_FOUND if there is none. Any thread; does not block.
+// Member `index`, counted from 0, which lies in the space; RLAY_NOT_FOUND if there is none. Any thread; does not
+// block.
 rlay_Status rlay_space_member(const rlay_Space *space,
                               size_t index,
                               const rlay_Space **found);
@@ -685,8 +743,8 @@ rlay_Status rlay_space_member(const rlay_Space *space,
 // The key of member `index` of a Dict, which lies in the space. Any thread; does not block.
 rlay_Status rlay_space_key(const rlay_Space *space, size_t index, const rlay_Value **found);
 
-// Bytes of an element in the packed form; RLAY_WRONG_KIND if the space has none, because it holds a Text, Sequence, Graph or
-// OneOf, or big-endian arrays. Any thread; does not block.
+// Bytes of an element in the packed form; RLAY_WRONG_KIND if the space has none, because it holds a Text, Sequence,
+// Graph or OneOf, or big-endian arrays. Any thread; does not block.
 rlay_Status rlay_space_packed_size(const rlay_Space *space,
                                    size_t *size);
 
@@ -694,11 +752,27 @@ rlay_Status rlay_space_packed_size(const rlay_Space *space,
 rlay_Status rlay_space_leaf_count(const rlay_Space *space,
                                   size_t *leaf_count);
 
-// Leaf `index` of the packed form, in the order of Tuple members and Dict keys, which is that of the bytes. Any thread; does
-// not block.
+// Leaf `index` of the packed form, in the order of Tuple members and Dict keys, which is that of the bytes. Any
+// thread; does not block.
 rlay_Status rlay_space_leaf(const rlay_Space *space,
                             size_t index,
                             rlay_Leaf *leaf);
+
+// Bytes of the packed form of the elements of `num_envs` environments: a batch, the observations or actions of a
+// vector agent. RLAY_WRONG_KIND if the space has none, RLAY_INVALID_ARGUMENT if there can be no such block. Any
+// thread; does not block.
+rlay_Status rlay_space_batch_size(const rlay_Space *space,
+                                  uint32_t num_envs,
+                                  size_t *size);
+
+// Leaf `index` of the packed form of the elements of `num_envs` environments. `offset` is where its rows begin, which
+// are those of the slots in their order, each of `size` bytes and without a gap. A Discrete has an int64_t for each
+// slot, and behind all of these a byte for each slot: 1, a NumPy scalar of the space's dtype; 0, a Python int. Zeros
+// follow up to a multiple of 8. Any thread; does not block.
+rlay_Status rlay_space_batch_leaf(const rlay_Space *space,
+                                  size_t index,
+                                  uint32_t num_envs,
+                                  rlay_Leaf *leaf);
 
 // The smallest and the largest value of element `index`, in C order, of a Box, Discrete, MultiBinary or MultiDiscrete;
 // infinite where it is unbounded. Numbers beyond 2^53 are rounded. Any thread; does not block.
@@ -707,8 +781,8 @@ rlay_Status rlay_space_range(const rlay_Space *space,
                              double *low,
                              double *high);
 
-// Writes the space in Gymnasium's notation, for people: UTF-8 of *length bytes, without a NUL. RLAY_SHORT_BUFFER if that is
-// above `capacity`. Any thread; does not block.
+// Writes the space in Gymnasium's notation, for people: UTF-8 of *length bytes, without a NUL. RLAY_SHORT_BUFFER if
+// that is above `capacity`. Any thread; does not block.
 rlay_Status rlay_space_describe(const rlay_Space *space,
                                 char *buffer,
                                 size_t capacity,
@@ -812,6 +886,15 @@ rlay_Status rlay_options_set_log(rlay_Options *options,
 // default: as long as the environment lives. Any thread; does not block.
 rlay_Status rlay_options_set_timeout(rlay_Options *options,
                                      double seconds);
+
+// Vector agents: how many environments there are to be, up to 65536. 0, the default: those that the host has, or where the
+// agent listens, one. Any thread; does not block.
+rlay_Status rlay_options_set_num_envs(rlay_Options *options,
+                                      uint32_t num_envs);
+
+// Vector agents: who begins the next episode where one has ended, an rlay_AutoresetMode. By default
+// RLAY_AUTORESET_NEXT_STEP, as in Gymnasium. Any thread; does not block.
+rlay_Status rlay_options_set_autoreset_mode(rlay_Options *options, uint32_t mode);
 
 // Agents: the render mode that is asked for, UTF-8 of `length` bytes, which are copied. Any thread; does not block.
 rlay_Status rlay_options_set_render_mode(rlay_Options *options,
@@ -952,8 +1035,9 @@ rlay_Status rlay_fail(const char *error_type,
 rlay_Status rlay_env_run(rlay_Env *env,
                          const rlay_Callbacks *callbacks);
 
-// Dials the environment that listens at `address` (UTF-8 of `length` bytes), and has it made. `options` may be NULL for the
-// defaults; both are copied. On success *agent is a handle, to be closed with rlay_agent_close; otherwise NULL.
+// Dials the environment that listens at `address` (UTF-8 of `length` bytes), and has it made. `options` may be NULL
+// for the defaults; both are copied. On success *agent is a handle, to be closed with rlay_agent_close; otherwise
+// NULL.
 //
 // Any thread, to which the agent then belongs. Blocks until the environment is made, at most for the connect timeout.
 rlay_Status rlay_agent_connect(const char *address,
@@ -962,8 +1046,8 @@ rlay_Status rlay_agent_connect(const char *address,
                                rlay_Agent **agent);
 
 // Listens at `address` for the environment, which dials in (rlay_env_dial). The rest is as with rlay_agent_connect.
-// rlay_agent_address says with which port, where 0 was asked for. The first call that needs the environment waits for it,
-// at most for the connect timeout.
+// rlay_agent_address says with which port, where 0 was asked for. The first call that needs the environment waits for
+// it, at most for the connect timeout.
 //
 // Any thread, to which the agent then belongs. It does not block but for looking up a name in the address.
 rlay_Status rlay_agent_listen(const char *address,
@@ -971,28 +1055,30 @@ rlay_Status rlay_agent_listen(const char *address,
                               const rlay_Options *options,
                               rlay_Agent **agent);
 
-// The address at which an agent listens, with its real port, or that it has dialed: UTF-8 of *length bytes without a NUL
-// behind it, which are RLay's and valid until rlay_agent_close. The thread of `agent`; does not block.
+// The address at which an agent listens, with its real port, or that it has dialed: UTF-8 of *length bytes without a
+// NUL behind it, which are RLay's and valid until rlay_agent_close. The thread of `agent`; does not block.
 rlay_Status rlay_agent_address(const rlay_Agent *agent,
                                const char **address,
                                size_t *length);
 
-// What the environment says of itself. *found lies in the agent, and is valid until its next reset or rlay_agent_close. The
-// thread of `agent`; blocks only where the agent listens and no environment has dialed in yet.
+// What the environment says of itself. *found lies in the agent, and is valid until its next reset or
+// rlay_agent_close. The thread of `agent`; blocks only where the agent listens and no environment has dialed in yet.
 rlay_Status rlay_agent_spec(rlay_Agent *agent,
                             const rlay_Spec **found);
 
-// Gymnasium's reset. `seed` points to the seed, or is NULL for none; `options` is a dict or NULL for None. Both are read
-// during the call. *first says what came of it. The thread of `agent`; blocks until the environment answers, at most for
-// the timeout of the options; rlay_agent_stop ends it.
+// Gymnasium's reset. `seed` points to the seed, or is NULL for none; `options` is a dict or NULL for None. Both are
+// read during the call. *first says what came of it. The thread of `agent`; blocks until the environment answers, at
+// most for the timeout of the options; rlay_agent_stop ends it.
 rlay_Status rlay_agent_reset(rlay_Agent *agent,
                              const uint64_t *seed,
                              const rlay_Value *options,
                              rlay_Step *first);
 
-// Gymnasium's step. `action` has `length` bytes, the action in the packed form, as rlay_space_leaf says of the action space:
-// an rlay_Discrete for a Discrete, an array for a Box. It is read during the call. *next says what came of it. The thread of
-// `agent`; blocks as rlay_agent_reset does. After RLAY_TIMEOUT only a reset goes on, which drops the late answer.
+// Gymnasium's step. `action` has `length` bytes, the action in the packed form, as rlay_space_leaf says of the action
+// space: an rlay_Discrete for a Discrete, an array for a Box. It is read during the call. *next says what came of it.
+// The thread of `agent`; blocks as rlay_agent_reset does. After RLAY_TIMEOUT only two calls go on: rlay_agent_late,
+// which fetches the late answer, and a reset, which drops it. Once it is warm, a step whose action and observation are
+// packed and whose info is empty allocates nothing.
 rlay_Status rlay_agent_step(rlay_Agent *agent,
                             const void *action,
                             size_t length,
@@ -1004,8 +1090,8 @@ rlay_Status rlay_agent_step_value(rlay_Agent *agent,
                                   const rlay_Value *action,
                                   rlay_Step *next);
 
-// The observation of the last reset or step as a value, packed or not. It is the agent's, and valid until the next reset or
-// step. The thread of `agent`; does not block.
+// The observation of the last reset or step as a value, packed or not. It is the agent's, and valid until the next
+// reset or step. The thread of `agent`; does not block.
 rlay_Status rlay_agent_observation_value(rlay_Agent *agent,
                                          const rlay_Value **observation);
 
@@ -1014,14 +1100,123 @@ rlay_Status rlay_agent_observation_value(rlay_Agent *agent,
 rlay_Status rlay_agent_render(rlay_Agent *agent,
                               const rlay_Value **frame);
 
-// Ends a call of the agent that is under way, and all later ones, with RLAY_CLOSED. Any thread, but no signal handler; does
-// not block.
+// The answer to a call that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on before it is
+// here. *kind says which call that was: RLAY_TURN_RESET and RLAY_TURN_STEP, of which *next says what came, or
+// RLAY_TURN_RENDER, of which *frame is the frame, as after rlay_agent_render. The other is not written. Each of the
+// two may be NULL. RLAY_USAGE if no answer is late, RLAY_TIMEOUT if it does not come within the timeout of the
+// options: it is late still. The thread of `agent`; blocks as rlay_agent_reset does.
+rlay_Status rlay_agent_late(rlay_Agent *agent,
+                            rlay_TurnKind *kind,
+                            rlay_Step *next,
+                            const rlay_Value **frame);
+
+// Ends a call of the agent that is under way, and all later ones, with RLAY_CLOSED. Any thread, but no signal handler;
+// does not block.
 rlay_Status rlay_agent_stop(rlay_Agent *agent);
 
-// Closes the environment and the agent. The handle must not be used any more; if it is, that fails with RLAY_CLOSED. An
-// error says that the environment's own close failed; the agent is closed all the same. The thread of `agent`; blocks until
-// the environment is closed, for a few seconds at most.
+// Closes the environment and the agent. The handle must not be used any more; if it is, that fails with RLAY_CLOSED.
+// An error says that the environment's own close failed; the agent is closed all the same. The thread of `agent`;
+// blocks until the environment is closed, for a few seconds at most.
 rlay_Status rlay_agent_close(rlay_Agent *agent);
+
+// Dials the host that listens at `address` (UTF-8 of `length` bytes), and has it make as many environments as
+// rlay_options_set_num_envs says. `options` may be NULL for the defaults; both are copied. On success *agent is a
+// handle, to be closed with rlay_vector_agent_close; otherwise NULL.
+//
+// Any thread, to which the agent then belongs. Blocks until the environments are made, at most for the connect
+// timeout.
+rlay_Status rlay_vector_agent_connect(const char *address,
+                                      size_t length,
+                                      const rlay_Options *options,
+                                      rlay_VectorAgent **agent);
+
+// Listens at `address` for environments, which dial in (rlay_env_dial), as many as rlay_options_set_num_envs says. The
+// rest is as with rlay_vector_agent_connect. rlay_vector_agent_address says with which port, where 0 was asked for.
+// The first call that needs the environments waits for them, at most for the connect timeout.
+//
+// Any thread, to which the agent then belongs. It does not block but for looking up a name in the address.
+rlay_Status rlay_vector_agent_listen(const char *address,
+                                     size_t length,
+                                     const rlay_Options *options,
+                                     rlay_VectorAgent **agent);
+
+// The address at which a vector agent listens, with its real port, or that it has dialed: UTF-8 of *length bytes
+// without a NUL behind it, which are RLay's and valid until rlay_vector_agent_close. The thread of `agent`; does not
+// block.
+rlay_Status rlay_vector_agent_address(const rlay_VectorAgent *agent,
+                                      const char **address,
+                                      size_t *length);
+
+// What the environments say of themselves; rlay_spec_slots of it is how many there are, and its spaces are those of
+// one environment. *found lies in the agent, and is valid until rlay_vector_agent_close. The thread of `agent`; blocks
+// only where the agent listens and not all environments have dialed in yet.
+rlay_Status rlay_vector_agent_spec(rlay_VectorAgent *agent,
+                                   const rlay_Spec **found);
+
+// Gymnasium's reset. `seed` points to the seed of slot 0, to which each further slot adds its number, or is NULL for
+// none. `mask` has `num_envs` bytes, of which those that are not 0 say which slots are reset, Gymnasium's reset_mask;
+// NULL for all. `options` is a dict or NULL for None. All three are read during the call. *first says what came of it:
+// slots that were not reset are as they were. The thread of `agent`; blocks until all environments answer, at most for
+// the timeout of the options; rlay_vector_agent_stop ends it.
+rlay_Status rlay_vector_agent_reset(rlay_VectorAgent *agent,
+                                    const uint64_t *seed,
+                                    const uint8_t *mask,
+                                    size_t mask_length,
+                                    const rlay_Value *options,
+                                    rlay_VectorStep *first);
+
+// Gymnasium's step of all slots. `actions` has `length` bytes, one block with the actions of all slots in the packed
+// form, as rlay_space_batch_leaf says of the action space: for a Box the arrays one after another; for a Discrete an
+// int64_t for each slot, and then a byte for each, which says whether that is a NumPy scalar. It is read during the
+// call, but for the bytes between leaves. *next says what came of it.
+//
+// If it fails in one slot, the error says in which, and the others have taken their steps all the same. The thread of
+// `agent`; blocks as rlay_vector_agent_reset does. After RLAY_TIMEOUT only two calls go on: rlay_vector_agent_late,
+// which fetches the late answers, and a reset, which drops them. Once it is warm, a step whose actions and
+// observations are packed, whose infos are empty and in which no episode ends allocates nothing.
+rlay_Status rlay_vector_agent_step(rlay_VectorAgent *agent,
+                                   const void *actions,
+                                   size_t length,
+                                   rlay_VectorStep *next);
+
+// The same with actions as values, for any space: a list or tuple of one for each slot, which is read during the call.
+// The thread of `agent`; blocks as rlay_vector_agent_reset does.
+rlay_Status rlay_vector_agent_step_value(rlay_VectorAgent *agent,
+                                         const rlay_Value *actions,
+                                         rlay_VectorStep *next);
+
+// The answer to a reset or step that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on
+// before it is here. RLAY_USAGE if no answer is late, RLAY_TIMEOUT if not all of it comes within the timeout of the
+// options: it is late still. The thread of `agent`; blocks as rlay_vector_agent_reset does.
+rlay_Status rlay_vector_agent_late(rlay_VectorAgent *agent,
+                                   rlay_VectorStep *next);
+
+// The info that the last reset or step brought of a slot, a dict, which is empty where it brought none. It is the
+// agent's, and valid until its next reset or step. The thread of `agent`; does not block.
+rlay_Status rlay_vector_agent_info(rlay_VectorAgent *agent,
+                                   uint32_t slot,
+                                   const rlay_Value **info);
+
+// The end number `index`, counted from 0, of the rlay_VectorStep's final_count episodes, in the order of their slots;
+// RLAY_NOT_FOUND if there is none. The thread of `agent`; does not block.
+rlay_Status rlay_vector_agent_final(rlay_VectorAgent *agent,
+                                    uint32_t index,
+                                    rlay_Final *found);
+
+// The last observation of a slot as a value, packed or not. It is the agent's, and valid until its next reset or step.
+// The thread of `agent`; does not block.
+rlay_Status rlay_vector_agent_observation_value(rlay_VectorAgent *agent,
+                                                uint32_t slot,
+                                                const rlay_Value **observation);
+
+// Ends a call of the agent that is under way, and all later ones, with RLAY_CLOSED. Any thread, but no signal handler;
+// does not block.
+rlay_Status rlay_vector_agent_stop(rlay_VectorAgent *agent);
+
+// Closes the environments and the agent. The handle must not be used any more; if it is, that fails with RLAY_CLOSED.
+// An error says that the close of an environment failed; the agent is closed all the same. The thread of `agent`;
+// blocks until the environments are closed, for a few seconds at most.
+rlay_Status rlay_vector_agent_close(rlay_VectorAgent *agent);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -10,6 +10,7 @@
 #![allow(clippy::enum_variant_names)] // as above
 
 pub mod agent;
+mod agent_env;
 pub mod env;
 mod env_sessions;
 mod handle;
@@ -24,3 +25,4 @@ pub mod status;
 pub mod turn;
 pub mod value;
 pub mod value_reader;
+pub mod vector_agent;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rlay::{AgentOptions, HostOptions, Limits, Map, Offers, Token, endpoint::Notice};
+use rlay::{AgentOptions, AutoresetMode, HostOptions, Limits, Map, Offers, Token, endpoint::Notice};
 
 use crate::{
     input::{object_mut, text},
@@ -242,6 +242,35 @@ pub extern "C" fn rlay_options_set_timeout(options: Option<&mut rlay_Options>, s
     status(|| {
         let time = duration(seconds, "timeout")?;
         object_mut(options, "options")?.timeout = Some(time).filter(|time| *time < Duration::MAX);
+        Ok(())
+    })
+}
+
+/// Vector agents: how many environments there are to be, up to 65536. 0, the default: those that the host has, or where the
+/// agent listens, one. Any thread; does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_options_set_num_envs(options: Option<&mut rlay_Options>, num_envs: u32) -> rlay_Status {
+    status(|| {
+        if num_envs > 65536 {
+            return Err(Fault::new(RLAY_INVALID_ARGUMENT, "num_envs is above 65536"));
+        }
+        object_mut(options, "options")?.change(|host| host, |agent| agent.num_envs(num_envs));
+        Ok(())
+    })
+}
+
+/// Vector agents: who begins the next episode where one has ended, an rlay_AutoresetMode. By default
+/// RLAY_AUTORESET_NEXT_STEP, as in Gymnasium. Any thread; does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_options_set_autoreset_mode(options: Option<&mut rlay_Options>, mode: u32) -> rlay_Status {
+    status(|| {
+        let mode = match mode {
+            0 => AutoresetMode::Disabled,
+            1 => AutoresetMode::NextStep,
+            2 => AutoresetMode::SameStep,
+            _ => return Err(Fault::new(RLAY_INVALID_ARGUMENT, format!("{mode} is no rlay_AutoresetMode"))),
+        };
+        object_mut(options, "options")?.change(|host| host, |agent| agent.autoreset_mode(mode));
         Ok(())
     })
 }

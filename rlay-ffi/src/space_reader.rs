@@ -55,8 +55,8 @@ pub struct rlay_Discrete {
 pub struct rlay_Leaf {
     /// Box, Discrete, MultiBinary or MultiDiscrete.
     pub kind: rlay_SpaceKind,
-    /// The type of its elements: of a MultiBinary RLAY_INT8. A Discrete is an rlay_Discrete in the packed form, whatever
-    /// its dtype.
+    /// The type of its elements: of a MultiBinary RLAY_INT8. A Discrete is an rlay_Discrete in the packed form,
+    /// whatever its dtype.
     pub dtype: rlay_DType,
     /// Elements along each of `ndim` axes; NULL for a Discrete. It lies in the space.
     pub shape: *const u64,
@@ -126,7 +126,8 @@ pub extern "C" fn rlay_space_count(space: Option<&rlay_Space>) -> usize {
     quiet(0, || space.map_or(0, |space| count(&space.0)))
 }
 
-/// Member `index`, counted from 0, which lies in the space; RLAY_NOT_FOUND if there is none. Any thread; does not block.
+/// Member `index`, counted from 0, which lies in the space; RLAY_NOT_FOUND if there is none. Any thread; does not
+/// block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_space_member(
     space: Option<&rlay_Space>,
@@ -157,8 +158,8 @@ pub extern "C" fn rlay_space_key(
     })
 }
 
-/// Bytes of an element in the packed form; RLAY_WRONG_KIND if the space has none, because it holds a Text, Sequence, Graph or
-/// OneOf, or big-endian arrays. Any thread; does not block.
+/// Bytes of an element in the packed form; RLAY_WRONG_KIND if the space has none, because it holds a Text, Sequence,
+/// Graph or OneOf, or big-endian arrays. Any thread; does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_space_packed_size(
     space: Option<&rlay_Space>,
@@ -183,7 +184,8 @@ fn leaves<'s>(space: &'s AnySpace, found: &mut Vec<&'s AnySpace>) {
     }
 }
 
-fn leaf_at(space: &AnySpace, index: usize) -> Outcome<rlay_Leaf> {
+/// Leaf `index` in the packed form of an element, or if there are `rows`, of as many: then `size` is that of one row.
+fn leaf_at(space: &AnySpace, index: usize, rows: Option<usize>) -> Outcome<rlay_Leaf> {
     let mut found = Vec::new();
     leaves(space, &mut found);
     let mut offset = 0;
@@ -194,6 +196,12 @@ fn leaf_at(space: &AnySpace, index: usize) -> Outcome<rlay_Leaf> {
             AnySpace::MultiBinary(x) => (rlay::DType::I8, Some(&x.shape), x.shape.iter().product::<u64>() as usize),
             AnySpace::MultiDiscrete(x) => (x.dtype, Some(&x.shape), x.nvec.len() * x.dtype.size()),
             _ => return Err(no_packed_form()),
+        };
+        let is_discrete = matches!(leaf, AnySpace::Discrete(_));
+        let (size, end) = match rows {
+            Some(rows) if is_discrete => (8, size_of::<i64>() * rows + rows.next_multiple_of(8)),
+            Some(rows) => (size, (size * rows).next_multiple_of(8)),
+            None => (size, size.next_multiple_of(8)),
         };
         if at == index {
             return Ok(rlay_Leaf {
@@ -206,7 +214,7 @@ fn leaf_at(space: &AnySpace, index: usize) -> Outcome<rlay_Leaf> {
                 space: shown(leaf),
             });
         }
-        offset += size.next_multiple_of(8);
+        offset += end;
     }
     Err(Fault::new(RLAY_NOT_FOUND, format!("there is no leaf {index}, for there are {}", found.len())))
 }
@@ -226,8 +234,8 @@ pub extern "C" fn rlay_space_leaf_count(
     })
 }
 
-/// Leaf `index` of the packed form, in the order of Tuple members and Dict keys, which is that of the bytes. Any thread; does
-/// not block.
+/// Leaf `index` of the packed form, in the order of Tuple members and Dict keys, which is that of the bytes. Any
+/// thread; does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_space_leaf(
     space: Option<&rlay_Space>,
@@ -237,7 +245,44 @@ pub extern "C" fn rlay_space_leaf(
     status(|| {
         let space = &object(space, "space")?.0;
         sizes(space)?;
-        set(leaf, leaf_at(space, index)?, "leaf")
+        set(leaf, leaf_at(space, index, None)?, "leaf")
+    })
+}
+
+/// Bytes of the packed form of the elements of `num_envs` environments: a batch, the observations or actions of a
+/// vector agent. RLAY_WRONG_KIND if the space has none, RLAY_INVALID_ARGUMENT if there can be no such block. Any
+/// thread; does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_space_batch_size(
+    space: Option<&rlay_Space>,
+    num_envs: u32,
+    size: Option<&mut MaybeUninit<usize>>,
+) -> rlay_Status {
+    status(|| set(size, batch_size(&object(space, "space")?.0, num_envs)?, "size"))
+}
+
+fn batch_size(space: &AnySpace, num_envs: u32) -> Outcome<usize> {
+    match sizes(space)?.len(num_envs as usize) {
+        len if len <= isize::MAX as usize => Ok(len),
+        _ => Err(Fault::new(RLAY_INVALID_ARGUMENT, format!("no memory holds the elements of {num_envs} environments"))),
+    }
+}
+
+/// Leaf `index` of the packed form of the elements of `num_envs` environments. `offset` is where its rows begin, which
+/// are those of the slots in their order, each of `size` bytes and without a gap. A Discrete has an int64_t for each
+/// slot, and behind all of these a byte for each slot: 1, a NumPy scalar of the space's dtype; 0, a Python int. Zeros
+/// follow up to a multiple of 8. Any thread; does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_space_batch_leaf(
+    space: Option<&rlay_Space>,
+    index: usize,
+    num_envs: u32,
+    leaf: Option<&mut MaybeUninit<rlay_Leaf>>,
+) -> rlay_Status {
+    status(|| {
+        let space = &object(space, "space")?.0;
+        batch_size(space, num_envs)?;
+        set(leaf, leaf_at(space, index, Some(num_envs as usize))?, "leaf")
     })
 }
 
@@ -280,8 +325,8 @@ pub extern "C" fn rlay_space_range(
     })
 }
 
-/// Writes the space in Gymnasium's notation, for people: UTF-8 of *length bytes, without a NUL. RLAY_SHORT_BUFFER if that is
-/// above `capacity`. Any thread; does not block.
+/// Writes the space in Gymnasium's notation, for people: UTF-8 of *length bytes, without a NUL. RLAY_SHORT_BUFFER if
+/// that is above `capacity`. Any thread; does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_space_describe(
     space: Option<&rlay_Space>,

@@ -1,98 +1,71 @@
-//! A poll, an action and an answer allocate nothing once everything is warm.
+//! A poll, an action and an answer allocate nothing once everything is warm, nor does a step of an agent, of one
+//! environment or of many.
 
-#![allow(unsafe_code)] // an allocator that counts, and C's functions
+#![allow(unsafe_code)] // C's functions
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    mem::MaybeUninit,
-    ptr,
-    sync::mpsc,
-    thread,
-};
+use std::{mem::MaybeUninit, ptr, slice, sync::mpsc, thread};
 
-use rlay::{ClientEnv, Discrete, Env, Value};
 use rlay_ffi::{
+    agent::{rlay_Agent, rlay_Step, rlay_agent_close, rlay_agent_connect, rlay_agent_reset, rlay_agent_step},
     env::{rlay_Env, rlay_env_action_int, rlay_env_address, rlay_env_close, rlay_env_listen, rlay_env_poll},
+    options::{rlay_options_new, rlay_options_set_num_envs},
     reply::{rlay_Result, rlay_env_reply},
     space::rlay_space_discrete,
     space_reader::rlay_Discrete,
-    spec::rlay_spec_new,
+    spec::{rlay_spec_new, rlay_spec_set_slots},
     status::rlay_Status,
     turn::{rlay_Turn, rlay_TurnKind},
+    vector_agent::{
+        rlay_VectorAgent, rlay_VectorStep, rlay_vector_agent_close, rlay_vector_agent_connect, rlay_vector_agent_reset,
+        rlay_vector_agent_step,
+    },
 };
-
-thread_local! {
-    static COUNT: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-/// The system's allocator; counts the allocations of a thread that asked to be counted.
-struct Counting;
-
-impl Counting {
-    fn count(&self) {
-        // A thread that is ending has no such variable any more.
-        let _ = COUNT.try_with(|count| count.set(count.get().map(|n| n + 1)));
-    }
-}
-
-// SAFETY: every call is passed on to `System` unchanged, so its contract is kept; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.count();
-        // SAFETY: the caller's guarantees are those that `System` requires.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        self.count();
-        // SAFETY: as above; `old` came from `System`.
-        unsafe { System.realloc(old, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
-        // SAFETY: as above; `old` came from `System`.
-        unsafe { System.dealloc(old, layout) }
-    }
-}
+use rlay_testkit::allocations::{self, CountingAllocator, count_here};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// Hosts an environment until its agent leaves; how often a step has allocated once it was warm.
-fn host(address: &str, told: &mpsc::Sender<String>) -> u64 {
-    let spec = rlay_spec_new(rlay_space_discrete(8, 0), rlay_space_discrete(8, 0));
+const SLOTS: u32 = 4;
+const WARM: u64 = 200;
+const STEPS: u64 = 1000;
+
+fn ok(status: rlay_Status) {
+    assert_eq!(status, rlay_Status::RLAY_OK);
+}
+
+/// Hosts environments until their agent leaves.
+fn host(address: &str, slots: u32, told: &mpsc::Sender<String>) {
+    let mut spec = rlay_spec_new(rlay_space_discrete(8, 0), rlay_space_discrete(8, 0));
+    ok(rlay_spec_set_slots(spec.as_deref_mut(), slots));
     let mut env = MaybeUninit::<*mut rlay_Env>::uninit();
-    let opened = rlay_env_listen(address.as_ptr().cast(), address.len(), spec.as_deref(), None, Some(&mut env));
-    assert_eq!(opened, rlay_Status::RLAY_OK);
+    ok(rlay_env_listen(address.as_ptr().cast(), address.len(), spec.as_deref(), None, Some(&mut env)));
     // SAFETY: it was opened.
     let env = unsafe { env.assume_init() };
     let (mut start, mut length) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    rlay_env_address(env, Some(&mut start), Some(&mut length));
+    ok(rlay_env_address(env, Some(&mut start), Some(&mut length)));
     // SAFETY: the address of an open environment.
-    let text = unsafe { std::slice::from_raw_parts(start.assume_init().cast::<u8>(), length.assume_init()) };
+    let text = unsafe { slice::from_raw_parts(start.assume_init().cast::<u8>(), length.assume_init()) };
     told.send(String::from_utf8_lossy(text).into_owned()).expect("the agent waits");
-    let (mut steps, mut allocations) = (0, 0);
+    let mut steps = 0;
     loop {
         let mut turn = MaybeUninit::<rlay_Turn>::uninit();
-        COUNT.set((steps > 100).then_some(0));
-        let polled = rlay_env_poll(env, Some(&mut turn));
-        assert_eq!(polled, rlay_Status::RLAY_OK);
+        let of_each = steps / u64::from(slots);
+        count_here((WARM..WARM + STEPS).contains(&of_each));
+        ok(rlay_env_poll(env, Some(&mut turn)));
         // SAFETY: a poll writes all of it.
         let turn = unsafe { turn.assume_init() };
         match turn.kind {
-            rlay_TurnKind::RLAY_TURN_NONE => {
-                // Most polls are such ones.
-                allocations += COUNT.take().unwrap_or(0);
-                continue;
-            }
-            rlay_TurnKind::RLAY_TURN_CLOSE => break,
+            // Most polls are such ones.
+            rlay_TurnKind::RLAY_TURN_NONE => continue,
             rlay_TurnKind::RLAY_TURN_STEP => steps += 1,
-            _ => COUNT.set(None),
+            _ => count_here(false),
+        }
+        if turn.kind == rlay_TurnKind::RLAY_TURN_CLOSE {
+            break;
         }
         let mut action = MaybeUninit::new(0);
         if turn.kind == rlay_TurnKind::RLAY_TURN_STEP {
-            assert_eq!(rlay_env_action_int(env, Some(&turn), Some(&mut action)), rlay_Status::RLAY_OK);
+            ok(rlay_env_action_int(env, Some(&turn), Some(&mut action)));
         }
         // SAFETY: it began as zero.
         let observation = rlay_Discrete { value: unsafe { action.assume_init() }, is_numpy: 1, padding: [0; 7] };
@@ -105,35 +78,80 @@ fn host(address: &str, told: &mpsc::Sender<String>) -> u64 {
             truncated: 0,
             info: ptr::null(),
         };
-        assert_eq!(rlay_env_reply(env, Some(&turn), Some(&result)), rlay_Status::RLAY_OK);
-        allocations += COUNT.take().unwrap_or(0);
+        ok(rlay_env_reply(env, Some(&turn), Some(&result)));
     }
-    COUNT.set(None);
-    assert_eq!((rlay_env_close(env), steps), (rlay_Status::RLAY_OK, 1000));
-    allocations
+    ok(rlay_env_close(env));
 }
 
-fn count_over(address: String) {
+/// Steps one environment.
+fn play(address: &str) {
+    let mut agent = MaybeUninit::<*mut rlay_Agent>::uninit();
+    ok(rlay_agent_connect(address.as_ptr().cast(), address.len(), None, Some(&mut agent)));
+    // SAFETY: it was opened.
+    let agent = unsafe { agent.assume_init() };
+    let mut step = MaybeUninit::<rlay_Step>::uninit();
+    ok(rlay_agent_reset(agent, None, None, Some(&mut step)));
+    for number in 0..WARM + STEPS {
+        count_here(number > WARM);
+        let action = rlay_Discrete { value: (number % 8) as i64, is_numpy: 0, padding: [0; 7] };
+        ok(rlay_agent_step(agent, (&raw const action).cast(), size_of_val(&action), Some(&mut step)));
+        // SAFETY: the observation of a step, which is an element of a Discrete.
+        let seen = unsafe { step.assume_init_ref().observation.cast::<i64>().read() };
+        assert_eq!(seen, action.value);
+    }
+    count_here(false);
+    ok(rlay_agent_close(agent));
+}
+
+/// Steps several environments of one session.
+fn play_many(address: &str) {
+    let mut options = rlay_options_new();
+    ok(rlay_options_set_num_envs(options.as_deref_mut(), SLOTS));
+    let mut agent = MaybeUninit::<*mut rlay_VectorAgent>::uninit();
+    ok(rlay_vector_agent_connect(address.as_ptr().cast(), address.len(), options.as_deref(), Some(&mut agent)));
+    // SAFETY: it was opened.
+    let agent = unsafe { agent.assume_init() };
+    let mut step = MaybeUninit::<rlay_VectorStep>::uninit();
+    ok(rlay_vector_agent_reset(agent, None, ptr::null(), 0, None, Some(&mut step)));
+    for number in 0..WARM + STEPS {
+        count_here(number > WARM);
+        let values: [i64; SLOTS as usize] = std::array::from_fn(|slot| ((number + slot as u64) % 8) as i64);
+        // Where none is marked as a NumPy scalar.
+        let actions: [i64; SLOTS as usize + 1] = std::array::from_fn(|at| values.get(at).copied().unwrap_or(0));
+        ok(rlay_vector_agent_step(agent, (&raw const actions).cast(), size_of_val(&actions), Some(&mut step)));
+        // SAFETY: the observations of a step, elements of a Discrete, of which the numbers come first.
+        let seen = unsafe {
+            let step = step.assume_init_ref();
+            assert_eq!(step.num_envs, SLOTS);
+            slice::from_raw_parts(step.observations.cast::<i64>(), SLOTS as usize)
+        };
+        assert_eq!(seen, values);
+    }
+    count_here(false);
+    ok(rlay_vector_agent_close(agent));
+}
+
+fn count_over(address: String, slots: u32, play: fn(&str)) {
     let (sender, told) = mpsc::channel();
-    let host = thread::spawn(move || host(&address, &sender));
+    let host = thread::spawn(move || host(&address, slots, &sender));
     let address = told.recv().expect("where it listens");
-    let env = ClientEnv::connect(&address, rlay::agent_options()).expect("it plays");
-    let mut env = env.typed::<Discrete, Discrete>().expect("its spaces");
-    env.reset(None, &Value::None).expect("an episode");
-    for step in 0..1000 {
-        assert_eq!(env.step(step % 8).expect("a step").observation, step % 8);
+    play(&address);
+    host.join().expect("it does not panic");
+    assert_eq!(allocations::number(), 0, "over {address} with {slots} slots");
+}
+
+#[test]
+fn a_warm_step_allocates_nothing() {
+    let mut addresses = vec!["tcp://127.0.0.1:0".to_owned()];
+    if cfg!(target_os = "linux") {
+        addresses.push(format!("shm://ffi-allocations-{}", std::process::id()));
     }
-    env.close().expect("it ends");
-    assert_eq!(host.join().expect("it does not panic"), 0);
-}
-
-#[test]
-fn a_step_over_tcp_allocates_nothing() {
-    count_over("tcp://127.0.0.1:0".into());
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_step_over_shared_memory_allocates_nothing() {
-    count_over(format!("shm://ffi-allocations-{}", std::process::id()));
+    for address in addresses {
+        count_over(address.clone(), 1, play);
+        count_over(address, SLOTS, play_many);
+    }
+    count_here(true);
+    drop(std::hint::black_box(vec![1]));
+    count_here(false);
+    assert_eq!(allocations::number(), 1, "allocations are counted at all");
 }

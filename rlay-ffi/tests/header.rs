@@ -24,7 +24,7 @@ fn the_header_is_that_of_the_functions() {
 }
 
 /// Every file with a function or type of the interface.
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "status",
     "value",
     "value_reader",
@@ -37,6 +37,7 @@ const FILES: [&str; 12] = [
     "reply",
     "run",
     "agent",
+    "vector_agent",
 ];
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rlay::{
-    ClientEnv, Discrete, Env, Value,
+    BoxSpace, ClientEnv, Discrete, Env, EnvError, Map, ResetResult, ServerBackend, StepResult, Value,
     wire::{Header, Hello, Kind, Role, WIRE, Writer},
 };
 
@@ -82,7 +82,11 @@ impl Drop for Running {
 
 /// Runs a program to its end and returns what it said.
 fn run(program: &Path) -> String {
-    let mut running = Running(command(program).stdout(Stdio::piped()).spawn().expect("it runs"));
+    run_with(program, &[])
+}
+
+fn run_with(program: &Path, arguments: &[&str]) -> String {
+    let mut running = Running(command(program).args(arguments).stdout(Stdio::piped()).spawn().expect("it runs"));
     let end = Instant::now() + BOUND;
     let status = loop {
         match running.0.try_wait().expect("a status") {
@@ -113,15 +117,87 @@ fn the_static_library_does_the_same() {
     assert_eq!(run(&program), "the learner has played\n");
 }
 
+/// An environment whose episodes take two steps, or three with an odd seed. `tests/c/vectors.c` knows what it does.
+struct Short {
+    observation_space: (BoxSpace<u8, [u8; 3]>, Discrete),
+    action_space: Discrete,
+    seed: u64,
+    steps: u8,
+}
+
+impl Short {
+    fn observe(&self) -> ([u8; 3], i64) {
+        ([self.seed as u8, self.steps, 255], (self.seed % 8) as i64)
+    }
+}
+
+impl Env for Short {
+    type ObservationSpace = (BoxSpace<u8, [u8; 3]>, Discrete);
+    type ActionSpace = Discrete;
+
+    fn observation_space(&self) -> &Self::ObservationSpace {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Discrete {
+        &self.action_space
+    }
+
+    fn reset(&mut self, seed: Option<u64>, _: &Value) -> Result<ResetResult<([u8; 3], i64)>, EnvError> {
+        (self.seed, self.steps) = (seed.unwrap_or(self.seed), 0);
+        Ok(ResetResult { observation: self.observe(), info: Map::new() })
+    }
+
+    fn step(&mut self, action: i64) -> Result<StepResult<([u8; 3], i64)>, EnvError> {
+        self.steps += 1;
+        let terminated = u64::from(self.steps) == 2 + self.seed % 2;
+        let info = if terminated { Map::from([("steps", i64::from(self.steps))]) } else { Map::new() };
+        let (observation, reward) = (self.observe(), action as f64 + 0.5);
+        Ok(StepResult { observation, reward, terminated, truncated: false, info })
+    }
+}
+
+#[test]
+fn a_learner_plays_with_many_environments_of_a_host() -> rlay::Result<()> {
+    let program = compile("vectors", &[source("vectors.c")], false);
+    for address in ["tcp://127.0.0.1:0".to_owned(), format!("shm://ffi-vectors-{}", std::process::id())] {
+        let make = |_: &_| {
+            let observation_space = (BoxSpace::new([3], 0, 255), Discrete::new(8));
+            Ok(Short { observation_space, action_space: Discrete::new(3), seed: 0, steps: 0 })
+        };
+        let backend = ServerBackend::bind(make, &address, rlay::host_options())?;
+        backend.start()?;
+        for mode in ["0", "1", "2"] {
+            let said = run_with(&program, &[&backend.address().to_string(), mode]);
+            assert_eq!(said, "the learner has played with all of them\n", "mode {mode} over {address}");
+        }
+        backend.close();
+    }
+    Ok(())
+}
+
+#[test]
+fn learners_listen_for_games_that_dial() {
+    let program = compile("dialing", &[source("dialing.c")], false);
+    for address in ["tcp://127.0.0.1:0".to_owned(), format!("shm://ffi-dialing-{}", std::process::id())] {
+        assert_eq!(run_with(&program, &[&address]), "all games have dialed\n", "over {address}");
+    }
+}
+
+#[test]
+fn a_wrong_caller_of_vector_agents_gets_error_codes() {
+    let program = compile("vector_misuse", &[source("vector_misuse.c")], false);
+    assert_eq!(run(&program), "all mistakes are errors\n");
+}
+
 #[test]
 fn the_game_compiles() {
     let program = compile("game", &[source("game.c"), source("drift.c"), source("echo.c")], false);
     let mut game = command(&program);
     game.args(["--listen", "tcp://127.0.0.1:0"]).stdout(Stdio::piped());
     let mut running = Running(game.spawn().expect("it runs"));
-    let mut line = String::new();
-    BufReader::new(running.0.stdout.as_mut().expect("its output")).read_line(&mut line).expect("a line");
-    let address = line.trim().strip_prefix("listening at ").expect("where it listens");
+    let line = first_line(&mut running);
+    let address = line.strip_prefix("listening at ").expect("where it listens");
     let mut env = ClientEnv::connect(address, rlay::agent_options()).expect("it plays");
     let first = env.reset(Some(3), &Value::None).expect("an episode");
     assert_eq!(first.info["seeded"].as_bool(), Some(true));
@@ -129,14 +205,19 @@ fn the_game_compiles() {
     env.close().expect("it ends");
 }
 
-/// The first environment of the README, listening at a Unix socket, whose path comes with it.
-fn first(name: &str) -> (Running, PathBuf) {
+/// Compiles the program of the README that begins so many fences below its beginning.
+fn of_readme(name: &str, fence: usize) -> PathBuf {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
-    let code = readme.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("code in C");
+    let code = readme.split("```c\n").nth(fence).and_then(|rest| rest.split("```").next()).expect("code in C");
     assert!(code.lines().count() < 40, "{} lines", code.lines().count());
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.c"));
     fs::write(&path, code).expect("it is written");
-    let program = compile(name, &[path], false);
+    compile(name, &[path], false)
+}
+
+/// The first environment of the README, listening at a Unix socket, whose path comes with it.
+fn first(name: &str) -> (Running, PathBuf) {
+    let program = of_readme(name, 1);
     let socket = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     let mut command = command(&program);
     command.arg(format!("unix://{}", socket.display())).stdout(Stdio::piped());
@@ -165,6 +246,44 @@ fn the_first_environment_of_the_readme_plays() {
     guess(first("first"));
 }
 
+/// A coin that shows its side, and ends its episode with the first guess.
+struct Coin(Discrete, i64);
+
+impl Env for Coin {
+    type ObservationSpace = Discrete;
+    type ActionSpace = Discrete;
+
+    fn observation_space(&self) -> &Discrete {
+        &self.0
+    }
+
+    fn action_space(&self) -> &Discrete {
+        &self.0
+    }
+
+    fn reset(&mut self, seed: Option<u64>, _: &Value) -> Result<ResetResult<i64>, EnvError> {
+        self.1 = seed.map_or(self.1, |seed| (seed % 2) as i64);
+        Ok(ResetResult { observation: self.1, info: Map::new() })
+    }
+
+    fn step(&mut self, guess: i64) -> Result<StepResult<i64>, EnvError> {
+        let reward = f64::from(guess == self.1);
+        Ok(StepResult { observation: self.1, reward, terminated: true, truncated: false, info: Map::new() })
+    }
+}
+
+#[test]
+fn the_learner_of_the_readme_plays() -> rlay::Result<()> {
+    let make = |_: &_| Ok(Coin(Discrete::new(2), 0));
+    let backend = ServerBackend::bind(make, "tcp://127.0.0.1:0", rlay::host_options())?;
+    backend.start()?;
+    // Every other step begins an episode.
+    let said = run_with(&of_readme("learner", 3), &[&backend.address().to_string()]);
+    assert_eq!(said, "\nreward 400\n");
+    backend.close();
+    Ok(())
+}
+
 #[test]
 fn peers_that_leave_before_they_are_answered_do_not_end_the_program() {
     let (running, socket) = first("left");
@@ -187,6 +306,59 @@ fn peers_that_leave_before_they_are_answered_do_not_end_the_program() {
         std::io::Write::write_all(&mut peer, &hello).expect("it is written");
     }
     guess((running, socket));
+}
+
+/// The first line of a program's output.
+fn first_line(running: &mut Running) -> String {
+    let mut line = String::new();
+    BufReader::new(running.0.stdout.as_mut().expect("its output")).read_line(&mut line).expect("a line");
+    line.trim().to_owned()
+}
+
+/// Agents of a host are killed amid its writes, which raise SIGPIPE over some transports. The host leaves that signal
+/// at its default, which ends a program.
+fn survive(name: &str, address: &str) {
+    let program = compile(&format!("sigpipe-{name}"), &[source("sigpipe.c")], false);
+    let start = |arguments: [&str; 2]| {
+        Running(command(&program).args(arguments).stdout(Stdio::piped()).spawn().expect("it runs"))
+    };
+    let mut host = start(["host", address]);
+    let address = first_line(&mut host);
+    for pause in [0, 1, 2, 5, 10, 20] {
+        let mut agent = start(["agent", &address]);
+        assert_eq!(first_line(&mut agent), "playing");
+        std::thread::sleep(Duration::from_millis(pause));
+        drop(agent);
+    }
+    assert_eq!(run_with(&program, &["last", &address]), "playing\n", "{:?}", host.0.try_wait());
+    assert!(host.0.try_wait().expect("a status").is_none(), "the host over {address} has ended");
+}
+
+macro_rules! agents_that_are_killed {
+    ($($name:ident: $address:expr;)*) => {
+        mod agents_that_are_killed_do_not_end_a_host_over {
+            $(#[test]
+            fn $name() {
+                super::survive(stringify!($name), &$address);
+            })*
+        }
+    };
+}
+
+fn local(name: &str) -> String {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id())).display().to_string()
+}
+
+agents_that_are_killed! {
+    tcp: "tcp://127.0.0.1:0";
+    tls: "tls://127.0.0.1:0";
+    unix: format!("unix://{}", super::local("killed"));
+    zmq: "zmq://127.0.0.1:0";
+    zmq_ipc: format!("zmq+ipc://{}", super::local("killed-zmq"));
+    quic: "quic://127.0.0.1:0";
+    ws: "ws://127.0.0.1:0";
+    wss: "wss://127.0.0.1:0";
+    shm: format!("shm://ffi-killed-{}", std::process::id());
 }
 
 #[test]

@@ -6,8 +6,9 @@
 //!
 //! [`CountingEnv`] shows in every result which call it answers. [`ImageEnv`] gives large observations at no cost of its
 //! own, for benchmarks. [`Faulty`] is `faulty://`, a byte stream in memory that can be cut after any byte, chopped and
-//! delayed. [`fuzz`] holds the properties that must hold for any bytes at all.
+//! delayed. [`allocations`] counts them. [`fuzz`] holds the properties that must hold for any bytes at all.
 
+pub mod allocations;
 mod conformance;
 mod counting;
 mod endpoint;

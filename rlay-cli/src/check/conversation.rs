@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rlay::{
     Discrete, EnvFailure, Map, Space, Value,
-    wire::{AutoresetMode, Fault, Frames, Goodbye, Kind, Make, Message, Reject, Returned, Row, Seed, Spec, Welcome},
+    wire::{Fault, Frames, Goodbye, Kind, Make, Message, Reject, Returned, Row, Seed, Spec, Welcome},
 };
 
 use super::Check;
@@ -35,6 +35,7 @@ pub(crate) fn checks() -> Vec<Check> {
         check(10, "requests before Make", before_make),
         check(10, "Make that fails, and then one that does not", failing_make),
         check(8, "keyword arguments that the env does not allow", unknown_kwargs),
+        check(8, "the texts of an Error are cut", cut_texts),
         check(10, "Make twice", make_twice),
         check(10, "Step before Reset", step_before_reset),
         check(10, "slots that there are not, the same twice, none", wrong_slots),
@@ -126,17 +127,7 @@ fn foreign_messages() -> Vec<(Kind, Vec<u8>)> {
         received: None,
     };
     let space = Discrete::new(2).describe();
-    let spec = Spec {
-        env_id: String::new(),
-        observation_space: space.clone(),
-        action_space: space,
-        slots: 1,
-        autoreset_mode: AutoresetMode::Disabled,
-        render_mode: None,
-        metadata: Map::new().into(),
-        details: Map::new().into(),
-        attributes: vec![],
-    };
+    let spec = Spec { observation_space: space.clone(), action_space: space, ..Spec::default() };
     let row =
         Row { slot: 0, first: false, last: false, terminated: false, truncated: false, reward: 0.0, info: Value::None };
     let reject = Reject { code: 5, wire_min: 0, wire_max: 0, message: String::new() };
@@ -229,6 +220,25 @@ fn failing_make(target: &Target) -> Verdict {
 fn unknown_kwargs(target: &Target) -> Verdict {
     let kwargs = Map::from([("no_such_argument", Value::Int(1))]).into();
     then_made(target, &Make { kwargs, ..target.make() }, "Make with an unknown keyword argument", false)
+}
+
+/// An Error is to fit the smallest frame limit, whatever it quotes.
+fn cut_texts(target: &Target) -> Verdict {
+    const LONGEST: usize = 16384;
+    let (mut connection, _) = target.begin(Wish::default())?;
+    let kwargs = Map::from([("no_such_argument_".repeat(4000), Value::Int(1))]).into();
+    let make = Make { kwargs, ..target.make() };
+    let answer = connection.ask(Kind::Make, &frames::make(&make), "Make with a keyword argument of a long name")?;
+    let Some(fault) = answer.fault() else {
+        return failed(8, format!("an unknown keyword argument must be answered by Error, not by {}", answer.words()));
+    };
+    let failure = &fault.failure;
+    for text in [&failure.error_type, &failure.message, &failure.traceback] {
+        if text.len() > LONGEST {
+            return failed(8, format!("a text of Error has {} bytes, and is to be cut to {LONGEST}", text.len()));
+        }
+    }
+    connection.goodbye()
 }
 
 fn make_twice(target: &Target) -> Verdict {

@@ -61,6 +61,17 @@ pub(crate) fn checks() -> Vec<Check> {
             });
             c.next_frame(Kind::Make as u8, &body)
         }),
+        (8, "an env_id of 1025 bytes", |c| {
+            let make = Make { env_id: Some("x".repeat(1025)), ..Make::default() };
+            c.next_frame(Kind::Make as u8, &frames::make(&make))
+        }),
+        (8, "a render mode of 257 bytes", |c| {
+            let make = Make { render_mode: Some("x".repeat(257)), ..Make::default() };
+            c.next_frame(Kind::Make as u8, &frames::make(&make))
+        }),
+        (8, "an attribute name of 257 bytes", |c| {
+            c.next_frame(Kind::Attribute as u8, &frames::attribute(&[0], &"x".repeat(257)))
+        }),
         (8, "an autoreset mode that there is not", |c| {
             let mut body = frames::make(&Make::default());
             if let Some(mode) = body.last_mut() {
@@ -86,6 +97,36 @@ pub(crate) fn checks() -> Vec<Check> {
             c.next_frame(Kind::Attribute as u8, &body)
         }),
         (5, "options with a value of an unknown tag", |c| optioned(c, &99u32.to_le_bytes())),
+        (5, "options with a Bool that is neither 0 nor 1", |c| optioned(c, &frames::body(|w| w.put((1u32, 2u8))))),
+        (5, "options with a key of more than 256 bytes", |c| {
+            optioned(
+                c,
+                &frames::body(|w| {
+                    w.put((9u32, 1u64, 6u32));
+                    w.bytes(&[7; 300]);
+                    w.put(0u32);
+                }),
+            )
+        }),
+        (5, "options with 4097 keys that can be chosen", |c| {
+            optioned(
+                c,
+                &frames::body(|w| {
+                    w.put((9u32, 4097u64));
+                    (0..4097i64).for_each(|n| w.put((2u32, 16384 + n, 0u32)));
+                }),
+            )
+        }),
+        (4, "options with an array of 65 dimensions", |c| {
+            optioned(
+                c,
+                &frames::body(|w| {
+                    w.put((10u32, 5u32));
+                    w.list(&[1u64; 65], |w, n| w.put(*n));
+                    w.bytes(&[1]);
+                }),
+            )
+        }),
         (5, "options with a list as a key", |c| optioned(c, &frames::body(|w| w.put((9u32, 1u64, 7u32, 0u64, 0u32))))),
         (5, "options with a BigInt that would be an Int", |c| {
             optioned(

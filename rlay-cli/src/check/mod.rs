@@ -67,7 +67,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<u8> {
     for check in all.into_iter().flatten().filter(|check| wanted(check.level)) {
         report.add(judge(&target, &check));
         if report.silences() == SILENT {
-            target.lose_patience();
+            target.shorten_timeout();
         }
     }
     report.finish();

@@ -15,7 +15,10 @@ use std::{
 
 use tokio::{runtime, sync::Notify, task, task::coop, time};
 
-use super::timeout;
+use super::{
+    sigpipe::{self, NoSigpipe},
+    timeout,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     net::why,
@@ -56,6 +59,8 @@ struct Shared {
     /// An object was dropped for good; the next dialer should not have to wait for the idle_driver.
     is_left: AtomicBool,
     is_over: AtomicBool,
+    /// Whether the program ignores SIGPIPE.
+    ignores_sigpipe: bool,
 }
 
 struct Life {
@@ -65,7 +70,10 @@ struct Life {
 }
 
 /// A call that drives the runtime.
-struct Call<'a>(&'a Shared);
+struct Call<'a> {
+    shared: &'a Shared,
+    _no_sigpipe: NoSigpipe,
+}
 
 impl Driver {
     /// A new runtime, with an idle driver if its tasks have work to do while no thread waits.
@@ -86,6 +94,7 @@ impl Driver {
             idle_driver_sleeps: AtomicBool::new(false),
             is_left: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            ignores_sigpipe: sigpipe::is_ignored(),
         });
         let mut life = None;
         if is_kept {
@@ -106,13 +115,13 @@ impl Driver {
     /// Waits for `future` and drives the runtime meanwhile.
     pub(super) fn drive<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
         refuse_inside_tokio()?;
-        self.shared.enter().0.runtime().block_on(until(deadline, future))
+        self.shared.enter().shared.runtime().block_on(until(deadline, future))
     }
 
     /// Like `drive`, for data that tasks must forward afterwards: the runtime may not be driven for a while.
     pub(super) fn drive_out<T>(&self, deadline: Option<Instant>, future: impl Future<Output = Result<T>>) -> Result<T> {
         refuse_inside_tokio()?;
-        self.shared.enter().0.runtime().block_on(async {
+        self.shared.enter().shared.runtime().block_on(async {
             let result = until(deadline, future).await;
             rounds(if self.is_kept() { PASS_ON } else { 0 }).await;
             result
@@ -126,6 +135,7 @@ impl Driver {
             return self.drive(deadline, future);
         }
         refuse_inside_tokio()?;
+        let _no_sigpipe = self.shared.no_sigpipe();
         let _context = self.shared.runtime().enter();
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut future = pin!(future);
@@ -148,6 +158,7 @@ impl Driver {
             std::mem::forget(object);
             return;
         }
+        let _no_sigpipe = self.shared.no_sigpipe();
         let runtime = self.shared.runtime();
         let context = runtime.enter();
         drop(object);
@@ -155,7 +166,7 @@ impl Driver {
         if refuse_inside_tokio().is_ok() {
             // From a task, which runs after those that the drop has woken: where the idle_driver still drives, this thread's
             // own rounds would be over before any of those tasks runs.
-            let _ = self.shared.enter().0.runtime().block_on(async { task::spawn(rounds(LAST_WORDS)).await });
+            let _ = self.shared.enter().shared.runtime().block_on(async { task::spawn(rounds(LAST_WORDS)).await });
             self.shared.is_left.store(true, SeqCst);
             self.shared.wake_keeper();
         }
@@ -171,13 +182,17 @@ impl Shared {
         self.pid == std::process::id()
     }
 
+    fn no_sigpipe(&self) -> NoSigpipe {
+        NoSigpipe::new(self.ignores_sigpipe)
+    }
+
     fn enter(&self) -> Call<'_> {
         self.busy.fetch_add(1, SeqCst);
         self.calls.fetch_add(1, SeqCst);
         if self.is_idle_driven.load(SeqCst) {
             self.idle_driver_leaves.notify_one();
         }
-        Call(self)
+        Call { shared: self, _no_sigpipe: self.no_sigpipe() }
     }
 
     fn wake_keeper(&self) {
@@ -188,6 +203,7 @@ impl Shared {
 
     /// Runs on the idle_driver's thread.
     fn keep(&self) {
+        let _no_sigpipe = self.no_sigpipe();
         let mut seen = 0;
         while !self.is_over.load(SeqCst) {
             if self.is_left.swap(false, SeqCst) || self.calls.load(SeqCst) == seen {
@@ -216,8 +232,8 @@ impl Shared {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        if self.0.busy.fetch_sub(1, SeqCst) == 1 && self.0.idle_driver_sleeps.load(SeqCst) {
-            self.0.wake_keeper();
+        if self.shared.busy.fetch_sub(1, SeqCst) == 1 && self.shared.idle_driver_sleeps.load(SeqCst) {
+            self.shared.wake_keeper();
         }
     }
 }

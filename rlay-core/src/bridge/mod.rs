@@ -1,6 +1,7 @@
 //! The blocking form of channels that only have an async one: each call drives a private runtime.
 
 mod driver;
+mod sigpipe;
 
 use std::{
     future::{Future, poll_fn},

@@ -85,7 +85,7 @@ def test_bench() -> None:
         ended = run("bench", host.address, "--duration", "0.2", "--json")
     assert ended.returncode == 0, ended.stderr
     shown = json.loads(ended.stdout)
-    for what in ("step", "ping"):
+    for what in ("step", "ping", "echo"):
         assert shown[what]["count"] > 0 and shown[what]["p50_us"] <= shown[what]["max_us"]
 
 

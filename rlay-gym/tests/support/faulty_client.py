@@ -24,8 +24,13 @@ FAULTS: dict[str, str] = {
     "accepts-any-seq": "conversation",
     "accepts-any-wire-number": "handshake",
     "accepts-bad-utf8": "conversation",
+    "accepts-bools-of-any-value": "conversation",
     "accepts-bytes-behind-the-body": "conversation",
     "accepts-its-own-role": "handshake",
+    "accepts-long-keys": "conversation",
+    "accepts-long-names": "conversation",
+    "accepts-many-dimensions": "conversation",
+    "accepts-many-keys": "conversation",
     "accepts-reserved-bytes": "conversation",
     "accepts-seeds-of-any-form": "conversation",
     "accepts-unknown-kwargs": "conversation",
@@ -46,6 +51,7 @@ FAULTS: dict[str, str] = {
     "ends-at-a-malformed-payload": "spaces",
     "ends-at-an-unknown-id": "conversation",
     "ends-at-reserved-kinds": "conversation",
+    "error-texts-uncut": "conversation",
     "first-in-steps": "contract",
     "first-missing": "contract",
     "forgets-that-it-is-closed": "conversation",
@@ -108,7 +114,7 @@ class Body:
 
     def __init__(self, data: bytes, fault: str) -> None:
         self.data, self.at, self.fault = data, 0, fault
-        self.values = 0
+        self.values = self.chosen_keys = 0
 
     def take(self, n: int) -> bytes:
         if n > len(self.data) - self.at:
@@ -130,7 +136,7 @@ class Body:
 
     def bool(self) -> bool:
         byte = self.u8()
-        if byte > 1:
+        if byte > 1 and self.fault != "accepts-bools-of-any-value":
             raise Malformed("a bool that is neither 0 nor 1")
         return byte == 1
 
@@ -139,7 +145,7 @@ class Body:
 
     def str(self, most: int | None = None) -> str:
         data = self.bytes()
-        if most is not None and len(data) > most:
+        if most is not None and len(data) > most and self.fault != "accepts-long-names":
             raise Malformed("a text that is too long")
         if self.fault == "accepts-bad-utf8":
             return data.decode(errors="replace")
@@ -199,7 +205,9 @@ class Body:
             for n in shape:
                 full *= n or 1
             data = self.bytes()
-            if len(shape) > 64 or full >= 1 << 63 or len(data) != (0 if 0 in shape else full):
+            if len(shape) > 64 and self.fault != "accepts-many-dimensions":
+                raise Malformed("too many dimensions")
+            if full >= 1 << 63 or len(data) != (0 if 0 in shape else full):
                 raise Malformed("an array of another size")
             return f"array {shape}"
         if tag == 11:
@@ -220,8 +228,11 @@ class Body:
         if tag in (7, 9, 10, 12):
             raise Malformed("no key")
         found = self.value(depth)
-        if tag not in (2, 5, 13) and self.at - start > 256:
+        if tag not in (2, 5, 13) and self.at - start > 256 and self.fault != "accepts-long-keys":
             raise Malformed("a key that is too long")
+        self.chosen_keys += tag != 5 and not (tag == 2 and 0 <= found < 16384)
+        if self.chosen_keys > 4096 and self.fault != "accepts-many-keys":
+            raise Malformed("too many keys that can be chosen")
         return found
 
     def end(self) -> None:
@@ -395,6 +406,8 @@ class Session:
 
     def _error(self, code: int, message: str, re: int = 0, fatal: bool = False) -> None:
         kind = text("ValueError" if code == ENV else "")
+        if len(message.encode()) > 16384 and self.fault != "error-texts-uncut":
+            message = message.encode()[:16380].decode(errors="ignore") + "\N{HORIZONTAL ELLIPSIS}"
         self._send(0x0A, struct.pack("<I?Q", code, fatal, 0) + kind + text(message) + text(""), re)
 
     def _turn(self) -> bool:
@@ -453,7 +466,7 @@ class Session:
                 raise Malformed("an unknown id")
             raise Refused(ENV, f"there is no {env_id}")
         if kwargs and self.fault != "accepts-unknown-kwargs":
-            raise Refused(USAGE, "it takes no arguments")
+            raise Refused(USAGE, f"it takes no argument {kwargs[0][0]}")
         if mode not in (None, "ansi"):
             raise Refused(ENV, f"there is no mode {mode}")
         self.game, self.mode = Game(self.fault), mode

@@ -294,15 +294,12 @@ impl RawPoll {
             match &mut self.state {
                 State::Idle => self.state = State::Dialing(self.find_agent()?),
                 State::Dialing(dialed) => {
-                    let news = wait.run(|deadline| {
-                        let left = deadline.map_or(LONGEST, |end| end.saturating_duration_since(Instant::now()));
-                        dialed.recv_timeout(left).map_err(|why| match why {
-                            mpsc::RecvTimeoutError::Timeout => timeout(),
-                            mpsc::RecvTimeoutError::Disconnected => {
-                                Error::new(ErrorKind::ConnectionLost, "dialing was interrupted")
-                            }
-                        })
-                    });
+                    let news = match dialed.try_recv() {
+                        Ok(news) => Ok(news),
+                        // Most polls end here, before a wait reads the clock several times.
+                        Err(mpsc::TryRecvError::Empty) if is_over(wait)? => return Ok(None),
+                        Err(_) => await_news(dialed, wait),
+                    };
                     match news {
                         Ok(Dialed::Notice(is_warning, text)) => {
                             wait.tell(if is_warning { Notice::Warning(&text) } else { Notice::Info(&text) });
@@ -731,6 +728,17 @@ fn check_slots(spec: &Spec, make: &Make) -> Result<()> {
     }
     let text = format!("the engine has {} environments at once; ask for as many, not for {}", spec.slots, make.slots);
     Err(Error::new(ErrorKind::Usage, text))
+}
+
+/// What dialing has come to so far.
+fn await_news(dialed: &mpsc::Receiver<Dialed>, wait: &mut Wait<'_>) -> Result<Dialed> {
+    wait.run(|deadline| {
+        let left = deadline.map_or(LONGEST, |end| end.saturating_duration_since(Instant::now()));
+        dialed.recv_timeout(left).map_err(|why| match why {
+            mpsc::RecvTimeoutError::Timeout => timeout(),
+            mpsc::RecvTimeoutError::Disconnected => Error::new(ErrorKind::ConnectionLost, "dialing was interrupted"),
+        })
+    })
 }
 
 /// Whether the deadline of `wait` has passed; an error if something else ends it.
