@@ -23,7 +23,7 @@ func _ready():
 		agent.listens = arguments[1] == "--listen"
 		agent.address = arguments[2]
 		# Sockets are served between frames, so a frame would wait in vain.
-		agent.patience = 0
+		agent.poll_timeout = 0
 		add_child(world)
 		return
 	if arguments[0] == "vectors":
