@@ -28,7 +28,7 @@ class Readme:
     """The command that builds it, as on the page."""
     run: tuple[str, ...]
     needs: tuple[str, ...] = ()
-    """Files to have beside the program."""
+    """Files and folders to have beside the program."""
 
 
 READMES = {
@@ -36,9 +36,9 @@ READMES = {
     "csharp": Readme(
         "csharp",
         "Guess.cs",
-        "mcs -r:System.Numerics.dll -out:guess.exe Guess.cs Rlay.cs",
+        "mcs -r:System.Numerics.dll -out:guess.exe Guess.cs Rlay/*.cs",
         ("mono", "guess.exe"),
-        (f"{SDK}/csharp/Runtime/Rlay.cs",),
+        (f"{SDK}/csharp/Runtime/Rlay",),
     ),
     "java": Readme(
         "java",
@@ -67,8 +67,9 @@ def test_the_first_environment(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     address = free_address()
     (tmp_path / readme.file).write_text(program.replace("tcp://127.0.0.1:5005", address), "utf-8")
     (tmp_path / "rlay").symlink_to(ROOT)
-    for needed in readme.needs:
-        shutil.copy(needed, tmp_path)
+    for needed in map(Path, readme.needs):
+        copy = shutil.copytree if needed.is_dir() else shutil.copy
+        copy(needed, tmp_path / needed.name)
     monkeypatch.chdir(tmp_path)
     if readme.build:
         assert readme.build in page

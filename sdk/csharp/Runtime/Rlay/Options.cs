@@ -1,0 +1,66 @@
+// What backends, the poll form and sessions can be told.
+
+using System;
+using System.Collections.Generic;
+using System.Text;
+
+namespace Rlay {
+
+/// <summary>What backends, the poll form and sessions can be told.</summary>
+public sealed class Options {
+    /// <summary>
+    /// A secret that both ends know, of at least eight visible characters; null for none. It is never sent.
+    /// </summary>
+    public string Token { get; set; }
+    /// <summary>How many sessions at a time, each with an environment and a thread of its own.</summary>
+    public int MaxSessions { get; set; } = 1;
+    /// <summary>The longest frame that is accepted, in bytes, from 65536 to 2^29.</summary>
+    public int MaxFrame { get; set; } = 64 << 20;
+
+    /// <summary>
+    /// How long a session whose connection was lost is kept. Null: 30 s, and a dialer gives up at once if nothing
+    /// listens any more.
+    /// </summary>
+    public TimeSpan? ReconnectTimeout { get; set; }
+
+    /// <summary>The names of keyword arguments that agents may pass; none unless listed.</summary>
+    public ICollection<string> AllowedKwargs { get; set; } = new string[0];
+    /// <summary>Takes each line of the log, on any thread; the standard error output unless set.</summary>
+    public Action<string> Log { get; set; } = Console.Error.WriteLine;
+    /// <summary>The address that a program dials which an agent has launched (RLAY_ADDRESS), else null.</summary>
+    public static string LaunchedAddress => FromVariable("RLAY_ADDRESS");
+    /// <summary>The token of a program that an agent has launched (RLAY_TOKEN), else null.</summary>
+    public static string LaunchedToken => FromVariable("RLAY_TOKEN");
+
+    static string FromVariable(string name) {
+        string text = Environment.GetEnvironmentVariable(name);
+        return string.IsNullOrEmpty(text) ? null : text;
+    }
+
+    internal ulong FrameLimit => (ulong)Math.Min(Math.Max(MaxFrame, Handshake.FrameLimit), 1 << 29);
+
+    internal long ReconnectMilliseconds => (long)(ReconnectTimeout ?? TimeSpan.FromSeconds(30)).TotalMilliseconds;
+
+    /// <summary>Logs one line: short, and without characters of a peer that act on a terminal.</summary>
+    internal void Say(string text) {
+        var line = new StringBuilder("rlay: ");
+        for (int i = 0; i < Math.Min(text.Length, 500); i++) {
+            char c = text[i];
+            line.Append(char.IsControl(c) || c == '\u2028' || c == '\u2029' ? ' ' : c);
+        }
+        Log?.Invoke(line.ToString());
+    }
+
+    internal void Check() {
+        int visible = 0;
+        foreach (char c in Token ?? "") {
+            if (!char.IsWhiteSpace(c) && !char.IsControl(c) && !char.IsLowSurrogate(c)) visible++;
+        }
+        if (Token != null && visible < 8) {
+            throw new RlayException(ErrorCode.Usage, "the token has less than eight visible characters");
+        }
+        if (MaxSessions < 1) throw new RlayException(ErrorCode.Usage, "there is at least one session");
+    }
+}
+
+}
