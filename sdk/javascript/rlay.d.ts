@@ -293,8 +293,8 @@ export interface Options {
    * tuple in place of what is convenient. Default: false, see `plain` and `fit`.
    */
   exactTypes?: boolean;
-  /** Takes the lines of the log. Default: the standard error output, in browsers the console. */
-  log?: (text: string) => void;
+  /** Takes the lines of the log; null for nothing. Default: the standard error output, in browsers the console. */
+  log?: ((text: string) => void) | null;
 }
 
 /** One request of the agent: `kind` says which fields there are and what `reply` takes. */
@@ -322,7 +322,7 @@ type TurnOf =
 declare abstract class Backend {
   /** The address; once a ServerBackend listens, with the real port. */
   readonly address: string;
-  /** Begins to listen or to dial. */
+  /** Begins to listen or to dial. Rejects with a RlayError of code USAGE the second time. */
   start(): Promise<void>;
   /** The same, and returns when the backend has come to its end: after `close()` or, for what was launched, the agent's. */
   run(): Promise<void>;
@@ -331,7 +331,10 @@ declare abstract class Backend {
    * `close()`, and when an agent is gone, it gives a Turn of kind `"close"`.
    */
   poll(): Turn | null;
-  /** Says goodbye to all agents, and returns once their environments are closed. */
+  /**
+   * Says goodbye to all agents, and returns once their environments are closed, or after two seconds: one of them may be
+   * in the middle of a step, or be what calls this.
+   */
   close(): Promise<void>;
 }
 

@@ -64,7 +64,10 @@ function dtypeNamed(name) {
 
 /** Returns `x` as its typed array holds it: raw bits for float16, a bigint for integers of 64 bits, 0 or 1 for bool. */
 function toElement(dtype, x) {
-  if (dtype.code === 0) return x ? 1 : 0;
+  if (typeof x !== "number" && !["number", "bigint", "boolean"].includes(typeof x?.valueOf())) {
+    throw new TypeError(`${shown(x)} is no number`);
+  }
+  if (dtype.code === 0) return x.valueOf() ? 1 : 0;
   if (dtype.name.endsWith("float16")) return toFloat16(Number(x));
   if (!dtype.isInteger) return Number(x);
   const wanted = dtype.is64 ? BigInt(x) : Number(x);
@@ -107,6 +110,12 @@ export function fromFloat16(bits) {
   return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
 }
 
+/** Refuses what is none of the integers from `least` on that a u64 can hold. */
+function checkCount(n, least, what) {
+  const isCount = Number.isSafeInteger(n) || (typeof n === "bigint" && n < 2n ** 64n);
+  if (!isCount || n < least) throw new RangeError(`${what} is an integer from ${least} on, not ${shown(n)}`);
+}
+
 /** Returns the product of `shape`, of bytes if `size` is that of an element. */
 function bytesOf(shape, size) {
   const positive = shape.filter((n) => n > 0);
@@ -118,10 +127,9 @@ function bytesOf(shape, size) {
 }
 
 function checkedShape(shape, size) {
+  if (!Array.isArray(shape)) throw new TypeError(`a shape is a list of sizes, not ${shown(shape)}`);
   shape = Array.from(shape);
-  if (!shape.every((n) => typeof n === "bigint" || Number.isSafeInteger(n)) || shape.some((n) => n < 0)) {
-    throw new RangeError(`a shape is a list of sizes, not [${shape}]`);
-  }
+  for (const n of shape) checkCount(n, 0, "a size of a shape");
   if (bytesOf(shape, size) > 2 ** 40) throw new RangeError("a space of more than 2^40 bytes");
   return shape;
 }
@@ -148,7 +156,7 @@ export function tuple(...items) { return TupleValue.from(items); }
 export class NdArray {
   constructor(dtype, shape, data) {
     const known = dtypeNamed(dtype);
-    const length = bytesOf(shape, known.size) / known.size;
+    const length = bytesOf(checkedShape(shape, 0), known.size) / known.size;
     if (data === undefined) data = new known.Type(length);
     else if (!(data instanceof known.Type)) data = known.Type.from(data, (x) => toElement(known, x));
     if (data.length !== length) throw new RangeError(`${data.length} elements for an array of shape [${shape}]`);
@@ -221,6 +229,13 @@ const INT64 = [-(2n ** 63n), 2n ** 63n - 1n];
 /** The base of all spaces. */
 export class Space {}
 
+function checkedSpaces(spaces) {
+  if (typeof spaces?.[Symbol.iterator] !== "function") throw new TypeError(`a list of spaces, not ${shown(spaces)}`);
+  const list = Array.from(spaces);
+  for (const space of list) if (!(space instanceof Space)) throw new TypeError(`${shown(space)} is no space`);
+  return list;
+}
+
 /** One side of a Box: `values` and `bounded` (1 where it limits anything), one for all (`isUniform`) or for each element. */
 class Bound {
   constructor(isUniform, values, bounded) { Object.assign(this, { isUniform, values, bounded }); }
@@ -246,12 +261,22 @@ function boundOf(given, dtype, shape, isLow) {
   const lowest = isSigned ? -(2n ** (bits - 1n)) : 0n;
   const limit = isLow ? lowest : lowest + 2n ** bits - 1n;
   const isUnlimited = (x) => x === Infinity || x === -Infinity;
+  const isWrong = (x) => Number.isNaN(Number(x)) || Number(x) === (isLow ? Infinity : -Infinity);
+  if (numbers.some(isWrong)) throw new RangeError(`${numbers.find(isWrong)} is no ${isLow ? "low" : "high"} bound`);
   const values = dtype.Type.from(numbers, (x) => toElement(dtype, dtype.isInteger && isUnlimited(x) ? limit : x));
   const bounded = Uint8Array.from(numbers, (x) => (isLow ? x > -Infinity : x < Infinity) ? 1 : 0);
   const bytes = bytesIn(values);
   const isUniform = bounded.every((x) => x === bounded[0]) && bytes.every((x, i) => x === bytes[i % dtype.size]);
   if (!isUniform) return new Bound(false, values, bounded);
   return numbers.length > 0 ? new Bound(true, values.slice(0, 1), bounded.slice(0, 1)) : boundOf(0, dtype, shape, isLow);
+}
+
+/** Refuses a low bound above the high one. */
+function checkOrder(dtype, low, high) {
+  const at = ({ isUniform, values }, i) => fromElement(dtype, values[isUniform ? 0 : i]);
+  for (let i = 0; i < Math.max(low.values.length, high.values.length); i++) {
+    if (at(low, i) > at(high, i)) throw new RangeError(`a Box from ${at(low, i)} to ${at(high, i)}`);
+  }
 }
 
 /**
@@ -265,6 +290,7 @@ export class Box extends Space {
     Object.assign(this, { dtype, shape: checkedShape(shape, known.size) });
     this.low = boundOf(low, known, this.shape, true);
     this.high = boundOf(high, known, this.shape, false);
+    if (!(low instanceof Bound)) checkOrder(known, this.low, this.high);
   }
 }
 
@@ -273,7 +299,9 @@ export class Discrete extends Space {
   constructor(n, start = 0, dtype = "int64") {
     super();
     if (!dtypeNamed(dtype).isInteger || dtype.startsWith(">")) throw new TypeError(`a Discrete space of ${dtype}`);
-    if (!(n >= 1)) throw new RangeError(`a Discrete space of ${n} numbers`);
+    checkCount(n, 1, "the count of a Discrete");
+    // An uint64 beyond int64 has the same bits as a negative start.
+    toElement(DTYPES.get("int64"), start);
     Object.assign(this, { n: fromBigInt(BigInt(n)), start: fromBigInt(BigInt(start)), dtype });
   }
 }
@@ -293,9 +321,12 @@ export class MultiDiscrete extends Space {
     super();
     const counts = flat(nvec);
     Object.assign(this, { dtype, shape: checkedShape(shape, 8), nvec: counts, start: flat(start ?? counts.map(() => 0)) });
-    const isOfIntegers = dtypeNamed(dtype).isInteger && counts.every((n) => n >= 1);
+    for (const n of counts) checkCount(n, 1, "a count of a MultiDiscrete");
+    for (const n of this.start) toElement(DTYPES.get("int64"), n);
     const fits = [counts, this.start].every((list) => list.length === bytesOf(shape, 1));
-    if (!isOfIntegers || !fits) throw new RangeError("a MultiDiscrete space of no integers, or whose counts do not fit its shape");
+    if (!dtypeNamed(dtype).isInteger || !fits) {
+      throw new RangeError("a MultiDiscrete space of no integers, or whose counts do not fit its shape");
+    }
   }
 }
 
@@ -303,7 +334,9 @@ export class MultiDiscrete extends Space {
 export class Text extends Space {
   constructor(maxLength, { minLength = 1, charset = DIGITS_AND_LETTERS } = {}) {
     super();
-    if (minLength < 0 || minLength > maxLength) throw new RangeError(`texts of ${minLength} to ${maxLength} characters`);
+    checkCount(minLength, 0, "the shortest length of a Text");
+    checkCount(maxLength, minLength, "the longest length of a Text");
+    if (typeof charset !== "string") throw new TypeError("the charset of a Text is a string");
     Object.assign(this, { minLength, maxLength, charset });
   }
 }
@@ -311,28 +344,39 @@ const DIGITS_AND_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /** One element of each of several spaces: `new Tuple([new Discrete(3), new Text(4)])`. Elements are TupleValues. */
 export class Tuple extends Space {
-  constructor(spaces) { super().spaces = Array.from(spaces); }
+  constructor(spaces) { super().spaces = checkedSpaces(spaces); }
 }
 
 /** Named spaces, in this order: an object (which puts names such as "7" first), a Map, or pairs. Elements are Maps or objects. */
 export class Dict extends Space {
-  constructor(spaces) { super().entries = Array.isArray(spaces) ? spaces : (entriesOf(spaces) ?? []); }
+  constructor(spaces) {
+    super();
+    const entries = Array.isArray(spaces) ? spaces : entriesOf(spaces);
+    if (!entries) throw new TypeError(`the spaces of a Dict are an object, a Map or pairs, not ${shown(spaces)}`);
+    checkedSpaces(entries.map(([, space]) => space));
+    const first = (key) => entries.findIndex(([known]) => sameKey(key, known));
+    for (const [i, [key]] of entries.entries()) if (first(key) < i) throw new RangeError(`the key ${shown(key)} is there twice`);
+    this.entries = entries;
+  }
 }
 
 /** Any number of elements of one space. Elements are TupleValues or, with `stack`, the batch of them (section 6). */
 export class Sequence extends Space {
-  constructor(space, { stack = false } = {}) { Object.assign(super(), { space, stack }); }
+  constructor(space, { stack = false } = {}) { Object.assign(super(), { space: checkedSpaces([space])[0], stack }); }
 }
 
 /** Graphs whose nodes, and edges if there are any, are elements of a Box or Discrete. Elements are GraphInstances. */
 export class Graph extends Space {
-  constructor(node, edge = null) { Object.assign(super(), { node, edge }); }
+  constructor(node, edge = null) {
+    checkedSpaces(edge === null ? [node] : [node, edge]);
+    Object.assign(super(), { node, edge });
+  }
 }
 
 /** An element of one of several spaces. Elements are `tuple(new Scalar("int64", index), element)`. */
 export class OneOf extends Space {
   constructor(spaces) {
-    super().spaces = Array.from(spaces);
+    super().spaces = checkedSpaces(spaces);
     if (this.spaces.length === 0) throw new RangeError("a OneOf of no spaces");
   }
 }
@@ -587,8 +631,17 @@ function cut(text, most = 16384) {
   return new TextDecoder().decode(bytes.subarray(0, most - 3), { stream: true }) + "…";
 }
 
+/** Returns what anything says of itself, also what says nothing or fails to. */
+function said(x) {
+  try {
+    return String(x);
+  } catch {
+    return `a ${typeof x}`;
+  }
+}
+
 /** Returns text of a peer so that it can be shown: short, on one line, without control characters. */
-const shown = (text) => cut(text, 600).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, " ");
+const shown = (text) => cut(said(text), 600).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, " ");
 
 /** Reads one frame or a part of one. Throws a RlayError of code PROTOCOL for bytes that are malformed. */
 export class Reader {
@@ -1124,22 +1177,33 @@ function random32() {
 // ----- Options
 const SOFTWARE = "rlay-javascript 0.1.0";
 const HANDSHAKE_TIME = 5000;
+/** How long a peer may take nothing although there is something for it; how long close() waits for environments. */
+const [STUCK_TIME, CLOSE_TIME] = [60000, 2000];
 
 /** Fills in what was not said, and refuses what makes no sense. */
 function checkedOptions(given = {}) {
   const fromEnvironment = globalThis.process?.env?.RLAY_TOKEN || null;
   const log = (text) => console.error(`rlay: ${text}`);
-  const options = { token: fromEnvironment, maxSessions: 1, maxFrame: 2 ** 26, kwargs: [], exactTypes: false, log };
-  for (const [name, value] of Object.entries(given)) if (value !== undefined) options[name] = value;
+  const options = {
+    token: fromEnvironment, maxSessions: 1, maxFrame: 2 ** 26, reconnectTimeout: undefined, kwargs: [], exactTypes: false, log,
+  };
   const usage = (message) => new RlayError(ErrorCode.USAGE, message);
-  const { token, maxSessions, maxFrame, reconnectTimeout } = options;
+  for (const [name, value] of Object.entries(given ?? {})) {
+    if (!(name in options)) throw usage(`there is no option '${shown(name)}'; there are: ${Object.keys(options).join(", ")}`);
+    if (value !== undefined) options[name] = value;
+  }
+  const { token, maxSessions, maxFrame, reconnectTimeout, kwargs } = options;
+  if (token !== null && typeof token !== "string") throw usage("the token is a text, or null");
   const visible = Array.from(token ?? "").filter((c) => !/[\s\p{Cc}]/u.test(c)).length;
   if (token !== null && visible < 8) throw usage("the token, of token or RLAY_TOKEN, has less than eight visible characters");
-  if (!(maxSessions >= 1)) throw usage("maxSessions is at least 1");
+  if (/\p{Cs}/u.test(token ?? "")) throw usage("the token has half of a surrogate pair");
+  if (!(Number.isSafeInteger(maxSessions) && maxSessions >= 1)) throw usage("maxSessions is an integer of at least 1");
   if (!(Number.isSafeInteger(maxFrame) && maxFrame >= HANDSHAKE_FRAME && maxFrame < 2 ** 32 - 1)) {
     throw usage(`maxFrame is a number of bytes from ${HANDSHAKE_FRAME} to 2^32-2`);
   }
   if (reconnectTimeout !== undefined && !(reconnectTimeout >= 0)) throw usage("reconnectTimeout is a number of milliseconds");
+  if (!Array.isArray(kwargs) || !kwargs.every((name) => typeof name === "string")) throw usage("kwargs is a list of names");
+  if (options.log !== null && typeof options.log !== "function") throw usage("log is a function that takes a line, or null");
   return options;
 }
 
@@ -1380,9 +1444,9 @@ export class Turn {
 }
 
 function envError(error) {
-  if (!(error instanceof Error)) return { code: ErrorCode.ENV, errorType: typeof error, message: String(error) };
-  const errorType = error.constructor?.name || error.name;
-  return { code: ErrorCode.ENV, errorType, message: String(error.message), traceback: String(error.stack ?? "") };
+  if (!(error instanceof Error)) return { code: ErrorCode.ENV, errorType: typeof error, message: said(error) };
+  const errorType = said(error.constructor?.name || error.name);
+  return { code: ErrorCode.ENV, errorType, message: said(error.message), traceback: said(error.stack ?? "") };
 }
 
 /**
@@ -1666,7 +1730,10 @@ function parseAddress(text, schemes, options = []) {
   if (!schemes.includes(scheme)) {
     throw no(`this client has no ${scheme}://; use ${schemes.map((known) => `${known}://`).join(", ")} at both ends`);
   }
-  if (scheme !== "tcp") return { scheme, url: text };
+  if (scheme !== "tcp") {
+    if (URL.canParse && !URL.canParse(text)) throw no("a WebSocket address is ws://host:port/path");
+    return { scheme, url: text };
+  }
   const place = /^(\[[0-9a-fA-F:.%]+\]|[^:[\]]+):(\d{1,5})$/.exec(rest);
   if (!place || Number(place[2]) > 65535) throw no("a tcp address is tcp://host:port");
   const given = Object.fromEntries((query ?? "").split("&").filter(Boolean).map((pair) => pair.split("=")));
@@ -1693,8 +1760,8 @@ function joinSocket(socket, connection, onClose) {
   let isEnding = false;
   let failure = null;
   const flush = () => {
-    // Stops reading from a peer that does not read.
-    for (let bytes; (bytes = connection.take()); ) if (!socket.write(bytes)) socket.pause();
+    // Stops reading from a peer that does not read, and does not wait for it for ever.
+    for (let bytes; (bytes = connection.take()); ) if (!socket.write(bytes)) socket.pause().setTimeout(STUCK_TIME);
     if (connection.isAborted) socket.destroy();
     else if (connection.isFinished && !isEnding) {
       isEnding = true;
@@ -1712,7 +1779,8 @@ function joinSocket(socket, connection, onClose) {
     socket.resetAndDestroy();
   });
   socket.on("data", (bytes) => connection.receive(bytes));
-  socket.on("drain", () => socket.resume());
+  socket.on("drain", () => socket.resume().setTimeout(0));
+  socket.on("timeout", () => socket.destroy());
   socket.on("error", (error) => (failure = error));
   socket.on("close", () => {
     clearTimeout(deadline);
@@ -1761,7 +1829,8 @@ const isPolled = (env) => typeof env?.step !== "function";
 class Backend {
   constructor(make, address, options) {
     if (typeof make !== "function") throw new TypeError("a backend takes a function that makes an environment");
-    Object.assign(this, { address, options: checkedOptions(options), _make: make, _server: null, _isClosed: false });
+    Object.assign(this, { address, options: checkedOptions(options), _make: make, _server: null });
+    Object.assign(this, { _hasStarted: false, _isClosed: false });
     /** Each session, with a promise of its end; how many in a row came to nothing. */
     Object.assign(this, { _sessions: new Map(), _failures: 0 });
     Object.assign(this, { _turns: [], _said: new Map(), _wake: () => {} });
@@ -1774,14 +1843,26 @@ class Backend {
     return null;
   }
 
-  /** Admits no agent any more, ends every session, and returns once their environments are closed. */
+  /**
+   * Admits no agent any more, ends every session, and returns once their environments are closed, or after two seconds:
+   * one of them may be in the middle of a step, or be what calls this.
+   */
   async close() {
     this._isClosed = true;
     this._server?.close();
     const ends = [...this._sessions.values()];
     for (const session of this._sessions.keys()) session.goodbye();
     this._wake();
-    await Promise.all(ends);
+    let timer;
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, CLOSE_TIME)));
+    await Promise.race([Promise.all(ends), late]);
+    clearTimeout(timer);
+  }
+
+  /** Throws where the backend has been started already. */
+  _start() {
+    if (this._hasStarted) throw new RlayError(ErrorCode.USAGE, "the backend was started already");
+    this._hasStarted = true;
   }
 
   /** Waits until `isSo`, which is asked again after each change of the sessions. */
@@ -1789,12 +1870,20 @@ class Backend {
     while (!isSo()) await new Promise((resolve) => (this._wake = resolve));
   }
 
-  /** Logs `text` the first, tenth, hundredth… time, for peers can repeat anything. */
   _log(text) {
+    try {
+      this.options.log?.(`${this.address}: ${text}`);
+    } catch {
+      // A log that fails is not to end a session, and there is nowhere to say so.
+    }
+  }
+
+  /** Logs `text` the first, tenth, hundredth… time, for peers can repeat anything. */
+  _logSeldom(text) {
     if (this._said.size > 1000) this._said.clear();
     const times = (this._said.get(text) ?? 0) + 1;
     this._said.set(text, times);
-    if (/^10*$/.test(String(times))) this.options.log(`${this.address}: ${text}${times > 1 ? ` (${times} times so far)` : ""}`);
+    if (/^10*$/.test(String(times))) this._log(`${text}${times > 1 ? ` (${times} times so far)` : ""}`);
   }
 
   /** Hosts a session until it is over. */
@@ -1803,7 +1892,7 @@ class Backend {
     this._sessions.set(session, new Promise((resolve) => (whenOver = resolve)));
     let env = null; // while it is open
     let isBusy = false;
-    const failed = (error) => this._log(`the environment failed: ${error?.stack ?? error}`);
+    const failed = (error) => this._logSeldom(`the environment failed: ${said(error?.stack ?? error)}`);
     const close = async () => {
       const closing = env;
       env = null;
@@ -1830,7 +1919,7 @@ class Backend {
           const answer = isPromise(asked) ? await asked : asked;
           if (turn.kind === "make") env = answer;
           turn.reply(answer);
-          if (turn.kind === "make" && session.env) this.options.log(`${this.address}: an agent joined`);
+          if (turn.kind === "make" && session.env) this._log("an agent joined");
         } catch (error) {
           failed(error);
           turn.fail(error);
@@ -1850,8 +1939,8 @@ class Backend {
 
   _ended(session) {
     const { env, error, steps } = session;
-    if (env) this.options.log(`${this.address}: the agent left after ${steps} steps${error ? `: ${error.message}` : ""}`);
-    else if (error && !this._isClosed) this._log(`a session ended before it began: ${error.message}`);
+    if (env) this._log(`the agent left after ${steps} steps${error ? `: ${error.message}` : ""}`);
+    else if (error && !this._isClosed) this._logSeldom(`a session ended before it began: ${error.message}`);
     this._failures = steps > 0 || !error ? 0 : this._failures + 1;
     this._sessions.delete(session);
     this._wake();
@@ -1875,6 +1964,8 @@ export class ServerBackend extends Backend {
 
   /** Listens; from then on `address` has the real port. Rejects with Node's error if the port is taken. */
   async start() {
+    this._start();
+    if (this._isClosed) throw new RlayError(ErrorCode.CLOSED, "the backend was closed; make another one");
     const net = await nodeNet();
     const acceptor = new Acceptor(this.options);
     acceptor.onSession = (session) => {
@@ -1886,21 +1977,22 @@ export class ServerBackend extends Backend {
       const connection = acceptor.accept();
       joinSocket(socket, connection, () => {
         const { isOpen, error } = connection;
-        if (!isOpen && error.code !== ErrorCode.CONNECTION_LOST) this._log(`refused a peer: ${error.message}`);
+        if (!isOpen && error.code !== ErrorCode.CONNECTION_LOST) this._logSeldom(`refused a peer: ${error.message}`);
       });
     });
     // Peers that say nothing are not to take every descriptor.
     server.maxConnections = this.options.maxSessions + 128;
     const { host, port, shownHost } = this._place;
     await new Promise((resolve, reject) => server.once("error", reject).listen({ host, port }, resolve));
-    server.on("error", (error) => this._log(error.message));
+    server.on("error", (error) => this._logSeldom(error.message));
     this._server = server;
+    if (this._isClosed) server.close();
     this.address = `tcp://${shownHost}:${server.address().port}`;
   }
 
   /** Listens and serves until `close()`. */
   async run() {
-    if (!this._server) await this.start();
+    if (!this._hasStarted && !this._isClosed) await this.start();
     await this._until(() => this._isClosed && this._sessions.size === 0);
   }
 
@@ -1929,7 +2021,8 @@ export class ClientBackend extends Backend {
 
   /** Begins to dial, and returns at once. What `run()` would throw is logged. */
   async start() {
-    this.run().catch((error) => this._log(error.message));
+    this._start();
+    this._dialOn().catch((error) => this._log(error.message));
   }
 
   /**
@@ -1937,6 +2030,11 @@ export class ClientBackend extends Backend {
    * trying again is pointless: another token, another release, no RLay there.
    */
   async run() {
+    this._start();
+    await this._dialOn();
+  }
+
+  async _dialOn() {
     const isSpare = (session) => session.env === null;
     const hasRoom = () => this._sessions.size < this.options.maxSessions && ![...this._sessions.keys()].some(isSpare);
     while (!this._isClosed) {
@@ -1967,7 +2065,7 @@ export class ClientBackend extends Backend {
       } catch (error) {
         if (![ErrorCode.CONNECTION_LOST, ErrorCode.BUSY].includes(error.code)) throw error;
         if (this._isLaunched && this._hasDialed && error.isRefused) session.end(null);
-        else if (pause > LONGEST_PAUSE / 2) this._log(`no agent takes the session yet: ${error.message}`);
+        else if (pause > LONGEST_PAUSE / 2) this._logSeldom(`no agent takes the session yet: ${error.message}`);
         if (!session.isOver) await sleep(pause);
       }
     }

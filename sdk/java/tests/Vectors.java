@@ -166,14 +166,18 @@ public final class Vectors {
                 }
                 case 1: {
                     Dtype dtype = r.dtype();
-                    return new Space.Discrete(r.u64(), r.u64(), dtype);
+                    return new Space.Discrete(dtype, r.u64(), r.u64());
                 }
                 case 2: return new Space.MultiBinary(r.numbers(), r.flag());
                 case 3: {
                     Dtype dtype = r.dtype();
                     return new Space.MultiDiscrete(dtype, r.numbers(), r.numbers(), r.numbers());
                 }
-                case 4: return new Space.Text(r.u64(), r.u64(), r.text());
+                case 4: {
+                    long least = r.u64();
+                    long most = r.u64();
+                    return new Space.Text(r.text(), least, most);
+                }
                 case 5: return new Space.Tuple(r.list(4, () -> readSpace(r)).toArray(new Space[0]));
                 case 6: {
                     Map<Object, Space> members = new LinkedHashMap<>();

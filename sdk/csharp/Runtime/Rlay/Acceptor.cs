@@ -26,6 +26,10 @@ internal sealed class Acceptor {
         this.admitted = admitted;
         try {
             IPAddress number = address.Resolve()[0];
+            if (options.Token == null && !address.AllowsRemote && !IPAddress.IsLoopback(number)) {
+                throw address.Bad("other machines can dial it, and there is no token; listen at 127.0.0.1, "
+                    + "set Options.Token (the same at both ends), or append ?insecure_allow_remote=yes");
+            }
             listener = new Socket(number.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
             listener.Bind(new IPEndPoint(number, address.Port));
             listener.Listen(512);
@@ -52,19 +56,19 @@ internal sealed class Acceptor {
 
     void Accept() {
         while (!isClosed) {
-            Socket socket;
+            Socket socket = null;
             try {
                 socket = listener.Accept();
+                if (handshakes < HandshakesAtOnce) {
+                    new Thread(() => Shake(socket)) { IsBackground = true, Name = "rlay-handshake" }.Start();
+                    Interlocked.Increment(ref handshakes);
+                } else {
+                    socket.Close();
+                }
             } catch (Exception) {
-                // Closed; or out of descriptors, which other sessions may soon free.
+                // Closed; or out of descriptors or threads, which other sessions may soon free.
+                socket?.Close();
                 Thread.Sleep(50);
-                continue;
-            }
-            if (Interlocked.Increment(ref handshakes) <= HandshakesAtOnce) {
-                new Thread(() => Shake(socket)) { IsBackground = true, Name = "rlay-handshake" }.Start();
-            } else {
-                Interlocked.Decrement(ref handshakes);
-                socket.Close();
             }
         }
     }

@@ -53,7 +53,7 @@ public abstract class ArraySpace : EnvSpace {
         reader.Align(start);
     }
 
-    bool HasShape(long[] other) {
+    internal bool HasShape(long[] other) {
         bool isSame = other.Length == Shape.Length;
         for (int i = 0; isSame && i < other.Length; i++) isSame = other[i] == Shape[i];
         return isSame;
@@ -72,26 +72,36 @@ public sealed class BoxSpace : ArraySpace {
     /// shape the arrays have no dimensions.
     /// </summary>
     public BoxSpace(long low, long high, DType dtype, params long[] shape)
-        : this(dtype, shape, false, Bound.Of(dtype, low), Bound.Of(dtype, high)) { }
+        : this(dtype, shape, false, Bound.Of(dtype, low), Bound.Of(dtype, high)) {
+        CheckOrder(low, high);
+    }
 
     /// <summary>
     /// The same bounds for every element; infinite ones mean that there is none, and an integer dtype then stores
     /// its own smallest or largest value.
     /// </summary>
     public BoxSpace(double low, double high, DType dtype, params long[] shape)
-        : this(dtype, shape, false, Bound.Of(dtype, low), Bound.Of(dtype, high)) { }
+        : this(dtype, shape, false, Bound.Of(dtype, low), Bound.Of(dtype, high)) {
+        CheckOrder(low, high);
+    }
 
     /// <summary>Bounds for each element. Both arrays have the dtype and the shape of the space.</summary>
     public BoxSpace(NdArray low, NdArray high) : this(low.DType, low.Shape, false, Bound.Of(low), Bound.Of(high)) {
-        if (high.DType != low.DType || high.Elements.Length != low.Elements.Length) {
+        if (high.DType != low.DType || !HasShape(high.Shape)) {
             throw new ArgumentException("the bounds have one dtype and shape");
         }
+        for (int i = 0; i < low.Elements.Length; i++) CheckOrder(Bound.At(low, i), Bound.At(high, i));
     }
 
     internal BoxSpace(DType dtype, long[] shape, bool bigEndian, Bound low, Bound high)
         : base(dtype, shape, bigEndian, DTypes.Size(dtype)) {
         Low = low;
         High = high;
+    }
+
+    static void CheckOrder(double low, double high) {
+        if (low <= high && low < double.PositiveInfinity && high > double.NegativeInfinity) return;
+        throw new ArgumentException("a Box with a low bound of " + low + " and a high bound of " + high);
     }
 
     internal override void Write(Writer writer) {
@@ -113,12 +123,29 @@ internal sealed class Bound {
         IsUniform = isUniform;
     }
 
-    public static Bound Of(DType dtype, long value) => Uniform(dtype, DTypes.BitsOf(dtype, value), true);
+    public static Bound Of(DType dtype, long value) {
+        ulong bits = DTypes.BitsOf(dtype, value);
+        bool fits = dtype >= DType.Float16 || (DTypes.ToInt64(dtype, bits) == value && (dtype != DType.UInt64 || value >= 0));
+        if (!fits) throw new ArgumentException(dtype + " has no " + value);
+        return Uniform(dtype, bits, true);
+    }
 
     public static Bound Of(DType dtype, double value) {
         bool isBounded = !double.IsInfinity(value);
-        bool isLimit = !isBounded && DTypes.IsInteger(dtype);
-        return Uniform(dtype, isLimit ? DTypes.Limit(dtype, value > 0) : DTypes.BitsOf(dtype, value), isBounded);
+        bool isInteger = DTypes.IsInteger(dtype);
+        ulong bits = isInteger && !isBounded ? DTypes.Limit(dtype, value > 0) : DTypes.BitsOf(dtype, value);
+        if (isInteger && isBounded && DTypes.ToDouble(dtype, bits) != value) {
+            throw new ArgumentException(dtype + " has no " + value);
+        }
+        return Uniform(dtype, bits, isBounded);
+    }
+
+    /// <summary>The number at a place of an array.</summary>
+    public static double At(NdArray values, int index) {
+        int size = DTypes.Size(values.DType);
+        ulong bits = 0;
+        for (int i = size - 1; i >= 0; i--) bits = bits << 8 | Buffer.GetByte(values.Elements, index * size + i);
+        return DTypes.ToDouble(values.DType, bits);
     }
 
     /// <summary>Takes the short form where all elements are alike, so that equal spaces are equal bytes.</summary>
@@ -130,7 +157,7 @@ internal sealed class Bound {
         bool isUniform = count > 0;
         for (int i = 0; i < count; i++) {
             ulong bits = Reader.Little(bytes, i * size, size);
-            bounded[i] = !double.IsInfinity(DTypes.ToDouble(values.DType, bits));
+            bounded[i] = !double.IsInfinity(At(values, i));
             isUniform &= bits == Reader.Little(bytes, 0, size);
         }
         return isUniform ? Uniform(values.DType, Reader.Little(bytes, 0, size), bounded[0])

@@ -14,9 +14,8 @@ public abstract class Backend {
     internal volatile bool IsClosing;
 
     internal Backend(Func<Make, Env> make, Options options) {
-        this.make = make;
-        Options = options ?? new Options();
-        Options.Check();
+        this.make = make ?? throw new ArgumentNullException(nameof(make));
+        Options = Options.Checked(options);
     }
 
     /// <summary>The address, with the port that it has.</summary>
@@ -25,13 +24,7 @@ public abstract class Backend {
     public abstract void Run();
 
     /// <summary>Serves on a thread of its own, which does not keep the program alive.</summary>
-    public void Start() => StartThread(() => {
-        try {
-            Run();
-        } catch (RlayException error) {
-            Options.Say(error.Message);
-        }
-    });
+    public void Start() => StartThread(Run);
 
     /// <summary>
     /// Says goodbye to the agents and closes the environments; returns within two seconds, though an environment may
@@ -48,7 +41,15 @@ public abstract class Backend {
     }
 
     internal void StartThread(ThreadStart run) {
-        var thread = new Thread(run) { IsBackground = true, Name = "rlay" };
+        ThreadStart guarded = () => {
+            try {
+                run();
+            } catch (Exception error) {
+                // What leaves a thread ends the program.
+                Options.Say(error.Message);
+            }
+        };
+        var thread = new Thread(guarded) { IsBackground = true, Name = "rlay" };
         lock (threads) {
             threads.RemoveAll(old => !old.IsAlive);
             thread.Start();
@@ -77,7 +78,7 @@ public abstract class Backend {
             }
             if (session.HasBegun) Options.Say("session over: " + session.Error.Message);
         } finally {
-            driver.Finish();
+            driver.Finish(200);
             CloseQuietly(env);
         }
     }
@@ -86,6 +87,7 @@ public abstract class Backend {
         switch (turn.Kind) {
             case TurnKind.Make:
                 Env made = make(turn.Make);
+                if (made == null) throw new InvalidOperationException("the function that makes environments gave null");
                 try {
                     turn.Reply(new Spec(made));
                 } catch {
@@ -133,7 +135,7 @@ public sealed class ClientBackend : Backend {
 
     /// <summary>Will dial the address; <paramref name="make"/> makes each environment.</summary>
     public ClientBackend(Func<Make, Env> make, string address, Options options = null) : base(make, options) {
-        this.address = new Address(address);
+        this.address = new Address(address, false);
     }
 
     /// <inheritdoc/>
@@ -184,7 +186,7 @@ public sealed class ServerBackend : Backend {
     /// </summary>
     public ServerBackend(Func<Make, Env> make, string address, Options options = null) : base(make, options) {
         Action<Driver> play = driver => StartThread(() => Play(driver, null));
-        acceptor = new Acceptor(new Address(address), Options, Options.MaxSessions, play);
+        acceptor = new Acceptor(new Address(address, true), Options, Options.MaxSessions, play);
     }
 
     /// <inheritdoc/>

@@ -22,6 +22,7 @@ internal enum Arrival { Nothing, Bytes, End }
 /// <summary>A socket that never blocks, and the frames that have arrived.</summary>
 internal sealed class Connection {
     readonly Socket socket;
+    readonly ArraySegment<byte>[] outgoing = new ArraySegment<byte>[1];
     public readonly FrameReader Inbox = new FrameReader();
 
     public Connection(Socket socket) {
@@ -41,19 +42,21 @@ internal sealed class Connection {
     /// <summary>Sends what can be sent at once; how many bytes, or -1 if the connection is lost.</summary>
     public int Send(ArraySegment<byte> bytes) {
         try {
-            int sent = socket.Send(bytes.Array, bytes.Offset, bytes.Count, SocketFlags.None, out SocketError error);
+            // Given an array, Mono tries again and again until all is sent, although the socket does not block.
+            outgoing[0] = bytes;
+            int sent = socket.Send(outgoing, SocketFlags.None, out SocketError error);
             return error == SocketError.Success ? sent : error == SocketError.WouldBlock ? 0 : -1;
         } catch (Exception) {
             return -1;
         }
     }
 
-    /// <summary>Waits until more can be sent; what arrives meanwhile waits for 20 ms at most.</summary>
+    /// <summary>Waits until more can be sent.</summary>
     public void WaitForRoom(int milliseconds) {
         try {
-            socket.Poll(Math.Min(milliseconds, 20) * 1000, SelectMode.SelectWrite);
+            socket.Poll(Math.Min(milliseconds, 1000000) * 1000, SelectMode.SelectWrite);
         } catch (Exception) {
-            // To receive tells what is wrong.
+            // To send tells what is wrong.
         }
     }
 

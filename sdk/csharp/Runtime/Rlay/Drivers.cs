@@ -46,8 +46,9 @@ internal abstract class Driver {
             }
             Arrival arrival = Arrival.End;
             if (Flush()) {
+                // Nothing more is read of a peer that does not read: its requests would fill the memory.
                 if (isStuck) Connection.WaitForRoom(left);
-                arrival = Connection.Receive(isStuck ? 0 : left);
+                arrival = isStuck ? Arrival.Nothing : Connection.Receive(left);
             }
             if (arrival == Arrival.End) Drop("the connection was lost");
             else if (arrival == Arrival.Nothing && Clock.Until(deadline) == 0) return null;
@@ -82,9 +83,12 @@ internal abstract class Driver {
         }
     }
 
-    /// <summary>Sends the last words of a session that is over, and closes the connection.</summary>
-    public virtual void Finish() {
-        long deadline = Clock.After(200);
+    /// <summary>
+    /// Sends the last words of a session that is over, for so long as the peer may take for them, and closes the
+    /// connection.
+    /// </summary>
+    public virtual void Finish(int milliseconds) {
+        long deadline = Clock.After(milliseconds);
         Connection connection = Connection;
         if (connection == null) return;
         while (Flush() && isStuck && Clock.Until(deadline) > 0) connection.WaitForRoom(Clock.Until(deadline));
@@ -206,8 +210,8 @@ internal sealed class DialDriver : Driver {
         }
     }
 
-    public override void Finish() {
-        base.Finish();
+    public override void Finish(int milliseconds) {
+        base.Finish(milliseconds);
         if (Session.HasPlayed) pauses.Forget();
         // Its failure is looked at, so that the runtime does not report it as unobserved.
         dialing?.ContinueWith(late => {
@@ -296,8 +300,8 @@ internal sealed class ListenDriver : Driver {
         }
     }
 
-    public override void Finish() {
-        base.Finish();
+    public override void Finish(int milliseconds) {
+        base.Finish(milliseconds);
         lock (Session.Gate) {
             Session.GiveUp("the session is over");
             offered?.Close();

@@ -44,8 +44,7 @@ public sealed class EnvSession {
 
     /// <summary>A session that will dial.</summary>
     public EnvSession(Options options) {
-        options.Check();
-        this.options = options;
+        this.options = Options.Checked(options);
         turn = new Turn(this);
         IsSuspended = true;
     }
@@ -152,7 +151,7 @@ public sealed class EnvSession {
         lock (Gate) {
             if (IsOver) return;
             if (IsAdmitted) {
-                outbox.Begin(Kind.Goodbye, Received, 0).U32((uint)code).Str(why);
+                outbox.Begin(Kind.Goodbye, Received, 0).U32((uint)code).CutText(why);
                 outbox.Commit();
             }
             End(new RlayException(ErrorCode.Closed, why));
@@ -241,11 +240,11 @@ public sealed class EnvSession {
         outbox.Acknowledged = peerAcked;
         switch (message.Kind) {
             case Kind.Goodbye:
-                End(new RlayException(ErrorCode.Closed, "the agent said goodbye: " + message.Text));
+                End(new RlayException(ErrorCode.Closed, "the agent said goodbye: " + Options.Shown(message.Text)));
                 return false;
             case Kind.Error:
                 if (!message.IsFatal) throw Reader.Malformed("an Error of an agent that is not fatal");
-                End(new RlayException(ErrorCode.Protocol, "the agent ended the session: " + message.Text));
+                End(new RlayException(ErrorCode.Protocol, "the agent ended the session: " + Options.Shown(message.Text)));
                 return false;
             case Kind.Make:
                 return state == State.NoEnv ? TakeMake() : Refuse(ErrorCode.Usage, "there is an environment already");
@@ -268,7 +267,7 @@ public sealed class EnvSession {
         for (int i = 0; i < message.Make.Kwargs.Count; i++) {
             var name = message.Make.Kwargs.KeyAt(i) as string;
             if (name == null || !options.AllowedKwargs.Contains(name)) {
-                return Refuse(ErrorCode.Usage, "no keyword " + (name ?? "that is no text") + " is allowed");
+                return Refuse(ErrorCode.Usage, "no keyword " + Options.Shown(name ?? "that is no text") + " is allowed");
             }
         }
         state = State.Making;
@@ -324,6 +323,7 @@ public sealed class EnvSession {
     }
 
     internal void AnswerMake(Spec made) {
+        if (made == null) throw new ArgumentNullException(nameof(made));
         lock (Gate) {
             if (!Owes(TurnKind.Make)) return;
             string mode = turn.Make.RenderMode;

@@ -19,7 +19,7 @@ internal static class Handshake {
     /// The frame limit of a session: the smaller of both sides', but not below that of the handshake.
     /// </summary>
     public static ulong Agree(Options options, ulong theirs) =>
-        Math.Max(Math.Min(options.FrameLimit, theirs), FrameLimit);
+        Math.Max(Math.Min((ulong)options.MaxFrame, theirs), FrameLimit);
 
     public static byte[] Random() {
         var bytes = new byte[32];
@@ -126,7 +126,7 @@ internal sealed class DialerHandshake {
         new Hello {
             Auth = (byte)(token != null ? 1 : 0),
             Features = isResuming ? Handshake.Resuming : Handshake.Resumable,
-            MaxFrame = options.FrameLimit,
+            MaxFrame = (ulong)options.MaxFrame,
             Nonce = token != null ? Handshake.Random() : null,
             Ticket = ticket,
             Received = received,
@@ -146,7 +146,7 @@ internal sealed class DialerHandshake {
         if (kind == Kind.Reject) {
             var code = (ErrorCode)reader.U32();
             string wires = " (it speaks wire numbers " + reader.U16() + " to " + reader.U16() + ")";
-            throw new RlayException(code, "the listener refused the connection: " + reader.Str()
+            throw new RlayException(code, "the listener refused the connection: " + Options.Shown(reader.Str())
                 + (code == ErrorCode.Incompatible ? wires : ""));
         }
         if (kind == Kind.Challenge && token != null && challenge == null) {
@@ -221,7 +221,7 @@ internal sealed class ListenerHandshake {
         Writer writer = Handshake.Begin(Kind.Welcome);
         new Welcome {
             Features = Hello.IsResuming ? Handshake.Resuming : ticket != null ? Handshake.Resumable : 0,
-            MaxFrame = options.FrameLimit,
+            MaxFrame = (ulong)options.MaxFrame,
             Proof = challengeFrame == null ? null
                 : Handshake.Prove(options.Token, "rlay listener", helloFrame, challengeFrame),
             Ticket = ticket,

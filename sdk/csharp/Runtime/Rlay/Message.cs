@@ -125,7 +125,7 @@ internal sealed class Message {
                 reader.CheckEnd();
             } catch (RlayException error) {
                 Wrong = error;
-                reader.Take(reader.Left);
+                reader.Skip((ulong)reader.Left);
             }
             return;
         }

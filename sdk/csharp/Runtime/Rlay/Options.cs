@@ -37,29 +37,47 @@ public sealed class Options {
         return string.IsNullOrEmpty(text) ? null : text;
     }
 
-    internal ulong FrameLimit => (ulong)Math.Min(Math.Max(MaxFrame, Handshake.FrameLimit), 1 << 29);
-
     internal long ReconnectMilliseconds => (long)(ReconnectTimeout ?? TimeSpan.FromSeconds(30)).TotalMilliseconds;
 
-    /// <summary>Logs one line: short, and without characters of a peer that act on a terminal.</summary>
-    internal void Say(string text) {
-        var line = new StringBuilder("rlay: ");
+    /// <summary>Text of a peer as people may see it: short, on one line, without what acts on a terminal.</summary>
+    internal static string Shown(string text) {
+        var line = new StringBuilder();
         for (int i = 0; i < Math.Min(text.Length, 500); i++) {
             char c = text[i];
-            line.Append(char.IsControl(c) || c == '\u2028' || c == '\u2029' ? ' ' : c);
+            bool acts = char.IsControl(c) || (c >= '\u2028' && c <= '\u202e') || (c >= '\u2066' && c <= '\u2069');
+            line.Append(acts ? ' ' : c);
         }
-        Log?.Invoke(line.ToString());
+        return line.Append(text.Length > 500 ? "…" : "").ToString();
     }
 
-    internal void Check() {
+    /// <summary>Logs one line.</summary>
+    internal void Say(string text) {
+        try {
+            Log?.Invoke("rlay: " + Shown(text));
+        } catch (Exception) {
+            // A log that fails is not to end a session, and there is nowhere to say so.
+        }
+    }
+
+    /// <summary>These options, or the usual ones if they are null. Throws if they make no sense.</summary>
+    internal static Options Checked(Options given) {
+        Options options = given ?? new Options();
+        options.Check();
+        return options;
+    }
+
+    void Check() {
         int visible = 0;
         foreach (char c in Token ?? "") {
             if (!char.IsWhiteSpace(c) && !char.IsControl(c) && !char.IsLowSurrogate(c)) visible++;
         }
-        if (Token != null && visible < 8) {
-            throw new RlayException(ErrorCode.Usage, "the token has less than eight visible characters");
-        }
-        if (MaxSessions < 1) throw new RlayException(ErrorCode.Usage, "there is at least one session");
+        string wrong = Token != null && visible < 8 ? "Token has less than eight visible characters"
+            : Token != null && !Writer.IsText(Token) ? "Token has half of a surrogate pair"
+            : MaxSessions < 1 ? "MaxSessions is at least 1"
+            : MaxFrame < Handshake.FrameLimit || MaxFrame > 1 << 29 ? "MaxFrame is a number of bytes from 65536 to 2^29"
+            : ReconnectTimeout < TimeSpan.Zero ? "ReconnectTimeout is not negative"
+            : AllowedKwargs == null ? "AllowedKwargs is a list, which may be empty" : null;
+        if (wrong != null) throw new RlayException(ErrorCode.Usage, wrong);
     }
 }
 

@@ -25,11 +25,10 @@ public sealed class PolledEnv {
     bool isClosed;
 
     PolledEnv(Spec spec, string address, Options options, bool listens) {
-        options.Check();
-        this.spec = spec;
-        this.options = options;
-        this.address = new Address(address);
-        if (listens) acceptor = new Acceptor(this.address, options, 1, Enqueue);
+        this.spec = spec ?? throw new ArgumentNullException(nameof(spec));
+        this.options = Options.Checked(options);
+        this.address = new Address(address, listens);
+        if (listens) acceptor = new Acceptor(this.address, this.options, 1, Enqueue);
     }
 
     /// <summary>
@@ -63,7 +62,7 @@ public sealed class PolledEnv {
             } else if (driver.Session.IsOver) {
                 Driver ended = driver;
                 driver = null;
-                ended.Finish();
+                ended.Finish(0);
                 ended.ThrowIfRefused();
                 return null;
             } else if (!IsPlaying || Clock.Until(deadline) == 0) {
@@ -75,11 +74,11 @@ public sealed class PolledEnv {
 
     /// <summary>Ends the session with a goodbye, and takes no others.</summary>
     public void Close() {
-        isClosed = true;
+        lock (admitted) isClosed = true;
         acceptor?.Close();
         while ((driver = driver ?? Next()) != null) {
             driver.Session.Goodbye();
-            driver.Finish();
+            driver.Finish(200);
             driver = null;
         }
     }
@@ -93,7 +92,14 @@ public sealed class PolledEnv {
     }
 
     void Enqueue(Driver next) {
-        lock (admitted) admitted.Enqueue(next);
+        lock (admitted) {
+            if (!isClosed) {
+                admitted.Enqueue(next);
+                return;
+            }
+        }
+        next.Session.Goodbye();
+        next.Finish(200);
     }
 
     Driver Next() {

@@ -16,13 +16,15 @@ internal sealed class Reader {
 
     public byte[] Data;
     public int Start, At, Limit;
-    int depth, items, keys;
+    /// <summary>How many values were read, and how many more the lists announce that are being read.</summary>
+    int items, announced;
+    int depth, keys;
 
     public void Begin(byte[] data, int start, int limit) {
         Data = data;
         Start = At = start;
         Limit = limit;
-        depth = items = keys = 0;
+        depth = items = announced = keys = 0;
     }
 
     public int Left => Limit - At;
@@ -203,9 +205,14 @@ internal sealed class Reader {
     }
 
     object[] ReadItems(int count) {
-        if (count > MostItems - items) throw Malformed("more than 2^20 values");
+        // Lists in lists could each announce as many as the frame has bytes for.
+        if (count > MostItems - items - announced) throw Malformed("more than 2^20 values");
+        announced += count;
         var read = new object[count];
-        for (int i = 0; i < count; i++) read[i] = Value();
+        for (int i = 0; i < count; i++) {
+            announced--;
+            read[i] = Value();
+        }
         return read;
     }
 

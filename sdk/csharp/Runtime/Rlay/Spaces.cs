@@ -28,6 +28,11 @@ public abstract class EnvSpace {
         throw Reader.Malformed("packed bytes for a space that has no packed form");
     }
 
+    internal static EnvSpace[] Checked(EnvSpace[] spaces) {
+        if (spaces == null || Array.IndexOf(spaces, null) >= 0) throw new ArgumentNullException(nameof(spaces));
+        return spaces;
+    }
+
     internal static bool ArePacked(IList<EnvSpace> spaces) {
         for (int i = 0; i < spaces.Count; i++) {
             if (!spaces[i].HasPackedForm) return false;
@@ -102,13 +107,15 @@ public sealed class TextSpace : EnvSpace {
 
     /// <summary>Strings of this length at most, and of these characters.</summary>
     public TextSpace(long maxLength, long minLength = 1, string charset = Alphanumeric)
-        : this(charset, (ulong)minLength, (ulong)maxLength) { }
+        : this(charset, (ulong)minLength, (ulong)maxLength) {
+        if (minLength < 0 || maxLength < 0) throw new ArgumentException("a Text with a negative length");
+    }
 
     internal TextSpace(string charset, ulong minLength, ulong maxLength) {
         if (minLength > maxLength) throw new ArgumentException("the smallest length is above the largest");
         MaxLength = maxLength;
         MinLength = minLength;
-        Charset = charset;
+        Charset = charset ?? throw new ArgumentNullException(nameof(charset));
     }
 
     internal override void Write(Writer writer) => writer.U32(4).U64(MinLength).U64(MaxLength).Str(Charset);
@@ -119,7 +126,7 @@ public sealed class TupleSpace : EnvSpace {
     internal readonly EnvSpace[] Spaces;
 
     /// <summary>A tuple of these spaces.</summary>
-    public TupleSpace(params EnvSpace[] spaces) { Spaces = spaces; }
+    public TupleSpace(params EnvSpace[] spaces) { Spaces = Checked(spaces); }
 
     internal override bool HasPackedForm => ArePacked(Spaces);
 
@@ -150,6 +157,10 @@ public sealed class DictSpace : EnvSpace, IEnumerable<KeyValuePair<object, EnvSp
 
     /// <summary>Adds a space; keys keep the order in which they are added.</summary>
     public void Add(object key, EnvSpace space) {
+        if (space == null) throw new ArgumentNullException(nameof(space));
+        if (keys.Exists(known => Dict.AreEqual(key, known))) {
+            throw new ArgumentException("the key " + key + " is there already");
+        }
         keys.Add(key);
         spaces.Add(space);
     }
@@ -200,7 +211,7 @@ public sealed class SequenceSpace : EnvSpace {
 
     /// <summary>Sequences of elements of this space.</summary>
     public SequenceSpace(EnvSpace space, bool stack = false) {
-        Space = space;
+        Space = space ?? throw new ArgumentNullException(nameof(space));
         Stack = stack;
     }
 
@@ -215,7 +226,7 @@ public sealed class GraphSpace : EnvSpace {
     /// Graphs with nodes of one space, and edges of another or, if that is null, edges that carry nothing.
     /// </summary>
     public GraphSpace(EnvSpace node, EnvSpace edge) {
-        Node = node;
+        Node = node ?? throw new ArgumentNullException(nameof(node));
         Edge = edge;
     }
 
@@ -233,8 +244,8 @@ public sealed class OneOfSpace : EnvSpace {
 
     /// <summary>An element of one of these spaces, of which there is at least one.</summary>
     public OneOfSpace(params EnvSpace[] spaces) {
+        Spaces = Checked(spaces);
         if (spaces.Length == 0) throw new ArgumentException("OneOf has at least one space");
-        Spaces = spaces;
     }
 
     internal override void Write(Writer writer) => writer.U32(9).Spaces(Spaces);

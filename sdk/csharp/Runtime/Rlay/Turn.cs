@@ -57,6 +57,7 @@ public sealed class Turn {
     /// session goes on.
     /// </summary>
     public void Fail(Exception error) {
+        if (error == null) throw new ArgumentNullException(nameof(error));
         var known = error as RlayException;
         if (known != null) session.AnswerFailure(known.Code, "", known.Message, "");
         else Fail(error.GetType().FullName, error.Message, error.ToString());

@@ -68,6 +68,7 @@ public sealed class NdArray {
     /// The same of any dtype and shape; <c>new long[0]</c> is the shape of an array without dimensions.
     /// </summary>
     public NdArray(DType dtype, Array elements, long[] shape, bool bigEndian = false) {
+        if (elements == null || shape == null) throw new ArgumentNullException(elements == null ? "elements" : "shape");
         if (!DTypes.Holds(elements, dtype)) throw new ArgumentException("the elements are not of " + dtype);
         if (bigEndian && DTypes.Size(dtype) == 1) throw new ArgumentException("one byte has no order");
         if (DTypes.Count(shape, 1) != elements.LongLength) {
@@ -127,8 +128,8 @@ public sealed class Scalar {
 public sealed class PyTuple : IEnumerable<object> {
     internal readonly object[] Items;
 
-    /// <summary>A tuple of these items.</summary>
-    public PyTuple(params object[] items) { Items = items; }
+    /// <summary>A tuple of these items; C# takes a single null for no array at all, and it is a tuple of None.</summary>
+    public PyTuple(params object[] items) { Items = items ?? new object[1]; }
     /// <summary>How many items there are.</summary>
     public int Count => Items.Length;
 

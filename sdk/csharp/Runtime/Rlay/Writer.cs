@@ -79,6 +79,15 @@ internal sealed class Writer {
         return this;
     }
 
+    /// <summary>Whether UTF-8 has this text: no half of a surrogate pair is in it.</summary>
+    public static bool IsText(string text) {
+        try {
+            return Utf8.GetByteCount(text) >= 0;
+        } catch (EncoderFallbackException) {
+            return false;
+        }
+    }
+
     public Writer OptionalStr(string text) => text == null ? Bool(false) : Bool(true).Str(text);
 
     /// <summary>A text for people, cut where it is too long.</summary>

@@ -19,7 +19,7 @@ public final class Acceptor {
 
     /** Makes an acceptor that tells of each new session. The callback must not wait for anything. */
     public Acceptor(Options options, Consumer<EnvSession> onSession) {
-        this.options = options.checked();
+        this.options = Options.checked(options);
         this.onSession = onSession;
     }
 

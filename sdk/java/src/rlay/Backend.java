@@ -5,6 +5,7 @@ import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
 import rlay.RlayException.Code;
 
 /**
@@ -18,6 +19,7 @@ public abstract class Backend implements AutoCloseable {
     final Options options;
     volatile String address;
     volatile boolean isClosed;
+    final AtomicBoolean hasBegun = new AtomicBoolean();
     final Map<EnvSession, Host> hosts = new ConcurrentHashMap<>();
     private final Queue<Turn> turns = new ConcurrentLinkedQueue<>();
     private final Map<String, Integer> said = new HashMap<>();
@@ -26,16 +28,22 @@ public abstract class Backend implements AutoCloseable {
 
     Backend(Make.Factory factory, String address, Options options) {
         if (factory == null) { throw RlayException.usage("a backend takes a factory that makes environments"); }
+        if (address == null) { throw new RlayException(Code.ADDRESS, "there is no address; use tcp://host:port"); }
         this.factory = factory;
         this.address = address;
-        this.options = options.checked();
+        this.options = Options.checked(options);
     }
 
     /** Hosts environments until another thread calls {@link #close}. */
     public abstract void run() throws java.io.IOException, InterruptedException;
 
-    /** Begins to host environments on other threads. */
+    /** Begins to host environments on other threads. Throws a RlayException of code USAGE the second time. */
     public abstract void start() throws java.io.IOException;
+
+    /** Throws where the backend has been started already. */
+    final void begin() {
+        if (hasBegun.getAndSet(true)) { throw RlayException.usage("the backend was started already"); }
+    }
 
     /** Returns the address; one that listens has its real port once it has started. */
     public String address() { return address; }

@@ -38,9 +38,10 @@ public final class ClientBackend extends Backend {
 
     /** Begins to dial on another thread. What {@link #run} would throw is logged. */
     @Override public void start() {
+        begin();
         thread("dialer", () -> {
             try {
-                run();
+                dialOn();
             } catch (InterruptedException | RlayException e) {
                 log(e.getMessage());
             }
@@ -52,6 +53,11 @@ public final class ClientBackend extends Backend {
      * RlayException where trying again is pointless: another token, another release, no RLay there.
      */
     @Override public void run() throws InterruptedException {
+        begin();
+        dialOn();
+    }
+
+    private void dialOn() throws InterruptedException {
         while (!isClosed) {
             awaitUntil(() -> isClosed || hasRoom(), 0);
             if (hasDialed) { pause(Math.min(FIRST_PAUSE << Math.min(Math.max(failures - 1, 0), 20), LONGEST_IDLE_PAUSE)); }

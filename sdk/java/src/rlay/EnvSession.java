@@ -59,7 +59,7 @@ public final class EnvSession {
     private long keptBytes;
 
     /** Makes a session that has no connection yet. */
-    public EnvSession(Options options) { this.options = options.checked(); }
+    public EnvSession(Options options) { this.options = Options.checked(options); }
 
     /** Returns the environment, once there is one. */
     public synchronized EnvDescription env() { return env; }

@@ -17,7 +17,7 @@ public final class ServerBackend extends Backend {
     private final Place place;
     private final Acceptor acceptor;
     private final AtomicInteger links = new AtomicInteger();
-    private ServerSocketChannel server;
+    private volatile ServerSocketChannel server;
 
     /**
      * Makes a backend that listens at {@code tcp://host:port}; port 0 is any. Other machines can dial only if there is a
@@ -26,23 +26,25 @@ public final class ServerBackend extends Backend {
     public ServerBackend(Make.Factory factory, String address, Options options) {
         super(factory, address, options);
         place = new Place(address, true);
-        acceptor = new Acceptor(options, session -> {
+        acceptor = new Acceptor(this.options, session -> {
             new Host(session);
             if (isClosed) { session.goodbye(); }
         });
-        if (!place.isLoopback() && options.token == null && !place.allowsRemote) {
+        if (!place.isLoopback() && this.options.token == null && !place.allowsRemote) {
             throw new RlayException(Code.ADDRESS, address + ": other machines can dial this address, and there is no token; listen on"
                 + " 127.0.0.1, set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes");
         }
     }
 
     @Override public void start() throws IOException {
+        begin();
+        if (isClosed) { throw new RlayException(Code.CLOSED, "the backend was closed; make another one"); }
         listen();
         thread("listener", this::acceptAll);
     }
 
     @Override public void run() throws IOException, InterruptedException {
-        if (server == null) { start(); }
+        if (!hasBegun.get() && !isClosed) { start(); }
         awaitUntil(() -> isClosed && hosts.isEmpty(), 0);
     }
 
@@ -66,6 +68,7 @@ public final class ServerBackend extends Backend {
             throw new IOException(address + ": " + e.getMessage(), e);
         }
         server = channel;
+        if (isClosed) { Link.closeQuietly(channel); }
     }
 
     private void acceptAll() {

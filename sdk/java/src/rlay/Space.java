@@ -43,6 +43,12 @@ public abstract class Space {
         if (!isSo) { throw new IllegalArgumentException(what); }
     }
 
+    private static List<Space> members(Space... spaces) {
+        List<Space> members = Collections.unmodifiableList(Arrays.asList(spaces.clone()));
+        require(!members.contains(null), "null is no space");
+        return members;
+    }
+
     /** A space whose elements are arrays. */
     private abstract static class Arrayed extends Space {
         final Dtype dtype;
@@ -153,29 +159,38 @@ public abstract class Space {
         /** Makes the space with one bound for all: {@code new Box(0, 255, Dtype.UINT8, 8, 8, 3)}. */
         public Box(long low, long high, Dtype dtype, long... shape) {
             this(dtype, shape, Bound.of(longBound(dtype, low), true), Bound.of(longBound(dtype, high), false));
+            require(low <= high || dtype == Dtype.UINT64, "a Box from " + low + " to " + high);
         }
 
         /** Makes the space with one bound for all, which may be infinite: {@code new Box(-1.5, 1.5, Dtype.FLOAT32, 2)}. */
         public Box(double low, double high, Dtype dtype, long... shape) {
             this(dtype, shape, Bound.of(dtype, new double[] {low}, true), Bound.of(dtype, new double[] {high}, false));
+            requireOrder(low, high);
         }
 
         /** Makes the space of one dimension with a bound for each element, which may be infinite. */
         public Box(double[] low, double[] high, Dtype dtype) {
             this(dtype, new long[] {low.length}, Bound.of(dtype, low, true), Bound.of(dtype, high, false));
             require(low.length == high.length, low.length + " lower bounds, " + high.length + " upper ones");
+            for (int i = 0; i < low.length; i++) { requireOrder(low[i], high[i]); }
         }
 
         /** Makes the space with a bound for each element, in arrays that have the space's dtype and shape. */
         public Box(NdArray low, NdArray high) {
             this(low.dtype(), low.shape(), Bound.of(low, true), Bound.of(high, false));
             require(high.is(dtype, shape), "bounds of another dtype or shape");
+            for (int i = 0; i < low.size(); i++) { requireOrder(low.getDouble(i), high.getDouble(i)); }
         }
 
         Box(Dtype dtype, long[] shape, Bound low, Bound high) {
             super(dtype, shape, dtype.size);
             this.low = low;
             this.high = high;
+        }
+
+        private static void requireOrder(double low, double high) {
+            boolean isLimited = low < Double.POSITIVE_INFINITY && high > Double.NEGATIVE_INFINITY;
+            require(low <= high && isLimited, "a Box from " + low + " to " + high);
         }
 
         private static NdArray longBound(Dtype dtype, long x) { return NdArray.of(dtype, new long[] {x}); }
@@ -201,13 +216,19 @@ public abstract class Space {
 
         /** Makes the space with another integer dtype than int64. */
         public Discrete(long n, long start, Dtype dtype) {
+            this(dtype, n, start);
+            require(n > 0, "a Discrete of " + n + " integers");
+        }
+
+        /** Makes the space of n integers, n being unsigned. */
+        Discrete(Dtype dtype, long n, long start) {
             require(n != 0 && dtype.isInteger() && !dtype.isBig(), "a Discrete of " + n + " integers of " + dtype);
             this.n = n;
             this.start = start;
             this.dtype = dtype;
         }
 
-        /** Returns how many integers there are; beyond 2^63 - 1 as an unsigned number. */
+        /** Returns how many integers there are. */
         public long n() { return n; }
 
         /** Returns the lowest integer. */
@@ -301,6 +322,13 @@ public abstract class Space {
 
         /** Makes the space of texts of other lengths and characters. */
         public Text(long minLength, long maxLength, String charset) {
+            this(charset, minLength, maxLength);
+            require(minLength >= 0 && maxLength >= 0, "a Text with a negative length");
+        }
+
+        /** Makes the space, lengths being unsigned. */
+        Text(String charset, long minLength, long maxLength) {
+            require(charset != null, "a Text without a charset");
             require(Long.compareUnsigned(minLength, maxLength) <= 0, "a Text with a shortest length above its longest");
             this.minLength = minLength;
             this.maxLength = maxLength;
@@ -321,7 +349,7 @@ public abstract class Space {
         final List<Space> spaces;
 
         /** Makes the space. */
-        public Tuple(Space... spaces) { this.spaces = Collections.unmodifiableList(Arrays.asList(spaces.clone())); }
+        public Tuple(Space... spaces) { this.spaces = members(spaces); }
 
         /** Returns the members. */
         public List<Space> spaces() { return spaces; }
@@ -367,10 +395,14 @@ public abstract class Space {
         public Dict() { this(Collections.emptyMap()); }
 
         /** Makes the space of the entries of a map, in its order. */
-        public Dict(Map<?, Space> spaces) { this.spaces = Collections.unmodifiableMap(new LinkedHashMap<>(spaces)); }
+        public Dict(Map<?, Space> spaces) {
+            this.spaces = Collections.unmodifiableMap(new LinkedHashMap<>(spaces));
+            require(!spaces.containsValue(null), "null is no space");
+        }
 
         /** Returns a space that has one more member, behind the others. Keys are texts, mostly. */
         public Dict with(Object key, Space space) {
+            require(!spaces.containsKey(key), "the key " + key + " is there already");
             Map<Object, Space> more = new LinkedHashMap<>(spaces);
             more.put(key, space);
             return new Dict(more);
@@ -436,6 +468,7 @@ public abstract class Space {
 
         /** Makes the space of tuples or of batches. */
         public Sequence(Space space, boolean isStacked) {
+            require(space != null, "null is no space");
             this.space = space;
             this.isStacked = isStacked;
         }
@@ -453,6 +486,7 @@ public abstract class Space {
 
         /** Makes the space; edge is null where edges have no elements. */
         public Graph(Space node, Space edge) {
+            require(node != null, "null is no space");
             this.node = node;
             this.edge = edge;
         }
@@ -470,7 +504,7 @@ public abstract class Space {
         /** Makes the space. */
         public OneOf(Space... spaces) {
             require(spaces.length > 0, "a OneOf of no spaces");
-            this.spaces = Collections.unmodifiableList(Arrays.asList(spaces.clone()));
+            this.spaces = members(spaces);
         }
 
         /** Returns the members. */

@@ -92,6 +92,7 @@ public final class Turn {
 
     /** Answers that the environment has failed: in Python, {@code rlay.EnvError} with class, message and stack trace. */
     public void fail(Throwable error) {
+        if (error == null) { throw new IllegalArgumentException("null is no error"); }
         String message = error.getMessage() == null ? "" : error.getMessage();
         String type = error.getClass().getName();
         session.answerError(this, new Message.Failure(RlayException.Code.ENV, false, type, message, trace(error)));

@@ -38,6 +38,7 @@ public final class Value {
     /** Returns a dict with names as keys: {@code Value.dict("lives", 3, "speed", 0.5)}. */
     public static Map<String, Object> dict(Object... namesAndValues) {
         Map<String, Object> dict = new LinkedHashMap<>();
+        if (namesAndValues.length % 2 != 0) { throw new IllegalArgumentException("a name without a value"); }
         for (int i = 0; i < namesAndValues.length; i += 2) { dict.put((String) namesAndValues[i], namesAndValues[i + 1]); }
         return dict;
     }
