@@ -16,3 +16,4 @@ build vectors.exe "$here"/Runtime/Rlay/*.cs "$here/tests/Vectors.cs" "$here/test
 build cartpole.exe "$here/examples/CartPole.cs" "$here/tests/CommandLine.cs" "$here"/Runtime/Rlay/*.cs
 build unity.exe "$here/tests/UnityLoop.cs" "$here/tests/UnityStubs.cs" "$here/Samples~/Slider/SliderEnvironment.cs" \
     "$here/Runtime/RlayEnvironment.cs" "$here"/Runtime/Rlay/*.cs
+build misuse.exe "$here/tests/Misuse.cs" "$here"/Runtime/Rlay/*.cs

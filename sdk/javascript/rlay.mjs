@@ -126,12 +126,23 @@ function bytesOf(shape, size) {
   return positive.length < shape.length ? 0 : bytes;
 }
 
+/** Returns a shape that a caller has given, of arrays whose elements have this size. */
 function checkedShape(shape, size) {
   if (!Array.isArray(shape)) throw new TypeError(`a shape is a list of sizes, not ${shown(shape)}`);
   shape = Array.from(shape);
   for (const n of shape) checkCount(n, 0, "a size of a shape");
-  if (bytesOf(shape, size) > 2 ** 40) throw new RangeError("a space of more than 2^40 bytes");
+  try {
+    bytesOf(shape, size);
+  } catch (error) {
+    throw new RangeError(error.message);
+  }
   return shape;
+}
+
+function shapeOfSpace(shape, size) {
+  const checked = checkedShape(shape, size);
+  if (bytesOf(checked, size) > 2 ** 40) throw new RangeError("a space of more than 2^40 bytes");
+  return checked;
 }
 
 const sameShape = (a, b) => a.length === b.length && a.every((n, i) => n === b[i]);
@@ -156,7 +167,7 @@ export function tuple(...items) { return TupleValue.from(items); }
 export class NdArray {
   constructor(dtype, shape, data) {
     const known = dtypeNamed(dtype);
-    const length = bytesOf(checkedShape(shape, 0), known.size) / known.size;
+    const length = bytesOf(checkedShape(shape, known.size), known.size) / known.size;
     if (data === undefined) data = new known.Type(length);
     else if (!(data instanceof known.Type)) data = known.Type.from(data, (x) => toElement(known, x));
     if (data.length !== length) throw new RangeError(`${data.length} elements for an array of shape [${shape}]`);
@@ -287,7 +298,7 @@ export class Box extends Space {
   constructor(low, high, shape = shapeOf(Array.isArray(low) ? low : high), dtype = "float32") {
     super();
     const known = dtypeNamed(dtype);
-    Object.assign(this, { dtype, shape: checkedShape(shape, known.size) });
+    Object.assign(this, { dtype, shape: shapeOfSpace(shape, known.size) });
     this.low = boundOf(low, known, this.shape, true);
     this.high = boundOf(high, known, this.shape, false);
     if (!(low instanceof Bound)) checkOrder(known, this.low, this.high);
@@ -311,7 +322,7 @@ export class MultiBinary extends Space {
   constructor(n) {
     super();
     const isInt = typeof n === "number";
-    Object.assign(this, { dtype: "int8", shape: checkedShape(isInt ? [n] : n, 1), isInt });
+    Object.assign(this, { dtype: "int8", shape: shapeOfSpace(isInt ? [n] : n, 1), isInt });
   }
 }
 
@@ -320,7 +331,7 @@ export class MultiDiscrete extends Space {
   constructor(nvec, start, dtype = "int64", shape = shapeOf(nvec)) {
     super();
     const counts = flat(nvec);
-    Object.assign(this, { dtype, shape: checkedShape(shape, 8), nvec: counts, start: flat(start ?? counts.map(() => 0)) });
+    Object.assign(this, { dtype, shape: shapeOfSpace(shape, 8), nvec: counts, start: flat(start ?? counts.map(() => 0)) });
     for (const n of counts) checkCount(n, 1, "a count of a MultiDiscrete");
     for (const n of this.start) toElement(DTYPES.get("int64"), n);
     const fits = [counts, this.start].every((list) => list.length === bytesOf(shape, 1));
@@ -1986,8 +1997,8 @@ export class ServerBackend extends Backend {
     await new Promise((resolve, reject) => server.once("error", reject).listen({ host, port }, resolve));
     server.on("error", (error) => this._logSeldom(error.message));
     this._server = server;
-    if (this._isClosed) server.close();
     this.address = `tcp://${shownHost}:${server.address().port}`;
+    if (this._isClosed) server.close();
   }
 
   /** Listens and serves until `close()`. */

@@ -60,7 +60,16 @@ public sealed class Turn {
         if (error == null) throw new ArgumentNullException(nameof(error));
         var known = error as RlayException;
         if (known != null) session.AnswerFailure(known.Code, "", known.Message, "");
-        else Fail(error.GetType().FullName, error.Message, error.ToString());
+        else Fail(error.GetType().FullName, Said(() => error.Message), Said(error.ToString));
+    }
+
+    /// <summary>A text that code of a user makes, which may fail, too.</summary>
+    static string Said(Func<string> text) {
+        try {
+            return text();
+        } catch (Exception) {
+            return "";
+        }
     }
 
     /// <summary>The same without an exception.</summary>

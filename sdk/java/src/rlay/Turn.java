@@ -4,6 +4,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.math.BigInteger;
 import java.util.Map;
+import java.util.function.Supplier;
 
 /**
  * One request of the agent, to be answered by {@code reply} or {@link #fail}, on any thread and whenever there is an
@@ -93,15 +94,27 @@ public final class Turn {
     /** Answers that the environment has failed: in Python, {@code rlay.EnvError} with class, message and stack trace. */
     public void fail(Throwable error) {
         if (error == null) { throw new IllegalArgumentException("null is no error"); }
-        String message = error.getMessage() == null ? "" : error.getMessage();
+        String message = said(error::getMessage);
         String type = error.getClass().getName();
         session.answerError(this, new Message.Failure(RlayException.Code.ENV, false, type, message, trace(error)));
     }
 
     static String trace(Throwable error) {
-        StringWriter trace = new StringWriter();
-        error.printStackTrace(new PrintWriter(trace, true));
-        return trace.toString();
+        return said(() -> {
+            StringWriter trace = new StringWriter();
+            error.printStackTrace(new PrintWriter(trace, true));
+            return trace.toString();
+        });
+    }
+
+    /** Returns a text that code of a user makes, which may fail, too. */
+    private static String said(Supplier<String> text) {
+        try {
+            String said = text.get();
+            return said == null ? "" : said;
+        } catch (RuntimeException e) {
+            return "";
+        }
     }
 
     private void expect(Kind answered) {
