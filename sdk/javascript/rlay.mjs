@@ -20,8 +20,8 @@
  *
  * An environment has `observationSpace`, `actionSpace`, `reset(seed, options)` and `step(action)`, and may have
  * `metadata`, `details`, `render()` and `close()`; its methods may return promises. The file rlay.d.ts documents all of
- * it, and which value is which in Python. In what is sent, a number that is a safe integer is an `int`, any other number
- * a `float`, `new Float(1)` the float 1.0, and a bigint always an `int`.
+ * it, and which value is which in Python. In what is sent, a number that is a safe integer is an `int`, any other
+ * number a `float`, `new Float(1)` the float 1.0, and a bigint always an `int`.
  */
 
 if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) throw new Error("rlay needs a little-endian machine");
@@ -58,7 +58,9 @@ for (const [code, [name, Type]] of [
 
 function dtypeNamed(name) {
   const dtype = typeof name === "string" && DTYPES.get(name);
-  if (!dtype) throw new TypeError(`unknown dtype ${String(name)}; a dtype is one of bool, int8 to uint64, float16 to float64`);
+  if (!dtype) {
+    throw new TypeError(`unknown dtype ${String(name)}; a dtype is one of bool, int8 to uint64, float16 to float64`);
+  }
   return dtype;
 }
 
@@ -148,7 +150,10 @@ function shapeOfSpace(shape, size) {
 const sameShape = (a, b) => a.length === b.length && a.every((n, i) => n === b[i]);
 
 // ----- Values (section 5)
-/** A Python float: sent, it is one even where the number is an integer. Arithmetic works as with the number, === does not. */
+/**
+ * A Python float: sent, it is one even where the number is an integer. Arithmetic works as with the number, === does
+ * not.
+ */
 export class Float extends Number {
   /** The bits of a NaN that was received, as a bigint; undefined otherwise, for the number has them all. */
   bits = undefined;
@@ -188,7 +193,9 @@ export class NdArray {
   }
 }
 
-/** A NumPy scalar: `new Scalar("float32", 1.5)` is `np.float32(1.5)`. `Number(scalar)` and arithmetic give its number. */
+/**
+ * A NumPy scalar: `new Scalar("float32", 1.5)` is `np.float32(1.5)`. `Number(scalar)` and arithmetic give its number.
+ */
 export class Scalar {
   constructor(dtype, value) {
     const known = dtypeNamed(dtype);
@@ -212,7 +219,9 @@ export class Opaque {
   constructor(typeName, repr) { Object.assign(this, { typeName, repr }); }
 }
 
-/** Returns `value` with Floats and Scalars as numbers, and Maps with texts as keys as objects, also inside of others. */
+/**
+ * Returns `value` with Floats and Scalars as numbers, and Maps with texts as keys as objects, also inside of others.
+ */
 export function plain(value) {
   if (value instanceof Float) return Number(value);
   if (value instanceof Scalar) return value.value;
@@ -247,7 +256,10 @@ function checkedSpaces(spaces) {
   return list;
 }
 
-/** One side of a Box: `values` and `bounded` (1 where it limits anything), one for all (`isUniform`) or for each element. */
+/**
+ * One side of a Box: `values` and `bounded` (1 where it limits anything), one for all (`isUniform`) or for each
+ * element.
+ */
 class Bound {
   constructor(isUniform, values, bounded) { Object.assign(this, { isUniform, values, bounded }); }
 }
@@ -265,7 +277,9 @@ function boundOf(given, dtype, shape, isLow) {
   if (given instanceof Bound) return given;
   const isNumber = ["number", "bigint", "boolean"].includes(typeof given);
   const numbers = isNumber ? [given] : flat(given);
-  if (!isNumber && numbers.length !== bytesOf(shape, 1)) throw new RangeError(`${numbers.length} bounds for a shape of [${shape}]`);
+  if (!isNumber && numbers.length !== bytesOf(shape, 1)) {
+    throw new RangeError(`${numbers.length} bounds for a shape of [${shape}]`);
+  }
   const isSigned = dtype.name.replace(">", "")[0] === "i";
   const bits = 8n * BigInt(dtype.size);
   // As Gymnasium does: an integer Box without a bound stores the limit of its dtype.
@@ -279,7 +293,8 @@ function boundOf(given, dtype, shape, isLow) {
   const bytes = bytesIn(values);
   const isUniform = bounded.every((x) => x === bounded[0]) && bytes.every((x, i) => x === bytes[i % dtype.size]);
   if (!isUniform) return new Bound(false, values, bounded);
-  return numbers.length > 0 ? new Bound(true, values.slice(0, 1), bounded.slice(0, 1)) : boundOf(0, dtype, shape, isLow);
+  return numbers.length > 0 ? new Bound(true, values.slice(0, 1), bounded.slice(0, 1))
+    : boundOf(0, dtype, shape, isLow);
 }
 
 /** Refuses a low bound above the high one. */
@@ -331,7 +346,8 @@ export class MultiDiscrete extends Space {
   constructor(nvec, start, dtype = "int64", shape = shapeOf(nvec)) {
     super();
     const counts = flat(nvec);
-    Object.assign(this, { dtype, shape: shapeOfSpace(shape, 8), nvec: counts, start: flat(start ?? counts.map(() => 0)) });
+    const starts = flat(start ?? counts.map(() => 0));
+    Object.assign(this, { dtype, shape: shapeOfSpace(shape, 8), nvec: counts, start: starts });
     for (const n of counts) checkCount(n, 1, "a count of a MultiDiscrete");
     for (const n of this.start) toElement(DTYPES.get("int64"), n);
     const fits = [counts, this.start].every((list) => list.length === bytesOf(shape, 1));
@@ -358,7 +374,10 @@ export class Tuple extends Space {
   constructor(spaces) { super().spaces = checkedSpaces(spaces); }
 }
 
-/** Named spaces, in this order: an object (which puts names such as "7" first), a Map, or pairs. Elements are Maps or objects. */
+/**
+ * Named spaces, in this order: an object (which puts names such as "7" first), a Map, or pairs. Elements are Maps or
+ * objects.
+ */
 export class Dict extends Space {
   constructor(spaces) {
     super();
@@ -366,7 +385,9 @@ export class Dict extends Space {
     if (!entries) throw new TypeError(`the spaces of a Dict are an object, a Map or pairs, not ${shown(spaces)}`);
     checkedSpaces(entries.map(([, space]) => space));
     const first = (key) => entries.findIndex(([known]) => sameKey(key, known));
-    for (const [i, [key]] of entries.entries()) if (first(key) < i) throw new RangeError(`the key ${shown(key)} is there twice`);
+    for (const [i, [key]] of entries.entries()) {
+      if (first(key) < i) throw new RangeError(`the key ${shown(key)} is there twice`);
+    }
     this.entries = entries;
   }
 }
@@ -405,7 +426,8 @@ export function fit(space, value, place = "the observation") {
     if (!isPlain && !(typeof value === "number" && space.shape.length === 0)) return value;
     try {
       // NdArray would take them for raw elements, which they are not for bool and float16.
-      const isRaw = value instanceof DTYPES.get(space.dtype).Type && TYPED_ARRAYS.get(value.constructor) === space.dtype;
+      const isRaw = value instanceof DTYPES.get(space.dtype).Type
+        && TYPED_ARRAYS.get(value.constructor) === space.dtype;
       return new NdArray(space.dtype, space.shape, isRaw ? value : isPlain ? flat(value) : [value]);
     } catch (error) {
       throw new RangeError(`${place}: ${error.message}`);
@@ -425,7 +447,8 @@ export function fit(space, value, place = "the observation") {
   }
   if (space instanceof OneOf && Array.isArray(value) && value.length === 2 && Number(value[0]) in space.spaces) {
     const [index, element] = value;
-    return tuple(index instanceof Scalar ? index : new Scalar("int64", index), fit(space.spaces[Number(index)], element, `${place}[1]`));
+    return tuple(index instanceof Scalar ? index : new Scalar("int64", index),
+      fit(space.spaces[Number(index)], element, `${place}[1]`));
   }
   return value;
 }
@@ -454,7 +477,9 @@ export class Writer {
   room(n) {
     const at = this.at;
     if (at + n > this.bytes.length) {
-      if (at + n - 4 > this.limit) throw new RlayError(ErrorCode.USAGE, `the answer takes more than ${this.limit} bytes`);
+      if (at + n - 4 > this.limit) {
+        throw new RlayError(ErrorCode.USAGE, `the answer takes more than ${this.limit} bytes`);
+      }
       const larger = new Uint8Array(Math.max(2 * this.bytes.length, at + n));
       larger.set(this.bytes.subarray(0, at));
       this._use(larger);
@@ -557,7 +582,9 @@ export class Writer {
     if (isFreeKey(key)) return this;
     const isLong = this.at - start > 256 && !(key instanceof Opaque);
     if (isLong || !isKey(key)) throw new TypeError("a key of a dict that cannot be sent; use texts");
-    if (this.keys-- === 0) throw new TypeError("more than 2048 keys of dicts that are neither texts nor small integers");
+    if (this.keys-- === 0) {
+      throw new TypeError("more than 2048 keys of dicts that are neither texts nor small integers");
+    }
     return this;
   }
 
@@ -588,7 +615,9 @@ export class Writer {
     else throw new TypeError(`${String(space)} is no space`);
   }
 
-  /** Writes the observations or actions of all rows: packed if each is exactly what unpacking gives back (section 7). */
+  /**
+   * Writes the observations or actions of all rows: packed if each is exactly what unpacking gives back (section 7).
+   */
   payload(space, rows) {
     const start = this.at;
     this.u32(0);
@@ -628,7 +657,9 @@ const isFreeKey = (x) => typeof x === "string" || (Number.isInteger(x) && x >= 0
 /** Whether Python could have it as the key of a dict. */
 function isKey(x) {
   if (Array.isArray(x)) return x instanceof TupleValue && x.every(isKey);
-  if (x instanceof NdArray || x instanceof GraphInstance || (ArrayBuffer.isView(x) && !(x instanceof Uint8Array))) return false;
+  if (x instanceof NdArray || x instanceof GraphInstance || (ArrayBuffer.isView(x) && !(x instanceof Uint8Array))) {
+    return false;
+  }
   return entriesOf(x) === null;
 }
 
@@ -652,7 +683,8 @@ function said(x) {
 }
 
 /** Returns text of a peer so that it can be shown: short, on one line, without control characters. */
-const shown = (text) => cut(said(text), 600).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, " ");
+const ACTING = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+const shown = (text) => cut(said(text), 600).replace(ACTING, " ");
 
 /** Reads one frame or a part of one. Throws a RlayError of code PROTOCOL for bytes that are malformed. */
 export class Reader {
@@ -871,13 +903,15 @@ export function pack(writer, space, rows, origin) {
   }
   if (space instanceof Tuple) {
     const fits = (row) => row instanceof TupleValue && row.length === space.spaces.length;
-    return rows.every(fits) && space.spaces.every((member, i) => pack(writer, member, rows.map((row) => row[i]), origin));
+    return rows.every(fits)
+      && space.spaces.every((member, i) => pack(writer, member, rows.map((row) => row[i]), origin));
   }
   if (space instanceof Dict) {
     const all = rows.map(entriesOf);
     const fits = (entries) =>
       entries?.length === space.entries.length && entries.every(([key], i) => sameKey(key, space.entries[i][0]));
-    return all.every(fits) && space.entries.every(([, member], i) => pack(writer, member, all.map((row) => row[i][1]), origin));
+    return all.every(fits)
+      && space.entries.every(([, member], i) => pack(writer, member, all.map((row) => row[i][1]), origin));
   }
   return false;
 }
@@ -990,7 +1024,9 @@ const BODIES = {
     const attribute = { slots: slots(r), name: r.text(256), access: r.u8(), values: [], kwargs: null };
     if (attribute.access > 2) throw malformed("an unknown access");
     if (attribute.access > 0) attribute.values = r.list(4, () => r.value());
-    if (attribute.access === 1 && attribute.values.length !== attribute.slots.length) throw malformed("a value for each slot");
+    if (attribute.access === 1 && attribute.values.length !== attribute.slots.length) {
+      throw malformed("a value for each slot");
+    }
     if (attribute.access === 2) {
       attribute.kwargs = r.value();
       if (!namesIn(attribute.kwargs)) throw malformed("keyword arguments that have no names");
@@ -1002,7 +1038,9 @@ const BODIES = {
 
 function readSeed(r) {
   const bytes = r.blob();
-  if (bytes.length > 4096 || bytes[bytes.length - 1] === 0) throw malformed("a seed that is too long, or has zeros at its end");
+  if (bytes.length > 4096 || bytes[bytes.length - 1] === 0) {
+    throw malformed("a seed that is too long, or has zeros at its end");
+  }
   return fromBigInt(unsigned(bytes));
 }
 
@@ -1058,7 +1096,10 @@ export const writeBody = {
 };
 
 // ----- Streams (section 1)
-/** Cuts a stream of bytes into frames, which it gives to `take`. Throws a RlayError of code PROTOCOL for a length above `limit`. */
+/**
+ * Cuts a stream of bytes into frames, which it gives to `take`. Throws a RlayError of code PROTOCOL for a length above
+ * `limit`.
+ */
 export class FrameReader {
   constructor(take, limit = HANDSHAKE_FRAME) {
     this.limit = limit;
@@ -1088,12 +1129,16 @@ export class FrameReader {
       }
       const length = new Reader(whole).u32();
       if (length === 0xffffffff) this.isClosed = true;
-      else if (length > this.limit) throw malformed(`a frame of ${length} bytes, where ${this.limit} are the most${foreign(whole)}`);
+      else if (length > this.limit) {
+        throw malformed(`a frame of ${length} bytes, where ${this.limit} are the most${foreign(whole)}`);
+      }
       else this._begin(length, true);
     }
   }
 
-  /** Keeps a part; returns the whole once it is there. Memory grows with what has arrived, not with what is announced. */
+  /**
+   * Keeps a part; returns the whole once it is there. Memory grows with what has arrived, not with what is announced.
+   */
   _append(bytes) {
     const need = this._have + bytes.length;
     if (!this._part || this._part.length < need) {
@@ -1161,7 +1206,10 @@ function hmac(key, ...pieces) {
   return sha256(block(0x5c), sha256(block(0x36), ...pieces));
 }
 
-/** Returns the proof that one side, `"dialer"` or `"listener"`, knows the token, for a Hello and a Challenge (whole frames). */
+/**
+ * Returns the proof that one side, `"dialer"` or `"listener"`, knows the token, for a Hello and a Challenge (whole
+ * frames).
+ */
 export function prove(token, side, hello, challenge) {
   const secret = utf8.encode(token);
   const length = new Uint8Array(8);
@@ -1181,7 +1229,10 @@ function isSame(a, b) {
 let webcrypto = globalThis.crypto;
 
 function random32() {
-  if (!webcrypto) throw new RlayError(ErrorCode.USAGE, "no crypto.getRandomValues here; in Node.js 18: globalThis.crypto = (await import('node:crypto')).webcrypto");
+  if (!webcrypto) {
+    throw new RlayError(ErrorCode.USAGE,
+      "no crypto.getRandomValues here; in Node.js 18: globalThis.crypto = (await import('node:crypto')).webcrypto");
+  }
   return webcrypto.getRandomValues(new Uint8Array(32));
 }
 
@@ -1196,33 +1247,45 @@ function checkedOptions(given = {}) {
   const fromEnvironment = globalThis.process?.env?.RLAY_TOKEN || null;
   const log = (text) => console.error(`rlay: ${text}`);
   const options = {
-    token: fromEnvironment, maxSessions: 1, maxFrame: 2 ** 26, reconnectTimeout: undefined, kwargs: [], exactTypes: false, log,
+    token: fromEnvironment, maxSessions: 1, maxFrame: 2 ** 26, reconnectTimeout: undefined,
+    kwargs: [], exactTypes: false, log,
   };
   const usage = (message) => new RlayError(ErrorCode.USAGE, message);
   for (const [name, value] of Object.entries(given ?? {})) {
-    if (!(name in options)) throw usage(`there is no option '${shown(name)}'; there are: ${Object.keys(options).join(", ")}`);
+    if (!(name in options)) {
+      throw usage(`there is no option '${shown(name)}'; there are: ${Object.keys(options).join(", ")}`);
+    }
     if (value !== undefined) options[name] = value;
   }
   const { token, maxSessions, maxFrame, reconnectTimeout, kwargs } = options;
   if (token !== null && typeof token !== "string") throw usage("the token is a text, or null");
   const visible = Array.from(token ?? "").filter((c) => !/[\s\p{Cc}]/u.test(c)).length;
-  if (token !== null && visible < 8) throw usage("the token, of token or RLAY_TOKEN, has less than eight visible characters");
+  if (token !== null && visible < 8) {
+    throw usage("the token, of token or RLAY_TOKEN, has less than eight visible characters");
+  }
   if (/\p{Cs}/u.test(token ?? "")) throw usage("the token has half of a surrogate pair");
   if (!(Number.isSafeInteger(maxSessions) && maxSessions >= 1)) throw usage("maxSessions is an integer of at least 1");
   if (!(Number.isSafeInteger(maxFrame) && maxFrame >= HANDSHAKE_FRAME && maxFrame < 2 ** 32 - 1)) {
     throw usage(`maxFrame is a number of bytes from ${HANDSHAKE_FRAME} to 2^32-2`);
   }
-  if (reconnectTimeout !== undefined && !(reconnectTimeout >= 0)) throw usage("reconnectTimeout is a number of milliseconds");
-  if (!Array.isArray(kwargs) || !kwargs.every((name) => typeof name === "string")) throw usage("kwargs is a list of names");
-  if (options.log !== null && typeof options.log !== "function") throw usage("log is a function that takes a line, or null");
+  if (reconnectTimeout !== undefined && !(reconnectTimeout >= 0)) {
+    throw usage("reconnectTimeout is a number of milliseconds");
+  }
+  if (!Array.isArray(kwargs) || !kwargs.every((name) => typeof name === "string")) {
+    throw usage("kwargs is a list of names");
+  }
+  if (options.log !== null && typeof options.log !== "function") {
+    throw usage("log is a function that takes a line, or null");
+  }
   return options;
 }
 
 // ----- Connections and the handshake (section 9), without sockets and timers
 /**
- * One connection of a session, without a socket: `EnvSession.dial()` and `Acceptor.accept()` return it. Give what arrives
- * to `receive(bytes)`, send what `take()` returns until that is null (`onOutput` says when), call `lost()` at the end.
- * Close the socket once it `isFinished` and all is sent, or `isAborted`. With `messages` each is one frame without length.
+ * One connection of a session, without a socket: `EnvSession.dial()` and `Acceptor.accept()` return it. Give what
+ * arrives to `receive(bytes)`, send what `take()` returns until that is null (`onOutput` says when), call `lost()` at
+ * the end. Close the socket once it `isFinished` and all is sent, or `isAborted`. With `messages` each is one frame
+ * without length.
  */
 export class Connection {
   constructor(messages) {
@@ -1254,7 +1317,9 @@ export class Connection {
   }
 
   _frame(frame) {
-    if (frame.length > this._reader.limit) throw malformed(`a frame of ${frame.length} bytes, where ${this._reader.limit} are the most`);
+    if (frame.length > this._reader.limit) {
+      throw malformed(`a frame of ${frame.length} bytes, where ${this._reader.limit} are the most`);
+    }
     if (this.isFinished || this.isAborted) return;
     if (this.isOpen) this.session._receive(this, frame);
     else this._handshake.next(frame);
@@ -1332,13 +1397,16 @@ function* dialersHandshake(connection, session) {
   if (kind === Kind.REJECT) {
     const isTold = [ErrorCode.BUSY, ErrorCode.INCOMPATIBLE, ErrorCode.UNAUTHORIZED].includes(body.code);
     const isEnded = body.code === ErrorCode.CONNECTION_LOST && resume;
-    const error = new RlayError(isTold || isEnded ? body.code : ErrorCode.PROTOCOL, `the agent refused the connection: ${shown(body.message)}`);
+    const error = new RlayError(isTold || isEnded ? body.code : ErrorCode.PROTOCOL,
+      `the agent refused the connection: ${shown(body.message)}`);
     if (isEnded) session.end(error);
     throw error;
   }
   if (kind !== Kind.WELCOME) throw malformed("the agent answered Hello with what it should not");
   if (body.wire !== WIRE) throw malformed("the agent chose a wire number that was not offered");
-  if ((body.received !== null) !== Boolean(resume) || (body.ticket && resume)) throw malformed("the agent took a new session for an old one, or the other way round");
+  if ((body.received !== null) !== Boolean(resume) || (body.ticket && resume)) {
+    throw malformed("the agent took a new session for an old one, or the other way round");
+  }
   if (token !== null && !(challenge && isSame(body.proof, prove(token, "listener", hello.subarray(4), challenge)))) {
     throw new RlayError(ErrorCode.UNAUTHORIZED, "the agent did not prove that it knows the token");
   }
@@ -1396,13 +1464,17 @@ function* listenersHandshake(connection, acceptor) {
   const session = new EnvSession(acceptor.options);
   if (hello.features & RESUMABLE) session._ticket = random32();
   connection._open(session, hello.maxFrame);
-  connection._push(handshakeFrames.welcome({ ...welcome, features: session._ticket ? RESUMABLE : 0n, ticket: session._ticket }));
+  const ticket = session._ticket;
+  connection._push(handshakeFrames.welcome({ ...welcome, features: ticket ? RESUMABLE : 0n, ticket }));
   acceptor.sessions.add(session);
   session._go(connection, 0);
   acceptor.onSession?.(session);
 }
 
-/** Admits agents that dial: `accept()` returns the Connection for a socket; `onSession(session)` is told of new sessions. */
+/**
+ * Admits agents that dial: `accept()` returns the Connection for a socket; `onSession(session)` is told of new
+ * sessions.
+ */
 export class Acceptor {
   constructor(options = {}) {
     Object.assign(this, { options: checkedOptions(options), sessions: new Set(), onSession: null });
@@ -1414,11 +1486,15 @@ export class Acceptor {
   }
 
   _find(ticket) {
-    for (const session of this.sessions) if (!session.isOver && session._ticket && isSame(session._ticket, ticket)) return session;
+    for (const session of this.sessions) {
+      if (!session.isOver && session._ticket && isSame(session._ticket, ticket)) return session;
+    }
     return null;
   }
 
-  /** Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest time. */
+  /**
+   * Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest time.
+   */
   _hasRoom() {
     for (const session of this.sessions) if (session.isOver) this.sessions.delete(session);
     if (this.sessions.size < this.options.maxSessions) return true;
@@ -1433,7 +1509,10 @@ export class Acceptor {
 }
 
 // ----- The session (sections 10, 13 and 21), without sockets and timers
-/** What an agent asks for when it makes an environment: `envId` (text or null), `kwargs` (object), `renderMode` (text or null). */
+/**
+ * What an agent asks for when it makes an environment: `envId` (text or null), `kwargs` (object), `renderMode` (text or
+ * null).
+ */
 export class Make {
   constructor(envId, kwargs, renderMode) { Object.assign(this, { envId, kwargs, renderMode }); }
 }
@@ -1483,7 +1562,10 @@ export class EnvSession {
     Object.assign(this, { _since: performance.now(), _lostAt: 0, _lossPause: 0, _receivedBefore: -1 });
   }
 
-  /** Returns a new Connection, for a socket that was dialed: the session's first, or one that takes over from a lost one. */
+  /**
+   * Returns a new Connection, for a socket that was dialed: the session's first, or one that takes over from a lost
+   * one.
+   */
   dial({ messages = false } = {}) {
     this._abandon();
     const connection = new Connection(messages);
@@ -1568,7 +1650,9 @@ export class EnvSession {
 
   _acknowledge(seq) {
     this._acknowledged = Math.max(this._acknowledged, seq);
-    while (this._kept.length > 0 && this._kept[0].seq <= this._acknowledged) this._keptBytes -= this._kept.shift().frame.length;
+    while (this._kept.length > 0 && this._kept[0].seq <= this._acknowledged) {
+      this._keptBytes -= this._kept.shift().frame.length;
+    }
   }
 
   _send(kind, re, write) {
@@ -1596,7 +1680,8 @@ export class EnvSession {
     this._received = seq;
     this._acknowledge(Math.max(ack, re));
     if (kind === Kind.GOODBYE || (kind === Kind.ERROR && body.fatal)) {
-      return this.end(body.code === 0 ? null : new RlayError(body.code, `the agent ended the session: ${shown(body.message)}`));
+      return this.end(body.code === 0 ? null
+        : new RlayError(body.code, `the agent ended the session: ${shown(body.message)}`));
     }
     const refusal = this._refusal(kind, body);
     if (refusal) return this._send(Kind.ERROR, seq, (w) => writeBody.error(w, { ...refusal, fatal: false }));
@@ -1607,10 +1692,18 @@ export class EnvSession {
   _refusal(kind, body) {
     const no = (code, message) => ({ code, message });
     const state = this._state;
-    if (kind === Kind.STEP_AGENTS || kind === Kind.RESULT_AGENTS) return no(ErrorCode.USAGE, "environments with many agents are not supported");
-    if (kind === Kind.MAKE) return state === "no env" ? null : no(ErrorCode.USAGE, "the environment is made already; one session makes one");
-    if (![Kind.RESET, Kind.STEP, Kind.RENDER, Kind.ATTRIBUTE, Kind.CLOSE].includes(kind)) throw malformed(`the agent sent ${KINDS.get(kind)} out of turn`);
-    if (state === "no env" || state === "making") return no(ErrorCode.USAGE, "the environment is not made yet; send Make first");
+    if (kind === Kind.STEP_AGENTS || kind === Kind.RESULT_AGENTS) {
+      return no(ErrorCode.USAGE, "environments with many agents are not supported");
+    }
+    if (kind === Kind.MAKE) {
+      return state === "no env" ? null : no(ErrorCode.USAGE, "the environment is made already; one session makes one");
+    }
+    if (![Kind.RESET, Kind.STEP, Kind.RENDER, Kind.ATTRIBUTE, Kind.CLOSE].includes(kind)) {
+      throw malformed(`the agent sent ${KINDS.get(kind)} out of turn`);
+    }
+    if (state === "no env" || state === "making") {
+      return no(ErrorCode.USAGE, "the environment is not made yet; send Make first");
+    }
     if (state !== "open") return no(ErrorCode.CLOSED, "the environment is closed");
     if (kind === Kind.CLOSE) return this._turn && no(ErrorCode.BUSY, "an answer is still owed; close after it");
     const { slots } = body;
@@ -1618,9 +1711,13 @@ export class EnvSession {
     if (slots.some((slot) => slot !== 0)) return no(ErrorCode.USAGE, "there is one slot, number 0");
     if (slots.length > 1) return no(ErrorCode.USAGE, "a slot is named twice in one request");
     if (this._turn) return no(ErrorCode.BUSY, "the slot still owes an answer");
-    if (kind === Kind.STEP && !this._wasReset) return no(ErrorCode.RESET_NEEDED, "Cannot call env.step() before calling env.reset()");
+    if (kind === Kind.STEP && !this._wasReset) {
+      return no(ErrorCode.RESET_NEEDED, "Cannot call env.step() before calling env.reset()");
+    }
     if (kind === Kind.ATTRIBUTE) return no(ErrorCode.USAGE, "this host offers no attributes");
-    if (kind === Kind.RENDER && this.renderMode === null) return no(ErrorCode.USAGE, "there is no render mode; the agent did not ask for one");
+    if (kind === Kind.RENDER && this.renderMode === null) {
+      return no(ErrorCode.USAGE, "there is no render mode; the agent did not ask for one");
+    }
     return null;
   }
 
@@ -1638,7 +1735,8 @@ export class EnvSession {
       const unknown = names?.find((known) => !this.options.kwargs.includes(known));
       if (!names) return refuse(ErrorCode.USAGE, "keyword arguments are a dict with names as keys");
       if (unknown !== undefined) {
-        return refuse(ErrorCode.USAGE, `no keyword argument '${shown(unknown)}' here; there are: ${this.options.kwargs.join(", ") || "none"}`);
+        return refuse(ErrorCode.USAGE,
+          `no keyword argument '${shown(unknown)}' here; there are: ${this.options.kwargs.join(", ") || "none"}`);
       }
       turn.make = new Make(body.envId, plain(body.kwargs), body.renderMode);
     } else if (kind === Kind.RESET) Object.assign(turn, { seed: body.seeds[0], options: given(body.options) });
@@ -1679,7 +1777,9 @@ export class EnvSession {
     if (kind === "render") return this._send(Kind.FRAMES, request, (w) => w.u64(1).u32(0).value(value));
     const isFirst = kind === "reset";
     const wanted = isFirst ? "[observation, info]" : "[observation, reward, terminated, truncated, info]";
-    if (!Array.isArray(value) || value.length !== (isFirst ? 2 : 5)) throw new TypeError(`${kind}() has to return ${wanted}`);
+    if (!Array.isArray(value) || value.length !== (isFirst ? 2 : 5)) {
+      throw new TypeError(`${kind}() has to return ${wanted}`);
+    }
     const [observation, reward, terminated, truncated] = isFirst ? [value[0], 0, false, false] : value;
     const info = value[value.length - 1] ?? {};
     if (!entriesOf(info)) throw new TypeError(`the info of ${kind}() is no object`);
@@ -1749,21 +1849,26 @@ function parseAddress(text, schemes, options = []) {
   if (!place || Number(place[2]) > 65535) throw no("a tcp address is tcp://host:port");
   const given = Object.fromEntries((query ?? "").split("&").filter(Boolean).map((pair) => pair.split("=")));
   for (const name of Object.keys(given)) if (!options.includes(name)) throw no(`there is no option ${name} here`);
-  return { scheme, host: place[1].replace(/^\[|\]$/g, ""), shownHost: place[1], port: Number(place[2]), options: given };
+  const [, shownHost, port] = place;
+  return { scheme, host: shownHost.replace(/^\[|\]$/g, ""), shownHost, port: Number(port), options: given };
 }
 
 const isLoopback = (host) => host === "localhost" || host === "::1" || /^127(\.\d+){3}$/.test(host);
 
 /** Returns Node's module for TCP. Loaded only when it is used, so that browsers can load this file. */
 async function nodeNet() {
-  if (!globalThis.process?.versions?.node) throw new RlayError(ErrorCode.ADDRESS, "there is no TCP in a browser; use ws:// or wss://");
+  if (!globalThis.process?.versions?.node) {
+    throw new RlayError(ErrorCode.ADDRESS, "there is no TCP in a browser; use ws:// or wss://");
+  }
   // The names are put together so that bundlers for browsers do not look for these modules.
   const load = (name) => import(/* webpackIgnore: true */ /* @vite-ignore */ `node:${name}`);
   webcrypto ??= (await load("crypto")).webcrypto;
   return load("net");
 }
 
-/** Joins a socket of Node and a connection until one of them ends; `onClose` is told the socket's error then, if any. */
+/**
+ * Joins a socket of Node and a connection until one of them ends; `onClose` is told the socket's error then, if any.
+ */
 function joinSocket(socket, connection, onClose) {
   socket.setNoDelay(true);
   // Node sends ten probes at intervals of a second: a machine that vanished is noticed after 18 s.
@@ -1968,8 +2073,9 @@ export class ServerBackend extends Backend {
     this._place = parseAddress(address, ["tcp"], ["insecure_allow_remote"]);
     const { host, options: given } = this._place;
     if (!isLoopback(host) && this.options.token === null && given.insecure_allow_remote !== "yes") {
-      const remedy = "listen on 127.0.0.1, set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes";
-      throw new RlayError(ErrorCode.ADDRESS, `${address}: other machines can dial this address, and there is no token; ${remedy}`);
+      const why = "other machines can dial this address, and there is no token; listen on 127.0.0.1, "
+        + "set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes";
+      throw new RlayError(ErrorCode.ADDRESS, `${address}: ${why}`);
     }
   }
 
@@ -2018,13 +2124,16 @@ export class ServerBackend extends Backend {
 }
 
 /**
- * Dials `rlay.ServerEnv` at `tcp://host:port` (Node.js), `ws://` or `wss://` (browsers), and again after each session. A
- * program that an agent has launched leaves the address out. One session waits for an agent, up to `maxSessions` play.
+ * Dials `rlay.ServerEnv` at `tcp://host:port` (Node.js), `ws://` or `wss://` (browsers), and again after each session.
+ * A program that an agent has launched leaves the address out. One session waits for an agent, up to `maxSessions`
+ * play.
  */
 export class ClientBackend extends Backend {
   constructor(make, address = globalThis.process?.env?.RLAY_ADDRESS, options = {}) {
     super(make, address, options);
-    if (address === undefined) throw new RlayError(ErrorCode.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set");
+    if (address === undefined) {
+      throw new RlayError(ErrorCode.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set");
+    }
     this._place = parseAddress(address, ["tcp", "ws", "wss"]);
     this._isLaunched = address === globalThis.process?.env?.RLAY_ADDRESS;
     this._hasDialed = false;
@@ -2037,8 +2146,8 @@ export class ClientBackend extends Backend {
   }
 
   /**
-   * Dials and hosts until `close()`, or until the agent that has launched this program is gone. Throws a RlayError where
-   * trying again is pointless: another token, another release, no RLay there.
+   * Dials and hosts until `close()`, or until the agent that has launched this program is gone. Throws a RlayError
+   * where trying again is pointless: another token, another release, no RLay there.
    */
   async run() {
     this._start();
@@ -2050,7 +2159,9 @@ export class ClientBackend extends Backend {
     const hasRoom = () => this._sessions.size < this.options.maxSessions && ![...this._sessions.keys()].some(isSpare);
     while (!this._isClosed) {
       await this._until(() => this._isClosed || hasRoom());
-      if (this._hasDialed) await sleep(Math.min(FIRST_PAUSE * 2 ** Math.max(this._failures - 1, 0), LONGEST_IDLE_PAUSE));
+      if (this._hasDialed) {
+        await sleep(Math.min(FIRST_PAUSE * 2 ** Math.max(this._failures - 1, 0), LONGEST_IDLE_PAUSE));
+      }
       if (this._isClosed) break;
       const session = new EnvSession(this.options);
       this._host(session);
@@ -2109,7 +2220,8 @@ export class ClientBackend extends Backend {
     const { scheme, host, port, url } = this._place;
     const net = scheme === "tcp" ? await nodeNet() : null;
     if (!net && !globalThis.WebSocket) {
-      throw new RlayError(ErrorCode.ADDRESS, `${url}: this runtime has no WebSocket; Node.js has it from version 22 on. Use tcp:// in Node.js`);
+      throw new RlayError(ErrorCode.ADDRESS,
+        `${url}: this runtime has no WebSocket; Node.js has it from version 22 on. Use tcp:// in Node.js`);
     }
     const connection = session.dial({ messages: !net });
     await new Promise((resolve, reject) => {

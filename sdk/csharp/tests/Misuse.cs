@@ -49,14 +49,18 @@ internal static class Misuse {
         ExpectArgument("a bound that is NaN", () => new BoxSpace(double.NaN, 1, DType.Float32, 2));
         ExpectArgument("another one", () => new BoxSpace(0, double.NaN, DType.Int32, 2));
         ExpectArgument("bounds in the wrong order", () => new BoxSpace(1, 0, DType.Float32, 2));
-        ExpectArgument("infinite ones", () => new BoxSpace(double.PositiveInfinity, double.PositiveInfinity, DType.Float64));
+        ExpectArgument("infinite ones",
+            () => new BoxSpace(double.PositiveInfinity, double.PositiveInfinity, DType.Float64));
         ExpectArgument("a bound that uint8 does not have", () => new BoxSpace(0, 256, DType.UInt8, 2));
         ExpectArgument("a negative one", () => new BoxSpace(-1, 1, DType.UInt64, 2));
         ExpectArgument("a fraction", () => new BoxSpace(0.5, 1, DType.Int8, 2));
         ExpectArgument("a negative size", () => new BoxSpace(0, 1, DType.Float32, -2));
-        ExpectArgument("a size beyond all memory", () => new BoxSpace(0, 1, DType.Float32, long.MaxValue, long.MaxValue));
-        ExpectArgument("bounds of other shapes", () => new BoxSpace(new NdArray(new[] { 1f }), new NdArray(new[] { 1f, 2f })));
-        ExpectArgument("bounds of other dtypes", () => new BoxSpace(new NdArray(new[] { 1f }), new NdArray(new[] { 1.0 })));
+        ExpectArgument("a size beyond all memory",
+            () => new BoxSpace(0, 1, DType.Float32, long.MaxValue, long.MaxValue));
+        ExpectArgument("bounds of other shapes",
+            () => new BoxSpace(new NdArray(new[] { 1f }), new NdArray(new[] { 1f, 2f })));
+        ExpectArgument("bounds of other dtypes",
+            () => new BoxSpace(new NdArray(new[] { 1f }), new NdArray(new[] { 1.0 })));
         ExpectArgument("one of several bounds that is NaN",
             () => new BoxSpace(new NdArray(new[] { 0f, float.NaN }), new NdArray(new[] { 1f, 2f })));
         ExpectArgument("no integers", () => new DiscreteSpace(0));
@@ -70,7 +74,8 @@ internal static class Misuse {
         ExpectArgument("no charset", () => new TextSpace(2, 1, null));
         ExpectArgument("null in a Tuple", () => new TupleSpace(new DiscreteSpace(2), null));
         ExpectArgument("null in a Dict", () => new DictSpace { { "a", null } });
-        ExpectArgument("a key twice", () => new DictSpace { { "a", new DiscreteSpace(2) }, { "a", new DiscreteSpace(2) } });
+        ExpectArgument("a key twice",
+            () => new DictSpace { { "a", new DiscreteSpace(2) }, { "a", new DiscreteSpace(2) } });
         ExpectArgument("a Sequence of null", () => new SequenceSpace(null));
         ExpectArgument("a Graph of null", () => new GraphSpace(null, null));
         ExpectArgument("a OneOf of nothing", () => new OneOfSpace());
@@ -96,21 +101,28 @@ internal static class Misuse {
         Expect(ErrorCode.Usage, "MaxSessions", session(new Options { MaxSessions = 0 }));
         Expect(ErrorCode.Usage, "MaxFrame", session(new Options { MaxFrame = -1 }));
         Expect(ErrorCode.Usage, "MaxFrame", session(new Options { MaxFrame = int.MaxValue }));
-        Expect(ErrorCode.Usage, "ReconnectTimeout", session(new Options { ReconnectTimeout = TimeSpan.FromSeconds(-1) }));
+        Expect(ErrorCode.Usage, "ReconnectTimeout",
+            session(new Options { ReconnectTimeout = TimeSpan.FromSeconds(-1) }));
         Expect(ErrorCode.Usage, "AllowedKwargs", session(new Options { AllowedKwargs = null }));
     }
 
     static void MistakeAddresses() {
         foreach (string address in new[] {
-            null, "", "localhost", "tcp://", "tcp://localhost", "tcp://:5005", "tcp://localhost:-1", "tcp://localhost:70000",
-            "tcp://localhost: 5", "tcp://::1:5005", "tcp://127.0.0.1:0?mtu=9", "tcp://127.0.0.1:0/path", "tcp://0.0.0.0:0",
+            null, "", "localhost", "tcp://", "tcp://localhost", "tcp://:5005", "tcp://localhost:-1",
+            "tcp://localhost:70000", "tcp://localhost: 5", "tcp://::1:5005", "tcp://127.0.0.1:0?mtu=9",
+            "tcp://127.0.0.1:0/path", "tcp://0.0.0.0:0",
         }) {
             Expect(ErrorCode.Address, "tcp://", () => new ServerBackend(make => null, address));
         }
-        Expect(ErrorCode.Address, "options", () => new ClientBackend(make => null, "tcp://1.2.3.4:5?insecure_allow_remote=yes"));
-        foreach (string address in new[] { "unix:///tmp/game", "shm://game", "zmq://127.0.0.1:5005", "ws://127.0.0.1:5005" }) {
-            Expect(ErrorCode.Address, "use tcp://host:port at both ends", () => new ServerBackend(make => null, address));
-            Expect(ErrorCode.Address, "use tcp://host:port at both ends", () => new ClientBackend(make => null, address));
+        Expect(ErrorCode.Address, "options",
+            () => new ClientBackend(make => null, "tcp://1.2.3.4:5?insecure_allow_remote=yes"));
+        foreach (string address in new[] {
+            "unix:///tmp/game", "shm://game", "zmq://127.0.0.1:5005", "ws://127.0.0.1:5005",
+        }) {
+            Expect(ErrorCode.Address, "use tcp://host:port at both ends",
+                () => new ServerBackend(make => null, address));
+            Expect(ErrorCode.Address, "use tcp://host:port at both ends",
+                () => new ClientBackend(make => null, address));
         }
         new ServerBackend(make => null, "tcp://0.0.0.0:0?insecure_allow_remote=yes").Close();
         var first = new ServerBackend(make => null, "tcp://127.0.0.1:0");

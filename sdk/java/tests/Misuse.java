@@ -66,7 +66,8 @@ public final class Misuse {
         refuses("a fraction", () -> new Space.Box(0.5, 1, Dtype.INT8, 2));
         refuses("a negative size", () -> new Space.Box(0, 1, Dtype.FLOAT32, -2));
         refuses("a size beyond all memory", () -> new Space.Box(0, 1, Dtype.FLOAT32, Long.MAX_VALUE, Long.MAX_VALUE));
-        refuses("several bounds, one NaN", () -> new Space.Box(new double[] {0, Double.NaN}, new double[] {1, 2}, Dtype.FLOAT32));
+        refuses("several bounds, one NaN",
+            () -> new Space.Box(new double[] {0, Double.NaN}, new double[] {1, 2}, Dtype.FLOAT32));
         refuses("numbers of bounds", () -> new Space.Box(new double[] {0, 1}, new double[] {1, 2, 3}, Dtype.FLOAT32));
         NdArray one = NdArray.of(Dtype.FLOAT32, new float[] {1});
         refuses("bounds of other shapes", () -> new Space.Box(one, NdArray.of(Dtype.FLOAT32, new float[] {1, 2})));
@@ -82,7 +83,8 @@ public final class Misuse {
         refuses("no charset", () -> new Space.Text(1, 2, null));
         refuses("null in a Tuple", () -> new Space.Tuple(new Space.Discrete(2), null));
         refuses("null in a Dict", () -> new Space.Dict().with("a", null));
-        refuses("a key twice", () -> new Space.Dict().with("a", new Space.Discrete(2)).with("a", new Space.Discrete(2)));
+        refuses("a key twice",
+            () -> new Space.Dict().with("a", new Space.Discrete(2)).with("a", new Space.Discrete(2)));
         refuses("a Sequence of null", () -> new Space.Sequence(null));
         refuses("a Graph of null", () -> new Space.Graph(null, null));
         refuses("a OneOf of nothing", () -> new Space.OneOf());
@@ -110,14 +112,18 @@ public final class Misuse {
 
     private static void mistakeAddresses() throws Exception {
         for (String address : new String[] {
-            null, "", "localhost", "tcp://", "tcp://localhost", "tcp://:5005", "tcp://localhost:-1", "tcp://localhost:70000",
-            "tcp://localhost: 5", "tcp://::1:5005", "tcp://127.0.0.1:0?mtu=9", "tcp://127.0.0.1:0/path", "tcp://0.0.0.0:0",
+            null, "", "localhost", "tcp://", "tcp://localhost", "tcp://:5005", "tcp://localhost:-1",
+            "tcp://localhost:70000", "tcp://localhost: 5", "tcp://::1:5005", "tcp://127.0.0.1:0?mtu=9",
+            "tcp://127.0.0.1:0/path", "tcp://0.0.0.0:0",
         }) {
             expect(Code.ADDRESS, "tcp", () -> new ServerBackend(make -> null, address, null));
         }
-        for (String address : new String[] {"unix:///tmp/game", "shm://game", "zmq://127.0.0.1:5005", "ws://127.0.0.1:5005"}) {
-            expect(Code.ADDRESS, "use tcp://host:port at both ends", () -> new ServerBackend(make -> null, address, null));
-            expect(Code.ADDRESS, "use tcp://host:port at both ends", () -> new ClientBackend(make -> null, address, null));
+        for (String address : new String[] {"unix:///tmp/game", "shm://game", "zmq://127.0.0.1:5005",
+            "ws://127.0.0.1:5005"}) {
+            expect(Code.ADDRESS, "use tcp://host:port at both ends",
+                () -> new ServerBackend(make -> null, address, null));
+            expect(Code.ADDRESS, "use tcp://host:port at both ends",
+                () -> new ClientBackend(make -> null, address, null));
         }
         expect(Code.ADDRESS, "RLAY_ADDRESS", () -> new ClientBackend(make -> null, null));
     }
@@ -165,7 +171,9 @@ public final class Misuse {
 
         @Override public Space actionSpace() { return new Space.Discrete(2); }
 
-        @Override public Map<?, ?> metadata() { return Collections.singletonMap("render_modes", Arrays.asList("ansi")); }
+        @Override public Map<?, ?> metadata() {
+            return Collections.singletonMap("render_modes", Arrays.asList("ansi"));
+        }
 
         @Override public ResetResult reset(BigInteger seed, Object options) {
             if (how.equals("reset throws")) { throw new IllegalStateException("reset"); }

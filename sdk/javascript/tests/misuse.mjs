@@ -65,27 +65,40 @@ function mistakeValues() {
 
 function mistakeOptions() {
   const wrong = [
-    [{ token: "seven 7" }, /eight visible/], [{ token: "\t           \n" }, /eight visible/], [{ token: 12345678 }, /text/],
-    [{ token: "half of a pair \ud83c" }, /surrogate/], [{ maxSessions: 0 }, /maxSessions/], [{ maxSessions: "3" }, /maxSessions/],
-    [{ maxFrame: -1 }, /maxFrame/], [{ maxFrame: Infinity }, /maxFrame/], [{ reconnectTimeout: NaN }, /reconnectTimeout/],
-    [{ kwargs: null }, /kwargs/], [{ kwargs: "size" }, /kwargs/], [{ log: "file" }, /log/], [{ maxSession: 4 }, /'maxSession'/],
+    [{ token: "seven 7" }, /eight visible/],
+    [{ token: "\t           \n" }, /eight visible/],
+    [{ token: 12345678 }, /text/],
+    [{ token: "half of a pair \ud83c" }, /surrogate/],
+    [{ maxSessions: 0 }, /maxSessions/],
+    [{ maxSessions: "3" }, /maxSessions/],
+    [{ maxFrame: -1 }, /maxFrame/],
+    [{ maxFrame: Infinity }, /maxFrame/],
+    [{ reconnectTimeout: NaN }, /reconnectTimeout/],
+    [{ kwargs: null }, /kwargs/],
+    [{ kwargs: "size" }, /kwargs/],
+    [{ log: "file" }, /log/],
+    [{ maxSession: 4 }, /'maxSession'/],
   ];
-  for (const [options, message] of wrong) assert.throws(() => new EnvSession(options), { code: ErrorCode.USAGE, message });
+  for (const [options, message] of wrong) {
+    assert.throws(() => new EnvSession(options), { code: ErrorCode.USAGE, message });
+  }
 }
 
 async function mistakeAddresses() {
   const make = () => null;
   const wrong = [
-    undefined, "", "localhost", "tcp://", "tcp://localhost", "tcp://:5005", "tcp://localhost:-1", "tcp://localhost:70000",
-    "tcp://localhost: 5", "tcp://::1:5005", "tcp://127.0.0.1:0?mtu=9", "tcp://127.0.0.1:0/path", "tcp://0.0.0.0:0",
-    "ws://127.0.0.1:5005",
+    undefined, "", "localhost", "tcp://", "tcp://localhost", "tcp://:5005", "tcp://localhost:-1",
+    "tcp://localhost:70000", "tcp://localhost: 5", "tcp://::1:5005", "tcp://127.0.0.1:0?mtu=9",
+    "tcp://127.0.0.1:0/path", "tcp://0.0.0.0:0", "ws://127.0.0.1:5005",
   ];
   for (const address of wrong) {
     assert.throws(() => new ServerBackend(make, address, quiet), { code: ErrorCode.ADDRESS }, address);
   }
   for (const address of ["unix:///tmp/game", "shm://game", "zmq://127.0.0.1:5005"]) {
     const error = { code: ErrorCode.ADDRESS, message: /use tcp:\/\/.*at both ends/ };
-    for (const Backend of [ServerBackend, ClientBackend]) assert.throws(() => new Backend(make, address, quiet), error, address);
+    for (const Backend of [ServerBackend, ClientBackend]) {
+      assert.throws(() => new Backend(make, address, quiet), error, address);
+    }
   }
   assert.throws(() => new ClientBackend(make, undefined, quiet), { code: ErrorCode.ADDRESS, message: /RLAY_ADDRESS/ });
   const first = new ServerBackend(make, "tcp://127.0.0.1:0", quiet);

@@ -26,10 +26,12 @@ internal sealed class Address {
         int colon = place.LastIndexOf(':');
         bool isPort = ushort.TryParse(place.Substring(colon + 1), NumberStyles.None, null, out Port);
         Host = place.Substring(0, Math.Max(colon, 0));
-        bool isBracketed = Host.StartsWith("[", StringComparison.Ordinal) && Host.EndsWith("]", StringComparison.Ordinal);
+        bool isBracketed = Host.StartsWith("[", StringComparison.Ordinal)
+            && Host.EndsWith("]", StringComparison.Ordinal);
         bool isHost = isBracketed ? Host.Length > 2 : Host.Length > 0 && Host.IndexOfAny(new[] { ':', '/', '?' }) < 0;
         if (!isPort || !isHost) {
-            throw Bad("an address is tcp://host:port, such as tcp://127.0.0.1:5005" + (listens ? "" : ", without options"));
+            throw Bad("an address is tcp://host:port, such as tcp://127.0.0.1:5005"
+                + (listens ? "" : ", without options"));
         }
     }
 

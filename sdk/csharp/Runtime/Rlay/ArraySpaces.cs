@@ -125,7 +125,8 @@ internal sealed class Bound {
 
     public static Bound Of(DType dtype, long value) {
         ulong bits = DTypes.BitsOf(dtype, value);
-        bool fits = dtype >= DType.Float16 || (DTypes.ToInt64(dtype, bits) == value && (dtype != DType.UInt64 || value >= 0));
+        bool fits = dtype >= DType.Float16
+            || (DTypes.ToInt64(dtype, bits) == value && (dtype != DType.UInt64 || value >= 0));
         if (!fits) throw new ArgumentException(dtype + " has no " + value);
         return Uniform(dtype, bits, true);
     }

@@ -244,7 +244,8 @@ public sealed class EnvSession {
                 return false;
             case Kind.Error:
                 if (!message.IsFatal) throw Reader.Malformed("an Error of an agent that is not fatal");
-                End(new RlayException(ErrorCode.Protocol, "the agent ended the session: " + Options.Shown(message.Text)));
+                End(new RlayException(ErrorCode.Protocol, "the agent ended the session: "
+                    + Options.Shown(message.Text)));
                 return false;
             case Kind.Make:
                 return state == State.NoEnv ? TakeMake() : Refuse(ErrorCode.Usage, "there is an environment already");
@@ -267,7 +268,8 @@ public sealed class EnvSession {
         for (int i = 0; i < message.Make.Kwargs.Count; i++) {
             var name = message.Make.Kwargs.KeyAt(i) as string;
             if (name == null || !options.AllowedKwargs.Contains(name)) {
-                return Refuse(ErrorCode.Usage, "no keyword " + Options.Shown(name ?? "that is no text") + " is allowed");
+                return Refuse(ErrorCode.Usage, "no keyword " + Options.Shown(name ?? "that is no text")
+                    + " is allowed");
             }
         }
         state = State.Making;

@@ -107,7 +107,9 @@ internal sealed class Outbox {
         return true;
     }
 
-    /// <summary>Forgets frames that the peer has acknowledged and, where there are too many, all that were sent.</summary>
+    /// <summary>
+    /// Forgets frames that the peer has acknowledged and, where there are too many, all that were sent.
+    /// </summary>
     void Trim() {
         bool isTooMuch = starts.Count >= MostFrames || (starts.Count > 1 && committed - starts[0] > MostBytes);
         int count = 0, cut = 0;

@@ -128,7 +128,9 @@ public sealed class Scalar {
 public sealed class PyTuple : IEnumerable<object> {
     internal readonly object[] Items;
 
-    /// <summary>A tuple of these items; C# takes a single null for no array at all, and it is a tuple of None.</summary>
+    /// <summary>
+    /// A tuple of these items; C# takes a single null for no array at all, and it is a tuple of None.
+    /// </summary>
     public PyTuple(params object[] items) { Items = items ?? new object[1]; }
     /// <summary>How many items there are.</summary>
     public int Count => Items.Length;

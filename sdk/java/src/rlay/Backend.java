@@ -9,8 +9,8 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import rlay.RlayException.Code;
 
 /**
- * What both backends have in common: they host environments, each session on a thread of its own. {@link #run} does so in
- * the calling thread until {@link #close}; {@link #start} returns at once.
+ * What both backends have in common: they host environments, each session on a thread of its own. {@link #run} does so
+ * in the calling thread until {@link #close}; {@link #start} returns at once.
  */
 public abstract class Backend implements AutoCloseable {
     static final long FIRST_PAUSE = 20, LONGEST_PAUSE = 1000, LONGEST_IDLE_PAUSE = 5000;
@@ -49,8 +49,8 @@ public abstract class Backend implements AutoCloseable {
     public String address() { return address; }
 
     /**
-     * The poll form: returns the next request for an environment that is no {@link Env}, or null. It never waits. An engine
-     * calls it once a frame until it returns null, and answers the requests in this frame or a later one.
+     * The poll form: returns the next request for an environment that is no {@link Env}, or null. It never waits. An
+     * engine calls it once a frame until it returns null, and answers the requests in this frame or a later one.
      */
     public Turn poll() {
         for (Turn turn; (turn = turns.poll()) != null; ) {
@@ -80,7 +80,9 @@ public abstract class Backend implements AutoCloseable {
         boolean isSo();
     }
 
-    /** Waits for a condition, which is asked again after each change, but only so many milliseconds unless that is 0. */
+    /**
+     * Waits for a condition, which is asked again after each change, but only so many milliseconds unless that is 0.
+     */
     final synchronized void awaitUntil(Condition condition, long milliseconds) throws InterruptedException {
         long deadline = System.nanoTime() + milliseconds * 1_000_000;
         while (!condition.isSo()) {
@@ -90,7 +92,9 @@ public abstract class Backend implements AutoCloseable {
         }
     }
 
-    final void pause(long milliseconds) throws InterruptedException { awaitUntil(() -> isClosed, Math.max(milliseconds, 1)); }
+    final void pause(long milliseconds) throws InterruptedException {
+        awaitUntil(() -> isClosed, Math.max(milliseconds, 1));
+    }
 
     final synchronized void changed() { notifyAll(); }
 
@@ -209,7 +213,8 @@ public abstract class Backend implements AutoCloseable {
             closeEnvQuietly();
             RlayException error = session.error();
             if (session.env() != null) {
-                log("the agent left after " + session.steps() + " steps" + (error == null ? "" : ": " + error.getMessage()));
+                log("the agent left after " + session.steps() + " steps"
+                    + (error == null ? "" : ": " + error.getMessage()));
             } else if (error != null && !isClosed) {
                 logSeldom("a session ended before it began: " + error.getMessage());
             }
@@ -232,10 +237,12 @@ public abstract class Backend implements AutoCloseable {
             java.util.regex.Matcher parts = java.util.regex.Pattern.compile("tcp://" + form).matcher(address);
             String wrong = null;
             if (!address.startsWith("tcp://")) {
-                wrong = address.contains("://") ? "this client has no " + address.substring(0, address.indexOf("://")) + "://; use tcp://host:port at both ends"
+                wrong = address.contains("://") ? "this client has no " + address.substring(0, address.indexOf("://"))
+                    + "://; use tcp://host:port at both ends"
                     : "an address looks like tcp://127.0.0.1:5005";
             } else if (!parts.matches() || Integer.parseInt(parts.group(2)) > 65535) {
-                wrong = "a tcp address is tcp://host:port" + (listens ? ", with ?insecure_allow_remote=yes at most" : "");
+                wrong = "a tcp address is tcp://host:port"
+                    + (listens ? ", with ?insecure_allow_remote=yes at most" : "");
             } else if (!listens && parts.group(3) != null) {
                 wrong = "there is no option insecure_allow_remote where one dials";
             }
@@ -246,6 +253,8 @@ public abstract class Backend implements AutoCloseable {
             allowsRemote = parts.group(3) != null;
         }
 
-        boolean isLoopback() { return host.equals("localhost") || host.equals("::1") || host.matches("127(\\.\\d+){3}"); }
+        boolean isLoopback() {
+            return host.equals("localhost") || host.equals("::1") || host.matches("127(\\.\\d+){3}");
+        }
     }
 }

@@ -12,8 +12,8 @@ import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
 
 /**
- * Joins a socket and a Connection. One thread runs the link: it reads, and it writes what the socket does not take at once.
- * Whoever answers a request writes first; no write waits.
+ * Joins a socket and a Connection. One thread runs the link: it reads, and it writes what the socket does not take at
+ * once. Whoever answers a request writes first; no write waits.
  */
 final class Link implements AutoCloseable {
     private static final long LINGER_MILLISECONDS = 1000;
@@ -39,7 +39,8 @@ final class Link implements AutoCloseable {
         channel.configureBlocking(false);
         channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
         channel.setOption(StandardSocketOptions.SO_KEEPALIVE, true);
-        // Ten probes, 1 s apart: a machine that vanished is noticed after 18 s. Older releases of Java have the system's times.
+        // Ten probes, 1 s apart: a machine that vanished is noticed after 18 s. Older releases of Java have the
+        // system's times.
         setIfThere("TCP_KEEPIDLE", 8);
         setIfThere("TCP_KEEPINTERVAL", 1);
         setIfThere("TCP_KEEPCOUNT", 10);
@@ -137,7 +138,9 @@ final class Link implements AutoCloseable {
     }
 
     /** Returns how long it is until then, rounded up. */
-    private static long millisecondsTo(long then) { return Math.floorDiv(then - System.nanoTime() + 999_999, 1_000_000L); }
+    private static long millisecondsTo(long then) {
+        return Math.floorDiv(then - System.nanoTime() + 999_999, 1_000_000L);
+    }
 
     private void read(ByteBuffer buffer, long milliseconds) throws IOException {
         // Stops reading from a peer that does not read.

@@ -5,7 +5,9 @@ import java.util.Collections;
 import java.util.List;
 import java.util.function.Consumer;
 
-/** What a host can be told: {@code new Options().maxSessions(4).kwargs("size")}. Each setter returns the same object. */
+/**
+ * What a host can be told: {@code new Options().maxSessions(4).kwargs("size")}. Each setter returns the same object.
+ */
 public final class Options {
     String token = emptyToNull(System.getenv("RLAY_TOKEN"));
     int maxSessions = 1;
@@ -23,7 +25,9 @@ public final class Options {
         return checked();
     }
 
-    /** Sets how many agents may play at a time, each with an environment and a thread of its own; 1 unless it is set. */
+    /**
+     * Sets how many agents may play at a time, each with an environment and a thread of its own; 1 unless it is set.
+     */
     public Options maxSessions(int number) {
         maxSessions = number;
         return checked();
@@ -48,7 +52,10 @@ public final class Options {
         return this;
     }
 
-    /** Sets what is given each line of the log, on any thread; null for nothing; the standard error output unless it is set. */
+    /**
+     * Sets what is given each line of the log, on any thread; null for nothing; the standard error output unless it is
+     * set.
+     */
     public Options log(Consumer<String> callback) {
         log = callback == null ? line -> { } : callback;
         return this;
@@ -61,10 +68,11 @@ public final class Options {
         String wrong = token != null && token.codePoints().filter(Options::isVisible).count() < 8
             ? "the token, of token() or RLAY_TOKEN, has less than eight visible characters"
             : token != null && token.codePoints().anyMatch(Options::isBroken)
-            ? "the token, of token() or RLAY_TOKEN, has characters that could not be read; where RLAY_TOKEN is beyond ASCII,"
-                + " start Java in a locale of UTF-8, such as LC_ALL=C.UTF-8"
+            ? "the token, of token() or RLAY_TOKEN, has characters that could not be read;"
+                + " where RLAY_TOKEN is beyond ASCII, start Java in a locale of UTF-8, such as LC_ALL=C.UTF-8"
             : maxSessions < 1 ? "maxSessions is at least 1"
-            : maxFrame < 65536 || maxFrame > Integer.MAX_VALUE - 1023L ? "maxFrame is a number of bytes from 65536 to 2^31 - 1024" : null;
+            : maxFrame < 65536 || maxFrame > Integer.MAX_VALUE - 1023L
+                ? "maxFrame is a number of bytes from 65536 to 2^31 - 1024" : null;
         if (wrong != null) { throw RlayException.usage(wrong); }
         return this;
     }

@@ -8,10 +8,14 @@ import java.nio.channels.SocketChannel;
 import java.util.concurrent.atomic.AtomicInteger;
 import rlay.RlayException.Code;
 
-/** Listens for {@code rlay.ClientEnv}, and hosts an environment for each agent that dials; {@link Env} has an example. */
+/**
+ * Listens for {@code rlay.ClientEnv}, and hosts an environment for each agent that dials; {@link Env} has an example.
+ */
 public final class ServerBackend extends Backend {
     private static final long RECONNECT_MILLISECONDS = 30_000;
-    /** How many connections there may be beside those of sessions: peers that say nothing are not to take every thread. */
+    /**
+     * How many connections there may be beside those of sessions: peers that say nothing are not to take every thread.
+     */
     private static final int SPARE_CONNECTIONS = 128;
 
     private final Place place;
@@ -20,8 +24,8 @@ public final class ServerBackend extends Backend {
     private volatile ServerSocketChannel server;
 
     /**
-     * Makes a backend that listens at {@code tcp://host:port}; port 0 is any. Other machines can dial only if there is a
-     * token, or with {@code ?insecure_allow_remote=yes} behind the address. Throws a RlayException of code ADDRESS.
+     * Makes a backend that listens at {@code tcp://host:port}; port 0 is any. Other machines can dial only if there is
+     * a token, or with {@code ?insecure_allow_remote=yes} behind the address. Throws a RlayException of code ADDRESS.
      */
     public ServerBackend(Make.Factory factory, String address, Options options) {
         super(factory, address, options);
@@ -31,7 +35,8 @@ public final class ServerBackend extends Backend {
             if (isClosed) { session.goodbye(); }
         });
         if (!place.isLoopback() && this.options.token == null && !place.allowsRemote) {
-            throw new RlayException(Code.ADDRESS, address + ": other machines can dial this address, and there is no token; listen on"
+            throw new RlayException(Code.ADDRESS, address
+                + ": other machines can dial this address, and there is no token; listen on"
                 + " 127.0.0.1, set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes");
         }
     }
@@ -118,7 +123,8 @@ public final class ServerBackend extends Backend {
         Host host = connection.isOpen() ? hosts.get(connection.session()) : null;
         if (host != null) {
             try {
-                host.session.awaitResumed(options.reconnectTimeout < 0 ? RECONNECT_MILLISECONDS : options.reconnectTimeout);
+                host.session.awaitResumed(options.reconnectTimeout < 0 ? RECONNECT_MILLISECONDS
+                    : options.reconnectTimeout);
             } catch (InterruptedException e) {
                 host.session.end(RlayException.connectionLost("the agent was not waited for"));
             }

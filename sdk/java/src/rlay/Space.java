@@ -30,7 +30,10 @@ public abstract class Space {
 
     abstract void write(Writer w);
 
-    /** Writes the packed form of elements, behind the place where the payload begins; false if they have none (section 7). */
+    /**
+     * Writes the packed form of elements, behind the place where the payload begins; false if they have none (section
+     * 7).
+     */
     boolean pack(Writer w, Object[] rows, int origin) { return false; }
 
     /** Reads the packed form of so many elements. */
@@ -89,9 +92,11 @@ public abstract class Space {
         }
 
         @Override Object fit(Object value) {
-            boolean isArray = value != null && value.getClass().isArray() && !(value instanceof Object[] || value instanceof char[]);
+            boolean isArray = value != null && value.getClass().isArray()
+                && !(value instanceof Object[] || value instanceof char[]);
             // Bytes are something else in Python, but not where an array is wanted.
-            return isArray && (dtype.size == 1 || !(value instanceof byte[])) ? NdArray.from(dtype, value, shape) : value;
+            return isArray && (dtype.size == 1 || !(value instanceof byte[])) ? NdArray.from(dtype, value, shape)
+                : value;
         }
     }
 
@@ -162,7 +167,9 @@ public abstract class Space {
             require(low <= high || dtype == Dtype.UINT64, "a Box from " + low + " to " + high);
         }
 
-        /** Makes the space with one bound for all, which may be infinite: {@code new Box(-1.5, 1.5, Dtype.FLOAT32, 2)}. */
+        /**
+         * Makes the space with one bound for all, which may be infinite: {@code new Box(-1.5, 1.5, Dtype.FLOAT32, 2)}.
+         */
         public Box(double low, double high, Dtype dtype, long... shape) {
             this(dtype, shape, Bound.of(dtype, new double[] {low}, true), Bound.of(dtype, new double[] {high}, false));
             requireOrder(low, high);
@@ -202,7 +209,10 @@ public abstract class Space {
         }
     }
 
-    /** Integers that follow each other. Elements are Longs (an int in Python) or Scalars of the dtype, both of them Numbers. */
+    /**
+     * Integers that follow each other. Elements are Longs (an int in Python) or Scalars of the dtype, both of them
+     * Numbers.
+     */
     public static final class Discrete extends Space {
         final long n;
         final long start;
@@ -283,7 +293,9 @@ public abstract class Space {
         @Override void write(Writer w) { w.u32(2).numbers(shape).flag(isInt); }
     }
 
-    /** Arrays of integers, each with its own count and start. Elements are NdArrays; as an observation also Java arrays. */
+    /**
+     * Arrays of integers, each with its own count and start. Elements are NdArrays; as an observation also Java arrays.
+     */
     public static final class MultiDiscrete extends Arrayed {
         final long[] nvec;
         final long[] start;
@@ -298,7 +310,8 @@ public abstract class Space {
         public MultiDiscrete(Dtype dtype, long[] shape, long[] nvec, long[] start) {
             super(dtype, shape, 8);
             require(dtype.isInteger(), "a MultiDiscrete of " + dtype);
-            require(nvec.length == size() && start.length == size(), "a MultiDiscrete whose counts or starts do not fit its shape");
+            require(nvec.length == size() && start.length == size(),
+                "a MultiDiscrete whose counts or starts do not fit its shape");
             for (long n : nvec) { require(n >= 1, "a MultiDiscrete with a count of " + n); }
             this.nvec = nvec.clone();
             this.start = start.clone();
@@ -312,7 +325,8 @@ public abstract class Space {
 
     /** Texts. Elements are Strings. Lengths count code points. */
     public static final class Text extends Space {
-        private static final String DIGITS_AND_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        private static final String DIGITS_AND_LETTERS =
+            "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         final long minLength;
         final long maxLength;
         final String charset;
@@ -458,7 +472,10 @@ public abstract class Space {
         }
     }
 
-    /** Any number of elements of one space. Elements are TupleValues or, if they are stacked, the batch of them (section 6). */
+    /**
+     * Any number of elements of one space. Elements are TupleValues or, if they are stacked, the batch of them (section
+     * 6).
+     */
     public static final class Sequence extends Space {
         final Space space;
         final boolean isStacked;
@@ -479,7 +496,9 @@ public abstract class Space {
         @Override void write(Writer w) { w.u32(7).flag(isStacked).space(space); }
     }
 
-    /** Graphs whose nodes, and edges if there are any, are elements of a Box or Discrete. Elements are GraphInstances. */
+    /**
+     * Graphs whose nodes, and edges if there are any, are elements of a Box or Discrete. Elements are GraphInstances.
+     */
     public static final class Graph extends Space {
         final Space node;
         final Space edge;
@@ -497,7 +516,9 @@ public abstract class Space {
         @Override void write(Writer w) { w.u32(8).space(node).option(edge, w::space); }
     }
 
-    /** An element of one of several spaces. Elements are {@code Value.tuple(Scalar.of(Dtype.INT64, index), element)}. */
+    /**
+     * An element of one of several spaces. Elements are {@code Value.tuple(Scalar.of(Dtype.INT64, index), element)}.
+     */
     public static final class OneOf extends Space {
         final List<Space> spaces;
 

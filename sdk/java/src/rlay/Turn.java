@@ -8,8 +8,8 @@ import java.util.function.Supplier;
 
 /**
  * One request of the agent, to be answered by {@code reply} or {@link #fail}, on any thread and whenever there is an
- * answer. A reply that cannot be sent throws IllegalArgumentException and leaves the request open. Once the session is over,
- * answers do nothing.
+ * answer. A reply that cannot be sent throws IllegalArgumentException and leaves the request open. Once the session is
+ * over, answers do nothing.
  */
 public final class Turn {
     /** What the agent asks for. MAKE is answered by backends themselves. */
@@ -91,7 +91,9 @@ public final class Turn {
         session.reply(this, null);
     }
 
-    /** Answers that the environment has failed: in Python, {@code rlay.EnvError} with class, message and stack trace. */
+    /**
+     * Answers that the environment has failed: in Python, {@code rlay.EnvError} with class, message and stack trace.
+     */
     public void fail(Throwable error) {
         if (error == null) { throw new IllegalArgumentException("null is no error"); }
         String message = said(error::getMessage);
