@@ -299,7 +299,7 @@ export interface Options {
   maxSessions?: number;
   /** Longest frame that is accepted, in bytes. Default: 64 MiB. */
   maxFrame?: number;
-  /** For how many milliseconds a session outlives its connection. Default: 30 s, less where nobody listens any more. */
+  /** For how many milliseconds a session outlives its connection. Default: 30 s, less where nothing listens any more. */
   reconnectTimeout?: number;
   /** Names of the keyword arguments that agents may give. Default: none. */
   kwargs?: readonly string[];

@@ -82,7 +82,7 @@ internal sealed class Acceptor {
             handshake.Run();
             isLetIn = handshake.Hello.IsResuming ? Readmit(handshake) : Admit(handshake);
         } catch (Exception error) {
-            options.Say("a dialer was not let in: " + error.Message);
+            options.SaySeldom("a dialer was not let in: " + error.Message);
         }
         Interlocked.Decrement(ref handshakes);
         if (!isLetIn) connection?.Close();

@@ -130,18 +130,24 @@ public abstract class Backend {
 /// </summary>
 public sealed class ClientBackend : Backend {
     readonly Address address;
+    readonly bool isLaunched;
     readonly SemaphoreSlim spare = new SemaphoreSlim(1);
+    volatile bool hasDialed;
     RlayException refusal;
 
     /// <summary>Will dial the address; <paramref name="make"/> makes each environment.</summary>
     public ClientBackend(Func<Make, Env> make, string address, Options options = null) : base(make, options) {
         this.address = new Address(address, false);
+        isLaunched = address == Rlay.Options.LaunchedAddress;
     }
 
     /// <inheritdoc/>
     public override string Address => address.Text;
 
-    /// <summary>Serves until Close. Throws if the listener refuses this end for good, as over a wrong token.</summary>
+    /// <summary>
+    /// Serves until Close, or until the agent that has launched this program is gone. Throws if the listener refuses
+    /// this end for good, as over a wrong token.
+    /// </summary>
     public override void Run() {
         for (int i = 1; i < Options.MaxSessions; i++) StartThread(PlayOn);
         PlayOn();
@@ -158,9 +164,12 @@ public sealed class ClientBackend : Backend {
                 spare.Release();
             };
             try {
-                var driver = new DialDriver(address, Options, pauses);
+                bool endsIfRefused = isLaunched && hasDialed;
+                var driver = new DialDriver(address, Options, pauses, endsIfRefused);
                 Play(driver, begun);
                 driver.ThrowIfRefused();
+                if (driver.Session.IsAdmitted) hasDialed = true;
+                else if (endsIfRefused) IsClosing = true;
             } catch (RlayException error) {
                 refusal = error;
                 IsClosing = true;

@@ -84,8 +84,7 @@ internal abstract class Driver {
     }
 
     /// <summary>
-    /// Sends the last words of a session that is over, for so long as the peer may take for them, and closes the
-    /// connection.
+    /// Sends what is left of a session that is over, for so many milliseconds at most, and closes the connection.
     /// </summary>
     public virtual void Finish(int milliseconds) {
         long deadline = Clock.After(milliseconds);
@@ -126,14 +125,18 @@ internal sealed class DialDriver : Driver {
 
     readonly Address address;
     readonly Pauses pauses;
+    readonly bool endsIfRefused;
     Task<Socket> dialing;
     long handshakeEnd;
     ulong receivedBefore;
     bool hasSaid;
 
-    public DialDriver(Address address, Options options, Pauses pauses) : base(new EnvSession(options), options) {
+    /// <summary>Dials for as long as nothing listens, unless a refused connection ends the session.</summary>
+    public DialDriver(Address address, Options options, Pauses pauses, bool endsIfRefused)
+        : base(new EnvSession(options), options) {
         this.address = address;
         this.pauses = pauses;
+        this.endsIfRefused = endsIfRefused;
         pauses.Begin();
     }
 
@@ -187,8 +190,8 @@ internal sealed class DialDriver : Driver {
     void Failed(Exception error) {
         pauses.Begin();
         bool isRefused = (error as SocketException)?.SocketErrorCode == SocketError.ConnectionRefused;
-        if (Session.IsAdmitted && isRefused && Options.ReconnectTimeout == null) {
-            Session.GiveUp("the connection was lost, and nothing listens at " + address.Text + " any more");
+        if (isRefused && (Session.IsAdmitted ? Options.ReconnectTimeout == null : endsIfRefused)) {
+            Session.GiveUp("nothing listens at " + address.Text + " any more");
         } else if (!hasSaid) {
             hasSaid = true;
             Options.Say("no agent at " + address.Text + " yet (" + error.Message + "); dialing on");

@@ -187,7 +187,10 @@ internal sealed class ListenerHandshake {
         Connection = connection;
     }
 
-    /// <summary>Hears the dialer up to where it can be let in. Throws where it cannot, and has told it so.</summary>
+    /// <summary>
+    /// Takes the dialer's Hello and, where there is a token, its Proof. Throws where it cannot be let in, and has told
+    /// it so.
+    /// </summary>
     public void Run() {
         ReadFrame(Kind.Hello);
         helloFrame = reader.Frame();

@@ -1,4 +1,4 @@
-// What backends, the poll form and sessions can be told.
+// The options of hosts, and their log.
 
 using System;
 using System.Collections.Generic;
@@ -8,6 +8,8 @@ namespace Rlay {
 
 /// <summary>What backends, the poll form and sessions can be told.</summary>
 public sealed class Options {
+    readonly Dictionary<string, int> said = new Dictionary<string, int>();
+
     /// <summary>
     /// A secret that both ends know, of at least eight visible characters; null for none. It is never sent.
     /// </summary>
@@ -57,6 +59,19 @@ public sealed class Options {
         } catch (Exception) {
             // A log that fails is not to end a session, and there is nowhere to say so.
         }
+    }
+
+    /// <summary>Logs a line the first, tenth, hundredth… time, for peers can repeat anything.</summary>
+    internal void SaySeldom(string text) {
+        int times;
+        lock (said) {
+            if (said.Count > 1000) said.Clear();
+            said.TryGetValue(text, out times);
+            said[text] = ++times;
+        }
+        int rest = times;
+        while (rest % 10 == 0) rest /= 10;
+        if (rest == 1) Say(text + (times > 1 ? " (" + times + " times so far)" : ""));
     }
 
     /// <summary>These options, or the usual ones if they are null. Throws if they make no sense.</summary>

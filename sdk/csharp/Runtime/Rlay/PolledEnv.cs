@@ -103,7 +103,7 @@ public sealed class PolledEnv {
     }
 
     Driver Next() {
-        if (acceptor == null) return isClosed ? null : new DialDriver(address, options, pauses);
+        if (acceptor == null) return isClosed ? null : new DialDriver(address, options, pauses, false);
         lock (admitted) return admitted.Count > 0 ? admitted.Dequeue() : null;
     }
 }

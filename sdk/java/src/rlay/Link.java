@@ -13,7 +13,7 @@ import java.nio.channels.SocketChannel;
 
 /**
  * Joins a socket and a Connection. One thread runs the link: it reads, and it writes what the socket does not take at
- * once. Whoever answers a request writes first; no write waits.
+ * once. The thread that answers a request writes first; no write waits.
  */
 final class Link implements AutoCloseable {
     private static final long LINGER_MILLISECONDS = 1000;
