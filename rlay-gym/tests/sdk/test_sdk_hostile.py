@@ -43,6 +43,8 @@ KNOWN = {
     ("matlab", "crowd"): "takes a Hello with numbers, and waits for more",
     ("matlab", "announce"): "makes room for what lists in lists announce",
     ("matlab", "never_begins"): "keeps the place of a session that never begins",
+    ("matlab", "another_protocol"): "does not name the protocol of a listener",
+    ("cpp", "another_protocol"): "dials on without a word where another protocol listens",
     ("cpp", "texts"): "shows characters that turn the direction of text",
     ("godot", "beyond_ascii"): "Godot 3 reads variables of the environment as Latin-1",
 }
@@ -206,6 +208,19 @@ def test_a_listener_that_says_nothing(games: Any) -> None:
                         with contextlib.suppress(OSError):
                             connection.sendall(welcome[i : i + 1])
                 assert hello[4:5] == b"\x01"
+
+
+def test_a_listener_of_another_protocol(games: Any) -> None:
+    """The game does not wait for it, and says what it is."""
+
+    def answer(peer: RawPeer) -> None:
+        peer.socket.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert peer.socket.recv(1 << 16)
+
+    with raw_peer.listen(answer) as address:
+        program = games.start("--dial", address)
+    until(lambda: any("HTTP" in line for line in program.errors), "the name of the protocol")
 
 
 def test_a_session_that_never_begins(games: Any) -> None:

@@ -216,6 +216,9 @@ internal sealed class DialDriver : Driver {
     public override void Finish(int milliseconds) {
         base.Finish(milliseconds);
         if (Session.HasPlayed) pauses.Forget();
+        if (!Session.IsAdmitted && Session.Error != null && Session.Error.Code != ErrorCode.Closed) {
+            Options.SaySeldom("no agent at " + address.Text + ": " + Session.Error.Message);
+        }
         // Its failure is looked at, so that the runtime does not report it as unobserved.
         dialing?.ContinueWith(late => {
             if (late.Exception == null) late.Result.Close();

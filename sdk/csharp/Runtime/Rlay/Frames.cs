@@ -2,6 +2,7 @@
 
 using System;
 using System.Collections.Generic;
+using System.Text;
 
 namespace Rlay {
 
@@ -38,13 +39,25 @@ internal sealed class FrameReader {
     /// <summary>Says that so many bytes were put there.</summary>
     public void Add(int count) => end += count;
 
+    /// <summary>Names a peer of another protocol, by its first bytes.</summary>
+    static string Foreign(byte[] data, int at) {
+        string word = Encoding.ASCII.GetString(data, at, 4);
+        bool isTls = (word[0] == '\x15' || word[0] == '\x16') && word[1] == '\x03';
+        bool isHttp = Array.IndexOf(new[] { "GET ", "POST", "HEAD", "PUT ", "OPTI", "HTTP", "PRI " }, word) >= 0;
+        return isTls ? "; this is a TLS peer: use tcp:// at both ends"
+            : isHttp ? "; this is an HTTP peer: check address and port" : "";
+    }
+
     /// <summary>Sets the reader to the next frame, if there is a whole one.</summary>
     public bool Next(Reader reader) {
         if (IsClosed || end - start < 4) return false;
         uint length = (uint)Reader.Little(buffer, start, 4);
         IsClosed = length == uint.MaxValue;
         if (IsClosed) return false;
-        if (length > Limit) throw Reader.Malformed("a frame of " + length + " bytes, where " + Limit + " are the most");
+        if (length > Limit) {
+            string what = "a frame of " + length + " bytes, where " + Limit + " are the most";
+            throw Reader.Malformed(what + Foreign(buffer, start));
+        }
         if (end - start - 4 < length) return false;
         reader.Begin(buffer, start + 4, start + 4 + (int)length);
         start += 4 + (int)length;

@@ -146,7 +146,9 @@ internal sealed class DialerHandshake {
         if (kind == Kind.Reject) {
             var code = (ErrorCode)reader.U32();
             string wires = " (it speaks wire numbers " + reader.U16() + " to " + reader.U16() + ")";
-            throw new RlayException(code, "the listener refused the connection: " + Options.Shown(reader.Str())
+            bool isSent = code == ErrorCode.Busy || code == ErrorCode.Incompatible || code == ErrorCode.Unauthorized
+                || (code == ErrorCode.ConnectionLost && isResuming);
+            throw new RlayException(isSent ? code : ErrorCode.Protocol, "the listener refused the connection: " + Options.Shown(reader.Str())
                 + (code == ErrorCode.Incompatible ? wires : ""));
         }
         if (kind == Kind.Challenge && token != null && challenge == null) {
