@@ -118,3 +118,13 @@ def test_a_step_that_closes_the_backend(host: tuple[str, Program, str]) -> None:
                 env.step(0)
     assert program.find("closed") == "closed"
     assert program.wait() == 0
+
+
+def test_a_step_that_hangs_while_another_thread_closes(host: tuple[str, Program, str]) -> None:
+    _, program, address = host
+    with rlay.ClientEnv(address, env_id="step hangs", connect_timeout=WAIT, timeout=WAIT) as env:
+        env.reset()
+        with pytest.raises(rlay.Error):
+            env.step(0)
+    assert program.find("closed beside") == "closed beside a step"
+    assert program.wait() == 0

@@ -178,6 +178,12 @@ internal static class Misuse {
         Console.WriteLine("closed");
     }
 
+    static void CloseBeside() {
+        backend.Close();
+        Console.WriteLine("closed beside a step");
+        Environment.Exit(0);
+    }
+
     static Env MakeEnv(Make make) {
         if (make.EnvId == "make throws") throw new InvalidOperationException("make");
         return make.EnvId == "make gives nothing" ? null : new Wrong(make.EnvId);
@@ -203,6 +209,10 @@ internal static class Misuse {
             if (how == "step throws what cannot be shown") throw new Unspeakable();
             if (how == "step cannot be sent") return new StepResult(new Thread(() => { }), 0);
             if (how == "step closes the backend") backend.Close();
+            if (how == "step hangs") {
+                new Thread(CloseBeside).Start();
+                Thread.Sleep(Timeout.Infinite);
+            }
             return new StepResult(new float[2], 0);
         }
 

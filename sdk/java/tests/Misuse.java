@@ -2,6 +2,7 @@ import java.math.BigInteger;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.Map;
+import java.util.concurrent.locks.LockSupport;
 import rlay.Backend;
 import rlay.ClientBackend;
 import rlay.Dtype;
@@ -154,6 +155,12 @@ public final class Misuse {
         check(session.isOver() && session.nextTurn() == null && session.dial().isAborted(), "over");
     }
 
+    private static void closeBeside() {
+        backend.close();
+        System.out.println("closed beside a step");
+        System.exit(0);
+    }
+
     private static EnvDescription make(Make make) {
         if ("make throws".equals(make.envId())) { throw new IllegalStateException("make"); }
         return "make gives nothing".equals(make.envId()) ? null : new Wrong(make.envId());
@@ -187,6 +194,9 @@ public final class Misuse {
                 case "step gives nothing": return null;
                 case "step cannot be sent": return new StepResult(new Thread(), 0, false, false, null);
                 case "step closes the backend": backend.close(); break;
+                case "step hangs":
+                    new Thread(Misuse::closeBeside).start();
+                    for (;;) { LockSupport.park(); }
                 default:
             }
             return new StepResult(new float[2], 0, false, false, null);

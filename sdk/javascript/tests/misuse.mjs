@@ -159,6 +159,10 @@ class Wrong {
     if (this.how === "step gives nothing") return undefined;
     if (this.how === "step cannot be sent") return [() => {}, 0, false, false, {}];
     if (this.how === "step closes the backend") await backend.close();
+    if (this.how === "step hangs") {
+      setTimeout(closeBeside, 0);
+      await new Promise(() => {});
+    }
     return [[0, 0], 0, false, false, {}];
   }
 
@@ -170,6 +174,12 @@ class Wrong {
   close() {
     if (this.how === "close throws") throw new Error("close");
   }
+}
+
+async function closeBeside() {
+  await backend.close();
+  console.log("closed beside a step");
+  process.exit(0);
 }
 
 function makeWrong({ envId }) {

@@ -23,7 +23,7 @@ public enum ErrorCode {
 
 /// <summary>
 /// What this library throws. An environment may throw it, too: the agent then gets an error of the same code in
-/// place of <see cref="ErrorCode.Env"/>.
+/// place of <see cref="ErrorCode.Env"/>, unless the code is about a connection, an address or the protocol.
 /// </summary>
 public sealed class RlayException : Exception {
     /// <summary>An error of this code.</summary>

@@ -59,9 +59,14 @@ public sealed class Turn {
     public void Fail(Exception error) {
         if (error == null) throw new ArgumentNullException(nameof(error));
         var known = error as RlayException;
-        if (known != null) session.AnswerFailure(known.Code, "", known.Message, "");
+        if (known != null && IsSent(known.Code)) session.AnswerFailure(known.Code, "", known.Message, "");
         else Fail(error.GetType().FullName, Said(() => error.Message), Said(error.ToString));
     }
+
+    /// <summary>Whether an answer may have this code; the others are about one end alone.</summary>
+    static bool IsSent(ErrorCode code) =>
+        (code >= ErrorCode.Usage && code <= ErrorCode.Busy) || code == ErrorCode.Incompatible
+            || code == ErrorCode.Unauthorized;
 
     /// <summary>A text that code of a user makes, which may fail, too.</summary>
     static string Said(Func<string> text) {

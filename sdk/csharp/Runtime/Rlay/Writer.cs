@@ -43,7 +43,9 @@ internal sealed class Writer {
     int Grow(int count) {
         long length = (long)Length + count;
         if (length > 1 << 30) throw new ArgumentException("more than a frame can hold");
-        if (length > Buffer.Length) Array.Resize(ref Buffer, (int)Math.Max(length, 2L * Buffer.Length));
+        if (length > Buffer.Length) {
+            Array.Resize(ref Buffer, (int)Math.Min(Math.Max(length, 2L * Buffer.Length), 1 << 30));
+        }
         Length += count;
         return Length - count;
     }

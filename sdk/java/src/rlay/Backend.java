@@ -13,6 +13,7 @@ import rlay.RlayException.Code;
  * in the calling thread until {@link #close}; {@link #start} returns at once.
  */
 public abstract class Backend implements AutoCloseable {
+    private static final long CLOSE_MILLISECONDS = 2000;
     static final long FIRST_PAUSE = 20, LONGEST_PAUSE = 1000, LONGEST_IDLE_PAUSE = 5000;
 
     final Make.Factory factory;
@@ -61,8 +62,9 @@ public abstract class Backend implements AutoCloseable {
     }
 
     /**
-     * Admits no agent any more, ends every session, and returns once their environments are closed; an environment that
-     * calls it itself is closed once it returns.
+     * Admits no agent any more, ends every session, and returns once their environments are closed, or after two
+     * seconds: one of them may be in the middle of a step. An environment that calls it itself is closed once it
+     * returns.
      */
     @Override public void close() {
         isClosed = true;
@@ -70,7 +72,7 @@ public abstract class Backend implements AutoCloseable {
         changed();
         boolean isWithin = hosts.values().stream().anyMatch(host -> host.runner == Thread.currentThread());
         try {
-            awaitUntil(() -> isWithin || hosts.isEmpty(), 0);
+            awaitUntil(() -> isWithin || hosts.isEmpty(), CLOSE_MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
