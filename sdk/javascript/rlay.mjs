@@ -1238,7 +1238,7 @@ function random32() {
 
 // ----- Options
 const SOFTWARE = "rlay-javascript 0.1.0";
-const HANDSHAKE_TIME = 5000;
+const [HANDSHAKE_TIME, HANDSHAKES] = [5000, 64];
 /** How long a peer may take nothing although there is something for it; how long close() waits for environments. */
 const [STUCK_TIME, CLOSE_TIME] = [60000, 2000];
 
@@ -1915,7 +1915,7 @@ function joinWebSocket(socket, connection, onClose) {
     for (let bytes; (bytes = connection.take()); ) socket.send(bytes);
     if (connection.isFinished) socket.close(1000);
     // Such a socket cannot be paused.
-    else if (socket.bufferedAmount > 2 ** 27) connection.lost();
+    else if (socket.bufferedAmount > 2 * Math.max(2 ** 26, connection._reader.limit)) connection.lost();
   };
   const deadline = boundHandshake(connection);
   connection.onOutput = flush;
@@ -2090,8 +2090,13 @@ export class ServerBackend extends Backend {
       this._host(session);
       session.onLost = () => this._expire(session);
     };
+    let handshakes = []; // the oldest first
     const server = net.createServer((socket) => {
       const connection = acceptor.accept();
+      handshakes = handshakes.filter((other) => !other.isOpen && !other.isAborted && !other.isFinished);
+      handshakes.push(connection);
+      // An honest handshake takes milliseconds.
+      if (handshakes.length > HANDSHAKES) handshakes.shift().abort(connectionLost("another dialer needs the place"));
       joinSocket(socket, connection, () => {
         const { isOpen, error } = connection;
         if (!isOpen && error.code !== ErrorCode.CONNECTION_LOST) this._logSeldom(`refused a peer: ${error.message}`);

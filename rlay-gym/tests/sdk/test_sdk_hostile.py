@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import struct
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,6 +26,9 @@ from wire_reference import RESUMABLE, RESUMING
 
 CROWD = 24
 """Hostile peers at a time; fewer than any client's handshakes at a time."""
+
+SILENT = 200
+"""Dialers that say nothing; more than any client has handshakes at a time."""
 
 MIB = 1 << 10
 """In the unit of ``own_memory``."""
@@ -221,6 +225,30 @@ def test_a_listener_of_another_protocol(games: Any) -> None:
     with raw_peer.listen(answer) as address:
         program = games.start("--dial", address)
     until(lambda: any("HTTP" in line for line in program.errors), "the name of the protocol")
+
+
+def test_dialers_that_say_nothing(games: Any) -> None:
+    """They dial again as soon as they are refused, and an honest agent is let in all the same."""
+    _, address = games.listen()
+    is_over = threading.Event()
+
+    def silent() -> None:
+        while not is_over.wait(0.1):
+            with contextlib.suppress(OSError), raw_peer.plug(address) as connection:
+                connection.settimeout(0.1)
+                while not is_over.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        if not connection.recv(1):
+                            break
+
+    with ThreadPoolExecutor(SILENT) as pool:
+        for _ in range(SILENT):
+            pool.submit(silent)
+        try:
+            time.sleep(1.0)
+            serves(address)
+        finally:
+            is_over.set()
 
 
 def test_a_session_that_never_begins(games: Any) -> None:

@@ -17,8 +17,9 @@ internal sealed class Acceptor {
     readonly Action<Driver> admitted;
     readonly Socket listener;
     readonly List<ListenDriver> sessions = new List<ListenDriver>();
+    /// <summary>The sockets whose handshakes are under way, the oldest first.</summary>
+    readonly List<Socket> handshakes = new List<Socket>();
     volatile bool isClosed;
-    int handshakes;
 
     public Acceptor(Address address, Options options, int maxSessions, Action<Driver> admitted) {
         this.options = options;
@@ -59,18 +60,33 @@ internal sealed class Acceptor {
             Socket socket = null;
             try {
                 socket = listener.Accept();
-                if (handshakes < HandshakesAtOnce) {
-                    new Thread(() => Shake(socket)) { IsBackground = true, Name = "rlay-handshake" }.Start();
-                    Interlocked.Increment(ref handshakes);
-                } else {
-                    socket.Close();
-                }
+                BeginHandshake(socket);
+                new Thread(() => Shake(socket)) { IsBackground = true, Name = "rlay-handshake" }.Start();
             } catch (Exception) {
                 // Closed; or out of descriptors or threads, which other sessions may soon free.
+                if (socket != null) EndHandshake(socket);
                 socket?.Close();
                 Thread.Sleep(50);
             }
         }
+    }
+
+    /// <summary>Makes room for a handshake, if it must by ending the oldest: an honest one takes milliseconds.</summary>
+    void BeginHandshake(Socket socket) {
+        lock (handshakes) {
+            handshakes.Add(socket);
+            if (handshakes.Count <= HandshakesAtOnce) return;
+            try {
+                handshakes[0].Shutdown(SocketShutdown.Both);
+            } catch (Exception) {
+                // It has ended by itself.
+            }
+            handshakes.RemoveAt(0);
+        }
+    }
+
+    void EndHandshake(Socket socket) {
+        lock (handshakes) handshakes.Remove(socket);
     }
 
     void Shake(Socket socket) {
@@ -84,7 +100,7 @@ internal sealed class Acceptor {
         } catch (Exception error) {
             options.SaySeldom("a dialer was not let in: " + error.Message);
         }
-        Interlocked.Decrement(ref handshakes);
+        EndHandshake(socket);
         if (!isLetIn) connection?.Close();
     }
 

@@ -5,6 +5,8 @@ import java.net.InetSocketAddress;
 import java.net.StandardSocketOptions;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.concurrent.atomic.AtomicInteger;
 import rlay.RlayException.Code;
 
@@ -17,10 +19,13 @@ public final class ServerBackend extends Backend {
      * How many connections there may be beside those of sessions: peers that say nothing are not to take every thread.
      */
     private static final int SPARE_CONNECTIONS = 128;
+    private static final int HANDSHAKES = 64;
 
     private final Place place;
     private final Acceptor acceptor;
     private final AtomicInteger links = new AtomicInteger();
+    /** The connections whose handshakes are under way, the oldest first, and perhaps some whose are over. */
+    private final Deque<Connection> handshakes = new ArrayDeque<>();
     private volatile ServerSocketChannel server;
 
     /**
@@ -84,7 +89,9 @@ public final class ServerBackend extends Backend {
                     links.decrementAndGet();
                     channel.close();
                 } else {
-                    thread("connection", () -> serve(channel));
+                    Connection connection = acceptor.accept();
+                    beginHandshake(connection);
+                    thread("connection", () -> serve(channel, connection));
                 }
             } catch (IOException | OutOfMemoryError e) {
                 if (!isClosed) {
@@ -104,8 +111,16 @@ public final class ServerBackend extends Backend {
         }
     }
 
-    private void serve(SocketChannel channel) {
-        Connection connection = acceptor.accept();
+    /** Makes room for a handshake, if it must by ending the oldest: an honest one takes milliseconds. */
+    private void beginHandshake(Connection connection) {
+        handshakes.removeIf(other -> other.isOpen() || other.isDone());
+        handshakes.add(connection);
+        if (handshakes.size() > HANDSHAKES) {
+            handshakes.poll().abort(RlayException.connectionLost("another dialer needs the place"));
+        }
+    }
+
+    private void serve(SocketChannel channel, Connection connection) {
         try (Link link = new Link(channel, connection)) {
             link.run(false, () -> {
                 Host host = connection.isOpen() ? hosts.get(connection.session()) : null;
