@@ -68,6 +68,9 @@ internal static class Misuse {
         ExpectArgument("integers of float32", () => new DiscreteSpace(3, 0, DType.Float32));
         ExpectArgument("a negative count", () => new MultiBinarySpace(-1));
         ExpectArgument("a count of 0", () => new MultiDiscreteSpace(3, 0));
+        ExpectArgument("no counts", () => new MultiDiscreteSpace(null));
+        ExpectArgument("no shape", () => new BoxSpace(0, 1, DType.Float32, null));
+        ExpectArgument("no shape of a MultiBinary", () => new MultiBinarySpace(null));
         ExpectArgument("starts that do not fit", () => new MultiDiscreteSpace(new long[] { 3, 4 }, new long[] { 1 }));
         ExpectArgument("a negative length", () => new TextSpace(-1));
         ExpectArgument("lengths in the wrong order", () => new TextSpace(2, 3));
@@ -86,6 +89,8 @@ internal static class Misuse {
         ExpectArgument("a shape that does not fit", () => new NdArray(new float[6], 4));
         ExpectArgument("elements of another dtype", () => new NdArray(DType.Int8, new byte[2], new long[] { 2 }));
         ExpectArgument("no elements", () => new NdArray(DType.Int8, null, new long[] { 2 }));
+        ExpectArgument("no shape", () => new NdArray(DType.Int8, new sbyte[2], null));
+        ExpectArgument("nothing at all", () => new NdArray(null));
         ExpectArgument("an array of texts", () => new NdArray(new[] { "a" }));
         ExpectArgument("a key twice", () => new Dict { { "a", 1 }, { "a", 2 } });
         Expect(ErrorCode.InvalidAction, "an integer", () => Value.ToInt64("2"));

@@ -205,7 +205,9 @@ public sealed class MultiDiscreteSpace : ArraySpace {
     /// of one dimension unless given.
     /// </summary>
     public MultiDiscreteSpace(long[] nvec, long[] start, DType dtype = DType.Int64, long[] shape = null)
-        : this(nvec, start ?? new long[nvec.Length], dtype, shape ?? new[] { nvec.LongLength }, false) { }
+        : this(Checked(nvec), start ?? new long[nvec.Length], dtype, shape ?? new[] { nvec.LongLength }, false) { }
+
+    static long[] Checked(long[] nvec) => nvec ?? throw new ArgumentNullException(nameof(nvec));
 
     internal MultiDiscreteSpace(long[] nvec, long[] start, DType dtype, long[] shape, bool bigEndian)
         : base(dtype, shape, bigEndian, 8) {

@@ -49,6 +49,7 @@ internal static class DTypes {
 
     /// <summary>The dtype of a C# array. By "is" C# takes an sbyte[] for a byte[], so types are compared.</summary>
     public static DType Of(Array elements) {
+        if (elements == null) throw new ArgumentNullException(nameof(elements));
         int at = Array.IndexOf(Arrays, elements.GetType());
         if (at < 0) throw new ArgumentException("a " + elements.GetType().Name + " cannot be a NumPy array");
         return (DType)at;
@@ -74,6 +75,7 @@ internal static class DTypes {
 
     /// <summary>How many elements a shape has. An ArgumentException if it is none that an array may have.</summary>
     public static long Count(long[] shape, int elementSize) {
+        if (shape == null) throw new ArgumentNullException(nameof(shape));
         if (shape.Length > 64) throw new ArgumentException("a shape of more than 64 dimensions");
         // A dimension of 0 does not make up for others that are too large.
         long size = elementSize;

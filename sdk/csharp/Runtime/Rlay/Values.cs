@@ -62,13 +62,13 @@ public sealed class NdArray {
     /// is of dtype uint16. Throws ArgumentException if the shape does not hold so many elements.
     /// </summary>
     public NdArray(Array elements, params long[] shape)
-        : this(DTypes.Of(elements), elements, shape.Length > 0 ? shape : new[] { elements.LongLength }) { }
+        : this(DTypes.Of(elements), elements, shape != null && shape.Length > 0 ? shape : new[] { elements.LongLength }) { }
 
     /// <summary>
     /// The same of any dtype and shape; <c>new long[0]</c> is the shape of an array without dimensions.
     /// </summary>
     public NdArray(DType dtype, Array elements, long[] shape, bool bigEndian = false) {
-        if (elements == null || shape == null) throw new ArgumentNullException(elements == null ? "elements" : "shape");
+        if (elements == null) throw new ArgumentNullException(nameof(elements));
         if (!DTypes.Holds(elements, dtype)) throw new ArgumentException("the elements are not of " + dtype);
         if (bigEndian && DTypes.Size(dtype) == 1) throw new ArgumentException("one byte has no order");
         if (DTypes.Count(shape, 1) != elements.LongLength) {

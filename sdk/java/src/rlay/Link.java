@@ -117,13 +117,14 @@ final class Link implements AutoCloseable {
                 received.run();
                 // What an environment did to its thread does not concern the socket.
                 Thread.interrupted();
-                if (!connection.isOpen() && millisecondsTo(deadline) <= 0) {
+                long left = millisecondsTo(deadline);
+                if (!connection.isOpen() && left <= 0) {
                     connection.abort(RlayException.connectionLost("the handshake took too long"));
                 } else if (isStuck && millisecondsTo(movedAt) <= -STUCK_MILLISECONDS) {
                     isBroken = true;
                 } else if (!connection.isDone() && !isBroken) {
                     // 0 is without end: the system finds out whether the other machine is still there.
-                    read(buffer, !connection.isOpen() ? millisecondsTo(deadline) : isStuck ? STUCK_MILLISECONDS : 0);
+                    read(buffer, !connection.isOpen() ? left : isStuck ? STUCK_MILLISECONDS : 0);
                 }
                 if (isBroken) { connection.lost(); }
             }

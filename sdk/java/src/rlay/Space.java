@@ -164,7 +164,8 @@ public abstract class Space {
         /** Makes the space with one bound for all: {@code new Box(0, 255, Dtype.UINT8, 8, 8, 3)}. */
         public Box(long low, long high, Dtype dtype, long... shape) {
             this(dtype, shape, Bound.of(longBound(dtype, low), true), Bound.of(longBound(dtype, high), false));
-            require(low <= high || dtype == Dtype.UINT64, "a Box from " + low + " to " + high);
+            boolean isInOrder = dtype == Dtype.UINT64 ? Long.compareUnsigned(low, high) <= 0 : low <= high;
+            require(isInOrder, "a Box from " + low + " to " + high);
         }
 
         /**
