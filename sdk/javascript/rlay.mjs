@@ -1876,8 +1876,8 @@ function joinSocket(socket, connection, onClose) {
   let isEnding = false;
   let failure = null;
   const flush = () => {
-    // Stops reading from a peer that does not read, and does not wait for it for ever.
-    for (let bytes; (bytes = connection.take()); ) if (!socket.write(bytes)) socket.pause().setTimeout(STUCK_TIME);
+    // Stops reading from a peer that does not read, and does not wait for it for ever. Node says so the second time.
+    for (let bytes; (bytes = connection.take()); ) if (!socket.write(bytes)) socket.pause().setTimeout(STUCK_TIME / 2);
     if (connection.isAborted) socket.destroy();
     else if (connection.isFinished && !isEnding) {
       isEnding = true;
