@@ -37,7 +37,9 @@
 /** An integer of Python: a number where it is safe (below 2^53), else a bigint. */
 export type Int = number | bigint;
 
-/** The element type of an array. `">float32"` is the big-endian form of `"float32"`, a fact about Python's array alone. */
+/**
+ * The element type of an array. `">float32"` is the big-endian form of `"float32"`, a fact about Python's array alone.
+ */
 export type Dtype =
   | "bool" | "int8" | "int16" | "int32" | "int64" | "uint8" | "uint16" | "uint32" | "uint64"
   | "float16" | "float32" | "float64"
@@ -54,9 +56,9 @@ type NestedNumber = number | bigint | boolean | readonly NestedNumber[];
 
 /**
  * What can be sent. A number that is a safe integer is sent as an int (`-0` as 0), any other number as a float;
- * `new Float(1)` is the float 1.0; a bigint is an int. An object is a dict with texts as keys, a Map one with any keys, an Array a list, `tuple()`
- * a tuple, a Uint8Array bytes, another typed array an array of one dimension; undefined is None. In infos and metadata
- * anything else arrives as an Opaque; elsewhere it is a TypeError.
+ * `new Float(1)` is the float 1.0; a bigint is an int. An object is a dict with texts as keys, a Map one with any keys,
+ * an Array a list, `tuple()` a tuple, a Uint8Array bytes, another typed array an array of one dimension; undefined is
+ * None. In infos and metadata anything else arrives as an Opaque; elsewhere it is a TypeError.
  */
 export type Value = any;
 
@@ -121,7 +123,9 @@ export class Scalar {
   valueOf(): number | bigint | boolean;
 }
 
-/** Gymnasium's GraphInstance: nodes (n, …), edges (m, …) and edge links (m, 2), the last two null where there are none. */
+/**
+ * Gymnasium's GraphInstance: nodes (n, …), edges (m, …) and edge links (m, 2), the last two null where there are none.
+ */
 export class GraphInstance {
   constructor(nodes: NdArray, edges?: NdArray | null, edgeLinks?: NdArray | null);
   nodes: NdArray;
@@ -140,9 +144,9 @@ export class Opaque {
 export function plain(value: Value): Value;
 
 /**
- * Returns an observation in the form that its space has on the other side: numbers in arrays as an NdArray, an Array for
- * a Tuple as a tuple, entries of a Dict in its order. What has that form, or is something else altogether, stays as it
- * is. Throws a RangeError that names the place for numbers that do not fit.
+ * Returns an observation in the form that its space has on the other side: numbers in arrays as an NdArray, an Array
+ * for a Tuple as a tuple, entries of a Dict in its order. What has that form, or is something else altogether, stays as
+ * it is. Throws a RangeError that names the place for numbers that do not fit.
  */
 export function fit(space: Space, value: Value, place?: string): Value;
 
@@ -205,13 +209,18 @@ export class Tuple extends Space {
   spaces: Space[];
 }
 
-/** Named spaces in this order. An element is a Map or an object. An object puts names such as "7" first: take a Map then. */
+/**
+ * Named spaces in this order. An element is a Map or an object. An object puts names such as "7" first: take a Map
+ * then.
+ */
 export class Dict extends Space {
   constructor(spaces: Record<string, Space> | Map<Value, Space> | [Value, Space][]);
   entries: [Value, Space][];
 }
 
-/** Any number of elements. An element is a tuple of them (or an Array) or, with `stack`, their batch: see docs/wire.md. */
+/**
+ * Any number of elements. An element is a tuple of them (or an Array) or, with `stack`, their batch: see docs/wire.md.
+ */
 export class Sequence extends Space {
   constructor(space: Space, options?: { stack?: boolean });
   space: Space;
@@ -225,7 +234,9 @@ export class Graph extends Space {
   edge: Space | null;
 }
 
-/** An element of one of the spaces: the tuple of its index, a Scalar of int64, and the element; or `[index, element]`. */
+/**
+ * An element of one of the spaces: the tuple of its index, a Scalar of int64, and the element; or `[index, element]`.
+ */
 export class OneOf extends Space {
   constructor(spaces: Iterable<Space>);
   spaces: Space[];
@@ -262,10 +273,12 @@ export interface Env extends EnvDeclaration {
    * Begins an episode. `seed` is a non-negative integer of any size, or null: then the random generator goes on as it
    * is. `options` is null or an object.
    */
-  reset(seed: Int | null, options: Value): Awaitable<[observation: Value, info: Record<string, Value> | Map<Value, Value>]>;
+  reset(seed: Int | null, options: Value): Awaitable<[observation: Value, info: Record<string, Value> | Map<Value,
+    Value>]>;
   /** Takes an action. Actions outside of the action space arrive, too, and are the environment's to refuse. */
   step(action: Value): Awaitable<
-    [observation: Value, reward: Int | Float, terminated: boolean, truncated: boolean, info: Record<string, Value> | Map<Value, Value>]
+    [observation: Value, reward: Int | Float, terminated: boolean, truncated: boolean, info: Record<string, Value>
+      | Map<Value, Value>]
   >;
   /** For `rgb_array` an NdArray of uint8 of shape [height, width, 3], for `ansi` a string. */
   render?(): Awaitable<Value>;
@@ -278,13 +291,15 @@ export type MakeEnv = (make: Make) => Awaitable<Env | EnvDeclaration>;
 
 /** What sessions and backends can be told. */
 export interface Options {
-  /** What both ends prove to know, of at least eight visible characters. Default: the environment variable RLAY_TOKEN. */
+  /**
+   * What both ends prove to know, of at least eight visible characters. Default: the environment variable RLAY_TOKEN.
+   */
   token?: string | null;
   /** How many sessions there are at a time. Default: 1. */
   maxSessions?: number;
   /** Longest frame that is accepted, in bytes. Default: 64 MiB. */
   maxFrame?: number;
-  /** For how many milliseconds a session outlives its connection. Default: 30 s, less where nobody listens any more. */
+  /** For how many milliseconds a session outlives its connection. Default: 30 s, less where nothing listens any more. */
   reconnectTimeout?: number;
   /** Names of the keyword arguments that agents may give. Default: none. */
   kwargs?: readonly string[];
@@ -293,8 +308,8 @@ export interface Options {
    * tuple in place of what is convenient. Default: false, see `plain` and `fit`.
    */
   exactTypes?: boolean;
-  /** Takes the lines of the log. Default: the standard error output, in browsers the console. */
-  log?: (text: string) => void;
+  /** Takes the lines of the log; null for nothing. Default: the standard error output, in browsers the console. */
+  log?: ((text: string) => void) | null;
 }
 
 /** One request of the agent: `kind` says which fields there are and what `reply` takes. */
@@ -313,7 +328,8 @@ type TurnOf =
       kind: "step";
       action: Value;
       /** Throws a TypeError or RangeError for what cannot be sent; the request stays open. */
-      reply(result: [observation: Value, reward: Int | Float, terminated: boolean, truncated: boolean, info: Value]): void;
+      reply(result: [observation: Value, reward: Int | Float, terminated: boolean, truncated: boolean,
+        info: Value]): void;
     }
   | { kind: "render"; reply(frame: Value): void }
   | { kind: "close"; reply(): void };
@@ -322,16 +338,21 @@ type TurnOf =
 declare abstract class Backend {
   /** The address; once a ServerBackend listens, with the real port. */
   readonly address: string;
-  /** Begins to listen or to dial. */
+  /** Begins to listen or to dial. Rejects with a RlayError of code USAGE the second time. */
   start(): Promise<void>;
-  /** The same, and returns when the backend has come to its end: after `close()` or, for what was launched, the agent's. */
+  /**
+   * The same, and returns when the backend has come to its end: after `close()` or, for what was launched, the agent's.
+   */
   run(): Promise<void>;
   /**
    * The poll form: returns the next Turn of an environment that has no `step` method, or null. It never waits. After
    * `close()`, and when an agent is gone, it gives a Turn of kind `"close"`.
    */
   poll(): Turn | null;
-  /** Says goodbye to all agents, and returns once their environments are closed. */
+  /**
+   * Says goodbye to all agents, and returns once their environments are closed, or after two seconds: one of them may
+   * be in the middle of a step, or be what calls this.
+   */
   close(): Promise<void>;
 }
 
@@ -407,7 +428,9 @@ export class EnvSession {
   end(error: RlayError | null): void;
 }
 
-/** The side that listens: `accept()` for each socket; sessions come to `onSession`, resumed ones go on by themselves. */
+/**
+ * The side that listens: `accept()` for each socket; sessions come to `onSession`, resumed ones go on by themselves.
+ */
 export class Acceptor {
   constructor(options?: Options);
   readonly sessions: Set<EnvSession>;

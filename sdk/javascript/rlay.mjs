@@ -20,8 +20,8 @@
  *
  * An environment has `observationSpace`, `actionSpace`, `reset(seed, options)` and `step(action)`, and may have
  * `metadata`, `details`, `render()` and `close()`; its methods may return promises. The file rlay.d.ts documents all of
- * it, and which value is which in Python. In what is sent, a number that is a safe integer is an `int`, any other number
- * a `float`, `new Float(1)` the float 1.0, and a bigint always an `int`.
+ * it, and which value is which in Python. In what is sent, a number that is a safe integer is an `int`, any other
+ * number a `float`, `new Float(1)` the float 1.0, and a bigint always an `int`.
  */
 
 if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) throw new Error("rlay needs a little-endian machine");
@@ -58,13 +58,18 @@ for (const [code, [name, Type]] of [
 
 function dtypeNamed(name) {
   const dtype = typeof name === "string" && DTYPES.get(name);
-  if (!dtype) throw new TypeError(`unknown dtype ${String(name)}; a dtype is one of bool, int8 to uint64, float16 to float64`);
+  if (!dtype) {
+    throw new TypeError(`unknown dtype ${String(name)}; a dtype is one of bool, int8 to uint64, float16 to float64`);
+  }
   return dtype;
 }
 
 /** Returns `x` as its typed array holds it: raw bits for float16, a bigint for integers of 64 bits, 0 or 1 for bool. */
 function toElement(dtype, x) {
-  if (dtype.code === 0) return x ? 1 : 0;
+  if (typeof x !== "number" && !["number", "bigint", "boolean"].includes(typeof x?.valueOf())) {
+    throw new TypeError(`${shown(x)} is no number`);
+  }
+  if (dtype.code === 0) return x.valueOf() ? 1 : 0;
   if (dtype.name.endsWith("float16")) return toFloat16(Number(x));
   if (!dtype.isInteger) return Number(x);
   const wanted = dtype.is64 ? BigInt(x) : Number(x);
@@ -107,6 +112,12 @@ export function fromFloat16(bits) {
   return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
 }
 
+/** Refuses what is none of the integers from `least` on that a u64 can hold. */
+function checkCount(n, least, what) {
+  const isCount = Number.isSafeInteger(n) || (typeof n === "bigint" && n < 2n ** 64n);
+  if (!isCount || n < least) throw new RangeError(`${what} is an integer from ${least} on, not ${shown(n)}`);
+}
+
 /** Returns the product of `shape`, of bytes if `size` is that of an element. */
 function bytesOf(shape, size) {
   const positive = shape.filter((n) => n > 0);
@@ -117,19 +128,32 @@ function bytesOf(shape, size) {
   return positive.length < shape.length ? 0 : bytes;
 }
 
+/** Returns a shape that a caller has given, of arrays whose elements have this size. */
 function checkedShape(shape, size) {
+  if (!Array.isArray(shape)) throw new TypeError(`a shape is a list of sizes, not ${shown(shape)}`);
   shape = Array.from(shape);
-  if (!shape.every((n) => typeof n === "bigint" || Number.isSafeInteger(n)) || shape.some((n) => n < 0)) {
-    throw new RangeError(`a shape is a list of sizes, not [${shape}]`);
+  for (const n of shape) checkCount(n, 0, "a size of a shape");
+  try {
+    bytesOf(shape, size);
+  } catch (error) {
+    throw new RangeError(error.message);
   }
-  if (bytesOf(shape, size) > 2 ** 40) throw new RangeError("a space of more than 2^40 bytes");
   return shape;
+}
+
+function shapeOfSpace(shape, size) {
+  const checked = checkedShape(shape, size);
+  if (bytesOf(checked, size) > 2 ** 40) throw new RangeError("a space of more than 2^40 bytes");
+  return checked;
 }
 
 const sameShape = (a, b) => a.length === b.length && a.every((n, i) => n === b[i]);
 
 // ----- Values (section 5)
-/** A Python float: sent, it is one even where the number is an integer. Arithmetic works as with the number, === does not. */
+/**
+ * A Python float: sent, it is one even where the number is an integer. Arithmetic works as with the number, === does
+ * not.
+ */
 export class Float extends Number {
   /** The bits of a NaN that was received, as a bigint; undefined otherwise, for the number has them all. */
   bits = undefined;
@@ -148,7 +172,7 @@ export function tuple(...items) { return TupleValue.from(items); }
 export class NdArray {
   constructor(dtype, shape, data) {
     const known = dtypeNamed(dtype);
-    const length = bytesOf(shape, known.size) / known.size;
+    const length = bytesOf(checkedShape(shape, known.size), known.size) / known.size;
     if (data === undefined) data = new known.Type(length);
     else if (!(data instanceof known.Type)) data = known.Type.from(data, (x) => toElement(known, x));
     if (data.length !== length) throw new RangeError(`${data.length} elements for an array of shape [${shape}]`);
@@ -169,7 +193,9 @@ export class NdArray {
   }
 }
 
-/** A NumPy scalar: `new Scalar("float32", 1.5)` is `np.float32(1.5)`. `Number(scalar)` and arithmetic give its number. */
+/**
+ * A NumPy scalar: `new Scalar("float32", 1.5)` is `np.float32(1.5)`. `Number(scalar)` and arithmetic give its number.
+ */
 export class Scalar {
   constructor(dtype, value) {
     const known = dtypeNamed(dtype);
@@ -193,7 +219,9 @@ export class Opaque {
   constructor(typeName, repr) { Object.assign(this, { typeName, repr }); }
 }
 
-/** Returns `value` with Floats and Scalars as numbers, and Maps with texts as keys as objects, also inside of others. */
+/**
+ * Returns `value` with Floats and Scalars as numbers, and Maps with texts as keys as objects, also inside of others.
+ */
 export function plain(value) {
   if (value instanceof Float) return Number(value);
   if (value instanceof Scalar) return value.value;
@@ -221,7 +249,17 @@ const INT64 = [-(2n ** 63n), 2n ** 63n - 1n];
 /** The base of all spaces. */
 export class Space {}
 
-/** One side of a Box: `values` and `bounded` (1 where it limits anything), one for all (`isUniform`) or for each element. */
+function checkedSpaces(spaces) {
+  if (typeof spaces?.[Symbol.iterator] !== "function") throw new TypeError(`a list of spaces, not ${shown(spaces)}`);
+  const list = Array.from(spaces);
+  for (const space of list) if (!(space instanceof Space)) throw new TypeError(`${shown(space)} is no space`);
+  return list;
+}
+
+/**
+ * One side of a Box: `values` and `bounded` (1 where it limits anything), one for all (`isUniform`) or for each
+ * element.
+ */
 class Bound {
   constructor(isUniform, values, bounded) { Object.assign(this, { isUniform, values, bounded }); }
 }
@@ -239,19 +277,32 @@ function boundOf(given, dtype, shape, isLow) {
   if (given instanceof Bound) return given;
   const isNumber = ["number", "bigint", "boolean"].includes(typeof given);
   const numbers = isNumber ? [given] : flat(given);
-  if (!isNumber && numbers.length !== bytesOf(shape, 1)) throw new RangeError(`${numbers.length} bounds for a shape of [${shape}]`);
+  if (!isNumber && numbers.length !== bytesOf(shape, 1)) {
+    throw new RangeError(`${numbers.length} bounds for a shape of [${shape}]`);
+  }
   const isSigned = dtype.name.replace(">", "")[0] === "i";
   const bits = 8n * BigInt(dtype.size);
   // As Gymnasium does: an integer Box without a bound stores the limit of its dtype.
   const lowest = isSigned ? -(2n ** (bits - 1n)) : 0n;
   const limit = isLow ? lowest : lowest + 2n ** bits - 1n;
   const isUnlimited = (x) => x === Infinity || x === -Infinity;
+  const isWrong = (x) => Number.isNaN(Number(x)) || Number(x) === (isLow ? Infinity : -Infinity);
+  if (numbers.some(isWrong)) throw new RangeError(`${numbers.find(isWrong)} is no ${isLow ? "low" : "high"} bound`);
   const values = dtype.Type.from(numbers, (x) => toElement(dtype, dtype.isInteger && isUnlimited(x) ? limit : x));
   const bounded = Uint8Array.from(numbers, (x) => (isLow ? x > -Infinity : x < Infinity) ? 1 : 0);
   const bytes = bytesIn(values);
   const isUniform = bounded.every((x) => x === bounded[0]) && bytes.every((x, i) => x === bytes[i % dtype.size]);
   if (!isUniform) return new Bound(false, values, bounded);
-  return numbers.length > 0 ? new Bound(true, values.slice(0, 1), bounded.slice(0, 1)) : boundOf(0, dtype, shape, isLow);
+  return numbers.length > 0 ? new Bound(true, values.slice(0, 1), bounded.slice(0, 1))
+    : boundOf(0, dtype, shape, isLow);
+}
+
+/** Refuses a low bound above the high one. */
+function checkOrder(dtype, low, high) {
+  const at = ({ isUniform, values }, i) => fromElement(dtype, values[isUniform ? 0 : i]);
+  for (let i = 0; i < Math.max(low.values.length, high.values.length); i++) {
+    if (at(low, i) > at(high, i)) throw new RangeError(`a Box from ${at(low, i)} to ${at(high, i)}`);
+  }
 }
 
 /**
@@ -262,9 +313,10 @@ export class Box extends Space {
   constructor(low, high, shape = shapeOf(Array.isArray(low) ? low : high), dtype = "float32") {
     super();
     const known = dtypeNamed(dtype);
-    Object.assign(this, { dtype, shape: checkedShape(shape, known.size) });
+    Object.assign(this, { dtype, shape: shapeOfSpace(shape, known.size) });
     this.low = boundOf(low, known, this.shape, true);
     this.high = boundOf(high, known, this.shape, false);
+    if (!(low instanceof Bound)) checkOrder(known, this.low, this.high);
   }
 }
 
@@ -273,7 +325,9 @@ export class Discrete extends Space {
   constructor(n, start = 0, dtype = "int64") {
     super();
     if (!dtypeNamed(dtype).isInteger || dtype.startsWith(">")) throw new TypeError(`a Discrete space of ${dtype}`);
-    if (!(n >= 1)) throw new RangeError(`a Discrete space of ${n} numbers`);
+    checkCount(n, 1, "the count of a Discrete");
+    // An uint64 beyond int64 has the same bits as a negative start.
+    toElement(DTYPES.get("int64"), start);
     Object.assign(this, { n: fromBigInt(BigInt(n)), start: fromBigInt(BigInt(start)), dtype });
   }
 }
@@ -283,7 +337,7 @@ export class MultiBinary extends Space {
   constructor(n) {
     super();
     const isInt = typeof n === "number";
-    Object.assign(this, { dtype: "int8", shape: checkedShape(isInt ? [n] : n, 1), isInt });
+    Object.assign(this, { dtype: "int8", shape: shapeOfSpace(isInt ? [n] : n, 1), isInt });
   }
 }
 
@@ -292,10 +346,14 @@ export class MultiDiscrete extends Space {
   constructor(nvec, start, dtype = "int64", shape = shapeOf(nvec)) {
     super();
     const counts = flat(nvec);
-    Object.assign(this, { dtype, shape: checkedShape(shape, 8), nvec: counts, start: flat(start ?? counts.map(() => 0)) });
-    const isOfIntegers = dtypeNamed(dtype).isInteger && counts.every((n) => n >= 1);
+    const starts = flat(start ?? counts.map(() => 0));
+    Object.assign(this, { dtype, shape: shapeOfSpace(shape, 8), nvec: counts, start: starts });
+    for (const n of counts) checkCount(n, 1, "a count of a MultiDiscrete");
+    for (const n of this.start) toElement(DTYPES.get("int64"), n);
     const fits = [counts, this.start].every((list) => list.length === bytesOf(shape, 1));
-    if (!isOfIntegers || !fits) throw new RangeError("a MultiDiscrete space of no integers, or whose counts do not fit its shape");
+    if (!dtypeNamed(dtype).isInteger || !fits) {
+      throw new RangeError("a MultiDiscrete space of no integers, or whose counts do not fit its shape");
+    }
   }
 }
 
@@ -303,7 +361,9 @@ export class MultiDiscrete extends Space {
 export class Text extends Space {
   constructor(maxLength, { minLength = 1, charset = DIGITS_AND_LETTERS } = {}) {
     super();
-    if (minLength < 0 || minLength > maxLength) throw new RangeError(`texts of ${minLength} to ${maxLength} characters`);
+    checkCount(minLength, 0, "the shortest length of a Text");
+    checkCount(maxLength, minLength, "the longest length of a Text");
+    if (typeof charset !== "string") throw new TypeError("the charset of a Text is a string");
     Object.assign(this, { minLength, maxLength, charset });
   }
 }
@@ -311,28 +371,44 @@ const DIGITS_AND_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /** One element of each of several spaces: `new Tuple([new Discrete(3), new Text(4)])`. Elements are TupleValues. */
 export class Tuple extends Space {
-  constructor(spaces) { super().spaces = Array.from(spaces); }
+  constructor(spaces) { super().spaces = checkedSpaces(spaces); }
 }
 
-/** Named spaces, in this order: an object (which puts names such as "7" first), a Map, or pairs. Elements are Maps or objects. */
+/**
+ * Named spaces, in this order: an object (which puts names such as "7" first), a Map, or pairs. Elements are Maps or
+ * objects.
+ */
 export class Dict extends Space {
-  constructor(spaces) { super().entries = Array.isArray(spaces) ? spaces : (entriesOf(spaces) ?? []); }
+  constructor(spaces) {
+    super();
+    const entries = Array.isArray(spaces) ? spaces : entriesOf(spaces);
+    if (!entries) throw new TypeError(`the spaces of a Dict are an object, a Map or pairs, not ${shown(spaces)}`);
+    checkedSpaces(entries.map(([, space]) => space));
+    const first = (key) => entries.findIndex(([known]) => sameKey(key, known));
+    for (const [i, [key]] of entries.entries()) {
+      if (first(key) < i) throw new RangeError(`the key ${shown(key)} is there twice`);
+    }
+    this.entries = entries;
+  }
 }
 
 /** Any number of elements of one space. Elements are TupleValues or, with `stack`, the batch of them (section 6). */
 export class Sequence extends Space {
-  constructor(space, { stack = false } = {}) { Object.assign(super(), { space, stack }); }
+  constructor(space, { stack = false } = {}) { Object.assign(super(), { space: checkedSpaces([space])[0], stack }); }
 }
 
 /** Graphs whose nodes, and edges if there are any, are elements of a Box or Discrete. Elements are GraphInstances. */
 export class Graph extends Space {
-  constructor(node, edge = null) { Object.assign(super(), { node, edge }); }
+  constructor(node, edge = null) {
+    checkedSpaces(edge === null ? [node] : [node, edge]);
+    Object.assign(super(), { node, edge });
+  }
 }
 
 /** An element of one of several spaces. Elements are `tuple(new Scalar("int64", index), element)`. */
 export class OneOf extends Space {
   constructor(spaces) {
-    super().spaces = Array.from(spaces);
+    super().spaces = checkedSpaces(spaces);
     if (this.spaces.length === 0) throw new RangeError("a OneOf of no spaces");
   }
 }
@@ -350,7 +426,8 @@ export function fit(space, value, place = "the observation") {
     if (!isPlain && !(typeof value === "number" && space.shape.length === 0)) return value;
     try {
       // NdArray would take them for raw elements, which they are not for bool and float16.
-      const isRaw = value instanceof DTYPES.get(space.dtype).Type && TYPED_ARRAYS.get(value.constructor) === space.dtype;
+      const isRaw = value instanceof DTYPES.get(space.dtype).Type
+        && TYPED_ARRAYS.get(value.constructor) === space.dtype;
       return new NdArray(space.dtype, space.shape, isRaw ? value : isPlain ? flat(value) : [value]);
     } catch (error) {
       throw new RangeError(`${place}: ${error.message}`);
@@ -370,7 +447,8 @@ export function fit(space, value, place = "the observation") {
   }
   if (space instanceof OneOf && Array.isArray(value) && value.length === 2 && Number(value[0]) in space.spaces) {
     const [index, element] = value;
-    return tuple(index instanceof Scalar ? index : new Scalar("int64", index), fit(space.spaces[Number(index)], element, `${place}[1]`));
+    return tuple(index instanceof Scalar ? index : new Scalar("int64", index),
+      fit(space.spaces[Number(index)], element, `${place}[1]`));
   }
   return value;
 }
@@ -399,7 +477,9 @@ export class Writer {
   room(n) {
     const at = this.at;
     if (at + n > this.bytes.length) {
-      if (at + n - 4 > this.limit) throw new RlayError(ErrorCode.USAGE, `the answer takes more than ${this.limit} bytes`);
+      if (at + n - 4 > this.limit) {
+        throw new RlayError(ErrorCode.USAGE, `the answer takes more than ${this.limit} bytes`);
+      }
       const larger = new Uint8Array(Math.max(2 * this.bytes.length, at + n));
       larger.set(this.bytes.subarray(0, at));
       this._use(larger);
@@ -502,7 +582,9 @@ export class Writer {
     if (isFreeKey(key)) return this;
     const isLong = this.at - start > 256 && !(key instanceof Opaque);
     if (isLong || !isKey(key)) throw new TypeError("a key of a dict that cannot be sent; use texts");
-    if (this.keys-- === 0) throw new TypeError("more than 2048 keys of dicts that are neither texts nor small integers");
+    if (this.keys-- === 0) {
+      throw new TypeError("more than 2048 keys of dicts that are neither texts nor small integers");
+    }
     return this;
   }
 
@@ -533,7 +615,9 @@ export class Writer {
     else throw new TypeError(`${String(space)} is no space`);
   }
 
-  /** Writes the observations or actions of all rows: packed if each is exactly what unpacking gives back (section 7). */
+  /**
+   * Writes the observations or actions of all rows: packed if each is exactly what unpacking gives back (section 7).
+   */
   payload(space, rows) {
     const start = this.at;
     this.u32(0);
@@ -573,7 +657,9 @@ const isFreeKey = (x) => typeof x === "string" || (Number.isInteger(x) && x >= 0
 /** Whether Python could have it as the key of a dict. */
 function isKey(x) {
   if (Array.isArray(x)) return x instanceof TupleValue && x.every(isKey);
-  if (x instanceof NdArray || x instanceof GraphInstance || (ArrayBuffer.isView(x) && !(x instanceof Uint8Array))) return false;
+  if (x instanceof NdArray || x instanceof GraphInstance || (ArrayBuffer.isView(x) && !(x instanceof Uint8Array))) {
+    return false;
+  }
   return entriesOf(x) === null;
 }
 
@@ -587,8 +673,18 @@ function cut(text, most = 16384) {
   return new TextDecoder().decode(bytes.subarray(0, most - 3), { stream: true }) + "…";
 }
 
+/** Returns what anything says of itself, also what says nothing or fails to. */
+function said(x) {
+  try {
+    return String(x);
+  } catch {
+    return `a ${typeof x}`;
+  }
+}
+
 /** Returns text of a peer so that it can be shown: short, on one line, without control characters. */
-const shown = (text) => cut(text, 600).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, " ");
+const ACTING = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+const shown = (text) => cut(said(text), 600).replace(ACTING, " ");
 
 /** Reads one frame or a part of one. Throws a RlayError of code PROTOCOL for bytes that are malformed. */
 export class Reader {
@@ -807,13 +903,15 @@ export function pack(writer, space, rows, origin) {
   }
   if (space instanceof Tuple) {
     const fits = (row) => row instanceof TupleValue && row.length === space.spaces.length;
-    return rows.every(fits) && space.spaces.every((member, i) => pack(writer, member, rows.map((row) => row[i]), origin));
+    return rows.every(fits)
+      && space.spaces.every((member, i) => pack(writer, member, rows.map((row) => row[i]), origin));
   }
   if (space instanceof Dict) {
     const all = rows.map(entriesOf);
     const fits = (entries) =>
       entries?.length === space.entries.length && entries.every(([key], i) => sameKey(key, space.entries[i][0]));
-    return all.every(fits) && space.entries.every(([, member], i) => pack(writer, member, all.map((row) => row[i][1]), origin));
+    return all.every(fits)
+      && space.entries.every(([, member], i) => pack(writer, member, all.map((row) => row[i][1]), origin));
   }
   return false;
 }
@@ -926,7 +1024,9 @@ const BODIES = {
     const attribute = { slots: slots(r), name: r.text(256), access: r.u8(), values: [], kwargs: null };
     if (attribute.access > 2) throw malformed("an unknown access");
     if (attribute.access > 0) attribute.values = r.list(4, () => r.value());
-    if (attribute.access === 1 && attribute.values.length !== attribute.slots.length) throw malformed("a value for each slot");
+    if (attribute.access === 1 && attribute.values.length !== attribute.slots.length) {
+      throw malformed("a value for each slot");
+    }
     if (attribute.access === 2) {
       attribute.kwargs = r.value();
       if (!namesIn(attribute.kwargs)) throw malformed("keyword arguments that have no names");
@@ -938,7 +1038,9 @@ const BODIES = {
 
 function readSeed(r) {
   const bytes = r.blob();
-  if (bytes.length > 4096 || bytes[bytes.length - 1] === 0) throw malformed("a seed that is too long, or has zeros at its end");
+  if (bytes.length > 4096 || bytes[bytes.length - 1] === 0) {
+    throw malformed("a seed that is too long, or has zeros at its end");
+  }
   return fromBigInt(unsigned(bytes));
 }
 
@@ -994,7 +1096,10 @@ export const writeBody = {
 };
 
 // ----- Streams (section 1)
-/** Cuts a stream of bytes into frames, which it gives to `take`. Throws a RlayError of code PROTOCOL for a length above `limit`. */
+/**
+ * Cuts a stream of bytes into frames, which it gives to `take`. Throws a RlayError of code PROTOCOL for a length above
+ * `limit`.
+ */
 export class FrameReader {
   constructor(take, limit = HANDSHAKE_FRAME) {
     this.limit = limit;
@@ -1024,12 +1129,16 @@ export class FrameReader {
       }
       const length = new Reader(whole).u32();
       if (length === 0xffffffff) this.isClosed = true;
-      else if (length > this.limit) throw malformed(`a frame of ${length} bytes, where ${this.limit} are the most${foreign(whole)}`);
+      else if (length > this.limit) {
+        throw malformed(`a frame of ${length} bytes, where ${this.limit} are the most${foreign(whole)}`);
+      }
       else this._begin(length, true);
     }
   }
 
-  /** Keeps a part; returns the whole once it is there. Memory grows with what has arrived, not with what is announced. */
+  /**
+   * Keeps a part; returns the whole once it is there. Memory grows with what has arrived, not with what is announced.
+   */
   _append(bytes) {
     const need = this._have + bytes.length;
     if (!this._part || this._part.length < need) {
@@ -1097,7 +1206,10 @@ function hmac(key, ...pieces) {
   return sha256(block(0x5c), sha256(block(0x36), ...pieces));
 }
 
-/** Returns the proof that one side, `"dialer"` or `"listener"`, knows the token, for a Hello and a Challenge (whole frames). */
+/**
+ * Returns the proof that one side, `"dialer"` or `"listener"`, knows the token, for a Hello and a Challenge (whole
+ * frames).
+ */
 export function prove(token, side, hello, challenge) {
   const secret = utf8.encode(token);
   const length = new Uint8Array(8);
@@ -1117,37 +1229,63 @@ function isSame(a, b) {
 let webcrypto = globalThis.crypto;
 
 function random32() {
-  if (!webcrypto) throw new RlayError(ErrorCode.USAGE, "no crypto.getRandomValues here; in Node.js 18: globalThis.crypto = (await import('node:crypto')).webcrypto");
+  if (!webcrypto) {
+    throw new RlayError(ErrorCode.USAGE,
+      "no crypto.getRandomValues here; in Node.js 18: globalThis.crypto = (await import('node:crypto')).webcrypto");
+  }
   return webcrypto.getRandomValues(new Uint8Array(32));
 }
 
 // ----- Options
 const SOFTWARE = "rlay-javascript 0.1.0";
-const HANDSHAKE_TIME = 5000;
+const [HANDSHAKE_TIME, HANDSHAKES] = [5000, 64];
+/** How long a peer may take nothing although there is something for it; how long close() waits for environments. */
+const [STUCK_TIME, CLOSE_TIME] = [60000, 2000];
 
 /** Fills in what was not said, and refuses what makes no sense. */
 function checkedOptions(given = {}) {
   const fromEnvironment = globalThis.process?.env?.RLAY_TOKEN || null;
   const log = (text) => console.error(`rlay: ${text}`);
-  const options = { token: fromEnvironment, maxSessions: 1, maxFrame: 2 ** 26, kwargs: [], exactTypes: false, log };
-  for (const [name, value] of Object.entries(given)) if (value !== undefined) options[name] = value;
+  const options = {
+    token: fromEnvironment, maxSessions: 1, maxFrame: 2 ** 26, reconnectTimeout: undefined,
+    kwargs: [], exactTypes: false, log,
+  };
   const usage = (message) => new RlayError(ErrorCode.USAGE, message);
-  const { token, maxSessions, maxFrame, reconnectTimeout } = options;
+  for (const [name, value] of Object.entries(given ?? {})) {
+    if (!(name in options)) {
+      throw usage(`there is no option '${shown(name)}'; there are: ${Object.keys(options).join(", ")}`);
+    }
+    if (value !== undefined) options[name] = value;
+  }
+  const { token, maxSessions, maxFrame, reconnectTimeout, kwargs } = options;
+  if (token !== null && typeof token !== "string") throw usage("the token is a text, or null");
   const visible = Array.from(token ?? "").filter((c) => !/[\s\p{Cc}]/u.test(c)).length;
-  if (token !== null && visible < 8) throw usage("the token, of token or RLAY_TOKEN, has less than eight visible characters");
-  if (!(maxSessions >= 1)) throw usage("maxSessions is at least 1");
+  if (token !== null && visible < 8) {
+    throw usage("the token, of token or RLAY_TOKEN, has less than eight visible characters");
+  }
+  if (/\p{Cs}/u.test(token ?? "")) throw usage("the token has half of a surrogate pair");
+  if (!(Number.isSafeInteger(maxSessions) && maxSessions >= 1)) throw usage("maxSessions is an integer of at least 1");
   if (!(Number.isSafeInteger(maxFrame) && maxFrame >= HANDSHAKE_FRAME && maxFrame < 2 ** 32 - 1)) {
     throw usage(`maxFrame is a number of bytes from ${HANDSHAKE_FRAME} to 2^32-2`);
   }
-  if (reconnectTimeout !== undefined && !(reconnectTimeout >= 0)) throw usage("reconnectTimeout is a number of milliseconds");
+  if (reconnectTimeout !== undefined && !(reconnectTimeout >= 0)) {
+    throw usage("reconnectTimeout is a number of milliseconds");
+  }
+  if (!Array.isArray(kwargs) || !kwargs.every((name) => typeof name === "string")) {
+    throw usage("kwargs is a list of names");
+  }
+  if (options.log !== null && typeof options.log !== "function") {
+    throw usage("log is a function that takes a line, or null");
+  }
   return options;
 }
 
 // ----- Connections and the handshake (section 9), without sockets and timers
 /**
- * One connection of a session, without a socket: `EnvSession.dial()` and `Acceptor.accept()` return it. Give what arrives
- * to `receive(bytes)`, send what `take()` returns until that is null (`onOutput` says when), call `lost()` at the end.
- * Close the socket once it `isFinished` and all is sent, or `isAborted`. With `messages` each is one frame without length.
+ * One connection of a session, without a socket: `EnvSession.dial()` and `Acceptor.accept()` return it. Give what
+ * arrives to `receive(bytes)`, send what `take()` returns until that is null (`onOutput` says when), call `lost()` at
+ * the end. Close the socket once it `isFinished` and all is sent, or `isAborted`. With `messages` each is one frame
+ * without length.
  */
 export class Connection {
   constructor(messages) {
@@ -1179,7 +1317,9 @@ export class Connection {
   }
 
   _frame(frame) {
-    if (frame.length > this._reader.limit) throw malformed(`a frame of ${frame.length} bytes, where ${this._reader.limit} are the most`);
+    if (frame.length > this._reader.limit) {
+      throw malformed(`a frame of ${frame.length} bytes, where ${this._reader.limit} are the most`);
+    }
     if (this.isFinished || this.isAborted) return;
     if (this.isOpen) this.session._receive(this, frame);
     else this._handshake.next(frame);
@@ -1257,13 +1397,16 @@ function* dialersHandshake(connection, session) {
   if (kind === Kind.REJECT) {
     const isTold = [ErrorCode.BUSY, ErrorCode.INCOMPATIBLE, ErrorCode.UNAUTHORIZED].includes(body.code);
     const isEnded = body.code === ErrorCode.CONNECTION_LOST && resume;
-    const error = new RlayError(isTold || isEnded ? body.code : ErrorCode.PROTOCOL, `the agent refused the connection: ${shown(body.message)}`);
+    const error = new RlayError(isTold || isEnded ? body.code : ErrorCode.PROTOCOL,
+      `the agent refused the connection: ${shown(body.message)}`);
     if (isEnded) session.end(error);
     throw error;
   }
   if (kind !== Kind.WELCOME) throw malformed("the agent answered Hello with what it should not");
   if (body.wire !== WIRE) throw malformed("the agent chose a wire number that was not offered");
-  if ((body.received !== null) !== Boolean(resume) || (body.ticket && resume)) throw malformed("the agent took a new session for an old one, or the other way round");
+  if ((body.received !== null) !== Boolean(resume) || (body.ticket && resume)) {
+    throw malformed("the agent took a new session for an old one, or the other way round");
+  }
   if (token !== null && !(challenge && isSame(body.proof, prove(token, "listener", hello.subarray(4), challenge)))) {
     throw new RlayError(ErrorCode.UNAUTHORIZED, "the agent did not prove that it knows the token");
   }
@@ -1321,13 +1464,17 @@ function* listenersHandshake(connection, acceptor) {
   const session = new EnvSession(acceptor.options);
   if (hello.features & RESUMABLE) session._ticket = random32();
   connection._open(session, hello.maxFrame);
-  connection._push(handshakeFrames.welcome({ ...welcome, features: session._ticket ? RESUMABLE : 0n, ticket: session._ticket }));
+  const ticket = session._ticket;
+  connection._push(handshakeFrames.welcome({ ...welcome, features: ticket ? RESUMABLE : 0n, ticket }));
   acceptor.sessions.add(session);
   session._go(connection, 0);
   acceptor.onSession?.(session);
 }
 
-/** Admits agents that dial: `accept()` returns the Connection for a socket; `onSession(session)` is told of new sessions. */
+/**
+ * Admits agents that dial: `accept()` returns the Connection for a socket; `onSession(session)` is told of new
+ * sessions.
+ */
 export class Acceptor {
   constructor(options = {}) {
     Object.assign(this, { options: checkedOptions(options), sessions: new Set(), onSession: null });
@@ -1339,11 +1486,15 @@ export class Acceptor {
   }
 
   _find(ticket) {
-    for (const session of this.sessions) if (!session.isOver && session._ticket && isSame(session._ticket, ticket)) return session;
+    for (const session of this.sessions) {
+      if (!session.isOver && session._ticket && isSame(session._ticket, ticket)) return session;
+    }
     return null;
   }
 
-  /** Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest time. */
+  /**
+   * Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest time.
+   */
   _hasRoom() {
     for (const session of this.sessions) if (session.isOver) this.sessions.delete(session);
     if (this.sessions.size < this.options.maxSessions) return true;
@@ -1358,7 +1509,10 @@ export class Acceptor {
 }
 
 // ----- The session (sections 10, 13 and 21), without sockets and timers
-/** What an agent asks for when it makes an environment: `envId` (text or null), `kwargs` (object), `renderMode` (text or null). */
+/**
+ * What an agent asks for when it makes an environment: `envId` (text or null), `kwargs` (object), `renderMode` (text or
+ * null).
+ */
 export class Make {
   constructor(envId, kwargs, renderMode) { Object.assign(this, { envId, kwargs, renderMode }); }
 }
@@ -1380,9 +1534,9 @@ export class Turn {
 }
 
 function envError(error) {
-  if (!(error instanceof Error)) return { code: ErrorCode.ENV, errorType: typeof error, message: String(error) };
-  const errorType = error.constructor?.name || error.name;
-  return { code: ErrorCode.ENV, errorType, message: String(error.message), traceback: String(error.stack ?? "") };
+  if (!(error instanceof Error)) return { code: ErrorCode.ENV, errorType: typeof error, message: said(error) };
+  const errorType = said(error.constructor?.name || error.name);
+  return { code: ErrorCode.ENV, errorType, message: said(error.message), traceback: said(error.stack ?? "") };
 }
 
 /**
@@ -1408,7 +1562,10 @@ export class EnvSession {
     Object.assign(this, { _since: performance.now(), _lostAt: 0, _lossPause: 0, _receivedBefore: -1 });
   }
 
-  /** Returns a new Connection, for a socket that was dialed: the session's first, or one that takes over from a lost one. */
+  /**
+   * Returns a new Connection, for a socket that was dialed: the session's first, or one that takes over from a lost
+   * one.
+   */
   dial({ messages = false } = {}) {
     this._abandon();
     const connection = new Connection(messages);
@@ -1493,7 +1650,9 @@ export class EnvSession {
 
   _acknowledge(seq) {
     this._acknowledged = Math.max(this._acknowledged, seq);
-    while (this._kept.length > 0 && this._kept[0].seq <= this._acknowledged) this._keptBytes -= this._kept.shift().frame.length;
+    while (this._kept.length > 0 && this._kept[0].seq <= this._acknowledged) {
+      this._keptBytes -= this._kept.shift().frame.length;
+    }
   }
 
   _send(kind, re, write) {
@@ -1521,7 +1680,8 @@ export class EnvSession {
     this._received = seq;
     this._acknowledge(Math.max(ack, re));
     if (kind === Kind.GOODBYE || (kind === Kind.ERROR && body.fatal)) {
-      return this.end(body.code === 0 ? null : new RlayError(body.code, `the agent ended the session: ${shown(body.message)}`));
+      return this.end(body.code === 0 ? null
+        : new RlayError(body.code, `the agent ended the session: ${shown(body.message)}`));
     }
     const refusal = this._refusal(kind, body);
     if (refusal) return this._send(Kind.ERROR, seq, (w) => writeBody.error(w, { ...refusal, fatal: false }));
@@ -1532,10 +1692,18 @@ export class EnvSession {
   _refusal(kind, body) {
     const no = (code, message) => ({ code, message });
     const state = this._state;
-    if (kind === Kind.STEP_AGENTS || kind === Kind.RESULT_AGENTS) return no(ErrorCode.USAGE, "environments with many agents are not supported");
-    if (kind === Kind.MAKE) return state === "no env" ? null : no(ErrorCode.USAGE, "the environment is made already; one session makes one");
-    if (![Kind.RESET, Kind.STEP, Kind.RENDER, Kind.ATTRIBUTE, Kind.CLOSE].includes(kind)) throw malformed(`the agent sent ${KINDS.get(kind)} out of turn`);
-    if (state === "no env" || state === "making") return no(ErrorCode.USAGE, "the environment is not made yet; send Make first");
+    if (kind === Kind.STEP_AGENTS || kind === Kind.RESULT_AGENTS) {
+      return no(ErrorCode.USAGE, "environments with many agents are not supported");
+    }
+    if (kind === Kind.MAKE) {
+      return state === "no env" ? null : no(ErrorCode.USAGE, "the environment is made already; one session makes one");
+    }
+    if (![Kind.RESET, Kind.STEP, Kind.RENDER, Kind.ATTRIBUTE, Kind.CLOSE].includes(kind)) {
+      throw malformed(`the agent sent ${KINDS.get(kind)} out of turn`);
+    }
+    if (state === "no env" || state === "making") {
+      return no(ErrorCode.USAGE, "the environment is not made yet; send Make first");
+    }
     if (state !== "open") return no(ErrorCode.CLOSED, "the environment is closed");
     if (kind === Kind.CLOSE) return this._turn && no(ErrorCode.BUSY, "an answer is still owed; close after it");
     const { slots } = body;
@@ -1543,9 +1711,13 @@ export class EnvSession {
     if (slots.some((slot) => slot !== 0)) return no(ErrorCode.USAGE, "there is one slot, number 0");
     if (slots.length > 1) return no(ErrorCode.USAGE, "a slot is named twice in one request");
     if (this._turn) return no(ErrorCode.BUSY, "the slot still owes an answer");
-    if (kind === Kind.STEP && !this._wasReset) return no(ErrorCode.RESET_NEEDED, "Cannot call env.step() before calling env.reset()");
+    if (kind === Kind.STEP && !this._wasReset) {
+      return no(ErrorCode.RESET_NEEDED, "Cannot call env.step() before calling env.reset()");
+    }
     if (kind === Kind.ATTRIBUTE) return no(ErrorCode.USAGE, "this host offers no attributes");
-    if (kind === Kind.RENDER && this.renderMode === null) return no(ErrorCode.USAGE, "there is no render mode; the agent did not ask for one");
+    if (kind === Kind.RENDER && this.renderMode === null) {
+      return no(ErrorCode.USAGE, "there is no render mode; the agent did not ask for one");
+    }
     return null;
   }
 
@@ -1563,7 +1735,8 @@ export class EnvSession {
       const unknown = names?.find((known) => !this.options.kwargs.includes(known));
       if (!names) return refuse(ErrorCode.USAGE, "keyword arguments are a dict with names as keys");
       if (unknown !== undefined) {
-        return refuse(ErrorCode.USAGE, `no keyword argument '${shown(unknown)}' here; there are: ${this.options.kwargs.join(", ") || "none"}`);
+        return refuse(ErrorCode.USAGE,
+          `no keyword argument '${shown(unknown)}' here; there are: ${this.options.kwargs.join(", ") || "none"}`);
       }
       turn.make = new Make(body.envId, plain(body.kwargs), body.renderMode);
     } else if (kind === Kind.RESET) Object.assign(turn, { seed: body.seeds[0], options: given(body.options) });
@@ -1604,7 +1777,9 @@ export class EnvSession {
     if (kind === "render") return this._send(Kind.FRAMES, request, (w) => w.u64(1).u32(0).value(value));
     const isFirst = kind === "reset";
     const wanted = isFirst ? "[observation, info]" : "[observation, reward, terminated, truncated, info]";
-    if (!Array.isArray(value) || value.length !== (isFirst ? 2 : 5)) throw new TypeError(`${kind}() has to return ${wanted}`);
+    if (!Array.isArray(value) || value.length !== (isFirst ? 2 : 5)) {
+      throw new TypeError(`${kind}() has to return ${wanted}`);
+    }
     const [observation, reward, terminated, truncated] = isFirst ? [value[0], 0, false, false] : value;
     const info = value[value.length - 1] ?? {};
     if (!entriesOf(info)) throw new TypeError(`the info of ${kind}() is no object`);
@@ -1666,26 +1841,34 @@ function parseAddress(text, schemes, options = []) {
   if (!schemes.includes(scheme)) {
     throw no(`this client has no ${scheme}://; use ${schemes.map((known) => `${known}://`).join(", ")} at both ends`);
   }
-  if (scheme !== "tcp") return { scheme, url: text };
+  if (scheme !== "tcp") {
+    if (URL.canParse && !URL.canParse(text)) throw no("a WebSocket address is ws://host:port/path");
+    return { scheme, url: text };
+  }
   const place = /^(\[[0-9a-fA-F:.%]+\]|[^:[\]]+):(\d{1,5})$/.exec(rest);
   if (!place || Number(place[2]) > 65535) throw no("a tcp address is tcp://host:port");
   const given = Object.fromEntries((query ?? "").split("&").filter(Boolean).map((pair) => pair.split("=")));
   for (const name of Object.keys(given)) if (!options.includes(name)) throw no(`there is no option ${name} here`);
-  return { scheme, host: place[1].replace(/^\[|\]$/g, ""), shownHost: place[1], port: Number(place[2]), options: given };
+  const [, shownHost, port] = place;
+  return { scheme, host: shownHost.replace(/^\[|\]$/g, ""), shownHost, port: Number(port), options: given };
 }
 
 const isLoopback = (host) => host === "localhost" || host === "::1" || /^127(\.\d+){3}$/.test(host);
 
 /** Returns Node's module for TCP. Loaded only when it is used, so that browsers can load this file. */
 async function nodeNet() {
-  if (!globalThis.process?.versions?.node) throw new RlayError(ErrorCode.ADDRESS, "there is no TCP in a browser; use ws:// or wss://");
+  if (!globalThis.process?.versions?.node) {
+    throw new RlayError(ErrorCode.ADDRESS, "there is no TCP in a browser; use ws:// or wss://");
+  }
   // The names are put together so that bundlers for browsers do not look for these modules.
   const load = (name) => import(/* webpackIgnore: true */ /* @vite-ignore */ `node:${name}`);
   webcrypto ??= (await load("crypto")).webcrypto;
   return load("net");
 }
 
-/** Joins a socket of Node and a connection until one of them ends; `onClose` is told the socket's error then, if any. */
+/**
+ * Joins a socket of Node and a connection until one of them ends; `onClose` is told the socket's error then, if any.
+ */
 function joinSocket(socket, connection, onClose) {
   socket.setNoDelay(true);
   // Node sends ten probes at intervals of a second: a machine that vanished is noticed after 18 s.
@@ -1693,8 +1876,8 @@ function joinSocket(socket, connection, onClose) {
   let isEnding = false;
   let failure = null;
   const flush = () => {
-    // Stops reading from a peer that does not read.
-    for (let bytes; (bytes = connection.take()); ) if (!socket.write(bytes)) socket.pause();
+    // Stops reading from a peer that does not read, and does not wait for it for ever. Node says so the second time.
+    for (let bytes; (bytes = connection.take()); ) if (!socket.write(bytes)) socket.pause().setTimeout(STUCK_TIME / 2);
     if (connection.isAborted) socket.destroy();
     else if (connection.isFinished && !isEnding) {
       isEnding = true;
@@ -1712,7 +1895,8 @@ function joinSocket(socket, connection, onClose) {
     socket.resetAndDestroy();
   });
   socket.on("data", (bytes) => connection.receive(bytes));
-  socket.on("drain", () => socket.resume());
+  socket.on("drain", () => socket.resume().setTimeout(0));
+  socket.on("timeout", () => socket.destroy());
   socket.on("error", (error) => (failure = error));
   socket.on("close", () => {
     clearTimeout(deadline);
@@ -1731,7 +1915,7 @@ function joinWebSocket(socket, connection, onClose) {
     for (let bytes; (bytes = connection.take()); ) socket.send(bytes);
     if (connection.isFinished) socket.close(1000);
     // Such a socket cannot be paused.
-    else if (socket.bufferedAmount > 2 ** 27) connection.lost();
+    else if (socket.bufferedAmount > 2 * Math.max(2 ** 26, connection._reader.limit)) connection.lost();
   };
   const deadline = boundHandshake(connection);
   connection.onOutput = flush;
@@ -1761,7 +1945,8 @@ const isPolled = (env) => typeof env?.step !== "function";
 class Backend {
   constructor(make, address, options) {
     if (typeof make !== "function") throw new TypeError("a backend takes a function that makes an environment");
-    Object.assign(this, { address, options: checkedOptions(options), _make: make, _server: null, _isClosed: false });
+    Object.assign(this, { address, options: checkedOptions(options), _make: make, _server: null });
+    Object.assign(this, { _hasStarted: false, _isClosed: false });
     /** Each session, with a promise of its end; how many in a row came to nothing. */
     Object.assign(this, { _sessions: new Map(), _failures: 0 });
     Object.assign(this, { _turns: [], _said: new Map(), _wake: () => {} });
@@ -1774,14 +1959,26 @@ class Backend {
     return null;
   }
 
-  /** Admits no agent any more, ends every session, and returns once their environments are closed. */
+  /**
+   * Admits no agent any more, ends every session, and returns once their environments are closed, or after two seconds:
+   * one of them may be in the middle of a step, or be what calls this.
+   */
   async close() {
     this._isClosed = true;
     this._server?.close();
     const ends = [...this._sessions.values()];
     for (const session of this._sessions.keys()) session.goodbye();
     this._wake();
-    await Promise.all(ends);
+    let timer;
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, CLOSE_TIME)));
+    await Promise.race([Promise.all(ends), late]);
+    clearTimeout(timer);
+  }
+
+  /** Throws where the backend has been started already. */
+  _start() {
+    if (this._hasStarted) throw new RlayError(ErrorCode.USAGE, "the backend was started already");
+    this._hasStarted = true;
   }
 
   /** Waits until `isSo`, which is asked again after each change of the sessions. */
@@ -1789,12 +1986,20 @@ class Backend {
     while (!isSo()) await new Promise((resolve) => (this._wake = resolve));
   }
 
-  /** Logs `text` the first, tenth, hundredth… time, for peers can repeat anything. */
   _log(text) {
+    try {
+      this.options.log?.(`${this.address}: ${text}`);
+    } catch {
+      // A log that fails is not to end a session, and there is nowhere to say so.
+    }
+  }
+
+  /** Logs `text` the first, tenth, hundredth… time, for peers can repeat anything. */
+  _logSeldom(text) {
     if (this._said.size > 1000) this._said.clear();
     const times = (this._said.get(text) ?? 0) + 1;
     this._said.set(text, times);
-    if (/^10*$/.test(String(times))) this.options.log(`${this.address}: ${text}${times > 1 ? ` (${times} times so far)` : ""}`);
+    if (/^10*$/.test(String(times))) this._log(`${text}${times > 1 ? ` (${times} times so far)` : ""}`);
   }
 
   /** Hosts a session until it is over. */
@@ -1803,7 +2008,7 @@ class Backend {
     this._sessions.set(session, new Promise((resolve) => (whenOver = resolve)));
     let env = null; // while it is open
     let isBusy = false;
-    const failed = (error) => this._log(`the environment failed: ${error?.stack ?? error}`);
+    const failed = (error) => this._logSeldom(`the environment failed: ${said(error?.stack ?? error)}`);
     const close = async () => {
       const closing = env;
       env = null;
@@ -1830,7 +2035,7 @@ class Backend {
           const answer = isPromise(asked) ? await asked : asked;
           if (turn.kind === "make") env = answer;
           turn.reply(answer);
-          if (turn.kind === "make" && session.env) this.options.log(`${this.address}: an agent joined`);
+          if (turn.kind === "make" && session.env) this._log("an agent joined");
         } catch (error) {
           failed(error);
           turn.fail(error);
@@ -1850,8 +2055,8 @@ class Backend {
 
   _ended(session) {
     const { env, error, steps } = session;
-    if (env) this.options.log(`${this.address}: the agent left after ${steps} steps${error ? `: ${error.message}` : ""}`);
-    else if (error && !this._isClosed) this._log(`a session ended before it began: ${error.message}`);
+    if (env) this._log(`the agent left after ${steps} steps${error ? `: ${error.message}` : ""}`);
+    else if (error && !this._isClosed) this._logSeldom(`a session ended before it began: ${error.message}`);
     this._failures = steps > 0 || !error ? 0 : this._failures + 1;
     this._sessions.delete(session);
     this._wake();
@@ -1868,13 +2073,16 @@ export class ServerBackend extends Backend {
     this._place = parseAddress(address, ["tcp"], ["insecure_allow_remote"]);
     const { host, options: given } = this._place;
     if (!isLoopback(host) && this.options.token === null && given.insecure_allow_remote !== "yes") {
-      const remedy = "listen on 127.0.0.1, set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes";
-      throw new RlayError(ErrorCode.ADDRESS, `${address}: other machines can dial this address, and there is no token; ${remedy}`);
+      const why = "other machines can dial this address, and there is no token; listen on 127.0.0.1, "
+        + "set a token (RLAY_TOKEN, at both ends), or append ?insecure_allow_remote=yes";
+      throw new RlayError(ErrorCode.ADDRESS, `${address}: ${why}`);
     }
   }
 
   /** Listens; from then on `address` has the real port. Rejects with Node's error if the port is taken. */
   async start() {
+    this._start();
+    if (this._isClosed) throw new RlayError(ErrorCode.CLOSED, "the backend was closed; make another one");
     const net = await nodeNet();
     const acceptor = new Acceptor(this.options);
     acceptor.onSession = (session) => {
@@ -1882,25 +2090,31 @@ export class ServerBackend extends Backend {
       this._host(session);
       session.onLost = () => this._expire(session);
     };
+    let handshakes = []; // the oldest first
     const server = net.createServer((socket) => {
       const connection = acceptor.accept();
+      handshakes = handshakes.filter((other) => !other.isOpen && !other.isAborted && !other.isFinished);
+      handshakes.push(connection);
+      // An honest handshake takes milliseconds.
+      if (handshakes.length > HANDSHAKES) handshakes.shift().abort(connectionLost("another dialer needs the place"));
       joinSocket(socket, connection, () => {
         const { isOpen, error } = connection;
-        if (!isOpen && error.code !== ErrorCode.CONNECTION_LOST) this._log(`refused a peer: ${error.message}`);
+        if (!isOpen && error.code !== ErrorCode.CONNECTION_LOST) this._logSeldom(`refused a peer: ${error.message}`);
       });
     });
     // Peers that say nothing are not to take every descriptor.
     server.maxConnections = this.options.maxSessions + 128;
     const { host, port, shownHost } = this._place;
     await new Promise((resolve, reject) => server.once("error", reject).listen({ host, port }, resolve));
-    server.on("error", (error) => this._log(error.message));
+    server.on("error", (error) => this._logSeldom(error.message));
     this._server = server;
     this.address = `tcp://${shownHost}:${server.address().port}`;
+    if (this._isClosed) server.close();
   }
 
   /** Listens and serves until `close()`. */
   async run() {
-    if (!this._server) await this.start();
+    if (!this._hasStarted && !this._isClosed) await this.start();
     await this._until(() => this._isClosed && this._sessions.size === 0);
   }
 
@@ -1915,13 +2129,16 @@ export class ServerBackend extends Backend {
 }
 
 /**
- * Dials `rlay.ServerEnv` at `tcp://host:port` (Node.js), `ws://` or `wss://` (browsers), and again after each session. A
- * program that an agent has launched leaves the address out. One session waits for an agent, up to `maxSessions` play.
+ * Dials `rlay.ServerEnv` at `tcp://host:port` (Node.js), `ws://` or `wss://` (browsers), and again after each session.
+ * A program that an agent has launched leaves the address out. One session waits for an agent, up to `maxSessions`
+ * play.
  */
 export class ClientBackend extends Backend {
   constructor(make, address = globalThis.process?.env?.RLAY_ADDRESS, options = {}) {
     super(make, address, options);
-    if (address === undefined) throw new RlayError(ErrorCode.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set");
+    if (address === undefined) {
+      throw new RlayError(ErrorCode.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set");
+    }
     this._place = parseAddress(address, ["tcp", "ws", "wss"]);
     this._isLaunched = address === globalThis.process?.env?.RLAY_ADDRESS;
     this._hasDialed = false;
@@ -1929,19 +2146,27 @@ export class ClientBackend extends Backend {
 
   /** Begins to dial, and returns at once. What `run()` would throw is logged. */
   async start() {
-    this.run().catch((error) => this._log(error.message));
+    this._start();
+    this._dialOn().catch((error) => this._log(error.message));
   }
 
   /**
-   * Dials and hosts until `close()`, or until the agent that has launched this program is gone. Throws a RlayError where
-   * trying again is pointless: another token, another release, no RLay there.
+   * Dials and hosts until `close()`, or until the agent that has launched this program is gone. Throws a RlayError
+   * where trying again is pointless: another token, another release, no RLay there.
    */
   async run() {
+    this._start();
+    await this._dialOn();
+  }
+
+  async _dialOn() {
     const isSpare = (session) => session.env === null;
     const hasRoom = () => this._sessions.size < this.options.maxSessions && ![...this._sessions.keys()].some(isSpare);
     while (!this._isClosed) {
       await this._until(() => this._isClosed || hasRoom());
-      if (this._hasDialed) await sleep(Math.min(FIRST_PAUSE * 2 ** Math.max(this._failures - 1, 0), LONGEST_IDLE_PAUSE));
+      if (this._hasDialed) {
+        await sleep(Math.min(FIRST_PAUSE * 2 ** Math.max(this._failures - 1, 0), LONGEST_IDLE_PAUSE));
+      }
       if (this._isClosed) break;
       const session = new EnvSession(this.options);
       this._host(session);
@@ -1967,7 +2192,7 @@ export class ClientBackend extends Backend {
       } catch (error) {
         if (![ErrorCode.CONNECTION_LOST, ErrorCode.BUSY].includes(error.code)) throw error;
         if (this._isLaunched && this._hasDialed && error.isRefused) session.end(null);
-        else if (pause > LONGEST_PAUSE / 2) this._log(`no agent takes the session yet: ${error.message}`);
+        else if (pause > LONGEST_PAUSE / 2) this._logSeldom(`no agent takes the session yet: ${error.message}`);
         if (!session.isOver) await sleep(pause);
       }
     }
@@ -2000,7 +2225,8 @@ export class ClientBackend extends Backend {
     const { scheme, host, port, url } = this._place;
     const net = scheme === "tcp" ? await nodeNet() : null;
     if (!net && !globalThis.WebSocket) {
-      throw new RlayError(ErrorCode.ADDRESS, `${url}: this runtime has no WebSocket; Node.js has it from version 22 on. Use tcp:// in Node.js`);
+      throw new RlayError(ErrorCode.ADDRESS,
+        `${url}: this runtime has no WebSocket; Node.js has it from version 22 on. Use tcp:// in Node.js`);
     }
     const connection = session.dial({ messages: !net });
     await new Promise((resolve, reject) => {

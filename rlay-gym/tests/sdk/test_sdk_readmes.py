@@ -44,9 +44,9 @@ READMES = {
     "csharp": Readme(
         "csharp",
         "Guess.cs",
-        "mcs -r:System.Numerics.dll -out:guess.exe Guess.cs Rlay.cs",
+        "mcs -r:System.Numerics.dll -out:guess.exe Guess.cs Rlay/*.cs",
         ("mono", "guess.exe"),
-        (f"{SDK}/csharp/Runtime/Rlay.cs",),
+        (f"{SDK}/csharp/Runtime/Rlay",),
     ),
     "java": Readme(
         "java",

@@ -114,7 +114,8 @@ public final class Game {
             board[cell] = (byte) random.next();
             lamps();
             boolean terminated = x > 2 || x < -2 || fuel == 0;
-            Map<String, Object> info = Value.dict("t", t, "speed", Math.abs(v), "far", x > 1 || x < -1, "name", "drift – é漢🎲");
+            Map<String, Object> info = Value.dict("t", t, "speed", Math.abs(v), "far", x > 1 || x < -1,
+                "name", "drift – é漢🎲");
             return new StepResult(observation(), 1 - x * x, terminated, t >= 100, info);
         }
 
@@ -125,7 +126,8 @@ public final class Game {
         }
 
         private Object observation() {
-            return Value.dict("board", board, "dials", dials, "fuel", fuel, "lights", lights, "position", new double[] {x, v});
+            return Value.dict("board", board, "dials", dials, "fuel", fuel, "lights", lights,
+                "position", new double[] {x, v});
         }
 
         @Override
@@ -152,7 +154,8 @@ public final class Game {
         new Space.MultiDiscrete(new long[] {3, 5, 2}, new long[] {0, -1, 7}),
         new Space.Text(1, 12, "aé漢🎲 b"),
         new Space.Tuple(new Space.Discrete(3), new Space.Box(0, 1, Dtype.FLOAT64, 2)),
-        new Space.Dict().with("a", new Space.Discrete(2)).with("b", new Space.Tuple(new Space.MultiBinary(3), new Space.Text(4))),
+        new Space.Dict().with("a", new Space.Discrete(2))
+            .with("b", new Space.Tuple(new Space.MultiBinary(3), new Space.Text(4))),
         new Space.Sequence(new Space.Box(0, 1, Dtype.FLOAT32, 2)),
         new Space.Sequence(new Space.Discrete(4), true),
         new Space.Graph(new Space.Box(-1, 1, Dtype.FLOAT32, 3), new Space.Discrete(4)),
@@ -247,7 +250,8 @@ public final class Game {
         for (int i = 0; i + 1 < args.length; i += 2) {
             given.put(args[i], args[i + 1]);
         }
-        Options options = new Options().kwargs("case").maxSessions(Integer.parseInt(given.getOrDefault("--sessions", "1")));
+        Options options = new Options().kwargs("case").maxSessions(
+            Integer.parseInt(given.getOrDefault("--sessions", "1")));
         if (given.containsKey("--listen")) {
             try (Backend backend = new ServerBackend(Game::make, given.get("--listen"), options)) {
                 backend.start();

@@ -37,7 +37,8 @@ public final class Units {
     }
 
     private static void addresses() {
-        for (String address : new String[] {"unix:///tmp/x", "shm://x", "tcp://h", "tcp://h:70000", "h:1", "tcp://h:1?x=y", "tcp://0.0.0.0:0"}) {
+        for (String address : new String[] {"unix:///tmp/x", "shm://x", "tcp://h", "tcp://h:70000", "h:1",
+            "tcp://h:1?x=y", "tcp://0.0.0.0:0"}) {
             refuses(address, () -> new ServerBackend(make -> null, address, new Options().token(null)));
         }
         new ServerBackend(make -> null, "tcp://[::1]:0", new Options().token(null));
@@ -54,7 +55,10 @@ public final class Units {
         }
     }
 
-    /** A session whose peer acknowledges nothing keeps a bounded number of frames, and one that says nothing has no turn. */
+    /**
+     * A session whose peer acknowledges nothing keeps a bounded number of frames, and one that says nothing has no
+     * turn.
+     */
     private static void sessions() {
         EnvSession session = new EnvSession(new Options().token(null));
         Connection dialed = session.dial();

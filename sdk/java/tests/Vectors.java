@@ -20,7 +20,9 @@ import rlay.Value.Opaque;
 import rlay.Value.Scalar;
 import rlay.Value.TupleValue;
 
-/** The program `vectors` of sdk/tests/GAME.md: reads lines about bytes, and answers what they mean and are written as. */
+/**
+ * The program `vectors` of sdk/tests/GAME.md: reads lines about bytes, and answers what they mean and are written as.
+ */
 public final class Vectors {
     /** Maps are objects here, Lists are lists, and Unsigned is a number. */
     private static final class Json {
@@ -48,7 +50,8 @@ public final class Vectors {
             } else if (x instanceof String) {
                 out.append('"');
                 for (char c : ((String) x).toCharArray()) {
-                    out.append(c < ' ' || c == '"' || c == '\\' || c > '~' ? String.format("\\u%04x", (int) c) : String.valueOf(c));
+                    out.append(c < ' ' || c == '"' || c == '\\' || c > '~' ? String.format("\\u%04x", (int) c)
+                        : String.valueOf(c));
                 }
                 out.append('"');
             } else {
@@ -79,7 +82,8 @@ public final class Vectors {
     }
 
     private static Object unsigned(long x) {
-        return Long.toUnsignedString(x).equals(Long.toString(x)) ? (Object) x : new BigInteger(Long.toUnsignedString(x));
+        return Long.toUnsignedString(x).equals(Long.toString(x)) ? (Object) x
+            : new BigInteger(Long.toUnsignedString(x));
     }
 
     private static List<Object> unsigned(long[] numbers) {
@@ -102,7 +106,7 @@ public final class Vectors {
     }
 
     private static Map<String, Object> dtype(Dtype dtype) {
-        String name = dtype.toString().replace(">", "").replaceAll("^(int|float)", "$1").replace("uint", "u").replace("int", "i").replace("float", "f");
+        String name = dtype.toString().replace(">", "").replace("uint", "u").replace("int", "i").replace("float", "f");
         return map("dtype", name, "big_endian", dtype.isBig());
     }
 
@@ -147,7 +151,8 @@ public final class Vectors {
             return map("Scalar", array(scalar.dtype, new long[0], data.array()));
         } else if (x instanceof GraphInstance) {
             GraphInstance graph = (GraphInstance) x;
-            return map("Graph", map("nodes", value(graph.nodes), "edges", value(graph.edges), "edge_links", value(graph.edgeLinks)));
+            return map("Graph", map("nodes", value(graph.nodes), "edges", value(graph.edges),
+                "edge_links", value(graph.edgeLinks)));
         }
         Opaque opaque = (Opaque) x;
         return map("Opaque", map("type_name", opaque.typeName, "repr", opaque.repr));
@@ -166,14 +171,18 @@ public final class Vectors {
                 }
                 case 1: {
                     Dtype dtype = r.dtype();
-                    return new Space.Discrete(r.u64(), r.u64(), dtype);
+                    return new Space.Discrete(dtype, r.u64(), r.u64());
                 }
                 case 2: return new Space.MultiBinary(r.numbers(), r.flag());
                 case 3: {
                     Dtype dtype = r.dtype();
                     return new Space.MultiDiscrete(dtype, r.numbers(), r.numbers(), r.numbers());
                 }
-                case 4: return new Space.Text(r.u64(), r.u64(), r.text());
+                case 4: {
+                    long least = r.u64();
+                    long most = r.u64();
+                    return new Space.Text(r.text(), least, most);
+                }
                 case 5: return new Space.Tuple(r.list(4, () -> readSpace(r)).toArray(new Space[0]));
                 case 6: {
                     Map<Object, Space> members = new LinkedHashMap<>();
@@ -226,17 +235,21 @@ public final class Vectors {
             return map("Box", json);
         } else if (x instanceof Space.Discrete) {
             Space.Discrete discrete = (Space.Discrete) x;
-            return map("Discrete", map("dtype", dtype(discrete.dtype).get("dtype"), "n", unsigned(discrete.n), "start", discrete.start));
+            return map("Discrete",
+                map("dtype", dtype(discrete.dtype).get("dtype"), "n", unsigned(discrete.n), "start", discrete.start));
         } else if (x instanceof Space.MultiBinary) {
-            return map("MultiBinary", map("shape", unsigned(((Space.MultiBinary) x).shape()), "n_is_int", ((Space.MultiBinary) x).isInt));
+            return map("MultiBinary",
+                map("shape", unsigned(((Space.MultiBinary) x).shape()), "n_is_int", ((Space.MultiBinary) x).isInt));
         } else if (x instanceof Space.MultiDiscrete) {
             Space.MultiDiscrete multi = (Space.MultiDiscrete) x;
             Map<String, Object> json = dtype(multi.dtype());
-            json.putAll(map("shape", unsigned(multi.shape()), "nvec", signed(multi.nvec), "start", signed(multi.start)));
+            json.putAll(map("shape", unsigned(multi.shape()), "nvec", signed(multi.nvec),
+                "start", signed(multi.start)));
             return map("MultiDiscrete", json);
         } else if (x instanceof Space.Text) {
             Space.Text text = (Space.Text) x;
-            return map("Text", map("min_length", unsigned(text.minLength), "max_length", unsigned(text.maxLength), "charset", text.charset));
+            return map("Text", map("min_length", unsigned(text.minLength), "max_length", unsigned(text.maxLength),
+                "charset", text.charset));
         } else if (x instanceof Space.Tuple) {
             return map("Tuple", spaces(((Space.Tuple) x).spaces()));
         } else if (x instanceof Space.Dict) {
@@ -244,7 +257,8 @@ public final class Vectors {
             ((Space.Dict) x).spaces().forEach((key, member) -> pairs.add(Arrays.asList(value(key), space(member))));
             return map("Dict", pairs);
         } else if (x instanceof Space.Sequence) {
-            return map("Sequence", map("space", space(((Space.Sequence) x).space), "stack", ((Space.Sequence) x).isStacked));
+            return map("Sequence",
+                map("space", space(((Space.Sequence) x).space), "stack", ((Space.Sequence) x).isStacked));
         } else if (x instanceof Space.Graph) {
             Space.Graph graph = (Space.Graph) x;
             return map("Graph", map("node", space(graph.node), "edge", graph.edge == null ? null : space(graph.edge)));
@@ -258,7 +272,8 @@ public final class Vectors {
         if (message.body == null) {
             return "unread";
         }
-        Map<String, Object> json = map("kind", null, "seq", unsigned(message.seq), "ack", unsigned(message.ack), "re", unsigned(message.re));
+        Map<String, Object> json = map("kind", null, "seq", unsigned(message.seq), "ack", unsigned(message.ack),
+            "re", unsigned(message.re));
         Writer w = new Writer(1 << 26).header(message.kind, message.seq, message.ack, message.re);
         Object body;
         String kind;
@@ -266,9 +281,11 @@ public final class Vectors {
             case Message.HELLO: {
                 Message.Hello hello = (Message.Hello) message.body;
                 kind = "Hello";
-                body = map("wire_min", hello.wireMin, "wire_max", hello.wireMax, "role", hello.role == 0 ? "Agent" : "Env", "auth", hello.auth,
-                    "features", unsigned(hello.features), "max_frame", unsigned(hello.maxFrame), "peer", hello.peer, "nonce", bytes(hello.nonce),
-                    "resume", hello.ticket == null ? null : map("ticket", bytes(hello.ticket), "received", unsigned(hello.received)));
+                body = map("wire_min", hello.wireMin, "wire_max", hello.wireMax,
+                    "role", hello.role == 0 ? "Agent" : "Env", "auth", hello.auth,
+                    "features", unsigned(hello.features), "max_frame", unsigned(hello.maxFrame), "peer", hello.peer,
+                    "nonce", bytes(hello.nonce), "resume", hello.ticket == null ? null
+                        : map("ticket", bytes(hello.ticket), "received", unsigned(hello.received)));
                 w = hello.write();
                 break;
             }
@@ -281,15 +298,18 @@ public final class Vectors {
             case Message.WELCOME: {
                 Message.Welcome welcome = (Message.Welcome) message.body;
                 kind = "Welcome";
-                body = map("wire", welcome.wire, "features", unsigned(welcome.features), "max_frame", unsigned(welcome.maxFrame), "peer", welcome.peer,
-                    "proof", bytes(welcome.proof), "ticket", bytes(welcome.ticket), "received", welcome.received == null ? null : unsigned(welcome.received));
+                body = map("wire", welcome.wire, "features", unsigned(welcome.features),
+                    "max_frame", unsigned(welcome.maxFrame), "peer", welcome.peer,
+                    "proof", bytes(welcome.proof), "ticket", bytes(welcome.ticket),
+                    "received", welcome.received == null ? null : unsigned(welcome.received));
                 w = welcome.write();
                 break;
             }
             case Message.REJECT: {
                 Message.Reject reject = (Message.Reject) message.body;
                 kind = "Reject";
-                body = map("code", reject.code, "wire_min", reject.wireMin, "wire_max", reject.wireMax, "message", reject.message);
+                body = map("code", reject.code, "wire_min", reject.wireMin, "wire_max", reject.wireMax,
+                    "message", reject.message);
                 w = reject.write();
                 break;
             }
@@ -303,7 +323,8 @@ public final class Vectors {
             case Message.ERROR: {
                 Message.Failure failure = (Message.Failure) message.body;
                 kind = "Error";
-                Object told = map("error_type", failure.errorType, "message", failure.message, "traceback", failure.traceback);
+                Object told = map("error_type", failure.errorType, "message", failure.message,
+                    "traceback", failure.traceback);
                 body = map("code", failure.code, "fatal", failure.isFatal, "slots", failure.slots, "failure", told);
                 failure.write(w);
                 break;
@@ -311,9 +332,11 @@ public final class Vectors {
             case Message.MAKE: {
                 Message.MakeBody make = (Message.MakeBody) message.body;
                 kind = "Make";
-                body = map("env_id", make.envId, "kwargs", value(make.kwargs), "render_mode", make.renderMode, "slots", make.slots,
+                body = map("env_id", make.envId, "kwargs", value(make.kwargs), "render_mode", make.renderMode,
+                    "slots", make.slots,
                     "autoreset_mode", new String[] {"Disabled", "NextStep", "SameStep"}[make.autoreset]);
-                w.option(make.envId, w::text).value(make.kwargs).option(make.renderMode, w::text).u32(make.slots).u8(make.autoreset);
+                w.option(make.envId, w::text).value(make.kwargs).option(make.renderMode, w::text);
+                w.u32(make.slots).u8(make.autoreset);
                 break;
             }
             case Message.RESET: {
@@ -335,7 +358,8 @@ public final class Vectors {
                 kind = "Step";
                 if (step.wrong != null) { throw step.wrong; }
                 body = step.slots;
-                json.put("payload", step.packed == null ? map("Values", values(step.values)) : map("Packed", hex(step.packed)));
+                json.put("payload", step.packed == null ? map("Values", values(step.values))
+                    : map("Packed", hex(step.packed)));
                 w.list(step.slots, w::u32);
                 if (step.packed == null) {
                     w.u32(1);

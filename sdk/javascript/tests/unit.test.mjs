@@ -7,7 +7,8 @@ import { createServer } from "node:http";
 import test from "node:test";
 import * as rlay from "../rlay.mjs";
 
-const { Acceptor, Box, ClientBackend, Discrete, EnvSession, ErrorCode, Float, Kind, NdArray, Reader, Scalar, Writer, tuple } = rlay;
+const { Acceptor, Box, ClientBackend, Discrete, EnvSession, ErrorCode, Float, Kind, NdArray, Reader, Scalar, Writer,
+  tuple } = rlay;
 
 const log = () => {};
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
@@ -25,9 +26,11 @@ class Agent {
   }
 
   hello = (resume = null, features = 1n) =>
-    rlay.handshakeFrames.hello({ role: 0, auth: 0, features: features | (resume ? 2n : 0n), maxFrame: 2 ** 20, peer: "test", nonce: null, resume });
+    rlay.handshakeFrames.hello({ role: 0, auth: 0, features: features | (resume ? 2n : 0n), maxFrame: 2 ** 20,
+      peer: "test", nonce: null, resume });
   make = () => this.frame(Kind.MAKE, (w) => w.u8(0).value({}).u8(0).u32(1).u8(0));
-  reset = (seed) => this.frame(Kind.RESET, (w) => w.u64(1).u32(0).option(seed, (x) => w.blob(Uint8Array.from(x))).value(null));
+  reset = (seed) => this.frame(Kind.RESET,
+    (w) => w.u64(1).u32(0).option(seed, (x) => w.blob(Uint8Array.from(x))).value(null));
   step = (action) => this.frame(Kind.STEP, (w) => w.u64(1).u32(0).payload(new Discrete(3), [action]));
 
   /** Takes what a connection has to send; returns the kinds of the frames. */
@@ -61,7 +64,8 @@ function opened(options = {}) {
 test("the proofs of the specification's example", () => {
   const vectors = JSON.parse(readFileSync(new URL("../../../docs/vectors/frames.json", import.meta.url), "utf8"));
   const bytes = (name) => Buffer.from(vectors.find((vector) => vector.name === name).hex, "hex");
-  const proof = (side) => hex(rlay.prove("an example of a token", side, bytes("frame/hello/with-a-token"), bytes("frame/challenge")));
+  const proof = (side) =>
+    hex(rlay.prove("an example of a token", side, bytes("frame/hello/with-a-token"), bytes("frame/challenge")));
   assert.equal(proof("dialer"), "1d6462f8c092fbb5b541bd2397560dada28f9ee137d5197fccf28ed1aea0e28c");
   assert.equal(proof("listener"), "eeb8851b16b62ba77be84eec8cc9cde2ddebbfdb20adf41d2f662494214320b2");
   for (const length of [0, 55, 56, 64, 1000]) {
@@ -81,22 +85,26 @@ test("which numbers are ints and which are floats", () => {
   for (const bits of [0, 1, 0x3ff, 0x400, 0x3c00, 0x7bff, 0x7c00, 0x8001, 0xc000]) {
     assert.equal(rlay.toFloat16(rlay.fromFloat16(bits)), bits);
   }
-  assert.deepEqual([1 + 2 ** -11, 1 + 3 * 2 ** -11, 65519, 65520, 2 ** -25].map(rlay.toFloat16), [0x3c00, 0x3c02, 0x7bff, 0x7c00, 0]);
+  assert.deepEqual([1 + 2 ** -11, 1 + 3 * 2 ** -11, 65519, 65520, 2 ** -25].map(rlay.toFloat16),
+    [0x3c00, 0x3c02, 0x7bff, 0x7c00, 0]);
 });
 
 test("what is given is plain, and what is returned is fitted", () => {
-  assert.deepEqual(rlay.plain(new Map([["a", new Float(2)], ["b", [new Scalar("int64", 3), tuple(new Scalar("bool", true))]]])), {
+  assert.deepEqual(rlay.plain(
+    new Map([["a", new Float(2)], ["b", [new Scalar("int64", 3), tuple(new Scalar("bool", true))]]])), {
     a: 2,
     b: [3, tuple(true)],
   });
   assert.equal(Object.getPrototypeOf(rlay.plain(new Map([["__proto__", new Map()]]))), Object.prototype);
-  const space = new rlay.Dict({ image: new Box(0, 255, [1, 2], "uint8"), flags: new Box(0, 1, [2], "bool"), pair: new rlay.Tuple([new Discrete(2)]) });
+  const space = new rlay.Dict({ image: new Box(0, 255, [1, 2], "uint8"), flags: new Box(0, 1, [2], "bool"),
+    pair: new rlay.Tuple([new Discrete(2)]) });
   const fitted = rlay.fit(space, { pair: [1], flags: new Uint8Array([5, 0]), image: [[1, 2]] });
   const w = new Writer();
   assert.ok(rlay.pack(w, space, [fitted], w.at));
   assert.deepEqual([...fitted.keys()], ["image", "flags", "pair"]);
   assert.deepEqual([...fitted.get("flags")], [true, false]);
-  assert.throws(() => rlay.fit(space, { pair: [1], flags: [1], image: [[1, 2]] }), /the observation\.flags: 1 elements/);
+  const short = { pair: [1], flags: [1], image: [[1, 2]] };
+  assert.throws(() => rlay.fit(space, short), /the observation\.flags: 1 elements/);
   assert.throws(() => rlay.fit(space, { pair: [1], flags: [1, 0], image: [[1, 300]] }), /uint8 cannot hold 300/);
   assert.throws(() => new Writer().value(() => 1), /can hold a function/);
 });
@@ -160,7 +168,8 @@ test("a lost connection is taken over, and every request is carried out once", (
   assert.ok(late.isAborted && !session.isOver && !second.isAborted);
   const wrong = acceptor.accept();
   wrong.receive(agent.hello({ ticket: new Uint8Array(32), received: 0 }));
-  assert.deepEqual([agent.take(wrong), rlay.readFrame(agent.last).body.code], [[Kind.REJECT], ErrorCode.CONNECTION_LOST]);
+  assert.deepEqual([agent.take(wrong), rlay.readFrame(agent.last).body.code],
+    [[Kind.REJECT], ErrorCode.CONNECTION_LOST]);
   again(99);
   assert.ok(session.isOver);
 });
@@ -192,10 +201,13 @@ test("addresses and options that make no sense", () => {
 async function webSocketPeer(take) {
   const server = createServer();
   server.on("upgrade", (request, socket) => {
-    const accept = createHash("sha1").update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+    const accept = createHash("sha1").update(
+      `${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+    const head = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"];
+    socket.write([...head, `Sec-WebSocket-Accept: ${accept}`, "", ""].join("\r\n"));
     const send = (bytes, opcode = 2) => {
-      const head = bytes.length < 126 ? [0x80 | opcode, bytes.length] : [0x80 | opcode, 126, bytes.length >> 8, bytes.length & 255];
+      const head = bytes.length < 126 ? [0x80 | opcode, bytes.length]
+        : [0x80 | opcode, 126, bytes.length >> 8, bytes.length & 255];
       socket.write(Buffer.concat([Buffer.from(head), bytes]));
     };
     let left = Buffer.alloc(0);
@@ -219,7 +231,8 @@ async function webSocketPeer(take) {
   return server;
 }
 
-test("the poll form, over WebSocket", { skip: !globalThis.WebSocket && "needs Node.js 22 or --experimental-websocket" }, async () => {
+test("the poll form, over WebSocket", { skip: !globalThis.WebSocket && "needs Node.js 22 or --experimental-websocket" },
+  async () => {
   const agent = new Agent();
   let ticket;
   let peer;
@@ -271,5 +284,6 @@ test("the poll form, over WebSocket", { skip: !globalThis.WebSocket && "needs No
 });
 
 test("without WebSocket the error says what to use", { skip: globalThis.WebSocket && "there is one" }, async () => {
-  await assert.rejects(new ClientBackend(() => spaces(), "ws://127.0.0.1:1", { log, token: null }).run(), /no WebSocket.*tcp:/s);
+  const backend = new ClientBackend(() => spaces(), "ws://127.0.0.1:1", { log, token: null });
+  await assert.rejects(backend.run(), /no WebSocket.*tcp:/s);
 });

@@ -1,4 +1,6 @@
-/** The program `vectors` of sdk/tests/GAME.md: reads lines about bytes, and answers what they mean and are written as. */
+/**
+ * The program `vectors` of sdk/tests/GAME.md: reads lines about bytes, and answers what they mean and are written as.
+ */
 
 import { createInterface } from "node:readline";
 import * as rlay from "../rlay.mjs";
@@ -51,7 +53,9 @@ function value(x) {
   if (x instanceof Uint8Array) return { Bytes: hex(x) };
   if (x instanceof NdArray) return { Array: array(x.dtype, x.shape, x.data) };
   if (x instanceof Scalar) return { Scalar: array(x.dtype, [], x.data) };
-  if (x instanceof GraphInstance) return { Graph: { nodes: value(x.nodes), edges: value(x.edges), edge_links: value(x.edgeLinks) } };
+  if (x instanceof GraphInstance) {
+    return { Graph: { nodes: value(x.nodes), edges: value(x.edges), edge_links: value(x.edgeLinks) } };
+  }
   if (x instanceof Opaque) return { Opaque: { type_name: x.typeName, repr: x.repr } };
   throw new Error("no value");
 }
@@ -117,12 +121,17 @@ function readSpace(r) {
 function space(x) {
   const bound = ({ isUniform, values, bounded }) => {
     const flags = Array.from(bounded, Boolean);
-    return isUniform ? { Uniform: { value: hex(values), bounded: flags[0] } } : { Each: { values: hex(values), bounded: flags } };
+    return isUniform ? { Uniform: { value: hex(values), bounded: flags[0] } }
+      : { Each: { values: hex(values), bounded: flags } };
   };
-  if (x instanceof rlay.Box) return { Box: { ...dtype(x.dtype), shape: x.shape, low: bound(x.low), high: bound(x.high) } };
+  if (x instanceof rlay.Box) {
+    return { Box: { ...dtype(x.dtype), shape: x.shape, low: bound(x.low), high: bound(x.high) } };
+  }
   if (x instanceof rlay.Discrete) return { Discrete: { dtype: dtype(x.dtype).dtype, n: x.n, start: x.start } };
   if (x instanceof rlay.MultiBinary) return { MultiBinary: { shape: x.shape, n_is_int: x.isInt } };
-  if (x instanceof rlay.MultiDiscrete) return { MultiDiscrete: { ...dtype(x.dtype), shape: x.shape, nvec: x.nvec, start: x.start } };
+  if (x instanceof rlay.MultiDiscrete) {
+    return { MultiDiscrete: { ...dtype(x.dtype), shape: x.shape, nvec: x.nvec, start: x.start } };
+  }
   if (x instanceof rlay.Text) return { Text: { min_length: x.minLength, max_length: x.maxLength, charset: x.charset } };
   if (x instanceof rlay.Tuple) return { Tuple: x.spaces.map(space) };
   if (x instanceof rlay.Dict) return { Dict: x.entries.map(([key, member]) => [value(key), space(member)]) };
@@ -143,7 +152,8 @@ function frame(bytes) {
   switch (kind) {
     case Kind.HELLO: {
       const { wireMin, wireMax, role, auth, features, maxFrame, peer, nonce, resume } = body;
-      const of = { wire_min: wireMin, wire_max: wireMax, role: ["Agent", "Env"][role], auth, features, max_frame: maxFrame, peer };
+      const of = { wire_min: wireMin, wire_max: wireMax, role: ["Agent", "Env"][role], auth, features,
+        max_frame: maxFrame, peer };
       const resumed = resume && { ticket: list(resume.ticket), received: resume.received };
       return [named("Hello", { ...of, nonce: list(nonce), resume: resumed }), rlay.handshakeFrames.hello(body)];
     }
@@ -158,7 +168,8 @@ function frame(bytes) {
     }
     case Kind.REJECT: {
       const { code, wireMin, wireMax, message } = body;
-      return [named("Reject", { code, wire_min: wireMin, wire_max: wireMax, message }), rlay.handshakeFrames.reject(body)];
+      return [named("Reject", { code, wire_min: wireMin, wire_max: wireMax, message }),
+        rlay.handshakeFrames.reject(body)];
     }
     case Kind.GOODBYE:
       rlay.writeBody.goodbye(w, body);
@@ -166,7 +177,8 @@ function frame(bytes) {
     case Kind.ERROR: {
       const { code, fatal, slots: caused, errorType, message, traceback } = body;
       rlay.writeBody.error(w, body);
-      return [named("Error", { code, fatal, slots: caused, failure: { error_type: errorType, message, traceback } }), w.finish()];
+      return [named("Error", { code, fatal, slots: caused, failure: { error_type: errorType, message, traceback } }),
+        w.finish()];
     }
     case Kind.MAKE: {
       const { envId, kwargs, renderMode, slots: count, autoreset } = body;
@@ -176,7 +188,8 @@ function frame(bytes) {
       w.u32(count);
       w.u8(autoreset);
       const autoreset_mode = ["Disabled", "NextStep", "SameStep"][autoreset];
-      return [named("Make", { env_id: envId, kwargs: value(kwargs), render_mode: renderMode, slots: count, autoreset_mode }), w.finish()];
+      return [named("Make",
+        { env_id: envId, kwargs: value(kwargs), render_mode: renderMode, slots: count, autoreset_mode }), w.finish()];
     }
     case Kind.RESET: {
       const seeds = body.seeds.map((seed) => {
@@ -207,7 +220,8 @@ function frame(bytes) {
         w.u32(1);
         values.forEach((x) => w.value(x));
       }
-      return [named("Step", body.slots, { payload: packed ? { Packed: hex(packed) } : { Values: values.map(value) } }), w.finish()];
+      return [named("Step", body.slots, { payload: packed ? { Packed: hex(packed) } : { Values: values.map(value) } }),
+        w.finish()];
     }
     case Kind.ATTRIBUTE: {
       const { name, access, values, kwargs } = body;

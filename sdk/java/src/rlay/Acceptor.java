@@ -7,8 +7,9 @@ import java.util.function.Consumer;
 import rlay.RlayException.Code;
 
 /**
- * Admits agents that dial, without sockets (section 9): {@link #accept} returns the Connection for each socket. For programs
- * that have sockets of their own; others take {@link ServerBackend}. Close a socket whose handshake takes more than 5 s.
+ * Admits agents that dial, without sockets (section 9): {@link #accept} returns the Connection for each socket. For
+ * programs that have sockets of their own; others take {@link ServerBackend}. Close a socket whose handshake takes more
+ * than 5 s.
  */
 public final class Acceptor {
     static final long HANDSHAKE_MILLISECONDS = 5000;
@@ -19,7 +20,7 @@ public final class Acceptor {
 
     /** Makes an acceptor that tells of each new session. The callback must not wait for anything. */
     public Acceptor(Options options, Consumer<EnvSession> onSession) {
-        this.options = options.checked();
+        this.options = Options.checked(options);
         this.onSession = onSession;
     }
 
@@ -48,7 +49,8 @@ public final class Acceptor {
                 if (answer.kind != Message.PROOF) {
                     throw RlayException.malformed("the dialer answered Challenge with what it should not");
                 }
-                if (Message.isSame((byte[]) answer.body, Message.prove(options.token, "dialer", helloFrame, challenge))) {
+                if (Message.isSame((byte[]) answer.body,
+                    Message.prove(options.token, "dialer", helloFrame, challenge))) {
                     admit(accepted, hello, Message.prove(options.token, "listener", helloFrame, challenge));
                 } else {
                     refuse(accepted, Code.UNAUTHORIZED, "the token is another one");
@@ -62,7 +64,9 @@ public final class Acceptor {
     private Message.Hello readHello(Connection accepted, byte[] frame) {
         // These keep their place in every wire number; what follows may not.
         Reader early = new Reader(frame);
-        if (frame.length < 42 || frame[0] != Message.HELLO) { throw RlayException.malformed("the dialer is no RLay endpoint"); }
+        if (frame.length < 42 || frame[0] != Message.HELLO) {
+            throw RlayException.malformed("the dialer is no RLay endpoint");
+        }
         early.u8();
         early.zeros(31);
         long magic = early.u32();
@@ -80,7 +84,8 @@ public final class Acceptor {
         } else {
             Message.Hello hello = (Message.Hello) Message.read(frame).body;
             if (auth == 1 == (options.token != null)) { return hello; }
-            refuse(accepted, Code.UNAUTHORIZED, options.token == null ? "this host has no token" : "this host asks for a token");
+            refuse(accepted, Code.UNAUTHORIZED, options.token == null ? "this host has no token"
+                : "this host asks for a token");
         }
         return null;
     }
@@ -108,7 +113,9 @@ public final class Acceptor {
         }
     }
 
-    /** Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest time. */
+    /**
+     * Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest time.
+     */
     private boolean hasRoom() {
         sessions.removeIf(EnvSession::isOver);
         if (sessions.size() < options.maxSessions) { return true; }
@@ -118,7 +125,8 @@ public final class Acceptor {
                 return sessions.remove(session);
             }
         }
-        EnvSession away = sessions.stream().filter(EnvSession::isLost).min(Comparator.comparingLong(EnvSession::lostAt)).orElse(null);
+        EnvSession away = sessions.stream().filter(EnvSession::isLost)
+            .min(Comparator.comparingLong(EnvSession::lostAt)).orElse(null);
         if (away != null) { away.end(RlayException.connectionLost("the agent was away when another one came")); }
         return away != null && sessions.remove(away);
     }

@@ -5,19 +5,22 @@ import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
 import rlay.RlayException.Code;
 
 /**
- * What both backends have in common: they host environments, each session on a thread of its own. {@link #run} does so in
- * the calling thread until {@link #close}; {@link #start} returns at once.
+ * What both backends have in common: they host environments, each session on a thread of its own. {@link #run} does so
+ * in the calling thread until {@link #close}; {@link #start} returns at once.
  */
 public abstract class Backend implements AutoCloseable {
+    private static final long CLOSE_MILLISECONDS = 2000;
     static final long FIRST_PAUSE = 20, LONGEST_PAUSE = 1000, LONGEST_IDLE_PAUSE = 5000;
 
     final Make.Factory factory;
     final Options options;
     volatile String address;
     volatile boolean isClosed;
+    final AtomicBoolean hasBegun = new AtomicBoolean();
     final Map<EnvSession, Host> hosts = new ConcurrentHashMap<>();
     private final Queue<Turn> turns = new ConcurrentLinkedQueue<>();
     private final Map<String, Integer> said = new HashMap<>();
@@ -26,23 +29,29 @@ public abstract class Backend implements AutoCloseable {
 
     Backend(Make.Factory factory, String address, Options options) {
         if (factory == null) { throw RlayException.usage("a backend takes a factory that makes environments"); }
+        if (address == null) { throw new RlayException(Code.ADDRESS, "there is no address; use tcp://host:port"); }
         this.factory = factory;
         this.address = address;
-        this.options = options.checked();
+        this.options = Options.checked(options);
     }
 
     /** Hosts environments until another thread calls {@link #close}. */
     public abstract void run() throws java.io.IOException, InterruptedException;
 
-    /** Begins to host environments on other threads. */
+    /** Begins to host environments on other threads. Throws a RlayException of code USAGE the second time. */
     public abstract void start() throws java.io.IOException;
+
+    /** Throws where the backend has been started already. */
+    final void begin() {
+        if (hasBegun.getAndSet(true)) { throw RlayException.usage("the backend was started already"); }
+    }
 
     /** Returns the address; one that listens has its real port once it has started. */
     public String address() { return address; }
 
     /**
-     * The poll form: returns the next request for an environment that is no {@link Env}, or null. It never waits. An engine
-     * calls it once a frame until it returns null, and answers the requests in this frame or a later one.
+     * The poll form: returns the next request for an environment that is no {@link Env}, or null. It never waits. An
+     * engine calls it once a frame until it returns null, and answers the requests in this frame or a later one.
      */
     public Turn poll() {
         for (Turn turn; (turn = turns.poll()) != null; ) {
@@ -53,8 +62,9 @@ public abstract class Backend implements AutoCloseable {
     }
 
     /**
-     * Admits no agent any more, ends every session, and returns once their environments are closed; an environment that
-     * calls it itself is closed once it returns.
+     * Admits no agent any more, ends every session, and returns once their environments are closed, or after two
+     * seconds: one of them may be in the middle of a step. An environment that calls it itself is closed once it
+     * returns.
      */
     @Override public void close() {
         isClosed = true;
@@ -62,7 +72,7 @@ public abstract class Backend implements AutoCloseable {
         changed();
         boolean isWithin = hosts.values().stream().anyMatch(host -> host.runner == Thread.currentThread());
         try {
-            awaitUntil(() -> isWithin || hosts.isEmpty(), 0);
+            awaitUntil(() -> isWithin || hosts.isEmpty(), CLOSE_MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
@@ -72,7 +82,9 @@ public abstract class Backend implements AutoCloseable {
         boolean isSo();
     }
 
-    /** Waits for a condition, which is asked again after each change, but only so many milliseconds unless that is 0. */
+    /**
+     * Waits for a condition, which is asked again after each change, but only so many milliseconds unless that is 0.
+     */
     final synchronized void awaitUntil(Condition condition, long milliseconds) throws InterruptedException {
         long deadline = System.nanoTime() + milliseconds * 1_000_000;
         while (!condition.isSo()) {
@@ -82,7 +94,9 @@ public abstract class Backend implements AutoCloseable {
         }
     }
 
-    final void pause(long milliseconds) throws InterruptedException { awaitUntil(() -> isClosed, Math.max(milliseconds, 1)); }
+    final void pause(long milliseconds) throws InterruptedException {
+        awaitUntil(() -> isClosed, Math.max(milliseconds, 1));
+    }
 
     final synchronized void changed() { notifyAll(); }
 
@@ -201,7 +215,8 @@ public abstract class Backend implements AutoCloseable {
             closeEnvQuietly();
             RlayException error = session.error();
             if (session.env() != null) {
-                log("the agent left after " + session.steps() + " steps" + (error == null ? "" : ": " + error.getMessage()));
+                log("the agent left after " + session.steps() + " steps"
+                    + (error == null ? "" : ": " + error.getMessage()));
             } else if (error != null && !isClosed) {
                 logSeldom("a session ended before it began: " + error.getMessage());
             }
@@ -224,10 +239,12 @@ public abstract class Backend implements AutoCloseable {
             java.util.regex.Matcher parts = java.util.regex.Pattern.compile("tcp://" + form).matcher(address);
             String wrong = null;
             if (!address.startsWith("tcp://")) {
-                wrong = address.contains("://") ? "this client has no " + address.substring(0, address.indexOf("://")) + "://; use tcp://host:port at both ends"
+                wrong = address.contains("://") ? "this client has no " + address.substring(0, address.indexOf("://"))
+                    + "://; use tcp://host:port at both ends"
                     : "an address looks like tcp://127.0.0.1:5005";
             } else if (!parts.matches() || Integer.parseInt(parts.group(2)) > 65535) {
-                wrong = "a tcp address is tcp://host:port" + (listens ? ", with ?insecure_allow_remote=yes at most" : "");
+                wrong = "a tcp address is tcp://host:port"
+                    + (listens ? ", with ?insecure_allow_remote=yes at most" : "");
             } else if (!listens && parts.group(3) != null) {
                 wrong = "there is no option insecure_allow_remote where one dials";
             }
@@ -238,6 +255,8 @@ public abstract class Backend implements AutoCloseable {
             allowsRemote = parts.group(3) != null;
         }
 
-        boolean isLoopback() { return host.equals("localhost") || host.equals("::1") || host.matches("127(\\.\\d+){3}"); }
+        boolean isLoopback() {
+            return host.equals("localhost") || host.equals("::1") || host.matches("127(\\.\\d+){3}");
+        }
     }
 }

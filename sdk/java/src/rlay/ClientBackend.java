@@ -6,8 +6,8 @@ import java.nio.channels.SocketChannel;
 import rlay.RlayException.Code;
 
 /**
- * Dials {@code rlay.ServerEnv}, hosts an environment for its agent, and dials again after each session. One session waits
- * for an agent, up to maxSessions play.
+ * Dials {@code rlay.ServerEnv}, hosts an environment for its agent, and dials again after each session. One session
+ * waits for an agent, up to maxSessions play.
  *
  * <pre>{@code
  * new ClientBackend(make -> new Walk(), "tcp://127.0.0.1:5005", new Options()).run();
@@ -20,10 +20,15 @@ public final class ClientBackend extends Backend {
     private final boolean isLaunched;
     private boolean hasDialed;
 
-    /** Makes a backend for a program that an agent has launched: the address is in the environment variable RLAY_ADDRESS. */
+    /**
+     * Makes a backend for a program that an agent has launched: the address is in the environment variable
+     * RLAY_ADDRESS.
+     */
     public ClientBackend(Make.Factory factory, Options options) { this(factory, launched(), options); }
 
-    /** Makes a backend that dials {@code tcp://host:port}. Throws a RlayException of code ADDRESS for another address. */
+    /**
+     * Makes a backend that dials {@code tcp://host:port}. Throws a RlayException of code ADDRESS for another address.
+     */
     public ClientBackend(Make.Factory factory, String address, Options options) {
         super(factory, address, options);
         place = new Place(address, false);
@@ -32,15 +37,18 @@ public final class ClientBackend extends Backend {
 
     private static String launched() {
         String address = System.getenv("RLAY_ADDRESS");
-        if (address == null) { throw new RlayException(Code.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set"); }
+        if (address == null) {
+            throw new RlayException(Code.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set");
+        }
         return address;
     }
 
     /** Begins to dial on another thread. What {@link #run} would throw is logged. */
     @Override public void start() {
+        begin();
         thread("dialer", () -> {
             try {
-                run();
+                dialOn();
             } catch (InterruptedException | RlayException e) {
                 log(e.getMessage());
             }
@@ -52,9 +60,16 @@ public final class ClientBackend extends Backend {
      * RlayException where trying again is pointless: another token, another release, no RLay there.
      */
     @Override public void run() throws InterruptedException {
+        begin();
+        dialOn();
+    }
+
+    private void dialOn() throws InterruptedException {
         while (!isClosed) {
             awaitUntil(() -> isClosed || hasRoom(), 0);
-            if (hasDialed) { pause(Math.min(FIRST_PAUSE << Math.min(Math.max(failures - 1, 0), 20), LONGEST_IDLE_PAUSE)); }
+            if (hasDialed) {
+                pause(Math.min(FIRST_PAUSE << Math.min(Math.max(failures - 1, 0), 20), LONGEST_IDLE_PAUSE));
+            }
             if (isClosed) { break; }
             Host host = new Host(new EnvSession(options));
             Link link = null;
@@ -97,7 +112,8 @@ public final class ClientBackend extends Backend {
                     session.end(null);
                     break;
                 }
-                if (e.error.code() != Code.CONNECTION_LOST && e.error.code() != Code.BUSY && e.error.code() != Code.CLOSED) {
+                if (e.error.code() != Code.CONNECTION_LOST && e.error.code() != Code.BUSY
+                    && e.error.code() != Code.CLOSED) {
                     throw e.error;
                 }
                 if (pause > LONGEST_PAUSE / 2 && !session.isOver()) {
@@ -144,7 +160,9 @@ public final class ClientBackend extends Backend {
             } catch (Refused e) {
                 boolean isPointless = e.error.code() == Code.UNAUTHORIZED || e.error.code() == Code.INCOMPATIBLE;
                 boolean isGone = e.isByHost && options.reconnectTimeout < 0;
-                if (isPointless || isGone || (System.nanoTime() - since) / 1_000_000 >= timeout) { session.end(e.error); }
+                if (isPointless || isGone || (System.nanoTime() - since) / 1_000_000 >= timeout) {
+                    session.end(e.error);
+                }
                 else { pause(pause); }
             }
         }

@@ -5,9 +5,9 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 
 /**
- * One connection of a session, without a socket: {@link EnvSession#dial} and {@link Acceptor#accept} return it. Give what
- * arrives to {@link #receive}, send what {@link #take} returns until that is null, call {@link #lost} when the socket ends.
- * Close the socket once the connection is finished and all is sent, or once it is aborted.
+ * One connection of a session, without a socket: {@link EnvSession#dial} and {@link Acceptor#accept} return it. Give
+ * what arrives to {@link #receive}, send what {@link #take} returns until that is null, call {@link #lost} when the
+ * socket ends. Close the socket once the connection is finished and all is sent, or once it is aborted.
  *
  * <p>One thread receives. The other methods may be called by any thread.
  */
@@ -28,7 +28,10 @@ public final class Connection {
 
     Connection() { }
 
-    /** Sets what is run whenever there is something to take, and when the connection ends. It must not wait for anything. */
+    /**
+     * Sets what is run whenever there is something to take, and when the connection ends. It must not wait for
+     * anything.
+     */
     public void onOutput(Runnable callback) {
         onOutput = callback;
         callback.run();

@@ -8,7 +8,8 @@ import java.util.Locale;
  * ones, such as {@code >f4}; only the type is another one, data are little-endian here whatever it says.
  */
 public enum Dtype {
-    BOOL(0, 1), INT8(1, 1), INT16(2, 2), INT32(3, 4), INT64(4, 8), UINT8(5, 1), UINT16(6, 2), UINT32(7, 4), UINT64(8, 8),
+    BOOL(0, 1), INT8(1, 1), INT16(2, 2), INT32(3, 4), INT64(4, 8),
+    UINT8(5, 1), UINT16(6, 2), UINT32(7, 4), UINT64(8, 8),
     FLOAT16(9, 2), FLOAT32(10, 4), FLOAT64(11, 8),
     INT16_BIG(258, 2), INT32_BIG(259, 4), INT64_BIG(260, 8), UINT16_BIG(262, 2), UINT32_BIG(263, 4), UINT64_BIG(264, 8),
     FLOAT16_BIG(265, 2), FLOAT32_BIG(266, 4), FLOAT64_BIG(267, 8);
@@ -110,7 +111,8 @@ public enum Dtype {
             case 9: return fromFloat16((int) bits);
             case 10: return Float.intBitsToFloat((int) bits);
             case 11: return Double.longBitsToDouble(bits);
-            // Halves a number of 64 bits, so that it has a sign bit to spare; the lowest bit still decides how it is rounded.
+            // Halves a number of 64 bits, so that it has a sign bit to spare; the lowest bit still decides how it is
+            // rounded.
             case 8: return bits >= 0 ? bits : (double) (bits >>> 1 | bits & 1) * 2;
             default: return toLong(bits);
         }

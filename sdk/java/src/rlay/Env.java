@@ -4,8 +4,8 @@ import java.math.BigInteger;
 import java.util.Map;
 
 /**
- * An environment. One thread at a time calls its methods. What they throw arrives in Python as {@code rlay.EnvError}, with
- * the class, the message and the stack trace.
+ * An environment. One thread at a time calls its methods. What they throw arrives in Python as {@code rlay.EnvError},
+ * with the class, the message and the stack trace.
  *
  * <pre>{@code
  * final class Walk implements Env {
@@ -27,13 +27,13 @@ import java.util.Map;
  * new ServerBackend(make -> new Walk(), "tcp://127.0.0.1:5005", new Options()).run();
  * }</pre>
  *
- * <p>{@link Value} says which Java object is which in Python. In an observation, a Java array of numbers in the place of a
- * Box, MultiDiscrete or MultiBinary becomes an array of that space's dtype and shape.
+ * <p>{@link Value} says which Java object is which in Python. In an observation, a Java array of numbers in the place
+ * of a Box, MultiDiscrete or MultiBinary becomes an array of that space's dtype and shape.
  */
 public interface Env extends EnvDescription {
     /**
-     * Starts an episode. The seed is null, or of any size and not negative: {@code seed.longValue()} has its low 64 bits;
-     * without one a random generator goes on as it is. Options are null or, mostly, a Map.
+     * Starts an episode. The seed is null, or of any size and not negative: {@code seed.longValue()} has its low 64
+     * bits; without one a random generator goes on as it is. Options are null or, mostly, a Map.
      */
     ResetResult reset(BigInteger seed, Object options) throws Exception;
 
@@ -41,7 +41,9 @@ public interface Env extends EnvDescription {
     StepResult step(Object action) throws Exception;
 
     /** Returns a frame: for the mode rgb_array an NdArray of uint8 of shape (height, width, 3), for ansi a String. */
-    default Object render() throws Exception { throw new UnsupportedOperationException("this environment does not render"); }
+    default Object render() throws Exception {
+        throw new UnsupportedOperationException("this environment does not render");
+    }
 
     /** Ends the environment; it is asked nothing any more. */
     default void close() throws Exception { }

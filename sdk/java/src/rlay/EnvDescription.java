@@ -4,8 +4,8 @@ import java.util.Collections;
 import java.util.Map;
 
 /**
- * What an agent is told of an environment. {@link Env} adds the methods that play. An environment that has this alone is
- * played in the poll form: {@link Backend#poll()} returns what its agent asks for.
+ * What an agent is told of an environment. {@link Env} adds the methods that play. An environment that has this alone
+ * is played in the poll form: {@link Backend#poll()} returns what its agent asks for.
  */
 public interface EnvDescription {
     /** Returns the space of the observations. It is asked once. */
@@ -14,7 +14,9 @@ public interface EnvDescription {
     /** Returns the space of the actions. It is asked once. */
     Space actionSpace();
 
-    /** Returns Gymnasium's metadata: {@code Value.dict("render_modes", Arrays.asList("rgb_array"), "render_fps", 30)}. */
+    /**
+     * Returns Gymnasium's metadata: {@code Value.dict("render_modes", Arrays.asList("rgb_array"), "render_fps", 30)}.
+     */
     default Map<?, ?> metadata() { return Collections.emptyMap(); }
 
     /** Returns what Gymnasium's EnvSpec says of the environment; null, if nothing. */
@@ -26,7 +28,10 @@ public interface EnvDescription {
         final Boolean nondeterministic;
         final Long maxEpisodeSteps;
 
-        /** Names the facts: from which reward on the task is solved, whether equal seeds may differ, how long an episode may be. */
+        /**
+         * Names the facts: from which reward on the task is solved, whether equal seeds may differ, how long an episode
+         * may be.
+         */
         public Details(Double rewardThreshold, Boolean nondeterministic, Long maxEpisodeSteps) {
             this.rewardThreshold = rewardThreshold;
             this.nondeterministic = nondeterministic;

@@ -10,9 +10,10 @@ import java.util.function.Consumer;
 import rlay.RlayException.Code;
 
 /**
- * The session of one environment with one agent, without sockets, timers or threads (sections 10, 13 and 21): connections
- * bring bytes, {@link #nextTurn} gives what the agent asks for, its {@link Turn} takes the answer. For programs that have
- * sockets and a loop of their own; others take {@link ServerBackend} or {@link ClientBackend}. Any thread may call it.
+ * The session of one environment with one agent, without sockets, timers or threads (sections 10, 13 and 21):
+ * connections bring bytes, {@link #nextTurn} gives what the agent asks for, its {@link Turn} takes the answer. For
+ * programs that have sockets and a loop of their own; others take {@link ServerBackend} or {@link ClientBackend}. Any
+ * thread may call it.
  *
  * <pre>{@code
  * EnvSession session = new EnvSession(new Options());
@@ -59,7 +60,7 @@ public final class EnvSession {
     private long keptBytes;
 
     /** Makes a session that has no connection yet. */
-    public EnvSession(Options options) { this.options = options.checked(); }
+    public EnvSession(Options options) { this.options = Options.checked(options); }
 
     /** Returns the environment, once there is one. */
     public synchronized EnvDescription env() { return env; }
@@ -120,7 +121,10 @@ public final class EnvSession {
 
     // ----- Handshakes (section 9)
 
-    /** Returns a new connection, for a socket that was dialed: the session's first, or one that takes over from a lost one. */
+    /**
+     * Returns a new connection, for a socket that was dialed: the session's first, or one that takes over from a lost
+     * one.
+     */
     public synchronized Connection dial() {
         abandon();
         Connection dialed = new Connection();
@@ -170,7 +174,8 @@ public final class EnvSession {
     }
 
     /** Ends the handshake of a connection that was dialed. */
-    private synchronized void answered(Connection dialed, Message answer, byte[] hello, byte[] challenge, boolean resumes) {
+    private synchronized void answered(Connection dialed, Message answer, byte[] hello, byte[] challenge,
+        boolean resumes) {
         if (dialed != dialing) {
             dialed.abort(RlayException.connectionLost("another connection took over"));
             return;
@@ -197,7 +202,8 @@ public final class EnvSession {
             throw RlayException.malformed("the agent took a new session for an old one, or the other way round");
         }
         if (options.token != null
-            && (challenge == null || !Message.isSame(welcome.proof, Message.prove(options.token, "listener", hello, challenge)))) {
+            && (challenge == null
+                || !Message.isSame(welcome.proof, Message.prove(options.token, "listener", hello, challenge)))) {
             throw new RlayException(Code.UNAUTHORIZED, "the agent did not prove that it knows the token");
         }
         if (!resumes) {
@@ -252,7 +258,8 @@ public final class EnvSession {
         if (isOver) {
             next.abort(new RlayException(Code.CLOSED, "the session is over"));
         } else if (peerReceived < 0 || peerReceived > sent) {
-            end(RlayException.malformed("the agent has received frame " + Long.toUnsignedString(peerReceived) + " of " + sent));
+            end(RlayException.malformed("the agent has received frame " + Long.toUnsignedString(peerReceived) + " of "
+                + sent));
         } else if (peerReceived < acknowledged) {
             // The number is that of a handshake which a later one has overtaken.
             next.abort(RlayException.malformed("an old handshake"));
@@ -377,9 +384,11 @@ public final class EnvSession {
     private Message.Failure refusal(int kind, Object body) {
         switch (kind) {
             case Message.STEP_AGENTS:
-            case Message.RESULT_AGENTS: return new Message.Failure(Code.USAGE, "environments with many agents are not supported");
+            case Message.RESULT_AGENTS: return new Message.Failure(Code.USAGE,
+                "environments with many agents are not supported");
             case Message.MAKE:
-                return state == State.NO_ENV ? null : new Message.Failure(Code.USAGE, "the environment is made already; one session makes one");
+                return state == State.NO_ENV ? null
+                    : new Message.Failure(Code.USAGE, "the environment is made already; one session makes one");
             case Message.RESET:
             case Message.STEP:
             case Message.RENDER:
@@ -449,11 +458,13 @@ public final class EnvSession {
 
     private void makeRequest(Message.MakeBody body, Message message) {
         List<String> names = Writer.names(body.kwargs);
-        String unknown = names == null ? null : names.stream().filter(name -> !options.kwargs.contains(name)).findFirst().orElse(null);
+        String unknown = names == null ? null
+            : names.stream().filter(name -> !options.kwargs.contains(name)).findFirst().orElse(null);
         if (names == null || unknown != null) {
             String known = options.kwargs.isEmpty() ? "none" : String.join(", ", options.kwargs);
             isTaken = true;
-            answerError(turn, new Message.Failure(Code.USAGE, names == null ? "keyword arguments are a dict with names as keys"
+            answerError(turn, new Message.Failure(Code.USAGE, names == null
+                ? "keyword arguments are a dict with names as keys"
                 : "no keyword argument '" + Writer.shown(unknown) + "' here; there are: " + known));
             return;
         }
@@ -497,7 +508,8 @@ public final class EnvSession {
                 break;
             case STEP:
                 Env.StepResult step = (Env.StepResult) answer;
-                result(request, step.observation, step.reward, (step.terminated ? 2 : 0) | (step.truncated ? 4 : 0), step.info);
+                result(request, step.observation, step.reward, (step.terminated ? 2 : 0) | (step.truncated ? 4 : 0),
+                    step.info);
                 break;
             case RENDER:
                 send(Message.FRAMES, request, w -> w.u64(1).u32(0).value(answer));

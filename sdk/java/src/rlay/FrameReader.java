@@ -4,7 +4,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.function.Consumer;
 
-/** Cuts a stream of bytes into frames (section 1). Throws a RlayException of code PROTOCOL for a length above the limit. */
+/**
+ * Cuts a stream of bytes into frames (section 1). Throws a RlayException of code PROTOCOL for a length above the limit.
+ */
 final class FrameReader {
     private final Consumer<byte[]> take;
     /** The longest frame. */
@@ -54,7 +56,8 @@ final class FrameReader {
         if (length == 0xFFFFFFFFL) {
             isClosed = true;
         } else if (length > limit) {
-            throw RlayException.malformed("a frame of " + length + " bytes, where " + limit + " are the most" + foreign(whole));
+            throw RlayException.malformed("a frame of " + length + " bytes, where " + limit + " are the most"
+                + foreign(whole));
         } else {
             isFrame = true;
             wanted = (int) length;

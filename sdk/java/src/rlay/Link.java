@@ -12,11 +12,13 @@ import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
 
 /**
- * Joins a socket and a Connection. One thread runs the link: it reads, and it writes what the socket does not take at once.
- * Whoever answers a request writes first; no write waits.
+ * Joins a socket and a Connection. One thread runs the link: it reads, and it writes what the socket does not take at
+ * once. The thread that answers a request writes first; no write waits.
  */
 final class Link implements AutoCloseable {
     private static final long LINGER_MILLISECONDS = 1000;
+    /** How long a peer may take nothing although there is something for it. */
+    private static final long STUCK_MILLISECONDS = 60_000;
     private static final int WRITE_PIECE = 1 << 17;
 
     final Connection connection;
@@ -27,6 +29,8 @@ final class Link implements AutoCloseable {
     /** What the socket has not taken yet. */
     private ByteBuffer rest;
     private volatile boolean isStuck;
+    /** When the socket has last taken something, or has begun to take nothing. */
+    private volatile long movedAt;
     private volatile boolean isBroken;
 
     Link(SocketChannel channel, Connection connection) throws IOException {
@@ -35,7 +39,8 @@ final class Link implements AutoCloseable {
         channel.configureBlocking(false);
         channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
         channel.setOption(StandardSocketOptions.SO_KEEPALIVE, true);
-        // Ten probes, 1 s apart: a machine that vanished is noticed after 18 s. Older releases of Java have the system's times.
+        // Ten probes, 1 s apart: a machine that vanished is noticed after 18 s. Older releases of Java have the
+        // system's times.
         setIfThere("TCP_KEEPIDLE", 8);
         setIfThere("TCP_KEEPINTERVAL", 1);
         setIfThere("TCP_KEEPCOUNT", 10);
@@ -88,6 +93,7 @@ final class Link implements AutoCloseable {
                     piece.limit(Math.min(piece.limit(), piece.position() + WRITE_PIECE));
                     int n = channel.write(piece);
                     rest.position(rest.position() + n);
+                    movedAt = n > 0 || !isStuck ? System.nanoTime() : movedAt;
                     if (rest.hasRemaining() && n == 0) { break; }
                     rest = rest.hasRemaining() ? rest : null;
                 }
@@ -111,11 +117,14 @@ final class Link implements AutoCloseable {
                 received.run();
                 // What an environment did to its thread does not concern the socket.
                 Thread.interrupted();
-                long left = connection.isOpen() ? 0 : Math.max(1, (deadline - System.nanoTime()) / 1_000_000);
-                if (!connection.isOpen() && System.nanoTime() > deadline) {
+                long left = millisecondsTo(deadline);
+                if (!connection.isOpen() && left <= 0) {
                     connection.abort(RlayException.connectionLost("the handshake took too long"));
+                } else if (isStuck && millisecondsTo(movedAt) <= -STUCK_MILLISECONDS) {
+                    isBroken = true;
                 } else if (!connection.isDone() && !isBroken) {
-                    read(buffer, left);
+                    // 0 is without end: the system finds out whether the other machine is still there.
+                    read(buffer, !connection.isOpen() ? left : isStuck ? STUCK_MILLISECONDS : 0);
                 }
                 if (isBroken) { connection.lost(); }
             }
@@ -127,6 +136,11 @@ final class Link implements AutoCloseable {
             if (connection.isOpen()) { connection.session().end(why); }
             connection.abort(why);
         }
+    }
+
+    /** Returns how long it is until then, rounded up. */
+    private static long millisecondsTo(long then) {
+        return Math.floorDiv(then - System.nanoTime() + 999_999, 1_000_000L);
     }
 
     private void read(ByteBuffer buffer, long milliseconds) throws IOException {
@@ -158,7 +172,7 @@ final class Link implements AutoCloseable {
                 }
                 // What was not read when a socket is closed makes the system drop what was written.
                 key.interestOps(isStuck ? SelectionKey.OP_WRITE | SelectionKey.OP_READ : SelectionKey.OP_READ);
-                selector.select(Math.max(1, (deadline - System.nanoTime()) / 1_000_000));
+                selector.select(Math.max(1, millisecondsTo(deadline)));
                 selector.selectedKeys().clear();
                 flush();
                 ignored.clear();

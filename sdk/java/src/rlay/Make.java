@@ -26,8 +26,8 @@ public final class Make {
     /** Makes environments, one for each session. */
     public interface Factory {
         /**
-         * Returns a new environment: an {@link Env}, or an EnvDescription for the poll form. It is called on a thread of
-         * RLay, even in the poll form. What it throws refuses the agent.
+         * Returns a new environment: an {@link Env}, or an EnvDescription for the poll form. It is called on a thread
+         * of RLay, even in the poll form. What it throws refuses the agent.
          */
         EnvDescription make(Make make) throws Exception;
     }

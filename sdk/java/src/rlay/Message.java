@@ -13,8 +13,10 @@ import javax.crypto.spec.SecretKeySpec;
 
 /** A frame that was read: its header, and the body where an env receives this kind (section 8). */
 final class Message {
-    static final int HELLO = 0x01, CHALLENGE = 0x02, PROOF = 0x03, WELCOME = 0x04, REJECT = 0x05, GOODBYE = 0x09, ERROR = 0x0a;
-    static final int MAKE = 0x20, RESET = 0x21, STEP = 0x22, RENDER = 0x23, ATTRIBUTE = 0x24, CLOSE = 0x25, STEP_AGENTS = 0x30;
+    static final int HELLO = 0x01, CHALLENGE = 0x02, PROOF = 0x03, WELCOME = 0x04, REJECT = 0x05;
+    static final int GOODBYE = 0x09, ERROR = 0x0a;
+    static final int MAKE = 0x20, RESET = 0x21, STEP = 0x22, RENDER = 0x23, ATTRIBUTE = 0x24, CLOSE = 0x25;
+    static final int STEP_AGENTS = 0x30;
     static final int SPEC = 0x40, RESULT = 0x41, FRAMES = 0x42, RETURNED = 0x43, CLOSED = 0x44, RESULT_AGENTS = 0x50;
 
     static final int WIRE = 0;
@@ -57,7 +59,8 @@ final class Message {
             case ATTRIBUTE: return new Attribute(r);
             case RENDER:
             case CLOSE: return new Slots(r);
-            case STEP_AGENTS: case RESULT_AGENTS: case SPEC: case RESULT: case FRAMES: case RETURNED: case CLOSED: return null;
+            case SPEC: case RESULT: case FRAMES: case RETURNED: case CLOSED: case STEP_AGENTS: case RESULT_AGENTS:
+                return null;
             default: throw RlayException.malformed("unknown kind of frame " + kind);
         }
     }
@@ -97,7 +100,8 @@ final class Message {
         }
 
         Writer write() {
-            Writer w = handshake(HELLO).u32(MAGIC).u16(wireMin).u16(wireMax).u8(role).u8(auth).u64(features).u64(maxFrame).text(peer);
+            Writer w = handshake(HELLO).u32(MAGIC).u16(wireMin).u16(wireMax).u8(role).u8(auth);
+            w.u64(features).u64(maxFrame).text(peer);
             if (nonce != null) { w.raw(nonce); }
             return ticket == null ? w : w.raw(ticket).u64(received);
         }
@@ -196,7 +200,9 @@ final class Message {
             traceback = r.text();
         }
 
-        void write(Writer w) { w.u32(code).flag(isFatal).list(slots, w::u32).told(errorType).told(message).told(traceback); }
+        void write(Writer w) {
+            w.u32(code).flag(isFatal).list(slots, w::u32).told(errorType).told(message).told(traceback);
+        }
     }
 
     static final class MakeBody {
@@ -297,7 +303,10 @@ final class Message {
         return bytes;
     }
 
-    /** Returns the proof that one side, "dialer" or "listener", knows the token, for a Hello and a Challenge (whole frames). */
+    /**
+     * Returns the proof that one side, "dialer" or "listener", knows the token, for a Hello and a Challenge (whole
+     * frames).
+     */
     static byte[] prove(String token, String side, byte[] hello, byte[] challenge) {
         try {
             byte[] secret = token.getBytes(StandardCharsets.UTF_8);

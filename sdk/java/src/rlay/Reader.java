@@ -17,7 +17,10 @@ import rlay.Value.Opaque;
 import rlay.Value.Scalar;
 import rlay.Value.TupleValue;
 
-/** Reads one frame or a part of one (sections 2, 3 and 5). Throws a RlayException of code PROTOCOL for what is malformed. */
+/**
+ * Reads one frame or a part of one (sections 2, 3 and 5). Throws a RlayException of code PROTOCOL for what is
+ * malformed.
+ */
 final class Reader {
     private final byte[] bytes;
     private final ByteBuffer view;
@@ -199,8 +202,12 @@ final class Reader {
         Object key = value();
         if (!Writer.isKey(key)) { throw RlayException.malformed("a key that can be none"); }
         if (!Writer.isFreeKey(key)) {
-            if (at - start > 256 && !(key instanceof Opaque)) { throw RlayException.malformed("a key that is too long"); }
-            if (keys-- == 0) { throw RlayException.malformed("too many keys that are neither texts nor small integers"); }
+            if (at - start > 256 && !(key instanceof Opaque)) {
+                throw RlayException.malformed("a key that is too long");
+            }
+            if (keys-- == 0) {
+                throw RlayException.malformed("too many keys that are neither texts nor small integers");
+            }
         }
         return key;
     }
@@ -232,7 +239,8 @@ final class Reader {
         }
         zeros(pad);
         if (length != left()) {
-            throw RlayException.malformed(Long.toUnsignedString(length) + " bytes of a payload announced, " + left() + " left");
+            throw RlayException.malformed(Long.toUnsignedString(length) + " bytes of a payload announced, " + left()
+                + " left");
         }
         return true;
     }

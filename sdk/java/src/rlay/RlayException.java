@@ -6,7 +6,8 @@ public final class RlayException extends RuntimeException {
 
     /** What went wrong, as RLay counts it (section 11). */
     public enum Code {
-        USAGE(1), RESET_NEEDED(2), INVALID_ACTION(3), CLOSED(4), BUSY(5), ADDRESS(6), INCOMPATIBLE(7), PROTOCOL(8), ENV(9),
+        USAGE(1), RESET_NEEDED(2), INVALID_ACTION(3), CLOSED(4), BUSY(5), ADDRESS(6), INCOMPATIBLE(7),
+        PROTOCOL(8), ENV(9),
         CONNECTION_LOST(10), TIMEOUT(11), ADDRESS_IN_USE(12), UNAUTHORIZED(13), RESOURCE_EXHAUSTED(14);
 
         final int number;

@@ -30,7 +30,10 @@ public abstract class Space {
 
     abstract void write(Writer w);
 
-    /** Writes the packed form of elements, behind the place where the payload begins; false if they have none (section 7). */
+    /**
+     * Writes the packed form of elements, behind the place where the payload begins; false if they have none (section
+     * 7).
+     */
     boolean pack(Writer w, Object[] rows, int origin) { return false; }
 
     /** Reads the packed form of so many elements. */
@@ -41,6 +44,12 @@ public abstract class Space {
 
     private static void require(boolean isSo, String what) {
         if (!isSo) { throw new IllegalArgumentException(what); }
+    }
+
+    private static List<Space> members(Space... spaces) {
+        List<Space> members = Collections.unmodifiableList(Arrays.asList(spaces.clone()));
+        require(!members.contains(null), "null is no space");
+        return members;
     }
 
     /** A space whose elements are arrays. */
@@ -83,9 +92,11 @@ public abstract class Space {
         }
 
         @Override Object fit(Object value) {
-            boolean isArray = value != null && value.getClass().isArray() && !(value instanceof Object[] || value instanceof char[]);
+            boolean isArray = value != null && value.getClass().isArray()
+                && !(value instanceof Object[] || value instanceof char[]);
             // Bytes are something else in Python, but not where an array is wanted.
-            return isArray && (dtype.size == 1 || !(value instanceof byte[])) ? NdArray.from(dtype, value, shape) : value;
+            return isArray && (dtype.size == 1 || !(value instanceof byte[])) ? NdArray.from(dtype, value, shape)
+                : value;
         }
     }
 
@@ -153,29 +164,41 @@ public abstract class Space {
         /** Makes the space with one bound for all: {@code new Box(0, 255, Dtype.UINT8, 8, 8, 3)}. */
         public Box(long low, long high, Dtype dtype, long... shape) {
             this(dtype, shape, Bound.of(longBound(dtype, low), true), Bound.of(longBound(dtype, high), false));
+            boolean isInOrder = dtype == Dtype.UINT64 ? Long.compareUnsigned(low, high) <= 0 : low <= high;
+            require(isInOrder, "a Box from " + low + " to " + high);
         }
 
-        /** Makes the space with one bound for all, which may be infinite: {@code new Box(-1.5, 1.5, Dtype.FLOAT32, 2)}. */
+        /**
+         * Makes the space with one bound for all, which may be infinite: {@code new Box(-1.5, 1.5, Dtype.FLOAT32, 2)}.
+         */
         public Box(double low, double high, Dtype dtype, long... shape) {
             this(dtype, shape, Bound.of(dtype, new double[] {low}, true), Bound.of(dtype, new double[] {high}, false));
+            requireOrder(low, high);
         }
 
         /** Makes the space of one dimension with a bound for each element, which may be infinite. */
         public Box(double[] low, double[] high, Dtype dtype) {
             this(dtype, new long[] {low.length}, Bound.of(dtype, low, true), Bound.of(dtype, high, false));
             require(low.length == high.length, low.length + " lower bounds, " + high.length + " upper ones");
+            for (int i = 0; i < low.length; i++) { requireOrder(low[i], high[i]); }
         }
 
         /** Makes the space with a bound for each element, in arrays that have the space's dtype and shape. */
         public Box(NdArray low, NdArray high) {
             this(low.dtype(), low.shape(), Bound.of(low, true), Bound.of(high, false));
             require(high.is(dtype, shape), "bounds of another dtype or shape");
+            for (int i = 0; i < low.size(); i++) { requireOrder(low.getDouble(i), high.getDouble(i)); }
         }
 
         Box(Dtype dtype, long[] shape, Bound low, Bound high) {
             super(dtype, shape, dtype.size);
             this.low = low;
             this.high = high;
+        }
+
+        private static void requireOrder(double low, double high) {
+            boolean isLimited = low < Double.POSITIVE_INFINITY && high > Double.NEGATIVE_INFINITY;
+            require(low <= high && isLimited, "a Box from " + low + " to " + high);
         }
 
         private static NdArray longBound(Dtype dtype, long x) { return NdArray.of(dtype, new long[] {x}); }
@@ -187,7 +210,10 @@ public abstract class Space {
         }
     }
 
-    /** Integers that follow each other. Elements are Longs (an int in Python) or Scalars of the dtype, both of them Numbers. */
+    /**
+     * Integers that follow each other. Elements are Longs (an int in Python) or Scalars of the dtype, both of them
+     * Numbers.
+     */
     public static final class Discrete extends Space {
         final long n;
         final long start;
@@ -201,13 +227,19 @@ public abstract class Space {
 
         /** Makes the space with another integer dtype than int64. */
         public Discrete(long n, long start, Dtype dtype) {
+            this(dtype, n, start);
+            require(n > 0, "a Discrete of " + n + " integers");
+        }
+
+        /** Makes the space of n integers, n being unsigned. */
+        Discrete(Dtype dtype, long n, long start) {
             require(n != 0 && dtype.isInteger() && !dtype.isBig(), "a Discrete of " + n + " integers of " + dtype);
             this.n = n;
             this.start = start;
             this.dtype = dtype;
         }
 
-        /** Returns how many integers there are; beyond 2^63 - 1 as an unsigned number. */
+        /** Returns how many integers there are. */
         public long n() { return n; }
 
         /** Returns the lowest integer. */
@@ -262,7 +294,9 @@ public abstract class Space {
         @Override void write(Writer w) { w.u32(2).numbers(shape).flag(isInt); }
     }
 
-    /** Arrays of integers, each with its own count and start. Elements are NdArrays; as an observation also Java arrays. */
+    /**
+     * Arrays of integers, each with its own count and start. Elements are NdArrays; as an observation also Java arrays.
+     */
     public static final class MultiDiscrete extends Arrayed {
         final long[] nvec;
         final long[] start;
@@ -277,7 +311,8 @@ public abstract class Space {
         public MultiDiscrete(Dtype dtype, long[] shape, long[] nvec, long[] start) {
             super(dtype, shape, 8);
             require(dtype.isInteger(), "a MultiDiscrete of " + dtype);
-            require(nvec.length == size() && start.length == size(), "a MultiDiscrete whose counts or starts do not fit its shape");
+            require(nvec.length == size() && start.length == size(),
+                "a MultiDiscrete whose counts or starts do not fit its shape");
             for (long n : nvec) { require(n >= 1, "a MultiDiscrete with a count of " + n); }
             this.nvec = nvec.clone();
             this.start = start.clone();
@@ -291,7 +326,8 @@ public abstract class Space {
 
     /** Texts. Elements are Strings. Lengths count code points. */
     public static final class Text extends Space {
-        private static final String DIGITS_AND_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        private static final String DIGITS_AND_LETTERS =
+            "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         final long minLength;
         final long maxLength;
         final String charset;
@@ -301,6 +337,13 @@ public abstract class Space {
 
         /** Makes the space of texts of other lengths and characters. */
         public Text(long minLength, long maxLength, String charset) {
+            this(charset, minLength, maxLength);
+            require(minLength >= 0 && maxLength >= 0, "a Text with a negative length");
+        }
+
+        /** Makes the space, lengths being unsigned. */
+        Text(String charset, long minLength, long maxLength) {
+            require(charset != null, "a Text without a charset");
             require(Long.compareUnsigned(minLength, maxLength) <= 0, "a Text with a shortest length above its longest");
             this.minLength = minLength;
             this.maxLength = maxLength;
@@ -321,7 +364,7 @@ public abstract class Space {
         final List<Space> spaces;
 
         /** Makes the space. */
-        public Tuple(Space... spaces) { this.spaces = Collections.unmodifiableList(Arrays.asList(spaces.clone())); }
+        public Tuple(Space... spaces) { this.spaces = members(spaces); }
 
         /** Returns the members. */
         public List<Space> spaces() { return spaces; }
@@ -367,10 +410,14 @@ public abstract class Space {
         public Dict() { this(Collections.emptyMap()); }
 
         /** Makes the space of the entries of a map, in its order. */
-        public Dict(Map<?, Space> spaces) { this.spaces = Collections.unmodifiableMap(new LinkedHashMap<>(spaces)); }
+        public Dict(Map<?, Space> spaces) {
+            this.spaces = Collections.unmodifiableMap(new LinkedHashMap<>(spaces));
+            require(!spaces.containsValue(null), "null is no space");
+        }
 
         /** Returns a space that has one more member, behind the others. Keys are texts, mostly. */
         public Dict with(Object key, Space space) {
+            require(!spaces.containsKey(key), "the key " + key + " is there already");
             Map<Object, Space> more = new LinkedHashMap<>(spaces);
             more.put(key, space);
             return new Dict(more);
@@ -426,7 +473,10 @@ public abstract class Space {
         }
     }
 
-    /** Any number of elements of one space. Elements are TupleValues or, if they are stacked, the batch of them (section 6). */
+    /**
+     * Any number of elements of one space. Elements are TupleValues or, if they are stacked, the batch of them (section
+     * 6).
+     */
     public static final class Sequence extends Space {
         final Space space;
         final boolean isStacked;
@@ -436,6 +486,7 @@ public abstract class Space {
 
         /** Makes the space of tuples or of batches. */
         public Sequence(Space space, boolean isStacked) {
+            require(space != null, "null is no space");
             this.space = space;
             this.isStacked = isStacked;
         }
@@ -446,13 +497,16 @@ public abstract class Space {
         @Override void write(Writer w) { w.u32(7).flag(isStacked).space(space); }
     }
 
-    /** Graphs whose nodes, and edges if there are any, are elements of a Box or Discrete. Elements are GraphInstances. */
+    /**
+     * Graphs whose nodes, and edges if there are any, are elements of a Box or Discrete. Elements are GraphInstances.
+     */
     public static final class Graph extends Space {
         final Space node;
         final Space edge;
 
         /** Makes the space; edge is null where edges have no elements. */
         public Graph(Space node, Space edge) {
+            require(node != null, "null is no space");
             this.node = node;
             this.edge = edge;
         }
@@ -463,14 +517,16 @@ public abstract class Space {
         @Override void write(Writer w) { w.u32(8).space(node).option(edge, w::space); }
     }
 
-    /** An element of one of several spaces. Elements are {@code Value.tuple(Scalar.of(Dtype.INT64, index), element)}. */
+    /**
+     * An element of one of several spaces. Elements are {@code Value.tuple(Scalar.of(Dtype.INT64, index), element)}.
+     */
     public static final class OneOf extends Space {
         final List<Space> spaces;
 
         /** Makes the space. */
         public OneOf(Space... spaces) {
             require(spaces.length > 0, "a OneOf of no spaces");
-            this.spaces = Collections.unmodifiableList(Arrays.asList(spaces.clone()));
+            this.spaces = members(spaces);
         }
 
         /** Returns the members. */

@@ -4,11 +4,12 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.math.BigInteger;
 import java.util.Map;
+import java.util.function.Supplier;
 
 /**
  * One request of the agent, to be answered by {@code reply} or {@link #fail}, on any thread and whenever there is an
- * answer. A reply that cannot be sent throws IllegalArgumentException and leaves the request open. Once the session is over,
- * answers do nothing.
+ * answer. A reply that cannot be sent throws IllegalArgumentException and leaves the request open. Once the session is
+ * over, answers do nothing.
  */
 public final class Turn {
     /** What the agent asks for. MAKE is answered by backends themselves. */
@@ -90,17 +91,32 @@ public final class Turn {
         session.reply(this, null);
     }
 
-    /** Answers that the environment has failed: in Python, {@code rlay.EnvError} with class, message and stack trace. */
+    /**
+     * Answers that the environment has failed: in Python, {@code rlay.EnvError} with class, message and stack trace.
+     */
     public void fail(Throwable error) {
-        String message = error.getMessage() == null ? "" : error.getMessage();
+        if (error == null) { throw new IllegalArgumentException("null is no error"); }
+        String message = said(error::getMessage);
         String type = error.getClass().getName();
         session.answerError(this, new Message.Failure(RlayException.Code.ENV, false, type, message, trace(error)));
     }
 
     static String trace(Throwable error) {
-        StringWriter trace = new StringWriter();
-        error.printStackTrace(new PrintWriter(trace, true));
-        return trace.toString();
+        return said(() -> {
+            StringWriter trace = new StringWriter();
+            error.printStackTrace(new PrintWriter(trace, true));
+            return trace.toString();
+        });
+    }
+
+    /** Returns a text that code of a user makes, which may fail, too. */
+    private static String said(Supplier<String> text) {
+        try {
+            String said = text.get();
+            return said == null ? "" : said;
+        } catch (RuntimeException e) {
+            return "";
+        }
     }
 
     private void expect(Kind answered) {

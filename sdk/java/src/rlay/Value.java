@@ -23,7 +23,8 @@ import java.util.Map;
  * <tr><td>{@code List}; sent, also any Collection and {@code Object[]}</td><td>list</td></tr>
  * <tr><td>{@link TupleValue}</td><td>tuple</td></tr>
  * <tr><td>{@code Map}, in its order</td><td>dict</td></tr>
- * <tr><td>{@link NdArray}; sent, also boolean[], short[], int[], long[], float[] and double[]</td><td>numpy.ndarray</td></tr>
+ * <tr><td>{@link NdArray}; sent, also boolean[], short[], int[], long[], float[] and double[]</td>
+ *     <td>numpy.ndarray</td></tr>
  * <tr><td>{@link Scalar}</td><td>a NumPy scalar such as {@code np.int64(1)}</td></tr>
  * <tr><td>{@link GraphInstance}</td><td>gymnasium.spaces.GraphInstance</td></tr>
  * <tr><td>{@link Opaque}; in infos and metadata also any other object</td><td>rlay.Opaque</td></tr>
@@ -38,7 +39,10 @@ public final class Value {
     /** Returns a dict with names as keys: {@code Value.dict("lives", 3, "speed", 0.5)}. */
     public static Map<String, Object> dict(Object... namesAndValues) {
         Map<String, Object> dict = new LinkedHashMap<>();
-        for (int i = 0; i < namesAndValues.length; i += 2) { dict.put((String) namesAndValues[i], namesAndValues[i + 1]); }
+        if (namesAndValues.length % 2 != 0) { throw new IllegalArgumentException("a name without a value"); }
+        for (int i = 0; i < namesAndValues.length; i += 2) {
+            dict.put((String) namesAndValues[i], namesAndValues[i + 1]);
+        }
         return dict;
     }
 
@@ -60,10 +64,14 @@ public final class Value {
         private final byte[] bytes;
         private final ByteBuffer data;
 
-        /** Makes an array of these bytes, which are not copied. Throws IllegalArgumentException if the shape takes another number. */
+        /**
+         * Makes an array of these bytes, which are not copied. Throws IllegalArgumentException if the shape takes
+         * another number.
+         */
         public NdArray(Dtype dtype, long[] shape, byte[] bytes) {
             if (byteCount(shape, dtype.size) != bytes.length) {
-                throw new IllegalArgumentException(bytes.length + " bytes for an array of " + dtype + " of shape " + Arrays.toString(shape));
+                throw new IllegalArgumentException(bytes.length + " bytes for an array of " + dtype + " of shape "
+                    + Arrays.toString(shape));
             }
             this.dtype = dtype;
             this.shape = shape.clone();
@@ -74,7 +82,9 @@ public final class Value {
         /** Returns an array of zeros. */
         public static NdArray zeros(Dtype dtype, long... shape) {
             long count = byteCount(shape, dtype.size);
-            if (count > Integer.MAX_VALUE - 8) { throw new IllegalArgumentException("an array of " + count + " bytes"); }
+            if (count > Integer.MAX_VALUE - 8) {
+                throw new IllegalArgumentException("an array of " + count + " bytes");
+            }
             return new NdArray(dtype, shape, new byte[(int) count]);
         }
 
@@ -91,12 +101,14 @@ public final class Value {
         /** Does the same; without a shape only if that is null. */
         static NdArray from(Dtype dtype, Object numbers, long[] shape) {
             if (!numbers.getClass().isArray() || numbers instanceof Object[]) {
-                throw new IllegalArgumentException("an array of numbers is wanted, not " + numbers.getClass().getName());
+                throw new IllegalArgumentException("an array of numbers is wanted, not "
+                    + numbers.getClass().getName());
             }
             int n = java.lang.reflect.Array.getLength(numbers);
             NdArray array = zeros(dtype, shape == null ? new long[] {n} : shape);
             if (array.size() != n) {
-                throw new IllegalArgumentException(n + " numbers for an array of shape " + Arrays.toString(array.shape));
+                throw new IllegalArgumentException(n + " numbers for an array of shape "
+                    + Arrays.toString(array.shape));
             }
             ByteBuffer data = array.data;
             int size = dtype.size;
@@ -111,7 +123,9 @@ public final class Value {
                     dtype.write(data, i * size, dtype.bits(java.lang.reflect.Array.getDouble(numbers, i)));
                 }
             } else if (numbers instanceof boolean[]) {
-                for (int i = 0; i < n; i++) { dtype.write(data, i * size, dtype.bits(((boolean[]) numbers)[i] ? 1L : 0L)); }
+                for (int i = 0; i < n; i++) {
+                    dtype.write(data, i * size, dtype.bits(((boolean[]) numbers)[i] ? 1L : 0L));
+                }
             } else {
                 for (int i = 0; i < n; i++) {
                     dtype.write(data, i * size, dtype.bits(java.lang.reflect.Array.getLong(numbers, i)));
@@ -134,7 +148,10 @@ public final class Value {
             return bytes.length / dtype.size;
         }
 
-        /** Returns the place of the element at these indices: {@code array.getLong(array.index(2, 0))} is {@code array[2, 0]}. */
+        /**
+         * Returns the place of the element at these indices: {@code array.getLong(array.index(2, 0))} is {@code
+         * array[2, 0]}.
+         */
         public int index(long... indices) {
             if (indices.length != shape.length) {
                 throw new IndexOutOfBoundsException(indices.length + " indices for " + shape.length + " dimensions");
@@ -174,7 +191,10 @@ public final class Value {
         @Override public String toString() { return "NdArray(" + dtype + ", " + Arrays.toString(shape) + ")"; }
     }
 
-    /** A NumPy scalar: {@code Scalar.of(Dtype.FLOAT32, 1.5)} is {@code np.float32(1.5)}. It is a Number, as Long and Double are. */
+    /**
+     * A NumPy scalar: {@code Scalar.of(Dtype.FLOAT32, 1.5)} is {@code np.float32(1.5)}. It is a Number, as Long and
+     * Double are.
+     */
     public static final class Scalar extends Number {
         private static final long serialVersionUID = 1;
 
@@ -186,7 +206,10 @@ public final class Value {
             this.bits = bits & -1L >>> 64 - 8 * dtype.size;
         }
 
-        /** Returns the scalar of an integer; of a bool, 0 or 1. Throws IllegalArgumentException if the dtype does not have it. */
+        /**
+         * Returns the scalar of an integer; of a bool, 0 or 1. Throws IllegalArgumentException if the dtype does not
+         * have it.
+         */
         public static Scalar of(Dtype dtype, long x) { return new Scalar(dtype, dtype.bits(x)); }
 
         /** Returns the scalar of a number. Throws IllegalArgumentException if the dtype does not have it. */
@@ -216,7 +239,9 @@ public final class Value {
         }
     }
 
-    /** Gymnasium's GraphInstance: a batch of nodes, then a batch of edges and an array of their links, or null for both. */
+    /**
+     * Gymnasium's GraphInstance: a batch of nodes, then a batch of edges and an array of their links, or null for both.
+     */
     public static final class GraphInstance {
         /** The nodes, for a node space that is a Box an array with one more dimension in front. */
         public final Object nodes;

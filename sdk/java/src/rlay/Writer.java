@@ -16,7 +16,9 @@ import rlay.Value.Opaque;
 import rlay.Value.Scalar;
 import rlay.Value.TupleValue;
 
-/** Writes one frame (sections 2, 3 and 5). Four bytes for its length stand before it, so that both go out in one write. */
+/**
+ * Writes one frame (sections 2, 3 and 5). Four bytes for its length stand before it, so that both go out in one write.
+ */
 final class Writer {
     static final int LEVELS = 32;
     static final int COUNT = 1 << 20;
@@ -48,7 +50,9 @@ final class Writer {
         int start = at;
         long end = (long) at + n;
         if (end - 4 > limit) { throw RlayException.usage("the answer takes more than " + limit + " bytes"); }
-        if (end > bytes.length) { use(Arrays.copyOf(bytes, (int) Math.min(limit + 4, Math.max(2L * bytes.length, end)))); }
+        if (end > bytes.length) {
+            use(Arrays.copyOf(bytes, (int) Math.min(limit + 4, Math.max(2L * bytes.length, end))));
+        }
         at = (int) end;
         return start;
     }
@@ -150,7 +154,9 @@ final class Writer {
     }
 
     private void enter() {
-        if (depth-- == 0) { throw new IllegalArgumentException("a value that is nested more than " + LEVELS + " levels deep"); }
+        if (depth-- == 0) {
+            throw new IllegalArgumentException("a value that is nested more than " + LEVELS + " levels deep");
+        }
         if (count-- == 0) { throw new IllegalArgumentException("more than " + COUNT + " values"); }
     }
 
@@ -170,9 +176,13 @@ final class Writer {
         if (x instanceof Double || x instanceof Float) { return u32(4).f64(((Number) x).doubleValue()); }
         if (x instanceof String || x instanceof Character) { return u32(5).text(x.toString()); }
         if (x instanceof byte[]) { return u32(6).blob((byte[]) x); }
-        if (x instanceof Collection) { return u32(x instanceof TupleValue ? 8 : 7).list((Collection<?>) x, this::value); }
+        if (x instanceof Collection) {
+            return u32(x instanceof TupleValue ? 8 : 7).list((Collection<?>) x, this::value);
+        }
         if (x instanceof Object[]) { return u32(7).list(Arrays.asList((Object[]) x), this::value); }
-        if (x instanceof Map) { return u32(9).list(((Map<?, ?>) x).entrySet(), item -> key(item.getKey()).value(item.getValue())); }
+        if (x instanceof Map) {
+            return u32(9).list(((Map<?, ?>) x).entrySet(), item -> key(item.getKey()).value(item.getValue()));
+        }
         if (x instanceof NdArray) { return array((NdArray) x); }
         if (x.getClass().isArray()) { return array(javaArray(x)); }
         if (x instanceof Scalar) { return scalar((Scalar) x); }
@@ -196,11 +206,17 @@ final class Writer {
             || x instanceof BigInteger && ((BigInteger) x).bitLength() < 64;
     }
 
-    private Writer array(NdArray array) { return u32(10).u32(array.dtype().code).numbers(array.shape()).blob(array.bytes()); }
+    private Writer array(NdArray array) {
+        return u32(10).u32(array.dtype().code).numbers(array.shape()).blob(array.bytes());
+    }
 
     private static NdArray javaArray(Object x) {
-        Dtype dtype = x instanceof boolean[] ? Dtype.BOOL : x instanceof short[] ? Dtype.INT16 : x instanceof int[] ? Dtype.INT32
-            : x instanceof long[] ? Dtype.INT64 : x instanceof float[] ? Dtype.FLOAT32 : x instanceof double[] ? Dtype.FLOAT64 : null;
+        Dtype dtype = x instanceof boolean[] ? Dtype.BOOL
+            : x instanceof short[] ? Dtype.INT16
+            : x instanceof int[] ? Dtype.INT32
+            : x instanceof long[] ? Dtype.INT64
+            : x instanceof float[] ? Dtype.FLOAT32
+            : x instanceof double[] ? Dtype.FLOAT64 : null;
         if (dtype == null) { throw new IllegalArgumentException("no value can hold a char[]; send a String"); }
         return NdArray.of(dtype, x);
     }
@@ -221,7 +237,8 @@ final class Writer {
                 throw new IllegalArgumentException("a key of a dict that cannot be sent; use texts");
             }
             if (keys-- == 0) {
-                throw new IllegalArgumentException("more than 2048 keys of dicts that are neither texts nor small integers");
+                throw new IllegalArgumentException(
+                    "more than 2048 keys of dicts that are neither texts nor small integers");
             }
         }
         return this;
@@ -235,7 +252,8 @@ final class Writer {
     /** Returns whether Python could have it as the key of a dict. */
     static boolean isKey(Object x) {
         if (x instanceof TupleValue) { return ((TupleValue) x).stream().allMatch(Writer::isKey); }
-        boolean isMutable = x instanceof Collection || x instanceof Map || x instanceof NdArray || x instanceof GraphInstance;
+        boolean isMutable = x instanceof Collection || x instanceof Map || x instanceof NdArray
+            || x instanceof GraphInstance;
         return !isMutable && (x == null || x instanceof byte[] || !x.getClass().isArray());
     }
 
@@ -276,7 +294,8 @@ final class Writer {
 
     /** Returns a text of a peer so that it can be shown: short, on one line, without control characters. */
     static String shown(String text) {
-        return cut(text, 600).replaceAll("[\\x00-\\x1f\\x7f-\\x9f\\x{2028}\\x{2029}\\x{202a}-\\x{202e}\\x{2066}-\\x{2069}]", " ");
+        return cut(text, 600).replaceAll(
+            "[\\x00-\\x1f\\x7f-\\x9f\\x{2028}\\x{2029}\\x{202a}-\\x{202e}\\x{2066}-\\x{2069}]", " ");
     }
 
     /** Returns the texts of keys if all keys are texts, else null. */

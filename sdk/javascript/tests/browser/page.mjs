@@ -61,7 +61,8 @@ const say = (text) => {
 };
 
 /** What runs on the page, for those who open its console. */
-window.backend = new ClientBackend(({ renderMode }) => new ShownDrift(renderMode), address, { exactTypes: true, log: say });
+window.backend = new ClientBackend(({ renderMode }) => new ShownDrift(renderMode), address,
+  { exactTypes: true, log: say });
 window.backend.run().then(
   () => (status.textContent = "the agent has ended the game"),
   (error) => (status.textContent = error.message),
