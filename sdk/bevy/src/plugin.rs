@@ -61,7 +61,7 @@ impl<O, A> RlayPlugin<O, A> {
         self
     }
 
-    /// Tokens, limits and patience; by default [`rlay::host_options`], whose token is that of `RLAY_TOKEN`.
+    /// Tokens, limits and timeouts; by default [`rlay::host_options`], whose token is that of `RLAY_TOKEN`.
     #[must_use]
     pub fn options(mut self, options: HostOptions) -> Self {
         self.options = options;

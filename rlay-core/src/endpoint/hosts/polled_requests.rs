@@ -114,22 +114,19 @@ impl PolledRequests {
         self.push(number, Call::Attribute, attribute.slots.clone(), Asked::Attribute(attribute));
     }
 
-    /// Takes a step. Refuses what are not the actions of these slots; those of a single slot are looked at when they are
-    /// read.
+    /// Takes a step. Refuses what are not the actions of these slots, so that an engine may read them as they lie.
     pub(super) fn step(&mut self, number: u64, slots: Slots, actions: Received) -> Result<()> {
-        if slots.len() > 1 {
-            let mut reader = actions.payload().reader;
-            self.values.clear();
-            if actions.packed {
-                self.actions.as_ref().ok_or_else(no_packed_form)?.check(reader.rest(), slots.len())?;
-            } else {
-                for _ in 0..slots.len() {
-                    let start = reader.position();
-                    reader.split_value()?;
-                    self.values.push((start, reader.position()));
-                }
-                reader.end()?;
+        let mut reader = actions.payload().reader;
+        self.values.clear();
+        if actions.packed {
+            self.actions.as_ref().ok_or_else(no_packed_form)?.check(reader.rest(), slots.len())?;
+        } else {
+            for _ in 0..slots.len() {
+                let start = reader.position();
+                reader.split_value()?;
+                self.values.push((start, reader.position()));
             }
+            reader.end()?;
         }
         self.push(number, Call::Step, slots, Asked::Step(actions));
         Ok(())
