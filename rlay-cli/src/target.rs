@@ -23,8 +23,8 @@ use crate::{
 
 /// Pause before another attempt at a peer that is busy or not there yet.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The pauses of dialers grow to a second; a listener waits for several.
-const REDIAL: Duration = Duration::from_secs(5);
+/// The pauses of dialers grow to 5 s; a listener waits for twice that.
+const REDIAL: Duration = Duration::from_secs(10);
 /// After so many connections in a row that came to nothing, the peer is taken for gone.
 const MAX_FAILED_CONNECTIONS: u32 = 3;
 

@@ -7,7 +7,7 @@ use std::{
 
 use rlay::{
     CancelToken, Error, ErrorKind, HostOptions, Outcome as Answer,
-    endpoint::{Acceptor, Notice, RawPoll, RawTurn, SlabSizes, Wait},
+    endpoint::{Acceptor, History, Notice, RawPoll, RawTurn, SlabSizes, Wait},
     wire::Spec,
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct EnvSessions {
     spec: Option<Spec>,
     options: HostOptions,
     max_sessions: usize,
+    /// What the sessions have in common: how long to pause before another agent is dialed.
+    history: Arc<History>,
     log: Log,
     /// The number of the last turn.
     number: u64,
@@ -90,6 +92,7 @@ impl EnvSessions {
             spec,
             options,
             max_sessions: most,
+            history: Arc::default(),
             log,
             number: 0,
             answer: Answer::default(),
@@ -106,6 +109,7 @@ impl EnvSessions {
             Origin::Accepted(acceptor) => RawPoll::accepting(spec.clone(), acceptor.clone(), options)?,
             Origin::Dialed(address) => RawPoll::new(spec.clone(), address, options)?,
         };
+        let raw = raw.recalling(self.history.clone());
         let raw = if self.spec.is_none() { raw.asking_make() } else { raw };
         let mut session = Session { raw, spec: Spec::default(), sizes: None, held: Vec::new() };
         session.describe(spec);

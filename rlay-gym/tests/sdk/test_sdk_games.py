@@ -134,7 +134,7 @@ def test_what_it_cannot_make(games: Any, kwargs: dict[str, Any]) -> None:
         rlay.ClientEnv(address, connect_timeout=WAIT, **kwargs)
     if "env_id" in kwargs:
         # The game's own error, or its host's where that has a list of names.
-        assert "Pong" in str(caught.value)
+        assert isinstance(caught.value, rlay.EnvError) or "Pong" in str(caught.value)
     else:
         assert isinstance(caught.value, rlay.EnvError) == ("env_kwargs" not in kwargs)
     rlay.ClientEnv(address, connect_timeout=WAIT).close()

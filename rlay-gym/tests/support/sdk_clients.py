@@ -55,8 +55,6 @@ CLIENTS = [
         (f"{BUILT}/c/game",),
         None,
         transports=("tcp", "unix", "shm", "zmq"),
-        # Each of its sessions counts its own failures: where another one plays, its pauses grow to 5 s.
-        judged_sessions=1,
         hosts_slots=True,
     ),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),

@@ -114,7 +114,7 @@ pub struct RawPoll {
     /// Whether it was admitted.
     has_begun: bool,
     requests: PolledRequests,
-    history: History,
+    history: Arc<History>,
     /// When it last dialed.
     dialed: Option<Instant>,
     /// Since when the agent could have asked for something, and has not.
@@ -201,7 +201,7 @@ impl RawPoll {
             cancel: CancelToken::default(),
             body: Vec::new(),
             has_begun: false,
-            history: History::default(),
+            history: Arc::default(),
             dialed: None,
             unasked: None,
         })
@@ -212,6 +212,14 @@ impl RawPoll {
     #[must_use]
     pub fn asking_make(mut self) -> Self {
         self.asks_make = true;
+        self
+    }
+
+    /// The same with a history that other sessions of the engine share: its pauses are as short as that of the session
+    /// which played last.
+    #[must_use]
+    pub fn recalling(mut self, history: Arc<History>) -> Self {
+        self.history = history;
         self
     }
 

@@ -277,3 +277,25 @@ impl PolledRequests {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{Discrete, Space};
+
+    /// Engines read an action where it lies, so a short one must not reach them.
+    #[test]
+    fn what_is_no_action_of_a_single_slot_is_refused() {
+        let space = Discrete::new(3).describe();
+        let spec = Spec { observation_space: space.clone(), action_space: space, ..Spec::default() };
+        let mut requests = PolledRequests::new(&spec);
+        let mut step = |bytes: &[u8], packed| {
+            let received = Received::new(Frame::copy_of(&Pool::default(), bytes), 0, packed, Limits::default());
+            requests.step(1, smallvec![0], received).map_err(|error| error.kind())
+        };
+        assert_eq!(step(&[0; 4], true), Err(ErrorKind::Protocol));
+        assert_eq!(step(&[0; 24], true), Err(ErrorKind::Protocol));
+        assert_eq!(step(&[255; 3], false), Err(ErrorKind::Protocol));
+        assert_eq!(step(&[0; 16], true), Ok(()));
+    }
+}
