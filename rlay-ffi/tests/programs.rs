@@ -1,4 +1,4 @@
-//! The programs in C compile without a warning and do what they should. `RLAY_VALGRIND=1` runs them under valgrind.
+//! The programs in C and C++ compile without a warning and do what they should. `RLAY_VALGRIND=1` runs them under valgrind.
 
 use std::{
     fs,
@@ -22,15 +22,39 @@ fn library() -> PathBuf {
     here.parent().expect("a folder").to_owned()
 }
 
-/// Compiles a program.
+/// Compiles a program in C.
 fn compile(name: &str, sources: &[PathBuf], is_static: bool) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    link(compiler("cc", C).args(sources), name, is_static)
+}
+
+/// Compiles a program in C++, with the rules of Drift in C.
+fn compile_cpp(name: &str, source: &Path) -> PathBuf {
+    let rules = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.o"));
+    finish(compiler("cc", C).arg("-c").arg(self::source("drift.c")).arg("-o").arg(&rules));
+    link(compiler("c++", CPP).arg(source).arg(rules), name, false)
+}
+
+/// How the languages are compiled, besides what `compiler` says.
+const C: &[&str] = &["-std=c99", "-pedantic"];
+const CPP: &[&str] = &["-std=c++17", "-Wpedantic", "-Wconversion", "-Wshadow", "-fno-exceptions", "-fno-rtti", "-O1"];
+
+fn compiler(command: &str, language: &[&str]) -> Command {
+    let mut compiler = Command::new(command);
+    compiler.args(language).args(["-Wall", "-Wextra", "-Werror", "-g", "-ffp-contract=off", "-pthread"]);
+    compiler.arg("-I").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("include"));
+    compiler
+}
+
+fn finish(compiler: &mut Command) {
+    let compiled = compiler.output().expect("there are compilers, cc and c++");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+}
+
+fn link(compiler: &mut Command, name: &str, is_static: bool) -> PathBuf {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let mut cc = Command::new("cc");
-    cc.args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-g", "-ffp-contract=off", "-pthread"]);
-    cc.arg("-I").arg(root.join("include")).args(sources).arg("-o").arg(&program);
+    compiler.arg("-o").arg(&program);
     match is_static {
-        true => cc.arg(library().join("librlay_ffi.a")).args(["-lpthread", "-ldl", "-lm", "-lgcc_s"]),
+        true => compiler.arg(library().join("librlay_ffi.a")).args(["-lpthread", "-ldl", "-lm", "-lgcc_s"]),
         // The name that the library has for the loader is that of an installed one.
         false => {
             let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.lib"));
@@ -41,11 +65,10 @@ fn compile(name: &str, sources: &[PathBuf], is_static: bool) -> PathBuf {
                 let _ = fs::remove_file(folder.join(link));
                 std::os::unix::fs::symlink(target, folder.join(link)).expect("a link");
             }
-            cc.arg("-L").arg(&folder).args(["-lrlay", "-lm"]).arg(format!("-Wl,-rpath,{}", folder.display()))
+            compiler.arg("-L").arg(&folder).args(["-lrlay", "-lm"]).arg(format!("-Wl,-rpath,{}", folder.display()))
         }
     };
-    let compiled = cc.output().expect("there is a C compiler, cc");
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    finish(compiler);
     program
 }
 
@@ -81,8 +104,8 @@ impl Drop for Running {
 }
 
 /// Runs a program to its end and returns what it said.
-fn run(program: &Path) -> String {
-    let mut running = Running(command(program).stdout(Stdio::piped()).spawn().expect("it runs"));
+fn run(program: &Path, arguments: &[&str]) -> String {
+    let mut running = Running(command(program).args(arguments).stdout(Stdio::piped()).spawn().expect("it runs"));
     let end = Instant::now() + BOUND;
     let status = loop {
         match running.0.try_wait().expect("a status") {
@@ -98,19 +121,19 @@ fn run(program: &Path) -> String {
 #[test]
 fn a_wrong_caller_gets_error_codes() {
     let program = compile("misuse", &[source("misuse.c")], false);
-    assert_eq!(run(&program), "all mistakes are errors\n");
+    assert_eq!(run(&program, &[]), "all mistakes are errors\n");
 }
 
 #[test]
 fn a_learner_plays_with_callbacks() {
     let program = compile("callbacks", &[source("callbacks.c")], false);
-    assert_eq!(run(&program), "the learner has played\n");
+    assert_eq!(run(&program, &[]), "the learner has played\n");
 }
 
 #[test]
 fn the_static_library_does_the_same() {
     let program = compile("callbacks-static", &[source("callbacks.c")], true);
-    assert_eq!(run(&program), "the learner has played\n");
+    assert_eq!(run(&program, &[]), "the learner has played\n");
 }
 
 #[test]
@@ -129,14 +152,37 @@ fn the_game_compiles() {
     env.close().expect("it ends");
 }
 
+#[test]
+fn a_learner_in_cpp_plays_over_three_transports() {
+    let program = compile_cpp("learner", &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cpp/learner.cpp"));
+    assert_eq!(run(&program, &[env!("CARGO_TARGET_TMPDIR")]), "the learner has played\n");
+}
+
+#[test]
+fn both_headers_for_cpp_fit_into_one_program() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("both.cpp");
+    fs::write(&path, "#include <rlay_ffi.hpp>\n#include <rlay/rlay.hpp>\n").expect("it is written");
+    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/cpp/include");
+    finish(compiler("c++", CPP).arg("-I").arg(client).arg("-fsyntax-only").arg(path));
+}
+
+/// Writes a block of code of the README into a file.
+fn block(language: &str, index: usize, name: &str) -> PathBuf {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
+    let fence = format!("```{language}\n");
+    let code = readme.split(&fence).nth(index + 1).and_then(|rest| rest.split("```").next()).expect("a block of code");
+    assert!(code.lines().count() < 40, "{} lines", code.lines().count());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{language}"));
+    fs::write(&path, code).expect("it is written");
+    path
+}
+
 /// The first environment of the README, listening at a Unix socket, whose path comes with it.
 fn first(name: &str) -> (Running, PathBuf) {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
-    let code = readme.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("code in C");
-    assert!(code.lines().count() < 40, "{} lines", code.lines().count());
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.c"));
-    fs::write(&path, code).expect("it is written");
-    let program = compile(name, &[path], false);
+    listening(name, compile(name, &[block("c", 0, name)], false))
+}
+
+fn listening(name: &str, program: PathBuf) -> (Running, PathBuf) {
     let socket = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     let mut command = command(&program);
     command.arg(format!("unix://{}", socket.display())).stdout(Stdio::piped());
@@ -163,6 +209,18 @@ fn guess((mut running, socket): (Running, PathBuf)) {
 #[test]
 fn the_first_environment_of_the_readme_plays() {
     guess(first("first"));
+}
+
+#[test]
+fn the_environment_and_the_learner_of_the_readme_in_cpp_play() {
+    let (running, socket) = listening("coin", compile_cpp("coin", &block("cpp", 0, "coin")));
+    let end = Instant::now() + BOUND / 2;
+    while !socket.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let learner = compile_cpp("repeat", &block("cpp", 1, "repeat"));
+    assert_eq!(run(&learner, &[&format!("unix://{}", socket.display())]), "return 100 \n");
+    guess((running, socket));
 }
 
 #[test]
@@ -208,8 +266,7 @@ fn an_installed_library_is_found() {
     let program = prefix.join("callbacks");
     let mut cc = Command::new("cc");
     cc.arg("-std=c99").arg(source("callbacks.c")).arg("-o").arg(&program).args(flags.split_whitespace());
-    cc.arg("-pthread").arg(format!("-Wl,-rpath,{}/lib", prefix.display()));
-    let compiled = cc.output().expect("there is a C compiler, cc");
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    assert_eq!(run(&program), "the learner has played\n");
+    finish(cc.arg("-pthread").arg(format!("-Wl,-rpath,{}/lib", prefix.display())));
+    assert!(prefix.join("include/rlay_ffi.hpp").exists());
+    assert_eq!(run(&program, &[]), "the learner has played\n");
 }

@@ -41,6 +41,14 @@ CLIENTS = [
     Client(
         "c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq"), hosts_slots=True, is_judged=False
     ),
+    Client(
+        "cpp-ffi",
+        (f"{BUILT}/c/game-cpp",),
+        None,
+        transports=("tcp", "unix", "shm"),
+        hosts_slots=True,
+        is_judged=False,
+    ),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("lua", ("lua5.4", f"{SDK}/lua/tests/game.lua"), ("lua5.4", f"{SDK}/lua/tests/vectors.lua"), is_judged=False),
     Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, steps=300, resets=False, is_judged=False),
