@@ -38,6 +38,14 @@ class Client:
 CLIENTS = [
     Client("javascript", ("node", f"{SDK}/javascript/tests/game.mjs"), ("node", f"{SDK}/javascript/tests/vectors.mjs")),
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
+    # The same with checks of memory and undefined behavior, which end it at the first fault. One judgement is enough.
+    Client(
+        "cpp-sanitized",
+        (f"{BUILT}/cpp-sanitized/game",),
+        (f"{BUILT}/cpp-sanitized/vectors",),
+        steps=300,
+        is_judged=False,
+    ),
     Client(
         "c", (f"{BUILT}/c/game",), None, transports=("tcp", "unix", "shm", "zmq"), hosts_slots=True, is_judged=False
     ),
