@@ -20,8 +20,8 @@
 /// A function rlay_x_y of rlay.h is y of the class X here, and rlay.h says what it does, from which thread it may be
 /// called and whether it blocks. The rules of this header:
 ///
-/// - Nothing throws, and all of it compiles with -fno-exceptions and -fno-rtti. What may fail returns an Expected, or an
-///   Error, which is true if there is one.
+/// - Nothing throws, and all of it compiles with -fno-exceptions and -fno-rtti. What may fail returns an Expected, or
+///   an Error, which is true if there is one.
 /// - Owners (Value, Space, Spec, Env, Agent) can be moved, not copied, and free or close what they have.
 /// - A Value or Space that cannot be made is false. What is built of it is false, too, or fails: check the last one.
 /// - Views (ValueView, SpaceView, SpecView) point into something else, and are valid as long as rlay.h says.

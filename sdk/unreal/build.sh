@@ -10,8 +10,8 @@ stubs=$out/include
 source=$here/Source/Rlay
 rm -rf "$stubs"
 # Unreal's headers, all of which are in one here.
-for header in CoreMinimal Components/ActorComponent Components/StaticMeshComponent GameFramework/Actor HAL/PlatformMisc \
-    Misc/App Modules/ModuleManager UObject/ConstructorHelpers; do
+for header in CoreMinimal Components/ActorComponent Components/StaticMeshComponent GameFramework/Actor \
+    HAL/PlatformMisc Misc/App Modules/ModuleManager UObject/ConstructorHelpers; do
     mkdir -p "$stubs/$(dirname "$header")"
     echo '#include "UnrealStubs.h"' > "$stubs/$header.h"
 done
@@ -20,9 +20,9 @@ for header in "$source"/Public/*.h; do
     name=$(basename "$header" .h)
     awk -v id="Rlay_$name" '
         BEGIN { print "#undef CURRENT_FILE_ID"; print "#define CURRENT_FILE_ID " id }
-        /^class RLAY_API/ { class = $3; base = $6 }
+        /^class RLAY_API/ { base = $6 }
         /GENERATED_BODY/ {
-            print "#define " id "_" NR "_GENERATED_BODY public: using Super = " base "; using ThisClass = " class "; private:"
+            print "#define " id "_" NR "_GENERATED_BODY public: using Super = " base "; private:"
         }' "$header" > "$stubs/$name.generated.h"
 done
 compile() {

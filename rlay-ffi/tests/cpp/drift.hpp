@@ -1,5 +1,5 @@
 /// \file
-/// Drift, the first environment of sdk/tests/GAME.md: its rules are those of tests/c, its spaces and values are made here.
+/// Drift, the first environment of sdk/tests/GAME.md: spaces and values for the rules, which are those of tests/c.
 #ifndef DRIFT_HPP
 #define DRIFT_HPP
 

@@ -88,12 +88,13 @@ int main(int count, char** arguments) {
     std::fprintf(stderr, "%s: %.*s\n", level == RLAY_WARNING ? "warning" : "info", static_cast<int>(line.size()),
                  line.data());
   };
-  ffi::Expected<ffi::Env> env = how == "--listen" ? ffi::Env::listen(address, options) : ffi::Env::dial(address, options);
+  const bool listens = how == "--listen";
+  ffi::Expected<ffi::Env> env = listens ? ffi::Env::listen(address, options) : ffi::Env::dial(address, options);
   if (!env) {
     say("cannot begin", env.error());
     return 1;
   }
-  if (how == "--listen") {
+  if (listens) {
     std::printf("listening at %s\n", env->address().c_str());
     std::fflush(stdout);
   }

@@ -116,7 +116,8 @@ void play(const std::string& at) {
     TRUE(agent->render()->to_text() == "t=" + std::to_string(drift.t));
   }
   const ffi::Error refused = of(agent->step(ffi::discrete(7)));
-  TRUE(refused.code == RLAY_ENV && refused.message.find("ValueError: an action from 0 to 2, not 7") != std::string::npos);
+  TRUE(refused.code == RLAY_ENV);
+  TRUE(refused.message.find("ValueError: an action from 0 to 2, not 7") != std::string::npos);
   EXPECT(of(agent->step(ffi::Element(&drift, 3))), RLAY_INVALID_ACTION);
   std::thread([&] { EXPECT(of(agent->render()), RLAY_WRONG_THREAD); }).join();
   EXPECT(agent->close(), RLAY_OK);
@@ -167,7 +168,8 @@ void values_are_read_as_they_were_made() {
 
 /// An environment is its thread's, and a turn that is answered on another is still to be answered.
 void turns_on_another_thread() {
-  Expected<ffi::Env> env = ffi::Env::listen("mem://threads", ffi::Spec(ffi::Space::discrete(2), ffi::Space::discrete(2)));
+  const ffi::Spec spec(ffi::Space::discrete(2), ffi::Space::discrete(2));
+  Expected<ffi::Env> env = ffi::Env::listen("mem://threads", spec);
   TRUE(env);
   std::thread learner([] {
     Expected<ffi::Agent> agent = ffi::Agent::connect("mem://threads");

@@ -1,5 +1,5 @@
-// Uses the client in ways that are wrong, which come to errors that say so. It prints what fails, and the lines of a log
-// that throws.
+// Uses the client in ways that are wrong, which come to errors that say so. It prints what fails, and the lines of a
+// log that throws.
 #include <cmath>
 #include <iostream>
 #include <stdexcept>

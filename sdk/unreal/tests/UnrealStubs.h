@@ -1,5 +1,5 @@
-// The few types and macros of Unreal that the plugin uses, so that it can be compiled and driven without Unreal. Written
-// from the engine's documentation; included before every source, as Unreal includes its precompiled headers.
+// The few types and macros of Unreal that the plugin uses, so that it can be compiled and driven without Unreal. They
+// follow the engine's documentation, and precede every source, as Unreal's precompiled headers do.
 
 #pragma once
 

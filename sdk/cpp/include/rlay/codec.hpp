@@ -8,7 +8,7 @@
 /// rlay::EnvSession session(options);
 /// session.connect(nonce);                            // 32 random bytes; the socket has just been connected
 /// while (game_runs) {
-///   session.receive(data, size);                     // what the socket has brought
+///   session.receive(data, size);                     // what the socket has received
 ///   while (auto turn = session.next_turn()) play(*turn);
 ///   auto chunk = session.output();                   // what the socket is to take ...
 ///   session.sent(my_send(chunk.data, chunk.size));   // ... and how much of it has gone
@@ -89,7 +89,7 @@ class Turn {
 /// side that dials; a side that listens makes it and hands it to Greeting. Not for several threads at once.
 ///
 /// The connection may be lost: needs_connection() says so, and connect(), or Greeting, resumes the session over another
-/// one. Turns and answers do not notice.
+/// one. Turns and answers stay as they are.
 class EnvSession {
  public:
   explicit EnvSession(Options options, std::uint64_t id = 0)
@@ -114,7 +114,7 @@ class EnvSession {
     refusal_ = {};
   }
 
-  /// Takes bytes that the connection has brought. If is_over() or needs_connection() afterwards, the connection is to
+  /// Takes bytes that the connection has received. If is_over() or needs_connection() afterwards, the connection is to
   /// be closed, once output() is empty.
   void receive(const std::uint8_t* data, std::size_t size) {
     if (is_over() || link_ == Link::none) return;
@@ -177,7 +177,7 @@ class EnvSession {
     }
     end({Code::closed, std::string(why), {}, {}});
   }
-  /// Ends the session without a word, as one whose connection has been lost for too long.
+  /// Ends the session without a message, as one whose connection has been lost for too long.
   void give_up(Error why) {
     link_ = Link::none;
     end(std::move(why));

@@ -111,8 +111,8 @@ using Time = Clock::time_point;
 using Milliseconds = std::chrono::milliseconds;
 
 constexpr Milliseconds handshake_time{5000};
-constexpr Milliseconds last_word{1000};  ///< for what is said at the end
-constexpr Milliseconds slice{100};       ///< the longest wait that nothing interrupts
+constexpr Milliseconds closing_time{1000};  ///< for what is sent at the end
+constexpr Milliseconds slice{100};          ///< the longest wait that nothing interrupts
 
 inline Error failure(Code code, std::string message) { return {code, std::move(message), {}, {}}; }
 
@@ -284,7 +284,7 @@ class Socket {
   }
   /// Tells the peer that nothing follows.
   void finish_sending() { ::shutdown(handle_, 1); }
-  /// Ends both directions; whoever waits for this socket wakes up.
+  /// Ends both directions, and with them the waits for this socket.
   void abandon() { ::shutdown(handle_, 2); }
   /// The error of a connection that is being made; 0 if there is none so far.
   int connect_error() const {
@@ -321,7 +321,7 @@ class Socket {
     ::fcntl(handle_, F_SETFD, FD_CLOEXEC);
 #endif
     set(IPPROTO_TCP, TCP_NODELAY, 1);
-    // A machine that has vanished is noticed within 18 seconds.
+    // Notices within 18 seconds that the peer's machine is gone.
     set(SOL_SOCKET, SO_KEEPALIVE, 1);
 #if defined(TCP_KEEPIDLE)
     set(IPPROTO_TCP, TCP_KEEPIDLE, 9);
@@ -525,7 +525,7 @@ struct Shared {
   }
 };
 
-/// One session and the socket that brings it its bytes. Where an acceptor runs on another thread, `mutex` is locked
+/// One session and its socket. Where an acceptor runs on another thread, `mutex` is locked
 /// around every function.
 class Link {
  public:
@@ -604,7 +604,7 @@ class Link {
   Error fatal_;
 
  private:
-  /// The session is over. A socket that is closed while bytes of the peer are unread may take the last word with it.
+  /// The session is over. A socket that is closed while bytes of the peer are unread may lose what was sent last.
   void end(Time now, bool lives) {
     if (!ended_) ended_ = now;
     if (lives && session.output().size == 0) {
@@ -614,7 +614,7 @@ class Link {
       for (int reads = 0; n > 0 && reads < 16; ++reads) n = socket_->receive(inbox_.data(), inbox_.size());
       lives = n > 0 || n == Socket::not_yet;
     }
-    if (!lives || now - *ended_ > last_word) socket_.reset();
+    if (!lives || now - *ended_ > closing_time) socket_.reset();
   }
 
   Time began_;
@@ -980,7 +980,7 @@ class Backend {
       };
       advance(*link, now);
       while (std::optional<Turn> turn = link->session.next_turn()) {
-        // The others have their turn first next time.
+        // So that the next poll begins with another session.
         std::swap(polled_[i], polled_.back());
         if (turn->kind == Turn::Kind::close) turn->reply(std::monostate());
         if (turn->kind != Turn::Kind::make) return turn;

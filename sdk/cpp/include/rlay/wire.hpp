@@ -1,6 +1,6 @@
 /// \file
 /// Holds how RLay's messages are written and read: bytes, payloads, messages, proofs of a token, frames of a stream
-/// (docs/wire.md, sections 1 to 9). Most programs need none of it: codec.hpp has the session that speaks for them.
+/// (docs/wire.md, sections 1 to 9). Most programs need none of it: codec.hpp has the session that uses it.
 ///
 /// \code
 /// rlay::Bytes bytes;
@@ -919,8 +919,8 @@ struct Make {
   std::optional<std::string> env_id;  ///< where the program offers several
   Value kwargs = Dict();              ///< a Dict of the names that Options::kwargs allows
   std::optional<std::string> render_mode;
-  std::uint32_t slots = 1;     ///< a wish: this client makes one
-  std::uint8_t autoreset = 0;  ///< a wish: this client leaves it to the agent
+  std::uint32_t slots = 1;     ///< asked for; this client makes one
+  std::uint8_t autoreset = 0;  ///< asked for; this client leaves it to the agent
 
   /// The value of a keyword argument, or nullptr.
   const Value* kwarg(std::string_view name) const {

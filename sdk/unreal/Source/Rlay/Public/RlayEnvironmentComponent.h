@@ -16,14 +16,14 @@ DECLARE_LOG_CATEGORY_EXTERN(LogRlay, Log, All);
 class FRlayConnection;
 
 /**
- * A level as an environment. Derive from it, say what the spaces are and what a step does, and give the component to one
- * actor of the level; RlaySlider.h is an example.
+ * A level as an environment. Derive from it, say what the spaces are and what a step does, and give the component to
+ * one actor of the level; RlaySlider.h is an example.
  *
  * An action lasts TicksPerStep ticks, each of them TimeStep long, however fast the computer is. While an agent plays,
  * nothing but its steps should move the level: put what happens into Act, or into code that ticks.
  *
- * What is overridden returns a result or an error, such as rlay::env_error("ValueError", "not a push"), which the agent's
- * call raises.
+ * What is overridden returns a result or an error, such as rlay::env_error("ValueError", "not a push"), which the
+ * agent's call raises.
  */
 UCLASS(Abstract, ClassGroup = (RLay))
 class RLAY_API URlayEnvironmentComponent : public UActorComponent
