@@ -38,6 +38,5 @@
 #define ensure(condition) (condition)
 #define TEXT(text) L##text
 #define PI 3.14159F
-#define dynamic_cast no_type_information
 
 #include "rlay/rlay.hpp"

@@ -15,17 +15,24 @@ FString ToFString(const std::string& Text)
 	return FString(UTF8_TO_TCHAR(Text.c_str()));
 }
 
-/** Answers with what a function of the environment has returned. */
+/** Answers with what a function of the environment has returned, and logs what went wrong. */
 template <class T>
 void Answer(const rlay::Turn& Turn, rlay::Expected<T> Result)
 {
+	rlay::Error Failure;
 	if (Result)
 	{
-		Turn.reply(std::move(*Result));
-		return;
+		Failure = Turn.reply(std::move(*Result));
 	}
-	UE_LOG(LogRlay, Warning, TEXT("%s"), *ToFString(Result.error().message));
-	Turn.fail(std::move(Result.error()));
+	else
+	{
+		Failure = Result.error();
+		Turn.fail(std::move(Result.error()));
+	}
+	if (Failure)
+	{
+		UE_LOG(LogRlay, Warning, TEXT("%s"), *ToFString(Failure.message));
+	}
 }
 
 rlay::Error NotOverridden(const char* Function)
