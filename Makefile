@@ -107,6 +107,7 @@ sdk-tools: ## what the clients in other languages are built and run with, from D
 
 sdk: sdk-tools ## the clients in other languages, with warnings as errors
 	set -e; for build in rlay-ffi/build.sh sdk/*/build.sh; do OPT=$(OPT) sh $$build; done
+	OPT=$(OPT) SANITIZE=address,undefined sh sdk/cpp/build.sh
 
 # Downloads; the compiler has something to do meanwhile.
 venvs: $(VENV)/.stamp $(OLDEST)/.stamp

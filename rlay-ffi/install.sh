@@ -8,7 +8,7 @@ target=${CARGO_TARGET_DIR:-$here/../target}
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' "$here/../Cargo.toml")
 mkdir -p "$1/include" "$1/lib/pkgconfig" "$1/lib/cmake/rlay"
 prefix=$(cd "$1" && pwd)
-install -m 644 "$here/include/rlay.h" "$prefix/include/"
+install -m 644 "$here/include/rlay.h" "$here/include/rlay_ffi.hpp" "$prefix/include/"
 install -m 755 "$target/release/librlay_ffi.so" "$prefix/lib/librlay.so.$version"
 install -m 644 "$target/release/librlay_ffi.a" "$prefix/lib/librlay.a"
 # The name for the loader, which has the number of the ABI, and the name for the linker.

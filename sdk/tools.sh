@@ -13,6 +13,7 @@ godot3-server godot3-server=3.2.*
 lua5.4 lua5.4
 octave-cli octave
 chromium chromium
+valgrind valgrind
 '
 # What the runtime of C# finds its classes in.
 libraries='libmono-system-core4.0-cil=6.8.* libmono-system4.0-cil=6.8.* libmono-system-numerics4.0-cil=6.8.*'

@@ -1,4 +1,4 @@
-//! The programs in C compile without a warning and do what they should. `RLAY_VALGRIND=1` runs them under valgrind.
+//! The programs in C and C++ compile without a warning and do what they should. `RLAY_VALGRIND=1` runs them under valgrind.
 
 use std::{
     fs,
@@ -22,15 +22,39 @@ fn library() -> PathBuf {
     here.parent().expect("a folder").to_owned()
 }
 
-/// Compiles a program.
+/// Compiles a program in C.
 fn compile(name: &str, sources: &[PathBuf], is_static: bool) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    link(compiler("cc", C).args(sources), name, is_static)
+}
+
+/// Compiles a program in C++, with the rules of Drift in C.
+fn compile_cpp(name: &str, source: &Path) -> PathBuf {
+    let rules = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.o"));
+    finish(compiler("cc", C).arg("-c").arg(self::source("drift.c")).arg("-o").arg(&rules));
+    link(compiler("c++", CPP).arg(source).arg(rules), name, false)
+}
+
+/// How the languages are compiled, besides what `compiler` says.
+const C: &[&str] = &["-std=c99", "-pedantic"];
+const CPP: &[&str] = &["-std=c++17", "-Wpedantic", "-Wconversion", "-Wshadow", "-fno-exceptions", "-fno-rtti", "-O1"];
+
+fn compiler(command: &str, language: &[&str]) -> Command {
+    let mut compiler = Command::new(command);
+    compiler.args(language).args(["-Wall", "-Wextra", "-Werror", "-g", "-ffp-contract=off", "-pthread"]);
+    compiler.arg("-I").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("include"));
+    compiler
+}
+
+fn finish(compiler: &mut Command) {
+    let compiled = compiler.output().expect("there are compilers, cc and c++");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+}
+
+fn link(compiler: &mut Command, name: &str, is_static: bool) -> PathBuf {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let mut cc = Command::new("cc");
-    cc.args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-g", "-ffp-contract=off", "-pthread"]);
-    cc.arg("-I").arg(root.join("include")).args(sources).arg("-o").arg(&program);
+    compiler.arg("-o").arg(&program);
     match is_static {
-        true => cc.arg(library().join("librlay_ffi.a")).args(["-lpthread", "-ldl", "-lm", "-lgcc_s"]),
+        true => compiler.arg(library().join("librlay_ffi.a")).args(["-lpthread", "-ldl", "-lm", "-lgcc_s"]),
         // The name that the library has for the loader is that of an installed one.
         false => {
             let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.lib"));
@@ -41,11 +65,10 @@ fn compile(name: &str, sources: &[PathBuf], is_static: bool) -> PathBuf {
                 let _ = fs::remove_file(folder.join(link));
                 std::os::unix::fs::symlink(target, folder.join(link)).expect("a link");
             }
-            cc.arg("-L").arg(&folder).args(["-lrlay", "-lm"]).arg(format!("-Wl,-rpath,{}", folder.display()))
+            compiler.arg("-L").arg(&folder).args(["-lrlay", "-lm"]).arg(format!("-Wl,-rpath,{}", folder.display()))
         }
     };
-    let compiled = cc.output().expect("there is a C compiler, cc");
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    finish(compiler);
     program
 }
 
@@ -81,11 +104,7 @@ impl Drop for Running {
 }
 
 /// Runs a program to its end and returns what it said.
-fn run(program: &Path) -> String {
-    run_with(program, &[])
-}
-
-fn run_with(program: &Path, arguments: &[&str]) -> String {
+fn run(program: &Path, arguments: &[&str]) -> String {
     let mut running = Running(command(program).args(arguments).stdout(Stdio::piped()).spawn().expect("it runs"));
     let end = Instant::now() + BOUND;
     let status = loop {
@@ -102,19 +121,19 @@ fn run_with(program: &Path, arguments: &[&str]) -> String {
 #[test]
 fn a_wrong_caller_gets_error_codes() {
     let program = compile("misuse", &[source("misuse.c")], false);
-    assert_eq!(run(&program), "all mistakes are errors\n");
+    assert_eq!(run(&program, &[]), "all mistakes are errors\n");
 }
 
 #[test]
 fn a_learner_plays_with_callbacks() {
     let program = compile("callbacks", &[source("callbacks.c")], false);
-    assert_eq!(run(&program), "the learner has played\n");
+    assert_eq!(run(&program, &[]), "the learner has played\n");
 }
 
 #[test]
 fn the_static_library_does_the_same() {
     let program = compile("callbacks-static", &[source("callbacks.c")], true);
-    assert_eq!(run(&program), "the learner has played\n");
+    assert_eq!(run(&program, &[]), "the learner has played\n");
 }
 
 /// An environment whose episodes take two steps, or three with an odd seed. `tests/c/vectors.c` knows what it does.
@@ -168,7 +187,7 @@ fn a_learner_plays_with_many_environments_of_a_host() -> rlay::Result<()> {
         let backend = ServerBackend::bind(make, &address, rlay::host_options())?;
         backend.start()?;
         for mode in ["0", "1", "2"] {
-            let said = run_with(&program, &[&backend.address().to_string(), mode]);
+            let said = run(&program, &[&backend.address().to_string(), mode]);
             assert_eq!(said, "the learner has played with all of them\n", "mode {mode} over {address}");
         }
         backend.close();
@@ -180,14 +199,14 @@ fn a_learner_plays_with_many_environments_of_a_host() -> rlay::Result<()> {
 fn learners_listen_for_games_that_dial() {
     let program = compile("dialing", &[source("dialing.c")], false);
     for address in ["tcp://127.0.0.1:0".to_owned(), format!("shm://ffi-dialing-{}", std::process::id())] {
-        assert_eq!(run_with(&program, &[&address]), "all games have dialed\n", "over {address}");
+        assert_eq!(run(&program, &[&address]), "all games have dialed\n", "over {address}");
     }
 }
 
 #[test]
 fn a_wrong_caller_of_vector_agents_gets_error_codes() {
     let program = compile("vector_misuse", &[source("vector_misuse.c")], false);
-    assert_eq!(run(&program), "all mistakes are errors\n");
+    assert_eq!(run(&program, &[]), "all mistakes are errors\n");
 }
 
 #[test]
@@ -205,19 +224,37 @@ fn the_game_compiles() {
     env.close().expect("it ends");
 }
 
-/// Compiles the program of the README that begins so many fences below its beginning.
-fn of_readme(name: &str, fence: usize) -> PathBuf {
+#[test]
+fn a_learner_in_cpp_plays_over_three_transports() {
+    let program = compile_cpp("learner", &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cpp/learner.cpp"));
+    assert_eq!(run(&program, &[env!("CARGO_TARGET_TMPDIR")]), "the learner has played\n");
+}
+
+#[test]
+fn both_headers_for_cpp_fit_into_one_program() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("both.cpp");
+    fs::write(&path, "#include <rlay_ffi.hpp>\n#include <rlay/rlay.hpp>\n").expect("it is written");
+    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/cpp/include");
+    finish(compiler("c++", CPP).arg("-I").arg(client).arg("-fsyntax-only").arg(path));
+}
+
+/// Writes a block of code of the README into a file.
+fn block(language: &str, index: usize, name: &str) -> PathBuf {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
-    let code = readme.split("```c\n").nth(fence).and_then(|rest| rest.split("```").next()).expect("code in C");
+    let fence = format!("```{language}\n");
+    let code = readme.split(&fence).nth(index + 1).and_then(|rest| rest.split("```").next()).expect("a block of code");
     assert!(code.lines().count() < 40, "{} lines", code.lines().count());
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.c"));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{language}"));
     fs::write(&path, code).expect("it is written");
-    compile(name, &[path], false)
+    path
 }
 
 /// The first environment of the README, listening at a Unix socket, whose path comes with it.
 fn first(name: &str) -> (Running, PathBuf) {
-    let program = of_readme(name, 1);
+    listening(name, compile(name, &[block("c", 0, name)], false))
+}
+
+fn listening(name: &str, program: PathBuf) -> (Running, PathBuf) {
     let socket = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     let mut command = command(&program);
     command.arg(format!("unix://{}", socket.display())).stdout(Stdio::piped());
@@ -278,10 +315,22 @@ fn the_learner_of_the_readme_plays() -> rlay::Result<()> {
     let backend = ServerBackend::bind(make, "tcp://127.0.0.1:0", rlay::host_options())?;
     backend.start()?;
     // Every other step begins an episode.
-    let said = run_with(&of_readme("learner", 3), &[&backend.address().to_string()]);
+    let said = run(&compile("learner-c", &[block("c", 2, "learner-c")], false), &[&backend.address().to_string()]);
     assert_eq!(said, "\nreward 400\n");
     backend.close();
     Ok(())
+}
+
+#[test]
+fn the_environment_and_the_learner_of_the_readme_in_cpp_play() {
+    let (running, socket) = listening("coin", compile_cpp("coin", &block("cpp", 0, "coin")));
+    let end = Instant::now() + BOUND / 2;
+    while !socket.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let learner = compile_cpp("repeat", &block("cpp", 1, "repeat"));
+    assert_eq!(run(&learner, &[&format!("unix://{}", socket.display())]), "return 100 \n");
+    guess((running, socket));
 }
 
 #[test]
@@ -330,7 +379,7 @@ fn survive(name: &str, address: &str) {
         std::thread::sleep(Duration::from_millis(pause));
         drop(agent);
     }
-    assert_eq!(run_with(&program, &["last", &address]), "playing\n", "{:?}", host.0.try_wait());
+    assert_eq!(run(&program, &["last", &address]), "playing\n", "{:?}", host.0.try_wait());
     assert!(host.0.try_wait().expect("a status").is_none(), "the host over {address} has ended");
 }
 
@@ -380,8 +429,7 @@ fn an_installed_library_is_found() {
     let program = prefix.join("callbacks");
     let mut cc = Command::new("cc");
     cc.arg("-std=c99").arg(source("callbacks.c")).arg("-o").arg(&program).args(flags.split_whitespace());
-    cc.arg("-pthread").arg(format!("-Wl,-rpath,{}/lib", prefix.display()));
-    let compiled = cc.output().expect("there is a C compiler, cc");
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    assert_eq!(run(&program), "the learner has played\n");
+    finish(cc.arg("-pthread").arg(format!("-Wl,-rpath,{}/lib", prefix.display())));
+    assert!(prefix.join("include/rlay_ffi.hpp").exists());
+    assert_eq!(run(&program, &[]), "the learner has played\n");
 }

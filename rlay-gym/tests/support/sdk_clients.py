@@ -50,11 +50,25 @@ CLIENTS = [
     ),
     Client("javascript", ("node", f"{SDK}/javascript/tests/game.mjs"), ("node", f"{SDK}/javascript/tests/vectors.mjs")),
     Client("cpp", (f"{BUILT}/cpp/game",), (f"{BUILT}/cpp/vectors",)),
+    # The same with checks of memory and undefined behavior, which end it at the first fault.
+    Client(
+        "cpp-sanitized",
+        (f"{BUILT}/cpp-sanitized/game",),
+        (f"{BUILT}/cpp-sanitized/vectors",),
+        steps=300,
+    ),
     Client(
         "c",
         (f"{BUILT}/c/game",),
         None,
         transports=("tcp", "unix", "shm", "zmq"),
+        hosts_slots=True,
+    ),
+    Client(
+        "cpp-ffi",
+        (f"{BUILT}/c/game-cpp",),
+        None,
+        transports=("tcp", "unix", "shm"),
         hosts_slots=True,
     ),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),

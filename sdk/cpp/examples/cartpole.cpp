@@ -26,7 +26,8 @@ class CartPole : public rlay::Env {
  public:
   rlay::Space observation_space() const override {
     constexpr float infinity = std::numeric_limits<float>::infinity();
-    const std::vector<float> high{static_cast<float>(2 * widest_place), infinity, static_cast<float>(2 * widest_angle), infinity};
+    const std::vector<float> high{static_cast<float>(2 * widest_place), infinity,
+                                  static_cast<float>(2 * widest_angle), infinity};
     std::vector<float> low;
     for (const float bound : high) low.push_back(-bound);
     return rlay::spaces::Box::of<float>(low, high, {4});
@@ -49,7 +50,8 @@ class CartPole : public rlay::Env {
     if (push != 0 && push != 1) return rlay::env_error("ValueError", "an action is 0 or 1");
     const double cosine = std::cos(angle_);
     const double sine = std::sin(angle_);
-    const double pushed = ((push == 1 ? force : -force) + pole_mass * half_length * turning_ * turning_ * sine) / total_mass;
+    const double pushed =
+        ((push == 1 ? force : -force) + pole_mass * half_length * turning_ * turning_ * sine) / total_mass;
     const double turn = (gravity * sine - cosine * pushed) /
                         (half_length * (4.0 / 3.0 - pole_mass * cosine * cosine / total_mass));
     const double acceleration = pushed - pole_mass * half_length * turn * cosine / total_mass;
@@ -66,7 +68,8 @@ class CartPole : public rlay::Env {
   rlay::Expected<rlay::Value> render() override {
     const auto column = static_cast<std::size_t>(20 + std::fmin(std::fmax(x_, -widest_place), widest_place) * 8);
     const char* pole = angle_ > 0.03 ? "/" : angle_ < -0.03 ? "\\" : "|";
-    return rlay::Value(std::string(column, ' ') + pole + "\n" + std::string(column, '_') + "H" + std::string(40 - column, '_'));
+    const std::string track = std::string(column, '_') + "H" + std::string(40 - column, '_');
+    return rlay::Value(std::string(column, ' ') + pole + "\n" + track);
   }
 
  private:

@@ -1,6 +1,7 @@
 // Asks for its turn once a frame, as an engine with a loop of its own does: engine_loop [ADDRESS]
 //
-// The loop never waits for the agent. Start an agent that listens, rlay.ServerEnv("tcp://127.0.0.1:5005"), before or after.
+// The loop never waits for the agent. Start an agent that listens, rlay.ServerEnv("tcp://127.0.0.1:5005"), before or
+// after.
 #include <chrono>
 #include <cmath>
 #include <iostream>
@@ -30,7 +31,8 @@ int main(int count, char** arguments) {
   const rlay::Spec spec{rlay::spaces::Box::unbounded<float>({2}), rlay::spaces::Discrete(2), {{"render_fps", 60}}, {}};
   rlay::ClientBackend agent(spec, count > 1 ? arguments[1] : "tcp://127.0.0.1:5005");
   Balloon balloon;
-  for (auto next_frame = std::chrono::steady_clock::now(); !agent.error(); next_frame += std::chrono::milliseconds(16)) {
+  auto next_frame = std::chrono::steady_clock::now();
+  for (; !agent.error(); next_frame += std::chrono::milliseconds(16)) {
     const std::optional<rlay::Turn> turn = agent.poll();
     const bool is_step = turn && turn->kind == rlay::Turn::Kind::step;
     balloon.advance(is_step && turn->action.to_int() == 1);

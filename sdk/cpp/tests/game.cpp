@@ -49,7 +49,9 @@ class Drift : public rlay::Env {
                         {"position", spaces::Box::unbounded<double>({2})}};
   }
   rlay::Space action_space() const override { return spaces::Discrete(3); }
-  rlay::Dict metadata() const override { return {{"render_modes", rlay::List{{"rgb_array", "ansi"}}}, {"render_fps", 25}}; }
+  rlay::Dict metadata() const override {
+    return {{"render_modes", rlay::List{{"rgb_array", "ansi"}}}, {"render_fps", 25}};
+  }
   rlay::Dict details() const override {
     return {{"reward_threshold", 60.0}, {"nondeterministic", false}, {"max_episode_steps", 100}};
   }

@@ -154,6 +154,8 @@ void numbers_out_of_range() {
   EXPECT(rlay::NdArray::of<double>({-2147483648.0}).get<std::int32_t>(0) == std::numeric_limits<std::int32_t>::min());
   EXPECT(rlay::NdArray::of<float>({1}).get<float>(5) == 0);
   EXPECT(!rlay::Value(rlay::Scalar::of<std::uint64_t>(std::uint64_t{1} << 63)).to_int());
+  EXPECT(rlay::Value(rlay::Scalar::of<float>(1.5F)).to_double() == 1.5 && rlay::Value(2).to_double() == 2.0);
+  EXPECT(!rlay::Value("2").to_double());
 }
 
 void requests_out_of_turn() {
@@ -299,7 +301,8 @@ void wrong_bytes() {
     admit(session);
     Bytes stream;
     const rlay::Value action = rlay::Tuple{{1, rlay::Dict{{"a", rlay::NdArray::of<float>({1, 2})}}, "text"}};
-    for (const Bytes& frame : {agent.make(), agent.reset(), agent.step(action), agent.slots(Kind::render, {0}), agent.step(2)}) {
+    for (const Bytes& frame :
+         {agent.make(), agent.reset(), agent.step(action), agent.slots(Kind::render, {0}), agent.step(2)}) {
       stream.insert(stream.end(), frame.begin(), frame.end());
     }
     for (int wrong = 0; wrong < 3; ++wrong) {
@@ -352,7 +355,8 @@ void the_poll_form() {
 }
 
 void addresses() {
-  for (const char* text : {"tcp://127.0.0.1", "tcp://:5", "tcp://a:70000", "tcp://a:5?x=y", "unix:///tmp/a", "tls://a:5", "a"}) {
+  for (const char* text :
+       {"tcp://127.0.0.1", "tcp://:5", "tcp://a:70000", "tcp://a:5?x=y", "unix:///tmp/a", "tls://a:5", "a"}) {
     EXPECT(rlay::ClientBackend(spec(), text).error().code == Code::address);
   }
   EXPECT(rlay::ServerBackend(spec(), "tcp://0.0.0.0:0").error().code == Code::address);

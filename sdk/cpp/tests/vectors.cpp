@@ -101,7 +101,9 @@ std::string json(const Value& value) {
                 return "[" + json(entry.key) + ", " + json(entry.value) + "]";
               }));
   }
-  if (const auto* x = value.as<rlay::NdArray>()) return of("Array", array(x->dtype, x->big_endian, x->shape, hex(x->data)));
+  if (const auto* x = value.as<rlay::NdArray>()) {
+    return of("Array", array(x->dtype, x->big_endian, x->shape, hex(x->data)));
+  }
   if (const auto* x = value.as<rlay::Scalar>()) {
     return of("Scalar", array(x->dtype, x->big_endian, {}, hex(x->data.data(), rlay::size_of(x->dtype))));
   }
@@ -115,7 +117,8 @@ std::string json(const Value& value) {
 
 std::string json(const spaces::Bound& bound) {
   if (bound.is_uniform) {
-    return "{\"Uniform\": {\"value\": \"" + hex(bound.values) + "\", \"bounded\": " + boolean(bound.bounded[0] != 0) + "}}";
+    return "{\"Uniform\": {\"value\": \"" + hex(bound.values) + "\", \"bounded\": " +
+           boolean(bound.bounded[0] != 0) + "}}";
   }
   return "{\"Each\": {\"values\": \"" + hex(bound.values) +
          "\", \"bounded\": " + list(bound.bounded, [](std::uint8_t x) { return boolean(x != 0); }) + "}}";
@@ -135,7 +138,8 @@ std::string json_space(const Space& space) {
   }
   if (const auto* x = space.as<spaces::MultiDiscrete>()) {
     return "{\"MultiDiscrete\": {\"dtype\": " + dtype(x->dtype) + ", \"big_endian\": " + boolean(x->big_endian) +
-           ", \"shape\": " + numbers(x->shape) + ", \"nvec\": " + numbers(x->nvec) + ", \"start\": " + numbers(x->start) +
+           ", \"shape\": " + numbers(x->shape) + ", \"nvec\": " + numbers(x->nvec) +
+           ", \"start\": " + numbers(x->start) +
            "}}";
   }
   if (const auto* x = space.as<spaces::Text>()) {
@@ -145,14 +149,16 @@ std::string json_space(const Space& space) {
   if (const auto* x = space.as<spaces::Tuple>()) return "{\"Tuple\": " + list(x->members, json_space) + "}";
   if (const auto* x = space.as<spaces::Dict>()) {
     return "{\"Dict\": " +
-           list(x->members, [](const auto& pair) { return "[" + json(pair.first) + ", " + json_space(pair.second) + "]"; }) +
+           list(x->members,
+                [](const auto& pair) { return "[" + json(pair.first) + ", " + json_space(pair.second) + "]"; }) +
            "}";
   }
   if (const auto* x = space.as<spaces::Sequence>()) {
     return "{\"Sequence\": {\"space\": " + json_space(*x->space) + ", \"stack\": " + boolean(x->stack) + "}}";
   }
   if (const auto* x = space.as<spaces::Graph>()) {
-    return "{\"Graph\": {\"node\": " + json_space(*x->node) + ", \"edge\": " + (x->edge ? json_space(*x->edge) : "null") +
+    return "{\"Graph\": {\"node\": " + json_space(*x->node) +
+           ", \"edge\": " + (x->edge ? json_space(*x->edge) : "null") +
            "}}";
   }
   return "{\"OneOf\": " + list(space.as<spaces::OneOf>()->members, json_space) + "}";
@@ -316,7 +322,8 @@ Frame read_body(rlay::Kind kind, Reader& reader) {
       hello.write(writer);
       const bool resumes = (hello.features & rlay::resumes) != 0;
       frame.kind = "Hello";
-      frame.body = "{\"wire_min\": " + std::to_string(hello.wire_min) + ", \"wire_max\": " + std::to_string(hello.wire_max) +
+      frame.body = "{\"wire_min\": " + std::to_string(hello.wire_min) +
+                   ", \"wire_max\": " + std::to_string(hello.wire_max) +
                    ", \"role\": " + (hello.role == 0 ? "\"Agent\"" : "\"Env\"") +
                    ", \"auth\": " + std::to_string(hello.auth) + ", \"features\": " + std::to_string(hello.features) +
                    ", \"max_frame\": " + std::to_string(hello.max_frame) + ", \"peer\": " + quoted(hello.peer) +
@@ -346,7 +353,8 @@ Frame read_body(rlay::Kind kind, Reader& reader) {
           ", \"max_frame\": " + std::to_string(welcome.max_frame) + ", \"peer\": " + quoted(welcome.peer) +
           ", \"proof\": " + (welcome.proof ? numbers(*welcome.proof) : "null") +
           ", \"ticket\": " + ((welcome.features & rlay::can_resume) != 0 ? numbers(welcome.ticket) : "null") +
-          ", \"received\": " + ((welcome.features & rlay::resumes) != 0 ? std::to_string(welcome.received) : "null") + "}";
+          ", \"received\": " +
+          ((welcome.features & rlay::resumes) != 0 ? std::to_string(welcome.received) : "null") + "}";
       break;
     }
     case rlay::Kind::reject: {
@@ -354,7 +362,8 @@ Frame read_body(rlay::Kind kind, Reader& reader) {
       reject.write(writer);
       frame.kind = "Reject";
       frame.body = "{\"code\": " + std::to_string(reject.code) + ", \"wire_min\": " + std::to_string(reject.wire_min) +
-                   ", \"wire_max\": " + std::to_string(reject.wire_max) + ", \"message\": " + quoted(reject.message) + "}";
+                   ", \"wire_max\": " + std::to_string(reject.wire_max) +
+                   ", \"message\": " + quoted(reject.message) + "}";
       break;
     }
     case rlay::Kind::goodbye: {
@@ -398,7 +407,8 @@ Frame read_body(rlay::Kind kind, Reader& reader) {
       writer.value(reset.options);
       frame.kind = "Reset";
       frame.body = "{\"rows\": " + list(reset.rows, [](const auto& row) {
-                     return "[" + std::to_string(row.first) + ", " + (row.second ? quoted(hex(row.second->bytes)) : "null") +
+                     return "[" + std::to_string(row.first) + ", " +
+                            (row.second ? quoted(hex(row.second->bytes)) : "null") +
                             "]";
                    }) + ", \"options\": " + json(reset.options) + "}";
       break;
@@ -455,7 +465,8 @@ std::string on_frame(const Bytes& data) {
   writer.raw(frame.bytes.data(), frame.bytes.size());
   const std::string payload = frame.payload.empty() ? "" : ", \"payload\": " + frame.payload;
   return ok("{\"kind\": \"" + frame.kind + "\", \"seq\": " + std::to_string(header.seq) + ", \"ack\": " +
-                std::to_string(header.ack) + ", \"re\": " + std::to_string(header.re) + ", \"body\": " + frame.body + payload +
+                std::to_string(header.ack) + ", \"re\": " + std::to_string(header.re) +
+                ", \"body\": " + frame.body + payload +
                 "}",
             writer, again);
 }

@@ -2,13 +2,13 @@
 /// Holds the env's side of a session without any I/O: bytes in, what the agent asks for out, answers in, bytes out.
 ///
 /// The specification is docs/wire.md; "section" below means one of its sections. Nothing here opens a socket, reads a
-/// clock or throws, so that it compiles with -fno-exceptions -fno-rtti and serves an engine that has sockets of its own:
+/// clock or throws, so that it compiles with -fno-exceptions -fno-rtti and serves an engine with sockets of its own:
 ///
 /// \code
 /// rlay::EnvSession session(options);
 /// session.connect(nonce);                            // 32 random bytes; the socket has just been connected
 /// while (game_runs) {
-///   session.receive(data, size);                     // what the socket has brought
+///   session.receive(data, size);                     // what the socket has received
 ///   while (auto turn = session.next_turn()) play(*turn);
 ///   auto chunk = session.output();                   // what the socket is to take ...
 ///   session.sent(my_send(chunk.data, chunk.size));   // ... and how much of it has gone
@@ -72,11 +72,12 @@ class Turn {
   Value options{};  ///< None, or what the agent gave: mostly a Dict
   Value action{};   ///< as the agent sent it: it need not be an element of the action space
 
-  /// Answers. An answer to a session that has ended goes nowhere; one of another kind than was asked for is an error
-  /// that the agent gets.
-  void reply(Answer answer) const;
+  /// Answers. Returns why the answer was of no use, or none: it was answered already, its session has ended, this is
+  /// another thread than that which polls; or the answer cannot be sent or is of another kind than was asked for, in
+  /// which cases the agent gets the error, too.
+  Error reply(Answer answer) const;
   /// Answers with an error; see env_error.
-  void fail(Error error) const { reply(std::move(error)); }
+  Error fail(Error error) const { return reply(std::move(error)); }
 
  private:
   friend class EnvSession;
@@ -88,7 +89,7 @@ class Turn {
 /// side that dials; a side that listens makes it and hands it to Greeting. Not for several threads at once.
 ///
 /// The connection may be lost: needs_connection() says so, and connect(), or Greeting, resumes the session over another
-/// one. Turns and answers do not notice.
+/// one. Turns and answers stay as they are.
 class EnvSession {
  public:
   explicit EnvSession(Options options, std::uint64_t id = 0)
@@ -113,8 +114,8 @@ class EnvSession {
     refusal_ = {};
   }
 
-  /// Takes bytes that the connection has brought. If is_over() or needs_connection() afterwards, the connection is to be
-  /// closed, once output() is empty.
+  /// Takes bytes that the connection has received. If is_over() or needs_connection() afterwards, the connection is to
+  /// be closed, once output() is empty.
   void receive(const std::uint8_t* data, std::size_t size) {
     if (is_over() || link_ == Link::none) return;
     input_.receive(data, size);
@@ -176,7 +177,7 @@ class EnvSession {
     }
     end({Code::closed, std::string(why), {}, {}});
   }
-  /// Ends the session without a word, as one whose connection has been lost for too long.
+  /// Ends the session without a message, as one whose connection has been lost for too long.
   void give_up(Error why) {
     link_ = Link::none;
     end(std::move(why));
@@ -203,6 +204,8 @@ class EnvSession {
   /// Name and version of the agent's software.
   const std::string& peer() const { return peer_; }
   std::uint64_t id() const { return id_; }
+  /// Says why the calling code cannot answer, or nothing if it can.
+  std::function<Error()> refuse_answer{};
   /// Called after each answer, so that output() can go out at once.
   std::function<void()> on_answer{};
   std::uint64_t steps() const { return steps_; }
@@ -283,7 +286,8 @@ class EnvSession {
     }
     if (reader.ok() && header.kind == Kind::reject) {
       const Reject reject = Reject::read(reader);
-      if (reader.ok()) return refuse(detail::error_of(reject.code, "the agent refused the connection: " + reject.message));
+      const std::string why = "the agent refused the connection: " + reject.message;
+      if (reader.ok()) return refuse(detail::error_of(reject.code, why));
     }
     Welcome welcome;
     if (header.kind == Kind::welcome) {
@@ -414,7 +418,9 @@ class EnvSession {
     const Header header = Header::read(reader);
     if (!reader.ok()) return violation(reader.error());
     if (header.seq != received_ + 1) return violation("a frame came out of order");
-    if (header.ack > last_sent() || header.re > last_sent()) return violation("a frame refers to one that was never sent");
+    if (header.ack > last_sent() || header.re > last_sent()) {
+      return violation("a frame refers to one that was never sent");
+    }
     received_ = header.seq;
     has_progressed_ = true;
     if (header.ack > acknowledged_) acknowledged_ = header.ack;
@@ -492,7 +498,9 @@ class EnvSession {
     for (const Entry& entry : kwargs->entries()) {
       const auto* name = entry.key.as<std::string>();
       bool is_allowed = false;
-      for (const std::string& allowed : options_.kwargs) is_allowed = is_allowed || (name != nullptr && *name == allowed);
+      for (const std::string& allowed : options_.kwargs) {
+        is_allowed = is_allowed || (name != nullptr && *name == allowed);
+      }
       if (!is_allowed) {
         const std::string shown = name == nullptr ? "a key that is no text" : "\"" + detail::printable(*name) + "\"";
         return send_error(request, usage("the host allows no keyword argument " + shown));
@@ -567,18 +575,25 @@ class EnvSession {
 
   // Answers
 
-  void answer(std::uint64_t request, Answer answer) {
-    if (request == 0 || request != request_) return;
+  Error answer(std::uint64_t request, Answer answer) {
+    if (refuse_answer) {
+      if (Error refused = refuse_answer()) return refused;
+    }
+    if (is_over()) return {Code::closed, "the session of this turn has ended", {}, {}};
+    if (request == 0 || request != request_) return usage("this turn was answered already; poll for the next one");
     request_ = 0;
-    write_answer(request, std::move(answer));
+    Error error = write_answer(request, std::move(answer));
     if (on_answer) on_answer();
+    return error;
   }
 
-  void write_answer(std::uint64_t request, Answer answer) {
+  /// Returns the error that the agent gets in place of the answer, if so.
+  Error write_answer(std::uint64_t request, Answer answer) {
     if (const auto* error = std::get_if<Error>(&answer)) {
       if (asked_ == Turn::Kind::make) state_ = State::no_env;
       if (asked_ == Turn::Kind::close) state_ = State::closed;
-      return send_error(request, *error);
+      send_error(request, *error);
+      return {};
     }
     Bytes frame;
     Writer writer(frame);
@@ -609,13 +624,17 @@ class EnvSession {
     if (!is_answered) {
       error = {Code::env, "the host answered another question than the agent asked", "TypeError", {}};
     } else if (!writer.ok()) {
-      error = {Code::env, std::string("what the environment returned cannot be sent: ") + writer.error(), "ValueError", {}};
+      const std::string why = std::string("what the environment returned cannot be sent: ") + writer.error();
+      error = {Code::env, why, "ValueError", {}};
     } else if (frame.size() - 4 > max_frame_) {
       error = usage("the answer takes " + std::to_string(frame.size() - 4) + " bytes, and the longest frame has " +
                     std::to_string(max_frame_) + "; raise max_frame at both ends");
     }
     if (asked_ == Turn::Kind::make) state_ = error ? State::no_env : State::open;
-    if (error) return send_error(request, error);
+    if (error) {
+      send_error(request, error);
+      return error;
+    }
     if (asked_ == Turn::Kind::make) {
       observation_space_ = std::move(std::get_if<Spec>(&answer)->observation_space);
       action_space_ = std::move(std::get_if<Spec>(&answer)->action_space);
@@ -624,6 +643,7 @@ class EnvSession {
     if (asked_ == Turn::Kind::reset) ++episodes_;
     if (asked_ == Turn::Kind::step) ++steps_;
     push(std::move(frame));
+    return {};
   }
 
   void write_spec(Writer& writer, const Spec& spec) const {
@@ -638,7 +658,8 @@ class EnvSession {
     writer.u64(0);
   }
 
-  void write_result(Writer& writer, std::uint8_t flags, double reward, const Dict& info, const Value& observation) const {
+  void write_result(Writer& writer, std::uint8_t flags, double reward, const Dict& info,
+                    const Value& observation) const {
     writer.u64(1);
     writer.u32(0);
     writer.u8(flags);
@@ -688,8 +709,9 @@ class EnvSession {
   std::uint64_t episodes_ = 0;
 };
 
-inline void Turn::reply(Answer answer) const {
-  if (target_ != nullptr && *target_ != nullptr) (*target_)->answer(request_, std::move(answer));
+inline Error Turn::reply(Answer answer) const {
+  if (target_ != nullptr && *target_ != nullptr) return (*target_)->answer(request_, std::move(answer));
+  return {Code::closed, "the backend of this turn is gone", {}, {}};
 }
 
 /// The listener's side of one connection's handshake: bytes in, bytes out, until state() is no longer `reading`. Then
@@ -760,7 +782,9 @@ class Greeting {
     Welcome welcome;
     welcome.max_frame = options_.max_frame;
     welcome.peer = detail::clean(options_.name, 256);
-    if (!challenge_frame_.empty()) welcome.proof = prove(options_.token, "rlay listener", hello_frame_, challenge_frame_);
+    if (!challenge_frame_.empty()) {
+      welcome.proof = prove(options_.token, "rlay listener", hello_frame_, challenge_frame_);
+    }
     return welcome;
   }
   void hand_over(EnvSession& session) {

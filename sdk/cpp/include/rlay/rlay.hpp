@@ -111,10 +111,16 @@ using Time = Clock::time_point;
 using Milliseconds = std::chrono::milliseconds;
 
 constexpr Milliseconds handshake_time{5000};
-constexpr Milliseconds last_word{1000};  ///< for what is said at the end
-constexpr Milliseconds slice{100};       ///< the longest wait that nothing interrupts
+constexpr Milliseconds closing_time{1000};  ///< for what is sent at the end
+constexpr Milliseconds slice{100};          ///< the longest wait that nothing interrupts
 
 inline Error failure(Code code, std::string message) { return {code, std::move(message), {}, {}}; }
+
+/// A time that a caller gives in seconds, which may be any double; at most some 30 years.
+inline Milliseconds milliseconds(double seconds) {
+  const double bounded = seconds > 0 ? (seconds < 1e9 ? seconds : 1e9) : 0;
+  return Milliseconds(static_cast<std::int64_t>(bounded * 1000));
+}
 
 /// 32 bytes that cannot be guessed.
 inline Bytes32 random_bytes() {
@@ -151,23 +157,32 @@ struct Address {
       return refused("the C++ client speaks TCP alone; on one machine use tcp://127.0.0.1:5005 at both ends");
     }
     if (scheme == "tls" || scheme == "quic" || scheme == "zmq") {
-      return refused("the C++ client speaks TCP alone; use tcp:// with a token at both ends, in a tunnel if others listen in");
+      return refused("the C++ client speaks TCP alone; use tcp:// with a token at both ends, "
+                     "in a tunnel if others listen in");
     }
     if (scheme != "tcp") return refused("it has the form tcp://127.0.0.1:5005");
     std::string_view rest = text.substr(colon + 3);
     Address address;
     if (const std::size_t query = rest.find('?'); query != std::string_view::npos) {
-      if (rest.substr(query) != "?insecure_allow_remote=yes") return refused("the option it knows is insecure_allow_remote=yes");
+      if (rest.substr(query) != "?insecure_allow_remote=yes") {
+        return refused("the option it knows is insecure_allow_remote=yes");
+      }
       address.allows_remote = true;
       rest = rest.substr(0, query);
     }
     const std::size_t last = rest.rfind(':');
-    if (last == std::string_view::npos || last == 0) return refused("host and port are missing, as in tcp://127.0.0.1:5005");
+    if (last == std::string_view::npos || last == 0) {
+      return refused("host and port are missing, as in tcp://127.0.0.1:5005");
+    }
     address.host = rest.substr(0, last);
     address.port = rest.substr(last + 1);
-    if (address.host.front() == '[' && address.host.back() == ']') address.host = address.host.substr(1, address.host.size() - 2);
+    if (address.host.front() == '[' && address.host.back() == ']') {
+      address.host = address.host.substr(1, address.host.size() - 2);
+    }
     unsigned port = 0;
-    for (const char c : address.port) port = c >= '0' && c <= '9' && port < 65536 ? port * 10 + static_cast<unsigned>(c - '0') : 65536;
+    for (const char c : address.port) {
+      port = c >= '0' && c <= '9' && port < 65536 ? port * 10 + static_cast<unsigned>(c - '0') : 65536;
+    }
     if (address.port.empty() || port > 65535) return refused("its port is no number from 0 to 65535");
     return address;
   }
@@ -219,7 +234,9 @@ using PollEntry = pollfd;
 constexpr Handle no_handle = -1;
 inline void start_sockets() {}
 inline int last_socket_error() { return errno; }
-inline bool is_not_yet(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINPROGRESS || error == EINTR; }
+inline bool is_not_yet(int error) {
+  return error == EAGAIN || error == EWOULDBLOCK || error == EINPROGRESS || error == EINTR;
+}
 inline std::string socket_error_text(int error) { return std::strerror(error); }
 constexpr int refused_code = ECONNREFUSED;
 #endif
@@ -267,7 +284,7 @@ class Socket {
   }
   /// Tells the peer that nothing follows.
   void finish_sending() { ::shutdown(handle_, 1); }
-  /// Ends both directions; whoever waits for this socket wakes up.
+  /// Ends both directions, and with them the waits for this socket.
   void abandon() { ::shutdown(handle_, 2); }
   /// The error of a connection that is being made; 0 if there is none so far.
   int connect_error() const {
@@ -304,7 +321,7 @@ class Socket {
     ::fcntl(handle_, F_SETFD, FD_CLOEXEC);
 #endif
     set(IPPROTO_TCP, TCP_NODELAY, 1);
-    // A machine that has vanished is noticed within 18 seconds.
+    // Notices within 18 seconds that the peer's machine is gone.
     set(SOL_SOCKET, SO_KEEPALIVE, 1);
 #if defined(TCP_KEEPIDLE)
     set(IPPROTO_TCP, TCP_KEEPIDLE, 9);
@@ -492,15 +509,23 @@ struct Shared {
 
   void log(const std::string& text) const {
     const std::string line = address + ": " + text;
+#ifdef RLAY_HAS_EXCEPTIONS
+    try {
+      if (options.log) return options.log(line);
+    } catch (...) {
+      // A session does not end over a line of the log.
+    }
+#else
     if (options.log) return options.log(line);
+#endif
     std::fputs(("rlay: " + line + "\n").c_str(), stderr);
   }
   Milliseconds reconnect_time() const {
-    return Milliseconds(static_cast<std::int64_t>(options.reconnect_timeout.value_or(30.0) * 1000));
+    return milliseconds(options.reconnect_timeout.value_or(30.0));
   }
 };
 
-/// One session and the socket that brings it its bytes. Where an acceptor runs on another thread, `mutex` is locked
+/// One session and its socket. Where an acceptor runs on another thread, `mutex` is locked
 /// around every function.
 class Link {
  public:
@@ -579,7 +604,7 @@ class Link {
   Error fatal_;
 
  private:
-  /// The session is over. A socket that is closed while bytes of the peer are unread may take the last word with it.
+  /// The session is over. A socket that is closed while bytes of the peer are unread may lose what was sent last.
   void end(Time now, bool lives) {
     if (!ended_) ended_ = now;
     if (lives && session.output().size == 0) {
@@ -589,7 +614,7 @@ class Link {
       for (int reads = 0; n > 0 && reads < 16; ++reads) n = socket_->receive(inbox_.data(), inbox_.size());
       lives = n > 0 || n == Socket::not_yet;
     }
-    if (!lives || now - *ended_ > last_word) socket_.reset();
+    if (!lives || now - *ended_ > closing_time) socket_.reset();
   }
 
   Time began_;
@@ -656,7 +681,8 @@ class DialedLink : public Link {
       fatal_ = error;
       session.give_up(error);
     } else if (was_refused && needs_listener) {
-      session.give_up(failure(session.has_begun() ? Code::connection_lost : Code::closed, "nothing listens there any more"));
+      const Code code = session.has_begun() ? Code::connection_lost : Code::closed;
+      session.give_up(failure(code, "nothing listens there any more"));
       if (!session.has_begun()) fatal_ = session.reason();
     } else {
       if (!session.has_begun() && !is_told_ && now - began() > Milliseconds(1000)) {
@@ -701,9 +727,9 @@ class DialedLink : public Link {
 inline std::string class_name(const std::exception& thrown) {
 #if defined(RLAY_HAS_RTTI) && defined(__GNUC__)
   int status = 0;
-  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(typeid(thrown).name(), nullptr, nullptr, &status),
-                                                    std::free);
-  return status == 0 ? name.get() : typeid(thrown).name();
+  const char* mangled = typeid(thrown).name();
+  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(mangled, nullptr, nullptr, &status), std::free);
+  return status == 0 ? name.get() : mangled;
 #elif defined(RLAY_HAS_RTTI)
   return typeid(thrown).name();
 #else
@@ -760,7 +786,8 @@ class HostedEnv {
     if (!env) return std::move(env.error());
     env_ = std::move(*env);
     if (!env_) return env_error("TypeError", "the function that makes environments made none");
-    return Spec{env_->observation_space(), env_->action_space(), env_->metadata(), env_->details(), make.env_id.value_or("")};
+    return Spec{env_->observation_space(), env_->action_space(), env_->metadata(), env_->details(),
+                make.env_id.value_or("")};
   }
   Answer close() {
     if (!env_) return std::monostate();
@@ -798,7 +825,9 @@ class Backend {
   /// side refuses, or none.
   Error run() {
     if (error_) return error_;
-    if (!make_) return detail::failure(Code::usage, "run() needs a function that makes environments; this backend is polled");
+    if (!make_) {
+      return detail::failure(Code::usage, "run() needs a function that makes environments; poll() needs a Spec");
+    }
     std::vector<std::thread> threads;
     const std::size_t sessions = shared_.options.max_sessions;
     if (needs_thread()) threads.emplace_back([this] { keep_accepting(); });
@@ -809,10 +838,11 @@ class Backend {
   }
 
   /// The poll form, for a backend that was made with a Spec: what an agent asks for, or nothing yet. Call it once a
-  /// frame of an engine's loop; it does not block unless `seconds` says how long to wait. The answer may take any number
-  /// of frames. A Turn::Kind::close is the last of its session; it is not answered. See error() if nothing ever comes.
+  /// frame of an engine's loop; it does not block unless `seconds` says how long to wait. The answer may take any
+  /// number of frames, and is given on the thread that polls. A Turn::Kind::close is the last of its session; it is not
+  /// answered. See error() if nothing ever comes.
   std::optional<Turn> poll(double seconds = 0) {
-    const detail::Time end = detail::Clock::now() + detail::Milliseconds(static_cast<std::int64_t>(seconds * 1000));
+    const detail::Time end = detail::Clock::now() + detail::milliseconds(seconds);
     for (;;) {
       const detail::Time now = detail::Clock::now();
       if (std::optional<Turn> turn = poll_once(now)) return turn;
@@ -944,9 +974,13 @@ class Backend {
     }
     for (std::size_t i = 0; i < polled_.size(); ++i) {
       const std::shared_ptr<detail::Link> link = polled_[i];
+      link->session.refuse_answer = [polling = std::this_thread::get_id()] {
+        if (polling == std::this_thread::get_id()) return Error();
+        return detail::failure(Code::usage, "a turn is answered on the thread that polls");
+      };
       advance(*link, now);
       while (std::optional<Turn> turn = link->session.next_turn()) {
-        // The others have their turn first next time.
+        // So that the next poll begins with another session.
         std::swap(polled_[i], polled_.back());
         if (turn->kind == Turn::Kind::close) turn->reply(std::monostate());
         if (turn->kind != Turn::Kind::make) return turn;
@@ -969,9 +1003,13 @@ class Backend {
   Answer described(const Make& make) const {
     const Value* modes = spec_->metadata.find("render_modes");
     const auto* list = modes == nullptr ? nullptr : modes->as<List>();
-    if (make.render_mode && (list == nullptr || std::find(list->items.begin(), list->items.end(), Value(*make.render_mode)) ==
-                                                    list->items.end())) {
-      return env_error("ValueError", "the environment has no render mode \"" + detail::printable(*make.render_mode) + "\"");
+    bool is_offered = !make.render_mode;
+    if (list != nullptr && make.render_mode) {
+      for (const Value& mode : list->items) is_offered = is_offered || mode == *make.render_mode;
+    }
+    if (!is_offered) {
+      const std::string mode = detail::printable(*make.render_mode);
+      return env_error("ValueError", "the environment has no render mode \"" + mode + "\"");
     }
     Spec spec = *spec_;
     if (spec.env_id.empty()) spec.env_id = make.env_id.value_or("");
@@ -1007,9 +1045,9 @@ class Backend {
   std::vector<std::shared_ptr<detail::Link>> polled_;
 };
 
-/// Hosts environments for agents that listen (`rlay.ServerEnv`): dials, again and again until one listens, and anew after
-/// each session. In a program that an agent has launched, whose address is in RLAY_ADDRESS, run() returns once the agent
-/// has closed the environment.
+/// Hosts environments for agents that listen (`rlay.ServerEnv`): dials, again and again until one listens, and anew
+/// after each session. In a program that an agent has launched, whose address is in RLAY_ADDRESS, run() returns once
+/// the agent has closed the environment.
 class ClientBackend : public Backend {
  public:
   /// `make` makes an environment for each agent: `[](const rlay::Make&) { return std::make_unique<Game>(); }`.
@@ -1035,8 +1073,9 @@ class ClientBackend : public Backend {
   std::vector<detail::Backoff> backoffs_;  ///< of sessions that have ended
 };
 
-/// Hosts environments for agents that dial (`rlay.ClientEnv`): listens, and serves one session after another, or several
-/// at a time. An address that other machines can reach needs a token, or `?insecure_allow_remote=yes` at its end.
+/// Hosts environments for agents that dial (`rlay.ClientEnv`): listens, and serves one session after another, or
+/// several at a time. An address that other machines can reach needs a token, or `?insecure_allow_remote=yes` at its
+/// end.
 class ServerBackend : public Backend {
  public:
   /// Binds the address; see error(). With port 0 address() has the one that the system has chosen.

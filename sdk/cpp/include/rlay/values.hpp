@@ -132,8 +132,8 @@ struct Half {
     std::uint32_t whole = sign | (exponent + 112) << 23 | mantissa << 13;
     if (exponent == 31) whole = sign | 0x7f800000 | mantissa << 13;
     if (exponent == 0) {
-      const float small = static_cast<float>(mantissa) / 16777216.0F;
-      std::memcpy(&whole, &small, sizeof whole);
+      const float tiny = static_cast<float>(mantissa) / 16777216.0F;
+      std::memcpy(&whole, &tiny, sizeof whole);
       whole |= sign;
     }
     float x = 0;
@@ -165,9 +165,10 @@ constexpr bool is_integer(Dtype dtype) { return dtype >= Dtype::int8 && dtype <=
 namespace detail {
 
 template <class T>
-using Bits = std::conditional_t<
-    sizeof(T) == 1, std::uint8_t,
-    std::conditional_t<sizeof(T) == 2, std::uint16_t, std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>>;
+using LongBits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+template <class T>
+using Bits = std::conditional_t<sizeof(T) == 1, std::uint8_t,
+                                std::conditional_t<sizeof(T) == 2, std::uint16_t, LongBits<T>>>;
 
 /// Writes x as little-endian bytes. Compilers make one instruction of the loop.
 template <class T>
@@ -249,7 +250,7 @@ bool is_finite(T x) {
 
 /// The bytes of an array: nothing if the shape holds more than an array may have (section 5).
 inline std::optional<std::uint64_t> array_size(const Shape& shape, std::uint64_t element_size) {
-  constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+  constexpr std::uint64_t most = (std::numeric_limits<std::int64_t>::max)();
   if (shape.size() > 64) return std::nullopt;
   std::uint64_t product = element_size;
   bool is_empty = false;
@@ -406,6 +407,8 @@ class GraphInstance {
 
  private:
   friend bool operator==(const GraphInstance&, const GraphInstance&);
+  const Value& part(std::size_t i) const;
+
   std::vector<Value> parts_;
 };
 
@@ -439,7 +442,7 @@ class Value {
       content_ = static_cast<double>(x);
     } else {
       if constexpr (std::is_unsigned_v<T> && sizeof(T) == 8) {
-        if (x > static_cast<T>(std::numeric_limits<std::int64_t>::max())) {
+        if (x > static_cast<T>((std::numeric_limits<std::int64_t>::max)())) {
           BigInt big{Bytes(9)};
           detail::store<T>(big.bytes.data(), x);
           content_ = std::move(big);
@@ -541,9 +544,14 @@ inline GraphInstance::GraphInstance(Value nodes, Value edges, Value edge_links) 
   parts_.push_back(std::move(edges));
   parts_.push_back(std::move(edge_links));
 }
-inline const Value& GraphInstance::nodes() const { return parts_[0]; }
-inline const Value& GraphInstance::edges() const { return parts_[1]; }
-inline const Value& GraphInstance::edge_links() const { return parts_[2]; }
+inline const Value& GraphInstance::part(std::size_t i) const {
+  // One that was moved from has no parts.
+  static const Value none;
+  return i < parts_.size() ? parts_[i] : none;
+}
+inline const Value& GraphInstance::nodes() const { return part(0); }
+inline const Value& GraphInstance::edges() const { return part(1); }
+inline const Value& GraphInstance::edge_links() const { return part(2); }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Spaces (section 6)
@@ -577,7 +585,9 @@ struct Box {
   /// Bounds for each element, in C order: as many as the shape has elements.
   template <class T>
   static Box of(const std::vector<T>& low, const std::vector<T>& high, Shape shape) {
-    return {dtype_of<T>(), false, std::move(shape), bound<T>(low, false), bound<T>(high, false)};
+    const std::uint64_t count = detail::array_size(shape, 1).value_or(0);
+    return {dtype_of<T>(), false, std::move(shape), bound<T>(low, low.size() == count),
+            bound<T>(high, high.size() == count)};
   }
   /// Whatever the element type can hold: Python's `Box(-np.inf, np.inf, shape, dtype)`.
   template <class T>
@@ -587,7 +597,7 @@ struct Box {
       return of<T>(-Limits::infinity(), Limits::infinity(), std::move(shape));
     } else {
       static_assert(std::is_integral_v<T>, "float and integer types can be unbounded");
-      Box box = of<T>(Limits::lowest(), Limits::max(), std::move(shape));
+      Box box = of<T>(Limits::lowest(), (Limits::max)(), std::move(shape));
       box.low.bounded = box.high.bounded = {0};
       return box;
     }
@@ -595,10 +605,10 @@ struct Box {
 
  private:
   template <class T>
-  static Bound bound(std::vector<T> values, bool is_uniform) {
-    // Equal spaces are to be equal bytes.
+  static Bound bound(std::vector<T> values, bool fits_shape) {
+    // Equal spaces are to be equal bytes. What does not fit the shape is refused when the space is sent.
     const NdArray array = NdArray::of<T>(values);
-    bool are_alike = is_uniform || !values.empty();
+    bool are_alike = fits_shape && !values.empty();
     for (std::size_t i = sizeof(T); i < array.data.size(); ++i) {
       are_alike = are_alike && array.data[i] == array.data[i - sizeof(T)];
     }

@@ -1,6 +1,6 @@
 /// \file
 /// Holds how RLay's messages are written and read: bytes, payloads, messages, proofs of a token, frames of a stream
-/// (docs/wire.md, sections 1 to 9). Most programs need none of it: codec.hpp has the session that speaks for them.
+/// (docs/wire.md, sections 1 to 9). Most programs need none of it: codec.hpp has the session that uses it.
 ///
 /// \code
 /// rlay::Bytes bytes;
@@ -22,7 +22,7 @@ namespace rlay {
 /// What a frame may hold (section 12).
 namespace limits {
 constexpr std::uint64_t frame = std::uint64_t{64} << 20;  ///< the default of Options::max_frame
-constexpr std::uint64_t handshake = 65536;                ///< the longest frame of a handshake, and the lowest max_frame
+constexpr std::uint64_t handshake = 65536;                ///< of a handshake, and the lowest max_frame
 constexpr std::uint32_t depth = 32;
 constexpr std::uint32_t count = 1U << 20;
 constexpr std::uint32_t keys = 4096;  ///< keys that are neither texts nor small ints
@@ -35,7 +35,9 @@ namespace detail {
 
 /// The length of the longest prefix of well-formed UTF-8.
 inline std::size_t utf8_prefix(std::string_view text) {
-  const auto byte = [text](std::size_t i) -> unsigned { return i < text.size() ? static_cast<std::uint8_t>(text[i]) : 0; };
+  const auto byte = [text](std::size_t i) -> unsigned {
+    return i < text.size() ? static_cast<std::uint8_t>(text[i]) : 0;
+  };
   const auto follows = [byte](std::size_t i) { return (byte(i) & 0xc0) == 0x80; };
   std::size_t i = 0;
   while (i < text.size()) {
@@ -153,13 +155,13 @@ class Reader {
     if (byte > 1) fail("a bool is neither 0 nor 1");
     return byte == 1;
   }
-  Bytes bytes(std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
+  Bytes bytes(std::uint64_t most = (std::numeric_limits<std::uint64_t>::max)()) {
     const std::uint64_t n = u64();
     if (n > most) fail("a text or number is longer than it may be");
     const std::uint8_t* from = take(n);
     return from == nullptr ? Bytes() : Bytes(from, from + n);
   }
-  std::string text(std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
+  std::string text(std::uint64_t most = (std::numeric_limits<std::uint64_t>::max)()) {
     const std::uint64_t n = u64();
     if (n > most) fail("a text is longer than it may be");
     const auto* from = reinterpret_cast<const char*>(take(n));
@@ -485,12 +487,12 @@ class Writer {
     }
     if (const auto* sequence = space.as<spaces::Sequence>()) {
       boolean(sequence->stack);
-      this->space(*sequence->space);
+      member(sequence->space);
     }
     if (const auto* graph = space.as<spaces::Graph>()) {
-      this->space(*graph->node);
+      member(graph->node);
       boolean(graph->edge != nullptr);
-      if (graph->edge != nullptr) this->space(*graph->edge);
+      if (graph->edge != nullptr) member(graph->edge);
     }
     if (const auto* one_of = space.as<spaces::OneOf>()) {
       if (one_of->members.empty()) fail("a OneOf space of nothing");
@@ -500,6 +502,11 @@ class Writer {
   }
 
  private:
+  /// Writes a member that a space without it, such as one that was moved from, lacks.
+  void member(const std::shared_ptr<const Space>& space) {
+    if (space == nullptr) return fail("a Sequence or Graph space without its member; was it moved from?");
+    this->space(*space);
+  }
   bool enter() {
     if (depth_ == 0) fail("a value or space is nested too deep");
     if (count_ == 0) fail("a value or space holds too many others");
@@ -587,12 +594,14 @@ inline std::optional<Leaf> leaf(const Space& space) {
   return std::nullopt;
 }
 
-constexpr std::size_t padding(std::size_t size, std::size_t multiple) { return (multiple - size % multiple) % multiple; }
+constexpr std::size_t padding(std::size_t size, std::size_t multiple) {
+  return (multiple - size % multiple) % multiple;
+}
 
 }  // namespace detail
 
-/// Appends elements of a space in the packed form. Returns false, and leaves anything behind in `out`, if one of them is
-/// not exactly what unpacking gives back.
+/// Appends elements of a space in the packed form. Returns false, and leaves anything behind in `out`, if one of them
+/// is not exactly what unpacking gives back.
 inline bool pack(const Space& space, const std::vector<const Value*>& rows, Bytes& out) {
   Writer writer(out);
   if (const auto leaf = detail::leaf(space)) {
@@ -614,7 +623,8 @@ inline bool pack(const Space& space, const std::vector<const Value*>& rows, Byte
     for (const Value* row : rows) {
       const auto* number = row->as<std::int64_t>();
       const auto* scalar = row->as<Scalar>();
-      if (number == nullptr && (scalar == nullptr || scalar->dtype != discrete->dtype || scalar->big_endian)) return false;
+      const bool is_its_scalar = scalar != nullptr && scalar->dtype == discrete->dtype && !scalar->big_endian;
+      if (number == nullptr && !is_its_scalar) return false;
       writer.i64(number != nullptr ? *number : scalar->get<std::int64_t>());
       marks.push_back(number != nullptr ? 0 : 1);
     }
@@ -674,7 +684,9 @@ inline void unpack(const Space& space, Reader& reader, std::vector<Value>& rows)
       scalar.dtype = discrete->dtype;
       detail::store<std::int64_t>(scalar.data.data(), *row.as<std::int64_t>());
       std::memset(scalar.data.data() + size_of(scalar.dtype), 0, 8 - size_of(scalar.dtype));
-      if (scalar.get<std::int64_t>() != *row.as<std::int64_t>()) reader.fail("a number that the space's dtype does not have");
+      if (scalar.get<std::int64_t>() != *row.as<std::int64_t>()) {
+        reader.fail("a number that the space's dtype does not have");
+      }
       row = scalar;
     }
     reader.zeros(detail::padding(rows.size(), 8));
@@ -907,8 +919,8 @@ struct Make {
   std::optional<std::string> env_id;  ///< where the program offers several
   Value kwargs = Dict();              ///< a Dict of the names that Options::kwargs allows
   std::optional<std::string> render_mode;
-  std::uint32_t slots = 1;     ///< a wish: this client makes one
-  std::uint8_t autoreset = 0;  ///< a wish: this client leaves it to the agent
+  std::uint32_t slots = 1;     ///< asked for; this client makes one
+  std::uint8_t autoreset = 0;  ///< asked for; this client leaves it to the agent
 
   /// The value of a keyword argument, or nullptr.
   const Value* kwarg(std::string_view name) const {
@@ -986,7 +998,8 @@ struct Payload {
     reader.end();
   }
   /// Appends a whole payload to a frame that starts at `frame_start` of the writer's bytes.
-  static void write(Writer& writer, std::size_t frame_start, const Space& space, const std::vector<const Value*>& rows) {
+  static void write(Writer& writer, std::size_t frame_start, const Space& space,
+                    const std::vector<const Value*>& rows) {
     Bytes& out = writer.out();
     const std::size_t start = out.size();
     writer.u32(0);

@@ -1,0 +1,324 @@
+// Uses the client in ways that are wrong, which come to errors that say so. It prints what fails, and the lines of a
+// log that throws.
+#include <cmath>
+#include <iostream>
+#include <stdexcept>
+
+#include "rlay/rlay.hpp"
+
+namespace {
+
+using rlay::Code;
+using rlay::Error;
+using rlay::NdArray;
+using rlay::Value;
+namespace spaces = rlay::spaces;
+
+int failures = 0;
+
+void expect(bool holds, int line, const std::string& what) {
+  if (holds) return;
+  ++failures;
+  std::cerr << "misuse.cpp:" << line << ": " << what << "\n";
+}
+
+#define TRUE(condition) expect(condition, __LINE__, "not " #condition)
+
+/// Whether the error is of this kind, and its text holds that.
+void expect_error(const Error& error, Code code, const char* text, int line) {
+  expect(error.code == code && error.message.find(text) != std::string::npos, line,
+         "error " + std::to_string(static_cast<int>(error.code)) + ": " + error.message);
+}
+
+#define FAILS(error, code, text) expect_error(error, code, text, __LINE__)
+
+rlay::Spec spec() { return {spaces::Discrete(4), spaces::Discrete(4), {}, {}}; }
+
+rlay::Options quiet() {
+  rlay::Options options;
+  options.log = [](const std::string&) {};
+  return options;
+}
+
+/// As much of an agent as the tests need. While it waits for an answer, it polls the backend, if there is one to poll.
+class Agent {
+ public:
+  explicit Agent(const std::string& where, rlay::Backend* polled = nullptr) : polled_(polled) {
+    const auto address = rlay::detail::Address::read(where);
+    rlay::detail::Attempt attempt(*address, rlay::detail::Clock::now());
+    std::optional<rlay::Expected<rlay::detail::Socket>> made;
+    while (!made) made = attempt.advance(rlay::detail::Clock::now());
+    socket_ = std::move(**made);
+    rlay::Hello hello;
+    hello.role = 0;
+    hello.features = rlay::can_resume;
+    send(rlay::detail::handshake_frame(rlay::Kind::hello, hello));
+  }
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+  ~Agent() { send({0xff, 0xff, 0xff, 0xff}); }
+  void make() {
+    send(frame(rlay::Kind::make, [](rlay::Writer& w) {
+      w.u8(0);
+      w.value(rlay::Dict());
+      w.u8(0);
+      w.u32(1);
+      w.u8(0);
+    }));
+  }
+  void reset() {
+    send(frame(rlay::Kind::reset, [](rlay::Writer& w) {
+      w.u64(1);
+      w.u32(0);
+      w.u8(0);
+      w.value(nullptr);
+    }));
+  }
+  void step() {
+    send(frame(rlay::Kind::step, [](rlay::Writer& w) {
+      w.slots({0});
+      w.u32(1);
+      w.value(1);
+    }));
+  }
+  /// The next frame's kind, and its error if it is one. Without a frame within 10 s the kind is Goodbye.
+  std::pair<rlay::Kind, rlay::Fault> next() {
+    const auto end = rlay::detail::Clock::now() + std::chrono::seconds(10);
+    while (rlay::detail::Clock::now() < end) {
+      rlay::FrameReader::Frame frame;
+      if (frames_.next(rlay::limits::frame, frame) == rlay::FrameReader::Found::frame) {
+        rlay::Reader reader(frame.data, frame.size);
+        const rlay::Kind kind = rlay::Header::read(reader).kind;
+        return {kind, kind == rlay::Kind::error ? rlay::Fault::read(reader) : rlay::Fault()};
+      }
+      std::uint8_t inbox[4096];
+      const std::ptrdiff_t n = socket_.receive(inbox, sizeof inbox);
+      if (n > 0) frames_.receive(inbox, static_cast<std::size_t>(n));
+      if (n <= 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      if (polled_ != nullptr) TRUE(!polled_->poll());
+    }
+    return {rlay::Kind::goodbye, rlay::Fault()};
+  }
+  /// The text of the error that is the next frame.
+  std::string error() { return next().second.message; }
+
+ private:
+  template <class Body>
+  rlay::Bytes frame(rlay::Kind kind, Body body) {
+    rlay::Bytes out;
+    rlay::detail::begin_frame(out, {kind, ++seq_, 0, 0});
+    rlay::Writer writer(out);
+    body(writer);
+    rlay::detail::finish_frame(out);
+    return out;
+  }
+  void send(const rlay::Bytes& bytes) { socket_.send(bytes.data(), bytes.size()); }
+
+  rlay::detail::Socket socket_;
+  rlay::FrameReader frames_;
+  std::uint64_t seq_ = 0;
+  rlay::Backend* polled_;
+};
+
+/// A polled backend whose agent has asked for a reset.
+struct Polled {
+  rlay::ServerBackend host{spec(), "tcp://127.0.0.1:0", quiet()};
+  Agent agent{host.address(), &host};
+
+  rlay::Turn reset() {
+    agent.make();
+    TRUE(agent.next().first == rlay::Kind::welcome && agent.next().first == rlay::Kind::spec);
+    agent.reset();
+    std::optional<rlay::Turn> turn = host.poll(10);
+    TRUE(turn && turn->kind == rlay::Turn::Kind::reset);
+    return turn ? *turn : rlay::Turn();
+  }
+};
+
+void turns_that_are_answered_twice_or_elsewhere() {
+  Polled polled;
+  const rlay::Turn turn = polled.reset();
+  std::thread([&turn] {
+    FAILS(turn.reply(rlay::ResetResult{1}), Code::usage, "answered on the thread that polls");
+  }).join();
+  TRUE(!turn.reply(rlay::ResetResult{1}));
+  FAILS(turn.reply(rlay::ResetResult{1}), Code::usage, "answered already");
+  FAILS(turn.fail(rlay::env_error("ValueError", "no")), Code::usage, "answered already");
+  TRUE(polled.agent.next().first == rlay::Kind::result);
+  FAILS(rlay::Turn().reply(rlay::ResetResult{1}), Code::closed, "gone");
+}
+
+void answers_to_other_questions() {
+  Polled polled;
+  FAILS(polled.reset().reply(rlay::StepResult{1}), Code::env, "another question");
+  TRUE(polled.agent.error().find("another question") != std::string::npos);
+  for (const Value& wrong : {Value(rlay::Opaque{"Texture", "<Texture>"}), Value("\xff")}) {
+    polled.agent.reset();
+    FAILS(polled.host.poll(10)->reply(rlay::ResetResult{wrong}), Code::env, "cannot be sent");
+    TRUE(polled.agent.error().find("cannot be sent") != std::string::npos);
+  }
+  NdArray array(rlay::Dtype::float32, {3});
+  array.data.pop_back();
+  polled.agent.reset();
+  FAILS(polled.host.poll(10)->reply(rlay::ResetResult{array}), Code::env, "cannot be sent");
+  polled.agent.error();
+  // What is no element of the space is the agent's to judge.
+  polled.agent.reset();
+  TRUE(!polled.host.poll(10)->reply(rlay::ResetResult{"another type"}));
+  TRUE(polled.agent.next().first == rlay::Kind::result);
+}
+
+void use_after_the_end() {
+  Polled polled;
+  const rlay::Turn turn = polled.reset();
+  polled.host.close();
+  while (polled.host.poll(0.01)) {
+  }
+  FAILS(turn.reply(rlay::ResetResult{1}), Code::closed, "has ended");
+  TRUE(!polled.host.poll() && !polled.host.error());
+  TRUE(polled.host.run().code == Code::usage);
+  std::optional<rlay::Turn> kept;
+  {
+    Polled other;
+    kept = other.reset();
+  }
+  FAILS(kept->reply(rlay::ResetResult{1}), Code::closed, "gone");
+}
+
+void backends_of_the_other_form() {
+  rlay::ServerBackend none(rlay::MakeEnv(), "tcp://127.0.0.1:0", quiet());
+  FAILS(none.run(), Code::usage, "a function that makes environments");
+  TRUE(!none.poll());
+  FAILS(none.error(), Code::usage, "poll() needs a backend that was made with a Spec");
+  rlay::ServerBackend polled(spec(), "tcp://127.0.0.1:0", quiet());
+  FAILS(polled.run(), Code::usage, "a function that makes environments");
+  TRUE(!polled.poll(-1) && !polled.poll(std::nan("")) && !polled.error());
+}
+
+enum class Wrong { nothing, throws, throws_an_int, is_null, empty_space, in_reset, in_step, in_close };
+
+struct WrongEnv : rlay::Env {
+  explicit WrongEnv(Wrong what) : wrong(what) {}
+
+  rlay::Space observation_space() const override {
+    if (wrong == Wrong::empty_space) return spaces::Tuple{{spaces::OneOf{}}};
+    return spaces::Discrete(4);
+  }
+  rlay::Space action_space() const override { return spaces::Discrete(4); }
+  rlay::Expected<rlay::ResetResult> reset(const std::optional<rlay::Seed>&, const Value&) override {
+    if (wrong == Wrong::in_reset) throw std::range_error("no level");
+    return rlay::ResetResult{1};
+  }
+  rlay::Expected<rlay::StepResult> step(const Value&) override {
+    if (wrong == Wrong::in_step) throw 7;
+    return rlay::StepResult{1};
+  }
+  void close() override {
+    if (wrong == Wrong::in_close) throw std::range_error("no end");
+  }
+
+  Wrong wrong;
+};
+
+void callbacks_that_throw() {
+  rlay::Options options;
+  options.max_sessions = 8;
+  options.log = [](const std::string&) { throw std::runtime_error("no log"); };
+  Wrong wrong = Wrong::nothing;
+  const auto make = [&wrong](const rlay::Make&) -> rlay::Expected<std::unique_ptr<rlay::Env>> {
+    if (wrong == Wrong::throws) throw std::range_error("no room");
+    if (wrong == Wrong::throws_an_int) throw 7;
+    if (wrong == Wrong::is_null) return std::unique_ptr<rlay::Env>();
+    return std::make_unique<WrongEnv>(wrong);
+  };
+  rlay::ServerBackend host(make, "tcp://127.0.0.1:0", options);
+  std::thread hosting([&host] { TRUE(!host.run()); });
+  const auto error_of = [&](Wrong what) {
+    wrong = what;
+    Agent agent(host.address());
+    TRUE(agent.next().first == rlay::Kind::welcome);
+    agent.make();
+    if (what >= Wrong::in_reset) {
+      TRUE(agent.next().first == rlay::Kind::spec);
+      agent.reset();
+    }
+    if (what == Wrong::in_step) {
+      TRUE(agent.next().first == rlay::Kind::result);
+      agent.step();
+    }
+    return agent.next();
+  };
+  TRUE(error_of(Wrong::throws).second.message == "no room");
+  TRUE(error_of(Wrong::throws_an_int).second.message.find("thrown what is no std::exception") != std::string::npos);
+  TRUE(error_of(Wrong::is_null).second.message.find("made none") != std::string::npos);
+  TRUE(error_of(Wrong::empty_space).second.message.find("OneOf space of nothing") != std::string::npos);
+  const rlay::Fault thrown = error_of(Wrong::in_reset).second;
+  TRUE(thrown.message == "no level" && thrown.type == "std::range_error");
+  TRUE(error_of(Wrong::in_step).second.code == static_cast<std::uint32_t>(Code::env));
+  TRUE(error_of(Wrong::in_close).first == rlay::Kind::result);
+  TRUE(error_of(Wrong::in_reset).second.message == "no level");
+  host.close();
+  hosting.join();
+}
+
+/// Spaces that Gymnasium would refuse, and what is left of spaces and values that were moved from.
+void spaces_and_values_without_content() {
+  spaces::Sequence sequence{spaces::Discrete(2)};
+  const spaces::Sequence taken = std::move(sequence);
+  spaces::Graph graph(spaces::Discrete(2));
+  const spaces::Graph other = std::move(graph);
+  spaces::Box box = spaces::Box::of<float>(0, 1, {2});
+  box.low.values.pop_back();
+  const rlay::Space wrong[] = {sequence,
+                               graph,
+                               box,
+                               spaces::Discrete(0),
+                               spaces::OneOf{},
+                               spaces::MultiDiscrete({2, 2}, {0}),
+                               spaces::Text(1, 2),
+                               spaces::Text(1, 1, "\xff"),
+                               spaces::Box::of<float>({0, 0}, {1, 1}, {3})};
+  for (const rlay::Space& space : wrong) {
+    rlay::Bytes out;
+    rlay::Writer writer(out);
+    writer.space(space);
+    TRUE(!writer.ok());
+  }
+  rlay::GraphInstance instance(NdArray(rlay::Dtype::float32, {1, 2}), nullptr, nullptr);
+  const rlay::GraphInstance moved = std::move(instance);
+  TRUE(instance.nodes().is_none() && !moved.nodes().is_none());
+  Value deep = 1;
+  for (int i = 0; i < 100; ++i) deep = rlay::Tuple{{deep}};
+  rlay::Bytes out;
+  rlay::Writer writer(out);
+  writer.value(deep);
+  TRUE(!writer.ok());
+  NdArray array = NdArray::of<float>({1, 2});
+  array.set<double>(0, 5);  // another type
+  array.set<float>(9, 5);   // no such element
+  TRUE(array.get<float>(0) == 1 && array.get<float>(9) == 0);
+}
+
+void options_without_sense() {
+  rlay::Options options = quiet();
+  options.max_sessions = 0;
+  options.reconnect_timeout = std::numeric_limits<double>::infinity();
+  options.max_frame = 0;
+  rlay::ServerBackend host(spec(), "tcp://127.0.0.1:0", options);
+  TRUE(!host.error() && !host.poll());
+  FAILS(rlay::ServerBackend(spec(), host.address(), quiet()).error(), Code::address, "cannot listen");
+  FAILS(rlay::ServerBackend(spec(), "", quiet()).error(), Code::address, "no address for this client");
+}
+
+}  // namespace
+
+int main() {
+  turns_that_are_answered_twice_or_elsewhere();
+  answers_to_other_questions();
+  use_after_the_end();
+  backends_of_the_other_form();
+  callbacks_that_throw();
+  spaces_and_values_without_content();
+  options_without_sense();
+  return failures == 0 ? 0 : 1;
+}

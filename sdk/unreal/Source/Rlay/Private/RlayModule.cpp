@@ -1,0 +1,5 @@
+// Registers the module.
+
+#include "Modules/ModuleManager.h"
+
+IMPLEMENT_MODULE(FDefaultModuleImpl, Rlay)
