@@ -22,10 +22,10 @@
 ///
 /// - Nothing throws, and all of it compiles with -fno-exceptions and -fno-rtti. What may fail returns an Expected, or
 ///   an Error, which is true if there is one.
-/// - Owners (Value, Space, Spec, Env, Agent) can be moved, not copied, and free or close what they have.
+/// - Owners (Value, Space, Spec, Env, Agent, VectorAgent) can be moved, not copied, and free or close what they have.
 /// - A Value or Space that cannot be made is false. What is built of it is false, too, or fails: check the last one.
 /// - Views (ValueView, SpaceView, SpecView) point into something else, and are valid as long as rlay.h says.
-/// - An Env or Agent belongs to the thread that opened it, and is destroyed there.
+/// - An Env, Agent or VectorAgent belongs to the thread that opened it, and is destroyed there.
 ///
 /// It shares no name with the client of sdk/cpp, so that a program may include both.
 #ifndef RLAY_FFI_HPP
@@ -35,6 +35,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -372,6 +373,18 @@ class SpaceView {
     }
     return found;
   }
+  /// Bytes of the elements of so many environments in the packed form; RLAY_WRONG_KIND if the space has none.
+  Expected<std::size_t> batch_size(std::uint32_t num_envs) const {
+    std::size_t size = 0;
+    const rlay_Status status = rlay_space_batch_size(handle_, num_envs, &size);
+    return detail::expected(status, size);
+  }
+  /// Where the rows of leaf `index` of so many environments lie.
+  Expected<rlay_Leaf> batch_leaf(std::size_t index, std::uint32_t num_envs) const {
+    rlay_Leaf leaf{};
+    const rlay_Status status = rlay_space_batch_leaf(handle_, index, num_envs, &leaf);
+    return detail::expected(status, leaf);
+  }
   /// The smallest and the largest value of an element, in C order.
   Expected<std::pair<double, double>> range(std::size_t index) const {
     std::pair<double, double> bounds;
@@ -554,6 +567,9 @@ struct Options {
   std::optional<std::string> render_mode{};   ///< agents
   std::optional<std::string> env_id{};        ///< agents: which environment
   std::optional<Value> kwargs{};              ///< agents: a dict of keyword arguments
+
+  std::optional<std::uint32_t> num_envs{};               ///< vector agents: how many environments
+  std::optional<rlay_AutoresetMode> autoreset_mode{};    ///< vector agents: who begins the next episode
 };
 
 namespace detail {
@@ -591,6 +607,8 @@ inline Expected<OptionsHandle> options_of(const Options& from, Log* log) {
   set_number(rlay_options_set_max_sessions, from.max_sessions);
   set_number(rlay_options_set_connect_timeout, from.connect_timeout);
   set_number(rlay_options_set_timeout, from.timeout);
+  set_number(rlay_options_set_num_envs, from.num_envs);
+  set_number(rlay_options_set_autoreset_mode, from.autoreset_mode);
   for (const std::string& name : from.attributes) set(rlay_options_add_attribute, name);
   if (from.render_mode) set(rlay_options_set_render_mode, *from.render_mode);
   if (from.env_id) set(rlay_options_set_env_id, *from.env_id);
@@ -914,6 +932,19 @@ class Agent : public detail::Endpoint<rlay_Agent, rlay_agent_close, rlay_agent_s
                                    : rlay_agent_step_value(handle_, action.value(), &next.step);
     return detail::expected(status, next);
   }
+  /// The answer to a reset, step or render that failed with RLAY_TIMEOUT.
+  struct Late {
+    rlay_TurnKind kind;  ///< RLAY_TURN_RESET, RLAY_TURN_STEP or RLAY_TURN_RENDER
+    Step step;           ///< of a reset or step
+    ValueView frame;     ///< of a render
+  };
+  Expected<Late> late() {
+    Late found{};
+    const rlay_Value* frame = nullptr;
+    const rlay_Status status = rlay_agent_late(handle_, &found.kind, &found.step.step, &frame);
+    found.frame = ValueView(frame);
+    return detail::expected(status, found);
+  }
   /// The last observation, packed or not. Valid until the next reset or step.
   Expected<ValueView> observation_value() {
     const rlay_Value* found = nullptr;
@@ -934,6 +965,114 @@ class Agent : public detail::Endpoint<rlay_Agent, rlay_agent_close, rlay_agent_s
   template <class Begin>
   static Expected<Agent> begin(Begin call, std::string_view address, const Options& options) {
     return open<Agent>(options, [&](const rlay_Options* made, rlay_Agent** agent) {
+      return call(address.data(), address.size(), made, agent);
+    });
+  }
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Learners of many environments: rlay_vector_agent_...
+
+/// Python ints as the packed form of the actions of a Discrete, one for each environment.
+inline std::vector<std::uint8_t> discrete_batch(const std::vector<std::int64_t>& values) {
+  const std::size_t numbers = 8 * values.size();
+  // Behind the numbers a byte for each says that it is no NumPy scalar; both parts end at a multiple of 8.
+  std::vector<std::uint8_t> packed(numbers + (values.size() + 7) / 8 * 8);
+  if (!values.empty()) std::memcpy(packed.data(), values.data(), numbers);
+  return packed;
+}
+
+/// What came of a reset or step of many environments. Valid until the next reset or step.
+struct VectorStep {
+  rlay_VectorStep step{};
+
+  std::uint32_t num_envs() const { return step.num_envs; }
+  /// The packed observations: T is an array or struct of all of them. nullptr if they are not packed, or of another size.
+  template <class T>
+  const T* observations() const {
+    return detail::as<T>(step.observations, step.observations_length);
+  }
+  double reward(std::uint32_t slot) const { return step.rewards[slot]; }
+  bool terminated(std::uint32_t slot) const { return step.terminations[slot]; }
+  bool truncated(std::uint32_t slot) const { return step.truncations[slot]; }
+  /// How many episodes have ended of which this step shows the next one already: VectorAgent::final_episode.
+  std::uint32_t final_count() const { return step.final_count; }
+};
+
+/// Many environments in other processes, which step at once: Gymnasium's VectorEnv.
+class VectorAgent : public detail::Endpoint<rlay_VectorAgent, rlay_vector_agent_close, rlay_vector_agent_stop,
+                                            rlay_vector_agent_address> {
+ public:
+  /// Dials a host, which makes as many environments as the options say.
+  static Expected<VectorAgent> connect(std::string_view address, const Options& options = {}) {
+    return begin(rlay_vector_agent_connect, address, options);
+  }
+  /// Listens for environments that dial in.
+  static Expected<VectorAgent> listen(std::string_view address, const Options& options = {}) {
+    return begin(rlay_vector_agent_listen, address, options);
+  }
+
+  /// Its spaces are those of one environment.
+  Expected<SpecView> spec() {
+    const rlay_Spec* found = nullptr;
+    const rlay_Status status = rlay_vector_agent_spec(handle_, &found);
+    return detail::expected(status, SpecView(found));
+  }
+  /// `seed` is that of slot 0, to which each further one adds its number. `mask` says which slots are reset, with a byte
+  /// for each; an empty one: all.
+  Expected<VectorStep> reset(std::optional<std::uint64_t> seed = std::nullopt, const ValueView& options = {},
+                             const std::vector<std::uint8_t>& mask = {}) {
+    VectorStep first;
+    const rlay_Status status = rlay_vector_agent_reset(handle_, seed ? &*seed : nullptr,
+                                                       mask.empty() ? nullptr : mask.data(), mask.size(),
+                                                       options.get(), &first.step);
+    return detail::expected(status, first);
+  }
+  /// `actions` is the packed form of all: discrete_batch, or the arrays of a Box one after another.
+  template <class T>
+  Expected<VectorStep> step(const std::vector<T>& actions) {
+    VectorStep next;
+    const rlay_Status status = rlay_vector_agent_step(handle_, actions.data(), sizeof(T) * actions.size(), &next.step);
+    return detail::expected(status, next);
+  }
+  /// `actions` is a list or tuple of one for each slot.
+  Expected<VectorStep> step_value(const ValueView& actions) {
+    VectorStep next;
+    const rlay_Status status = rlay_vector_agent_step_value(handle_, actions.get(), &next.step);
+    return detail::expected(status, next);
+  }
+  /// The answers to a reset or step that failed with RLAY_TIMEOUT.
+  Expected<VectorStep> late() {
+    VectorStep found;
+    const rlay_Status status = rlay_vector_agent_late(handle_, &found.step);
+    return detail::expected(status, found);
+  }
+  /// What the last reset or step said of a slot, a dict.
+  Expected<ValueView> info(std::uint32_t slot) {
+    const rlay_Value* found = nullptr;
+    const rlay_Status status = rlay_vector_agent_info(handle_, slot, &found);
+    return detail::expected(status, ValueView(found));
+  }
+  /// The end of an episode whose slot has begun the next one, by its number below final_count().
+  Expected<rlay_Final> final_episode(std::uint32_t index) {
+    rlay_Final found{};
+    const rlay_Status status = rlay_vector_agent_final(handle_, index, &found);
+    return detail::expected(status, found);
+  }
+  /// The last observation of a slot, packed or not.
+  Expected<ValueView> observation_value(std::uint32_t slot) {
+    const rlay_Value* found = nullptr;
+    const rlay_Status status = rlay_vector_agent_observation_value(handle_, slot, &found);
+    return detail::expected(status, ValueView(found));
+  }
+
+ private:
+  friend Endpoint;
+  using Endpoint::Endpoint;
+
+  template <class Begin>
+  static Expected<VectorAgent> begin(Begin call, std::string_view address, const Options& options) {
+    return open<VectorAgent>(options, [&](const rlay_Options* made, rlay_VectorAgent** agent) {
       return call(address.data(), address.size(), made, agent);
     });
   }

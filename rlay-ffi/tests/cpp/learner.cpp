@@ -125,6 +125,78 @@ void play(const std::string& at) {
   hosting.join();
 }
 
+/// Two games that dial in play Drift, each for its own slot.
+void play_two_at_once() {
+  ffi::Options options;
+  options.num_envs = 2;
+  options.autoreset_mode = RLAY_AUTORESET_SAME_STEP;
+  options.timeout = 60;
+  Expected<ffi::VectorAgent> agent = ffi::VectorAgent::listen("tcp://127.0.0.1:0", options);
+  TRUE(agent);
+  const auto game = [address = agent->address()] {
+    Expected<ffi::Env> env = ffi::Env::dial(address, drift_description());
+    TRUE(env);
+    Drift drift;
+    drift_new(&drift);
+    for (;;) {
+      const Expected<ffi::Turn> turn = env->wait(30);
+      TRUE(turn);
+      if (turn->kind() == RLAY_TURN_CLOSE) return;
+      EXPECT(drift_play(*turn, drift), RLAY_OK);
+    }
+  };
+  std::thread games[] = {std::thread(game), std::thread(game)};
+
+  EXPECT(of(agent->step(ffi::discrete_batch({0, 0}))), RLAY_RESET_NEEDED);
+  Expected<ffi::VectorStep> seen = agent->reset(7);
+  TRUE(seen && seen->num_envs() == 2);
+  const Expected<ffi::SpecView> spec = agent->spec();
+  TRUE(spec && spec->slots() == 2);
+  const rlay_Leaf fuel = *spec->observation_space().batch_leaf(2, 2);
+  TRUE(seen->step.observations_length == *spec->observation_space().batch_size(2));
+
+  Drift local[2];
+  for (std::uint64_t slot = 0; slot < 2; ++slot) {
+    drift_new(&local[slot]);
+    drift_seed(&local[slot], 7 + slot);
+    drift_reset(&local[slot]);
+  }
+  std::uint32_t ended = 0;
+  for (std::int64_t t = 0; ended < 4; ++t) {
+    const std::int64_t pushes[] = {t % 3, (t + 1) % 3};
+    seen = t % 5 == 0 ? agent->step_value(ffi::Value::list(pushes[0], pushes[1]))
+                      : agent->step(ffi::discrete_batch({pushes[0], pushes[1]}));
+    TRUE(seen);
+    std::uint32_t ends = 0;
+    for (std::uint32_t slot = 0; slot < 2; ++slot) {
+      drift_step(&local[slot], pushes[slot]);
+      TRUE(seen->reward(slot) == drift_reward(&local[slot]));
+      if (seen->terminated(slot) || seen->truncated(slot)) {
+        const Expected<rlay_Final> final_episode = agent->final_episode(ends++);
+        const DriftObservation wanted = drift_observation(local[slot]);
+        TRUE(final_episode && final_episode->slot == slot && final_episode->observation_length == sizeof wanted);
+        TRUE(std::memcmp(final_episode->observation, &wanted, sizeof wanted) == 0);
+        drift_reset(&local[slot]);
+      } else {
+        TRUE(agent->info(slot)->get("t")->to_int() == local[slot].t);
+      }
+      std::int64_t left = 0;
+      std::memcpy(&left, seen->step.observations + fuel.offset + 8 * slot, 8);
+      TRUE(left == local[slot].fuel && agent->observation_value(slot)->get("fuel")->to_int() == left);
+    }
+    TRUE(seen->final_count() == ends);
+    ended += ends;
+  }
+  EXPECT(of(agent->late()), RLAY_USAGE);
+  EXPECT(of(agent->step(ffi::discrete_batch({0}))), RLAY_INVALID_ACTION);
+  EXPECT(of(agent->final_episode(2)), RLAY_NOT_FOUND);
+  EXPECT(of(agent->info(2)), RLAY_NOT_FOUND);
+  std::thread([&] { EXPECT(of(agent->reset()), RLAY_WRONG_THREAD); }).join();
+  EXPECT(agent->close(), RLAY_OK);
+  EXPECT(of(agent->reset()), RLAY_CLOSED);
+  for (std::thread& playing : games) playing.join();
+}
+
 void parts_that_cannot_be_made() {
   using ffi::Space;
   using ffi::Value;
@@ -206,6 +278,7 @@ int main(int count, char** arguments) {
   play("tcp://127.0.0.1:0");
   play("unix://" + std::string(arguments[1]) + "/" + name);
   play("shm://" + name);
+  play_two_at_once();
   std::puts("the learner has played");
   return 0;
 }
