@@ -101,6 +101,9 @@ def test_the_first_environment(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         assert played.wait() == 0, (played.errors, game.errors)
         for printed in re.findall(r"^print\(.*\)  # (.*)$", agent, re.MULTILINE):
             assert played.line() == printed
+        with rlay.ClientEnv(address, connect_timeout=WAIT) as env:
+            # Gymnasium's default, which its checker wants.
+            assert env.metadata == {"render_modes": []}
 
 
 @pytest.mark.parametrize("name", [name for name in TESTED if READMES[name].loop])
