@@ -44,6 +44,7 @@ def is_served(client: Client) -> bool:
             return program.process.poll() is None
 
 
+@pytest.mark.begins_first
 @pytest.mark.timeout(2 * LONGEST)
 def test_another_agent_is_served() -> None:
     """All clients at a time, for each takes a minute."""
