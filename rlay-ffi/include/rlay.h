@@ -788,7 +788,7 @@ rlay_Status rlay_space_describe(const rlay_Space *space,
                                 size_t capacity,
                                 size_t *length);
 
-// A spec of one slot, without metadata. Takes both spaces; NULL with a last error if one is NULL or unfinished. Any thread;
+// A spec of one slot, with the metadata {"render_modes": []}. Takes both spaces; NULL with a last error if one is NULL or unfinished. Any thread;
 // does not block.
 rlay_Spec *rlay_spec_new(rlay_Space *observation_space,
                          rlay_Space *action_space);

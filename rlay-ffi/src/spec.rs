@@ -3,7 +3,10 @@
 use std::{ffi::c_char, mem::MaybeUninit};
 
 use bytemuck::TransparentWrapper;
-use rlay::wire::{AutoresetMode, Spec};
+use rlay::{
+    Metadata,
+    wire::{AutoresetMode, Spec},
+};
 
 use crate::{
     input::{object, object_mut, set, text},
@@ -26,7 +29,7 @@ pub(crate) fn spec(spec: &Spec) -> &rlay_Spec {
     rlay_Spec::wrap_ref(spec)
 }
 
-/// A spec of one slot, without metadata. Takes both spaces; NULL with a last error if one is NULL or unfinished. Any thread;
+/// A spec of one slot, with the metadata {"render_modes": []}. Takes both spaces; NULL with a last error if one is NULL or unfinished. Any thread;
 /// does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_spec_new(
@@ -39,8 +42,8 @@ pub extern "C" fn rlay_spec_new(
         let (observation_space, action_space) = (observations?.0, actions?.0);
         check(&observation_space)?;
         check(&action_space)?;
-        let autoreset_mode = AutoresetMode::Disabled;
-        Ok(rlay_Spec(Spec { observation_space, action_space, autoreset_mode, ..Spec::default() }))
+        let (autoreset_mode, metadata) = (AutoresetMode::Disabled, Metadata::default().to_value());
+        Ok(rlay_Spec(Spec { observation_space, action_space, autoreset_mode, metadata, ..Spec::default() }))
     })
 }
 

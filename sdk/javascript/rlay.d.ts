@@ -261,7 +261,10 @@ type Awaitable<T> = T | Promise<T>;
 export interface EnvDeclaration {
   observationSpace: Space;
   actionSpace: Space;
-  /** Gymnasium's metadata, with its names: `{render_modes: ["rgb_array"], render_fps: 25}`. */
+  /**
+   * Gymnasium's metadata, with its names: `{render_modes: ["rgb_array"], render_fps: 25}`. Without it there are no
+   * render modes.
+   */
   metadata?: Record<string, Value>;
   /** What the agent finds in `env.spec`. */
   details?: { rewardThreshold?: number; nondeterministic?: boolean; maxEpisodeSteps?: number };

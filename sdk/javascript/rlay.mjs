@@ -1371,9 +1371,12 @@ export class Connection {
   }
 }
 
+/** Reads a frame of a handshake; of other kinds nothing is read. */
 function readHandshake(frame) {
   if (frame[0] > Kind.REJECT) throw malformed(`a frame of kind ${frame[0]} in the handshake`);
-  return readFrame(frame);
+  const message = readFrame(frame);
+  if (message.seq || message.ack || message.re) throw malformed("a frame with numbers in the handshake");
+  return message;
 }
 
 /** The dialer's handshake, for a new session or for one that has a ticket. */
@@ -1803,7 +1806,7 @@ export class EnvSession {
     if (nondeterministic != null) details.nondeterministic = Boolean(nondeterministic);
     if (maxEpisodeSteps != null) details.max_episode_steps = Number(maxEpisodeSteps);
     const { envId, renderMode } = turn.make;
-    const metadata = env.metadata ?? {};
+    const metadata = env.metadata ?? { render_modes: [] };
     if (!entriesOf(metadata)) throw new TypeError("the environment's metadata is no object");
     this._send(Kind.SPEC, turn._request, (w) => {
       w.text(envId ?? "").space(env.observationSpace);

@@ -13,6 +13,15 @@ from processes import WAIT, Program
 from sdk_clients import CLIENTS, Client
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of clients that ``RLAY_SDK_CLIENTS`` does not name, and put those first that begin first."""
+    tested = {client.name for client in CLIENTS}
+    left_out = [item for item in items if any(mark.args[0] not in tested for mark in item.iter_markers("client"))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: item.get_closest_marker("begins_first") is None)
+
+
 @pytest.fixture(params=CLIENTS, ids=lambda client: client.name)
 def client(request: pytest.FixtureRequest) -> Client:
     """Each client, one after the other."""

@@ -21,10 +21,10 @@ from gymnasium.utils.env_checker import check_env
 import rlay
 from judge import failures, judge, listening
 from processes import ROOT, WAIT, Program, free_address, until
-from sdk_clients import BUILT, SDK
+from sdk_clients import BUILT, SDK, of
 
 # A compiler on a slow machine.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), of("rust")]
 
 GAME = str(BUILT / "bevy" / "debug" / "examples" / "cartpole")
 PAGE = (ROOT / "docs" / "engines" / "bevy.md").read_text("utf-8")

@@ -19,10 +19,10 @@ import rlay
 from browsers import START, browser, site
 from equal import difference
 from processes import WAIT, Program
-from sdk_clients import ONLY
+from sdk_clients import of
 from sdk_game import Drift
 
-pytestmark = pytest.mark.skipif("javascript" not in (ONLY or "javascript"), reason="other clients are tested")
+pytestmark = of("javascript")
 
 Open = Callable[..., Program]
 

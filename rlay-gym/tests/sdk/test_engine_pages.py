@@ -13,7 +13,7 @@ import pytest
 
 from browsers import browser, site
 from processes import ROOT, Program, free_address
-from sdk_clients import BUILT, GODOT4, ONLY, SDK
+from sdk_clients import BUILT, GODOT4, SDK, of
 
 PAGES = ROOT / "docs" / "engines"
 TRAINED = 300.0
@@ -77,12 +77,7 @@ def play_and_train(page: str, address: str, folder: Path, start: Start) -> None:
         assert len(returns) == 10 and sum(returns) / 10 >= target
 
 
-def client(name: str) -> pytest.MarkDecorator:
-    """Skip the test where other clients are tested."""
-    return pytest.mark.skipif(name not in (ONLY or name).split(","), reason="other clients are tested")
-
-
-@client("csharp")
+@of("csharp")
 def test_unity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train what plays the part of Unity, compiled from the sample."""
 
@@ -93,19 +88,17 @@ def test_unity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     play_and_train("unity", free_address(), tmp_path, start)
 
 
-if GODOT4:
+@of("godot4")
+def test_godot4(tmp_path: Path) -> None:
+    """Train the sample in a web build of Godot 4."""
 
-    @client("godot4")
-    def test_godot4(tmp_path: Path) -> None:
-        """Train the sample in a web build of Godot 4."""
+    def start(address: str) -> Program:
+        return Program("node", f"{SDK}/godot/tests/godot4/run.mjs", GODOT4, "sample", "--listen", address)
 
-        def start(address: str) -> Program:
-            return Program("node", f"{SDK}/godot/tests/godot4/run.mjs", GODOT4, "sample", "--listen", address)
-
-        play_and_train("godot", free_address(), tmp_path, start)
+    play_and_train("godot", free_address(), tmp_path, start)
 
 
-@client("godot")
+@of("godot")
 def test_godot(tmp_path: Path) -> None:
     """Make the project of the page's blocks, translate it, and train it in Godot 3."""
     project, address = tmp_path / "catch", free_address()
@@ -126,7 +119,7 @@ def test_godot(tmp_path: Path) -> None:
     play_and_train("godot", address, tmp_path, start)
 
 
-@client("javascript")
+@of("javascript")
 def test_browser(tmp_path: Path) -> None:
     """Make the folder of the page's blocks, serve it, and train it in headless Chromium."""
     chromium = browser()

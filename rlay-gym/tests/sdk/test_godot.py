@@ -5,15 +5,14 @@ from __future__ import annotations
 import subprocess
 
 import numpy as np
-import pytest
 
 import rlay
 from processes import WAIT
-from sdk_clients import BUILT, CLIENTS
+from sdk_clients import BUILT, of
 
 GODOT = ("godot3-server", "--no-window", "--path", f"{BUILT}/godot")
 
-pytestmark = pytest.mark.skipif(all(client.name != "godot" for client in CLIENTS), reason="other clients are tested")
+pytestmark = of("godot")
 
 
 def test_what_can_be_seen_without_sockets() -> None:

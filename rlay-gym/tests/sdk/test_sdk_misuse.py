@@ -10,7 +10,7 @@ import pytest
 
 import rlay
 from processes import WAIT, Program
-from sdk_clients import BUILT, CLIENTS, JAVA, SDK
+from sdk_clients import BUILT, JAVA, SDK, of_each
 
 PROGRAMS = {
     "csharp": ("mono", f"{BUILT}/csharp/misuse.exe"),
@@ -18,8 +18,6 @@ PROGRAMS = {
     "javascript": ("node", f"{SDK}/javascript/tests/misuse.mjs"),
 }
 """The programs that make the mistakes, of the clients that have one."""
-
-TESTED = [name for name in PROGRAMS if name in {client.name for client in CLIENTS}]
 
 UNITS = {
     "java": ("java", "-cp", JAVA, "rlay.Units"),
@@ -47,20 +45,20 @@ OF_A_STRUCT = {"reset gives nothing", "step gives nothing"}
 """What C# cannot do: its results are structs."""
 
 
-@pytest.fixture(params=TESTED)
+@pytest.fixture(params=of_each(PROGRAMS))
 def host(request: pytest.FixtureRequest) -> Iterator[tuple[str, Program, str]]:
     """The name of a client, and its program that hosts wrong environments, with its address."""
     with Program(*PROGRAMS[request.param], "--listen", "tcp://127.0.0.1:0") as program:
         yield request.param, program, program.find("listening at ").split()[-1]
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", of_each(PROGRAMS))
 def test_a_wrong_caller_gets_errors(name: str) -> None:
     ended = subprocess.run(PROGRAMS[name], capture_output=True, text=True, timeout=WAIT)
     assert (ended.returncode, ended.stdout) == (0, "all mistakes are errors\n"), ended.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in UNITS if name in TESTED])
+@pytest.mark.parametrize("name", of_each(UNITS))
 def test_units(name: str) -> None:
     ended = subprocess.run(UNITS[name], capture_output=True, text=True, timeout=WAIT)
     assert ended.returncode == 0, ended.stdout + ended.stderr

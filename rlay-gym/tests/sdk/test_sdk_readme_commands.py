@@ -14,7 +14,7 @@ import pytest
 
 import rlay
 from processes import ROOT, WAIT, Program, free_address
-from sdk_clients import BUILT, CLIENTS, SDK
+from sdk_clients import BUILT, SDK, of, of_each
 
 # Compilers on a slow machine.
 pytestmark = pytest.mark.timeout(600)
@@ -43,21 +43,13 @@ KNOWN = {
         "python agent.py": "test_sdk_readmes.py",
         "npm install path/to/rlay/sdk/javascript": "here",
         "npm test": "test_sdk_misuse.py",
-        "python examples/browser/agent.py": "test_browser.py",
         "sh build.sh": "here",
         "pip install ./rlay-gym": "not at all: it compiles RLay, as `make build` does",
     },
 }
 """Every command on the pages, and what runs it."""
 
-TESTED = [name for name in KNOWN if name in {client.name for client in CLIENTS}]
 PAGES = {name: (SDK / name / "README.md").read_text("utf-8") for name in KNOWN}
-
-
-def of(name: str) -> Any:
-    """Run the test if the client is among those that are tested."""
-    # Without the client there is no test, rather than one that is skipped.
-    return lambda test: test if name in TESTED else None
 
 
 def blocks(name: str, language: str) -> list[str]:
@@ -76,13 +68,13 @@ def shell(command: str, where: Path) -> None:
     subprocess.run(command, shell=True, check=True, cwd=where, timeout=WAIT * 10)
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", of_each(KNOWN))
 def test_every_command_is_known(name: str) -> None:
     lines = [line for block in blocks(name, "sh") for line in block.splitlines()]
     assert {line.partition("  ")[0] for line in lines} | set(COMMAND.findall(PAGES[name])) == set(KNOWN[name])
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", of_each(KNOWN))
 def test_the_build(name: str, tmp_path: Path) -> None:
     """In a copy, for other tests use what is built."""
     copy = tmp_path / "sdk" / name

@@ -13,7 +13,7 @@ import pytest
 
 import rlay
 from processes import ROOT, WAIT, Program, free_address, python
-from sdk_clients import BUILT, CLIENTS, SDK
+from sdk_clients import BUILT, SDK, of_each
 
 # A compiler on a slow machine.
 pytestmark = pytest.mark.timeout(600)
@@ -69,15 +69,12 @@ READMES = {
 }
 
 
-TESTED = [client.name for client in CLIENTS if client.name in READMES]
-
-
 def blocks(page: str, language: str) -> list[str]:
     """Return the blocks of code in this language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", of_each(READMES))
 def test_the_first_environment(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = READMES[name]
     page = (SDK / name / "README.md").read_text("utf-8")
@@ -101,9 +98,12 @@ def test_the_first_environment(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         assert played.wait() == 0, (played.errors, game.errors)
         for printed in re.findall(r"^print\(.*\)  # (.*)$", agent, re.MULTILINE):
             assert played.line() == printed
+        with rlay.ClientEnv(address, connect_timeout=WAIT) as env:
+            # Gymnasium's default, which its checker wants.
+            assert env.metadata == {"render_modes": []}
 
 
-@pytest.mark.parametrize("name", [name for name in TESTED if READMES[name].loop])
+@pytest.mark.parametrize("name", of_each(name for name in READMES if READMES[name].loop))
 def test_the_loop_of_an_engine(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = READMES[name]
     for needed in readme.needs:

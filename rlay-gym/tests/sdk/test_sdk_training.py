@@ -9,7 +9,7 @@ import pytest
 
 import rlay
 from processes import WAIT, Program
-from sdk_clients import BUILT
+from sdk_clients import BUILT, of_each
 
 GAMES = {"cpp": (f"{BUILT}/cpp/cartpole",), "csharp": ("mono", f"{BUILT}/csharp/cartpole.exe")}
 COPIES = 4
@@ -29,7 +29,7 @@ def returns(envs: rlay.ServerVectorEnv, weights: np.ndarray, seed: int) -> np.nd
     return totals
 
 
-@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("name", of_each(GAMES))
 def test_a_learner_solves_it(name: str) -> None:
     rng = np.random.default_rng(1)
     with rlay.ServerVectorEnv(num_envs=COPIES, connect_timeout=WAIT) as envs, contextlib.ExitStack() as games:

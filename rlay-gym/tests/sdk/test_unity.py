@@ -13,7 +13,9 @@ import pytest
 
 import rlay
 from processes import WAIT
-from sdk_clients import BUILT
+from sdk_clients import BUILT, of
+
+pytestmark = of("csharp")
 
 LOOP = BUILT / "csharp" / "unity.exe"
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+import pytest
 
 from processes import ROOT
 
@@ -103,3 +107,13 @@ ONLY = os.environ.get("RLAY_SDK_CLIENTS", "")
 
 if ONLY:
     CLIENTS = [client for client in CLIENTS if client.name in ONLY.split(",")]
+
+
+def of(name: str) -> pytest.MarkDecorator:
+    """Mark tests of one client. Where it is not tested they are left out, rather than skipped."""
+    return pytest.mark.client(name)
+
+
+def of_each(names: Iterable[str]) -> list[Any]:
+    """Return parameters of tests, each marked as one of the client of this name."""
+    return [pytest.param(name, marks=of(name)) for name in names]

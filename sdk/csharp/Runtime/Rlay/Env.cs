@@ -14,6 +14,7 @@
 //     new ServerBackend(make => new Coin(), "tcp://127.0.0.1:5005").Run();
 
 using System;
+using System.Collections.Generic;
 
 namespace Rlay {
 
@@ -73,8 +74,11 @@ public abstract class Env {
     /// </summary>
     public abstract StepResult Step(object action);
 
-    /// <summary>Gymnasium's metadata. An agent may ask for the modes listed in "render_modes" alone.</summary>
-    public virtual Dict Metadata => new Dict();
+    /// <summary>
+    /// Gymnasium's metadata; null if there are no render modes. An agent may ask for the modes listed in "render_modes"
+    /// alone.
+    /// </summary>
+    public virtual Dict Metadata => null;
     /// <summary>"reward_threshold", "nondeterministic", "max_episode_steps", as far as they are known.</summary>
     public virtual Dict Details => new Dict();
 
@@ -99,7 +103,7 @@ public sealed class Spec {
         if (observationSpace == null || actionSpace == null) throw new ArgumentException("there are two spaces");
         ObservationSpace = observationSpace;
         ActionSpace = actionSpace;
-        Metadata = metadata ?? new Dict();
+        Metadata = metadata ?? new Dict { { "render_modes", new List<object>() } };
         Details = details ?? new Dict();
     }
 

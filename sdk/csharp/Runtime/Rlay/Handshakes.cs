@@ -45,6 +45,13 @@ internal static class Handshake {
     }
 
     public static Writer Begin(Kind kind) => new Writer().BeginFrame(kind, 0, 0, 0);
+
+    /// <summary>Reads the header of a frame, which has no numbers in the handshake.</summary>
+    public static Kind ReadHeader(Reader reader) {
+        Kind kind = reader.Header(out ulong seq, out ulong ack, out ulong re);
+        if ((seq | ack | re) != 0) throw Reader.Malformed("a frame with numbers in the handshake");
+        return kind;
+    }
 }
 
 internal sealed class Hello {
@@ -142,7 +149,7 @@ internal sealed class DialerHandshake {
     /// Takes a frame of the listener; null as long as it is not the Welcome. Throws if the listener refuses.
     /// </summary>
     public Welcome Take(Reader reader) {
-        Kind kind = reader.Header(out ulong seq, out ulong ack, out ulong re);
+        Kind kind = Handshake.ReadHeader(reader);
         if (kind == Kind.Reject) {
             var code = (ErrorCode)reader.U32();
             string wires = " (it speaks wire numbers " + reader.U16() + " to " + reader.U16() + ")";
@@ -248,8 +255,7 @@ internal sealed class ListenerHandshake {
             if (left == 0) throw new RlayException(ErrorCode.Timeout, "no handshake within 5 s");
             if (Connection.Inbox.IsClosed || Connection.Receive(left) == Arrival.End) throw Left();
         }
-        if (reader.Header(out ulong seq, out ulong ack, out ulong re) != wanted) throw Reader.Malformed("no " + wanted);
-        if (seq != 0 || ack != 0 || re != 0) throw Reader.Malformed("numbers in the handshake");
+        if (Handshake.ReadHeader(reader) != wanted) throw Reader.Malformed("no " + wanted);
     }
 
     void Send(Writer bytes) {

@@ -1,6 +1,5 @@
 package rlay;
 
-import java.util.Collections;
 import java.util.Map;
 
 /**
@@ -15,9 +14,10 @@ public interface EnvDescription {
     Space actionSpace();
 
     /**
-     * Returns Gymnasium's metadata: {@code Value.dict("render_modes", Arrays.asList("rgb_array"), "render_fps", 30)}.
+     * Returns Gymnasium's metadata: {@code Value.dict("render_modes", Arrays.asList("rgb_array"), "render_fps", 30)};
+     * null, if there are no render modes.
      */
-    default Map<?, ?> metadata() { return Collections.emptyMap(); }
+    default Map<?, ?> metadata() { return null; }
 
     /** Returns what Gymnasium's EnvSpec says of the environment; null, if nothing. */
     default Details details() { return null; }

@@ -2,6 +2,7 @@ package rlay;
 
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
+import java.util.Collections;
 import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -170,7 +171,11 @@ public final class EnvSession {
         if (frame.length > 0 && (frame[0] & 0xFF) > Message.REJECT) {
             throw RlayException.malformed("a frame of kind " + (frame[0] & 0xFF) + " in the handshake");
         }
-        return Message.read(frame);
+        Message message = Message.read(frame);
+        if ((message.seq | message.ack | message.re) != 0) {
+            throw RlayException.malformed("a frame with numbers in the handshake");
+        }
+        return message;
     }
 
     /** Ends the handshake of a connection that was dialed. */
@@ -545,7 +550,8 @@ public final class EnvSession {
             details.put("max_episode_steps", made.details().maxEpisodeSteps);
             details.values().removeIf(value -> value == null);
         }
-        Map<?, ?> metadata = made.metadata() == null ? new LinkedHashMap<>() : made.metadata();
+        Map<?, ?> declared = made.metadata();
+        Map<?, ?> metadata = declared == null ? Value.dict("render_modes", Collections.emptyList()) : declared;
         Make make = answered.make();
         send(Message.SPEC, answered.request, w -> {
             w.text(make.envId() == null ? "" : make.envId()).space(observations).space(actions).u32(1).u8(0);

@@ -19,6 +19,8 @@ final class Link implements AutoCloseable {
     private static final long LINGER_MILLISECONDS = 1000;
     /** How long a peer may take nothing although there is something for it. */
     private static final long STUCK_MILLISECONDS = 60_000;
+    /** How often a socket without room is tried: a selector tells of much room alone, and a little is progress, too. */
+    private static final long TRY_MILLISECONDS = 1000;
     private static final int WRITE_PIECE = 1 << 17;
 
     final Connection connection;
@@ -124,7 +126,7 @@ final class Link implements AutoCloseable {
                     isBroken = true;
                 } else if (!connection.isDone() && !isBroken) {
                     // 0 is without end: the system finds out whether the other machine is still there.
-                    read(buffer, !connection.isOpen() ? left : isStuck ? STUCK_MILLISECONDS : 0);
+                    read(buffer, !connection.isOpen() ? left : isStuck ? TRY_MILLISECONDS : 0);
                 }
                 if (isBroken) { connection.lost(); }
             }
