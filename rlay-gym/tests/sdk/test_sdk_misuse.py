@@ -16,6 +16,7 @@ PROGRAMS = {
     "csharp": ("mono", f"{BUILT}/csharp/misuse.exe"),
     "java": ("java", "-cp", JAVA, "Misuse"),
     "javascript": ("node", f"{SDK}/javascript/tests/misuse.mjs"),
+    "lua": ("lua5.4", f"{SDK}/lua/tests/misuse.lua"),
 }
 """The programs that make the mistakes, of the clients that have one."""
 
@@ -45,6 +46,9 @@ MISTAKES = {
 
 OF_A_STRUCT = {"reset gives nothing", "step gives nothing"}
 """What C# cannot do: its results are structs."""
+
+ONE_THREAD = {"lua"}
+"""The clients that have one thread."""
 
 
 @pytest.fixture(params=TESTED)
@@ -120,6 +124,7 @@ def test_a_step_that_closes_the_backend(host: tuple[str, Program, str]) -> None:
     assert program.wait() == 0
 
 
+@pytest.mark.parametrize("host", [name for name in TESTED if name not in ONE_THREAD], indirect=True)
 def test_a_step_that_hangs_while_another_thread_closes(host: tuple[str, Program, str]) -> None:
     _, program, address = host
     with rlay.ClientEnv(address, env_id="step hangs", connect_timeout=WAIT, timeout=WAIT) as env:

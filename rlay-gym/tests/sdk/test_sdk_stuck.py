@@ -17,7 +17,6 @@ LONGEST = 250.0
 """How long the other agent dials, in seconds; the clients wait for a minute."""
 
 KNOWN = {
-    "lua": "keeps the place for ever",
     "godot": "keeps the place for ten minutes, its silence_timeout",
     "matlab": "keeps the place for ever",
 }
