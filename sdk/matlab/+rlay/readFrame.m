@@ -92,7 +92,7 @@ function body = make(r)
 end
 
 function body = reset(r)
-  n = r.listLength(5);
+  n = r.countOf(5);
   slots = zeros(1, n);
   seeds = cell(1, n);
   for i = 1:n
@@ -116,9 +116,7 @@ function body = attribute(r)
     error('rlay:protocol', 'an unknown access');
   end
   if body.access > 0
-    for i = 1:r.listLength(4)
-      body.values{i} = r.value();
-    end
+    body.values = r.items();
   end
   if body.access == 1 && numel(body.values) ~= numel(body.slots)
     error('rlay:protocol', 'a value for each slot');
