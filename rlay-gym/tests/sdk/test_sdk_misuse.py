@@ -10,13 +10,14 @@ import pytest
 
 import rlay
 from processes import WAIT, Program
-from sdk_clients import BUILT, CLIENTS, JAVA, SDK
+from sdk_clients import BUILT, CLIENTS, JAVA, OCTAVE, SDK
 
 PROGRAMS = {
     "csharp": ("mono", f"{BUILT}/csharp/misuse.exe"),
     "java": ("java", "-cp", JAVA, "Misuse"),
     "javascript": ("node", f"{SDK}/javascript/tests/misuse.mjs"),
     "lua": ("lua5.4", f"{SDK}/lua/tests/misuse.lua"),
+    "matlab": (*OCTAVE, "misuse"),
 }
 """The programs that make the mistakes, of the clients that have one."""
 
@@ -47,7 +48,7 @@ MISTAKES = {
 OF_A_STRUCT = {"reset gives nothing", "step gives nothing"}
 """What C# cannot do: its results are structs."""
 
-ONE_THREAD = {"lua"}
+ONE_THREAD = {"lua", "matlab"}
 """The clients that have one thread."""
 
 

@@ -37,7 +37,7 @@ classdef FrameReader < handle
         if n == 2^32 - 1
           self.isClosed = true;
         elseif n > self.limit
-          error('rlay:protocol', 'a frame of %.0f bytes, where %.0f are the most', n, self.limit);
+          error('rlay:protocol', 'a frame of %.0f bytes, where %.0f are the most%s', n, self.limit, foreign(whole));
         else
           self.wanted = n;
           self.isFrame = true;
@@ -47,5 +47,15 @@ classdef FrameReader < handle
     function yes = isBetweenFrames(self)
       yes = ~self.isFrame && (self.have == 0 || self.isClosed);
     end
+  end
+end
+
+function text = foreign(first)
+  % What the first bytes tell of a peer of another protocol.
+  text = '';
+  if any(first(1) == [21 22]) && first(2) == 3
+    text = '; this is a TLS peer: use tcp:// at both ends';
+  elseif any(strcmp(char(first), {'GET ', 'POST', 'HEAD', 'PUT ', 'OPTI', 'HTTP', 'PRI '}))
+    text = '; this is an HTTP peer: check address and port';
   end
 end

@@ -39,15 +39,16 @@ classdef Listener < handle
       end
       self.port = double(port);
     end
-    function left = wait(self, channels, timeout)
-      %WAIT Waits until there is something to accept or to receive.
+    function left = wait(self, readers, writers, timeout)
+      %WAIT Waits until there is something to accept, something that readers receive, or until a writer can send.
       %   Returns for how long channels have to wait themselves.
       left = timeout;
       if self.isOctave
-        numbers = [self.server cellfun(@(channel) channel.descriptor(), channels)];
-        select(max(numbers) + 1, numbers, [], [], timeout);
+        reading = [self.server cellfun(@(channel) channel.descriptor(), readers)];
+        writing = cellfun(@(channel) channel.descriptor(), writers);
+        select(max([reading writing]) + 1, reading, writing, [], timeout);
         left = 0;
-      elseif isempty(channels)
+      elseif isempty(readers)
         pause(min(timeout, 0.01));
       end
     end

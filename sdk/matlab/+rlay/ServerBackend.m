@@ -60,9 +60,16 @@ classdef ServerBackend < rlay.Backend
         return
       end
       channel = self.listener.accept();
-      if ~isempty(channel)
-        self.links{end + 1} = rlay.Link(rlay.Connection(self.options, [], self), channel);
+      if isempty(channel)
+        return
       end
+      handshakes = find(cellfun(@(link) link.connection.isShaking(), self.links));
+      if numel(handshakes) >= 64
+        % An honest handshake takes milliseconds, so the oldest of many gives up its place.
+        oldest = self.links{handshakes(1)}.connection;
+        oldest.abort(rlay.failure(10, 'another dialer needs the place'));
+      end
+      self.links{end + 1} = rlay.Link(rlay.Connection(self.options, [], self), channel);
     end
     function left = wait(self, timeout)
       if self.isClosed
@@ -70,11 +77,12 @@ classdef ServerBackend < rlay.Backend
         return
       end
       channels = cellfun(@(link) link.channel, self.links, 'UniformOutput', false);
+      isStuck = cellfun(@(link) ~isempty(link.unsent), self.links);
       if any(cellfun(@(link) ~link.connection.isOpen || link.connection.isFinished, self.links))
         % Their time may be over sooner.
         timeout = min(timeout, 0.2);
       end
-      left = self.listener.wait(channels, timeout);
+      left = self.listener.wait(channels(~isStuck), channels(isStuck), timeout);
     end
     function ended(self, connection)
       if ~connection.isOpen && ~isempty(connection.failure) && ~strcmp(connection.failure.identifier, 'rlay:lost')
