@@ -59,13 +59,10 @@ classdef Backend < handle
       %PUMP Moves bytes, and answers what can be answered; waits for at most so many seconds if there is nothing to do.
       self.tick();
       self.connect();
-      timeout = self.wait(timeout);
-      for i = 1:numel(self.links)
+      [timeout, isReady] = self.wait(timeout);
+      for i = find(isReady)
         link = self.links{i};
-        % Does not read from a peer that does not read, else its answers would fill the memory.
-        if isempty(link.unsent) || link.connection.isFinished
-          link.connection.receive(link.channel.receive(timeout));
-        end
+        link.connection.receive(link.channel.receive(timeout));
       end
       self.settle();
     end
@@ -93,9 +90,10 @@ classdef Backend < handle
     function tick(~)
       % What else has its time.
     end
-    function left = wait(self, timeout)
-      % Waits until there is something to do, and returns for how long the links have to wait themselves.
+    function [left, isReady] = wait(self, timeout)
+      % Waits until there is something to do; returns for how long the links have to wait themselves, and which to read.
       left = timeout;
+      isReady = true(1, numel(self.links));
       if isempty(self.links)
         pause(min(timeout, 0.01));
       end

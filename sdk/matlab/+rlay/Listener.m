@@ -39,14 +39,17 @@ classdef Listener < handle
       end
       self.port = double(port);
     end
-    function left = wait(self, readers, writers, timeout)
+    function [left, isReady] = wait(self, readers, writers, timeout)
       %WAIT Waits until there is something to accept, something that readers receive, or until a writer can send.
-      %   Returns for how long channels have to wait themselves.
+      %   Returns for how long channels have to wait themselves, and which readers may have received something.
       left = timeout;
+      isReady = true(1, numel(readers));
       if self.isOctave
-        reading = [self.server cellfun(@(channel) channel.descriptor(), readers)];
+        reading = cellfun(@(channel) channel.descriptor(), readers);
         writing = cellfun(@(channel) channel.descriptor(), writers);
-        select(max([reading writing]) + 1, reading, writing, [], timeout);
+        watched = [self.server reading(:).'];
+        [n, readable] = select(max([watched writing(:).']) + 1, watched, writing, [], timeout);
+        isReady = n > 0 & ismember(reading, readable);
         left = 0;
       elseif isempty(readers)
         pause(min(timeout, 0.01));
