@@ -2034,12 +2034,15 @@ function rlay.ServerBackend:_accept()
     local is_over = connection.is_open or connection.is_aborted or connection.is_finished
     if not is_over then handshakes[#handshakes + 1] = connection end
   end
+  -- Peers that say nothing are not to take every descriptor; and LuaSocket's select raises an error for too many, or
+  -- for one of a high number, of which files take some.
+  local most = math.min(self.options.max_sessions + 128, self._net._SETSIZE - 16)
+  local is_full = #self._links >= most
   -- An honest handshake takes milliseconds, so the oldest of many gives up its place.
-  if #handshakes >= HANDSHAKES then
+  if #handshakes >= HANDSHAKES or (is_full and #handshakes > 0) then
     handshakes[1]:abort(rlay.Error(CODE.CONNECTION_LOST, "another dialer needs the place"))
   end
-  -- Peers that say nothing are not to take every descriptor.
-  if #self._links >= self.options.max_sessions + 128 then return socket:close() end
+  if is_full then return socket:close() end
   table.insert(self._links, Link(socket, self._acceptor:accept(), false, self._net.gettime()))
 end
 
