@@ -13,8 +13,8 @@ import rlay
 from processes import Program
 from sdk_clients import CLIENTS, Client
 
-LONGEST = 250.0
-"""How long the other agent dials, in seconds; the clients wait for a minute."""
+LONGEST = 600.0
+"""How long the other agent dials, in seconds. The clients wait for a minute; Octave needs as long to fill buffers."""
 
 KNOWN = {
     "godot": "keeps the place for ten minutes, its silence_timeout",
