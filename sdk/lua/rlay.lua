@@ -47,6 +47,12 @@ local function fail(code, ...) error(rlay.Error(code, string.format(...)), 0) en
 local function malformed(...) fail(CODE.PROTOCOL, ...) end
 local function is_error(x) return getmetatable(x) == Error end
 
+--- Returns any value as text, also one whose own __tostring fails.
+local function text_of(x)
+  local ok, text = pcall(tostring, x)
+  return ok and text or "a value that cannot be shown"
+end
+
 -- ----- Classes
 
 --- Returns a class: calling it makes an object by `init`.
@@ -82,7 +88,7 @@ end
 local function dtype_named(name)
   local dtype = type(name) == "string" and DTYPES[name]
   if not dtype then
-    fail(CODE.USAGE, "unknown dtype %s; it is one of bool, int8 to uint64, float16 to float64", tostring(name))
+    fail(CODE.USAGE, "unknown dtype %s; it is one of bool, int8 to uint64, float16 to float64", text_of(name))
   end
   return dtype
 end
@@ -112,10 +118,12 @@ end
 
 --- Returns the little-endian bytes of one element. Integers of uint64 from 2^63 on are Lua's negative ones.
 local function to_element(dtype, x)
-  if dtype.base == "bool" then return (x == true or (x ~= false and x ~= 0)) and "\1" or "\0" end
+  if dtype.base == "bool" and type(x) == "boolean" then x = x and 1 or 0 end
+  if type(x) ~= "number" then fail(CODE.USAGE, "%s cannot hold %s", dtype.name, text_of(x)) end
+  if dtype.base == "bool" then return x ~= 0 and "\1" or "\0" end
   if dtype.base == "float16" then return string.pack("<I2", to_float16(x)) end
   local ok, bytes = pcall(string.pack, "<" .. dtype.format, x)
-  if not ok then fail(CODE.USAGE, "%s cannot hold %s", dtype.name, tostring(x)) end
+  if not ok then fail(CODE.USAGE, "%s cannot hold %s", dtype.name, text_of(x)) end
   return bytes
 end
 
@@ -125,16 +133,34 @@ local function from_element(dtype, data, at)
   return dtype.base == "float16" and from_float16(x) or x
 end
 
---- Returns how many bytes an array takes.
-local function bytes_of(shape, size)
+--- Returns how many bytes an array takes; raises an error of `code`, PROTOCOL unless given, for too many.
+local function bytes_of(shape, size, code)
   local product, is_empty = size, false
-  if #shape > 64 then malformed("a shape of too many dimensions") end
+  if #shape > 64 then fail(code or CODE.PROTOCOL, "a shape of too many dimensions") end
   for _, n in ipairs(shape) do
     if n == 0 then is_empty = true
-    elseif n < 0 or product > math.maxinteger // n then malformed("a shape of too many elements")
+    elseif n < 0 or product > math.maxinteger // n then fail(code or CODE.PROTOCOL, "a shape of too many elements")
     else product = product * n end
   end
   return is_empty and 0 or product
+end
+
+--- Returns a number that a caller has given as an integer of at least `least`.
+local function checked_integer(x, least, what)
+  local n = type(x) == "number" and math.tointeger(x)
+  if not n or n < least then
+    local from = least > math.mininteger and (" of at least %d"):format(least) or ""
+    fail(CODE.USAGE, "%s is an integer%s, not %s", what, from, text_of(x))
+  end
+  return n
+end
+
+--- Returns a copy of a shape that a caller has given.
+local function checked_shape(given)
+  if type(given) ~= "table" then fail(CODE.USAGE, "a shape is a table of sizes, not %s", text_of(given)) end
+  local shape = {}
+  for i, n in ipairs(given) do shape[i] = checked_integer(n, 0, "a size of a shape") end
+  return shape
 end
 
 -- ----- Values (section 5)
@@ -172,13 +198,15 @@ end
 -- little-endian elements, or nothing for zeros. The field `data` is that string.
 rlay.NdArray = class("NdArray", function(self, dtype, shape, numbers)
   local known = dtype_named(dtype)
-  local length = bytes_of(shape, known.size)
+  shape = checked_shape(shape)
+  local length = bytes_of(shape, known.size, CODE.USAGE)
   local data = numbers or ("\0"):rep(length)
   if type(data) == "table" then
     local parts = {}
     for i, x in ipairs(data) do parts[i] = to_element(known, x) end
     data = table.concat(parts)
   end
+  if type(data) ~= "string" then fail(CODE.USAGE, "the elements of an array are a table, not %s", text_of(data)) end
   if #data ~= length then
     fail(CODE.USAGE, "%d elements for an array of shape {%s}", #data // known.size, table.concat(shape, ", "))
   end
@@ -264,6 +292,29 @@ end
 
 -- ----- Spaces (section 6)
 
+local SPACES = {}
+
+local function space_class(name, init)
+  local made = class(name, init)
+  SPACES[made] = true
+  return made
+end
+
+local function is_space(x) return type(x) == "table" and SPACES[getmetatable(x)] or false end
+
+local function checked_space(x)
+  if not is_space(x) then fail(CODE.USAGE, "%s is no space", text_of(x)) end
+  return x
+end
+
+local function checked_spaces(given)
+  if type(given) ~= "table" or is_space(given) then
+    fail(CODE.USAGE, "a table of spaces is needed, not %s", text_of(given))
+  end
+  for _, space in ipairs(given) do checked_space(space) end
+  return given
+end
+
 local function shape_of(nested)
   local shape = {}
   while type(nested) == "table" do
@@ -275,26 +326,32 @@ end
 
 local function flat(nested, numbers)
   numbers = numbers or {}
+  if type(nested) ~= "table" then fail(CODE.USAGE, "a table of numbers is needed, not %s", text_of(nested)) end
   for _, x in ipairs(nested) do
     if type(x) == "table" then flat(x, numbers) else numbers[#numbers + 1] = x end
   end
   return numbers
 end
 
-local function checked_shape(shape, size)
-  if bytes_of(shape, size) > 1 << 40 then fail(CODE.USAGE, "a space of more than 2^40 bytes") end
+local function shape_of_space(given, size)
+  local shape = checked_shape(given)
+  if bytes_of(shape, size, CODE.USAGE) > 1 << 40 then fail(CODE.USAGE, "a space of more than 2^40 bytes") end
   return shape
 end
 
 --- Returns one side of a Box: the elements, whether each limits anything, and whether they are the same for all.
 local function bound_of(given, dtype, shape, is_low)
   if type(given) == "table" and given.values then return given end
+  if given == nil then fail(CODE.USAGE, "a Box without %s bound", is_low and "a low" or "a high") end
   local numbers = type(given) == "table" and flat(given) or { given }
   if type(given) == "table" and #numbers ~= bytes_of(shape, 1) then
     fail(CODE.USAGE, "bounds that do not fit the shape")
   end
   local values, bounded = {}, {}
   for i, x in ipairs(numbers) do
+    if x ~= x or x == (is_low and math.huge or -math.huge) then
+      fail(CODE.USAGE, "%s is no %s bound", text_of(x), is_low and "low" or "high")
+    end
     local is_bound = type(x) ~= "number" or (is_low and x > -math.huge or not is_low and x < math.huge)
     bounded[i] = is_bound and "\1" or "\0"
     if dtype.is_integer and (x == math.huge or x == -math.huge) then
@@ -312,64 +369,102 @@ local function bound_of(given, dtype, shape, is_low)
   return { is_uniform = false, values = table.concat(values), bounded = table.concat(bounded) }
 end
 
+--- Refuses a low bound above the high one.
+local function check_order(dtype, low, high)
+  local size = dtype.size
+  local function at(bound, i) return from_element(dtype, bound.values, bound.is_uniform and 1 or 1 + i * size) end
+  for i = 0, math.max(#low.values, #high.values) // size - 1 do
+    local least, most = at(low, i), at(high, i)
+    if dtype.base == "bool" then least, most = least and 1 or 0, most and 1 or 0 end
+    local is_below = most < least
+    if dtype.base == "uint64" then is_below = math.ult(most, least) end
+    if is_below then fail(CODE.USAGE, "a Box whose low bound, %s, is above the high one, %s", least, most) end
+  end
+end
+
 --- Arrays between two bounds: `rlay.Box(0, 255, {8, 8, 3}, "uint8")`, float32 unless said otherwise. A bound is one
 -- number for all elements, ±math.huge among them, or a table of one for each.
-rlay.Box = class("Box", function(self, low, high, shape, dtype)
+rlay.Box = space_class("Box", function(self, low, high, shape, dtype)
   self.dtype = dtype or "float32"
   local known = dtype_named(self.dtype)
-  self.shape = checked_shape(shape or shape_of(type(low) == "table" and low or high), known.size)
+  self.shape = shape_of_space(shape or shape_of(type(low) == "table" and low or high), known.size)
   self.low, self.high = bound_of(low, known, self.shape, true), bound_of(high, known, self.shape, false)
+  check_order(known, self.low, self.high)
 end)
 
 --- The integers from `start` (0) to `start + n - 1`: `rlay.Discrete(3)`. Elements are integers.
-rlay.Discrete = class("Discrete", function(self, n, start, dtype)
-  self.n, self.start, self.dtype = n, start or 0, dtype or "int64"
+rlay.Discrete = space_class("Discrete", function(self, n, start, dtype)
+  self.n, self.start = checked_integer(n, 1, "n"), checked_integer(start or 0, math.mininteger, "a start")
+  self.dtype = dtype or "int64"
   local known = dtype_named(self.dtype)
-  if n == 0 or not known.is_integer or known.is_big then fail(CODE.USAGE, "a Discrete space of no integers") end
+  if not known.is_integer or known.is_big then fail(CODE.USAGE, "a Discrete space of %s", self.dtype) end
 end)
 
 --- Arrays of 0 and 1: `rlay.MultiBinary(4)`, `rlay.MultiBinary{2, 3}`. Elements are NdArrays of int8.
-rlay.MultiBinary = class("MultiBinary", function(self, n)
+rlay.MultiBinary = space_class("MultiBinary", function(self, n)
   self.dtype, self.is_int = "int8", type(n) == "number"
-  self.shape = checked_shape(self.is_int and { n } or n, 1)
+  self.shape = shape_of_space(self.is_int and { n } or n, 1)
 end)
 
 --- Arrays of integers, each with its own count and start: `rlay.MultiDiscrete{3, 5}`. Elements are NdArrays.
-rlay.MultiDiscrete = class("MultiDiscrete", function(self, nvec, start, dtype, shape)
+rlay.MultiDiscrete = space_class("MultiDiscrete", function(self, nvec, start, dtype, shape)
   self.dtype, self.nvec = dtype or "int64", flat(nvec)
-  self.shape = checked_shape(shape or shape_of(nvec), 8)
+  self.shape = shape_of_space(shape or shape_of(nvec), 8)
   self.start = start and flat(start) or {}
   local n = bytes_of(self.shape, 1)
   for i, count in ipairs(self.nvec) do
+    self.nvec[i] = checked_integer(count, 1, "a count of a MultiDiscrete")
     if not start then self.start[i] = 0 end
-    if count < 1 then fail(CODE.USAGE, "a MultiDiscrete space of no integers") end
   end
+  for i, first in ipairs(self.start) do self.start[i] = checked_integer(first, math.mininteger, "a start") end
   if #self.nvec ~= n or #self.start ~= n then fail(CODE.USAGE, "counts or starts that do not fit the shape") end
   if not dtype_named(self.dtype).is_integer then fail(CODE.USAGE, "a MultiDiscrete space of %s", self.dtype) end
 end)
 
 --- Texts of `min_length` (1) to `max_length` code points, all of them in `charset` (digits and letters).
-rlay.Text = class("Text", function(self, max_length, min_length, charset)
-  self.max_length, self.min_length = max_length, min_length or 1
+rlay.Text = space_class("Text", function(self, max_length, min_length, charset)
+  self.min_length = checked_integer(min_length or 1, 0, "the least length of a Text")
+  self.max_length = checked_integer(max_length, self.min_length, "the greatest length of a Text")
   self.charset = charset or "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-  if math.ult(max_length, self.min_length) then fail(CODE.USAGE, "texts whose least length is above the greatest") end
+  if type(self.charset) ~= "string" or not utf8.len(self.charset) then
+    fail(CODE.USAGE, "the charset of a Text is a string of UTF-8")
+  end
 end)
 
 --- One element of each of several spaces: `rlay.Tuple{rlay.Discrete(3), rlay.Text(4)}`.
-rlay.Tuple = class("Tuple", function(self, spaces) self.spaces = spaces end)
+rlay.Tuple = space_class("Tuple", function(self, spaces) self.spaces = checked_spaces(spaces) end)
 
 --- Named spaces: `rlay.Dict{{"a", rlay.Discrete(2)}, …}` in this order, or `rlay.Dict{a = …}`, by their names.
-rlay.Dict = class("Dict", function(self, spaces) self.entries = entries_of(spaces) or spaces end)
+rlay.Dict = space_class("Dict", function(self, spaces)
+  self.entries = entries_of(spaces) or spaces
+  if type(self.entries) ~= "table" or is_space(spaces) then
+    fail(CODE.USAGE, "the spaces of a Dict are a table, not %s", text_of(spaces))
+  end
+  local known = {}
+  for _, entry in ipairs(self.entries) do
+    if not is_plain(entry) then fail(CODE.USAGE, "%s is no pair of a key and a space", text_of(entry)) end
+    local key, space = entry[1], entry[2]
+    checked_space(space)
+    if type(key) == "string" then
+      if known[key] then fail(CODE.USAGE, "the key %s is there twice", key) end
+      known[key] = true
+    end
+  end
+end)
 
 --- Any number of elements of one space; `stack`: as their batch.
-rlay.Sequence = class("Sequence", function(self, space, stack) self.space, self.stack = space, stack or false end)
+rlay.Sequence = space_class("Sequence", function(self, space, stack)
+  self.space, self.stack = checked_space(space), stack or false
+end)
 
 --- Graphs whose nodes are elements of one space, and edges of another (or nil for none).
-rlay.Graph = class("Graph", function(self, node, edge) self.node, self.edge = node, edge end)
+rlay.Graph = space_class("Graph", function(self, node, edge)
+  self.node, self.edge = checked_space(node), edge and checked_space(edge)
+end)
 
 --- An element of one of several spaces: the TupleValue of its place, counted from 0, as a Scalar of int64, and itself.
-rlay.OneOf = class("OneOf", function(self, spaces)
-  self.spaces = spaces
+rlay.OneOf = space_class("OneOf", function(self, spaces)
+  self.spaces = checked_spaces(spaces)
   if #spaces == 0 then fail(CODE.USAGE, "a OneOf of no space") end
 end)
 
@@ -402,7 +497,7 @@ local LEVELS, COUNT = 32, 1 << 20
 
 --- Returns `text` in at most `most` bytes, with a mark where it was cut, and without what is no UTF-8.
 local function cut(text, most)
-  text, most = tostring(text), most or 16384
+  text, most = text_of(text), most or 16384
   if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
   if #text <= most then return text end
   local last = most - 3
@@ -521,7 +616,7 @@ function Writer:value(x)
   elseif kind == "table" and WRITE[getmetatable(x)] then WRITE[getmetatable(x)](self, x)
   elseif is_plain(x) and x[1] ~= nil then self:u32(7):list(x, self.value)
   elseif is_plain(x) then write_map(self, entries_of(x))
-  else write_opaque(self, rlay.Opaque(kind, tostring(x))) end
+  else write_opaque(self, rlay.Opaque(kind, text_of(x))) end
   self.depth = self.depth + 1
   return self
 end
@@ -561,12 +656,9 @@ local WRITE_SPACE = {
   [rlay.OneOf] = function(w, s) w:u32(9):list(s.spaces, w.space) end,
 }
 
-local function is_space(x) return type(x) == "table" and WRITE_SPACE[getmetatable(x)] ~= nil end
-
 function Writer:space(space)
-  if not is_space(space) then fail(CODE.USAGE, "%s is no space", tostring(space)) end
   self:_enter()
-  WRITE_SPACE[getmetatable(space)](self, space)
+  WRITE_SPACE[getmetatable(checked_space(space))](self, space)
   self.depth = self.depth + 1
   return self
 end
@@ -1099,7 +1191,9 @@ end
 -- ----- Options
 
 local SOFTWARE = "rlay-lua 0.1.0"
-local HANDSHAKE_TIME = 5
+local HANDSHAKE_TIME, HANDSHAKES = 5, 64
+-- How long a peer may take nothing although there is something for it.
+local STUCK_TIME = 60
 
 --- Returns how many characters of a text are neither white space nor control characters.
 local function visible(text)
@@ -1112,22 +1206,41 @@ local function visible(text)
   return n
 end
 
+local OPTIONS = { "token", "max_sessions", "max_frame", "reconnect_timeout", "kwargs", "exact_types", "log" }
+local Checked = {}
+
 --- Fills in what was not said, and refuses what makes no sense.
 local function checked_options(given)
-  local options = {
+  if getmetatable(given) == Checked then return given end
+  local options = setmetatable({
     token = os.getenv("RLAY_TOKEN"), max_sessions = 1, max_frame = 1 << 26, kwargs = {}, exact_types = false,
     log = function(text) io.stderr:write("rlay: ", text, "\n") end,
-  }
+  }, Checked)
   if options.token == "" then options.token = nil end
-  for name, value in pairs(given or {}) do options[name] = value end
-  local function usage(message) fail(CODE.USAGE, "%s", message) end
-  if options.token and (not utf8.len(options.token) or visible(options.token) < 8) then
+  local function usage(...) fail(CODE.USAGE, ...) end
+  if given ~= nil and type(given) ~= "table" then usage("the options are a table, not %s", text_of(given)) end
+  local known, names = {}, table.concat(OPTIONS, ", ")
+  for _, name in ipairs(OPTIONS) do known[name] = true end
+  for name, value in pairs(given or {}) do
+    if not known[name] then usage("there is no option %s; there are: %s", text_of(name), names) end
+    options[name] = value
+  end
+  local token, timeout = options.token, options.reconnect_timeout
+  if token and type(token) ~= "string" then usage("the token is a string") end
+  if token and (not utf8.len(token) or visible(token) < 8) then
     usage("the token, of token or RLAY_TOKEN, has less than eight visible characters")
   end
-  if options.max_sessions < 1 then usage("max_sessions is at least 1") end
-  if options.max_frame < HANDSHAKE_FRAME or options.max_frame > 0xfffffffe then
-    usage("max_frame is a number of bytes from 65536 to 2^32-2")
+  options.max_sessions = checked_integer(options.max_sessions, 1, "max_sessions")
+  options.max_frame = checked_integer(options.max_frame, HANDSHAKE_FRAME, "max_frame")
+  if options.max_frame > 0xfffffffe then usage("max_frame is a number of bytes from 65536 to 2^32-2") end
+  if timeout and not (type(timeout) == "number" and timeout >= 0) then
+    usage("reconnect_timeout is a number of seconds, not %s", text_of(timeout))
   end
+  if type(options.kwargs) ~= "table" then usage("kwargs is a table of names, not %s", text_of(options.kwargs)) end
+  for _, name in ipairs(options.kwargs) do
+    if type(name) ~= "string" then usage("kwargs is a table of names, and %s is none", text_of(name)) end
+  end
+  if type(options.log) ~= "function" then usage("log is a function that takes a line") end
   return options
 end
 
@@ -1341,7 +1454,7 @@ function Turn:reply(...) self._session:_reply(self, ...) end
 
 --- Answers that the environment failed.
 function Turn:fail(message, traceback)
-  local said = { code = CODE.ENV, error_type = "error", message = tostring(message), traceback = traceback }
+  local said = { code = CODE.ENV, error_type = "error", message = text_of(message), traceback = traceback }
   self._session:_answer_error(self, said)
 end
 
@@ -1350,7 +1463,7 @@ end
 -- connection was lost, and another one may take over. `is_over`: the session has ended, because of `error` if not in
 -- order.
 EnvSession = class("EnvSession", function(self, options)
-  self.options = options.log and options or checked_options(options)
+  self.options = checked_options(options)
   self.steps, self.has_begun, self.is_over, self.is_lost = 0, false, false, false
   self._state = "no env" -- then making, open, closing, closed
   self._was_reset, self._received, self._sent, self._acknowledged = false, 0, 0, 0
@@ -1574,6 +1687,7 @@ function EnvSession:_write(turn, ...)
   end
   local observation, reward, terminated, truncated, info = ...
   if kind == "reset" then observation, info, reward, terminated, truncated = observation, reward, 0, false, false end
+  if observation == nil then fail(CODE.USAGE, "%s gave no observation", kind) end
   info = info or {}
   if not entries_of(info) then fail(CODE.USAGE, "the info of %s is no dict", kind) end
   if type(reward) ~= "number" then fail(CODE.USAGE, "the reward is no number") end
@@ -1587,6 +1701,9 @@ function EnvSession:_spec(turn, env)
   if type(env) ~= "table" or not is_space(env.observation_space) or not is_space(env.action_space) then
     fail(CODE.USAGE, "an environment has an observation_space and an action_space")
   end
+  -- Gymnasium's own default, which its check_env relies on.
+  local metadata = env.metadata or rlay.Map({ { "render_modes", rlay.List() } })
+  if not entries_of(metadata) then fail(CODE.USAGE, "the metadata of an environment is a table with names") end
   local details = rlay.Map()
   local given = env.details or {}
   local function add(name, value) if value ~= nil then table.insert(details, { name, value }) end end
@@ -1598,7 +1715,7 @@ function EnvSession:_spec(turn, env)
     w:text(make.env_id or ""):space(env.observation_space):space(env.action_space)
     w:pack("I4B", 1, 0):option(make.render_mode, w.text)
     w.allows_opaque = true
-    w:value(entries_of(env.metadata or {}) and env.metadata or {}):value(details):u64(0)
+    w:value(metadata):value(details):u64(0)
   end)
   self.env, self.render_mode, self._state = env, make.render_mode, "open"
 end
@@ -1619,7 +1736,7 @@ local function longer(pause) return math.min(math.max(2 * pause, FIRST_PAUSE), L
 --- Takes an address apart.
 local function parse_address(text)
   local function no(why) fail(CODE.ADDRESS, "%s: %s", shown(text), why) end
-  local scheme, rest = tostring(text):match("^([a-z0-9+]+)://([^?]*)$")
+  local scheme, rest = text_of(text):match("^([a-z0-9+]+)://([^?]*)$")
   if not scheme then no("an address looks like tcp://127.0.0.1:5005") end
   if scheme ~= "tcp" then no("this client has no " .. scheme .. "://; use tcp:// at both ends") end
   local host, port = rest:match("^%[([%x:.%%]+)%]:(%d+)$")
@@ -1633,9 +1750,19 @@ local Link = class("Link", function(self, socket, connection, is_connecting, now
   self.socket, self.connection, self.is_connecting = socket, connection, is_connecting
   self.deadline, self.unsent = now + HANDSHAKE_TIME, ""
   socket:settimeout(0)
-  pcall(socket.setoption, socket, "tcp-nodelay", true)
-  pcall(socket.setoption, socket, "keepalive", true)
+  if not is_connecting then self:configure() end
 end)
+
+--- Sends small frames at once, and notices within 18 seconds that an idle peer's machine has vanished.
+function Link:configure()
+  -- LuaSocket raises an error for an option that this system does not have.
+  local function set(...) pcall(self.socket.setoption, self.socket, ...) end
+  set("tcp-nodelay", true)
+  set("keepalive", true)
+  set("tcp-keepidle", 9)
+  set("tcp-keepintvl", 3)
+  set("tcp-keepcnt", 3)
+end
 
 function Link:getfd() return self.socket:getfd() end
 function Link:dirty() return self.socket:dirty() end
@@ -1660,7 +1787,7 @@ function Link:connected()
     failure = "connection refused"
   end
   self.is_connecting = false
-  if failure then self:fail(failure) end
+  if failure then self:fail(failure) else self:configure() end
 end
 
 function Link:fail(failure)
@@ -1677,13 +1804,22 @@ function Link:read()
   if why == "closed" or (why and why ~= "timeout") then self:close() end
 end
 
-function Link:write()
+function Link:write(now)
   while not self.is_over do
     if self.unsent == "" then self.unsent = self.connection:take() or "" end
-    if self.unsent == "" then return end
+    if self.unsent == "" then
+      self.stuck_since = nil
+      return
+    end
     local last, why, partial = self.socket:send(self.unsent)
-    self.unsent = self.unsent:sub((last or partial) + 1)
-    if why == "timeout" then return end
+    local sent = last or partial
+    self.unsent = self.unsent:sub(sent + 1)
+    if sent > 0 then self.stuck_since = nil end
+    if why == "timeout" then
+      self.stuck_since = self.stuck_since or now
+      if now - self.stuck_since > STUCK_TIME then self:close() end
+      return
+    end
     if why then self:close() end
   end
 end
@@ -1695,7 +1831,7 @@ function Link:settle(now)
     if now > self.deadline then self:fail("timeout") end
     return
   end
-  self:write()
+  self:write(now)
   if self.is_over then return end
   local connection = self.connection
   if not connection.is_open and not connection.is_finished and now > self.deadline then
@@ -1716,21 +1852,29 @@ end
 
 --- What both backends have in common.
 local function init_backend(self, make, address, options)
+  if type(make) ~= "function" then fail(CODE.USAGE, "a backend takes a function that makes an environment") end
   self._net = require("socket")
   self.options, self.address, self._make = checked_options(options), address, make
   self.host, self.port = parse_address(address)
-  self._links, self._sessions, self._turns, self._said, self._is_closed = {}, {}, {}, {}, false
+  self._links, self._sessions, self._turns, self._said, self._texts, self._is_closed = {}, {}, {}, {}, 0, false
 end
 
 local Backend = {}
 
 --- Logs `text` the first, tenth, hundredth… time, for peers can repeat anything.
-function Backend:_log(text)
+function Backend:_log_seldom(text)
+  if not self._said[text] then
+    self._texts = self._texts + 1
+    if self._texts > 1000 then self._said, self._texts = {}, 1 end
+  end
   self._said[text] = (self._said[text] or 0) + 1
   local times = self._said[text]
   if not tostring(times):find("^10*$") then return end
-  self.options.log(self.address .. ": " .. text .. (times > 1 and (" (%d times so far)"):format(times) or ""))
+  self:_log(text .. (times > 1 and (" (%d times so far)"):format(times) or ""))
 end
+
+--- Logs `text`. A log that fails does not end a session, and there is no other place to say so.
+function Backend:_log(text) pcall(self.options.log, self.address .. ": " .. text) end
 
 --- Moves bytes, and answers what can be answered; waits for at most `timeout` seconds if there is nothing to do.
 function Backend:pump(timeout)
@@ -1782,8 +1926,9 @@ function Backend:_serve(session)
     else
       local answers = {
         make = function()
-          session.host_env = self._make(turn.make)
-          return session.host_env
+          local made = self._make(turn.make)
+          if type(made) == "table" then session.host_env = made end
+          return made
         end,
         reset = function() return env:reset(turn.seed, turn.options) end,
         step = function() return env:step(turn.action) end,
@@ -1793,15 +1938,15 @@ function Backend:_serve(session)
         end,
         close = function() self:_close_env(session) end,
       }
-      local function described(err) return { err, debug.traceback(tostring(err), 2) } end
+      local function described(err) return { err, debug.traceback(text_of(err), 2) } end
       local ok, err = xpcall(function() turn:reply(answers[turn.kind]()) end, described)
       if not ok then
-        self:_log("the environment failed: " .. err[2])
+        self:_log_seldom("the environment failed: " .. err[2])
         if is_error(err[1]) and err[1].code == CODE.USAGE and err[1].message:find("^the answer takes") then
           session:_answer_error(turn, { code = CODE.USAGE, message = err[1].message })
         else turn:fail(err[1], err[2]) end
-        if turn.kind == "make" then self:_close_env(session) end
-      elseif turn.kind == "make" and session.env then self.options.log(self.address .. ": an agent joined") end
+        if turn.kind == "make" then self:_try_to_close_env(session) end
+      elseif turn.kind == "make" and session.env then self:_log("an agent joined") end
     end
   end
 end
@@ -1815,12 +1960,16 @@ function Backend:_close_env(session)
   elseif env and env.close then env:close() end
 end
 
-function Backend:_ended(session)
+function Backend:_try_to_close_env(session)
   local ok, err = pcall(self._close_env, self, session)
-  if not ok then self:_log("the environment failed: " .. tostring(err)) end
+  if not ok then self:_log_seldom("the environment failed: " .. text_of(err)) end
+end
+
+function Backend:_ended(session)
+  self:_try_to_close_env(session)
   local why = session.error and ": " .. tostring(session.error) or ""
-  if session.env then self.options.log(("%s: the agent left after %d steps%s"):format(self.address, session.steps, why))
-  elseif why ~= "" and not self._is_closed then self:_log("a session ended before it began" .. why) end
+  if session.env then self:_log(("the agent left after %d steps%s"):format(session.steps, why))
+  elseif why ~= "" and not self._is_closed then self:_log_seldom("a session ended before it began" .. why) end
   self:_note_end(session)
 end
 
@@ -1879,8 +2028,21 @@ end)
 function rlay.ServerBackend:_accept()
   local socket = self._listener:accept()
   if not socket then return end
-  -- Peers that say nothing are not to take every descriptor.
-  if #self._links >= self.options.max_sessions + 128 then return socket:close() end
+  local handshakes = {}
+  for _, link in ipairs(self._links) do
+    local connection = link.connection
+    local is_over = connection.is_open or connection.is_aborted or connection.is_finished
+    if not is_over then handshakes[#handshakes + 1] = connection end
+  end
+  -- Peers that say nothing are not to take every descriptor; and LuaSocket's select raises an error for too many, or
+  -- for one of a high number, of which files take some.
+  local most = math.min(self.options.max_sessions + 128, self._net._SETSIZE - 16)
+  local is_full = #self._links >= most
+  -- An honest handshake takes milliseconds, so the oldest of many gives up its place.
+  if #handshakes >= HANDSHAKES or (is_full and #handshakes > 0) then
+    handshakes[1]:abort(rlay.Error(CODE.CONNECTION_LOST, "another dialer needs the place"))
+  end
+  if is_full then return socket:close() end
   table.insert(self._links, Link(socket, self._acceptor:accept(), false, self._net.gettime()))
 end
 
@@ -1908,7 +2070,7 @@ end
 function rlay.ServerBackend:_left(link)
   local connection = link.connection
   if not connection.is_open and connection.error and connection.error.code ~= CODE.CONNECTION_LOST then
-    self:_log("refused a peer: " .. tostring(connection.error))
+    self:_log_seldom("refused a peer: " .. tostring(connection.error))
   end
 end
 
@@ -1986,7 +2148,7 @@ function rlay.ClientBackend:_left(link)
     self._is_closed = true
     return
   elseif session.pause > LONGEST_PAUSE / 2 then
-    self:_log("no agent takes the session yet: " .. tostring(connection.error))
+    self:_log_seldom("no agent takes the session yet: " .. tostring(connection.error))
   end
   session.dial_at, session.pause = now + session.pause, longer(session.pause)
 end

@@ -42,15 +42,9 @@ TEXT = struct.pack("<Q", len(FORGED.encode())) + FORGED.encode()
 
 
 KNOWN = {
-    ("lua", "crowd"): "takes a Hello with numbers, and waits for more",
     ("godot", "crowd"): "takes a Hello with numbers, and waits for more",
-    ("matlab", "crowd"): "takes a Hello with numbers, and waits for more",
-    ("matlab", "announce"): "makes room for what lists in lists announce",
-    ("matlab", "never_begins"): "keeps the place of a session that never begins",
-    ("matlab", "another_protocol"): "does not name the protocol of a listener",
     ("cpp", "another_protocol"): "dials on without a word where another protocol listens",
     ("cpp", "dialers_that_say"): "lets dialers that say nothing keep an honest agent out",
-    ("lua", "dialers_that_say"): "lets dialers that say nothing keep an honest agent out",
     ("cpp", "texts"): "shows characters that turn the direction of text",
     ("godot", "beyond_ascii"): "Godot 3 reads variables of the environment as Latin-1",
 }

@@ -10,12 +10,14 @@ import pytest
 
 import rlay
 from processes import WAIT, Program
-from sdk_clients import BUILT, JAVA, SDK, of_each
+from sdk_clients import BUILT, JAVA, OCTAVE, SDK, of_each
 
 PROGRAMS = {
     "csharp": ("mono", f"{BUILT}/csharp/misuse.exe"),
     "java": ("java", "-cp", JAVA, "Misuse"),
     "javascript": ("node", f"{SDK}/javascript/tests/misuse.mjs"),
+    "lua": ("lua5.4", f"{SDK}/lua/tests/misuse.lua"),
+    "matlab": (*OCTAVE, "misuse"),
 }
 """The programs that make the mistakes, of the clients that have one."""
 
@@ -43,6 +45,9 @@ MISTAKES = {
 
 OF_A_STRUCT = {"reset gives nothing", "step gives nothing"}
 """What C# cannot do: its results are structs."""
+
+ONE_THREAD = {"lua", "matlab"}
+"""The clients that have one thread."""
 
 
 @pytest.fixture(params=of_each(PROGRAMS))
@@ -118,6 +123,7 @@ def test_a_step_that_closes_the_backend(host: tuple[str, Program, str]) -> None:
     assert program.wait() == 0
 
 
+@pytest.mark.parametrize("host", [name for name in TESTED if name not in ONE_THREAD], indirect=True)
 def test_a_step_that_hangs_while_another_thread_closes(host: tuple[str, Program, str]) -> None:
     _, program, address = host
     with rlay.ClientEnv(address, env_id="step hangs", connect_timeout=WAIT, timeout=WAIT) as env:

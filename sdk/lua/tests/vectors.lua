@@ -102,8 +102,11 @@ local function read_space(r)
       return rlay.Box(bound(known, n), bound(known, n), shape, known.name)
     end,
     function()
-      local known = r:dtype()
-      return rlay.Discrete(r:u64(), r:u64(), known.name)
+      local known, n = r:dtype(), r:u64()
+      if n == 0 then error("a Discrete space of no integers") end
+      local made = rlay.Discrete(1, r:u64(), known.name)
+      made.n = n -- from 2^63 on it is negative, which callers cannot give
+      return made
     end,
     function()
       local made = rlay.MultiBinary(r:shape())
@@ -116,7 +119,10 @@ local function read_space(r)
     end,
     function()
       local min_length, max_length = r:u64(), r:u64()
-      return rlay.Text(max_length, min_length, r:text())
+      if math.ult(max_length, min_length) then error("texts whose least length is above the greatest") end
+      local made = rlay.Text(0, 0, r:text())
+      made.min_length, made.max_length = min_length, max_length
+      return made
     end,
     function() return rlay.Tuple(r:list(4, space)) end,
     function() return rlay.Dict(r:list(8, function() return { r:key(), space() } end)) end,

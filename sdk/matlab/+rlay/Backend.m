@@ -22,6 +22,9 @@ classdef Backend < handle
       if exist('OCTAVE_VERSION', 'builtin')
         pkg('load', 'instrument-control');
       end
+      if ~isa(make, 'function_handle')
+        error('rlay:usage', 'a backend takes a function that makes an environment');
+      end
       self.make = make;
       self.address = address;
       if nargin == 3 && isstruct(varargin{1})
@@ -56,8 +59,8 @@ classdef Backend < handle
       %PUMP Moves bytes, and answers what can be answered; waits for at most so many seconds if there is nothing to do.
       self.tick();
       self.connect();
-      timeout = self.wait(timeout);
-      for i = 1:numel(self.links)
+      [timeout, isReady] = self.wait(timeout);
+      for i = find(isReady)
         link = self.links{i};
         link.connection.receive(link.channel.receive(timeout));
       end
@@ -87,9 +90,10 @@ classdef Backend < handle
     function tick(~)
       % What else has its time.
     end
-    function left = wait(self, timeout)
-      % Waits until there is something to do, and returns for how long the links have to wait themselves.
+    function [left, isReady] = wait(self, timeout)
+      % Waits until there is something to do; returns for how long the links have to wait themselves, and which to read.
       left = timeout;
+      isReady = true(1, numel(self.links));
       if isempty(self.links)
         pause(min(timeout, 0.01));
       end
@@ -116,17 +120,13 @@ classdef Backend < handle
     function sessionOver(self)
       session = self.session;
       self.session = [];
-      try
-        self.closeEnv(session);
-      catch err
-        self.log(['the environment failed: ' err.message]);
-      end
+      self.tryToCloseEnv(session);
       why = '';
       if ~isempty(session.failure)
         why = [': ' session.failure.message];
       end
       if ~isempty(session.env)
-        self.options.log(sprintf('%s: the agent left after %d steps%s', self.address, session.steps, why));
+        self.say(sprintf('the agent left after %d steps%s', session.steps, why));
       elseif ~isempty(why) && ~self.isClosed
         self.log(['a session ended before it began' why]);
       end
@@ -146,9 +146,17 @@ classdef Backend < handle
       n = self.times(place) + 1;
       self.times(place) = n;
       if n == 1
-        self.options.log([self.address ': ' text]);
+        self.say(text);
       elseif 10 ^ round(log10(n)) == n
-        self.options.log(sprintf('%s: %s (%d times so far)', self.address, text, n));
+        self.say(sprintf('%s (%d times so far)', text, n));
+      end
+    end
+    function say(self, text)
+      % Logs each time.
+      try
+        self.options.log([self.address ': ' text]);
+      catch
+        % A log that fails does not end a session, and there is no other place to say so.
       end
     end
   end
@@ -156,7 +164,8 @@ classdef Backend < handle
   methods (Access = private)
     function serve(self)
       % Asks the environment what the agent wants.
-      turn = self.session.nextTurn();
+      session = self.session; % an environment may close the backend
+      turn = session.nextTurn();
       while ~isempty(turn)
         if ~isempty(self.env) && self.isPolled
           if strcmp(turn.kind, 'close')
@@ -164,21 +173,24 @@ classdef Backend < handle
           end
           self.turns{end + 1} = turn;
         else
-          self.answer(turn);
+          self.answer(session, turn);
         end
-        turn = self.session.nextTurn();
+        turn = session.nextTurn();
       end
     end
-    function answer(self, turn)
-      session = self.session;
+    function answer(self, session, turn)
       env = self.env;
       try
         switch turn.kind
           case 'make'
-            self.env = self.make(turn.make);
+            made = self.make(turn.make);
+            if isnumeric(made) || islogical(made) || ischar(made) || iscell(made) || isa(made, 'function_handle')
+              error('rlay:usage', 'an environment is an object or a struct');
+            end
+            self.env = made;
             self.isPolled = ~rlay.has(self.env, 'step');
             turn.reply(self.env);
-            self.options.log([self.address ': an agent joined']);
+            self.say('an agent joined');
           case 'reset'
             [observation, info] = env.reset(turn.seed, turn.options);
             turn.reply(observation, info);
@@ -199,8 +211,15 @@ classdef Backend < handle
           turn.fail(err);
         end
         if strcmp(turn.kind, 'make')
-          self.closeEnv(session);
+          self.tryToCloseEnv(session);
         end
+      end
+    end
+    function tryToCloseEnv(self, session)
+      try
+        self.closeEnv(session);
+      catch err
+        self.log(['the environment failed: ' err.message]);
       end
     end
     function closeEnv(self, session)

@@ -8,12 +8,18 @@ function space = Box(low, high, shape, name)
   space = rlay.Space('Box');
   known = rlay.dtype(name);
   space.dtype = name;
+  rlay.checkIntegers(shape, 0, 'the shape of a Box');
   space.shape = uint64(shape(:).');
   if rlay.bytesOf(space.shape, known.size) > 2^40
     error('rlay:usage', 'a space of more than 2^40 bytes');
   end
   space.low = boundOf(low, known, space.shape, true);
   space.high = boundOf(high, known, space.shape, false);
+  least = rlay.fromBytes(known, space.low.values);
+  most = rlay.fromBytes(known, space.high.values);
+  if any(least > most)
+    error('rlay:usage', 'a Box whose low bound is above the high one');
+  end
 end
 
 function bound = boundOf(given, known, shape, isLow)
@@ -21,7 +27,9 @@ function bound = boundOf(given, known, shape, isLow)
     bound = given;
     return
   end
-  if ~isscalar(given) && numel(given) ~= rlay.bytesOf(shape, 1)
+  if ~isnumeric(given) && ~islogical(given)
+    error('rlay:usage', 'bounds that are no numbers');
+  elseif ~isscalar(given) && numel(given) ~= rlay.bytesOf(shape, 1)
     error('rlay:usage', 'bounds that do not fit the shape');
   end
   numbers = rlay.array(given, 'float64');
@@ -32,6 +40,9 @@ function bound = boundOf(given, known, shape, isLow)
   end
   if isempty(numbers)
     numbers = 0;
+  end
+  if any(isnan(numbers)) || (isLow && any(numbers == Inf)) || (~isLow && any(numbers == -Inf))
+    error('rlay:usage', 'a bound that is NaN, a low bound of Inf or a high one of -Inf');
   end
   bounded = numbers > -Inf;
   if ~isLow

@@ -47,27 +47,33 @@ classdef Channel < handle
         self.isLost = true;
       end
     end
-    function send(self, bytes)
-      %SEND Sends all of it. Sets isLost where that fails.
+    function rest = send(self, bytes)
+      %SEND Sends what the peer takes now, and returns the rest. Sets isLost where that fails.
+      %   Only a descriptor can tell that a peer takes nothing; other sockets wait until all is sent.
+      at = 1;
       try
-        while ~isempty(bytes)
+        while at <= numel(bytes)
           if ~self.isOctave
             write(self.socket, bytes, 'uint8');
-            return
-          elseif strcmp(self.kind, 'descriptor')
-            n = send(self.socket, bytes);
+            n = numel(bytes);
+          elseif ~strcmp(self.kind, 'descriptor')
+            n = write(self.socket, bytes(at:end));
+          elseif select(self.socket + 1, [], self.socket, [], 0) > 0
+            % In pieces, for each call copies what it is given.
+            n = send(self.socket, bytes(at:min(at + 65535, end)), MSG_DONTWAIT);
           else
-            n = write(self.socket, bytes);
+            break
           end
           if n <= 0
             self.isLost = true;
-            return
+            break
           end
-          bytes = bytes(double(n) + 1:end);
+          at = at + double(n);
         end
       catch
         self.isLost = true;
       end
+      rest = bytes(at:end);
     end
     function close(self)
       if strcmp(self.kind, 'descriptor')

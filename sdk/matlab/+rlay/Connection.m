@@ -76,6 +76,10 @@ classdef Connection < handle
         self.abort(left);
       end
     end
+    function yes = isShaking(self)
+      %ISSHAKING Whether the handshake is under way.
+      yes = ~self.isOpen && ~self.isFinished && ~self.isAborted;
+    end
     function bytes = take(self)
       %TAKE The bytes to send.
       bytes = self.output;

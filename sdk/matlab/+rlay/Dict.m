@@ -1,5 +1,14 @@
 function space = Dict(varargin)
 %DICT Named spaces, in this order: rlay.Dict('board', rlay.MultiBinary(9), 'turn', rlay.Discrete(2)).
+  if mod(nargin, 2) ~= 0
+    error('rlay:usage', 'a Dict takes a space behind each key');
+  end
+  rlay.checkSpaces(varargin(2:2:end));
+  names = varargin(1:2:end);
+  names = names(cellfun(@ischar, names));
+  if numel(unique(names)) < numel(names)
+    error('rlay:usage', 'a key of a Dict that is there twice');
+  end
   space = rlay.Space('Dict');
   space.keys = varargin(1:2:end);
   space.spaces = varargin(2:2:end);

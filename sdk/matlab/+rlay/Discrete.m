@@ -8,8 +8,10 @@ function space = Discrete(n, start, name)
   end
   space = rlay.Space('Discrete');
   known = rlay.dtype(name);
-  if n < 1 || ~known.isInteger || known.isBig
-    error('rlay:usage', 'a Discrete space of no integers');
+  rlay.checkIntegers(n, 1, 'the n of a Discrete');
+  rlay.checkIntegers(start, -2^63, 'the start of a Discrete');
+  if ~isscalar(n) || ~isscalar(start) || ~known.isInteger || known.isBig
+    error('rlay:usage', 'a Discrete takes one n and one start, of an integer dtype');
   end
   space.dtype = name;
   space.n = uint64(n);

@@ -402,7 +402,8 @@ function writeSpec(w, make, env)
   w.u8(0);
   w.optionalText(make.renderMode);
   w.allowsOpaque = true;
-  metadata = struct();
+  % Gymnasium's own default, which its check_env relies on.
+  metadata = struct('render_modes', {{}});
   if rlay.has(env, 'metadata') && ~isempty(env.metadata)
     metadata = env.metadata;
   end

@@ -5,8 +5,9 @@ classdef FrameReader < handle
     isClosed = false % whether the peer said that nothing follows, on purpose
   end
   properties (Access = private)
-    parts = {} % pieces that were not joined yet, so that a large frame is copied once
-    have = 0
+    parts = {zeros(1, 0, 'uint8')} % pieces that were not joined yet, so that a large frame is copied once
+    at = 1 % what comes before this place of the first piece was taken
+    have = 0 % bytes that were not taken
     wanted = 4
     isFrame = false
   end
@@ -22,10 +23,17 @@ classdef FrameReader < handle
       found = false;
       frame = zeros(1, 0, 'uint8');
       while ~found && ~self.isClosed && self.have >= self.wanted
-        all = [zeros(1, 0, 'uint8') self.parts{:}];
-        whole = all(1:self.wanted);
-        self.parts = {all(self.wanted + 1:end)};
+        if numel(self.parts) > 1
+          self.parts = {[self.parts{1}(self.at:end) self.parts{2:end}]};
+          self.at = 1;
+        end
+        whole = self.parts{1}(self.at:self.at + self.wanted - 1);
+        self.at = self.at + self.wanted;
         self.have = self.have - self.wanted;
+        if self.have == 0
+          self.parts = {zeros(1, 0, 'uint8')};
+          self.at = 1;
+        end
         if self.isFrame
           found = true;
           frame = whole;
@@ -37,7 +45,7 @@ classdef FrameReader < handle
         if n == 2^32 - 1
           self.isClosed = true;
         elseif n > self.limit
-          error('rlay:protocol', 'a frame of %.0f bytes, where %.0f are the most', n, self.limit);
+          error('rlay:protocol', 'a frame of %.0f bytes, where %.0f are the most%s', n, self.limit, foreign(whole));
         else
           self.wanted = n;
           self.isFrame = true;
@@ -47,5 +55,15 @@ classdef FrameReader < handle
     function yes = isBetweenFrames(self)
       yes = ~self.isFrame && (self.have == 0 || self.isClosed);
     end
+  end
+end
+
+function text = foreign(first)
+  % What the first bytes tell of a peer of another protocol.
+  text = '';
+  if any(first(1) == [21 22]) && first(2) == 3
+    text = '; this is a TLS peer: use tcp:// at both ends';
+  elseif any(strcmp(char(first), {'GET ', 'POST', 'HEAD', 'PUT ', 'OPTI', 'HTTP', 'PRI '}))
+    text = '; this is an HTTP peer: check address and port';
   end
 end

@@ -6,6 +6,10 @@ classdef Link < handle
     deadline
     endsAt = Inf
     isOver = false
+    unsent = zeros(1, 0, 'uint8')
+  end
+  properties (Access = private)
+    stuckSince = Inf % since when the peer takes nothing although there is something for it
   end
   methods
     function self = Link(connection, channel)
@@ -16,9 +20,9 @@ classdef Link < handle
     function settle(self)
       %SETTLE Sends what there is, and closes the channel where the connection has ended.
       connection = self.connection;
-      self.channel.send(connection.take());
       now = rlay.clock();
-      if ~connection.isOpen && ~connection.isFinished && now > self.deadline
+      self.write(now);
+      if connection.isShaking() && now > self.deadline
         connection.abort(rlay.failure(10, 'the handshake took too long'));
       end
       if connection.isFinished && isinf(self.endsAt)
@@ -33,6 +37,22 @@ classdef Link < handle
       if self.channel.isLost || isDone
         self.channel.close();
         self.isOver = true;
+      end
+    end
+  end
+  methods (Access = private)
+    function write(self, now)
+      bytes = [self.unsent self.connection.take()];
+      if isempty(bytes)
+        return
+      end
+      self.unsent = self.channel.send(bytes);
+      if isempty(self.unsent)
+        self.stuckSince = Inf;
+      elseif numel(self.unsent) < numel(bytes) || isinf(self.stuckSince)
+        self.stuckSince = now;
+      elseif now - self.stuckSince > 60
+        self.channel.isLost = true;
       end
     end
   end

@@ -39,15 +39,19 @@ classdef Listener < handle
       end
       self.port = double(port);
     end
-    function left = wait(self, channels, timeout)
-      %WAIT Waits until there is something to accept or to receive.
-      %   Returns for how long channels have to wait themselves.
+    function [left, isReady] = wait(self, readers, writers, timeout)
+      %WAIT Waits until there is something to accept, something that readers receive, or until a writer can send.
+      %   Returns for how long channels have to wait themselves, and which readers may have received something.
       left = timeout;
+      isReady = true(1, numel(readers));
       if self.isOctave
-        numbers = [self.server cellfun(@(channel) channel.descriptor(), channels)];
-        select(max(numbers) + 1, numbers, [], [], timeout);
+        reading = cellfun(@(channel) channel.descriptor(), readers);
+        writing = cellfun(@(channel) channel.descriptor(), writers);
+        watched = [self.server reading(:).'];
+        [n, readable] = select(max([watched writing(:).']) + 1, watched, writing, [], timeout);
+        isReady = n > 0 & ismember(reading, readable);
         left = 0;
-      elseif isempty(channels)
+      elseif isempty(readers)
         pause(min(timeout, 0.01));
       end
     end

@@ -3,6 +3,7 @@ function space = MultiBinary(n, isShape)
 %   rlay.MultiBinary(4, true) is MultiBinary([4]) in Python.
   space = rlay.Space('MultiBinary');
   space.dtype = 'int8';
+  rlay.checkIntegers(n, 0, 'the shape of a MultiBinary');
   space.shape = uint64(n(:).');
   space.isInt = isscalar(n) && nargin < 2;
   if rlay.bytesOf(space.shape, 1) > 2^40

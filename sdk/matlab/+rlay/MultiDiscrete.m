@@ -9,6 +9,8 @@ function space = MultiDiscrete(nvec, start, name, shape)
   end
   space = rlay.Space('MultiDiscrete');
   known = rlay.dtype(name);
+  rlay.checkIntegers(nvec, 1, 'the counts of a MultiDiscrete');
+  rlay.checkIntegers(start, -2^63, 'the starts of a MultiDiscrete');
   if nargin < 4
     counts = rlay.array(int64(nvec));
     shape = counts.shape;
@@ -21,7 +23,7 @@ function space = MultiDiscrete(nvec, start, name, shape)
   space.nvec = int64(nvec(:).');
   space.start = int64(start(:).');
   n = rlay.bytesOf(space.shape, 8) / 8;
-  if n > 2^37 || numel(nvec) ~= n || numel(start) ~= n || any(space.nvec < 1) || ~known.isInteger
-    error('rlay:usage', 'a MultiDiscrete space of no integers, or whose counts do not fit its shape');
+  if n > 2^37 || numel(nvec) ~= n || numel(start) ~= n || ~known.isInteger
+    error('rlay:usage', 'a MultiDiscrete space of no integers, or whose counts or starts do not fit its shape');
   end
 end

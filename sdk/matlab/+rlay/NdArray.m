@@ -10,6 +10,9 @@ classdef NdArray
   methods
     function self = NdArray(dtype, shape, numbers, bytes)
       known = rlay.dtype(dtype);
+      if nargin < 4
+        rlay.checkIntegers(shape, 0, 'the shape of an array');
+      end
       total = rlay.bytesOf(shape, known.size);
       if nargin < 3
         bytes = zeros(1, total, 'uint8');

@@ -6,6 +6,7 @@ classdef Reader < handle
     depth = 32
     count = 2^20
     keys = 4096
+    owed = 0 % bytes that the announced items behind this one take at least
   end
   methods
     function self = Reader(bytes)
@@ -51,8 +52,15 @@ classdef Reader < handle
     function n = listLength(self, itemSize)
       %LISTLENGTH The count of a list whose items take at least so many bytes each.
       n = double(self.u64());
-      if n > self.left() / itemSize
+      if n > (self.left() - self.owed) / itemSize
         error('rlay:protocol', '%.0f items announced, %d bytes left', n, self.left());
+      end
+    end
+    function n = countOf(self, itemSize)
+      %COUNTOF The same for items of which each is counted, so that there is room for all of them.
+      n = self.listLength(itemSize);
+      if n > self.count
+        error('rlay:protocol', 'too many values');
       end
     end
     function values = numbers(self, className)
@@ -99,11 +107,38 @@ classdef Reader < handle
     end
 
     function x = value(self)
-      self.enter();
-      tag = self.u32();
+      % Reads the commonest values itself, for calls of methods take long.
+      at = self.at;
+      if self.depth == 0
+        error('rlay:protocol', 'nested too deep');
+      elseif self.count == 0
+        error('rlay:protocol', 'too many values');
+      end
+      self.count = self.count - 1;
+      left = numel(self.bytes) - at + 1;
+      if left < 4
+        error('rlay:protocol', '4 bytes announced, %d left', left);
+      end
+      tag = double(self.bytes(at:at + 3)) * [1; 256; 65536; 16777216];
+      if tag == 0
+        x = [];
+        self.at = at + 4;
+        return
+      elseif tag == 2 && left >= 12
+        x = typecast(self.bytes(at + 4:at + 11), 'int64');
+        self.at = at + 12;
+        return
+      elseif tag == 5 && left >= 12
+        n = double(typecast(self.bytes(at + 4:at + 11), 'uint64'));
+        if n <= left - 12
+          x = rlay.utf8(self.bytes(at + 12:at + 11 + n));
+          self.at = at + 12 + n;
+          return
+        end
+      end
+      self.at = at + 4;
+      self.depth = self.depth - 1;
       switch tag
-        case 0
-          x = [];
         case 1
           x = self.flag();
         case 2
@@ -121,9 +156,11 @@ classdef Reader < handle
         case 8
           x = rlay.TupleValue(self.items());
         case 9
-          n = self.listLength(8);
+          n = self.countOf(8);
           pairs = cell(n, 2);
+          self.owed = self.owed + 8 * n;
           for i = 1:n
+            self.owed = self.owed - 8;
             pairs{i, 1} = self.key();
             pairs{i, 2} = self.value();
           end
@@ -154,7 +191,15 @@ classdef Reader < handle
     function x = key(self)
       start = self.at;
       x = self.value();
-      [yes, isFree] = rlay.isKey(x);
+      % Tests that are quicker than those of isKey.
+      if ischar(x)
+        return
+      elseif isa(x, 'int64')
+        isFree = x >= 0 && x < 16384;
+        yes = true;
+      else
+        [yes, isFree] = rlay.isKey(x);
+      end
       if isFree
         return
       end
@@ -197,15 +242,18 @@ classdef Reader < handle
       x.isPacked = true;
       x.bytes = self.raw(n);
     end
-  end
-  methods (Access = private)
     function x = items(self)
-      n = self.listLength(4);
+      %ITEMS A list of values, a cell.
+      n = self.countOf(4);
       x = cell(1, n);
+      self.owed = self.owed + 4 * n;
       for i = 1:n
+        self.owed = self.owed - 4;
         x{i} = self.value();
       end
     end
+  end
+  methods (Access = private)
     function x = bigInt(self)
       bytes = self.blob();
       n = numel(bytes);

@@ -55,26 +55,40 @@ classdef ServerBackend < rlay.Backend
   end
   methods (Access = protected)
     function connect(self)
-      % Peers that say nothing are not to take every descriptor.
-      if self.isClosed || numel(self.links) > 128
+      fresh = {};
+      % Peers that say nothing are not to take every descriptor. So few at a time are read before others displace them.
+      while ~self.isClosed && numel(fresh) < 32 && numel(self.links) + numel(fresh) <= 128
+        channel = self.listener.accept();
+        if isempty(channel)
+          break
+        end
+        fresh{end + 1} = rlay.Link(rlay.Connection(self.options, [], self), channel); %#ok<AGROW>
+      end
+      if isempty(fresh)
         return
       end
-      channel = self.listener.accept();
-      if ~isempty(channel)
-        self.links{end + 1} = rlay.Link(rlay.Connection(self.options, [], self), channel);
+      % An honest handshake takes milliseconds, so the oldest of more than 64 give up their places.
+      handshakes = find(cellfun(@(link) link.connection.isShaking(), self.links));
+      for i = handshakes(1:max(numel(handshakes) + numel(fresh) - 64, 0))
+        self.links{i}.connection.abort(rlay.failure(10, 'another dialer needs the place'));
       end
+      self.links = [self.links fresh];
     end
-    function left = wait(self, timeout)
+    function [left, isReady] = wait(self, timeout)
+      isReady = true(1, numel(self.links));
       if self.isClosed
         left = timeout;
         return
       end
       channels = cellfun(@(link) link.channel, self.links, 'UniformOutput', false);
+      % Does not read from a peer that does not read, else its answers would fill the memory.
+      isStuck = cellfun(@(link) ~isempty(link.unsent) && ~link.connection.isFinished, self.links);
       if any(cellfun(@(link) ~link.connection.isOpen || link.connection.isFinished, self.links))
         % Their time may be over sooner.
         timeout = min(timeout, 0.2);
       end
-      left = self.listener.wait(channels, timeout);
+      isReady(isStuck) = false;
+      [left, isReady(~isStuck)] = self.listener.wait(channels(~isStuck), channels(isStuck), timeout);
     end
     function ended(self, connection)
       if ~connection.isOpen && ~isempty(connection.failure) && ~strcmp(connection.failure.identifier, 'rlay:lost')

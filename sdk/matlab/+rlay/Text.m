@@ -6,6 +6,11 @@ function space = Text(maxLength, minLength, charset)
   if nargin < 3
     charset = ['0':'9' 'A':'Z' 'a':'z'];
   end
+  rlay.checkIntegers(minLength, 0, 'the least length of a Text');
+  rlay.checkIntegers(maxLength, 0, 'the greatest length of a Text');
+  if ~isscalar(minLength) || ~isscalar(maxLength) || ~ischar(charset)
+    error('rlay:usage', 'a Text takes one greatest length, one least length, and a charset that is a text');
+  end
   space = rlay.Space('Text');
   space.minLength = uint64(minLength);
   space.maxLength = uint64(maxLength);

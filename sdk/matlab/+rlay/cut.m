@@ -1,6 +1,8 @@
 function text = cut(text, most)
 %CUT A text in at most so many bytes, with a mark where it was cut. What is no UTF-8 becomes question marks.
-  if nargin < 2
+  if isempty(text)
+    return
+  elseif nargin < 2
     most = 16384;
   end
   try

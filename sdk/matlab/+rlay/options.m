@@ -9,11 +9,20 @@ function made = options(varargin)
 %   log               function that takes each line of the log; standard error
   made = struct('token', getenv('RLAY_TOKEN'), 'maxFrame', 2^26, 'reconnectTimeout', [], 'kwargs', {{}}, ...
     'exactTypes', false, 'log', @(text) fprintf(2, 'rlay: %s\n', text));
+  if mod(nargin, 2) ~= 0
+    error('rlay:usage', 'options are names, each with a value behind it');
+  end
+  names = fieldnames(made);
   for i = 1:2:nargin
-    if ~isfield(made, varargin{i})
-      error('rlay:usage', 'there is no option %s', varargin{i});
+    if ~ischar(varargin{i})
+      error('rlay:usage', 'options are names, each with a value behind it');
+    elseif ~any(strcmp(varargin{i}, names))
+      error('rlay:usage', 'there is no option %s; there are: %s', varargin{i}, strjoin(names.', ', '));
     end
     made.(varargin{i}) = varargin{i + 1};
+  end
+  if ~ischar(made.token) && ~isempty(made.token)
+    error('rlay:usage', 'the token is a text');
   end
   made.token = char(made.token);
   visible = made.token(~isspace(made.token) & made.token > 32 & made.token ~= 127);
@@ -24,7 +33,16 @@ function made = options(varargin)
   if ~isempty(made.token) && numel(visible) < 8
     error('rlay:usage', 'the token, of token or RLAY_TOKEN, has less than eight visible characters');
   end
-  if made.maxFrame < 65536 || made.maxFrame > 2^32 - 2
+  rlay.checkIntegers(made.maxFrame, 65536, 'maxFrame');
+  if ~isscalar(made.maxFrame) || made.maxFrame > 2^32 - 2
     error('rlay:usage', 'maxFrame is a number of bytes from 65536 to 2^32-2');
+  end
+  timeout = made.reconnectTimeout;
+  if ~isempty(timeout) && ~(isnumeric(timeout) && isscalar(timeout) && timeout >= 0)
+    error('rlay:usage', 'reconnectTimeout is a number of seconds, or []');
+  elseif ~iscellstr(made.kwargs)
+    error('rlay:usage', 'kwargs is a cell of names');
+  elseif ~isa(made.log, 'function_handle')
+    error('rlay:usage', 'log is a function that takes a line');
   end
 end

@@ -2,9 +2,13 @@ function message = readFrame(frame)
 %READFRAME Reads a whole frame: kind, seq, ack, re, and body, which is [] for what an env never receives.
 %   Raises an error rlay:protocol for a frame that is malformed.
   r = rlay.Reader(frame);
-  kind = r.u8();
-  r.zeros(7);
-  message = struct('kind', kind, 'seq', r.u64(), 'ack', r.u64(), 're', r.u64(), 'body', []);
+  header = r.raw(32);
+  kind = double(header(1));
+  if any(header(2:8))
+    error('rlay:protocol', 'reserved bytes that are not 0');
+  end
+  numbers = typecast(header(9:32), 'uint64');
+  message = struct('kind', kind, 'seq', numbers(1), 'ack', numbers(2), 're', numbers(3), 'body', []);
   switch kind
     case 1
       body = hello(r);
@@ -92,7 +96,7 @@ function body = make(r)
 end
 
 function body = reset(r)
-  n = r.listLength(5);
+  n = r.countOf(5);
   slots = zeros(1, n);
   seeds = cell(1, n);
   for i = 1:n
@@ -116,9 +120,7 @@ function body = attribute(r)
     error('rlay:protocol', 'an unknown access');
   end
   if body.access > 0
-    for i = 1:r.listLength(4)
-      body.values{i} = r.value();
-    end
+    body.values = r.items();
   end
   if body.access == 1 && numel(body.values) ~= numel(body.slots)
     error('rlay:protocol', 'a value for each slot');

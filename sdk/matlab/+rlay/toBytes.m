@@ -1,5 +1,8 @@
 function bytes = toBytes(known, values)
 %TOBYTES The little-endian bytes of numbers as elements of a dtype. Refuses numbers that an integer dtype does not have.
+  if ~isnumeric(values) && ~islogical(values)
+    error('rlay:usage', 'elements of an array that are no numbers');
+  end
   values = values(:).';
   switch known.base
     case 'bool'
