@@ -123,7 +123,7 @@ def test_a_step_that_closes_the_backend(host: tuple[str, Program, str]) -> None:
     assert program.wait() == 0
 
 
-@pytest.mark.parametrize("host", [name for name in TESTED if name not in ONE_THREAD], indirect=True)
+@pytest.mark.parametrize("host", of_each(sorted(PROGRAMS.keys() - ONE_THREAD)), indirect=True)
 def test_a_step_that_hangs_while_another_thread_closes(host: tuple[str, Program, str]) -> None:
     _, program, address = host
     with rlay.ClientEnv(address, env_id="step hangs", connect_timeout=WAIT, timeout=WAIT) as env:
