@@ -17,7 +17,7 @@
 /// }
 /// \endcode
 ///
-/// A function rlay_x_y of rlay.h is y of the class X here, and rlay.h says what it does, from which thread it may be
+/// Mostly, a function rlay_x_y of rlay.h is y of the class X here, answers and actions are of Turn, and rlay.h says what it does, from which thread it may be
 /// called and whether it blocks. The rules of this header:
 ///
 /// - Nothing throws, and all of it compiles with -fno-exceptions and -fno-rtti. What may fail returns an Expected, or
@@ -982,7 +982,7 @@ inline std::vector<std::uint8_t> discrete_batch(const std::vector<std::int64_t>&
   return packed;
 }
 
-/// What came of a reset or step of many environments. Valid until the next reset or step.
+/// What came of a reset or step of many environments. Valid until the next reset, step or late answer.
 struct VectorStep {
   rlay_VectorStep step{};
 
