@@ -43,7 +43,6 @@ TEXT = struct.pack("<Q", len(FORGED.encode())) + FORGED.encode()
 
 KNOWN = {
     ("lua", "crowd"): "takes a Hello with numbers, and waits for more",
-    ("godot", "crowd"): "takes a Hello with numbers, and waits for more",
     ("matlab", "crowd"): "takes a Hello with numbers, and waits for more",
     ("matlab", "announce"): "makes room for what lists in lists announce",
     ("matlab", "never_begins"): "keeps the place of a session that never begins",

@@ -18,7 +18,6 @@ LONGEST = 250.0
 
 KNOWN = {
     "lua": "keeps the place for ever",
-    "godot": "keeps the place for ten minutes, its silence_timeout",
     "matlab": "keeps the place for ever",
 }
 """The clients that do not let go of such an agent, which is not mended yet; they are not tested."""

@@ -60,6 +60,12 @@ const MAGIC: int = 0x59414c52  # "RLAY"
 const HEADER: int = 32
 const HANDSHAKE_FRAME: int = 65536
 const HANDSHAKE_TIME: int = 5000
+## How many accepted connections may have no session at a time.
+const HANDSHAKES: int = 64
+## For how many milliseconds a peer may take nothing although there is something for it.
+const STUCK_TIME: int = 60000
+## For how many milliseconds a socket stays open behind the close mark.
+const CLOSE_TIME: int = 2000
 const RESUMABLE: int = 1
 const RESUMING: int = 2
 const LEVELS: int = 32
@@ -1870,10 +1876,6 @@ class Connection:
 	func take():
 		return _output.pop_front() if _output.size() > 0 else null
 
-	## Whether the socket may be closed once what `take` returned is sent.
-	func is_done() -> bool:
-		return (is_finished or is_aborted) and _output.size() == 0
-
 	## The connection has ended without the close mark.
 	func lost() -> void:
 		if is_finished or is_aborted:
@@ -2679,6 +2681,8 @@ class Link:
 	var _finished_at: int = 0
 	var _unsent: PackedByteArray = PackedByteArray()
 	var _at: int = 0
+	## When the socket has taken something last, or there was nothing for it.
+	var _sent_at: int = _since
 
 	func _init(socket: StreamPeerTCP, of: Connection):
 		_socket = socket
@@ -2704,17 +2708,19 @@ class Link:
 			close()
 			return true
 		var moved: bool = flush()
-		# Stops reading from a peer that does not read.
-		if _at == _unsent.size() and _receive():
+		# Stops reading from a peer that does not read, and does not wait for it for ever.
+		if now - _sent_at > STUCK_TIME:
+			connection.lost()
+		elif _at == _unsent.size() and _receive():
 			moved = true
 		if connection.is_aborted:
 			close()
-		elif connection.is_done() and _at == _unsent.size():
-			# Reads on for a second: closing over unread bytes resets the connection, and the peer may lose what was
+		elif connection.is_finished:
+			# Reads on for a while: closing over unread bytes resets the connection, and the peer may lose what was
 			# sent last.
 			if _finished_at == 0:
 				_finished_at = now
-			elif now - _finished_at > 1000:
+			elif now - _finished_at > CLOSE_TIME:
 				close()
 		return moved
 
@@ -2752,6 +2758,8 @@ class Link:
 				break
 			moved = true
 			_at += result[1]
+		if moved or _at == _unsent.size():
+			_sent_at = Time.get_ticks_msec()
 		return moved
 
 	func close() -> void:
@@ -2992,11 +3000,23 @@ class ServerBackend:
 
 	func _admit() -> bool:
 		var moved: bool = false
-		# Peers that say nothing are not to take every descriptor.
-		while not is_closed and _server.is_connection_available() and _links.size() < options.max_sessions + 128:
+		for _i in range(HANDSHAKES):
+			if is_closed or not _server.is_connection_available():
+				break
+			_make_room()
 			_links.append(Link.new(_server.take_connection(), _acceptor.accept()))
 			moved = true
 		return moved
+
+	## Closes the oldest of too many connections without a session: an honest handshake takes milliseconds.
+	func _make_room() -> void:
+		var idle: Array = []
+		for link in _links:
+			if link.connection.session == null and not link.is_closed:
+				idle.append(link)
+		if idle.size() >= HANDSHAKES:
+			idle[0].connection.abort(Failure.new("another dialer needs the place", "", Code.CONNECTION_LOST))
+			idle[0].close()
 
 	func _look_after(hosted) -> void:
 		var session: EnvSession = hosted.session
