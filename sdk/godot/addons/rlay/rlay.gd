@@ -76,6 +76,8 @@ const FIRST_PAUSE: int = 20
 const LONGEST_PAUSE: int = 1000
 const LONGEST_IDLE_PAUSE: int = 5000
 const RECONNECT_TIMEOUT: int = 30000
+## Gymnasium's own metadata, of an environment that declares none.
+const METADATA: Dictionary = {"render_modes": []}
 const DIGITS_AND_LETTERS: String = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 ## The dtypes by their codes (section 4), and their sizes in bytes.
@@ -2222,7 +2224,7 @@ class Env:
 	var observation_space: Space
 	var action_space: Space
 	## Such as {"render_modes": ["rgb_array"], "render_fps": 30}.
-	var metadata: Dictionary = {}
+	var metadata: Dictionary = METADATA.duplicate(true)
 	## Any of reward_threshold, nondeterministic and max_episode_steps.
 	var details: Dictionary = {}
 
@@ -2609,7 +2611,7 @@ class EnvSession:
 		w.u8(0)
 		w.optional_text(make.render_mode)
 		w.allows_opaque = true
-		w.value(metadata if typeof(metadata) == TYPE_DICTIONARY else {})
+		w.value(metadata if typeof(metadata) == TYPE_DICTIONARY else METADATA)
 		w.value(details)
 		w.u64(0)
 		return ""
