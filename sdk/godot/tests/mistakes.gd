@@ -1,10 +1,38 @@
 ## What a caller can do wrong: each mistake is an error that says so, and the session goes on.
 extends "res://tests/cases.gd"
 
-const Wrong = preload("res://tests/wrong_environments.gd")
-
 var wanted_env = null
 var lines: Array = []
+
+
+class NoReset:
+	extends "res://addons/rlay/rlay.gd".Env
+
+	func step(_action):
+		return [[0, 0], 0, false, false, {}]
+
+
+class TooFewArguments:
+	extends "res://addons/rlay/rlay.gd".Env
+
+	func reset():
+		return [[0, 0], {}]
+
+	func step():
+		return [[0, 0], 0, false, false, {}]
+
+
+class Failing:
+	extends "res://addons/rlay/rlay.gd".Env
+	var fails: bool = true
+
+	func reset(_seed_value, _options):
+		var nothing = null
+		return nothing.reset() if fails else [[0, 0], {}]
+
+	func step(_action):
+		var nothing = null
+		return nothing.step() if fails else [[0, 0], 0, false, false, {}]
 
 
 func run() -> void:
@@ -178,19 +206,19 @@ func _ask(agent, connection, backend, hosted, request: PackedByteArray) -> Array
 
 func _environments() -> void:
 	var spaceless = RLay.Env.new()
-	for env in [null, 5, "env", {}, RLay.TupleValue.new([]), Wrong.NoReset.new()]:
+	for env in [null, 5, "env", {}, RLay.TupleValue.new([]), NoReset.new()]:
 		var hosted: Array = _hosted(env)
 		check(hosted[4] == [RLay.Kind.ERROR] and hosted[0].code() == 9, "no environment: %s" % [env])
 		wanted_env = spaceless
 		var answer: Array = _ask(hosted[0], hosted[1], hosted[2], hosted[3], hosted[0].make())
 		check(answer == [RLay.Kind.ERROR] and hosted[0].code() == 9, "an environment without spaces")
 	check(_hosted(_env(), "_make_without_arguments")[4] == [RLay.Kind.ERROR], "a maker that takes nothing")
-	for env in [Wrong.TooFewArguments.new(), Wrong.Failing.new()]:
+	for env in [TooFewArguments.new(), Failing.new()]:
 		var hosted: Array = _hosted(env)
 		check(hosted[4] == [RLay.Kind.SPEC], "an environment is made")
 		var answer: Array = _ask(hosted[0], hosted[1], hosted[2], hosted[3], hosted[0].reset())
 		check(answer == [RLay.Kind.ERROR] and hosted[0].code() == 9, "a reset that fails")
-	var failing = Wrong.Failing.new()
+	var failing = Failing.new()
 	failing.fails = false
 	var hosted: Array = _hosted(failing)
 	var answer: Array = _ask(hosted[0], hosted[1], hosted[2], hosted[3], hosted[0].reset())

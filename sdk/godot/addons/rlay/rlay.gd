@@ -626,8 +626,8 @@ class Box:
 		return (1 << (bits - 1 if is_signed else bits)) - 1
 
 
-## The integers from `start` to `start + n - 1`: `Discrete.new(3)`. Elements are ints. From 2^63 on, a count is a BigInt,
-## and both fields are bits.
+## The integers from `start` to `start + n - 1`: `Discrete.new(3)`. Elements are ints. From 2^63 on, a count is a
+## BigInt, and both fields are bits.
 class Discrete:
 	extends Space
 	var n: int

@@ -7,7 +7,8 @@
  *     node run.mjs FOLDER sample --listen tcp://127.0.0.1:5005
  *
  * FOLDER has the files index.js and index.wasm of any game without threads that Godot 4 has exported for the web. The
- * objects of a browser that the engine uses are defined here, without a display, and sockets of Node.js replace its own.
+ * objects of a browser that the engine uses are defined here, without a display, and sockets of Node.js replace
+ * the engine's.
  */
 
 import { readFileSync, readdirSync, statSync } from "node:fs";
