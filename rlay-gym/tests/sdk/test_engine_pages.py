@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from browsers import browser, site
+from judge import failures, judge
 from processes import ROOT, Program, free_address
 from sdk_clients import BUILT, GODOT4, SDK, of
 
@@ -117,6 +118,8 @@ def test_godot(tmp_path: Path) -> None:
         return Program("godot3-server", "--no-window", "--fixed-fps", "60", "--path", str(tmp_path / "catch3"))
 
     play_and_train("godot", address, tmp_path, start)
+    with start(address):
+        assert failures(judge(address)) == []
 
 
 @of("javascript")

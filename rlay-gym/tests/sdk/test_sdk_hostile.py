@@ -42,7 +42,6 @@ TEXT = struct.pack("<Q", len(FORGED.encode())) + FORGED.encode()
 
 
 KNOWN = {
-    ("godot", "crowd"): "takes a Hello with numbers, and waits for more",
     ("cpp", "another_protocol"): "dials on without a word where another protocol listens",
     ("cpp", "dialers_that_say"): "lets dialers that say nothing keep an honest agent out",
     ("cpp", "texts"): "shows characters that turn the direction of text",

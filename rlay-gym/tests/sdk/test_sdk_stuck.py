@@ -19,7 +19,6 @@ LONGEST = 600.0
 KNOWN = {
     "rust": "keeps the place for as long as the agent lives: one that stands still, as in a debugger, is not gone",
     "matlab": "takes minutes, for its system takes megabytes of answers in before the minute begins; by hand",
-    "godot": "keeps the place for ten minutes, its silence_timeout",
 }
 """The clients that do not let go of such an agent, by design or because it is not mended yet; they are not tested."""
 

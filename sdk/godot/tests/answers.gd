@@ -211,6 +211,10 @@ class SpaceReader:
 		var values: PackedByteArray = r.elements(type, n * size)
 		return RLay.Bound.new(form == 0, values, r.elements("bool", n))
 
+	static func _count(r):
+		var bits: int = r.i64()
+		return bits if bits >= 0 else RLay.BigInt.from_u64(bits)
+
 	static func _spaces(r) -> Array:
 		var members: Array = []
 		for _i in range(r.count(4)):
@@ -232,7 +236,7 @@ class SpaceReader:
 				return RLay.Box.new(low, high, shape, type)
 			RLay.Tag.DISCRETE:
 				var type: String = r.dtype()
-				var n: int = r.i64()
+				var n = _count(r)
 				return RLay.Discrete.new(n, r.i64(), type)
 			RLay.Tag.MULTI_BINARY:
 				var made = RLay.MultiBinary.new(r.shape())
@@ -244,8 +248,8 @@ class SpaceReader:
 				var counts: Array = r.shape()
 				return RLay.MultiDiscrete.new(counts, r.shape(), type, shape)
 			RLay.Tag.TEXT:
-				var least: int = r.i64()
-				var most: int = r.i64()
+				var least = _count(r)
+				var most = _count(r)
 				var charset = r.text()
 				if typeof(charset) != TYPE_STRING:
 					r.refuse("a charset that no String can hold")

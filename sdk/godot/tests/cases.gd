@@ -221,5 +221,5 @@ func _addresses() -> void:
 	check(RLay.Address.new("tcp://[::1]:5005", true).host == "::1", "IPv6")
 	for text in ["unix:///tmp/x", "shm://x", "127.0.0.1:5005", "tcp://127.0.0.1", "tcp://x:99999", "tcp://x:1?y=z"]:
 		check(RLay.Address.new(text, true).problem != "", "no address: " + text)
-	var backend = RLay.ServerBackend.new(null, "tcp://0.0.0.0:0", _options())
+	var backend = RLay.ServerBackend.new(Callable(self, "_env"), "tcp://0.0.0.0:0", _options())
 	check(backend.problem().find("insecure_allow_remote") > 0, "other machines need a token")

@@ -60,6 +60,12 @@ const MAGIC: int = 0x59414c52  # "RLAY"
 const HEADER: int = 32
 const HANDSHAKE_FRAME: int = 65536
 const HANDSHAKE_TIME: int = 5000
+## How many accepted connections may have no session at a time.
+const HANDSHAKES: int = 64
+## For how many milliseconds a peer may take nothing although there is something for it.
+const STUCK_TIME: int = 60000
+## For how many milliseconds a socket stays open behind the close mark.
+const CLOSE_TIME: int = 2000
 const RESUMABLE: int = 1
 const RESUMING: int = 2
 const LEVELS: int = 32
@@ -70,6 +76,8 @@ const FIRST_PAUSE: int = 20
 const LONGEST_PAUSE: int = 1000
 const LONGEST_IDLE_PAUSE: int = 5000
 const RECONNECT_TIMEOUT: int = 30000
+## Gymnasium's own metadata, of an environment that declares none.
+const METADATA: Dictionary = {"render_modes": []}
 const DIGITS_AND_LETTERS: String = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 ## The dtypes by their codes (section 4), and their sizes in bytes.
@@ -251,6 +259,15 @@ class Dtypes:
 			return sign_of_it * fraction * pow(2.0, -24)
 		return sign_of_it * (1.0 + fraction / 1024.0) * pow(2.0, exponent - 15)
 
+	## Compares two elements of one dtype, as `fetch` returns them.
+	static func is_greater(a, b) -> bool:
+		var is_big: bool = typeof(a) == TYPE_OBJECT
+		if is_big != (typeof(b) == TYPE_OBJECT):
+			return is_big
+		if is_big:
+			return a.low64() > b.low64()
+		return (a and not b) if typeof(a) == TYPE_BOOL else a > b
+
 	## Appends a number to the stream as an element of that dtype; returns false for one that the dtype cannot hold.
 	static func put(stream: StreamPeerBuffer, dtype: String, x) -> bool:
 		if typeof(x) == TYPE_OBJECT and x is Scalar:
@@ -387,6 +404,8 @@ class NdArray:
 			problem = "no array has the dtype %s and the shape %s" % [type, dimensions]
 		elif bytes == null:
 			data = Bytes.zeros(length)
+		elif typeof(bytes) != TYPE_PACKED_BYTE_ARRAY:
+			problem = "the elements of an NdArray are a PackedByteArray; NdArray.of takes numbers"
 		elif bytes.size() != length:
 			problem = "%d bytes for an array of %s and shape %s, which takes %d"
 			problem = problem % [bytes.size(), type, dimensions, length]
@@ -486,14 +505,30 @@ class Space:
 	## Of Box, MultiBinary and MultiDiscrete.
 	var shape: Array = []
 
+	## Keeps the first problem, and has Godot print where the space was made.
 	func _refuse(text: String) -> void:
 		if problem == "":
 			problem = text
+			push_error("rlay: " + text)
 
-	func _check_shape(size: int) -> void:
+	## Takes a shape of elements of this size.
+	func _set_shape(given, size: int) -> void:
+		if typeof(given) != TYPE_ARRAY:
+			_refuse("a shape is an Array of ints, such as [2, 3], not %s" % [given])
+			return
+		shape = given
 		var length: int = Dtypes.bytes_of(shape, size)
 		if length < 0 or length > 1 << 40:
-			_refuse("a space of the shape %s" % [shape])
+			_refuse("a shape is an Array of ints, which are not negative or too large, not %s" % [shape])
+
+	## Returns a count: an int, or the bits of a BigInt from 2^63 on.
+	func _counted(given, least: int, what: String) -> int:
+		if typeof(given) == TYPE_OBJECT and given is BigInt and given.is_u64():
+			return given.low64()
+		if typeof(given) == TYPE_INT and given >= least:
+			return given
+		_refuse("%s is an int from %d on, not %s" % [what, least, given])
+		return least
 
 	func _check_integers() -> void:
 		if not Dtypes.is_integer(dtype):
@@ -502,7 +537,7 @@ class Space:
 	func _check_members(spaces: Array) -> void:
 		for space in spaces:
 			if not Fitting.is_space(space):
-				_refuse("a member that is no space: %s" % [space])
+				_refuse("a member of a space is a space, such as RLay.Discrete.new(3), not %s" % [space])
 			elif space.problem != "":
 				_refuse(space.problem)
 
@@ -519,9 +554,9 @@ class Bound:
 		bounded = limits
 
 
-## Arrays between two bounds: `Box.new(0, 255, [8, 8, 3], "uint8")`. A bound is one number for all elements, INF and
-## -INF among them, or an Array of one for each, which then gives the shape. Elements are NdArrays of that dtype and
-## shape.
+## Arrays between two bounds: `Box.new(0, 255, [8, 8, 3], "uint8")`. A bound is one number for all elements, -INF and
+## INF for none, or an Array of one for each, which then gives the shape; a vector or packed array will do. Elements are
+## NdArrays of that dtype and shape.
 class Box:
 	extends Space
 	var low: Bound
@@ -530,22 +565,24 @@ class Box:
 	func _init(lowest, highest, dimensions = null, type: String = "float32"):
 		tag = Tag.BOX
 		dtype = type
-		var bound = lowest if typeof(lowest) == TYPE_ARRAY else highest
-		shape = dimensions if dimensions != null else Fitting.shape_of(bound)
 		if Dtypes.code(type) < 0:
-			_refuse("unknown dtype %s" % [type])
+			_refuse("unknown dtype %s; a dtype is one of %s" % [type, DTYPE_NAMES])
 			return
-		_check_shape(Dtypes.size(type))
+		var bound = lowest if Fitting.is_list(lowest) else highest
+		_set_shape(dimensions if dimensions != null else Fitting.shape_of(bound), Dtypes.size(type))
 		low = _bound(lowest, true)
 		high = _bound(highest, false)
+		if problem == "" and not Fitting.is_bound(lowest) and not Fitting.is_bound(highest):
+			_check_order()
 
 	func _bound(given, is_low: bool) -> Bound:
-		if typeof(given) == TYPE_OBJECT and given is Bound:
+		if Fitting.is_bound(given):
 			return given
 		var numbers: Array = []
 		if not Fitting.flatten(given, numbers):
-			_refuse("bounds that are no numbers")
-		var is_one: bool = typeof(given) != TYPE_ARRAY
+			_refuse("bounds are numbers, not %s" % [given])
+			return Bound.new(true, PackedByteArray(), PackedByteArray())
+		var is_one: bool = not Fitting.is_list(given)
 		if not is_one and numbers.size() != Dtypes.bytes_of(shape, 1):
 			_refuse("%d bounds for a shape of %s" % [numbers.size(), shape])
 		if numbers.size() == 0:
@@ -555,7 +592,9 @@ class Box:
 		var bounded: PackedByteArray = PackedByteArray()
 		for x in numbers:
 			var is_infinite: bool = typeof(x) == TYPE_FLOAT and is_inf(x)
-			bounded.append(0 if is_infinite and (x < 0) == is_low else 1)
+			if typeof(x) == TYPE_FLOAT and (is_nan(x) or (is_infinite and (x < 0) != is_low)):
+				_refuse("%s is no %s bound" % [x, "low" if is_low else "high"])
+			bounded.append(0 if is_infinite else 1)
 			if not Dtypes.put(stream, dtype, _limit(is_low) if is_infinite and Dtypes.is_integer(dtype) else x):
 				_refuse("a bound of %s, which %s cannot hold" % [x, dtype])
 		var size: int = Dtypes.size(dtype)
@@ -566,6 +605,15 @@ class Box:
 			if not is_one and (bounded[i] != bounded[0] or Bytes.part(values, i * size, (i + 1) * size) != first):
 				return Bound.new(false, values, bounded)
 		return Bound.new(true, first, Bytes.part(bounded, 0, 1))
+
+	func _check_order() -> void:
+		var lows: Array = NdArray.new(dtype, [low.bounded.size()], low.values).numbers()
+		var highs: Array = NdArray.new(dtype, [high.bounded.size()], high.values).numbers()
+		for i in range(max(lows.size(), highs.size())):
+			var least = lows[0 if low.is_uniform else i]
+			var most = highs[0 if high.is_uniform else i]
+			if Dtypes.is_greater(least, most):
+				_refuse("a low bound of %s, which is above the high one of %s" % [least, most])
 
 	## As Gymnasium does: an integer Box without a bound stores the limit of its dtype.
 	func _limit(is_low: bool):
@@ -578,21 +626,21 @@ class Box:
 		return (1 << (bits - 1 if is_signed else bits)) - 1
 
 
-## The integers from `start` to `start + n - 1`: `Discrete.new(3)`. Elements are ints. From 2^63 on, numbers are their
-## bits.
+## The integers from `start` to `start + n - 1`: `Discrete.new(3)`. Elements are ints. From 2^63 on, a count is a
+## BigInt, and both fields are bits.
 class Discrete:
 	extends Space
 	var n: int
 	var start: int
 
-	func _init(count: int, first: int = 0, type: String = "int64"):
+	func _init(count, first = 0, type: String = "int64"):
 		tag = Tag.DISCRETE
-		n = count
-		start = first
 		dtype = type
+		n = _counted(count, 1, "the count of a Discrete")
+		start = _counted(first, INT64_MIN, "the start of a Discrete")
 		_check_integers()
-		if n == 0 or Dtypes.is_big(dtype):
-			_refuse("a Discrete space of %d numbers of %s" % [n, dtype])
+		if Dtypes.is_big(dtype):
+			_refuse("a Discrete space of %s" % [dtype])
 
 
 ## Arrays of 0 and 1: `MultiBinary.new(4)`, `MultiBinary.new([2, 3])`. Elements are NdArrays of int8.
@@ -604,8 +652,7 @@ class MultiBinary:
 		tag = Tag.MULTI_BINARY
 		dtype = "int8"
 		is_int = typeof(n) == TYPE_INT
-		shape = [n] if is_int else n
-		_check_shape(1)
+		_set_shape([n] if is_int else n, 1)
 
 
 ## Arrays of integers, each with its own count and start: `MultiDiscrete.new([3, 5])`. Elements are NdArrays.
@@ -617,7 +664,7 @@ class MultiDiscrete:
 	func _init(counts: Array, starts = null, type: String = "int64", dimensions = null):
 		tag = Tag.MULTI_DISCRETE
 		dtype = type
-		shape = dimensions if dimensions != null else Fitting.shape_of(counts)
+		_set_shape(dimensions if dimensions != null else Fitting.shape_of(counts), 8)
 		var _flat: bool = Fitting.flatten(counts, nvec)
 		if starts != null:
 			_flat = Fitting.flatten(starts, start)
@@ -625,13 +672,13 @@ class MultiDiscrete:
 			for _i in range(nvec.size()):
 				start.append(0)
 		_check_integers()
-		_check_shape(8)
 		var length: int = Dtypes.bytes_of(shape, 1)
 		if nvec.size() != length or start.size() != length:
 			_refuse("counts or starts that do not fit the shape %s" % [shape])
-		for n in nvec:
-			if typeof(n) != TYPE_INT or n < 1:
-				_refuse("a count of %s" % [n])
+		for i in range(nvec.size()):
+			nvec[i] = _counted(nvec[i], 1, "a count of a MultiDiscrete")
+		for i in range(start.size()):
+			start[i] = _counted(start[i], INT64_MIN, "a start of a MultiDiscrete")
 
 
 ## Texts of `min_length` to `max_length` code points, all of them in `charset`. Elements are Strings.
@@ -641,14 +688,15 @@ class Text:
 	var max_length: int
 	var charset: String
 
-	func _init(most: int, least: int = 1, characters: String = DIGITS_AND_LETTERS):
+	func _init(most, least = 1, characters: String = DIGITS_AND_LETTERS):
 		tag = Tag.TEXT
-		min_length = least
-		max_length = most
+		min_length = _counted(least, 0, "the shortest length of a Text")
+		max_length = _counted(most, 0, "the longest length of a Text")
 		charset = characters
-		# Negative numbers are the bits of those beyond 2^63.
-		if (least < 0) == (most < 0) and least > most or least < 0 and most >= 0:
-			_refuse("texts of %d to %d characters" % [least, most])
+		# Negative numbers are the bits of those from 2^63 on.
+		var is_long: bool = min_length < 0
+		if is_long == (max_length < 0) and min_length > max_length or is_long and max_length >= 0:
+			_refuse("texts of %s to %s characters" % [least, most])
 
 
 ## One element of each of several spaces: `Tuple.new([Discrete.new(3), Text.new(4)])`. Elements are TupleValues.
@@ -671,6 +719,9 @@ class Dict:
 		tag = Tag.DICT
 		spaces = members
 		_check_members(spaces.values())
+		for key in spaces:
+			if not Fitting.is_key(key):
+				_refuse("the keys of a Dict are texts, not %s" % [key])
 
 
 ## Any number of elements of one space. Elements are TupleValues or, with `stack`, the batch of them (section 6).
@@ -718,6 +769,13 @@ class Fitting:
 	static func is_space(x) -> bool:
 		return typeof(x) == TYPE_OBJECT and x is Space
 
+	static func is_bound(x) -> bool:
+		return typeof(x) == TYPE_OBJECT and x is Bound
+
+	## Whether it is an Array, a packed array or a vector.
+	static func is_list(x) -> bool:
+		return typeof(x) == TYPE_ARRAY or typeof(x) == TYPE_PACKED_BYTE_ARRAY or dtype_of(x) != ""
+
 	static func has_arrays(space) -> bool:
 		return space.tag == Tag.BOX or space.tag == Tag.MULTI_BINARY or space.tag == Tag.MULTI_DISCRETE
 
@@ -741,7 +799,7 @@ class Fitting:
 			return flatten([x.x, x.y, x.z], flat)
 		if type == TYPE_COLOR:
 			return flatten([x.r, x.g, x.b, x.a], flat)
-		if type == TYPE_ARRAY or type == TYPE_PACKED_BYTE_ARRAY or dtype_of(x) != "":
+		if is_list(x):
 			for item in x:
 				if not flatten(item, flat):
 					return false
@@ -756,6 +814,10 @@ class Fitting:
 		while typeof(nested) == TYPE_ARRAY:
 			shape.append(nested.size())
 			nested = nested[0] if nested.size() > 0 else null
+		if is_list(nested):
+			var flat: Array = []
+			var _all: bool = flatten(nested, flat)
+			shape.append(flat.size())
 		return shape
 
 	## Returns an observation in the form that its space has: numbers as an NdArray, an Array for a Tuple as a
@@ -765,7 +827,7 @@ class Fitting:
 		var type: int = typeof(value)
 		if has_arrays(space):
 			var is_number: bool = type in [TYPE_INT, TYPE_FLOAT] and space.shape.size() == 0
-			if type == TYPE_ARRAY or type == TYPE_PACKED_BYTE_ARRAY or dtype_of(value) != "" or is_number:
+			if is_list(value) or is_number:
 				var made = null
 				if type == TYPE_PACKED_BYTE_ARRAY and space.dtype == "uint8":
 					made = NdArray.new("uint8", space.shape, value)
@@ -1823,7 +1885,20 @@ class Options:
 			return "max_sessions is at least 1"
 		if max_frame < HANDSHAKE_FRAME or max_frame >= 0xffffffff:
 			return "max_frame is a number of bytes from 65536 to 2^32-2"
+		if reconnect_timeout < -1:
+			return "reconnect_timeout is a number of milliseconds, or -1 for the usual one"
+		if silence_timeout < 0:
+			return "silence_timeout is a number of milliseconds, or 0 for none"
+		for name in kwargs:
+			if typeof(name) != TYPE_STRING:
+				return "kwargs is an Array of names, not of %s" % [name]
+		if log_to != null and not is_callable(log_to):
+			return "log_to is a Callable that takes a line, or null"
 		return ""
+
+	## Whether it is a Callable of a method that there is.
+	static func is_callable(x) -> bool:
+		return typeof(x) == TYPE_CALLABLE and x.is_valid()
 
 	## Returns for how many milliseconds a session may wait for another connection.
 	func reconnect_budget() -> int:
@@ -1869,10 +1944,6 @@ class Connection:
 	## Returns the next bytes to send, or null.
 	func take():
 		return _output.pop_front() if _output.size() > 0 else null
-
-	## Whether the socket may be closed once what `take` returned is sent.
-	func is_done() -> bool:
-		return (is_finished or is_aborted) and _output.size() == 0
 
 	## The connection has ended without the close mark.
 	func lost() -> void:
@@ -2220,7 +2291,7 @@ class Env:
 	var observation_space: Space
 	var action_space: Space
 	## Such as {"render_modes": ["rgb_array"], "render_fps": 30}.
-	var metadata: Dictionary = {}
+	var metadata: Dictionary = METADATA.duplicate(true)
 	## Any of reward_threshold, nondeterministic and max_episode_steps.
 	var details: Dictionary = {}
 
@@ -2586,10 +2657,12 @@ class EnvSession:
 
 	func _write_spec(w: Writer, make: Make, environment) -> String:
 		if typeof(environment) != TYPE_OBJECT:
-			return "no environment was made"
+			return "no environment was made; Godot prints an error if the method that makes them has one"
 		for name in ["observation_space", "action_space"]:
 			if not Fitting.is_space(environment.get(name)):
 				return "the environment's %s is no space" % [name]
+		if environment.has_method("step") and not environment.has_method("reset"):
+			return "the environment has a method step and none that is called reset"
 		var metadata = environment.get("metadata")
 		var given = environment.get("details")
 		var details: Dictionary = {}
@@ -2607,7 +2680,7 @@ class EnvSession:
 		w.u8(0)
 		w.optional_text(make.render_mode)
 		w.allows_opaque = true
-		w.value(metadata if typeof(metadata) == TYPE_DICTIONARY else {})
+		w.value(metadata if typeof(metadata) == TYPE_DICTIONARY else METADATA)
 		w.value(details)
 		w.u64(0)
 		return ""
@@ -2653,14 +2726,22 @@ class Address:
 				return
 		var colon: int = place.rfind(":")
 		var number: String = place.substr(colon + 1, place.length())
-		if colon < 1 or not number.is_valid_int() or int(number) < 0 or int(number) > 65535:
-			problem = "a tcp address is tcp://host:port"
-			return
-		port = int(number)
-		shown_host = place.substr(0, colon)
+		shown_host = place.substr(0, colon) if colon > 0 else ""
 		host = shown_host
 		if host.begins_with("[") and host.ends_with("]"):
 			host = host.substr(1, host.length() - 2)
+		elif host.find(":") >= 0 or host.find("/") >= 0:
+			host = ""
+		if host == "" or not _is_port(number):
+			problem = "a tcp address is tcp://host:port, such as tcp://127.0.0.1:5005 or tcp://[::1]:5005"
+			return
+		port = int(number)
+
+	static func _is_port(text: String) -> bool:
+		for i in range(text.length()):
+			if text.unicode_at(i) < 48 or text.unicode_at(i) > 57:
+				return false
+		return text != "" and text.length() < 6 and int(text) < 65536
 
 	func is_loopback() -> bool:
 		return host == "localhost" or host == "::1" or (host.begins_with("127.") and host.is_valid_ip_address())
@@ -2679,6 +2760,8 @@ class Link:
 	var _finished_at: int = 0
 	var _unsent: PackedByteArray = PackedByteArray()
 	var _at: int = 0
+	## When the socket has taken something last, or there was nothing for it.
+	var _sent_at: int = _since
 
 	func _init(socket: StreamPeerTCP, of: Connection):
 		_socket = socket
@@ -2704,17 +2787,19 @@ class Link:
 			close()
 			return true
 		var moved: bool = flush()
-		# Stops reading from a peer that does not read.
-		if _at == _unsent.size() and _receive():
+		# Stops reading from a peer that does not read, and does not wait for it for ever.
+		if now - _sent_at > STUCK_TIME:
+			connection.lost()
+		elif _at == _unsent.size() and _receive():
 			moved = true
 		if connection.is_aborted:
 			close()
-		elif connection.is_done() and _at == _unsent.size():
-			# Reads on for a second: closing over unread bytes resets the connection, and the peer may lose what was
+		elif connection.is_finished:
+			# Reads on for a while: closing over unread bytes resets the connection, and the peer may lose what was
 			# sent last.
 			if _finished_at == 0:
 				_finished_at = now
-			elif now - _finished_at > 1000:
+			elif now - _finished_at > CLOSE_TIME:
 				close()
 		return moved
 
@@ -2752,6 +2837,8 @@ class Link:
 				break
 			moved = true
 			_at += result[1]
+		if moved or _at == _unsent.size():
+			_sent_at = Time.get_ticks_msec()
 		return moved
 
 	func close() -> void:
@@ -2785,6 +2872,9 @@ class Backend:
 	var error = null
 	var is_closed: bool = false
 	var _place: Address
+	var _has_started: bool = false
+	## What was given as options, unless it was an Options.
+	var _wrong_options = null
 	var _make
 	var _hosted: Array = []
 	var _links: Array = []
@@ -2796,18 +2886,35 @@ class Backend:
 	func _set_up(make, where: String, how, listens: bool) -> void:
 		_make = make
 		address = where
-		options = how if how != null else Options.new()
+		if typeof(how) == TYPE_OBJECT and how is Options:
+			options = how
+		else:
+			options = Options.new()
+			_wrong_options = how
 		_place = Address.new(where, listens)
 
 	## Returns why it cannot work, or "".
 	func problem() -> String:
 		if _place.problem != "":
 			return "%s: %s" % [Bytes.shown(address), _place.problem]
+		if _wrong_options != null:
+			return "options are an RLay.Options whose fields are set, not %s" % [_wrong_options]
+		if not Options.is_callable(_make):
+			return (
+				"what makes environments is a Callable, such as Callable(self, \"make\"), of a method that there is; "
+				+ "keep its object in a variable"
+			)
 		return options.problem()
 
 	## Begins; returns why it cannot, or "".
 	func start() -> String:
-		return problem()
+		var found: String = problem()
+		if found == "" and is_closed:
+			found = "the backend was closed; make another one"
+		elif found == "" and _has_started:
+			found = "the backend was started already"
+		_has_started = _has_started or found == ""
+		return found
 
 	## Serves sockets and environments, without waiting. Returns the next Turn of an environment without a `step`
 	## method, or null. Call it in each frame until it returns null.
@@ -2846,6 +2953,8 @@ class Backend:
 
 	## Does one round of everything; returns whether anything moved.
 	func serve() -> bool:
+		if not _has_started:
+			return false
 		var moved: bool = _admit()
 		for link in _links:
 			moved = link.pump() or moved
@@ -2889,17 +2998,24 @@ class Backend:
 			_close_env(hosted)
 			turn.reply()
 		else:
-			var answer = null
-			if turn.kind == "reset":
-				answer = hosted.env.reset(turn.seed_value, turn.options)
-			elif turn.kind == "step":
-				answer = hosted.env.step(turn.action)
-			elif hosted.env.has_method("render"):
-				answer = hosted.env.render()
-			else:
-				answer = Failure.new("the environment cannot be rendered", "NotImplementedError")
-			_answer(turn, answer)
+			_answer(turn, _outcome(hosted.env, turn))
 		return true
+
+	## Asks an environment. Godot ends the function in which a call is wrong, such as one with too few arguments; this
+	## one returns null then, and the turn is still answered.
+	func _outcome(env, turn):
+		match turn.kind:
+			"reset":
+				return env.reset(turn.seed_value, turn.options)
+			"step":
+				return env.step(turn.action)
+		if env.has_method("render"):
+			return env.render()
+		return Failure.new("the environment cannot be rendered", "NotImplementedError")
+
+	## Asks for an environment, and returns null in the same way.
+	func _made(wanted):
+		return _make.call(wanted)
 
 	func _answer(turn, answer) -> void:
 		var text: String = turn.reply(answer)
@@ -2912,7 +3028,7 @@ class Backend:
 		# A Callable does not keep its object alive.
 		var made = Failure.new("the object whose method makes environments is gone; keep it in a variable", "Error")
 		if _make.is_valid():
-			made = _make.call(turn.make)
+			made = _made(turn.make)
 		_answer(turn, made)
 		if hosted.session.env != null:
 			hosted.env = made
@@ -2974,12 +3090,13 @@ class ServerBackend:
 
 	## Listens; from then on `address` has the real port.
 	func start() -> String:
-		var found: String = problem()
+		var found: String = super.start()
 		if found != "":
 			return found
 		var server: TCPServer = TCPServer.new()
 		var host: String = "127.0.0.1" if _place.host == "localhost" else _place.host
 		if server.listen(_place.port, host) != OK:
+			_has_started = false
 			return "cannot listen at %s" % [address]
 		_server = server
 		address = "tcp://%s:%d" % [_place.shown_host, server.get_local_port()]
@@ -2992,11 +3109,23 @@ class ServerBackend:
 
 	func _admit() -> bool:
 		var moved: bool = false
-		# Peers that say nothing are not to take every descriptor.
-		while not is_closed and _server.is_connection_available() and _links.size() < options.max_sessions + 128:
+		for _i in range(HANDSHAKES):
+			if is_closed or not _server.is_connection_available():
+				break
+			_make_room()
 			_links.append(Link.new(_server.take_connection(), _acceptor.accept()))
 			moved = true
 		return moved
+
+	## Closes the oldest of too many connections without a session: an honest handshake takes milliseconds.
+	func _make_room() -> void:
+		var idle: Array = []
+		for link in _links:
+			if link.connection.session == null and not link.is_closed:
+				idle.append(link)
+		if idle.size() >= HANDSHAKES:
+			idle[0].connection.abort(Failure.new("another dialer needs the place", "", Code.CONNECTION_LOST))
+			idle[0].close()
 
 	func _look_after(hosted) -> void:
 		var session: EnvSession = hosted.session

@@ -99,13 +99,14 @@ func _make_env(_wanted):
 func _physics_process(_delta):
 	if backend == null:
 		return
-	if _pending != null:
+	if _pending != null and _pending.is_open():
 		_frames_left -= 1
 		if _frames_left > 0:
-			var _none = backend.poll()
+			# The requests of another agent wait until this step is over.
+			var _moved: bool = backend.serve()
 			return
 		_pending.reply(outcome())
-		_pending = null
+	_pending = null
 	var until: int = Time.get_ticks_msec() + poll_timeout
 	while _pending == null:
 		var turn = backend.poll()
@@ -135,5 +136,7 @@ func _take(turn) -> void:
 		"render":
 			turn.reply(render_frame(turn.render_mode))
 		"close":
-			_plays = false
+			# Another agent may have an environment by now.
+			if turn.env == _env:
+				_plays = false
 			turn.reply()

@@ -1,4 +1,4 @@
-## Stands in for Godot's StreamPeerTCP and TCPServer, which a web build does not have: sockets of Node.js do the work.
+## Replaces Godot's StreamPeerTCP and TCPServer, which a web build does not have, with sockets of Node.js.
 extends RefCounted
 
 

@@ -1,11 +1,12 @@
-## Runs in a web build of Godot 4 what its arguments say: `unit`, `vectors`, `game` with the arguments of that program, or
-## `sample`.
+## Runs in a web build of Godot 4 what its arguments say: `unit`, `vectors`, `game` with the arguments of that program,
+## or `sample`.
 extends Node
 
 const RLay = preload("res://addons/rlay/rlay.gd")
 const Environments = preload("res://tests/environments.gd")
 const Answers = preload("res://tests/answers.gd")
 const Cases = preload("res://tests/cases.gd")
+const Mistakes = preload("res://tests/mistakes.gd")
 
 var backend = null
 var environments = Environments.new()
@@ -35,12 +36,12 @@ func _ready():
 	else:
 		# The node and the sample are only compiled here.
 		var host = load("res://sample/agent.gd")
-		var cases = Cases.new()
-		cases.check(host != null and host.can_instantiate(), "the sample")
-		cases.run()
-		for what in cases.failed:
-			print("FAILED: " + what)
-		print("%d passed, %d failed" % [cases.passed, cases.failed.size()])
+		for cases in [Cases.new(), Mistakes.new()]:
+			cases.check(host != null and host.can_instantiate(), "the sample")
+			cases.run()
+			for what in cases.failed:
+				print("FAILED: " + what)
+			print("%d passed, %d failed" % [cases.passed, cases.failed.size()])
 	JavaScriptBridge.eval("rlayExit(0)")
 
 

@@ -7,7 +7,8 @@
  *     node run.mjs FOLDER sample --listen tcp://127.0.0.1:5005
  *
  * FOLDER has the files index.js and index.wasm of any game without threads that Godot 4 has exported for the web. The
- * engine is given just enough of a browser to start without a display, and sockets of Node.js in place of its own.
+ * objects of a browser that the engine uses are defined here, without a display, and sockets of Node.js replace
+ * the engine's.
  */
 
 import { readFileSync, readdirSync, statSync } from "node:fs";
@@ -19,7 +20,10 @@ const [folder, ...args] = process.argv.slice(2);
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const noop = () => {};
 
-/** The files of the game: the scripts, in which the classes of sockets have other names, and a scene that starts main.gd. */
+/**
+ * Returns the files of the game by their paths: the scripts, in which the classes of sockets have other names, and a
+ * scene that starts main.gd.
+ */
 function files() {
   const found = new Map();
   const walk = (path) => {
@@ -31,11 +35,16 @@ function files() {
   };
   walk("");
   const bridge = 'const Bridge = preload("res://tests/godot4/bridge.gd")\n';
-  const client = found.get("addons/rlay/rlay.gd").replace("const SOFTWARE", `${bridge}const SOFTWARE`);
-  found.set("addons/rlay/rlay.gd", client.replace(/\bStreamPeerTCP\b/g, "Bridge.Socket").replace(/\bTCPServer\b/g, "Bridge.Server"));
-  const script = '[ext_resource type="Script" path="res://tests/godot4/main.gd" id="1"]';
-  found.set("main.tscn", `[gd_scene load_steps=2 format=3]\n\n${script}\n\n[node name="Main" type="Node"]\nscript = ExtResource("1")\n`);
-  found.set("project.godot", 'config_version=5\n\n[application]\n\nconfig/name="test"\nrun/main_scene="res://main.tscn"\n');
+  const client = found.get("addons/rlay/rlay.gd").replace("const SOFTWARE", `${bridge}const SOFTWARE`)
+    .replace(/\bStreamPeerTCP\b/g, "Bridge.Socket").replace(/\bTCPServer\b/g, "Bridge.Server");
+  found.set("addons/rlay/rlay.gd", client);
+  found.set("main.tscn", [
+    "[gd_scene load_steps=2 format=3]", '[ext_resource type="Script" path="res://tests/godot4/main.gd" id="1"]',
+    '[node name="Main" type="Node"]\nscript = ExtResource("1")\n',
+  ].join("\n\n"));
+  found.set("project.godot", [
+    "config_version=5", "[application]", 'config/name="test"\nrun/main_scene="res://main.tscn"\n',
+  ].join("\n\n"));
   if (args[0] === "vectors") found.set("questions", readFileSync(0, "utf8"));
   return found;
 }
@@ -57,7 +66,8 @@ function pack(found) {
   }
   const directory = Buffer.concat([words(found.size), ...entries]);
   const base = 24 + 8 + 64 + directory.length;
-  return Buffer.concat([Buffer.from("GDPC"), words(2, 4, 2, 0, 0), long(base), Buffer.alloc(64), directory, ...contents]);
+  const header = [Buffer.from("GDPC"), words(2, 4, 2, 0, 0), long(base), Buffer.alloc(64)];
+  return Buffer.concat([...header, directory, ...contents]);
 }
 
 const sockets = [];
@@ -104,7 +114,7 @@ const rlay = {
   stop: () => void server.close(),
 };
 
-// As much of a browser as the engine asks for.
+// The objects of a browser that the engine uses.
 class HTMLCanvasElement {
   style = {};
   width = 100;
@@ -121,33 +131,38 @@ const canvas = new HTMLCanvasElement();
 const listeners = { addEventListener: noop, removeEventListener: noop };
 const document = {
   ...listeners, currentScript: { src: "file:///index.js" }, getElementById: () => canvas, querySelector: () => canvas,
-  createElement: () => new HTMLCanvasElement(), head: { appendChild: noop }, body: { appendChild: noop }, documentElement: {},
-  activeElement: canvas, getElementsByTagName: () => [canvas],
+  createElement: () => new HTMLCanvasElement(), head: { appendChild: noop }, body: { appendChild: noop },
+  documentElement: {}, activeElement: canvas, getElementsByTagName: () => [canvas],
 };
 const navigator = {
-  userAgent: "", language: "en", languages: ["en"], platform: "Linux", hardwareConcurrency: 1, getGamepads: () => [], mediaDevices: {},
+  userAgent: "", language: "en", languages: ["en"], platform: "Linux", hardwareConcurrency: 1, getGamepads: () => [],
+  mediaDevices: {},
 };
 // A frame begins once Node.js has served its sockets.
 const requestAnimationFrame = (then) => setImmediate(() => then(performance.now()));
 const window = {
-  ...listeners, document, navigator, requestAnimationFrame, rlay, setTimeout, clearTimeout, setInterval, clearInterval, performance,
-  location: { href: "http://localhost/", pathname: "/" }, matchMedia: () => ({ matches: false, ...listeners }), devicePixelRatio: 1,
-  innerWidth: 100, innerHeight: 100, screen: { width: 100, height: 100 }, crypto: globalThis.crypto, WebAssembly, HTMLCanvasElement,
+  ...listeners, document, navigator, requestAnimationFrame, rlay, setTimeout, clearTimeout, setInterval, clearInterval,
+  performance, location: { href: "http://localhost/", pathname: "/" },
+  matchMedia: () => ({ matches: false, ...listeners }), devicePixelRatio: 1, innerWidth: 100, innerHeight: 100,
+  screen: { width: 100, height: 100 }, crypto: globalThis.crypto, WebAssembly, HTMLCanvasElement,
 };
 const hidden = ["process", "WorkerGlobalScope"];
 const browser = new Proxy({ ...window, window, self: window }, {
   get: (own, name) => (name in own ? own[name] : hidden.includes(name) ? undefined : globalThis[name]),
 });
 const exit = (code) => process.exit(code);
-Object.assign(globalThis, { rlay, rlayArguments: args.join("|"), rlayToken: process.env.RLAY_TOKEN ?? "", rlayExit: exit });
+const rlayToken = process.env.RLAY_TOKEN ?? "";
+Object.assign(globalThis, { rlay, rlayArguments: args.join("|"), rlayToken, rlayExit: exit });
 
 function print(line) {
   if (args[0] !== "vectors") console.log(line);
   else if (line.startsWith("ANSWER ")) process.stdout.write(`${line.slice(7)}\n`);
 }
 
-const given = { globalThis: browser, window, document, navigator, process: undefined, require: undefined, self: window, requestAnimationFrame };
-Object.assign(given, { screen: window.screen, HTMLCanvasElement, location: window.location, alert: console.error });
+const given = {
+  globalThis: browser, window, document, navigator, process: undefined, require: undefined, self: window,
+  requestAnimationFrame, screen: window.screen, HTMLCanvasElement, location: window.location, alert: console.error,
+};
 const source = readFileSync(join(folder, "index.js"), "utf8");
 const Godot = new Function(...Object.keys(given), `${source}\nreturn Godot;`)(...Object.values(given));
 const wasm = readFileSync(join(folder, "index.wasm"));
@@ -160,8 +175,8 @@ const engine = await Godot({
 });
 await engine.initFS([]);
 engine.initConfig({
-  canvas, canvasResizePolicy: 0, locale: "en", persistentDrops: false, virtualKeyboard: false, godotPoolSize: 1, focusCanvas: false,
-  onExecute: noop, onExit: exit,
+  canvas, canvasResizePolicy: 0, locale: "en", persistentDrops: false, virtualKeyboard: false, godotPoolSize: 1,
+  focusCanvas: false, onExecute: noop, onExit: exit,
 });
 engine.copyToFS("game.pck", Uint8Array.from(pack(files())).buffer);
 // As fast as frames come, a physics frame in each.
