@@ -1096,6 +1096,7 @@ class ServerBackend : public Backend {
     Greeting greeting;
     detail::Time since;
   };
+  /// Beyond these the oldest one ends: an honest handshake takes milliseconds.
   static constexpr std::size_t max_callers = 64;
 
   Error listen() {
@@ -1144,13 +1145,14 @@ class ServerBackend : public Backend {
   bool needs_thread() const override { return true; }
 
   void add_to(detail::Waiting& waiting) override {
-    if (callers_.size() < max_callers) waiting.add(listener_.handle(), true, false);
+    waiting.add(listener_.handle(), true, false);
     for (const Caller& caller : callers_) waiting.add(caller.socket.handle(), true, false);
   }
 
   void accept(detail::Time now) override {
     if (!listener_.is_open()) return;
-    while (callers_.size() < max_callers) {
+    // A caller is not ended before what it has said is read: one call accepts no more than there is room for.
+    for (std::size_t i = 0; i < max_callers; ++i) {
       detail::Socket socket(::accept(listener_.handle(), nullptr, nullptr));
       if (!socket.is_open()) {
         // Without descriptors the listener stays ready: do not spin.
@@ -1158,6 +1160,7 @@ class ServerBackend : public Backend {
         break;
       }
       socket.set_up();
+      if (callers_.size() == max_callers) callers_.pop_front();
       callers_.push_back({std::move(socket), Greeting(shared_.options, detail::random_bytes()), now});
     }
     for (auto caller = callers_.begin(); caller != callers_.end();) {
@@ -1238,7 +1241,7 @@ class ServerBackend : public Backend {
   }
 
   detail::Socket listener_;
-  std::vector<Caller> callers_;
+  std::deque<Caller> callers_;  ///< the oldest first
   std::vector<std::shared_ptr<detail::Link>> links_;
   std::deque<std::shared_ptr<detail::Link>> waiting_links_;
   std::condition_variable has_dialed_in_;
