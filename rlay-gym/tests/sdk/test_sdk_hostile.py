@@ -48,10 +48,7 @@ KNOWN = {
     ("matlab", "announce"): "makes room for what lists in lists announce",
     ("matlab", "never_begins"): "keeps the place of a session that never begins",
     ("matlab", "another_protocol"): "does not name the protocol of a listener",
-    ("cpp", "another_protocol"): "dials on without a word where another protocol listens",
-    ("cpp", "dialers_that_say"): "lets dialers that say nothing keep an honest agent out",
     ("lua", "dialers_that_say"): "lets dialers that say nothing keep an honest agent out",
-    ("cpp", "texts"): "shows characters that turn the direction of text",
     ("godot", "beyond_ascii"): "Godot 3 reads variables of the environment as Latin-1",
 }
 """What is known to fail and not mended yet: of which client, a word in the name of the test, and why."""

@@ -253,7 +253,7 @@ class EnvSession {
           return;
         case FrameReader::Found::too_long:
           if (link_ == Link::handshake) {
-            refuse({Code::protocol, "what listens there is no RLay endpoint", {}, {}});
+            refuse({Code::protocol, "what listens there is no RLay endpoint" + input_.foreign(), {}, {}});
           } else {
             violation("a frame is longer than the limit");
           }
@@ -272,7 +272,7 @@ class EnvSession {
   /// The dialer's side of section 9.
   void read_handshake(FrameReader::Frame frame) {
     Reader reader(frame.data, frame.size);
-    const Header header = Header::read(reader);
+    const Header header = Header::read_of_handshake(reader);
     if (reader.ok() && header.kind == Kind::challenge && !options_.token.empty() && challenge_.empty()) {
       reader.bytes32();
       reader.end();
@@ -290,7 +290,7 @@ class EnvSession {
       if (reader.ok()) return refuse(detail::error_of(reject.code, why));
     }
     Welcome welcome;
-    if (header.kind == Kind::welcome) {
+    if (reader.ok() && header.kind == Kind::welcome) {
       welcome = Welcome::read(reader);
     } else {
       reader.fail("neither Welcome nor Reject");
@@ -794,8 +794,7 @@ class Greeting {
 
   void read(FrameReader::Frame frame) {
     Reader reader(frame.data, frame.size);
-    const Header header = Header::read(reader);
-    if (header.seq != 0 || header.ack != 0 || header.re != 0) reader.fail("a frame with a number in the handshake");
+    const Header header = Header::read_of_handshake(reader);
     if (header.kind == Kind::hello && hello_frame_.empty()) {
       read_hello(frame, reader);
     } else if (header.kind == Kind::proof && !challenge_frame_.empty()) {

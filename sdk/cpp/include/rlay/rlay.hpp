@@ -112,6 +112,7 @@ using Milliseconds = std::chrono::milliseconds;
 
 constexpr Milliseconds handshake_time{5000};
 constexpr Milliseconds closing_time{1000};  ///< for what is sent at the end
+constexpr Milliseconds stuck_time{60000};   ///< how long a peer may take nothing of what there is for it
 constexpr Milliseconds slice{100};          ///< the longest wait that nothing interrupts
 
 inline Error failure(Code code, std::string message) { return {code, std::move(message), {}, {}}; }
@@ -564,13 +565,18 @@ class Link {
       lost_ = now;
     }
   }
-  /// Sends what there is; false if the connection is broken.
+  /// Sends what there is; false if the connection is broken, or the peer has taken nothing for too long.
   bool flush() {
     for (;;) {
       const EnvSession::Chunk chunk = session.output();
       if (chunk.size == 0 || !socket_) return true;
       const std::ptrdiff_t n = socket_->send(chunk.data, chunk.size);
-      if (n == Socket::not_yet) return true;
+      if (n == Socket::not_yet) {
+        const Time now = Clock::now();
+        if (!stuck_since_) stuck_since_ = now;
+        return now - *stuck_since_ < stuck_time;
+      }
+      stuck_since_.reset();
       if (n < 0) return false;
       session.sent(static_cast<std::size_t>(n));
     }
@@ -579,6 +585,7 @@ class Link {
   void take(Socket socket) {
     if (socket_) socket_->abandon();
     socket_ = std::make_shared<Socket>(std::move(socket));
+    stuck_since_.reset();
     lost_.reset();
   }
   /// What there is to wait for. The socket lives as long as the wait does, though another may take its place.
@@ -620,6 +627,7 @@ class Link {
   Time began_;
   std::optional<Time> lost_;
   std::optional<Time> ended_;
+  std::optional<Time> stuck_since_;  ///< since when the socket takes nothing
   bool has_finished_sending_ = false;
   Bytes inbox_;
 };
@@ -707,7 +715,7 @@ class DialedLink : public Link {
     take(std::move(**made));
     connected_ = now;
     session.connect(random_bytes());
-    exchange(now);
+    flush();
   }
 
   Address address_;
@@ -1024,7 +1032,7 @@ class Backend {
   void tell(const detail::Link& link, const Turn& turn, const Answer& answer) const {
     if (turn.kind != Turn::Kind::make) return;
     if (const auto* error = std::get_if<Error>(&answer)) {
-      shared_.log("no environment was made for the agent: " + error->message);
+      shared_.log("no environment was made for the agent: " + detail::printable(error->message));
     } else {
       shared_.log("an agent joined (" + link.session.peer() + ")");
     }
