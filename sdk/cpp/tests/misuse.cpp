@@ -273,6 +273,12 @@ void spaces_and_values_without_content() {
                                graph,
                                box,
                                spaces::Discrete(0),
+                               spaces::Discrete(-3),
+                               spaces::Discrete(3, 0, rlay::Dtype::float32),
+                               spaces::MultiBinary(std::numeric_limits<std::uint64_t>::max()),
+                               spaces::Text(-1),
+                               spaces::Text(-1, -1),
+                               spaces::Text(3, -1),
                                spaces::OneOf{},
                                spaces::MultiDiscrete({2, 2}, {0}),
                                spaces::Text(1, 2),
@@ -283,6 +289,7 @@ void spaces_and_values_without_content() {
     rlay::Writer writer(out);
     writer.space(space);
     TRUE(!writer.ok());
+    FAILS(rlay::ServerBackend({space, space, {}, {}}, "tcp://127.0.0.1:0", quiet()).error(), Code::usage, "the Spec");
   }
   rlay::GraphInstance instance(NdArray(rlay::Dtype::float32, {1, 2}), nullptr, nullptr);
   const rlay::GraphInstance moved = std::move(instance);
@@ -299,15 +306,76 @@ void spaces_and_values_without_content() {
   TRUE(array.get<float>(0) == 1 && array.get<float>(9) == 0);
 }
 
+/// Spaces that can be sent, and that Gymnasium refuses.
+void spaces_that_gymnasium_refuses() {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const double nan = std::nan("");
+  const rlay::Half one(1.0F);
+  const rlay::Half two(2.0F);
+  const rlay::Space wrong[] = {spaces::Box::of<double>(nan, 1, {2}),
+                               spaces::Box::of<double>(0, -nan, {2}),
+                               spaces::Box::of<float>({0, std::nanf("")}, {1, 2}, {2}),
+                               spaces::Box::of<double>(infinity, infinity, {2}),
+                               spaces::Box::of<double>(-infinity, -infinity, {2}),
+                               spaces::Box::of<float>(1, 0, {2}),
+                               spaces::Box::of<float>({0, 0}, {1, -1}, {2}),
+                               spaces::Box::of<rlay::Half>(two, one, {2}),
+                               spaces::Box::of<std::int8_t>(1, -1, {2}),
+                               spaces::Box::of<std::uint64_t>(std::uint64_t{1} << 63, 1, {2}),
+                               spaces::Dict{{"a", spaces::Discrete(2)}, {"a", spaces::Discrete(2)}},
+                               spaces::Tuple{{spaces::Sequence(spaces::Box::of<float>(1, 0, {}))}},
+                               spaces::Graph(spaces::Discrete(2), spaces::Box::of<float>(1, 0, {2}))};
+  for (const rlay::Space& space : wrong) {
+    FAILS(rlay::ServerBackend({space, space, {}, {}}, "tcp://127.0.0.1:0", quiet()).error(), Code::usage, "the Spec");
+  }
+  const rlay::Space right[] = {spaces::Box::of<double>(-infinity, infinity, {2}),
+                               spaces::Box::of<double>(0.0, -0.0, {2}),
+                               spaces::Box::of<float>(-2, -1, {2}),
+                               spaces::Box::of<float>({0, 1}, {1, 1}, {2}),
+                               spaces::Box::of<std::uint64_t>(1, std::uint64_t{1} << 63, {2}),
+                               spaces::Box::unbounded<std::int64_t>({2}),
+                               spaces::Box::of<float>(0, 1, {0})};
+  for (const rlay::Space& space : right) {
+    TRUE(!rlay::ServerBackend({space, space, {}, {}}, "tcp://127.0.0.1:0", quiet()).error());
+  }
+}
+
 void options_without_sense() {
-  rlay::Options options = quiet();
-  options.max_sessions = 0;
-  options.reconnect_timeout = std::numeric_limits<double>::infinity();
-  options.max_frame = 0;
-  rlay::ServerBackend host(spec(), "tcp://127.0.0.1:0", options);
+  const auto error = [](auto change) {
+    rlay::Options options = quiet();
+    change(options);
+    return rlay::ServerBackend(spec(), "tcp://127.0.0.1:0", options).error();
+  };
+  using rlay::Options;
+  FAILS(error([](Options& its) { its.token = "seven 7"; }), Code::usage, "eight visible");
+  FAILS(error([](Options& its) { its.token = "\t           \n"; }), Code::usage, "eight visible");
+  FAILS(error([](Options& its) { its.token = "no UTF-8 \xff"; }), Code::usage, "UTF-8");
+  FAILS(error([](Options& its) { its.max_sessions = 0; }), Code::usage, "max_sessions");
+  FAILS(error([](Options& its) { its.max_frame = 0; }), Code::usage, "max_frame");
+  FAILS(error([](Options& its) { its.max_frame = 0xffffffff; }), Code::usage, "max_frame");
+  FAILS(error([](Options& its) { its.reconnect_timeout = -1; }), Code::usage, "reconnect_timeout");
+  FAILS(error([](Options& its) { its.reconnect_timeout = std::nan(""); }), Code::usage, "reconnect_timeout");
+  FAILS(error([](Options& its) { its.kwargs = {"size", ""}; }), Code::usage, "kwargs");
+  TRUE(!error([](Options& its) { its.reconnect_timeout = std::numeric_limits<double>::infinity(); }));
+}
+
+void wrong_addresses() {
+  for (const char* text :
+       {"", "localhost", "tcp://", "tcp://localhost", "tcp://:5005", "tcp://[]:5005", "tcp://localhost:-1",
+        "tcp://localhost:70000", "tcp://localhost: 5", "tcp://::1:5005", "tcp://127.0.0.1:0?mtu=9",
+        "tcp://127.0.0.1:0/path", "tcp://0.0.0.0:0"}) {
+    FAILS(rlay::ServerBackend(spec(), text, quiet()).error(), Code::address, "tcp://");
+  }
+  for (const char* text :
+       {"unix:///tmp/game", "shm://game", "zmq://127.0.0.1:5005", "ws://127.0.0.1:5005", "tls://127.0.0.1:5005"}) {
+    FAILS(rlay::ServerBackend(spec(), text, quiet()).error(), Code::address, "use tcp://host:port at both ends");
+    FAILS(rlay::ClientBackend(spec(), text, quiet()).error(), Code::address, "use tcp://host:port at both ends");
+  }
+  const rlay::ClientBackend dialing(spec(), "tcp://1.2.3.4:5?insecure_allow_remote=yes", quiet());
+  FAILS(dialing.error(), Code::address, "the side that listens");
+  rlay::ServerBackend host(spec(), "tcp://127.0.0.1:0", quiet());
   TRUE(!host.error() && !host.poll());
   FAILS(rlay::ServerBackend(spec(), host.address(), quiet()).error(), Code::address, "cannot listen");
-  FAILS(rlay::ServerBackend(spec(), "", quiet()).error(), Code::address, "no address for this client");
 }
 
 }  // namespace
@@ -319,6 +387,8 @@ int main() {
   backends_of_the_other_form();
   callbacks_that_throw();
   spaces_and_values_without_content();
+  spaces_that_gymnasium_refuses();
   options_without_sense();
+  wrong_addresses();
   return failures == 0 ? 0 : 1;
 }

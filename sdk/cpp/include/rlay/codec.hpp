@@ -47,6 +47,22 @@ struct Options {
   std::string name = "rlay-cpp 0.1.0";
 };
 
+/// Why options cannot be used, or nothing.
+inline Error refuse_options(const Options& options) {
+  const auto refused = [](std::string why) { return Error{Code::usage, std::move(why), {}, {}}; };
+  if (options.max_sessions == 0) return refused("max_sessions is at least 1");
+  if (options.max_frame < limits::handshake || options.max_frame > 0xfffffffe) {
+    return refused("max_frame is a number of bytes from 65536 to 2^32-2");
+  }
+  if (options.reconnect_timeout && !(*options.reconnect_timeout >= 0)) {
+    return refused("reconnect_timeout is a number of seconds, at least 0");
+  }
+  for (const std::string& name : options.kwargs) {
+    if (name.empty()) return refused("kwargs has a name that is empty");
+  }
+  return options.token.empty() ? Error() : refuse_token(options.token);
+}
+
 class EnvSession;
 
 /// What a host answers to a Turn: the Spec to make, a ResetResult to reset, a StepResult to step, a Value to render (an
@@ -648,12 +664,14 @@ class EnvSession {
 
   void write_spec(Writer& writer, const Spec& spec) const {
     writer.text(detail::clean(spec.env_id, 1024));
-    writer.space(spec.observation_space);
-    writer.space(spec.action_space);
+    for (const Space* space : {&spec.observation_space, &spec.action_space}) {
+      writer.space(*space);
+      if (const char* why = detail::refuse_space(*space)) writer.fail(why);
+    }
     writer.u32(1);
     writer.u8(0);
     writer.optional_text(render_mode_);
-    writer.value(spec.metadata);
+    writer.value(spec.metadata.size() > 0 ? spec.metadata : Dict{{"render_modes", List{}}});
     writer.value(spec.details);
     writer.u64(0);
   }

@@ -85,7 +85,8 @@ class Env {
   /// The spaces are asked for once, after the environment was made.
   virtual Space observation_space() const = 0;
   virtual Space action_space() const = 0;
-  /// Gymnasium's `metadata`, such as `{{"render_modes", List{{"rgb_array"}}}, {"render_fps", 25}}`.
+  /// Gymnasium's `metadata`, such as `{{"render_modes", List{{"rgb_array"}}}, {"render_fps", 25}}`. An empty one stands
+  /// for Gymnasium's default, `{{"render_modes", List{}}}`.
   virtual Dict metadata() const { return {}; }
   /// `reward_threshold`, `nondeterministic`, `max_episode_steps`, as far as they are set.
   virtual Dict details() const { return {}; }
@@ -154,14 +155,11 @@ struct Address {
     const std::size_t colon = text.find("://");
     if (colon == std::string_view::npos) return refused("it has the form tcp://127.0.0.1:5005");
     const std::string_view scheme = text.substr(0, colon);
-    if (scheme == "unix" || scheme == "shm" || scheme == "mem" || scheme == "zmq+ipc") {
-      return refused("the C++ client speaks TCP alone; on one machine use tcp://127.0.0.1:5005 at both ends");
-    }
-    if (scheme == "tls" || scheme == "quic" || scheme == "zmq") {
-      return refused("the C++ client speaks TCP alone; use tcp:// with a token at both ends, "
+    if (scheme == "tls" || scheme == "quic") {
+      return refused("the C++ client speaks TCP alone; use tcp://host:port at both ends, with a token, "
                      "in a tunnel if others listen in");
     }
-    if (scheme != "tcp") return refused("it has the form tcp://127.0.0.1:5005");
+    if (scheme != "tcp") return refused("the C++ client speaks TCP alone; use tcp://host:port at both ends");
     std::string_view rest = text.substr(colon + 3);
     Address address;
     if (const std::size_t query = rest.find('?'); query != std::string_view::npos) {
@@ -179,7 +177,10 @@ struct Address {
     address.port = rest.substr(last + 1);
     if (address.host.front() == '[' && address.host.back() == ']') {
       address.host = address.host.substr(1, address.host.size() - 2);
+    } else if (address.host.find(':') != std::string::npos) {
+      return refused("an IPv6 address stands in brackets, as in tcp://[::1]:5005");
     }
+    if (address.host.empty()) return refused("the host is missing, as in tcp://127.0.0.1:5005");
     unsigned port = 0;
     for (const char c : address.port) {
       port = c >= '0' && c <= '9' && port < 65536 ? port * 10 + static_cast<unsigned>(c - '0') : 65536;
@@ -882,16 +883,27 @@ class Backend {
     if (options.token.empty()) {
       if (const char* token = std::getenv("RLAY_TOKEN")) options.token = token;
     }
-    if (options.max_sessions == 0) options.max_sessions = 1;
     shared_.options = std::move(options);
     shared_.address = std::move(address);
     Expected<detail::Address> read = detail::Address::read(shared_.address);
     if (read) {
       place_ = std::move(*read);
-      if (!shared_.options.token.empty()) fail(refuse_token(shared_.options.token));
     } else {
       fail(std::move(read.error()));
     }
+    fail(refuse_options(shared_.options));
+    if (spec_) {
+      fail(refuse_space(spec_->observation_space));
+      fail(refuse_space(spec_->action_space));
+    }
+  }
+
+  static Error refuse_space(const Space& space) {
+    Bytes bytes;
+    Writer writer(bytes);
+    writer.space(space);
+    const char* why = writer.ok() ? detail::refuse_space(space) : writer.error();
+    return why == nullptr ? Error() : detail::failure(Code::usage, "the Spec is refused: " + std::string(why));
   }
 
   /// The next session to serve, if there is one yet; waits a little for one if it `may_wait`.
@@ -1060,12 +1072,20 @@ class ClientBackend : public Backend {
  public:
   /// `make` makes an environment for each agent: `[](const rlay::Make&) { return std::make_unique<Game>(); }`.
   ClientBackend(MakeEnv make, std::string address, Options options = {})
-      : Backend(std::move(make), std::nullopt, std::move(address), std::move(options)) {}
+      : Backend(std::move(make), std::nullopt, std::move(address), std::move(options)) {
+    refuse_option();
+  }
   /// For the poll form.
   ClientBackend(Spec spec, std::string address, Options options = {})
-      : Backend({}, std::move(spec), std::move(address), std::move(options)) {}
+      : Backend({}, std::move(spec), std::move(address), std::move(options)) {
+    refuse_option();
+  }
 
  private:
+  void refuse_option() {
+    if (!place_.allows_remote) return;
+    fail(detail::failure(Code::address, "insecure_allow_remote=yes is for the side that listens; leave it out"));
+  }
   std::shared_ptr<detail::Link> next_link(bool) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (backoffs_.empty()) return std::make_shared<detail::DialedLink>(shared_, place_, std::nullopt);

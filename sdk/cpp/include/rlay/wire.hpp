@@ -460,7 +460,7 @@ class Writer {
       bound(box->high, bytes, size_of(box->dtype));
     }
     if (const auto* discrete = space.as<spaces::Discrete>()) {
-      if (discrete->n == 0 || !is_integer(discrete->dtype)) fail("a Discrete space of no integers");
+      if (discrete->n == 0 || !is_integer(discrete->dtype)) fail("a Discrete space of no integers; its n is at least 1");
       dtype(discrete->dtype, false);
       u64(discrete->n);
       i64(discrete->start);
@@ -1072,7 +1072,7 @@ struct Attribute {
 struct Spec {
   Space observation_space;
   Space action_space;
-  Dict metadata;         ///< Gymnasium's `metadata`, such as `render_modes` and `render_fps`
+  Dict metadata;         ///< Gymnasium's `metadata`; an empty one stands for Gymnasium's default, no `render_modes`
   Dict details;          ///< `reward_threshold`, `nondeterministic`, `max_episode_steps`, as far as they are set
   std::string env_id{};  ///< may be empty
 };
