@@ -13,6 +13,8 @@ from processes import WAIT, Program
 from sdk_clients import BUILT, CLIENTS, JAVA, SDK
 
 PROGRAMS = {
+    "cpp": (f"{BUILT}/cpp/misuse",),
+    "cpp-sanitized": (f"{BUILT}/cpp-sanitized/misuse",),
     "csharp": ("mono", f"{BUILT}/csharp/misuse.exe"),
     "java": ("java", "-cp", JAVA, "Misuse"),
     "javascript": ("node", f"{SDK}/javascript/tests/misuse.mjs"),
@@ -44,7 +46,9 @@ MISTAKES = {
 """What is wrong with an environment, and the request that fails."""
 
 OF_A_STRUCT = {"reset gives nothing", "step gives nothing"}
-"""What C# cannot do: its results are structs."""
+"""What C# and C++ cannot do: their results are structs."""
+
+STRUCTS = ("csharp", "cpp", "cpp-sanitized")
 
 
 @pytest.fixture(params=TESTED)
@@ -87,7 +91,7 @@ def test_wrong_environments(host: tuple[str, Program, str]) -> None:
         return rlay.ClientEnv(address, env_id=how, render_mode="ansi", connect_timeout=WAIT, timeout=WAIT)
 
     for how, kind in MISTAKES.items():
-        if name == "csharp" and how in OF_A_STRUCT:
+        if name in STRUCTS and how in OF_A_STRUCT:
             continue
         if kind == "make":
             with pytest.raises(rlay.EnvError):
