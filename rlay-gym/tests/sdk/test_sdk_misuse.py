@@ -24,6 +24,8 @@ PROGRAMS = {
 TESTED = [name for name in PROGRAMS if name in {client.name for client in CLIENTS}]
 
 UNITS = {
+    "cpp": (f"{BUILT}/cpp/unit",),
+    "cpp-sanitized": (f"{BUILT}/cpp-sanitized/unit",),
     "java": ("java", "-cp", JAVA, "rlay.Units"),
     "javascript": ("npm", "--prefix", f"{SDK}/javascript", "test"),
 }
@@ -46,9 +48,10 @@ MISTAKES = {
 """What is wrong with an environment, and the request that fails."""
 
 OF_A_STRUCT = {"reset gives nothing", "step gives nothing"}
-"""What C# and C++ cannot do: their results are structs."""
+"""What a client cannot do whose results are structs."""
 
 STRUCTS = ("csharp", "cpp", "cpp-sanitized")
+"""The clients whose results are structs."""
 
 
 @pytest.fixture(params=TESTED)
