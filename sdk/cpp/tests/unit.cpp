@@ -205,6 +205,18 @@ void requests_out_of_turn() {
   EXPECT(read(taken(session)).is_closed);
 }
 
+void metadata_that_is_not_declared() {
+  Agent agent;
+  rlay::EnvSession session({});
+  admit(session);
+  give(session, agent.make());
+  session.next_turn()->reply(spec());
+  Bytes expected;
+  rlay::Writer(expected).value(rlay::Dict{{"render_modes", rlay::List{}}});
+  const Bytes sent = taken(session);
+  EXPECT(std::search(sent.begin(), sent.end(), expected.begin(), expected.end()) != sent.end());
+}
+
 void violations() {
   for (const int what : {0, 1, 2, 3}) {
     Agent agent;
@@ -432,6 +444,7 @@ int main() {
   numbers_out_of_range();
   texts_in_a_log();
   requests_out_of_turn();
+  metadata_that_is_not_declared();
   violations();
   handshakes_with_numbers();
   listeners_of_other_protocols();

@@ -460,7 +460,7 @@ class Writer {
       bound(box->high, bytes, size_of(box->dtype));
     }
     if (const auto* discrete = space.as<spaces::Discrete>()) {
-      if (discrete->n == 0 || !is_integer(discrete->dtype)) fail("a Discrete space of no integers; its n is at least 1");
+      if (discrete->n == 0 || !is_integer(discrete->dtype)) fail("a Discrete space of no integers");
       dtype(discrete->dtype, false);
       u64(discrete->n);
       i64(discrete->start);
