@@ -13,7 +13,6 @@ import rlay
 from equal import difference
 from processes import WAIT, until
 from raw_peer import HELLO, MAKE, WELCOME, RawPeer
-from sdk_clients import Client
 from sdk_game import Drift
 from wire_reference import encode
 
@@ -28,16 +27,6 @@ ANSWERS = {
     "Reject": {"code": 13, "wire_min": 0, "wire_max": 0, "message": "a reason"},
 }
 """What a listener may answer to Hello."""
-
-KNOWN = {("cpp", kind): "reads no numbers in a handshake" for kind in ("Welcome", "Challenge", "Reject")}
-"""What is known to fail and not mended yet: of which client, which answer, and why."""
-
-
-@pytest.fixture(autouse=True)
-def known(request: pytest.FixtureRequest, client: Client) -> None:
-    for (name, kind), reason in KNOWN.items():
-        if client.name == name and kind in request.node.name:
-            request.applymarker(pytest.mark.xfail(reason=reason))
 
 
 def numbered(kind: str, body: Any, at: int) -> bytes:

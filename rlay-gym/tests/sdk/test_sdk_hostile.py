@@ -42,9 +42,6 @@ TEXT = struct.pack("<Q", len(FORGED.encode())) + FORGED.encode()
 
 
 KNOWN = {
-    ("cpp", "another_protocol"): "dials on without a word where another protocol listens",
-    ("cpp", "dialers_that_say"): "lets dialers that say nothing keep an honest agent out",
-    ("cpp", "texts"): "shows characters that turn the direction of text",
     ("godot", "beyond_ascii"): "Godot 3 reads variables of the environment as Latin-1",
 }
 """What is known to fail and not mended yet: of which client, a word in the name of the test, and why."""
@@ -129,7 +126,9 @@ def test_lists_that_announce_much(games: Any) -> None:
         peer.send_bytes(frame)
         message = peer.receive()
         assert message["kind"] == "Error" and message["body"]["fatal"], message
-        assert peak_memory(program.pid) - before < 128 * MIB
+        # A build with sanitizers keeps what was freed.
+        bound = 512 if games.client.name == "cpp-sanitized" else 128
+        assert peak_memory(program.pid) - before < bound * MIB
     serves(address)
 
 

@@ -13,6 +13,8 @@ from processes import WAIT, Program
 from sdk_clients import BUILT, JAVA, OCTAVE, SDK, of_each
 
 PROGRAMS = {
+    "cpp": (f"{BUILT}/cpp/misuse",),
+    "cpp-sanitized": (f"{BUILT}/cpp-sanitized/misuse",),
     "csharp": ("mono", f"{BUILT}/csharp/misuse.exe"),
     "java": ("java", "-cp", JAVA, "Misuse"),
     "javascript": ("node", f"{SDK}/javascript/tests/misuse.mjs"),
@@ -22,6 +24,8 @@ PROGRAMS = {
 """The programs that make the mistakes, of the clients that have one."""
 
 UNITS = {
+    "cpp": (f"{BUILT}/cpp/unit",),
+    "cpp-sanitized": (f"{BUILT}/cpp-sanitized/unit",),
     "java": ("java", "-cp", JAVA, "rlay.Units"),
     "javascript": ("npm", "--prefix", f"{SDK}/javascript", "test"),
 }
@@ -44,7 +48,10 @@ MISTAKES = {
 """What is wrong with an environment, and the request that fails."""
 
 OF_A_STRUCT = {"reset gives nothing", "step gives nothing"}
-"""What C# cannot do: its results are structs."""
+"""What a client cannot do whose results are structs."""
+
+STRUCTS = ("csharp", "cpp", "cpp-sanitized")
+"""The clients whose results are structs."""
 
 ONE_THREAD = {"lua", "matlab"}
 """The clients that have one thread."""
@@ -90,7 +97,7 @@ def test_wrong_environments(host: tuple[str, Program, str]) -> None:
         return rlay.ClientEnv(address, env_id=how, render_mode="ansi", connect_timeout=WAIT, timeout=WAIT)
 
     for how, kind in MISTAKES.items():
-        if name == "csharp" and how in OF_A_STRUCT:
+        if name in STRUCTS and how in OF_A_STRUCT:
             continue
         if kind == "make":
             with pytest.raises(rlay.EnvError):

@@ -33,6 +33,8 @@ class Client:
     """How many sessions its game can host at a time: 1, or 3, which are as many as tests have."""
     judged_sessions: int = 3
     """How many sessions it has where it dials the judge, which takes one after another."""
+    judged_timeout: float = 3.0
+    """How long the judge waits for an answer, in seconds."""
     steps: int = 1000
     """How many steps the longest test takes."""
     resets: bool = True
@@ -77,7 +79,16 @@ CLIENTS = [
     ),
     Client("csharp", ("mono", f"{BUILT}/csharp/game.exe"), ("mono", f"{BUILT}/csharp/vectors.exe")),
     Client("lua", ("lua5.4", f"{SDK}/lua/tests/game.lua"), ("lua5.4", f"{SDK}/lua/tests/vectors.lua")),
-    Client("matlab", (*OCTAVE, "game"), (*OCTAVE, "vectors"), sessions=1, judged_sessions=1, steps=300, resets=False),
+    Client(
+        "matlab",
+        (*OCTAVE, "game"),
+        (*OCTAVE, "vectors"),
+        sessions=1,
+        judged_sessions=1,
+        judged_timeout=10.0,
+        steps=300,
+        resets=False,
+    ),
     Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
     Client(
         "godot",

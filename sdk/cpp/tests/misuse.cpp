@@ -1,5 +1,6 @@
-// Uses the client in ways that are wrong, which come to errors that say so. It prints what fails, and the lines of a
-// log that throws.
+// Uses the client in ways that are wrong, which come to errors that say so. Without arguments it makes every mistake
+// that takes no agent, and prints what fails and the lines of a log that throws; with --listen ADDRESS it hosts
+// environments that are wrong in the way that the id says.
 #include <cmath>
 #include <iostream>
 #include <stdexcept>
@@ -195,70 +196,104 @@ void backends_of_the_other_form() {
   TRUE(!polled.poll(-1) && !polled.poll(std::nan("")) && !polled.error());
 }
 
-enum class Wrong { nothing, throws, throws_an_int, is_null, empty_space, in_reset, in_step, in_close };
+/// What "step closes the backend" and "step hangs" close.
+rlay::Backend* hosting = nullptr;
 
+/// An environment that is wrong in one way.
 struct WrongEnv : rlay::Env {
-  explicit WrongEnv(Wrong what) : wrong(what) {}
+  explicit WrongEnv(std::string what) : how(std::move(what)) {}
 
   rlay::Space observation_space() const override {
-    if (wrong == Wrong::empty_space) return spaces::Tuple{{spaces::OneOf{}}};
+    if (how == "no space") return spaces::Tuple{{spaces::OneOf{}}};
     return spaces::Discrete(4);
   }
   rlay::Space action_space() const override { return spaces::Discrete(4); }
+  rlay::Dict metadata() const override { return {{"render_modes", rlay::List{{"ansi"}}}}; }
   rlay::Expected<rlay::ResetResult> reset(const std::optional<rlay::Seed>&, const Value&) override {
-    if (wrong == Wrong::in_reset) throw std::range_error("no level");
+    if (how == "reset throws") throw std::range_error("no level");
     return rlay::ResetResult{1};
   }
   rlay::Expected<rlay::StepResult> step(const Value&) override {
-    if (wrong == Wrong::in_step) throw 7;
+    if (how == "step throws") throw std::range_error("no step");
+    if (how == "step throws what cannot be shown") throw 7;
+    if (how == "step cannot be sent") return rlay::StepResult{rlay::Opaque{"Texture", "<Texture>"}};
+    if (how == "step closes the backend") hosting->close();
+    if (how == "step hangs") {
+      std::thread([] {
+        hosting->close();
+        std::cout << "closed beside a step" << std::endl;
+        std::_Exit(0);
+      }).join();
+    }
     return rlay::StepResult{1};
   }
+  rlay::Expected<Value> render() override {
+    if (how == "render throws") throw std::range_error("no frame");
+    return how == "render cannot be sent" ? Value("\xff") : Value("frame");
+  }
   void close() override {
-    if (wrong == Wrong::in_close) throw std::range_error("no end");
+    if (how == "close throws") throw std::range_error("no end");
   }
 
-  Wrong wrong;
+  std::string how;
 };
 
-void callbacks_that_throw() {
+rlay::Expected<std::unique_ptr<rlay::Env>> make_wrong(const std::string& how) {
+  if (how == "make throws") throw std::range_error("no room");
+  if (how == "make throws what cannot be shown") throw 7;
+  if (how == "make gives nothing") return std::unique_ptr<rlay::Env>();
+  return std::make_unique<WrongEnv>(how);
+}
+
+rlay::Options log_that_throws() {
   rlay::Options options;
-  options.max_sessions = 8;
   options.log = [](const std::string&) { throw std::runtime_error("no log"); };
-  Wrong wrong = Wrong::nothing;
-  const auto make = [&wrong](const rlay::Make&) -> rlay::Expected<std::unique_ptr<rlay::Env>> {
-    if (wrong == Wrong::throws) throw std::range_error("no room");
-    if (wrong == Wrong::throws_an_int) throw 7;
-    if (wrong == Wrong::is_null) return std::unique_ptr<rlay::Env>();
-    return std::make_unique<WrongEnv>(wrong);
-  };
-  rlay::ServerBackend host(make, "tcp://127.0.0.1:0", options);
-  std::thread hosting([&host] { TRUE(!host.run()); });
-  const auto error_of = [&](Wrong what) {
-    wrong = what;
-    Agent agent(host.address());
+  return options;
+}
+
+/// Hosts environments that are wrong in the way that the id says.
+int host(const std::string& address) {
+  const auto make = [](const rlay::Make& asked) { return make_wrong(asked.env_id.value_or("")); };
+  rlay::ServerBackend backend(make, address, log_that_throws());
+  hosting = &backend;
+  std::cout << "listening at " << backend.address() << std::endl;
+  const Error error = backend.run();
+  std::cout << "closed" << std::endl;
+  return error ? 1 : 0;
+}
+
+void callbacks_that_throw() {
+  rlay::Options options = log_that_throws();
+  options.max_sessions = 8;
+  std::string how;
+  rlay::ServerBackend backend([&how](const rlay::Make&) { return make_wrong(how); }, "tcp://127.0.0.1:0", options);
+  std::thread running([&backend] { TRUE(!backend.run()); });
+  const auto error_of = [&](const std::string& what) {
+    how = what;
+    Agent agent(backend.address());
     TRUE(agent.next().first == rlay::Kind::welcome);
     agent.make();
-    if (what >= Wrong::in_reset) {
+    if (what.find("make") != 0 && what != "no space") {
       TRUE(agent.next().first == rlay::Kind::spec);
       agent.reset();
     }
-    if (what == Wrong::in_step) {
+    if (what.find("step") == 0) {
       TRUE(agent.next().first == rlay::Kind::result);
       agent.step();
     }
     return agent.next();
   };
-  TRUE(error_of(Wrong::throws).second.message == "no room");
-  TRUE(error_of(Wrong::throws_an_int).second.message.find("thrown what is no std::exception") != std::string::npos);
-  TRUE(error_of(Wrong::is_null).second.message.find("made none") != std::string::npos);
-  TRUE(error_of(Wrong::empty_space).second.message.find("OneOf space of nothing") != std::string::npos);
-  const rlay::Fault thrown = error_of(Wrong::in_reset).second;
+  TRUE(error_of("make throws").second.message == "no room");
+  TRUE(error_of("make throws what cannot be shown").second.message.find("no std::exception") != std::string::npos);
+  TRUE(error_of("make gives nothing").second.message.find("made none") != std::string::npos);
+  TRUE(error_of("no space").second.message.find("OneOf space of nothing") != std::string::npos);
+  const rlay::Fault thrown = error_of("reset throws").second;
   TRUE(thrown.message == "no level" && thrown.type == "std::range_error");
-  TRUE(error_of(Wrong::in_step).second.code == static_cast<std::uint32_t>(Code::env));
-  TRUE(error_of(Wrong::in_close).first == rlay::Kind::result);
-  TRUE(error_of(Wrong::in_reset).second.message == "no level");
-  host.close();
-  hosting.join();
+  TRUE(error_of("step throws what cannot be shown").second.code == static_cast<std::uint32_t>(Code::env));
+  TRUE(error_of("close throws").first == rlay::Kind::result);
+  TRUE(error_of("reset throws").second.message == "no level");
+  backend.close();
+  running.join();
 }
 
 /// Spaces that Gymnasium would refuse, and what is left of spaces and values that were moved from.
@@ -273,6 +308,12 @@ void spaces_and_values_without_content() {
                                graph,
                                box,
                                spaces::Discrete(0),
+                               spaces::Discrete(-3),
+                               spaces::Discrete(3, 0, rlay::Dtype::float32),
+                               spaces::MultiBinary(std::numeric_limits<std::uint64_t>::max()),
+                               spaces::Text(-1),
+                               spaces::Text(-1, -1),
+                               spaces::Text(3, -1),
                                spaces::OneOf{},
                                spaces::MultiDiscrete({2, 2}, {0}),
                                spaces::Text(1, 2),
@@ -283,6 +324,7 @@ void spaces_and_values_without_content() {
     rlay::Writer writer(out);
     writer.space(space);
     TRUE(!writer.ok());
+    FAILS(rlay::ServerBackend({space, space, {}, {}}, "tcp://127.0.0.1:0", quiet()).error(), Code::usage, "the Spec");
   }
   rlay::GraphInstance instance(NdArray(rlay::Dtype::float32, {1, 2}), nullptr, nullptr);
   const rlay::GraphInstance moved = std::move(instance);
@@ -299,26 +341,92 @@ void spaces_and_values_without_content() {
   TRUE(array.get<float>(0) == 1 && array.get<float>(9) == 0);
 }
 
+/// Spaces that can be sent, and that Gymnasium refuses.
+void spaces_that_gymnasium_refuses() {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const double nan = std::nan("");
+  const rlay::Half one(1.0F);
+  const rlay::Half two(2.0F);
+  const rlay::Space wrong[] = {spaces::Box::of<double>(nan, 1, {2}),
+                               spaces::Box::of<double>(0, -nan, {2}),
+                               spaces::Box::of<float>({0, std::nanf("")}, {1, 2}, {2}),
+                               spaces::Box::of<double>(infinity, infinity, {2}),
+                               spaces::Box::of<double>(-infinity, -infinity, {2}),
+                               spaces::Box::of<float>(1, 0, {2}),
+                               spaces::Box::of<float>({0, 0}, {1, -1}, {2}),
+                               spaces::Box::of<rlay::Half>(two, one, {2}),
+                               spaces::Box::of<std::int8_t>(1, -1, {2}),
+                               spaces::Box::of<std::uint64_t>(std::uint64_t{1} << 63, 1, {2}),
+                               spaces::Dict{{"a", spaces::Discrete(2)}, {"a", spaces::Discrete(2)}},
+                               spaces::Tuple{{spaces::Sequence(spaces::Box::of<float>(1, 0, {}))}},
+                               spaces::Graph(spaces::Discrete(2), spaces::Box::of<float>(1, 0, {2}))};
+  for (const rlay::Space& space : wrong) {
+    FAILS(rlay::ServerBackend({space, space, {}, {}}, "tcp://127.0.0.1:0", quiet()).error(), Code::usage, "the Spec");
+  }
+  const rlay::Space right[] = {spaces::Box::of<double>(-infinity, infinity, {2}),
+                               spaces::Box::of<double>(0.0, -0.0, {2}),
+                               spaces::Box::of<float>(-2, -1, {2}),
+                               spaces::Box::of<float>({0, 1}, {1, 1}, {2}),
+                               spaces::Box::of<std::uint64_t>(1, std::uint64_t{1} << 63, {2}),
+                               spaces::Box::unbounded<std::int64_t>({2}),
+                               spaces::Box::of<float>(0, 1, {0})};
+  for (const rlay::Space& space : right) {
+    TRUE(!rlay::ServerBackend({space, space, {}, {}}, "tcp://127.0.0.1:0", quiet()).error());
+  }
+}
+
 void options_without_sense() {
-  rlay::Options options = quiet();
-  options.max_sessions = 0;
-  options.reconnect_timeout = std::numeric_limits<double>::infinity();
-  options.max_frame = 0;
-  rlay::ServerBackend host(spec(), "tcp://127.0.0.1:0", options);
+  const auto error = [](auto change) {
+    rlay::Options options = quiet();
+    change(options);
+    return rlay::ServerBackend(spec(), "tcp://127.0.0.1:0", options).error();
+  };
+  using rlay::Options;
+  FAILS(error([](Options& its) { its.token = "seven 7"; }), Code::usage, "eight visible");
+  FAILS(error([](Options& its) { its.token = "\t           \n"; }), Code::usage, "eight visible");
+  FAILS(error([](Options& its) { its.token = "no UTF-8 \xff"; }), Code::usage, "UTF-8");
+  FAILS(error([](Options& its) { its.max_sessions = 0; }), Code::usage, "max_sessions");
+  FAILS(error([](Options& its) { its.max_frame = 0; }), Code::usage, "max_frame");
+  FAILS(error([](Options& its) { its.max_frame = 0xffffffff; }), Code::usage, "max_frame");
+  FAILS(error([](Options& its) { its.reconnect_timeout = -1; }), Code::usage, "reconnect_timeout");
+  FAILS(error([](Options& its) { its.reconnect_timeout = std::nan(""); }), Code::usage, "reconnect_timeout");
+  FAILS(error([](Options& its) { its.kwargs = {"size", ""}; }), Code::usage, "kwargs");
+  TRUE(!error([](Options& its) { its.reconnect_timeout = std::numeric_limits<double>::infinity(); }));
+}
+
+void wrong_addresses() {
+  for (const char* text :
+       {"", "localhost", "tcp://", "tcp://localhost", "tcp://:5005", "tcp://[]:5005", "tcp://localhost:-1",
+        "tcp://localhost:70000", "tcp://localhost: 5", "tcp://::1:5005", "tcp://127.0.0.1:0?mtu=9",
+        "tcp://127.0.0.1:0/path", "tcp://0.0.0.0:0"}) {
+    FAILS(rlay::ServerBackend(spec(), text, quiet()).error(), Code::address, "tcp://");
+  }
+  for (const char* text :
+       {"unix:///tmp/game", "shm://game", "zmq://127.0.0.1:5005", "ws://127.0.0.1:5005", "tls://127.0.0.1:5005"}) {
+    FAILS(rlay::ServerBackend(spec(), text, quiet()).error(), Code::address, "use tcp://host:port at both ends");
+    FAILS(rlay::ClientBackend(spec(), text, quiet()).error(), Code::address, "use tcp://host:port at both ends");
+  }
+  const rlay::ClientBackend dialing(spec(), "tcp://1.2.3.4:5?insecure_allow_remote=yes", quiet());
+  FAILS(dialing.error(), Code::address, "the side that listens");
+  rlay::ServerBackend host(spec(), "tcp://127.0.0.1:0", quiet());
   TRUE(!host.error() && !host.poll());
   FAILS(rlay::ServerBackend(spec(), host.address(), quiet()).error(), Code::address, "cannot listen");
-  FAILS(rlay::ServerBackend(spec(), "", quiet()).error(), Code::address, "no address for this client");
 }
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  if (count == 3 && std::string(arguments[1]) == "--listen") return host(arguments[2]);
   turns_that_are_answered_twice_or_elsewhere();
   answers_to_other_questions();
   use_after_the_end();
   backends_of_the_other_form();
   callbacks_that_throw();
   spaces_and_values_without_content();
+  spaces_that_gymnasium_refuses();
   options_without_sense();
-  return failures == 0 ? 0 : 1;
+  wrong_addresses();
+  if (failures > 0) return 1;
+  std::cout << "all mistakes are errors\n";
+  return 0;
 }

@@ -158,6 +158,13 @@ void numbers_out_of_range() {
   EXPECT(!rlay::Value("2").to_double());
 }
 
+void texts_in_a_log() {
+  EXPECT(rlay::detail::printable("a\x1b[2J\r\n\x7f" "b") == "a [2J   b");
+  EXPECT(rlay::detail::printable("\xc2\x9b" "31m\xc2\xa0") == " 31m\xc2\xa0");
+  EXPECT(rlay::detail::printable("\u2027\u2028\u202e\u202f\u2065\u2066\u2069\u206a") == "\u2027  \u202f\u2065  \u206a");
+  EXPECT(rlay::detail::printable("\xe2\x80") == "??");
+}
+
 void requests_out_of_turn() {
   Agent agent;
   rlay::EnvSession session({});
@@ -198,6 +205,18 @@ void requests_out_of_turn() {
   EXPECT(read(taken(session)).is_closed);
 }
 
+void metadata_that_is_not_declared() {
+  Agent agent;
+  rlay::EnvSession session({});
+  admit(session);
+  give(session, agent.make());
+  session.next_turn()->reply(spec());
+  Bytes expected;
+  rlay::Writer(expected).value(rlay::Dict{{"render_modes", rlay::List{}}});
+  const Bytes sent = taken(session);
+  EXPECT(std::search(sent.begin(), sent.end(), expected.begin(), expected.end()) != sent.end());
+}
+
 void violations() {
   for (const int what : {0, 1, 2, 3}) {
     Agent agent;
@@ -217,6 +236,58 @@ void violations() {
     EXPECT(session.is_over() && said.is_closed && said.codes == std::vector<std::uint32_t>{code(Code::protocol)});
     EXPECT(session.next_turn()->kind == rlay::Turn::Kind::close);
     EXPECT(!session.next_turn());
+  }
+}
+
+/// A frame of a handshake, with 1 in its seq (0), ack (1) or re (2), or as it should be (3).
+template <class Message>
+Bytes numbered(Kind kind, const Message& message, std::size_t number) {
+  Bytes frame = rlay::detail::handshake_frame(kind, message);
+  if (number < 3) frame[12 + 8 * number] = 1;
+  return frame;
+}
+
+void handshakes_with_numbers() {
+  rlay::Options options;
+  options.token = "eight visible";
+  const auto refusal = [](const rlay::Options& its, const Bytes& frame) {
+    rlay::EnvSession session(its);
+    session.connect({});
+    taken(session);
+    give(session, frame);
+    EXPECT(taken(session).empty() || !session.refusal());
+    return session.refusal();
+  };
+  for (const std::size_t number : {0, 1, 2, 3}) {
+    const bool is_right = number == 3;
+    const Code wrong = is_right ? Code::none : Code::protocol;
+    EXPECT(refusal({}, numbered(Kind::welcome, rlay::Welcome(), number)).code == wrong);
+    EXPECT(refusal(options, numbered(Kind::challenge, rlay::detail::Secret(), number)).code == wrong);
+    const Bytes reject = numbered(Kind::reject, rlay::Reject{code(Code::busy), 0, 0, "full"}, number);
+    EXPECT(refusal({}, reject).code == (is_right ? Code::busy : Code::protocol));
+    rlay::Greeting greeting(options, {});
+    rlay::Hello hello;
+    hello.role = 0;
+    hello.auth = 1;
+    const Bytes hello_frame = rlay::detail::handshake_frame(Kind::hello, hello);
+    greeting.receive(hello_frame.data(), hello_frame.size());
+    const auto output = greeting.output();
+    const Bytes challenge(output.data + 4, output.data + output.size);
+    const rlay::Bytes32 secret =
+        rlay::prove(options.token, "rlay dialer", rlay::detail::without_length(hello_frame), challenge);
+    const Bytes proof = numbered(Kind::proof, rlay::detail::Secret{secret}, number);
+    greeting.receive(proof.data(), proof.size());
+    EXPECT(greeting.state() == (is_right ? rlay::Greeting::State::asks : rlay::Greeting::State::refused));
+  }
+}
+
+void listeners_of_other_protocols() {
+  for (const auto& [first, name] : {std::pair{"HTTP/1.1 400", "HTTP"}, std::pair{"\x15\x03\x01\x01", "TLS"}}) {
+    rlay::EnvSession session({});
+    session.connect({});
+    const std::string text = first;
+    give(session, Bytes(text.begin(), text.end()));
+    EXPECT(session.refusal().code == Code::protocol && session.refusal().message.find(name) != std::string::npos);
   }
 }
 
@@ -371,8 +442,12 @@ void addresses() {
 int main() {
   halves();
   numbers_out_of_range();
+  texts_in_a_log();
   requests_out_of_turn();
+  metadata_that_is_not_declared();
   violations();
+  handshakes_with_numbers();
+  listeners_of_other_protocols();
   a_malformed_action_ends_the_request_alone();
   resuming();
   a_session_without_a_ticket_ends_with_its_connection();

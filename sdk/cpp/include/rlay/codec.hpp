@@ -47,6 +47,22 @@ struct Options {
   std::string name = "rlay-cpp 0.1.0";
 };
 
+/// Why options cannot be used, or nothing.
+inline Error refuse_options(const Options& options) {
+  const auto refused = [](std::string why) { return Error{Code::usage, std::move(why), {}, {}}; };
+  if (options.max_sessions == 0) return refused("max_sessions is at least 1");
+  if (options.max_frame < limits::handshake || options.max_frame > 0xfffffffe) {
+    return refused("max_frame is a number of bytes from 65536 to 2^32-2");
+  }
+  if (options.reconnect_timeout && !(*options.reconnect_timeout >= 0)) {
+    return refused("reconnect_timeout is a number of seconds, at least 0");
+  }
+  for (const std::string& name : options.kwargs) {
+    if (name.empty()) return refused("kwargs has a name that is empty");
+  }
+  return options.token.empty() ? Error() : refuse_token(options.token);
+}
+
 class EnvSession;
 
 /// What a host answers to a Turn: the Spec to make, a ResetResult to reset, a StepResult to step, a Value to render (an
@@ -253,7 +269,7 @@ class EnvSession {
           return;
         case FrameReader::Found::too_long:
           if (link_ == Link::handshake) {
-            refuse({Code::protocol, "what listens there is no RLay endpoint", {}, {}});
+            refuse({Code::protocol, "what listens there is no RLay endpoint" + input_.foreign(), {}, {}});
           } else {
             violation("a frame is longer than the limit");
           }
@@ -272,7 +288,7 @@ class EnvSession {
   /// The dialer's side of section 9.
   void read_handshake(FrameReader::Frame frame) {
     Reader reader(frame.data, frame.size);
-    const Header header = Header::read(reader);
+    const Header header = Header::read_of_handshake(reader);
     if (reader.ok() && header.kind == Kind::challenge && !options_.token.empty() && challenge_.empty()) {
       reader.bytes32();
       reader.end();
@@ -290,7 +306,7 @@ class EnvSession {
       if (reader.ok()) return refuse(detail::error_of(reject.code, why));
     }
     Welcome welcome;
-    if (header.kind == Kind::welcome) {
+    if (reader.ok() && header.kind == Kind::welcome) {
       welcome = Welcome::read(reader);
     } else {
       reader.fail("neither Welcome nor Reject");
@@ -648,12 +664,14 @@ class EnvSession {
 
   void write_spec(Writer& writer, const Spec& spec) const {
     writer.text(detail::clean(spec.env_id, 1024));
-    writer.space(spec.observation_space);
-    writer.space(spec.action_space);
+    for (const Space* space : {&spec.observation_space, &spec.action_space}) {
+      writer.space(*space);
+      if (const char* why = detail::refuse_space(*space)) writer.fail(why);
+    }
     writer.u32(1);
     writer.u8(0);
     writer.optional_text(render_mode_);
-    writer.value(spec.metadata);
+    writer.value(spec.metadata.size() > 0 ? spec.metadata : Dict{{"render_modes", List{}}});
     writer.value(spec.details);
     writer.u64(0);
   }
@@ -794,8 +812,7 @@ class Greeting {
 
   void read(FrameReader::Frame frame) {
     Reader reader(frame.data, frame.size);
-    const Header header = Header::read(reader);
-    if (header.seq != 0 || header.ack != 0 || header.re != 0) reader.fail("a frame with a number in the handshake");
+    const Header header = Header::read_of_handshake(reader);
     if (header.kind == Kind::hello && hello_frame_.empty()) {
       read_hello(frame, reader);
     } else if (header.kind == Kind::proof && !challenge_frame_.empty()) {

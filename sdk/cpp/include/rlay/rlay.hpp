@@ -85,7 +85,8 @@ class Env {
   /// The spaces are asked for once, after the environment was made.
   virtual Space observation_space() const = 0;
   virtual Space action_space() const = 0;
-  /// Gymnasium's `metadata`, such as `{{"render_modes", List{{"rgb_array"}}}, {"render_fps", 25}}`.
+  /// Gymnasium's `metadata`, such as `{{"render_modes", List{{"rgb_array"}}}, {"render_fps", 25}}`. An empty one stands
+  /// for Gymnasium's default, `{{"render_modes", List{}}}`.
   virtual Dict metadata() const { return {}; }
   /// `reward_threshold`, `nondeterministic`, `max_episode_steps`, as far as they are set.
   virtual Dict details() const { return {}; }
@@ -112,6 +113,7 @@ using Milliseconds = std::chrono::milliseconds;
 
 constexpr Milliseconds handshake_time{5000};
 constexpr Milliseconds closing_time{1000};  ///< for what is sent at the end
+constexpr Milliseconds stuck_time{60000};   ///< how long a peer may take nothing of what there is for it
 constexpr Milliseconds slice{100};          ///< the longest wait that nothing interrupts
 
 inline Error failure(Code code, std::string message) { return {code, std::move(message), {}, {}}; }
@@ -153,14 +155,11 @@ struct Address {
     const std::size_t colon = text.find("://");
     if (colon == std::string_view::npos) return refused("it has the form tcp://127.0.0.1:5005");
     const std::string_view scheme = text.substr(0, colon);
-    if (scheme == "unix" || scheme == "shm" || scheme == "mem" || scheme == "zmq+ipc") {
-      return refused("the C++ client speaks TCP alone; on one machine use tcp://127.0.0.1:5005 at both ends");
-    }
-    if (scheme == "tls" || scheme == "quic" || scheme == "zmq") {
-      return refused("the C++ client speaks TCP alone; use tcp:// with a token at both ends, "
+    if (scheme == "tls" || scheme == "quic") {
+      return refused("the C++ client speaks TCP alone; use tcp://host:port at both ends, with a token, "
                      "in a tunnel if others listen in");
     }
-    if (scheme != "tcp") return refused("it has the form tcp://127.0.0.1:5005");
+    if (scheme != "tcp") return refused("the C++ client speaks TCP alone; use tcp://host:port at both ends");
     std::string_view rest = text.substr(colon + 3);
     Address address;
     if (const std::size_t query = rest.find('?'); query != std::string_view::npos) {
@@ -178,7 +177,10 @@ struct Address {
     address.port = rest.substr(last + 1);
     if (address.host.front() == '[' && address.host.back() == ']') {
       address.host = address.host.substr(1, address.host.size() - 2);
+    } else if (address.host.find(':') != std::string::npos) {
+      return refused("an IPv6 address stands in brackets, as in tcp://[::1]:5005");
     }
+    if (address.host.empty()) return refused("the host is missing, as in tcp://127.0.0.1:5005");
     unsigned port = 0;
     for (const char c : address.port) {
       port = c >= '0' && c <= '9' && port < 65536 ? port * 10 + static_cast<unsigned>(c - '0') : 65536;
@@ -564,13 +566,18 @@ class Link {
       lost_ = now;
     }
   }
-  /// Sends what there is; false if the connection is broken.
+  /// Sends what there is; false if the connection is broken, or the peer has taken nothing for too long.
   bool flush() {
     for (;;) {
       const EnvSession::Chunk chunk = session.output();
       if (chunk.size == 0 || !socket_) return true;
       const std::ptrdiff_t n = socket_->send(chunk.data, chunk.size);
-      if (n == Socket::not_yet) return true;
+      if (n == Socket::not_yet) {
+        const Time now = Clock::now();
+        if (!stuck_since_) stuck_since_ = now;
+        return now - *stuck_since_ < stuck_time;
+      }
+      stuck_since_.reset();
       if (n < 0) return false;
       session.sent(static_cast<std::size_t>(n));
     }
@@ -579,6 +586,7 @@ class Link {
   void take(Socket socket) {
     if (socket_) socket_->abandon();
     socket_ = std::make_shared<Socket>(std::move(socket));
+    stuck_since_.reset();
     lost_.reset();
   }
   /// What there is to wait for. The socket lives as long as the wait does, though another may take its place.
@@ -620,6 +628,7 @@ class Link {
   Time began_;
   std::optional<Time> lost_;
   std::optional<Time> ended_;
+  std::optional<Time> stuck_since_;  ///< since when the socket takes nothing
   bool has_finished_sending_ = false;
   Bytes inbox_;
 };
@@ -707,7 +716,7 @@ class DialedLink : public Link {
     take(std::move(**made));
     connected_ = now;
     session.connect(random_bytes());
-    exchange(now);
+    flush();
   }
 
   Address address_;
@@ -874,16 +883,27 @@ class Backend {
     if (options.token.empty()) {
       if (const char* token = std::getenv("RLAY_TOKEN")) options.token = token;
     }
-    if (options.max_sessions == 0) options.max_sessions = 1;
     shared_.options = std::move(options);
     shared_.address = std::move(address);
     Expected<detail::Address> read = detail::Address::read(shared_.address);
     if (read) {
       place_ = std::move(*read);
-      if (!shared_.options.token.empty()) fail(refuse_token(shared_.options.token));
     } else {
       fail(std::move(read.error()));
     }
+    fail(refuse_options(shared_.options));
+    if (spec_) {
+      fail(refuse_space(spec_->observation_space));
+      fail(refuse_space(spec_->action_space));
+    }
+  }
+
+  static Error refuse_space(const Space& space) {
+    Bytes bytes;
+    Writer writer(bytes);
+    writer.space(space);
+    const char* why = writer.ok() ? detail::refuse_space(space) : writer.error();
+    return why == nullptr ? Error() : detail::failure(Code::usage, "the Spec is refused: " + std::string(why));
   }
 
   /// The next session to serve, if there is one yet; waits a little for one if it `may_wait`.
@@ -1024,7 +1044,7 @@ class Backend {
   void tell(const detail::Link& link, const Turn& turn, const Answer& answer) const {
     if (turn.kind != Turn::Kind::make) return;
     if (const auto* error = std::get_if<Error>(&answer)) {
-      shared_.log("no environment was made for the agent: " + error->message);
+      shared_.log("no environment was made for the agent: " + detail::printable(error->message));
     } else {
       shared_.log("an agent joined (" + link.session.peer() + ")");
     }
@@ -1052,12 +1072,20 @@ class ClientBackend : public Backend {
  public:
   /// `make` makes an environment for each agent: `[](const rlay::Make&) { return std::make_unique<Game>(); }`.
   ClientBackend(MakeEnv make, std::string address, Options options = {})
-      : Backend(std::move(make), std::nullopt, std::move(address), std::move(options)) {}
+      : Backend(std::move(make), std::nullopt, std::move(address), std::move(options)) {
+    refuse_option();
+  }
   /// For the poll form.
   ClientBackend(Spec spec, std::string address, Options options = {})
-      : Backend({}, std::move(spec), std::move(address), std::move(options)) {}
+      : Backend({}, std::move(spec), std::move(address), std::move(options)) {
+    refuse_option();
+  }
 
  private:
+  void refuse_option() {
+    if (!place_.allows_remote) return;
+    fail(detail::failure(Code::address, "insecure_allow_remote=yes is for the side that listens; leave it out"));
+  }
   std::shared_ptr<detail::Link> next_link(bool) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (backoffs_.empty()) return std::make_shared<detail::DialedLink>(shared_, place_, std::nullopt);
@@ -1096,6 +1124,7 @@ class ServerBackend : public Backend {
     Greeting greeting;
     detail::Time since;
   };
+  /// Beyond these the oldest one ends: an honest handshake takes milliseconds.
   static constexpr std::size_t max_callers = 64;
 
   Error listen() {
@@ -1144,13 +1173,14 @@ class ServerBackend : public Backend {
   bool needs_thread() const override { return true; }
 
   void add_to(detail::Waiting& waiting) override {
-    if (callers_.size() < max_callers) waiting.add(listener_.handle(), true, false);
+    waiting.add(listener_.handle(), true, false);
     for (const Caller& caller : callers_) waiting.add(caller.socket.handle(), true, false);
   }
 
   void accept(detail::Time now) override {
     if (!listener_.is_open()) return;
-    while (callers_.size() < max_callers) {
+    // A caller is not ended before what it has said is read: one call accepts no more than there is room for.
+    for (std::size_t i = 0; i < max_callers; ++i) {
       detail::Socket socket(::accept(listener_.handle(), nullptr, nullptr));
       if (!socket.is_open()) {
         // Without descriptors the listener stays ready: do not spin.
@@ -1158,6 +1188,7 @@ class ServerBackend : public Backend {
         break;
       }
       socket.set_up();
+      if (callers_.size() == max_callers) callers_.pop_front();
       callers_.push_back({std::move(socket), Greeting(shared_.options, detail::random_bytes()), now});
     }
     for (auto caller = callers_.begin(); caller != callers_.end();) {
@@ -1238,7 +1269,7 @@ class ServerBackend : public Backend {
   }
 
   detail::Socket listener_;
-  std::vector<Caller> callers_;
+  std::deque<Caller> callers_;  ///< the oldest first
   std::vector<std::shared_ptr<detail::Link>> links_;
   std::deque<std::shared_ptr<detail::Link>> waiting_links_;
   std::condition_variable has_dialed_in_;

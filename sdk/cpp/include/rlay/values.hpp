@@ -557,7 +557,7 @@ inline const Value& GraphInstance::edge_links() const { return part(2); }
 // Spaces (section 6)
 
 /// The spaces of Gymnasium. A space that Gymnasium would refuse, such as `Discrete(0)`, is refused when an agent asks
-/// for the environment: the agent gets the error.
+/// for the environment, and the agent gets the error; or, in a Spec, when the backend is made.
 namespace spaces {
 
 /// One bound of a Box. `bounded` says whether the bound limits anything: an integer Box made with `-inf` stores its
@@ -629,8 +629,9 @@ struct Discrete {
   std::int64_t start = 0;
   Dtype dtype = Dtype::int64;
 
-  explicit Discrete(std::uint64_t its_n, std::int64_t its_start = 0, Dtype its_dtype = Dtype::int64)
-      : n(its_n), start(its_start), dtype(its_dtype) {}
+  /// Less than one integer comes to none, which is refused.
+  explicit Discrete(std::int64_t its_n, std::int64_t its_start = 0, Dtype its_dtype = Dtype::int64)
+      : n(its_n < 0 ? 0 : static_cast<std::uint64_t>(its_n)), start(its_start), dtype(its_dtype) {}
 };
 
 /// Arrays of int8 whose elements are 0 or 1.
@@ -671,9 +672,14 @@ struct Text {
   std::uint64_t max_length = 1;
   std::string charset;
 
-  explicit Text(std::uint64_t most, std::uint64_t least = 1,
+  /// A negative length comes to a min_length above max_length, which is refused.
+  explicit Text(std::int64_t most, std::int64_t least = 1,
                 std::string its_charset = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-      : min_length(least), max_length(most), charset(std::move(its_charset)) {}
+      : min_length(static_cast<std::uint64_t>(least)),
+        max_length(most < 0 ? 0 : static_cast<std::uint64_t>(most)),
+        charset(std::move(its_charset)) {
+    if (most < 0) min_length = 1;
+  }
 };
 
 struct Tuple {
@@ -742,6 +748,68 @@ inline spaces::Graph::Graph(Space its_node) : node(std::make_shared<const Space>
 inline spaces::Graph::Graph(Space its_node, Space its_edge)
     : node(std::make_shared<const Space>(std::move(its_node))),
       edge(std::make_shared<const Space>(std::move(its_edge))) {}
+
+namespace detail {
+
+/// The element at `from` as an integer in the order of the elements; what is not a number lies beyond both infinities.
+inline std::int64_t rank(Dtype dtype, const std::uint8_t* from) {
+  constexpr std::int64_t lowest = (std::numeric_limits<std::int64_t>::min)();
+  if (dtype == Dtype::uint64) return load<std::int64_t>(from) ^ lowest;
+  if (dtype < Dtype::float16) return element<std::int64_t>(dtype, from);
+  std::uint8_t bytes[8] = {};
+  store<double>(bytes, element<double>(dtype, from));
+  const auto bits = load<std::int64_t>(bytes);
+  return bits < 0 ? lowest - bits : bits;
+}
+
+/// Why Gymnasium refuses the bounds of a Box, or nullptr.
+inline const char* refuse_bounds(const spaces::Box& box) {
+  const std::size_t size = size_of(box.dtype);
+  const std::size_t lows = box.low.values.size() / size;
+  const std::size_t highs = box.high.values.size() / size;
+  const bool fit_each_other = lows == 1 || highs == 1 || lows == highs;
+  if (lows == 0 || highs == 0 || !fit_each_other) return nullptr;  // Writer refuses what does not fit the shape
+  constexpr std::int64_t infinity = 0x7ff0000000000000;
+  for (std::size_t i = 0; i < lows || i < highs; ++i) {
+    const std::int64_t low = rank(box.dtype, box.low.values.data() + (lows == 1 ? 0 : i) * size);
+    const std::int64_t high = rank(box.dtype, box.high.values.data() + (highs == 1 ? 0 : i) * size);
+    const bool are_numbers = low >= -infinity && low < infinity && high > -infinity && high <= infinity;
+    if (box.dtype >= Dtype::float16 && !are_numbers) {
+      return "a Box with a bound that is NaN, a low bound of inf or a high one of -inf";
+    }
+    if (low > high) return "a Box whose low bound is above the high one";
+  }
+  return nullptr;
+}
+
+/// Why Gymnasium refuses a space that can be sent, or nullptr.
+inline const char* refuse_space(const Space& space) {
+  if (const auto* box = space.as<spaces::Box>()) return refuse_bounds(*box);
+  std::vector<const Space*> members;
+  if (const auto* tuple = space.as<spaces::Tuple>()) {
+    for (const Space& member : tuple->members) members.push_back(&member);
+  }
+  if (const auto* one_of = space.as<spaces::OneOf>()) {
+    for (const Space& member : one_of->members) members.push_back(&member);
+  }
+  if (const auto* dict = space.as<spaces::Dict>()) {
+    for (std::size_t i = 0; i < dict->members.size(); ++i) {
+      members.push_back(&dict->members[i].second);
+      for (std::size_t j = 0; j < i; ++j) {
+        if (dict->members[i].first == dict->members[j].first) return "a Dict space in which a key is there twice";
+      }
+    }
+  }
+  if (const auto* sequence = space.as<spaces::Sequence>()) members.push_back(sequence->space.get());
+  if (const auto* graph = space.as<spaces::Graph>()) members = {graph->node.get(), graph->edge.get()};
+  for (const Space* member : members) {
+    const char* why = member == nullptr ? nullptr : refuse_space(*member);
+    if (why != nullptr) return why;
+  }
+  return nullptr;
+}
+
+}  // namespace detail
 
 }  // namespace rlay
 

@@ -79,14 +79,28 @@ inline std::string clean(std::string_view text, std::size_t most) {
   return good;
 }
 
+/// How many bytes the character at the start of well-formed text takes if it acts on a terminal, breaks a line or turns
+/// the direction of text; 0 if it does not.
+inline std::size_t control_size(std::string_view text) {
+  const auto byte = [text](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
+  if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
+  // U+0080 to U+009F.
+  if (byte(0) == 0xc2 && byte(1) < 0xa0) return 2;
+  if (byte(0) != 0xe2) return 0;
+  // U+2028 to U+202E, and U+2066 to U+2069.
+  const bool is_control = (byte(1) == 0x80 && byte(2) >= 0xa8 && byte(2) <= 0xae) ||
+                          (byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9);
+  return is_control ? 3 : 0;
+}
+
 /// A text of a peer on one line of a log.
 inline std::string printable(std::string_view text) {
-  std::string line = clean(text, 1000);
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const auto byte = static_cast<std::uint8_t>(line[i]);
-    if (byte < 0x20 || byte == 0x7f) line[i] = ' ';
-    // The control characters U+0080 to U+009F.
-    if (byte == 0xc2 && static_cast<std::uint8_t>(line[i + 1]) < 0xa0) line[i] = line[i + 1] = ' ';
+  const std::string good = clean(text, 1000);
+  std::string line;
+  for (std::size_t i = 0; i < good.size();) {
+    const std::size_t n = control_size(std::string_view(good).substr(i));
+    line.push_back(n > 0 ? ' ' : good[i]);
+    i += n > 0 ? n : 1;
   }
   return line;
 }
@@ -741,6 +755,12 @@ struct Header {
     header.re = reader.u64();
     return header;
   }
+  /// Reads the header of a frame of the handshake, which has no numbers.
+  static Header read_of_handshake(Reader& reader) {
+    const Header header = read(reader);
+    if (header.seq != 0 || header.ack != 0 || header.re != 0) reader.fail("a frame with a number in the handshake");
+    return header;
+  }
   void write(Writer& writer) const {
     writer.u8(static_cast<std::uint8_t>(kind));
     writer.zeros(7);
@@ -1052,7 +1072,7 @@ struct Attribute {
 struct Spec {
   Space observation_space;
   Space action_space;
-  Dict metadata;         ///< Gymnasium's `metadata`, such as `render_modes` and `render_fps`
+  Dict metadata;         ///< Gymnasium's `metadata`; an empty one stands for Gymnasium's default, no `render_modes`
   Dict details;          ///< `reward_threshold`, `nondeterministic`, `max_episode_steps`, as far as they are set
   std::string env_id{};  ///< may be empty
 };
@@ -1211,6 +1231,17 @@ class FrameReader {
     frame = {buffer_.data() + at_ + 4, length};
     at_ += 4 + std::size_t{length};
     return Found::frame;
+  }
+  /// Names the protocol of a peer whose stream begins with no frame, as far as its first bytes tell.
+  std::string foreign() const {
+    if (buffer_.size() - at_ < 4) return {};
+    const std::string word(buffer_.begin() + static_cast<std::ptrdiff_t>(at_),
+                           buffer_.begin() + static_cast<std::ptrdiff_t>(at_ + 4));
+    if ((word[0] == 0x15 || word[0] == 0x16) && word[1] == 3) return "; this is a TLS peer: use tcp:// at both ends";
+    for (const char* known : {"GET ", "POST", "HEAD", "PUT ", "OPTI", "HTTP", "PRI "}) {
+      if (word == known) return "; this is an HTTP peer: check address and port";
+    }
+    return {};
   }
   /// Whether the stream stops between two frames.
   bool is_between_frames() const { return at_ == buffer_.size(); }
