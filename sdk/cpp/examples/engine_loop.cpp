@@ -28,7 +28,7 @@ struct Balloon {
 }  // namespace
 
 int main(int count, char** arguments) {
-  const rlay::Spec spec{rlay::spaces::Box::unbounded<float>({2}), rlay::spaces::Discrete(2), {{"render_fps", 60}}, {}};
+  const rlay::Spec spec{rlay::spaces::Box::unbounded<float>({2}), rlay::spaces::Discrete(2), {}, {}};
   rlay::ClientBackend agent(spec, count > 1 ? arguments[1] : "tcp://127.0.0.1:5005");
   Balloon balloon;
   auto next_frame = std::chrono::steady_clock::now();
