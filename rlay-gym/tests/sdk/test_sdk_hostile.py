@@ -126,9 +126,7 @@ def test_lists_that_announce_much(games: Any) -> None:
         peer.send_bytes(frame)
         message = peer.receive()
         assert message["kind"] == "Error" and message["body"]["fatal"], message
-        # A build with sanitizers keeps what was freed.
-        bound = 512 if games.client.name == "cpp-sanitized" else 128
-        assert peak_memory(program.pid) - before < bound * MIB
+        assert peak_memory(program.pid) - before < 128 * MIB
     serves(address)
 
 
