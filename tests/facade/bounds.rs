@@ -78,7 +78,7 @@ const ROWS: &[(&str, Row)] = &[
     ),
     (
         "environments that the agent of one session",
-        ("1024", &[("rlay-core/src/endpoint/hosts/host_loop.rs", "MAX_SLOTS: u32 = 1024;")]),
+        ("1024", &[("rlay-core/src/endpoint/hosts/host.rs", "MAX_SLOTS: u32 = 1024;")]),
     ),
     (
         "sessions, those included",
