@@ -107,6 +107,10 @@ fn main() -> Result<(), EnvError> {
         return Ok(ClientBackend::new(make, &address, options)?.run()?);
     }
     let backend = ServerBackend::bind(make, &arguments::value("--listen").ok_or("where?")?, options)?;
+    // Before it says where: an agent that comes at once is told that the host is busy.
+    backend.start()?;
     println!("listening at {}", backend.address());
-    Ok(backend.run()?)
+    loop {
+        std::thread::park();
+    }
 }
