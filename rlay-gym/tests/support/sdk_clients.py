@@ -87,7 +87,6 @@ CLIENTS = [
         sessions=1,
         judged_sessions=1,
         judged_timeout=10.0,
-        steps=300,
         resets=False,
     ),
     Client("java", ("java", "-cp", JAVA, "Game"), ("java", "-cp", JAVA, "rlay.Vectors")),
