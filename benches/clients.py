@@ -9,10 +9,12 @@ rounds, and which part that is of the Rust host's steps in the same round.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,21 @@ def rate(env: Any) -> float:
     return steps / passed
 
 
+@contextlib.contextmanager
+def started(command: Sequence[str]) -> Iterator[rlay.ClientEnv]:
+    """Start a game, and play it; kill it at the end."""
+    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout is not None
+        # An engine says more before that.
+        line = next(line for line in program.stdout if "listening at " in line)
+        with rlay.ClientEnv(line.split()[-1], connect_timeout=60.0) as env:
+            yield env
+    finally:
+        program.kill()
+        program.communicate()
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -49,27 +66,16 @@ def main() -> None:
     listen = ("--listen", "tcp://127.0.0.1:0")
     commands = {"Rust (CartPole)": (arguments.server, "--until-stdin-closes", *listen)}
     commands |= {client.name: (*client.game, *listen) for client in CLIENTS}
-    programs, envs = [], {}
-    for name, command in commands.items():
-        program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        programs.append(program)
-        assert program.stdout is not None
-        address = next(word for word in program.stdout.readline().split() if "://" in word)
-        envs[name] = rlay.ClientEnv(address, connect_timeout=60.0)
-    python = rlay.ServerBackend(Drift).start()
-    envs["Python"] = rlay.ClientEnv(python.address)
-    found = [{name: rate(env) for name, env in envs.items()} for _ in range(arguments.rounds)]
+    with contextlib.ExitStack() as stack:
+        envs = {name: stack.enter_context(started(command)) for name, command in commands.items()}
+        python = stack.enter_context(rlay.ServerBackend(Drift))
+        envs["Python"] = stack.enter_context(rlay.ClientEnv(python.address))
+        found = [{name: rate(env) for name, env in envs.items()} for _ in range(arguments.rounds)]
     print("| steps/s | | of the Rust host's |\n|---|---:|---:|")
     rust = next(iter(envs))
     for name in envs:
         part = statistics.median(row[name] / row[rust] for row in found)
         print(f"| {name} | {statistics.median(row[name] for row in found):,.0f} | {part:.2f} |")
-    for env in envs.values():
-        env.close()
-    python.close()
-    for program in programs:
-        program.kill()
-        program.wait()
 
 
 if __name__ == "__main__":
