@@ -219,7 +219,7 @@ typedef enum {
   RLAY_CALL = 2,
 } rlay_Access;
 
-// Who begins the next episode where one has ended, and when: Gymnasium's AutoresetMode. The numbers are those of
+// Which side begins the next episode where one has ended, and when: Gymnasium's AutoresetMode. The numbers are those of
 // docs/wire.md, section 8.
 typedef enum {
   // The learner, with a reset of these slots.
@@ -892,9 +892,10 @@ rlay_Status rlay_options_set_timeout(rlay_Options *options,
 rlay_Status rlay_options_set_num_envs(rlay_Options *options,
                                       uint32_t num_envs);
 
-// Vector agents: who begins the next episode where one has ended, an rlay_AutoresetMode. By default
+// Vector agents: which side begins the next episode where one has ended, an rlay_AutoresetMode. By default
 // RLAY_AUTORESET_NEXT_STEP, as in Gymnasium. Any thread; does not block.
-rlay_Status rlay_options_set_autoreset_mode(rlay_Options *options, uint32_t mode);
+rlay_Status rlay_options_set_autoreset_mode(rlay_Options *options,
+                                            uint32_t mode);
 
 // Agents: the render mode that is asked for, UTF-8 of `length` bytes, which are copied. Any thread; does not block.
 rlay_Status rlay_options_set_render_mode(rlay_Options *options,

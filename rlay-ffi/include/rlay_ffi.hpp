@@ -17,8 +17,8 @@
 /// }
 /// \endcode
 ///
-/// Mostly, a function rlay_x_y of rlay.h is y of the class X here, answers and actions are of Turn, and rlay.h says what it does, from which thread it may be
-/// called and whether it blocks. The rules of this header:
+/// Mostly, a function rlay_x_y of rlay.h is y of the class X here; answers and actions are of Turn. rlay.h says what it
+/// does, from which thread it may be called and whether it blocks. The rules of this header:
 ///
 /// - Nothing throws, and all of it compiles with -fno-exceptions and -fno-rtti. What may fail returns an Expected, or
 ///   an Error, which is true if there is one.
@@ -569,7 +569,7 @@ struct Options {
   std::optional<Value> kwargs{};              ///< agents: a dict of keyword arguments
 
   std::optional<std::uint32_t> num_envs{};               ///< vector agents: how many environments
-  std::optional<rlay_AutoresetMode> autoreset_mode{};    ///< vector agents: who begins the next episode
+  std::optional<rlay_AutoresetMode> autoreset_mode{};    ///< vector agents: which side begins the next episode
 };
 
 namespace detail {

@@ -259,7 +259,7 @@ pub extern "C" fn rlay_options_set_num_envs(options: Option<&mut rlay_Options>, 
     })
 }
 
-/// Vector agents: who begins the next episode where one has ended, an rlay_AutoresetMode. By default
+/// Vector agents: which side begins the next episode where one has ended, an rlay_AutoresetMode. By default
 /// RLAY_AUTORESET_NEXT_STEP, as in Gymnasium. Any thread; does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_options_set_autoreset_mode(options: Option<&mut rlay_Options>, mode: u32) -> rlay_Status {

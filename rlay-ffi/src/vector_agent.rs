@@ -74,7 +74,7 @@ pub struct rlay_Final {
     pub info: *const rlay_Value,
 }
 
-/// Who begins the next episode where one has ended, and when: Gymnasium's AutoresetMode. The numbers are those of
+/// Which side begins the next episode where one has ended, and when: Gymnasium's AutoresetMode. The numbers are those of
 /// docs/wire.md, section 8.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

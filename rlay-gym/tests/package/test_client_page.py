@@ -57,8 +57,8 @@ def compare(step: int, link: RecordingLink, is_dialed: bool = True) -> None:
     dumps = Step(step).dumps
     assert dumps
     for dump in dumps:
-        who = "dialer" if (dump.side == "agent") == is_dialed else "listener"
-        assert dump.misfit(link.frames(who)[dump.number - 1]) is None, (dump.side, dump.number)
+        side = "dialer" if (dump.side == "agent") == is_dialed else "listener"
+        assert dump.misfit(link.frames(side)[dump.number - 1]) is None, (dump.side, dump.number)
 
 
 def test_the_table_counts_the_lines() -> None:

@@ -1,4 +1,4 @@
-"""Whoever calls a client wrongly gets an error that says so, and its program goes on."""
+"""A wrong call of a client fails with an error that says so, and the program goes on."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def has(name: str, text: str) -> str:
 
 
 def shell(command: str, where: Path) -> None:
-    """Run a command as somebody does who reads it."""
+    """Run a command of a page as it stands there."""
     subprocess.run(command, shell=True, check=True, cwd=where, timeout=WAIT * 10)
 
 

@@ -25,9 +25,9 @@ class RecordingLink(CuttingLink):
                 sink.sendall(piece)
             sink.shutdown(socket.SHUT_WR)
 
-    def frames(self, who: str) -> list[bytes]:
+    def frames(self, side: str) -> list[bytes]:
         """Return the frames that the ``dialer`` or the ``listener`` has sent so far."""
-        data, frames, at = bytes(self._said[who]), [], 0
+        data, frames, at = bytes(self._said[side]), [], 0
         while at + 4 <= len(data):
             (length,) = struct.unpack_from("<I", data, at)
             at += 4
