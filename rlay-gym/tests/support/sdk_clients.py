@@ -29,10 +29,6 @@ class Client:
     """``None``: it is RLay's own library, whose reading of the vectors ``rlay-core`` tests."""
     transports: tuple[str, ...] = ("tcp",)
     """The schemes of the addresses that the game takes."""
-    sessions: int = 3
-    """How many sessions its game can host at a time: 1, or 3, which are as many as tests have."""
-    judged_sessions: int = 3
-    """How many sessions it has where it dials the judge, which takes one after another."""
     judged_timeout: float = 3.0
     """How long the judge waits for an answer, in seconds."""
     steps: int = 1000
@@ -84,8 +80,6 @@ CLIENTS = [
         "matlab",
         (*OCTAVE, "game"),
         (*OCTAVE, "vectors"),
-        sessions=1,
-        judged_sessions=1,
         judged_timeout=10.0,
         resets=False,
     ),

@@ -1,5 +1,5 @@
 classdef Backend < handle
-%BACKEND What rlay.ServerBackend and rlay.ClientBackend have in common: the loop that serves one session.
+%BACKEND What rlay.ServerBackend and rlay.ClientBackend have in common: the loop that serves the sessions.
   properties
     address
     options
@@ -9,19 +9,14 @@ classdef Backend < handle
     make
     host
     port
-    session = []
+    sessions = {} % that are not over
     links = {} % connections and their sockets
-    env = [] % while it is open
-    isPolled = false % whether the environment has no step
     turns = {} % of the poll form
     said = {} % lines of the log, and how often each was logged
     times = []
   end
   methods
     function self = Backend(make, address, varargin)
-      if exist('OCTAVE_VERSION', 'builtin')
-        pkg('load', 'instrument-control');
-      end
       if ~isa(make, 'function_handle')
         error('rlay:usage', 'a backend takes a function that makes an environment');
       end
@@ -58,20 +53,29 @@ classdef Backend < handle
     function pump(self, timeout)
       %PUMP Moves bytes, and answers what can be answered; waits for at most so many seconds if there is nothing to do.
       self.tick();
-      self.connect();
-      [timeout, isReady] = self.wait(timeout);
-      for i = find(isReady)
-        link = self.links{i};
-        link.connection.receive(link.channel.receive(timeout));
+      again = self.connect();
+      links = self.links;
+      if any(cellfun(@(link) link.isTimed(), links))
+        timeout = min(timeout, 0.2);
+      end
+      readers = links(cellfun(@(link) link.wantsToRead(), links));
+      writers = links(cellfun(@(link) link.wantsToWrite(), links));
+      [isReadable, isWritable] = rlay.waitFor(self.listening(), channels(readers), channels(writers), ...
+        max(min(timeout, again - rlay.clock()), 0));
+      for link = writers(isWritable)
+        if link{1}.channel.isConnecting
+          link{1}.channel.connect();
+        end
+      end
+      for link = readers(isReadable)
+        link{1}.connection.receive(link{1}.channel.receive());
       end
       self.settle();
     end
     function close(self)
-      %CLOSE Admits no agent any more, ends the session, and closes its environment.
+      %CLOSE Admits no agent any more, ends the sessions, and closes their environments.
       self.isClosed = true;
-      if ~isempty(self.session)
-        self.session.goodbye(0, '');
-      end
+      cellfun(@(session) session.goodbye(0, ''), self.sessions);
       self.settle();
       ends = rlay.clock() + 1;
       while ~isempty(self.links) && rlay.clock() < ends
@@ -81,8 +85,13 @@ classdef Backend < handle
   end
 
   methods (Access = protected)
-    function connect(~)
-      % Adds a link, if it is time and there is a peer. Each backend has its own.
+    function again = connect(~)
+      % Adds a link where it is time and there is a peer; returns when to look again. Each backend has its own.
+      again = Inf;
+    end
+    function listener = listening(~)
+      % What to wait for new peers at, if anything.
+      listener = [];
     end
     function ended(~, ~)
       % A link has ended.
@@ -90,36 +99,27 @@ classdef Backend < handle
     function tick(~)
       % What else has its time.
     end
-    function [left, isReady] = wait(self, timeout)
-      % Waits until there is something to do; returns for how long the links have to wait themselves, and which to read.
-      left = timeout;
-      isReady = true(1, numel(self.links));
-      if isempty(self.links)
-        pause(min(timeout, 0.01));
-      end
-    end
     function settle(self)
-      % Serves the session, sends what it says, and forgets what has ended.
-      if ~isempty(self.session)
-        self.serve();
+      % Serves the sessions, sends what they say, and forgets what has ended. An environment may close the backend.
+      sessions = self.sessions;
+      for i = 1:numel(sessions)
+        self.serve(sessions{i});
       end
-      isOver = false(1, numel(self.links));
-      for i = 1:numel(self.links)
-        self.links{i}.settle();
-        isOver(i) = self.links{i}.isOver;
-      end
+      cellfun(@(link) link.settle(), self.links);
+      isOver = cellfun(@(link) link.isOver, self.links);
       gone = self.links(isOver);
       self.links = self.links(~isOver);
       for i = 1:numel(gone)
-        self.ended(gone{i}.connection);
+        self.ended(gone{i});
       end
-      if ~isempty(self.session) && self.session.isOver
-        self.sessionOver();
+      isOver = cellfun(@(session) session.isOver, self.sessions);
+      gone = self.sessions(isOver);
+      self.sessions = self.sessions(~isOver);
+      for i = 1:numel(gone)
+        self.sessionOver(gone{i});
       end
     end
-    function sessionOver(self)
-      session = self.session;
-      self.session = [];
+    function sessionOver(self, session)
       self.tryToCloseEnv(session);
       why = '';
       if ~isempty(session.failure)
@@ -162,14 +162,14 @@ classdef Backend < handle
   end
 
   methods (Access = private)
-    function serve(self)
-      % Asks the environment what the agent wants.
-      session = self.session; % an environment may close the backend
+    function serve(self, session)
+      % Asks the environment of a session what its agent wants.
       turn = session.nextTurn();
       while ~isempty(turn)
-        if ~isempty(self.env) && self.isPolled
+        if session.isPolled
           if strcmp(turn.kind, 'close')
-            self.env = [];
+            session.openEnv = [];
+            session.isPolled = false;
           end
           self.turns{end + 1} = turn;
         else
@@ -179,7 +179,7 @@ classdef Backend < handle
       end
     end
     function answer(self, session, turn)
-      env = self.env;
+      env = session.openEnv;
       try
         switch turn.kind
           case 'make'
@@ -187,9 +187,9 @@ classdef Backend < handle
             if isnumeric(made) || islogical(made) || ischar(made) || iscell(made) || isa(made, 'function_handle')
               error('rlay:usage', 'an environment is an object or a struct');
             end
-            self.env = made;
-            self.isPolled = ~rlay.has(self.env, 'step');
-            turn.reply(self.env);
+            session.isPolled = ~rlay.has(made, 'step');
+            session.openEnv = made;
+            turn.reply(made);
             self.say('an agent joined');
           case 'reset'
             [observation, info] = env.reset(turn.seed, turn.options);
@@ -223,18 +223,21 @@ classdef Backend < handle
       end
     end
     function closeEnv(self, session)
-      env = self.env;
-      self.env = [];
-      if isempty(env)
-        return
-      end
-      if self.isPolled
+      env = session.openEnv;
+      isPolled = session.isPolled;
+      session.openEnv = [];
+      session.isPolled = false;
+      if isPolled
         self.turns{end + 1} = rlay.Turn(session, 0, 'close');
-      elseif rlay.has(env, 'close')
+      elseif ~isempty(env) && rlay.has(env, 'close')
         env.close();
       end
     end
   end
+end
+
+function found = channels(links)
+  found = cellfun(@(link) link.channel, links, 'UniformOutput', false);
 end
 
 function [host, port] = parseAddress(text)

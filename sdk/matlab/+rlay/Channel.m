@@ -1,63 +1,89 @@
 classdef Channel < handle
-%CHANNEL A connected socket.
-%   kind is 'client' (a tcpclient of MATLAB, or of Octave's package instrument-control), 'server' (a tcpserver of
-%   MATLAB, which cannot end the connection that it has) or 'descriptor' (of Octave's package sockets).
+%CHANNEL A socket of one connection, which never waits, except that write and tcpclient do in MATLAB.
+%   kind is 'descriptor' (of Octave's package sockets), 'client' (a tcpclient of MATLAB) or 'server' (a tcpserver of
+%   MATLAB, which cannot end the connection that it has).
   properties
-    isLost = false
     kind
+    isConnecting = false
+    isLost = false
+    failure = '' % why it could not be connected
   end
   properties (Access = private)
     socket
-    isOctave
+    place % what it dials
   end
   methods
-    function self = Channel(socket, kind)
+    function self = Channel(socket, kind, place)
       self.socket = socket;
       self.kind = kind;
-      self.isOctave = exist('OCTAVE_VERSION', 'builtin') ~= 0;
       if strcmp(kind, 'descriptor')
         setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+      end
+      if nargin > 2
+        self.place = place;
+        self.isConnecting = true;
+        self.connect();
       end
     end
     function number = descriptor(self)
       number = self.socket;
     end
-    function bytes = receive(self, timeout)
-      %RECEIVE What has arrived; waits for at most so many seconds if that is nothing. Sets isLost at the end.
+    function connect(self)
+      %CONNECT Goes on to connect, where isConnecting says that this is under way.
+      try
+        connect(self.socket, self.place);
+        self.isConnecting = false;
+      catch err
+        % The package raises an error for each outcome. On Linux 115 and 114 say that it takes time, and 106 that it is
+        % done.
+        code = regexp(err.message, 'error (\d+)', 'tokens', 'once');
+        if isempty(code) || ~any(str2double(code{1}) == [106 114 115])
+          self.fail(err.message);
+        elseif strcmp(code{1}, '106')
+          self.isConnecting = false;
+        end
+      end
+    end
+    function fail(self, why)
+      %FAIL Gives up to connect.
+      self.isConnecting = false;
+      self.isLost = true;
+      self.failure = why;
+    end
+    function yes = isReadable(self)
+      %ISREADABLE Whether receive() has something to tell; of MATLAB's sockets, which cannot be waited for.
+      try
+        yes = self.socket.NumBytesAvailable > 0 || (strcmp(self.kind, 'server') && ~self.socket.Connected);
+      catch
+        yes = true;
+      end
+    end
+    function bytes = receive(self)
+      %RECEIVE What has arrived, where there is something. Sets isLost at the end.
       bytes = zeros(1, 0, 'uint8');
       try
         if strcmp(self.kind, 'descriptor')
-          if select(self.socket + 1, self.socket, [], [], timeout) > 0
-            [bytes, n] = recv(self.socket, 65536, MSG_DONTWAIT);
-            self.isLost = n <= 0;
-            bytes = reshape(uint8(bytes), 1, []);
+          [bytes, n] = recv(self.socket, 65536, MSG_DONTWAIT);
+        else
+          n = double(self.socket.NumBytesAvailable);
+          if n > 0
+            bytes = read(self.socket, n, 'uint8');
           end
-          return
         end
-        n = self.socket.NumBytesAvailable;
-        if n == 0
-          bytes = self.wait(timeout);
-          n = self.socket.NumBytesAvailable;
-        end
-        if n > 0
-          bytes = [bytes reshape(uint8(read(self.socket, double(n), 'uint8')), 1, [])];
-        end
-        self.isLost = isempty(bytes) && strcmp(self.kind, 'server') && ~self.socket.Connected;
+        bytes = reshape(uint8(bytes), 1, []);
+        self.isLost = n <= 0;
       catch
         self.isLost = true;
       end
     end
     function rest = send(self, bytes)
       %SEND Sends what the peer takes now, and returns the rest. Sets isLost where that fails.
-      %   Only a descriptor can tell that a peer takes nothing; other sockets wait until all is sent.
       at = 1;
       try
         while at <= numel(bytes)
-          if ~self.isOctave
+          if ~strcmp(self.kind, 'descriptor')
             write(self.socket, bytes, 'uint8');
             n = numel(bytes);
-          elseif ~strcmp(self.kind, 'descriptor')
-            n = write(self.socket, bytes(at:end));
           elseif select(self.socket + 1, [], self.socket, [], 0) > 0
             % In pieces, for each call copies what it is given.
             n = send(self.socket, bytes(at:min(at + 65535, end)), MSG_DONTWAIT);
@@ -82,20 +108,34 @@ classdef Channel < handle
       self.socket = [];
     end
   end
-  methods (Access = private)
-    function bytes = wait(self, timeout)
-      if self.isOctave
-        % Octave's read returns what is there when the time is over, and only the next one fails where the connection
-        % has ended meanwhile: so the time is short.
-        self.socket.Timeout = max(min(timeout, 0.05), 0.001);
-        bytes = reshape(read(self.socket, 1), 1, []);
-        return
-      end
-      bytes = zeros(1, 0, 'uint8');
-      started = tic();
-      while self.socket.NumBytesAvailable == 0 && toc(started) < timeout
-        pause(0.001);
+  methods (Static)
+    function self = dial(host, port)
+      %DIAL A channel to a listener. Octave on Linux connects while the program does other things.
+      try
+        if exist('OCTAVE_VERSION', 'builtin') == 0
+          socket = tcpclient(host, port, 'ConnectTimeout', 5, 'EnableTransferDelay', false);
+          self = rlay.Channel(socket, 'client');
+          return
+        end
+        self = dialDescriptor(host, port);
+      catch err
+        self = rlay.Channel([], 'client');
+        self.fail(err.message);
       end
     end
   end
+end
+
+function channel = dialDescriptor(host, port)
+  pkg('load', 'sockets');
+  found = gethostbyname(host);
+  if isempty(found)
+    error('rlay:address', 'no host %s, or none with an IPv4 address', host);
+  end
+  flags = 0;
+  if ~isempty(strfind(computer(), 'linux')) %#ok<STREMP>
+    flags = 2048; % SOCK_NONBLOCK, which only Linux has with this number
+  end
+  place = struct('addr', strtrim(found(1, :)), 'port', port);
+  channel = rlay.Channel(socket(AF_INET, SOCK_STREAM + flags, 0), 'descriptor', place);
 end

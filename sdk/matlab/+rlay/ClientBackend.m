@@ -2,22 +2,21 @@ classdef ClientBackend < rlay.Backend
 %CLIENTBACKEND Dials rlay.ServerEnv, and again after each session.
 %   rlay.ClientBackend(@make, 'tcp://127.0.0.1:5005').run()
 %   make(wanted) returns the environment; wanted is a struct of envId, kwargs and renderMode. A program that an agent
-%   has launched gives '' for the address. Options follow as names and values, see rlay.options. run and poll raise an
-%   error where trying again is pointless: another token, another release, no RLay there.
+%   has launched gives '' for the address. Options follow as names and values, see rlay.options. One session waits for
+%   an agent, and up to maxSessions play. run and poll raise an error where trying again is pointless: another token,
+%   another release, no RLay there.
 %
 %   An environment is an object or a struct of function handles with observationSpace, actionSpace,
 %   [observation, info] = reset(seed, options) and
 %   [observation, reward, terminated, truncated, info] = step(action), and may have metadata, details (struct of
 %   rewardThreshold, nondeterministic, maxEpisodeSteps), render() and close(). Without step it is served by poll().
   properties (Access = private)
+    dialers = {} % one of each session
     isLaunched
     hasDialed = false
     failures = 0 % how many sessions in a row came to nothing
-    dialAt = 0
-    dialPause = 0.02
-    lossPause = 0
-    receivedBefore = uint64(0)
-    giveUpAt = 0
+    dialAt = 0 % when the next session may be dialed for
+    problem = [] % why it is pointless to try again
   end
   methods
     function self = ClientBackend(make, address, varargin)
@@ -33,56 +32,67 @@ classdef ClientBackend < rlay.Backend
     end
   end
   methods (Access = protected)
-    function connect(self)
-      if ~isempty(self.links) || self.isClosed || rlay.clock() < self.dialAt
+    function again = connect(self)
+      now = rlay.clock();
+      again = Inf;
+      if self.isClosed
         return
       end
-      if isempty(self.session)
-        self.session = rlay.EnvSession(self.options);
-        self.dialPause = 0.02;
-        self.lossPause = 0;
-        self.receivedBefore = intmax('uint64');
-      end
-      try
-        if exist('OCTAVE_VERSION', 'builtin')
-          socket = tcpclient(self.host, self.port);
-        else
-          socket = tcpclient(self.host, self.port, 'ConnectTimeout', 5, 'EnableTransferDelay', false);
+      self.dialers = self.dialers(~cellfun(@(dialer) dialer.session.isOver, self.dialers));
+      isSpare = cellfun(@(session) isempty(session.env), self.sessions);
+      if ~any(isSpare) && numel(self.sessions) < self.options.maxSessions
+        again = self.dialAt;
+        if now >= self.dialAt
+          dialer = rlay.Dialer(self.options);
+          self.dialers{end + 1} = dialer;
+          self.sessions{end + 1} = dialer.session;
         end
-      catch err
-        isRefused = ~isempty(strfind(err.message, 'refused')); %#ok<STREMP>
-        self.failed(rlay.failure(10, err.message), isRefused);
-        return
       end
-      self.links{1} = rlay.Link(self.session.dial(), rlay.Channel(socket, 'client'));
+      for i = 1:numel(self.dialers)
+        dialer = self.dialers{i};
+        if isempty(dialer.link) && now >= dialer.dialAt
+          self.links{end + 1} = dialer.dial(self.host, self.port);
+        elseif isempty(dialer.link)
+          again = min(again, dialer.dialAt);
+        end
+      end
     end
-    function ended(self, connection)
-      session = self.session;
-      if isempty(session) || session.isOver
+    function ended(self, link)
+      dialer = link.dialer;
+      dialer.link = [];
+      session = dialer.session;
+      connection = link.connection;
+      if session.isOver
+        return
+      elseif connection.isOpen
+        dialer.lost();
         return
       end
-      if ~connection.isOpen
-        self.failed(connection.failure, false);
+      failure = connection.failure;
+      code = rlay.codeOf(failure);
+      isPointless = any(code == [7 13]);
+      isRefused = ~isempty(regexp(link.channel.failure, 'refused|error 111', 'once'));
+      if session.isLost
+        if isPointless || (isRefused && isempty(self.options.reconnectTimeout)) || dialer.isLate()
+          session.finish(failure);
+          return
+        end
+      elseif isPointless || ~any(code == [5 10])
+        session.finish(failure);
+        self.isClosed = true;
+        self.problem = failure;
         return
+      elseif self.isLaunched && self.hasDialed && isRefused
+        session.finish([]);
+        self.isClosed = true;
+        return
+      elseif dialer.pause > 0.5
+        self.log(['no agent takes the session yet: ' failure.message]);
       end
-      % Connections that bring nothing but a Welcome are not made without a pause.
-      if session.received == self.receivedBefore
-        self.lossPause = longer(self.lossPause);
-      else
-        self.lossPause = 0;
-      end
-      self.receivedBefore = session.received;
-      self.dialPause = 0.02;
-      self.dialAt = rlay.clock() + self.lossPause;
-      timeout = self.options.reconnectTimeout;
-      if isempty(timeout)
-        timeout = 30;
-      end
-      self.giveUpAt = rlay.clock() + timeout;
+      dialer.refused();
     end
-    function sessionOver(self)
-      session = self.session;
-      sessionOver@rlay.Backend(self);
+    function sessionOver(self, session)
+      sessionOver@rlay.Backend(self, session);
       self.hasDialed = self.hasDialed || session.received > 0;
       if session.steps > 0 || isempty(session.failure)
         self.failures = 0;
@@ -91,37 +101,13 @@ classdef ClientBackend < rlay.Backend
       end
       self.dialAt = rlay.clock() + min(0.02 * 2 ^ max(self.failures - 1, 0), 5);
     end
-  end
-  methods (Access = private)
-    function failed(self, failure, isRefused)
-      % Goes on after an attempt to connect and to shake hands has failed.
-      session = self.session;
-      code = rlay.codeOf(failure);
-      isPointless = any(code == [7 13]);
-      now = rlay.clock();
-      if session.isLost
-        if isPointless || (isRefused && isempty(self.options.reconnectTimeout)) || now > self.giveUpAt
-          session.finish(failure);
-          return
-        end
-      elseif isPointless || ~any(code == [5 10])
-        session.finish(failure);
-        self.session = [];
-        self.isClosed = true;
-        error(failure.identifier, '%s', failure.message);
-      elseif self.isLaunched && self.hasDialed && isRefused
-        session.finish([]);
-        self.isClosed = true;
-        return
-      elseif self.dialPause > 0.5
-        self.log(['no agent takes the session yet: ' failure.message]);
+    function settle(self)
+      settle@rlay.Backend(self);
+      problem = self.problem;
+      if ~isempty(problem)
+        self.problem = [];
+        error(problem.identifier, '%s', problem.message);
       end
-      self.dialAt = now + self.dialPause;
-      self.dialPause = longer(self.dialPause);
     end
   end
-end
-
-function pause = longer(pause)
-  pause = min(max(2 * pause, 0.02), 1);
 end

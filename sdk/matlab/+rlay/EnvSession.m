@@ -5,7 +5,7 @@ classdef EnvSession < handle
 %   isOver: the session has ended, because of failure (struct of identifier and message) if not in order.
   properties
     options
-    env = []
+    env = [] % what Make was answered with, for its spaces
     renderMode = []
     steps = 0
     hasBegun = false % whether the agent has asked for an environment
@@ -15,6 +15,8 @@ classdef EnvSession < handle
     lostAt = 0
     failure = []
     turn = [] % the request that owes an answer
+    openEnv = [] % the environment, until the backend has closed it
+    isPolled = false % whether openEnv is asked by poll()
     ticket = []
     limit = [] % of frames, in bytes
     received = uint64(0)

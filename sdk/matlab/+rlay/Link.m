@@ -3,12 +3,13 @@ classdef Link < handle
   properties
     connection
     channel
-    deadline
-    endsAt = Inf
+    dialer = [] % the rlay.Dialer that has made it
     isOver = false
-    unsent = zeros(1, 0, 'uint8')
   end
   properties (Access = private)
+    deadline
+    endsAt = Inf
+    unsent = zeros(1, 0, 'uint8')
     stuckSince = Inf % since when the peer takes nothing although there is something for it
   end
   methods
@@ -17,11 +18,33 @@ classdef Link < handle
       self.channel = channel;
       self.deadline = rlay.clock() + 5;
     end
+    function yes = wantsToRead(self)
+      % Does not read from a peer that does not read, else its answers would fill the memory.
+      isStuck = ~isempty(self.unsent) && ~self.connection.isFinished;
+      yes = ~self.channel.isConnecting && ~self.channel.isLost && ~isStuck;
+    end
+    function yes = wantsToWrite(self)
+      yes = ~self.channel.isLost && (self.channel.isConnecting || ~isempty(self.unsent));
+    end
+    function yes = isTimed(self)
+      %ISTIMED Whether its time may be over soon.
+      yes = ~self.connection.isOpen || self.connection.isFinished;
+    end
     function settle(self)
       %SETTLE Sends what there is, and closes the channel where the connection has ended.
       connection = self.connection;
+      channel = self.channel;
       now = rlay.clock();
-      self.write(now);
+      if channel.isConnecting && now > self.deadline
+        channel.fail('connecting took too long');
+      end
+      if ~isempty(channel.failure)
+        connection.abort(rlay.failure(10, channel.failure));
+      elseif channel.isConnecting
+        return
+      else
+        self.write(now);
+      end
       if connection.isShaking() && now > self.deadline
         connection.abort(rlay.failure(10, 'the handshake took too long'));
       end
@@ -30,12 +53,12 @@ classdef Link < handle
         % last.
         self.endsAt = now + 1;
       end
-      if self.channel.isLost
+      if channel.isLost
         connection.lost();
       end
-      isDone = (connection.isAborted || now > self.endsAt) && ~strcmp(self.channel.kind, 'server');
-      if self.channel.isLost || isDone
-        self.channel.close();
+      isDone = (connection.isAborted || now > self.endsAt) && ~strcmp(channel.kind, 'server');
+      if channel.isLost || isDone
+        channel.close();
         self.isOver = true;
       end
     end

@@ -22,6 +22,7 @@ classdef Listener < handle
       pkg('load', 'sockets');
       if port == 0
         % The package cannot tell which port the system has chosen.
+        pkg('load', 'instrument-control');
         free = tcpserver(host, 0);
         port = free.ServerPort;
         clear free
@@ -39,27 +40,18 @@ classdef Listener < handle
       end
       self.port = double(port);
     end
-    function [left, isReady] = wait(self, readers, writers, timeout)
-      %WAIT Waits until there is something to accept, something that readers receive, or until a writer can send.
-      %   Returns for how long channels have to wait themselves, and which readers may have received something.
-      left = timeout;
-      isReady = true(1, numel(readers));
-      if self.isOctave
-        reading = cellfun(@(channel) channel.descriptor(), readers);
-        writing = cellfun(@(channel) channel.descriptor(), writers);
-        watched = [self.server reading(:).'];
-        [n, readable] = select(max([watched writing(:).']) + 1, watched, writing, [], timeout);
-        isReady = n > 0 & ismember(reading, readable);
-        left = 0;
-      elseif isempty(readers)
-        pause(min(timeout, 0.01));
-      end
+    function number = descriptor(self)
+      number = self.server;
+    end
+    function yes = hasPeer(self)
+      %HASPEER Whether there is something to accept; of MATLAB's tcpserver, which cannot be waited for.
+      yes = self.server.Connected && ~self.isAccepted;
     end
     function channel = accept(self)
       %ACCEPT The channel of the next peer, or [] if there is none.
       channel = [];
       if ~self.isOctave
-        isNew = self.server.Connected && ~self.isAccepted;
+        isNew = self.hasPeer();
         self.isAccepted = self.server.Connected;
         if isNew
           channel = rlay.Channel(self.server, 'server');

@@ -1,14 +1,17 @@
 classdef ServerBackend < rlay.Backend
-%SERVERBACKEND Listens for rlay.ClientEnv, one agent after another.
+%SERVERBACKEND Listens for rlay.ClientEnv, and hosts what make returns for each agent.
 %   rlay.ServerBackend(@make, 'tcp://127.0.0.1:5005').run()
 %   make and options are those of rlay.ClientBackend. With port 0, address has the real port from then on. Other
-%   machines can dial only if there is a token.
+%   machines can dial only if there is a token. In MATLAB, whose tcpserver has one connection, maxSessions is 1.
   properties (Access = private)
     listener
   end
   methods
     function self = ServerBackend(make, address, varargin)
       self = self@rlay.Backend(make, address, varargin{:});
+      if exist('OCTAVE_VERSION', 'builtin') == 0 && self.options.maxSessions > 1
+        error('rlay:usage', 'MATLAB listens for one session at a time; start several programs, or dial');
+      end
       isLoopback = ~isempty(regexp(self.host, '^(localhost|::1|127(\.\d+){3})$', 'once'));
       if ~isLoopback && isempty(self.options.token)
         error('rlay:address', ...
@@ -24,29 +27,34 @@ classdef ServerBackend < rlay.Backend
     function session = find(self, ticket)
       %FIND The session of this ticket, or [].
       session = [];
-      if ~isempty(self.session) && ~self.session.isOver && ~isempty(self.session.ticket)
-        mine = self.session.ticket;
-        if numel(mine) == numel(ticket) && sum(bitxor(mine, ticket)) == 0
-          session = self.session;
+      for i = 1:numel(self.sessions)
+        mine = self.sessions{i}.ticket;
+        if ~self.sessions{i}.isOver && ~isempty(mine) && numel(mine) == numel(ticket) && ~any(bitxor(mine, ticket))
+          session = self.sessions{i};
         end
       end
     end
     function session = admit(self)
       %ADMIT A new session, or [] if there is no room.
-      %   Makes room where the session has not begun in the time of a handshake, or has lost its agent.
+      %   Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest.
       session = [];
-      if ~isempty(self.session)
-        if ~self.session.hasBegun && rlay.clock() - self.session.since > 5
-          self.session.goodbye(5, 'another agent waits');
-        elseif self.session.isLost
-          self.session.finish(rlay.failure(10, 'the agent was away when another one came'));
-        elseif ~self.session.isOver
+      others = self.sessions(~cellfun(@(other) other.isOver, self.sessions));
+      if numel(others) >= self.options.maxSessions
+        now = rlay.clock();
+        isIdle = cellfun(@(other) ~other.hasBegun && now - other.since > 5, others);
+        lostAt = cellfun(@(other) other.lostAt, others);
+        lostAt(~cellfun(@(other) other.isLost, others)) = Inf;
+        [first, longest] = min(lostAt);
+        if any(isIdle)
+          others{find(isIdle, 1)}.goodbye(5, 'another agent waits');
+        elseif ~isinf(first)
+          others{longest}.finish(rlay.failure(10, 'the agent was away when another one came'));
+        else
           return
         end
-        self.sessionOver();
       end
       session = rlay.EnvSession(self.options);
-      self.session = session;
+      self.sessions{end + 1} = session;
     end
     function close(self)
       self.listener.close();
@@ -54,10 +62,12 @@ classdef ServerBackend < rlay.Backend
     end
   end
   methods (Access = protected)
-    function connect(self)
+    function again = connect(self)
+      again = Inf;
       fresh = {};
+      most = min(self.options.maxSessions + 128, 900); % of descriptors, of which select takes those below 1024
       % Peers that say nothing are not to take every descriptor. So few at a time are read before others displace them.
-      while ~self.isClosed && numel(fresh) < 32 && numel(self.links) + numel(fresh) <= 128
+      while ~self.isClosed && numel(fresh) < 32 && numel(self.links) + numel(fresh) < most
         channel = self.listener.accept();
         if isempty(channel)
           break
@@ -74,23 +84,14 @@ classdef ServerBackend < rlay.Backend
       end
       self.links = [self.links fresh];
     end
-    function [left, isReady] = wait(self, timeout)
-      isReady = true(1, numel(self.links));
-      if self.isClosed
-        left = timeout;
-        return
+    function listener = listening(self)
+      listener = [];
+      if ~self.isClosed
+        listener = self.listener;
       end
-      channels = cellfun(@(link) link.channel, self.links, 'UniformOutput', false);
-      % Does not read from a peer that does not read, else its answers would fill the memory.
-      isStuck = cellfun(@(link) ~isempty(link.unsent) && ~link.connection.isFinished, self.links);
-      if any(cellfun(@(link) ~link.connection.isOpen || link.connection.isFinished, self.links))
-        % Their time may be over sooner.
-        timeout = min(timeout, 0.2);
-      end
-      isReady(isStuck) = false;
-      [left, isReady(~isStuck)] = self.listener.wait(channels(~isStuck), channels(isStuck), timeout);
     end
-    function ended(self, connection)
+    function ended(self, link)
+      connection = link.connection;
       if ~connection.isOpen && ~isempty(connection.failure) && ~strcmp(connection.failure.identifier, 'rlay:lost')
         self.log(['refused a peer: ' connection.failure.message]);
       end
@@ -100,9 +101,11 @@ classdef ServerBackend < rlay.Backend
       if isempty(timeout)
         timeout = 30;
       end
-      session = self.session;
-      if ~isempty(session) && session.isLost && rlay.clock() - session.lostAt > timeout
-        session.finish(rlay.failure(10, 'the agent did not come back'));
+      for i = 1:numel(self.sessions)
+        session = self.sessions{i};
+        if session.isLost && rlay.clock() - session.lostAt > timeout
+          session.finish(rlay.failure(10, 'the agent did not come back'));
+        end
       end
     end
   end

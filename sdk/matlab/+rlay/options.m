@@ -1,13 +1,14 @@
 function made = options(varargin)
 %OPTIONS Options of a backend, as names and values: rlay.options('kwargs', {'size'}, 'token', 'an example of a token').
 %   token             a secret that both ends know; the environment variable RLAY_TOKEN unless given
+%   maxSessions       how many agents play at a time; 1
 %   maxFrame          longest frame that is accepted, in bytes; 2^26
 %   reconnectTimeout  for how many seconds a session outlives its connection; 30. If it is given, a dialer also tries
 %                     again where the connection is refused
 %   kwargs            names of the keyword arguments that agents may give, a cell of texts
 %   exactTypes        whether values are given as they are, instead of plain ones; false
 %   log               function that takes each line of the log; standard error
-  made = struct('token', getenv('RLAY_TOKEN'), 'maxFrame', 2^26, 'reconnectTimeout', [], 'kwargs', {{}}, ...
+  made = struct('token', getenv('RLAY_TOKEN'), 'maxSessions', 1, 'maxFrame', 2^26, 'reconnectTimeout', [], 'kwargs', {{}}, ...
     'exactTypes', false, 'log', @(text) fprintf(2, 'rlay: %s\n', text));
   if mod(nargin, 2) ~= 0
     error('rlay:usage', 'options are names, each with a value behind it');
@@ -32,6 +33,10 @@ function made = options(varargin)
   end
   if ~isempty(made.token) && numel(visible) < 8
     error('rlay:usage', 'the token, of token or RLAY_TOKEN, has less than eight visible characters');
+  end
+  rlay.checkIntegers(made.maxSessions, 1, 'maxSessions');
+  if ~isscalar(made.maxSessions)
+    error('rlay:usage', 'maxSessions is a number from 1');
   end
   rlay.checkIntegers(made.maxFrame, 65536, 'maxFrame');
   if ~isscalar(made.maxFrame) || made.maxFrame > 2^32 - 2

@@ -1,10 +1,11 @@
 function game(varargin)
-%GAME The program `game` of sdk/tests/GAME.md: hosts the environments Drift and Echo, one session at a time.
+%GAME The program `game` of sdk/tests/GAME.md: hosts the environments Drift and Echo.
   given = struct('dial', '', 'listen', '', 'sessions', '1');
   for i = 1:2:nargin
     given.(strrep(varargin{i}, '--', '')) = varargin{i + 1};
   end
-  options = rlay.options('kwargs', {'case'}, 'exactTypes', true);
+  options = rlay.options('kwargs', {'case'}, 'exactTypes', true, ...
+    'maxSessions', str2double(given.sessions));
   if isempty(given.listen)
     host = rlay.ClientBackend(@make, given.dial, options);
   else

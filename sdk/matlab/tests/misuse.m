@@ -100,6 +100,9 @@ function mistakeOptions()
   for n = {-1, Inf, NaN, 2^32, '1'}
     refuses('maxFrame', @() rlay.options('maxFrame', n{1}));
   end
+  for n = {0, 1.5, Inf, [1 2], '1'}
+    refuses('maxSessions', @() rlay.options('maxSessions', n{1}));
+  end
   for n = {-1, NaN, '1'}
     refuses('reconnectTimeout', @() rlay.options('reconnectTimeout', n{1}));
   end
