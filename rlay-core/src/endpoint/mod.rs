@@ -32,10 +32,12 @@ pub use connect::{
 };
 pub use history::History;
 pub use hosts::client_backend::ClientBackend;
-pub use hosts::polled::{PolledEnv, RawPoll, RawTurn, Turn};
+pub use hosts::polled_env::PolledEnv;
 pub use hosts::polled_vector_env::PolledVectorEnv;
+pub use hosts::raw_poll::RawPoll;
 pub use hosts::server_backend::ServerBackend;
 pub use hosts::session_pool::{HostedSession, SessionPool};
+pub use hosts::turn::{RawTurn, Turn};
 pub use hosts::{
     host::{Factory, Host, Turn as HostTurn},
     host_loop::serve,

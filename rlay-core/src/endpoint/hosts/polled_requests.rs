@@ -2,7 +2,7 @@
 
 use smallvec::smallvec;
 
-use super::polled::RawTurn;
+use super::turn::RawTurn;
 use crate::{
     error::{Error, ErrorKind, Result},
     frame::{Frame, Pool},

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::polled::{RawPoll, Turn, spec_of, typed};
+use super::{
+    polled_env::{spec_of, typed},
+    raw_poll::RawPoll,
+    turn::Turn,
+};
 use crate::{
     endpoint::{accept::acceptor::Acceptor, options::HostOptions, wait::Wait},
     env::{Metadata, ResetResult, StepResult},

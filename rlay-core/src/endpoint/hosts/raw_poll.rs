@@ -1,37 +1,34 @@
-//! The poll form of ClientBackend, for an engine whose own loop must never block.
+//! A session that an engine's loop polls, below typed spaces.
 
 use std::{
-    sync::{Arc, mpsc},
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
+    agent_search::{AgentSearch, News, Origin},
     host_core::{HostCore, Request, check_render_mode},
     host_loop::waiting_for_agent,
     polled_requests::{PolledRequest, PolledRequests},
+    turn::RawTurn,
 };
 use crate::{
     address::Address,
-    bridge::{refuse_inside_tokio, timeout},
-    cancel_token::CancelToken,
+    bridge::refuse_inside_tokio,
     endpoint::{
         accept::acceptor::Acceptor,
         connect::connection::Connection,
-        connect::dial::{dial, dial_next},
         history::{FIRST_PAUSE, History},
         options::HostOptions,
         wait::{Notice, Wait, absent_after},
     },
-    env::{Metadata, ResetResult, StepResult},
-    error::{EnvFailure, Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     frame::Frame,
-    host::{Outcome, check_frame, no_render_mode, of_action, small_seed, write_info, write_observation},
+    host::{Outcome, no_render_mode},
     offers::Offers,
     session::{Call, received::Received},
-    space::Space,
-    value::{Map, Value},
-    wire::{Access, Attribute, AutoresetMode, Goodbye, Make, Role, Seed, Spec},
+    value::Value,
+    wire::{Goodbye, Make, Spec},
 };
 
 /// How long it may take to tell an agent that it broke the protocol, or to close after it has said goodbye.
@@ -39,65 +36,6 @@ const LAST_WORD: Duration = Duration::from_millis(200);
 /// So many requests that the engine does not learn of are answered in a turn, whatever its deadline: the next turn is
 /// soon.
 const ROUNDS: usize = 16;
-/// The deadline of callers that give none.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// What comes of dialing in the background.
-enum Dialed {
-    /// Something to tell people: a warning, or not.
-    Notice(bool, String),
-    Done(Result<Box<Connection>>),
-}
-
-/// What the agent wants of the engine; see [`PolledEnv`].
-#[derive(Debug, PartialEq)]
-pub enum Turn<A> {
-    /// Start an episode, then reply with its first observation.
-    Reset {
-        /// Gymnasium's seed.
-        seed: Option<u64>,
-        /// Gymnasium's options.
-        options: Value,
-    },
-    /// Take this action, then reply with what came of it.
-    Step(A),
-    /// Draw a frame, then reply with it.
-    Render,
-    /// Get, set or call an attribute, then reply with its value. Only those come that
-    /// [`Offers::attributes`](crate::Offers::attributes) lists.
-    Attribute {
-        /// The name.
-        name: String,
-        /// What to do with it.
-        access: Access,
-    },
-    /// The agent is gone; the next turn belongs to another.
-    Close(String),
-}
-
-/// The same below typed spaces: bytes in, bytes out. Language bindings build on it.
-#[derive(Debug)]
-pub enum RawTurn {
-    /// Make an environment, then reply with its description or with why there is none. Only a session that was told to
-    /// [ask](RawPoll::asking_make) has this turn. It says slot 0, and no slot is asked for anything else before the reply.
-    Make(Make),
-    /// Start an episode.
-    Reset {
-        /// Gymnasium's seed.
-        seed: Option<Seed>,
-        /// Gymnasium's options.
-        options: Value,
-    },
-    /// Take this action.
-    Step(Received),
-    /// Draw a frame.
-    Render,
-    /// Get, set or call an attribute.
-    Attribute(Attribute),
-    /// The agent is gone.
-    Close(String),
-}
-
 /// A session that an engine's loop polls, below typed spaces.
 #[derive(Debug)]
 pub struct RawPoll {
@@ -108,7 +46,6 @@ pub struct RawPoll {
     asks_make: bool,
     make: Asked,
     state: State,
-    cancel: CancelToken,
     /// The body of the last answer, kept until the agent has it.
     body: Vec<u8>,
     /// Whether it was admitted.
@@ -119,13 +56,6 @@ pub struct RawPoll {
     dialed: Option<Instant>,
     /// Since when the agent could have asked for something, and has not.
     unasked: Option<Instant>,
-}
-
-/// Where the connections of a session come from.
-#[derive(Debug, Clone)]
-enum Origin {
-    Dialed(Address),
-    Accepted(Arc<Acceptor>),
 }
 
 /// A request to make an environment, which the engine is to answer.
@@ -142,7 +72,7 @@ enum Asked {
 #[derive(Debug)]
 enum State {
     Idle,
-    Dialing(mpsc::Receiver<Dialed>),
+    Searching(AgentSearch),
     Open(Box<Connection>, Box<HostCore>),
 }
 
@@ -198,7 +128,6 @@ impl RawPoll {
             asks_make: false,
             make: Asked::Nothing,
             state: State::Idle,
-            cancel: CancelToken::default(),
             body: Vec::new(),
             has_begun: false,
             history: Arc::default(),
@@ -300,19 +229,19 @@ impl RawPoll {
                 }
             }
             match &mut self.state {
-                State::Idle => self.state = State::Dialing(self.find_agent()?),
-                State::Dialing(dialed) => {
-                    let news = match dialed.try_recv() {
-                        Ok(news) => Ok(news),
+                State::Idle => self.state = State::Searching(self.search()?),
+                State::Searching(search) => {
+                    let news = match search.try_next() {
+                        Some(news) => Ok(news),
                         // Most polls end here, before a wait reads the clock several times.
-                        Err(mpsc::TryRecvError::Empty) if is_over(wait)? => return Ok(None),
-                        Err(_) => await_news(dialed, wait),
+                        None if is_over(wait)? => return Ok(None),
+                        None => search.next(wait),
                     };
                     match news {
-                        Ok(Dialed::Notice(is_warning, text)) => {
+                        Ok(News::Notice(is_warning, text)) => {
                             wait.tell(if is_warning { Notice::Warning(&text) } else { Notice::Info(&text) });
                         }
-                        Ok(Dialed::Done(Ok(mut connection))) => {
+                        Ok(News::Found(Ok(mut connection))) => {
                             if matches!(self.origin, Origin::Accepted(_)) {
                                 // The channel's waits then end when its dialer has come back over another one.
                                 connection.attend(None);
@@ -327,7 +256,7 @@ impl RawPoll {
                         }
                         Err(error) if error.kind() == ErrorKind::Timeout => return Ok(None),
                         Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
-                        Ok(Dialed::Done(Err(error))) | Err(error) => {
+                        Ok(News::Found(Err(error))) | Err(error) => {
                             self.state = State::Idle;
                             self.history.came_to_nothing();
                             return Err(error);
@@ -649,14 +578,17 @@ impl RawPoll {
 
     /// Ends the session; a later [`turn`](Self::turn) dials again.
     pub fn close(&mut self) {
-        self.cancel.cancel();
         self.requests.clear();
         self.make = Asked::Nothing;
-        if let State::Open(connection, core) = &mut self.state {
-            let mut wait = Wait::new(Some(Duration::from_millis(500)));
-            let goodbye = Goodbye { code: 0, message: "the environment closed".into() };
-            if core.goodbye(&goodbye).is_ok() && connection.send(core.head(), &[], &mut wait).is_ok() {
-                let _ = connection.close(wait.deadline);
+        match &mut self.state {
+            State::Idle => {}
+            State::Searching(search) => search.cancel(),
+            State::Open(connection, core) => {
+                let mut wait = Wait::new(Some(Duration::from_millis(500)));
+                let goodbye = Goodbye { code: 0, message: "the environment closed".into() };
+                if core.goodbye(&goodbye).is_ok() && connection.send(core.head(), &[], &mut wait).is_ok() {
+                    let _ = connection.close(wait.deadline);
+                }
             }
         }
         self.state = State::Idle;
@@ -668,37 +600,15 @@ impl RawPoll {
         self.state = State::Idle;
     }
 
-    /// Looks for an agent on a thread of its own.
-    fn find_agent(&mut self) -> Result<mpsc::Receiver<Dialed>> {
-        let (sender, dialed) = mpsc::channel();
+    /// Begins to look for an agent, after the pause that is due.
+    fn search(&mut self) -> Result<AgentSearch> {
         let since = self.dialed.map_or(FIRST_PAUSE, |dialed| dialed.elapsed());
         let pause = match self.origin {
             Origin::Dialed(_) => self.history.pause().max(FIRST_PAUSE.saturating_sub(since)),
             Origin::Accepted(_) => Duration::ZERO,
         };
         self.dialed = Some(Instant::now() + pause);
-        self.cancel = CancelToken::default();
-        let (origin, options, cancel) = (self.origin.clone(), self.options.connection.clone(), self.cancel.clone());
-        let has_begun = self.has_begun;
-        let run = move || {
-            let mut notice = |notice: Notice<'_>| {
-                let (is_warning, text) = match notice {
-                    Notice::Warning(text) => (true, text),
-                    Notice::Info(text) => (false, text),
-                };
-                let _ = sender.send(Dialed::Notice(is_warning, text.to_owned()));
-            };
-            let mut wait = Wait::new(None).with_cancel(&cancel).with_notices(&mut notice);
-            let dialed = wait.sleep(pause).and_then(|()| match &origin {
-                Origin::Accepted(acceptor) => acceptor.next_repeating(&mut wait, |_| ()),
-                Origin::Dialed(address) if has_begun => dial_next(address, &options, &mut wait),
-                Origin::Dialed(address) => dial(address, Role::Env, &options, &mut wait),
-            });
-            let _ = sender.send(Dialed::Done(dialed.map(Box::new)));
-        };
-        let spawned = thread::Builder::new().name("rlay-dial".into()).spawn(run);
-        spawned.map_err(Error::no_thread)?;
-        Ok(dialed)
+        AgentSearch::begin(self.origin.clone(), self.options.connection.clone(), pause, !self.has_begun)
     }
 
     /// Sends the last answer. A peer that is gone shows at the next turn.
@@ -738,17 +648,6 @@ fn check_slots(spec: &Spec, make: &Make) -> Result<()> {
     Err(Error::new(ErrorKind::Usage, text))
 }
 
-/// What dialing has come to so far.
-fn await_news(dialed: &mpsc::Receiver<Dialed>, wait: &mut Wait<'_>) -> Result<Dialed> {
-    wait.run(|deadline| {
-        let left = deadline.map_or(LONGEST, |end| end.saturating_duration_since(Instant::now()));
-        dialed.recv_timeout(left).map_err(|why| match why {
-            mpsc::RecvTimeoutError::Timeout => timeout(),
-            mpsc::RecvTimeoutError::Disconnected => Error::new(ErrorKind::ConnectionLost, "dialing was interrupted"),
-        })
-    })
-}
-
 /// Whether the deadline of `wait` has passed; an error if something else ends it.
 fn is_over(wait: &mut Wait<'_>) -> Result<bool> {
     match wait.check_interrupts() {
@@ -761,159 +660,4 @@ impl Drop for RawPoll {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// An environment that is an engine: its own loop asks, every frame, whether the agent wants something.
-///
-/// ```no_run
-/// use rlay::{Discrete, Map, Metadata, PolledEnv, StepResult, ResetResult, Turn};
-/// use std::time::Duration;
-///
-/// let (observation_space, action_space, metadata) = (Discrete::new(10), Discrete::new(2), Metadata::default());
-/// let options = rlay::host_options();
-/// let mut agent = PolledEnv::new(observation_space, action_space, &metadata, "mem://arena", options)?;
-/// let mut world = 0;
-/// loop { // the engine's own loop
-///     match agent.turn(Duration::ZERO)? {
-///         None => {} // draw, play sound, wait for the next frame
-///         Some(Turn::Reset { .. }) => {
-///             world = 0;
-///             agent.reply_reset(&ResetResult { observation: world, info: Map::new() })?;
-///         }
-///         Some(Turn::Step(action)) => {
-///             world += action;
-///             agent.reply(&StepResult {
-///                 observation: world, reward: 1.0, terminated: world == 9, truncated: false, info: Map::new(),
-///             })?;
-///         }
-///         Some(Turn::Render) => agent.reply_frame(rlay::Value::None)?,
-///         Some(Turn::Attribute { .. }) => {} // none is offered
-///         Some(Turn::Close(_)) => break,
-///     }
-/// }
-/// # Ok::<(), rlay::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct PolledEnv<O: Space, A: Space> {
-    raw: RawPoll,
-    observation_space: O,
-    action_space: A,
-    outcome: Outcome,
-}
-
-impl<O: Space, A: Space> PolledEnv<O, A> {
-    /// Will dial `address` and offer an environment with these spaces.
-    pub fn new(
-        observation_space: O,
-        action_space: A,
-        metadata: &Metadata,
-        address: &str,
-        options: HostOptions,
-    ) -> Result<Self> {
-        let raw = RawPoll::new(spec_of(&observation_space, &action_space, 1, metadata), address, options)?;
-        Ok(Self::over(raw, observation_space, action_space))
-    }
-
-    /// Will take the agents that dial in, one after another: [`RawPoll::accepting`] with these spaces.
-    pub fn accepting(
-        observation_space: O,
-        action_space: A,
-        metadata: &Metadata,
-        acceptor: Arc<Acceptor>,
-        options: HostOptions,
-    ) -> Result<Self> {
-        let raw = RawPoll::accepting(spec_of(&observation_space, &action_space, 1, metadata), acceptor, options)?;
-        Ok(Self::over(raw, observation_space, action_space))
-    }
-
-    fn over(raw: RawPoll, observation_space: O, action_space: A) -> Self {
-        Self { raw, observation_space, action_space, outcome: Outcome::default() }
-    }
-
-    /// What the agent wants, waited for at most `timeout`; `None` if nothing yet, or no agent is there. Zero waits for
-    /// nothing; only an answer whose connection was lost is sent again first, which takes as long as the network does.
-    /// An error of kind [`Closed`](ErrorKind::Closed) after [`Turn::Close`] says that the agent which launched this
-    /// program wants no other environment.
-    pub fn turn(&mut self, timeout: Duration) -> Result<Option<Turn<A::Element>>> {
-        let actions = &self.action_space;
-        self.raw.turn_as(&mut Wait::new(Some(timeout)), |_, turn| typed(turn, actions))
-    }
-
-    /// The mode that the agent wants frames in.
-    pub fn render_mode(&self) -> Option<&str> {
-        self.raw.render_mode()
-    }
-
-    /// Answers a reset.
-    pub fn reply_reset(&mut self, result: &ResetResult<O::Element>) -> Result<()> {
-        (self.outcome.reward, self.outcome.terminated, self.outcome.truncated) = (0.0, false, false);
-        self.send(&result.observation, &result.info)
-    }
-
-    /// Answers a step.
-    pub fn reply(&mut self, result: &StepResult<O::Element>) -> Result<()> {
-        self.outcome.reward = result.reward;
-        (self.outcome.terminated, self.outcome.truncated) = (result.terminated, result.truncated);
-        self.send(&result.observation, &result.info)
-    }
-
-    /// Answers a render.
-    pub fn reply_frame(&mut self, frame: Value) -> Result<()> {
-        check_frame(&frame, self.raw.render_mode())?;
-        self.raw.reply_frame(0, frame, &mut Wait::default())
-    }
-
-    /// Answers an attribute: with its value, or what came of the call. `None` in answer to a get says that it is a
-    /// function.
-    pub fn reply_attribute(&mut self, value: Option<Value>) -> Result<()> {
-        self.raw.reply_attribute(0, value, &mut Wait::default())
-    }
-
-    /// Answers any request with the news that it failed.
-    pub fn reply_error(&mut self, failure: EnvFailure) -> Result<()> {
-        self.raw.reply_error(0, failure, &mut Wait::default())
-    }
-
-    /// Ends the session; a later [`turn`](Self::turn) dials again.
-    pub fn close(&mut self) {
-        self.raw.close();
-    }
-
-    fn send(&mut self, observation: &O::Element, info: &Map) -> Result<()> {
-        write_info(info, &mut self.outcome)?;
-        write_observation(&self.observation_space, true, observation, &mut self.outcome)?;
-        self.raw.reply(0, &mut self.outcome, &mut Wait::default())
-    }
-}
-
-/// The description of an engine with these spaces in each of its slots.
-pub(super) fn spec_of(
-    observation_space: &impl Space,
-    action_space: &impl Space,
-    slots: u32,
-    metadata: &Metadata,
-) -> Spec {
-    Spec {
-        env_id: String::new(),
-        observation_space: observation_space.describe(),
-        action_space: action_space.describe(),
-        slots,
-        autoreset_mode: AutoresetMode::Disabled,
-        render_mode: None,
-        metadata: metadata.to_value(),
-        details: metadata.details(),
-        attributes: Vec::new(),
-    }
-}
-
-/// A turn with plain Rust types.
-pub(super) fn typed<A: Space>(turn: RawTurn, actions: &A) -> Result<Turn<A::Element>> {
-    Ok(match turn {
-        RawTurn::Make(_) => return Err(Error::new(ErrorKind::Usage, "this engine makes no environments")),
-        RawTurn::Reset { seed, options } => Turn::Reset { seed: seed.as_ref().map(small_seed).transpose()?, options },
-        RawTurn::Step(action) => Turn::Step(action.element(actions).map_err(of_action)?),
-        RawTurn::Render => Turn::Render,
-        RawTurn::Attribute(attribute) => Turn::Attribute { name: attribute.name, access: attribute.access },
-        RawTurn::Close(reason) => Turn::Close(reason),
-    })
 }
