@@ -209,7 +209,7 @@ typedef enum {
   RLAY_TURN_CLOSE = 6,
 } rlay_TurnKind;
 
-// What is done with an attribute.
+// What is done with an attribute: of turns, and of rlay_agent_attribute and rlay_vector_agent_attribute.
 typedef enum {
   // Get it: its value, or NULL if it is a function.
   RLAY_GET = 0,
@@ -828,6 +828,17 @@ rlay_Status rlay_spec_metadata(const rlay_Spec *spec, const rlay_Value **found);
 // The details, which lie in the spec. Any thread; does not block.
 rlay_Status rlay_spec_details(const rlay_Spec *spec, const rlay_Value **found);
 
+// How many attributes an agent may get, set and call (rlay_agent_attribute); 0 of NULL. Only of specs that an agent has.
+// Any thread; does not block.
+size_t rlay_spec_attribute_count(const rlay_Spec *spec);
+
+// The name of attribute number `index`, counted from 0: UTF-8 of *length bytes without a NUL behind it, which lie in the
+// spec. RLAY_NOT_FOUND if there is none. Any thread; does not block.
+rlay_Status rlay_spec_attribute(const rlay_Spec *spec,
+                                size_t index,
+                                const char **name,
+                                size_t *length);
+
 // How many slots a session has; 0 of NULL. Any thread; does not block.
 uint32_t rlay_spec_slots(const rlay_Spec *spec);
 
@@ -1096,20 +1107,38 @@ rlay_Status rlay_agent_step_value(rlay_Agent *agent,
 rlay_Status rlay_agent_observation_value(rlay_Agent *agent,
                                          const rlay_Value **observation);
 
-// Gymnasium's render. *frame is the agent's, and valid until the next render. The thread of `agent`; blocks as
-// rlay_agent_reset does.
+// Gymnasium's render. *frame is the agent's, and valid until the next render or attribute. The thread of `agent`;
+// blocks as rlay_agent_reset does.
 rlay_Status rlay_agent_render(rlay_Agent *agent,
                               const rlay_Value **frame);
 
+// Gets, sets or calls an attribute of the environment, as Gymnasium's get_wrapper_attr and set_wrapper_attr do: `name` is
+// UTF-8 of `length` bytes, one of those that the spec lists (rlay_spec_attribute). `access` is an rlay_Access. `value` is
+// what it is set to, or the list or tuple of a call's arguments; `kwargs` is the dict of a call's keyword arguments. They
+// are NULL where there is nothing to give, and read during the call. *found is what the call returned or the attribute
+// is, None after it was set, and NULL for RLAY_GET of a function. It is the agent's, and valid until the next render or
+// attribute.
+//
+// RLAY_USAGE if the environment does not offer the attribute, RLAY_ENV if it has none of this name. The thread of
+// `agent`; blocks as rlay_agent_reset does.
+rlay_Status rlay_agent_attribute(rlay_Agent *agent,
+                                 const char *name,
+                                 size_t length,
+                                 uint32_t access,
+                                 const rlay_Value *value,
+                                 const rlay_Value *kwargs,
+                                 const rlay_Value **found);
+
 // The answer to a call that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on before it is
 // here. *kind says which call that was: RLAY_TURN_RESET and RLAY_TURN_STEP, of which *next says what came, or
-// RLAY_TURN_RENDER, of which *frame is the frame, as after rlay_agent_render. The other is not written. Each of the
-// two may be NULL. RLAY_USAGE if no answer is late, RLAY_TIMEOUT if it does not come within the timeout of the
-// options: it is late still. The thread of `agent`; blocks as rlay_agent_reset does.
+// RLAY_TURN_RENDER and RLAY_TURN_ATTRIBUTE, of which *value is the frame, or what came of it, as after rlay_agent_render
+// and rlay_agent_attribute. The other is not written. Each of the two may be NULL. RLAY_USAGE if no answer is late,
+// RLAY_TIMEOUT if it does not come within the timeout of the options: it is late still. The thread of `agent`; blocks as
+// rlay_agent_reset does.
 rlay_Status rlay_agent_late(rlay_Agent *agent,
                             rlay_TurnKind *kind,
                             rlay_Step *next,
-                            const rlay_Value **frame);
+                            const rlay_Value **value);
 
 // Ends a call of the agent that is under way, and all later ones, with RLAY_CLOSED. Any thread, but no signal handler;
 // does not block.
@@ -1186,11 +1215,33 @@ rlay_Status rlay_vector_agent_step_value(rlay_VectorAgent *agent,
                                          const rlay_Value *actions,
                                          rlay_VectorStep *next);
 
-// The answer to a reset or step that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on
-// before it is here. RLAY_USAGE if no answer is late, RLAY_TIMEOUT if not all of it comes within the timeout of the
-// options: it is late still. The thread of `agent`; blocks as rlay_vector_agent_reset does.
+// Gymnasium's render of all slots. *frames is a list with the frame of each slot. It is the agent's, and valid until the
+// next render or attribute. The thread of `agent`; blocks as rlay_vector_agent_reset does.
+rlay_Status rlay_vector_agent_render(rlay_VectorAgent *agent,
+                                     const rlay_Value **frames);
+
+// Gets, sets or calls an attribute of all environments, as Gymnasium's get_attr, set_attr and call do. The rest is as with
+// rlay_agent_attribute, but that RLAY_SET takes a list or tuple of one value for each slot, and that *found is a list
+// with what came of it in each slot; NULL for RLAY_GET of a function. The thread of `agent`; blocks as
+// rlay_vector_agent_reset does.
+rlay_Status rlay_vector_agent_attribute(rlay_VectorAgent *agent,
+                                        const char *name,
+                                        size_t length,
+                                        uint32_t access,
+                                        const rlay_Value *value,
+                                        const rlay_Value *kwargs,
+                                        const rlay_Value **found);
+
+// The answer to a call that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on before it is
+// here. *kind says which call that was: RLAY_TURN_RESET and RLAY_TURN_STEP, of which *next says what came, or
+// RLAY_TURN_RENDER and RLAY_TURN_ATTRIBUTE, of which *value is what rlay_vector_agent_render and
+// rlay_vector_agent_attribute give. The other is not written. Each of the two may be NULL. RLAY_USAGE if no answer is
+// late, RLAY_TIMEOUT if not all of it comes within the timeout of the options: it is late still. The thread of `agent`;
+// blocks as rlay_vector_agent_reset does.
 rlay_Status rlay_vector_agent_late(rlay_VectorAgent *agent,
-                                   rlay_VectorStep *next);
+                                   rlay_TurnKind *kind,
+                                   rlay_VectorStep *next,
+                                   const rlay_Value **value);
 
 // The info that the last reset or step brought of a slot, a dict, which is empty where it brought none. It is the
 // agent's, and valid until its next reset or step. The thread of `agent`; does not block.

@@ -508,6 +508,16 @@ class SpecView {
   ValueView metadata() const { return ValueView(part(rlay_spec_metadata)); }
   ValueView details() const { return ValueView(part(rlay_spec_details)); }
   std::uint32_t slots() const { return rlay_spec_slots(handle_); }
+  /// The names of the attributes that an agent may get, set and call; only of specs that an agent has.
+  std::vector<std::string_view> attributes() const {
+    std::vector<std::string_view> names(rlay_spec_attribute_count(handle_));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const char* start = nullptr;
+      std::size_t length = 0;
+      if (rlay_spec_attribute(handle_, i, &start, &length) == RLAY_OK) names[i] = std::string_view(start, length);
+    }
+    return names;
+  }
 
  protected:
   const rlay_Spec* handle_ = nullptr;
@@ -932,17 +942,17 @@ class Agent : public detail::Endpoint<rlay_Agent, rlay_agent_close, rlay_agent_s
                                    : rlay_agent_step_value(handle_, action.value(), &next.step);
     return detail::expected(status, next);
   }
-  /// The answer to a reset, step or render that failed with RLAY_TIMEOUT.
+  /// The answer to a call that failed with RLAY_TIMEOUT.
   struct Late {
-    rlay_TurnKind kind;  ///< RLAY_TURN_RESET, RLAY_TURN_STEP or RLAY_TURN_RENDER
+    rlay_TurnKind kind;  ///< RLAY_TURN_RESET, RLAY_TURN_STEP, RLAY_TURN_RENDER or RLAY_TURN_ATTRIBUTE
     Step step;           ///< of a reset or step
-    ValueView frame;     ///< of a render
+    ValueView value;     ///< of a render or attribute
   };
   Expected<Late> late() {
     Late found{};
-    const rlay_Value* frame = nullptr;
-    const rlay_Status status = rlay_agent_late(handle_, &found.kind, &found.step.step, &frame);
-    found.frame = ValueView(frame);
+    const rlay_Value* value = nullptr;
+    const rlay_Status status = rlay_agent_late(handle_, &found.kind, &found.step.step, &value);
+    found.value = ValueView(value);
     return detail::expected(status, found);
   }
   /// The last observation, packed or not. Valid until the next reset or step.
@@ -951,16 +961,34 @@ class Agent : public detail::Endpoint<rlay_Agent, rlay_agent_close, rlay_agent_s
     const rlay_Status status = rlay_agent_observation_value(handle_, &found);
     return detail::expected(status, ValueView(found));
   }
-  /// A frame, valid until the next render.
+  /// A frame, valid until the next render or attribute.
   Expected<ValueView> render() {
     const rlay_Value* frame = nullptr;
     const rlay_Status status = rlay_agent_render(handle_, &frame);
     return detail::expected(status, ValueView(frame));
   }
+  /// The value of an attribute, valid until the next render or attribute; nothing (its get() is nullptr) for a function.
+  Expected<ValueView> get_attr(std::string_view name) { return attribute(name, RLAY_GET, {}, {}); }
+  Error set_attr(std::string_view name, const ValueView& value) {
+    const Expected<ValueView> set = attribute(name, RLAY_SET, value, {});
+    return set ? Error() : set.error();
+  }
+  /// What a function returns, valid as long. `args` is a list or tuple, `kwargs` a dict.
+  Expected<ValueView> call(std::string_view name, const ValueView& args = {}, const ValueView& kwargs = {}) {
+    return attribute(name, RLAY_CALL, args, kwargs);
+  }
 
  private:
   friend Endpoint;
   using Endpoint::Endpoint;
+
+  Expected<ValueView> attribute(std::string_view name, rlay_Access access, const ValueView& value,
+                                const ValueView& kwargs) {
+    const rlay_Value* found = nullptr;
+    const rlay_Status status = rlay_agent_attribute(handle_, name.data(), name.size(), access, value.get(),
+                                                     kwargs.get(), &found);
+    return detail::expected(status, ValueView(found));
+  }
 
   template <class Begin>
   static Expected<Agent> begin(Begin call, std::string_view address, const Options& options) {
@@ -1041,11 +1069,36 @@ class VectorAgent : public detail::Endpoint<rlay_VectorAgent, rlay_vector_agent_
     const rlay_Status status = rlay_vector_agent_step_value(handle_, actions.get(), &next.step);
     return detail::expected(status, next);
   }
-  /// The answers to a reset or step that failed with RLAY_TIMEOUT.
-  Expected<VectorStep> late() {
-    VectorStep found;
-    const rlay_Status status = rlay_vector_agent_late(handle_, &found.step);
+  /// The answer to a call that failed with RLAY_TIMEOUT.
+  struct Late {
+    rlay_TurnKind kind;  ///< RLAY_TURN_RESET, RLAY_TURN_STEP, RLAY_TURN_RENDER or RLAY_TURN_ATTRIBUTE
+    VectorStep step;     ///< of a reset or step
+    ValueView value;     ///< of a render or attribute
+  };
+  Expected<Late> late() {
+    Late found{};
+    const rlay_Value* value = nullptr;
+    const rlay_Status status = rlay_vector_agent_late(handle_, &found.kind, &found.step.step, &value);
+    found.value = ValueView(value);
     return detail::expected(status, found);
+  }
+  /// A list of one frame for each slot, valid until the next render or attribute.
+  Expected<ValueView> render() {
+    const rlay_Value* frames = nullptr;
+    const rlay_Status status = rlay_vector_agent_render(handle_, &frames);
+    return detail::expected(status, ValueView(frames));
+  }
+  /// The values of an attribute, a list of one for each slot, valid until the next render or attribute; nothing (its get()
+  /// is nullptr) for a function.
+  Expected<ValueView> get_attr(std::string_view name) { return attribute(name, RLAY_GET, {}, {}); }
+  /// `values` is a list or tuple of one for each slot.
+  Error set_attr(std::string_view name, const ValueView& values) {
+    const Expected<ValueView> set = attribute(name, RLAY_SET, values, {});
+    return set ? Error() : set.error();
+  }
+  /// What a function returns in each slot, valid as long. `args` is a list or tuple, `kwargs` a dict.
+  Expected<ValueView> call(std::string_view name, const ValueView& args = {}, const ValueView& kwargs = {}) {
+    return attribute(name, RLAY_CALL, args, kwargs);
   }
   /// What the last reset or step said of a slot, a dict.
   Expected<ValueView> info(std::uint32_t slot) {
@@ -1069,6 +1122,14 @@ class VectorAgent : public detail::Endpoint<rlay_VectorAgent, rlay_vector_agent_
  private:
   friend Endpoint;
   using Endpoint::Endpoint;
+
+  Expected<ValueView> attribute(std::string_view name, rlay_Access access, const ValueView& value,
+                                const ValueView& kwargs) {
+    const rlay_Value* found = nullptr;
+    const rlay_Status status = rlay_vector_agent_attribute(handle_, name.data(), name.size(), access, value.get(),
+                                                     kwargs.get(), &found);
+    return detail::expected(status, ValueView(found));
+  }
 
   template <class Begin>
   static Expected<VectorAgent> begin(Begin call, std::string_view address, const Options& options) {

@@ -14,9 +14,10 @@ use rlay::{
 };
 
 use crate::{
+    access::access as access_of,
     agent_env::{self, AgentEnv, with},
     handle::Handles,
-    input::{object, set, slice},
+    input::{object, set, slice, text},
     options::rlay_Options,
     spec::{rlay_Spec, spec},
     status::{Fault, rlay_Status, rlay_Status::*, status},
@@ -59,15 +60,22 @@ struct AgentState {
     received: Option<Received>,
     observation: Option<rlay_Value>,
     info: Value,
-    frame: Value,
+    /// What the last render or attribute came to; `None` for a function.
+    returned: Option<Value>,
 }
 
 static AGENTS: Handles<AgentState> = Handles::new();
 
 impl AgentState {
     fn new((address, env): (String, AgentEnv<RawEnv>)) -> (String, Self) {
-        let (action, info, frame) = (Vec::new(), Value::None, Value::None);
-        (address, Self { env, action, received: None, observation: None, info, frame })
+        let (action, info, returned) = (Vec::new(), Value::None, None);
+        (address, Self { env, action, received: None, observation: None, info, returned })
+    }
+
+    /// Keeps what a render or attribute came to, and says where it lies.
+    fn keep_returned(&mut self, value: Option<Value>) -> *const rlay_Value {
+        self.returned = value;
+        self.returned.as_ref().map_or(std::ptr::null(), |value| &raw const *shown(value))
     }
 
     /// Keeps a result, and says where it lies.
@@ -229,53 +237,78 @@ pub extern "C" fn rlay_agent_observation_value(
     })
 }
 
-/// Gymnasium's render. *frame is the agent's, and valid until the next render. The thread of `agent`; blocks as
-/// rlay_agent_reset does.
+/// Gymnasium's render. *frame is the agent's, and valid until the next render or attribute. The thread of `agent`;
+/// blocks as rlay_agent_reset does.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_render(
     agent: *mut rlay_Agent,
     frame: Option<&mut MaybeUninit<*const rlay_Value>>,
 ) -> rlay_Status {
     with(&AGENTS, agent, |agent, handle| {
-        agent.frame = agent.env.call(&handle.cancel, |env, wait| env.render(wait))?;
-        set(frame, &raw const *shown(&agent.frame), "frame")
+        let drawn = agent.env.call(&handle.cancel, |env, wait| env.render(wait))?;
+        set(frame, agent.keep_returned(Some(drawn)), "frame")
+    })
+}
+
+/// Gets, sets or calls an attribute of the environment, as Gymnasium's get_wrapper_attr and set_wrapper_attr do: `name` is
+/// UTF-8 of `length` bytes, one of those that the spec lists (rlay_spec_attribute). `access` is an rlay_Access. `value` is
+/// what it is set to, or the list or tuple of a call's arguments; `kwargs` is the dict of a call's keyword arguments. They
+/// are NULL where there is nothing to give, and read during the call. *found is what the call returned or the attribute
+/// is, None after it was set, and NULL for RLAY_GET of a function. It is the agent's, and valid until the next render or
+/// attribute.
+///
+/// RLAY_USAGE if the environment does not offer the attribute, RLAY_ENV if it has none of this name. The thread of
+/// `agent`; blocks as rlay_agent_reset does.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_agent_attribute(
+    agent: *mut rlay_Agent,
+    name: *const c_char,
+    length: usize,
+    access: u32,
+    value: Option<&rlay_Value>,
+    kwargs: Option<&rlay_Value>,
+    found: Option<&mut MaybeUninit<*const rlay_Value>>,
+) -> rlay_Status {
+    with(&AGENTS, agent, |agent, handle| {
+        let (name, access) = (text(name, length, "name")?, access_of(access, value, kwargs, false)?);
+        let returned = agent.env.call(&handle.cancel, |env, wait| env.attribute(name, access, wait))?;
+        set(found, agent.keep_returned(returned), "found")
     })
 }
 
 /// The answer to a call that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on before it is
 /// here. *kind says which call that was: RLAY_TURN_RESET and RLAY_TURN_STEP, of which *next says what came, or
-/// RLAY_TURN_RENDER, of which *frame is the frame, as after rlay_agent_render. The other is not written. Each of the
-/// two may be NULL. RLAY_USAGE if no answer is late, RLAY_TIMEOUT if it does not come within the timeout of the
-/// options: it is late still. The thread of `agent`; blocks as rlay_agent_reset does.
+/// RLAY_TURN_RENDER and RLAY_TURN_ATTRIBUTE, of which *value is the frame, or what came of it, as after rlay_agent_render
+/// and rlay_agent_attribute. The other is not written. Each of the two may be NULL. RLAY_USAGE if no answer is late,
+/// RLAY_TIMEOUT if it does not come within the timeout of the options: it is late still. The thread of `agent`; blocks as
+/// rlay_agent_reset does.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_agent_late(
     agent: *mut rlay_Agent,
     kind: Option<&mut MaybeUninit<rlay_TurnKind>>,
     next: Option<&mut MaybeUninit<rlay_Step>>,
-    frame: Option<&mut MaybeUninit<*const rlay_Value>>,
+    value: Option<&mut MaybeUninit<*const rlay_Value>>,
 ) -> rlay_Status {
     use rlay_TurnKind::*;
     with(&AGENTS, agent, |agent, handle| {
         let kind = kind.ok_or_else(|| Fault::null("kind"))?;
         let (call, answer) = agent.env.call(&handle.cancel, |env, wait| env.late(wait))?;
-        match answer {
+        let (turn, returned) = match answer {
             Answer::Row(row, received) => {
                 kind.write(if call == Call::Reset { RLAY_TURN_RESET } else { RLAY_TURN_STEP });
                 let step = agent.keep((row, received));
                 if let Some(next) = next {
                     next.write(step);
                 }
+                return Ok(());
             }
-            Answer::Frame(value) => {
-                kind.write(RLAY_TURN_RENDER);
-                agent.frame = value;
-                if let Some(frame) = frame {
-                    frame.write(&raw const *shown(&agent.frame));
-                }
-            }
-            Answer::Returned(_) | Answer::Closed => {
-                return Err(Fault::new(RLAY_PROTOCOL, "another answer is late than this interface asks for"));
-            }
+            Answer::Frame(frame) => (RLAY_TURN_RENDER, agent.keep_returned(Some(frame))),
+            Answer::Returned(returned) => (RLAY_TURN_ATTRIBUTE, agent.keep_returned(returned)),
+            Answer::Closed => return Err(Fault::new(RLAY_PROTOCOL, "a close is late, which nothing waits for")),
+        };
+        kind.write(turn);
+        if let Some(value) = value {
+            value.write(returned);
         }
         Ok(())
     })

@@ -9,6 +9,7 @@
 #![allow(non_camel_case_types)] // the names are C's
 #![allow(clippy::enum_variant_names)] // as above
 
+pub mod access;
 pub mod agent;
 mod agent_env;
 pub mod env;

@@ -182,7 +182,7 @@ pub extern "C" fn rlay_env_reply_attribute(
     value: Option<Box<rlay_Value>>,
 ) -> rlay_Status {
     answer(env, turn, &[rlay_TurnKind::RLAY_TURN_ATTRIBUTE], |env, turn, cancel| {
-        let is_get = turn.access == crate::turn::rlay_Access::RLAY_GET as u32;
+        let is_get = turn.access == crate::access::rlay_Access::RLAY_GET as u32;
         let value = value.map(|value| value.0).or(if is_get { None } else { Some(rlay::Value::None) });
         env.reply(turn, cancel, |session, slot, _, wait| session.raw.reply_attribute(slot, value, wait))
     })

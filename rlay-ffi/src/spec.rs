@@ -144,6 +144,31 @@ pub extern "C" fn rlay_spec_details(
     status(|| set(found, value(&object(spec, "spec")?.0.details), "found"))
 }
 
+/// How many attributes an agent may get, set and call (rlay_agent_attribute); 0 of NULL. Only of specs that an agent has.
+/// Any thread; does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_spec_attribute_count(spec: Option<&rlay_Spec>) -> usize {
+    spec.map_or(0, |spec| spec.0.attributes.len())
+}
+
+/// The name of attribute number `index`, counted from 0: UTF-8 of *length bytes without a NUL behind it, which lie in the
+/// spec. RLAY_NOT_FOUND if there is none. Any thread; does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_spec_attribute(
+    spec: Option<&rlay_Spec>,
+    index: usize,
+    name: Option<&mut MaybeUninit<*const c_char>>,
+    length: Option<&mut MaybeUninit<usize>>,
+) -> rlay_Status {
+    status(|| {
+        let attributes = &object(spec, "spec")?.0.attributes;
+        let none = || Fault::new(RLAY_NOT_FOUND, format!("there is no attribute {index} of {}", attributes.len()));
+        let found = attributes.get(index).ok_or_else(none)?;
+        set(length, found.len(), "length")?;
+        set(name, found.as_ptr().cast(), "name")
+    })
+}
+
 /// How many slots a session has; 0 of NULL. Any thread; does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_spec_slots(spec: Option<&rlay_Spec>) -> u32 {

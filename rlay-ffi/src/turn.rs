@@ -8,7 +8,7 @@ use rlay::{
     wire::{Access, Make},
 };
 
-use crate::value::rlay_Value;
+use crate::{access::rlay_Access, value::rlay_Value};
 
 /// What an agent wants.
 #[repr(C)]
@@ -28,18 +28,6 @@ pub enum rlay_TurnKind {
     RLAY_TURN_ATTRIBUTE = 5,
     /// Nothing more: the agent of this session is gone, and another may come. There is nothing to answer.
     RLAY_TURN_CLOSE = 6,
-}
-
-/// What is done with an attribute.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum rlay_Access {
-    /// Get it: its value, or NULL if it is a function.
-    RLAY_GET = 0,
-    /// Set it to `value`; the answer is None.
-    RLAY_SET = 1,
-    /// Call it with the tuple `value` and the dict `kwargs`; the answer is what it returns.
-    RLAY_CALL = 2,
 }
 
 /// What an agent wants of one slot. rlay_env_poll writes all of it. Pointers are into memory of the environment, and valid

@@ -9,16 +9,19 @@ use std::{
 use rlay::{
     CancelToken, Frame, Map, Pool, Space, Value,
     endpoint::{Element, RawVectorEnv, SlabSizes, Stack, Wait},
-    wire::{Seed, put_value},
+    session::Call,
+    wire::{Frames, Seed, put_value},
 };
 
 use crate::{
+    access::access as access_of,
     agent_env::{self, AgentEnv, with},
     handle::Handles,
-    input::{object, set, slice},
+    input::{object, set, slice, text},
     options::rlay_Options,
     spec::{rlay_Spec, spec},
     status::{Fault, Outcome, rlay_Status, rlay_Status::*, status},
+    turn::rlay_TurnKind,
     value::{NONE, rlay_Value, value as shown, wrong_kind},
 };
 
@@ -97,6 +100,8 @@ struct VectorState {
     all: Vec<u32>,
     /// The observations that were asked for as values.
     values: Vec<Option<rlay_Value>>,
+    /// What the last render or attribute came to, a list of one for each slot; `None` for a function.
+    returned: Option<Value>,
     /// Whether there was a reset.
     has_rows: bool,
 }
@@ -113,6 +118,7 @@ impl VectorState {
             pool: Pool::new(),
             all: Vec::new(),
             values: Vec::new(),
+            returned: None,
             has_rows: false,
         };
         (address, state)
@@ -134,14 +140,21 @@ impl VectorState {
         cancel: &CancelToken,
         run: impl FnOnce(&mut RawVectorEnv, &mut Vec<u8>, &mut Wait<'_>) -> rlay::Result<()>,
     ) -> Outcome<rlay_VectorStep> {
-        let num_envs = self.num_envs(cancel)?;
-        let Self { env, actions, stacked, pool, all, values, has_rows } = self;
+        self.num_envs(cancel)?;
+        let Self { env, actions, values, .. } = self;
         values.iter_mut().for_each(|value| *value = None);
         env.call(cancel, |env, wait| run(env, actions, wait))?;
+        self.results()
+    }
+
+    /// Says where the rows lie that a call has brought.
+    fn results(&mut self) -> Outcome<rlay_VectorStep> {
+        let Self { env, stacked, pool, all, values, has_rows, .. } = self;
+        values.iter_mut().for_each(|value| *value = None);
         *has_rows = true;
         // The memory is there for the next one.
         *stacked = None;
-        let remote = env.remote()?;
+        let (remote, num_envs) = (env.remote()?, all.len());
         let results = remote.results();
         let observations = match remote.observations().packed() {
             Some((packed, rows)) if rows == num_envs => Some(packed),
@@ -160,6 +173,20 @@ impl VectorState {
             terminations: results.terminations.as_ptr(),
             truncations: results.truncations.as_ptr(),
         })
+    }
+
+    /// Keeps what a render came to, and says where it lies.
+    fn keep_frames(&mut self, frames: Frames) -> *const rlay_Value {
+        let frames = frames.0.into_iter().map(|(_, frame)| frame).collect();
+        &raw const *shown(self.returned.insert(Value::List(frames)))
+    }
+
+    /// Keeps what an attribute came to, and says where it lies.
+    fn keep_returned(&mut self, returned: Vec<Option<Value>>) -> *const rlay_Value {
+        let is_function = returned.iter().all(Option::is_none);
+        let values = || Value::List(returned.into_iter().map(Option::unwrap_or_default).collect());
+        self.returned = (!is_function).then(values);
+        self.returned.as_ref().map_or(std::ptr::null(), |values| &raw const *shown(values))
     }
 
     /// The environments, once there is something to read of them.
@@ -344,17 +371,79 @@ fn write_values(env: &RawVectorEnv, actions: &[Value], out: &mut Vec<u8>) -> rla
     Ok(false)
 }
 
-/// The answer to a reset or step that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on
-/// before it is here. RLAY_USAGE if no answer is late, RLAY_TIMEOUT if not all of it comes within the timeout of the
-/// options: it is late still. The thread of `agent`; blocks as rlay_vector_agent_reset does.
+/// Gymnasium's render of all slots. *frames is a list with the frame of each slot. It is the agent's, and valid until the
+/// next render or attribute. The thread of `agent`; blocks as rlay_vector_agent_reset does.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_vector_agent_render(
+    agent: *mut rlay_VectorAgent,
+    frames: Option<&mut MaybeUninit<*const rlay_Value>>,
+) -> rlay_Status {
+    with(&AGENTS, agent, |agent, handle| {
+        let drawn = agent.env.call(&handle.cancel, |env, wait| env.render(wait))?;
+        set(frames, agent.keep_frames(drawn), "frames")
+    })
+}
+
+/// Gets, sets or calls an attribute of all environments, as Gymnasium's get_attr, set_attr and call do. The rest is as with
+/// rlay_agent_attribute, but that RLAY_SET takes a list or tuple of one value for each slot, and that *found is a list
+/// with what came of it in each slot; NULL for RLAY_GET of a function. The thread of `agent`; blocks as
+/// rlay_vector_agent_reset does.
+#[unsafe(no_mangle)]
+pub extern "C" fn rlay_vector_agent_attribute(
+    agent: *mut rlay_VectorAgent,
+    name: *const c_char,
+    length: usize,
+    access: u32,
+    value: Option<&rlay_Value>,
+    kwargs: Option<&rlay_Value>,
+    found: Option<&mut MaybeUninit<*const rlay_Value>>,
+) -> rlay_Status {
+    with(&AGENTS, agent, |agent, handle| {
+        let (name, access) = (text(name, length, "name")?, access_of(access, value, kwargs, true)?);
+        let returned = agent.env.call(&handle.cancel, |env, wait| env.attribute(name, access, wait))?;
+        set(found, agent.keep_returned(returned), "found")
+    })
+}
+
+/// The answer to a call that failed with RLAY_TIMEOUT: it is late, and no other call than a reset goes on before it is
+/// here. *kind says which call that was: RLAY_TURN_RESET and RLAY_TURN_STEP, of which *next says what came, or
+/// RLAY_TURN_RENDER and RLAY_TURN_ATTRIBUTE, of which *value is what rlay_vector_agent_render and
+/// rlay_vector_agent_attribute give. The other is not written. Each of the two may be NULL. RLAY_USAGE if no answer is
+/// late, RLAY_TIMEOUT if not all of it comes within the timeout of the options: it is late still. The thread of `agent`;
+/// blocks as rlay_vector_agent_reset does.
 #[unsafe(no_mangle)]
 pub extern "C" fn rlay_vector_agent_late(
     agent: *mut rlay_VectorAgent,
+    kind: Option<&mut MaybeUninit<rlay_TurnKind>>,
     next: Option<&mut MaybeUninit<rlay_VectorStep>>,
+    value: Option<&mut MaybeUninit<*const rlay_Value>>,
 ) -> rlay_Status {
+    use rlay_TurnKind::*;
     with(&AGENTS, agent, |agent, handle| {
-        let place = next.ok_or_else(|| Fault::null("next"))?;
-        place.write(agent.rows(&handle.cancel, |env, _, wait| env.late(wait).map(drop))?);
+        let kind = kind.ok_or_else(|| Fault::null("kind"))?;
+        let call = agent.env.call(&handle.cancel, |env, wait| env.late(wait))?;
+        let (turn, returned) = match call {
+            Call::Reset | Call::Step => {
+                kind.write(if call == Call::Reset { RLAY_TURN_RESET } else { RLAY_TURN_STEP });
+                let step = agent.results()?;
+                if let Some(next) = next {
+                    next.write(step);
+                }
+                return Ok(());
+            }
+            Call::Render => {
+                let frames = agent.env.remote()?.take_frames();
+                (RLAY_TURN_RENDER, agent.keep_frames(frames))
+            }
+            Call::Attribute => {
+                let returned = agent.env.remote()?.take_returned();
+                (RLAY_TURN_ATTRIBUTE, agent.keep_returned(returned))
+            }
+        };
+        kind.write(turn);
+        if let Some(value) = value {
+            value.write(returned);
+        }
         Ok(())
     })
 }

@@ -24,7 +24,7 @@ fn the_header_is_that_of_the_functions() {
 }
 
 /// Every file with a function or type of the interface.
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "status",
     "value",
     "value_reader",
@@ -32,6 +32,7 @@ const FILES: [&str; 13] = [
     "space_reader",
     "spec",
     "options",
+    "access",
     "turn",
     "env",
     "reply",

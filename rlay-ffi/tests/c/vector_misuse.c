@@ -57,14 +57,18 @@ static void *host(void *unused) {
 
 static void null_arguments(void) {
     rlay_VectorAgent *agent = NULL;
+    const rlay_Value *value;
     rlay_VectorStep step;
+    rlay_TurnKind kind;
     EXPECT(rlay_vector_agent_connect(NULL, 1, NULL, &agent), RLAY_NULL_ARGUMENT);
     TRUE(agent == NULL);
     EXPECT(rlay_vector_agent_connect(TEXT("mem://none"), NULL, NULL), RLAY_NULL_ARGUMENT);
     EXPECT(rlay_vector_agent_listen(NULL, 1, NULL, &agent), RLAY_NULL_ARGUMENT);
     EXPECT(rlay_vector_agent_reset(NULL, NULL, NULL, 0, NULL, &step), RLAY_NULL_ARGUMENT);
     EXPECT(rlay_vector_agent_step(NULL, NULL, 0, &step), RLAY_NULL_ARGUMENT);
-    EXPECT(rlay_vector_agent_late(NULL, &step), RLAY_NULL_ARGUMENT);
+    EXPECT(rlay_vector_agent_late(NULL, &kind, &step, NULL), RLAY_NULL_ARGUMENT);
+    EXPECT(rlay_vector_agent_render(NULL, &value), RLAY_NULL_ARGUMENT);
+    EXPECT(rlay_vector_agent_attribute(NULL, TEXT("x"), RLAY_GET, NULL, NULL, &value), RLAY_NULL_ARGUMENT);
     EXPECT(rlay_vector_agent_stop(NULL), RLAY_NULL_ARGUMENT);
     EXPECT(rlay_vector_agent_close(NULL), RLAY_NULL_ARGUMENT);
     EXPECT(rlay_options_set_num_envs(NULL, 1), RLAY_NULL_ARGUMENT);
@@ -100,12 +104,16 @@ static void wrong_calls(rlay_VectorAgent *agent) {
     rlay_Value *values = rlay_value_list();
     const rlay_Value *value;
     rlay_VectorStep step;
+    rlay_TurnKind kind;
     rlay_Final end;
+    EXPECT(rlay_vector_agent_render(agent, &value), RLAY_USAGE); /* it has no render mode */
+    EXPECT(rlay_vector_agent_attribute(agent, TEXT("x"), RLAY_GET, NULL, NULL, &value), RLAY_USAGE);
+    EXPECT(rlay_vector_agent_attribute(agent, TEXT("x"), 3, NULL, NULL, &value), RLAY_INVALID_ARGUMENT);
     EXPECT(rlay_vector_agent_step(agent, &actions, sizeof actions, &step), RLAY_RESET_NEEDED);
     EXPECT(rlay_vector_agent_info(agent, 0, &value), RLAY_RESET_NEEDED);
     EXPECT(rlay_vector_agent_final(agent, 0, &end), RLAY_RESET_NEEDED);
     EXPECT(rlay_vector_agent_observation_value(agent, 0, &value), RLAY_RESET_NEEDED);
-    EXPECT(rlay_vector_agent_late(agent, &step), RLAY_USAGE);
+    EXPECT(rlay_vector_agent_late(agent, &kind, &step, NULL), RLAY_USAGE);
     EXPECT(rlay_vector_agent_reset(agent, NULL, all, SLOTS - 1, NULL, &step), RLAY_INVALID_ARGUMENT);
     EXPECT(rlay_vector_agent_reset(agent, NULL, NULL, SLOTS, NULL, &step), RLAY_NULL_ARGUMENT);
     EXPECT(rlay_vector_agent_reset(agent, NULL, none, SLOTS, NULL, &step), RLAY_USAGE);

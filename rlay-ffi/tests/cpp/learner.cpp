@@ -35,10 +35,24 @@ ffi::Error of(const Expected<T>& result) {
   return result ? ffi::Error() : result.error();
 }
 
+/// Answers what is done with the attribute "gravity", or with the function "fall(seconds)".
+ffi::Error answer_attribute(const ffi::Turn& turn, double& gravity) {
+  if (turn.attribute() == "fall") {
+    if (turn.access() == RLAY_GET) return turn.reply_function();
+    return turn.reply_attribute(gravity * *turn.value().item(0)->to_double());
+  }
+  if (turn.access() == RLAY_SET) {
+    gravity = *turn.value().to_double();
+    return turn.reply_attribute(nullptr);
+  }
+  return turn.reply_attribute(gravity);
+}
+
 /// Hosts Drift until its agent has left.
 void host(const std::string& at, std::promise<std::string> listening) {
   ffi::Options options;
-  options.attributes = {"gravity"};
+  options.attributes = {"gravity", "fall"};
+  double gravity = 9.75;
   std::size_t lines = 0;
   options.log = [&lines](rlay_LogLevel, std::string_view line) { lines += line.empty() ? 0 : 1; };
   Expected<ffi::Env> opened = ffi::Env::listen(at, drift_description(), options);
@@ -55,6 +69,7 @@ void host(const std::string& at, std::promise<std::string> listening) {
       case RLAY_TURN_RESET:
       case RLAY_TURN_STEP: EXPECT(drift_play(*turn, drift), RLAY_OK); break;
       case RLAY_TURN_RENDER: EXPECT(turn->reply_frame(drift_picture(drift, *turn->render_mode())), RLAY_OK); break;
+      case RLAY_TURN_ATTRIBUTE: EXPECT(answer_attribute(*turn, gravity), RLAY_OK); break;
       case RLAY_TURN_CLOSE:
         TRUE(!turn->reason().empty() && lines > 0);
         EXPECT(answered->reply({drift_observation(drift)}), RLAY_USAGE);  // it was answered before
@@ -85,6 +100,8 @@ void play(const std::string& at) {
   TRUE(spec->action_space().kind() == RLAY_SPACE_DISCRETE);
   TRUE(spec->action_space().range(0)->second == 2);
   TRUE(spec->metadata().get("render_fps")->to_int() == 25);
+  TRUE(spec->attributes() == (std::vector<std::string_view>{"gravity", "fall"}));
+  TRUE(drift_description().attributes().empty());
   const ffi::SpaceView observations = spec->observation_space();
   TRUE(*observations.packed_size() == sizeof(DriftObservation) && observations.leaves()->size() == 5);
   TRUE(observations.leaves()->at(2).offset == offsetof(DriftObservation, fuel));
@@ -115,6 +132,13 @@ void play(const std::string& at) {
     }
     TRUE(agent->render()->to_text() == "t=" + std::to_string(drift.t));
   }
+  TRUE(agent->get_attr("gravity")->to_double() == 9.75);
+  EXPECT(agent->set_attr("gravity", ffi::Value(1.5)), RLAY_OK);
+  TRUE(agent->call("fall", ffi::Value::list(4.0))->to_double() == 6.0);
+  TRUE(agent->get_attr("fall") && agent->get_attr("fall")->get() == nullptr);
+  EXPECT(of(agent->get_attr("lift")), RLAY_USAGE);
+  EXPECT(agent->set_attr("gravity", {}), RLAY_NULL_ARGUMENT);
+  EXPECT(of(agent->call("fall", ffi::Value(4.0))), RLAY_WRONG_KIND);
   const ffi::Error refused = of(agent->step(ffi::discrete(7)));
   TRUE(refused.code == RLAY_ENV);
   TRUE(refused.message.find("ValueError: an action from 0 to 2, not 7") != std::string::npos);
@@ -130,19 +154,27 @@ void play_two_at_once() {
   ffi::Options options;
   options.num_envs = 2;
   options.autoreset_mode = RLAY_AUTORESET_SAME_STEP;
+  options.render_mode = "ansi";
   options.timeout = 60;
   Expected<ffi::VectorAgent> agent = ffi::VectorAgent::listen("tcp://127.0.0.1:0", options);
   TRUE(agent);
   const auto game = [address = agent->address()] {
-    Expected<ffi::Env> env = ffi::Env::dial(address, drift_description());
+    ffi::Options offered;
+    offered.attributes = {"gravity", "fall"};
+    Expected<ffi::Env> env = ffi::Env::dial(address, drift_description(), offered);
     TRUE(env);
+    double gravity = 9.75;
     Drift drift;
     drift_new(&drift);
     for (;;) {
       const Expected<ffi::Turn> turn = env->wait(30);
       TRUE(turn);
-      if (turn->kind() == RLAY_TURN_CLOSE) return;
-      EXPECT(drift_play(*turn, drift), RLAY_OK);
+      switch (turn->kind()) {
+        case RLAY_TURN_CLOSE: return;
+        case RLAY_TURN_ATTRIBUTE: EXPECT(answer_attribute(*turn, gravity), RLAY_OK); break;
+        case RLAY_TURN_RENDER: EXPECT(turn->reply_frame(drift_picture(drift, "ansi")), RLAY_OK); break;
+        default: EXPECT(drift_play(*turn, drift), RLAY_OK);
+      }
     }
   };
   std::thread games[] = {std::thread(game), std::thread(game)};
@@ -187,6 +219,14 @@ void play_two_at_once() {
     TRUE(seen->final_count() == ends);
     ended += ends;
   }
+  for (std::uint32_t slot = 0; slot < 2; ++slot) {
+    TRUE(agent->render()->item(slot)->to_text() == "t=" + std::to_string(local[slot].t));
+  }
+  EXPECT(agent->set_attr("gravity", ffi::Value::list(1.5)), RLAY_USAGE);
+  EXPECT(agent->set_attr("gravity", ffi::Value::list(1.5, 2.5)), RLAY_OK);
+  TRUE(agent->get_attr("gravity")->item(1)->to_double() == 2.5);
+  TRUE(agent->call("fall", ffi::Value::list(4.0))->item(0)->to_double() == 6.0);
+  TRUE(agent->get_attr("fall") && agent->get_attr("fall")->get() == nullptr);
   EXPECT(of(agent->late()), RLAY_USAGE);
   EXPECT(of(agent->step(ffi::discrete_batch({0}))), RLAY_INVALID_ACTION);
   EXPECT(of(agent->final_episode(2)), RLAY_NOT_FOUND);
