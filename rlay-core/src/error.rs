@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// Yours: a function was called in a way its documentation rules out.
     Usage = 1,
-    /// Yours: `step` or `render` before the first `reset`, or after a failure that asks for one.
+    /// Yours: `step` before the first `reset`, or after a failure that asks for one.
     ResetNeeded = 2,
     /// Yours: the action's structure is not that of the action space.
     InvalidAction = 3,

@@ -209,10 +209,11 @@ pub fn write_observation<S: Space>(
 /// assert!(rlay::host::check_frame(&rlay::Value::from("t=1"), Some("ansi")).is_ok());
 /// ```
 pub fn check_frame(frame: &Value, mode: Option<&str>) -> Result<(), EnvFailure> {
-    if mode == Some("human") {
-        return Ok(());
-    }
-    frame.check_held("frame").map_err(|text| EnvFailure::new("TypeError", text))
+    let checked = match mode {
+        Some("human") => Keys::of_a_value().take_all(frame),
+        _ => frame.check_held("frame"),
+    };
+    checked.map_err(|text| EnvFailure::new("TypeError", text))
 }
 
 /// Marks an error as one of the action, which cannot be read.

@@ -1,6 +1,6 @@
 //! TLS 1.3 for the transports that offer it: certificates, which of them to trust, and one set of address options.
 //!
-//! `tls://` and `quic://` take the same options and apply the same rules of trust. A listener has a certificate: its
+//! `tls://`, `quic://` and `wss://` take the same options and apply the same rules of trust. A listener has a certificate: its
 //! own development certificate, made on first use, or one from files. A dialer says which certificate it expects: the
 //! one with a fingerprint, as the listener prints it in its address, or one that a CA signed for the name that is
 //! dialed. A listener may request a certificate in return.

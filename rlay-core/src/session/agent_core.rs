@@ -9,10 +9,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     frame::Frame,
     offers::check_attribute,
-    value::Value,
-    wire::{
-        Attribute, Frames, Goodbye, Limits, Make, Reset, Returned, Rows, Spare, Spec, Writer, payload_head, put_value,
-    },
+    wire::{Attribute, Frames, Goodbye, Limits, Make, Reset, Returned, Rows, Spare, Spec, payload_head},
 };
 
 /// The agent's side of a session. A request is written by a method that has its name, and is to be sent
@@ -153,18 +150,14 @@ impl AgentCore {
 
     /// Asks for an environment.
     pub(crate) fn make(&mut self, make: &Make) -> Result<()> {
+        self.limits.check_make(make)?;
         self.session.make(make, &mut self.head)
     }
 
     /// Asks for episodes.
     pub(crate) fn reset(&mut self, reset: &Reset) -> Result<()> {
         self.retain_unacked();
-        if !matches!(reset.options, Value::None) {
-            // Not where the last frame stands, which may be needed again.
-            let mut measured = Vec::new();
-            put_value(&mut measured, &reset.options);
-            self.limits.fit(ErrorKind::Usage, "reset", measured.len())?;
-        }
+        self.limits.check_reset(reset)?;
         self.session.reset(reset, &mut self.head)?;
         self.action.clear();
         Ok(())
@@ -174,7 +167,10 @@ impl AgentCore {
     /// content, is left in its place if the request is made.
     pub(crate) fn step(&mut self, slots: &[u32], packed: bool, action: &mut Vec<u8>) -> Result<()> {
         self.retain_unacked();
-        self.limits.fit(ErrorKind::InvalidAction, "action", action.len())?;
+        self.limits.fit(ErrorKind::InvalidAction, "action", action.len() + size_of_val(slots))?;
+        if !packed {
+            self.limits.check_values(ErrorKind::InvalidAction, "action", 0, &[action])?;
+        }
         self.session.step(slots, &mut self.head)?;
         payload_head(&mut self.head, packed, action.len());
         std::mem::swap(&mut self.action, action);
@@ -193,10 +189,7 @@ impl AgentCore {
     pub(crate) fn attribute(&mut self, attribute: &Attribute) -> Result<()> {
         check_attribute(&attribute.name, &self.spec.attributes)?;
         self.retain_unacked();
-        // Not where the last frame stands, which may be needed again.
-        let mut measured = Vec::new();
-        attribute.put(&mut Writer(&mut measured));
-        self.limits.fit(ErrorKind::Usage, "request", measured.len())?;
+        self.limits.check_attribute(attribute)?;
         self.session.attribute(attribute, &mut self.head)?;
         self.action.clear();
         Ok(())

@@ -41,7 +41,7 @@ pub enum Grant {
 
 /// Name and version, for the peer's logs.
 const PEER: &str = concat!("rlay ", env!("CARGO_PKG_VERSION"));
-/// How a peer proves that it knows the token: by HMAC-SHA256 over the handshake, with the token as key.
+/// How a peer proves that it knows the token: by HMAC-SHA256 over the handshake, with a key that is derived from it.
 const BY_TOKEN: u8 = 1;
 
 /// The dialer's side of a handshake.

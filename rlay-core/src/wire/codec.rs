@@ -166,17 +166,28 @@ impl Writer<'_> {
 /// Reads from the bytes of one frame, within [`Limits`].
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
-    frame: &'a [u8],
-    at: usize,
-    depth: u32,
-    count: u32,
+    pub(super) frame: &'a [u8],
+    pub(super) at: usize,
+    pub(super) depth: u32,
+    pub(super) count: u32,
     pub(super) keys: Keys,
+    /// At which bound it failed, if it did at one.
+    pub(super) broken: Option<Bound>,
+}
+
+/// A bound on what a frame holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    Count,
+    Depth,
+    Keys,
 }
 
 impl<'a> Reader<'a> {
     /// Starts at byte `at` of `frame`.
     pub fn new(frame: &'a [u8], at: usize, limits: &Limits) -> Self {
-        Self { frame, at: at.min(frame.len()), depth: limits.depth, count: limits.count, keys: Keys::of_a_frame() }
+        let (depth, count, keys) = (limits.depth, limits.count, Keys::of_a_frame());
+        Self { frame, at: at.min(frame.len()), depth, count, keys, broken: None }
     }
 
     /// Where in the frame the next byte is.
@@ -304,10 +315,12 @@ impl<'a> Reader<'a> {
     /// Reads one value, space or row, which may contain others: one level deeper and one more counted.
     pub fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.count == 0 {
+            self.broken = Some(Bound::Count);
             let what = "too many values, spaces or rows in one frame, where an array is one (see Limits::count)";
             return Err(self.error(what));
         }
         if self.depth == 0 {
+            self.broken = Some(Bound::Depth);
             return Err(self.error("values nested too deep (see Limits::depth)"));
         }
         self.count -= 1;

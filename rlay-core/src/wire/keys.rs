@@ -13,6 +13,14 @@ const LONGEST: usize = 256;
 /// Such ints, from 0 on, are free.
 const SMALL: i64 = 1 << 14;
 
+/// Most keys of a frame that are not free.
+pub(super) const MOST_KEYS: u32 = 4096;
+
+/// Whether a key that is an int is free.
+pub(super) fn is_small(x: i64) -> bool {
+    (0..SMALL).contains(&x)
+}
+
 /// How many more keys there may be that a peer could have chosen so that they collide.
 ///
 /// ```
@@ -32,12 +40,18 @@ pub struct Keys {
 impl Keys {
     /// For what is received in a frame.
     pub(super) fn of_a_frame() -> Self {
-        Self { most: 4096, taken: 0 }
+        Self { most: MOST_KEYS, taken: 0 }
     }
 
-    /// For a value that is to be sent. A frame has at most two that are large, observation and info.
+    /// For a value that is to be sent: half of what a frame may have, for an observation comes with an info. Frames of
+    /// many slots are measured as a whole besides.
     pub fn of_a_value() -> Self {
-        Self { most: 2048, taken: 0 }
+        Self { most: MOST_KEYS / 2, taken: 0 }
+    }
+
+    /// Whether there can be no more.
+    pub(super) fn are_taken(&self) -> bool {
+        self.taken == self.most
     }
 
     /// Takes `key`, or returns why it cannot be one.

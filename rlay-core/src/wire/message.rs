@@ -5,7 +5,11 @@ use std::{fmt, mem::take};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{Attribute, Header, Kind, Limits, Payload, RAISE, Reader, Returned, Writer, attribute::names};
+use super::{
+    Attribute, Header, Kind, Limits, Payload, RAISE, Reader, Returned, Writer,
+    attribute::names,
+    bounds::{ENV_ID, RENDER_MODE},
+};
 use crate::{
     error::{EnvFailure, Error, ErrorKind, Result},
     printable,
@@ -112,7 +116,7 @@ pub struct Challenge {
 /// The dialer's proof.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Proof {
-    /// HMAC-SHA256 with the token as key.
+    /// HMAC-SHA256 over Hello and Challenge, with a key that is derived from the token.
     pub proof: [u8; 32],
 }
 
@@ -501,11 +505,11 @@ impl Make {
         w.put((self.slots, self.autoreset_mode as u8));
     }
 
-    fn get(r: &mut Reader<'_>) -> Result<Self> {
+    pub(super) fn get(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            env_id: r.option(|r| short(r, 1024))?,
+            env_id: r.option(|r| short(r, ENV_ID))?,
             kwargs: r.value()?,
-            render_mode: r.option(|r| short(r, 256))?,
+            render_mode: r.option(|r| short(r, RENDER_MODE))?,
             slots: r.get()?,
             autoreset_mode: AutoresetMode::get(r)?,
         })
@@ -580,14 +584,14 @@ impl Spec {
         w.list(&self.attributes, |w, name| w.str(name));
     }
 
-    fn get(r: &mut Reader<'_>) -> Result<Self> {
+    pub(super) fn get(r: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            env_id: short(r, 1024)?,
+            env_id: short(r, ENV_ID)?,
             observation_space: r.space()?,
             action_space: r.space()?,
             slots: r.get()?,
             autoreset_mode: AutoresetMode::get(r)?,
-            render_mode: r.option(|r| short(r, 256))?,
+            render_mode: r.option(|r| short(r, RENDER_MODE))?,
             metadata: r.dict("metadata")?,
             details: r.dict("details")?,
             attributes: names(r)?,
@@ -605,7 +609,7 @@ impl Reset {
         w.value(&self.options);
     }
 
-    fn get(r: &mut Reader<'_>) -> Result<Self> {
+    pub(super) fn get(r: &mut Reader<'_>) -> Result<Self> {
         let seed = |r: &mut Reader<'_>| {
             let start = r.clone();
             let bytes = r.bytes()?;

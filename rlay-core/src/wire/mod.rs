@@ -1,6 +1,7 @@
 //! What crosses the wire: frames, messages, values and spaces as bytes. `docs/wire.md` is the specification.
 
 mod attribute;
+mod bounds;
 mod codec;
 mod foreign;
 mod framing;

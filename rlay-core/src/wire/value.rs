@@ -1,6 +1,6 @@
 //! Values as bytes: a 32-bit tag, then the fields that the tag selects.
 
-use super::{Reader, Writer};
+use super::{Reader, Writer, codec::Bound};
 use crate::{
     dtype::DType,
     error::Result,
@@ -152,7 +152,10 @@ impl Reader<'_> {
         let start = self.clone();
         let key = self.value()?;
         let len = self.position() - start.position();
-        self.keys.take_written(&key, || len).map_err(|why| start.error(why))?;
+        self.keys.take_written(&key, || len).map_err(|why| {
+            self.broken = self.keys.are_taken().then_some(Bound::Keys);
+            start.error(why)
+        })?;
         Ok(key)
     }
 

@@ -13,8 +13,7 @@ use crate::{
     },
     value::Value,
     wire::{
-        Attribute, Frames, Goodbye, Keys, Limits, Make, Payload, Reset, Returned, Row, Slots, Spare, Spec, Writer,
-        put_value,
+        Attribute, Frames, Goodbye, Keys, Limits, Make, Payload, Reset, Returned, Row, Slots, Spare, Spec, put_value,
     },
 };
 
@@ -172,7 +171,9 @@ impl HostCore {
     /// Answers that the environment is made, with what agents may ask of it.
     pub(in crate::endpoint) fn spec(&mut self, spec: Spec) -> Result<()> {
         self.offers.check_attributes()?;
-        self.session.spec(&Spec { attributes: self.offers.attributes.clone(), ..spec }, &mut self.head)
+        let spec = Spec { attributes: self.offers.attributes.clone(), ..spec };
+        self.limits.check_spec(&spec)?;
+        self.session.spec(&spec, &mut self.head)
     }
 
     /// Answers a reset (`first`) or step of slot 0 with what stands in `outcome`, and an observation of so many bytes.
@@ -185,6 +186,8 @@ impl HostCore {
         len: usize,
     ) -> Result<bool> {
         check_size(len + outcome.info.len(), &self.limits)?;
+        let values = if outcome.packed { &[][..] } else { &outcome.observation };
+        self.check_values(1, &[&outcome.info, values])?;
         let Outcome { reward, packed, ref info, .. } = *outcome;
         // What a reset left there of the last step is not said of its row.
         let (terminated, truncated) = (outcome.terminated && !first, outcome.truncated && !first);
@@ -201,9 +204,14 @@ impl HostCore {
         outcome: &VectorOutcome,
         len: usize,
     ) -> Result<bool> {
-        let VectorOutcome { rows, infos, packed, .. } = outcome;
+        let VectorOutcome { rows, infos, packed, observations } = outcome;
         check_size(len + infos.len() + rows.len() * ROW, &self.limits)?;
+        self.check_values(rows.len(), &[infos, if *packed { &[] } else { observations }])?;
         self.answer(request, first, rows, infos, (*packed, len))
+    }
+
+    fn check_values(&self, rows: usize, parts: &[&[u8]]) -> Result<()> {
+        self.limits.check_values(ErrorKind::Usage, "answer", rows, parts)
     }
 
     fn answer(
@@ -227,6 +235,7 @@ impl HostCore {
         self.head.clear();
         frames.0.iter().for_each(|(_, frame)| put_value(&mut self.head, frame));
         check_size(self.head.len() + frames.0.len() * size_of::<u32>(), &self.limits)?;
+        self.check_values(0, &[&self.head])?;
         self.session.frames(request, frames, &mut self.head)
     }
 
@@ -238,8 +247,10 @@ impl HostCore {
         let checked = values.try_for_each(|value| value.check_held_with("attribute", &mut keys));
         checked.map_err(|text| EnvFailure::new("TypeError", text))?;
         self.head.clear();
-        returned.put(&mut Writer(&mut self.head));
-        check_size(self.head.len(), &self.limits)?;
+        returned.0.iter().filter_map(|(_, value)| value.as_ref()).for_each(|value| put_value(&mut self.head, value));
+        // A slot, and whether there is a value.
+        check_size(self.head.len() + returned.0.len() * (size_of::<u32>() + 1), &self.limits)?;
+        self.check_values(0, &[&self.head])?;
         self.session.returned(request, returned, &mut self.head)
     }
 

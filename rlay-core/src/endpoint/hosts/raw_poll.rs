@@ -340,18 +340,18 @@ impl RawPoll {
                     return Ok(Step::Part(why));
                 }
                 let offered = core.check_offered(&make).and_then(|()| check_render_mode(&self.spec.metadata, &make));
-                let offered = offered.and_then(|()| check_slots(&self.spec, &make));
+                let offered = offered.and_then(|()| {
+                    check_slots(&self.spec, &make)?;
+                    self.spec.render_mode = make.render_mode;
+                    core.spec(self.spec.clone())
+                });
                 core.report.asked(&offered);
                 self.unasked = None;
                 if let Some(text) = core.report.news(|| connection.peer()) {
                     wait.tell(Notice::Info(&text));
                 }
-                match offered {
-                    Err(error) => core.fail(request, error)?,
-                    Ok(()) => {
-                        self.spec.render_mode = make.render_mode;
-                        core.spec(self.spec.clone())?;
-                    }
+                if let Err(error) = offered {
+                    core.fail(request, error)?;
                 }
                 self.body.clear();
                 self.send(&mut wait.as_soft_deadline())?;
