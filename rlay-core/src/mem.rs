@@ -61,7 +61,7 @@ impl Transport for Mem {
         address.no_options()?;
         let name = address.rest();
         let listener = NAMES.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        let refused = || Error::gone(format!("{address}: nobody listens there"));
+        let refused = || Error::gone(format!("{address}: nothing listens there"));
         let listener = listener.ok_or_else(refused)?;
         let ((to, from_peer), (to_peer, from)) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
         let channel = |sender, receiver| MemChannel {

@@ -100,7 +100,6 @@ impl Offers {
         }
         let names = match &make.kwargs {
             Value::Dict(Map(entries)) => entries.iter().map(|(name, _)| name),
-            Value::None => return Ok(()),
             _ => return Err(Error::new(ErrorKind::Usage, "keyword arguments are a dict")),
         };
         for name in names {

@@ -129,7 +129,7 @@ fn new<'py>(
         None => (std::ptr::null_mut(), 0),
     };
     // SAFETY: `descr` hands its reference over, as NewFromDescr wants it; `dims` has `shape.len()`
-    // entries; `pointer` is null or leads to memory of that shape which is not used by anybody else.
+    // entries; `pointer` is null or leads to memory of that shape which nothing else uses.
     let array = unsafe {
         let array = PY_ARRAY_API.PyArray_NewFromDescr(
             py,

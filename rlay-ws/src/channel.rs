@@ -120,8 +120,8 @@ impl Channel for WsChannel {
                 // A peer that broke the protocol was told so instead.
                 let said = goodbye(flushed(&connection).await)
                     .or_else(|e| if e.kind() == ErrorKind::Protocol { Ok(()) } else { Err(e) });
-                // The peer answers once it has read the goodbye, and whoever looks after the connection gives up a peer
-                // that is gone. Before that, a ping of the peer would meet a closed socket, whose answer discards what
+                // The peer answers once it has read the goodbye, and the connection's task gives up a peer that is
+                // gone. Before that, a ping of the peer would meet a closed socket, whose answer discards what
                 // is still on its way.
                 poll_fn(|cx| connection.poll_over(cx)).await;
                 said

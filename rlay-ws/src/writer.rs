@@ -30,7 +30,7 @@ impl Masks {
         Self { is_client: role == Role::Client, random: vec![] }
     }
 
-    /// A mask that nobody else knows, so that a dialer's bytes are none that a program between the two could take for a
+    /// A mask that no other program knows, so that a dialer's bytes are none that a program between the two could take for a
     /// protocol (RFC 6455, 10.3).
     fn next(&mut self) -> Result<Option<[u8; 4]>> {
         if !self.is_client {

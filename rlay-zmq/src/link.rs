@@ -110,7 +110,7 @@ impl Link {
                 if state.end.is_some() {
                     return None;
                 }
-                "it asks too often whether anybody is there"
+                "it sends more pings than any RLay peer"
             }
             Some(Message::Pong) => return None,
             Some(Message::Bye) => {

@@ -5,7 +5,7 @@ rlay_testkit::conformance! {
         transport: rlay_zmq::Zmq,
         address: |_| "zmq://127.0.0.1:0".to_owned(),
         exceptions: [
-            the_frame_limit_is_exact: "the zeromq crate takes in a whole message before anybody can look at its length"
+            the_frame_limit_is_exact: "the zeromq crate takes in a whole message before its length can be looked at"
         ],
     }
 }
@@ -18,7 +18,7 @@ rlay_testkit::conformance! {
             format!("zmq+ipc://{}", file.display())
         },
         exceptions: [
-            the_frame_limit_is_exact: "the zeromq crate takes in a whole message before anybody can look at its length"
+            the_frame_limit_is_exact: "the zeromq crate takes in a whole message before its length can be looked at"
         ],
     }
 }

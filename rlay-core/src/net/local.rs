@@ -31,8 +31,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// ```
 /// use std::os::unix::net::SocketAddr;
 ///
-/// let nobody = SocketAddr::from_pathname("/nowhere/at.all")?;
-/// assert!(rlay::net::dial_local(&nobody, None).is_err());
+/// let unused = SocketAddr::from_pathname("/nowhere/at.all")?;
+/// assert!(rlay::net::dial_local(&unused, None).is_err());
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn dial_local(to: &SocketAddr, deadline: Option<Instant>) -> io::Result<UnixStream> {
@@ -107,7 +107,8 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 fn full() -> io::Error {
-    let text = "the listener's queue is full, for it accepts nobody; is it stopped, or somebody else's socket?";
+    let text =
+        "the listener's queue is full, for it accepts no dialer; is it stopped, or the socket of another program?";
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 

@@ -505,8 +505,8 @@ impl AgentSession {
             }
             let is_of = |last: &&Row| {
                 let is_same = last.slot == row.slot || is(Mutant::TakesAnyLast);
-                let has_same_flags = (last.terminated, last.truncated) == (row.terminated, row.truncated);
-                is_same && has_same_flags && last.last && !last.first
+                let came = |row: &Row| (row.reward.to_bits(), row.terminated, row.truncated);
+                is_same && came(last) == came(row) && last.last && !last.first
             };
             if has_last && lasts.next().filter(is_of).is_none() {
                 return Err(Error::protocol(format!("slot {} without the last row of its episode", row.slot)));

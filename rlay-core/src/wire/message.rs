@@ -248,7 +248,7 @@ pub struct Make {
 impl Default for Make {
     fn default() -> Self {
         let autoreset_mode = AutoresetMode::Disabled;
-        Self { env_id: None, kwargs: Value::None, render_mode: None, slots: 1, autoreset_mode }
+        Self { env_id: None, kwargs: Map::new().into(), render_mode: None, slots: 1, autoreset_mode }
     }
 }
 

@@ -150,7 +150,7 @@ What you see at the agent, what you see at the host, how soon, and what you can 
 - **No answer in time.** With `timeout=`, a call raises `Timeout`. The answer may still come. `late()` fetches it,
   `reset()` drops it; no other call is ever given it. Without `timeout=`, a call waits as long as the other side lives.
 - **The other side is gone.** The call raises `ConnectionLost`, and so does every call after it. Close the environment
-  and make a new one, once somebody listens again; with `on_loss="replace"` (in Rust `OnLoss::Replace`) `reset()` does
+  and make a new one, once there is a peer again; with `on_loss="replace"` (in Rust `OnLoss::Replace`) `reset()` does
   that, and with `"truncate"` the step does not raise but ends the episode. A host closes the environments of an agent
   that is gone, and serves the next one; `restarts=` lets an agent start the game again that it launched. A host
   that was launched ends: `run()` returns once the agent that launched it has closed the environment.
@@ -168,8 +168,8 @@ What you see at the agent, what you see at the host, how soon, and what you can 
   after each further one, and at most for 5 s; so does an agent's `reset()` that takes another environment because one
   was lost before its first step. That an agent joins a host, or leaves it, after how many steps and why, is
   information.
-- **Somebody else is at the door.** Whoever listens writes a warning to the logger `rlay`, closes the connection and
-  goes on. `zmq` and `quic` drop what is not theirs without a word, and over `zmq` a foreign peer may do worse: see
+- **A peer is no RLay endpoint.** A listener writes a warning to the logger `rlay`, closes the connection and goes on.
+  `zmq` and `quic` drop what is not theirs without a word, and over `zmq` a foreign peer may do worse: see
   [SECURITY.md](../SECURITY.md).
 
 There is a table for each paradigm. A dash stands where no user of RLay is left to see anything, or where a fault makes

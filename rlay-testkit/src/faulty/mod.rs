@@ -91,7 +91,7 @@ impl Transport for Faulty {
             }
             plan.breaks = breaks.clone();
         }
-        let refused = || Error::gone(format!("{address}: nobody listens there"));
+        let refused = || Error::gone(format!("{address}: nothing listens there"));
         let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
         let listener = names.get(address.rest()).ok_or_else(refused)?;
         let [dialer, accepted] = Link::sides(&plan);
