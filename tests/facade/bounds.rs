@@ -26,7 +26,7 @@ const ROWS: &[(&str, Row)] = &[
         (
             "4096, of 256 bytes",
             &[
-                ("rlay-core/src/wire/keys.rs", "most: 4096,"),
+                ("rlay-core/src/wire/keys.rs", "MOST_KEYS: u32 = 4096;"),
                 ("rlay-core/src/wire/keys.rs", "SMALL: i64 = 1 << 14;"),
                 ("rlay-core/src/wire/keys.rs", "LONGEST: usize = 256;"),
             ],
