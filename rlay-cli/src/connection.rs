@@ -169,6 +169,11 @@ impl Connection {
         }
     }
 
+    /// Waits longer for answers to large frames: many values take their time to read, most of all in an interpreter.
+    pub(crate) fn be_patient(&mut self) {
+        self.answer_timeout *= 10;
+    }
+
     /// Writes something into the record.
     pub(crate) fn note(&self, text: impl Into<String>) {
         self.record.borrow_mut().push(Entry::Note(text.into()));

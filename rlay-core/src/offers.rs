@@ -98,19 +98,24 @@ impl Offers {
         if let Some(id) = make.env_id.as_ref().filter(|id| !self.env_ids.contains(id)) {
             return Err(refusal("environment", id, &self.env_ids));
         }
-        let names = match &make.kwargs {
-            Value::Dict(Map(entries)) => entries.iter().map(|(name, _)| name),
-            _ => return Err(Error::new(ErrorKind::Usage, "keyword arguments are a dict")),
-        };
-        for name in names {
-            match name {
-                Value::Str(name) if self.kwargs.contains(name) => {}
-                Value::Str(name) => return Err(refusal("keyword argument", name, &self.kwargs)),
-                _ => return Err(Error::new(ErrorKind::Usage, "the name of a keyword argument is a string")),
+        for name in keywords(&make.kwargs)? {
+            if !self.kwargs.iter().any(|offered| offered == name) {
+                return Err(refusal("keyword argument", name, &self.kwargs));
             }
         }
         Ok(())
     }
+}
+
+/// The names of keyword arguments, or why they are none.
+pub(crate) fn keywords(kwargs: &Value) -> Result<Vec<&str>> {
+    let Value::Dict(Map(entries)) = kwargs else {
+        return Err(Error::new(ErrorKind::Usage, "keyword arguments are a dict"));
+    };
+    let names = entries.iter().map(|(name, _)| name.as_str());
+    names
+        .collect::<Option<_>>()
+        .ok_or_else(|| Error::new(ErrorKind::Usage, "the name of a keyword argument is a string"))
 }
 
 /// The agent's user reads this, and may also run the host.
@@ -128,4 +133,18 @@ fn refusal(what: &str, name: &str, there_are: &[String]) -> Error {
     };
     let text = format!("this host offers no {what} {name:?}; {there_are}; {how}, in Rust HostOptions::offers");
     Error::new(ErrorKind::Usage, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keyword_arguments_are_a_dict_with_texts_as_keys() {
+        assert_eq!(keywords(&Map::from([("size", 5)]).into()).unwrap(), ["size"]);
+        let numbered = Value::Dict(Map(vec![(Value::Int(1), Value::Int(5))]));
+        for kwargs in [Value::None, Value::Int(5), Value::List(vec![]), numbered] {
+            assert_eq!(keywords(&kwargs).unwrap_err().kind(), ErrorKind::Usage, "{kwargs:?}");
+        }
+    }
 }

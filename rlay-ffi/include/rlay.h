@@ -352,7 +352,7 @@ typedef struct {
   const char *env_id;
   // MAKE: its length.
   size_t env_id_length;
-  // MAKE: the keyword arguments, a dict or None. CALL of an attribute: the same.
+  // MAKE and CALL of an attribute: the keyword arguments, a dict whose keys are texts.
   const rlay_Value *kwargs;
   // MAKE and RENDER: the render mode; NULL without one.
   const char *render_mode;

@@ -67,7 +67,7 @@ pub struct rlay_Turn {
     pub env_id: *const c_char,
     /// MAKE: its length.
     pub env_id_length: usize,
-    /// MAKE: the keyword arguments, a dict or None. CALL of an attribute: the same.
+    /// MAKE and CALL of an attribute: the keyword arguments, a dict whose keys are texts.
     pub kwargs: *const rlay_Value,
     /// MAKE and RENDER: the render mode; NULL without one.
     pub render_mode: *const c_char,

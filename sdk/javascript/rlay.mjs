@@ -747,9 +747,13 @@ export class Reader {
     }
   }
 
-  /** Reads a list whose items take at least `size` bytes each. */
-  list(size, read) {
+  /**
+   * Reads a list whose items take at least `size` bytes each. Of those that are counted, more than there may be are
+   * refused before any is read.
+   */
+  list(size, read, most = Infinity) {
     const n = this.u64();
+    if (n > most) throw malformed("too many values");
     if (n > this.left / size) throw malformed(`${n} items announced, ${this.left} bytes left`);
     const items = [];
     for (let i = 0; i < n; i++) items.push(read());
@@ -803,9 +807,9 @@ export class Reader {
       }
       case 5: return this.text();
       case 6: return new Uint8Array(this.blob());
-      case 7: return this.list(4, () => this.value());
-      case 8: return TupleValue.from(this.list(4, () => this.value()));
-      case 9: return new Map(this.list(8, () => [this.key(), this.value()]));
+      case 7: return this.list(4, () => this.value(), this.count);
+      case 8: return TupleValue.from(this.list(4, () => this.value(), this.count));
+      case 9: return new Map(this.list(8, () => [this.key(), this.value()], this.count));
       case 10: {
         const dtype = this.dtype();
         const shape = this.shape();
@@ -1012,7 +1016,7 @@ const BODIES = {
     return make;
   },
   [Kind.RESET](r) {
-    const rows = r.list(5, () => r.nested(() => ({ slot: r.u32(), seed: r.option(() => readSeed(r)) })));
+    const rows = r.list(5, () => r.nested(() => ({ slot: r.u32(), seed: r.option(() => readSeed(r)) })), r.count);
     return { slots: rows.map((row) => row.slot), seeds: rows.map((row) => row.seed), options: r.value() };
   },
   [Kind.STEP](r) {
@@ -1023,7 +1027,7 @@ const BODIES = {
   [Kind.ATTRIBUTE](r) {
     const attribute = { slots: slots(r), name: r.text(256), access: r.u8(), values: [], kwargs: null };
     if (attribute.access > 2) throw malformed("an unknown access");
-    if (attribute.access > 0) attribute.values = r.list(4, () => r.value());
+    if (attribute.access > 0) attribute.values = r.list(4, () => r.value(), r.count);
     if (attribute.access === 1 && attribute.values.length !== attribute.slots.length) {
       throw malformed("a value for each slot");
     }

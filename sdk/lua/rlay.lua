@@ -787,10 +787,12 @@ function Reader:text(most)
   return text
 end
 
---- Reads a list whose items take at least `size` bytes each.
-function Reader:list(size, read, items)
+--- Reads a list whose items take at least `size` bytes each. Of those that are counted, more than there may be are
+--- refused before any is read.
+function Reader:list(size, read, items, most)
   local n = self:u64()
   if n < 0 or n > self:left() // size then malformed("more items announced than there are bytes for") end
+  if most and n > most then malformed("too many values") end
   items = items or {}
   for i = 1, n do items[i] = read(self) end
   return items
@@ -836,9 +838,9 @@ local READ = {
   function(r) return r:unpack("d", 8) end,
   function(r) return r:text() end,
   function(r) return rlay.Bytes(r:blob()) end,
-  function(r) return r:list(4, r.value, rlay.List()) end,
-  function(r) return r:list(4, r.value, rlay.TupleValue()) end,
-  function(r) return r:list(8, function() return { r:key(), r:value() } end, rlay.Map()) end,
+  function(r) return r:list(4, r.value, rlay.List(), r.count) end,
+  function(r) return r:list(4, r.value, rlay.TupleValue(), r.count) end,
+  function(r) return r:list(8, function() return { r:key(), r:value() } end, rlay.Map(), r.count) end,
   function(r)
     local dtype, shape, length = r:dtype(), r:shape(), r:u64()
     if bytes_of(shape, dtype.size) ~= length then malformed("an array whose shape does not hold its data") end
@@ -1010,7 +1012,7 @@ local BODIES = {
       local i = #reset.slots + 1
       reset.slots[i], reset.seeds[i] = r:u32(), r:option(read_seed) or false
       r.depth = r.depth + 1
-    end)
+    end, nil, r.count)
     reset.options = r:value()
     return reset
   end,
@@ -1022,7 +1024,7 @@ local BODIES = {
   [KIND.ATTRIBUTE] = function(r)
     local attribute = { slots = slots(r), name = r:text(256), access = r:u8() }
     if attribute.access > 2 then malformed("an unknown access") end
-    if attribute.access > 0 then attribute.values = r:list(4, r.value) end
+    if attribute.access > 0 then attribute.values = r:list(4, r.value, nil, r.count) end
     if attribute.access == 1 and #attribute.values ~= #attribute.slots then malformed("a value for each slot") end
     if attribute.access == 2 then
       attribute.kwargs = r:value()

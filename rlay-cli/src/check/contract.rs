@@ -7,7 +7,7 @@ use rlay::{
     wire::{AutoresetMode, Kind, Make, Message},
 };
 
-use super::Check;
+use super::{Check, values};
 use crate::{
     arguments::Level::Contract,
     connection::{Verdict, failed, not_applicable},
@@ -158,16 +158,19 @@ fn autoreset(target: &Target) -> Verdict {
     if is_seen { Ok(()) } else { not_applicable("the env leaves that to the agent, or no episode ended in time") }
 }
 
+/// The render modes that the metadata lists, but `human`, which opens a window.
+pub(crate) fn declared_modes(session: &Session) -> Vec<String> {
+    let modes = match session.spec.metadata.get("render_modes") {
+        Some(Value::List(modes) | Value::Tuple(modes)) => &modes[..],
+        _ => &[],
+    };
+    modes.iter().filter_map(Value::as_str).filter(|mode| *mode != "human").map(str::to_owned).collect()
+}
+
 fn render(target: &Target) -> Verdict {
     let session = Session::begin(target)?;
-    let modes: Vec<String> = match session.spec.metadata.get("render_modes") {
-        Some(Value::List(modes) | Value::Tuple(modes)) => {
-            modes.iter().filter_map(|mode| mode.as_str().map(str::to_owned)).collect()
-        }
-        _ => vec![],
-    };
+    let modes = declared_modes(&session);
     session.goodbye()?;
-    let modes: Vec<String> = modes.into_iter().filter(|mode| mode != "human").collect();
     if modes.is_empty() {
         return not_applicable("metadata has no render_modes but human, which opens a window");
     }
@@ -194,6 +197,7 @@ fn render(target: &Target) -> Verdict {
         if let Some(why) = misfit(&mode, frame) {
             return failed(8, format!("mode {mode:?}: {why}"));
         }
+        values::without_opaque(frame, &format!("a frame of mode {mode:?}"))?;
         session.goodbye()?;
     }
     Ok(())

@@ -7,16 +7,16 @@ use rlay::{
     wire::{Fault, Frames, Goodbye, Kind, Make, Message, Reject, Returned, Row, Seed, Spec, Welcome},
 };
 
-use super::Check;
+use super::{Check, attributes};
 use crate::{
     arguments::Level::Conversation,
-    connection::{Answer, Connection, Event, Verdict, failed, not_applicable},
+    connection::{Answer, Connection, Event, Verdict, failed, not_applicable, read},
     frames,
     session::Session,
     target::{Target, Wish, hello_frame},
 };
 
-const USAGE: u32 = 1;
+pub(crate) const USAGE: u32 = 1;
 const RESET_NEEDED: u32 = 2;
 const CLOSED: u32 = 4;
 const BUSY: u32 = 5;
@@ -35,11 +35,13 @@ pub(crate) fn checks() -> Vec<Check> {
         check(10, "requests before Make", before_make),
         check(10, "Make that fails, and then one that does not", failing_make),
         check(8, "keyword arguments that the env does not allow", unknown_kwargs),
+        check(8, "keyword arguments that are no Dict, or whose names are no Str", strange_kwargs),
         check(8, "the texts of an Error are cut", cut_texts),
         check(10, "Make twice", make_twice),
         check(10, "Step before Reset", step_before_reset),
         check(10, "slots that there are not, the same twice, none", wrong_slots),
-        check(8, "an attribute that is not listed", unlisted_attribute),
+        check(8, "an attribute that is not listed", attributes::unlisted),
+        check(8, "attributes that are listed", attributes::listed),
         check(8, "a reserved kind", reserved),
         check(8, "seeds of any size, and options", seeds),
         check(10, "requests after Close", after_close),
@@ -156,7 +158,7 @@ fn foreign_messages() -> Vec<(Kind, Vec<u8>)> {
 }
 
 /// The answer must be a non-fatal Error with this code.
-fn refused(connection: &mut Connection, kind: Kind, body: &[u8], code: u32, what: &str) -> Verdict {
+pub(crate) fn refused(connection: &mut Connection, kind: Kind, body: &[u8], code: u32, what: &str) -> Verdict {
     let answer = connection.ask(kind, body, what)?;
     expect_fault(&answer, &[code], what)
 }
@@ -222,6 +224,33 @@ fn unknown_kwargs(target: &Target) -> Verdict {
     then_made(target, &Make { kwargs, ..target.make() }, "Make with an unknown keyword argument", false)
 }
 
+/// docs/wire.md says what they are, not whether others are refused or a violation: either will do.
+fn strange_kwargs(target: &Target) -> Verdict {
+    let numbered = Map(vec![(Value::Int(1), Value::Int(2))]).into();
+    for (kwargs, which) in
+        [(Value::Int(1), "an Int"), (Value::List(vec![]), "a List"), (numbered, "a Dict with a number as its key")]
+    {
+        let what = format!("Make with {which} as its keyword arguments");
+        let (mut connection, greeting) = target.begin(Wish::default())?;
+        let seq = connection.send(Kind::Make, &frames::make(&Make { kwargs, ..target.make() }));
+        let event = connection.receive();
+        let Event::Frame(frame) = event else {
+            return failed(8, format!("{what} must be refused, but {}", event.words()));
+        };
+        let (header, message) = read(&frame)?;
+        connection.count(header)?;
+        match message {
+            Message::Error(fault) if fault.fatal && fault.code == 8 => connection.expect_end(&what)?,
+            Message::Error(fault) if !fault.fatal && header.re == seq => {
+                let answer = connection.ask(Kind::Make, &frames::make(&target.make()), "Make after one that failed")?;
+                Session::made(connection, greeting, answer)?.goodbye()?;
+            }
+            _ => return failed(8, format!("{what} must be refused, but {:?} came", header.kind)),
+        }
+    }
+    Ok(())
+}
+
 /// An Error is to fit the smallest frame limit, whatever it quotes.
 fn cut_texts(target: &Target) -> Verdict {
     const LONGEST: usize = 16384;
@@ -274,14 +303,6 @@ fn wrong_slots(target: &Target) -> Verdict {
             refused(&mut session.connection, kind, &body, USAGE, &format!("{kind:?} of {which}"))?;
         }
     }
-    session.reset(None)?;
-    session.goodbye()
-}
-
-fn unlisted_attribute(target: &Target) -> Verdict {
-    let mut session = Session::begin(target)?;
-    let name = "an attribute that no env lists";
-    refused(&mut session.connection, Kind::Attribute, &frames::attribute(&[0], name), USAGE, "an unlisted attribute")?;
     session.reset(None)?;
     session.goodbye()
 }
@@ -390,7 +411,7 @@ fn goodbye_while_busy(target: &Target) -> Verdict {
     // The answer may have been under way.
     for _ in 0..3 {
         match session.connection.receive() {
-            Event::Frame(frame) => session.connection.count(crate::connection::read(&frame)?.0)?,
+            Event::Frame(frame) => session.connection.count(read(&frame)?.0)?,
             Event::Closed => return Session::begin(target)?.goodbye(),
             Event::Lost(_) => {
                 return failed(1, "after Goodbye the connection ended without the close mark, as in a crash");

@@ -3,13 +3,13 @@
 use rlay::{
     Token,
     session::{ClientHandshake, Local},
-    wire::{Goodbye, Hello, Kind, Message, RESUMABLE, RESUMING, Resume, Role, Welcome},
+    wire::{Goodbye, Hello, Kind, Message, RESUMABLE, RESUMING, Resume, Role, Ticket, Welcome},
 };
 
 use super::Check;
 use crate::{
     arguments::Level::Handshake,
-    connection::{Event, Verdict, failed, not_applicable, read},
+    connection::{Connection, Event, Verdict, failed, not_applicable, read},
     frames,
     session::Session,
     target::{Target, Wish, hello_frame, nonce},
@@ -49,7 +49,7 @@ pub(crate) fn checks(has_token: bool) -> Vec<Check> {
         rejected("the peer's own role", 7, |hello| hello.role = Role::Env),
         rejected("an unknown kind of authentication", 7, |hello| hello.auth = 9),
         check(9, "a wide range of wire numbers, and unknown features", wide),
-        check(8, "a session that no peer knows is not resumed", unknown_ticket),
+        check(9, "a session that no peer knows is not resumed", unknown_ticket),
         unheard("a Hello with another magic word", |hello| with_byte(hello, 32, b'X')),
         unheard("a Hello with a role that there is not", |hello| with_byte(hello, 40, 7)),
         unheard("a Hello that ends too early", |hello| {
@@ -134,6 +134,11 @@ fn with_byte(hello: Hello, at: usize, byte: u8) -> Vec<u8> {
 
 fn expect_reject(target: &Target, hello: &[u8], code: u32) -> Verdict {
     let (mut connection, event) = target.answer_to_hello(hello)?;
+    rejected_by(&mut connection, event, code)
+}
+
+/// The peer's answer must be a Reject with this code, behind which the connection ends.
+pub(crate) fn rejected_by(connection: &mut Connection, event: Event, code: u32) -> Verdict {
     let frame = match event {
         Event::Frame(frame) => frame,
         other => return failed(9, format!("Reject {code} must follow, but {}", other.words())),
@@ -210,12 +215,26 @@ fn wide(target: &Target) -> Verdict {
 }
 
 fn unknown_ticket(target: &Target) -> Verdict {
+    expect_gone(target, nonce())
+}
+
+/// The session of this ticket is none that can be resumed.
+pub(crate) fn expect_gone(target: &Target, ticket: Ticket) -> Verdict {
+    let (mut connection, event) = answer_to_ticket(target, ticket)?;
+    rejected_by(&mut connection, event, 10)
+}
+
+/// Asks for the session of this ticket, once: Reject 5 (Busy) is no answer to that.
+pub(crate) fn answer_to_ticket(target: &Target, ticket: Ticket) -> Verdict<(Connection, Event)> {
     if target.token.is_some() {
         return not_applicable("the peer asks for a token first");
     }
-    let resume = Some(Resume { ticket: nonce(), received: 3 });
+    let resume = Some(Resume { ticket, received: 1 });
     let hello = Hello { features: RESUMABLE | RESUMING, resume, ..target.plain_hello() };
-    expect_reject(target, &hello_frame(&hello), 10)
+    let mut connection = target.open()?;
+    connection.send_frame(&hello_frame(&hello));
+    let event = connection.receive();
+    Ok((connection, event))
 }
 
 fn wrong_token(target: &Target) -> Verdict {

@@ -1,18 +1,12 @@
 //! Frames that no agent may send: wrong numbers and malformed bytes. Each ends the session with a fatal Error 8.
 
 use rlay::{
-    Value,
+    Map, Value,
     wire::{Kind, Make, Seed},
 };
 
-use super::Check;
-use crate::{
-    arguments::Level::Conversation,
-    connection::{Connection, Event, Verdict, failed, read},
-    frames,
-    session::Session,
-    target::{Target, Wish},
-};
+use super::{Check, limits};
+use crate::{arguments::Level::Conversation, connection::Connection, frames, session::Session, target::Wish};
 
 /// Writes a frame for a session with an environment that was reset.
 type Write = fn(&mut Connection) -> Vec<u8>;
@@ -55,7 +49,7 @@ pub(crate) fn checks() -> Vec<Check> {
             let body = frames::body(|w| {
                 w.put(1u8);
                 w.bytes(b"\xff\xfe");
-                w.value(&rlay::Map::new().into());
+                w.value(&Map::new().into());
                 w.put(0u8);
                 w.put((1u32, 0u8));
             });
@@ -96,6 +90,8 @@ pub(crate) fn checks() -> Vec<Check> {
             });
             c.next_frame(Kind::Attribute as u8, &body)
         }),
+        (8, "a call with keyword arguments that are no Dict", |c| call(c, &Value::List(vec![]))),
+        (8, "a call with a keyword that is no Str", |c| call(c, &Value::Dict(Map(vec![(Value::Int(1), Value::None)])))),
         (5, "options with a value of an unknown tag", |c| optioned(c, &99u32.to_le_bytes())),
         (5, "options with a Bool that is neither 0 nor 1", |c| optioned(c, &frames::body(|w| w.put((1u32, 2u8))))),
         (5, "options with a key of more than 256 bytes", |c| {
@@ -166,6 +162,25 @@ pub(crate) fn checks() -> Vec<Check> {
                 }),
             )
         }),
+        (4, "options with a dtype of one byte that is marked big-endian", |c| {
+            optioned(c, &frames::body(|w| w.put((11u32, 0x105u32, 7u8))))
+        }),
+        (4, "options with a dtype that has another mark", |c| {
+            optioned(c, &frames::body(|w| w.put((11u32, 0x20bu32, 0u64))))
+        }),
+        (4, "options with an array of bools that are neither 0 nor 1", |c| {
+            optioned(
+                c,
+                &frames::body(|w| {
+                    w.put((10u32, 0u32));
+                    w.list(&[3u64], |w, n| w.put(*n));
+                    w.bytes(&[0, 1, 2]);
+                }),
+            )
+        }),
+        (4, "options with a scalar of dtype bool that is neither 0 nor 1", |c| {
+            optioned(c, &frames::body(|w| w.put((11u32, 0u32, 2u8))))
+        }),
         (12, "options nested ten thousand times", |c| {
             let mut value: Vec<u8> = frames::body(|w| w.put((7u32, 1u64))).repeat(10_000);
             value.extend(frames::value(&Value::None));
@@ -193,8 +208,7 @@ pub(crate) fn checks() -> Vec<Check> {
             })
         })
         .collect();
-    checks.push(Check::new(Conversation, 12, "a frame above the agreed limit", beyond_the_limit));
-    checks.push(Check::new(Conversation, 1, "a length above any limit", endless));
+    checks.extend(limits::checks());
     checks.push(Check::new(Conversation, 2, "a first frame with seq 2", |target| {
         let (mut connection, _) = target.begin(Wish::default())?;
         let frame = frames::frame(Kind::Make as u8, 2, 0, 0, &frames::make(&target.make()));
@@ -231,31 +245,14 @@ fn optioned(connection: &mut Connection, options: &[u8]) -> Vec<u8> {
     connection.next_frame(Kind::Reset as u8, &body)
 }
 
-/// The session ends, with or without a word, for the frame is not read.
-fn ended(connection: &mut Connection, what: &str) -> Verdict {
-    match connection.receive() {
-        Event::Closed | Event::Lost(_) => Ok(()),
-        Event::Frame(frame) => match read(&frame)? {
-            (_, rlay::wire::Message::Error(fault)) if fault.fatal && fault.code == 8 => Ok(()),
-            (header, _) => failed(12, format!("{what}: the session must end, but {:?} came", header.kind)),
-        },
-        other => failed(12, format!("{what}: the session must end, but {}", other.words())),
-    }
-}
-
-/// The limit is the smaller of both sides', here 65536.
-fn beyond_the_limit(target: &Target) -> Verdict {
-    let (mut connection, _) = target.begin(Wish { max_frame: Some(1), ..Wish::default() })?;
-    let options = Value::Bytes(vec![7; 70_000]);
-    let frame = connection.next_frame(Kind::Reset as u8, &frames::reset(&[(0, None)], &options));
-    connection.send_frame(&frame);
-    ended(&mut connection, "a frame of 70 KB where 65536 bytes are the limit")
-}
-
-/// Nothing is allocated for it, and nothing is waited for.
-fn endless(target: &Target) -> Verdict {
-    let mut connection = target.begin_stream()?;
-    connection.send_bytes(&[0xfe, 0xff, 0xff, 0xff, 0x21, 0]);
-    ended(&mut connection, "a length of 4 GiB")?;
-    Session::begin(target)?.goodbye()
+/// A call of an attribute with these keyword arguments.
+fn call(connection: &mut Connection, kwargs: &Value) -> Vec<u8> {
+    let mut body = frames::attribute(&[0], "gravity");
+    // In place of the access that gets: a call without positional arguments.
+    body.pop();
+    body.extend(frames::body(|w| {
+        w.put((2u8, 0u64));
+        w.value(kwargs);
+    }));
+    connection.next_frame(Kind::Attribute as u8, &body)
 }

@@ -1,14 +1,17 @@
 //! `rlay check`: the judge. It plays the agent against any implementation of docs/wire.md, by raw frames.
 
+mod attributes;
 mod boundary;
 mod contract;
 mod conversation;
 mod determinism;
 mod handshake;
+mod limits;
 mod malformed;
 mod report;
 mod resilience;
 mod spaces;
+mod values;
 
 use std::time::Instant;
 
@@ -58,6 +61,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<u8> {
         conversation::checks(),
         malformed::checks(),
         spaces::checks(),
+        values::checks(),
         determinism::checks(),
         resilience::checks(),
         contract::checks(),

@@ -10,13 +10,19 @@ use rlay::{
     wire::{Kind, Message, Ticket},
 };
 
-use super::{Check, conversation::lacking, determinism::compare, spaces::is_nondeterministic};
+use super::{
+    Check,
+    conversation::lacking,
+    determinism::compare,
+    handshake::{answer_to_ticket, expect_gone, rejected_by},
+    spaces::is_nondeterministic,
+};
 use crate::{
     arguments::Level::Resilience,
     connection::{Connection, Event, Verdict, failed, not_applicable, read},
     frames,
     session::{Outcome, Session},
-    target::{Target, Wish, hello_frame},
+    target::{Target, Wish, hello_frame, nonce},
 };
 
 /// The time of a handshake, and as much again as a busy machine takes.
@@ -75,7 +81,9 @@ pub(crate) fn checks() -> Vec<Check> {
         check(21, "a session is taken over from a connection that still lives", taken_over),
         check(21, "a request that was lost on the way", lost_request),
         check(21, "a number that the peer has not sent", number_beyond),
-        check(21, "a session that has ended is not resumed", ended_session),
+        check(21, "a number below one that was acknowledged", stale_number),
+        check(9, "a session that has ended is not resumed", ended_session),
+        check(21, "a session that no peer knows is not resumed beside another", beside_another),
     ]);
     checks
 }
@@ -299,9 +307,6 @@ fn lost_request(target: &Target) -> Verdict {
 
 fn number_beyond(target: &Target) -> Verdict {
     let mut resumable = Resumable::begin(target)?;
-    if target.is_listening() {
-        return not_applicable("a dialer says what it has received");
-    }
     resumable.session.connection.abandon();
     let connection = &resumable.session.connection;
     let (sent, received) = (connection.sent, connection.received + 5);
@@ -316,6 +321,34 @@ fn number_beyond(target: &Target) -> Verdict {
     }
 }
 
+/// As if the network had held back a handshake that its dialer has given up. The session goes on over a third
+/// connection.
+fn stale_number(target: &Target) -> Verdict {
+    let mut resumable = Resumable::begin(target)?;
+    resumable.session.reset(None)?;
+    // It acknowledges the answers to Make and to the Reset before.
+    resumable.session.reset(None)?;
+    resumable.session.connection.abandon();
+    let Connection { sent, .. } = resumable.session.connection;
+    if let Ok((mut connection, _)) = target.resume(resumable.ticket, sent, 0) {
+        match connection.receive() {
+            Event::Closed | Event::Lost(_) => {}
+            other => {
+                return failed(
+                    21,
+                    format!(
+                        "the number is below one that was acknowledged, so the connection is closed, but {}",
+                        other.words()
+                    ),
+                );
+            }
+        }
+    }
+    resumable.cut(None)?;
+    resumable.session.reset(None)?;
+    resumable.session.goodbye()
+}
+
 fn ended_session(target: &Target) -> Verdict {
     let resumable = Resumable::begin(target)?;
     if target.is_listening() {
@@ -323,8 +356,23 @@ fn ended_session(target: &Target) -> Verdict {
     }
     let (ticket, sent) = (resumable.ticket, resumable.session.connection.sent);
     resumable.session.goodbye()?;
+    if target.token.is_none() {
+        return expect_gone(target, ticket);
+    }
     match target.resume(ticket, sent, 1) {
         Err(_) => Ok(()),
         Ok(_) => failed(21, "a session that has ended with Goodbye was resumed"),
     }
+}
+
+/// A peer that has no room for another session does not say so to a dialer that resumes one.
+fn beside_another(target: &Target) -> Verdict {
+    let (mut session, _) = target.begin(Wish::default())?;
+    let (mut connection, event) = answer_to_ticket(target, nonce())?;
+    if matches!(event, Event::Silence) {
+        // It serves one connection after another.
+        return not_applicable("the peer answers no dialer while there is another");
+    }
+    rejected_by(&mut connection, event, 10)?;
+    session.goodbye()
 }

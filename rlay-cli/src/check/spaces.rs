@@ -1,7 +1,7 @@
 //! Spaces, and the actions and observations that cross the wire.
 
 use rlay::{
-    AnySpace, Map, Rng, Space, Value, violation,
+    AnySpace, DType, Map, Rng, Space, Value, violation,
     wire::{HEADER_LEN, Kind},
 };
 
@@ -185,7 +185,7 @@ pub(crate) fn is_nondeterministic(session: &Session) -> bool {
     session.spec.details.get("nondeterministic").and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn each_observation(target: &Target, look: impl Fn(&Session, &Outcome) -> Verdict) -> Verdict {
+pub(crate) fn each_observation(target: &Target, look: impl Fn(&Session, &Outcome) -> Verdict) -> Verdict {
     let mut session = Session::begin(target)?;
     let (mut rng, mut is_over) = (Rng::seeded(14), false);
     let first = session.reset(Some(14))?;
@@ -230,6 +230,17 @@ fn malformed_payloads(target: &Target) -> Verdict {
     let mut bodies = vec![
         ("a value of an unknown tag", frames::step(&[0], false, &99u32.to_le_bytes())),
         ("a value with a byte behind it", frames::step(&[0], false, &[frames::value(&action), vec![0]].concat())),
+        (
+            "an array of bools that are neither 0 nor 1",
+            frames::step(
+                &[0],
+                false,
+                &frames::body(|w| {
+                    w.put((10u32, 0u32, 1u64, 1u64));
+                    w.bytes(&[2]);
+                }),
+            ),
+        ),
         ("no value at all", frames::step(&[0], false, b"")),
         (
             "a Dict with a list as its key",
@@ -242,6 +253,13 @@ fn malformed_payloads(target: &Target) -> Verdict {
             bodies.push(("packed bytes that end too early", frames::step(&[0], true, &short)));
             bodies
                 .push(("packed bytes with eight too many", frames::step(&[0], true, &[&packed[..], &[0; 8]].concat())));
+            if let AnySpace::Box(b) = &space
+                && b.dtype == DType::Bool
+                && !packed.is_empty()
+            {
+                let bytes = [&[2], &packed[1..]].concat();
+                bodies.push(("packed bools that are neither 0 nor 1", frames::step(&[0], true, &bytes)));
+            }
             if let AnySpace::Discrete(_) = space {
                 let marked = |at: usize, byte: u8| {
                     let mut bytes = packed.clone();

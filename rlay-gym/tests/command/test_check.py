@@ -53,6 +53,15 @@ def test_a_host_with_a_token_passes(tmp_path: Path) -> None:
     assert refused.returncode == 1
 
 
+def test_a_host_that_lists_attributes_passes() -> None:
+    with rlay.ServerBackend("CartPole-v1", attributes=["gravity", "a name that it has not"]) as host:
+        report = judge(host.address, "--level", "conversation")
+    assert failures(report) == []
+    names = {check["name"] for check in report["checks"] if check["result"] == "passed"}
+    # A picture is longer than the smallest frame limit.
+    assert {"attributes that are listed", "an answer above the agreed limit is Error 1"} <= names
+
+
 @pytest.mark.parametrize("level", ["handshake", "contract"])
 def test_one_level_alone(level: str) -> None:
     with rlay.ServerBackend("FrozenLake-v1") as host:

@@ -1,4 +1,4 @@
-"""A small client of its own, after docs/wire.md section 15: one slot, a token, no tickets; and faults that it may have.
+"""A small client of its own, after docs/wire.md section 15: one slot, a token, tickets; and faults that it may have.
 
 ``python faulty_client.py --fault NAME`` listens at a free port, which it prints, and has that fault. The judge of
 ``rlay check`` must find each of them, and nothing in the client without any.
@@ -19,27 +19,39 @@ import threading
 from typing import Any
 
 FAULTS: dict[str, str] = {
+    "accepts-a-number-beyond": "resilience",
     "accepts-any-ack": "conversation",
     "accepts-any-re": "conversation",
     "accepts-any-seq": "conversation",
     "accepts-any-wire-number": "handshake",
+    "accepts-array-bools-of-any-value": "conversation",
     "accepts-bad-utf8": "conversation",
+    "accepts-big-endian-bytes": "conversation",
     "accepts-bools-of-any-value": "conversation",
     "accepts-bytes-behind-the-body": "conversation",
+    "accepts-call-kwargs-that-are-no-dict": "conversation",
     "accepts-its-own-role": "handshake",
+    "accepts-keywords-of-any-type": "conversation",
+    "accepts-kwargs-that-are-no-dict": "conversation",
     "accepts-long-keys": "conversation",
     "accepts-long-names": "conversation",
     "accepts-many-dimensions": "conversation",
     "accepts-many-keys": "conversation",
+    "accepts-many-rows": "conversation",
+    "accepts-many-values": "conversation",
     "accepts-reserved-bytes": "conversation",
+    "accepts-scalar-bools-of-any-value": "conversation",
     "accepts-seeds-of-any-form": "conversation",
     "accepts-unknown-kwargs": "conversation",
+    "accepts-unknown-marks-of-dtypes": "conversation",
     "ack-missing": "conversation",
     "answers-strangers": "handshake",
     "answers-twice": "conversation",
     "asks-for-no-token": "handshake",
+    "attribute-is-opaque": "conversation",
     "believes-any-proof": "handshake",
     "bound-in-the-long-form": "spaces",
+    "busy-where-a-session-is-resumed": "resilience",
     "closes-without-a-word-at-violations": "conversation",
     "closes-without-mark": "conversation",
     "crashes-at-a-large-length": "handshake",
@@ -49,6 +61,7 @@ FAULTS: dict[str, str] = {
     "discrete-mark-wrong": "spaces",
     "end-said-at-reset": "contract",
     "ends-at-a-malformed-payload": "spaces",
+    "ends-at-an-overtaken-number": "resilience",
     "ends-at-an-unknown-id": "conversation",
     "ends-at-reserved-kinds": "conversation",
     "error-texts-uncut": "conversation",
@@ -60,16 +73,22 @@ FAULTS: dict[str, str] = {
     "ignores-seeds": "determinism",
     "info-is-a-list": "contract",
     "keeps-silent-dialers": "resilience",
+    "key-twice-in-an-info": "spaces",
+    "lists-an-attribute-and-refuses-it": "conversation",
     "lists-no-attribute-and-has-it": "conversation",
+    "loses-answers-with-the-connection": "resilience",
     "makes-twice": "conversation",
     "observation-outside": "spaces",
     "offset-wrong": "spaces",
+    "opaque-in-an-observation": "spaces",
     "padding-not-zero": "spaces",
     "re-missing": "conversation",
     "reads-frames-in-one-piece": "resilience",
     "render-mode-ignored": "contract",
     "rendered-frame-wrong": "contract",
+    "resumes-sessions-that-have-ended": "resilience",
     "reward-is-nan": "contract",
+    "sends-answers-of-any-length": "conversation",
     "seq-wrong": "conversation",
     "serves-one-at-a-time-without-end": "resilience",
     "slot-wrong": "contract",
@@ -85,6 +104,8 @@ FAULTS: dict[str, str] = {
 
 U32, U64 = struct.Struct("<I"), struct.Struct("<Q")
 EMPTY = U32.pack(9) + U64.pack(0)
+OPAQUE = U32.pack(13) + (U64.pack(5) + b"Thing") + (U64.pack(9) + b"<a thing>")
+MAX_FRAME = 8 << 20
 USAGE, RESET_NEEDED, INVALID_ACTION, CLOSED, INCOMPATIBLE, PROTOCOL, ENV = 1, 2, 3, 4, 7, 8, 9
 
 
@@ -102,6 +123,10 @@ class Refused(Exception):
 
 class Gone(Exception):
     """The connection has ended."""
+
+
+class Lost(Gone):
+    """It has ended without the close mark."""
 
 
 def text(words: str) -> bytes:
@@ -154,6 +179,17 @@ class Body:
         except UnicodeDecodeError:
             raise Malformed("text that is no UTF-8") from None
 
+    def tag(self) -> int:
+        """Look at the tag of the next value."""
+        return U32.unpack(self.data[self.at : self.at + 4].ljust(4, b"\xff"))[0]
+
+    def items(self, least: int, fault: str) -> int:
+        """Read how many values or rows follow, each of so many bytes at least."""
+        count = self.count(least)
+        if self.values + count > 1 << 20 and self.fault != fault:
+            raise Malformed("too many values and rows")
+        return count
+
     def count(self, least: int) -> int:
         count = self.u64()
         if count > (len(self.data) - self.at) // least:
@@ -165,17 +201,20 @@ class Body:
 
     def dtype(self) -> int:
         code = self.u32()
-        if code & ~0x100 > 11 or (code & 0x100 and code & 0xFF in (0, 1, 5)):
+        marks = 0x300 if self.fault == "accepts-unknown-marks-of-dtypes" else 0x100
+        if code & ~marks > 11:
             raise Malformed("no such dtype")
+        if code & 0x100 and code & 0xFF in (0, 1, 5) and self.fault != "accepts-big-endian-bytes":
+            raise Malformed("one byte has no order")
         return (1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 4, 8)[code & 0xFF]
 
     def value(self, depth: int = 32) -> Any:
         """Read a value; what this client has no use for becomes a text."""
+        self.values += 1
+        if self.values > 1 << 20 and self.fault != "accepts-many-values":
+            raise Malformed("too many values")
         if self.fault != "crashes-at-deep-values" and depth == 0:
             raise Malformed("values nested too deep")
-        self.values += 1
-        if self.values > 1 << 20:
-            raise Malformed("too many values")
         tag = self.u32()
         if tag == 0:
             return None
@@ -195,10 +234,11 @@ class Body:
         if tag == 6:
             return self.bytes()
         if tag in (7, 8):
-            return [self.value(depth - 1) for _ in range(self.count(4))]
+            return [self.value(depth - 1) for _ in range(self.items(4, "accepts-many-values"))]
         if tag == 9:
-            return [(self.key(depth - 1), self.value(depth - 1)) for _ in range(self.count(8))]
+            return [(self.key(depth - 1), self.value(depth - 1)) for _ in range(self.items(8, "accepts-many-values"))]
         if tag == 10:
+            is_bool = self.tag() == 0 and self.fault != "accepts-array-bools-of-any-value"
             size = self.dtype()
             shape = [self.u64() for _ in range(self.count(8))]
             full = size
@@ -209,11 +249,13 @@ class Body:
                 raise Malformed("too many dimensions")
             if full >= 1 << 63 or len(data) != (0 if 0 in shape else full):
                 raise Malformed("an array of another size")
+            if is_bool and any(byte > 1 for byte in data):
+                raise Malformed("a bool that is neither 0 nor 1")
             return f"array {shape}"
         if tag == 11:
-            code = U32.unpack(self.data[self.at : self.at + 4].ljust(4, b"\xff"))[0]
+            code = self.tag()
             data = self.take(self.dtype())
-            if code == 0 and data[0] > 1:
+            if code == 0 and data[0] > 1 and self.fault != "accepts-scalar-bools-of-any-value":
                 raise Malformed("a bool that is neither 0 nor 1")
             return int.from_bytes(data, "little", signed=code in (1, 2, 3, 4)) if code < 9 else "float"
         if tag == 12:
@@ -223,8 +265,7 @@ class Body:
         raise Malformed(f"no such value: {tag}")
 
     def key(self, depth: int) -> Any:
-        start = self.at
-        tag = U32.unpack(self.data[start : start + 4].ljust(4, b"\xff"))[0]
+        start, tag = self.at, self.tag()
         if tag in (7, 9, 10, 12):
             raise Malformed("no key")
         found = self.value(depth)
@@ -269,11 +310,22 @@ class Game:
 
 
 class Session:
-    """One connection."""
+    """One connection, and the session that it carries."""
+
+    resumable: dict[bytes, Session] = {}
+    """By ticket, until a session has ended."""
+    state = ("sent", "received", "acknowledged", "kept", "ticket", "game", "is_closed", "was_reset", "mode", "limit")
+    """What goes on over another connection."""
+    playing = 0
+    """How many connections carry a session."""
 
     def __init__(self, connection: socket.socket, fault: str, token: str) -> None:
         self.socket, self.fault, self.token = connection, fault, token
-        self.sent = self.received = 0
+        self.sent = self.received = self.acknowledged = 0
+        self.kept: list[bytes] = []
+        self.ticket = b""
+        self.ended = threading.Event()
+        self.violation = ""
         self.game: Game | None = None
         self.is_closed = self.was_reset = False
         self.mode: str | None = None
@@ -285,13 +337,13 @@ class Session:
         if self.fault == "reads-frames-in-one-piece" and n:
             data = self.socket.recv(n)
             if len(data) < n:
-                raise Gone
+                raise Lost
             return data
         data = bytearray()
         while len(data) < n:
             piece = self.socket.recv(n - len(data))
             if not piece:
-                raise Gone
+                raise Lost
             data += piece
         return bytes(data)
 
@@ -310,8 +362,10 @@ class Session:
         if seq is None:
             self.sent += 2 if self.fault == "seq-wrong" and self.sent == 2 else 1
             seq = self.sent
-        ack = 0 if self.fault == "ack-missing" else self.received
+        ack = 0 if seq == 0 or self.fault == "ack-missing" else self.received
         frame = struct.pack("<B7xQQQ", kind, seq, ack, 0 if self.fault == "re-missing" else re) + body
+        if self.ticket and seq:
+            self.kept.append(frame)
         self.socket.sendall(U32.pack(len(frame)) + frame)
 
     def _close(self) -> None:
@@ -345,8 +399,7 @@ class Session:
             body.str(256)
             if auth:
                 body.take(32)
-            if features & 2:
-                body.take(40)
+            ticket, received = (body.take(32), body.u64()) if features & 2 else (b"", 0)
             body.end()
         except Malformed:
             raise Gone from None
@@ -362,9 +415,39 @@ class Session:
                 return self._reject(13, "the token is wrong")
             proof = b"\1" + self._proof(b"rlay listener", frame, challenge)
         if features & 2:
-            return self._reject(10, "no session is resumed here")
-        self._send(4, struct.pack("<HQQ", 0, 0, 1 << 20) + text("by hand 1.0") + proof, seq=0)
-        self.limit = max(65536, min(1 << 20, longest))
+            return self._resume(ticket, received, proof)
+        self.ticket = os.urandom(32) if features & 1 else b""
+        self._welcome(features & 1, proof + self.ticket)
+        self.limit = max(65536, min(MAX_FRAME, longest))
+        if self.ticket:
+            Session.resumable[self.ticket] = self
+        return True
+
+    def _welcome(self, features: int, rest: bytes) -> None:
+        self._send(4, struct.pack("<HQQ", 0, features, MAX_FRAME) + text("by hand 1.0") + rest, seq=0)
+
+    def _resume(self, ticket: bytes, received: int, proof: bytes) -> bool:
+        if self.fault == "busy-where-a-session-is-resumed" and Session.playing:
+            return self._reject(5, "another session is played")
+        if old := Session.resumable.get(ticket):
+            with contextlib.suppress(OSError):
+                old.socket.shutdown(socket.SHUT_RDWR)
+            old.ended.wait(1.0)
+        if Session.resumable.get(ticket) is not old or old is None:
+            return self._reject(10, "the session has ended")
+        is_overtaken = received < old.acknowledged
+        if is_overtaken and self.fault != "ends-at-an-overtaken-number":
+            return False
+        for name in Session.state:
+            setattr(self, name, getattr(old, name))
+        Session.resumable[ticket] = self
+        self._welcome(2, proof + U64.pack(self.received))
+        if is_overtaken or (received > self.sent and self.fault != "accepts-a-number-beyond"):
+            self.violation = f"{received} frames were received, of {self.sent}"
+        elif self.fault != "loses-answers-with-the-connection":
+            for frame in self.kept:
+                if U64.unpack(frame[8:16])[0] > received:
+                    self.socket.sendall(U32.pack(len(frame)) + frame)
         return True
 
     def _proof(self, role: bytes, hello: bytes, challenge: bytes) -> bytes:
@@ -380,6 +463,12 @@ class Session:
 
     def play(self) -> None:
         """Serve the connection to its end."""
+        try:
+            self._play()
+        finally:
+            self.ended.set()
+
+    def _play(self) -> None:
         if self.fault != "keeps-silent-dialers":
             self.socket.settimeout(5.0)
         try:
@@ -388,7 +477,11 @@ class Session:
         except (Gone, Malformed, OSError):
             return self._close()
         self.socket.settimeout(None)
+        Session.playing += 1
+        has_ended = True
         try:
+            if self.violation:
+                raise Malformed(self.violation)
             while self._turn():
                 pass
             if self.fault == "stays-after-goodbye":
@@ -399,9 +492,13 @@ class Session:
             if self.fault != "closes-without-a-word-at-violations":
                 with contextlib.suppress(OSError):
                     self._error(PROTOCOL, str(why), fatal=self.fault != "violation-not-fatal")
-        except (Gone, OSError):
+        except (Gone, OSError) as why:
             if self.fault == "dies-with-a-connection":
                 os._exit(1)
+            has_ended = not isinstance(why, (Lost, OSError))
+        Session.playing -= 1
+        if has_ended and self.fault != "resumes-sessions-that-have-ended":
+            Session.resumable.pop(self.ticket, None)
         self._close()
 
     def _error(self, code: int, message: str, re: int = 0, fatal: bool = False) -> None:
@@ -424,6 +521,8 @@ class Session:
         if re > self.sent and self.fault != "accepts-any-re":
             raise Malformed(f"re {re}, and {self.sent} were sent")
         self.received = seq
+        self.acknowledged = max(self.acknowledged, ack)
+        self.kept = [frame for frame in self.kept if U64.unpack(frame[8:16])[0] > ack]
         body = Body(frame[32:], self.fault)
         if kind == 0x09:
             return False
@@ -446,6 +545,10 @@ class Session:
         except Refused as why:
             self._error(why.code, str(why), seq)
         else:
+            if 32 + len(reply) > self.limit and self.fault != "sends-answers-of-any-length":
+                self._error(USAGE, f"an answer of {32 + len(reply)} bytes is above the frame limit", seq)
+                return True
+            self.was_reset |= kind == 0x41
             self._send(kind, reply, seq)
             if kind == 0x41 and self.fault == "answers-twice":
                 self._send(kind, reply, seq)
@@ -453,6 +556,7 @@ class Session:
 
     def _make(self, body: Body) -> tuple[int, bytes]:
         env_id = body.str(1024) if body.bool() else None
+        is_dict = body.tag() == 9
         kwargs = body.value()
         mode = body.str(256) if body.bool() else None
         body.u32()
@@ -465,7 +569,9 @@ class Session:
             if self.fault == "ends-at-an-unknown-id":
                 raise Malformed("an unknown id")
             raise Refused(ENV, f"there is no {env_id}")
-        if kwargs and self.fault != "accepts-unknown-kwargs":
+        if not is_dict and self.fault != "accepts-kwargs-that-are-no-dict":
+            raise Refused(USAGE, "keyword arguments are a Dict")
+        if is_dict and kwargs and self.fault != "accepts-unknown-kwargs":
             raise Refused(USAGE, f"it takes no argument {kwargs[0][0]}")
         if mode not in (None, "ansi"):
             raise Refused(ENV, f"there is no mode {mode}")
@@ -491,7 +597,7 @@ class Session:
             details = U32.pack(9) + U64.pack(1) + key("author") + key("me")
         mode = b"\0" if self.mode is None or self.fault == "render-mode-ignored" else b"\1" + text(self.mode)
         head = text("Counter") + observations + discrete(3)
-        return head + struct.pack("<IB", 1, 0) + mode + metadata + details + U64.pack(0)
+        return head + struct.pack("<IB", 1, 0) + mode + metadata + details + U64.pack(1) + text("count")
 
     def _slot(self, slots: list[int], needs_reset: bool = False) -> Game:
         if self.is_closed and self.fault != "forgets-that-it-is-closed":
@@ -506,22 +612,26 @@ class Session:
 
     def _reset(self, body: Body) -> tuple[int, bytes]:
         rows = []
-        for _ in range(body.count(5)):
+        for _ in range(body.items(5, "accepts-many-rows")):
+            body.values += self.fault != "accepts-many-rows"
             slot, seed = body.u32(), body.bytes() if body.bool() else None
             is_checked = seed is not None and self.fault != "accepts-seeds-of-any-form"
             if is_checked and (len(seed) > 4096 or seed.endswith(b"\0")):
                 raise Malformed("no seed")
             rows.append((slot, seed))
+        start = body.at
         body.value()
+        options = body.data[start : body.at]
         body.end()
         game = self._slot([slot for slot, _ in rows])
         seed = rows[0][1] if rows else None
         game.reset(None if seed is None else int.from_bytes(seed, "little"))
-        self.was_reset = True
         flags = 0 if self.fault == "first-missing" else 1
         if self.fault == "end-said-at-reset":
             flags |= 2
-        return 0x41, self._result(flags, 0.0)
+        name = U32.pack(5) + text("options")
+        entries = 2 if self.fault == "key-twice-in-an-info" else 1
+        return 0x41, self._result(flags, 0.0, U32.pack(9) + U64.pack(entries) + entries * (name + options))
 
     def _step(self, body: Body) -> tuple[int, bytes]:
         slots = body.slots()
@@ -553,16 +663,19 @@ class Session:
         flags = 2 if game.count > 6 else 4 if game.steps >= 60 else 0
         return 0x41, self._result(flags | (self.fault == "first-in-steps"), reward)
 
-    def _result(self, flags: int, reward: float) -> bytes:
+    def _result(self, flags: int, reward: float, info: bytes = EMPTY) -> bytes:
         game = self.game
         assert game is not None
         if self.fault == "reward-is-nan" and not flags & 1:
             reward = float("nan")
-        info = U32.pack(7) + U64.pack(0) if self.fault == "info-is-a-list" else EMPTY
+        if self.fault == "info-is-a-list":
+            info = U32.pack(7) + U64.pack(0)
         slot = 1 if self.fault == "slot-wrong" else 0
         body = U64.pack(1) + struct.pack("<IBd", slot, flags, reward) + info
         count = 99 if self.fault == "observation-outside" else min(game.count, 15)
         lamps, level = bytes(game.lamps), struct.pack("<ff", float(game.count), float(game.steps))
+        if self.fault == "opaque-in-an-observation":
+            return body + U32.pack(1) + OPAQUE
         if self.fault == "values-in-place-of-packed":
             key = lambda words: U32.pack(5) + text(words)  # noqa: E731
             array = lambda code, n, data: U32.pack(10) + struct.pack("<IQQQ", code, 1, n, len(data)) + data  # noqa: E731
@@ -586,7 +699,7 @@ class Session:
 
     def _attribute(self, body: Body) -> tuple[int, bytes]:
         slots = body.slots()
-        body.str(256)
+        name = body.str(256)
         access = body.u8()
         if access > 2:
             raise Malformed("no such access")
@@ -597,12 +710,25 @@ class Session:
             for _ in range(count):
                 body.value()
             if access == 2:
-                body.value()
+                self._keywords(body)
         body.end()
-        self._slot(slots)
-        if self.fault == "lists-no-attribute-and-has-it":
-            return 0x43, U64.pack(1) + U32.pack(0) + b"\1" + U32.pack(0)
-        raise Refused(USAGE, "no attribute is listed")
+        game = self._slot(slots)
+        is_listed = name == "count" and self.fault != "lists-an-attribute-and-refuses-it"
+        if not is_listed and self.fault != "lists-no-attribute-and-has-it":
+            raise Refused(USAGE, f"the attribute {name} is not listed")
+        if access == 1:
+            raise Refused(ENV, f"{name} cannot be set")
+        value = OPAQUE if self.fault == "attribute-is-opaque" else U32.pack(2) + U64.pack(game.count)
+        return 0x43, U64.pack(1) + U32.pack(0) + b"\1" + value
+
+    def _keywords(self, body: Body) -> None:
+        is_dict = body.tag() == 9
+        kwargs = body.value()
+        if not is_dict and self.fault != "accepts-call-kwargs-that-are-no-dict":
+            raise Malformed("keyword arguments that are no Dict")
+        is_checked = is_dict and self.fault != "accepts-keywords-of-any-type"
+        if is_checked and not all(isinstance(name, str) for name, _ in kwargs):
+            raise Malformed("a keyword that is no Str")
 
     def _end(self, body: Body) -> tuple[int, bytes]:
         body.slots()

@@ -6,7 +6,7 @@ use crate::{
     error::{EnvFailure, Error, ErrorKind, Result},
     host::Outcome,
     host_vector::VectorOutcome,
-    offers::Offers,
+    offers::{Offers, keywords},
     session::{
         EnvEvent, EnvSession,
         retransmit::{LastFrame, RetransmitBuffer, ToRetransmit},
@@ -128,16 +128,17 @@ impl HostCore {
         }
         self.retain(body);
         match event {
-            Ok(EnvEvent::Make { request, make }) => Request::Make(request, make),
+            // Programs that answer it themselves count on a dict.
+            Ok(EnvEvent::Make { request, make }) => match keywords(&make.kwargs) {
+                Ok(_) => Request::Make(request, make),
+                Err(error) => self.refuse(request, error),
+            },
             Ok(EnvEvent::Reset { request, reset }) => Request::Reset(request, reset),
             Ok(EnvEvent::Step { request, slots, payload }) => Request::Step(request, slots, payload),
             Ok(EnvEvent::Render { request, slots }) => Request::Render(request, slots),
             Ok(EnvEvent::Attribute { request, attribute }) => match self.offers.check_attribute(&attribute) {
                 Ok(()) => Request::Attribute(request, attribute),
-                Err(error) => match self.fail(request, error) {
-                    Ok(()) => Request::Refused,
-                    Err(error) => Request::End(error),
-                },
+                Err(error) => self.refuse(request, error),
             },
             Ok(EnvEvent::Close { request }) => {
                 self.report.closed();
@@ -155,6 +156,14 @@ impl HostCore {
                 self.session.abort(&error, &mut self.head);
                 Request::Abort(error)
             }
+        }
+    }
+
+    /// Answers a request that is not carried out.
+    fn refuse(&mut self, request: u64, error: Error) -> Request<'static> {
+        match self.fail(request, error) {
+            Ok(()) => Request::Refused,
+            Err(error) => Request::End(error),
         }
     }
 

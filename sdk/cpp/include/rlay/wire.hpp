@@ -202,6 +202,12 @@ class Reader {
     }
     return static_cast<std::size_t>(n);
   }
+  /// The same of items that are counted. More than there may be are refused before any is read.
+  std::size_t counted(std::size_t size) {
+    const std::size_t n = count(size);
+    if (n > count_) fail("it holds too many values");
+    return ok() ? n : 0;
+  }
   std::vector<std::uint32_t> slots() {
     std::vector<std::uint32_t> slots(count(4));
     for (std::uint32_t& slot : slots) slot = u32();
@@ -296,7 +302,7 @@ class Reader {
       case 8: return Tuple{items()};
       case 9: {
         Dict dict;
-        for (std::size_t n = count(8); n > 0 && ok(); --n) {
+        for (std::size_t n = counted(8); n > 0 && ok(); --n) {
           Value name = key();
           dict.entries_.push_back({std::move(name), value()});
         }
@@ -333,7 +339,7 @@ class Reader {
   }
   std::vector<Value> items() {
     std::vector<Value> items;
-    for (std::size_t n = count(4); n > 0 && ok(); --n) items.push_back(value());
+    for (std::size_t n = counted(4); n > 0 && ok(); --n) items.push_back(value());
     return items;
   }
 
@@ -979,7 +985,7 @@ struct Reset {
 
   static Reset read(Reader& reader) {
     Reset reset;
-    for (std::size_t n = reader.count(5); n > 0 && reader.enter(); --n) {
+    for (std::size_t n = reader.counted(5); n > 0 && reader.enter(); --n) {
       const std::uint32_t slot = reader.u32();
       std::optional<Seed> seed;
       if (reader.boolean()) seed = Seed{reader.bytes(limits::seed)};
@@ -1054,7 +1060,7 @@ struct Attribute {
     attribute.access = reader.u8();
     if (attribute.access > 2) reader.fail("an unknown access to an attribute");
     if (attribute.access > 0) {
-      for (std::size_t n = reader.count(4); n > 0 && reader.ok(); --n) attribute.values.push_back(reader.value());
+      for (std::size_t n = reader.counted(4); n > 0 && reader.ok(); --n) attribute.values.push_back(reader.value());
     }
     if (attribute.access == 1 && attribute.values.size() != attribute.slots.size()) {
       reader.fail("not one value for each slot");

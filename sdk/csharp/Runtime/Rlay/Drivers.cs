@@ -208,6 +208,7 @@ internal sealed class DialDriver : Driver {
         if (Connection != null && Session.IsShaking && Clock.Until(handshakeEnd) == 0) {
             Drop("the listener did not answer the handshake within 5 s");
         }
+        if (Connection != null && Session.IsOvertaken) Drop("a later connection has overtaken this one");
         if (Connection == null && Session.IsAdmitted && Clock.Now - LostAt > Options.ReconnectMilliseconds) {
             Session.GiveUp("the connection was lost and could not be made again in time");
         }

@@ -13,6 +13,7 @@ namespace Rlay {
 /// session.Receive(bytes, 0, count);             // what the socket has brought
 /// Turn turn = session.NextTurn();               // null: nothing to do yet
 /// session.Output, session.Sent(count)           // what is to be sent, also after the session is over
+/// session.IsOvertaken                           // then close the socket, and:
 /// session.ConnectionLost("why");                // then dial again while CanResume, or GiveUp("why")
 /// </code>
 /// </summary>
@@ -67,6 +68,10 @@ public sealed class EnvSession {
     public RlayException Error { get; private set; }
     /// <summary>Whether another connection can take the place of one that was lost, or has to be the first.</summary>
     public bool CanResume => !IsOver && (ticket != null || !IsAdmitted);
+    /// <summary>
+    /// Whether the connection is one that a later one has overtaken: close it, and call ConnectionLost.
+    /// </summary>
+    public bool IsOvertaken { get; private set; }
     /// <summary>Whether the listener has let the dialer in, over any connection.</summary>
     internal bool IsAdmitted { get; private set; }
     /// <summary>Whether the agent has asked for an environment.</summary>
@@ -95,6 +100,7 @@ public sealed class EnvSession {
             inbox.Limit = Handshake.FrameLimit;
             handshake = new DialerHandshake(options, ticket, Received);
             IsSuspended = false;
+            IsOvertaken = false;
         }
     }
 
@@ -224,7 +230,8 @@ public sealed class EnvSession {
             Admit(Handshake.Agree(options, welcome.MaxFrame), welcome.Ticket);
             inbox.Limit = frameLimit;
         } else if (!Resume(inbox, welcome.Received)) {
-            throw Reader.Malformed("the listener has received less than it had acknowledged");
+            IsSuspended = true;
+            IsOvertaken = true;
         }
     }
 

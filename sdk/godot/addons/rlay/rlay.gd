@@ -1004,6 +1004,13 @@ class Reader:
 			refuse("more items announced than the %d bytes that are left hold" % [left()])
 		return n if error == "" else 0
 
+	## Returns the same of items that are counted. More than there may be are refused before any is read.
+	func counted(size: int) -> int:
+		var n: int = count(size)
+		if n > _count:
+			refuse("too many values")
+		return n if error == "" else 0
+
 	func shape() -> Array:
 		var numbers: Array = []
 		for _i in range(count(8)):
@@ -1093,12 +1100,12 @@ class Reader:
 			6:
 				return blob()
 			7:
-				return values(count(4))
+				return values(counted(4))
 			8:
-				return TupleValue.new(values(count(4)))
+				return TupleValue.new(values(counted(4)))
 			9:
 				var entries: Dictionary = {}
-				for _i in range(count(8)):
+				for _i in range(counted(8)):
 					var name = key()
 					entries[name] = value()
 					if error != "":
@@ -1648,7 +1655,7 @@ class Messages:
 
 	static func _reset(r) -> Dictionary:
 		var reset: Dictionary = {"slots": [], "seeds": []}
-		for _i in range(r.count(5)):
+		for _i in range(r.counted(5)):
 			r.enter()
 			reset["slots"].append(r.u32())
 			reset["seeds"].append(_seed(r) if r.flag() else null)
@@ -1679,7 +1686,7 @@ class Messages:
 		if attribute["access"] > 2:
 			r.refuse("an unknown access")
 		if attribute["access"] > 0:
-			attribute["values"] = r.values(r.count(4))
+			attribute["values"] = r.values(r.counted(4))
 		if attribute["access"] == 1 and attribute["values"].size() != attribute["slots"].size():
 			r.refuse("a value for each slot")
 		if attribute["access"] == 2:

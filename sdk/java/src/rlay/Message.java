@@ -237,7 +237,7 @@ final class Message {
 
         Reset(Reader r) {
             super(new ArrayList<>());
-            r.list(5, () -> r.nested(() -> slots.add(r.u32()) && seeds.add(r.option(r::seed))));
+            r.counted(5, () -> r.nested(() -> slots.add(r.u32()) && seeds.add(r.option(r::seed))));
             options = r.value();
         }
     }
@@ -282,7 +282,7 @@ final class Message {
             name = r.text(256);
             access = r.u8();
             if (access > 2) { throw RlayException.malformed("an unknown access"); }
-            values = access > 0 ? r.list(4, r::value) : new ArrayList<>();
+            values = access > 0 ? r.counted(4, r::value) : new ArrayList<>();
             if (access == 1 && values.size() != slots.size()) {
                 throw RlayException.malformed("another number of values than of slots");
             }

@@ -96,8 +96,19 @@ final class Reader {
         return (int) n;
     }
 
-    <T> List<T> list(int size, Supplier<T> read) {
+    /** The same of items that are counted. More than there may be are refused before any is read. */
+    private int countedItems(int size) {
         int n = items(size);
+        if (n > count) { throw RlayException.malformed("too many values"); }
+        return n;
+    }
+
+    <T> List<T> list(int size, Supplier<T> read) { return list(read, items(size)); }
+
+    /** Reads a list of values or rows. */
+    <T> List<T> counted(int size, Supplier<T> read) { return list(read, countedItems(size)); }
+
+    private static <T> List<T> list(Supplier<T> read, int n) {
         List<T> list = new ArrayList<>();
         for (int i = 0; i < n; i++) { list.add(read.get()); }
         return list;
@@ -154,8 +165,8 @@ final class Reader {
             case 4: return Double.longBitsToDouble(u64());
             case 5: return text();
             case 6: return blob();
-            case 7: return list(4, this::value);
-            case 8: return new TupleValue(list(4, this::value));
+            case 7: return counted(4, this::value);
+            case 8: return new TupleValue(counted(4, this::value));
             case 9: return dict();
             case 10: return array();
             case 11:
@@ -169,7 +180,7 @@ final class Reader {
     }
 
     private Map<Object, Object> dict() {
-        int n = items(8);
+        int n = countedItems(8);
         Map<Object, Object> dict = new LinkedHashMap<>();
         for (int i = 0; i < n; i++) {
             Object key = key();
