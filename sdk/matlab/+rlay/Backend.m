@@ -14,6 +14,7 @@ classdef Backend < handle
     turns = {} % of the poll form
     said = {} % lines of the log, and how often each was logged
     times = []
+    lastExchange = 0 % when bytes were last moved
   end
   methods
     function self = Backend(make, address, varargin)
@@ -39,7 +40,7 @@ classdef Backend < handle
     function turn = poll(self)
       %POLL The poll form: the next rlay.Turn of an environment without a step, or []. It does not wait for the agent.
       turn = [];
-      self.settle(); % sends what was replied since
+      self.flush(); % what was replied since
       self.pump(0);
       while isempty(turn) && ~isempty(self.turns)
         first = self.turns{1};
@@ -52,24 +53,17 @@ classdef Backend < handle
     end
     function pump(self, timeout)
       %PUMP Moves bytes, and answers what can be answered; waits for at most so many seconds if there is nothing to do.
-      self.tick();
-      again = self.connect();
-      links = self.links;
-      if any(cellfun(@(link) link.isTimed(), links))
-        timeout = min(timeout, 0.2);
-      end
-      readers = links(cellfun(@(link) link.wantsToRead(), links));
-      writers = links(cellfun(@(link) link.wantsToWrite(), links));
-      [isReadable, isWritable] = rlay.waitFor(self.listening(), channels(readers), channels(writers), ...
-        max(min(timeout, again - rlay.clock()), 0));
-      for link = writers(isWritable)
-        if link{1}.channel.isConnecting
-          link{1}.channel.connect();
+      wasAway = rlay.clock() - self.lastExchange > 0.5;
+      self.exchange(timeout);
+      if wasAway
+        % Steps, or the program's own work between two calls of poll(), take long. A dialer does not wait for several of
+        % them, so its handshake is completed before the next one.
+        ends = rlay.clock() + 0.1;
+        while any(cellfun(@(link) link.isNew(), self.links)) && rlay.clock() < ends
+          self.exchange(0.02);
         end
       end
-      for link = readers(isReadable)
-        link{1}.connection.receive(link{1}.channel.receive());
-      end
+      self.tick();
       self.settle();
     end
     function close(self)
@@ -79,7 +73,7 @@ classdef Backend < handle
       self.settle();
       ends = rlay.clock() + 1;
       while ~isempty(self.links) && rlay.clock() < ends
-        self.pump(0.1);
+        self.exchange(0.1);
       end
     end
   end
@@ -99,11 +93,23 @@ classdef Backend < handle
     function tick(~)
       % What else has its time.
     end
-    function settle(self)
-      % Serves the sessions, sends what they say, and forgets what has ended. An environment may close the backend.
-      sessions = self.sessions;
-      for i = 1:numel(sessions)
-        self.serve(sessions{i});
+    function exchange(self, timeout)
+      % Reads what has arrived, for which it waits for at most so many seconds, sends what there is, and ends what takes
+      % too long. This is decided after reading, for an answer may have come while an environment was at work.
+      again = self.connect();
+      links = self.links;
+      if any(cellfun(@(link) link.isTimed(), links))
+        timeout = min(timeout, 0.2);
+      end
+      readers = links(cellfun(@(link) link.wantsToRead(), links));
+      writers = links(cellfun(@(link) link.wantsToWrite(), links));
+      [isReadable, isWritable] = rlay.waitFor(self.listening(), channels(readers), channels(writers), ...
+        max(min(timeout, again - rlay.clock()), 0));
+      for link = writers(isWritable)
+        link{1}.connect();
+      end
+      for link = readers(isReadable)
+        link{1}.connection.receive(link{1}.channel.receive());
       end
       cellfun(@(link) link.settle(), self.links);
       isOver = cellfun(@(link) link.isOver, self.links);
@@ -112,6 +118,18 @@ classdef Backend < handle
       for i = 1:numel(gone)
         self.ended(gone{i});
       end
+      self.lastExchange = rlay.clock();
+    end
+    function flush(self)
+      cellfun(@(link) link.flush(), self.links);
+    end
+    function settle(self)
+      % Serves the sessions, sends what they say, and forgets what has ended. An environment may close the backend.
+      sessions = self.sessions;
+      for i = 1:numel(sessions)
+        self.serve(sessions{i});
+      end
+      self.flush();
       isOver = cellfun(@(session) session.isOver, self.sessions);
       gone = self.sessions(isOver);
       self.sessions = self.sessions(~isOver);

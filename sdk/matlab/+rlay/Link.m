@@ -7,7 +7,8 @@ classdef Link < handle
     isOver = false
   end
   properties (Access = private)
-    deadline
+    since
+    deadline % of connecting, then of the handshake
     endsAt = Inf
     unsent = zeros(1, 0, 'uint8')
     stuckSince = Inf % since when the peer takes nothing although there is something for it
@@ -16,7 +17,16 @@ classdef Link < handle
     function self = Link(connection, channel)
       self.connection = connection;
       self.channel = channel;
-      self.deadline = rlay.clock() + 5;
+      self.since = rlay.clock();
+      self.deadline = self.since + 5;
+    end
+    function connect(self)
+      %CONNECT Goes on to connect, where that is under way.
+      if self.channel.isConnecting
+        self.channel.connect();
+        % An environment may have been at work meanwhile.
+        self.deadline = rlay.clock() + 5;
+      end
     end
     function yes = wantsToRead(self)
       % Does not read from a peer that does not read, else its answers would fill the memory.
@@ -30,22 +40,43 @@ classdef Link < handle
       %ISTIMED Whether its time may be over soon.
       yes = ~self.connection.isOpen || self.connection.isFinished;
     end
+    function yes = isNew(self)
+      %ISNEW Whether its handshake is about to be completed, and Make is about to follow it.
+      connection = self.connection;
+      isAwaited = connection.isShaking() || (connection.isOpen && ~connection.session.hasBegun);
+      yes = isAwaited && ~self.isOver && rlay.clock() - self.since < 0.1;
+    end
+    function flush(self)
+      %FLUSH Sends what there is and the peer takes.
+      if self.isOver || self.channel.isConnecting || self.channel.isLost
+        return
+      end
+      bytes = [self.unsent self.connection.take()];
+      if isempty(bytes)
+        return
+      end
+      self.unsent = self.channel.send(bytes);
+      now = rlay.clock();
+      if isempty(self.unsent)
+        self.stuckSince = Inf;
+      elseif numel(self.unsent) < numel(bytes) || isinf(self.stuckSince)
+        self.stuckSince = now;
+      elseif now - self.stuckSince > 60
+        self.channel.isLost = true;
+      end
+    end
     function settle(self)
-      %SETTLE Sends what there is, and closes the channel where the connection has ended.
+      %SETTLE Sends what there is, gives up what takes too long, and closes the channel where the connection has ended.
       connection = self.connection;
       channel = self.channel;
+      self.flush();
       now = rlay.clock();
       if channel.isConnecting && now > self.deadline
         channel.fail('connecting took too long');
       end
       if ~isempty(channel.failure)
         connection.abort(rlay.failure(10, channel.failure));
-      elseif channel.isConnecting
-        return
-      else
-        self.write(now);
-      end
-      if connection.isShaking() && now > self.deadline
+      elseif connection.isShaking() && now > self.deadline
         connection.abort(rlay.failure(10, 'the handshake took too long'));
       end
       if connection.isFinished && isinf(self.endsAt)
@@ -60,22 +91,6 @@ classdef Link < handle
       if channel.isLost || isDone
         channel.close();
         self.isOver = true;
-      end
-    end
-  end
-  methods (Access = private)
-    function write(self, now)
-      bytes = [self.unsent self.connection.take()];
-      if isempty(bytes)
-        return
-      end
-      self.unsent = self.channel.send(bytes);
-      if isempty(self.unsent)
-        self.stuckSince = Inf;
-      elseif numel(self.unsent) < numel(bytes) || isinf(self.stuckSince)
-        self.stuckSince = now;
-      elseif now - self.stuckSince > 60
-        self.channel.isLost = true;
       end
     end
   end
