@@ -3,8 +3,8 @@ classdef ClientBackend < rlay.Backend
 %   rlay.ClientBackend(@make, 'tcp://127.0.0.1:5005').run()
 %   make(wanted) returns the environment; wanted is a struct of envId, kwargs and renderMode. A program that an agent
 %   has launched gives '' for the address. Options follow as names and values, see rlay.options. One session waits for
-%   an agent, and up to maxSessions play. run and poll raise an error where trying again is pointless: another token,
-%   another release, no RLay there.
+%   an agent, and up to maxSessions play. Where trying again is pointless (another token, another release, no RLay
+%   there), run and poll raise an error once the sessions that play have ended.
 %
 %   An environment is an object or a struct of function handles with observationSpace, actionSpace,
 %   [observation, info] = reset(seed, options) and
@@ -16,7 +16,8 @@ classdef ClientBackend < rlay.Backend
     hasDialed = false
     failures = 0 % how many sessions in a row came to nothing
     dialAt = 0 % when the next session may be dialed for
-    problem = [] % why it is pointless to try again
+    dialsNoMore = false % for trying again is pointless
+    problem = [] % why, unless the agent that has launched the program is gone
   end
   methods
     function self = ClientBackend(make, address, varargin)
@@ -40,7 +41,7 @@ classdef ClientBackend < rlay.Backend
       end
       self.dialers = self.dialers(~cellfun(@(dialer) dialer.session.isOver, self.dialers));
       isSpare = cellfun(@(session) isempty(session.env), self.sessions);
-      if ~any(isSpare) && numel(self.sessions) < self.options.maxSessions
+      if ~self.dialsNoMore && ~any(isSpare) && numel(self.sessions) < self.options.maxSessions
         again = self.dialAt;
         if now >= self.dialAt
           dialer = rlay.Dialer(self.options);
@@ -79,12 +80,12 @@ classdef ClientBackend < rlay.Backend
         end
       elseif isPointless || ~any(code == [5 10])
         session.finish(failure);
-        self.isClosed = true;
+        self.dialsNoMore = true;
         self.problem = failure;
         return
       elseif self.isLaunched && self.hasDialed && isRefused
         session.finish([]);
-        self.isClosed = true;
+        self.dialsNoMore = true;
         return
       elseif dialer.pause > 0.5
         self.log(['no agent takes the session yet: ' failure.message]);
@@ -103,10 +104,11 @@ classdef ClientBackend < rlay.Backend
     end
     function settle(self)
       settle@rlay.Backend(self);
-      problem = self.problem;
-      if ~isempty(problem)
-        self.problem = [];
-        error(problem.identifier, '%s', problem.message);
+      if self.dialsNoMore && isempty(self.sessions) && ~self.isClosed
+        self.close();
+        if ~isempty(self.problem)
+          error(self.problem.identifier, '%s', self.problem.message);
+        end
       end
     end
   end
