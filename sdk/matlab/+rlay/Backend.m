@@ -102,11 +102,20 @@ classdef Backend < handle
         timeout = min(timeout, 0.2);
       end
       readers = links(cellfun(@(link) link.wantsToRead(), links));
+      hasMore = cellfun(@(link) link.connection.hasMore(), readers);
+      if any(hasMore)
+        timeout = 0;
+      end
+      owing = readers(hasMore); % what has arrived is handled before more is read
+      readers = readers(~hasMore);
       writers = links(cellfun(@(link) link.wantsToWrite(), links));
       [isReadable, isWritable] = rlay.waitFor(self.listening(), channels(readers), channels(writers), ...
         max(min(timeout, again - rlay.clock()), 0));
       for link = writers(isWritable)
         link{1}.connect();
+      end
+      for link = owing
+        link{1}.connection.receive([]);
       end
       for link = readers(isReadable)
         link{1}.connection.receive(link{1}.channel.receive());

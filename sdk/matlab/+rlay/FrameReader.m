@@ -18,6 +18,10 @@ classdef FrameReader < handle
         self.have = self.have + numel(bytes);
       end
     end
+    function yes = hasMore(self)
+      %HASMORE Whether next() has something to do before more bytes arrive.
+      yes = ~self.isClosed && self.have >= self.wanted;
+    end
     function [found, frame] = next(self)
       %NEXT The next frame, if all of it is there. Raises an error rlay:protocol for a length above the limit.
       found = false;
