@@ -70,11 +70,20 @@ classdef Backend < handle
       %CLOSE Admits no agent any more, ends the sessions, and closes their environments.
       self.isClosed = true;
       cellfun(@(session) session.goodbye(0, ''), self.sessions);
+      for i = 1:numel(self.links)
+        connection = self.links{i}.connection;
+        if connection.isShaking()
+          connection.abort(rlay.failure(10, 'the backend was closed'));
+        end
+      end
       self.settle();
+      self.exchange(0);
       ends = rlay.clock() + 1;
       while ~isempty(self.links) && rlay.clock() < ends
         self.exchange(0.1);
       end
+      cellfun(@(link) link.close(), self.links);
+      self.links = {};
     end
   end
 
@@ -216,6 +225,11 @@ classdef Backend < handle
             end
             session.isPolled = ~rlay.has(made, 'step');
             session.openEnv = made;
+            if session.isOver
+              % The function that makes it has closed the backend.
+              self.tryToCloseEnv(session);
+              return
+            end
             turn.reply(made);
             self.say('an agent joined');
           case 'reset'

@@ -84,13 +84,16 @@ classdef Link < handle
         % last.
         self.endsAt = now + 1;
       end
-      if channel.isLost
-        connection.lost();
-      end
       isDone = (connection.isAborted || now > self.endsAt) && ~strcmp(channel.kind, 'server');
       if channel.isLost || isDone
-        channel.close();
+        self.close();
+      end
+    end
+    function close(self)
+      if ~self.isOver
         self.isOver = true;
+        self.channel.close();
+        self.connection.lost();
       end
     end
   end

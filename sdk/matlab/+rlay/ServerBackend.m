@@ -38,6 +38,9 @@ classdef ServerBackend < rlay.Backend
       %ADMIT A new session, or [] if there is no room.
       %   Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest.
       session = [];
+      if self.isClosed
+        return
+      end
       others = self.sessions(~cellfun(@(other) other.isOver, self.sessions));
       if numel(others) >= self.options.maxSessions
         now = rlay.clock();
