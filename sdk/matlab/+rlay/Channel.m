@@ -76,13 +76,13 @@ classdef Channel < handle
         self.isLost = true;
       end
     end
-    function rest = send(self, bytes)
-      %SEND Sends what the peer takes now, and returns the rest. Sets isLost where that fails.
-      at = 1;
+    function n = send(self, bytes, from)
+      %SEND Sends what the peer takes now of what follows so many bytes, and returns how many. Sets isLost where that fails.
+      at = from + 1;
       try
         while at <= numel(bytes)
           if ~strcmp(self.kind, 'descriptor')
-            write(self.socket, bytes, 'uint8');
+            write(self.socket, bytes(at:end), 'uint8');
             n = numel(bytes);
           elseif select(self.socket + 1, [], self.socket, [], 0) > 0
             % In pieces, for each call copies what it is given.
@@ -99,7 +99,7 @@ classdef Channel < handle
       catch
         self.isLost = true;
       end
-      rest = bytes(at:end);
+      n = min(at - 1, numel(bytes)) - from;
     end
     function close(self)
       if strcmp(self.kind, 'descriptor')

@@ -15,7 +15,7 @@ classdef Connection < handle
     host = []
     options
     reader
-    output = zeros(1, 0, 'uint8')
+    output = {} % pieces, which are joined once
     stage
     hello % whole frames, which the proofs are about
     challenge = []
@@ -84,8 +84,11 @@ classdef Connection < handle
     end
     function bytes = take(self)
       %TAKE The bytes to send.
-      bytes = self.output;
-      self.output = zeros(1, 0, 'uint8');
+      bytes = zeros(1, 0, 'uint8');
+      if ~isempty(self.output)
+        bytes = [self.output{:}];
+        self.output = {};
+      end
     end
     function lost(self)
       %LOST The connection has ended without the close mark.
@@ -110,11 +113,11 @@ classdef Connection < handle
       %FINISH Sends the close mark.
       if ~self.isAborted && ~self.isFinished
         self.isFinished = true;
-        self.output = [self.output 255 255 255 255];
+        self.output{end + 1} = uint8([255 255 255 255]);
       end
     end
     function push(self, frame)
-      self.output = [self.output typecast(uint32(numel(frame)), 'uint8') frame];
+      self.output = [self.output {typecast(uint32(numel(frame)), 'uint8') frame}];
     end
   end
 

@@ -11,6 +11,7 @@ classdef Link < handle
     deadline % of connecting, then of the handshake
     endsAt = Inf
     unsent = zeros(1, 0, 'uint8')
+    sent = 0 % how many of these bytes are sent already
     stuckSince = Inf % since when the peer takes nothing although there is something for it
   end
   methods
@@ -30,11 +31,11 @@ classdef Link < handle
     end
     function yes = wantsToRead(self)
       % Does not read from a peer that does not read, else its answers would fill the memory.
-      isStuck = ~isempty(self.unsent) && ~self.connection.isFinished;
+      isStuck = self.sent < numel(self.unsent) && ~self.connection.isFinished;
       yes = ~self.channel.isConnecting && ~self.channel.isLost && ~isStuck;
     end
     function yes = wantsToWrite(self)
-      yes = ~self.channel.isLost && (self.channel.isConnecting || ~isempty(self.unsent));
+      yes = ~self.channel.isLost && (self.channel.isConnecting || self.sent < numel(self.unsent));
     end
     function yes = isTimed(self)
       %ISTIMED Whether its time may be over soon.
@@ -51,15 +52,24 @@ classdef Link < handle
       if self.isOver || self.channel.isConnecting || self.channel.isLost
         return
       end
-      bytes = [self.unsent self.connection.take()];
-      if isempty(bytes)
-        return
+      while true
+        if self.sent == numel(self.unsent)
+          % Not before the rest is sent: joining the two would copy a large frame each time.
+          self.unsent = self.connection.take();
+          self.sent = 0;
+          self.stuckSince = Inf;
+        end
+        if isempty(self.unsent)
+          return
+        end
+        n = self.channel.send(self.unsent, self.sent);
+        self.sent = self.sent + n;
+        if self.sent < numel(self.unsent)
+          break
+        end
       end
-      self.unsent = self.channel.send(bytes);
       now = rlay.clock();
-      if isempty(self.unsent)
-        self.stuckSince = Inf;
-      elseif numel(self.unsent) < numel(bytes) || isinf(self.stuckSince)
+      if n > 0 || isinf(self.stuckSince)
         self.stuckSince = now;
       elseif now - self.stuckSince > 60
         self.channel.isLost = true;
