@@ -137,5 +137,6 @@ function channel = dialDescriptor(host, port)
     flags = 2048; % SOCK_NONBLOCK, which only Linux has with this number
   end
   place = struct('addr', strtrim(found(1, :)), 'port', port);
-  channel = rlay.Channel(socket(AF_INET, SOCK_STREAM + flags, 0), 'descriptor', place);
+  number = rlay.descriptor(@() socket(AF_INET, SOCK_STREAM + flags, 0));
+  channel = rlay.Channel(number, 'descriptor', place);
 end

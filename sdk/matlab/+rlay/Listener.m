@@ -27,7 +27,7 @@ classdef Listener < handle
         port = free.ServerPort;
         clear free
       end
-      self.server = socket(AF_INET, SOCK_STREAM, 0);
+      self.server = rlay.descriptor(@() socket(AF_INET, SOCK_STREAM, 0));
       setsockopt(self.server, SOL_SOCKET, SO_REUSEADDR, 1);
       try
         isBound = bind(self.server, double(port)) == 0 && listen(self.server, 128) == 0;
@@ -48,7 +48,7 @@ classdef Listener < handle
       yes = self.server.Connected && ~self.isAccepted;
     end
     function channel = accept(self)
-      %ACCEPT The channel of the next peer, or [] if there is none.
+      %ACCEPT The channel of the next peer, or [] if there is none. Raises an error where it cannot be accepted.
       channel = [];
       if ~self.isOctave
         isNew = self.hasPeer();
@@ -61,7 +61,7 @@ classdef Listener < handle
       if select(self.server + 1, self.server, [], [], 0) < 1
         return
       end
-      [number, info] = accept(self.server);
+      [number, info] = rlay.descriptor(@() accept(self.server));
       if number < 0
         return
       end

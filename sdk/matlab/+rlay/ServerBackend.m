@@ -5,6 +5,7 @@ classdef ServerBackend < rlay.Backend
 %   machines can dial only if there is a token. In MATLAB, whose tcpserver has one connection, maxSessions is 1.
   properties (Access = private)
     listener
+    acceptAt = 0 % when to accept again, after that has failed
   end
   methods
     function self = ServerBackend(make, address, varargin)
@@ -66,12 +67,24 @@ classdef ServerBackend < rlay.Backend
   end
   methods (Access = protected)
     function again = connect(self)
+      again = self.acceptAt;
+      if rlay.clock() < again
+        return
+      end
       again = Inf;
       fresh = {};
       most = min(self.options.maxSessions + 128, 900); % of descriptors, of which select takes those below 1024
       % Peers that say nothing are not to take every descriptor. So few at a time are read before others displace them.
       while ~self.isClosed && numel(fresh) < 32 && numel(self.links) + numel(fresh) < most
-        channel = self.listener.accept();
+        channel = [];
+        try
+          channel = self.listener.accept();
+        catch err
+          % The dialer waits on, so the listener is not to be asked again at once.
+          self.acceptAt = rlay.clock() + 0.5;
+          again = self.acceptAt;
+          self.log(['cannot accept a dialer: ' err.message]);
+        end
         if isempty(channel)
           break
         end
@@ -89,7 +102,7 @@ classdef ServerBackend < rlay.Backend
     end
     function listener = listening(self)
       listener = [];
-      if ~self.isClosed
+      if ~self.isClosed && rlay.clock() >= self.acceptAt
         listener = self.listener;
       end
     end
