@@ -109,15 +109,16 @@ classdef Channel < handle
     end
   end
   methods (Static)
-    function self = dial(host, port)
-      %DIAL A channel to a listener. Octave on Linux connects while the program does other things.
+    function self = dial(lookup, port)
+      %DIAL A channel to a listener at the host of an rlay.Lookup. Octave on Linux connects while the program does other
+      %   things.
       try
         if exist('OCTAVE_VERSION', 'builtin') == 0
-          socket = tcpclient(host, port, 'ConnectTimeout', 5, 'EnableTransferDelay', false);
+          socket = tcpclient(lookup.host, port, 'ConnectTimeout', 5, 'EnableTransferDelay', false);
           self = rlay.Channel(socket, 'client');
           return
         end
-        self = dialDescriptor(host, port);
+        self = dialDescriptor(lookup.get(), port);
       catch err
         self = rlay.Channel([], 'client');
         self.fail(err.message);
@@ -126,17 +127,12 @@ classdef Channel < handle
   end
 end
 
-function channel = dialDescriptor(host, port)
-  pkg('load', 'sockets');
-  found = gethostbyname(host);
-  if isempty(found)
-    error('rlay:address', 'no host %s, or none with an IPv4 address', host);
-  end
+function channel = dialDescriptor(address, port)
   flags = 0;
   if ~isempty(strfind(computer(), 'linux')) %#ok<STREMP>
     flags = 2048; % SOCK_NONBLOCK, which only Linux has with this number
   end
-  place = struct('addr', strtrim(found(1, :)), 'port', port);
+  place = struct('addr', address, 'port', port);
   number = rlay.descriptor(@() socket(AF_INET, SOCK_STREAM + flags, 0));
   channel = rlay.Channel(number, 'descriptor', place);
 end

@@ -12,6 +12,7 @@ classdef ClientBackend < rlay.Backend
 %   rewardThreshold, nondeterministic, maxEpisodeSteps), render() and close(). Without step it is served by poll().
   properties (Access = private)
     dialers = {} % one of each session
+    lookup
     isLaunched
     hasDialed = false
     failures = 0 % how many sessions in a row came to nothing
@@ -29,6 +30,7 @@ classdef ClientBackend < rlay.Backend
         error('rlay:address', 'no address to dial, and RLAY_ADDRESS is not set');
       end
       self = self@rlay.Backend(make, address, varargin{:});
+      self.lookup = rlay.Lookup(self.host);
       self.isLaunched = strcmp(address, launched);
     end
   end
@@ -52,7 +54,7 @@ classdef ClientBackend < rlay.Backend
       for i = 1:numel(self.dialers)
         dialer = self.dialers{i};
         if isempty(dialer.link) && now >= dialer.dialAt
-          self.links{end + 1} = dialer.dial(self.host, self.port);
+          self.links{end + 1} = dialer.dial(self.lookup, self.port);
         elseif isempty(dialer.link)
           again = min(again, dialer.dialAt);
         end
@@ -61,6 +63,7 @@ classdef ClientBackend < rlay.Backend
     function ended(self, link)
       dialer = link.dialer;
       dialer.link = [];
+      self.lookup.hasFailed = ~isempty(link.channel.failure);
       session = dialer.session;
       connection = link.connection;
       if session.isOver
