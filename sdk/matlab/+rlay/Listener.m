@@ -78,5 +78,8 @@ classdef Listener < handle
       end
       self.server = [];
     end
+    function delete(self)
+      self.close();
+    end
   end
 end
