@@ -32,7 +32,8 @@ classdef Backend < handle
     end
 
     function run(self)
-      %RUN Hosts until close().
+      %RUN Hosts until close(), which an interrupt and an error do, too.
+      closes = onCleanup(@() self.close());
       while ~self.isClosed
         self.pump(0.5);
       end
