@@ -22,18 +22,18 @@ classdef Backend < handle
         error('rlay:usage', 'a backend takes a function that makes an environment');
       end
       self.make = make;
-      self.address = address;
+      self.address = rlay.chars(address);
       if nargin == 3 && isstruct(varargin{1})
         self.options = varargin{1};
       else
         self.options = rlay.options(varargin{:});
       end
-      [self.host, self.port] = parseAddress(address);
+      [self.host, self.port] = parseAddress(self.address);
     end
 
     function run(self)
       %RUN Hosts until close(), which an interrupt and an error do, too.
-      closes = onCleanup(@() self.close());
+      closes = onCleanup(@() self.close()); %#ok<NASGU>
       while ~self.isClosed
         self.pump(0.5);
       end
@@ -221,7 +221,7 @@ classdef Backend < handle
         switch turn.kind
           case 'make'
             made = self.make(turn.make);
-            if isnumeric(made) || islogical(made) || ischar(made) || iscell(made) || isa(made, 'function_handle')
+            if isnumeric(made) || islogical(made) || ischar(made) || isa(made, 'string') || iscell(made) || isa(made, 'function_handle')
               error('rlay:usage', 'an environment is an object or a struct');
             end
             session.isPolled = ~rlay.has(made, 'step');

@@ -12,6 +12,7 @@ classdef Link < handle
     endsAt = Inf
     unsent = zeros(1, 0, 'uint8')
     sent = 0 % how many of these bytes are sent already
+    isSending = false
     stuckSince = Inf % since when the peer takes nothing although there is something for it
   end
   methods
@@ -23,9 +24,12 @@ classdef Link < handle
     end
     function connect(self)
       %CONNECT Goes on to connect, where that is under way.
-      if self.channel.isConnecting
-        self.channel.connect();
-        % An environment may have been at work meanwhile.
+      if ~self.channel.isConnecting
+        return
+      end
+      self.channel.connect();
+      if ~self.channel.isConnecting
+        % The time of the handshake begins here, for an environment may have been at work meanwhile.
         self.deadline = rlay.clock() + 5;
       end
     end
@@ -51,6 +55,10 @@ classdef Link < handle
       %FLUSH Sends what there is and the peer takes.
       if self.isOver || self.channel.isConnecting || self.channel.isLost
         return
+      elseif self.isSending
+        % An interrupt came in between, so how much was sent is not known.
+        self.channel.isLost = true;
+        return
       end
       while true
         if self.sent == numel(self.unsent)
@@ -62,8 +70,10 @@ classdef Link < handle
         if isempty(self.unsent)
           return
         end
+        self.isSending = true;
         n = self.channel.send(self.unsent, self.sent);
         self.sent = self.sent + n;
+        self.isSending = false;
         if self.sent < numel(self.unsent)
           break
         end

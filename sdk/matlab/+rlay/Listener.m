@@ -35,7 +35,7 @@ classdef Listener < handle
         isBound = false;
       end
       if ~isBound
-        disconnect(self.server);
+        self.close();
         error('rlay:address', 'cannot listen at port %d; another program may have it', port);
       end
       self.port = double(port);

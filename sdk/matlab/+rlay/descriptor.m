@@ -6,7 +6,7 @@ function varargout = descriptor(make)
   if other < 0
     error('rlay:lost', 'too many open files');
   end
-  closesOther = onCleanup(@() fclose(other));
+  closesOther = onCleanup(@() fclose(other)); %#ok<NASGU>
   varargout = cell(1, max(nargout, 1));
   [varargout{:}] = make();
   if varargout{1} >= 1024
