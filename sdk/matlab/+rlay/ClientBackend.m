@@ -23,6 +23,7 @@ classdef ClientBackend < rlay.Backend
   methods
     function self = ClientBackend(make, address, varargin)
       launched = getenv('RLAY_ADDRESS');
+      address = rlay.chars(address);
       if isempty(address)
         address = launched;
       end
@@ -75,7 +76,7 @@ classdef ClientBackend < rlay.Backend
       failure = connection.failure;
       code = rlay.codeOf(failure);
       isPointless = any(code == [7 13]);
-      isRefused = ~isempty(regexp(link.channel.failure, 'refused|error 111', 'once'));
+      isRefused = self.wasRefused(link.channel);
       if session.isLost
         if isPointless || (isRefused && isempty(self.options.reconnectTimeout)) || dialer.isLate()
           session.finish(failure);
@@ -94,6 +95,15 @@ classdef ClientBackend < rlay.Backend
         self.log(['no agent takes the session yet: ' failure.message]);
       end
       dialer.refused();
+    end
+    function yes = wasRefused(self, channel)
+      % Whether nothing listens at the address.
+      if exist('OCTAVE_VERSION', 'builtin')
+        yes = ~isempty(regexp(channel.failure, 'error (111|61|10061)\>', 'once')); % of Linux, macOS and Windows
+      else
+        % MATLAB does not tell, but the agent that has launched the program is on the same machine.
+        yes = self.isLaunched && ~isempty(channel.failure);
+      end
     end
     function sessionOver(self, session)
       sessionOver@rlay.Backend(self, session);

@@ -16,7 +16,7 @@ classdef ServerBackend < rlay.Backend
       isLoopback = ~isempty(regexp(self.host, '^(localhost|::1|127(\.\d+){3})$', 'once'));
       if ~isLoopback && isempty(self.options.token)
         error('rlay:address', ...
-          '%s: other machines can dial this address; set a token (RLAY_TOKEN, at both ends)', address);
+          '%s: other machines can dial this address; set a token (RLAY_TOKEN, at both ends)', self.address);
       end
       self.listener = rlay.Listener(self.host, self.port, isLoopback);
       shown = self.host;
