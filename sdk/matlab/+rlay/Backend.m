@@ -15,6 +15,7 @@ classdef Backend < handle
     said = {} % lines of the log, and how often each was logged
     times = []
     lastExchange = 0 % when bytes were last moved
+    lastAsked = 0 % which session's environment had a turn last
   end
   methods
     function self = Backend(make, address, varargin)
@@ -145,10 +146,14 @@ classdef Backend < handle
     function settle(self)
       % Serves the sessions, sends what they say, and forgets what has ended. An environment may close the backend.
       sessions = self.sessions;
-      for i = 1:numel(sessions)
-        self.serve(sessions{i});
+      n = numel(sessions);
+      % Begins behind the one that was asked last, so that none waits for two steps of another.
+      for i = mod(self.lastAsked + (0:n - 1), n) + 1
+        if self.serve(sessions{i})
+          self.lastAsked = i;
+          self.flush();
+        end
       end
-      self.flush();
       isOver = cellfun(@(session) session.isOver, self.sessions);
       gone = self.sessions(isOver);
       self.sessions = self.sessions(~isOver);
@@ -199,9 +204,10 @@ classdef Backend < handle
   end
 
   methods (Access = private)
-    function serve(self, session)
-      % Asks the environment of a session what its agent wants.
+    function wasAsked = serve(self, session)
+      % Asks the environment of a session what its agent wants, if anything.
       turn = session.nextTurn();
+      wasAsked = ~isempty(turn);
       while ~isempty(turn)
         if session.isPolled
           if strcmp(turn.kind, 'close')
