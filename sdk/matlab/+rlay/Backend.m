@@ -40,7 +40,8 @@ classdef Backend < handle
       end
     end
     function turn = poll(self)
-      %POLL The poll form: the next rlay.Turn of an environment without a step, or []. It does not wait for the agent.
+      %POLL The poll form: the next rlay.Turn of an environment without a step, or []. It does not wait for the agent;
+      %   only where it was not called for half a second, it waits up to 0.1 s for a handshake that is under way.
       turn = [];
       self.flush(); % what was replied since
       self.pump(0);
@@ -227,7 +228,8 @@ classdef Backend < handle
         switch turn.kind
           case 'make'
             made = self.make(turn.make);
-            if isnumeric(made) || islogical(made) || ischar(made) || isa(made, 'string') || iscell(made) || isa(made, 'function_handle')
+            isText = ischar(made) || isa(made, 'string');
+            if isnumeric(made) || islogical(made) || isText || iscell(made) || isa(made, 'function_handle')
               error('rlay:usage', 'an environment is an object or a struct');
             end
             session.isPolled = ~rlay.has(made, 'step');

@@ -77,7 +77,8 @@ classdef Channel < handle
       end
     end
     function n = send(self, bytes, from)
-      %SEND Sends what the peer takes now of what follows so many bytes, and returns how many. Sets isLost where that fails.
+      %SEND Sends what the peer takes now of what follows so many bytes, and returns how much. Sets isLost where that
+      %   fails.
       at = from + 1;
       try
         while at <= numel(bytes)

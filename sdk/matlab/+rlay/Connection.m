@@ -1,8 +1,8 @@
 classdef Connection < handle
 %CONNECTION One connection of a session, without a socket (sections 9, 13 and 21 of docs/wire.md).
-%   Give what arrives to receive(bytes) where hasMore() is false, send what take() returns, call lost() at the end. Close
-%   the socket once isFinished and all is sent, or isAborted. It dials for a session (rlay.EnvSession.dial), or listens
-%   for a host that has the methods find(ticket) and admit() (rlay.ServerBackend).
+%   Give what arrives to receive(bytes) where hasMore() is false, send what take() returns, call lost() at the end.
+%   Close the socket once isFinished and all is sent, or isAborted. It dials for a session (rlay.EnvSession.dial), or
+%   listens for a host that has the methods find(ticket) and admit() (rlay.ServerBackend).
   properties
     session = []
     number % tells connections apart
