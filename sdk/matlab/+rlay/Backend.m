@@ -130,7 +130,7 @@ classdef Backend < handle
         link{1}.connection.receive([]);
       end
       for link = readers(isReadable)
-        link{1}.connection.receive(link{1}.channel.receive());
+        link{1}.receive();
       end
       cellfun(@(link) link.settle(), self.links);
       isOver = cellfun(@(link) link.isOver, self.links);

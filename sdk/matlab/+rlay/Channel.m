@@ -76,6 +76,19 @@ classdef Channel < handle
         self.isLost = true;
       end
     end
+    function yes = isEnded(self)
+      %ISENDED Whether the peer has ended the connection, and all of what it sent was received.
+      yes = self.isLost;
+      if yes || ~strcmp(self.kind, 'descriptor') || select(self.socket + 1, self.socket, [], [], 0) < 1
+        return
+      end
+      try
+        [~, n] = recv(self.socket, 1, MSG_PEEK + MSG_DONTWAIT);
+        yes = n <= 0;
+      catch
+        yes = true;
+      end
+    end
     function n = send(self, bytes, from)
       %SEND Sends what the peer takes now of what follows so many bytes, and returns how much. Sets isLost where that
       %   fails.

@@ -45,6 +45,16 @@ classdef Link < handle
       %ISTIMED Whether its time may be over soon.
       yes = ~self.connection.isOpen || self.connection.isFinished;
     end
+    function receive(self)
+      %RECEIVE Takes what has arrived.
+      bytes = self.channel.receive();
+      if isempty(self.connection.session) && self.channel.isEnded()
+        % A dialer that gave up while an environment was at work is not to take the place of its next attempt.
+        self.channel.isLost = true;
+        return
+      end
+      self.connection.receive(bytes);
+    end
     function yes = isNew(self)
       %ISNEW Whether its handshake is about to be completed, and Make is about to follow it.
       connection = self.connection;
