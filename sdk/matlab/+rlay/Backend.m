@@ -14,6 +14,8 @@ classdef Backend < handle
     turns = {} % of the poll form
     said = {} % lines of the log, and how often each was logged
     times = []
+    lastExchange = 0 % when bytes were last moved
+    lastAsked = 0 % which session's environment had a turn last
   end
   methods
     function self = Backend(make, address, varargin)
@@ -21,25 +23,27 @@ classdef Backend < handle
         error('rlay:usage', 'a backend takes a function that makes an environment');
       end
       self.make = make;
-      self.address = address;
+      self.address = rlay.chars(address);
       if nargin == 3 && isstruct(varargin{1})
         self.options = varargin{1};
       else
         self.options = rlay.options(varargin{:});
       end
-      [self.host, self.port] = parseAddress(address);
+      [self.host, self.port] = parseAddress(self.address);
     end
 
     function run(self)
-      %RUN Hosts until close().
+      %RUN Hosts until close(), which an interrupt and an error do, too.
+      closes = onCleanup(@() self.close()); %#ok<NASGU>
       while ~self.isClosed
         self.pump(0.5);
       end
     end
     function turn = poll(self)
-      %POLL The poll form: the next rlay.Turn of an environment without a step, or []. It does not wait for the agent.
+      %POLL The poll form: the next rlay.Turn of an environment without a step, or []. It does not wait for the agent;
+      %   only where it was not called for half a second, it waits up to 0.1 s for a handshake that is under way.
       turn = [];
-      self.settle(); % sends what was replied since
+      self.flush(); % what was replied since
       self.pump(0);
       while isempty(turn) && ~isempty(self.turns)
         first = self.turns{1};
@@ -52,35 +56,37 @@ classdef Backend < handle
     end
     function pump(self, timeout)
       %PUMP Moves bytes, and answers what can be answered; waits for at most so many seconds if there is nothing to do.
-      self.tick();
-      again = self.connect();
-      links = self.links;
-      if any(cellfun(@(link) link.isTimed(), links))
-        timeout = min(timeout, 0.2);
-      end
-      readers = links(cellfun(@(link) link.wantsToRead(), links));
-      writers = links(cellfun(@(link) link.wantsToWrite(), links));
-      [isReadable, isWritable] = rlay.waitFor(self.listening(), channels(readers), channels(writers), ...
-        max(min(timeout, again - rlay.clock()), 0));
-      for link = writers(isWritable)
-        if link{1}.channel.isConnecting
-          link{1}.channel.connect();
+      wasAway = rlay.clock() - self.lastExchange > 0.5;
+      self.exchange(timeout);
+      if wasAway
+        % Steps, or the program's own work between two calls of poll(), take long. A dialer does not wait for several of
+        % them, so its handshake is completed before the next one.
+        ends = rlay.clock() + 0.1;
+        while any(cellfun(@(link) link.isNew(), self.links)) && rlay.clock() < ends
+          self.exchange(0.02);
         end
       end
-      for link = readers(isReadable)
-        link{1}.connection.receive(link{1}.channel.receive());
-      end
+      self.tick();
       self.settle();
     end
     function close(self)
       %CLOSE Admits no agent any more, ends the sessions, and closes their environments.
       self.isClosed = true;
       cellfun(@(session) session.goodbye(0, ''), self.sessions);
+      for i = 1:numel(self.links)
+        connection = self.links{i}.connection;
+        if connection.isShaking()
+          connection.abort(rlay.failure(10, 'the backend was closed'));
+        end
+      end
       self.settle();
+      self.exchange(0);
       ends = rlay.clock() + 1;
       while ~isempty(self.links) && rlay.clock() < ends
-        self.pump(0.1);
+        self.exchange(0.1);
       end
+      cellfun(@(link) link.close(), self.links);
+      self.links = {};
     end
   end
 
@@ -99,11 +105,32 @@ classdef Backend < handle
     function tick(~)
       % What else has its time.
     end
-    function settle(self)
-      % Serves the sessions, sends what they say, and forgets what has ended. An environment may close the backend.
-      sessions = self.sessions;
-      for i = 1:numel(sessions)
-        self.serve(sessions{i});
+    function exchange(self, timeout)
+      % Reads what has arrived, for which it waits for at most so many seconds, sends what there is, and ends what takes
+      % too long. This is decided after reading, for an answer may have come while an environment was at work.
+      again = self.connect();
+      links = self.links;
+      if any(cellfun(@(link) link.isTimed(), links))
+        timeout = min(timeout, 0.2);
+      end
+      readers = links(cellfun(@(link) link.wantsToRead(), links));
+      hasMore = cellfun(@(link) link.connection.hasMore(), readers);
+      if any(hasMore)
+        timeout = 0;
+      end
+      owing = readers(hasMore); % what has arrived is handled before more is read
+      readers = readers(~hasMore);
+      writers = links(cellfun(@(link) link.wantsToWrite(), links));
+      [isReadable, isWritable] = rlay.waitFor(self.listening(), channels(readers), channels(writers), ...
+        max(min(timeout, again - rlay.clock()), 0));
+      for link = writers(isWritable)
+        link{1}.connect();
+      end
+      for link = owing
+        link{1}.connection.receive([]);
+      end
+      for link = readers(isReadable)
+        link{1}.receive();
       end
       cellfun(@(link) link.settle(), self.links);
       isOver = cellfun(@(link) link.isOver, self.links);
@@ -111,6 +138,22 @@ classdef Backend < handle
       self.links = self.links(~isOver);
       for i = 1:numel(gone)
         self.ended(gone{i});
+      end
+      self.lastExchange = rlay.clock();
+    end
+    function flush(self)
+      cellfun(@(link) link.flush(), self.links);
+    end
+    function settle(self)
+      % Serves the sessions, sends what they say, and forgets what has ended. An environment may close the backend.
+      sessions = self.sessions;
+      n = numel(sessions);
+      % Begins behind the one that was asked last, so that none waits for two steps of another.
+      for i = mod(self.lastAsked + (0:n - 1), n) + 1
+        if self.serve(sessions{i})
+          self.lastAsked = i;
+          self.flush();
+        end
       end
       isOver = cellfun(@(session) session.isOver, self.sessions);
       gone = self.sessions(isOver);
@@ -162,9 +205,10 @@ classdef Backend < handle
   end
 
   methods (Access = private)
-    function serve(self, session)
-      % Asks the environment of a session what its agent wants.
+    function wasAsked = serve(self, session)
+      % Asks the environment of a session what its agent wants, if anything.
       turn = session.nextTurn();
+      wasAsked = ~isempty(turn);
       while ~isempty(turn)
         if session.isPolled
           if strcmp(turn.kind, 'close')
@@ -184,11 +228,17 @@ classdef Backend < handle
         switch turn.kind
           case 'make'
             made = self.make(turn.make);
-            if isnumeric(made) || islogical(made) || ischar(made) || iscell(made) || isa(made, 'function_handle')
+            isText = ischar(made) || isa(made, 'string');
+            if isnumeric(made) || islogical(made) || isText || iscell(made) || isa(made, 'function_handle')
               error('rlay:usage', 'an environment is an object or a struct');
             end
             session.isPolled = ~rlay.has(made, 'step');
             session.openEnv = made;
+            if session.isOver
+              % The function that makes it has closed the backend.
+              self.tryToCloseEnv(session);
+              return
+            end
             turn.reply(made);
             self.say('an agent joined');
           case 'reset'

@@ -7,7 +7,7 @@ function space = Box(low, high, shape, name)
   end
   space = rlay.Space('Box');
   known = rlay.dtype(name);
-  space.dtype = name;
+  space.dtype = known.name;
   rlay.checkIntegers(shape, 0, 'the shape of a Box');
   space.shape = uint64(shape(:).');
   if rlay.bytesOf(space.shape, known.size) > 2^40

@@ -76,13 +76,27 @@ classdef Channel < handle
         self.isLost = true;
       end
     end
-    function rest = send(self, bytes)
-      %SEND Sends what the peer takes now, and returns the rest. Sets isLost where that fails.
-      at = 1;
+    function yes = isEnded(self)
+      %ISENDED Whether the peer has ended the connection, and all of what it sent was received.
+      yes = self.isLost;
+      if yes || ~strcmp(self.kind, 'descriptor') || select(self.socket + 1, self.socket, [], [], 0) < 1
+        return
+      end
+      try
+        [~, n] = recv(self.socket, 1, MSG_PEEK + MSG_DONTWAIT);
+        yes = n <= 0;
+      catch
+        yes = true;
+      end
+    end
+    function n = send(self, bytes, from)
+      %SEND Sends what the peer takes now of what follows so many bytes, and returns how much. Sets isLost where that
+      %   fails.
+      at = from + 1;
       try
         while at <= numel(bytes)
           if ~strcmp(self.kind, 'descriptor')
-            write(self.socket, bytes, 'uint8');
+            write(self.socket, bytes(at:end), 'uint8');
             n = numel(bytes);
           elseif select(self.socket + 1, [], self.socket, [], 0) > 0
             % In pieces, for each call copies what it is given.
@@ -99,7 +113,7 @@ classdef Channel < handle
       catch
         self.isLost = true;
       end
-      rest = bytes(at:end);
+      n = min(at - 1, numel(bytes)) - from;
     end
     function close(self)
       if strcmp(self.kind, 'descriptor')
@@ -109,15 +123,16 @@ classdef Channel < handle
     end
   end
   methods (Static)
-    function self = dial(host, port)
-      %DIAL A channel to a listener. Octave on Linux connects while the program does other things.
+    function self = dial(lookup, port)
+      %DIAL A channel to a listener at the host of an rlay.Lookup. Octave on Linux connects while the program does other
+      %   things.
       try
         if exist('OCTAVE_VERSION', 'builtin') == 0
-          socket = tcpclient(host, port, 'ConnectTimeout', 5, 'EnableTransferDelay', false);
+          socket = tcpclient(lookup.host, port, 'ConnectTimeout', 5, 'EnableTransferDelay', false);
           self = rlay.Channel(socket, 'client');
           return
         end
-        self = dialDescriptor(host, port);
+        self = dialDescriptor(lookup.get(), port);
       catch err
         self = rlay.Channel([], 'client');
         self.fail(err.message);
@@ -126,16 +141,12 @@ classdef Channel < handle
   end
 end
 
-function channel = dialDescriptor(host, port)
-  pkg('load', 'sockets');
-  found = gethostbyname(host);
-  if isempty(found)
-    error('rlay:address', 'no host %s, or none with an IPv4 address', host);
-  end
+function channel = dialDescriptor(address, port)
   flags = 0;
   if ~isempty(strfind(computer(), 'linux')) %#ok<STREMP>
     flags = 2048; % SOCK_NONBLOCK, which only Linux has with this number
   end
-  place = struct('addr', strtrim(found(1, :)), 'port', port);
-  channel = rlay.Channel(socket(AF_INET, SOCK_STREAM + flags, 0), 'descriptor', place);
+  place = struct('addr', address, 'port', port);
+  number = rlay.descriptor(@() socket(AF_INET, SOCK_STREAM + flags, 0));
+  channel = rlay.Channel(number, 'descriptor', place);
 end

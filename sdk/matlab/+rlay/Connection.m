@@ -1,8 +1,8 @@
 classdef Connection < handle
 %CONNECTION One connection of a session, without a socket (sections 9, 13 and 21 of docs/wire.md).
-%   Give what arrives to receive(bytes), send what take() returns, call lost() at the end. Close the socket once
-%   isFinished and all is sent, or isAborted. It dials for a session (rlay.EnvSession.dial), or listens for a host that
-%   has the methods find(ticket) and admit() (rlay.ServerBackend).
+%   Give what arrives to receive(bytes) where hasMore() is false, send what take() returns, call lost() at the end.
+%   Close the socket once isFinished and all is sent, or isAborted. It dials for a session (rlay.EnvSession.dial), or
+%   listens for a host that has the methods find(ticket) and admit() (rlay.ServerBackend).
   properties
     session = []
     number % tells connections apart
@@ -15,7 +15,7 @@ classdef Connection < handle
     host = []
     options
     reader
-    output = zeros(1, 0, 'uint8')
+    output = {} % pieces, which are joined once
     stage
     hello % whole frames, which the proofs are about
     challenge = []
@@ -46,20 +46,18 @@ classdef Connection < handle
     end
 
     function receive(self, bytes)
-      %RECEIVE Takes bytes that have arrived.
+      %RECEIVE Takes bytes that have arrived, and handles one frame, so that no peer keeps the others waiting.
+      %   As long as hasMore() says so, there is another one, for receive([]).
       if self.isFinished || self.isAborted
         return
       end
       try
         self.reader.give(bytes);
         [found, frame] = self.reader.next();
-        while found && ~self.isFinished && ~self.isAborted
-          if self.isOpen
-            self.session.receive(self, frame);
-          else
-            self.handshake(frame);
-          end
-          [found, frame] = self.reader.next();
+        if found && self.isOpen
+          self.session.receive(self, frame);
+        elseif found
+          self.handshake(frame);
         end
       catch err
         if self.isOpen
@@ -76,14 +74,21 @@ classdef Connection < handle
         self.abort(left);
       end
     end
+    function yes = hasMore(self)
+      %HASMORE Whether a frame waits that has arrived and was not handled yet.
+      yes = ~self.isFinished && ~self.isAborted && self.reader.hasMore();
+    end
     function yes = isShaking(self)
       %ISSHAKING Whether the handshake is under way.
       yes = ~self.isOpen && ~self.isFinished && ~self.isAborted;
     end
     function bytes = take(self)
       %TAKE The bytes to send.
-      bytes = self.output;
-      self.output = zeros(1, 0, 'uint8');
+      bytes = zeros(1, 0, 'uint8');
+      if ~isempty(self.output)
+        bytes = [self.output{:}];
+        self.output = {};
+      end
     end
     function lost(self)
       %LOST The connection has ended without the close mark.
@@ -108,11 +113,11 @@ classdef Connection < handle
       %FINISH Sends the close mark.
       if ~self.isAborted && ~self.isFinished
         self.isFinished = true;
-        self.output = [self.output 255 255 255 255];
+        self.output{end + 1} = uint8([255 255 255 255]);
       end
     end
     function push(self, frame)
-      self.output = [self.output typecast(uint32(numel(frame)), 'uint8') frame];
+      self.output = [self.output {typecast(uint32(numel(frame)), 'uint8') frame}];
     end
   end
 

@@ -20,8 +20,8 @@ classdef Dialer < handle
         self.reconnectTimeout = 30;
       end
     end
-    function link = dial(self, host, port)
-      link = rlay.Link(self.session.dial(), rlay.Channel.dial(host, port));
+    function link = dial(self, lookup, port)
+      link = rlay.Link(self.session.dial(), rlay.Channel.dial(lookup, port));
       link.dialer = self;
       self.link = link;
     end

@@ -4,12 +4,12 @@ function space = Dict(varargin)
     error('rlay:usage', 'a Dict takes a space behind each key');
   end
   rlay.checkSpaces(varargin(2:2:end));
-  names = varargin(1:2:end);
-  names = names(cellfun(@ischar, names));
+  keys = rlay.chars(varargin(1:2:end));
+  names = keys(cellfun(@ischar, keys));
   if numel(unique(names)) < numel(names)
     error('rlay:usage', 'a key of a Dict that is there twice');
   end
   space = rlay.Space('Dict');
-  space.keys = varargin(1:2:end);
+  space.keys = keys;
   space.spaces = varargin(2:2:end);
 end

@@ -10,6 +10,7 @@ classdef DictValue
     function value = get(self, key)
       %GET The value of a key, or [].
       value = [];
+      key = rlay.chars(key);
       found = find(cellfun(@(known) strcmp(class(known), class(key)) && isequal(known, key), self.pairs(:, 1)), 1);
       if ~isempty(found)
         value = self.pairs{found, 2};

@@ -13,7 +13,7 @@ function space = Discrete(n, start, name)
   if ~isscalar(n) || ~isscalar(start) || ~known.isInteger || known.isBig
     error('rlay:usage', 'a Discrete takes one n and one start, of an integer dtype');
   end
-  space.dtype = name;
+  space.dtype = known.name;
   space.n = uint64(n);
   space.start = int64(start);
 end

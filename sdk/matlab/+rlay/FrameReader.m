@@ -5,7 +5,7 @@ classdef FrameReader < handle
     isClosed = false % whether the peer said that nothing follows, on purpose
   end
   properties (Access = private)
-    parts = {zeros(1, 0, 'uint8')} % pieces that were not joined yet, so that a large frame is copied once
+    parts = {zeros(1, 0, 'uint8')} % pieces that were not joined yet
     at = 1 % what comes before this place of the first piece was taken
     have = 0 % bytes that were not taken
     wanted = 4
@@ -16,7 +16,15 @@ classdef FrameReader < handle
       if ~isempty(bytes)
         self.parts{end + 1} = bytes;
         self.have = self.have + numel(bytes);
+        % Those of like size are joined, so they stay few, and each byte of a large frame is copied few times.
+        while numel(self.parts) > 2 && numel(self.parts{end}) >= numel(self.parts{end - 1})
+          self.parts = [self.parts(1:end - 2) {[self.parts{end - 1:end}]}];
+        end
       end
+    end
+    function yes = hasMore(self)
+      %HASMORE Whether next() has something to do before more bytes arrive.
+      yes = ~self.isClosed && self.have >= self.wanted;
     end
     function [found, frame] = next(self)
       %NEXT The next frame, if all of it is there. Raises an error rlay:protocol for a length above the limit.

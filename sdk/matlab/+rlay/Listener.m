@@ -27,7 +27,7 @@ classdef Listener < handle
         port = free.ServerPort;
         clear free
       end
-      self.server = socket(AF_INET, SOCK_STREAM, 0);
+      self.server = rlay.descriptor(@() socket(AF_INET, SOCK_STREAM, 0));
       setsockopt(self.server, SOL_SOCKET, SO_REUSEADDR, 1);
       try
         isBound = bind(self.server, double(port)) == 0 && listen(self.server, 128) == 0;
@@ -35,7 +35,7 @@ classdef Listener < handle
         isBound = false;
       end
       if ~isBound
-        disconnect(self.server);
+        self.close();
         error('rlay:address', 'cannot listen at port %d; another program may have it', port);
       end
       self.port = double(port);
@@ -48,7 +48,7 @@ classdef Listener < handle
       yes = self.server.Connected && ~self.isAccepted;
     end
     function channel = accept(self)
-      %ACCEPT The channel of the next peer, or [] if there is none.
+      %ACCEPT The channel of the next peer, or [] if there is none. Raises an error where it cannot be accepted.
       channel = [];
       if ~self.isOctave
         isNew = self.hasPeer();
@@ -61,7 +61,7 @@ classdef Listener < handle
       if select(self.server + 1, self.server, [], [], 0) < 1
         return
       end
-      [number, info] = accept(self.server);
+      [number, info] = rlay.descriptor(@() accept(self.server));
       if number < 0
         return
       end
@@ -77,6 +77,9 @@ classdef Listener < handle
         disconnect(self.server);
       end
       self.server = [];
+    end
+    function delete(self)
+      self.close();
     end
   end
 end

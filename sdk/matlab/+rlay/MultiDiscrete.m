@@ -18,7 +18,7 @@ function space = MultiDiscrete(nvec, start, name, shape)
     counts = rlay.array(int64(start));
     start = counts.numbers();
   end
-  space.dtype = name;
+  space.dtype = known.name;
   space.shape = uint64(shape(:).');
   space.nvec = int64(nvec(:).');
   space.start = int64(start(:).');

@@ -23,7 +23,7 @@ classdef NdArray
         n = floor(numel(bytes) / known.size);
         error('rlay:usage', '%d elements for an array of shape [%s]', n, num2str(double(shape)));
       end
-      self.dtype = dtype;
+      self.dtype = known.name;
       self.shape = uint64(shape(:).');
       self.data = bytes;
     end

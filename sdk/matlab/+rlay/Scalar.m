@@ -9,7 +9,7 @@ classdef Scalar
       if nargin < 3
         bytes = rlay.toBytes(rlay.dtype(dtype), number);
       end
-      self.dtype = dtype;
+      self.dtype = rlay.chars(dtype);
       self.data = bytes;
     end
     function number = value(self)

@@ -5,6 +5,7 @@ classdef ServerBackend < rlay.Backend
 %   machines can dial only if there is a token. In MATLAB, whose tcpserver has one connection, maxSessions is 1.
   properties (Access = private)
     listener
+    acceptAt = 0 % when to accept again, after that has failed
   end
   methods
     function self = ServerBackend(make, address, varargin)
@@ -15,7 +16,7 @@ classdef ServerBackend < rlay.Backend
       isLoopback = ~isempty(regexp(self.host, '^(localhost|::1|127(\.\d+){3})$', 'once'));
       if ~isLoopback && isempty(self.options.token)
         error('rlay:address', ...
-          '%s: other machines can dial this address; set a token (RLAY_TOKEN, at both ends)', address);
+          '%s: other machines can dial this address; set a token (RLAY_TOKEN, at both ends)', self.address);
       end
       self.listener = rlay.Listener(self.host, self.port, isLoopback);
       shown = self.host;
@@ -38,6 +39,9 @@ classdef ServerBackend < rlay.Backend
       %ADMIT A new session, or [] if there is no room.
       %   Makes room where a session has not begun in the time of a handshake, or has lost its agent for the longest.
       session = [];
+      if self.isClosed
+        return
+      end
       others = self.sessions(~cellfun(@(other) other.isOver, self.sessions));
       if numel(others) >= self.options.maxSessions
         now = rlay.clock();
@@ -63,12 +67,24 @@ classdef ServerBackend < rlay.Backend
   end
   methods (Access = protected)
     function again = connect(self)
+      again = self.acceptAt;
+      if rlay.clock() < again
+        return
+      end
       again = Inf;
       fresh = {};
       most = min(self.options.maxSessions + 128, 900); % of descriptors, of which select takes those below 1024
       % Peers that say nothing are not to take every descriptor. So few at a time are read before others displace them.
       while ~self.isClosed && numel(fresh) < 32 && numel(self.links) + numel(fresh) < most
-        channel = self.listener.accept();
+        channel = [];
+        try
+          channel = self.listener.accept();
+        catch err
+          % The dialer waits on, so the listener is not to be asked again at once.
+          self.acceptAt = rlay.clock() + 0.5;
+          again = self.acceptAt;
+          self.log(['cannot accept a dialer: ' err.message]);
+        end
         if isempty(channel)
           break
         end
@@ -86,7 +102,7 @@ classdef ServerBackend < rlay.Backend
     end
     function listener = listening(self)
       listener = [];
-      if ~self.isClosed
+      if ~self.isClosed && rlay.clock() >= self.acceptAt
         listener = self.listener;
       end
     end

@@ -6,6 +6,7 @@ function space = Text(maxLength, minLength, charset)
   if nargin < 3
     charset = ['0':'9' 'A':'Z' 'a':'z'];
   end
+  charset = rlay.chars(charset);
   rlay.checkIntegers(minLength, 0, 'the least length of a Text');
   rlay.checkIntegers(maxLength, 0, 'the greatest length of a Text');
   if ~isscalar(minLength) || ~isscalar(maxLength) || ~ischar(charset)

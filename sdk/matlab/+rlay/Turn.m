@@ -37,6 +37,7 @@ classdef Turn < handle
     end
     function fail(self, err)
       %FAIL Answers that the environment failed: err is a text, or what catch has caught.
+      err = rlay.chars(err);
       if ischar(err)
         err = struct('identifier', '', 'message', err, 'stack', []);
       end

@@ -71,6 +71,8 @@ classdef Writer < handle
         self.items(7, x);
       elseif isstruct(x) && isscalar(x)
         self.pairs([fieldnames(x) struct2cell(x)]);
+      elseif isa(x, 'string')
+        self.value(rlay.chars(x));
       else
         self.object(x);
       end
@@ -78,6 +80,9 @@ classdef Writer < handle
     end
     function key(self, key)
       %KEY The key of a dict or of a Dict space.
+      if isa(key, 'string')
+        key = char(key);
+      end
       start = self.total;
       self.value(key);
       if ischar(key)

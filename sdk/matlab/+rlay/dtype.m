@@ -9,6 +9,9 @@ function known = dtype(which)
     % What an element is typecast to. A float16 has no class here, only its bits.
     classes = [{'uint8'} names(2:9) {'uint16', 'single', 'double'}];
   end
+  if isa(which, 'string')
+    which = char(which);
+  end
   isBig = false;
   if ischar(which)
     isBig = ~isempty(which) && which(1) == '>';

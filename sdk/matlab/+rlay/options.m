@@ -13,14 +13,15 @@ function made = options(varargin)
   if mod(nargin, 2) ~= 0
     error('rlay:usage', 'options are names, each with a value behind it');
   end
+  given = rlay.chars(varargin);
   names = fieldnames(made);
   for i = 1:2:nargin
-    if ~ischar(varargin{i})
+    if ~ischar(given{i})
       error('rlay:usage', 'options are names, each with a value behind it');
-    elseif ~any(strcmp(varargin{i}, names))
-      error('rlay:usage', 'there is no option %s; there are: %s', varargin{i}, strjoin(names.', ', '));
+    elseif ~any(strcmp(given{i}, names))
+      error('rlay:usage', 'there is no option %s; there are: %s', given{i}, strjoin(names.', ', '));
     end
-    made.(varargin{i}) = varargin{i + 1};
+    made.(given{i}) = given{i + 1};
   end
   if ~ischar(made.token) && ~isempty(made.token)
     error('rlay:usage', 'the token is a text');

@@ -139,6 +139,21 @@ function mistakeBackends()
   listening.close();
   isNone = isNone && isempty(listening.poll());
   listening.run();
+  forgotten = rlay.ServerBackend(@struct, 'tcp://127.0.0.1:0');
+  address = forgotten.address;
+  forgotten = []; %#ok<NASGU>
+  silent = rlay.ServerBackend(@struct, address);
+  shaking = rlay.ClientBackend(@struct, address);
+  for i = 1:3
+    shaking.poll();
+  end
+  started = tic();
+  shaking.close();
+  isSlow = toc(started) > 0.5;
+  silent.close();
+  if isSlow
+    error('misuse:slow', 'close() waits for a handshake');
+  end
   dialing = rlay.ClientBackend(@struct, 'tcp://127.0.0.1:1');
   isNone = isNone && isempty(dialing.poll());
   dialing.close();
@@ -159,6 +174,10 @@ end
 
 function env = makeWrong(how)
   raise(how, 'make');
+  if strcmp(how, 'make closes the backend')
+    host = current();
+    host.close();
+  end
   if strcmp(how, 'make gives nothing')
     env = [];
     return
@@ -174,6 +193,9 @@ function env = makeWrong(how)
   env.step = @(action) step(how);
   env.render = @() render(how);
   env.close = @() raise(how, 'close');
+  if any(strcmp(how, {'make closes the backend', 'close is seen'}))
+    env.close = @() disp('closed an environment');
+  end
 end
 
 function raise(how, method)

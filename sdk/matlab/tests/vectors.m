@@ -57,7 +57,9 @@ function text = answer(words)
       end
     otherwise
       stream = rlay.FrameReader();
-      stream.give(bytes);
+      for byte = bytes
+        stream.give(byte);
+      end
       frames = {};
       [found, whole] = stream.next();
       while found
