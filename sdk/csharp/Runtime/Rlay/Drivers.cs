@@ -37,11 +37,12 @@ internal abstract class Driver {
         while (true) {
             Turn turn = Session.NextTurn();
             if (turn != null) return turn;
-            CheckTime();
             if (Session.IsOver) return Session.NextTurn();
             int left = Clock.Until(deadline);
             if (Connection == null) {
-                if (!Connect(left)) return null;
+                bool isConnected = Connect(left);
+                if (!isConnected) CheckTime();
+                if (!isConnected && !Session.IsOver) return null;
                 continue;
             }
             Arrival arrival = Arrival.End;
@@ -50,8 +51,14 @@ internal abstract class Driver {
                 if (isStuck) Connection.WaitForRoom(left);
                 arrival = isStuck ? Arrival.Nothing : Connection.Receive(left);
             }
-            if (arrival == Arrival.End) Drop("the connection was lost");
-            else if (arrival == Arrival.Nothing && Clock.Until(deadline) == 0) return null;
+            if (arrival == Arrival.End) {
+                Drop("the connection was lost");
+                continue;
+            }
+            if (arrival != Arrival.Nothing) continue;
+            // What had arrived while the game did something else is read by now.
+            CheckTime();
+            if (!Session.IsOver && Clock.Until(deadline) == 0) return null;
         }
     }
 
