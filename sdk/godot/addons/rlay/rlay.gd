@@ -60,6 +60,10 @@ const MAGIC: int = 0x59414c52  # "RLAY"
 const HEADER: int = 32
 const HANDSHAKE_FRAME: int = 65536
 const HANDSHAKE_TIME: int = 5000
+## How long a handshake that has just begun keeps a step waiting.
+const GREETING_TIME: int = 100
+## How long one peer's requests are read for before the others have a turn.
+const READING_TIME: int = 10
 ## How many accepted connections may have no session at a time.
 const HANDSHAKES: int = 64
 ## For how many milliseconds a peer may take nothing although there is something for it.
@@ -2756,8 +2760,12 @@ class Link:
 	var is_refused: bool = false
 	var _socket: StreamPeerTCP
 	var _is_connecting: bool = true
-	var _since: int = Time.get_ticks_msec()
+	var _begun_at: int = Time.get_ticks_msec()
+	## When the time for the handshake has begun.
+	var _since: int = _begun_at
 	var _finished_at: int = 0
+	## How many bytes are read at a time.
+	var _piece: int = 65536
 	var _unsent: PackedByteArray = PackedByteArray()
 	var _at: int = 0
 	## When the socket has taken something last, or there was nothing for it.
@@ -2774,10 +2782,10 @@ class Link:
 		var _polled: int = _socket.poll()
 		var status: int = _socket.get_status()
 		var now: int = Time.get_ticks_msec()
-		if not connection.is_open and now - _since > HANDSHAKE_TIME:
-			connection.abort(Failure.new("the handshake took too long", "", Code.CONNECTION_LOST))
-		if _is_connecting and status == StreamPeerTCP.STATUS_CONNECTING and not connection.is_aborted:
-			return false
+		if _is_connecting and status == StreamPeerTCP.STATUS_CONNECTING:
+			_judge(now)
+			if not connection.is_aborted:
+				return false
 		if _is_connecting and status == StreamPeerTCP.STATUS_CONNECTED:
 			_is_connecting = false
 			_socket.set_no_delay(true)
@@ -2792,6 +2800,9 @@ class Link:
 			connection.lost()
 		elif _at == _unsent.size() and _receive():
 			moved = true
+			# An answer to a handshake is not to wait for a step.
+			var _flushed: bool = flush()
+		_judge(now)
 		if connection.is_aborted:
 			close()
 		elif connection.is_finished:
@@ -2803,19 +2814,42 @@ class Link:
 				close()
 		return moved
 
+	## Ends a handshake that takes too long.
+	func _judge(now: int) -> void:
+		if not connection.is_open and not connection.is_finished and now - _since > HANDSHAKE_TIME:
+			connection.abort(Failure.new("the handshake took too long", "", Code.CONNECTION_LOST))
+
+	## Whether the handshake is under way, and young.
+	func is_new() -> bool:
+		var is_shaking: bool = not (connection.is_open or connection.is_aborted or connection.is_finished)
+		return is_shaking and not is_closed and Time.get_ticks_msec() - _begun_at < GREETING_TIME
+
+	## Does not count some time against the peer.
+	func forgive(milliseconds: int) -> void:
+		_since += milliseconds
+		if _finished_at > 0:
+			_finished_at += milliseconds
+
 	func _receive() -> bool:
 		var moved: bool = false
+		var begun: int = Time.get_ticks_msec()
 		for _i in range(16):
 			var available: int = _socket.get_available_bytes()
 			if available <= 0:
 				break
-			var result: Array = _socket.get_partial_data(int(min(available, 65536)))
+			var piece_begun: int = Time.get_ticks_msec()
+			var result: Array = _socket.get_partial_data(int(min(available, _piece)))
 			if result[0] != OK or result[1].size() == 0:
 				break
 			moved = true
 			# What follows the close mark is read and dropped.
 			if not connection.is_finished:
 				connection.receive(result[1])
+			# Of a peer that asks without a pause no more is read at a time than lets the others have their turns.
+			var now: int = Time.get_ticks_msec()
+			_piece = int(max(1024, _piece / 2)) if now - piece_begun > READING_TIME else int(min(65536, _piece * 2))
+			if now - begun > READING_TIME:
+				break
 			if connection.is_aborted or _socket.get_status() != StreamPeerTCP.STATUS_CONNECTED:
 				break
 		return moved
@@ -2881,6 +2915,8 @@ class Backend:
 	var _turns: Array = []
 	var _said: Dictionary = {}
 	var _failures: int = 0
+	## When it has read last; 0 before.
+	var _read_at: int = 0
 
 	## `make` is a Callable that is given a Make and returns an environment or a Failure.
 	func _set_up(make, where: String, how, listens: bool) -> void:
@@ -2949,15 +2985,25 @@ class Backend:
 		is_closed = true
 		for hosted in _hosted:
 			hosted.session.goodbye()
+		for link in _links:
+			if not link.connection.is_open:
+				link.connection.abort(Failure.new("the backend was closed", "", Code.CONNECTION_LOST))
+				link.close()
 		var _moved: bool = serve()
 
 	## Does one round of everything; returns whether anything moved.
 	func serve() -> bool:
 		if not _has_started:
 			return false
-		var moved: bool = _admit()
-		for link in _links:
-			moved = link.pump() or moved
+		var away: int = Time.get_ticks_msec() - _read_at
+		if _read_at > 0 and away > 1000:
+			_forgive(away - 1000)
+		var moved: bool = _exchange()
+		# Where steps or the game's own loop take long, a handshake is not to wait for the next of them.
+		while _read_at > 0 and away > GREETING_TIME and _is_greeting():
+			OS.delay_usec(1000)
+			moved = _exchange() or moved
+		_read_at = Time.get_ticks_msec()
 		for hosted in _hosted.duplicate():
 			moved = _ask(hosted) or moved
 			hosted.session.check_silence()
@@ -2974,6 +3020,26 @@ class Backend:
 				_link_ended(link)
 		_links = remaining
 		return moved
+
+	func _exchange() -> bool:
+		var moved: bool = _admit()
+		for link in _links:
+			moved = link.pump() or moved
+		return moved
+
+	func _is_greeting() -> bool:
+		for link in _links:
+			if link.is_new():
+				return true
+		return false
+
+	## While the game or an environment runs, nothing is read, so of that time a second at most counts against peers.
+	func _forgive(milliseconds: int) -> void:
+		for link in _links:
+			link.forgive(milliseconds)
+		for hosted in _hosted:
+			hosted.session.since += milliseconds
+			hosted.session.lost_at += milliseconds
 
 	func _admit() -> bool:
 		return false
@@ -3033,6 +3099,9 @@ class Backend:
 		if hosted.session.env != null:
 			hosted.env = made
 			options.write_log("%s: an agent joined" % [address])
+		elif typeof(made) == TYPE_OBJECT and made.has_method("close"):
+			# It cannot be used, or what made it has closed the backend.
+			made.close()
 
 	func _close_env(hosted) -> void:
 		var closing = hosted.env
@@ -3112,8 +3181,12 @@ class ServerBackend:
 		for _i in range(HANDSHAKES):
 			if is_closed or not _server.is_connection_available():
 				break
+			var socket: StreamPeerTCP = _server.take_connection()
+			if socket == null:
+				# Perhaps there are no more descriptors.
+				break
 			_make_room()
-			_links.append(Link.new(_server.take_connection(), _acceptor.accept()))
+			_links.append(Link.new(socket, _acceptor.accept()))
 			moved = true
 		return moved
 
@@ -3154,6 +3227,9 @@ class ClientBackend:
 	extends Backend
 	var _is_launched: bool
 	var _has_dialed: bool = false
+	## Whether trying again is pointless, and why, if it is no end in order. Sessions that play go on.
+	var _is_refused: bool = false
+	var _refusal = null
 	var _next_at: int = 0
 
 	func _init(make, where: String = "", how = null):
@@ -3168,7 +3244,7 @@ class ClientBackend:
 
 	func _admit() -> bool:
 		var now: int = Time.get_ticks_msec()
-		if is_closed or now < _next_at or _hosted.size() >= options.max_sessions:
+		if is_closed or _is_refused or now < _next_at or _hosted.size() >= options.max_sessions:
 			return false
 		for hosted in _hosted:
 			if hosted.session.env == null:
@@ -3224,13 +3300,13 @@ class ClientBackend:
 			if (is_pointless and why.code != Code.PROTOCOL) or is_gone or is_late:
 				session.end(why)
 		elif is_pointless:
-			error = why
-			is_closed = true
+			_is_refused = true
+			_refusal = why
 			session.end(why)
 			options.write_log("%s: %s" % [address, why.message])
 		elif _is_launched and _has_dialed and link.is_refused:
 			# The agent that has launched this program is gone.
-			is_closed = true
+			_is_refused = true
 			session.end(null)
 		elif hosted.pause > LONGEST_PAUSE / 2:
 			write_log("no agent takes the session yet: " + why.message)
@@ -3239,6 +3315,9 @@ class ClientBackend:
 		super._ended(hosted)
 		var pause: float = FIRST_PAUSE * pow(2.0, min(max(_failures - 1, 0), 20))
 		_next_at = Time.get_ticks_msec() + int(min(pause, LONGEST_IDLE_PAUSE))
+		if _is_refused and _hosted.size() == 0:
+			error = _refusal
+			is_closed = true
 
 	func _longer(pause: int) -> int:
 		return int(min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE))
