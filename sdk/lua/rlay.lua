@@ -2152,7 +2152,8 @@ with_backend(rlay.ServerBackend)
 --- Dials `rlay.ServerEnv` at `tcp://host:port`, and again after each session. A program that an agent has launched
 -- leaves the address out. One session waits for an agent, up to `max_sessions` play. Where trying again is pointless,
 -- for another token, another release or no RLay there, it dials no more, and `run`, `pump` and `poll` raise an error
--- once no session plays. Options are those of ServerBackend.
+-- once no session plays. To look up a name blocks, so one that was connected to is looked up every 30 s at most. Options
+-- are those of ServerBackend.
 rlay.ClientBackend = class("ClientBackend", function(self, make, address, options)
   local launched = os.getenv("RLAY_ADDRESS")
   address = address or launched or fail(CODE.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set")
