@@ -56,8 +56,9 @@ def listener_admits_another(client: Client, token: str | None) -> None:
         first = rlay.ClientEnv(address, **options)
         beside(lambda: first.reset(options={"sleep": SLOW}))
         time.sleep(0.5)
-        with rlay.ClientEnv(address, **options) as second:
-            second.reset()
+        second = rlay.ClientEnv(address, **options)
+    # The game is gone, so this does not wait for a reset.
+    second.close()
 
 
 def dialer_is_admitted(client: Client) -> None:
@@ -133,7 +134,7 @@ def test_a_dial_that_is_refused_ends_no_session(
     games: Any, why: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     if games.client.name in KNOWN and why == REFUSALS[2]:
-        request.applymarker(pytest.mark.xfail(reason="not mended yet"))
+        request.applymarker(pytest.mark.xfail(reason="its poll form ends with the spare session"))
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         listener.settimeout(WAIT)
@@ -201,6 +202,11 @@ def used_time(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+# The checks of memory need descriptors themselves.
+UNCHECKED = [client for client in CLIENTS if client.name != "cpp-sanitized"]
+
+
+@pytest.mark.parametrize("client", UNCHECKED, ids=lambda client: client.name)
 def test_a_game_without_descriptors_plays_on(games: Any) -> None:
     program, address = games.listen("--sessions", "3")
     host, port = address.removeprefix("tcp://").rsplit(":", 1)
@@ -220,3 +226,7 @@ def test_a_game_without_descriptors_plays_on(games: Any) -> None:
             assert used_time(program.pid) - before < 0.5, "it asks for connections without a pause"
         resource.prlimit(program.pid, resource.RLIMIT_NOFILE, (most, most))
         rlay.ClientEnv(address, connect_timeout=WAIT, timeout=WAIT).close()
+
+
+# Without such a client there is no test, rather than one that is skipped.
+test_a_game_without_descriptors_plays_on.__test__ = bool(UNCHECKED)  # type: ignore[attr-defined]
