@@ -1799,7 +1799,11 @@ class FrameReader:
 		return Bytes.part(_bytes, _at - length, _at)
 
 	func is_between_frames() -> bool:
-		return is_closed or _at == _bytes.size()
+		return is_closed or held() == 0
+
+	## How many bytes wait for more.
+	func held() -> int:
+		return _bytes.size() - _at
 
 	func _foreign() -> String:
 		if (_bytes[_at] == 0x15 or _bytes[_at] == 0x16) and _bytes[_at + 1] == 3:
@@ -1944,6 +1948,10 @@ class Connection:
 			if is_open:
 				session.connection_closed(self)
 			abort(Failure.new("the peer closed the connection", "", Code.CONNECTION_LOST))
+
+	## How many bytes of a frame wait for the rest of it.
+	func held() -> int:
+		return _reader.held()
 
 	## Returns the next bytes to send, or null.
 	func take():
@@ -2845,9 +2853,11 @@ class Link:
 			# What follows the close mark is read and dropped.
 			if not connection.is_finished:
 				connection.receive(result[1])
-			# Of a peer that asks without a pause no more is read at a time than lets the others have their turns.
+			# Of a peer that asks without a pause no more is read at a time than lets the others have their turns; a
+			# long frame takes its time in any case.
 			var now: int = Time.get_ticks_msec()
-			_piece = int(max(1024, _piece / 2)) if now - piece_begun > READING_TIME else int(min(65536, _piece * 2))
+			var is_slow: bool = now - piece_begun > READING_TIME and connection.held() < 65536
+			_piece = int(max(1024, _piece / 2.0)) if is_slow else int(min(65536, _piece * 2))
 			if now - begun > READING_TIME:
 				break
 			if connection.is_aborted or _socket.get_status() != StreamPeerTCP.STATUS_CONNECTED:
