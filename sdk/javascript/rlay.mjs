@@ -1948,7 +1948,7 @@ function joinWebSocket(socket, connection, onClose) {
   };
 }
 
-/** Calls `late` after so many milliseconds, and after what has arrived during a step is read: timers come before that. */
+/** Calls `late` after so many milliseconds, once what has arrived during a step is read: timers come before that. */
 const judgeAfter = (ms, late) => setTimeout(() => setTimeout(late, GREETING_TIME).unref?.(), ms);
 
 function boundHandshake(connection) {
@@ -1991,7 +1991,8 @@ class Backend {
     this._server?.close();
     const ends = [...this._sessions.values()];
     for (const session of this._sessions.keys()) session.goodbye();
-    for (const connection of this._handshakes.filter(isShaking)) connection.abort(connectionLost("the backend was closed"));
+    const why = connectionLost("the backend was closed");
+    for (const connection of this._handshakes.filter(isShaking)) connection.abort(why);
     this._wake();
     let timer;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, CLOSE_TIME)));
@@ -2028,7 +2029,7 @@ class Backend {
 
   _shakesHands(connection) { this._handshakes = [...this._handshakes.filter(isShaking), connection]; }
 
-  /** Lets other sessions have their turns: those of agents that are just coming, and those beside a flood of requests. */
+  /** Lets other sessions have their turns: those of agents that are just coming, and those beside a flood. */
   async _letOthers(connection) {
     if (connection && connection._answered === connection._pieces) await sleep(0);
     const isNew = (other) => isShaking(other) && performance.now() - other._begunAt < GREETING_TIME;

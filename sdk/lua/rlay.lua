@@ -2029,7 +2029,8 @@ function Backend:_ended(session)
   self:_note_end(session)
 end
 
---- The poll form: returns the next Turn of an environment without a `step` method, or nil. It never waits.
+--- The poll form: returns the next Turn of an environment without a `step` method, or nil. It does not wait, but for up
+-- to 0.1 s for a handshake in a game that calls it less than ten times a second.
 function Backend:poll()
   self:_write() -- what was replied since
   self:pump(0)
@@ -2152,8 +2153,8 @@ with_backend(rlay.ServerBackend)
 --- Dials `rlay.ServerEnv` at `tcp://host:port`, and again after each session. A program that an agent has launched
 -- leaves the address out. One session waits for an agent, up to `max_sessions` play. Where trying again is pointless,
 -- for another token, another release or no RLay there, it dials no more, and `run`, `pump` and `poll` raise an error
--- once no session plays. To look up a name blocks, so one that was connected to is looked up every 30 s at most. Options
--- are those of ServerBackend.
+-- once no session plays. To look up a name blocks, so one that was connected to is looked up every 30 s at most.
+-- Options are those of ServerBackend.
 rlay.ClientBackend = class("ClientBackend", function(self, make, address, options)
   local launched = os.getenv("RLAY_ADDRESS")
   address = address or launched or fail(CODE.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set")

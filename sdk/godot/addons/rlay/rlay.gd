@@ -2962,8 +2962,9 @@ class Backend:
 		_has_started = _has_started or found == ""
 		return found
 
-	## Serves sockets and environments, without waiting. Returns the next Turn of an environment without a `step`
-	## method, or null. Call it in each frame until it returns null.
+	## Serves sockets and environments, without waiting but for a handshake in a game that calls this less than ten
+	## times a second. Returns the next Turn of an environment without a `step` method, or null. Call it in each frame
+	## until it returns null.
 	func poll():
 		var _moved: bool = serve()
 		# Has the environment closed although no answer is waited for.
