@@ -243,6 +243,8 @@ internal sealed class ListenDriver : Driver {
     ulong offeredReceived;
     int attempts;
     RlayException ending;
+    /// <summary>Whether the session ends only if the agent still asks for nothing once all is read.</summary>
+    bool endsIfIdle;
 
     public readonly byte[] Ticket;
 
@@ -263,6 +265,7 @@ internal sealed class ListenDriver : Driver {
     public void EndSoon(RlayException why) {
         lock (Session.Gate) {
             ending = why;
+            endsIfIdle = IsIdle;
             Monitor.PulseAll(Session.Gate);
         }
     }
@@ -306,6 +309,7 @@ internal sealed class ListenDriver : Driver {
 
     protected override void CheckTime() {
         lock (Session.Gate) {
+            if (endsIfIdle && Session.HasBegun) ending = null;
             if (ending != null) Session.Goodbye(ending.Code, ending.Message);
             if (Connection == null && offered == null && Clock.Now - LostAt > Options.ReconnectMilliseconds) {
                 Session.GiveUp("the connection was lost, and the agent did not come back in time");
