@@ -1296,7 +1296,9 @@ export class Connection {
     Object.assign(this, { session: null, isFinished: false, isAborted: false, onOutput: null, onOpen: null });
     /** Whether the handshake is over; why it has failed, if it has. */
     Object.assign(this, { isOpen: false, error: null });
-    Object.assign(this, { _messages: messages, _output: [], _handshake: null });
+    Object.assign(this, { _messages: messages, _output: [], _handshake: null, _begunAt: performance.now() });
+    /** How many pieces have arrived, and the number of the one that brought the turn that was answered last. */
+    Object.assign(this, { _pieces: 0, _answered: 0 });
     this._reader = new FrameReader((frame) => this._frame(frame));
   }
 
@@ -1310,6 +1312,7 @@ export class Connection {
   /** Takes bytes that have arrived. */
   receive(bytes) {
     if (this.isFinished || this.isAborted) return;
+    this._pieces += 1;
     try {
       if (this._messages) this._frame(new Uint8Array(bytes));
       else this._reader.receive(bytes);
@@ -1836,6 +1839,10 @@ export class EnvSession {
 // ----- Backends: sockets, timers, and the loop that asks environments
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const [FIRST_PAUSE, LONGEST_PAUSE, LONGEST_IDLE_PAUSE, RECONNECT_TIMEOUT] = [20, 1000, 5000, 30000];
+/** How long a handshake that has just begun keeps a step waiting. */
+const GREETING_TIME = 100;
+/** How long one peer's requests are read for before the others have a turn. */
+const READING_TIME = 10;
 /** The pause after this one. */
 const longer = (pause) => Math.min(Math.max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE);
 
@@ -1901,7 +1908,13 @@ function joinSocket(socket, connection, onClose) {
     failure = Object.assign(new Error("nothing listens there"), { code: "ECONNREFUSED" });
     socket.resetAndDestroy();
   });
-  socket.on("data", (bytes) => connection.receive(bytes));
+  socket.on("data", (bytes) => {
+    const since = performance.now();
+    connection.receive(bytes);
+    if (performance.now() - since < READING_TIME) return;
+    socket.pause();
+    setImmediate(() => { if (!socket.writableNeedDrain) socket.resume(); });
+  });
   socket.on("drain", () => socket.resume().setTimeout(0));
   socket.on("timeout", () => socket.destroy());
   socket.on("error", (error) => (failure = error));
@@ -1939,11 +1952,16 @@ function joinWebSocket(socket, connection, onClose) {
   };
 }
 
+/** Calls `late` after so many milliseconds, once what has arrived during a step is read: timers come before that. */
+const judgeAfter = (ms, late) => setTimeout(() => setTimeout(late, GREETING_TIME).unref?.(), ms);
+
 function boundHandshake(connection) {
-  return setTimeout(() => {
+  return judgeAfter(HANDSHAKE_TIME, () => {
     if (!connection.isOpen) connection.abort(connectionLost("the handshake took too long"));
-  }, HANDSHAKE_TIME);
+  });
 }
+
+const isShaking = ({ isOpen, isAborted, isFinished }) => !isOpen && !isAborted && !isFinished;
 
 const isPromise = (x) => typeof x?.then === "function";
 const isPolled = (env) => typeof env?.step !== "function";
@@ -1954,6 +1972,8 @@ class Backend {
     if (typeof make !== "function") throw new TypeError("a backend takes a function that makes an environment");
     Object.assign(this, { address, options: checkedOptions(options), _make: make, _server: null });
     Object.assign(this, { _hasStarted: false, _isClosed: false });
+    /** Connections whose handshakes are under way, the oldest first, and how long an environment took last. */
+    Object.assign(this, { _handshakes: [], _took: 0 });
     /** Each session, with a promise of its end; how many in a row came to nothing. */
     Object.assign(this, { _sessions: new Map(), _failures: 0 });
     Object.assign(this, { _turns: [], _said: new Map(), _wake: () => {} });
@@ -1975,6 +1995,8 @@ class Backend {
     this._server?.close();
     const ends = [...this._sessions.values()];
     for (const session of this._sessions.keys()) session.goodbye();
+    const why = connectionLost("the backend was closed");
+    for (const connection of this._handshakes.filter(isShaking)) connection.abort(why);
     this._wake();
     let timer;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, CLOSE_TIME)));
@@ -2009,6 +2031,21 @@ class Backend {
     if (/^10*$/.test(String(times))) this._log(`${text}${times > 1 ? ` (${times} times so far)` : ""}`);
   }
 
+  _shakesHands(connection) { this._handshakes = [...this._handshakes.filter(isShaking), connection]; }
+
+  /** Lets other sessions have their turns: those of agents that are just coming, and those beside a flood. */
+  async _letOthers(connection) {
+    if (connection && connection._answered === connection._pieces) await sleep(0);
+    const isNew = (other) => isShaking(other) && performance.now() - other._begunAt < GREETING_TIME;
+    while (this._took > GREETING_TIME && this._handshakes.some(isNew)) await sleep(1);
+  }
+
+  /** Notes how long an environment took: meanwhile nothing was read, and that does not count against peers. */
+  _note(took) {
+    this._took = took;
+    if (took > GREETING_TIME) for (const session of this._sessions.keys()) session._since += took;
+  }
+
   /** Hosts a session until it is over. */
   _host(session) {
     let whenOver;
@@ -2038,7 +2075,15 @@ class Backend {
           continue;
         }
         try {
+          const connection = session._connection;
+          if (connection?._answered === connection?._pieces || this._took > GREETING_TIME) {
+            await this._letOthers(connection);
+            if (!turn.isOpen) continue;
+          }
+          if (connection) connection._answered = connection._pieces;
+          const since = performance.now();
           const asked = ask(turn);
+          this._note(performance.now() - since);
           const answer = isPromise(asked) ? await asked : asked;
           if (turn.kind === "make") env = answer;
           turn.reply(answer);
@@ -2097,13 +2142,13 @@ export class ServerBackend extends Backend {
       this._host(session);
       session.onLost = () => this._expire(session);
     };
-    let handshakes = []; // the oldest first
     const server = net.createServer((socket) => {
       const connection = acceptor.accept();
-      handshakes = handshakes.filter((other) => !other.isOpen && !other.isAborted && !other.isFinished);
-      handshakes.push(connection);
+      this._shakesHands(connection);
       // An honest handshake takes milliseconds.
-      if (handshakes.length > HANDSHAKES) handshakes.shift().abort(connectionLost("another dialer needs the place"));
+      if (this._handshakes.length > HANDSHAKES) {
+        this._handshakes.shift().abort(connectionLost("another dialer needs the place"));
+      }
       joinSocket(socket, connection, () => {
         const { isOpen, error } = connection;
         if (!isOpen && error.code !== ErrorCode.CONNECTION_LOST) this._logSeldom(`refused a peer: ${error.message}`);
@@ -2131,7 +2176,7 @@ export class ServerBackend extends Backend {
     const expire = () => {
       if (session.isLost && session._lostAt === lostAt) session.end(connectionLost("the agent did not come back"));
     };
-    setTimeout(expire, Math.min(this.options.reconnectTimeout ?? RECONNECT_TIMEOUT, 2 ** 31 - 1)).unref();
+    judgeAfter(Math.min(this.options.reconnectTimeout ?? RECONNECT_TIMEOUT, 2 ** 31 - 1), expire).unref();
   }
 }
 
@@ -2236,6 +2281,7 @@ export class ClientBackend extends Backend {
         `${url}: this runtime has no WebSocket; Node.js has it from version 22 on. Use tcp:// in Node.js`);
     }
     const connection = session.dial({ messages: !net });
+    this._shakesHands(connection);
     await new Promise((resolve, reject) => {
       connection.onOpen = resolve;
       const onClose = (failure) => {

@@ -1733,6 +1733,8 @@ end
 -- ----- Backends: sockets, timers, and the loop that asks environments
 
 local FIRST_PAUSE, LONGEST_PAUSE, LONGEST_IDLE_PAUSE, RECONNECT_TIMEOUT = 0.02, 1, 5, 30
+-- How long a handshake that has just begun keeps a step waiting, and how long the address of a name is kept.
+local GREETING_TIME, LOOK_UP_PAUSE = 0.1, 30
 local function longer(pause) return math.min(math.max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE) end
 
 --- Takes an address apart.
@@ -1750,7 +1752,8 @@ end
 --- A socket and the connection that it serves.
 local Link = class("Link", function(self, socket, connection, is_connecting, now)
   self.socket, self.connection, self.is_connecting = socket, connection, is_connecting
-  self.deadline, self.unsent = now + HANDSHAKE_TIME, ""
+  self.begun_at, self.deadline = now, now + HANDSHAKE_TIME
+  self.unsent, self.at = "", 0 -- a frame, and how much of it was sent
   socket:settimeout(0)
   if not is_connecting then self:configure() end
 end)
@@ -1806,17 +1809,26 @@ function Link:read()
   if why == "closed" or (why and why ~= "timeout") then self:close() end
 end
 
+--- Returns whether the handshake is under way, and young.
+function Link:is_new(now)
+  local connection = self.connection
+  local is_shaking = not (self.is_over or connection.is_open or connection.is_aborted or connection.is_finished)
+  return is_shaking and now < self.begun_at + GREETING_TIME
+end
+
+--- Sends what there is, as far as the socket takes it.
 function Link:write(now)
-  while not self.is_over do
-    if self.unsent == "" then self.unsent = self.connection:take() or "" end
+  while not (self.is_over or self.is_connecting) do
+    if self.unsent == "" then self.unsent, self.at = self.connection:take() or "", 0 end
     if self.unsent == "" then
       self.stuck_since = nil
       return
     end
-    local last, why, partial = self.socket:send(self.unsent)
+    local last, why, partial = self.socket:send(self.unsent, self.at + 1)
     local sent = last or partial
-    self.unsent = self.unsent:sub(sent + 1)
-    if sent > 0 then self.stuck_since = nil end
+    if sent > self.at then self.stuck_since = nil end
+    self.at = sent
+    if sent == #self.unsent then self.unsent = "" end
     if why == "timeout" then
       self.stuck_since = self.stuck_since or now
       if now - self.stuck_since > STUCK_TIME then self:close() end
@@ -1881,8 +1893,38 @@ function Backend:_log(text) pcall(self.options.log, self.address .. ": " .. text
 --- Moves bytes, and answers what can be answered; waits for at most `timeout` seconds if there is nothing to do.
 function Backend:pump(timeout)
   local now = self._net.gettime()
+  local away = now - (self._read_at or now)
+  self:_forgive(away - 1)
+  self:_exchange(timeout)
+  -- Where steps or the game's own loop take long, a handshake is not to wait for the next of them.
+  while away > GREETING_TIME and self:_is_greeting() do self:_exchange(0.01) end
+  self:_settle()
+  self:_stop_if_refused()
+end
+
+--- While the game or an environment runs, nothing is read, so of that time a second at most counts against peers.
+function Backend:_forgive(seconds)
+  if seconds <= 0 then return end
+  for _, link in ipairs(self._links) do link.deadline = link.deadline + seconds end
+  for _, session in ipairs(self._sessions) do
+    session._since = session._since + seconds
+    if session.is_lost then session._lost_at = session._lost_at + seconds end
+  end
+end
+
+function Backend:_is_greeting()
+  local now = self._net.gettime()
+  for _, link in ipairs(self._links) do
+    if link:is_new(now) then return true end
+  end
+end
+
+--- Sends and receives; waits for at most `timeout` seconds.
+function Backend:_exchange(timeout)
+  local now = self._net.gettime()
   timeout = math.max(0, math.min(timeout, self:_tick(now) - now))
-  local reads, writes = { self._listener }, {}
+  local reads, writes = {}, {}
+  if self._listener and now >= self._accept_at then reads[1] = self._listener end
   for _, link in ipairs(self._links) do
     -- Does not read from a peer that does not read, else its answers would fill the memory.
     if not link.is_connecting and (link.unsent == "" or link.is_ending) then reads[#reads + 1] = link end
@@ -1894,20 +1936,32 @@ function Backend:pump(timeout)
   if #reads + #writes > 0 then readable, writable = self._net.select(reads, writes, timeout) end
   for _, link in ipairs(writable) do
     if link.is_connecting then link:connected() end
+    if not link.is_over and link.dialing then self._known = link.socket:getpeername() or self._known end
   end
   for _, link in ipairs(readable) do
-    if link == self._listener then self:_accept() elseif not link.is_over then link:read() end
+    if link == self._listener then self:_accept(now) elseif not link.is_over then link:read() end
   end
-  self:_settle()
+  self:_write()
+  self._read_at = self._net.gettime()
+end
+
+function Backend:_write()
+  local now = self._net.gettime()
+  for _, link in ipairs(self._links) do link:write(now) end
 end
 
 --- Serves the sessions, sends what they say, and forgets what has ended.
 function Backend:_settle()
   self:_adopt()
+  -- Deadlines are judged as soon as everything that has arrived is read, and before environments take their time.
+  local now = self._net.gettime()
+  self:_expire(now)
+  for _, link in ipairs(self._links) do link:settle(now) end
   for _, session in ipairs(self._sessions) do self:_serve(session) end
-  local kept, now = {}, self._net.gettime()
+  self:_write()
+  local kept = {}
   for _, link in ipairs(self._links) do
-    link:settle(now)
+    if link.connection.is_finished or link.connection.is_aborted then link:settle(self._net.gettime()) end
     if link.is_over then self:_left(link) else kept[#kept + 1] = link end
   end
   self._links = kept
@@ -1949,6 +2003,8 @@ function Backend:_serve(session)
         else turn:fail(err[1], err[2]) end
         if turn.kind == "make" then self:_try_to_close_env(session) end
       elseif turn.kind == "make" and session.env then self:_log("an agent joined") end
+      -- What makes environments may have closed the backend.
+      if turn.kind == "make" and session.is_over then self:_try_to_close_env(session) end
     end
   end
 end
@@ -1975,9 +2031,10 @@ function Backend:_ended(session)
   self:_note_end(session)
 end
 
---- The poll form: returns the next Turn of an environment without a `step` method, or nil. It never waits.
+--- The poll form: returns the next Turn of an environment without a `step` method, or nil. It does not wait, but for up
+-- to 0.1 s for a handshake in a game that calls it less than ten times a second.
 function Backend:poll()
-  self:_settle() -- sends what was replied since
+  self:_write() -- what was replied since
   self:pump(0)
   while #self._turns > 0 do
     local turn = table.remove(self._turns, 1)
@@ -1997,9 +2054,16 @@ function Backend:close()
   if self._listener then self._listener:close() end
   self._listener = nil
   for _, session in ipairs(self._sessions) do session:goodbye() end
+  for _, link in ipairs(self._links) do
+    if not link.connection.is_open then
+      link.connection:abort(rlay.Error(CODE.CONNECTION_LOST, "the backend was closed"))
+      if link.is_connecting then link:close() end
+    end
+  end
   self:_settle()
   local deadline = self._net.gettime() + 1
   while #self._links > 0 and self._net.gettime() < deadline do self:pump(0.1) end
+  for _, link in ipairs(self._links) do link:close() end
 end
 
 local function with_backend(methods)
@@ -2022,14 +2086,18 @@ rlay.ServerBackend = class("ServerBackend", function(self, make, address, option
   local listener, why = self._net.bind(host, self.port, self.options.max_sessions + 128)
   if not listener then fail(CODE.ADDRESS, "%s: %s", address, why) end
   listener:settimeout(0)
-  self._listener = listener
+  self._listener, self._accept_at = listener, 0
   local _, port = listener:getsockname()
   self.address = ("tcp://%s:%d"):format(host:find(":") and "[" .. host .. "]" or host, port)
 end)
 
-function rlay.ServerBackend:_accept()
+function rlay.ServerBackend:_accept(now)
   local socket = self._listener:accept()
-  if not socket then return end
+  if not socket then
+    -- Perhaps there are no more descriptors; the listener would be readable at once again.
+    self._accept_at = now + 0.2
+    return
+  end
   local handshakes = {}
   for _, link in ipairs(self._links) do
     local connection = link.connection
@@ -2058,15 +2126,19 @@ function rlay.ServerBackend:_adopt()
   end
 end
 
---- Ends sessions whose agents do not come back; returns when to look again.
+--- Returns when to look again.
 function rlay.ServerBackend:_tick(now)
+  return self._accept_at > now and self._accept_at or now + 1
+end
+
+--- Ends sessions whose agents do not come back.
+function rlay.ServerBackend:_expire()
   local timeout = self.options.reconnect_timeout or RECONNECT_TIMEOUT
   for _, session in ipairs(self._sessions) do
     if session.is_lost and os.time() - session._lost_at > timeout then
       session:finish(rlay.Error(CODE.CONNECTION_LOST, "the agent did not come back"))
     end
   end
-  return now + 1
 end
 
 function rlay.ServerBackend:_left(link)
@@ -2077,12 +2149,14 @@ function rlay.ServerBackend:_left(link)
 end
 
 function rlay.ServerBackend:_note_end() end
+function rlay.ServerBackend:_stop_if_refused() end
 with_backend(rlay.ServerBackend)
 
 --- Dials `rlay.ServerEnv` at `tcp://host:port`, and again after each session. A program that an agent has launched
--- leaves the address out. One session waits for an agent, up to `max_sessions` play. `run`, `pump` and `poll` raise an
--- error where trying again is pointless: another token, another release, no RLay there. Options are those of
--- ServerBackend.
+-- leaves the address out. One session waits for an agent, up to `max_sessions` play. Where trying again is pointless,
+-- for another token, another release or no RLay there, it dials no more, and `run`, `pump` and `poll` raise an error
+-- once no session plays. To look up a name blocks, so one that was connected to is looked up every 30 s at most.
+-- Options are those of ServerBackend.
 rlay.ClientBackend = class("ClientBackend", function(self, make, address, options)
   local launched = os.getenv("RLAY_ADDRESS")
   address = address or launched or fail(CODE.ADDRESS, "no address to dial, and RLAY_ADDRESS is not set")
@@ -2091,11 +2165,19 @@ rlay.ClientBackend = class("ClientBackend", function(self, make, address, option
 end)
 
 function rlay.ClientBackend:_adopt() end
+function rlay.ClientBackend:_expire() end
+
+--- Stops once no session plays and none will: dials are refused for good, or the agent that has launched it is gone.
+function rlay.ClientBackend:_stop_if_refused()
+  if not self._is_refused or #self._sessions > 0 or self._is_closed then return end
+  self._is_closed = true
+  if self._refusal then error(self._refusal, 0) end
+end
 
 --- Dials where it is time; returns when to look again.
 function rlay.ClientBackend:_tick(now)
   if self._is_closed then return now + 1 end
-  local has_spare = false
+  local has_spare = self._is_refused
   for _, session in ipairs(self._sessions) do has_spare = has_spare or session.env == nil end
   local next_at = now + 1
   if not has_spare and #self._sessions < self.options.max_sessions then
@@ -2118,7 +2200,10 @@ function rlay.ClientBackend:_dial(session, now)
   local link = Link(socket, session:dial(), true, now)
   session.link, link.dialing = link, session
   table.insert(self._links, link)
-  local ok, why = socket:connect(self.host, self.port)
+  -- A look-up of a name blocks, so what was connected to serves for a while.
+  local is_known = self._known and now < self._look_up_at
+  if not is_known then self._look_up_at = now + LOOK_UP_PAUSE end
+  local ok, why = socket:connect(is_known and self._known or self.host, self.port)
   if ok then link:connected()
   elseif why ~= "timeout" and why ~= "Operation already in progress" then link:fail(why) end
 end
@@ -2142,13 +2227,11 @@ function rlay.ClientBackend:_left(link)
       return session:finish(connection.error)
     end
   elseif is_pointless or (code ~= CODE.CONNECTION_LOST and code ~= CODE.BUSY) then
-    session:finish(connection.error)
-    self._is_closed = true
-    error(connection.error, 0)
+    self._is_refused, self._refusal = true, connection.error
+    return session:finish(connection.error)
   elseif self._is_launched and self._has_dialed and link.is_refused then
-    session:finish(nil)
-    self._is_closed = true
-    return
+    self._is_refused = true
+    return session:finish(nil)
   elseif session.pause > LONGEST_PAUSE / 2 then
     self:_log_seldom("no agent takes the session yet: " .. tostring(connection.error))
   end

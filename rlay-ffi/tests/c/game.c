@@ -1,4 +1,5 @@
 /* The game of sdk/tests/GAME.md through the poll form: game --dial ADDRESS | --listen ADDRESS [--sessions N]. */
+#define _POSIX_C_SOURCE 200809L
 #include "drift.h"
 #include "echo.h"
 
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define MOST_SLOTS 64
 
@@ -72,6 +74,17 @@ static rlay_Status make(rlay_Env *env, const rlay_Turn *turn, Game *game) {
     return status;
 }
 
+static void sleep_if_asked(const rlay_Value *options) {
+    const rlay_Value *item;
+    double seconds;
+    struct timespec time;
+    if (rlay_value_get(options, "sleep", 5, &item) != RLAY_OK || rlay_value_as_float(item, &seconds) != RLAY_OK)
+        return;
+    time.tv_sec = (time_t)seconds;
+    time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
+    nanosleep(&time, NULL);
+}
+
 static rlay_Status play(rlay_Env *env, const rlay_Turn *turn, Game *game) {
     Drift *drift = &game->drift[turn->slot];
     DriftObservation observation;
@@ -100,6 +113,7 @@ static rlay_Status play(rlay_Env *env, const rlay_Turn *turn, Game *game) {
             if (turn->has_seed)
                 drift_seed(drift, turn->seed);
             drift_reset(drift);
+            sleep_if_asked(turn->options);
         }
     } else if (game->echo >= 0) {
         result.reward = 0.5;

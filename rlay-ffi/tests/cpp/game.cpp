@@ -2,8 +2,10 @@
 #include "drift.hpp"
 #include "echo.hpp"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 namespace {
 
@@ -53,10 +55,17 @@ ffi::Error echo(const ffi::Turn& turn, std::int64_t which) {
   return turn.reply({*action, 0.5});
 }
 
+void sleep_if_asked(const ffi::ValueView& options) {
+  const std::optional<ffi::ValueView> seconds = options.get("sleep");
+  if (seconds) std::this_thread::sleep_for(std::chrono::duration<double>(seconds->to_double().value_or(0)));
+}
+
 ffi::Error answer(const ffi::Turn& turn, Game& game) {
   switch (turn.kind()) {
     case RLAY_TURN_MAKE: return make(turn, game);
     case RLAY_TURN_RESET:
+      if (!game.echo) sleep_if_asked(turn.options());
+      [[fallthrough]];
     case RLAY_TURN_STEP: return game.echo ? echo(turn, *game.echo) : drift_play(turn, game.drifts[turn.slot()]);
     case RLAY_TURN_RENDER:
       return turn.reply_frame(drift_picture(game.drifts[turn.slot()], turn.render_mode().value_or("ansi")));

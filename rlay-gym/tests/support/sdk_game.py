@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from typing import Any
 
@@ -74,6 +75,7 @@ class Drift(gym.Env[Any, Any]):
         self.fuel = 20 + self.random.next() % 12
         self.board = np.array([self.random.next() & 255 for _ in range(64)], np.uint8).reshape(8, 8)
         self._lamps()
+        time.sleep((options or {}).get("sleep", 0.0))
         return self._observation(), {"seeded": seed is not None, "options": options}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

@@ -1,7 +1,9 @@
 // Hosts the game that every client plays: see sdk/tests/GAME.md.
+#include <chrono>
 #include <cmath>
 #include <iostream>
 #include <stdexcept>
+#include <thread>
 
 #include "rlay/rlay.hpp"
 
@@ -64,6 +66,9 @@ class Drift : public rlay::Env {
     fuel_ = 20 + random_.next() % 12;
     for (std::size_t i = 0; i < 64; ++i) set_cell(i);
     turn_lamps();
+    const auto* named = options.as<rlay::Dict>();
+    const Value* seconds = named ? named->find("sleep") : nullptr;
+    if (seconds) std::this_thread::sleep_for(std::chrono::duration<double>(seconds->to_double().value_or(0)));
     return rlay::ResetResult{observation(), reset_info(seed, options)};
   }
 

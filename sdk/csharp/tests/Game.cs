@@ -2,6 +2,7 @@
 
 using System;
 using System.Collections.Generic;
+using System.Threading;
 using Rlay;
 
 internal static class Game {
@@ -86,6 +87,7 @@ internal sealed class Drift : Env {
         fuel = 20 + random.Next() % 12;
         for (int i = 0; i < 64; i++) board[i] = (byte)(random.Next() & 255);
         SetLamps();
+        if (options is Dict named && named["sleep"] is double seconds) Thread.Sleep((int)(1000 * seconds));
         return new ResetResult(Observe(), new Dict { { "seeded", seed != null }, { "options", options } });
     }
 

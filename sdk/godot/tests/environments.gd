@@ -65,6 +65,8 @@ class Drift:
 		for _i in range(64):
 			board.append(random.next() & 255)
 		_lamps()
+		if typeof(options) == TYPE_DICTIONARY and options.has("sleep"):
+			OS.delay_msec(int(1000 * options["sleep"]))
 		return [_observation(), {"seeded": seed_value != null, "options": options}]
 
 	func step(given):

@@ -2,6 +2,7 @@ import java.math.BigInteger;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.locks.LockSupport;
 import rlay.Backend;
 import rlay.ClientBackend;
 import rlay.Dtype;
@@ -97,6 +98,10 @@ public final class Game {
                 board[i] = (byte) random.next();
             }
             lamps();
+            if (options instanceof Map && ((Map<?, ?>) options).containsKey("sleep")) {
+                double seconds = (Double) ((Map<?, ?>) options).get("sleep");
+                LockSupport.parkNanos((long) (1e9 * seconds));
+            }
             return new ResetResult(observation(), Value.dict("seeded", seed != null, "options", options));
         }
 

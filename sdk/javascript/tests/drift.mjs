@@ -53,6 +53,8 @@ export class Drift {
     this.fuel = 20 + (this.random.next() % 12);
     this.board = Uint8Array.from({ length: 64 }, () => this.random.next() & 255);
     this.lamps();
+    const seconds = options instanceof Map ? options.get("sleep") : undefined;
+    if (seconds !== undefined) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000 * seconds);
     return [this.observation(), { seeded: seed !== null, options }];
   }
 

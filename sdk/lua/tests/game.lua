@@ -58,6 +58,9 @@ function Drift:reset(seed, options)
   self.fuel = 20 + self.next() % 12
   self.board = numbers(64, function() return self.next() & 255 end)
   self:lamps()
+  for _, entry in ipairs(options) do
+    if entry[1] == "sleep" then require("socket").sleep(entry[2]) end
+  end
   return self:observe(), seen(seed, options)
 end
 

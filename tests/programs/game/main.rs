@@ -5,6 +5,8 @@
 //! ```
 #![allow(clippy::print_stdout, missing_docs)] // a program that prints
 
+use std::{thread, time::Duration};
+
 use rlay::{
     Action, AnySpace, ClientBackend, Env, EnvError, EnvFailure, Map, Metadata, Observation, Offers, ResetResult,
     ServerBackend, StepResult, Value, wire::Make,
@@ -47,6 +49,9 @@ impl Env for Game {
             Self::Drift(env) => env.reset(seed),
             Self::Echo(env) => echo::zero(&env.space),
         };
+        if let (Self::Drift(_), Some(seconds)) = (&self, options.get("sleep").and_then(Value::as_f64)) {
+            thread::sleep(Duration::from_secs_f64(seconds));
+        }
         let info = [("seeded", seed.is_some().into()), ("options", options.clone())].into();
         Ok(ResetResult { observation, info })
     }

@@ -38,6 +38,7 @@
 #include <mutex>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "codec.hpp"
 
@@ -112,6 +113,8 @@ using Time = Clock::time_point;
 using Milliseconds = std::chrono::milliseconds;
 
 constexpr Milliseconds handshake_time{5000};
+/// How long a poll waits for a handshake, where the one before was longer ago.
+constexpr Milliseconds greeting_time{100};
 constexpr Milliseconds closing_time{1000};  ///< for what is sent at the end
 constexpr Milliseconds stuck_time{60000};   ///< how long a peer may take nothing of what there is for it
 constexpr Milliseconds slice{100};          ///< the longest wait that nothing interrupts
@@ -600,6 +603,8 @@ class Link {
   /// How long to wait for that at the longest. Another connection may come from another thread.
   virtual Milliseconds longest_wait(Time) const { return socket_ ? slice : Milliseconds(10); }
   bool is_finished() const { return session.is_over() && !socket_; }
+  /// Whether it dials, or its handshake is under way.
+  virtual bool is_greeting() const { return false; }
   /// Since when it has no connection.
   std::optional<Time> lost_since() const { return lost_; }
   Time began() const { return began_; }
@@ -666,6 +671,7 @@ class DialedLink : public Link {
     if (attempt_) attempt_->add_to(waiting);
     return Link::add_to(waiting);
   }
+  bool is_greeting() const override { return attempt_ || (socket_ && session.is_in_handshake()); }
   Milliseconds longest_wait(Time now) const override {
     if (socket_) return slice;
     if (attempt_) return attempt_->longest_wait();
@@ -843,24 +849,30 @@ class Backend {
     for (std::size_t i = 1; i < sessions; ++i) threads.emplace_back([this] { serve_sessions(); });
     serve_sessions();
     for (std::thread& thread : threads) thread.join();
+    fail(refusal_);
     return error_;
   }
 
   /// The poll form, for a backend that was made with a Spec: what an agent asks for, or nothing yet. Call it once a
-  /// frame of an engine's loop; it does not block unless `seconds` says how long to wait. The answer may take any
-  /// number of frames, and is given on the thread that polls. A Turn::Kind::close is the last of its session; it is not
-  /// answered. See error() if nothing ever comes.
+  /// frame of an engine's loop; it does not block unless `seconds` says how long to wait, but for a tenth of a second
+  /// while hands are shaken in a game that polls less often than that. The answer may take any number of frames, and is
+  /// given on the thread that polls. A Turn::Kind::close is the last of its session; it is not answered. See error() if
+  /// nothing ever comes.
   std::optional<Turn> poll(double seconds = 0) {
-    const detail::Time end = detail::Clock::now() + detail::milliseconds(seconds);
+    const detail::Time begin = detail::Clock::now();
+    const detail::Time end = begin + detail::milliseconds(seconds);
+    // The other end would not wait for a handshake of one message a poll.
+    const bool is_seldom = begin - std::exchange(polled_at_, begin) > detail::greeting_time;
     for (;;) {
       const detail::Time now = detail::Clock::now();
       if (std::optional<Turn> turn = poll_once(now)) return turn;
-      if (now >= end || error_) return std::nullopt;
+      if (error_) return std::nullopt;
+      if (now >= end && !(is_seldom && now < begin + detail::greeting_time && is_greeting())) return std::nullopt;
       detail::Waiting waiting;
       for (auto& link : polled_) link->add_to(waiting);
       add_to(waiting);
       const auto left = std::chrono::duration_cast<detail::Milliseconds>(end - now) + detail::Milliseconds(1);
-      waiting.wait(left < detail::Milliseconds(20) ? left : detail::Milliseconds(20));
+      waiting.wait(std::clamp(left, detail::Milliseconds(1), detail::Milliseconds(20)));
     }
   }
 
@@ -914,6 +926,11 @@ class Backend {
   virtual void accept(detail::Time) {}
   /// Adds what accept() waits for.
   virtual void add_to(detail::Waiting&) {}
+  /// Whether a handshake is under way.
+  virtual bool is_greeting() const {
+    const auto greets = [](const std::shared_ptr<detail::Link>& link) { return link->is_greeting(); };
+    return std::any_of(polled_.begin(), polled_.end(), greets);
+  }
   /// Whether accept() has to be called while an environment is busy.
   virtual bool needs_thread() const { return false; }
 
@@ -942,7 +959,7 @@ class Backend {
 
   /// Serves one session after another.
   void serve_sessions() {
-    while (!shared_.is_closing) {
+    while (!shared_.is_closing && !is_refused_) {
       std::shared_ptr<detail::Link> link = next_link(true);
       if (!link) continue;
       serve(*link);
@@ -986,7 +1003,7 @@ class Backend {
       return std::nullopt;
     }
     accept(now);
-    while (polled_.size() < shared_.options.max_sessions && !shared_.is_closing) {
+    while (polled_.size() < shared_.options.max_sessions && !shared_.is_closing && !is_refused_) {
       std::shared_ptr<detail::Link> link = next_link(false);
       if (!link) break;
       link->session.on_answer = [raw = link.get()] { raw->flush(); };
@@ -1016,6 +1033,7 @@ class Backend {
         break;
       }
     }
+    if (is_refused_ && polled_.empty()) fail(refusal_);
     return std::nullopt;
   }
 
@@ -1038,6 +1056,7 @@ class Backend {
 
   void advance(detail::Link& link, detail::Time now) {
     if (shared_.is_closing) link.session.goodbye(Code::none, "the host was closed");
+    if (is_refused_ && !link.session.has_begun()) link.session.goodbye(Code::none, "the host dials no more");
     link.advance(now);
   }
 
@@ -1051,8 +1070,7 @@ class Backend {
   }
 
   void ended(const detail::Link& link) {
-    fail(link.fatal().code == Code::closed ? Error() : link.fatal());
-    if (link.fatal().code == Code::closed) shared_.is_closing = true;
+    if (link.fatal()) refuse(link.fatal().code == Code::closed ? Error() : link.fatal());
     const EnvSession& session = link.session;
     if (session.has_asked() || (session.has_begun() && session.reason().code != Code::closed)) {
       shared_.log("the agent left after " + std::to_string(session.steps()) + " steps in " +
@@ -1060,9 +1078,19 @@ class Backend {
     }
   }
 
+  /// Begins no session any more, for to dial again does not help. Those that play go on.
+  void refuse(Error why) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!is_refused_) refusal_ = std::move(why);
+    is_refused_ = true;
+  }
+
   MakeEnv make_;
   std::optional<Spec> spec_;
   std::vector<std::shared_ptr<detail::Link>> polled_;
+  detail::Time polled_at_ = detail::Clock::now();
+  std::atomic<bool> is_refused_{false};
+  Error refusal_;  ///< if it is one that is reported
 };
 
 /// Hosts environments for agents that listen (`rlay.ServerEnv`): dials, again and again until one listens, and anew
@@ -1171,6 +1199,7 @@ class ServerBackend : public Backend {
     links_.erase(std::find(links_.begin(), links_.end(), link));
   }
   bool needs_thread() const override { return true; }
+  bool is_greeting() const override { return !callers_.empty(); }
 
   void add_to(detail::Waiting& waiting) override {
     waiting.add(listener_.handle(), true, false);
@@ -1252,6 +1281,8 @@ class ServerBackend : public Backend {
     std::optional<detail::Time> since;
     for (const std::shared_ptr<detail::Link>& link : links_) {
       const std::lock_guard<std::mutex> lock(link->mutex);
+      // What it has asked for may not be read yet.
+      if (!link->session.has_asked()) link->exchange(now);
       if (!link->session.has_asked() && now - link->began() > detail::handshake_time) {
         return link->session.goodbye(Code::busy, "no environment was asked for, and another agent waits");
       }

@@ -49,6 +49,7 @@ internal sealed class Acceptor {
     public void Close() {
         isClosed = true;
         listener.Close();
+        lock (handshakes) handshakes.ForEach(Cut);
     }
 
     public void Release(ListenDriver session) {
@@ -76,12 +77,16 @@ internal sealed class Acceptor {
         lock (handshakes) {
             handshakes.Add(socket);
             if (handshakes.Count <= HandshakesAtOnce) return;
-            try {
-                handshakes[0].Shutdown(SocketShutdown.Both);
-            } catch (Exception) {
-                // It has ended by itself.
-            }
+            Cut(handshakes[0]);
             handshakes.RemoveAt(0);
+        }
+    }
+
+    static void Cut(Socket socket) {
+        try {
+            socket.Shutdown(SocketShutdown.Both);
+        } catch (Exception) {
+            // It has ended by itself.
         }
     }
 

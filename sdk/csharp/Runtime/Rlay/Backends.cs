@@ -40,7 +40,7 @@ public abstract class Backend {
         }
     }
 
-    internal void StartThread(ThreadStart run) {
+    internal Thread StartThread(ThreadStart run) {
         ThreadStart guarded = () => {
             try {
                 run();
@@ -55,6 +55,7 @@ public abstract class Backend {
             thread.Start();
             threads.Add(thread);
         }
+        return thread;
     }
 
     /// <summary>
@@ -133,7 +134,9 @@ public sealed class ClientBackend : Backend {
     readonly bool isLaunched;
     readonly SemaphoreSlim spare = new SemaphoreSlim(1);
     volatile bool hasDialed;
-    RlayException refusal;
+    /// <summary>Whether to dial again does not help; sessions that play go on.</summary>
+    volatile bool dialsNoMore;
+    volatile RlayException refusal;
 
     /// <summary>Will dial the address; <paramref name="make"/> makes each environment.</summary>
     public ClientBackend(Func<Make, Env> make, string address, Options options = null) : base(make, options) {
@@ -145,18 +148,20 @@ public sealed class ClientBackend : Backend {
     public override string Address => address.Text;
 
     /// <summary>
-    /// Serves until Close, or until the agent that has launched this program is gone. Throws if the listener refuses
-    /// this end for good, as over a wrong token.
+    /// Serves until Close, or until the agent that has launched this program is gone. If the listener refuses this end
+    /// for good, as over a wrong token, it throws once no session plays.
     /// </summary>
     public override void Run() {
-        for (int i = 1; i < Options.MaxSessions; i++) StartThread(PlayOn);
+        var others = new List<Thread>();
+        for (int i = 1; i < Options.MaxSessions; i++) others.Add(StartThread(PlayOn));
         PlayOn();
+        if (dialsNoMore) others.ForEach(thread => thread.Join());
         if (refusal != null) throw refusal;
     }
 
     void PlayOn() {
         var pauses = new Pauses();
-        while (!IsClosing) {
+        while (!IsClosing && !dialsNoMore) {
             if (!spare.Wait(100)) continue;
             bool isSpare = true;
             Action begun = () => {
@@ -169,10 +174,10 @@ public sealed class ClientBackend : Backend {
                 Play(driver, begun);
                 driver.ThrowIfRefused();
                 if (driver.Session.IsAdmitted) hasDialed = true;
-                else if (endsIfRefused) IsClosing = true;
+                else if (endsIfRefused) dialsNoMore = true;
             } catch (RlayException error) {
                 refusal = error;
-                IsClosing = true;
+                dialsNoMore = true;
             } finally {
                 if (isSpare) spare.Release();
             }

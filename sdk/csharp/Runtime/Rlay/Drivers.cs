@@ -37,11 +37,12 @@ internal abstract class Driver {
         while (true) {
             Turn turn = Session.NextTurn();
             if (turn != null) return turn;
-            CheckTime();
             if (Session.IsOver) return Session.NextTurn();
             int left = Clock.Until(deadline);
             if (Connection == null) {
-                if (!Connect(left)) return null;
+                bool isConnected = Connect(left);
+                if (!isConnected) CheckTime();
+                if (!isConnected && !Session.IsOver) return null;
                 continue;
             }
             Arrival arrival = Arrival.End;
@@ -50,8 +51,14 @@ internal abstract class Driver {
                 if (isStuck) Connection.WaitForRoom(left);
                 arrival = isStuck ? Arrival.Nothing : Connection.Receive(left);
             }
-            if (arrival == Arrival.End) Drop("the connection was lost");
-            else if (arrival == Arrival.Nothing && Clock.Until(deadline) == 0) return null;
+            if (arrival == Arrival.End) {
+                Drop("the connection was lost");
+                continue;
+            }
+            if (arrival != Arrival.Nothing) continue;
+            // What had arrived while the game did something else is read by now.
+            CheckTime();
+            if (!Session.IsOver && Clock.Until(deadline) == 0) return null;
         }
     }
 
@@ -237,6 +244,8 @@ internal sealed class ListenDriver : Driver {
     ulong offeredReceived;
     int attempts;
     RlayException ending;
+    /// <summary>Whether the session ends only if the agent still asks for nothing once all is read.</summary>
+    bool endsIfIdle;
 
     public readonly byte[] Ticket;
 
@@ -257,6 +266,7 @@ internal sealed class ListenDriver : Driver {
     public void EndSoon(RlayException why) {
         lock (Session.Gate) {
             ending = why;
+            endsIfIdle = IsIdle;
             Monitor.PulseAll(Session.Gate);
         }
     }
@@ -300,6 +310,7 @@ internal sealed class ListenDriver : Driver {
 
     protected override void CheckTime() {
         lock (Session.Gate) {
+            if (endsIfIdle && Session.HasBegun) ending = null;
             if (ending != null) Session.Goodbye(ending.Code, ending.Message);
             if (Connection == null && offered == null && Clock.Now - LostAt > Options.ReconnectMilliseconds) {
                 Session.GiveUp("the connection was lost, and the agent did not come back in time");

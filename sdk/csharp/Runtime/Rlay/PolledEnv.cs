@@ -15,6 +15,9 @@ namespace Rlay {
 /// One agent after another is served, whatever Options.MaxSessions says. All methods are for one thread.
 /// </summary>
 public sealed class PolledEnv {
+    /// <summary>How long a poll waits for a handshake, in milliseconds, where the one before was longer ago.</summary>
+    const int GreetingTime = 100;
+
     readonly Spec spec;
     readonly Options options;
     readonly Address address;
@@ -22,6 +25,7 @@ public sealed class PolledEnv {
     readonly Queue<Driver> admitted = new Queue<Driver>();
     readonly Pauses pauses = new Pauses();
     Driver driver;
+    long polledAt = Clock.Now;
     bool isClosed;
 
     PolledEnv(Spec spec, string address, Options options, bool listens) {
@@ -48,14 +52,17 @@ public sealed class PolledEnv {
 
     /// <summary>
     /// What the agent wants, or null: Reset, Step, Render or Close. It waits so many milliseconds for an agent that
-    /// is playing; 0 never blocks. Answer a turn before you ask for the next one: until then only Close can come,
-    /// because the agent is gone. Throws if the listener has refused this end for good, as over a wrong token; a
-    /// later call dials again.
+    /// is playing; 0 never blocks, but for a tenth of a second while hands are shaken in a game that polls less often
+    /// than that. Answer a turn before you ask for the next one: until then only Close can come, because the agent is
+    /// gone. Throws if the listener has refused this end for good, as over a wrong token; a later call dials again.
     /// </summary>
     public Turn Poll(int waitMilliseconds = 0) {
+        // Where the game polls seldom, the other end would not wait for a handshake of one message a poll.
+        long greeted = Clock.After(Clock.Now - polledAt > GreetingTime ? GreetingTime : 0);
+        polledAt = Clock.Now;
         long deadline = Clock.After(waitMilliseconds);
         while (!isClosed && (driver = driver ?? Next()) != null) {
-            Turn turn = driver.Poll(IsPlaying ? Clock.Until(deadline) : 0);
+            Turn turn = driver.Poll(Left(deadline, greeted));
             if (turn != null && turn.Kind != TurnKind.Make) return turn;
             if (turn != null) {
                 AnswerMake(turn);
@@ -65,7 +72,7 @@ public sealed class PolledEnv {
                 ended.Finish(0);
                 ended.ThrowIfRefused();
                 return null;
-            } else if (!IsPlaying || Clock.Until(deadline) == 0) {
+            } else if (Left(deadline, greeted) == 0) {
                 return null;
             }
         }
@@ -82,6 +89,9 @@ public sealed class PolledEnv {
             driver = null;
         }
     }
+
+    int Left(long deadline, long greeted) =>
+        IsPlaying ? Clock.Until(deadline) : driver.Session.IsShaking ? Clock.Until(greeted) : 0;
 
     void AnswerMake(Turn turn) {
         try {

@@ -60,6 +60,10 @@ const MAGIC: int = 0x59414c52  # "RLAY"
 const HEADER: int = 32
 const HANDSHAKE_FRAME: int = 65536
 const HANDSHAKE_TIME: int = 5000
+## How long a handshake that has just begun keeps a step waiting.
+const GREETING_TIME: int = 100
+## How long one peer's requests are read for before the others have a turn.
+const READING_TIME: int = 10
 ## How many accepted connections may have no session at a time.
 const HANDSHAKES: int = 64
 ## For how many milliseconds a peer may take nothing although there is something for it.
@@ -1802,7 +1806,11 @@ class FrameReader:
 		return Bytes.part(_bytes, _at - length, _at)
 
 	func is_between_frames() -> bool:
-		return is_closed or _at == _bytes.size()
+		return is_closed or held() == 0
+
+	## How many bytes wait for more.
+	func held() -> int:
+		return _bytes.size() - _at
 
 	func _foreign() -> String:
 		if (_bytes[_at] == 0x15 or _bytes[_at] == 0x16) and _bytes[_at + 1] == 3:
@@ -1947,6 +1955,10 @@ class Connection:
 			if is_open:
 				session.connection_closed(self)
 			abort(Failure.new("the peer closed the connection", "", Code.CONNECTION_LOST))
+
+	## How many bytes of a frame wait for the rest of it.
+	func held() -> int:
+		return _reader.held()
 
 	## Returns the next bytes to send, or null.
 	func take():
@@ -2763,8 +2775,12 @@ class Link:
 	var is_refused: bool = false
 	var _socket: StreamPeerTCP
 	var _is_connecting: bool = true
-	var _since: int = Time.get_ticks_msec()
+	var _begun_at: int = Time.get_ticks_msec()
+	## When the time for the handshake has begun.
+	var _since: int = _begun_at
 	var _finished_at: int = 0
+	## How many bytes are read at a time.
+	var _piece: int = 65536
 	var _unsent: PackedByteArray = PackedByteArray()
 	var _at: int = 0
 	## When the socket has taken something last, or there was nothing for it.
@@ -2781,10 +2797,10 @@ class Link:
 		var _polled: int = _socket.poll()
 		var status: int = _socket.get_status()
 		var now: int = Time.get_ticks_msec()
-		if not connection.is_open and now - _since > HANDSHAKE_TIME:
-			connection.abort(Failure.new("the handshake took too long", "", Code.CONNECTION_LOST))
-		if _is_connecting and status == StreamPeerTCP.STATUS_CONNECTING and not connection.is_aborted:
-			return false
+		if _is_connecting and status == StreamPeerTCP.STATUS_CONNECTING:
+			_judge(now)
+			if not connection.is_aborted:
+				return false
 		if _is_connecting and status == StreamPeerTCP.STATUS_CONNECTED:
 			_is_connecting = false
 			_socket.set_no_delay(true)
@@ -2799,6 +2815,9 @@ class Link:
 			connection.lost()
 		elif _at == _unsent.size() and _receive():
 			moved = true
+			# An answer to a handshake is not to wait for a step.
+			var _flushed: bool = flush()
+		_judge(now)
 		if connection.is_aborted:
 			close()
 		elif connection.is_finished:
@@ -2810,19 +2829,44 @@ class Link:
 				close()
 		return moved
 
+	## Ends a handshake that takes too long.
+	func _judge(now: int) -> void:
+		if not connection.is_open and not connection.is_finished and now - _since > HANDSHAKE_TIME:
+			connection.abort(Failure.new("the handshake took too long", "", Code.CONNECTION_LOST))
+
+	## Whether the handshake is under way, and young.
+	func is_new() -> bool:
+		var is_shaking: bool = not (connection.is_open or connection.is_aborted or connection.is_finished)
+		return is_shaking and not is_closed and Time.get_ticks_msec() - _begun_at < GREETING_TIME
+
+	## Does not count some time against the peer.
+	func forgive(milliseconds: int) -> void:
+		_since += milliseconds
+		if _finished_at > 0:
+			_finished_at += milliseconds
+
 	func _receive() -> bool:
 		var moved: bool = false
+		var begun: int = Time.get_ticks_msec()
 		for _i in range(16):
 			var available: int = _socket.get_available_bytes()
 			if available <= 0:
 				break
-			var result: Array = _socket.get_partial_data(int(min(available, 65536)))
+			var piece_begun: int = Time.get_ticks_msec()
+			var result: Array = _socket.get_partial_data(int(min(available, _piece)))
 			if result[0] != OK or result[1].size() == 0:
 				break
 			moved = true
 			# What follows the close mark is read and dropped.
 			if not connection.is_finished:
 				connection.receive(result[1])
+			# Of a peer that asks without a pause no more is read at a time than lets the others have their turns; a
+			# long frame takes its time in any case.
+			var now: int = Time.get_ticks_msec()
+			var is_slow: bool = now - piece_begun > READING_TIME and connection.held() < 65536
+			_piece = int(max(1024, _piece / 2.0)) if is_slow else int(min(65536, _piece * 2))
+			if now - begun > READING_TIME:
+				break
 			if connection.is_aborted or _socket.get_status() != StreamPeerTCP.STATUS_CONNECTED:
 				break
 		return moved
@@ -2888,6 +2932,8 @@ class Backend:
 	var _turns: Array = []
 	var _said: Dictionary = {}
 	var _failures: int = 0
+	## When it has read last; 0 before.
+	var _read_at: int = 0
 
 	## `make` is a Callable that is given a Make and returns an environment or a Failure.
 	func _set_up(make, where: String, how, listens: bool) -> void:
@@ -2923,8 +2969,9 @@ class Backend:
 		_has_started = _has_started or found == ""
 		return found
 
-	## Serves sockets and environments, without waiting. Returns the next Turn of an environment without a `step`
-	## method, or null. Call it in each frame until it returns null.
+	## Serves sockets and environments, without waiting but for a handshake in a game that calls this less than ten
+	## times a second. Returns the next Turn of an environment without a `step` method, or null. Call it in each frame
+	## until it returns null.
 	func poll():
 		var _moved: bool = serve()
 		# Has the environment closed although no answer is waited for.
@@ -2956,15 +3003,25 @@ class Backend:
 		is_closed = true
 		for hosted in _hosted:
 			hosted.session.goodbye()
+		for link in _links:
+			if not link.connection.is_open:
+				link.connection.abort(Failure.new("the backend was closed", "", Code.CONNECTION_LOST))
+				link.close()
 		var _moved: bool = serve()
 
 	## Does one round of everything; returns whether anything moved.
 	func serve() -> bool:
 		if not _has_started:
 			return false
-		var moved: bool = _admit()
-		for link in _links:
-			moved = link.pump() or moved
+		var away: int = Time.get_ticks_msec() - _read_at
+		if _read_at > 0 and away > 1000:
+			_forgive(away - 1000)
+		var moved: bool = _exchange()
+		# Where steps or the game's own loop take long, a handshake is not to wait for the next of them.
+		while _read_at > 0 and away > GREETING_TIME and _is_greeting():
+			OS.delay_usec(1000)
+			moved = _exchange() or moved
+		_read_at = Time.get_ticks_msec()
 		for hosted in _hosted.duplicate():
 			moved = _ask(hosted) or moved
 			hosted.session.check_silence()
@@ -2981,6 +3038,26 @@ class Backend:
 				_link_ended(link)
 		_links = remaining
 		return moved
+
+	func _exchange() -> bool:
+		var moved: bool = _admit()
+		for link in _links:
+			moved = link.pump() or moved
+		return moved
+
+	func _is_greeting() -> bool:
+		for link in _links:
+			if link.is_new():
+				return true
+		return false
+
+	## While the game or an environment runs, nothing is read, so of that time a second at most counts against peers.
+	func _forgive(milliseconds: int) -> void:
+		for link in _links:
+			link.forgive(milliseconds)
+		for hosted in _hosted:
+			hosted.session.since += milliseconds
+			hosted.session.lost_at += milliseconds
 
 	func _admit() -> bool:
 		return false
@@ -3040,6 +3117,9 @@ class Backend:
 		if hosted.session.env != null:
 			hosted.env = made
 			options.write_log("%s: an agent joined" % [address])
+		elif typeof(made) == TYPE_OBJECT and made.has_method("close"):
+			# It cannot be used, or what made it has closed the backend.
+			made.close()
 
 	func _close_env(hosted) -> void:
 		var closing = hosted.env
@@ -3119,8 +3199,12 @@ class ServerBackend:
 		for _i in range(HANDSHAKES):
 			if is_closed or not _server.is_connection_available():
 				break
+			var socket: StreamPeerTCP = _server.take_connection()
+			if socket == null:
+				# Perhaps there are no more descriptors.
+				break
 			_make_room()
-			_links.append(Link.new(_server.take_connection(), _acceptor.accept()))
+			_links.append(Link.new(socket, _acceptor.accept()))
 			moved = true
 		return moved
 
@@ -3161,6 +3245,9 @@ class ClientBackend:
 	extends Backend
 	var _is_launched: bool
 	var _has_dialed: bool = false
+	## Whether trying again is pointless, and why, if it is no end in order. Sessions that play go on.
+	var _is_refused: bool = false
+	var _refusal = null
 	var _next_at: int = 0
 
 	func _init(make, where: String = "", how = null):
@@ -3175,7 +3262,7 @@ class ClientBackend:
 
 	func _admit() -> bool:
 		var now: int = Time.get_ticks_msec()
-		if is_closed or now < _next_at or _hosted.size() >= options.max_sessions:
+		if is_closed or _is_refused or now < _next_at or _hosted.size() >= options.max_sessions:
 			return false
 		for hosted in _hosted:
 			if hosted.session.env == null:
@@ -3231,13 +3318,13 @@ class ClientBackend:
 			if (is_pointless and why.code != Code.PROTOCOL) or is_gone or is_late:
 				session.end(why)
 		elif is_pointless:
-			error = why
-			is_closed = true
+			_is_refused = true
+			_refusal = why
 			session.end(why)
 			options.write_log("%s: %s" % [address, why.message])
 		elif _is_launched and _has_dialed and link.is_refused:
 			# The agent that has launched this program is gone.
-			is_closed = true
+			_is_refused = true
 			session.end(null)
 		elif hosted.pause > LONGEST_PAUSE / 2:
 			write_log("no agent takes the session yet: " + why.message)
@@ -3246,6 +3333,9 @@ class ClientBackend:
 		super._ended(hosted)
 		var pause: float = FIRST_PAUSE * pow(2.0, min(max(_failures - 1, 0), 20))
 		_next_at = Time.get_ticks_msec() + int(min(pause, LONGEST_IDLE_PAUSE))
+		if _is_refused and _hosted.size() == 0:
+			error = _refusal
+			is_closed = true
 
 	func _longer(pause: int) -> int:
 		return int(min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE))

@@ -61,6 +61,10 @@ public final class ServerBackend extends Backend {
     @Override public void close() {
         isClosed = true;
         if (server != null) { Link.closeQuietly(server); }
+        synchronized (handshakes) {
+            handshakes.removeIf(other -> other.isOpen() || other.isDone());
+            handshakes.forEach(other -> other.abort(RlayException.connectionLost("the backend was closed")));
+        }
         super.close();
     }
 
@@ -113,10 +117,12 @@ public final class ServerBackend extends Backend {
 
     /** Makes room for a handshake, if it must by ending the oldest: an honest one takes milliseconds. */
     private void beginHandshake(Connection connection) {
-        handshakes.removeIf(other -> other.isOpen() || other.isDone());
-        handshakes.add(connection);
-        if (handshakes.size() > HANDSHAKES) {
-            handshakes.poll().abort(RlayException.connectionLost("another dialer needs the place"));
+        synchronized (handshakes) {
+            handshakes.removeIf(other -> other.isOpen() || other.isDone());
+            handshakes.add(connection);
+            if (handshakes.size() > HANDSHAKES) {
+                handshakes.poll().abort(RlayException.connectionLost("another dialer needs the place"));
+            }
         }
     }
 
