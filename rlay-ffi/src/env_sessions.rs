@@ -35,6 +35,8 @@ pub(crate) struct EnvSessions {
     sessions: Vec<Session>,
     /// The session that waits for an agent, until it has one.
     spare: Option<usize>,
+    /// Why no further agent is dialed: the one that has launched this program is gone. Its other sessions play on.
+    closed: Option<Fault>,
     /// Where the next poll begins, so that each session has its turn.
     next: usize,
     origin: Origin,
@@ -87,6 +89,7 @@ impl EnvSessions {
         let mut env = Self {
             sessions: Vec::new(),
             spare: None,
+            closed: None,
             next: 0,
             origin,
             spec,
@@ -124,6 +127,9 @@ impl EnvSessions {
         if self.spare.is_some_and(|spare| is_free(&self.sessions[spare])) {
             return Ok(());
         }
+        if self.closed.is_some() {
+            return Ok(());
+        }
         self.spare = self.sessions.iter().position(is_free);
         if self.spare.is_none() && self.sessions.len() < self.max_sessions { self.add() } else { Ok(()) }
     }
@@ -143,6 +149,9 @@ impl EnvSessions {
             self.keep_spare()?;
             let count = self.sessions.len();
             let polled = (0..count).filter(|at| self.is_polled(*at)).count();
+            if let Some(closed) = self.closed.take_if(|_| !self.sessions.iter().any(|session| session.raw.is_taken())) {
+                return Err(closed);
+            }
             if polled == 0 {
                 return Err(Fault::new(RLAY_USAGE, "the last turn is not answered yet; reply to it first"));
             }
@@ -169,8 +178,19 @@ impl EnvSessions {
         }
     }
 
-    /// The next turn of one session.
+    /// The next turn of one session. A spare one that finds no agent any more does not end those that play.
     fn turn(&mut self, at: usize, time: Duration, cancel: &CancelToken) -> Outcome<Option<rlay_Turn>> {
+        let turn = self.asked_turn(at, time, cancel);
+        match turn {
+            Err(fault) if fault.status == RLAY_CLOSED && !cancel.is_cancelled() && self.spare == Some(at) => {
+                (self.spare, self.closed) = (None, Some(fault));
+                Ok(None)
+            }
+            turn => turn,
+        }
+    }
+
+    fn asked_turn(&mut self, at: usize, time: Duration, cancel: &CancelToken) -> Outcome<Option<rlay_Turn>> {
         let log = self.log;
         let mut tell = |notice: Notice<'_>| log.tell(notice);
         let session = &mut self.sessions[at];

@@ -42,6 +42,10 @@ classdef Drift < handle
         self.board(i) = mod(self.next(), 256);
       end
       self.lamps();
+      if isa(options, 'rlay.DictValue')
+        % Of a Dict without it, sum([]) is 0.
+        pause(sum(options.get('sleep')));
+      end
       observation = self.observe();
       info = rlay.DictValue({'seeded', ~isempty(seed); 'options', options});
     end
