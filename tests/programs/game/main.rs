@@ -116,6 +116,6 @@ fn main() -> Result<(), EnvError> {
     backend.start()?;
     println!("listening at {}", backend.address());
     loop {
-        std::thread::park();
+        thread::park();
     }
 }
