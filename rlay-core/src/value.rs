@@ -278,11 +278,6 @@ impl Value {
 
     /// Reports the place of an [`Opaque`](Self::Opaque) in the value, which `name` must not hold, or of an invalid key.
     pub(crate) fn check_held(&self, name: &str) -> Result<(), String> {
-        self.check_held_with(name, &mut Keys::of_a_value())
-    }
-
-    /// The same of one of several values that are sent together.
-    pub(crate) fn check_held_with(&self, name: &str, keys: &mut Keys) -> Result<(), String> {
         /// The path from the leaf up.
         fn find(value: &Value) -> Option<Vec<String>> {
             let below = |value: &Value, part: &dyn Fn() -> String| {
@@ -306,7 +301,9 @@ impl Value {
                 _ => None,
             }
         }
-        let Some(path) = find(self) else { return keys.take_all(self).map_err(|why| format!("{name}: {why}")) };
+        let Some(path) = find(self) else {
+            return Keys::of_a_value().take_all(self).map_err(|why| format!("{name}: {why}"));
+        };
         let path: String = path.iter().rev().map(String::as_str).collect();
         Err(format!(
             "{name}{path}: an Opaque only stands for an object that did not cross the wire; give numbers, text, bytes, \

@@ -35,7 +35,10 @@ pub(crate) fn to_access(how: &str, values: &Bound<'_, PyTuple>, kwargs: &Bound<'
     };
     match how {
         "get" => Ok(Access::Get),
-        "set" => Ok(Access::Set(items(data(values, "values")?))),
+        "set" => {
+            let values = values.iter().enumerate().map(|(i, value)| data(&value, &format!("values[{i}]")));
+            Ok(Access::Set(values.collect::<PyResult<_>>()?))
+        }
         "call" => {
             let kwargs = match data(kwargs, "kwargs")? {
                 Value::Dict(kwargs) => kwargs,

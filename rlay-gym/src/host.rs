@@ -19,7 +19,7 @@ use crate::{
     raw_vector_env,
     results::{self, Announced},
     space,
-    value::to_value,
+    value::to_dict,
     waiting::{is_main, log, look},
 };
 
@@ -183,8 +183,8 @@ pub(crate) fn spec(made: &Bound<'_, PyAny>) -> PyResult<Spec> {
         slots,
         autoreset_mode,
         render_mode: get(4)?.extract()?,
-        metadata: to_value(&get(5)?)?,
-        details: to_value(&get(6)?)?,
+        metadata: to_dict(&get(5)?, "metadata")?,
+        details: to_dict(&get(6)?, "details")?,
         attributes: Vec::new(),
     })
 }

@@ -20,7 +20,7 @@ use crate::{
     host::{Interrupt, blame, refuse, seed_object, spec},
     packing::Tree,
     results,
-    value::{Refusal, to_data, to_value},
+    value::{Refusal, to_data, to_dict},
 };
 
 /// A vector environment of Python, and the object in `rlay._vector_hosting` that takes its results apart.
@@ -79,14 +79,14 @@ impl PyHostVectorEnv {
             outcome.rows.push(Row { slot, first, last: false, terminated, truncated, reward, info: Value::None });
         }
         for info in infos.iter() {
-            put_value(&mut outcome.infos, &to_value(&info)?);
+            put_value(&mut outcome.infos, &to_dict(&info, "info")?);
         }
         for end in ends.iter() {
             let slot: u32 = end.get_item(0)?.extract()?;
             let Some(row) = outcome.rows.iter().find(|row| row.slot == slot && !row.last) else { continue };
             let last = Row { first: false, last: true, ..row.clone() };
             outcome.rows.push(last);
-            put_value(&mut outcome.infos, &to_value(&end.get_item(2)?)?);
+            put_value(&mut outcome.infos, &to_dict(&end.get_item(2)?, "info")?);
         }
         let slots = self.spec.slots as usize;
         outcome.packed =

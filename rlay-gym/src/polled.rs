@@ -18,7 +18,7 @@ use crate::{
     results::{self, Announced},
     session_pool::SessionPool,
     space,
-    value::to_value,
+    value::to_dict,
     waiting::wait_unless,
 };
 
@@ -99,8 +99,8 @@ impl Poll {
             slots: several.as_ref().map_or(1, |(slots, _)| *slots),
             autoreset_mode: AutoresetMode::Disabled,
             render_mode: None,
-            metadata: to_value(&get(5)?)?,
-            details: to_value(&get(6)?)?,
+            metadata: to_dict(&get(5)?, "metadata")?,
+            details: to_dict(&get(6)?, "details")?,
             attributes: Vec::new(),
         };
         let observations = Tree::new(py, &spec.observation_space)?;

@@ -11,7 +11,7 @@ use rlay_core::{Outcome, Value, wire::put_value};
 use crate::{
     array,
     packing::Tree,
-    value::{Refusal, array_like, kind, to_data, to_value},
+    value::{Refusal, array_like, kind, to_data, to_dict, to_value},
 };
 
 /// How many items a message names by their types, at most.
@@ -97,7 +97,7 @@ pub(crate) fn info(info: &Bound<'_, PyAny>, outcome: &mut Outcome, call: &str) -
         return Err(PyTypeError::new_err(format!("{call} returned an info that is {found} and no dict; return {{}}")));
     }
     outcome.info.clear();
-    put_value(&mut outcome.info, &to_value(info)?);
+    put_value(&mut outcome.info, &to_dict(info, "info")?);
     Ok(())
 }
 

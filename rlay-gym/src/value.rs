@@ -135,6 +135,18 @@ pub(crate) fn to_value(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     convert(object, None, &Sending::new(Rest::Named)).map_err(Refusal::into_type_error)
 }
 
+/// `object`, which is called `name` and has to be a dict, as [`to_value`] makes it.
+pub(crate) fn to_dict(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Value> {
+    match to_value(object)? {
+        dict @ Value::Dict(_) => Ok(dict),
+        // As data it says what is wrong with it.
+        other => match to_data(object, name) {
+            Err(refusal) => Err(refusal.into_type_error()),
+            Ok(_) => Err(PyTypeError::new_err(format!("{name} is a {} and no dict", other.type_name()))),
+        },
+    }
+}
+
 /// `object` as a value, if one holds all of it. In errors it is called `name`.
 pub(crate) fn to_data(object: &Bound<'_, PyAny>, name: &str) -> Converted {
     convert(object, None, &Sending::new(Rest::Refused)).map_err(|refusal| refusal.at(|| Ok(name.to_owned())))

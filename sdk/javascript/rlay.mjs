@@ -2037,7 +2037,10 @@ class Backend {
   async _letOthers(connection) {
     if (connection && connection._answered === connection._pieces) await sleep(0);
     const isNew = (other) => isShaking(other) && performance.now() - other._begunAt < GREETING_TIME;
-    while (this._took > GREETING_TIME && this._handshakes.some(isNew)) await sleep(1);
+    // All of them together have this time, for a peer may begin one handshake after another.
+    const ends = performance.now() + GREETING_TIME;
+    while (this._took > GREETING_TIME && performance.now() < ends && this._handshakes.some(isNew)) await sleep(1);
+    this._took = 0;
   }
 
   /** Notes how long an environment took: meanwhile nothing was read, and that does not count against peers. */

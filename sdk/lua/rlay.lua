@@ -1896,8 +1896,10 @@ function Backend:pump(timeout)
   local away = now - (self._read_at or now)
   self:_forgive(away - 1)
   self:_exchange(timeout)
-  -- Where steps or the game's own loop take long, a handshake is not to wait for the next of them.
-  while away > GREETING_TIME and self:_is_greeting() do self:_exchange(0.01) end
+  -- Where steps or the game's own loop take long, a handshake is not to wait for the next of them. All of them together
+  -- have this time, for a peer may begin one after another.
+  local ends = self._net.gettime() + GREETING_TIME
+  while away > GREETING_TIME and self._net.gettime() < ends and self:_is_greeting() do self:_exchange(0.01) end
   self:_settle()
   self:_stop_if_refused()
 end

@@ -255,7 +255,7 @@ fn strange_kwargs(target: &Target) -> Verdict {
 fn cut_texts(target: &Target) -> Verdict {
     const LONGEST: usize = 16384;
     let (mut connection, _) = target.begin(Wish::default())?;
-    let kwargs = Map::from([("no_such_argument_".repeat(4000), Value::Int(1))]).into();
+    let kwargs = Map::from([("no_such_argument_".repeat(3000), Value::Int(1))]).into();
     let make = Make { kwargs, ..target.make() };
     let answer = connection.ask(Kind::Make, &frames::make(&make), "Make with a keyword argument of a long name")?;
     let Some(fault) = answer.fault() else {

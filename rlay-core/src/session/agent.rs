@@ -10,7 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     value::Value,
     wire::{
-        Access, Attribute, AutoresetMode, EnvClose, Fault, Frames, Goodbye, Header, Keys, Kind, Limits, Make, Message,
+        Access, Attribute, AutoresetMode, EnvClose, Fault, Frames, Goodbye, Header, Kind, Limits, Make, Message,
         Payload, Reader, Reset, Returned, Row, Rows, SEED, Spare, Spec, Writer, put_request,
     },
 };
@@ -209,10 +209,8 @@ impl AgentSession {
     /// Command: get, set or call an attribute.
     pub fn attribute(&mut self, attribute: &Attribute, out: &mut Vec<u8>) -> Result<()> {
         let Attribute { slots, access, .. } = attribute;
-        let mut keys = Keys::of_a_value();
-        let mut check = |value: &Value, name: &str| {
-            value.check_held_with(name, &mut keys).map_err(|text| Error::new(ErrorKind::Usage, text))
-        };
+        let check =
+            |value: &Value, name: &str| value.check_held(name).map_err(|text| Error::new(ErrorKind::Usage, text));
         match access {
             Access::Get => {}
             Access::Set(values) if values.len() != slots.len() => {

@@ -70,6 +70,12 @@ impl Limits {
     pub(crate) fn check_spec(&self, spec: &Spec) -> Result<()> {
         check_text("env_id", &spec.env_id, ENV_ID)?;
         check_text("render mode", spec.render_mode.as_deref().unwrap_or_default(), RENDER_MODE)?;
+        for (what, value) in [("metadata", &spec.metadata), ("details", &spec.details)] {
+            if !matches!(value, Value::Dict(_)) {
+                let text = format!("the {what} of the environment are a {} and no dict", value.type_name());
+                return Err(Error::new(ErrorKind::Usage, text));
+            }
+        }
         self.check_message("description of the environment", |w| spec.put(w), |r| Spec::get(r).map(drop))
     }
 

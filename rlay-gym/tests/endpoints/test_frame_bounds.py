@@ -10,6 +10,7 @@ import pytest
 from gymnasium import spaces
 
 import rlay
+from processes import thread
 
 SMALLEST = 65536
 """The smallest frame limit."""
@@ -135,3 +136,60 @@ def test_an_environment_with_a_long_name() -> None:
 
     with rlay.ServerBackend(Named) as host, pytest.raises(rlay.Error, match="env_id has 1103 bytes"):
         rlay.ClientEnv(host.address).reset()
+
+
+class Keyed(Chatty):
+    """Has infos and metadata of more keys than a value may have."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[Any, Any]]:
+        return 0, dict.fromkeys(range(100_000, 102_049)) if options else {}
+
+
+class Learnt(Chatty):
+    """Has metadata of more keys than a value may have."""
+
+    metadata: dict[Any, Any] = dict.fromkeys(range(100_000, 102_049))
+
+
+def test_an_info_of_too_many_keys() -> None:
+    with rlay.ServerBackend(Keyed) as host:
+        with rlay.ClientEnv(host.address) as env:
+            with pytest.raises(TypeError, match="info: .* more than 2048 keys of dicts"):
+                env.reset(options={"many": True})
+            assert env.reset()[1] == {}
+        with rlay.ClientVectorEnv(host.address, 2) as envs:
+            with pytest.raises(TypeError, match="info: .* more than 2048 keys of dicts"):
+                envs.reset(options={"many": True})
+            envs.reset()
+
+
+def test_an_engine_with_an_info_of_too_many_keys() -> None:
+    seen: list[Any] = []
+    with rlay.ServerEnv(connect_timeout=60) as env:
+        engine = rlay.ClientBackend(Chatty(), env.address)
+        with thread(lambda: seen.append(env.reset())):
+            assert engine.turn(60) == rlay.Reset(None, None)
+            with pytest.raises(TypeError, match="info: .* more than 2048 keys of dicts"):
+                engine.reply(0, info=dict.fromkeys(range(100_000, 102_049)))
+            engine.reply(0)
+        assert seen == [(0, {})]
+        engine.close()
+
+
+def test_metadata_of_too_many_keys() -> None:
+    text = "metadata: .* more than 2048 keys of dicts"
+    with rlay.ServerBackend(Learnt) as host, pytest.raises((rlay.Error, TypeError), match=text):
+        rlay.ClientEnv(host.address).reset()
+
+
+def test_attributes_of_many_slots() -> None:
+    class Holder(Chatty):
+        held: Any = None
+
+    many = {(i,): None for i in range(1500)}
+    with (
+        rlay.ServerBackend(Holder, attributes=["held"]) as host,
+        rlay.ClientVectorEnv(host.address, 2) as envs,
+    ):
+        envs.set_attr("held", [many, many])
+        assert envs.get_attr("held") == (many, many)

@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 import hostile
 import raw_peer
 import rlay
-from processes import WAIT, Program, held
+from processes import WAIT, Program, held, thread
 from raw_peer import RESET, RawPeer
 from sdk_clients import CLIENTS, Client
 
@@ -186,6 +187,36 @@ def test_a_flood_of_requests_keeps_no_agent_waiting(games: Any, flood: str) -> N
             env.step(0)
         assert time.monotonic() < deadline
         peer.socket.shutdown(socket.SHUT_RDWR)
+
+
+def test_silent_dialers_keep_no_agent_waiting(games: Any) -> None:
+    """After a slow reset a game lets handshakes come in, though not one after another for ever."""
+    _, address = games.listen("--sessions", "2")
+    host, port = address.removeprefix("tcp://").rsplit(":", 1)
+    is_over = threading.Event()
+
+    def dial() -> None:
+        silent: deque[socket.socket] = deque()
+        while not is_over.wait(0.03):
+            with contextlib.suppress(OSError):
+                silent.append(socket.create_connection((host, int(port)), WAIT))
+            if len(silent) > 20:
+                silent.popleft().close()
+        for connection in silent:
+            connection.close()
+
+    with (
+        rlay.ClientEnv(address, connect_timeout=WAIT, timeout=WAIT) as env,
+        rlay.ClientEnv(address, connect_timeout=WAIT, timeout=WAIT) as other,
+        thread(dial),
+    ):
+        try:
+            env.reset(options={"sleep": 0.4})
+            env.step(0)
+            other.reset()
+            other.step(0)
+        finally:
+            is_over.set()
 
 
 def used_time(pid: int) -> float:

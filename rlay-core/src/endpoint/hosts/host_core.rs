@@ -12,9 +12,7 @@ use crate::{
         retransmit::{LastFrame, RetransmitBuffer, ToRetransmit},
     },
     value::Value,
-    wire::{
-        Attribute, Frames, Goodbye, Keys, Limits, Make, Payload, Reset, Returned, Row, Slots, Spare, Spec, put_value,
-    },
+    wire::{Attribute, Frames, Goodbye, Limits, Make, Payload, Reset, Returned, Row, Slots, Spare, Spec, put_value},
 };
 
 /// Bytes of a row without its info.
@@ -251,9 +249,8 @@ impl HostCore {
     /// Answers an attribute.
     pub(in crate::endpoint) fn returned(&mut self, request: u64, returned: &Returned) -> Result<()> {
         // Checked before it has a number, as frames are.
-        let mut keys = Keys::of_a_value();
         let mut values = returned.0.iter().filter_map(|(_, value)| value.as_ref());
-        let checked = values.try_for_each(|value| value.check_held_with("attribute", &mut keys));
+        let checked = values.try_for_each(|value| value.check_held("attribute"));
         checked.map_err(|text| EnvFailure::new("TypeError", text))?;
         self.head.clear();
         returned.0.iter().filter_map(|(_, value)| value.as_ref()).for_each(|value| put_value(&mut self.head, value));

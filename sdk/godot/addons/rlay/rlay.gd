@@ -3017,8 +3017,10 @@ class Backend:
 		if _read_at > 0 and away > 1000:
 			_forgive(away - 1000)
 		var moved: bool = _exchange()
-		# Where steps or the game's own loop take long, a handshake is not to wait for the next of them.
-		while _read_at > 0 and away > GREETING_TIME and _is_greeting():
+		# Where steps or the game's own loop take long, a handshake is not to wait for the next of them. All of them
+		# together have this time, for a peer may begin one after another.
+		var ends: int = Time.get_ticks_msec() + GREETING_TIME
+		while _read_at > 0 and away > GREETING_TIME and Time.get_ticks_msec() < ends and _is_greeting():
 			OS.delay_usec(1000)
 			moved = _exchange() or moved
 		_read_at = Time.get_ticks_msec()
