@@ -36,8 +36,6 @@ const FIRST_READ: usize = 4 << 10;
 pub struct Framing {
     pool: Pool,
     max_frame: usize,
-    /// Whether the peer has proven to be one of RLay.
-    is_settled: bool,
     /// Bytes that arrived, at `at` and after. `None` while there are none.
     block: Option<Frame>,
     /// `START`, unless frames were copied from before it.
@@ -54,7 +52,6 @@ impl Framing {
         Self {
             pool: Pool::new(),
             max_frame,
-            is_settled: false,
             block: None,
             at: START,
             filled: 0,
@@ -71,12 +68,6 @@ impl Framing {
     /// Changes the limit, once the handshake has settled it.
     pub fn set_max_frame(&mut self, max_frame: usize) {
         self.max_frame = max_frame;
-        self.is_settled = true;
-    }
-
-    /// Whether the peer may be one of another protocol.
-    fn is_handshake(&self) -> bool {
-        !self.is_settled && self.max_frame <= HANDSHAKE_FRAME
     }
 
     /// The prefix of a frame of `len` bytes that is about to be sent.
@@ -116,7 +107,6 @@ impl Framing {
     /// The next frame, if all of it has arrived. If not, there is room for the rest of it, unless the
     /// stream has [`ended`](Self::ended).
     pub fn take(&mut self) -> Result<Option<Frame>> {
-        let is_handshake = self.is_handshake();
         let Some(block) = self.block.as_mut().filter(|_| self.filled >= PREFIX) else { return Ok(None) };
         let prefix: [u8; PREFIX] = block[self.at..self.at + PREFIX].try_into().expect("four bytes");
         if prefix == END {
@@ -128,7 +118,7 @@ impl Framing {
         let len = u32::from_le_bytes(prefix) as usize;
         // As a length, the beginning of ZeroMQ's greeting is within any limit.
         let is_foreign = len == ZMTP_LENGTH
-            && is_handshake
+            && self.max_frame <= HANDSHAKE_FRAME
             && ForeignProtocol::recognize(&block[self.at..self.at + self.filled]).is_some();
         if len > self.max_frame || is_foreign {
             return Err(self.refuse(len));
@@ -177,7 +167,7 @@ impl Framing {
                 foreign.advice()
             )),
             Some(foreign) => Error::protocol(format!("{foreign} on an RLay port; {}", foreign.advice())),
-            None if self.is_handshake() => Error::protocol(format!(
+            None if self.max_frame <= HANDSHAKE_FRAME => Error::protocol(format!(
                 "not an RLay peer (first bytes: {seen:02x?}); check the address and port at both ends"
             )),
             None => too_large("peer's", len, self.max_frame),
