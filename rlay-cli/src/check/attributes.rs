@@ -35,14 +35,8 @@ pub(crate) fn listed(target: &Target) -> Verdict {
         let answer = session.connection.ask(Kind::Attribute, &frames::attribute(&[0], &name), &what)?;
         let returned = match answer.message()? {
             Message::Returned(returned) => returned,
-            // The environment has none of this name, or its value does not fit a frame.
-            Message::Error(fault) if [1, 9].contains(&fault.code) => continue,
-            _ => {
-                return failed(
-                    8,
-                    format!("{what} is answered by Returned, Error 1 or Error 9, not by {}", answer.words()),
-                );
-            }
+            Message::Error(fault) if fault.code == 9 => continue,
+            _ => return failed(8, format!("{what} is answered by Returned or Error 9, not by {}", answer.words())),
         };
         let [(0, value)] = &returned.0[..] else {
             let slots: Vec<u32> = returned.0.iter().map(|row| row.0).collect();
