@@ -891,6 +891,50 @@ class Env : public detail::Endpoint<rlay_Env, rlay_env_close, rlay_env_stop, rla
   }
 };
 
+namespace detail {
+
+/// What an agent of one environment and one of many have in common. Of many, what comes is a list of one for each slot.
+template <class Handle, rlay_Status (*close_handle)(Handle*), rlay_Status (*stop_handle)(Handle*),
+          rlay_Status (*read_address)(const Handle*, const char**, std::size_t*),
+          rlay_Status (*draw)(Handle*, const rlay_Value**),
+          rlay_Status (*use)(Handle*, const char*, std::size_t, std::uint32_t, const rlay_Value*, const rlay_Value*,
+                             const rlay_Value**)>
+class Learner : public Endpoint<Handle, close_handle, stop_handle, read_address> {
+ public:
+  /// A frame, valid until the next render or attribute.
+  Expected<ValueView> render() {
+    const rlay_Value* frame = nullptr;
+    const rlay_Status status = draw(this->handle_, &frame);
+    return expected(status, ValueView(frame));
+  }
+  /// The value of an attribute, valid until the next render or attribute; nothing (its get() is nullptr) for a
+  /// function.
+  Expected<ValueView> get_attr(std::string_view name) { return attribute(name, RLAY_GET, {}, {}); }
+  /// `value` is a list or tuple of one for each slot where there are many.
+  Error set_attr(std::string_view name, const ValueView& value) {
+    const Expected<ValueView> set = attribute(name, RLAY_SET, value, {});
+    return set ? Error() : set.error();
+  }
+  /// What a function returns, valid as long. `args` is a list or tuple, `kwargs` a dict.
+  Expected<ValueView> call(std::string_view name, const ValueView& args = {}, const ValueView& kwargs = {}) {
+    return attribute(name, RLAY_CALL, args, kwargs);
+  }
+
+ protected:
+  using Endpoint<Handle, close_handle, stop_handle, read_address>::Endpoint;
+
+ private:
+  Expected<ValueView> attribute(std::string_view name, rlay_Access access, const ValueView& value,
+                                const ValueView& kwargs) {
+    const rlay_Value* found = nullptr;
+    const rlay_Status status =
+        use(this->handle_, name.data(), name.size(), access, value.get(), kwargs.get(), &found);
+    return expected(status, ValueView(found));
+  }
+};
+
+}  // namespace detail
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Agents: rlay_agent_...
 
@@ -910,7 +954,8 @@ struct Step {
 };
 
 /// An environment in another process, to play with.
-class Agent : public detail::Endpoint<rlay_Agent, rlay_agent_close, rlay_agent_stop, rlay_agent_address> {
+class Agent : public detail::Learner<rlay_Agent, rlay_agent_close, rlay_agent_stop, rlay_agent_address,
+                                     rlay_agent_render, rlay_agent_attribute> {
  public:
   /// Dials an environment that listens.
   static Expected<Agent> connect(std::string_view address, const Options& options = {}) {
@@ -961,34 +1006,10 @@ class Agent : public detail::Endpoint<rlay_Agent, rlay_agent_close, rlay_agent_s
     const rlay_Status status = rlay_agent_observation_value(handle_, &found);
     return detail::expected(status, ValueView(found));
   }
-  /// A frame, valid until the next render or attribute.
-  Expected<ValueView> render() {
-    const rlay_Value* frame = nullptr;
-    const rlay_Status status = rlay_agent_render(handle_, &frame);
-    return detail::expected(status, ValueView(frame));
-  }
-  /// The value of an attribute, valid until the next render or attribute; nothing (its get() is nullptr) for a function.
-  Expected<ValueView> get_attr(std::string_view name) { return attribute(name, RLAY_GET, {}, {}); }
-  Error set_attr(std::string_view name, const ValueView& value) {
-    const Expected<ValueView> set = attribute(name, RLAY_SET, value, {});
-    return set ? Error() : set.error();
-  }
-  /// What a function returns, valid as long. `args` is a list or tuple, `kwargs` a dict.
-  Expected<ValueView> call(std::string_view name, const ValueView& args = {}, const ValueView& kwargs = {}) {
-    return attribute(name, RLAY_CALL, args, kwargs);
-  }
 
  private:
   friend Endpoint;
-  using Endpoint::Endpoint;
-
-  Expected<ValueView> attribute(std::string_view name, rlay_Access access, const ValueView& value,
-                                const ValueView& kwargs) {
-    const rlay_Value* found = nullptr;
-    const rlay_Status status = rlay_agent_attribute(handle_, name.data(), name.size(), access, value.get(),
-                                                     kwargs.get(), &found);
-    return detail::expected(status, ValueView(found));
-  }
+  using Learner::Learner;
 
   template <class Begin>
   static Expected<Agent> begin(Begin call, std::string_view address, const Options& options) {
@@ -1028,8 +1049,9 @@ struct VectorStep {
 };
 
 /// Many environments in other processes, which step at once: Gymnasium's VectorEnv.
-class VectorAgent : public detail::Endpoint<rlay_VectorAgent, rlay_vector_agent_close, rlay_vector_agent_stop,
-                                            rlay_vector_agent_address> {
+class VectorAgent
+    : public detail::Learner<rlay_VectorAgent, rlay_vector_agent_close, rlay_vector_agent_stop,
+                             rlay_vector_agent_address, rlay_vector_agent_render, rlay_vector_agent_attribute> {
  public:
   /// Dials a host, which makes as many environments as the options say.
   static Expected<VectorAgent> connect(std::string_view address, const Options& options = {}) {
@@ -1082,24 +1104,6 @@ class VectorAgent : public detail::Endpoint<rlay_VectorAgent, rlay_vector_agent_
     found.value = ValueView(value);
     return detail::expected(status, found);
   }
-  /// A list of one frame for each slot, valid until the next render or attribute.
-  Expected<ValueView> render() {
-    const rlay_Value* frames = nullptr;
-    const rlay_Status status = rlay_vector_agent_render(handle_, &frames);
-    return detail::expected(status, ValueView(frames));
-  }
-  /// The values of an attribute, a list of one for each slot, valid until the next render or attribute; nothing (its get()
-  /// is nullptr) for a function.
-  Expected<ValueView> get_attr(std::string_view name) { return attribute(name, RLAY_GET, {}, {}); }
-  /// `values` is a list or tuple of one for each slot.
-  Error set_attr(std::string_view name, const ValueView& values) {
-    const Expected<ValueView> set = attribute(name, RLAY_SET, values, {});
-    return set ? Error() : set.error();
-  }
-  /// What a function returns in each slot, valid as long. `args` is a list or tuple, `kwargs` a dict.
-  Expected<ValueView> call(std::string_view name, const ValueView& args = {}, const ValueView& kwargs = {}) {
-    return attribute(name, RLAY_CALL, args, kwargs);
-  }
   /// What the last reset or step said of a slot, a dict.
   Expected<ValueView> info(std::uint32_t slot) {
     const rlay_Value* found = nullptr;
@@ -1121,15 +1125,7 @@ class VectorAgent : public detail::Endpoint<rlay_VectorAgent, rlay_vector_agent_
 
  private:
   friend Endpoint;
-  using Endpoint::Endpoint;
-
-  Expected<ValueView> attribute(std::string_view name, rlay_Access access, const ValueView& value,
-                                const ValueView& kwargs) {
-    const rlay_Value* found = nullptr;
-    const rlay_Status status = rlay_vector_agent_attribute(handle_, name.data(), name.size(), access, value.get(),
-                                                     kwargs.get(), &found);
-    return detail::expected(status, ValueView(found));
-  }
+  using Learner::Learner;
 
   template <class Begin>
   static Expected<VectorAgent> begin(Begin call, std::string_view address, const Options& options) {

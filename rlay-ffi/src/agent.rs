@@ -9,15 +9,14 @@ use std::{
 use rlay::{
     Space, Value,
     endpoint::{Answer, RawEnv, Received},
-    session::Call,
     wire::{Row, Seed, put_value},
 };
 
 use crate::{
     access::access as access_of,
-    agent_env::{self, AgentEnv, with},
+    agent_env::{self, AgentEnv, Returned, turn_kind, with},
     handle::Handles,
-    input::{object, set, slice, text},
+    input::{give, object, set, slice, text},
     options::rlay_Options,
     spec::{rlay_Spec, spec},
     status::{Fault, rlay_Status, rlay_Status::*, status},
@@ -60,22 +59,15 @@ struct AgentState {
     received: Option<Received>,
     observation: Option<rlay_Value>,
     info: Value,
-    /// What the last render or attribute came to; `None` for a function.
-    returned: Option<Value>,
+    returned: Returned,
 }
 
 static AGENTS: Handles<AgentState> = Handles::new();
 
 impl AgentState {
     fn new((address, env): (String, AgentEnv<RawEnv>)) -> (String, Self) {
-        let (action, info, returned) = (Vec::new(), Value::None, None);
+        let (action, info, returned) = (Vec::new(), Value::None, Returned::default());
         (address, Self { env, action, received: None, observation: None, info, returned })
-    }
-
-    /// Keeps what a render or attribute came to, and says where it lies.
-    fn keep_returned(&mut self, value: Option<Value>) -> *const rlay_Value {
-        self.returned = value;
-        self.returned.as_ref().map_or(std::ptr::null(), |value| &raw const *shown(value))
     }
 
     /// Keeps a result, and says where it lies.
@@ -246,7 +238,7 @@ pub extern "C" fn rlay_agent_render(
 ) -> rlay_Status {
     with(&AGENTS, agent, |agent, handle| {
         let drawn = agent.env.call(&handle.cancel, |env, wait| env.render(wait))?;
-        set(frame, agent.keep_returned(Some(drawn)), "frame")
+        set(frame, agent.returned.keep(Some(drawn)), "frame")
     })
 }
 
@@ -272,7 +264,7 @@ pub extern "C" fn rlay_agent_attribute(
     with(&AGENTS, agent, |agent, handle| {
         let (name, access) = (text(name, length, "name")?, access_of(access, value, kwargs, false)?);
         let returned = agent.env.call(&handle.cancel, |env, wait| env.attribute(name, access, wait))?;
-        set(found, agent.keep_returned(returned), "found")
+        set(found, agent.returned.keep(returned), "found")
     })
 }
 
@@ -289,26 +281,15 @@ pub extern "C" fn rlay_agent_late(
     next: Option<&mut MaybeUninit<rlay_Step>>,
     value: Option<&mut MaybeUninit<*const rlay_Value>>,
 ) -> rlay_Status {
-    use rlay_TurnKind::*;
     with(&AGENTS, agent, |agent, handle| {
         let kind = kind.ok_or_else(|| Fault::null("kind"))?;
         let (call, answer) = agent.env.call(&handle.cancel, |env, wait| env.late(wait))?;
-        let (turn, returned) = match answer {
-            Answer::Row(row, received) => {
-                kind.write(if call == Call::Reset { RLAY_TURN_RESET } else { RLAY_TURN_STEP });
-                let step = agent.keep((row, received));
-                if let Some(next) = next {
-                    next.write(step);
-                }
-                return Ok(());
-            }
-            Answer::Frame(frame) => (RLAY_TURN_RENDER, agent.keep_returned(Some(frame))),
-            Answer::Returned(returned) => (RLAY_TURN_ATTRIBUTE, agent.keep_returned(returned)),
+        kind.write(turn_kind(call));
+        match answer {
+            Answer::Row(row, received) => give(next, agent.keep((row, received))),
+            Answer::Frame(frame) => give(value, agent.returned.keep(Some(frame))),
+            Answer::Returned(returned) => give(value, agent.returned.keep(returned)),
             Answer::Closed => return Err(Fault::new(RLAY_PROTOCOL, "a close is late, which nothing waits for")),
-        };
-        kind.write(turn);
-        if let Some(value) = value {
-            value.write(returned);
         }
         Ok(())
     })

@@ -3,8 +3,9 @@
 use std::{ffi::c_char, mem::MaybeUninit, sync::Arc, time::Duration};
 
 use rlay::{
-    AgentOptions, CancelToken,
+    AgentOptions, CancelToken, Value,
     endpoint::{Acceptor, Notice, RawEnv, RawVectorEnv, SlabSizes, Wait},
+    session::Call,
     wire::{Role, Spec},
 };
 
@@ -13,6 +14,8 @@ use crate::{
     input::{set, text},
     options::{Log, rlay_Options},
     status::{Fault, Outcome, rlay_Status, rlay_Status::*, status},
+    turn::rlay_TurnKind,
+    value::{rlay_Value, value as shown},
 };
 
 /// What an agent holds: an environment in another process, or many.
@@ -156,6 +159,28 @@ impl<E: Remote> AgentEnv<E> {
             acceptor.close();
         }
         Ok(closed?)
+    }
+}
+
+/// What the last render or attribute of an agent came to; `None` for a function.
+#[derive(Default)]
+pub(crate) struct Returned(Option<Value>);
+
+impl Returned {
+    /// Keeps it for the caller, and says where it lies.
+    pub(crate) fn keep(&mut self, value: Option<Value>) -> *const rlay_Value {
+        self.0 = value;
+        self.0.as_ref().map_or(std::ptr::null(), |value| &raw const *shown(value))
+    }
+}
+
+/// Which turn of the environment a call has.
+pub(crate) fn turn_kind(call: Call) -> rlay_TurnKind {
+    match call {
+        Call::Reset => rlay_TurnKind::RLAY_TURN_RESET,
+        Call::Step => rlay_TurnKind::RLAY_TURN_STEP,
+        Call::Render => rlay_TurnKind::RLAY_TURN_RENDER,
+        Call::Attribute => rlay_TurnKind::RLAY_TURN_ATTRIBUTE,
     }
 }
 

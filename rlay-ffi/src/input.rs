@@ -44,6 +44,13 @@ pub(crate) fn set<T>(place: Option<&mut MaybeUninit<T>>, result: T, what: &str) 
     Ok(())
 }
 
+/// The same where the caller need not want it.
+pub(crate) fn give<T>(place: Option<&mut MaybeUninit<T>>, result: T) {
+    if let Some(place) = place {
+        place.write(result);
+    }
+}
+
 /// A dtype by its number.
 pub(crate) fn dtype(code: u32) -> Outcome<DType> {
     DType::from_code(code).ok_or_else(|| Fault::new(RLAY_INVALID_ARGUMENT, format!("{code} is no rlay_DType")))

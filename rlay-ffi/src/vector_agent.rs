@@ -15,9 +15,9 @@ use rlay::{
 
 use crate::{
     access::access as access_of,
-    agent_env::{self, AgentEnv, with},
+    agent_env::{self, AgentEnv, Returned, turn_kind, with},
     handle::Handles,
-    input::{object, set, slice, text},
+    input::{give, object, set, slice, text},
     options::rlay_Options,
     spec::{rlay_Spec, spec},
     status::{Fault, Outcome, rlay_Status, rlay_Status::*, status},
@@ -100,8 +100,8 @@ struct VectorState {
     all: Vec<u32>,
     /// The observations that were asked for as values.
     values: Vec<Option<rlay_Value>>,
-    /// What the last render or attribute came to, a list of one for each slot; `None` for a function.
-    returned: Option<Value>,
+    /// A list of one for each slot.
+    returned: Returned,
     /// Whether there was a reset.
     has_rows: bool,
 }
@@ -118,7 +118,7 @@ impl VectorState {
             pool: Pool::new(),
             all: Vec::new(),
             values: Vec::new(),
-            returned: None,
+            returned: Returned::default(),
             has_rows: false,
         };
         (address, state)
@@ -141,16 +141,20 @@ impl VectorState {
         run: impl FnOnce(&mut RawVectorEnv, &mut Vec<u8>, &mut Wait<'_>) -> rlay::Result<()>,
     ) -> Outcome<rlay_VectorStep> {
         self.num_envs(cancel)?;
-        let Self { env, actions, values, .. } = self;
-        values.iter_mut().for_each(|value| *value = None);
+        self.forget_values();
+        let Self { env, actions, .. } = self;
         env.call(cancel, |env, wait| run(env, actions, wait))?;
         self.results()
     }
 
+    /// Forgets the observations that were asked for as values: others are about to come.
+    fn forget_values(&mut self) {
+        self.values.iter_mut().for_each(|value| *value = None);
+    }
+
     /// Says where the rows lie that a call has brought.
     fn results(&mut self) -> Outcome<rlay_VectorStep> {
-        let Self { env, stacked, pool, all, values, has_rows, .. } = self;
-        values.iter_mut().for_each(|value| *value = None);
+        let Self { env, stacked, pool, all, has_rows, .. } = self;
         *has_rows = true;
         // The memory is there for the next one.
         *stacked = None;
@@ -177,16 +181,14 @@ impl VectorState {
 
     /// Keeps what a render came to, and says where it lies.
     fn keep_frames(&mut self, frames: Frames) -> *const rlay_Value {
-        let frames = frames.0.into_iter().map(|(_, frame)| frame).collect();
-        &raw const *shown(self.returned.insert(Value::List(frames)))
+        self.returned.keep(Some(Value::List(frames.0.into_iter().map(|(_, frame)| frame).collect())))
     }
 
     /// Keeps what an attribute came to, and says where it lies.
     fn keep_returned(&mut self, returned: Vec<Option<Value>>) -> *const rlay_Value {
         let is_function = returned.iter().all(Option::is_none);
         let values = || Value::List(returned.into_iter().map(Option::unwrap_or_default).collect());
-        self.returned = (!is_function).then(values);
-        self.returned.as_ref().map_or(std::ptr::null(), |values| &raw const *shown(values))
+        self.returned.keep((!is_function).then(values))
     }
 
     /// The environments, once there is something to read of them.
@@ -418,31 +420,21 @@ pub extern "C" fn rlay_vector_agent_late(
     next: Option<&mut MaybeUninit<rlay_VectorStep>>,
     value: Option<&mut MaybeUninit<*const rlay_Value>>,
 ) -> rlay_Status {
-    use rlay_TurnKind::*;
     with(&AGENTS, agent, |agent, handle| {
         let kind = kind.ok_or_else(|| Fault::null("kind"))?;
+        agent.forget_values();
         let call = agent.env.call(&handle.cancel, |env, wait| env.late(wait))?;
-        let (turn, returned) = match call {
-            Call::Reset | Call::Step => {
-                kind.write(if call == Call::Reset { RLAY_TURN_RESET } else { RLAY_TURN_STEP });
-                let step = agent.results()?;
-                if let Some(next) = next {
-                    next.write(step);
-                }
-                return Ok(());
-            }
+        kind.write(turn_kind(call));
+        match call {
+            Call::Reset | Call::Step => give(next, agent.results()?),
             Call::Render => {
                 let frames = agent.env.remote()?.take_frames();
-                (RLAY_TURN_RENDER, agent.keep_frames(frames))
+                give(value, agent.keep_frames(frames));
             }
             Call::Attribute => {
                 let returned = agent.env.remote()?.take_returned();
-                (RLAY_TURN_ATTRIBUTE, agent.keep_returned(returned))
+                give(value, agent.keep_returned(returned));
             }
-        };
-        kind.write(turn);
-        if let Some(value) = value {
-            value.write(returned);
         }
         Ok(())
     })

@@ -192,9 +192,8 @@ impl HostCore {
         outcome: &Outcome,
         len: usize,
     ) -> Result<bool> {
-        check_size(len + outcome.info.len(), &self.limits)?;
         let values = if outcome.packed { &[][..] } else { &outcome.observation };
-        self.check_values(1, &[&outcome.info, values])?;
+        self.check(len + outcome.info.len(), 1, &[&outcome.info, values])?;
         let Outcome { reward, packed, ref info, .. } = *outcome;
         // What a reset left there of the last step is not said of its row.
         let (terminated, truncated) = (outcome.terminated && !first, outcome.truncated && !first);
@@ -212,13 +211,15 @@ impl HostCore {
         len: usize,
     ) -> Result<bool> {
         let VectorOutcome { rows, infos, packed, observations } = outcome;
-        check_size(len + infos.len() + rows.len() * ROW, &self.limits)?;
-        self.check_values(rows.len(), &[infos, if *packed { &[] } else { observations }])?;
+        let values = if *packed { &[][..] } else { observations };
+        self.check(len + infos.len() + rows.len() * ROW, rows.len(), &[infos, values])?;
         self.answer(request, first, rows, infos, (*packed, len))
     }
 
-    fn check_values(&self, rows: usize, parts: &[&[u8]]) -> Result<()> {
-        self.limits.check_values(ErrorKind::Usage, "answer", rows, parts)
+    /// Refuses an answer of so many bytes that does not fit a frame, or that has too many rows and values in it.
+    fn check(&self, len: usize, rows: usize, values: &[&[u8]]) -> Result<()> {
+        self.limits.fit(ErrorKind::Usage, "answer", len)?;
+        self.limits.check_values(ErrorKind::Usage, "answer", rows, values)
     }
 
     fn answer(
@@ -241,8 +242,7 @@ impl HostCore {
         // Measured before it has a number, for a numbered message must be sent.
         self.head.clear();
         frames.0.iter().for_each(|(_, frame)| put_value(&mut self.head, frame));
-        check_size(self.head.len() + frames.0.len() * size_of::<u32>(), &self.limits)?;
-        self.check_values(0, &[&self.head])?;
+        self.check(self.head.len() + frames.0.len() * size_of::<u32>(), 0, &[&self.head])?;
         self.session.frames(request, frames, &mut self.head)
     }
 
@@ -255,8 +255,7 @@ impl HostCore {
         self.head.clear();
         returned.0.iter().filter_map(|(_, value)| value.as_ref()).for_each(|value| put_value(&mut self.head, value));
         // A slot, and whether there is a value.
-        check_size(self.head.len() + returned.0.len() * (size_of::<u32>() + 1), &self.limits)?;
-        self.check_values(0, &[&self.head])?;
+        self.check(self.head.len() + returned.0.len() * (size_of::<u32>() + 1), 0, &[&self.head])?;
         self.session.returned(request, returned, &mut self.head)
     }
 
@@ -283,11 +282,6 @@ impl HostCore {
     pub(in crate::endpoint) fn abort(&mut self, error: &Error) {
         self.session.abort(error, &mut self.head);
     }
-}
-
-/// Whether info, observation or frames of `len` bytes fit an answer.
-fn check_size(len: usize, limits: &Limits) -> Result<()> {
-    limits.fit(ErrorKind::Usage, "answer", len)
 }
 
 /// Refuses a mode that is none of those that the environment declares. One that declares nothing judges itself.
