@@ -258,7 +258,7 @@ void handshakes_with_numbers() {
     EXPECT(taken(session).empty() || !session.refusal());
     return session.refusal();
   };
-  for (const std::size_t number : {0, 1, 2, 3}) {
+  for (std::size_t number = 0; number < 4; ++number) {
     const bool is_right = number == 3;
     const Code wrong = is_right ? Code::none : Code::protocol;
     EXPECT(refusal({}, numbered(Kind::welcome, rlay::Welcome(), number)).code == wrong);
